@@ -1,0 +1,1 @@
+"""Cards of the data and of the bundled model."""

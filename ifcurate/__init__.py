@@ -1,0 +1,1 @@
+"""Curate instruction-tuning data by how much each response needs its context."""

@@ -1,0 +1,1 @@
+"""Engines: where log-probabilities come from."""

@@ -1,0 +1,54 @@
+"""The errors that ifcurate raises on purpose.
+
+::
+
+    IfcurateError                 anything a user can mend; the CLI prints it without a traceback
+    +-- DataError                 a file or a row cannot be read or written
+    |   +-- RowError              one row; goes to the quarantine file, the run goes on
+    +-- ModelError                a model or tokenizer cannot be loaded or used
+    +-- TemplateError             a prompt template does not render
+    +-- RunError                  a run folder is missing, unfinished, or of another run
+    +-- RecipeError               a recipe file does not say what it must
+
+Every message reads *where: what is wrong; what was found; what to do*.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "IfcurateError",
+    "ModelError",
+    "RecipeError",
+    "RowError",
+    "RunError",
+    "TemplateError",
+]
+
+
+class IfcurateError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class DataError(IfcurateError):
+    """A file cannot be read, or results cannot be written."""
+
+
+class RowError(DataError):
+    """One row cannot be used; it is set aside with this reason."""
+
+
+class ModelError(IfcurateError):
+    """A model or tokenizer cannot be found, loaded or used for scoring."""
+
+
+class TemplateError(IfcurateError):
+    """A prompt template is unknown or does not render."""
+
+
+class RunError(IfcurateError):
+    """A run folder is missing, incomplete, or belongs to another run."""
+
+
+class RecipeError(IfcurateError):
+    """A recipe is not valid."""

@@ -1,0 +1,115 @@
+"""What an instruction-tuning example is, whatever file format it came from.
+
+An `Example` is one response to be scored, and everything before it. Where its
+context stands is said by `ContextBlock`s: characters of one of its texts. The
+rendering without context is the same example with those characters cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+__all__ = ["ContextBlock", "Example", "Role", "Turn"]
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation before the response."""
+
+    role: Role
+    content: str
+    path: str = ""  # where the content stands in the row, e.g. "messages[2].content"
+    tool_calls: tuple[Mapping[str, Any], ...] = ()  # as the row has them (OpenAI style)
+    name: str = ""  # of the tool that answered, when the row says
+
+
+@dataclass(frozen=True, slots=True)
+class ContextBlock:
+    """A stretch of one text of an `Example` that is context.
+
+    `start:end` is the context itself; `outer_start:outer_end` is what is cut
+    with it (its label, its quotes, the blank line after it). Both count
+    characters (Python code points) of the text named by `part`.
+    """
+
+    part: str  # "context", "instruction", "system" or "history[i]"
+    path: str  # the same text in the original row, e.g. "input", "messages[0].content"
+    start: int
+    end: int
+    outer_start: int
+    outer_end: int
+    rule: str  # the rule that found it, e.g. "field", "label", "tool-result"
+    confidence: float  # 0..1, how often the rule is right; 1 for a field of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One response with everything that comes before it.
+
+    `instruction` is the last user message as written; when the context stands
+    inside it, a block of `blocks` says where. `context` is a context that has a
+    field of its own (Alpaca's `input`), "" otherwise.
+    """
+
+    id: str  # unique in its run; a hash of the row's content when the row has none
+    instruction: str
+    context: str
+    response: str  # the target: the only text the loss is taken over
+    system: str = ""
+    history: tuple[Turn, ...] = ()  # turns before the instruction, oldest first
+    blocks: tuple[ContextBlock, ...] = ()
+    source: str = ""  # the file or dataset that it was read from
+    row_number: int = 0  # 0-based, in its source
+    turn: int = 0  # which response of its row, 0-based
+    response_path: str = ""  # where the response stands in the row
+    row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
+
+    def part(self, name: str) -> str:
+        """The text that a block's `part` names."""
+        if name.startswith("history["):
+            return self.history[int(name[8:-1])].content
+        return str(getattr(self, name))
+
+    @property
+    def context_text(self) -> str:
+        """All that was taken as context, blocks in their order, a blank line between."""
+        return "\n\n".join(self.part(b.part)[b.start : b.end] for b in self.blocks)
+
+    @property
+    def has_context(self) -> bool:
+        """Whether any text was taken as context."""
+        return bool(self.blocks)
+
+    def without_context(self) -> Example:
+        """The same example with every block (label and all) cut out."""
+        return self._edit_blocks([""] * len(self.blocks), outer=True)
+
+    def with_contexts(self, texts: list[str]) -> Example:
+        """The same example with the text of each block replaced, labels kept."""
+        if len(texts) != len(self.blocks):
+            raise ValueError(f"{len(self.blocks)} blocks, {len(texts)} texts")
+        return self._edit_blocks(texts, outer=False)
+
+    def _edit_blocks(self, texts: list[str], *, outer: bool) -> Example:
+        parts: dict[str, list[tuple[int, int, str]]] = {}
+        for block, text in zip(self.blocks, texts, strict=True):
+            start, end = (
+                (block.outer_start, block.outer_end) if outer else (block.start, block.end)
+            )
+            parts.setdefault(block.part, []).append((start, end, text))
+        history = list(self.history)
+        changed: dict[str, Any] = {}
+        for name, edits in parts.items():
+            text = self.part(name)
+            for start, end, new in sorted(edits, reverse=True):
+                text = text[:start] + new + text[end:]
+            if name.startswith("history["):
+                i = int(name[8:-1])
+                history[i] = replace(history[i], content=text)
+            else:
+                changed[name] = text
+        return replace(self, history=tuple(history), blocks=(), **changed)

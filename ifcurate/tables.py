@@ -1,0 +1,73 @@
+"""The SCORES and SPLIT tables: every column, its type, its unit.
+
+Tables are Parquet files that carry their manifest in the file's metadata (key
+``ifcurate``), so a table that travels alone still says what made it.
+Losses are natural-log (nats); `nll_*` are sums over the response's tokens,
+`loss_*` are means per token.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+__all__ = ["COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES"]
+
+STATUSES: Final = ("scored", "no_context", "empty_response", "too_long", "error")
+LABELS: Final = ("context-critical", "non-context-critical", "no-context", "not-scored")
+
+#: name -> (type, meaning); the README's table of columns is made from this.
+COLUMNS: Final[dict[str, tuple[type[pl.DataType], str]]] = {
+    "id": (pl.String, "the row's own id, or a hash of its content"),
+    "source": (pl.String, "the file (or dataset) that the row was read from"),
+    "row": (pl.Int64, "its place there, counted from 0"),
+    "turn": (pl.Int32, "which response of the row, counted from 0"),
+    "key": (pl.String, "hash of all that the score depends on: texts, blocks, template, ablation"),
+    "status": (pl.String, "scored, no_context, empty_response, too_long or error"),
+    "reason": (pl.String, "why it was not scored; null when it was"),
+    "n_response_tokens": (pl.Int32, "tokens that the loss is taken over"),
+    "n_context_tokens": (pl.Int32, "tokens of the context"),
+    "n_tokens_with_context": (pl.Int32, "tokens of prompt and response, with the context"),
+    "n_tokens_without_context": (pl.Int32, "the same without"),
+    "nll_with_context": (pl.Float64, "-log p(response | prompt with context), nats, summed"),
+    "nll_without_context": (pl.Float64, "-log p(response | prompt without context), nats, summed"),
+    "loss_with_context": (pl.Float64, "nll_with_context / n_response_tokens, nats per token"),
+    "loss_without_context": (pl.Float64, "nll_without_context / n_response_tokens"),
+    "context_gain": (
+        pl.Float64,
+        "loss_without_context - loss_with_context; above 0 the context helped",
+    ),
+    "max_token_loss_with_context": (pl.Float64, "the largest loss of one response token, nats"),
+    "max_token_loss_without_context": (pl.Float64, "the same without the context"),
+    "max_token_gain": (pl.Float64, "the largest gain of one response token, nats"),
+    "gain_token_fraction": (
+        pl.Float64,
+        "share of response tokens whose gain is above the run's token-gain threshold",
+    ),
+    "context_rule": (pl.String, "the rule (or rules) that found the context"),
+    "context_confidence": (pl.Float64, "the lowest confidence among them"),
+    "boundary_straddles": (pl.Boolean, "a token spans the end of the prompt and the response"),
+    "response_ids_forced": (
+        pl.Boolean,
+        "alone, the variant without context would cut the response into other tokens",
+    ),
+    "context_shortened": (pl.Boolean, "the context was cut in the middle to fit the model"),
+    "preview": (pl.String, "the start of the instruction, to recognise the row by"),
+}
+
+SCORES: Final = pl.Schema({name: dtype() for name, (dtype, _) in COLUMNS.items()})
+
+SPLIT: Final = pl.Schema(
+    {
+        "id": pl.String(),
+        "source": pl.String(),
+        "row": pl.Int64(),
+        "turn": pl.Int32(),
+        "label": pl.String(),  # one of LABELS
+        "value": pl.Float64(),  # the number the rule compared, null when there is none
+        "threshold": pl.Float64(),  # with what; null when there is none
+        "confidence": pl.Float64(),  # 0.5 at the cut, towards 1 away from it
+        "reason": pl.String(),  # in words: the rule, the value, the cut
+    }
+)

@@ -1,0 +1,1 @@
+"""Recipes: YAML files that `ifcurate run` takes by name."""

@@ -40,7 +40,7 @@ MODEL_KINDS: Final[tuple[ModelKind, ...]] = (
 SENTENCES: Final = (
     "Below is an instruction that describes a task, paired with an input that provides context.",
     "Write a response that appropriately completes the request.",
-    "### Instruction:\nAnswer the question from the passage.\n\n### Input:\nThe ferry to Sand Island"
+    "### Instruction:\nAnswer the question from the passage.\n\n### Input:\nA ferry to Sand Island"
     " leaves at nine in the morning and returns at six.\n\n### Response:\nIt leaves at nine.",
     "Question: Which river runs through the town? Context: The town lies on the river Elm.",
     "Answer: the river Elm.\n\nUser: Summarise the following text in one sentence.\n",
@@ -183,6 +183,8 @@ def make_model(
     import torch
     import transformers as tf
 
+    from ifcurate.engines.hf_quiet import quiet
+
     tok = make_tokenizer(tokenizer)
     config = make_config(kind, vocab_size=len(tok), **changes)
     with torch.random.fork_rng():
@@ -195,8 +197,9 @@ def make_model(
             model = tf.AutoModelForCausalLM.from_config(config)
             _spread(model)
     path.mkdir(parents=True, exist_ok=True)
-    model.to(getattr(torch, dtype)).save_pretrained(path)
-    tok.save_pretrained(path)
+    with quiet():
+        model.to(getattr(torch, dtype)).save_pretrained(path)
+        tok.save_pretrained(path)
     return path
 
 

@@ -1,0 +1,32 @@
+"""Keep the noise of transformers and huggingface_hub off the user's terminal, and put it back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+__all__ = ["quiet"]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars, warnings or log lines of theirs inside; as before afterwards."""
+    from transformers.utils import logging as tf_logging
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub", "torch")]
+    levels = [logger.level for logger in loggers]
+    bars = tf_logging.is_progress_bar_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            tf_logging.disable_progress_bar()  # huggingface_hub's too
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if bars:
+                tf_logging.enable_progress_bar()

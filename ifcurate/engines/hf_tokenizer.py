@@ -1,0 +1,164 @@
+"""The tokenizer of a model folder, as prompts need it: ids with the characters they came from.
+
+Only "fast" tokenizers (the Rust ones) say which characters a token came from,
+and without that nobody knows which tokens are the response. So a tokenizer
+without offsets, or with wrong ones, is refused when it is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ifcurate.engines.base import Encoding
+from ifcurate.errors import ModelError
+
+__all__ = ["HFTokenizer"]
+
+_PROBES: Final = (
+    "A plain line of text, with 12 numbers (and more).",
+    "### Input:\nTwo lines.\n\n\n  Indented: a_b = 'c';\t# end\n",
+    "Zürich, Kraków, naïve — “quoted”; 東京 and нет, 🙂 done.",
+)
+_START_NAMES: Final = ("bos_token", "eos_token", "pad_token", "cls_token", "sep_token", "unk_token")
+
+
+class HFTokenizer:
+    """A fast tokenizer of transformers behind the `Tokenizer` protocol.
+
+    Text that spells a special token (`<|im_end|>`) becomes that token, as the
+    tokenizer itself does by default; none is added that the text does not spell.
+    Raises `ModelError` when the tokenizer has no offsets or wrong ones.
+    """
+
+    def __init__(self, tokenizer: Any, *, where: str = "") -> None:
+        self._where = where or str(getattr(tokenizer, "name_or_path", "")) or "tokenizer"
+        backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+        if not getattr(tokenizer, "is_fast", False) or not hasattr(backend, "encode_batch"):
+            raise ModelError(
+                f"{self._where}: the tokenizer cannot say which characters a token came from; "
+                f"found {type(tokenizer).__name__}, which has no fast (Rust) version; "
+                "use a model with a tokenizer.json, or make one with transformers' conversion"
+            )
+        self._tokenizer = tokenizer
+        self._backend = backend
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._check_offsets()
+        self._fingerprint = _fingerprint(self._backend)
+        self._bos_id = self._find_bos_id()
+        self._fallback_start_id = self._find_fallback_start_id()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides ids: vocabulary, merges, normaliser, added tokens."""
+        return self._fingerprint
+
+    @property
+    def bos_id(self) -> int | None:
+        """The id that the tokenizer itself puts before a text; None when it puts nothing."""
+        return self._bos_id
+
+    @property
+    def fallback_start_id(self) -> int:
+        """An id to condition on when a prompt is empty: BOS, EOS, padding, ... or id 0."""
+        return self._fallback_start_id
+
+    @property
+    def eos_text(self) -> str:
+        """The end-of-text token as text, "" when there is none."""
+        return str(getattr(self._tokenizer, "eos_token", None) or "")
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja source of the chat template (the one named "default" where several are)."""
+        template = getattr(self._tokenizer, "chat_template", None)
+        if isinstance(template, Mapping):
+            template = template.get("default")
+        return None if template is None else str(template)
+
+    @property
+    def vocab_size(self) -> int:
+        """How many ids there are, added tokens included."""
+        return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, text: str) -> Encoding:
+        """Encode without adding any special token."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode many texts in one call to the Rust side, each as `encode` does."""
+        encoded = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [Encoding(ids=list(e.ids), offsets=list(e.offsets)) for e in encoded]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special tokens spelled out."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=False))
+
+    def special_tokens(self) -> Mapping[str, str]:
+        """`bos_token`, `eos_token`, ... as chat templates name them."""
+        found = getattr(self._tokenizer, "special_tokens_map", {})
+        return {str(k): str(v) for k, v in found.items() if not isinstance(v, list | tuple)}
+
+    def _find_bos_id(self) -> int | None:
+        # Asked of the tokenizer by example: `add_bos_token` and its like are set
+        # in configs that the Rust side does not always follow.
+        bare = self._backend.encode("a", add_special_tokens=False).ids
+        full = list(self._tokenizer("a", add_special_tokens=True)["input_ids"])
+        for start in range(len(full) - len(bare) + 1):
+            if full[start : start + len(bare)] == bare:
+                return int(full[0]) if start > 0 else None
+        return None
+
+    def _find_fallback_start_id(self) -> int:
+        if self._bos_id is not None:
+            return self._bos_id
+        for name in _START_NAMES:
+            text = getattr(self._tokenizer, name, None)
+            found = None if text is None else self._backend.token_to_id(str(text))
+            if found is not None:
+                return int(found)
+        return 0
+
+    def _check_offsets(self) -> None:
+        for text, encoding in zip(_PROBES, self.encode_batch(_PROBES), strict=True):
+            problem = _offset_problem(text, encoding)
+            if problem:
+                raise ModelError(
+                    f"{self._where}: the tokenizer's character offsets are wrong, so the "
+                    f"response's tokens cannot be found; found {problem} in {text[:24]!r}...; "
+                    "upgrade the package tokenizers (>= 0.20.1), or convert the tokenizer anew"
+                )
+
+
+def _offset_problem(text: str, encoding: Encoding) -> str:
+    # Overlaps are right where one character is several tokens (bytes of an emoji).
+    covered = [False] * len(text)
+    last = 0
+    for start, end in encoding.offsets:
+        if not 0 <= start <= end <= len(text):
+            return f"offset ({start}, {end}) outside 0..{len(text)}"
+        if start < last:
+            return f"offset ({start}, {end}) before its left neighbour's start {last}"
+        last = start
+        for i in range(start, end):
+            covered[i] = True
+    # Only ASCII must be covered: some vocabularies drop what they do not know.
+    missing = [
+        c
+        for c, seen in zip(text, covered, strict=True)
+        if not seen and c.isascii() and not c.isspace()
+    ]
+    if missing:
+        return f"{len(missing)} characters that belong to no token ({''.join(missing[:8])!r})"
+    return ""
+
+
+def _fingerprint(backend: Any) -> str:
+    content = json.loads(backend.to_str())
+    for name in ("truncation", "padding"):  # a caller's settings, not the tokenizer's
+        content.pop(name, None)
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -36,7 +36,7 @@ class ContextBlock:
     characters (Python code points) of the text named by `part`.
     """
 
-    part: str  # "context", "instruction", "system" or "history[i]"
+    part: str  # "context", "instruction", "system", "history[i]" or "trailing[i]"
     path: str  # the same text in the original row, e.g. "input", "messages[0].content"
     start: int
     end: int
@@ -61,6 +61,8 @@ class Example:
     response: str  # the target: the only text the loss is taken over
     system: str = ""
     history: tuple[Turn, ...] = ()  # turns before the instruction, oldest first
+    trailing: tuple[Turn, ...] = ()  # turns between instruction and response (tool calls, results)
+    tools: str = ""  # the tools on offer, JSON as the row has it
     blocks: tuple[ContextBlock, ...] = ()
     source: str = ""  # the file or dataset that it was read from
     row_number: int = 0  # 0-based, in its source
@@ -70,8 +72,9 @@ class Example:
 
     def part(self, name: str) -> str:
         """The text that a block's `part` names."""
-        if name.startswith("history["):
-            return self.history[int(name[8:-1])].content
+        if name.endswith("]"):
+            turns, _, index = name[:-1].partition("[")
+            return str(getattr(self, turns)[int(index)].content)
         return str(getattr(self, name))
 
     @property
@@ -101,15 +104,16 @@ class Example:
                 (block.outer_start, block.outer_end) if outer else (block.start, block.end)
             )
             parts.setdefault(block.part, []).append((start, end, text))
-        history = list(self.history)
         changed: dict[str, Any] = {}
         for name, edits in parts.items():
             text = self.part(name)
             for start, end, new in sorted(edits, reverse=True):
                 text = text[:start] + new + text[end:]
-            if name.startswith("history["):
-                i = int(name[8:-1])
-                history[i] = replace(history[i], content=text)
+            if name.endswith("]"):
+                turns, _, index = name[:-1].partition("[")
+                edited = list(changed.get(turns, getattr(self, turns)))
+                edited[int(index)] = replace(edited[int(index)], content=text)
+                changed[turns] = tuple(edited)
             else:
                 changed[name] = text
-        return replace(self, history=tuple(history), blocks=(), **changed)
+        return replace(self, blocks=(), **changed)

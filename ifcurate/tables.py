@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES"]
+__all__ = ["COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
 
 STATUSES: Final = ("scored", "no_context", "empty_response", "too_long", "error")
 LABELS: Final = ("context-critical", "non-context-critical", "no-context", "not-scored")
@@ -23,7 +23,7 @@ COLUMNS: Final[dict[str, tuple[type[pl.DataType], str]]] = {
     "source": (pl.String, "the file (or dataset) that the row was read from"),
     "row": (pl.Int64, "its place there, counted from 0"),
     "turn": (pl.Int32, "which response of the row, counted from 0"),
-    "key": (pl.String, "hash of all that the score depends on: texts, blocks, template, ablation"),
+    "key": (pl.String, "hash of the token ids of both variants: equal keys have equal scores"),
     "status": (pl.String, "scored, no_context, empty_response, too_long or error"),
     "reason": (pl.String, "why it was not scored; null when it was"),
     "n_response_tokens": (pl.Int32, "tokens that the loss is taken over"),
@@ -57,6 +57,18 @@ COLUMNS: Final[dict[str, tuple[type[pl.DataType], str]]] = {
 }
 
 SCORES: Final = pl.Schema({name: dtype() for name, (dtype, _) in COLUMNS.items()})
+
+#: Per-token values, on request: a row for every response token of every scored example.
+TOKENS: Final = pl.Schema(
+    {
+        "id": pl.String(),
+        "turn": pl.Int32(),
+        "position": pl.Int32(),  # in the response, counted from 0
+        "token_id": pl.Int64(),
+        "loss_with_context": pl.Float32(),  # nats
+        "loss_without_context": pl.Float32(),
+    }
+)
 
 SPLIT: Final = pl.Schema(
     {

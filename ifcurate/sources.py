@@ -1,0 +1,211 @@
+"""Examples from data, and the rows that could not become one.
+
+`read_examples` looks at the first rows to tell the layout, then gives every row
+in order, again each time it is asked: a row is either examples or a `BadRow`
+with a reason, so that rows in equal rows accounted for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ifcurate.errors import DataError, RowError
+from ifcurate.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
+from ifcurate.reading import RawRow, Source, open_sources, read_rows
+from ifcurate.records import Example
+
+__all__ = ["BadRow", "Examples", "ReadRow", "fingerprint_source", "read_examples"]
+
+_LOOKED_AT: Final = 100  # rows that the layout is told from
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was set aside, with the place and the reason."""
+
+    source: str
+    number: int
+    line: int | None
+    reason: str
+    raw: bytes | None
+
+    def as_record(self) -> dict[str, Any]:
+        """What the quarantine file says of it."""
+        raw = None if self.raw is None else self.raw.decode("utf-8", "backslashreplace")
+        return {
+            "source": self.source,
+            "row": self.number,
+            "line": self.line,
+            "reason": self.reason,
+            "raw": raw,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """One row of the input with all that it became."""
+
+    raw: RawRow
+    examples: tuple[Example, ...] = ()
+    bad: BadRow | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All examples of some sources, read anew at each iteration.
+
+    Iterating gives the `Example`s; `read()` gives every row, bad ones included.
+    """
+
+    sources: tuple[Source, ...]
+    layouts: tuple[Layout, ...]  # one per source
+    limit: int | None = None
+    rows_read: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def __iter__(self) -> Iterator[Example]:
+        for row in self.read():
+            yield from row.examples
+
+    def read(self) -> Iterator[ReadRow]:
+        """Every row in order. Ids that occur again get a suffix: `a`, `a~2`, `a~3`."""
+        rows = itertools.chain.from_iterable(
+            self._read_source(source, layout)
+            for source, layout in zip(self.sources, self.layouts, strict=True)
+        )
+        seen: dict[str, int] = {}
+        for row in itertools.islice(rows, self.limit):
+            if not row.examples:
+                yield row
+                continue
+            base = row.examples[0].id
+            times = seen[base] = seen.get(base, 0) + 1
+            if times == 1:
+                yield row
+                continue
+            name = f"{base}~{times}"
+            renamed = tuple(replace(example, id=name) for example in row.examples)
+            yield replace(row, examples=renamed)
+
+    def _read_source(self, source: Source, layout: Layout) -> Iterator[ReadRow]:
+        for raw in read_rows(source):
+            if raw.value is None:
+                yield ReadRow(raw, bad=_bad(raw, raw.error))
+                continue
+            try:
+                examples = parse_row(
+                    raw.value, layout, source=source.name, row_number=raw.number
+                )
+            except RowError as error:
+                yield ReadRow(raw, bad=_bad(raw, str(error)))
+                continue
+            yield ReadRow(raw, tuple(examples))
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Each source's layout by its name."""
+        pairs = zip(self.sources, self.layouts, strict=True)
+        return {source.name: layout.format for source, layout in pairs}
+
+
+def _bad(raw: RawRow, reason: str) -> BadRow:
+    data = raw.raw
+    if data is None and raw.value is not None:
+        data = json.dumps(raw.value, ensure_ascii=False, default=str).encode(
+            "utf-8", "backslashreplace"
+        )
+    return BadRow(raw.source, raw.number, raw.line, reason, data)
+
+
+def read_examples(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    turns: Literal["last", "all"] = "last",
+    context: Sequence[str] = CONTEXT_KINDS,
+    min_confidence: float = 0.5,
+    limit: int | None = None,
+    subset: str = "",
+    split: str = "train",
+) -> Examples:
+    """The examples of files, globs or a Hub dataset.
+
+    Args:
+        paths: files (JSON, JSONL, CSV, Parquet; `.gz`, `.zst`), globs, or `owner/name`.
+        format: one of `FORMATS`, or "auto" to tell it from each source's first rows.
+        columns: our names (instruction, context, response, system) to the data's own.
+        turns: score the last assistant turn of a chat, or all of them.
+        context: which kinds of context to look for, of `CONTEXT_KINDS`.
+        min_confidence: the least confidence of a rule that finds context inside a text.
+        limit: read at most this many rows.
+        subset: configuration of a Hub dataset.
+        split: split of a Hub dataset.
+
+    Raises:
+        DataError: a source is missing, empty, of an unknown type or layout.
+    """
+    if columns:
+        _check_columns(columns)
+        format = "columns"
+    if format not in (*FORMATS, "auto"):
+        raise DataError(f"format {format!r}: unknown; known are auto, {', '.join(FORMATS)}")
+    if format == "columns" and not columns:
+        raise DataError("format 'columns' needs a mapping: --columns instruction=... response=...")
+    unknown = set(context) - set(CONTEXT_KINDS)
+    if unknown:
+        known = ", ".join(CONTEXT_KINDS)
+        raise DataError(f"context {', '.join(sorted(unknown))}: unknown kind; known are {known}")
+    sources = open_sources(paths, subset=subset, split=split)
+    layouts = []
+    for source in sources:
+        name = _tell_format(source) if format == "auto" else format
+        layouts.append(Layout(name, columns, turns, tuple(context), min_confidence))
+    return Examples(tuple(sources), tuple(layouts), limit)
+
+
+def _check_columns(columns: Mapping[str, str]) -> None:
+    known = ("instruction", "context", "response", "system")
+    unknown = [name for name in columns if name not in known]
+    if unknown:
+        raise DataError(f"--columns {unknown[0]}=...: unknown name; known are {', '.join(known)}")
+    missing = [name for name in ("instruction", "response") if name not in columns]
+    if missing:
+        raise DataError(f"--columns: {missing[0]}=... is missing; it names the data's own column")
+
+
+def _tell_format(source: Source) -> str:
+    first = list(itertools.islice(read_rows(source), _LOOKED_AT))
+    values = [raw.value for raw in first if raw.value is not None]
+    if not values:
+        if not first:
+            raise DataError(f"{source.name}: no row in it; nothing to read")
+        raise DataError(
+            f"{source.name}: none of the first {len(first)} rows can be read; "
+            f"the first says: {first[0].error}; check the file"
+        )
+    return detect_format(values, source.name)
+
+
+def fingerprint_source(source: Source) -> dict[str, Any]:
+    """Name, size and hash of a file's bytes; a Hub dataset is known by its name alone."""
+    if source.format == "hub":
+        return {"name": source.name, "format": "hub", "subset": source.subset, "split": source.split}
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with source.path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{source.name}: cannot be read: {error}; check the file") from error
+    return {
+        "name": source.name,
+        "format": source.format,
+        "bytes": source.path.stat().st_size,
+        "blake2b": digest.hexdigest(),
+    }

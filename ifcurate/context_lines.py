@@ -1,0 +1,270 @@
+"""Lines, quotes, questions and instructions: the small parts of finding a context.
+
+What a stretch of text is (worth being a context, a question, an instruction, a way to
+behave), and where the questions around a text begin. Windows are bounded, so that the
+time stays linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import context_rules as cr
+
+__all__ = [
+    "WINDOW",
+    "Found",
+    "ask_start",
+    "head_lines",
+    "is_directive",
+    "is_instruction",
+    "is_no_context",
+    "is_question",
+    "is_title",
+    "last_sentences",
+    "make_found",
+    "n_words",
+    "settles",
+    "skip_asks",
+]
+
+WINDOW = 2000  # characters at either end in which questions and instructions are sought
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A stretch of a prompt that is context.
+
+    `start:end` is the context itself; `outer_start:outer_end` is what is cut with it:
+    its label, its quotes, the blank lines that would be left over. All four count
+    characters (Python code points) of the text as given.
+    """
+
+    start: int
+    end: int
+    outer_start: int
+    outer_end: int
+    rule: str  # a name of `RULES`
+    confidence: float  # 0..1
+
+
+def is_no_context(text: str) -> bool:
+    """Whether a context field only says that there is none ("No input", "N/A", "<noinput>").
+
+    Case, punctuation, quotes and brackets do not matter; a text without any letter or
+    digit is no context either.
+    """
+    if len(text) > 200:
+        return not text.strip()
+    words = re.sub(r"[^\w/]+|_", " ", text.lower()).replace("/", " / ").split()
+    flat = " ".join(words).strip("/ ")
+    if not flat:
+        return not any(ch.isalnum() or ord(ch) > 0x2000 for ch in text)
+    if flat in ("nothing", "empty", "blank"):
+        return text.strip()[0] in "<[({"
+    return cr.NO_CONTEXT.fullmatch(flat) is not None
+
+
+def _strip(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same stretch without white space at its ends."""
+    body = text[start:end]
+    left = len(body) - len(body.lstrip())
+    return (start + left, start + len(body.rstrip())) if left < len(body) else (start, start)
+
+
+_PAIRS = (("```", "```"), ('"""', '"""'), ("'''", "'''"), ("~~~", "~~~"))
+_QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "„": "“", "”": "”", "`": "`"}
+
+
+def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:
+    """Content without its quotes or fences, and the stretch with them."""
+    outer = start, end = _strip(text, start, end)
+    for opening, closing in _PAIRS:
+        first = text.find("\n", start, start + 40)
+        fenced = text.startswith(opening, start) and text.endswith(closing, start + 6, end)
+        if fenced:
+            lang = first >= 0 and text[start + 3 : first].strip().isalnum()
+            inner = first if lang else start + 3
+            return (*_strip(text, inner, end - 3), *outer)
+    tail = end
+    while tail > start + 1 and text[tail - 1] in ",.;:":
+        tail -= 1
+    closing_quote = _QUOTES.get(text[start : start + 1], "")
+    if closing_quote and tail - 1 > start and text[tail - 1] == closing_quote:
+        inner_text = text[start + 1 : tail - 1]
+        if inner_text.count(closing_quote) % 2 == 0 or closing_quote in "'’`":
+            return (*_strip(text, start + 1, tail - 1), *outer)
+    return start, end, *outer
+
+
+def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
+    """How many words a stretch has, counted no further than `enough`."""
+    return len(text[start : min(end, start + 12 * enough + 200)].split(None, enough))
+
+
+def _worth(text: str, start: int, end: int, at_least: int) -> bool:
+    """Whether a stretch can be a context at all."""
+    if end <= start or n_words(text, start, end) < at_least:
+        return False
+    if end - start <= 200:
+        body = text[start:end]
+        return not (is_no_context(body) or cr.PLACEHOLDER.fullmatch(body))
+    return True
+
+
+def make_found(
+    text: str, start: int, end: int, rule: str, *, label_start: int | None = None, at_least: int = 2
+) -> list[Found]:
+    """A `Found` of the content in `start:end`, or nothing when it is not worth it."""
+    inner_start, inner_end, outer_start, outer_end = _peel(text, start, end)
+    if not _worth(text, inner_start, inner_end, at_least):
+        return []
+    outer_start = outer_start if label_start is None else label_start
+    return [Found(inner_start, inner_end, outer_start, outer_end, rule, cr.rule_confidence(rule))]
+
+
+def is_directive(body: str, limit: float = 0.6) -> bool:
+    """Whether a text tells the model how to behave, rather than what is the case.
+
+    `limit` is the number of such words per sentence that a source of facts may have.
+    """
+    head = body[:1500]
+    if cr.PERSONA.match(head.lstrip(" -*#\n")):
+        return True
+    n_sentences = max(1, len(re.findall(r"[.!?\n](?=\s|$)", head)))
+    return len(cr.DIRECTIVE.findall(head)) / n_sentences > limit
+
+
+def is_question(line: str) -> bool:
+    """Whether a line asks, and is not an utterance or an option."""
+    line = line.strip()
+    return (
+        len(line) <= 400
+        and line.rstrip("\"'”’*_) ").endswith("?")
+        and not cr.SPEAKER.match(line)
+        and not (cr.OPTION.match(line) and line[:1] in "-*•+")
+    )
+
+
+def is_instruction(line: str) -> bool:
+    """Whether a line tells what to do, or on what to base the answer."""
+    line = line.strip().lstrip("*_#> ")
+    if not line or len(line) > 500:
+        return False
+    return bool(cr.TASK_START.match(line) or cr.BASED_ON.match(line))
+
+
+def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+    """Lines from the last to the first: where each starts, and its text."""
+    while end > start:
+        line_start = text.rfind("\n", start, end) + 1 or start
+        yield line_start, text[line_start:end] if end - line_start <= WINDOW else ""
+        if line_start == start:
+            return
+        end = line_start - 1
+
+
+def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
+    """Where the questions and instructions that close `start:end` begin; `end` if there are none.
+
+    `strict`: the question stood before, so that only an instruction after a blank line, or
+    one that points back, is taken from the end of the text.
+    """
+    cut, pending, instructed, gap = end, 0, False, False
+    for line_start, raw in _lines_back(text, start, end):
+        line = raw.strip()
+        if not line:
+            if raw or line_start == end or not text[line_start].strip():
+                gap = True
+                continue
+            break  # too long a line to be asked
+        if not text[max(start, line_start - 400) : line_start].strip():
+            break  # something must be left in front
+        blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
+        if is_instruction(line):
+            if strict and not blank_before and not cr.POINTS_BACK.search(line):
+                break
+            cut, instructed = line_start, True
+        elif is_question(line) and not strict:
+            if cut < end and gap and (instructed or _tells(line)):
+                break
+            cut = line_start
+        elif cut == end and pending < 12 and len(line) <= 200 and cr.OPTION.match(line):
+            pending += 1
+        else:
+            break
+        gap = False
+    return cut
+
+
+def _tells(question: str) -> bool:
+    """Whether a line that ends in a question first says other things, as a paragraph does."""
+    return len(question) > 150 and re.search(r"[.!] +[A-Z]", question) is not None
+
+
+def _ends_blank(text: str) -> bool:
+    return text.replace("\r", "").replace(" ", "").endswith("\n\n")
+
+
+def last_sentences(text: str, start: int, end: int) -> int:
+    """Where a closing sentence that points back begins, in a text of one line; else `end`."""
+    window = max(start, end - 500)
+    for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
+        at = window + match.end()
+        sentence = text[at:end]
+        if cr.BASED_ON.match(sentence) or (
+            cr.TASK_START.match(sentence) and cr.POINTS_BACK.search(sentence)
+        ):
+            return at
+    return end
+
+
+_SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|when|where)\b", re.I)
+
+
+def settles(line: str) -> bool:
+    """Whether an instruction says all there is to do, so that no question need follow."""
+    return is_instruction(line) and not _SETTLED.search(line)
+
+
+def head_lines(text: str) -> Iterator[tuple[int, int]]:
+    """The non-blank lines at the start of a text."""
+    at = 0
+    for _ in range(24):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        if text[at : at + 600].strip() and at < end:
+            yield at, end
+        at = end + 1
+        if at >= len(text) or at > WINDOW:
+            return
+
+
+def is_title(line: str) -> bool:
+    """A short run of capitalised words: the name of a text rather than the text."""
+    if len(line) > 160:
+        return False
+    words = [w for w in re.findall(r"[\w'’]+", line) if len(w) > 3]
+    capitals = sum(w[0].isupper() for w in words)
+    return len(words) < 14 and capitals >= 0.7 * len(words)
+
+
+def skip_asks(text: str, at: int) -> tuple[int, bool]:
+    """Past the questions and instructions that stand between a lead and its text."""
+    asked = False
+    for _ in range(8):
+        start = at + len(text[at : at + 200]) - len(text[at : at + 200].lstrip())
+        end = text.find("\n", start)
+        if end < 0:
+            return start, asked
+        line = text[start:end] if end - start <= 500 else ""
+        label = cr.LABEL_LINE.match(line)
+        kind = cr.classify_label(label["name"].strip())[0] if label else ""
+        if kind == "ask" or (is_question(line) and not _tells(line)):
+            asked = True
+        elif not is_instruction(line):
+            return start, asked
+        at = end
+    return at, asked

@@ -1,0 +1,202 @@
+"""Contexts with marks of their own: labels, headings, tags, rulers, numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from . import context_rules as cr
+from .context_lines import Found, ask_start, is_instruction, make_found
+
+__all__ = [
+    "Mark",
+    "find_inline_label",
+    "find_labelled",
+    "find_marks",
+    "find_numbered",
+    "find_ruled",
+    "find_tags",
+]
+
+MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
+CONTEXT_KINDS = ("label", "heading", "phrase")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line that announces a text, or a question, or an answer."""
+
+    start: int  # of the line
+    content: int  # behind the colon
+    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
+    noun: str
+    line_end: int
+
+
+def find_marks(text: str) -> list[Mark]:
+    """All lines that announce something, in their order."""
+    marks: list[Mark] = []
+    matches = [*cr.LABEL_LINE.finditer(text), *cr.HEADING_LINE.finditer(text)]
+    for match in sorted(matches, key=lambda m: m.start()):
+        kind, noun = cr.classify_label(match["name"].strip())
+        if not kind or (marks and marks[-1].start == match.start()):
+            continue
+        line_end = text.find("\n", match.end())
+        line_end = len(text) if line_end < 0 else line_end
+        heading = match.re is cr.HEADING_LINE or (match["deco"] or "").startswith("#")
+        rule = {"context": "heading" if heading else "label"}.get(kind, kind)
+        marks.append(Mark(match.start(), match.end(), rule, noun, line_end))
+        if len(marks) >= MAX_MARKS:
+            break
+    return _drop_doubtful(text, marks)
+
+
+def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
+    """Leave out speakers "Q:" and "A:" of a dialogue, and labels that an article has itself."""
+    letters = [m for m in marks if m.noun in ("q", "a")]
+    talk = len(letters) > 2
+    kept: list[Mark] = []
+    for mark in marks:
+        if talk and mark.noun in ("q", "a"):
+            continue
+        if mark.noun == "a" and not any(m.noun == "q" for m in kept):
+            continue
+        opened = bool(kept) and kept[-1].kind in CONTEXT_KINDS
+        if opened and mark.noun in cr.INNER_NOUNS and mark.kind == "label":
+            continue
+        kept.append(mark)
+    return kept
+
+
+def after_examples(text: str, marks: list[Mark]) -> list[Mark]:
+    """Without the worked examples of a few-shot prompt: only the marks of the last case stay."""
+    contexts = [i for i, m in enumerate(marks) if m.kind in CONTEXT_KINDS]
+    filled = [
+        i
+        for i, m in enumerate(marks)
+        if m.kind == "answer" and text[m.content : m.line_end].strip(" *\r\t\"'")
+    ]
+    if not filled or not contexts or contexts[0] > filled[0]:
+        return marks
+    same = [i for i in contexts if marks[i].noun == marks[contexts[0]].noun]
+    if len(same) < 2 or not any(same[0] < i < same[-1] for i in filled):
+        return marks
+    last = max(i for i in filled if i < same[-1])
+    if filled[-1] > same[-1]:
+        return []
+    return marks[last:]
+
+
+def find_labelled(text: str) -> tuple[list[Found], list[Found]]:
+    """Texts under a label, a heading or an announcing phrase; and hints as long as a paragraph."""
+    marks = after_examples(text, find_marks(text))
+    found: list[Found] = []
+    hints: list[Found] = []
+    asked = False
+    pending: int | None = None  # the label that only heads further labels
+    for i, mark in enumerate(marks):
+        limit = marks[i + 1].start if i + 1 < len(marks) else len(text)
+        if mark.kind in ("ask", "answer"):
+            asked = asked or limit - mark.content > 8
+            continue
+        if not text[mark.content : limit].strip():
+            pending = mark.start if pending is None else pending
+            continue
+        before = text[max(0, mark.start - 400) : mark.start].strip()
+        strict = asked or bool(before and is_instruction(before.rsplit("\n", 1)[-1]))
+        end = ask_start(text, mark.content, limit, strict=strict)
+        label_start = mark.start if pending is None else pending
+        pending = None
+        least = 25 if mark.kind == "hint" else 2
+        made = make_found(
+            text, mark.content, end, mark.kind, label_start=label_start, at_least=least
+        )
+        if made and not cr.PERSONA.match(text, made[0].start):
+            (hints if mark.kind == "hint" else found).extend(made)
+    return found, hints
+
+
+def find_inline_label(text: str) -> list[Found]:
+    """A question and its context, both labelled, on one line."""
+    match = cr.INLINE_LABEL.match(text[:1200])
+    if not match:
+        return []
+    return make_found(
+        text, match.end(), len(text), "inline-label", label_start=match.start("label")
+    )
+
+
+def find_tags(text: str) -> list[Found]:
+    """Texts between tags that are named after a text."""
+    found: list[Found] = []
+    floor, dead = 0, set[str]()
+    for pattern, left, right in ((cr.TAG, "</", ">"), (cr.SQUARE_TAG, "[/", "]")):
+        for match in pattern.finditer(text):
+            name = match["name"]
+            if match.start() < floor or name in dead:
+                continue
+            close = text.find(f"{left}{name}{right}", match.end())
+            if close < 0:
+                dead.add(name)
+                continue
+            floor = close + len(name) + 3
+            made = make_found(text, match.end(), close, "tag", label_start=match.start())
+            found += [replace(f, outer_end=floor) for f in made]
+    return [f for f in found if f.outer_end - f.outer_start < len(text.strip())]
+
+
+def find_ruled(text: str) -> list[Found]:
+    """A text between two ruler lines, announced on the line before."""
+    rulers = []
+    for match in cr.RULER_LINE.finditer(text):
+        rulers.append(match)
+        if len(rulers) > 2:
+            return []
+    if len(rulers) != 2:
+        return []
+    first, second = rulers
+    head = text[max(0, first.start() - 300) : first.start()].rstrip()
+    line = head.rsplit("\n", 1)[-1].strip()
+    if not re.search(rf"\b(?:{cr.NOUN_PATTERN})\b", line, re.I):
+        return []
+    bare = cr.BARE_LEAD.fullmatch(line) or cr.classify_label(line.rstrip(":. "))[0]
+    label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
+    made = make_found(
+        text, first.end(), second.start(), "ruled", label_start=label_start, at_least=3
+    )
+    return [replace(f, outer_end=second.end()) for f in made]
+
+
+def find_numbered(text: str) -> list[Found]:
+    """Passages numbered from one, taken together with their numbers."""
+    first: re.Match[str] | None = None
+    last: re.Match[str] | None = None
+    for match in cr.NUMBERED_LINE.finditer(text):
+        number = int(match["a"] or match["b"])
+        if first is None or last is None:
+            first = last = match if number == 1 else None
+        elif number == int(last["a"] or last["b"]) + 1:
+            last = match
+    if first is None or last is None or first is last:
+        return []
+    limit = len(text)
+    for mark in find_marks(text):
+        if mark.start > last.start() and mark.kind in ("ask", "answer"):
+            limit = mark.start
+            break
+    asked = bool(text[: first.start()].strip())
+    end = ask_start(text, last.end(), limit, strict=asked)
+    label_start = _bare_line_before(text, first.start())
+    return make_found(text, first.start(), end, "numbered", label_start=label_start, at_least=12)
+
+
+def _bare_line_before(text: str, at: int) -> int:
+    """Where the line before `at` starts, when it only announces; else `at`."""
+    head = text[max(0, at - 300) : at].rstrip()
+    line = head.rsplit("\n", 1)[-1].strip()
+    if not line or not (head.endswith(":") or line.startswith("#")):
+        return at
+    kind = cr.classify_label(line.strip("#*: "))[0]
+    if kind in ("context", "phrase") or cr.BARE_LEAD.fullmatch(line):
+        return max(0, at - 300) + len(head) - len(line)
+    return at

@@ -1,0 +1,314 @@
+"""The rules by which a context is found inside text, as a table and its vocabulary.
+
+`RULES` is the table to read: what each rule looks for, an example, and its
+confidence, which is a judgement of how often the rule is right. Everything that
+decides by words stands here; `contexts` holds the procedure. Patterns are bounded
+on purpose: each is tried on a line or on a window of fixed length, so that the
+time stays linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+__all__ = ["RULES", "Rule", "classify_label", "rule_confidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way in which prompts carry a context, in the order in which they are tried."""
+
+    name: str
+    matches: str
+    example: str
+    confidence: float  # 0..1
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("tag", "a pair of tags named after a text", "<context>Oslo is ...</context>", 0.95),
+    Rule(
+        "ruled", "text between two ruler lines, announced before", "Context below.\n---\n...", 0.9
+    ),
+    Rule("label", "a label before the text, at the start of a line", "Passage: Oslo is ...", 0.9),
+    Rule("heading", "a heading before the text", "### Context\nOslo is ...", 0.9),
+    Rule(
+        "phrase", "words that announce the text and say nothing else", "Given the fact that:", 0.9
+    ),
+    Rule("inline-label", "labels on one line", "question: Where? context: Oslo is ...", 0.85),
+    Rule("numbered", "passages numbered from 1, two or more", "[1] Oslo is ...\n[2] Bergen", 0.85),
+    Rule("lead", "an instruction that points to text after it", "Summarise this email: ...", 0.85),
+    Rule("above", "an instruction that points to text before it", "... \nIs this news true?", 0.8),
+    Rule(
+        "fence", "text between ``` or triple quotes, with an instruction outside", "```...```", 0.7
+    ),
+    Rule("table", "a Markdown table, with an instruction outside", "| year | sold |\n|---|", 0.7),
+    Rule("hint", "a hint as long as a paragraph", "Hint: When water cools, its ...", 0.65),
+    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.6),
+    Rule("code", "code that the task is about, not code to be written", "Fix this: ```...```", 0.6),
+    Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.6),
+    Rule("sentence", "a sentence to be worked on", "Classify this sentence: I ...", 0.55),
+)
+
+_CONFIDENCE = {rule.name: rule.confidence for rule in RULES}
+
+
+def rule_confidence(name: str) -> float:
+    """The confidence of the rule of that name; `KeyError` for an unknown one."""
+    return _CONFIDENCE[name]
+
+
+# ----------------------------------------------------------------- what a text is called
+def _words(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+def _phrases(phrases: str) -> frozenset[str]:
+    return frozenset(p.strip() for p in re.split(r"[|\n]", phrases) if p.strip())
+
+
+_SINGULAR = _words(
+    """
+    abstract article background biography blog book-excerpt chapter chat clause comment content
+    context contract conversation corpus data dataset description dialog dialogue document email
+    e-mail encyclopedia entry essay evidence excerpt exchange extract fact faq fragment information
+    info input interview knowledge lecture letter log lyrics manual material memo message minutes
+    narrative news newsletter note obituary observation page paper paragraph passage plot poem
+    policy post premise press-release quotation record reference report resource result review
+    scenario scene script section situation snippet source speech statute story storyline table
+    testimony text thread transcript tweet webpage
+    """
+)
+NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
+# Called a text too, but short, and often part of the question.
+WEAK_NOUNS = _words("sentence sentences statement statements code program function")
+# These open no second context inside one: articles have such lines.
+INNER_NOUNS = _words("source sources reference references table data")
+# As labels these say something else than "here is a text".
+_NOT_LABELS = _words(
+    """
+    note notes description chapter clause comment entry page paper section resource result
+    fragment scene script material content contents message poem contexts
+    """
+)
+_QUALIFIERS = _words(
+    """
+    a about above additional an available background below blog book call case chat clinical
+    company context contextual conversation court current customer dialogue document domain earlier
+    email evidence external extra extracted fact following full given helpful here input internal
+    journal key knowledge known legal long medical meeting movie my new news original our paper
+    patient possible previous product provided raw reading reference related relevant research
+    retrieved science scientific search short source story supporting supplementary support text the
+    these this topic transcript useful user web wiki wikipedia
+    """
+)
+_LABELS = _phrases("bullet points | knowledge base | context and facts | notes from the meeting")
+# Answered already: between two equal context labels this makes a worked example.
+ANSWER_LABELS = _phrases(
+    """
+    a | answer | answers | output | label | sentiment | summary | response | translation
+    completion | prediction | final answer | headline | highlights
+    """
+)
+_ASK_LABELS = _phrases(
+    """
+    q | answer choices | choices | claim | constraints | expected output | format | guidelines
+    helpful answer | hypothesis | instruction | instructions | labels | multiple choice | options
+    output format | possible answers | query | question | questions | requirements
+    response format | rules | short answer | steps | task | tasks | the question | tl;dr | tldr
+    user query | user question | your answer | your response | your task | follow up question
+    standalone question | objective | conclusion
+    """
+)
+
+# Words that announce a text, and are cut together with it.
+_PHRASES = re.compile(
+    r"(?:now,? |so,? |also,? )?(?:"
+    r"given (?:the|this|these|that)(?: following)? facts?(?: that)?|given that|given"
+    r"|(?:i can use|use|consider|i have|i also have|we have|we know|here(?:'s| is| are)"
+    r"|(?:this|below|following) (?:is|are)|the following (?:is|are)|consider|read|see|take|suppose)"
+    r" (?:(?:the|this|these|a|an|my|some|following|new|short|above|below) ){0,3}"
+    r"(?:[\w-]{1,16} ){0,2}?(?P<noun>[\w-]{3,16})(?: below| first| carefully)?"
+    r"|(?:the )?(?P<noun2>[\w-]{3,16})(?: is| are)?(?: given| provided)?(?: as follows| below)"
+    r")"
+)
+
+LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
+
+
+@lru_cache(maxsize=4096)
+def classify_label(name: str) -> tuple[LabelKind, str]:
+    """What the words before a colon, or of a heading, announce; and the noun they use.
+
+    ``("", "")`` when they announce nothing that matters here.
+    """
+    words = name.lower().replace("’", "'").split()
+    flat = " ".join(words)
+    if flat in ANSWER_LABELS:
+        return "answer", flat
+    if flat in _ASK_LABELS or _ASK_LINE.match(flat):
+        return "ask", flat
+    if flat in ("hint", "hints"):
+        return "hint", flat
+    if words and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1]):
+        noun = words[-1]
+        return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)
+    if flat in _LABELS:
+        return "context", words[-1]
+    match = _PHRASES.fullmatch(flat)
+    if match:
+        noun = match["noun"] or match["noun2"] or "fact"
+        if noun in NOUNS or noun == "points":
+            return "phrase", noun
+    return "", ""
+
+
+_ASK_LINE = re.compile(
+    r"(?:now,? |then,? )?(?:please,? )?(?:answer|respond to|consider) "
+    r"(?:the|this|these|my|following)"
+    r"\b[\w ]{0,40}\b(?:questions?|query|queries)\b"
+)
+
+# ------------------------------------------------------------------------- lines and marks
+# A label line: words, perhaps a number or a remark in brackets, a colon.
+LABEL_LINE = re.compile(
+    r"^[ \t>]{0,8}(?P<deco>\#{1,6}[ \t]*|\*\*|__)?"
+    r"(?P<name>[A-Za-z][A-Za-z'’,;&\- ]{0,58}?)"
+    r"(?P<number>[ \t]{0,2}[\#(\[]{0,2}\d{1,3}[)\]]?)?(?:[ \t]?\([^()\n]{1,80}\))?"
+    r"(?:\*\*|__)?[ \t]?[::](?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z])",
+    re.M,
+)
+# A heading line without a colon.
+HEADING_LINE = re.compile(
+    r"^[ \t]{0,3}(?:\#{1,6}[ \t]*|\*\*|__|\[|={2,20}[ \t]*|-{2,20}[ \t]*)"
+    r"(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?P<number>[ \t]?\d{1,3})?"
+    r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
+    re.M,
+)
+RULER_LINE = re.compile(r"^[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M)
+NUMBERED_LINE = re.compile(
+    r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|article|snippet|"
+    r"paragraph|excerpt|result|fact|chunk|text)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
+    re.M | re.I,
+)
+TAG = re.compile(
+    r"<(?P<name>(?:retrieved_?|search_?|background_?|source_?|user_?|news_?|reference_?)?"
+    r"(?:context|contexts|document|documents|doc|docs|passage|passages|article|text|background|"
+    r"information|info|knowledge|knowledge_base|data|email|transcript|excerpt|source|sources|"
+    r"results|story|dialogue|conversation|paragraph|review|report|reference|references|facts|"
+    r"evidence|content|material|essay|letter|input))(?:[ \t][^<>\n]{0,200})?>",
+    re.I,
+)
+SQUARE_TAG = re.compile(
+    r"^[ \t]{0,3}\[(?P<name>context|document|documents|passage|article|text|background|data)\]"
+    r"(?!\()",
+    re.M | re.I,
+)
+FENCE = re.compile(
+    r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
+)
+TABLE_ROW = re.compile(r"^[ \t]{0,3}\|[^\n]{1,2000}\|[ \t]*\r?$", re.M)
+TABLE_RULE = re.compile(r"^[ \t]{0,3}\|[ \t:|-]{3,400}\|[ \t]*\r?$", re.M)
+INLINE_LABEL = re.compile(
+    r"\A\s{0,20}(?:question|q|query)[ \t]?:[ \t]?[^\n]{3,600}?[\s]"
+    r"(?P<label>(?:context|passage|article|paragraph|document|text)[ \t]?:)[ \t]",
+    re.I,
+)
+# ------------------------------------------------------------------ questions, instructions
+_TASK_VERBS = (
+    "answer|summari[sz]e|write|explain|list|identify|describe|translate|classify|categori[sz]e|"
+    "extract|generate|provide|determine|state|tell|find|give|name|choose|select|rewrite|reword|"
+    "rephrase|paraphrase|analy[sz]e|compare|create|compose|decide|predict|rate|complete|respond|"
+    "reply|discuss|highlight|convert|proofread|correct|edit|return|output|solve|calculate|compute|"
+    "count|pick|outline|simplify|suggest|evaluate|infer|condense|draft|produce|shorten|improve|"
+    "fix|show|assess|label|detect|recommend|tl;?dr|point out|come up with|turn|review|read|check|"
+    "critique|brainstorm|use|think"
+)
+TASK_START = re.compile(
+    r"(?:(?:now|then|next|finally|so|and|okay|ok|hi|hello|hey)[,!.]? )?(?:please,? |kindly )?"
+    r"(?:(?:can|could|would|will) you (?:please |kindly |also )?|i(?: would|'d) like you to |"
+    r"i (?:want|need) you to |your (?:task|job|goal) is to |help me |let's |"
+    r"in (?:one|two|three|a|\d) [\w ]{1,30}, )?(?:please )?"
+    r"(?:briefly |carefully |correctly |concisely )?"
+    rf"(?:{_TASK_VERBS})\b",
+    re.I,
+)
+NOUN_PATTERN = "|".join(sorted(NOUNS | {"points"}, key=len, reverse=True))
+_WEAK_PATTERN = "|".join(sorted(WEAK_NOUNS, key=len, reverse=True))
+BASED_ON = re.compile(
+    r"(?:based (?:up)?on|according to|given|using|from|with|in light of|considering|in|following|"
+    r"after reading|having read|drawing on|referring to|as per|per)(?: only)? "
+    r"(?:the|this|these|that|above|your|my)\b(?: [\w'-]{1,20}){0,4}? "
+    rf"?(?:above|following|provided|given|{NOUN_PATTERN})\b",
+    re.I,
+)
+POINTS_BACK = re.compile(
+    r"\b(?:above|preceding|foregoing|aforementioned|previous (?:text|passage|paragraph))\b|"
+    rf"\b(?:the|this|these|that|my)(?: [\w'-]{{1,20}}){{0,2}}? (?:{NOUN_PATTERN})\b",
+    re.I,
+)
+# "the following passage", "this email", "the paragraph below"; group weak for short kinds of text.
+POINTS_ON = re.compile(
+    r"\b(?:(?:the |this |these |those )?(?:following|given|provided|attached|below)|this|these|my|"
+    r"the(?= (?:[\w'-]{1,20} ){0,3}[\w'-]{2,20}[ \t]*(?::|below|provided|delimited|$)))"
+    r"(?: [\w'/-]{1,20}){0,3}?"
+    rf" (?:(?P<strong>{NOUN_PATTERN})|(?P<weak>{_WEAK_PATTERN}))\b",
+    re.I,
+)
+POINTS_ON_BARE = re.compile(
+    r"\b(?:the following|as follows|this|below)\b[^:.?!\n]{0,60}:[ \t]*\r?$", re.I
+)
+WORKS_ON_TEXT = re.compile(
+    r"\b(?:summari[sz]e|translate|rewrite|reword|rephrase|paraphrase|classify|categori[sz]e|"
+    r"proofread|correct|edit|simplify|shorten|condense|improve|fix|extract|identify|find|convert|"
+    r"rate|detect|label|count|explain|refactor\w*|debug|optimi[sz]e|review|annotate|parse|punctuate)\b",
+    re.I,
+)
+# An announcement with no task in it: cut with the text that it announces.
+BARE_LEAD = re.compile(
+    r"(?:given|using|consider|considering|read|from|here(?:'s| is| are)|this is|below is|see|"
+    r"based on|with|i have|the following is|take a look at|look at|context information is)\b"
+    r"(?!.*\b(?:and|then|to)\b.*|.*, \w)[^.?!]{0,120}[.:,]?\s*",
+    re.I,
+)
+CODE_TASK = re.compile(
+    r"\b(?:explain|fix|debug|refactor\w*|review|what does|optimi[sz]e|convert|translate|bugs?|"
+    r"errors?|wrong|improve|document|comments?|simplify|tests? for|output of|complexity|"
+    r"rewrite|port|vulnerab\w+|fails?|why)\b",
+    re.I,
+)
+CODE_TO_WRITE = re.compile(
+    r"\b(?:implement|complete|fill in|write|create|generate|build|develop|signature|template|"
+    r"format|schema|example)\b",
+    re.I,
+)
+# Sentences that tell the model how to behave are no source of facts.
+DIRECTIVE = re.compile(
+    r"\b(?:you (?:are|should|must|will|have to|need to|can)|you're|your|please|make sure|ensure|"
+    r"should|must|do not|don't|always|never|i want|i need|i would like|include|avoid|respond|"
+    r"reply|remember to)\b",
+    re.I,
+)
+PERSONA = re.compile(
+    r"(?:you are|you're|you will|your |act as|as an? (?:ai|assistant)|i am an? ai)", re.I
+)
+PLACEHOLDER = re.compile(
+    r"\s*(?:\{+[^{}\n]{0,60}\}+|\[(?:insert|your|paste|add|text|article|context)[^\]\n]{0,80}\]|"
+    r"<[^<>\n]{0,60}>|(?:https?://|www\.)\S+|[.…_\-* ]{0,80})\s*",
+    re.I,
+)
+SPEAKER = re.compile(
+    r"[\w.'’#\-]{1,24}(?: [\w.'’\-]{1,24}){0,2}[ \t]?(?:\([^()\n]{1,30}\))?[ \t]?:"
+)
+OPTION = re.compile(r"(?:[-*•+]|\(?[A-Ha-h1-9][.)]|\([A-Ha-h1-9]\))(?:[ \t]|$)|[.\s]{0,3}$")
+NO_CONTEXT = re.compile(
+    r"(?:no ?(?:input|context|inputs|data|text|document|additional (?:input|context|information)|"
+    r"further input|extra input|input text|specific input|passage)|noinpute?|none|nil|null|nan|na|"
+    r"n / a|not applicable|not available|not required|not needed|"
+    r"(?:there is |there's )?no(?: additional| further| specific| extra)?(?: input| context)?"
+    r"(?: data| text| value| information)?(?: is)? (?:required|needed|necessary|provided|given|"
+    r"available|specified|applicable)(?: here| for this (?:task|instruction|question))?|"
+    r"(?:input|context)(?: is)? (?:not (?:required|needed|applicable|provided|available)|none|n a))"
+)

@@ -1,0 +1,128 @@
+"""Where the context stands inside a prompt that carries it in its own text.
+
+Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
+an instruction that points at it ("Summarise this email: ...", "According to the text
+above, ..."), or only by being a long text beside a short question. Each way is one
+rule of `context_rules.RULES`; the first rule that finds something decides. The result
+is characters of the text as given, so that cutting ``text[outer_start:outer_end]``
+leaves the prompt that the writer would have sent without the context.
+
+Everything is linear in the length of the text, and no string raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from .context_layouts import (
+    find_above,
+    find_fenced,
+    find_lead,
+    find_long,
+    find_quote,
+    find_table,
+)
+from .context_lines import Found, is_directive, is_no_context
+from .context_marks import (
+    find_inline_label,
+    find_labelled,
+    find_numbered,
+    find_ruled,
+    find_tags,
+)
+from .context_rules import RULES
+
+__all__ = ["RULES", "Found", "find_context", "find_document", "is_no_context"]
+
+
+_Finder = Callable[[str], list[Found]]
+
+
+def find_context(text: str, *, min_confidence: float = 0.5) -> list[Found]:
+    """Find the context in one user message or prompt.
+
+    Returns non-overlapping stretches in their order; usually none or one, sometimes two
+    (a background and a situation). Rules below `min_confidence` are left out.
+    """
+    finders: tuple[_Finder, ...] = (
+        find_tags,
+        find_ruled,
+        _find_named,
+        find_inline_label,
+        find_numbered,
+        find_lead,
+        find_fenced,
+        find_above,
+        find_table,
+        find_quote,
+        find_long,
+    )
+    for finder in finders:
+        found = [f for f in finder(text) if f.confidence >= min_confidence]
+        if found:
+            return _arrange(text, found)
+    return []
+
+
+def find_document(text: str) -> list[Found]:
+    """Find the documents or the knowledge that a system message carries.
+
+    Its instructions stay: a message that only says how to behave gives an empty list.
+    """
+    finders: tuple[_Finder, ...] = (
+        find_tags,
+        find_ruled,
+        lambda text: find_labelled(text)[0],
+        find_numbered,
+        find_lead,
+        find_fenced,
+    )
+    for finder in finders:
+        found = [
+            f
+            for f in finder(text)
+            if f.rule not in ("code", "sentence") and not is_directive(text[f.start : f.end])
+        ]
+        if found:
+            return _arrange(text, found)
+    return []
+
+
+def _find_named(text: str) -> list[Found]:
+    """Labelled texts; a long hint counts as one beside the text that it belongs to."""
+    found, hints = find_labelled(text)
+    if hints and not found:
+        found = find_lead(text) or find_above(text)
+    return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]
+
+
+def _arrange(text: str, found: list[Found]) -> list[Found]:
+    """In order, without overlaps, and with the white space that would be left over.
+
+    Of the gaps before and after a cut the wider one stays; none at the start of the text;
+    at its end, what the text ended with.
+    """
+    runs: list[list[Found]] = []  # cuts with nothing but white space between them
+    floor = 0
+    for f in sorted(found, key=lambda f: (f.start, -f.end)):
+        if f.start < floor:
+            continue
+        f = replace(f, outer_start=max(f.outer_start, floor))
+        if runs and not text[floor : f.outer_start].strip():
+            runs[-1][-1] = replace(runs[-1][-1], outer_end=f.outer_start)
+            runs[-1].append(f)
+        else:
+            runs.append([f])
+        floor = f.outer_end
+    for run in runs:
+        start, end = run[0].outer_start, run[-1].outer_end
+        before = len(text[:start].rstrip())
+        after = len(text) - len(text[end:].lstrip())
+        if after == len(text) or (
+            before > 0 and text.count("\n", before, start) < text.count("\n", end, after)
+        ):
+            run[0] = replace(run[0], outer_start=before)
+        else:
+            run[-1] = replace(run[-1], outer_end=after)
+    return [f for run in runs for f in run]

@@ -1,1 +1,90 @@
-"""Curate instruction-tuning data by how much each response needs its context."""
+"""Curate instruction-tuning data by how much each response needs its context.
+
+::
+
+    examples = ifcurate.read_examples("alpaca.jsonl")
+    engine = ifcurate.load_engine("hf", model="meta-llama/Llama-2-7b-hf")
+    scores = ifcurate.score_examples(examples, engine)
+    split = ifcurate.split_scores(scores, rule="paper")
+    kept = ifcurate.filter_examples(examples, split, keep="context-critical").kept
+
+Names are loaded when they are first used, so that importing the package is fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ifcurate.engines import load_engine as load_engine
+    from ifcurate.errors import (
+        DataError as DataError,
+    )
+    from ifcurate.errors import (
+        IfcurateError as IfcurateError,
+    )
+    from ifcurate.errors import (
+        ModelError as ModelError,
+    )
+    from ifcurate.errors import (
+        RecipeError as RecipeError,
+    )
+    from ifcurate.errors import (
+        RowError as RowError,
+    )
+    from ifcurate.errors import (
+        RunError as RunError,
+    )
+    from ifcurate.errors import (
+        TemplateError as TemplateError,
+    )
+    from ifcurate.filtering import filter_examples as filter_examples
+    from ifcurate.records import ContextBlock as ContextBlock
+    from ifcurate.records import Example as Example
+    from ifcurate.records import Turn as Turn
+    from ifcurate.runs import find_run as find_run
+    from ifcurate.runs import score_run as score_run
+    from ifcurate.scoring import ScoreSettings as ScoreSettings
+    from ifcurate.scoring import score_examples as score_examples
+    from ifcurate.sources import read_examples as read_examples
+    from ifcurate.split import split_scores as split_scores
+    from ifcurate.summaries import summarise_scores as summarise_scores
+
+# The public surface; a test pins it.
+_HOMES = {
+    "errors": (
+        "DataError",
+        "IfcurateError",
+        "ModelError",
+        "RecipeError",
+        "RowError",
+        "RunError",
+        "TemplateError",
+    ),
+    "records": ("ContextBlock", "Example", "Turn"),
+    "sources": ("read_examples",),
+    "engines": ("load_engine",),
+    "scoring": ("ScoreSettings", "score_examples"),
+    "runs": ("find_run", "score_run"),
+    "split": ("split_scores",),
+    "filtering": ("filter_examples",),
+    "summaries": ("summarise_scores",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+__version__ = metadata.version("ifcurate")
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ifcurate' has no attribute {name!r}")
+    value = getattr(import_module(f"ifcurate.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

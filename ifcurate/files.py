@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,14 @@ import polars as pl
 
 from ifcurate.errors import DataError
 
-__all__ = ["atomic_file", "read_table", "read_table_manifest", "write_json", "write_table"]
+__all__ = [
+    "atomic_file",
+    "file_digest",
+    "read_table",
+    "read_table_manifest",
+    "write_json",
+    "write_table",
+]
 
 
 @contextlib.contextmanager
@@ -90,3 +98,12 @@ def read_table_manifest(path: Path) -> dict[str, Any]:
     text = pl.read_parquet_metadata(path).get("ifcurate", "{}")
     value = json.loads(text)
     return value if isinstance(value, dict) else {}
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -33,6 +33,7 @@ class Manifest(BaseModel):
     identity: dict[str, Any]  # all that decides the result; equal identities, equal results
     counts: dict[str, int] = {}
     outputs: dict[str, str] = {}  # what -> file, relative to the manifest's folder
+    digests: dict[str, str] = {}  # file -> BLAKE2b of its bytes
     formula: str = ""
     notes: list[str] = []
     finished: bool = False

@@ -203,13 +203,23 @@ def _pair(
             kept = kept[: -cut.straddled]
         alone = Rendered(kept, "", "")
         other = _cut(alone, tokenizer.encode(kept), tokenizer)
-    pair = [Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other)]
-    sizes = len(pair[0].ids), len(pair[1].ids)
-    flags = {"boundary_straddles": cut.straddled > 0, "response_ids_forced": forced}
+    shown, cut_out = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
+    sizes = len(shown.ids), len(cut_out.ids)
+    result = PromptPair(
+        example,
+        "scored",
+        "",
+        shown,
+        cut_out,
+        n_tokens=sizes,
+        boundary_straddles=cut.straddled > 0,
+        response_ids_forced=forced,
+    )
     if max(sizes) > settings.max_length:
         reason = f"{max(sizes)} tokens; the model takes {settings.max_length}"
-        return PromptPair(example, "too_long", reason, n_tokens=sizes, **flags)
-    return PromptPair(example, "scored", "", pair[0], pair[1], n_tokens=sizes, **flags)
+        result = replace(result, status="too_long", reason=reason)
+        return replace(result, with_context=None, without_context=None)
+    return result
 
 
 def _shorten(

@@ -17,11 +17,19 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 from ifcurate.errors import DataError
 
-__all__ = ["FileFormat", "RawRow", "Source", "open_sources", "read_rows"]
+__all__ = [
+    "FileFormat",
+    "RawRow",
+    "Source",
+    "count_rows",
+    "csv_header",
+    "open_sources",
+    "read_rows",
+]
 
 FileFormat = str  # "json", "jsonl", "csv", "parquet" or "hub"
 
@@ -90,7 +98,7 @@ def open_sources(
         if Path(item).exists():
             found.append(_file_source(item))
         elif glob.has_magic(item):
-            matches = sorted(glob.glob(item, recursive=True))
+            matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
             files = [m for m in matches if Path(m).is_file()]
             if not files:
                 raise DataError(f"{item}: no file matches this pattern; check the path")
@@ -160,7 +168,7 @@ def _first_bytes(source: Source) -> bytes:
 def open_binary(source: Source) -> IO[bytes]:
     """The file's bytes, decompressed."""
     if source.compression == "gzip":
-        return gzip.open(source.name, "rb")
+        return cast(IO[bytes], gzip.open(source.name, "rb"))
     if source.compression == "zstd":
         import zstandard
 
@@ -208,6 +216,22 @@ def read_rows(source: Source) -> Iterator[RawRow]:
         "hub": _read_hub,
     }[source.format]
     return reader(source)
+
+
+def count_rows(source: Source) -> int | None:
+    """About how many rows a source has, without parsing them; None where that cannot be had."""
+    try:
+        if source.format == "parquet":
+            import pyarrow.parquet as pq
+
+            return int(pq.read_metadata(source.name).num_rows)
+        if source.format in ("jsonl", "csv"):
+            with open_binary(source) as stream:
+                blocks = iter(lambda: stream.read(1 << 20), b"")
+                return sum(block.count(b"\n") for block in blocks)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return None  # reading will say what is wrong
+    return None
 
 
 def _read_jsonl(source: Source) -> Iterator[RawRow]:
@@ -339,6 +363,14 @@ class _RecordedLines:
 def csv_delimiter(source: Source) -> str:
     """Tab for .tsv, comma otherwise."""
     return "\t" if ".tsv" in source.path.suffixes else ","
+
+
+def csv_header(source: Source) -> bytes:
+    """The bytes of a CSV file's first record, line end included."""
+    with open_binary(source) as stream:
+        lines = _RecordedLines(stream)
+        next(csv.reader(lines, delimiter=csv_delimiter(source)), None)
+        return lines.take()
 
 
 def _read_csv(source: Source) -> Iterator[RawRow]:

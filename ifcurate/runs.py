@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import re
 import shutil
@@ -25,7 +24,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
-from ifcurate.files import atomic_file, read_table, write_json, write_table
+from ifcurate.files import atomic_file, file_digest, read_table, write_json, write_table
 from ifcurate.manifest import Manifest, fingerprint, read_manifest, software_versions, utc_now
 from ifcurate.scoring import Scorer
 from ifcurate.sources import Examples, ReadRow, fingerprint_source
@@ -256,15 +255,11 @@ def _finished_part(folder: Path, number: int) -> dict[str, Any] | None:
     try:
         marker = json.loads(_part(folder, number, "done.json").read_bytes())
         for kind, digest in marker["files"].items():
-            if _digest(_part(folder, number, kind)) != digest:
+            if file_digest(_part(folder, number, kind)) != digest:
                 return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return dict(marker)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _score_part(
@@ -293,7 +288,7 @@ def _score_part(
         "examples": len(examples),
         "counts": dict(counts),
         "tokens": int(sum(sized.row(0))),
-        "files": {kind: _digest(_part(folder, number, kind)) for kind in kinds},
+        "files": {kind: file_digest(_part(folder, number, kind)) for kind in kinds},
     }
     write_json(_part(folder, number, "done.json"), marker)
     return marker

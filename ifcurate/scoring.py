@@ -48,7 +48,9 @@ class ScoreSettings:
 
     def __post_init__(self) -> None:
         _check(self.ablation in ABLATIONS, f"ablation {self.ablation!r}", ABLATIONS)
-        _check(self.too_long in ("skip", "shorten"), f"too_long {self.too_long!r}", ("skip", "shorten"))
+        _check(
+            self.too_long in ("skip", "shorten"), f"too_long {self.too_long!r}", ("skip", "shorten")
+        )
         if self.chunk_rows < 1:
             raise ValueError(f"chunk_rows {self.chunk_rows}: must be at least 1")
 
@@ -116,7 +118,9 @@ class Scorer:
                 both = next(found), next(found)
                 broken = not all(np.isfinite(v).all() for v in both)
                 if broken:
-                    pair = replace(pair, status="error", reason="the model gave a loss that is no number")
+                    pair = replace(
+                        pair, status="error", reason="the model gave a loss that is no number"
+                    )
                 else:
                     values = _losses(*both, self.settings.token_gain)
                     tokens.append(_token_rows(pair, *both))

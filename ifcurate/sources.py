@@ -7,17 +7,17 @@ with a reason, so that rows in equal rows accounted for.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from ifcurate.errors import DataError, RowError
+from ifcurate.files import file_digest
 from ifcurate.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
-from ifcurate.reading import RawRow, Source, open_sources, read_rows
+from ifcurate.reading import RawRow, Source, count_rows, open_sources, read_rows
 from ifcurate.records import Example
 
 __all__ = ["BadRow", "Examples", "ReadRow", "fingerprint_source", "read_examples"]
@@ -66,9 +66,9 @@ class Examples:
     sources: tuple[Source, ...]
     layouts: tuple[Layout, ...]  # one per source
     limit: int | None = None
-    rows_read: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[Example]:
+        """Every example, bad rows passed over."""
         for row in self.read():
             yield from row.examples
 
@@ -98,13 +98,21 @@ class Examples:
                 yield ReadRow(raw, bad=_bad(raw, raw.error))
                 continue
             try:
-                examples = parse_row(
-                    raw.value, layout, source=source.name, row_number=raw.number
-                )
+                examples = parse_row(raw.value, layout, source=source.name, row_number=raw.number)
             except RowError as error:
                 yield ReadRow(raw, bad=_bad(raw, str(error)))
                 continue
             yield ReadRow(raw, tuple(examples))
+
+    def count_rows(self) -> int | None:
+        """How many rows there are to read, cheaply; None where only reading them would tell."""
+        total = 0
+        for source in self.sources:
+            n = count_rows(source)
+            if n is None:
+                return self.limit
+            total += n
+        return total if self.limit is None else min(total, self.limit)
 
     @property
     def formats(self) -> dict[str, str]:
@@ -195,17 +203,19 @@ def _tell_format(source: Source) -> str:
 def fingerprint_source(source: Source) -> dict[str, Any]:
     """Name, size and hash of a file's bytes; a Hub dataset is known by its name alone."""
     if source.format == "hub":
-        return {"name": source.name, "format": "hub", "subset": source.subset, "split": source.split}
-    digest = hashlib.blake2b(digest_size=16)
+        return {
+            "name": source.name,
+            "format": "hub",
+            "subset": source.subset,
+            "split": source.split,
+        }
     try:
-        with source.path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        return {
+            "name": source.name,
+            "format": source.format,
+            "compression": source.compression,
+            "bytes": source.path.stat().st_size,
+            "blake2b": file_digest(source.path),
+        }
     except OSError as error:
         raise DataError(f"{source.name}: cannot be read: {error}; check the file") from error
-    return {
-        "name": source.name,
-        "format": source.format,
-        "bytes": source.path.stat().st_size,
-        "blake2b": digest.hexdigest(),
-    }

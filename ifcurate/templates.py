@@ -155,7 +155,8 @@ class Template:
 
     def _render_text(self, example: Example, variant: str) -> str:
         if self.is_chat:
-            values = {"messages": _messages(example, self.folds), "tools": _tool_list(example)}
+            values: dict[str, Any] = {"messages": _messages(example, self.folds)}
+            values["tools"] = _tool_list(example)
             values["add_generation_prompt"] = False
         else:
             if variant and self.name != "alpaca":
@@ -185,10 +186,7 @@ def load_template(name: str, tokenizer: Tokenizer) -> Template:
                 f"use --template {', '.join(BUILT_IN)} or a Jinja file"
             )
         return _load_chat(tokenizer.chat_template, tokens)
-    if name in BUILT_IN:
-        source = BUILT_IN[name]
-    else:
-        source = _read_file(name)
+    source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
     template = _build(Path(name).name, source, tokens)
     template.render(_PROBE)  # fails here, before any row is read
     return template
@@ -255,7 +253,7 @@ def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
 def _raw_spaced(template: Template) -> str:
     messages = _messages(_PROBE, frozenset())
     messages[-1]["content"] = f"  {_MARK}  "
-    values = {**template.special_tokens, "messages": messages, "tools": None}
+    values: dict[str, Any] = {**template.special_tokens, "messages": messages, "tools": None}
     values["add_generation_prompt"] = False
     return _run(template._compiled, values, template.name)
 

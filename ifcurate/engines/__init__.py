@@ -1,1 +1,39 @@
 """Engines: where log-probabilities come from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ifcurate.engines.base import Engine
+from ifcurate.errors import ModelError
+
+__all__ = ["ENGINES", "load_engine"]
+
+ENGINES: Final = ("hf", "toy")
+
+
+def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engine:
+    """An engine by name, with its model loaded.
+
+    Args:
+        engine: "hf" (transformers and torch) or "toy" (no model, for dry runs).
+        model: a short name (`ifcurate models`), a Hub id or a local folder; "toy" needs none.
+        options: of the engine; for "hf" those of `engines.hf.load_hf_engine`.
+
+    Raises:
+        ModelError: unknown engine, or the model cannot be found, loaded or used.
+    """
+    if engine == "toy":
+        from ifcurate.engines.toy import ToyEngine
+
+        return ToyEngine()
+    if engine == "hf":
+        if not model:
+            raise ModelError(
+                "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
+            )
+        from ifcurate.engines.hf import load_hf_engine
+        from ifcurate.models import resolve_model
+
+        return load_hf_engine(resolve_model(model), **options)
+    raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")

@@ -1,0 +1,284 @@
+"""What the commands share: consoles, errors and exit codes, options, small parsers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from ifcurate.errors import DataError, IfcurateError
+
+if TYPE_CHECKING:
+    from ifcurate.runs import Run
+    from ifcurate.sources import Examples
+
+__all__ = [
+    "Columns",
+    "ContextKinds",
+    "Format",
+    "Group",
+    "HubSplit",
+    "Json",
+    "Limit",
+    "MinConfidence",
+    "Quiet",
+    "RunOption",
+    "Subset",
+    "Turns",
+    "command_line",
+    "fraction",
+    "note",
+    "open_run",
+    "out",
+    "print_json",
+    "read_data",
+    "report",
+    "show_version",
+]
+
+out = Console(highlight=False)
+report = Console(stderr=True, highlight=False)
+
+DATA_PANEL = "Data"
+
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="auto, alpaca, prompt_completion, messages, sharegpt, qca (question-context-answer).",
+        rich_help_panel=DATA_PANEL,
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME=COLUMN...",
+        help="Map columns: instruction=... context=... response=... (system=...).",
+        rich_help_panel=DATA_PANEL,
+    ),
+]
+Turns = Annotated[
+    str,
+    typer.Option(
+        "--turns",
+        help="Score the last assistant turn of a chat, or all of them: last | all.",
+        rich_help_panel=DATA_PANEL,
+    ),
+]
+ContextKinds = Annotated[
+    str,
+    typer.Option(
+        "--context",
+        help="Where context is looked for: auto, or some of field,tool,system,inline.",
+        rich_help_panel=DATA_PANEL,
+    ),
+]
+MinConfidence = Annotated[
+    float,
+    typer.Option(
+        "--min-confidence",
+        min=0,
+        max=1,
+        help="Least confidence of a rule that finds context inside a text.",
+        rich_help_panel=DATA_PANEL,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Read at most this many rows.", rich_help_panel=DATA_PANEL),
+]
+Subset = Annotated[
+    str,
+    typer.Option("--subset", help="Configuration of a Hub dataset.", rich_help_panel=DATA_PANEL),
+]
+HubSplit = Annotated[
+    str,
+    typer.Option("--hub-split", help="Split of a Hub dataset.", rich_help_panel=DATA_PANEL),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", help="Run folder; the newest of ifcurate-runs/ when not given."),
+]
+
+
+class Group(TyperGroup):
+    """All commands, with one place that turns errors into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; no traceback for what a user can mend."""
+        try:
+            return super().invoke(ctx)
+        except IfcurateError as error:
+            if ctx.params.get("debug"):
+                raise
+            _print_error(str(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            if ctx.params.get("debug"):
+                raise
+            _print_error("interrupted; what was finished is kept: the same command goes on")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our output is gone (`| head`); there is no one to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (OSError, MemoryError) as error:
+            if ctx.params.get("debug"):
+                raise
+            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            _print_error(f"{text}; --debug (before the command) shows where")
+            raise typer.Exit(1) from error
+
+
+def _print_error(text: str) -> None:
+    report.print(f"[bold red]error:[/bold red] {_escape(text)}", soft_wrap=True)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """A line on stderr, beside the result; markup in it is plain text."""
+    if not quiet:
+        report.print(_escape(text), soft_wrap=True)
+
+
+def show_version(wanted: bool) -> None:
+    """`--version`."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ifcurate {version('ifcurate')}")
+        raise typer.Exit
+
+
+def command_line() -> str:
+    """What was typed, for manifests. No option of ours takes a secret."""
+    return shlex.join(["ifcurate", *sys.argv[1:]])
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout; what is not a number is an error, not a `NaN`."""
+    import json
+
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def fraction(text: str) -> float:
+    """`0.1` or `10%`. Raises a usage error for anything outside 0..1."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no fraction; write 0.25 or 25%") from None
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{text} is not between 0 and 1 (or 0% and 100%)")
+    return value
+
+
+def _columns_from(columns: Sequence[str], data: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Mappings from --columns and, since they may follow one flag, from among the arguments."""
+    mapping: dict[str, str] = {}
+    paths = []
+    pattern = re.compile(r"(instruction|context|response|system)=(.+)", re.DOTALL)
+    for item in data:
+        match = pattern.fullmatch(item) if columns and not Path(item).exists() else None
+        if match:
+            mapping[match[1]] = match[2]
+        else:
+            paths.append(item)
+    for item in (part for text in columns for part in text.split(",")):
+        name, equals, column = item.strip().partition("=")
+        if not (equals and name and column):
+            raise typer.BadParameter(
+                f"{item!r} is no NAME=COLUMN; write instruction=prompt", param_hint="--columns"
+            )
+        mapping[name] = column
+    return mapping, paths
+
+
+def read_data(
+    data: Sequence[str],
+    *,
+    format: str,
+    columns: Sequence[str] | None,
+    turns: str,
+    context: str,
+    min_confidence: float,
+    limit: int | None,
+    subset: str,
+    hub_split: str,
+) -> Examples:
+    """The examples that the data options describe."""
+    from ifcurate.formats import CONTEXT_KINDS
+    from ifcurate.sources import read_examples
+
+    mapping, paths = _columns_from(columns or (), data)
+    if turns not in ("last", "all"):
+        raise typer.BadParameter(f"{turns!r}: write last or all", param_hint="--turns")
+    kinds = CONTEXT_KINDS if context == "auto" else tuple(k.strip() for k in context.split(","))
+    return read_examples(
+        paths,
+        format=format,
+        columns=mapping or None,
+        turns="all" if turns == "all" else "last",
+        context=kinds,
+        min_confidence=min_confidence,
+        limit=limit,
+        subset=subset,
+        split=hub_split,
+    )
+
+
+def open_run(path: Path | None, *, quiet: bool = False) -> Run:
+    """The run that a later command works on; says which."""
+    from ifcurate.runs import find_run
+
+    found = find_run(path)
+    inputs = ", ".join(item["name"] for item in found.manifest.identity["inputs"])
+    model = found.manifest.identity["engine"]["model"]
+    newest = "" if path else " (the newest here)"
+    note(f"run {found.folder}{newest}: {inputs}, scored by {model}", quiet=quiet)
+    return found
+
+
+def check_errors(counts: dict[str, int], allowed: str) -> None:
+    """Fail when more rows than allowed could not be used; their work is kept.
+
+    `allowed` is "true" (fail at the first), "false" (never), a fraction or a count.
+    """
+    bad = counts.get("quarantined", 0) + counts.get("error", 0)
+    rows = max(counts.get("rows", 0), 1)
+    text = allowed.strip().lower()
+    if text in ("false", "no", "never"):
+        return
+    if text in ("true", "yes"):
+        most, said = 0.0, "none is allowed"
+    elif text.endswith("%") or "." in text:
+        share = fraction(text)
+        most, said = share * rows, f"at most {share:.4g} of the rows may"
+    elif text.isdigit() and text != "1":
+        most, said = float(text), f"at most {text} may"
+    else:
+        raise typer.BadParameter(
+            f"{allowed!r}: write true, false, a fraction (0.01 or 1%) or a count of 2 or more",
+            param_hint="--fail-on-error",
+        )
+    if bad > most:
+        raise DataError(
+            f"{bad:,} of {rows:,} rows could not be used ({said}); the scores of the others are "
+            "kept; see quarantine.jsonl in the run folder, or raise --fail-on-error"
+        )

@@ -1,0 +1,120 @@
+"""`ifcurate filter`: the rows that are kept, as they were, and those that are not, with why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import common
+from .common import note, out
+
+if TYPE_CHECKING:
+    from ifcurate.steps import FilterResult
+
+
+def filter_rows(
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep", help="Keep rows with this label only: context-critical.", show_default=False
+        ),
+    ] = None,
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            "--drop",
+            help="Drop rows with this label only: non-context-critical.",
+            show_default=False,
+        ),
+    ] = None,
+    no_context: Annotated[
+        str | None,
+        typer.Option(
+            "--no-context",
+            help="Rows without a context: keep | drop. With --keep they are dropped, "
+            "with --drop kept, unless you say.",
+            show_default=False,
+        ),
+    ] = None,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the files; filtered/ in the run's when not given."),
+    ] = None,
+    run: common.RunOption = None,
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Write the kept rows byte for byte as they were read, and the dropped ones with reasons.
+
+    Which of the two do you want?
+
+    [bold]--keep context-critical[/bold] is the paper's context-critical subset: only rows whose
+    response needs the context, for experiments and for mixing with other data.
+
+    [bold]--drop non-context-critical[/bold] is your mixture without its harmful part: everything
+    stays, rows without a context too, but those whose context only repeats what the model knows.
+
+    Uses the run's split; without one it makes the paper's (the 25% with the lowest loss without
+    context are non-context-critical), and says so.
+    """
+    from ifcurate.steps import filter_run
+
+    if no_context not in (None, "keep", "drop"):
+        raise typer.BadParameter(f"{no_context!r}: write keep or drop", param_hint="--no-context")
+    if (keep is None) == (drop is None):
+        raise typer.BadParameter(
+            "give one of --keep context-critical and --drop non-context-critical; "
+            "`ifcurate filter --help` says which you want"
+        )
+    silent = quiet or json
+    found = common.open_run(run, quiet=silent)
+    result = filter_run(
+        found,
+        keep=keep,
+        drop=drop,
+        no_context="keep" if no_context == "keep" else "drop" if no_context == "drop" else None,
+        out=out_folder,
+        command=common.command_line(),
+    )
+    made = "no split yet, made the default one" if result.made_split else "split"
+    note(f"{made}: {result.split.formula}", quiet=silent)
+    if json:
+        common.print_json(
+            {
+                "run": str(found.folder),
+                "counts": result.manifest.counts,
+                "kept": {name: str(path) for name, path in result.files("kept").items()},
+                "dropped": {name: str(path) for name, path in result.files("dropped").items()},
+                "manifest": str(result.folder / "filter.json"),
+                "skipped": result.skipped,
+            }
+        )
+    elif not quiet:
+        print_filter(result)
+
+
+def print_filter(result: FilterResult) -> None:
+    """Counts that add up, and where the files are."""
+    from rich.markup import escape
+
+    counts = result.manifest.counts
+    if result.skipped:
+        out.print("already filtered, from the same scores and split; nothing to do")
+    out.print()
+    parts = [
+        f"[bold]{counts.get('kept', 0):,} kept[/bold]",
+        f"{counts.get('dropped', 0):,} dropped",
+    ]
+    if counts.get("quarantined"):
+        parts.append(f"{counts['quarantined']:,} set aside at reading")
+    out.print(f"{counts.get('rows', 0):,} rows = " + " + ".join(parts))
+    labels = ("context-critical", "non-context-critical", "no-context", "not-scored")
+    told = [f"{counts[name]:,} {name}" for name in labels if counts.get(name)]
+    out.print(f"  {', '.join(told)}")
+    out.print()
+    for kind in ("kept", "dropped"):
+        for path in result.files(kind).values():
+            out.print(f"{kind:8}{escape(str(path))}", soft_wrap=True)
+    out.print(f"manifest {escape(str(result.folder / 'filter.json'))}", soft_wrap=True)

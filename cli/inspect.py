@@ -1,0 +1,162 @@
+"""`ifcurate inspect`: what is in the data, before anything is scored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import common
+from .common import out
+
+if TYPE_CHECKING:
+    from ifcurate.records import Example
+    from ifcurate.sources import BadRow, Examples
+
+
+class _Tally:
+    """What one pass over the data finds."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.examples = 0
+        self.with_context = 0
+        self.rules: Counter[str] = Counter()
+        self.empty = 0
+        self.lengths: dict[str, list[int]] = {"instruction": [], "context": [], "response": []}
+        self.bad: list[BadRow] = []
+        self.n_bad = 0
+        self.shown: dict[str, Example] = {}
+
+    def add(self, example: Example) -> None:
+        """Count an example; keep the first of each rule to show."""
+        self.examples += 1
+        self.empty += not example.response.strip()
+        context = example.context_text
+        if example.has_context:
+            self.with_context += 1
+            rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
+            self.rules[rules] += 1
+            self.lengths["context"].append(len(context.split()))
+            self.shown.setdefault(rules, example)
+        self.lengths["instruction"].append(len(example.instruction.split()))
+        self.lengths["response"].append(len(example.response.split()))
+
+
+def inspect_data(
+    data: Annotated[
+        list[str], typer.Argument(help="Files, globs, or a Hub dataset.", show_default=False)
+    ],
+    examples: Annotated[
+        int, typer.Option("--examples", min=0, help="How many examples are shown.")
+    ] = 3,
+    format: common.Format = "auto",
+    columns: common.Columns = None,
+    turns: common.Turns = "last",
+    context: common.ContextKinds = "auto",
+    min_confidence: common.MinConfidence = 0.5,
+    limit: common.Limit = None,
+    subset: common.Subset = "",
+    hub_split: common.HubSplit = "train",
+    json: common.Json = False,
+) -> None:
+    """Show format, counts, lengths, the share with a context, and examples with it marked."""
+    found = common.read_data(
+        data,
+        format=format,
+        columns=columns,
+        turns=turns,
+        context=context,
+        min_confidence=min_confidence,
+        limit=limit,
+        subset=subset,
+        hub_split=hub_split,
+    )
+    tally = _Tally()
+    for row in found.read():
+        tally.rows += 1
+        if row.bad is not None:
+            tally.n_bad += 1
+            if len(tally.bad) < 5:
+                tally.bad.append(row.bad)
+        for example in row.examples:
+            tally.add(example)
+    if json:
+        common.print_json(_as_dict(found, tally))
+        return
+    _print(found, tally)
+    _print_examples(tally, examples)
+
+
+def _quantiles(values: list[int]) -> dict[str, int]:
+    if not values:
+        return {}
+    ordered = sorted(values)
+    at = {"least": 0.0, "median": 0.5, "95%": 0.95, "most": 1.0}
+    return {name: ordered[round(q * (len(ordered) - 1))] for name, q in at.items()}
+
+
+def _as_dict(found: Examples, tally: _Tally) -> dict[str, Any]:
+    return {
+        "formats": found.formats,
+        "rows": tally.rows,
+        "examples": tally.examples,
+        "with_context": tally.with_context,
+        "empty_responses": tally.empty,
+        "context_rules": dict(tally.rules.most_common()),
+        "words": {name: _quantiles(values) for name, values in tally.lengths.items()},
+        "bad_rows": tally.n_bad,
+        "first_bad_rows": [bad.as_record() for bad in tally.bad],
+    }
+
+
+def _print(found: Examples, tally: _Tally) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    for name, format in found.formats.items():
+        out.print(f"{escape(name)}: format [bold]{format}[/bold]", soft_wrap=True)
+    share = f" ({tally.with_context / tally.examples:.1%})" if tally.examples else ""
+    more = f", {tally.examples:,} examples" if tally.examples != tally.rows else ""
+    out.print(f"{tally.rows:,} rows{more}; {tally.with_context:,} with a context{share}")
+    if tally.empty:
+        out.print(f"[yellow]{tally.empty:,} empty responses[/yellow]")
+    if tally.n_bad:
+        out.print(f"[yellow]{tally.n_bad:,} rows cannot be used; the first:[/yellow]")
+        for bad in tally.bad:
+            place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
+            out.print(f"  {escape(place)}: {escape(bad.reason)}", soft_wrap=True)
+    words = Table(box=None, pad_edge=False)
+    for name in ("words", "least", "median", "95%", "most"):
+        words.add_column(name, justify="left" if name == "words" else "right")
+    for name, values in tally.lengths.items():
+        quantiles = _quantiles(values)
+        words.add_row(
+            name,
+            *(
+                f"{quantiles[q]:,}" if quantiles else "-"
+                for q in ("least", "median", "95%", "most")
+            ),
+        )
+    out.print()
+    out.print(words)
+    if tally.rules:
+        rules = Table(box=None, pad_edge=False)
+        rules.add_column("context found by")
+        rules.add_column("examples", justify="right")
+        for rule, n in tally.rules.most_common(12):
+            rules.add_row(rule, f"{n:,}")
+        out.print()
+        out.print(rules)
+
+
+def _print_examples(tally: _Tally, most: int) -> None:
+    from .show import mark_context
+
+    common_first = [tally.shown[rule] for rule, _ in tally.rules.most_common(most)]
+    for example in common_first:
+        rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)
+        out.print()
+        out.rule(f"{example.id} · {rules}", align="left", style="dim")
+        out.print(mark_context(example), soft_wrap=False)

@@ -1,0 +1,300 @@
+"""`ifcurate score`: the loss of every response with and without its context."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import common
+from .common import note
+
+if TYPE_CHECKING:
+    from ifcurate.runs import Run
+    from ifcurate.scoring import Scorer
+    from ifcurate.sources import Examples
+
+MODEL_PANEL = "Model"
+PROMPT_PANEL = "Prompt"
+RUN_PANEL = "Run"
+
+
+def score(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files (json, jsonl, csv, parquet; .gz, .zst), globs, or a Hub name.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Short name (see `ifcurate models`), Hub id, or local folder.",
+            rich_help_panel=MODEL_PANEL,
+            show_default=False,
+        ),
+    ] = "",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="hf (transformers), or toy: no model, numbers without meaning, for dry runs.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = "hf",
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Branch, tag or commit of the Hub.", rich_help_panel=MODEL_PANEL),
+    ] = None,
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="auto, float32, bfloat16, float16: what the model computes in.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:N.", rich_help_panel=MODEL_PANEL)
+    ] = "auto",
+    batch_size: Annotated[
+        str,
+        typer.Option(help="auto, or a number.", rich_help_panel=MODEL_PANEL),
+    ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="CPU threads of the model.", rich_help_panel=MODEL_PANEL),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run Python code that the model's folder brings.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = False,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Load weights that are not safetensors.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = False,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="auto (the tokenizer's chat template, else alpaca), alpaca, plain, tulu, chat, "
+            "or a Jinja file.",
+            rich_help_panel=PROMPT_PANEL,
+        ),
+    ] = "auto",
+    ablation: Annotated[
+        str,
+        typer.Option(
+            help="What stands where the context was: drop (nothing), template (Alpaca's two "
+            "official templates), shuffle (another row's context: does any text help?).",
+            rich_help_panel=PROMPT_PANEL,
+        ),
+    ] = "drop",
+    score_eot: Annotated[
+        bool,
+        typer.Option(
+            "--score-eot/--no-score-eot",
+            help="Take the token that ends the response into the loss.",
+            rich_help_panel=PROMPT_PANEL,
+        ),
+    ] = False,
+    too_long: Annotated[
+        str,
+        typer.Option(
+            help="A row too long for the model: skip it, or shorten its context in the middle. "
+            "The response is never cut.",
+            rich_help_panel=PROMPT_PANEL,
+        ),
+    ] = "skip",
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            min=8, help="Fewer tokens than the model takes.", rich_help_panel=PROMPT_PANEL
+        ),
+    ] = None,
+    token_gain: Annotated[
+        float,
+        typer.Option(
+            help="Nats: tokens with a larger gain count in gain_token_fraction.",
+            rich_help_panel=PROMPT_PANEL,
+        ),
+    ] = 0.5,
+    format: common.Format = "auto",
+    columns: common.Columns = None,
+    turns: common.Turns = "last",
+    context: common.ContextKinds = "auto",
+    min_confidence: common.MinConfidence = 0.5,
+    limit: common.Limit = None,
+    subset: common.Subset = "",
+    hub_split: common.HubSplit = "train",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; one of ifcurate-runs/ when not given.", rich_help_panel=RUN_PANEL
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Score again what is there.", rich_help_panel=RUN_PANEL),
+    ] = False,
+    tokens: Annotated[
+        bool,
+        typer.Option(
+            "--tokens", help="Also write the losses of every token.", rich_help_panel=RUN_PANEL
+        ),
+    ] = False,
+    fail_on_error: Annotated[
+        str,
+        typer.Option(
+            help="Exit 1 when more rows than this cannot be used: true, false, a share, a count.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = "1%",
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Score every example by the model's loss on its response with and without the context.
+
+    The same command goes on where an interrupted one stopped. A [bold]high context_gain[/bold]
+    (loss without minus loss with context, nats per token) says that the response needs its
+    context; around 0 the context only repeats what the model knows or can infer.
+    """
+    from ifcurate.engines import load_engine
+    from ifcurate.errors import IfcurateError
+    from ifcurate.scoring import Scorer, ScoreSettings
+
+    common.check_errors({}, fail_on_error)
+    try:
+        settings = ScoreSettings(
+            template=template,
+            ablation=ablation,
+            score_eot=score_eot,
+            too_long=too_long,
+            max_length=max_length,
+            token_gain=token_gain,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    examples = common.read_data(
+        data,
+        format=format,
+        columns=columns,
+        turns=turns,
+        context=context,
+        min_confidence=min_confidence,
+        limit=limit,
+        subset=subset,
+        hub_split=hub_split,
+    )
+    options: dict[str, Any] = {}
+    if engine == "hf":
+        if not model:
+            raise IfcurateError(
+                "score: no model was given; name one: --model llama-2-7b (see `ifcurate models`), "
+                "a Hub id, a folder, or --model pocket for a try"
+            )
+        options = {
+            "revision": revision,
+            "dtype": dtype,
+            "device": device,
+            "batch_size": _batch_size(batch_size),
+            "max_length": max_length,
+            "threads": threads,
+            "trust_remote_code": trust_remote_code,
+            "allow_pickle": allow_pickle,
+        }
+    silent = quiet or json
+    loaded = load_engine(engine, model=model, **options)
+    scorer = Scorer.create(loaded, settings)
+    run = score_with_progress(
+        examples, scorer, out, tokens=tokens, overwrite=overwrite, quiet=silent
+    )
+    show_scores(run, json=json, quiet=quiet)
+    common.check_errors(run.manifest.counts, fail_on_error)
+
+
+def _batch_size(text: str) -> Any:
+    if text == "auto":
+        return text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"{text!r}: write auto or a number", param_hint="--batch-size")
+
+
+def score_with_progress(
+    examples: Examples,
+    scorer: Scorer,
+    folder: Path | None,
+    *,
+    tokens: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Score into a run folder and show how it goes on stderr."""
+    from ifcurate.runs import RUNS_FOLDER, run_name, score_identity, score_run
+
+    from .show import ScoringProgress
+
+    identity = score_identity(examples, scorer)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    announce(examples, scorer, where, quiet=quiet)
+    with ScoringProgress(examples, quiet=quiet) as progress:
+        run = score_run(
+            examples,
+            scorer,
+            where,
+            tokens=tokens,
+            overwrite=overwrite,
+            command=common.command_line(),
+            identity=identity,
+            on_progress=progress.update,
+        )
+    if progress.rows == 0:
+        note("already scored, with the same data, model and options; nothing to do", quiet=quiet)
+    return run
+
+
+def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
+    """What is read, with what it is scored, and where it goes."""
+    for name, format in examples.formats.items():
+        note(f"data  {name}: format {format}", quiet=quiet)
+    identity = scorer.engine.identity
+    settings = scorer.settings
+    note(
+        f"model {identity.model} ({identity.engine}, {identity.dtype}), "
+        f"template {scorer.template.name}, ablation {settings.ablation}",
+        quiet=quiet,
+    )
+    note(f"run   {where}", quiet=quiet)
+
+
+def show_scores(run: Run, *, json: bool, quiet: bool) -> None:
+    """The summary of a finished run."""
+    from ifcurate.summaries import summarise_scores
+
+    from .show import print_score_summary
+
+    if quiet and not json:
+        return
+    summary = summarise_scores(run.scores())
+    if json:
+        common.print_json(
+            {
+                "run": str(run.folder),
+                "scores": str(run.scores_path),
+                "counts": run.manifest.counts,
+                "notes": run.manifest.notes,
+                **summary.as_dict(),
+            }
+        )
+    else:
+        print_score_summary(run, summary)

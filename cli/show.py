@@ -1,0 +1,218 @@
+"""How results look in a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from .common import out, report
+
+if TYPE_CHECKING:
+    from ifcurate.records import Example
+    from ifcurate.runs import Progress as RunProgress
+    from ifcurate.runs import Run
+    from ifcurate.sources import Examples
+    from ifcurate.summaries import Histogram, ScoreSummary
+
+_BARS = " ▏▎▍▌▋▊▉█"
+
+
+class ScoringProgress:
+    """Rows, tokens per second and time left, on stderr."""
+
+    def __init__(self, examples: Examples, *, quiet: bool) -> None:
+        self.rows = 0
+        self._examples = examples
+        self._quiet = quiet
+        self._started = time.monotonic()
+        self._said = self._started
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("scoring"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rows  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=report,
+            transient=True,
+            disable=quiet or not report.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        total = None if self._quiet else self._examples.count_rows()
+        self._total = total
+        self._task = self._bar.add_task("scoring", total=total, speed="")
+        self._bar.start()
+        return self
+
+    def update(self, progress: RunProgress) -> None:
+        """Show how far the run is."""
+        first = self.rows == 0
+        self.rows = progress.rows
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        speed = f"{progress.tokens / seconds:,.0f} tokens/s"
+        self._bar.update(self._task, completed=progress.rows, speed=speed)
+        if first and progress.resumed_rows:
+            report.print("going on with a run that was interrupted")
+        # Where there is no terminal a line now and then does: logs are read by people.
+        if not self._quiet and not report.is_terminal and time.monotonic() - self._said > 30:
+            self._said = time.monotonic()
+            total = f" of {self._total:,}" if self._total else ""
+            report.print(f"scored {progress.rows:,}{total} rows, {speed}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+def _table(*columns: str, title: str = "", right: Iterable[str] = ()) -> Table:
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    numbers = set(right)
+    for name in columns:
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    return table
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def print_histogram(histogram: Histogram, title: str, *, cut: float | None = None) -> None:
+    """A bar for every bin; the cut, when given, stands between the bins it divides."""
+    out.print(f"[bold]{title}[/bold]")
+    width = 40
+    top = max(histogram.counts) or 1
+    marked = cut is None
+    for i, count in enumerate(histogram.counts):
+        low = histogram.edges[i]
+        if not marked and cut is not None and cut < histogram.edges[i + 1]:
+            out.print(f"  {'cut':>8} ┄┄┄ {cut:+.3f}")
+            marked = True
+        eighths = round(count / top * width * 8)
+        bar = "█" * (eighths // 8) + (_BARS[eighths % 8] if eighths % 8 else "")
+        out.print(f"  {low:+8.3f} {bar} [dim]{count:,}[/dim]" if count else f"  {low:+8.3f}")
+
+
+def print_score_summary(run: Run, summary: ScoreSummary) -> None:
+    """Counts, quantiles, histogram, extremes, and what to do next."""
+    manifest = run.manifest
+    counts = _table("status", "rows", right=["rows"])
+    shown = {**summary.statuses, "quarantined": manifest.counts.get("quarantined", 0)}
+    for status, n in shown.items():
+        if n or status == "scored":
+            counts.add_row(status, f"{n:,}")
+    total = sum(shown.values())
+    counts.add_row("[bold]accounted for[/bold]", f"[bold]{total:,}[/bold]")
+    out.print()
+    out.print(counts)
+    for reason, n in summary.reasons.items():
+        out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
+    for flag, n in summary.flags.items():
+        if n:
+            out.print(f"  [dim]{n:,} rows with {flag}[/dim]")
+    for text in manifest.notes:
+        out.print(f"  [dim]{escape(text)}[/dim]")
+    if summary.quantiles:
+        _print_quantiles(summary)
+    if summary.histogram is not None:
+        out.print()
+        print_histogram(
+            summary.histogram, "context_gain, nats per response token (above 0 the context helps)"
+        )
+    if summary.most:
+        _print_extremes("largest gain: the response needs its context", summary.most)
+        _print_extremes("smallest gain: the context adds nothing, or misleads", summary.least)
+    out.print()
+    out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
+    if manifest.counts.get("quarantined"):
+        out.print(f"set aside  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
+    out.print("next    ifcurate split --rule paper|gain|both|auto, or straight away")
+    out.print("        ifcurate filter --keep context-critical")
+
+
+def _print_quantiles(summary: ScoreSummary) -> None:
+    names = {"0.05": "5%", "0.25": "25%", "0.5": "median", "0.75": "75%", "0.95": "95%"}
+    table = _table("nats per token", *names.values(), right=names.values())
+    for column, values in summary.quantiles.items():
+        show = _signed if "gain" in column and "fraction" not in column else _plain
+        table.add_row(column, *(show(values[q]) for q in names))
+    out.print()
+    out.print(table)
+
+
+def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
+    table = _table(
+        "gain", "without", "with", "id", "instruction", right=["gain", "without", "with"]
+    )
+    for row in rows:
+        table.add_row(
+            _signed(row["context_gain"]),
+            _plain(row["loss_without_context"]),
+            _plain(row["loss_with_context"]),
+            escape(str(row["id"])[:20]),
+            Text(str(row["preview"])[:60]),
+        )
+    out.print()
+    out.print(f"[bold]{title}[/bold]")
+    out.print(table)
+
+
+def mark_context(example: Example, *, most: int = 700) -> Text:
+    """An example's texts, one under the other, with what was taken as context marked."""
+    text = Text()
+    parts: list[tuple[str, str]] = []
+    if example.system:
+        parts.append(("system", "system"))
+    for name, turns in (("history", example.history), ("trailing", example.trailing)):
+        parts += [(f"{name}[{i}]", turn.role) for i, turn in enumerate(turns)]
+        if name == "history":
+            parts.append(("instruction", "user"))
+            if example.context:
+                parts.append(("context", "context"))
+    for part, role in parts:
+        if not example.part(part):
+            continue
+        text.append(f"{role}: ", style="bold")
+        text.append(_shorten(_marked(example, part), most))
+        text.append("\n")
+    text.append("response: ", style="bold green")
+    text.append(_shorten(Text(example.response), 300))
+    return text
+
+
+def _marked(example: Example, part: str) -> Text:
+    marked = Text(example.part(part))
+    for block in example.blocks:
+        if block.part == part:
+            marked.stylize("dim", block.outer_start, block.outer_end)
+            marked.stylize("not dim black on yellow", block.start, block.end)
+    return marked
+
+
+def _shorten(text: Text, most: int) -> Text:
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return Text.assemble(text[:half], Text(" […] ", style="dim"), text[-half:])

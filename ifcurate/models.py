@@ -1,0 +1,55 @@
+"""Short names of models: what a person types, and the Hub id that it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["MODELS", "NamedModel", "resolve_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model with a short name."""
+
+    name: str
+    hub_id: str  # "" for the bundled one
+    parameters: str  # roughly, as its makers give it
+    note: str = ""
+
+
+_GATED: Final = "gated: accept its licence on the Hub, then set HF_TOKEN"
+
+MODELS: Final = (
+    NamedModel("pocket", "", "under 2M", "bundled, for demos and tests"),
+    NamedModel("llama-2-7b", "meta-llama/Llama-2-7b-hf", "7B", _GATED),
+    NamedModel("llama-2-13b", "meta-llama/Llama-2-13b-hf", "13B", _GATED),
+    NamedModel("llama-3.1-8b", "meta-llama/Llama-3.1-8B", "8B", _GATED),
+    NamedModel("llama-3.2-1b", "meta-llama/Llama-3.2-1B", "1B", _GATED),
+    NamedModel("llama-3.2-3b", "meta-llama/Llama-3.2-3B", "3B", _GATED),
+    NamedModel("mistral-7b", "mistralai/Mistral-7B-v0.1", "7B"),
+    NamedModel("mistral-7b-v0.3", "mistralai/Mistral-7B-v0.3", "7B"),
+    NamedModel("pythia-160m", "EleutherAI/pythia-160m", "160M"),
+    NamedModel("pythia-1.4b", "EleutherAI/pythia-1.4b", "1.4B"),
+    NamedModel("pythia-6.9b", "EleutherAI/pythia-6.9b", "6.9B"),
+    NamedModel("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B", "0.5B"),
+    NamedModel("qwen2.5-1.5b", "Qwen/Qwen2.5-1.5B", "1.5B"),
+    NamedModel("qwen2.5-7b", "Qwen/Qwen2.5-7B", "7B"),
+    NamedModel("qwen3-0.6b", "Qwen/Qwen3-0.6B-Base", "0.6B"),
+    NamedModel("qwen3-8b", "Qwen/Qwen3-8B-Base", "8B"),
+    NamedModel("gemma-2-2b", "google/gemma-2-2b", "2B", _GATED),
+    NamedModel("smollm2-135m", "HuggingFaceTB/SmolLM2-135M", "135M"),
+    NamedModel("smollm2-360m", "HuggingFaceTB/SmolLM2-360M", "360M"),
+    NamedModel("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B", "1.7B"),
+    NamedModel("gpt2", "openai-community/gpt2", "124M"),
+)
+
+
+def resolve_model(name: str) -> str:
+    """A short name's Hub id or folder; anything else (a Hub id, a folder) as it is."""
+    if name == "pocket":
+        from ifcurate.pocket import model_path
+
+        return str(model_path())
+    known = {model.name: model.hub_id for model in MODELS}
+    return known.get(name.lower(), name)

@@ -1,0 +1,208 @@
+"""The steps after scoring, on a run folder: split and filter.
+
+Each writes its table or files beside the scores, with a manifest of its own
+that says all that decided them; a step whose manifest and files already say the
+same is not done again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from ifcurate.errors import RunError
+from ifcurate.files import file_digest, read_table, write_table
+from ifcurate.filtering import Decision, write_filtered
+from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.reading import Source
+from ifcurate.runs import Run
+from ifcurate.sources import fingerprint_source
+from ifcurate.split import Split, split_scores
+from ifcurate.tables import SPLIT
+
+__all__ = ["DEFAULT_SPLIT", "FilterResult", "filter_run", "read_split", "run_sources", "split_run"]
+
+DEFAULT_SPLIT: Final[dict[str, Any]] = {"rule": "paper"}
+
+
+@dataclass(frozen=True, slots=True)
+class FilterResult:
+    """What a filter step kept and dropped, and where it is."""
+
+    manifest: Manifest
+    folder: Path
+    split: Manifest  # the split that it used
+    made_split: bool = False  # there was none, so the default was made
+    skipped: bool = False  # it was there already
+
+    def files(self, kind: Literal["kept", "dropped"]) -> dict[str, Path]:
+        """Source name -> file."""
+        named = self.manifest.outputs.items()
+        mark = f"{kind}:"
+        return {n.removeprefix(mark): self.folder / f for n, f in named if n.startswith(mark)}
+
+
+def _manifest(step: str, identity: dict[str, Any], **more: Any) -> Manifest:
+    now = utc_now()
+    return Manifest(
+        step=step,
+        identity=identity,
+        created_at=now,
+        updated_at=now,
+        versions=software_versions(),
+        **more,
+    )
+
+
+def _touch(run: Run) -> None:
+    """Make the run the newest: it is the one that was worked on last."""
+    run.manifest.updated_at = utc_now()
+    run.manifest.write(run.folder / "manifest.json")
+
+
+def split_run(run: Run, *, command: str = "", **options: Any) -> tuple[Split, Manifest]:
+    """Label the run's rows; writes `split.parquet` and `split.json`.
+
+    `options` are those of `split.split_scores`. Raises `RunError` when the run is
+    unfinished, `DataError` when nothing can be split.
+    """
+    started = time.monotonic()
+    split = split_scores(run.scores(), **options)
+    identity = {"scores": run.manifest.id, "asked": options, "parameters": split.parameters}
+    manifest = _manifest(
+        "split",
+        identity,
+        counts=split.counts(),
+        outputs={"split": "split.parquet"},
+        formula="context-critical where " + _rule_in_words(split),
+        notes=[note for cut in split.cuts for note in cut.notes],
+        finished=True,
+        seconds=round(time.monotonic() - started, 3),
+        command=command,
+    )
+    write_table(split.table, run.folder / "split.parquet", {"id": manifest.id, **identity})
+    manifest.write(run.folder / "split.json")
+    _touch(run)
+    return split, manifest
+
+
+def _rule_in_words(split: Split) -> str:
+    """The cuts as the manifest states them, groups and length bins named."""
+    cuts = []
+    for cut in split.cuts:
+        if cut.threshold is None:
+            continue
+        where = ", ".join(w for w in (cut.group if cut.group != "all" else "", cut.length_bin) if w)
+        cuts.append(f"{cut.statistic} > {cut.threshold:.6g}" + (f" ({where})" if where else ""))
+    joined = " and ".join(cuts) if split.rule == "both" and len(cuts) == 2 else "; ".join(cuts)
+    return f"{joined} [rule {split.rule}]"
+
+
+def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
+    """The run's SPLIT table with its manifest; None when there is none for these scores."""
+    path = run.folder / "split.json"
+    if not path.exists():
+        return None
+    manifest = read_manifest(path)
+    if manifest.identity.get("scores") != run.manifest.id:
+        return None  # of scores that have been made again since
+    return read_table(run.folder / "split.parquet", SPLIT), manifest
+
+
+def run_sources(run: Run) -> list[Source]:
+    """The run's inputs, checked to be what was scored.
+
+    Raises `RunError` when a file has changed or is gone.
+    """
+    sources = []
+    for known in run.manifest.identity["inputs"]:
+        inputs = {key: value for key, value in known.items() if key != "layout"}
+        source = Source(
+            inputs["name"],
+            inputs["format"],
+            inputs.get("compression", ""),
+            inputs.get("subset", ""),
+            inputs.get("split", ""),
+        )
+        if source.format != "hub" and not source.path.exists():
+            raise RunError(
+                f"{source.name}: the scored data is not there any more (from {Path.cwd()}); "
+                "put it back, or run from the folder that you scored in"
+            )
+        if fingerprint_source(source) != inputs:
+            raise RunError(
+                f"{source.name}: has changed since it was scored; score it again, "
+                "or put the old file back"
+            )
+        sources.append(source)
+    return sources
+
+
+def filter_run(
+    run: Run,
+    *,
+    keep: str | None = None,
+    drop: str | None = None,
+    no_context: Literal["keep", "drop"] | None = None,
+    out: Path | None = None,
+    command: str = "",
+) -> FilterResult:
+    """Write the kept rows as they were read, the dropped ones with their reasons.
+
+    Uses the run's split, or makes the default one where there is none. What is
+    there already, made from the same, is left. Raises `RunError` when the data
+    changed since it was scored, `DataError` when the result cannot be written.
+    """
+    started = time.monotonic()
+    decision = Decision.create(keep=keep, drop=drop, no_context=no_context)
+    scores = run.scores()
+    found = read_split(run)
+    if found is None:
+        split, split_manifest = split_run(run, **DEFAULT_SPLIT)
+        table = split.table
+    else:
+        table, split_manifest = found
+    folder = out or run.folder / "filtered"
+    label = keep if keep else f"without-{drop}"
+    identity = {
+        "scores": run.manifest.identity,
+        "split": split_manifest.identity,
+        "keep_labels": sorted(decision.keep_labels),
+        "name": label,
+    }
+    old = _finished_filter(folder, identity)
+    if old is not None:
+        return FilterResult(old, folder, split_manifest, found is None, skipped=True)
+    limit = run.manifest.identity["limit"]
+    files = write_filtered(
+        run_sources(run), scores, table, decision, folder, label=str(label), limit=limit
+    )
+    total = sum(files.counts[kind] for kind in ("kept", "dropped", "quarantined"))
+    manifest = _manifest(
+        "filter",
+        identity,
+        counts={"rows": total, **dict(sorted(files.counts.items()))},
+        outputs={what: path.name for what, path in files.files.items()},
+        digests={path.name: file_digest(path) for path in files.files.values()},
+        formula=f"{run.manifest.formula}; {split_manifest.formula}",
+        finished=True,
+        seconds=round(time.monotonic() - started, 3),
+        command=command,
+    )
+    manifest.write(folder / "filter.json")
+    _touch(run)
+    return FilterResult(manifest, folder, split_manifest, found is None)
+
+
+def _finished_filter(folder: Path, identity: dict[str, Any]) -> Manifest | None:
+    """The manifest of the same filtering, when all its files are there and whole."""
+    try:
+        manifest = read_manifest(folder / "filter.json")
+        whole = all(file_digest(folder / f) == d for f, d in manifest.digests.items())
+    except (RunError, OSError):
+        return None
+    return manifest if manifest.identity == identity and whole else None

@@ -1,0 +1,229 @@
+"""Recipes: data, score, split and filter from one YAML file.
+
+A recipe has fixed sections and no logic. A step whose result is there, made
+from the same data with the same options, is not done again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ifcurate.errors import RecipeError
+from ifcurate.formats import CONTEXT_KINDS
+from ifcurate.manifest import read_manifest
+from ifcurate.runs import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
+from ifcurate.scoring import Scorer, ScoreSettings
+from ifcurate.sources import Examples, read_examples
+from ifcurate.split import Split
+from ifcurate.steps import FilterResult, filter_run, read_split, split_run
+
+__all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(_Section):
+    """What to read, as `read_examples` takes it."""
+
+    paths: list[str] = Field(min_length=1)
+    format: str = "auto"
+    columns: dict[str, str] | None = None
+    turns: Literal["last", "all"] = "last"
+    context: list[str] = list(CONTEXT_KINDS)
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    limit: int | None = Field(default=None, ge=1)
+    subset: str = ""
+    split: str = "train"
+
+
+class ScoreSection(_Section):
+    """The model and how it is asked, as `load_engine` and `ScoreSettings` take it."""
+
+    model: str = ""
+    engine: str = "hf"
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int | Literal["auto"] = "auto"
+    template: str = "auto"
+    ablation: Literal["drop", "template", "shuffle"] = "drop"
+    score_eot: bool = False
+    too_long: Literal["skip", "shorten"] = "skip"
+    max_length: int | None = Field(default=None, ge=8)
+    token_gain: float = 0.5
+    tokens: bool = False
+
+
+class SplitSection(_Section):
+    """The rule, as `split_scores` takes it."""
+
+    rule: Literal["paper", "gain", "both", "auto"] = "paper"
+    fraction: float = Field(default=0.25, gt=0, lt=1)
+    threshold: float | None = None
+    statistic: str | None = None
+    per: Literal["all", "source"] = "all"
+    length_control: bool = False
+    seed: int = 0
+
+
+class FilterSection(_Section):
+    """What is kept, as `filter_run` takes it."""
+
+    keep: str | None = None
+    drop: str | None = None
+    no_context: Literal["keep", "drop"] | None = None
+    out: str | None = None
+
+
+class Recipe(_Section):
+    """One recipe file."""
+
+    description: str = ""
+    data: DataSection
+    score: ScoreSection
+    split: SplitSection = Field(default_factory=SplitSection)
+    filter: FilterSection
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """What a recipe made, and which steps were found done."""
+
+    run: Run
+    split: Split | None  # None when it was there already
+    filtered: FilterResult
+    skipped: tuple[str, ...]
+
+
+def list_recipes() -> dict[str, str]:
+    """The recipes that come with the package: name -> description."""
+    found = {}
+    for file in resources.files("ifcurate.recipes").iterdir():
+        if file.name.endswith(".yaml"):
+            value = yaml.safe_load(file.read_text(encoding="utf-8"))
+            found[file.name.removesuffix(".yaml")] = str(value.get("description", ""))
+    return dict(sorted(found.items()))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by file, or by the name of one that comes with the package.
+
+    Raises `RecipeError` with the place, what was found and the nearest known name.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name}: cannot be read: {error}; check the path") from error
+    else:
+        known = list_recipes()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise RecipeError(
+                f"recipe {name!r}: unknown; {hint}known are {', '.join(known)}, "
+                "or give the path of a YAML file"
+            )
+        text = (resources.files("ifcurate.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{name}: a recipe must be a mapping of sections; see recipes/demo.yaml")
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(_describe(e) for e in error.errors())
+        raise RecipeError(f"{name}: {problems}") from error
+
+
+def _describe(error: Any) -> str:
+    """One problem of a recipe, with the nearest known key for an unknown one."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"{place}: {error['msg']} (found {error.get('input')!r:.60})"
+    model: Any = Recipe
+    for step in error["loc"][:-1]:
+        model = model.model_fields[step].annotation
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"{place}: unknown key; {hint}"
+
+
+def recipe_examples(recipe: Recipe) -> Examples:
+    """The examples that the recipe's data section names."""
+    options = recipe.data.model_dump(exclude={"paths"})
+    return read_examples(recipe.data.paths, **options)
+
+
+def recipe_scorer(recipe: Recipe) -> Scorer:
+    """The engine of the recipe's score section, loaded, with its settings."""
+    from ifcurate.engines import load_engine
+
+    section = recipe.score
+    options: dict[str, Any] = {}
+    if section.engine == "hf":
+        options = section.model_dump(include={"revision", "dtype", "device", "batch_size"})
+        options["max_length"] = section.max_length
+    engine = load_engine(section.engine, model=section.model, **options)
+    names = ("template", "ablation", "score_eot", "too_long", "max_length", "token_gain")
+    settings = ScoreSettings(**{name: getattr(section, name) for name in names})
+    return Scorer.create(engine, settings)
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    command: str = "",
+    on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> RecipeRun:
+    """Do what the recipe says, in a run folder (default: one of `ifcurate-runs/`).
+
+    Raises the errors of the steps, all `IfcurateError`s; a step done before one
+    fails stays done.
+    """
+    skipped = []
+    examples = recipe_examples(recipe)
+    scorer = recipe_scorer(recipe)
+    identity = score_identity(examples, scorer)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    on_start(examples, scorer, where)
+    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
+        skipped.append("score")
+    run = score_run(
+        examples,
+        scorer,
+        where,
+        tokens=recipe.score.tokens,
+        command=command,
+        identity=identity,
+        on_progress=on_progress,
+    )
+    options = recipe.split.model_dump()
+    split = None
+    done = read_split(run)
+    if done is not None and done[1].identity.get("asked") == options:
+        skipped.append("split")
+    else:
+        split, _ = split_run(run, command=command, **options)
+    wanted = recipe.filter.model_dump(exclude={"out"})
+    out = Path(recipe.filter.out) if recipe.filter.out else None
+    filtered = filter_run(run, out=out, command=command, **wanted)
+    if filtered.skipped:
+        skipped.append("filter")
+    return RecipeRun(run, split, filtered, tuple(skipped))

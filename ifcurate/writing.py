@@ -1,0 +1,114 @@
+"""Rows back to files, each as it was read: same format, same bytes, same order."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ifcurate.files import atomic_file
+from ifcurate.reading import RawRow, Source, csv_header
+
+__all__ = ["copy_parquet_rows", "open_row_writer", "output_name"]
+
+WriteRow = Callable[[RawRow], None]
+
+
+def output_name(source: Source, label: str) -> str:
+    """`data/alpaca.jsonl.gz` with label "kept" -> `alpaca.kept.jsonl.gz`."""
+    if source.format == "hub":
+        return f"{source.name.replace('/', '--')}.{label}.jsonl"
+    path = Path(source.name)
+    stem, _, rest = path.name.partition(".")
+    return f"{stem}.{label}.{rest}"
+
+
+@contextlib.contextmanager
+def _compressed(stream: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
+    if compression == "gzip":
+        # No name and no time in the header: the same rows give the same bytes.
+        with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:
+            yield cast(IO[bytes], packed)
+    elif compression == "zstd":
+        import zstandard
+
+        with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as packed:
+            yield packed
+    else:
+        yield stream
+
+
+@contextlib.contextmanager
+def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
+    """A function that appends a row of `source` to `path`; not for Parquet.
+
+    Raises `DataError` when the file cannot be written; then nothing is there.
+    """
+    with atomic_file(path) as stream, _compressed(stream, source.compression) as packed:
+        if source.format == "json":
+            yield from _json_rows(packed)
+        elif source.format == "csv":
+            header = csv_header(source)
+            end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
+            packed.write(header.rstrip(b"\r\n") + end)
+            yield lambda row: _write(packed, row, end)
+        else:
+            yield lambda row: _write(packed, row, b"\n")
+
+
+def _write(stream: IO[bytes], row: RawRow, end: bytes) -> None:
+    stream.write(_bytes(row) + end)
+
+
+def _bytes(row: RawRow) -> bytes:
+    if row.raw is not None:
+        return row.raw
+    return json.dumps(row.value, ensure_ascii=False, default=str).encode("utf-8")
+
+
+def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
+    first = True
+
+    def write(row: RawRow) -> None:
+        nonlocal first
+        stream.write((b"[\n" if first else b",\n") + _bytes(row))
+        first = False
+
+    yield write
+    stream.write(b"[]\n" if first else b"\n]\n")
+
+
+def copy_parquet_rows(source: Source, path: Path, wanted: npt.NDArray[np.bool_]) -> None:
+    """Copy the rows where `wanted` (shape (n_rows,)) is true, with the schema as it is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with atomic_file(path) as stream, pq.ParquetFile(source.name) as file:
+        buffer = io.BufferedWriter(_Keep(stream))
+        with pq.ParquetWriter(buffer, file.schema_arrow) as writer:
+            at = 0
+            for batch in file.iter_batches():
+                mask = wanted[at : at + batch.num_rows]
+                writer.write_batch(batch.filter(pa.array(mask)))
+                at += batch.num_rows
+        buffer.flush()
+
+
+class _Keep(io.RawIOBase):
+    """A stream that its writer cannot close: it must still be synced to disk."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return int(self._inner.write(data))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from . import context_rules as cr
 from .context_lines import (
     WINDOW,
     Found,
     ask_start,
+    asks_first,
     head_lines,
     is_directive,
     is_instruction,
@@ -23,89 +24,131 @@ from .context_lines import (
 )
 from .context_marks import Mark, find_marks
 
-__all__ = ["find_above", "find_fenced", "find_lead", "find_long", "find_quote", "find_table"]
+__all__ = [
+    "find_above",
+    "find_fenced",
+    "find_lead",
+    "find_long",
+    "find_next_line",
+    "find_quote",
+    "find_table",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """A sentence that points to a text after it."""
+
+    start: int  # of its line
+    end: int
+    at: int  # behind the words that point
+    sentence: str
+    rule: str
 
 
 def find_lead(text: str) -> list[Found]:
     """A text on the same line as an instruction that points to it, or on the next ones."""
     marks: list[Mark] | None = None
-    for start, end in head_lines(text):
-        line = text[start : min(end, start + 500)]
-        match = cr.POINTS_ON.search(line)
-        strong = bool(match and match["strong"])
-        if not match:
-            match = cr.POINTS_ON_BARE.search(line)
-        if not match:
-            continue
-        sentence_start = max(
-            (line.rfind(s, 0, match.start()) for s in (". ", "! ", "? ")), default=-1
-        )
-        sentence = line[sentence_start + 2 if sentence_start >= 0 else 0 :].lstrip()
-        bare = cr.BARE_LEAD.fullmatch(sentence) is not None
-        if not (bare or is_instruction(sentence[:480]) or sentence.rstrip(": ").endswith("?")):
+    for i, (start, end) in enumerate(head_lines(text)):
+        lead = _read_lead(text, start, end, first=i == 0)
+        if lead is None:
             continue
         marks = find_marks(text) if marks is None else marks
-        found = _after_lead(text, (start, end), match.end(), sentence, bare, strong, marks)
+        found = _after_lead(text, lead, marks)
         if found:
             return found
     return []
+
+
+def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
+    line = text[start : min(end, start + 500)]
+    if first and (match := cr.VERB_COLON.match(line)):
+        return _Lead(start, end, start + match.end() - 1, match[0], "lead")
+    match = cr.POINTS_ON.search(line) or cr.POINTS_ON_BARE.search(line) or cr.HERE_IS.match(line)
+    if not match or cr.ASKED_ABOUT.search(match[0]):
+        return None
+    stops = [line.rfind(stop, 0, match.start()) for stop in (". ", "! ", "? ")]
+    sentence = line[max(stops) + 2 if max(stops) >= 0 else 0 :].strip()
+    explicit = first and cr.EXPLICIT.search(match[0]) is not None and line[:1].isalpha()
+    if not (
+        explicit
+        or cr.BARE_LEAD.match(sentence)
+        or is_instruction(sentence[:480])
+        or sentence.rstrip(": ").endswith("?")
+    ):
+        return None
+    kind = match.groupdict()
+    if kind.get("strong") or kind.get("given"):
+        rule = "lead"
+    elif kind.get("weak"):
+        is_code = re.search(r"\b(?:code|program|function)\b", match[0], re.I)
+        rule = "code" if is_code else "sentence"
+    else:
+        rule = "lead"
+    if not (kind.get("strong") or kind.get("given")) and not cr.WORKS_ON_TEXT.search(sentence):
+        return None
+    return _Lead(start, end, start + match.end(), sentence, rule)
 
 
 _TO_COLON = re.compile(r"[^.?!:\n]{0,120}:")
 _TO_STOP = re.compile(r"[^.?!\n]{0,200}[.?!][\"”']?[ \t]")
 
 
-def _after_lead(
-    text: str,
-    line: tuple[int, int],
-    at: int,
-    sentence: str,
-    bare: bool,
-    strong: bool,
-    marks: list[Mark],
-) -> list[Found]:
+def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     """The text that a lead points to: on the same line, or on the lines that follow."""
-    start, end = line
-    rule = "lead" if strong else "sentence"
-    least, asked = 6 if strong else 5, False
-    if not strong and not cr.WORKS_ON_TEXT.search(sentence):
-        return []
-    if re.search(r"\b(?:code|program|function)\b", sentence, re.I) and not strong:
-        rule = "code"
-    inline = _TO_COLON.match(
-        text, start + at - 1 if text[start + at - 1] == ":" else start + at, end
-    )
-    stop = _TO_STOP.match(text, start + at, end)
-    label_start: int | None = None
+    start, end, at = lead.start, lead.end, lead.at
+    inline = _TO_COLON.match(text, at - 1 if text[at - 1] == ":" else at, end)
+    stop = _TO_STOP.match(text, at, end)
+    asked, closed = False, None
     if inline and text[inline.end() : end].strip():
+        bare = cr.BARE_LEAD.fullmatch(text[start : inline.end()]) is not None
         content = inline.end()
         if is_title(text[content : content + 400].strip()):
             return []
+        closed = _closing_quote(text, content, end)
     elif stop and n_words(text, stop.end(), end) >= 25:
-        content = stop.end()
+        bare, content = False, stop.end()
+        pointed = re.search(r"\b(?:following|below)\b", text[start : stop.end()], re.I)
+        if not pointed or is_directive(text[content:end]):
+            return []
     elif end - start > 500:
         return []
     else:
-        label_start = start if bare else None
+        bare = cr.BARE_LEAD.fullmatch(text[start:end].strip()) is not None
         content, asked = skip_asks(text, end)
+        if cr.SHAPE.search(lead.sentence) and (bare or text[content : content + 1] in "{[<"):
+            return []
     limit = next(
         (m.start for m in marks if m.start > content and m.kind in ("ask", "answer", "hint")),
         len(text),
     )
-    strict = asked or (not bare and settles(sentence))
-    end = ask_start(text, content, limit, strict=strict)
+    strict = asked or (not bare and settles(lead.sentence))
+    end = closed or ask_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
     if cr.PERSONA.match(text[content : content + 60].lstrip()):
         return []
-    return make_found(text, content, end, rule, label_start=label_start, at_least=least)
+    return make_found(
+        text,
+        content,
+        end,
+        lead.rule,
+        label_start=start if bare else None,
+        at_least=6 if lead.rule == "lead" else 5,
+    )
 
 
-_TO_BE_WRITTEN = re.compile(
-    r"\b(?:write|create|generate|draft|compose|make|produce|prepare|start|begin|continue)"
-    r"(?: me| us)? (?:the|this|that|these|my)\b[^.,?!\n]{0,40}",
-    re.I,
-)
+def _closing_quote(text: str, start: int, end: int) -> int | None:
+    """The end of a quotation at `start` after which the line goes on; None when it does not."""
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    closing = {'"': '"', "“": "”", "«": "»"}.get(text[start : start + 1])
+    if closing is None:
+        return None
+    close = text.find(closing, start + 1, end)
+    if close < 0 or not text[close + 1 : end].strip(" .,;"):
+        return None
+    after = text[close + 1 : close + 2]
+    return close + 1 + (after == ",")
 
 
 def find_above(text: str) -> list[Found]:
@@ -117,15 +160,18 @@ def find_above(text: str) -> list[Found]:
     if first is not None:
         end = ask_start(text, start, first, strict=False)
         pointed, least = True, 20
-        if sum(m.kind == "answer" and m.line_end - m.content > 2 for m in marks) > 1:
+        if _n_answers(marks) > 1:
             return []
     else:
         end = ask_start(text, start, full, strict=False)
         if end == full:
             end = last_sentences(text, start, full)
-        ask = _TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
+        ask = cr.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
         pointed, least = bool(cr.POINTS_BACK.search(ask)), 10
     if not pointed or end >= full or is_directive(text[start:end], 1.2):
+        return []
+    one_line = "\n" not in text[start:full]
+    if asks_first(text, start, end) and (one_line or is_instruction(text[start : start + 200])):
         return []
     return make_found(text, start, end, "above", at_least=least)
 
@@ -135,7 +181,6 @@ _CODE_LOOK = re.compile(
     r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
     re.M,
 )
-_SHAPE = re.compile(r"\b(?:format|schema|example|template|signature|structure|like this)\b", re.I)
 
 
 def find_fenced(text: str) -> list[Found]:
@@ -158,7 +203,7 @@ def find_fenced(text: str) -> list[Found]:
             text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
         )
         before = outside[-1].rstrip().rsplit("\n", 1)[-1]
-        if not _SHAPE.search(before):
+        if not cr.SHAPE.search(before):
             found += [replace(f, outer_end=match.end()) for f in made]
         floor, opening = match.end(), None
         if len(found) > 4:
@@ -186,7 +231,7 @@ def find_table(text: str) -> list[Found]:
         end = match.end()
     around = (text[max(0, start - 500) : start] + " " + text[end : end + 500]).strip()
     line_before = text[max(0, start - 300) : start].rstrip().rsplit("\n", 1)[-1]
-    if len(around.split(None, 4)) < 3 or _SHAPE.search(line_before):
+    if len(around.split(None, 4)) < 3 or cr.SHAPE.search(line_before):
         return []
     return make_found(text, start, end, "table", at_least=6)
 
@@ -214,12 +259,51 @@ def find_quote(text: str) -> list[Found]:
 def find_long(text: str) -> list[Found]:
     """A text much longer than the question beside it."""
     full = len(text.rstrip())
-    start, _ = skip_asks(text, 0)
-    end = ask_start(text, start, full, strict=start > 0)
+    start, asked = skip_asks(text, 0)
+    strict = asked or settles(text[:start].strip().rsplit("\n", 1)[-1])
+    end = ask_start(text, start, full, strict=strict)
     n_asked = start + full - end
-    if (start == 0 and end == full) or n_asked > 1200 or is_directive(text[start:end]):
+    if (start == 0 and end == full) or n_asked > 1200 or asks_first(text, start, end):
         return []
-    marks = find_marks(text)
-    if sum(m.kind == "answer" for m in marks) > 1:
+    content = _skip_intro(text, start, end)
+    if is_directive(text[content:end]) or _n_answers(find_marks(text)) > 1:
         return []
-    return make_found(text, start, end, "long-paragraph", at_least=60)
+    about_me = re.match(r"\W{0,3}(?:I|I'm|I've|I'd|My|We|Our)\b", text[content : content + 12])
+    made = make_found(
+        text,
+        content,
+        end,
+        "long-paragraph",
+        label_start=start if content > start else None,
+        at_least=60 if about_me and content == start else 30,
+    )
+    if made and n_words(text, content, end) < 60:
+        return [replace(f, confidence=0.5) for f in made]
+    return made
+
+
+def _skip_intro(text: str, start: int, end: int) -> int:
+    """Past a first short line that only announces what follows, with a colon."""
+    match = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*").match(text, start, end)
+    return match.end() if match else start
+
+
+def _n_answers(marks: list[Mark]) -> int:
+    return sum(m.kind == "answer" and m.line_end - m.content > 2 for m in marks)
+
+
+def find_next_line(text: str) -> list[Found]:
+    """The lines after an instruction that speaks of a text without pointing to where it is."""
+    start, end = next(head_lines(text), (0, 0))
+    line = cr.TO_BE_WRITTEN.sub(" ", text[start:end]) if end - start <= 300 else ""
+    if not is_instruction(line):
+        return []
+    weak = cr.WEAK_NOUN.search(line) and cr.WORKS_ON_TEXT.search(line)
+    if not (weak or cr.POINTS_BACK.search(line)):
+        return []
+    content, _ = skip_asks(text, end)
+    full = len(text.rstrip())
+    end = ask_start(text, content, full, strict=True)
+    if cr.LABEL_LINE.match(text[content : content + 100]) or is_directive(text[content:end]):
+        return []
+    return make_found(text, content, end, "next-line", at_least=6)

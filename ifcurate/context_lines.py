@@ -17,6 +17,7 @@ __all__ = [
     "WINDOW",
     "Found",
     "ask_start",
+    "asks_first",
     "head_lines",
     "is_directive",
     "is_instruction",
@@ -150,10 +151,11 @@ def is_question(line: str) -> bool:
 
 def is_instruction(line: str) -> bool:
     """Whether a line tells what to do, or on what to base the answer."""
-    line = line.strip().lstrip("*_#> ")
-    if not line or len(line) > 500:
+    if len(line) > 500:
         return False
-    return bool(cr.TASK_START.match(line) or cr.BASED_ON.match(line))
+    prefix = cr.PREFIX.match(line)
+    at = prefix.end() if prefix else 0
+    return bool(cr.TASK_START.match(line, at) or cr.BASED_ON.match(line, at))
 
 
 def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
@@ -173,8 +175,10 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
     one that points back, is taken from the end of the text.
     """
     cut, pending, instructed, gap = end, 0, False, False
-    for line_start, raw in _lines_back(text, start, end):
+    for n_lines, (line_start, raw) in enumerate(_lines_back(text, start, end)):
         line = raw.strip()
+        if n_lines > 200:
+            break
         if not line:
             if raw or line_start == end or not text[line_start].strip():
                 gap = True
@@ -183,10 +187,12 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
         if not text[max(start, line_start - 400) : line_start].strip():
             break  # something must be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
-        if is_instruction(line):
+        if is_instruction(line) or (blank_before and len(line) < 250 and cr.MANNER.match(line)):
             if strict and not blank_before and not cr.POINTS_BACK.search(line):
                 break
             cut, instructed = line_start, True
+        elif cr.RULER_LINE.match(raw):
+            cut = line_start
         elif is_question(line) and not strict:
             if cut < end and gap and (instructed or _tells(line)):
                 break
@@ -201,7 +207,7 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
 
 def _tells(question: str) -> bool:
     """Whether a line that ends in a question first says other things, as a paragraph does."""
-    return len(question) > 150 and re.search(r"[.!] +[A-Z]", question) is not None
+    return len(question) > 100 and re.search(r"[.!?] +[A-Z]", question) is not None
 
 
 def _ends_blank(text: str) -> bool:
@@ -214,11 +220,20 @@ def last_sentences(text: str, start: int, end: int) -> int:
     for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
         at = window + match.end()
         sentence = text[at:end]
-        if cr.BASED_ON.match(sentence) or (
-            cr.TASK_START.match(sentence) and cr.POINTS_BACK.search(sentence)
-        ):
+        if not cr.POINTS_BACK.search(sentence):
+            continue
+        asked = is_instruction(sentence) or (
+            sentence.rstrip().endswith("?") and not re.search(r"[.!?] [A-Z]", sentence)
+        )
+        if asked and not sentence.startswith(("In ", "With ", "Finally")):
             return at
     return end
+
+
+def asks_first(text: str, start: int, end: int) -> bool:
+    """Whether a stretch starts with a question or an instruction, as a request does."""
+    head = re.match(r"[^.?!\n]{1,500}[.?!:]?", text[start : min(end, start + 501)])
+    return bool(head and (is_instruction(head[0]) or head[0].endswith("?")))
 
 
 _SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|when|where)\b", re.I)
@@ -226,7 +241,8 @@ _SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|wh
 
 def settles(line: str) -> bool:
     """Whether an instruction says all there is to do, so that no question need follow."""
-    return is_instruction(line) and not _SETTLED.search(line)
+    opens = re.match(r"(?:please |first,? |now,? )*(?:read|use|consider|refer|look)\b", line, re.I)
+    return is_instruction(line) and not opens and not _SETTLED.search(line)
 
 
 def head_lines(text: str) -> Iterator[tuple[int, int]]:
@@ -244,7 +260,7 @@ def head_lines(text: str) -> Iterator[tuple[int, int]]:
 
 def is_title(line: str) -> bool:
     """A short run of capitalised words: the name of a text rather than the text."""
-    if len(line) > 160:
+    if len(line) > 160 or "\n" in line:
         return False
     words = [w for w in re.findall(r"[\w'’]+", line) if len(w) > 3]
     capitals = sum(w[0].isupper() for w in words)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from . import context_rules as cr
-from .context_lines import Found, ask_start, is_instruction, make_found
+from .context_lines import Found, ask_start, is_question, make_found, settles
 
 __all__ = [
     "Mark",
@@ -48,7 +48,18 @@ def find_marks(text: str) -> list[Mark]:
         marks.append(Mark(match.start(), match.end(), rule, noun, line_end))
         if len(marks) >= MAX_MARKS:
             break
+    marks += _slot(text, marks)
     return _drop_doubtful(text, marks)
+
+
+def _slot(text: str, marks: list[Mark]) -> list[Mark]:
+    """An empty label at the very end: the place of the answer, whatever it is called."""
+    end = len(text.rstrip())
+    start = text.rfind("\n", max(0, end - 100), end) + 1
+    match = cr.LABEL_LINE.match(text, start, end) if start else None
+    if match is None or match.end() < end or (marks and marks[-1].start >= start):
+        return []
+    return [Mark(start, match.end(), "ask", "", end)]
 
 
 def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
@@ -61,14 +72,26 @@ def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
             continue
         if mark.noun == "a" and not any(m.noun == "q" for m in kept):
             continue
-        opened = bool(kept) and kept[-1].kind in CONTEXT_KINDS
-        if opened and mark.noun in cr.INNER_NOUNS and mark.kind == "label":
+        inside = kept[-1].kind if kept and mark.kind == "label" else ""
+        if inside == "heading" or (inside in CONTEXT_KINDS and mark.noun in cr.INNER_NOUNS):
+            continue
+        if mark.kind == "label" and mark.noun in cr.FORM_NOUNS and _is_form(text, mark):
             continue
         kept.append(mark)
     return kept
 
 
-def after_examples(text: str, marks: list[Mark]) -> list[Mark]:
+def _is_form(text: str, mark: Mark) -> bool:
+    """Whether a label is one of several "key: value" lines, or names an address."""
+    value = text[mark.content : mark.line_end].split(None, 1)
+    if value and ("@" in value[0] or value[0].startswith("http")):
+        return True
+    before = text[max(0, mark.start - 200) : mark.start].rstrip("\r\n").rsplit("\n", 1)[-1]
+    label = cr.LABEL_LINE.match(before)
+    return bool(label and before[label.end() :].strip() and not cr.classify_label(label["name"])[0])
+
+
+def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
     """Without the worked examples of a few-shot prompt: only the marks of the last case stay."""
     contexts = [i for i, m in enumerate(marks) if m.kind in CONTEXT_KINDS]
     filled = [
@@ -77,19 +100,17 @@ def after_examples(text: str, marks: list[Mark]) -> list[Mark]:
         if m.kind == "answer" and text[m.content : m.line_end].strip(" *\r\t\"'")
     ]
     if not filled or not contexts or contexts[0] > filled[0]:
-        return marks
+        return marks, False
     same = [i for i in contexts if marks[i].noun == marks[contexts[0]].noun]
     if len(same) < 2 or not any(same[0] < i < same[-1] for i in filled):
-        return marks
+        return marks, False
     last = max(i for i in filled if i < same[-1])
-    if filled[-1] > same[-1]:
-        return []
-    return marks[last:]
+    return ([] if filled[-1] > same[-1] else marks[last:]), True
 
 
 def find_labelled(text: str) -> tuple[list[Found], list[Found]]:
     """Texts under a label, a heading or an announcing phrase; and hints as long as a paragraph."""
-    marks = after_examples(text, find_marks(text))
+    marks, few_shot = after_examples(text, find_marks(text))
     found: list[Found] = []
     hints: list[Found] = []
     asked = False
@@ -103,11 +124,16 @@ def find_labelled(text: str) -> tuple[list[Found], list[Found]]:
             pending = mark.start if pending is None else pending
             continue
         before = text[max(0, mark.start - 400) : mark.start].strip()
-        strict = asked or bool(before and is_instruction(before.rsplit("\n", 1)[-1]))
+        strict = asked or settles(before.rsplit("\n", 1)[-1])
         end = ask_start(text, mark.content, limit, strict=strict)
         label_start = mark.start if pending is None else pending
         pending = None
-        least = 25 if mark.kind == "hint" else 2
+        if mark.noun.startswith("input") and is_question(text[mark.content : end]):
+            continue
+        if before.rsplit("\n", 1)[-1].lower().lstrip("#* ").startswith("example"):
+            continue
+        least = 1 if mark.noun in cr.MAY_BE_SHORT else 2
+        least = 25 if mark.kind == "hint" else 4 if few_shot else least
         made = make_found(
             text, mark.content, end, mark.kind, label_start=label_start, at_least=least
         )

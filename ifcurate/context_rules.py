@@ -50,6 +50,9 @@ RULES: tuple[Rule, ...] = (
     Rule("code", "code that the task is about, not code to be written", "Fix this: ```...```", 0.6),
     Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.6),
     Rule("sentence", "a sentence to be worked on", "Classify this sentence: I ...", 0.55),
+    Rule(
+        "next-line", "an instruction about a text, then more lines", "Edit the text.\nI ...", 0.55
+    ),
 )
 
 _CONFIDENCE = {rule.name: rule.confidence for rule in RULES}
@@ -86,6 +89,10 @@ NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "e
 WEAK_NOUNS = _words("sentence sentences statement statements code program function")
 # These open no second context inside one: articles have such lines.
 INNER_NOUNS = _words("source sources reference references table data")
+# In a list of "key: value" lines these are fields of a form.
+FORM_NOUNS = _words("email e-mail emails data source reference record report background entry")
+# A single word under these is a text all the same.
+MAY_BE_SHORT = _words("input inputs text context passage document paragraph")
 # As labels these say something else than "here is a text".
 _NOT_LABELS = _words(
     """
@@ -132,6 +139,8 @@ _PHRASES = re.compile(
     r" (?:(?:the|this|these|a|an|my|some|following|new|short|above|below) ){0,3}"
     r"(?:[\w-]{1,16} ){0,2}?(?P<noun>[\w-]{3,16})(?: below| first| carefully)?"
     r"|(?:the )?(?P<noun2>[\w-]{3,16})(?: is| are)?(?: given| provided)?(?: as follows| below)"
+    r"|(?:relevant |useful |some )?(?P<noun3>information|facts|background|details|knowledge)"
+    r" (?:about|on|from) [\w' -]{2,40}"
     r")"
 )
 
@@ -159,8 +168,8 @@ def classify_label(name: str) -> tuple[LabelKind, str]:
         return "context", words[-1]
     match = _PHRASES.fullmatch(flat)
     if match:
-        noun = match["noun"] or match["noun2"] or "fact"
-        if noun in NOUNS or noun == "points":
+        noun = match["noun"] or match["noun2"] or match["noun3"] or "fact"
+        if noun in NOUNS or noun in ("points", "details"):
             return "phrase", noun
     return "", ""
 
@@ -217,22 +226,26 @@ INLINE_LABEL = re.compile(
     re.I,
 )
 # ------------------------------------------------------------------ questions, instructions
+# What chat templates and Markdown put before a line.
+PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")
 _TASK_VERBS = (
     "answer|summari[sz]e|write|explain|list|identify|describe|translate|classify|categori[sz]e|"
     "extract|generate|provide|determine|state|tell|find|give|name|choose|select|rewrite|reword|"
     "rephrase|paraphrase|analy[sz]e|compare|create|compose|decide|predict|rate|complete|respond|"
     "reply|discuss|highlight|convert|proofread|correct|edit|return|output|solve|calculate|compute|"
-    "count|pick|outline|simplify|suggest|evaluate|infer|condense|draft|produce|shorten|improve|"
+    "count|pick|outline|arrange|sort|rank|order|rearrange|combine|merge|replace|insert|guess|"
+    "simplify|suggest|evaluate|infer|condense|draft|produce|shorten|improve|"
     "fix|show|assess|label|detect|recommend|tl;?dr|point out|come up with|turn|review|read|check|"
     "critique|brainstorm|use|think"
 )
 TASK_START = re.compile(
-    r"(?:(?:now|then|next|finally|so|and|okay|ok|hi|hello|hey)[,!.]? )?(?:please,? |kindly )?"
+    r"(?:(?:first|now|then|next|finally|so|and|okay|ok|hi|hello|hey|also)[,!.]? )?"
+    r"(?:please,? |kindly |try to )?"
     r"(?:(?:can|could|would|will) you (?:please |kindly |also )?|i(?: would|'d) like you to |"
     r"i (?:want|need) you to |your (?:task|job|goal) is to |help me |let's |"
     r"in (?:one|two|three|a|\d) [\w ]{1,30}, )?(?:please )?"
     r"(?:briefly |carefully |correctly |concisely )?"
-    rf"(?:{_TASK_VERBS})\b",
+    rf"(?:{_TASK_VERBS})\b(?!\s?[:|=,])",
     re.I,
 )
 NOUN_PATTERN = "|".join(sorted(NOUNS | {"points"}, key=len, reverse=True))
@@ -246,23 +259,55 @@ BASED_ON = re.compile(
 )
 POINTS_BACK = re.compile(
     r"\b(?:above|preceding|foregoing|aforementioned|previous (?:text|passage|paragraph))\b|"
-    rf"\b(?:the|this|these|that|my)(?: [\w'-]{{1,20}}){{0,2}}? (?:{NOUN_PATTERN})\b",
+    r"\b(?:the|this|these|that|my)(?! (?:following|next|below))(?: [\w'-]{1,20}){0,2}? "
+    rf"(?:{NOUN_PATTERN})\b(?! (?:of|below|that follows))|"
+    r"\bthe (?:reviewer|narrator|author|speaker|writer)\b",
     re.I,
 )
 # "the following passage", "this email", "the paragraph below"; group weak for short kinds of text.
 POINTS_ON = re.compile(
-    r"\b(?:(?:the |this |these |those )?(?:following|given|provided|attached|below)|this|these|my|"
+    r"(?<!\ba )(?<!\ban )\b(?:(?:the |this |these |those )?"
+    r"(?:following|given|provided|attached|below)|this|these|my|"
     r"the(?= (?:[\w'-]{1,20} ){0,3}[\w'-]{2,20}[ \t]*(?::|below|provided|delimited|$)))"
     r"(?: [\w'/-]{1,20}){0,3}?"
-    rf" (?:(?P<strong>{NOUN_PATTERN})|(?P<weak>{_WEAK_PATTERN}))\b",
+    rf" (?:(?P<strong>{NOUN_PATTERN})|(?P<weak>{_WEAK_PATTERN}))\b"
+    r"|\byou (?:are|will be|have been) (?:given|provided with|presented with|shown)"
+    rf" (?:an?|the|some|two|three|several)(?: [\w-]{{1,20}}){{0,3}}? (?P<given>{NOUN_PATTERN})\b",
+    re.I,
+)
+ASKED_ABOUT = re.compile(
+    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b", re.I
+)
+VERB_COLON = re.compile(
+    r"\s{0,20}(?:please )?(?:summari[sz]e|translate|paraphrase|proofread|rewrite|rephrase|simplify|"
+    r"tl;?dr|shorten|condense)\b(?: [^\s:.\n]{1,20}){0,6}[ \t]?:(?=\s|$)",
+    re.I,
+)
+HERE_IS = re.compile(
+    r"(?:here(?:'s| is| are)|below is|below are|this is|these are) (?:the|an?|my|some|our)"
+    rf"(?: [\w'-]{{1,20}}){{0,3}}? (?P<strong>{NOUN_PATTERN})\b(?=[^.?!:\n]{{0,80}}:[ \t]*\r?$)",
+    re.I,
+)
+WEAK_NOUN = re.compile(
+    rf"\b(?:the|this|these|given|following)(?: [\w'-]{{1,20}}){{0,2}}? (?:{_WEAK_PATTERN})\b", re.I
+)
+EXPLICIT = re.compile(r"\b(?:following|below|given|provided|presented|attached)\b", re.I)
+SHAPE = re.compile(r"\b(?:format|schema|example|template|signature|structure|like this)\b", re.I)
+# What the instruction makes, which is not there to be read.
+TO_BE_WRITTEN = re.compile(
+    r"\b(?:write|create|generate|draft|compose|make|produce|prepare|start|begin|continue)"
+    r"(?: me| us)? (?:the|this|that|these|my)\b[^.,?!\n]{0,40}",
     re.I,
 )
 POINTS_ON_BARE = re.compile(
-    r"\b(?:the following|as follows|this|below)\b[^:.?!\n]{0,60}:[ \t]*\r?$", re.I
+    r"\b(?:the following|as follows|this|below)\b[^:.?!\n]{0,60}:[ \t]*\r?$|"
+    r"\b(?:summari[sz]e|translate|proofread|paraphrase|rewrite|shorten|read|correct|edit) this\b"
+    r"[^:\n]{0,60}$|\bbased on (?:the )?(?:context|passage|article|text):?[ \t]*\r?$",
+    re.I,
 )
 WORKS_ON_TEXT = re.compile(
     r"\b(?:summari[sz]e|translate|rewrite|reword|rephrase|paraphrase|classify|categori[sz]e|"
-    r"proofread|correct|edit|simplify|shorten|condense|improve|fix|extract|identify|find|convert|"
+    r"answer|read|turn|proofread|correct|edit|simplify|shorten|condense|improve|fix|extract|identify|find|convert|"
     r"rate|detect|label|count|explain|refactor\w*|debug|optimi[sz]e|review|annotate|parse|punctuate)\b",
     re.I,
 )
@@ -270,7 +315,8 @@ WORKS_ON_TEXT = re.compile(
 BARE_LEAD = re.compile(
     r"(?:given|using|consider|considering|read|from|here(?:'s| is| are)|this is|below is|see|"
     r"based on|with|i have|the following is|take a look at|look at|context information is)\b"
-    r"(?!.*\b(?:and|then|to)\b.*|.*, \w)[^.?!]{0,120}[.:,]?\s*",
+    r"(?!.*\b(?:and|then|to)\b.*|.*, \w)(?:[^.?!:]{0,120}:|"
+    rf"[^.?!:]{{0,120}}?\b(?:{NOUN_PATTERN}|below|following)(?: (?:below|carefully))?[.,]?)\s*",
     re.I,
 )
 CODE_TASK = re.compile(
@@ -282,6 +328,13 @@ CODE_TASK = re.compile(
 CODE_TO_WRITE = re.compile(
     r"\b(?:implement|complete|fill in|write|create|generate|build|develop|signature|template|"
     r"format|schema|example)\b",
+    re.I,
+)
+# A closing line of this kind says how to answer.
+MANNER = re.compile(
+    r"(?:be \w+|do not|don't|never|always|only|remember|keep|make sure|note that|cite|stay|avoid|"
+    r"respond|reply|please|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
+    r"\b(?:say|answer|reply|respond|ask|tell|write)\b|you (?:must|should|are|will|may|can))\b",
     re.I,
 )
 # Sentences that tell the model how to behave are no source of facts.

@@ -20,6 +20,7 @@ from .context_layouts import (
     find_fenced,
     find_lead,
     find_long,
+    find_next_line,
     find_quote,
     find_table,
 )
@@ -57,6 +58,7 @@ def find_context(text: str, *, min_confidence: float = 0.5) -> list[Found]:
         find_table,
         find_quote,
         find_long,
+        find_next_line,
     )
     for finder in finders:
         found = [f for f in finder(text) if f.confidence >= min_confidence]
@@ -92,6 +94,9 @@ def find_document(text: str) -> list[Found]:
 def _find_named(text: str) -> list[Found]:
     """Labelled texts; a long hint counts as one beside the text that it belongs to."""
     found, hints = find_labelled(text)
+    if numbered := find_numbered(text) if len(found) > 1 else []:
+        first, last = numbered[0].outer_start, numbered[0].end
+        found = [f for f in found if f.end <= first or f.start >= last] + numbered
     if hints and not found:
         found = find_lead(text) or find_above(text)
     return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]

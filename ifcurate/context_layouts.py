@@ -22,7 +22,7 @@ from .context_lines import (
     settles,
     skip_asks,
 )
-from .context_marks import Mark, find_marks
+from .context_marks import Mark
 
 __all__ = [
     "find_above",
@@ -42,18 +42,17 @@ class _Lead:
     start: int  # of its line
     end: int
     at: int  # behind the words that point
+    phrase: str  # those words
     sentence: str
     rule: str
 
 
-def find_lead(text: str) -> list[Found]:
+def find_lead(text: str, marks: list[Mark]) -> list[Found]:
     """A text on the same line as an instruction that points to it, or on the next ones."""
-    marks: list[Mark] | None = None
     for i, (start, end) in enumerate(head_lines(text)):
         lead = _read_lead(text, start, end, first=i == 0)
         if lead is None:
             continue
-        marks = find_marks(text) if marks is None else marks
         found = _after_lead(text, lead, marks)
         if found:
             return found
@@ -63,7 +62,7 @@ def find_lead(text: str) -> list[Found]:
 def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     line = text[start : min(end, start + 500)]
     if first and (match := cr.VERB_COLON.match(line)):
-        return _Lead(start, end, start + match.end() - 1, match[0], "lead")
+        return _Lead(start, end, start + match.end() - 1, match[0], match[0], "lead")
     match = cr.POINTS_ON.search(line) or cr.POINTS_ON_BARE.search(line) or cr.HERE_IS.match(line)
     if not match or cr.ASKED_ABOUT.search(match[0]):
         return None
@@ -87,7 +86,7 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
         rule = "lead"
     if not (kind.get("strong") or kind.get("given")) and not cr.WORKS_ON_TEXT.search(sentence):
         return None
-    return _Lead(start, end, start + match.end(), sentence, rule)
+    return _Lead(start, end, start + match.end(), match[0], sentence, rule)
 
 
 _TO_COLON = re.compile(r"[^.?!:\n]{0,120}:")
@@ -108,7 +107,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
         closed = _closing_quote(text, content, end)
     elif stop and n_words(text, stop.end(), end) >= 25:
         bare, content = False, stop.end()
-        pointed = re.search(r"\b(?:following|below)\b", text[start : stop.end()], re.I)
+        pointed = re.search(r"\b(?:following|below)\b", lead.phrase, re.I)
         if not pointed or is_directive(text[content:end]):
             return []
     elif end - start > 500:
@@ -151,12 +150,13 @@ def _closing_quote(text: str, start: int, end: int) -> int | None:
     return close + 1 + (after == ",")
 
 
-def find_above(text: str) -> list[Found]:
+def find_above(text: str, marks: list[Mark]) -> list[Found]:
     """A text that a closing question points back to."""
     full = len(text.rstrip())
     start, _ = skip_asks(text, 0)
-    marks = [m for m in find_marks(text) if m.kind in ("ask", "answer")]
+    marks = [m for m in marks if m.kind in ("ask", "answer")]
     first = next((m.start for m in marks if m.start > start), None)
+    in_line = False
     if first is not None:
         end = ask_start(text, start, first, strict=False)
         pointed, least = True, 20
@@ -165,13 +165,12 @@ def find_above(text: str) -> list[Found]:
     else:
         end = ask_start(text, start, full, strict=False)
         if end == full:
-            end = last_sentences(text, start, full)
+            end, in_line = last_sentences(text, start, full), True
         ask = cr.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
         pointed, least = bool(cr.POINTS_BACK.search(ask)), 10
     if not pointed or end >= full or is_directive(text[start:end], 1.2):
         return []
-    one_line = "\n" not in text[start:full]
-    if asks_first(text, start, end) and (one_line or is_instruction(text[start : start + 200])):
+    if asks_first(text, start, end) and (in_line or is_instruction(text[start : start + 200])):
         return []
     return make_found(text, start, end, "above", at_least=least)
 
@@ -189,7 +188,9 @@ def find_fenced(text: str) -> list[Found]:
     opening: re.Match[str] | None = None
     outside: list[str] = []
     floor = 0
-    for match in cr.FENCE.finditer(text):
+    for n_fences, match in enumerate(cr.FENCE.finditer(text)):
+        if n_fences > 40:
+            return []
         if opening is None:
             opening = match
             outside.append(text[floor : match.start()][-WINDOW:])
@@ -256,7 +257,7 @@ def find_quote(text: str) -> list[Found]:
     return []
 
 
-def find_long(text: str) -> list[Found]:
+def find_long(text: str, marks: list[Mark]) -> list[Found]:
     """A text much longer than the question beside it."""
     full = len(text.rstrip())
     start, asked = skip_asks(text, 0)
@@ -265,8 +266,10 @@ def find_long(text: str) -> list[Found]:
     n_asked = start + full - end
     if (start == 0 and end == full) or n_asked > 1200 or asks_first(text, start, end):
         return []
+    if text[start:end].rstrip("\"'”’. \n").endswith("?"):
+        return []  # the question itself, after what it supposes
     content = _skip_intro(text, start, end)
-    if is_directive(text[content:end]) or _n_answers(find_marks(text)) > 1:
+    if is_directive(text[content:end]) or _n_answers(marks) > 1:
         return []
     about_me = re.match(r"\W{0,3}(?:I|I'm|I've|I'd|My|We|Our)\b", text[content : content + 12])
     made = make_found(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from . import context_rules as cr
 from .context_lines import Found, ask_start, is_question, make_found, settles
@@ -18,6 +19,7 @@ __all__ = [
     "find_tags",
 ]
 
+MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
 CONTEXT_KINDS = ("label", "heading", "phrase")
 
@@ -36,7 +38,8 @@ class Mark:
 def find_marks(text: str) -> list[Mark]:
     """All lines that announce something, in their order."""
     marks: list[Mark] = []
-    matches = [*cr.LABEL_LINE.finditer(text), *cr.HEADING_LINE.finditer(text)]
+    patterns = (cr.LABEL_LINE, cr.HEADING_LINE)
+    matches = [m for pattern in patterns for m in islice(pattern.finditer(text), MAX_LINES)]
     for match in sorted(matches, key=lambda m: m.start()):
         kind, noun = cr.classify_label(match["name"].strip())
         if not kind or (marks and marks[-1].start == match.start()):
@@ -108,9 +111,9 @@ def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
     return ([] if filled[-1] > same[-1] else marks[last:]), True
 
 
-def find_labelled(text: str) -> tuple[list[Found], list[Found]]:
+def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found]]:
     """Texts under a label, a heading or an announcing phrase; and hints as long as a paragraph."""
-    marks, few_shot = after_examples(text, find_marks(text))
+    marks, few_shot = after_examples(text, marks)
     found: list[Found] = []
     hints: list[Found] = []
     asked = False
@@ -193,7 +196,7 @@ def find_ruled(text: str) -> list[Found]:
     return [replace(f, outer_end=second.end()) for f in made]
 
 
-def find_numbered(text: str) -> list[Found]:
+def find_numbered(text: str, marks: list[Mark]) -> list[Found]:
     """Passages numbered from one, taken together with their numbers."""
     first: re.Match[str] | None = None
     last: re.Match[str] | None = None
@@ -206,7 +209,7 @@ def find_numbered(text: str) -> list[Found]:
     if first is None or last is None or first is last:
         return []
     limit = len(text)
-    for mark in find_marks(text):
+    for mark in marks:
         if mark.start > last.start() and mark.kind in ("ask", "answer"):
             limit = mark.start
             break

@@ -12,7 +12,7 @@ Everything is linear in the length of the text, and no string raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 
 from .context_layouts import (
@@ -26,8 +26,10 @@ from .context_layouts import (
 )
 from .context_lines import Found, is_directive, is_no_context
 from .context_marks import (
+    Mark,
     find_inline_label,
     find_labelled,
+    find_marks,
     find_numbered,
     find_ruled,
     find_tags,
@@ -37,31 +39,14 @@ from .context_rules import RULES
 __all__ = ["RULES", "Found", "find_context", "find_document", "is_no_context"]
 
 
-_Finder = Callable[[str], list[Found]]
-
-
 def find_context(text: str, *, min_confidence: float = 0.5) -> list[Found]:
     """Find the context in one user message or prompt.
 
     Returns non-overlapping stretches in their order; usually none or one, sometimes two
     (a background and a situation). Rules below `min_confidence` are left out.
     """
-    finders: tuple[_Finder, ...] = (
-        find_tags,
-        find_ruled,
-        _find_named,
-        find_inline_label,
-        find_numbered,
-        find_lead,
-        find_fenced,
-        find_above,
-        find_table,
-        find_quote,
-        find_long,
-        find_next_line,
-    )
-    for finder in finders:
-        found = [f for f in finder(text) if f.confidence >= min_confidence]
+    for candidates in _in_prompt(text):
+        found = [f for f in candidates if f.confidence >= min_confidence]
         if found:
             return _arrange(text, found)
     return []
@@ -72,18 +57,10 @@ def find_document(text: str) -> list[Found]:
 
     Its instructions stay: a message that only says how to behave gives an empty list.
     """
-    finders: tuple[_Finder, ...] = (
-        find_tags,
-        find_ruled,
-        lambda text: find_labelled(text)[0],
-        find_numbered,
-        find_lead,
-        find_fenced,
-    )
-    for finder in finders:
+    for candidates in _in_system(text):
         found = [
             f
-            for f in finder(text)
+            for f in candidates
             if f.rule not in ("code", "sentence") and not is_directive(text[f.start : f.end])
         ]
         if found:
@@ -91,14 +68,42 @@ def find_document(text: str) -> list[Found]:
     return []
 
 
-def _find_named(text: str) -> list[Found]:
+def _in_prompt(text: str) -> Iterator[list[Found]]:
+    """What each rule finds, in the order in which they are trusted."""
+    yield find_tags(text)
+    yield find_ruled(text)
+    marks = find_marks(text)
+    yield _find_named(text, marks)
+    yield find_inline_label(text)
+    yield find_numbered(text, marks)
+    yield find_lead(text, marks)
+    yield find_fenced(text)
+    yield find_above(text, marks)
+    yield find_table(text)
+    yield find_quote(text)
+    yield find_long(text, marks)
+    yield find_next_line(text)
+
+
+def _in_system(text: str) -> Iterator[list[Found]]:
+    """The same for a system message, where only marks and leads count."""
+    yield find_tags(text)
+    yield find_ruled(text)
+    marks = find_marks(text)
+    yield find_labelled(text, marks)[0]
+    yield find_numbered(text, marks)
+    yield find_lead(text, marks)
+    yield find_fenced(text)
+
+
+def _find_named(text: str, marks: list[Mark]) -> list[Found]:
     """Labelled texts; a long hint counts as one beside the text that it belongs to."""
-    found, hints = find_labelled(text)
-    if numbered := find_numbered(text) if len(found) > 1 else []:
+    found, hints = find_labelled(text, marks)
+    if numbered := find_numbered(text, marks) if len(found) > 1 else []:
         first, last = numbered[0].outer_start, numbered[0].end
         found = [f for f in found if f.end <= first or f.start >= last] + numbered
     if hints and not found:
-        found = find_lead(text) or find_above(text)
+        found = find_lead(text, marks) or find_above(text, marks)
     return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]
 
 

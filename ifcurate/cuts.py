@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ifcurate.errors import IfcurateError
+from ifcurate.two_groups import TwoGroups, find_two_groups
 
 __all__ = [
     "BoolArray",
@@ -134,11 +134,12 @@ def cut_values(
         )
         return replace(Verdict.empty(0), cuts=(empty,))
     ranked = values[order]
-    if rule.kind == "threshold":
+    groups = None
+    if rule.kind == "auto":
+        cut, groups = _cut_auto(group, ranked, rule)
+    elif rule.kind == "threshold":
         assert rule.threshold is not None
         cut = _cut_at(group, ranked, rule, rule.threshold)
-    elif rule.kind == "auto":
-        raise IfcurateError("split: rule 'auto' is not ready; found none; use another rule")
     else:
         cut = _cut_share(group, ranked, rule, share_of(rule.fraction, n))
     assert cut.threshold is not None
@@ -155,7 +156,34 @@ def cut_values(
             above[members] = np.arange(len(members)) >= n_below
             thresholds[members] = part.threshold
             cuts.append(part)
-    return Verdict(above, thresholds, _chance(values, thresholds, cut), tuple(cuts))
+    if groups is None:
+        chance = _chance(values, thresholds, cut)
+    else:
+        chance = groups.chance(values + (cut.threshold - thresholds))
+    return Verdict(above, thresholds, chance, tuple(cuts))
+
+
+def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> tuple[Cut, TwoGroups | None]:
+    """The cut between two groups; where there are none, what the rule falls back to."""
+    found = find_two_groups(
+        ranked,
+        centred=rule.statistic == "context_gain",
+        n_bootstrap=rule.n_bootstrap,
+        seed=rule.seed,
+    )
+    if not found.why_not:
+        cut = _cut_at(group, ranked, rule, found.threshold)
+        how = "the cut between two groups"
+        return replace(cut, how=how, low=found.low, high=found.high), found
+    if rule.threshold is not None:
+        cut = _cut_at(group, ranked, rule, rule.threshold)
+        instead = f"the fixed threshold {rule.threshold:.6g}"
+    else:
+        cut = _cut_share(group, ranked, rule, share_of(rule.fraction, len(ranked)))
+        instead = f"the lowest {100 * rule.fraction:.4g}%"
+    note = f"no two groups: {found.why_not}; {instead} is used instead"
+    how = f"no two groups, so {instead}"
+    return replace(cut, how=how, notes=(note, *cut.notes)), None
 
 
 def _cut_at(group: str, ranked: FloatArray, rule: CutRule, threshold: float) -> Cut:

@@ -23,8 +23,9 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    add_completion=False,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "IFCURATE",
@@ -36,7 +37,14 @@ app = typer.Typer(
 @app.callback()
 def ifcurate(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=show_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Show the version and exit.",
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks.", envvar="IFCURATE_DEBUG")
@@ -48,8 +56,8 @@ def ifcurate(
     context; rows whose context only repeats what the model knows teach it to ignore
     contexts, and are told apart.
 
-    [bold]ifcurate score alpaca.jsonl --model llama-2-7b[/bold]
-    [bold]ifcurate filter --keep context-critical[/bold]
+        ifcurate score alpaca.jsonl --model llama-2-7b
+        ifcurate filter --keep context-critical
 
     Later commands work on the newest run of the folder. Every option can also be set in
     the environment: IFCURATE_SCORE_MODEL is score's --model.

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -50,10 +50,10 @@ report = Console(stderr=True, highlight=False)
 DATA_PANEL = "Data"
 
 Format = Annotated[
-    str,
+    Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "qca"],
     typer.Option(
         "--format",
-        help="auto, alpaca, prompt_completion, messages, sharegpt, qca (question-context-answer).",
+        help="Layout of the rows; qca is question, context, answer.",
         rich_help_panel=DATA_PANEL,
     ),
 ]
@@ -67,10 +67,10 @@ Columns = Annotated[
     ),
 ]
 Turns = Annotated[
-    str,
+    Literal["last", "all"],
     typer.Option(
         "--turns",
-        help="Score the last assistant turn of a chat, or all of them: last | all.",
+        help="Score the last assistant turn of a chat, or all of them.",
         rich_help_panel=DATA_PANEL,
     ),
 ]
@@ -114,6 +114,14 @@ RunOption = Annotated[
 
 class Group(TyperGroup):
     """All commands, with one place that turns errors into messages and exit codes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for command in self.commands.values():
+            for parameter in command.params:
+                # The rule is said once, in the first help; on every line it is noise.
+                if hasattr(parameter, "show_envvar"):
+                    parameter.show_envvar = False
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; no traceback for what a user can mend."""
@@ -215,7 +223,7 @@ def read_data(
     *,
     format: str,
     columns: Sequence[str] | None,
-    turns: str,
+    turns: Literal["last", "all"],
     context: str,
     min_confidence: float,
     limit: int | None,
@@ -227,14 +235,12 @@ def read_data(
     from ifcurate.sources import read_examples
 
     mapping, paths = _columns_from(columns or (), data)
-    if turns not in ("last", "all"):
-        raise typer.BadParameter(f"{turns!r}: write last or all", param_hint="--turns")
     kinds = CONTEXT_KINDS if context == "auto" else tuple(k.strip() for k in context.split(","))
     return read_examples(
         paths,
         format=format,
         columns=mapping or None,
-        turns="all" if turns == "all" else "last",
+        turns=turns,
         context=kinds,
         min_confidence=min_confidence,
         limit=limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def filter_rows(
     keep: Annotated[
-        str | None,
+        Literal["context-critical", "non-context-critical"] | None,
         typer.Option(
             "--keep", help="Keep rows with this label only: context-critical.", show_default=False
         ),
     ] = None,
     drop: Annotated[
-        str | None,
+        Literal["context-critical", "non-context-critical"] | None,
         typer.Option(
             "--drop",
             help="Drop rows with this label only: non-context-critical.",
@@ -30,10 +30,10 @@ def filter_rows(
         ),
     ] = None,
     no_context: Annotated[
-        str | None,
+        Literal["keep", "drop"] | None,
         typer.Option(
             "--no-context",
-            help="Rows without a context: keep | drop. With --keep they are dropped, "
+            help="Rows without a context. With --keep they are dropped, "
             "with --drop kept, unless you say.",
             show_default=False,
         ),
@@ -50,10 +50,10 @@ def filter_rows(
 
     Which of the two do you want?
 
-    [bold]--keep context-critical[/bold] is the paper's context-critical subset: only rows whose
+    **--keep context-critical** is the paper's context-critical subset: only rows whose
     response needs the context, for experiments and for mixing with other data.
 
-    [bold]--drop non-context-critical[/bold] is your mixture without its harmful part: everything
+    **--drop non-context-critical** is your mixture without its harmful part: everything
     stays, rows without a context too, but those whose context only repeats what the model knows.
 
     Uses the run's split; without one it makes the paper's (the 25% with the lowest loss without
@@ -61,8 +61,6 @@ def filter_rows(
     """
     from ifcurate.steps import filter_run
 
-    if no_context not in (None, "keep", "drop"):
-        raise typer.BadParameter(f"{no_context!r}: write keep or drop", param_hint="--no-context")
     if (keep is None) == (drop is None):
         raise typer.BadParameter(
             "give one of --keep context-critical and --drop non-context-critical; "
@@ -74,7 +72,7 @@ def filter_rows(
         found,
         keep=keep,
         drop=drop,
-        no_context="keep" if no_context == "keep" else "drop" if no_context == "drop" else None,
+        no_context=no_context,
         out=out_folder,
         command=common.command_line(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,9 +39,9 @@ def score(
         ),
     ] = "",
     engine: Annotated[
-        str,
+        Literal["hf", "toy"],
         typer.Option(
-            help="hf (transformers), or toy: no model, numbers without meaning, for dry runs.",
+            help="hf is transformers; toy has no model, numbers without meaning, for dry runs.",
             rich_help_panel=MODEL_PANEL,
         ),
     ] = "hf",
@@ -50,9 +50,9 @@ def score(
         typer.Option(help="Branch, tag or commit of the Hub.", rich_help_panel=MODEL_PANEL),
     ] = None,
     dtype: Annotated[
-        str,
+        Literal["auto", "float32", "bfloat16", "float16"],
         typer.Option(
-            help="auto, float32, bfloat16, float16: what the model computes in.",
+            help="What the model computes in.",
             rich_help_panel=MODEL_PANEL,
         ),
     ] = "auto",
@@ -92,7 +92,7 @@ def score(
         ),
     ] = "auto",
     ablation: Annotated[
-        str,
+        Literal["drop", "template", "shuffle"],
         typer.Option(
             help="What stands where the context was: drop (nothing), template (Alpaca's two "
             "official templates), shuffle (another row's context: does any text help?).",
@@ -108,7 +108,7 @@ def score(
         ),
     ] = False,
     too_long: Annotated[
-        str,
+        Literal["skip", "shorten"],
         typer.Option(
             help="A row too long for the model: skip it, or shorten its context in the middle. "
             "The response is never cut.",
@@ -164,26 +164,25 @@ def score(
 ) -> None:
     """Score every example by the model's loss on its response with and without the context.
 
-    The same command goes on where an interrupted one stopped. A [bold]high context_gain[/bold]
-    (loss without minus loss with context, nats per token) says that the response needs its
-    context; around 0 the context only repeats what the model knows or can infer.
+    The same command goes on where an interrupted one stopped.
+
+    A **high context_gain** (loss without minus loss with context, nats per token) says that
+    the response needs its context; around 0 the context only repeats what the model knows or
+    can infer.
     """
     from ifcurate.engines import load_engine
     from ifcurate.errors import IfcurateError
     from ifcurate.scoring import Scorer, ScoreSettings
 
     common.check_errors({}, fail_on_error)
-    try:
-        settings = ScoreSettings(
-            template=template,
-            ablation=ablation,
-            score_eot=score_eot,
-            too_long=too_long,
-            max_length=max_length,
-            token_gain=token_gain,
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    settings = ScoreSettings(
+        template=template,
+        ablation=ablation,
+        score_eot=score_eot,
+        too_long=too_long,
+        max_length=max_length,
+        token_gain=token_gain,
+    )
     examples = common.read_data(
         data,
         format=format,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def split(
     rule: Annotated[
-        str,
+        Literal["paper", "gain", "both", "auto"],
         typer.Option(
             help="paper: drop the share with the lowest loss without context. gain: keep what the "
             "context helps by more than a threshold. both: hard without the context and helped by "
@@ -30,14 +30,17 @@ def split(
         float | None, typer.Option(help="For gain and both: the cut, nats per token.")
     ] = None,
     statistic: Annotated[
-        str | None,
-        typer.Option(
-            help="The number that is cut: context_gain, max_token_gain, loss_without_context, "
-            "max_token_loss_without_context."
-        ),
+        Literal[
+            "context_gain",
+            "max_token_gain",
+            "loss_without_context",
+            "max_token_loss_without_context",
+        ]
+        | None,
+        typer.Option(help="The number that is cut; each rule has its own.", show_default=False),
     ] = None,
     per: Annotated[
-        str, typer.Option(help="One cut for all, or one per source: all | source.")
+        Literal["all", "source"], typer.Option(help="One cut for all, or one per source.")
     ] = "all",
     length_control: Annotated[
         bool,
@@ -113,7 +116,8 @@ def print_split(run: Run, made: Split) -> None:
         )
         for text in cut.notes:
             out.print(f"  [yellow]{escape(text)}[/yellow]")
-    for title, frame in (("around the cut", made.sensitivity), ("nearest rows", made.nearest)):
+    nearest = made.nearest.select("value", "label", "id", "preview")
+    for title, frame in (("around the cut", made.sensitivity), ("nearest rows", nearest)):
         if frame.is_empty():
             continue
         out.print()
@@ -132,11 +136,12 @@ def _frame(frame: Any) -> Any:
     frame = frame.drop([c for c in ("group",) if c in frame.columns and frame[c].n_unique() == 1])
     table = Table(box=None, pad_edge=False)
     for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left")
+        numeric = kind.is_numeric()
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "preview")
     for row in frame.iter_rows():
         cells = []
         for value in row:
             shown = f"{value:.4f}" if isinstance(value, float) else "" if value is None else value
-            cells.append(Text(f"{shown:,}" if isinstance(shown, int) else str(shown)[:60]))
+            cells.append(Text(f"{shown:,}" if isinstance(shown, int) else str(shown)[:50]))
         table.add_row(*cells)
     return table

@@ -201,7 +201,7 @@ def _write_source(
     for path in (kept_path, dropped_path):
         if path in result.files.values():
             raise DataError(
-                f"{path}: two inputs have the file name {Path(source.name).name}; "
+                f"{path}: two inputs have the file name {source.path.name}; "
                 "filter them in runs of their own"
             )
     result.files[f"kept:{source.name}"] = kept_path
@@ -234,7 +234,7 @@ def _write_source(
 def _parquet_rows(source: Source) -> int:
     import pyarrow.parquet as pq
 
-    return int(pq.read_metadata(source.name).num_rows)
+    return int(pq.read_metadata(source.path).num_rows)
 
 
 def _with_verdicts(

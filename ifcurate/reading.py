@@ -33,6 +33,7 @@ __all__ = [
 
 FileFormat = str  # "json", "jsonl", "csv", "parquet" or "hub"
 
+DEMO: Final = "demo:"  # before the name of a file that comes with the package
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
 _EXTENSIONS: Final = {
     ".jsonl": "jsonl",
@@ -60,6 +61,10 @@ class Source:
     @property
     def path(self) -> Path:
         """Where the file is."""
+        if self.name.startswith(DEMO):
+            from ifcurate.pocket import demo_path
+
+            return demo_path() / self.name.removeprefix(DEMO)
         return Path(self.name)
 
 
@@ -95,7 +100,7 @@ def open_sources(
         raise DataError("no data: no file was given; name at least one file, glob or Hub dataset")
     found: list[Source] = []
     for item in map(str, given):
-        if Path(item).exists():
+        if Path(item).exists() or _is_demo(item):
             found.append(_file_source(item))
         elif glob.has_magic(item):
             matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
@@ -109,6 +114,10 @@ def open_sources(
         else:
             raise DataError(_missing(item))
     return found
+
+
+def _is_demo(item: str) -> bool:
+    return item.startswith(DEMO) and Source(item, "").path.exists()
 
 
 def _looks_like_hub_name(item: str) -> bool:
@@ -128,7 +137,7 @@ def _missing(item: str) -> str:
 
 
 def _file_source(name: str) -> Source:
-    path = Path(name)
+    path = Source(name, "").path
     if path.is_dir():
         raise DataError(f"{name}: this is a folder; name its files, for example '{name}/*.jsonl'")
     suffixes = [s.lower() for s in path.suffixes]
@@ -168,7 +177,7 @@ def _first_bytes(source: Source) -> bytes:
 def open_binary(source: Source) -> IO[bytes]:
     """The file's bytes, decompressed."""
     if source.compression == "gzip":
-        return cast(IO[bytes], gzip.open(source.name, "rb"))
+        return cast(IO[bytes], gzip.open(source.path, "rb"))
     if source.compression == "zstd":
         import zstandard
 
@@ -224,7 +233,7 @@ def count_rows(source: Source) -> int | None:
         if source.format == "parquet":
             import pyarrow.parquet as pq
 
-            return int(pq.read_metadata(source.name).num_rows)
+            return int(pq.read_metadata(source.path).num_rows)
         if source.format in ("jsonl", "csv"):
             with open_binary(source) as stream:
                 blocks = iter(lambda: stream.read(1 << 20), b"")
@@ -416,7 +425,7 @@ def _read_parquet(source: Source) -> Iterator[RawRow]:
         )
     number = 0
     try:
-        with pq.ParquetFile(source.name) as file:
+        with pq.ParquetFile(source.path) as file:
             for batch in file.iter_batches(batch_size=1024):
                 for value in batch.to_pylist():
                     yield RawRow(source.name, number, None, None, value)

@@ -100,9 +100,7 @@ class Example:
     def _edit_blocks(self, texts: list[str], *, outer: bool) -> Example:
         parts: dict[str, list[tuple[int, int, str]]] = {}
         for block, text in zip(self.blocks, texts, strict=True):
-            start, end = (
-                (block.outer_start, block.outer_end) if outer else (block.start, block.end)
-            )
+            start, end = (block.outer_start, block.outer_end) if outer else (block.start, block.end)
             parts.setdefault(block.part, []).append((start, end, text))
         changed: dict[str, Any] = {}
         for name, edits in parts.items():

@@ -26,6 +26,7 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import atomic_file, file_digest, read_table, write_json, write_table
 from ifcurate.manifest import Manifest, fingerprint, read_manifest, software_versions, utc_now
+from ifcurate.reading import DEMO
 from ifcurate.scoring import Scorer
 from ifcurate.sources import Examples, ReadRow, fingerprint_source
 from ifcurate.tables import SCORES
@@ -92,7 +93,7 @@ def score_identity(examples: Examples, scorer: Scorer) -> dict[str, Any]:
 
 def run_name(identity: dict[str, Any]) -> str:
     """A folder name that a person recognises: data, model, and 8 digits of the identity."""
-    first = Path(identity["inputs"][0]["name"]).name.split(".")[0]
+    first = Path(identity["inputs"][0]["name"].removeprefix(DEMO)).name.split(".")[0]
     more = f"-and-{len(identity['inputs']) - 1}-more" if len(identity["inputs"]) > 1 else ""
     model = Path(identity["engine"]["model"]).name
     name = re.sub(r"[^\w.-]+", "-", f"{first}{more}--{model}")[:80]

@@ -25,8 +25,7 @@ def output_name(source: Source, label: str) -> str:
     """`data/alpaca.jsonl.gz` with label "kept" -> `alpaca.kept.jsonl.gz`."""
     if source.format == "hub":
         return f"{source.name.replace('/', '--')}.{label}.jsonl"
-    path = Path(source.name)
-    stem, _, rest = path.name.partition(".")
+    stem, _, rest = source.path.name.partition(".")
     return f"{stem}.{label}.{rest}"
 
 
@@ -90,7 +89,7 @@ def copy_parquet_rows(source: Source, path: Path, wanted: npt.NDArray[np.bool_])
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with atomic_file(path) as stream, pq.ParquetFile(source.name) as file:
+    with atomic_file(path) as stream, pq.ParquetFile(source.path) as file:
         buffer = io.BufferedWriter(_Keep(stream))
         with pq.ParquetWriter(buffer, file.schema_arrow) as writer:
             at = 0

@@ -1,0 +1,36 @@
+# Two commands do all on a fresh machine: `make demo` and `make test`.
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := ifcurate cli recipes data_cards tests benchmarks
+
+.PHONY: demo test test-fast check bench pocket clean help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml .ci/constraints.txt .ci/install
+	@.ci/install $(VENV)
+
+demo: $(READY)  ## install, then the main job on embedded data with the bundled model
+	@$(BIN)/ifcurate run demo
+	@echo
+	@echo "The results are in $(CURDIR)/ifcurate-runs/ (paths above)."
+	@echo "Your own data:  $(BIN)/ifcurate score YOUR.jsonl --model MODEL"
+
+test: $(READY) check  ## install, then lint, types and all tests
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## the tests without the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY)  ## format, lint and types
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+
+pocket: $(READY)  ## train the bundled model again, from its seed (minutes)
+	@$(BIN)/python -m ifcurate.pocket.train --out ifcurate/pocket/model --seed 0
+
+clean:  ## remove the environment and what runs left behind
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache ifcurate-runs

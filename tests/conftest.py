@@ -1,0 +1,78 @@
+"""What every test has: the installed package, no network, small helpers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+try:
+    metadata.version("ifcurate")
+except metadata.PackageNotFoundError:
+    pytest.exit("ifcurate is not installed; run `make test`, or pip install -e '.[dev]'", 4)
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only this machine may be spoken to."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else ""
+        if host and host not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"tests do not speak to {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder; the test runs in it."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real data that does not belong to the project; the test is skipped where it is not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the folder with real data is not here")
+    return SHARED_DATA
+
+
+def write_jsonl(path: Path, rows: Sequence[Any]) -> Path:
+    """Rows as JSON lines."""
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    return path
+
+
+WriteRows = Callable[[Path, Sequence[Any]], Path]
+
+ALPACA_ROWS: list[dict[str, str]] = [
+    {
+        "instruction": "Who repaired the clock?",
+        "input": "The clock in the hall was repaired by Mina Orell in the spring.",
+        "output": "Mina Orell repaired it.",
+    },
+    {"instruction": "Name a colour.", "input": "", "output": "Blue."},
+    {"instruction": "Say hello.", "input": "No input", "output": "Hello!"},
+    {
+        "instruction": "Summarise the note.",
+        "input": "Ship the grey crates on Monday, the green ones on Friday.",
+        "output": "Grey crates go on Monday and green ones on Friday.",
+    },
+    {"instruction": "Write nothing.", "input": "Any text at all.", "output": ""},
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,10 @@ CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 STEPS: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 4.0)
 FRACTION_STEPS: Final = (-0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2)
 NEAREST: Final = 5
+NEAREST_COLUMNS: Final = (
+    *("group", "label", "id", "source", "row", "turn"),
+    *("value", "threshold", "confidence", "preview"),
+)
 SENSITIVITY: Final = pl.Schema(
     {
         "group": pl.String(),
@@ -50,7 +55,7 @@ class Labels:
     nearest: pl.DataFrame
 
 
-def label_rows(rows: pl.DataFrame, rules: tuple[CutRule, ...], *, per_source: bool) -> Labels:
+def label_rows(rows: pl.DataFrame, rules: Sequence[CutRule], *, per_source: bool) -> Labels:
     """Label rows whose numbers are all finite; a row must be above the cut of every rule.
 
     `rows` is the part of a SCORES table that is usable; order is kept.
@@ -101,6 +106,8 @@ def label_rows(rows: pl.DataFrame, rules: tuple[CutRule, ...], *, per_source: bo
 def _groups(rows: pl.DataFrame, per_source: bool) -> tuple[list[str], IntArray]:
     if not per_source:
         return ["all"], np.zeros(len(rows), dtype=np.int64)
+    if not len(rows):
+        return [], np.zeros(0, dtype=np.int64)
     source = rows["source"].fill_null("")
     names = source.unique().sort()
     codes = pl.int_range(len(names), eager=True)
@@ -113,7 +120,7 @@ def _sensitivity(
     values: list[FloatArray],
     orders: list[IntArray],
     lengths: IntArray,
-    rules: tuple[CutRule, ...],
+    rules: Sequence[CutRule],
     verdicts: list[Verdict],
 ) -> list[tuple[str, str, float, int, int, int]]:
     """How many rows stay context-critical when one cut moves and the others stay."""
@@ -164,7 +171,7 @@ def _decide(
     codes: IntArray,
     values: list[FloatArray],
     verdicts: list[Verdict],
-    rules: tuple[CutRule, ...],
+    rules: Sequence[CutRule],
     cuts: list[Cut],
 ) -> pl.DataFrame:
     """Label, deciding number, confidence and reason of each usable row.
@@ -202,7 +209,7 @@ def _decide(
 
 
 def _hows(
-    names: list[str], codes: IntArray, rules: tuple[CutRule, ...], cuts: list[Cut]
+    names: list[str], codes: IntArray, rules: Sequence[CutRule], cuts: list[Cut]
 ) -> list[pl.Series]:
     hows = []
     for i, rule in enumerate(rules):
@@ -213,19 +220,18 @@ def _hows(
     return hows
 
 
-def _reason(rules: tuple[CutRule, ...]) -> pl.Expr:
+def _reason(rules: Sequence[CutRule]) -> pl.Expr:
     said = []
     for i, rule in enumerate(rules):
         value, cut, above = pl.col(f"value_{i}"), pl.col(f"cut_{i}"), pl.col(f"above_{i}")
         relation = (
             pl.when(value == cut)
-            .then(pl.when(above).then(pl.lit("ties above")).otherwise(pl.lit("is not above")))
+            .then(pl.when(above).then(pl.lit("ties with")).otherwise(pl.lit("is not above")))
             .when(above)
             .then(pl.lit("is above"))
             .otherwise(pl.lit("is not above"))
         )
-        numbers = (x.round_sig_figs(6).cast(pl.String) for x in (value, cut))
-        number, limit = numbers
+        number, limit = (x.round_sig_figs(6).cast(pl.String) for x in (value, cut))
         said.append(
             pl.format(
                 "{} {} {} {} ({})", pl.lit(rule.statistic), number, relation, limit, f"how_{i}"
@@ -252,22 +258,12 @@ def _nearest(rows: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
         [rows.select("id", "source", "row", "turn", "key", "preview"), table.drop("reason")],
         how="horizontal",
     )
-    ties = ["confidence", "value", "key", "id", "source", "row", "turn"]
+    ties = ["key", "id", "source", "row", "turn"]
+    distance = (pl.col("value") - pl.col("threshold")).abs()
     return (
-        named.sort(ties)
+        named.sort("confidence", distance, *ties)
         .group_by("group", "label", maintain_order=True)
         .head(NEAREST)
-        .sort("group", "value", *ties[2:])
-        .select(
-            "group",
-            "label",
-            "id",
-            "source",
-            "row",
-            "turn",
-            "value",
-            "threshold",
-            "confidence",
-            "preview",
-        )
+        .sort("group", "value", *ties)
+        .select(NEAREST_COLUMNS)
     )

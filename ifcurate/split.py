@@ -94,15 +94,19 @@ def split_scores(
     Raises `IfcurateError` for options that contradict each other, `DataError`
     for a table without the columns that the rule needs.
     """
-    rules = _cut_rules(rule, fraction, threshold, statistic, n_bootstrap, seed)
     if per not in ("all", "source"):
         raise IfcurateError(f"split: per must be 'all' or 'source'; found {per!r}; choose one")
-    if length_control and length_bins < 2:
+    rules = _cut_rules(rule, fraction, threshold, statistic)
+    bins = length_bins if length_control else 1
+    if length_control and bins < 2:
         raise IfcurateError(
-            f"split: a length control needs 2 bins or more; found {length_bins}; raise length_bins"
+            f"split: a length control needs 2 bins or more; found {bins}; raise length_bins"
         )
-    if length_control:
-        rules = tuple(replace(r, length_bins=length_bins) for r in rules)
+    if n_bootstrap < 20:
+        raise IfcurateError(
+            f"split: an interval needs 20 bootstrap draws or more; found {n_bootstrap}; use 200"
+        )
+    rules = [replace(r, length_bins=bins, n_bootstrap=n_bootstrap, seed=seed) for r in rules]
     columns = [r.statistic for r in rules]
     _check_columns(scores, [*IDENTITY, *columns, *(["n_response_tokens"] * length_control)])
     problem = scores.select(_problem(columns).alias("problem"))["problem"]
@@ -129,17 +133,12 @@ def split_scores(
 
 
 def _cut_rules(
-    rule: Rule,
-    fraction: float,
-    threshold: float | None,
-    statistic: Statistic | None,
-    n_bootstrap: int,
-    seed: int,
-) -> tuple[CutRule, ...]:
+    rule: Rule, fraction: float, threshold: float | None, statistic: Statistic | None
+) -> list[CutRule]:
     """The one test of a rule, or the two of `both` (hard first)."""
     if rule not in get_args(Rule):
         choices = ", ".join(get_args(Rule))
-        raise IfcurateError(f"split: there is no rule {rule!r}; use one of {choices}")
+        raise IfcurateError(f"split: unknown rule; found {rule!r}; use one of {choices}")
     if not (math.isfinite(fraction) and 0 <= fraction <= 1):
         raise IfcurateError(
             f"split: fraction must lie between 0 and 1; found {fraction}; write 0.25 for a quarter"
@@ -147,37 +146,31 @@ def _cut_rules(
     if threshold is not None and not math.isfinite(threshold):
         raise IfcurateError(f"split: threshold must be a number; found {threshold}; give nats")
     used = statistic or ("loss_without_context" if rule == "paper" else "context_gain")
-    if used not in get_args(Statistic):
-        choices = ", ".join(get_args(Statistic))
-        raise IfcurateError(f"split: there is no statistic {used!r}; use one of {choices}")
-    if rule == "paper" and threshold is not None:
+    known = tuple(HARD) if rule == "both" else get_args(Statistic)
+    if used not in known:
         raise IfcurateError(
-            f"split: rule 'paper' cuts by a fraction, not at a threshold; found {threshold}; "
-            f"leave it out, or use rule 'gain' with statistic '{used}'"
+            f"split: rule '{rule}' cannot cut this statistic; found {used!r}; "
+            f"use one of {', '.join(known)}"
         )
-    if n_bootstrap < 20:
-        raise IfcurateError(
-            f"split: an interval needs 20 bootstrap draws or more; found {n_bootstrap}; use 200"
-        )
-    if threshold is None and used == "context_gain" and rule != "paper":
+    if rule == "paper":
+        if threshold is not None:
+            raise IfcurateError(
+                "split: rule 'paper' cuts by a fraction, not at a threshold; "
+                f"found threshold {threshold}; leave it out, or use rule 'gain' with "
+                f"statistic '{used}'"
+            )
+        return [CutRule(used, "fraction", fraction, None)]
+    if threshold is None and used == "context_gain":
         threshold = DEFAULT_GAIN
-    if rule in ("gain", "both") and threshold is None:
+    if rule == "auto":
+        return [CutRule(used, "auto", fraction, threshold)]
+    if threshold is None:
         raise IfcurateError(
             f"split: rule '{rule}' has no default threshold for '{used}'; found none; "
             "give one in nats, or use rule 'auto'"
         )
-    kind: Literal["fraction", "threshold", "auto"] = (
-        "fraction" if rule == "paper" else "auto" if rule == "auto" else "threshold"
-    )
-    main = CutRule(used, kind, fraction, threshold, n_bootstrap=n_bootstrap, seed=seed)
-    if rule != "both":
-        return (main,)
-    if used not in HARD:
-        raise IfcurateError(
-            f"split: rule 'both' needs a gain as its statistic; found '{used}'; "
-            f"use one of {', '.join(HARD)}"
-        )
-    return (CutRule(HARD[used], "fraction", fraction, None), main)
+    main = CutRule(used, "threshold", fraction, threshold)
+    return [CutRule(HARD[used], "fraction", fraction, None), main] if rule == "both" else [main]
 
 
 def _check_columns(scores: pl.DataFrame, needed: list[str]) -> None:
@@ -200,10 +193,11 @@ def _problem(columns: list[str]) -> pl.Expr:
         pl.when(status != "scored").then(pl.coalesce("reason", pl.format("status {}", status))),
     ]
     for name in columns:
+        value = pl.col(name).cast(pl.Float64)
         found += [
-            pl.when(pl.col(name).is_null()).then(pl.lit(f"{name} is missing")),
-            pl.when(~pl.col(name).is_finite()).then(
-                pl.format(f"{name} is {{}}, not a finite number", pl.col(name))
+            pl.when(value.is_null()).then(pl.lit(f"{name} is missing")),
+            pl.when(~value.is_finite()).then(
+                pl.format(f"{name} is {{}}, not a finite number", value)
             ),
         ]
     return pl.coalesce(found)

@@ -284,7 +284,7 @@ def _fit_best(points: FloatArray, weights: FloatArray, scale: float, centre_rows
 
 def _jacobian(points: FloatArray, weights: FloatArray, scales: FloatArray) -> FloatArray:
     """What y = asinh(x / s) takes off the likelihood of x: (n_scales,) or (n_draws, n_scales)."""
-    found: FloatArray = 0.5 * weights @ np.log(points[:, None] ** 2 + scales**2)
+    found: FloatArray = weights @ np.log(np.hypot(points[:, None], scales))
     return found
 
 

@@ -39,8 +39,8 @@ __all__ = [
 class _Lead:
     """A sentence that points to a text after it."""
 
-    start: int  # of its line
-    end: int
+    start: int  # of the sentence
+    end: int  # of its line
     at: int  # behind the words that point
     phrase: str  # those words
     sentence: str
@@ -63,11 +63,15 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     line = text[start : min(end, start + 500)]
     if first and (match := cr.VERB_COLON.match(line)):
         return _Lead(start, end, start + match.end() - 1, match[0], match[0], "lead")
-    match = cr.POINTS_ON.search(line) or cr.POINTS_ON_BARE.search(line) or cr.HERE_IS.match(line)
+    match = cr.POINTS_ON.search(line)
+    while match and cr.ASKED_ABOUT.search(match[0]):
+        match = cr.POINTS_ON.search(line, match.start() + 1)
+    match = match or cr.POINTS_ON_BARE.search(line) or cr.HERE_IS.search(line)
     if not match or cr.ASKED_ABOUT.search(match[0]):
         return None
     stops = [line.rfind(stop, 0, match.start()) for stop in (". ", "! ", "? ")]
-    sentence = line[max(stops) + 2 if max(stops) >= 0 else 0 :].strip()
+    begin = start + (max(stops) + 2 if max(stops) >= 0 else 0)
+    sentence = text[begin : min(end, start + 500)].strip()
     explicit = first and cr.EXPLICIT.search(match[0]) is not None and line[:1].isalpha()
     if not (
         explicit
@@ -86,7 +90,7 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
         rule = "lead"
     if not (kind.get("strong") or kind.get("given")) and not cr.WORKS_ON_TEXT.search(sentence):
         return None
-    return _Lead(start, end, start + match.end(), match[0], sentence, rule)
+    return _Lead(begin, end, start + match.end(), match[0], sentence, rule)
 
 
 _TO_COLON = re.compile(r"[^.?!:\n]{0,120}:")
@@ -159,7 +163,7 @@ def find_above(text: str, marks: list[Mark]) -> list[Found]:
     in_line = False
     if first is not None:
         end = ask_start(text, start, first, strict=False)
-        pointed, least = True, 20
+        pointed, least = True, 12 if start else 20
         if _n_answers(marks) > 1:
             return []
     else:
@@ -198,7 +202,8 @@ def find_fenced(text: str) -> list[Found]:
         if match["fence"] != opening["fence"] or match["info"]:
             continue
         body = text[opening.end() : match.start()]
-        code = bool(opening["info"]) or len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
+        data = opening["info"].lower() in cr.DATA_LANGUAGES
+        code = not data and (bool(opening["info"]) or len(_CODE_LOOK.findall(body[:WINDOW])) >= 2)
         rule = "code" if code else "fence"
         made = make_found(
             text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
@@ -259,12 +264,16 @@ def find_quote(text: str) -> list[Found]:
 
 def find_long(text: str, marks: list[Mark]) -> list[Found]:
     """A text much longer than the question beside it."""
-    full = len(text.rstrip())
     start, asked = skip_asks(text, 0)
+    labelled = (m.start for m in marks if m.start > start and m.kind in ("ask", "answer"))
+    full = len(text[: next(labelled, len(text))].rstrip())
     strict = asked or settles(text[:start].strip().rsplit("\n", 1)[-1])
     end = ask_start(text, start, full, strict=strict)
+    if start == 0 and end == full:
+        start = _after_request(text)
+        end = ask_start(text, start, full, strict=True)
     n_asked = start + full - end
-    if (start == 0 and end == full) or n_asked > 1200 or asks_first(text, start, end):
+    if (start == 0 and end == len(text.rstrip())) or n_asked > 1200 or asks_first(text, start, end):
         return []
     if text[start:end].rstrip("\"'”’. \n").endswith("?"):
         return []  # the question itself, after what it supposes
@@ -283,6 +292,14 @@ def find_long(text: str, marks: list[Mark]) -> list[Found]:
     if made and n_words(text, content, end) < 60:
         return [replace(f, confidence=0.5) for f in made]
     return made
+
+
+def _after_request(text: str) -> int:
+    """Past a first paragraph in which some sentence asks or instructs; 0 if there is none."""
+    match = re.match(r"\s*([^\n]{1,400}?)[ \t\r]*\n[ \t\r]*\n\s*", text[:600])
+    sentences = re.split(r"(?<=[.!?]) ", match[1]) if match else []
+    asks = any(is_instruction(s) or is_question(s) for s in sentences)
+    return match.end() if match and asks else 0
 
 
 def _skip_intro(text: str, start: int, end: int) -> int:

@@ -8,6 +8,7 @@ time stays linear in the length of the text.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -62,7 +63,8 @@ def is_no_context(text: str) -> bool:
     words = re.sub(r"[^\w/]+|_", " ", text.lower()).replace("/", " / ").split()
     flat = " ".join(words).strip("/ ")
     if not flat:
-        return not any(ch.isalnum() or ord(ch) > 0x2000 for ch in text)
+        kinds = {unicodedata.category(ch) for ch in text}
+        return not any(kind[0] in "LN" or kind == "So" for kind in kinds)
     if flat in ("nothing", "empty", "blank"):
         return text.strip()[0] in "<[({"
     return cr.NO_CONTEXT.fullmatch(flat) is not None
@@ -143,7 +145,7 @@ def is_question(line: str) -> bool:
     line = line.strip()
     return (
         len(line) <= 400
-        and line.rstrip("\"'”’*_) ").endswith("?")
+        and (line.rstrip("\"'”’*_) ").endswith("?") or bool(cr.QUESTION_START.match(line)))
         and not cr.SPEAKER.match(line)
         and not (cr.OPTION.match(line) and line[:1] in "-*•+")
     )

@@ -38,7 +38,7 @@ class Mark:
 def find_marks(text: str) -> list[Mark]:
     """All lines that announce something, in their order."""
     marks: list[Mark] = []
-    patterns = (cr.LABEL_LINE, cr.HEADING_LINE)
+    patterns = (cr.LABEL_LINE, cr.HEADING_LINE, cr.UNDERLINED)
     matches = [m for pattern in patterns for m in islice(pattern.finditer(text), MAX_LINES)]
     for match in sorted(matches, key=lambda m: m.start()):
         kind, noun = cr.classify_label(match["name"].strip())
@@ -46,7 +46,9 @@ def find_marks(text: str) -> list[Mark]:
             continue
         line_end = text.find("\n", match.end())
         line_end = len(text) if line_end < 0 else line_end
-        heading = match.re is cr.HEADING_LINE or (match["deco"] or "").startswith("#")
+        heading = match.re is not cr.LABEL_LINE or (match.groupdict().get("deco") or "").startswith(
+            "#"
+        )
         rule = {"context": "heading" if heading else "label"}.get(kind, kind)
         marks.append(Mark(match.start(), match.end(), rule, noun, line_end))
         if len(marks) >= MAX_MARKS:
@@ -121,7 +123,7 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
     for i, mark in enumerate(marks):
         limit = marks[i + 1].start if i + 1 < len(marks) else len(text)
         if mark.kind in ("ask", "answer"):
-            asked = asked or limit - mark.content > 8
+            asked = asked or (limit - mark.content > 8 and mark.noun not in cr.NOT_ASKED)
             continue
         if not text[mark.content : limit].strip():
             pending = mark.start if pending is None else pending
@@ -188,6 +190,8 @@ def find_ruled(text: str) -> list[Found]:
     line = head.rsplit("\n", 1)[-1].strip()
     if not re.search(rf"\b(?:{cr.NOUN_PATTERN})\b", line, re.I):
         return []
+    if cr.classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
+        return []  # underlined headings
     bare = cr.BARE_LEAD.fullmatch(line) or cr.classify_label(line.rstrip(":. "))[0]
     label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
     made = make_found(

@@ -74,14 +74,14 @@ def _phrases(phrases: str) -> frozenset[str]:
 
 _SINGULAR = _words(
     """
-    abstract article background biography blog book-excerpt chapter chat clause comment content
-    context contract conversation corpus data dataset description dialog dialogue document email
-    e-mail encyclopedia entry essay evidence excerpt exchange extract fact faq fragment information
-    info input interview knowledge lecture letter log lyrics manual material memo message minutes
-    narrative news newsletter note obituary observation page paper paragraph passage plot poem
-    policy post premise press-release quotation record reference report resource result review
-    scenario scene script section situation snippet source speech statute story storyline table
-    testimony text thread transcript tweet webpage
+    abstract article background biography blog book-excerpt chapter chat chunk clause comment
+    content context contract conversation corpus data dataset description dialog dialogue document
+    e-mail email encyclopedia entry essay evidence excerpt exchange extract fact faq fragment
+    guide handbook info information input interview knowledge lecture letter log lyrics manual
+    material memo message minutes narrative news newsletter note obituary observation page paper
+    paragraph passage plot poem policy post premise press-release quotation record reference
+    report resource result review scenario scene script section situation snippet source speech
+    statute story storyline table testimony text thread transcript tweet webpage
     """
 )
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
@@ -121,12 +121,21 @@ ANSWER_LABELS = _phrases(
 )
 _ASK_LABELS = _phrases(
     """
-    q | answer choices | choices | claim | constraints | expected output | format | guidelines
+    q | answer choices | choices | choice | option | candidate | ending | endings
+    claim | constraints | expected output | format | guidelines
     helpful answer | hypothesis | instruction | instructions | labels | multiple choice | options
     output format | possible answers | query | question | questions | requirements
     response format | rules | short answer | steps | task | tasks | the question | tl;dr | tldr
     user query | user question | your answer | your response | your task | follow up question
     standalone question | objective | conclusion
+    """
+)
+
+# What these hold is no question yet.
+NOT_ASKED = _phrases(
+    """
+    answer choices | choices | choice | option | options | candidate | ending | endings | claim
+    hypothesis | constraints | format | guidelines | rules | requirements | output format
     """
 )
 
@@ -185,7 +194,7 @@ _ASK_LINE = re.compile(
 LABEL_LINE = re.compile(
     r"^[ \t>]{0,8}(?P<deco>\#{1,6}[ \t]*|\*\*|__)?"
     r"(?P<name>[A-Za-z][A-Za-z'’,;&\- ]{0,58}?)"
-    r"(?P<number>[ \t]{0,2}[\#(\[]{0,2}\d{1,3}[)\]]?)?(?:[ \t]?\([^()\n]{1,80}\))?"
+    r"(?P<number>[ \t]{0,2}[\#(\[]{0,2}\d{1,3}[)\]]?|[ \t][A-H])?(?:[ \t]?\([^()\n]{1,80}\))?"
     r"(?:\*\*|__)?[ \t]?[::](?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z])",
     re.M,
 )
@@ -194,6 +203,12 @@ HEADING_LINE = re.compile(
     r"^[ \t]{0,3}(?:\#{1,6}[ \t]*|\*\*|__|\[|={2,20}[ \t]*|-{2,20}[ \t]*)"
     r"(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?P<number>[ \t]?\d{1,3})?"
     r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
+    re.M,
+)
+# A heading line that is underlined.
+UNDERLINED = re.compile(
+    r"^[ \t]{0,3}(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?P<number>[ \t]?\d{1,3})?"
+    r"[ \t]*\r?\n(?:={3,80}|-{3,80})[ \t]*\r?$",
     re.M,
 )
 RULER_LINE = re.compile(r"^[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M)
@@ -284,7 +299,8 @@ VERB_COLON = re.compile(
     re.I,
 )
 HERE_IS = re.compile(
-    r"(?:here(?:'s| is| are)|below is|below are|this is|these are) (?:the|an?|my|some|our)"
+    r"(?:^|(?<=[.!?] ))(?:here(?:'s| is| are)|below is|below are|this is|these are)"
+    r" (?:the|an?|my|some|our)"
     rf"(?: [\w'-]{{1,20}}){{0,3}}? (?P<strong>{NOUN_PATTERN})\b(?=[^.?!:\n]{{0,80}}:[ \t]*\r?$)",
     re.I,
 )
@@ -315,8 +331,9 @@ WORKS_ON_TEXT = re.compile(
 BARE_LEAD = re.compile(
     r"(?:given|using|consider|considering|read|from|here(?:'s| is| are)|this is|below is|see|"
     r"based on|with|i have|the following is|take a look at|look at|context information is)\b"
-    r"(?!.*\b(?:and|then|to)\b.*|.*, \w)(?:[^.?!:]{0,120}:|"
-    rf"[^.?!:]{{0,120}}?\b(?:{NOUN_PATTERN}|below|following)(?: (?:below|carefully))?[.,]?)\s*",
+    r"(?![^:\n]*\b(?:and|then|to)\b|[^:\n]*, \w)(?:[^.?!:]{0,120}:|"
+    rf"[^.?!:]{{0,120}}?\b(?:{NOUN_PATTERN}|below|following)(?: (?:below|carefully))?[.,]?)\s*|"
+    r"(?:the|some|my|our)\b[^.?!:,\n]{0,60}\b(?:below|follows)[.:]?\s*",
     re.I,
 )
 CODE_TASK = re.compile(
@@ -332,12 +349,18 @@ CODE_TO_WRITE = re.compile(
 )
 # A closing line of this kind says how to answer.
 MANNER = re.compile(
-    r"(?:be \w+|do not|don't|never|always|only|remember|keep|make sure|note that|cite|stay|avoid|"
-    r"respond|reply|please|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
-    r"\b(?:say|answer|reply|respond|ask|tell|write)\b|you (?:must|should|are|will|may|can))\b",
+    r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
+    r"make sure|note that|cite|stay|avoid|respond|reply|please|"
+    r"you (?:must|should|are|will|may|can)|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
+    r"\b(?:say|answer|reply|respond|ask|tell|write))\b",
     re.I,
 )
 # Sentences that tell the model how to behave are no source of facts.
+QUESTION_START = re.compile(
+    r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",
+    re.I,
+)
+DATA_LANGUAGES = _words("json csv tsv yaml yml xml text txt md markdown log jsonl")
 DIRECTIVE = re.compile(
     r"\b(?:you (?:are|should|must|will|have to|need to|can)|you're|your|please|make sure|ensure|"
     r"should|must|do not|don't|always|never|i want|i need|i would like|include|avoid|respond|"
@@ -356,12 +379,12 @@ SPEAKER = re.compile(
     r"[\w.'’#\-]{1,24}(?: [\w.'’\-]{1,24}){0,2}[ \t]?(?:\([^()\n]{1,30}\))?[ \t]?:"
 )
 OPTION = re.compile(r"(?:[-*•+]|\(?[A-Ha-h1-9][.)]|\([A-Ha-h1-9]\))(?:[ \t]|$)|[.\s]{0,3}$")
+# Of the words of a whole field, in lower case and without punctuation.
 NO_CONTEXT = re.compile(
-    r"(?:no ?(?:input|context|inputs|data|text|document|additional (?:input|context|information)|"
-    r"further input|extra input|input text|specific input|passage)|noinpute?|none|nil|null|nan|na|"
-    r"n / a|not applicable|not available|not required|not needed|"
-    r"(?:there is |there's )?no(?: additional| further| specific| extra)?(?: input| context)?"
-    r"(?: data| text| value| information)?(?: is)? (?:required|needed|necessary|provided|given|"
-    r"available|specified|applicable)(?: here| for this (?:task|instruction|question))?|"
-    r"(?:input|context)(?: is)? (?:not (?:required|needed|applicable|provided|available)|none|n a))"
+    r"(?:there (?:is|s) )?no(?: (?:additional|further|specific|extra|other))* ?(?:inpute?|inputs|"
+    r"context|data|text|document|passage|information)(?: (?:data|text|value|field|information))?"
+    r"(?: is)?(?: (?:required|needed|necessary|provided|given|available|specified|applicable))?"
+    r"(?: (?:here|for this (?:task|instruction|question)))?|"
+    r"none|nil|null|nan|na|n a|n / a|not (?:applicable|available|required|needed|provided)|"
+    r"(?:input|context)(?: is)? (?:not (?:required|needed|applicable|provided|available)|none|n a)"
 )

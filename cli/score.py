@@ -175,6 +175,7 @@ def score(
     from ifcurate.scoring import Scorer, ScoreSettings
 
     common.check_errors({}, fail_on_error)
+    batch = _batch_size(batch_size)
     settings = ScoreSettings(
         template=template,
         ablation=ablation,
@@ -205,7 +206,7 @@ def score(
             "revision": revision,
             "dtype": dtype,
             "device": device,
-            "batch_size": _batch_size(batch_size),
+            "batch_size": batch,
             "max_length": max_length,
             "threads": threads,
             "trust_remote_code": trust_remote_code,

@@ -61,7 +61,6 @@ def split(
     """
     from ifcurate.steps import split_run
 
-    found = common.open_run(run, quiet=quiet or json)
     options: dict[str, Any] = {
         "rule": rule,
         "fraction": common.fraction(fraction),
@@ -71,6 +70,7 @@ def split(
         "length_control": length_control,
         "seed": seed,
     }
+    found = common.open_run(run, quiet=quiet or json)
     made, manifest = split_run(found, command=common.command_line(), **options)
     if json:
         common.print_json(

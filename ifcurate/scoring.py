@@ -119,7 +119,9 @@ class Scorer:
                 broken = not all(np.isfinite(v).all() for v in both)
                 if broken:
                     pair = replace(
-                        pair, status="error", reason="the model gave a loss that is no number"
+                        pair,
+                        status="error",
+                        reason="the model gave a loss that is not a finite number",
                     )
                 else:
                     values = _losses(*both, self.settings.token_gain)

@@ -181,11 +181,11 @@ def filter_run(
     files = write_filtered(
         run_sources(run), scores, table, decision, folder, label=str(label), limit=limit
     )
-    total = sum(files.counts[kind] for kind in ("kept", "dropped", "quarantined"))
+    sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
     manifest = _manifest(
         "filter",
         identity,
-        counts={"rows": total, **dict(sorted(files.counts.items()))},
+        counts={"rows": sum(sums.values()), **sums, **dict(sorted(files.counts.items()))},
         outputs={what: path.name for what, path in files.files.items()},
         digests={path.name: file_digest(path) for path in files.files.values()},
         formula=f"{run.manifest.formula}; {split_manifest.formula}",

@@ -48,7 +48,12 @@ def test_alpaca_and_its_empty_inputs() -> None:
     assert (example.instruction, example.context, example.response) == ("i", PASSAGE, "o")
     assert example.context_text == PASSAGE
     (block,) = example.blocks
-    assert (block.part, block.path, block.rule, block.confidence) == ("context", "input", "field", 1)
+    assert (block.part, block.path, block.rule, block.confidence) == (
+        "context",
+        "input",
+        "field",
+        1,
+    )
     assert example.without_context().context == ""
     for nothing in ("", " ", "No input", "N/A", "<noinput>", "none"):
         row = {"instruction": "Say it.", "input": nothing, "output": "o"}

@@ -1,0 +1,324 @@
+"""The commands as a person types them: output, files, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tests.conftest import ALPACA_ROWS, write_jsonl
+from tests.models import make_model
+
+(ENTRY,) = entry_points(group="console_scripts", name="ifcurate")
+
+
+class Result:
+    """What a command printed and returned."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def ifcurate(folder: Path) -> Command:
+    """Run a command line in the test's folder."""
+    module = sys.modules.get("ifcurate.cli") or ENTRY.load().__globals__
+    app = module["app"] if isinstance(module, dict) else module.app
+    assert isinstance(app, typer.Typer)
+
+    def run(line: str, *more: str) -> Result:
+        result = CliRunner().invoke(app, [*line.split(), *more], prog_name="ifcurate")
+        error = result.exception
+        if error is not None and not isinstance(error, SystemExit):
+            raise error
+        return Result(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    return write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS * 10)
+
+
+def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
+    scored = ifcurate("score alpaca.jsonl --engine toy")
+    assert scored.code == 0, scored.err
+    assert "accounted for" in scored.out
+    assert "largest gain" in scored.out
+    assert "alpaca.jsonl: format alpaca" in scored.err
+    filtered = ifcurate("filter --keep context-critical")
+    assert filtered.code == 0, filtered.err
+    assert "(the newest here): alpaca.jsonl, scored by toy" in filtered.err
+    assert "no split yet, made the default one" in filtered.err
+    assert "50 rows = 15 kept + 35 dropped" in filtered.out
+    (kept,) = folder.glob("ifcurate-runs/*/filtered/alpaca.context-critical.jsonl")
+    assert set(kept.read_text().splitlines()) < set(data.read_text().splitlines())
+
+
+def test_json_is_all_that_is_on_stdout(ifcurate: Command, data: Path) -> None:
+    scored = ifcurate("score alpaca.jsonl --engine toy --json").json()
+    assert scored["counts"]["rows"] == 50
+    assert scored["statuses"]["scored"] == 20
+    split = ifcurate("split --rule gain --threshold 0.2 --json").json()
+    assert sum(split["counts"].values()) == 50
+    filtered = ifcurate("filter --drop non-context-critical --json").json()
+    assert filtered["counts"]["kept"] + filtered["counts"]["dropped"] == 50
+    assert ifcurate("inspect alpaca.jsonl --json").json()["with_context"] == 30
+    models = ifcurate("models --json").json()
+    assert {"name": "llama-2-7b", "hub_id": "meta-llama/Llama-2-7b-hf"}.items() <= next(
+        m for m in models if m["name"] == "llama-2-7b"
+    ).items()
+
+
+def test_quiet_says_nothing(ifcurate: Command, data: Path) -> None:
+    for line in ("score alpaca.jsonl --engine toy", "split", "filter --keep context-critical"):
+        result = ifcurate(line + " -q")
+        assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_split_shows_the_cut(ifcurate: Command, data: Path) -> None:
+    ifcurate("score alpaca.jsonl --engine toy -q")
+    shown = ifcurate("split --fraction 30%")
+    assert "around the cut" in shown.out
+    assert "nearest rows" in shown.out
+    assert "6 at or below" in shown.out
+    for rule in ("gain", "both", "auto"):
+        assert ifcurate(f"split --rule {rule}").code == 0
+    assert ifcurate("split --length-control --per source").code == 0
+
+
+def test_later_commands_take_the_newest_run_or_the_one_that_is_named(
+    ifcurate: Command, data: Path, folder: Path
+) -> None:
+    ifcurate("score alpaca.jsonl --engine toy -q --out first")
+    ifcurate("score alpaca.jsonl --engine toy --template plain -q")
+    assert "template" not in ifcurate("split").err
+    assert "run first:" in ifcurate("split --run first").err
+    assert (folder / "first" / "split.parquet").exists()
+
+
+def test_tokens_ablations_templates(ifcurate: Command, data: Path, folder: Path) -> None:
+    for line in ("--tokens", "--ablation shuffle", "--ablation template", "--score-eot"):
+        result = ifcurate(f"score alpaca.jsonl --engine toy --template alpaca {line}")
+        assert result.code == 0, result.err
+    assert len(list(folder.glob("ifcurate-runs/*/tokens.parquet"))) == 1
+    assert len(list(folder.glob("ifcurate-runs/*/scores.parquet"))) == 4
+    (folder / "mine.jinja").write_text("{{ context }}\n{{ instruction }}\n{{ response }}")
+    assert ifcurate("score alpaca.jsonl --engine toy --template mine.jinja").code == 0
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["--columns", "instruction=task", "context=doc", "response=gold"],
+        ["--columns", "instruction=task", "--columns", "context=doc", "--columns", "response=gold"],
+        ["--columns", "instruction=task,context=doc,response=gold"],
+    ],
+)
+def test_columns_are_mapped(ifcurate: Command, folder: Path, columns: list[str]) -> None:
+    names = {"instruction": "task", "input": "doc", "output": "gold"}
+    rows = [{names[key]: value for key, value in row.items()} for row in ALPACA_ROWS]
+    write_jsonl(folder / "odd.jsonl", rows)
+    refused = ifcurate("inspect odd.jsonl")
+    assert refused.code == 1
+    assert "found the columns doc, gold, task; map them: --columns" in refused.err
+    assert ifcurate("inspect odd.jsonl --json", *columns).json()["with_context"] == 3
+
+
+def test_inspect_shows_the_context(ifcurate: Command, data: Path) -> None:
+    shown = ifcurate("inspect alpaca.jsonl --examples 1")
+    assert "50 rows; 30 with a context (60.0%)" in shown.out
+    assert "context: The clock in the hall" in shown.out
+    assert "field" in shown.out
+
+
+def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> None:
+    (folder / "a.jsonl").write_text(
+        "\n".join([json.dumps(row) for row in ALPACA_ROWS] + ["{broken", '{"instruction": "i"}'])
+    )
+    result = ifcurate("score a.jsonl --engine toy")
+    assert result.code == 1
+    assert "2 of 7 rows could not be used" in result.err
+    assert "quarantined" in result.out
+    allowed = ifcurate("score a.jsonl --engine toy --fail-on-error false")
+    assert allowed.code == 0
+    assert "already scored" in allowed.err
+    assert ifcurate("score a.jsonl --engine toy --fail-on-error 50% -q").code == 0
+    assert ifcurate("score a.jsonl --engine toy --fail-on-error 2 -q").code == 0
+    assert ifcurate("score a.jsonl --engine toy --fail-on-error true -q").code == 1
+    asked = ifcurate("score a.jsonl --engine toy --fail-on-error 1")
+    assert asked.code == 2
+    shown = ifcurate("inspect a.jsonl")
+    assert "2 rows cannot be used; the first:" in shown.out
+    assert "a.jsonl:6: invalid JSON" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("score missing.jsonl --engine toy", 1, "no such file; data files there: alpaca.jsonl"),
+        ("score . --engine toy", 1, "this is a folder"),
+        ("score alpaca.jsonl", 1, "no model was given; name one: --model llama-2-7b"),
+        ("score alpaca.jsonl --model ./nowhere", 1, "nowhere"),
+        ("score alpaca.jsonl --engine steam", 2, "steam"),
+        ("score alpaca.jsonl --engine toy --template nope", 1, "template nope: neither built in"),
+        ("score alpaca.jsonl --engine toy --template chat", 1, "has no chat template"),
+        ("score alpaca.jsonl --engine toy --template plain --ablation template", 1, "alpaca only"),
+        ("score alpaca.jsonl --engine toy --batch-size many", 2, "write auto or a number"),
+        ("score alpaca.jsonl --engine toy --context cellar", 1, "cellar: unknown kind"),
+        ("score alpaca.jsonl --engine toy --columns instruction", 2, "NAME=COLUMN"),
+        ("score alpaca.jsonl --engine toy --columns instruction=i", 1, "response=... is missing"),
+        ("filter", 2, "give one of --keep"),
+        ("filter --keep best", 2, "best"),
+        ("filter --keep context-critical", 1, "make one first: ifcurate score DATA --model MODEL"),
+        ("split --run nowhere", 1, "no manifest there"),
+        ("split --fraction 3", 2, "not between 0 and 1"),
+        ("run nothing-like-it", 1, "unknown; known are alpaca, demo"),
+        ("run dmeo", 1, "did you mean demo?"),
+        ("score", 2, "Missing argument"),
+        ("explode", 2, "No such command"),
+    ],
+)
+def test_mistakes_have_a_message_and_no_traceback(
+    line: str, code: int, said: str, ifcurate: Command, data: Path
+) -> None:
+    result = ifcurate(line)
+    assert result.code == code
+    printed = " ".join((result.out + result.err).replace("│", " ").split())
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_a_hub_model_without_network_names_the_ways_out(ifcurate: Command, data: Path) -> None:
+    result = ifcurate("score alpaca.jsonl --model llama-2-7b")
+    assert result.code == 1
+    for said in ("meta-llama/Llama-2-7b-hf", "folder", "pocket"):
+        assert said in result.err
+
+
+@pytest.fixture
+def hub_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Hub cache as a download leaves it, with a tiny model in the place of Llama-2-7B."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repo = folder / "hf" / "hub" / "models--meta-llama--Llama-2-7b-hf"
+    make_model("llama", repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hf" / "hub"))
+    return repo
+
+
+def script(line: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, as a shell would start it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **more}
+    command = [str(Path(sys.executable).parent / "ifcurate"), *line.split()]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_word_for_word(data: Path, folder: Path, hub_cache: Path) -> None:
+    for line in (
+        "ifcurate score alpaca.jsonl --model llama-2-7b",
+        "ifcurate filter --keep context-critical",
+    ):
+        result = script(line.removeprefix("ifcurate "), folder, HF_HOME=str(folder / "hf"))
+        assert result.returncode == 0, result.stderr
+    (manifest,) = folder.glob("ifcurate-runs/*/manifest.json")
+    engine = json.loads(manifest.read_text())["identity"]["engine"]
+    assert engine["model"] == "meta-llama/Llama-2-7b-hf"
+    assert engine["revision"] == "0123456789abcdef0123456789abcdef01234567"
+    assert list(folder.glob("ifcurate-runs/*/filtered/alpaca.context-critical.jsonl"))
+    assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_saves_and_exits_130(
+    ifcurate: Command, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ifcurate.engines.toy import ToyEngine
+
+    original = ToyEngine.response_logprobs
+    calls = [0]
+
+    def interrupted(self: ToyEngine, prompts: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        return original(self, prompts)
+
+    write_jsonl(data, ALPACA_ROWS * 100)
+    monkeypatch.setattr(ToyEngine, "response_logprobs", interrupted)
+    result = ifcurate("score alpaca.jsonl --engine toy")
+    assert result.code == 130
+    assert "the same command goes on" in result.err
+    assert len(list(folder.glob("ifcurate-runs/*/parts/*.done.json"))) == 1
+    refused = ifcurate("filter --keep context-critical")
+    assert refused.code == 1
+    assert "not finished" in refused.err
+    monkeypatch.setattr(ToyEngine, "response_logprobs", original)
+    again = ifcurate("score alpaca.jsonl --engine toy")
+    assert again.code == 0
+    assert "going on" in again.err
+
+
+def test_options_from_the_environment(
+    ifcurate: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IFCURATE_SCORE_ENGINE", "toy")
+    monkeypatch.setenv("IFCURATE_SCORE_LIMIT", "7")
+    assert ifcurate("score alpaca.jsonl --json").json()["counts"]["rows"] == 7
+
+
+@pytest.mark.parametrize("name", ["", "score", "split", "filter", "inspect", "run", "models"])
+def test_every_help_is_there(name: str, ifcurate: Command) -> None:
+    result = ifcurate(f"{name} --help")
+    assert result.code == 0
+    assert "Usage" in result.out
+
+
+def test_help_is_fast_and_loads_nothing_heavy(folder: Path) -> None:
+    heavy = ("torch", "transformers", "datasets", "polars", "pyarrow", "numpy", "vllm", "ray")
+    code = (
+        "import sys; sys.argv = ['ifcurate', '--help']\n"
+        "from importlib import import_module\n"
+        "try: import_module('ifcurate.cli').main()\n"
+        "except SystemExit: pass\n"
+        f"print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True
+    )
+    assert result.stderr.strip() == "[]"
+    before = os.times()
+    assert script("--help", folder).returncode == 0
+    after = os.times()
+    spent = after.children_user + after.children_system
+    spent -= before.children_user + before.children_system
+    assert spent < 0.5  # seconds of CPU: the clock on the wall sees the neighbours too
+
+
+def test_a_table_that_another_tool_can_read(ifcurate: Command, data: Path, folder: Path) -> None:
+    ifcurate("score alpaca.jsonl --engine toy -q --out run")
+    table = pl.read_parquet(folder / "run" / "scores.parquet")
+    assert table["id"].n_unique() == table.height == 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -38,23 +39,30 @@ class Mark:
 def find_marks(text: str) -> list[Mark]:
     """All lines that announce something, in their order."""
     marks: list[Mark] = []
-    patterns = (cr.LABEL_LINE, cr.HEADING_LINE, cr.UNDERLINED)
-    matches = [m for pattern in patterns for m in islice(pattern.finditer(text), MAX_LINES)]
-    for match in sorted(matches, key=lambda m: m.start()):
-        kind, noun = cr.classify_label(match["name"].strip())
-        if not kind or (marks and marks[-1].start == match.start()):
+    for start, content, name, heading in sorted(_label_lines(text)):
+        kind, noun = cr.classify_label(name.strip())
+        if not kind or (marks and marks[-1].start == start):
             continue
-        line_end = text.find("\n", match.end())
-        line_end = len(text) if line_end < 0 else line_end
-        heading = match.re is not cr.LABEL_LINE or (match.groupdict().get("deco") or "").startswith(
-            "#"
-        )
+        line_end = text.find("\n", content)
         rule = {"context": "heading" if heading else "label"}.get(kind, kind)
-        marks.append(Mark(match.start(), match.end(), rule, noun, line_end))
+        marks.append(Mark(start, content, rule, noun, len(text) if line_end < 0 else line_end))
         if len(marks) >= MAX_MARKS:
             break
     marks += _slot(text, marks)
     return _drop_doubtful(text, marks)
+
+
+def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
+    """Start of the line, start of what follows, the words, whether it is a heading."""
+    for match in islice(cr.LABEL_LINE.finditer(text), MAX_LINES):
+        heading = (match["deco"] or "").startswith("#")
+        yield match.start(), match.end(), match["name"], heading
+    for match in islice(cr.HEADING_LINE.finditer(text), MAX_LINES):
+        yield match.start(), match.end(), match["name"], True
+    for match in islice(cr.RULER_LINE.finditer(text), MAX_LINES):  # an underlined heading
+        start = text.rfind("\n", max(0, match.start() - 60), max(0, match.start() - 1)) + 1
+        if name := cr.HEADING_WORDS.fullmatch(text, start, max(0, match.start() - 1)):
+            yield start, match.end(), name["name"], True
 
 
 def _slot(text: str, marks: list[Mark]) -> list[Mark]:

@@ -205,11 +205,8 @@ HEADING_LINE = re.compile(
     r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
     re.M,
 )
-# A heading line that is underlined.
-UNDERLINED = re.compile(
-    r"^[ \t]{0,3}(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?P<number>[ \t]?\d{1,3})?"
-    r"[ \t]*\r?\n(?:={3,80}|-{3,80})[ \t]*\r?$",
-    re.M,
+HEADING_WORDS = re.compile(
+    r"[ \t]{0,3}(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?:[ \t]?\d{1,3})?[ \t]*\r?"
 )
 RULER_LINE = re.compile(r"^[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M)
 NUMBERED_LINE = re.compile(

@@ -211,7 +211,7 @@ def test_a_full_disk_keeps_what_was_finished(data: Path, folder: Path) -> None:
                 raise OSError(28, "No space left on device")
             original(handle)
 
-        os.fsync = full
+        os.fsync = full  # type: ignore[assignment]
         with pytest.raises(DataError, match=r"No space left on device.*kept"):
             score_run(read_examples("data.jsonl"), scorer(), folder / "run")
     finally:

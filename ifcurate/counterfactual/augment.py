@@ -1,0 +1,315 @@
+"""Counterfactual examples from examples: the loop, its record and its funnel.
+
+For every row: a recogniser proposes entities that context and response share,
+one is substituted everywhere, and a verifier that knows nothing of the
+recogniser lets the result pass or names the check that it fails. What is
+written depends on the row's content, the seed and the variant alone.
+
+Longpre et al. 2021 (arXiv 2109.05052) for the policies, Neeman et al. 2022
+(DisentQA, arXiv 2211.05655) for pairs with an abstention.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ifcurate.errors import DataError
+from ifcurate.formats import row_hash
+from ifcurate.records import Example
+
+from .anchored import is_anchored
+from .candidates import View, view_example
+from .engine import Counterfactual, Engineer
+from .forms import Refusal
+from .lexicon import fold, load_lexicon
+from .mentions import DEFAULT_TYPES, TYPES, Recogniser
+from .recognise import LexiconRecogniser
+from .rows import abstain_row, counterfactual_row, original_row, suite_row
+from .substitutes import POLICIES, Pools
+
+__all__ = [
+    "EMITS",
+    "AugmentSettings",
+    "Augmentation",
+    "Funnel",
+    "Outcome",
+    "Written",
+    "augment_counterfactual",
+    "freeze_pools",
+    "iterate_counterfactuals",
+]
+EMITS = ("counterfactual", "pair", "pair+abstain")
+Emit = Literal["counterfactual", "pair", "pair+abstain"]
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """All that decides what is written, beside the rows themselves."""
+
+    policy: str = "lexicon"  # one of POLICIES
+    types: tuple[str, ...] = DEFAULT_TYPES
+    seed: int = 0
+    variants: int = 1  # counterfactuals of one row, each with another substitute
+    emit: Emit = "counterfactual"
+    avoid: frozenset[str] = frozenset()  # names never used as substitutes
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise DataError(f"policy {self.policy!r}: unknown; known are {', '.join(POLICIES)}")
+        if unknown := set(self.types) - set(TYPES):
+            raise DataError(
+                f"types {', '.join(sorted(unknown))}: unknown; known are {', '.join(TYPES)}"
+            )
+        if self.emit not in EMITS:
+            raise DataError(f"emit {self.emit!r}: unknown; known are {', '.join(EMITS)}")
+        if self.variants < 1:
+            raise DataError(f"variants {self.variants}: give 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One counterfactual: the rows to write (a pair has two or three), and its suite row."""
+
+    rows: tuple[dict[str, Any], ...]
+    suite: dict[str, Any]
+    original: Example
+    made: Counterfactual
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row: what was written, and where and why it stopped otherwise."""
+
+    id: str
+    source: str
+    row_number: int
+    written: tuple[Written, ...] = ()
+    stage: str = ""  # "context", "entity", or a check's id; "" when written
+    reason: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        """A line of `rejected.jsonl`."""
+        return {
+            "id": self.id,
+            "source": self.source,
+            "row": self.row_number,
+            "stage": self.stage,
+            "reason": self.reason,
+        }
+
+
+@dataclass(slots=True)
+class Funnel:
+    """Where the rows went; every count is of rows, `examples` of counterfactuals written."""
+
+    read: int = 0
+    has_context: int = 0
+    entity: int = 0
+    written: int = 0
+    examples: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # "H7 names what ...": rows
+    types: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one row."""
+        self.read += 1
+        self.has_context += outcome.stage != "context"
+        self.entity += outcome.stage not in {"context", "entity"}
+        self.written += bool(outcome.written)
+        self.examples += len(outcome.written)
+        for written in outcome.written:
+            self.types[written.made.plan.type] += 1
+        if outcome.stage not in {"", "context", "entity"}:
+            self.reasons[f"{outcome.stage}: {_general(outcome.reason)}"] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the manifest and `--json`."""
+        return {
+            "read": self.read,
+            "has_context": self.has_context,
+            "entity": self.entity,
+            "written": self.written,
+            "examples": self.examples,
+            "types": dict(sorted(self.types.items())),
+            "rejected": dict(sorted(self.reasons.items(), key=lambda r: (-r[1], r[0]))),
+        }
+
+
+def _general(reason: str) -> str:
+    """The reason without the names and numbers of the one row."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\d[\d.,%]*", "…", reason)[:80]
+
+
+@dataclass(slots=True)
+class Augmentation:
+    """All counterfactuals of a data set, what was rejected with why, and the funnel."""
+
+    written: list[Written] = field(default_factory=list)
+    rejected: list[Outcome] = field(default_factory=list)
+    funnel: Funnel = field(default_factory=Funnel)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows to write, in the order of the input."""
+        return [row for written in self.written for row in written.rows]
+
+
+def augment_counterfactual(
+    examples: Iterable[Example],
+    *,
+    seed: int = 0,
+    policy: str = "lexicon",
+    types: Sequence[str] = DEFAULT_TYPES,
+    recogniser: Recogniser | None = None,
+    variants: int = 1,
+    emit: Emit = "counterfactual",
+    avoid: Iterable[str] = (),
+) -> Augmentation:
+    """Write counterfactuals of all examples that allow it; the others with the reason.
+
+    `examples` are iterated twice under `policy="corpus"` (pools are frozen first).
+    Order: the input's. Raises `DataError` for unknown settings.
+    """
+    settings = AugmentSettings(policy, tuple(types), seed, variants, emit, frozenset(avoid))
+    result = Augmentation()
+    for outcome in iterate_counterfactuals(examples, settings, recogniser=recogniser):
+        result.funnel.add(outcome)
+        result.written.extend(outcome.written)
+        if not outcome.written:
+            result.rejected.append(outcome)
+    return result
+
+
+def iterate_counterfactuals(
+    examples: Iterable[Example],
+    settings: AugmentSettings,
+    *,
+    recogniser: Recogniser | None = None,
+    pools: Pools | None = None,
+) -> Iterator[Outcome]:
+    """One `Outcome` per row, in order, nothing kept in memory but the pools."""
+    recogniser = recogniser or LexiconRecogniser(settings.types)
+    if settings.policy == "corpus" and pools is None:
+        pools = freeze_pools(examples, recogniser)
+    lexicon = load_lexicon()
+    engineer = Engineer(
+        recogniser,
+        lexicon,
+        settings.policy,
+        settings.seed,
+        pools,
+        frozenset(fold(name) for name in settings.avoid),
+        frozenset(settings.types),
+    )
+    columns = {
+        "ifcurate_policy": settings.policy,
+        "ifcurate_recogniser": recogniser.name,
+        "ifcurate_lexicon": lexicon.sha256[:16],
+        "ifcurate_seed": settings.seed,
+    }
+    for _, turns in itertools.groupby(examples, key=lambda e: (e.source, e.row_number, e.id)):
+        yield _one_row(list(turns), engineer, settings, columns)
+
+
+def freeze_pools(examples: Iterable[Example], recogniser: Recogniser) -> Pools:
+    """The names of all contexts by type and shape, for `policy="corpus"`."""
+
+    def spans() -> Iterator[Any]:
+        for example in examples:
+            try:
+                view = view_example(example)
+            except Refusal:
+                continue
+            paths = {p for p, _, _ in view.context}
+            yield from recogniser.spans({p: view.texts[p] for p in sorted(paths)})
+
+    return Pools.freeze(spans())
+
+
+def _one_row(
+    turns: Sequence[Example],
+    engineer: Engineer,
+    settings: AugmentSettings,
+    columns: dict[str, Any],
+) -> Outcome:
+    """The first scored turn of the row that gives a counterfactual decides."""
+    first = turns[0]
+    refusal: Refusal | None = None
+    rank = {"context": 0, "entity": 1}
+    for example in turns:
+        try:
+            written = _one_example(example, engineer, settings, columns)
+            return Outcome(first.id, first.source, first.row_number, tuple(written))
+        except Refusal as error:
+            if refusal is None or rank.get(error.check, 2) > rank.get(refusal.check, 2):
+                refusal = error
+    assert refusal is not None
+    return Outcome(
+        first.id, first.source, first.row_number, stage=refusal.check, reason=refusal.reason
+    )
+
+
+def _one_example(
+    example: Example, engineer: Engineer, settings: AugmentSettings, columns: dict[str, Any]
+) -> list[Written]:
+    if not example.has_context:
+        raise Refusal("context", "the example has no context")
+    view = view_example(example)
+    anchored = is_anchored(example)
+    entities = [] if anchored else engineer.entities(view)
+    parent = row_hash(example.row)
+    written: list[Written] = []
+    used: set[str] = set()
+    for variant in range(settings.variants):
+        try:
+            if anchored:
+                made = engineer.write_anchored(
+                    example, view, parent=parent, variant=variant, used=frozenset(used)
+                )
+            else:
+                made = engineer.write(
+                    example, view, entities, parent=parent, variant=variant, used=frozenset(used)
+                )
+        except Refusal:
+            if written:
+                break  # there are fewer substitutes than variants
+            raise
+        used.add(made.substitute)
+        written.append(_written(example, view, made, settings, columns, parent, variant))
+    return written
+
+
+def _written(
+    example: Example,
+    view: View,
+    made: Counterfactual,
+    settings: AugmentSettings,
+    columns: dict[str, Any],
+    parent: str,
+    variant: int,
+) -> Written:
+    pair = f"{parent}-{example.turn}-{variant}"
+    row = counterfactual_row(
+        example,
+        view,
+        made,
+        {
+            "ifcurate_parent": parent,
+            "ifcurate_pair": pair,
+            **columns,
+            "ifcurate_variant": variant,
+        },
+    )
+    rows = [row]
+    if settings.emit != "counterfactual":
+        rows.insert(0, original_row(example, parent, pair))
+    if settings.emit == "pair+abstain":
+        abstain = abstain_row(example, view, made, parent, pair)
+        rows += [abstain] if abstain is not None else []
+    return Written(tuple(rows), suite_row(view, made, row), example, made, view)

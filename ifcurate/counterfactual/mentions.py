@@ -1,0 +1,40 @@
+"""What a recogniser proposes, and the little that the engine asks of one.
+
+A recogniser only proposes typed spans over the original texts. It edits
+nothing and is trusted with nothing: what is written passes `verify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["DEFAULT_TYPES", "EXPERIMENTAL_TYPES", "TYPES", "Recogniser", "Span"]
+
+DEFAULT_TYPES = ("PERSON", "CITY", "COUNTRY", "DATE", "MONEY")
+EXPERIMENTAL_TYPES = ("YEAR", "NUMBER", "QUANTITY")
+TYPES = DEFAULT_TYPES + EXPERIMENTAL_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A typed stretch of one text of a row, in characters, end exclusive."""
+
+    path: str  # where the text stands in the row
+    start: int
+    end: int
+    type: str  # one of TYPES
+    text: str  # the characters themselves
+    detail: str = ""  # PERSON: shape and gender; CITY: groups; COUNTRY: code; values: normal form
+
+
+class Recogniser(Protocol):
+    """Something that proposes spans; `name` goes into every record."""
+
+    @property
+    def name(self) -> str:
+        """What proposed the spans, e.g. "lexicon" or "spacy:en_core_web_trf"."""
+
+    def spans(self, texts: Mapping[str, str]) -> Sequence[Span]:
+        """Typed spans of the texts, keyed by path; any order, overlaps allowed."""

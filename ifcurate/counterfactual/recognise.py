@@ -1,0 +1,381 @@
+"""The default recogniser: a lexicon, the shape of names, and their neighbours.
+
+It reads capitalised runs ("Dr. Mary Shelley", "New York City") and asks of each
+as a whole whether it is a person, a country, its adjective, or a city; a name
+inside a longer run is never proposed. Dates and money are found by `values`.
+Precision is preferred throughout: an example that is not proposed costs one
+row, an example that is wrongly proposed may cost the data set its trust.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .lexicon import Lexicon, load_lexicon
+from .mentions import DEFAULT_TYPES, Span
+from .values import value_spans
+from .wording import words
+
+__all__ = ["PARTICLES", "TITLES", "LexiconRecogniser", "Run", "capital_runs", "person_detail"]
+
+#: Titles before a name; the value is the gender they say.
+TITLES = {
+    "mr": "m",
+    "mister": "m",
+    "sir": "m",
+    "lord": "m",
+    "king": "m",
+    "prince": "m",
+    "uncle": "m",
+    "mrs": "f",
+    "ms": "f",
+    "miss": "f",
+    "madam": "f",
+    "lady": "f",
+    "queen": "f",
+    "princess": "f",
+    "empress": "f",
+    "emperor": "m",
+    "pope": "m",
+    "saint": "",
+    "aunt": "f",
+    "dr": "",
+    "doctor": "",
+    "prof": "",
+    "professor": "",
+    "president": "",
+    "senator": "",
+    "sen": "",
+    "rep": "",
+    "gov": "",
+    "governor": "",
+    "captain": "",
+    "capt": "",
+    "officer": "",
+    "detective": "",
+    "judge": "",
+    "coach": "",
+    "inspector": "",
+    "sergeant": "",
+    "general": "",
+    "gen": "",
+    "colonel": "",
+    "col": "",
+    "lt": "",
+    "sgt": "",
+    "major": "",
+    "reverend": "",
+    "rev": "",
+    "father": "m",
+    "sister": "f",
+    "brother": "m",
+    "chancellor": "",
+    "minister": "",
+    "ambassador": "",
+    "director": "",
+    "mayor": "",
+    "congressman": "m",
+    "congresswoman": "f",
+    "chairman": "m",
+    "analyst": "",
+    "author": "",
+    "singer": "",
+}
+PARTICLES = words(
+    """
+    de da di del della van von der den la le dos du bin ibn al el ter
+    """
+)
+_INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
+_TOKEN = re.compile(r"(?<!\w)(?:(?:[A-Z]\.)+(?!\w)|[A-ZÀ-ÖØ-ÞĀ-Ž](?:[^\W_]|['’-](?=[^\W\d_]))*)")
+_GAP = re.compile(
+    r"\A (?:(?:de|da|di|del|della|van|von|der|den|la|le|dos|du|bin|ibn|al|el|ter) )*\Z"
+)
+_PREPOSITION = re.compile(
+    r"(?:\b(?:in|from|to|at|near|outside|around|towards?|via|into|visit(?:ed|ing|s)?|left|leaving|"
+    r"reached|of|for|between|across|throughout|inside|within)|[:\"“(|>-]|^) ?\Z",
+    re.I,
+)
+_LABEL = re.compile(r":(?=[ \n])")
+_NOT_COUNTRIES = frozenset({"georgia", "guinea", "congo", "turkey", "america", "korea", "states"})
+_SHORT_NAMES = {
+    "tom": "m",
+    "bob": "m",
+    "ben": "m",
+    "tim": "m",
+    "dan": "m",
+    "jim": "m",
+    "joe": "m",
+    "ian": "m",
+    "ted": "m",
+    "ken": "m",
+    "ron": "m",
+    "jon": "m",
+    "roy": "m",
+    "leo": "m",
+    "eli": "m",
+    "sam": "b",
+    "amy": "f",
+    "ann": "f",
+    "zoe": "f",
+    "eva": "f",
+    "mia": "f",
+    "liz": "f",
+    "kim": "b",
+    "meg": "f",
+    "lisa": "f",
+    "john": "m",
+    "peter": "m",
+    "mark": "",
+    "carol": "f",
+    "jane": "f",
+    "paul": "m",
+    "james": "m",
+    "david": "m",
+    "michael": "m",
+    "george": "m",
+    "mary": "f",
+    "anna": "f",
+    "mike": "m",
+    "emma": "f",
+    "sara": "f",
+    "sarah": "f",
+    "kate": "f",
+    "jack": "m",
+    "maria": "f",
+    "henry": "m",
+    "martin": "m",
+    "thomas": "m",
+    "robert": "m",
+    "steve": "m",
+}
+_ORGANISATION = words(
+    """
+    inc corp corporation company co ltd llc group bank university college school hospital institute
+    museum foundation society association union party church street road avenue lane park river lake
+    mountain mount bridge tower island islands beach bay valley hill hills city county state station
+    airport stadium arena center centre hotel house hall palace castle temple award awards prize cup
+    league club team band orchestra war battle treaty act law theory theorem effect day week
+    festival times post news magazine journal airlines air motors records pictures studios
+    productions entertainment press books committee council court department ministry office agency
+    service services force forces army navy police parliament congress senate government
+    international national
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Capitalised words that stand together: `words` with their places in the text."""
+
+    words: tuple[tuple[int, int, str], ...]
+    opens: bool  # it begins a sentence, a line or a field
+
+    @property
+    def start(self) -> int:
+        """Where it begins."""
+        return self.words[0][0]
+
+    @property
+    def end(self) -> int:
+        """Where it ends, exclusive."""
+        return self.words[-1][1]
+
+
+def _tokens(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _TOKEN.finditer(text):
+        start, end, word = match.start(), match.end(), match.group()
+        if word[-1] == "s" and word[-2:-1] in {"'", "’"}:
+            end, word = end - 2, word[:-2]
+        if word[0].isupper():
+            yield start, end, word
+
+
+def capital_runs(text: str) -> Iterator[Run]:
+    """Runs of capitalised words, particles between them included, in their order."""
+    words: list[tuple[int, int, str]] = []
+    for token in _tokens(text):
+        if words:
+            gap = text[words[-1][1] : token[0]]
+            # "Mr. Smith", "Dr. Who": the full stop of a title does not end the run
+            title = gap == ". " and words[-1][2].lower() in TITLES
+            if gap == " " or title or (len(gap) < 20 and gap != " " and _GAP.match(gap)):
+                words.append(token)
+                continue
+            yield Run(tuple(words), _opens(text, words[0][0]))
+        words = [token]
+    if words:
+        yield Run(tuple(words), _opens(text, words[0][0]))
+
+
+def _opens(text: str, start: int) -> bool:
+    before = text[max(0, start - 4) : start].rstrip(" \"'“‘(*#-")
+    return not before or before[-1] in ".!?:\n>|" or "\n" in text[max(0, start - 4) : start]
+
+
+def person_detail(words: Sequence[str], lexicon: Lexicon, title: str = "") -> str | None:
+    """Shape and gender of a name such as "full:f", None when it is not a person's."""
+    said = TITLES.get(title, "") if title else ""
+    if len(words) == 1:
+        key = words[0].lower()
+        if title:
+            if key in lexicon.gender and title in {"uncle", "aunt", "sister", "brother", "father"}:
+                return f"given:{said or lexicon.gender[key]}"
+            return f"family:{said}" if len(key) > 2 and key not in lexicon.common else None
+        if key in _SHORT_NAMES:
+            return f"given:{_SHORT_NAMES[key]}" if _SHORT_NAMES[key] else None
+        gender = lexicon.gender.get(key, "")
+        return f"given:{gender}" if gender and key in lexicon.english_names else None
+    if not 2 <= len(words) <= 4 or any(w.isupper() and len(w) > 3 and "." not in w for w in words):
+        return None
+    first, *middle, last = (w.lower() for w in words)
+    if last in _ORGANISATION or last in lexicon.common or len(last) < 3 or last == "i":
+        return None
+    if last in lexicon.country_names or last in lexicon.adjectives or last in lexicon.state_names:
+        return None
+    if re.fullmatch(r"[IVX]+|Jr|Sr", words[-1]) or not words[-1][0].isupper():
+        return None
+    if any(m in _ORGANISATION or m in lexicon.common for m in middle):
+        return None
+    if first in lexicon.gender or first in _SHORT_NAMES:
+        gender = said or lexicon.gender.get(first) or _SHORT_NAMES[first]
+        wordy = first in lexicon.wordy or lexicon.is_place(first)
+        if wordy and first not in _SHORT_NAMES and last not in lexicon.surnames:
+            return None
+        return f"full:{gender}"
+    if _INITIALS.match(words[0]) and last in lexicon.surnames:
+        return f"full:{said}"
+    return None
+
+
+class LexiconRecogniser:
+    """Proposes people, places, dates and money; needs no download and no weights."""
+
+    def __init__(self, types: Sequence[str] = DEFAULT_TYPES, lexicon: Lexicon | None = None):
+        self._types = frozenset(types)
+        self._lexicon = lexicon or load_lexicon()
+
+    @property
+    def name(self) -> str:
+        """Always "lexicon"; the lexicon's own hash is recorded beside it."""
+        return "lexicon"
+
+    def spans(self, texts: Mapping[str, str]) -> list[Span]:
+        """Typed spans of all texts, in the order of the texts and of their places."""
+        found: list[Span] = []
+        names = bool(self._types & {"PERSON", "CITY", "COUNTRY"})
+        for path, text in texts.items():
+            if names:
+                found.extend(s for s in self._names(path, text) if s.type in self._types)
+            found.extend(s for s in value_spans(path, text) if s.type in self._types)
+        return found
+
+    def _names(self, path: str, text: str) -> Iterator[Span]:
+        lexicon = self._lexicon
+        taken = -1
+        for run in capital_runs(text):
+            if run.start < taken:
+                continue
+            phrase = self._phrase(text, run)
+            if phrase is not None:
+                start, end, key = phrase
+                taken = end
+                if start == run.start and end >= run.end:
+                    span = self._place(path, text, start, end, key)
+                    if span is not None:
+                        yield span
+                continue
+            words = list(run.words)
+            while (
+                run.opens
+                and len(words) > 1
+                and words[0][2].lower() in lexicon.common
+                and (words[0][2].lower() not in TITLES)
+            ):
+                words.pop(0)
+            title = ""
+            while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
+                title = words.pop(0)[2].lower()
+            start, end = words[0][0], words[-1][1]
+            key = text[start:end].lower()
+            if (
+                not title
+                and len(words) == 1
+                and (
+                    key in lexicon.country_names
+                    or key in lexicon.adjectives
+                    or key in lexicon.plurals
+                    or (lexicon.is_city(key) and not self._rather_person(key, text))
+                )
+            ):
+                span = self._place(path, text, start, end, key)
+                if span is not None:
+                    yield span
+                continue
+            detail = person_detail([w[2] for w in words], lexicon, title)
+            if (
+                detail is None
+                and len(words) == 1
+                and _LABEL.match(text, end)
+                and (text[:start].endswith("\n") or not text[:start])
+            ):
+                # "Makoto: my dress!": a speaker, whose name may be rare
+                known = lexicon.gender.get(key, "")
+                detail = f"given:{known}" if known and key not in lexicon.wordy else None
+            if detail:
+                if len(words) == 1 and not title and (key in lexicon.wordy and run.opens):
+                    continue
+                yield Span(path, start, end, "PERSON", text[start:end], detail)
+
+    def _rather_person(self, key: str, text: str) -> bool:
+        """A small town's name that is a first name too, and never follows "in" or "near"."""
+        lexicon = self._lexicon
+        if key not in lexicon.english_names and key not in _SHORT_NAMES:
+            return False
+        if any(key in (n.lower() for n in lexicon.cities[g][:3]) for g in lexicon.groups(key)) and (
+            key not in _SHORT_NAMES
+        ):
+            return False
+        return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
+
+    def _phrase(self, text: str, run: Run) -> tuple[int, int, str] | None:
+        for start, _, word in run.words:
+            for name in self._lexicon.place_phrases.get(word.lower(), ()):
+                end = start + len(name)
+                if text[start:end].lower() == name and not text[end : end + 1].isalnum():
+                    return start, end, name
+        return None
+
+    def _place(self, path: str, text: str, start: int, end: int, key: str) -> Span | None:
+        lexicon = self._lexicon
+        written = text[start:end]
+        if key in lexicon.country_names and (written[0].isupper()):
+            if key in {"us", "uk", "uae"} and not written.isupper():
+                return None
+            if key in lexicon.gender or key in _NOT_COUNTRIES:
+                return None  # Jordan the person, Turkey the bird, Georgia the state
+            return Span(path, start, end, "COUNTRY", written, f"name:{lexicon.country_names[key]}")
+        if key in lexicon.adjectives:
+            return Span(
+                path, start, end, "COUNTRY", written, f"adjective:{lexicon.adjectives[key]}"
+            )
+        if key in lexicon.plurals:
+            return Span(path, start, end, "COUNTRY", written, f"plural:{lexicon.plurals[key]}")
+        groups = lexicon.groups(key)
+        if not groups:
+            return None
+        after = text[end : end + 40]
+        region = re.match(r",? ([A-Z][\w.]+(?: [A-Z]\w+)?)", after)
+        qualified = region is not None and (
+            lexicon.is_place(region[1]) or region[1].rstrip(".") in lexicon.states
+        )
+        doubtful = key in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
+        if not qualified:
+            if doubtful or not _PREPOSITION.search(text[max(0, start - 14) : start]):
+                return None
+            big = any(key in (n.lower() for n in lexicon.cities[g][:12]) for g in groups)
+            if not big and " " not in key:
+                return None
+        return Span(path, start, end, "CITY", written, "|".join(groups))

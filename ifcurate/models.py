@@ -46,10 +46,6 @@ MODELS: Final = (
 
 
 def resolve_model(name: str) -> str:
-    """A short name's Hub id or folder; anything else (a Hub id, a folder) as it is."""
-    if name == "pocket":
-        from ifcurate.pocket import model_path
-
-        return str(model_path())
-    known = {model.name: model.hub_id for model in MODELS}
+    """A short name's Hub id; anything else (a Hub id, a folder, the bundled one) as it is."""
+    known = {model.name: model.hub_id for model in MODELS if model.hub_id}
     return known.get(name.lower(), name)

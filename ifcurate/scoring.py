@@ -167,7 +167,10 @@ def _row(pair: PromptPair, values: dict[str, Any]) -> dict[str, Any]:
         "n_context_tokens": pair.n_context_tokens if blocks and sized else None,
         "n_tokens_with_context": pair.n_tokens[0] if sized else None,
         "n_tokens_without_context": pair.n_tokens[1] if sized else None,
-        "context_rule": "+".join(dict.fromkeys(b.rule for b in blocks)) or None,
+        "context_blocks": [
+            {"path": b.path, "start": b.start, "end": b.end, "rule": b.rule} for b in blocks
+        ]
+        or None,
         "context_confidence": min((b.confidence for b in blocks), default=None),
         "boundary_straddles": pair.boundary_straddles if sized else None,
         "response_ids_forced": pair.response_ids_forced if sized else None,

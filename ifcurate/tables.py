@@ -17,8 +17,12 @@ __all__ = ["COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
 STATUSES: Final = ("scored", "no_context", "empty_response", "too_long", "error")
 LABELS: Final = ("context-critical", "non-context-critical", "no-context", "not-scored")
 
+_BLOCK: Final = pl.List(
+    pl.Struct({"path": pl.String, "start": pl.Int32, "end": pl.Int32, "rule": pl.String})
+)
+
 #: name -> (type, meaning); the README's table of columns is made from this.
-COLUMNS: Final[dict[str, tuple[type[pl.DataType], str]]] = {
+COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "id": (pl.String, "the row's own id, or a hash of its content"),
     "source": (pl.String, "the file (or dataset) that the row was read from"),
     "row": (pl.Int64, "its place there, counted from 0"),
@@ -45,8 +49,11 @@ COLUMNS: Final[dict[str, tuple[type[pl.DataType], str]]] = {
         pl.Float64,
         "share of response tokens whose gain is above the run's token-gain threshold",
     ),
-    "context_rule": (pl.String, "the rule (or rules) that found the context"),
-    "context_confidence": (pl.Float64, "the lowest confidence among them"),
+    "context_blocks": (
+        _BLOCK,
+        "what was taken as context: the place in the row, its characters, the rule that found it",
+    ),
+    "context_confidence": (pl.Float64, "the lowest confidence among these rules"),
     "boundary_straddles": (pl.Boolean, "a token spans the end of the prompt and the response"),
     "response_ids_forced": (
         pl.Boolean,
@@ -56,7 +63,7 @@ COLUMNS: Final[dict[str, tuple[type[pl.DataType], str]]] = {
     "preview": (pl.String, "the start of the instruction, to recognise the row by"),
 }
 
-SCORES: Final = pl.Schema({name: dtype() for name, (dtype, _) in COLUMNS.items()})
+SCORES: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
 
 #: Per-token values, on request: a row for every response token of every scored example.
 TOKENS: Final = pl.Schema(

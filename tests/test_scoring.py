@@ -94,6 +94,19 @@ def test_every_status_and_column_is_known(folder: Path) -> None:
     assert set(score_examples(examples, ToyEngine())["status"]) <= set(STATUSES)
 
 
+def test_what_was_taken_as_context_is_recorded_by_characters() -> None:
+    from ifcurate.formats import Layout, parse_row
+
+    passage = "The clock in the hall was repaired by Mina Orell in the spring of that year."
+    prompt = f"Passage: {passage}\n\nQuestion: Who repaired the clock?"
+    row = {"prompt": prompt, "completion": "Mina Orell"}
+    scores = score_examples(parse_row(row, Layout("prompt_completion")), ToyEngine())
+    (block,) = scores["context_blocks"][0].to_list()
+    assert block["path"] == "prompt"
+    assert prompt[block["start"] : block["end"]] == passage
+    assert block["rule"]
+
+
 def test_a_copied_answer_gains_from_its_context() -> None:
     copied, unrelated = ALPACA_ROWS[0], {**ALPACA_ROWS[0], "output": "Nobody knows that."}
     scores = score_examples([*_parse(copied), *_parse(unrelated)], ToyEngine())

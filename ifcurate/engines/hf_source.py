@@ -56,6 +56,10 @@ def find_model(
     Raises `ModelError` when there is none, it has no config, weights or tokenizer,
     its weights are pickles and `allow_pickle` is false, or the Hub does not give it.
     """
+    if model == "pocket" and not Path(model).is_dir():
+        from ifcurate.pocket import model_path
+
+        return _check(model, model_path(), None, allow_pickle=False)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if revision is not None:

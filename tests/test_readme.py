@@ -1,0 +1,73 @@
+"""The README is true: its table is the schema's, its code runs, its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifcurate.tables import COLUMNS
+from tests.conftest import write_jsonl
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def kind_name(kind: Any) -> str:
+    """A column's type in a word."""
+    return getattr(kind, "__name__", None) or type(kind).__name__
+
+
+def columns_table() -> str:
+    """The README's table of columns, from the schema."""
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    for name, (kind, meaning) in COLUMNS.items():
+        lines.append(f"| `{name}` | {kind_name(kind)} | {meaning} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_columns_is_the_schema() -> None:
+    found = re.search(r"<!-- columns -->\n(.*?)\n?<!-- /columns -->", README, re.DOTALL)
+    assert found
+    assert found[1].strip() == columns_table()
+
+
+@pytest.mark.slow
+def test_the_library_example_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    passage = "The red boat belongs to Tilda Marsh and lies in the old harbour."
+    rows = [
+        {"instruction": f"Who owns boat {i}?", "input": passage, "output": "Tilda Marsh owns it."}
+        for i in range(4)
+    ]
+    write_jsonl(folder / "alpaca.jsonl", rows)
+    exec(code, {})
+    assert "3 kept" in capsys.readouterr().out
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_command_and_make_target_exists() -> None:
+    from importlib import import_module
+
+    from ifcurate.engines import ENGINES
+
+    app = import_module("ifcurate.cli").app
+    names = {command.name for command in app.registered_commands}
+    assert set(re.findall(r"^ifcurate (\w+)", README, re.MULTILINE)) <= names
+    assert set(re.findall(r"`ifcurate (\w+)", README)) <= names
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    assert "hf" in ENGINES
+
+
+if __name__ == "__main__":  # writes the table into the README
+    pattern = re.compile(r"(<!-- columns -->\n).*?(<!-- /columns -->)", re.DOTALL)
+    text = pattern.sub(lambda m: m[1] + columns_table() + "\n" + m[2], README)
+    (ROOT / "README.md").write_text(text, "utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from . import context_rules as cr
 from .context_lines import (
@@ -118,7 +119,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
         return []
     else:
         bare = cr.BARE_LEAD.fullmatch(text[start:end].strip()) is not None
-        content, asked = skip_asks(text, end)
+        content, asked = skip_asks(text, end, settled=settles(lead.sentence))
         if cr.SHAPE.search(lead.sentence) and (bare or text[content : content + 1] in "{[<"):
             return []
     limit = next(
@@ -247,7 +248,14 @@ _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\
 
 
 def find_quote(text: str) -> list[Found]:
-    """A long quotation."""
+    """A long quotation, or lines quoted with ">"."""
+    for match in islice(cr.QUOTED_LINES.finditer(text), 1):
+        start = match.start() + match[0].index(">") + 1
+        rest = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
+        if any(is_instruction(s) or is_question(s) for s in rest.splitlines()):
+            return make_found(
+                text, start, match.end(), "quote", label_start=match.start(), at_least=8
+            )
     if text.count('"') > 200:
         return []
     for match in _LONG_QUOTE.finditer(text):
@@ -321,9 +329,9 @@ def find_next_line(text: str) -> list[Found]:
     weak = cr.WEAK_NOUN.search(line) and cr.WORKS_ON_TEXT.search(line)
     if not (weak or cr.POINTS_BACK.search(line)):
         return []
-    content, _ = skip_asks(text, end)
+    content, _ = skip_asks(text, end, settled=settles(line))
     full = len(text.rstrip())
     end = ask_start(text, content, full, strict=True)
-    if cr.LABEL_LINE.match(text[content : content + 100]) or is_directive(text[content:end]):
+    if is_directive(text[content:end]):
         return []
     return make_found(text, content, end, "next-line", at_least=6)

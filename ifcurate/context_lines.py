@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import context_rules as cr
+from .context_words import classify_label
 
 __all__ = [
     "WINDOW",
@@ -143,9 +144,10 @@ def is_directive(body: str, limit: float = 0.6) -> bool:
 def is_question(line: str) -> bool:
     """Whether a line asks, and is not an utterance or an option."""
     line = line.strip()
+    ends = line.rstrip("\"'”’*_) ").endswith("?") or cr.QUESTION_START.match(line)
     return (
         len(line) <= 400
-        and (line.rstrip("\"'”’*_) ").endswith("?") or bool(cr.QUESTION_START.match(line)))
+        and bool(ends or cr.QUESTION_AND_ORDER.fullmatch(line))
         and not cr.SPEAKER.match(line)
         and not (cr.OPTION.match(line) and line[:1] in "-*•+")
     )
@@ -190,7 +192,8 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
             break  # something must be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
         if is_instruction(line) or (blank_before and len(line) < 250 and cr.MANNER.match(line)):
-            if strict and not blank_before and not cr.POINTS_BACK.search(line):
+            closes = blank_before and cr.ORDER.match(line)
+            if strict and not closes and not cr.POINTS_BACK.search(line):
                 break
             cut, instructed = line_start, True
         elif cr.RULER_LINE.match(raw):
@@ -269,8 +272,12 @@ def is_title(line: str) -> bool:
     return len(words) < 14 and capitals >= 0.7 * len(words)
 
 
-def skip_asks(text: str, at: int) -> tuple[int, bool]:
-    """Past the questions and instructions that stand between a lead and its text."""
+def skip_asks(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
+    """Past the questions and instructions that stand between a lead and its text.
+
+    `settled`: the lead has said it all, so that only a line right below it which says how
+    to answer is passed, and what looks like an instruction later is part of the text.
+    """
     asked = False
     for _ in range(8):
         start = at + len(text[at : at + 200]) - len(text[at : at + 200].lstrip())
@@ -278,8 +285,10 @@ def skip_asks(text: str, at: int) -> tuple[int, bool]:
         if end < 0:
             return start, asked
         line = text[start:end] if end - start <= 500 else ""
+        if settled and (text.count("\n", at, start) > 1 or not cr.ORDER.match(line)):
+            return start, asked
         label = cr.LABEL_LINE.match(line)
-        kind = cr.classify_label(label["name"].strip())[0] if label else ""
+        kind = classify_label(label["name"].strip())[0] if label else ""
         if kind == "ask" or (is_question(line) and not _tells(line)):
             asked = True
         elif not is_instruction(line):

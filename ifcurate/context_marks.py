@@ -9,6 +9,7 @@ from itertools import islice
 
 from . import context_rules as cr
 from .context_lines import Found, ask_start, is_question, make_found, settles
+from .context_words import FORM_NOUNS, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 __all__ = [
     "Mark",
@@ -40,7 +41,7 @@ def find_marks(text: str) -> list[Mark]:
     """All lines that announce something, in their order."""
     marks: list[Mark] = []
     for start, content, name, heading in sorted(_label_lines(text)):
-        kind, noun = cr.classify_label(name.strip())
+        kind, noun = classify_label(name.strip())
         if not kind or (marks and marks[-1].start == start):
             continue
         line_end = text.find("\n", content)
@@ -86,9 +87,9 @@ def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
         if mark.noun == "a" and not any(m.noun == "q" for m in kept):
             continue
         inside = kept[-1].kind if kept and mark.kind == "label" else ""
-        if inside == "heading" or (inside in CONTEXT_KINDS and mark.noun in cr.INNER_NOUNS):
+        if inside == "heading" or (inside in CONTEXT_KINDS and mark.noun in INNER_NOUNS):
             continue
-        if mark.kind == "label" and mark.noun in cr.FORM_NOUNS and _is_form(text, mark):
+        if mark.kind == "label" and mark.noun in FORM_NOUNS and _is_form(text, mark):
             continue
         kept.append(mark)
     return kept
@@ -101,7 +102,7 @@ def _is_form(text: str, mark: Mark) -> bool:
         return True
     before = text[max(0, mark.start - 200) : mark.start].rstrip("\r\n").rsplit("\n", 1)[-1]
     label = cr.LABEL_LINE.match(before)
-    return bool(label and before[label.end() :].strip() and not cr.classify_label(label["name"])[0])
+    return bool(label and before[label.end() :].strip() and not classify_label(label["name"])[0])
 
 
 def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
@@ -131,7 +132,7 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
     for i, mark in enumerate(marks):
         limit = marks[i + 1].start if i + 1 < len(marks) else len(text)
         if mark.kind in ("ask", "answer"):
-            asked = asked or (limit - mark.content > 8 and mark.noun not in cr.NOT_ASKED)
+            asked = asked or (limit - mark.content > 8 and mark.noun not in NOT_ASKED)
             continue
         if not text[mark.content : limit].strip():
             pending = mark.start if pending is None else pending
@@ -145,7 +146,7 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
             continue
         if before.rsplit("\n", 1)[-1].lower().lstrip("#* ").startswith("example"):
             continue
-        least = 1 if mark.noun in cr.MAY_BE_SHORT else 2
+        least = 1 if mark.noun in MAY_BE_SHORT else 2
         least = 25 if mark.kind == "hint" else 4 if few_shot else least
         made = make_found(
             text, mark.content, end, mark.kind, label_start=label_start, at_least=least
@@ -198,9 +199,9 @@ def find_ruled(text: str) -> list[Found]:
     line = head.rsplit("\n", 1)[-1].strip()
     if not re.search(rf"\b(?:{cr.NOUN_PATTERN})\b", line, re.I):
         return []
-    if cr.classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
+    if classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
         return []  # underlined headings
-    bare = cr.BARE_LEAD.fullmatch(line) or cr.classify_label(line.rstrip(":. "))[0]
+    bare = cr.BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
     label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
     made = make_found(
         text, first.end(), second.start(), "ruled", label_start=label_start, at_least=3
@@ -237,7 +238,7 @@ def _bare_line_before(text: str, at: int) -> int:
     line = head.rsplit("\n", 1)[-1].strip()
     if not line or not (head.endswith(":") or line.startswith("#")):
         return at
-    kind = cr.classify_label(line.strip("#*: "))[0]
+    kind = classify_label(line.strip("#*: "))[0]
     if kind in ("context", "phrase") or cr.BARE_LEAD.fullmatch(line):
         return max(0, at - 300) + len(head) - len(line)
     return at

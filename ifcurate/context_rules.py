@@ -1,20 +1,21 @@
 """The rules by which a context is found inside text, as a table and its vocabulary.
 
 `RULES` is the table to read: what each rule looks for, an example, and its
-confidence, which is a judgement of how often the rule is right. Everything that
-decides by words stands here; `contexts` holds the procedure. Patterns are bounded
-on purpose: each is tried on a line or on a window of fixed length, so that the
-time stays linear in the length of the text.
+confidence, which is a judgement of how often the rule is right. The patterns below
+it say what questions, instructions and announcements look like; the names of texts
+and labels stand in `context_words`, the procedure in `contexts`. Patterns are bounded
+on purpose: each is tried on a line or on a window of fixed length, so that the time
+stays linear in the length of the text.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
 
-__all__ = ["RULES", "Rule", "classify_label", "rule_confidence"]
+from .context_words import NOUNS, WEAK_NOUNS, words
+
+__all__ = ["RULES", "Rule", "rule_confidence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,139 +64,13 @@ def rule_confidence(name: str) -> float:
     return _CONFIDENCE[name]
 
 
-# ----------------------------------------------------------------- what a text is called
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-def _phrases(phrases: str) -> frozenset[str]:
-    return frozenset(p.strip() for p in re.split(r"[|\n]", phrases) if p.strip())
-
-
-_SINGULAR = _words(
-    """
-    abstract article background biography blog book-excerpt chapter chat chunk clause comment
-    content context contract conversation corpus data dataset description dialog dialogue document
-    e-mail email encyclopedia entry essay evidence excerpt exchange extract fact faq fragment
-    guide handbook info information input interview knowledge lecture letter log lyrics manual
-    material memo message minutes narrative news newsletter note obituary observation page paper
-    paragraph passage plot poem policy post premise press-release quotation record reference
-    report resource result review scenario scene script section situation snippet source speech
-    statute story storyline table testimony text thread transcript tweet webpage
-    """
-)
-NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
-# Called a text too, but short, and often part of the question.
-WEAK_NOUNS = _words("sentence sentences statement statements code program function")
-# These open no second context inside one: articles have such lines.
-INNER_NOUNS = _words("source sources reference references table data")
-# In a list of "key: value" lines these are fields of a form.
-FORM_NOUNS = _words("email e-mail emails data source reference record report background entry")
-# A single word under these is a text all the same.
-MAY_BE_SHORT = _words("input inputs text context passage document paragraph")
-# As labels these say something else than "here is a text".
-_NOT_LABELS = _words(
-    """
-    note notes description chapter clause comment entry page paper section resource result
-    fragment scene script material content contents message poem contexts
-    """
-)
-_QUALIFIERS = _words(
-    """
-    a about above additional an available background below blog book call case chat clinical
-    company context contextual conversation court current customer dialogue document domain earlier
-    email evidence external extra extracted fact following full given helpful here input internal
-    journal key knowledge known legal long medical meeting movie my new news original our paper
-    patient possible previous product provided raw reading reference related relevant research
-    retrieved science scientific search short source story supporting supplementary support text the
-    these this topic transcript useful user web wiki wikipedia
-    """
-)
-_LABELS = _phrases("bullet points | knowledge base | context and facts | notes from the meeting")
-# Answered already: between two equal context labels this makes a worked example.
-ANSWER_LABELS = _phrases(
-    """
-    a | answer | answers | output | label | sentiment | summary | response | translation
-    completion | prediction | final answer | headline | highlights
-    """
-)
-_ASK_LABELS = _phrases(
-    """
-    q | answer choices | choices | choice | option | candidate | ending | endings
-    claim | constraints | expected output | format | guidelines
-    helpful answer | hypothesis | instruction | instructions | labels | multiple choice | options
-    output format | possible answers | query | question | questions | requirements
-    response format | rules | short answer | steps | task | tasks | the question | tl;dr | tldr
-    user query | user question | your answer | your response | your task | follow up question
-    standalone question | objective | conclusion
-    """
-)
-
-# What these hold is no question yet.
-NOT_ASKED = _phrases(
-    """
-    answer choices | choices | choice | option | options | candidate | ending | endings | claim
-    hypothesis | constraints | format | guidelines | rules | requirements | output format
-    """
-)
-
-# Words that announce a text, and are cut together with it.
-_PHRASES = re.compile(
-    r"(?:now,? |so,? |also,? )?(?:"
-    r"given (?:the|this|these|that)(?: following)? facts?(?: that)?|given that|given"
-    r"|(?:i can use|use|consider|i have|i also have|we have|we know|here(?:'s| is| are)"
-    r"|(?:this|below|following) (?:is|are)|the following (?:is|are)|consider|read|see|take|suppose)"
-    r" (?:(?:the|this|these|a|an|my|some|following|new|short|above|below) ){0,3}"
-    r"(?:[\w-]{1,16} ){0,2}?(?P<noun>[\w-]{3,16})(?: below| first| carefully)?"
-    r"|(?:the )?(?P<noun2>[\w-]{3,16})(?: is| are)?(?: given| provided)?(?: as follows| below)"
-    r"|(?:relevant |useful |some )?(?P<noun3>information|facts|background|details|knowledge)"
-    r" (?:about|on|from) [\w' -]{2,40}"
-    r")"
-)
-
-LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
-
-
-@lru_cache(maxsize=4096)
-def classify_label(name: str) -> tuple[LabelKind, str]:
-    """What the words before a colon, or of a heading, announce; and the noun they use.
-
-    ``("", "")`` when they announce nothing that matters here.
-    """
-    words = name.lower().replace("’", "'").split()
-    flat = " ".join(words)
-    if flat in ANSWER_LABELS:
-        return "answer", flat
-    if flat in _ASK_LABELS or _ASK_LINE.match(flat):
-        return "ask", flat
-    if flat in ("hint", "hints"):
-        return "hint", flat
-    if words and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1]):
-        noun = words[-1]
-        return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)
-    if flat in _LABELS:
-        return "context", words[-1]
-    match = _PHRASES.fullmatch(flat)
-    if match:
-        noun = match["noun"] or match["noun2"] or match["noun3"] or "fact"
-        if noun in NOUNS or noun in ("points", "details"):
-            return "phrase", noun
-    return "", ""
-
-
-_ASK_LINE = re.compile(
-    r"(?:now,? |then,? )?(?:please,? )?(?:answer|respond to|consider) "
-    r"(?:the|this|these|my|following)"
-    r"\b[\w ]{0,40}\b(?:questions?|query|queries)\b"
-)
-
 # ------------------------------------------------------------------------- lines and marks
 # A label line: words, perhaps a number or a remark in brackets, a colon.
 LABEL_LINE = re.compile(
     r"^[ \t>]{0,8}(?P<deco>\#{1,6}[ \t]*|\*\*|__)?"
-    r"(?P<name>[A-Za-z][A-Za-z'’,;&\- ]{0,58}?)"
+    r"(?P<name>[^\W\d_](?:[^\W\d_]|['’,;&\- ]){0,58}?)"
     r"(?P<number>[ \t]{0,2}[\#(\[]{0,2}\d{1,3}[)\]]?|[ \t][A-H])?(?:[ \t]?\([^()\n]{1,80}\))?"
-    r"(?:\*\*|__)?[ \t]?[::](?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z])",
+    r"(?:\*\*|__)?[ \t]?(?::(?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z])|：)",
     re.M,
 )
 # A heading line without a colon.
@@ -210,8 +85,8 @@ HEADING_WORDS = re.compile(
 )
 RULER_LINE = re.compile(r"^[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M)
 NUMBERED_LINE = re.compile(
-    r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|article|snippet|"
-    r"paragraph|excerpt|result|fact|chunk|text)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
+    r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|snippet|"
+    r"search result|result|chunk)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
     re.M | re.I,
 )
 TAG = re.compile(
@@ -230,6 +105,7 @@ SQUARE_TAG = re.compile(
 FENCE = re.compile(
     r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
 )
+QUOTED_LINES = re.compile(r"(?:^[ \t]{0,3}>[^\n]{0,2000}(?:\n|\Z)){1,200}", re.M)
 TABLE_ROW = re.compile(r"^[ \t]{0,3}\|[^\n]{1,2000}\|[ \t]*\r?$", re.M)
 TABLE_RULE = re.compile(r"^[ \t]{0,3}\|[ \t:|-]{3,400}\|[ \t]*\r?$", re.M)
 INLINE_LABEL = re.compile(
@@ -291,7 +167,8 @@ ASKED_ABOUT = re.compile(
     r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b", re.I
 )
 VERB_COLON = re.compile(
-    r"\s{0,20}(?:please )?(?:summari[sz]e|translate|paraphrase|proofread|rewrite|rephrase|simplify|"
+    r"\s{0,20}(?:please )?(?:make (?:this|it)|answer (?:from|using|with) the following|"
+    r"summari[sz]e|translate|paraphrase|proofread|rewrite|rephrase|simplify|"
     r"tl;?dr|shorten|condense)\b(?: [^\s:.\n]{1,20}){0,6}[ \t]?:(?=\s|$)",
     re.I,
 )
@@ -352,12 +229,23 @@ MANNER = re.compile(
     r"\b(?:say|answer|reply|respond|ask|tell|write))\b",
     re.I,
 )
+# After a task that was said before the text, only such a line is not the end of the text.
+ORDER = re.compile(
+    r"(?:please )?(?:answer|re(?:spond|ply) (?:in|with|only)|output|return|write|give|list|"
+    r"provide|explain|use|keep|limit|format|be (?:brief|concise|short|precise|polite)|"
+    r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
+    re.I,
+)
 # Sentences that tell the model how to behave are no source of facts.
 QUESTION_START = re.compile(
     r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",
     re.I,
 )
-DATA_LANGUAGES = _words("json csv tsv yaml yml xml text txt md markdown log jsonl")
+# "Is it true that ...? Answer yes or no."
+QUESTION_AND_ORDER = re.compile(
+    rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
+)
+DATA_LANGUAGES = words("json csv tsv yaml yml xml text txt md markdown log jsonl")
 DIRECTIVE = re.compile(
     r"\b(?:you (?:are|should|must|will|have to|need to|can)|you're|your|please|make sure|ensure|"
     r"should|must|do not|don't|always|never|i want|i need|i would like|include|avoid|respond|"

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifcurate.context_rules import classify_label, rule_confidence
+from ifcurate.context_rules import rule_confidence
+from ifcurate.context_words import classify_label
 from ifcurate.contexts import RULES, Found, find_context, find_document, is_no_context
 from ifcurate.records import ContextBlock, Example
 
@@ -22,6 +23,18 @@ CASES: list[dict[str, Any]] = [
     json.loads(line)
     for line in (HERE / "data" / "inline_contexts.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+
+
+# Layouts that no rule reads yet: they stand here so that a rule that does is noticed.
+PARAMS = [
+    pytest.param(
+        case,
+        id=case["name"],
+        marks=[pytest.mark.xfail(reason="no rule for it yet")] if case.get("known_miss") else [],
+    )
+    for case in CASES
+]
+READ = [case for case in CASES if not case.get("known_miss")]
 
 
 def find(case: dict[str, Any]) -> list[Found]:
@@ -46,20 +59,21 @@ def check_shape(text: str, found: list[Found]) -> None:
 
 
 # ------------------------------------------------------------------- kept expectations
-@pytest.mark.parametrize("case", CASES, ids=[c["name"] for c in CASES])
+@pytest.mark.parametrize("case", PARAMS)
 def test_finds_what_a_reader_would_mark(case: dict[str, Any]) -> None:
     found = find(case)
     assert [case["text"][f.start : f.end] for f in found] == case["contexts"]
     check_shape(case["text"], found)
 
 
-@pytest.mark.parametrize("case", CASES, ids=[c["name"] for c in CASES])
+@pytest.mark.parametrize("case", PARAMS)
 def test_what_remains_is_the_prompt_without_it(case: dict[str, Any]) -> None:
     assert cut(case["text"], find(case)) == case["remainder"]
 
 
 def test_expectations_are_many_and_distinct() -> None:
     assert len({c["name"] for c in CASES}) == len(CASES) >= 200
+    assert len(CASES) - len(READ) < 10
     traps = [c for c in CASES if not c["contexts"]]
     assert len(traps) >= 60
     assert all(c["remainder"] == c["text"] for c in traps)
@@ -226,7 +240,7 @@ def test_prompts_glued_together_keep_the_invariants(cases: list[dict[str, Any]])
     check_shape(text, find_document(text))
 
 
-@given(st.sampled_from([c for c in CASES if c["contexts"] and c["role"] == "user"]))
+@given(st.sampled_from([c for c in READ if c["contexts"] and c["role"] == "user"]))
 @settings(max_examples=60, deadline=None)
 def test_trailing_white_space_changes_nothing(case: dict[str, Any]) -> None:
     text = case["text"].rstrip()

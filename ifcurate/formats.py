@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from ifcurate.contexts import find_context, find_document, is_no_context
 from ifcurate.errors import DataError, RowError
 from ifcurate.records import ContextBlock, Example, Role, Turn
+from ifcurate.turns import read_turns
 
 __all__ = ["CONTEXT_KINDS", "FORMATS", "Layout", "detect_format", "parse_row", "row_hash"]
 
@@ -27,25 +28,6 @@ _INSTRUCTION: Final = ("instruction",)
 _INPUT: Final = ("input", "context")
 _OUTPUT: Final = ("output", "response", "answer", "completion")
 _ANSWER: Final = ("answer", "answers", "response", "output")
-_ROLES: Final[dict[str, Role]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "function_call": "assistant",
-    "tool_call": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-    "tool_response": "tool",
-    "ipython": "tool",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +203,8 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[_Draft]:
     if isinstance(prompt, list) and isinstance(completion, list):
         name = "completion" if "completion" in row else "response"
         turns = [
-            *_read_turns(prompt, "prompt", "role", "content"),
-            *_read_turns(completion, name, "role", "content"),
+            *read_turns(prompt, "prompt", "role", "content"),
+            *read_turns(completion, name, "role", "content"),
         ]
         return _chat(turns, layout, _tools(row))
     response = _text(row, ("completion", "response"))
@@ -284,69 +266,17 @@ def _tools(row: Mapping[str, Any]) -> str:
 
 def _messages(row: Mapping[str, Any], layout: Layout) -> list[_Draft]:
     name = next((n for n in ("messages", "conversations", "conversation") if n in row), "messages")
-    turns = _read_turns(row.get(name), name, "role", "content")
+    turns = read_turns(row.get(name), name, "role", "content")
     return _chat(turns, layout, _tools(row))
 
 
 def _sharegpt(row: Mapping[str, Any], layout: Layout) -> list[_Draft]:
     name = next((n for n in ("conversations", "conversation", "messages") if n in row), "")
-    turns = _read_turns(row.get(name), name or "conversations", "from", "value")
+    turns = read_turns(row.get(name), name or "conversations", "from", "value")
     system = _text(row, ("system",), required=False)
     if system.text and not (turns and turns[0].role == "system"):
         turns.insert(0, Turn("system", system.text, system.path))
     return _chat(turns, layout, _tools(row))
-
-
-def _read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
-    if not isinstance(value, list):
-        raise RowError(f"column {name!r}: expected a list of turns, found {type(value).__name__}")
-    turns = []
-    for i, item in enumerate(value):
-        path = f"{name}[{i}]"
-        if not isinstance(item, Mapping):
-            raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
-        spoken = item.get(role_key)
-        role = _ROLES.get(str(spoken).strip().lower())
-        if role is None:
-            raise RowError(f"{path}: unknown {role_key} {spoken!r}; known: {', '.join(_ROLES)}")
-        content, where = _turn_text(item.get(text_key), f"{path}.{text_key}")
-        calls = item.get("tool_calls") or ()
-        if not isinstance(calls, list | tuple):
-            raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
-        if not calls and spoken in ("function_call", "tool_call"):
-            calls = _call_in_text(content)
-        turns.append(Turn(role, content, where, tuple(calls), str(item.get("name") or "")))
-    return turns
-
-
-def _call_in_text(content: str) -> list[Mapping[str, Any]]:
-    """ShareGPT writes a tool call as the turn's text; chat templates want it as a call."""
-    try:
-        call = json.loads(content)
-    except ValueError:
-        return []
-    if isinstance(call, Mapping) and isinstance(call.get("name"), str):
-        return [{"type": "function", "function": dict(call)}]
-    return []
-
-
-def _turn_text(value: Any, path: str) -> tuple[str, str]:
-    if value is None:
-        return "", path
-    if isinstance(value, str):
-        return value, path
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
-        part = value[0]
-        if part.get("type", "text") == "text" and isinstance(part.get("text"), str):
-            return part["text"], f"{path}[0].text"
-    raise RowError(f"{path}: expected text, found {_describe(value)}; only text can be scored")
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, list):
-        kinds = [str(p.get("type")) if isinstance(p, Mapping) else type(p).__name__ for p in value]
-        return f"a list of {len(value)} parts ({', '.join(kinds[:4])})"
-    return type(value).__name__
 
 
 def _chat(turns: list[Turn], layout: Layout, tools: str) -> list[_Draft]:

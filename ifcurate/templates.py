@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ifcurate.conversation import list_tools, said, to_messages
 from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.records import Example, Turn
+from ifcurate.sandbox import compile_template, run_template
 
 if TYPE_CHECKING:
     import jinja2
@@ -155,8 +157,8 @@ class Template:
 
     def _render_text(self, example: Example, variant: str) -> str:
         if self.is_chat:
-            values: dict[str, Any] = {"messages": _messages(example, self.folds)}
-            values["tools"] = _tool_list(example)
+            values: dict[str, Any] = {"messages": to_messages(example, self.folds, _MARK)}
+            values["tools"] = list_tools(example)
             values["add_generation_prompt"] = False
         else:
             if variant and self.name != "alpaca":
@@ -166,7 +168,7 @@ class Template:
                 )
             values = _fields(example)
             values["preamble"] = _PREAMBLE_WITH_INPUT if variant == "with" else _PREAMBLE
-        return _run(self._compiled, {**self.special_tokens, **values}, self.name)
+        return run_template(self._compiled, {**self.special_tokens, **values}, self.name)
 
 
 def load_template(name: str, tokenizer: Tokenizer) -> Template:
@@ -211,7 +213,7 @@ def _read_file(name: str) -> str:
 def _build(
     name: str, source: str, tokens: Mapping[str, str], *, is_chat: bool = False, **more: Any
 ) -> Template:
-    return Template(name, source, is_chat, tokens, _compiled=_compile(source, name), **more)
+    return Template(name, source, is_chat, tokens, _compiled=compile_template(source, name), **more)
 
 
 def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
@@ -251,27 +253,18 @@ def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
 
 
 def _raw_spaced(template: Template) -> str:
-    messages = _messages(_PROBE, frozenset())
-    messages[-1]["content"] = f"  {_MARK}  "
+    messages = to_messages(_PROBE, frozenset(), f"  {_MARK}  ")
     values: dict[str, Any] = {**template.special_tokens, "messages": messages, "tools": None}
     values["add_generation_prompt"] = False
-    return _run(template._compiled, values, template.name)
-
-
-def _said(turn: Turn) -> str:
-    """A turn's text; a turn that only calls tools says its calls, as JSON lines."""
-    if turn.content or not turn.tool_calls:
-        return turn.content
-    calls = (call.get("function", call) for call in turn.tool_calls)
-    return "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
+    return run_template(template._compiled, values, template.name)
 
 
 def _fields(example: Example) -> dict[str, Any]:
     """What a layout that is not a chat template can use."""
-    turns = [{"role": t.role, "content": _said(t), "context": ""} for t in example.history]
+    turns = [{"role": t.role, "content": said(t), "context": ""} for t in example.history]
     asked = {"role": "user", "content": example.instruction, "context": example.context}
     turns.append(asked)
-    turns += [{"role": t.role, "content": _said(t), "context": ""} for t in example.trailing]
+    turns += [{"role": t.role, "content": said(t), "context": ""} for t in example.trailing]
     return {
         "instruction": example.instruction,
         "context": example.context,
@@ -280,134 +273,3 @@ def _fields(example: Example) -> dict[str, Any]:
         "turns": turns,
         "response": _MARK,
     }
-
-
-def _tool_list(example: Example) -> Any:
-    """The tools as a list, as chat templates take them; None when there are none."""
-    if not example.tools:
-        return None
-    try:
-        tools = json.loads(example.tools)
-    except ValueError:
-        return None
-    return tools if isinstance(tools, list) and tools else None
-
-
-def _messages(example: Example, folds: frozenset[str]) -> list[dict[str, Any]]:
-    """The example as chat messages, its response replaced by the mark."""
-    asked = "\n\n".join(text for text in (example.instruction, example.context) if text)
-    turns = [*example.history, Turn("user", asked), *example.trailing]
-    messages: list[dict[str, Any]] = []
-    if example.system and "system" not in folds:
-        messages.append({"role": "system", "content": example.system})
-    elif example.system:
-        turns.insert(0, Turn("user", example.system))
-    for turn in turns:
-        messages.append(_message(turn, folds))
-    messages.append({"role": "assistant", "content": _MARK})
-    if folds:
-        messages = _merge_repeated(messages)
-    return messages
-
-
-def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
-    if turn.role == "tool" and "tool" in folds:
-        return {"role": "user", "content": turn.content}
-    if turn.role == "system" and "system" in folds:
-        return {"role": "user", "content": turn.content}
-    if not turn.tool_calls or "tool" in folds:
-        message = {"role": turn.role, "content": _said(turn)}
-        if turn.name and turn.role == "tool":
-            message["name"] = turn.name
-        return message
-    # A call that the data also writes out as text is not said twice.
-    content = "" if turn.content.lstrip().startswith("{") else turn.content
-    return {"role": "assistant", "content": content, "tool_calls": _native_calls(turn)}
-
-
-def _native_calls(turn: Turn) -> list[dict[str, Any]]:
-    """Tool calls with their arguments as objects, which is what chat templates read."""
-    calls = []
-    for call in turn.tool_calls:
-        function = dict(call.get("function", call))
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            try:
-                function["arguments"] = json.loads(arguments)
-            except ValueError:
-                function["arguments"] = {"arguments": arguments}
-        calls.append({**call, "type": "function", "function": function})
-    return calls
-
-
-def _merge_repeated(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbours of one role; templates that insist on alternation refuse them."""
-    merged: list[dict[str, Any]] = []
-    for message in messages:
-        last = merged[-1] if merged else None
-        mergeable = last is not None and not (last.get("tool_calls") or message.get("tool_calls"))
-        if last is not None and mergeable and last["role"] == message["role"]:
-            joined = [m["content"] for m in (last, message) if m["content"]]
-            merged[-1] = {**last, "content": "\n\n".join(joined)}
-        else:
-            merged.append(message)
-    return merged
-
-
-def _compile(source: str, name: str) -> jinja2.Template:
-    import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # The same settings as transformers gives chat templates.
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols", _generation_tag()],
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(
-            f"template {name}: line {error.lineno}: {error.message}; mend the template"
-        ) from error
-
-
-def _generation_tag() -> Any:
-    """`{% generation %}` marks what is trained on; here its body is simply written."""
-    import jinja2.ext
-    import jinja2.nodes
-
-    class Generation(jinja2.ext.Extension):
-        tags: set[str] = {"generation"}  # noqa: RUF012
-
-        def parse(self, parser: Any) -> Any:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return jinja2.nodes.Scope(body, lineno=line)
-
-    return Generation
-
-
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(str(message))
-
-
-def _run(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
-    import jinja2
-
-    try:
-        return compiled.render(**values)
-    except TemplateError as error:
-        raise TemplateError(f"template {name}: refuses this conversation: {error}") from error
-    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-        if "strftime_now" in str(error) and "strftime_now" not in values:
-            # Prompts must not change from one day to the next.
-            fixed = {**values, "strftime_now": lambda _format: "01 Jan 2025"}
-            return _run(compiled, fixed, name)
-        raise TemplateError(f"template {name}: does not render: {error}; mend it") from error

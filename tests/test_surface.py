@@ -36,7 +36,8 @@ SURFACE = {
 # From the bottom to the top: a module imports from rows below its own, or its own.
 LAYERS = [
     {"errors"},
-    {"records", "files", "tables", "models", "contexts", "pocket"},
+    {"records", "files", "tables", "models", "contexts", "pocket", "sandbox"},
+    {"turns", "conversation"},
     {"engines", "manifest", "reading", "formats"},
     {"templates", "sources", "writing", "split", "summaries"},
     {"prompts"},

@@ -1,0 +1,94 @@
+"""An example as the messages that a chat template takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ifcurate.records import Example, Turn
+
+__all__ = ["list_tools", "said", "to_messages"]
+
+
+def said(turn: Turn) -> str:
+    """A turn's text; a turn that only calls tools says its calls, as JSON lines."""
+    if turn.content or not turn.tool_calls:
+        return turn.content
+    calls = (call.get("function", call) for call in turn.tool_calls)
+    return "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
+
+
+def list_tools(example: Example) -> Any:
+    """The tools as a list, as chat templates take them; None when there are none."""
+    if not example.tools:
+        return None
+    try:
+        tools = json.loads(example.tools)
+    except ValueError:
+        return None
+    return tools if isinstance(tools, list) and tools else None
+
+
+def to_messages(example: Example, folds: frozenset[str], response: str) -> list[dict[str, Any]]:
+    """The example as chat messages, the last of them the assistant's, saying `response`.
+
+    Roles named in `folds` cannot be taken by the template: "system" and "tool"
+    become user messages, and neighbours of one role are joined.
+    """
+    asked = "\n\n".join(text for text in (example.instruction, example.context) if text)
+    turns = [*example.history, Turn("user", asked), *example.trailing]
+    messages: list[dict[str, Any]] = []
+    if example.system and "system" not in folds:
+        messages.append({"role": "system", "content": example.system})
+    elif example.system:
+        turns.insert(0, Turn("user", example.system))
+    for turn in turns:
+        messages.append(_message(turn, folds))
+    messages.append({"role": "assistant", "content": response})
+    if folds:
+        messages = _merge_repeated(messages)
+    return messages
+
+
+def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
+    if turn.role == "tool" and "tool" in folds:
+        return {"role": "user", "content": turn.content}
+    if turn.role == "system" and "system" in folds:
+        return {"role": "user", "content": turn.content}
+    if not turn.tool_calls or "tool" in folds:
+        message = {"role": turn.role, "content": said(turn)}
+        if turn.name and turn.role == "tool":
+            message["name"] = turn.name
+        return message
+    # A call that the data also writes out as text is not said twice.
+    content = "" if turn.content.lstrip().startswith("{") else turn.content
+    return {"role": "assistant", "content": content, "tool_calls": _native_calls(turn)}
+
+
+def _native_calls(turn: Turn) -> list[dict[str, Any]]:
+    """Tool calls with their arguments as objects, which is what chat templates read."""
+    calls = []
+    for call in turn.tool_calls:
+        function = dict(call.get("function", call))
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            try:
+                function["arguments"] = json.loads(arguments)
+            except ValueError:
+                function["arguments"] = {"arguments": arguments}
+        calls.append({**call, "type": "function", "function": function})
+    return calls
+
+
+def _merge_repeated(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join neighbours of one role; templates that insist on alternation refuse them."""
+    merged: list[dict[str, Any]] = []
+    for message in messages:
+        last = merged[-1] if merged else None
+        mergeable = last is not None and not (last.get("tool_calls") or message.get("tool_calls"))
+        if last is not None and mergeable and last["role"] == message["role"]:
+            joined = [m["content"] for m in (last, message) if m["content"]]
+            merged[-1] = {**last, "content": "\n\n".join(joined)}
+        else:
+            merged.append(message)
+    return merged

@@ -1,0 +1,75 @@
+"""Jinja in a sandbox, with the settings that chat templates are written for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ifcurate.errors import TemplateError
+
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["compile_template", "run_template"]
+
+
+def compile_template(source: str, name: str) -> jinja2.Template:
+    """Compile Jinja text. Raises `TemplateError` with the line of a syntax error."""
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    # The same settings as transformers gives chat templates.
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", _generation_tag()],
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(
+            f"template {name}: line {error.lineno}: {error.message}; mend the template"
+        ) from error
+
+
+def _generation_tag() -> Any:
+    """`{% generation %}` marks what is trained on; here its body is simply written."""
+    import jinja2.ext
+    import jinja2.nodes
+
+    class Generation(jinja2.ext.Extension):
+        tags: set[str] = {"generation"}  # noqa: RUF012
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return jinja2.nodes.Scope(body, lineno=line)
+
+    return Generation
+
+
+def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(str(message))
+
+
+def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
+    """Render. Raises `TemplateError`, whether the template refuses or fails."""
+    import jinja2
+
+    try:
+        return compiled.render(**values)
+    except TemplateError as error:
+        raise TemplateError(f"template {name}: refuses this conversation: {error}") from error
+    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+        if "strftime_now" in str(error) and "strftime_now" not in values:
+            # Prompts must not change from one day to the next.
+            fixed = {**values, "strftime_now": lambda _format: "01 Jan 2025"}
+            return run_template(compiled, fixed, name)
+        raise TemplateError(f"template {name}: does not render: {error}; mend it") from error

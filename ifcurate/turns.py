@@ -1,0 +1,88 @@
+"""Turns of a chat from the ways that rows write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ifcurate.errors import RowError
+from ifcurate.records import Role, Turn
+
+__all__ = ["read_turns"]
+
+_ROLES: Final[dict[str, Role]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "function_call": "assistant",
+    "tool_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "ipython": "tool",
+}
+
+
+def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
+    """The turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
+
+    Raises `RowError` with the place of the first turn that is none.
+    """
+    if not isinstance(value, list):
+        raise RowError(f"column {name!r}: expected a list of turns, found {type(value).__name__}")
+    turns = []
+    for i, item in enumerate(value):
+        path = f"{name}[{i}]"
+        if not isinstance(item, Mapping):
+            raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
+        spoken = item.get(role_key)
+        role = _ROLES.get(str(spoken).strip().lower())
+        if role is None:
+            raise RowError(f"{path}: unknown {role_key} {spoken!r}; known: {', '.join(_ROLES)}")
+        content, where = _turn_text(item.get(text_key), f"{path}.{text_key}")
+        calls = item.get("tool_calls") or ()
+        if not isinstance(calls, list | tuple):
+            raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
+        if not calls and spoken in ("function_call", "tool_call"):
+            calls = _call_in_text(content)
+        turns.append(Turn(role, content, where, tuple(calls), str(item.get("name") or "")))
+    return turns
+
+
+def _call_in_text(content: str) -> list[Mapping[str, Any]]:
+    """ShareGPT writes a tool call as the turn's text; chat templates want it as a call."""
+    try:
+        call = json.loads(content)
+    except ValueError:
+        return []
+    if isinstance(call, Mapping) and isinstance(call.get("name"), str):
+        return [{"type": "function", "function": dict(call)}]
+    return []
+
+
+def _turn_text(value: Any, path: str) -> tuple[str, str]:
+    if value is None:
+        return "", path
+    if isinstance(value, str):
+        return value, path
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        part = value[0]
+        if part.get("type", "text") == "text" and isinstance(part.get("text"), str):
+            return part["text"], f"{path}[0].text"
+    raise RowError(f"{path}: expected text, found {_describe(value)}; only text can be scored")
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, list):
+        kinds = [str(p.get("type")) if isinstance(p, Mapping) else type(p).__name__ for p in value]
+        return f"a list of {len(value)} parts ({', '.join(kinds[:4])})"
+    return type(value).__name__

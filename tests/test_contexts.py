@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifcurate.context_rules import rule_confidence
-from ifcurate.context_words import classify_label
 from ifcurate.contexts import RULES, Found, find_context, find_document, is_no_context
+from ifcurate.contexts.rules import rule_confidence
+from ifcurate.contexts.words import classify_label
 from ifcurate.records import ContextBlock, Example
 
 HERE = Path(__file__).resolve().parent

@@ -48,7 +48,6 @@ LAYERS = [
 ]
 # What belongs together is one room, whatever its files.
 ROOMS = {
-    "context_": "contexts",
     "labels": "split",
     "cuts": "split",
     "two_groups": "split",

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from . import context_rules as cr
-from .context_lines import (
+from . import rules as cr
+from .lines import (
     WINDOW,
     Found,
     ask_start,
@@ -23,7 +23,7 @@ from .context_lines import (
     settles,
     skip_asks,
 )
-from .context_marks import Mark
+from .marks import Mark
 
 __all__ = [
     "find_above",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from . import context_rules as cr
-from .context_lines import Found, ask_start, is_question, make_found, settles
-from .context_words import FORM_NOUNS, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
+from . import rules as cr
+from .lines import Found, ask_start, is_question, make_found, settles
+from .words import FORM_NOUNS, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 __all__ = [
     "Mark",

@@ -3,7 +3,7 @@
 Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
 an instruction that points at it ("Summarise this email: ...", "According to the text
 above, ..."), or only by being a long text beside a short question. Each way is one
-rule of `context_rules.RULES`; the first rule that finds something decides. The result
+rule of `rules.RULES`; the first rule that finds something decides. The result
 is characters of the text as given, so that cutting ``text[outer_start:outer_end]``
 leaves the prompt that the writer would have sent without the context.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .context_layouts import (
+from .layouts import (
     find_above,
     find_fenced,
     find_lead,
@@ -24,8 +24,8 @@ from .context_layouts import (
     find_quote,
     find_table,
 )
-from .context_lines import Found, is_directive, is_no_context
-from .context_marks import (
+from .lines import Found, is_directive, is_no_context
+from .marks import (
     Mark,
     find_inline_label,
     find_labelled,
@@ -34,7 +34,7 @@ from .context_marks import (
     find_ruled,
     find_tags,
 )
-from .context_rules import RULES
+from .rules import RULES
 
 __all__ = ["RULES", "Found", "find_context", "find_document", "is_no_context"]
 

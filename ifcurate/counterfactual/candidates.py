@@ -112,7 +112,7 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
     then by place in the response.
     """
     response = view.texts[view.response_path].strip().rstrip(".").lower()
-    spans = [*spans, *_parts_in_response(view, spans)]
+    spans = [*spans, *_parts_in_response(view, spans), *_whole_response(view, spans)]
     found: list[tuple[tuple[int, int, int], Entity]] = []
     for entity in _group(spans):
         answers = [m for m in entity.mentions if m.path == view.response_path]
@@ -142,6 +142,20 @@ def _parts_in_response(view: View, spans: Sequence[Span]) -> list[Span]:
                     gender = span.detail.split(":")[1]
                     found.append(Span(view.response_path, *place, "PERSON", form, f"part:{gender}"))
     return found
+
+
+def _whole_response(view: View, spans: Sequence[Span]) -> list[Span]:
+    """The response when it is a name of the context in small letters ("los angeles")."""
+    text = view.texts[view.response_path]
+    answer = text.strip().rstrip(".")
+    if not answer.islower() or len(answer) > 60:
+        return []
+    start = text.index(answer)
+    for span in spans:
+        if span.type in {"PERSON", "CITY", "COUNTRY"} and span.text.lower() == answer:
+            end = start + len(answer)
+            return [replace(span, path=view.response_path, start=start, end=end)]
+    return []
 
 
 def _group(spans: Sequence[Span]) -> list[Entity]:

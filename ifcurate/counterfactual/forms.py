@@ -173,6 +173,7 @@ def find_changes(
                 written.islower()
                 and old != written
                 and old is not None
+                and plan.type != "COUNTRY"
                 and (old.lower() in lexicon.wordy or old.lower() in lexicon.common)
             ):
                 raise Refusal("H1", f"{written!r} may be a word and not the name")

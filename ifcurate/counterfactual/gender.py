@@ -38,7 +38,7 @@ def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, in
     pattern = re.compile(
         r"(?<!\w)(?:"
         + "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
-        + r")(?!\w)(?:['’]s)?([^.!?\n:;\"“”A-Z]{0,80}?)"
+        + r")(?!\w)(?:['’]s)?((?:[^.!?\n:;\"“”A-Z]|[A-Z][a-z]+day\b|[A-Z][a-z]+ber\b){0,80}?)"
         + r"\b(he|him|his|himself|she|her|hers|herself)\b"
     )
     for text in texts:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from .forms import Refusal, Substitution
 from .lexicon import Country, Lexicon, fold
 
-__all__ = ["check_geography", "settle_group", "supports_group"]
+__all__ = ["check_geography", "is_named", "settle_group", "supports_group"]
 
 _PINNED = re.compile(
     r"\b(?:capital|embassy|consulate|parliament|president|prime minister|king|queen|emperor|"
@@ -33,8 +33,10 @@ _CONTINENTS = {
 }
 
 
-def _named(name: str, folded: str) -> bool:
-    return bool(re.search(rf"(?<!\w){re.escape(fold(name))}(?!\w)", folded))
+def is_named(name: str, folded: str) -> bool:
+    """Whether a folded text has the name as whole words."""
+    key = fold(name)
+    return key in folded and bool(re.search(rf"(?<!\w){re.escape(key)}(?!\w)", folded))
 
 
 def settle_group(
@@ -60,13 +62,13 @@ def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:
     if group.startswith("US-"):
         state = lexicon.states.get(group[3:], "")
         return bool(state) and (
-            _named(state, folded) or bool(re.search(rf", {group[3:].lower()}\b", folded))
+            is_named(state, folded) or bool(re.search(rf", {group[3:].lower()}\b", folded))
         )
     country = lexicon.countries.get(group)
     if country is None:
         return False
     names = (*country.names, country.adjective)
-    return any(len(n) > 3 and _named(n, folded) for n in names)
+    return any(len(n) > 3 and is_named(n, folded) for n in names)
 
 
 def check_geography(
@@ -119,10 +121,10 @@ def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
         ]
     for word in words:
         key = fold(word)
-        if len(key) > 3 and key not in own and key in folded and _named(word, folded):
+        if len(key) > 3 and key not in own and key in folded and is_named(word, folded):
             return word
     money = fold(country.currency.split(" ")[-1])
-    if money not in {"euro", "dollar", "pound", "franc", "peso"} and _named(money, folded):
+    if money not in {"euro", "dollar", "pound", "franc", "peso"} and is_named(money, folded):
         return money
     if (
         country.adjective

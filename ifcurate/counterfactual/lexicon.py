@@ -2,7 +2,7 @@
 
 The file is made by `build_lexicon` and at most 150 KB. Its SHA-256 goes into
 every record, so that two runs that differ in the lexicon can be told apart.
-Attribution: people's names from Faker (MIT), countries, languages and
+Attribution: people's names from Faker and mimesis (MIT), countries, languages and
 currencies from Unicode CLDR, cities from GeoNames (CC BY 4.0).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from importlib.resources import files
 from .wording import words
 
 __all__ = ["ARTICLE_COUNTRIES", "Country", "Lexicon", "fold", "load_lexicon"]
+
+_MARKS = re.compile("[\u0300-\u036f]+")  # combining accents
 
 #: Countries that are written with "the".
 ARTICLE_COUNTRIES = words(
@@ -47,8 +50,7 @@ def fold(text: str) -> str:
     """Lower case without accents: for yes-or-no comparison only, never for offsets."""
     if text.isascii():
         return text.lower()
-    kept = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in kept if not unicodedata.combining(c)).replace("’", "'")
+    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).replace("’", "'")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .wording import words
 
-__all__ = ["ALIASES", "CLASSES", "DEMONYMS", "WORDY_NAMES"]
+__all__ = ["ALIASES", "BOTH_GENDERS", "CLASSES", "DEMONYMS", "WORDY_NAMES"]
 
 #: ISO code -> adjective; after a slash the plural noun where it is not adjective + "s".
 DEMONYMS = """
@@ -95,14 +95,31 @@ WORDY_NAMES = words(
     old new get let put say she too use man santa lama amen isa eden monday tuesday wednesday
     thursday friday saturday sunday january february september october november december english
     latin greek arabic japanese spanish messiah lux iman arian sultan prophet bell buddy missy baby
-    babe daddy mama papa sir madam jesus christ moses mohammed muhammad buddha allah alexa siri
-    cortana satan noah zeus apollo thor hermes mars jupiter saturn mercury pluto israel salem adam
+    babe daddy mama papa sir madam napoleon caesar cicero virgil homer plato
+    cleopatra augustus titus nero constantine attila
+    romulus ulysses hercules achilles hector ajax adonis elvis hamlet romeo othello horace solomon
+    jesus christ moses mohammed muhammad buddha allah alexa siri
+    cortana satan zeus apollo thor hermes mars jupiter saturn mercury pluto israel salem adam
     bella luna aurora pearl mona lisa mister doctor nurse doc honor honour happiness alpha beta
     gamma delta omega marco polo rally mitra dong sing song long wing yang yin ming ping ting hang
     sang tang bang gang rang kang
     """
 )
 
+#: Names that are given to girls and boys alike, whatever one list says of them.
+BOTH_GENDERS = words(
+    """
+    alex alexis ashley aubrey avery bailey beverly billie blair bobbie cameron carey carmen casey
+    charlie chris cody corey courtney dakota dana darcy devon devin drew emerson finley
+    frankie harley hayden hilary hillary jackie jaime jamie jan jean jesse jessie jo jody
+    jordan jules kai kelly kerry kim kris lane laurie lee leigh leslie
+    lesley lindsay lindsey lou lynn mackenzie marion meredith micah mickey morgan nat
+    noel parker pat peyton phoenix quinn randy reese regan remy riley robbie robin rory
+    rowan sacha sam sammy sandy sasha shannon shawn shelby shelley sidney skyler
+    stacey stacy stevie sydney taylor terry tracy val valentine vivian
+    whitney willie yael
+    """
+)
 #: Closed classes for answers that are given (question-context-answer rows only).
 CLASSES = {
     "river": (

@@ -130,7 +130,7 @@ def _check_right(
         ):
             return  # "Lenin and the Bolsheviks", but not "and the Philosopher's Stone"
     elif link in {"and", "and the", "the"} and (
-        lexicon.is_place(word) or low in lexicon.adjectives or anchored
+        lexicon.is_place(word) or low in lexicon.adjectives or low in lexicon.plurals or anchored
     ):
         return
     raise longer
@@ -148,7 +148,8 @@ FUNCTION_WORDS = words(
     for from to with of about into over under between among during then there this that these those
     he she it they we you i his her its their our your my who what where why how which is was are
     were be been has have had do does did will would can could should may might must not no yes also
-    meanwhile later today yesterday however once both all some many most other now here thanks dear
+    meanwhile later today yesterday however once both all some many most other now here
+    one two three four five six seven eight nine ten thanks dear
     hi hello hey oh ok okay well did can
     """
 )
@@ -158,7 +159,7 @@ def _name_like(word: str, lexicon: Lexicon, plan: Substitution) -> bool:
     low = word.lower()
     if plan.type == "PERSON":
         return low in lexicon.gender or low in lexicon.surnames
-    return lexicon.is_place(word) or low in lexicon.adjectives
+    return lexicon.is_place(word) or low in lexicon.adjectives or low in lexicon.plurals
 
 
 def _opens(before: str) -> bool:

@@ -79,6 +79,26 @@ TITLES = {
     "congressman": "m",
     "congresswoman": "f",
     "chairman": "m",
+    "historian": "",
+    "filmmaker": "",
+    "actor": "m",
+    "actress": "f",
+    "writer": "",
+    "secretary": "",
+    "spokesman": "m",
+    "spokeswoman": "f",
+    "sheriff": "",
+    "lieutenant": "",
+    "bishop": "",
+    "archbishop": "",
+    "scientist": "",
+    "economist": "",
+    "journalist": "",
+    "reporter": "",
+    "suspect": "",
+    "defendant": "",
+    "owner": "",
+    "manager": "",
     "analyst": "",
     "author": "",
     "singer": "",
@@ -100,6 +120,13 @@ _PREPOSITION = re.compile(
 )
 _LABEL = re.compile(r":(?=[ \n])")
 _NOT_COUNTRIES = frozenset({"georgia", "guinea", "congo", "turkey", "america", "korea", "states"})
+#: Words that are names when another name follows.
+_RATHER_NAMES = words(
+    """
+    bill frank ray dean carl lee russell victor warren glenn dale chuck rob rich nick pat drew
+    grace rose holly heather ruby
+    """
+)
 _SHORT_NAMES = {
     "tom": "m",
     "bob": "m",
@@ -242,7 +269,8 @@ def person_detail(words: Sequence[str], lexicon: Lexicon, title: str = "") -> st
     if first in lexicon.gender or first in _SHORT_NAMES:
         gender = said or lexicon.gender.get(first) or _SHORT_NAMES[first]
         wordy = first in lexicon.wordy or lexicon.is_place(first)
-        if wordy and first not in _SHORT_NAMES and last not in lexicon.surnames:
+        known = first in _SHORT_NAMES or first in _RATHER_NAMES
+        if wordy and not known and last not in lexicon.surnames:
             return None
         return f"full:{gender}"
     if _INITIALS.match(words[0]) and last in lexicon.surnames:

@@ -64,6 +64,7 @@ _DATES = [
     )
 ]
 _HAS_DATE = re.compile(rf"\d[-/ ]|(?:{_NAMES})", re.I)
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
 )
@@ -246,7 +247,7 @@ def number_mentions(text: str) -> Iterator[NumberMention]:
 
 def value_spans(path: str, text: str) -> Iterator[Span]:
     """Dates, then money, years, quantities and numbers that are in no date."""
-    if not any(c.isdigit() for c in text):
+    if not _DIGIT.search(text):
         return
     dates = date_mentions(text)
     for found in dates:

@@ -218,7 +218,12 @@ def _check_nicknames(case: Case, texts: Mapping[str, str], lexicon: Lexicon) -> 
             for found in start.findall(text):
                 low = found.lower()
                 stem = re.sub(r"(?:ie|ey|y|i)\Z", "", low)
-                if low in new or low in lexicon.common or low in FUNCTION_WORDS | {"mary", "john"}:
+                if (
+                    low in lexicon.country_names
+                    or low in new
+                    or low in lexicon.common
+                    or low in FUNCTION_WORDS | {"mary", "john"}
+                ):
                     continue
                 if word.lower().startswith((low, stem)) and len(stem) >= 3:
                     raise Refusal("H1", f"{found!r} may be short for {word!r}")

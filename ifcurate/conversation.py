@@ -26,7 +26,15 @@ def list_tools(example: Example) -> Any:
         tools = json.loads(example.tools)
     except ValueError:
         return None
-    return tools if isinstance(tools, list) and tools else None
+    if not isinstance(tools, list) or not tools:
+        return None
+    # Some data list bare functions; chat templates expect them wrapped.
+    bare = (isinstance(tool, dict) and "function" not in tool for tool in tools)
+    wrapped = [
+        {"type": "function", "function": tool} if is_bare else tool
+        for tool, is_bare in zip(tools, bare, strict=True)
+    ]
+    return wrapped
 
 
 def to_messages(example: Example, folds: frozenset[str], response: str) -> list[dict[str, Any]]:

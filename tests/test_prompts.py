@@ -226,6 +226,17 @@ def test_a_strict_chat_template_gets_what_it_can_take() -> None:
     assert '[assistant] {"name": "f"}</s>\n[user] Mina did.\n[assistant] ' in rendered.prefix
 
 
+def test_tools_reach_a_chat_template_in_the_form_it_expects() -> None:
+    shown = "{% for t in tools or [] %}<tool {{ t.function.name }}>{% endfor %}" + CHATML
+    made = load_template("chat", tokenizer("byte-bpe", shown))
+    for tools in ('[{"name": "f"}]', '[{"type": "function", "function": {"name": "f"}}]'):
+        rendered = made.render(Example("x", "Who?", "", "R", tools=tools))
+        assert rendered.prefix.startswith("<tool f><|im_start|>user")
+    for broken in ("", "no json", "{}", "[]"):
+        rendered = made.render(Example("x", "Who?", "", "R", tools=broken))
+        assert rendered.prefix.startswith("<|im_start|>user")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

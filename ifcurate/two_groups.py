@@ -10,7 +10,8 @@ sum log(x^2 + s^2) / 2 taken off) is kept. Two mild priors steady small samples:
 - where the lower group must be centred (a context that does not matter gains
   nothing), its mean is shrunk to 0 as if by `CENTRE_ROWS + CENTRE_SHARE * n` rows.
 
-The fit is repeated on bootstrap draws. The chance of the upper group at x is
+The fit is repeated on bootstrap draws, from where the first one ended and
+without the prior on the variances (with it their cuts agree too well). The chance of the upper group at x is
 the mean of their posteriors, each made monotone; the cut is where it passes 1/2,
 and the middle 95% of the draws' own cuts are its interval. The chances given
 are tempered (their log odds times `TEMPER`).
@@ -87,12 +88,18 @@ class Fit:
 
 
 def fit_mixture(
-    y: FloatArray, weights: FloatArray, starts: FloatArray, *, centre_rows: float
+    y: FloatArray,
+    weights: FloatArray,
+    starts: FloatArray,
+    *,
+    centre_rows: float,
+    variance_rows: float,
 ) -> Fit:
     """Fit two normal densities to weighted points, one fit per row of `weights`.
 
     `y` has shape (n_points,), `weights` (n_draws, n_points), `starts` the
-    first odds, as coefficients of 1, y, y^2: (n_draws, 3).
+    first odds, as coefficients of 1, y, y^2: (n_draws, 3). The two priors are given
+    as rows: what shrinks the lower mean to 0, and the variances to the pooled one.
     """
     basis = np.stack([np.ones_like(y), y, y * y])  # (3, n_points)
     total = weights @ basis.T  # (n_draws, 3): n, sum of y, sum of y^2
@@ -111,7 +118,7 @@ def fit_mixture(
         variance = np.maximum(variance, 0) + floor
         weight = count / count.sum(axis=1, keepdims=True)
         pooled = (variance * weight).sum(axis=1, keepdims=True)
-        variance = (variance * count + pooled * VARIANCE_ROWS) / (count + VARIANCE_ROWS)
+        variance = (variance * count + pooled * variance_rows) / (count + variance_rows)
         fit = Fit(weight, mean, variance, before)
         coefficients = fit.log_odds()
         if step % 10 == 9:
@@ -228,7 +235,13 @@ def _fit_draws(
     for scale, fit in zip(scales, fits, strict=True):
         starts = np.repeat(fit.log_odds(), len(draws), axis=0)
         again.append(
-            fit_mixture(np.arcsinh(points / scale), draws, starts, centre_rows=centre_rows)
+            fit_mixture(
+                np.arcsinh(points / scale),
+                draws,
+                starts,
+                centre_rows=centre_rows,
+                variance_rows=0.0,
+            )
         )
     likelihoods = np.stack([f.likelihood for f in again], axis=1)  # (n_draws, n_scales)
     best = (likelihoods - _jacobian(points, draws, scales)).argmax(axis=1)
@@ -277,7 +290,13 @@ def _fit_best(points: FloatArray, weights: FloatArray, scale: float, centre_rows
     mean = np.average(y, weights=weights)
     slope = np.full(len(at), 8 / math.sqrt(np.average((y - mean) ** 2, weights=weights)))
     starts = np.stack([-at * slope, slope, np.zeros(len(at))], axis=1)
-    fit = fit_mixture(y, np.tile(weights, (len(at), 1)), starts, centre_rows=centre_rows)
+    fit = fit_mixture(
+        y,
+        np.tile(weights, (len(at), 1)),
+        starts,
+        centre_rows=centre_rows,
+        variance_rows=VARIANCE_ROWS,
+    )
     best = slice(int(fit.likelihood.argmax()), int(fit.likelihood.argmax()) + 1)
     return Fit(fit.weight[best], fit.mean[best], fit.variance[best], fit.likelihood[best])
 

@@ -53,7 +53,7 @@ def test_groups_in_the_wrong_order_have_no_cut() -> None:
 def test_mixture_recovers_what_it_was_drawn_from() -> None:
     values, _ = two_normals(4000, 0.3)
     start = np.array([[-8.0, 8.0, 0.0]])
-    fit = fit_mixture(values, np.ones((1, 4000)), start, centre_rows=0)
+    fit = fit_mixture(values, np.ones((1, 4000)), start, centre_rows=0, variance_rows=0)
     assert fit.weight[0] == pytest.approx([0.7, 0.3], abs=0.01)
     assert fit.mean[0] == pytest.approx([0.0, 2.0], abs=0.05)
     assert np.sqrt(fit.variance[0]) == pytest.approx([0.2, 0.5], abs=0.05)
@@ -68,9 +68,13 @@ def test_weights_count_as_repeated_rows() -> None:
     values, _ = two_normals(300, 0.4)
     counts = np.random.default_rng(0).integers(0, 4, 300)
     start = np.array([[-8.0, 8.0, 0.0]])
-    weighted = fit_mixture(values, counts[None].astype(float), start, centre_rows=5)
+    weighted = fit_mixture(
+        values, counts[None].astype(float), start, centre_rows=5, variance_rows=20
+    )
     repeated = np.repeat(values, counts)
-    again = fit_mixture(repeated, np.ones((1, len(repeated))), start, centre_rows=5)
+    again = fit_mixture(
+        repeated, np.ones((1, len(repeated))), start, centre_rows=5, variance_rows=20
+    )
     assert weighted.mean == pytest.approx(again.mean)
     assert weighted.likelihood == pytest.approx(again.likelihood)
 
@@ -125,8 +129,8 @@ def test_the_seed_decides_the_draws() -> None:
     assert interval(1) == interval(1) != interval(2)
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("n", [100, 1000, 10000])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("n", [100, 3000])
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("name", ["normal", "lognormal", "t3"])
 def test_one_group_is_not_cut(seed: int, n: int, centred: bool, name: str) -> None:

@@ -266,8 +266,8 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
                     fallback = 0.15 if family[2] else cuts["lowest 25%"]
                     cuts["shipped"] = found.threshold if row["found"] else fallback
                     for way, cut in cuts.items():
-                        cut = cuts["lowest 25%"] if cut is None else cut
-                        row[way] = float(np.mean((values > cut) == upper))
+                        at = float(np.quantile(values, 0.25)) if cut is None else cut
+                        row[way] = float(np.mean((values > at) == upper))
                     if row["found"]:
                         chance = np.clip(found.chance(values), 1e-6, 1 - 1e-6)
                         row["confidence"] = float(np.maximum(chance, 1 - chance).mean())

@@ -11,10 +11,11 @@ sum log(x^2 + s^2) / 2 taken off) is kept. Two mild priors steady small samples:
   nothing), its mean is shrunk to 0 as if by `CENTRE_ROWS + CENTRE_SHARE * n` rows.
 
 The fit is repeated on bootstrap draws, from where the first one ended and
-without the prior on the variances (with it their cuts agree too well). The chance of the upper group at x is
-the mean of their posteriors, each made monotone; the cut is where it passes 1/2,
-and the middle 95% of the draws' own cuts are its interval. The chances given
-are tempered (their log odds times `TEMPER`).
+without the prior on the variances (with it their cuts agree too well). The
+chance of the upper group at x is the mean of their posteriors, each made
+monotone; the cut is where it passes 1/2, and the middle 95% of the draws' own
+cuts are its interval. The chances given are tempered (their log odds times
+`TEMPER`).
 
 There are no two groups where one group, its centre free, explains the values
 as well by BIC, where a fifth of the draws has no cut, or where the errors that

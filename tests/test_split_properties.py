@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifcurate.split import split_scores
-
 from tests.test_split import CRITICAL, NON_CRITICAL, RULES, make_scores, random_scores
 
 NUMBERS = st.sampled_from([-0.0, 0.0, 0.15, 0.3, 1.0, -2.0, 50.0]) | st.floats(-5, 20)

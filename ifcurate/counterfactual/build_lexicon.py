@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .lexicon_source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WORDY_NAMES
+from .lexicon_source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WELL_KNOWN, WORDY_NAMES
 from .wording import ordered_words
 
 __all__ = ["build", "main"]
@@ -96,6 +96,9 @@ def _people() -> Iterable[str]:
             genders[name].update(letter)
             for one in letter:
                 english[one].add(name)
+    for letter, known in WELL_KNOWN.items():
+        for name in known.split():
+            genders[name] = {letter}
     for name, letters in genders.items():
         if name.lower() in BOTH_GENDERS:
             letters.update("mf")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .wording import words
 
-__all__ = ["ALIASES", "BOTH_GENDERS", "CLASSES", "DEMONYMS", "WORDY_NAMES"]
+__all__ = ["ALIASES", "BOTH_GENDERS", "CLASSES", "DEMONYMS", "WELL_KNOWN", "WORDY_NAMES"]
 
 #: ISO code -> adjective; after a slash the plural noun where it is not adjective + "s".
 DEMONYMS = """
@@ -120,6 +120,32 @@ BOTH_GENDERS = words(
     whitney willie yael
     """
 )
+#: First names of other languages that English texts know from well-known people.
+WELL_KNOWN = {
+    "m": """
+    Adolf Alfred Alois Amadeus André Anton Antoine Antonín Aristide Arturo Auguste Bashar Barack
+    Benito Benjamin Bertolt Boris Camille Carlo Charles Che Claude Claudio Cristiano Dante Denis
+    Deng Diego Dmitri Dmitry Edgar Édouard Edvard Émile Emmanuel Enrico Ernesto Erwin Étienne Eugène
+    Evo Federico Felix Ferdinand Fernando Fidel Filippo Franz François Frédéric Friedrich Fyodor
+    Gabriel Galileo Gamal Georges Gerhard Giacomo Giorgio Giovanni Giuseppe Gregor Guglielmo Gustav
+    Gustave Hans Hector Heinrich Helmut Henri Hermann Hideki Honoré Horst Hugo Igor Immanuel Ingmar
+    Isaac Ivan Jacques Jacob Javier Jawaharlal Jorge José Josef Johann Johannes Juan Jules Julius
+    Jürgen Karl Kofi Konrad Lech Leonardo Leonid Leopold Lionel Louis Luca Luciano Ludwig Luigi Luis
+    Mahatma Mahmoud Mao Marcel Mario Max Miguel Mikhail Mohandas Mustafa Narendra Nelson Nicolas
+    Niels Nikita Nikola Nikolai Octavio Oskar Osama Otto Pablo Paolo Pedro Pierre Pietro Placido
+    Pyotr Rabindranath Rafael Rembrandt René Ricardo Roald Robespierre Roberto Roman Rudolf Saddam
+    Salvador Sandro Sergei Shinzo Sigmund Silvio Simón Slobodan Stanislav Sun Sviatoslav Tito
+    Theodor Umberto Václav Vasily Victor Viktor Vincent Vladimir Volodymyr Werner Wilhelm Winston
+    Wladyslaw Wolfgang Xi Yasser Yitzhak Yuri Zinedine
+    """,
+    "f": """
+    Agatha Anaïs Anna Anne Aretha Aung Ayn Benazir Brigitte Charlotte Coretta Dolores Dorothea
+    Édith Eleanor Elena Emmeline Eva Evita Frida Gabriela Georgia Greta Hannah Harriet Hedy Helena
+    Indira Ingrid Isabel Isadora Jane Joséphine Käthe Lucrezia Malala Margot Margrethe Maria Marie
+    Martina Mata Mileva Monica Nadia Nefertiti Oprah Rosa Rosalind Sappho Serena Simone Sofia Sonia
+    Sylvia Tamara Toni Ursula Valentina Venus Virginia Wangari Yoko Zaha Zora
+    """,
+}
 #: Closed classes for answers that are given (question-context-answer rows only).
 CLASSES = {
     "river": (

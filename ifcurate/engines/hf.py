@@ -11,12 +11,13 @@ transformers for scoring.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt
-from ifcurate.engines.hf_head import ResponseHead, find_head, pick_logprobs
+from ifcurate.engines.hf_bodies import exact_length
+from ifcurate.engines.hf_checks import check_model, choose_body, choose_head
 from ifcurate.engines.hf_loading import (
     choose_device,
     choose_dtype,
@@ -25,16 +26,24 @@ from ifcurate.engines.hf_loading import (
     load_tokenizer,
     stored_dtype,
 )
+from ifcurate.engines.hf_runner import (
+    OutOfMemoryError,
+    PackRunner,
+    RowTooLargeError,
+    run_with_backoff,
+    token_budget,
+)
 from ifcurate.engines.hf_source import ModelSource, find_model
 from ifcurate.engines.hf_tokenizer import HFTokenizer
+from ifcurate.engines.kernels import Kernels, load_kernels
+from ifcurate.engines.packing import Pack, Plan, make_plan
+from ifcurate.engines.workers import WorkerPool, can_fork
 from ifcurate.errors import ModelError
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["HFEngine", "load_hf_engine"]
+__all__ = ["HFEngine", "RowTooLargeError", "load_hf_engine"]
 
 _VERSION: Final = "1"  # raised whenever a score could change
+_WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core
 _NO_LIMIT: Final = 1 << 20  # where a model states no length: recurrent ones
 
 
@@ -49,12 +58,15 @@ def load_hf_engine(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     threads: int | None = None,
+    fused: bool = True,
 ) -> HFEngine:
     """Load a causal language model for scoring, from a local folder or the Hub.
 
     `dtype` is "auto", "float32", "bfloat16" or "float16" (see `choose_dtype`);
     `device` "auto", "cpu", "cuda" or "cuda:N"; `max_length` at most the model's
-    own; `threads` sets torch's threads in this process. Raises `ModelError`.
+    own; `batch_size` limits the sequences of a pack ("auto": its tokens alone, by
+    memory); `threads` is how many cores to use (one process each on a CPU, all that
+    torch sees by default); `fused` allows compiled kernels. Raises `ModelError`.
     """
     import torch
 
@@ -76,7 +88,15 @@ def load_hf_engine(
     loaded = load_model(
         source, config, dtype=kind, device=place, trust_remote_code=trust_remote_code
     )
-    return HFEngine(loaded, tokenizer, source, max_length=max_length)
+    return HFEngine(
+        loaded,
+        tokenizer,
+        source,
+        batch_size=batch_size,
+        max_length=max_length,
+        threads=torch.get_num_threads(),
+        kernels=load_kernels() if fused and place.type == "cpu" else None,
+    )
 
 
 class HFEngine:
@@ -88,7 +108,10 @@ class HFEngine:
         tokenizer: HFTokenizer,
         source: ModelSource,
         *,
+        batch_size: int | Literal["auto"] = "auto",
         max_length: int | None = None,
+        threads: int = 1,
+        kernels: Kernels | None = None,
     ) -> None:
         self._model = model
         self._tokenizer = tokenizer
@@ -102,7 +125,16 @@ class HFEngine:
                 f"{tokenizer.vocab_size} tokens and {self._n_ids} embeddings; "
                 "copy the model's own tokenizer files into its folder"
             )
-        self._head = self._check_model()
+        check_model(model, source.name)
+        head = choose_head(model, kernels)
+        body, self._route = choose_body(model, head, kernels)
+        self._runner = PackRunner(model, head, body)
+        self._exact_length = exact_length(model.config)
+        self._max_sequences = None if batch_size == "auto" else batch_size
+        self._budget = token_budget(model)
+        self._threads = threads
+        self._pool: WorkerPool | None = None
+        self._report.notes.append(f"scored by the {self._route} route")
 
     @property
     def identity(self) -> EngineIdentity:
@@ -126,38 +158,104 @@ class HFEngine:
         """The most tokens one sequence may have."""
         return self._max_length
 
+    @property
+    def route(self) -> str:
+        """How sequences are computed: "fused", "packed" or "single" (see `hf_bodies`)."""
+        return self._route
+
     def report(self) -> EngineReport:
-        """What the engine did so far: tokens given and computed, and what it fell back to."""
+        """What the engine did so far.
+
+        Counts are of tokens and sequences: `tokens_given` as the prompts have them,
+        `tokens_computed` after sharing, `tokens_saved` the difference.
+        """
         return self._report
+
+    def close(self) -> None:
+        """End the scoring processes, if there are any."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model cannot take, for
-        numbers that are not finite, and when memory runs out.
+        given. Raises `ModelError` for a prompt that the model cannot take and for
+        numbers that are not finite, `RowTooLargeError` (with the prompt's `index`)
+        for one that memory does not hold.
         """
         for i, prompt in enumerate(prompts):
             self._check_prompt(i, prompt)
-        return [self._score_one(prompt) for prompt in prompts]
+        plan = make_plan(prompts)
+        everyone = range(len(plan.sequences))
+        limit = self._exact_length or self._max_length
+        alone = [i for i in everyone if len(plan.sequences[i].ids) - 1 > limit]
+        apart = set(alone)
+        together = [i for i in everyone if i not in apart]
+        found = self._score(plan, together, single=False)
+        found.update(self._score(plan, alone, single=True))
+        self._add_counts(plan, len(prompts), len(alone))
+        return plan.gather([self._finite(found[i]) for i in everyone])
 
-    def _score_one(self, prompt: Prompt) -> Float32Array:
-        import torch
+    def _score(
+        self, plan: Plan, members: Sequence[int], *, single: bool
+    ) -> dict[int, Float32Array]:
+        apart = single or self._route == "single"
 
-        ids = torch.tensor([list(prompt.ids)], dtype=torch.long, device=self._model.device)
-        start = prompt.response_start
-        targets = ids[0, start:]
-        if len(targets) == 0:
-            return np.zeros(0, dtype=np.float32)
-        with torch.inference_mode():
-            # The last token predicts nothing that is asked for.
-            if self._head is None:
-                logits = self._model(input_ids=ids[:, :-1], use_cache=False).logits
-                found = pick_logprobs(logits[0, start - 1 :].float(), targets)
-            else:
-                body = self._model.base_model(input_ids=ids[:, :-1], use_cache=False)
-                found = self._head.logprobs(body.last_hidden_state[0, start - 1 :], targets)
-        values: Float32Array = found.float().cpu().numpy()
+        def split(some: Sequence[int], budget: int) -> list[Pack]:
+            return plan.packs(
+                some, budget, max_sequences=1 if apart else self._max_sequences, share=not apart
+            )
+
+        def run(packs: Sequence[Pack]) -> list[list[Float32Array] | None]:
+            self._count("packs", len(packs))
+            self._count("tokens_computed", sum(pack.n_tokens for pack in packs))
+            return self._run(packs, single=single)
+
+        packs = split(members, self._budget)
+        found, too_large, halvings = run_with_backoff(packs, run, split)
+        if halvings:
+            self._budget = max(1, self._budget // 2)
+            self._count("memory_retries", halvings)
+        if too_large:
+            length = min(len(plan.sequences[i].ids) for i in too_large)
+            index = next(i for i, s in enumerate(plan.source) if s in too_large)
+            raise RowTooLargeError(
+                f"prompt {index}: too large for this machine's memory; found {length} tokens; "
+                "leave the row out, shorten its context, or use a smaller model or dtype",
+                index,
+            )
+        return found
+
+    def _run(self, packs: Sequence[Pack], *, single: bool) -> list[list[Float32Array] | None]:
+        if not single and self._worth_workers(packs):
+            if self._pool is None:
+                self._pool = WorkerPool(self._threads, self._runner.run)
+            self._report.counts["processes"] = len(self._pool)
+            try:
+                return self._pool.run(packs)
+            except BaseException:
+                self._pool = None
+                raise
+        results: list[list[Float32Array] | None] = []
+        for pack in packs:
+            try:
+                results.append(self._runner.run(pack, single=single))
+            except OutOfMemoryError:
+                results.append(None)
+        return results
+
+    def _worth_workers(self, packs: Sequence[Pack]) -> bool:
+        if self._threads < 2 or self._model.device.type != "cpu" or not can_fork():
+            return False
+        if self._pool is not None:
+            return True
+        n_parameters = int(sum(p.numel() for p in self._model.parameters()))
+        work = 2 * n_parameters * sum(pack.n_tokens for pack in packs)
+        return work >= _WORTH_FORKING
+
+    def _finite(self, values: Float32Array) -> Float32Array:
         if not np.isfinite(values).all():
             raise ModelError(
                 f"{self._source.name}: the model gave a number that is not finite; found "
@@ -165,6 +263,18 @@ class HFEngine:
                 f"{self.identity.dtype}; use --dtype float32 or bfloat16, or check the weights"
             )
         return values
+
+    def _count(self, name: str, n: int) -> None:
+        self._report.counts[name] = self._report.counts.get(name, 0) + n
+
+    def _add_counts(self, plan: Plan, n_prompts: int, n_alone: int) -> None:
+        counts = self._report.counts
+        self._count("prompts", n_prompts)
+        self._count("tokens_given", plan.n_given)
+        self._count("prompts_scored_before", sum(i >= 0 for i in plan.source) - len(plan.sequences))
+        counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
+        if n_alone:
+            self._count("sequences_scored_alone", n_alone)
 
     def _check_prompt(self, i: int, prompt: Prompt) -> None:
         n = len(prompt.ids)
@@ -184,48 +294,6 @@ class HFEngine:
                 f"{max(prompt.ids)}, the model has 0 to {self._n_ids - 1}; "
                 "encode with this engine's own tokenizer"
             )
-
-    def _check_model(self) -> ResponseHead | None:
-        """Find the head, and see that no position looks at later ones."""
-        import torch
-
-        n = min(16, self._max_length)
-        ids = (torch.arange(n, device=self._model.device) * 7 + 3) % self._n_ids
-        other = ids.clone()
-        other[n - n // 4 :] = (other[n - n // 4 :] + 1) % self._n_ids
-        try:
-            with torch.inference_mode():
-                first, second = (
-                    self._model(input_ids=x[None], use_cache=False).logits[0].float()
-                    for x in (ids, other)
-                )
-            head = find_head(self._model, ids[None])
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise ModelError(
-                f"{self._source.name}: the model does not run on a short text; found "
-                f"{type(error).__name__}: {str(error)[:200]}; "
-                "upgrade transformers, or choose another model"
-            ) from error
-        kept = n - n // 4
-        if not torch.isfinite(first).all():
-            raise ModelError(
-                f"{self._source.name}: the model gives numbers that are not finite; found a short "
-                f"text whose logits are NaN or infinite in {self.identity.dtype}; "
-                "use --dtype float32 or bfloat16, or check the weights"
-            )
-        change = float((first[:kept] - second[:kept]).abs().max())
-        if not change <= 0.05 * float(first.abs().max()):
-            raise ModelError(
-                f"{self._source.name}: not a causal language model: a position sees the tokens "
-                f"after it; found logits that move by {change:.3g} when later tokens change; "
-                "choose a decoder-only model"
-            )
-        if head is None:
-            self._report.notes.append(
-                "the model does more than one matrix product after its last layer; "
-                "its own forward pass computes the logits"
-            )
-        return head
 
 
 def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:

@@ -2,24 +2,29 @@
 
     log p(y | h) = z_y - log sum_v exp(z_v),    z = f(W h + b)
 
-in float32 whatever the model's dtype, a chunk of rows at a time, so that memory
-never holds vocabulary x sequence. `f` is what some families put after the head
-(Gemma's soft cap, Cohere's and Granite's scales). Which of them a model uses is
-read from its own forward pass and not from its name: the input and the output
-of its head module are recorded there and compared with what it returns.
+in float32 whatever the model's dtype, some rows and some thousand columns at a
+time, so that memory never holds vocabulary x sequence. `f` is what some families
+put after the head (Gemma's soft cap, Cohere's and Granite's scales). Which of
+them a model uses is read from its own forward pass and not from its name: the
+input and the output of its head module are recorded there and compared with
+what it returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ResponseHead", "find_head"]
+    from ifcurate.engines.kernels import Kernels
 
-_CHUNK_ROWS: Final = {"cpu": 128, "cuda": 1024}
+__all__ = ["ResponseHead", "find_head", "pick_logprobs"]
+
+_ROWS: Final = {"cpu": 256, "cuda": 1024}
+_COLUMNS: Final = {"cpu": 4096, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
 
 
 class ResponseHead:
@@ -30,28 +35,77 @@ class ResponseHead:
         weight: torch.Tensor,  # (vocabulary, width)
         bias: torch.Tensor | None,  # (vocabulary,)
         transform: Callable[[torch.Tensor], torch.Tensor] | None,
+        kernels: Kernels | None = None,
     ) -> None:
-        import torch
-
-        wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
-        self._weight = weight.to(wide)
-        self._bias = None if bias is None else bias.to(wide)
+        self._weight = weight
+        self._bias = bias
         self._transform = transform
-        self._rows = _CHUNK_ROWS.get(weight.device.type, 128)
+        self._kernels = kernels if weight.device.type == "cpu" else None
+        self._rows = _ROWS.get(weight.device.type, 256)
+        self._columns = _COLUMNS.get(weight.device.type, 4096)
+
+    def use_kernels(self, kernels: Kernels | None) -> None:
+        """Take the compiled log-sum-exp, on a CPU."""
+        self._kernels = kernels if self._weight.device.type == "cpu" else None
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
         import torch
-        import torch.nn.functional as F  # noqa: N812
 
-        parts = []
-        for start in range(0, len(targets), self._rows):
-            rows = hidden[start : start + self._rows].to(self._weight.dtype)
-            logits = F.linear(rows, self._weight, self._bias)
-            if self._transform is not None:
-                logits = self._transform(logits)
-            parts.append(pick_logprobs(logits, targets[start : start + self._rows]))
-        return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=self._weight.dtype)
+        wide = torch.float64 if self._weight.dtype == torch.float64 else torch.float32
+        exact = hidden.to(wide)
+        n, vocabulary = len(targets), len(self._weight)
+        top = torch.full((n,), -torch.inf, dtype=wide, device=hidden.device)
+        total = torch.zeros(n, dtype=wide, device=hidden.device)
+        with _bfloat16_products(self._weight.dtype is torch.bfloat16 is hidden.dtype):
+            for low in range(0, vocabulary, self._columns):
+                # One block of a 16-bit matrix is widened at a time: no second copy of it.
+                weight = self._weight[low : low + self._columns].to(wide).t()
+                for start in range(0, n, self._rows):
+                    rows = slice(start, start + self._rows)
+                    logits = torch.mm(exact[rows], weight)
+                    if self._bias is not None:
+                        logits += self._bias[low : low + self._columns]
+                    if self._transform is not None:
+                        logits = self._transform(logits)
+                    self._add(logits, top[rows], total[rows])
+        picked = (exact * self._weight[targets].to(wide)).sum(dim=-1)
+        if self._bias is not None:
+            picked += self._bias[targets]
+        if self._transform is not None:
+            picked = self._transform(picked)
+        return picked - (top + total.log())
+
+    def _add(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
+        import torch
+
+        if self._kernels is not None and logits.dtype is torch.float32:
+            self._kernels.add_logsumexp(logits, top, total)
+            return
+        high = torch.maximum(top, logits.amax(dim=-1))
+        total.mul_((top - high).exp()).add_((logits - high.unsqueeze(-1)).exp().sum(dim=-1))
+        top.copy_(high)
+
+
+@contextlib.contextmanager
+def _bfloat16_products(wanted: bool) -> Iterator[None]:
+    """Let a CPU multiply float32 numbers as bfloat16 ones, adding up in float32.
+
+    Used where every number is a bfloat16 one already, so that nothing is rounded:
+    the result is the float32 one, several times as fast.
+    """
+    import torch
+
+    setting: Any = getattr(getattr(torch.backends, "mkldnn", None), "matmul", None)
+    before = getattr(setting, "fp32_precision", None)
+    if not wanted or before is None:
+        yield
+        return
+    try:
+        setting.fp32_precision = "bf16"
+        yield
+    finally:
+        setting.fp32_precision = before
 
 
 def pick_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -69,10 +123,7 @@ def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
     import torch
 
     module = model.get_output_embeddings()
-    if (
-        not isinstance(module, torch.nn.Linear)
-        or type(module).forward is not torch.nn.Linear.forward
-    ):
+    if type(module) is not torch.nn.Linear:  # a subclass may do more than a product
         return None
     seen: dict[str, torch.Tensor] = {}
 

@@ -1,0 +1,150 @@
+"""Attention of a prefix tree: each node to its ancestors and, causally, to itself.
+
+    out_i = sum_j softmax_j(f(q_i . k_j / sqrt(d))) v_j    over the path of i up to i
+
+The nodes are cut into blocks of queries. A block's keys are the rows of its
+ancestors and of its own node up to its last query, so that row i of it sees
+the first `before + i + 1` of them: one number per row, and no mask. Queries that
+share a key head (grouped-query attention) are rows of one product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ifcurate.engines.kernels import LANES, Kernels
+from ifcurate.engines.prefix_tree import PrefixTree
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["AttentionPlan", "QueryBlock", "attend", "plan_attention"]
+
+_BLOCK: Final = 128  # queries per block: enough for a matrix product, few keys wasted
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBlock:
+    """Some queries of one node, and their keys."""
+
+    first: int  # rows first:last of the pack are the queries
+    last: int
+    before: int  # keys before the first query
+    key_start: int  # the keys are rows key_start:key_start + n_keys of the pack,
+    gathered: int  # or, where not -1, of this entry of the plan's gathered paths
+
+    @property
+    def n_keys(self) -> int:
+        """Keys that the last query sees."""
+        return self.before + self.last - self.first
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPlan:
+    """The blocks of a pack, in order of rows."""
+
+    blocks: tuple[QueryBlock, ...]
+    paths: tuple[torch.Tensor, ...]  # rows of the paths that do not lie in one stretch
+    n_rows: int
+    most_keys: int
+
+
+def plan_attention(tree: PrefixTree, device: torch.device, *, block: int = _BLOCK) -> AttentionPlan:
+    """Cut a tree into blocks of at most `block` queries."""
+    import torch
+
+    blocks: list[QueryBlock] = []
+    paths: list[torch.Tensor] = []
+    straight: list[int] = []  # (n_nodes,) row where the path starts if it is one stretch, or -1
+    for node, (start, length) in enumerate(zip(tree.starts, tree.lengths, strict=True)):
+        first, size, parent = int(start), int(length), int(tree.parents[node])
+        depth = int(tree.positions[first])
+        if parent < 0:
+            straight.append(first)
+        else:
+            after = int(tree.starts[parent] + tree.lengths[parent]) == first
+            straight.append(straight[parent] if after else -1)
+        gathered = -1
+        if straight[node] < 0:
+            gathered = len(paths)
+            own = np.arange(first, first + size, dtype=np.int64)
+            rows = np.concatenate([tree.ancestor_rows(node), own])
+            # Filled up to whole vectors with any row: no query sees those.
+            fill = np.zeros(-len(rows) % LANES, dtype=np.int64)
+            paths.append(torch.from_numpy(np.concatenate([rows, fill])).to(device))
+        for offset in range(0, size, block):
+            end = min(offset + block, size)
+            blocks.append(
+                QueryBlock(
+                    first + offset, first + end, depth + offset, max(straight[node], 0), gathered
+                )
+            )
+    most = max((b.n_keys for b in blocks), default=0)
+    return AttentionPlan(tuple(blocks), tuple(paths), len(tree.ids), most)
+
+
+def attend(
+    q: torch.Tensor,  # (kv_heads, rows, group, dim)
+    k: torch.Tensor,  # (kv_heads, at least rows + LANES, dim), finite in every row
+    v: torch.Tensor,
+    plan: AttentionPlan,
+    out: torch.Tensor,  # (rows, kv_heads, group, dim)
+    *,
+    scale: float,
+    cap: float = 0.0,
+    kernels: Kernels | None = None,
+) -> None:
+    """Write the attention of every row of a pack into `out`."""
+    import torch
+
+    kv_heads, _, group, dim = q.shape
+    scratch = torch.empty(plan.most_keys + LANES) if kernels is not None else None
+    for block, keys, values in _blocks(k, v, plan):
+        size = block.last - block.first
+        queries = q[:, block.first : block.last].reshape(kv_heads, size * group, dim)
+        scores = torch.bmm(queries, keys.transpose(1, 2))  # (kv_heads, size * group, n_keys)
+        if kernels is None:
+            scores = _softmax(scores, block, group, scale, cap)
+        else:
+            assert scratch is not None
+            kernels.causal_softmax(
+                scores, scratch, group=group, before=block.before, scale=scale, cap=cap
+            )
+        mixed = torch.bmm(scores, values).view(kv_heads, size, group, dim)
+        out[block.first : block.last] = mixed.transpose(0, 1)
+
+
+def _blocks(
+    k: torch.Tensor, v: torch.Tensor, plan: AttentionPlan
+) -> Iterator[tuple[QueryBlock, torch.Tensor, torch.Tensor]]:
+    held, path_k, path_v = -1, k, v
+    for block in plan.blocks:
+        n_keys = -(-block.n_keys // LANES) * LANES
+        if block.gathered < 0:
+            span = slice(block.key_start, block.key_start + n_keys)
+            yield block, k[:, span], v[:, span]
+            continue
+        if held != block.gathered:
+            rows = plan.paths[block.gathered]
+            held, path_k, path_v = block.gathered, k.index_select(1, rows), v.index_select(1, rows)
+        yield block, path_k[:, :n_keys], path_v[:, :n_keys]
+
+
+def _softmax(
+    scores: torch.Tensor, block: QueryBlock, group: int, scale: float, cap: float
+) -> torch.Tensor:
+    import torch
+
+    dtype = scores.dtype
+    wide = scores if dtype == torch.float64 else scores.float()
+    wide = wide * scale
+    if cap > 0:
+        wide = (wide / cap).tanh() * cap
+    rows = torch.arange(scores.shape[1], device=scores.device) // group
+    columns = torch.arange(scores.shape[2], device=scores.device)
+    hidden = columns > (block.before + rows).unsqueeze(1)
+    return wide.masked_fill_(hidden, -torch.inf).softmax(dim=-1).to(dtype)

@@ -1,0 +1,142 @@
+"""From prompts to packs: each distinct sequence once, neighbours that begin alike together.
+
+A pack is a prefix tree of at most so many tokens, with the rows of it that
+predict response tokens. Nothing is padded: the budget is in tokens, not in rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ifcurate.engines.base import Float32Array, Prompt
+from ifcurate.engines.prefix_tree import (
+    MIN_SHARED,
+    IntArray,
+    PrefixTree,
+    build_tree,
+    common_prefix_length,
+)
+
+__all__ = ["Pack", "Plan", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One forward pass, and whose response tokens come out of it."""
+
+    tree: PrefixTree
+    rows: IntArray  # (n_predicted,) row whose hidden state predicts a response token
+    targets: IntArray  # (n_predicted,) the id of that token
+    counts: IntArray  # (n_sequences,) response tokens of each sequence, in order
+    members: tuple[int, ...]  # which of the plan's distinct sequences these are
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are computed."""
+        return len(self.tree.ids)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence."""
+        return int(self.tree.positions.max()) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All packs of some prompts, and where each prompt's numbers are found."""
+
+    sequences: tuple[Prompt, ...]  # distinct
+    source: tuple[int, ...]  # (n_prompts,) the distinct sequence of each; -1: empty response
+    order: tuple[int, ...]  # the distinct sequences sorted by their ids
+
+    @property
+    def n_given(self) -> int:
+        """Tokens of all prompts with a response, before anything is shared."""
+        return sum(len(self.sequences[i].ids) - 1 for i in self.source if i >= 0)
+
+    def gather(self, found: Sequence[Float32Array | None]) -> list[Float32Array]:
+        """Log-probabilities of the distinct sequences to those of the prompts."""
+        out: list[Float32Array] = []
+        for i in self.source:
+            values = np.zeros(0, dtype=np.float32) if i < 0 else found[i]
+            assert values is not None
+            out.append(values.copy())
+        return out
+
+    def packs(
+        self,
+        members: Sequence[int],
+        budget: int,
+        *,
+        max_sequences: int | None = None,
+        share: bool = True,
+    ) -> list[Pack]:
+        """Fill packs of at most `budget` tokens with some of the distinct sequences.
+
+        A sequence longer than the budget gets a pack of its own. Without `share`
+        nothing is held once.
+        """
+        wanted = set(members)
+        packs: list[Pack] = []
+        group: list[int] = []
+        arrays: list[IntArray] = []
+        shared: list[int] = []
+        size = 0
+        for i in self.order:
+            if i not in wanted:
+                continue
+            # The last token predicts nothing that is asked for.
+            ids = np.asarray(self.sequences[i].ids[:-1], dtype=np.int64)
+            common = common_prefix_length(arrays[-1], ids) if arrays and share else 0
+            common = common if common >= MIN_SHARED else 0
+            full = size + len(ids) - common > budget or len(group) == max_sequences
+            if group and full:
+                packs.append(_make_pack(self.sequences, group, arrays, shared))
+                group, arrays, shared, size, common = [], [], [], 0, 0
+            group.append(i)
+            arrays.append(ids)
+            shared.append(common)
+            size += len(ids) - common
+        if group:
+            packs.append(_make_pack(self.sequences, group, arrays, shared))
+        return packs
+
+
+def make_plan(prompts: Sequence[Prompt]) -> Plan:
+    """Find the distinct sequences of prompts and sort them."""
+    index: dict[tuple[int, tuple[int, ...]], int] = {}
+    sequences: list[Prompt] = []
+    source: list[int] = []
+    for prompt in prompts:
+        if prompt.response_start == len(prompt.ids):
+            source.append(-1)
+            continue
+        key = (prompt.response_start, tuple(prompt.ids))
+        if key not in index:
+            index[key] = len(sequences)
+            sequences.append(Prompt(ids=key[1], response_start=key[0]))
+        source.append(index[key])
+    order = sorted(range(len(sequences)), key=lambda i: sequences[i].ids)  # type: ignore[arg-type,return-value]
+    return Plan(sequences=tuple(sequences), source=tuple(source), order=tuple(order))
+
+
+def _make_pack(
+    sequences: Sequence[Prompt], group: list[int], arrays: list[IntArray], shared: list[int]
+) -> Pack:
+    tree = build_tree(arrays, shared)
+    rows, targets, counts = [], [], []
+    for place, i in enumerate(group):
+        prompt = sequences[i]
+        rows.append(tree.sequence_rows(place)[prompt.response_start - 1 :])
+        targets.append(np.asarray(prompt.ids[prompt.response_start :], dtype=np.int64))
+        counts.append(len(targets[-1]))
+    return Pack(
+        tree=tree,
+        rows=np.concatenate(rows),
+        targets=np.concatenate(targets),
+        counts=np.array(counts, dtype=np.int64),
+        members=tuple(group),
+    )

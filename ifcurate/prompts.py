@@ -9,6 +9,7 @@ both variants score the very same response ids.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -56,7 +57,8 @@ class PromptPair:
         digest = hashlib.blake2b(digest_size=12)
         for prompt in (self.with_context, self.without_context):
             if prompt is not None:
-                digest.update(f"{prompt.response_start}:{list(prompt.ids)}|".encode())
+                numbers = array("q", [len(prompt.ids), prompt.response_start, *prompt.ids])
+                digest.update(numbers.tobytes())
         return digest.hexdigest()
 
 

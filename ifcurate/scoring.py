@@ -12,7 +12,7 @@ section 4.4, as perplexity); a high gain says that it is the context that helps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -22,16 +22,33 @@ import polars as pl
 
 from ifcurate.engines.base import Engine, Float32Array
 from ifcurate.prompts import ABLATIONS, PromptPair, PromptSettings, build_pairs
-from ifcurate.records import Example
+from ifcurate.records import ContextBlock, Example
 from ifcurate.tables import SCORES, TOKENS
 from ifcurate.templates import Template, load_template
 
 if TYPE_CHECKING:
     from ifcurate.engines.base import EngineIdentity
 
-__all__ = ["ScoreSettings", "Scorer", "score_examples"]
+__all__ = ["NUMBERS", "Chunk", "Known", "Numbers", "ScoreSettings", "Scorer", "score_examples"]
 
 _PREVIEW: Final = 100  # characters
+_NOT_FINITE: Final = "the model gave a loss that is not a finite number"
+
+#: The columns of SCORES that come from the model, in the order of a `Numbers`.
+NUMBERS: Final = (
+    "n_response_tokens",
+    "nll_with_context",
+    "nll_without_context",
+    "loss_with_context",
+    "loss_without_context",
+    "context_gain",
+    "max_token_loss_with_context",
+    "max_token_loss_without_context",
+    "max_token_gain",
+    "gain_token_fraction",
+)
+Numbers = tuple[Any, ...]  # values of NUMBERS: an int, then floats
+Known = Callable[[Sequence[str]], Mapping[str, Numbers]]  # of keys, those that are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,15 @@ class ScoreSettings:
 def _check(good: bool, what: str, known: Sequence[str]) -> None:
     if not good:
         raise ValueError(f"{what}: unknown; known are {', '.join(known)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What came of the examples that were scored together."""
+
+    scores: pl.DataFrame  # SCORES
+    tokens: pl.DataFrame | None  # TOKENS, when asked for
+    n_known: int = 0  # examples whose numbers were known
 
 
 @dataclass(frozen=True)
@@ -101,57 +127,121 @@ class Scorer:
 
         Raises `ModelError` when the engine fails.
         """
+        chunk = self.score_chunk(examples, tokens=True)
+        assert chunk.tokens is not None
+        return chunk.scores, chunk.tokens
+
+    def score_chunk(
+        self, examples: Sequence[Example], *, tokens: bool = False, known: Known | None = None
+    ) -> Chunk:
+        """The same, with the tokens on request, and without what is `known` already.
+
+        `known` gives the NUMBERS of the keys that it has; only the other
+        examples go to the engine. Not together with `tokens`.
+        """
+        if tokens:
+            known = None
+        pairs = self.prepare(examples)
+        ready = [i for i, pair in enumerate(pairs) if pair.with_context is not None]
+        keys = {i: pairs[i].key for i in ready}
+        had = known(list(keys.values())) if known is not None and keys else {}
+        asked = [i for i in ready if keys[i] not in had]
+        both = [(pairs[i].with_context, pairs[i].without_context) for i in asked]
+        prompts = [prompt for pair in both for prompt in pair if prompt is not None]
+        found = self.engine.response_logprobs(prompts) if prompts else []
+        losses = _losses(found[0::2], found[1::2], self.settings.token_gain)
+        numbers: dict[int, Numbers] = {i: had[key] for i, key in keys.items() if key in had}
+        for i, values in zip(asked, losses, strict=True):
+            if values is None:
+                pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
+            else:
+                numbers[i] = values
+        scores = _score_table(pairs, keys, numbers)
+        table = None
+        if tokens:
+            good = [n for n, i in enumerate(asked) if i in numbers]
+            table = _token_table(
+                [pairs[asked[n]] for n in good], [(found[2 * n], found[2 * n + 1]) for n in good]
+            )
+        return Chunk(scores, table, len(keys) - len(asked))
+
+    def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
+        """The two prompts of each example, or why it has none, in order."""
         prompts = PromptSettings(
             ablation=self.settings.ablation,  # type: ignore[arg-type]
             score_eot=self.settings.score_eot,
             too_long=self.settings.too_long,  # type: ignore[arg-type]
             max_length=self._max_length(),
         )
-        pairs = build_pairs(examples, self.template, self.engine.tokenizer, prompts)
-        asked = [p for pair in pairs for p in (pair.with_context, pair.without_context) if p]
-        found = iter(self.engine.response_logprobs(asked) if asked else [])
-        rows: list[dict[str, Any]] = []
-        tokens: list[pl.DataFrame] = []
-        for pair in pairs:
-            values: dict[str, Any] = {}
-            if pair.with_context is not None and pair.without_context is not None:
-                both = next(found), next(found)
-                broken = not all(np.isfinite(v).all() for v in both)
-                if broken:
-                    pair = replace(
-                        pair,
-                        status="error",
-                        reason="the model gave a loss that is not a finite number",
-                    )
-                else:
-                    values = _losses(*both, self.settings.token_gain)
-                    tokens.append(_token_rows(pair, *both))
-            rows.append(_row(pair, values))
-        scores = pl.DataFrame(rows, schema=SCORES)
-        return scores, pl.concat(tokens) if tokens else pl.DataFrame(schema=TOKENS)
+        return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 
 
-def _losses(with_: Float32Array, without: Float32Array, token_gain: float) -> dict[str, Any]:
-    """The numbers of one row from its response log-probabilities, each (n_response_tokens,)."""
-    loss_with = -with_.astype(np.float64)
-    loss_without = -without.astype(np.float64)
-    gain = loss_without - loss_with
-    n = len(gain)
-    return {
-        "n_response_tokens": n,
-        "nll_with_context": float(loss_with.sum()),
-        "nll_without_context": float(loss_without.sum()),
-        "loss_with_context": float(loss_with.sum() / n),
-        "loss_without_context": float(loss_without.sum() / n),
-        "context_gain": float(gain.sum() / n),
-        "max_token_loss_with_context": float(loss_with.max()),
-        "max_token_loss_without_context": float(loss_without.max()),
-        "max_token_gain": float(gain.max()),
-        "gain_token_fraction": float((gain > token_gain).mean()),
+def _losses(
+    with_: Sequence[Float32Array], without: Sequence[Float32Array], token_gain: float
+) -> list[Numbers | None]:
+    """NUMBERS of each row from its log-probabilities, each (n_response_tokens,); None if broken."""
+    if not with_:
+        return []
+    lengths = np.array([len(values) for values in with_])
+    starts = np.cumsum(lengths) - lengths
+    loss_with = -np.concatenate(with_).astype(np.float64)
+    loss_without = -np.concatenate(without).astype(np.float64)
+    finite = np.isfinite(loss_with) & np.isfinite(loss_without)
+    whole = np.logical_and.reduceat(finite, starts)
+    with np.errstate(invalid="ignore"):
+        gain = loss_without - loss_with
+        sums = [np.add.reduceat(v, starts) for v in (loss_with, loss_without, gain)]
+        columns = [
+            sums[0],
+            sums[1],
+            *(total / lengths for total in sums),
+            *(np.maximum.reduceat(v, starts) for v in (loss_with, loss_without, gain)),
+            np.add.reduceat((gain > token_gain).astype(np.int64), starts) / lengths,
+        ]
+    rows = zip(lengths.tolist(), *(column.tolist() for column in columns), strict=True)
+    return [row if good else None for row, good in zip(rows, whole.tolist(), strict=True)]
+
+
+def _score_table(
+    pairs: Sequence[PromptPair], keys: Mapping[int, str], numbers: Mapping[int, Numbers]
+) -> pl.DataFrame:
+    """A SCORES row for each pair, in order; the key and the numbers of those that have them."""
+    apart = {*NUMBERS, "context_blocks"}
+    columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
+    for i, pair in enumerate(pairs):
+        row = _describe(pair)
+        row["key"] = keys.get(i)
+        for name, values in columns.items():
+            values.append(row[name])
+    missing: Numbers = (None,) * len(NUMBERS)
+    rows = [numbers.get(i, missing) for i in range(len(pairs))]
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in NUMBERS)
+    columns |= dict(zip(NUMBERS, map(list, by_column), strict=True))
+    columns["context_blocks"] = _block_column([pair.example.blocks for pair in pairs])
+    return pl.DataFrame({name: columns[name] for name in SCORES}, schema=SCORES)
+
+
+def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
+    """The `context_blocks` of each example; null where it has none."""
+    counts = pl.Series([len(own) for own in blocks], dtype=pl.Int64)
+    flat = [block for own in blocks for block in own]
+    fields = {
+        "path": [b.path for b in flat],
+        "start": [b.start for b in flat],
+        "end": [b.end for b in flat],
+        "rule": [b.rule for b in flat],
     }
+    kind = SCORES["context_blocks"]
+    assert isinstance(kind, pl.List)
+    one_each = pl.DataFrame(fields).select(pl.struct(pl.all()).cast(kind.inner))[:, 0]
+    owner = pl.select(pl.int_range(len(counts)).repeat_by(counts).explode().drop_nulls())[:, 0]
+    grouped = pl.DataFrame({"owner": owner, "block": one_each}).group_by("owner").agg("block")
+    places = pl.DataFrame({"owner": pl.int_range(len(counts), eager=True)})
+    return places.join(grouped, on="owner", how="left", maintain_order="left")["block"]
 
 
-def _row(pair: PromptPair, values: dict[str, Any]) -> dict[str, Any]:
+def _describe(pair: PromptPair) -> dict[str, Any]:
+    """All of a SCORES row but its numbers and its key."""
     example = pair.example
     blocks = example.blocks
     sized = pair.n_tokens != (0, 0)
@@ -161,37 +251,38 @@ def _row(pair: PromptPair, values: dict[str, Any]) -> dict[str, Any]:
         "source": example.source,
         "row": example.row_number,
         "turn": example.turn,
-        "key": pair.key if pair.with_context is not None else None,
         "status": pair.status,
         "reason": pair.reason or None,
         "n_context_tokens": pair.n_context_tokens if blocks and sized else None,
         "n_tokens_with_context": pair.n_tokens[0] if sized else None,
         "n_tokens_without_context": pair.n_tokens[1] if sized else None,
-        "context_blocks": [
-            {"path": b.path, "start": b.start, "end": b.end, "rule": b.rule} for b in blocks
-        ]
-        or None,
         "context_confidence": min((b.confidence for b in blocks), default=None),
         "boundary_straddles": pair.boundary_straddles if sized else None,
         "response_ids_forced": pair.response_ids_forced if sized else None,
         "context_shortened": pair.context_shortened if sized else None,
         "preview": text[:_PREVIEW] + ("…" if len(text) > _PREVIEW else ""),
-        **values,
     }
 
 
-def _token_rows(pair: PromptPair, with_: Float32Array, without: Float32Array) -> pl.DataFrame:
-    assert pair.with_context is not None
-    prompt = pair.with_context
-    n = len(with_)
+def _token_table(
+    pairs: Sequence[PromptPair], found: Sequence[tuple[Float32Array, Float32Array]]
+) -> pl.DataFrame:
+    """TOKENS of scored pairs with their log-probabilities, each (n_response_tokens,)."""
+    if not pairs:
+        return pl.DataFrame(schema=TOKENS)
+    lengths = [len(with_) for with_, _ in found]
+    ids: list[int] = []
+    for pair in pairs:
+        assert pair.with_context is not None
+        ids.extend(pair.with_context.ids[pair.with_context.response_start :])
     return pl.DataFrame(
         {
-            "id": [pair.example.id] * n,
-            "turn": [pair.example.turn] * n,
-            "position": range(n),
-            "token_id": list(prompt.ids[prompt.response_start :]),
-            "loss_with_context": -with_,
-            "loss_without_context": -without,
+            "id": np.repeat(np.array([p.example.id for p in pairs], dtype=object), lengths),
+            "turn": np.repeat([p.example.turn for p in pairs], lengths),
+            "position": np.concatenate([np.arange(n) for n in lengths]),
+            "token_id": ids,
+            "loss_with_context": -np.concatenate([with_ for with_, _ in found]),
+            "loss_without_context": -np.concatenate([without for _, without in found]),
         },
         schema=TOKENS,
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Final
 
 import numpy as np
@@ -20,6 +22,7 @@ __all__ = ["ToyEngine", "ToyTokenizer"]
 
 _WORD: Final = re.compile(r" ?\w+| ?[^\w\s]|\s")
 _BUCKETS: Final = 50_021  # a prime; ids are hashes of words
+_REPEATED, _SEEN, _NEW = (float(np.log(p)) for p in (0.9, 0.2, 0.01))
 
 
 class ToyTokenizer:
@@ -33,11 +36,9 @@ class ToyTokenizer:
 
     def encode(self, text: str) -> Encoding:
         """Encode one text."""
-        ids, offsets = [], []
-        for match in _WORD.finditer(text):
-            ids.append(2 + _stable_hash(match.group()) % _BUCKETS)
-            offsets.append(match.span())
-        return Encoding(ids, offsets)
+        words = _WORD.findall(text)  # every character is in one of them
+        ends = list(accumulate(map(len, words)))
+        return Encoding([_id(word) for word in words], list(zip([0, *ends], ends, strict=False)))
 
     def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """Encode many."""
@@ -48,16 +49,10 @@ class ToyTokenizer:
         return {"bos_token": "<s>", "eos_token": self.eos_text}
 
 
-_hashes: dict[str, int] = {}
-
-
-def _stable_hash(word: str) -> int:
-    if word not in _hashes:
-        if len(_hashes) > 200_000:
-            _hashes.clear()
-        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=4).digest()
-        _hashes[word] = int.from_bytes(digest, "big")
-    return _hashes[word]
+@lru_cache(maxsize=200_000)
+def _id(word: str) -> int:
+    digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return 2 + int.from_bytes(digest, "big") % _BUCKETS
 
 
 class ToyEngine:
@@ -81,15 +76,15 @@ class ToyEngine:
 
 def _logprobs(prompt: Prompt) -> Float32Array:
     ids = list(prompt.ids)
-    seen: set[int] = set()
-    pairs: set[tuple[int, int]] = set()
+    start = prompt.response_start
+    seen = set(ids[:start])
+    pairs = set(pairwise(ids[:start]))
     values = []
-    for i, token in enumerate(ids):
-        if i >= prompt.response_start:
-            likely = 0.9 if (ids[i - 1], token) in pairs else 0.2 if token in seen else 0.01
-            # A little of the token's own, so that no two rows tie by accident.
-            values.append(np.log(likely) - (token % 97) / 1000)
+    for pair in pairwise(ids[start - 1 :]):
+        token = pair[1]
+        likely = _REPEATED if pair in pairs else _SEEN if token in seen else _NEW
+        # A little of the token's own, so that no two rows tie by accident.
+        values.append(likely - (token % 97) / 1000)
         seen.add(token)
-        if i:
-            pairs.add((ids[i - 1], token))
+        pairs.add(pair)
     return np.asarray(values, dtype=np.float32)

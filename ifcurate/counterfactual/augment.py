@@ -27,7 +27,7 @@ from .candidates import View, view_example
 from .engine import Counterfactual, Engineer
 from .forms import Refusal
 from .lexicon import fold, load_lexicon
-from .mentions import DEFAULT_TYPES, TYPES, Recogniser
+from .mentions import DEFAULT_TYPES, TYPES, Planner, Recogniser
 from .recognise import LexiconRecogniser
 from .rows import abstain_row, counterfactual_row, original_row, suite_row
 from .substitutes import POLICIES, Pools
@@ -36,6 +36,7 @@ __all__ = [
     "EMITS",
     "AugmentSettings",
     "Augmentation",
+    "Augmenter",
     "Funnel",
     "Outcome",
     "Written",
@@ -90,7 +91,7 @@ class Outcome:
     source: str
     row_number: int
     written: tuple[Written, ...] = ()
-    stage: str = ""  # "context", "entity", or a check's id; "" when written
+    stage: str = ""  # "row", "context", "entity", or a check's id; "" when written
     reason: str = ""
 
     def as_record(self) -> dict[str, Any]:
@@ -119,13 +120,13 @@ class Funnel:
     def add(self, outcome: Outcome) -> None:
         """Count one row."""
         self.read += 1
-        self.has_context += outcome.stage != "context"
-        self.entity += outcome.stage not in {"context", "entity"}
+        self.has_context += outcome.stage not in {"row", "context"}
+        self.entity += outcome.stage not in {"row", "context", "entity"}
         self.written += bool(outcome.written)
         self.examples += len(outcome.written)
         for written in outcome.written:
             self.types[written.made.plan.type] += 1
-        if outcome.stage not in {"", "context", "entity"}:
+        if outcome.stage not in {"", "row", "context", "entity"}:
             self.reasons[f"{outcome.stage}: {_general(outcome.reason)}"] += 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -197,24 +198,45 @@ def iterate_counterfactuals(
     recogniser = recogniser or LexiconRecogniser(settings.types)
     if settings.policy == "corpus" and pools is None:
         pools = freeze_pools(examples, recogniser)
-    lexicon = load_lexicon()
-    engineer = Engineer(
-        recogniser,
-        lexicon,
-        settings.policy,
-        settings.seed,
-        pools,
-        frozenset(fold(name) for name in settings.avoid),
-        frozenset(settings.types),
-    )
-    columns = {
-        "ifcurate_policy": settings.policy,
-        "ifcurate_recogniser": recogniser.name,
-        "ifcurate_lexicon": lexicon.sha256[:16],
-        "ifcurate_seed": settings.seed,
-    }
+    augmenter = Augmenter.create(settings, recogniser, pools)
     for _, turns in itertools.groupby(examples, key=lambda e: (e.source, e.row_number, e.id)):
-        yield _one_row(list(turns), engineer, settings, columns)
+        yield augmenter.row(list(turns))
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """What stays the same over a run; `row` does one row and remembers nothing."""
+
+    engineer: Engineer
+    settings: AugmentSettings
+    columns: dict[str, Any]  # the run's own columns of every written row
+
+    @classmethod
+    def create(
+        cls, settings: AugmentSettings, recogniser: Recogniser, pools: Pools | None = None
+    ) -> Augmenter:
+        """Load the lexicon and settle the columns."""
+        lexicon = load_lexicon()
+        engineer = Engineer(
+            recogniser,
+            lexicon,
+            settings.policy,
+            settings.seed,
+            pools,
+            frozenset(fold(name) for name in settings.avoid),
+            frozenset(settings.types),
+        )
+        columns = {
+            "ifcurate_policy": settings.policy,
+            "ifcurate_recogniser": recogniser.name,
+            "ifcurate_lexicon": lexicon.sha256[:16],
+            "ifcurate_seed": settings.seed,
+        }
+        return cls(engineer, settings, columns)
+
+    def row(self, turns: Sequence[Example]) -> Outcome:
+        """The outcome of one row from its examples, one for each scored turn."""
+        return _one_row(turns, self.engineer, self.settings, self.columns)
 
 
 def freeze_pools(examples: Iterable[Example], recogniser: Recogniser) -> Pools:
@@ -261,14 +283,17 @@ def _one_example(
     if not example.has_context:
         raise Refusal("context", "the example has no context")
     view = view_example(example)
-    anchored = is_anchored(example)
-    entities = [] if anchored else engineer.entities(view)
+    planner = engineer.recogniser if isinstance(engineer.recogniser, Planner) else None
+    anchored = planner is None and is_anchored(example)
+    entities = [] if anchored or planner is not None else engineer.entities(view)
     parent = row_hash(example.row)
     written: list[Written] = []
     used: set[str] = set()
     for variant in range(settings.variants):
         try:
-            if anchored:
+            if planner is not None:
+                made = engineer.write_planned(planner, example, view, used=frozenset(used))
+            elif anchored:
                 made = engineer.write_anchored(
                     example, view, parent=parent, variant=variant, used=frozenset(used)
                 )

@@ -22,7 +22,7 @@ from .gates import check_closed_world, check_size, check_task
 from .gender import settle_gender
 from .geography import settle_group
 from .lexicon import ARTICLE_COUNTRIES, Lexicon, fold
-from .mentions import Recogniser, Span
+from .mentions import Planner, Recogniser, Span
 from .recognise import capital_runs
 from .substitutes import Pools, propose
 from .verify import Case, verify
@@ -125,6 +125,38 @@ class Engineer:
             article=_has_article(span, texts),
         )
         return self.first_to_pass(view, ((p, gender) for p in plans), used=used)
+
+    def write_planned(
+        self,
+        planner: Planner,
+        example: Example,
+        view: View,
+        *,
+        used: frozenset[str] = frozenset(),
+    ) -> Counterfactual:
+        """The counterfactual of a plan; a refused plan is asked for again, its check named."""
+        check_size(view.context_text)
+        check_task(view.question_text, example.response)
+        check_closed_world(example.response, view.context_text + "\n" + view.question_text)
+        folded = {p: fold(t) for p, t in view.texts.items()}
+        refusals: list[Refusal] = []
+        for _ in range(planner.attempts):
+            try:
+                plan: Substitution = planner.plan(view, refusals, sorted(used))
+                if plan.substitute in used or self._avoided(plan.substitute):
+                    raise Refusal("policy", f"{plan.substitute!r} is not to be used")
+                gender = ""
+                if plan.type == "PERSON":
+                    gender = settle_gender(
+                        plan.detail.split(":")[1],
+                        [view.context_text, view.texts[view.response_path]],
+                        alone=False,
+                        forms=name_forms(plan.original).values(),
+                    )
+                return self.apply(view, plan, gender=gender, folded=folded)
+            except Refusal as error:
+                refusals.append(error)
+        raise refusals[-1]
 
     def write_anchored(
         self,
@@ -282,7 +314,12 @@ class _SecondPass:
                 for run in capital_runs(text)
                 if (kind := fictional_type(text[run.start : run.end]))
             ]
-        if self.plan.new_type or self.anchored or self.plan.source in {"alias", "corpus"}:
+        if (
+            self.plan.new_type
+            or self.anchored
+            or self.plan.source in {"alias", "corpus", "plan"}
+            or self.recogniser.name != "lexicon"
+        ):
             spans += self._by_table(texts)
         return spans
 

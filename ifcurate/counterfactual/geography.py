@@ -79,6 +79,8 @@ def check_geography(
     With an answer that was given (`anchored`), what is said of the place is what
     is asked, and only names that belong to the old or the new country count.
     """
+    if plan.type == "CITY" and not anchored and not _same_country(plan, lexicon):
+        raise Refusal("H12", f"{plan.substitute!r} is in another country than {plan.original!r}")
     if plan.type == "CITY" and not anchored:
         for text in before.values():
             if found := _CITY_PINNED.search(text):
@@ -99,6 +101,12 @@ def check_geography(
     for text in before.values() if not anchored else ():
         if found := _PINNED.search(text):
             raise Refusal("H12", f"{found.group()!r} is said of a country")
+
+
+def _same_country(plan: Substitution, lexicon: Lexicon) -> bool:
+    old = set(plan.detail.split("|")) if plan.detail else set(lexicon.groups(plan.original))
+    new = set(lexicon.groups(plan.substitute))
+    return plan.source in {"fictional", "corpus"} or not old or not new or bool(old & new)
 
 
 def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["DEFAULT_TYPES", "EXPERIMENTAL_TYPES", "TYPES", "Recogniser", "Span"]
+__all__ = ["DEFAULT_TYPES", "EXPERIMENTAL_TYPES", "TYPES", "Planner", "Recogniser", "Span"]
 
 DEFAULT_TYPES = ("PERSON", "CITY", "COUNTRY", "DATE", "MONEY")
 EXPERIMENTAL_TYPES = ("YEAR", "NUMBER", "QUANTITY")
@@ -27,6 +27,16 @@ class Span:
     type: str  # one of TYPES
     text: str  # the characters themselves
     detail: str = ""  # PERSON: shape and gender; CITY: groups; COUNTRY: code; values: normal form
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Something that plans a whole substitution; the engine edits and the verifier judges."""
+
+    attempts: int  # plans asked for one example at most
+
+    def plan(self, view: Any, refusals: Sequence[Any], avoid: Sequence[str]) -> Any:
+        """A `Substitution` for a `View`, given the `Refusal`s of the plans before."""
 
 
 class Recogniser(Protocol):

@@ -8,17 +8,25 @@ out where the row has `parametric_answer`), so that the file can be evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ifcurate.records import Example
+from ifcurate.records import ContextBlock, Example
 
 from .candidates import View
-from .edits import with_texts
+from .edits import Edit, with_texts
 from .engine import Counterfactual
 from .lexicon import fold
 
-__all__ = ["UNANSWERABLE", "abstain_row", "counterfactual_row", "original_row", "suite_row"]
+__all__ = [
+    "UNANSWERABLE",
+    "abstain_row",
+    "counterfactual_row",
+    "moved_blocks",
+    "original_row",
+    "suite_row",
+]
 
 UNANSWERABLE = "unanswerable"
 
@@ -90,27 +98,40 @@ def abstain_row(
 
 def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[str, Any]:
     """The example as conflict suites have it: context, question, answer, memory_answer."""
-    edited = View(made.texts, view.context, view.question, view.response_path, view.keep)
     memory = row.get("memory_answer", row.get("parametric_answer", made.memory_answer))
     return {
         "id": row["ifcurate_pair"],
-        "context": _stretches(edited, view, made),
+        "context": _stretches(made, view),
         "question": view.question_text.strip(),
         "answer": made.answer,
         "memory_answer": memory,
     }
 
 
-def _stretches(edited: View, view: View, made: Counterfactual) -> str:
-    """The context after the edits: its stretches moved by the edits before and inside them."""
-    parts = []
-    for path, start, end in view.context:
-        moved = [
-            at + sum(len(e.new) - len(e.old) for e in made.edits if e.path == path and e.end <= at)
-            for at in (start, end)
-        ]
-        parts.append(edited.texts[path][moved[0] : moved[1]])
-    return "\n\n".join(parts)
+def _stretches(made: Counterfactual, view: View) -> str:
+    """The context after the edits, its stretches moved with them."""
+    return "\n\n".join(
+        made.texts[path][_moved(start, path, made.edits) : _moved(end, path, made.edits)]
+        for path, start, end in view.context
+    )
+
+
+def _moved(at: int, path: str, edits: Sequence[Edit]) -> int:
+    return at + sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.end <= at)
+
+
+def moved_blocks(blocks: Sequence[ContextBlock], edits: Sequence[Edit]) -> tuple[ContextBlock, ...]:
+    """Context blocks at their places after the edits."""
+    return tuple(
+        replace(
+            b,
+            start=_moved(b.start, b.path, edits),
+            end=_moved(b.end, b.path, edits),
+            outer_start=_moved(b.outer_start, b.path, edits),
+            outer_end=_moved(b.outer_end, b.path, edits),
+        )
+        for b in blocks
+    )
 
 
 def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfactual) -> None:
@@ -119,11 +140,9 @@ def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfact
     if not isinstance(answers, Mapping) or not isinstance(answers.get("answer_start"), list):
         return
     paths = {b.path for b in example.blocks}
-    edits = [e for e in made.edits if e.path in paths]
+    path = next(iter(paths), "")
     moved = [
-        start + sum(len(e.new) - len(e.old) for e in edits if e.end <= start)
-        if isinstance(start, int)
-        else start
+        _moved(start, path, made.edits) if isinstance(start, int) else start
         for start in answers["answer_start"]
     ]
     row["answers"] = {**answers, "answer_start": moved}

@@ -16,7 +16,7 @@ from typing import Any
 from .augment import Written
 from .edits import Edit
 
-__all__ = ["choose_sample", "render_sheet"]
+__all__ = ["choose_sample", "render_sheet", "sample_rank"]
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#c9ccd1;--old:#ffd9d6;--new:#cdeccb;--soft:#6a737d}
@@ -49,14 +49,14 @@ document.addEventListener('change',tell);tell();
 """
 
 
+def sample_rank(item: Written, seed: int = 0) -> bytes:
+    """8 bytes from its content and the seed; a sheet shows those with the smallest."""
+    return hashlib.blake2b(f"{seed}|{item.suite['id']}".encode(), digest_size=8).digest()
+
+
 def choose_sample(written: Sequence[Written], size: int, seed: int = 0) -> list[Written]:
     """`size` examples, chosen by a hash of their content and the seed, in the input's order."""
-
-    def rank(item: Written) -> bytes:
-        key = f"{seed}|{item.suite['id']}"
-        return hashlib.blake2b(key.encode(), digest_size=8).digest()
-
-    chosen = {id(w) for w in sorted(written, key=rank)[:size]}
+    chosen = {id(w) for w in sorted(written, key=lambda w: sample_rank(w, seed))[:size]}
     return [w for w in written if id(w) in chosen]
 
 

@@ -1,0 +1,346 @@
+"""`ifcurate augment`: counterfactual examples by entity substitution, and their linter."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from . import common
+from .common import note, out
+
+if TYPE_CHECKING:
+    from ifcurate.counterfactual.augment import Funnel
+    from ifcurate.counterfactual.output import AugmentResult, ModelJudge
+    from ifcurate.sources import Examples
+
+HOW_PANEL = "Substitution"
+OUT_PANEL = "Output"
+MODEL_PANEL = "Model check"
+
+
+def augment(
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, globs, or a Hub name; the data of the newest run when not given.",
+            show_default=False,
+        ),
+    ] = None,
+    entity_substitution: Annotated[
+        bool,
+        typer.Option(
+            "--entity-substitution",
+            help="Replace the answer's entity everywhere by another of the same kind.",
+            rich_help_panel=HOW_PANEL,
+        ),
+    ] = False,
+    policy: Annotated[
+        Literal["lexicon", "corpus", "fictional", "type-swap", "alias"],
+        typer.Option(
+            help="Where substitutes come from: lexicon (real names), corpus (names of this data), "
+            "fictional (made-up names), type-swap (another type), alias (the same entity by "
+            "another name, a control).",
+            rich_help_panel=HOW_PANEL,
+        ),
+    ] = "lexicon",
+    types: Annotated[
+        str,
+        typer.Option(
+            help="Some of PERSON,CITY,COUNTRY,DATE,MONEY and, experimental, YEAR,NUMBER,QUANTITY; "
+            "+YEAR adds to the default ones.",
+            rich_help_panel=HOW_PANEL,
+        ),
+    ] = "PERSON,CITY,COUNTRY,DATE,MONEY",
+    variants: Annotated[
+        int,
+        typer.Option(min=1, help="Counterfactuals of one row.", rich_help_panel=HOW_PANEL),
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Another seed, other substitutes.", rich_help_panel=HOW_PANEL)
+    ] = 0,
+    avoid: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Names that are never substitutes: lines of text, or the answers of an "
+            "evaluation suite (json, jsonl).",
+            rich_help_panel=HOW_PANEL,
+        ),
+    ] = None,
+    recogniser: Annotated[
+        str,
+        typer.Option(
+            help="lexicon (no download), spacy:NAME, gliner:NAME, or openai:URL for a chat "
+            "server that plans the edits (its key: IFCURATE_API_KEY).",
+            rich_help_panel=HOW_PANEL,
+        ),
+    ] = "lexicon",
+    recogniser_model: Annotated[
+        str,
+        typer.Option(help="The model's name at openai:URL.", rich_help_panel=HOW_PANEL),
+    ] = "",
+    emit: Annotated[
+        Literal["counterfactual", "pair", "pair+abstain"],
+        typer.Option(
+            help="pair writes the original beside it; pair+abstain also the question without its "
+            'context, to be answered "unanswerable".',
+            rich_help_panel=OUT_PANEL,
+        ),
+    ] = "counterfactual",
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Write a review sheet (HTML) of so many.", rich_help_panel=OUT_PANEL
+        ),
+    ] = 0,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only check a file of counterfactual rows, anybody's.", rich_help_panel=OUT_PANEL
+        ),
+    ] = None,
+    verify: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Keep what this model confirms: with the new context it prefers the new answer, "
+            "without it the original one. toy has no model, for dry runs.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = "",
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="Nats by which the new context must help the new answer.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = 0.5,
+    format: common.Format = "auto",
+    columns: common.Columns = None,
+    turns: common.Turns = "all",
+    context: common.ContextKinds = "auto",
+    min_confidence: common.MinConfidence = 0.5,
+    limit: common.Limit = None,
+    subset: common.Subset = "",
+    hub_split: common.HubSplit = "train",
+    out_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the files; augmented/ in the run's, or here, when not given.",
+            rich_help_panel=OUT_PANEL,
+        ),
+    ] = None,
+    run: common.RunOption = None,
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Write counterfactual examples that can only be answered by reading their context.
+
+    An entity that context and response share is replaced everywhere by another of the same kind
+    (a woman by a woman, a town by a town of that country). Every result passes fifteen checks
+    or is not written; *rejected.jsonl* says why. Little is written, and what is written holds:
+    question answering, extraction, summaries and tool results give most.
+
+        ifcurate augment --entity-substitution data.jsonl --sample 50
+        ifcurate augment --check counterfactual.jsonl
+    """
+    silent = quiet or json
+    reading: dict[str, Any] = {
+        "format": format, "columns": columns, "turns": turns, "context": context,
+        "min_confidence": min_confidence, "limit": limit, "subset": subset,
+        "hub_split": hub_split,
+    }  # fmt: skip
+    if check is not None:
+        check_file(check, reading, json=json, quiet=quiet)
+        return
+    if not entity_substitution:
+        raise typer.BadParameter(
+            "say how: --entity-substitution writes counterfactuals, --check FILE checks a file"
+        )
+    from ifcurate.counterfactual.augment import AugmentSettings
+    from ifcurate.counterfactual.avoided import read_avoided
+    from ifcurate.counterfactual.output import write_counterfactuals
+    from ifcurate.counterfactual.recognisers import load_recogniser
+
+    examples, folder = _find_data(data, reading, run, quiet=silent)
+    folder = out_folder or folder
+    settings = AugmentSettings(
+        policy, _types(types), seed, variants, emit, read_avoided(avoid or ())
+    )
+    found = load_recogniser(
+        recogniser, types=settings.types, model=recogniser_model, cache=folder / "plans.jsonl"
+    )
+    judge = _judge(verify, threshold, quiet=silent) if verify else None
+    with common_progress(quiet=silent) as on_row:
+        result = write_counterfactuals(
+            examples,
+            settings,
+            folder,
+            recogniser=found,
+            judge=judge,
+            sample=sample,
+            command=common.command_line(),
+            on_row=on_row,
+        )
+    if json:
+        common.print_json(
+            {
+                "folder": str(result.folder),
+                "funnel": result.funnel.as_dict(),
+                "files": {name: str(path) for name, path in result.files.items()},
+            }
+        )
+    elif not quiet:
+        print_funnel(result)
+
+
+def _find_data(
+    data: list[str] | None, reading: dict[str, Any], run: Path | None, *, quiet: bool
+) -> tuple[Examples, Path]:
+    """The examples, and the folder that results go to: of the data given, or of a run."""
+    if data:
+        if run is not None:
+            raise typer.BadParameter("give data or --run, not both")
+        examples = common.read_data(data, **reading)
+        for name, layout in examples.formats.items():
+            note(f"data  {name}: format {layout}", quiet=quiet)
+        return examples, Path("augmented")
+    from ifcurate.formats import Layout
+    from ifcurate.sources import Examples
+    from ifcurate.steps import read_split, run_sources
+
+    found = common.open_run(run, quiet=quiet)
+    layouts = [
+        Layout(
+            known["layout"]["format"],
+            known["layout"]["columns"],
+            reading["turns"],
+            tuple(known["layout"]["context"]),
+            known["layout"]["min_confidence"],
+        )
+        for known in found.manifest.identity["inputs"]
+    ]
+    limit = reading["limit"] or found.manifest.identity.get("limit")
+    examples = Examples(tuple(run_sources(found)), tuple(layouts), limit)
+    split = read_split(found)
+    if split is not None:
+        labels = Counter(split[0]["label"].to_list())
+        told = ", ".join(f"{n:,} {label}" for label, n in labels.most_common())
+        note(f"split found ({told}); all rows of the data are read", quiet=quiet)
+    if (found.folder / "filtered" / "filter.json").exists():
+        note(
+            f"filter found ({found.folder / 'filtered'}); name its files to read only those",
+            quiet=quiet,
+        )
+    return examples, found.folder / "augmented"
+
+
+def _types(text: str) -> tuple[str, ...]:
+    """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones."""
+    from ifcurate.counterfactual.mentions import DEFAULT_TYPES, TYPES
+
+    named = {t.strip().upper() for t in text.split(",") if t.strip()}
+    added = {t.removeprefix("+") for t in named}
+    if any(t.startswith("+") for t in named):
+        added |= set(DEFAULT_TYPES)
+    unknown = added - set(TYPES)
+    if unknown or not added:
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown)) or text!r}: unknown type; known are {', '.join(TYPES)}",
+            param_hint="--types",
+        )
+    return tuple(t for t in TYPES if t in added)
+
+
+def _judge(model: str, threshold: float, *, quiet: bool) -> ModelJudge:
+    """The model check, with the scorer that `ifcurate score` uses."""
+    from ifcurate.counterfactual.output import ModelJudge
+    from ifcurate.engines import load_engine
+    from ifcurate.scoring import Scorer, ScoreSettings
+
+    loaded = load_engine("toy") if model == "toy" else load_engine("hf", model=model)
+    scorer = Scorer.create(loaded, ScoreSettings())
+    identity = loaded.identity
+    note(f"model check by {identity.model} ({identity.engine}, {identity.dtype})", quiet=quiet)
+    return ModelJudge(scorer, threshold, scorer.identity())
+
+
+@contextlib.contextmanager
+def common_progress(*, quiet: bool) -> Iterator[Callable[[Funnel], None]]:
+    """Rows read and written, on stderr."""
+    if quiet or not common.report.is_terminal:
+        yield lambda _: None
+        return
+    with common.report.status("reading") as status:
+
+        def show(funnel: Funnel) -> None:
+            if funnel.read % 200 == 0:
+                status.update(f"{funnel.read:,} rows read, {funnel.written:,} written")
+
+        yield show
+
+
+def print_funnel(result: AugmentResult) -> None:
+    """Where the rows went, and where the files are."""
+    from rich.markup import escape
+
+    funnel = result.funnel
+    out.print()
+    for label, count in (
+        ("rows read", funnel.read),
+        ("have a context", funnel.has_context),
+        ("share a typed entity with the response", funnel.entity),
+        ("[bold]rows written[/bold]", funnel.written),
+        ("counterfactuals", funnel.examples),
+    ):
+        out.print(f"{count:>9,}  {label}")
+    if funnel.types:
+        told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(funnel.types.items()))
+        out.print(f"           {told}")
+    if funnel.reasons:
+        out.print()
+        out.print("rejected after an entity was found:")
+        for reason, count in funnel.reasons.most_common(12):
+            out.print(f"{count:>9,}  {escape(reason)}", soft_wrap=True)
+        rest = sum(n for _, n in funnel.reasons.most_common()[12:])
+        if rest:
+            out.print(f"{rest:>9,}  other reasons, see augment.json")
+    out.print()
+    for name, path in result.files.items():
+        out.print(f"{escape(Path(name).name):24} {escape(str(path))}", soft_wrap=True)
+
+
+def check_file(path: Path, reading: dict[str, Any], *, json: bool, quiet: bool) -> None:
+    """Print what the linter finds in a file; exit code 1 when it finds something."""
+    from rich.markup import escape
+
+    from ifcurate.counterfactual.lint import CHECKS, check_rows
+
+    examples = common.read_data([str(path)], **{**reading, "turns": "last"})
+    findings = list(check_rows(examples))
+    counts = Counter(f.check for f in findings)
+    rows = {name: len({f.row for f in findings if f.check == name}) for name in counts}
+    if json:
+        common.print_json(
+            {
+                "file": str(path),
+                "rows": rows,
+                "findings": [finding.as_dict() for finding in findings],
+            }
+        )
+    elif not quiet:
+        for finding in findings:
+            place = f"{escape(finding.source)} row {finding.row}"
+            text = f"{place}: {finding.check}: {escape(finding.detail)}"
+            excerpt = f"  [dim]… {escape(finding.excerpt)} …[/dim]" if finding.excerpt else ""
+            out.print(text + excerpt, soft_wrap=True)
+        out.print()
+        for name, what in CHECKS.items():
+            out.print(f"{rows.get(name, 0):>7,} rows  {name}: {what}", soft_wrap=True)
+    if findings:
+        raise typer.Exit(1)

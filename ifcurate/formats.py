@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -134,10 +135,19 @@ def _row_id(row: Mapping[str, Any]) -> str:
 
 
 def _refuse_broken_text(example: Example) -> None:
-    """Text that no tokenizer can take: half a surrogate pair."""
+    """Text that no tokenizer can take, half a surrogate pair, or that is none, a NUL."""
     turns = (*example.history, *example.trailing)
     texts = [example.instruction, example.context, example.response, example.system, example.id]
-    for text in (*texts, *(turn.content for turn in turns)):
+    texts += [example.tools, example.response_path]
+    for turn in turns:
+        texts += [turn.content, turn.name]
+        if turn.tool_calls:
+            texts.append(json.dumps(turn.tool_calls, ensure_ascii=False, default=str))
+    for text in texts:
+        if "\0" in text:
+            raise RowError(_nul(text))
+        if text.isascii():
+            continue
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -145,6 +155,11 @@ def _refuse_broken_text(example: Example) -> None:
                 f"half a surrogate pair (\\u{ord(text[error.start]):04x}) at character "
                 f"{error.start} of a text; it stands for no character: repair or drop the row"
             ) from error
+
+
+def _nul(text: str) -> str:
+    at = text.index("\0")
+    return f"a NUL at character {at} of a text; it stands for nothing: repair or drop the row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +194,8 @@ def _text(row: Mapping[str, Any], names: Iterable[str], *, required: bool = True
             if value is None:
                 return _Text("", name)
             if isinstance(value, int | float) and not isinstance(value, bool):
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise RowError(f"column {name!r}: expected text, found {value}")
                 return _Text(str(value), name)
             raise RowError(f"column {name!r}: expected text, found {type(value).__name__}")
     if not required:

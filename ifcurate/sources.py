@@ -20,7 +20,14 @@ from ifcurate.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, pars
 from ifcurate.reading import RawRow, Source, count_rows, open_sources, read_rows
 from ifcurate.records import Example
 
-__all__ = ["BadRow", "Examples", "ReadRow", "fingerprint_source", "read_examples"]
+__all__ = [
+    "BadRow",
+    "Examples",
+    "ReadRow",
+    "UniqueNames",
+    "fingerprint_source",
+    "read_examples",
+]
 
 _LOOKED_AT: Final = 100  # rows that the layout is told from
 
@@ -34,6 +41,7 @@ class BadRow:
     line: int | None
     reason: str
     raw: bytes | None
+    ends: bool = False  # it stands for all that could not be read after it
 
     def as_record(self) -> dict[str, Any]:
         """What the quarantine file says of it."""
@@ -56,6 +64,23 @@ class ReadRow:
     bad: BadRow | None = None
 
 
+class UniqueNames:
+    """Names that occur again get a suffix, `a`, `a~2`, `a~3`, which no other name has."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] = {}
+
+    def name(self, base: str) -> str:
+        """The name for this occurrence of `base`."""
+        times = self._times.get(base, 0) + 1
+        name = base
+        while times > 1 and (name := f"{base}~{times}") in self._times:
+            times += 1
+        self._times[base] = times
+        self._times.setdefault(name, 1)
+        return name
+
+
 @dataclass(frozen=True)
 class Examples:
     """All examples of some sources, read anew at each iteration.
@@ -72,25 +97,25 @@ class Examples:
         for row in self.read():
             yield from row.examples
 
-    def read(self) -> Iterator[ReadRow]:
-        """Every row in order. Ids that occur again get a suffix: `a`, `a~2`, `a~3`."""
+    def read(self, *, unique: bool = True) -> Iterator[ReadRow]:
+        """Every row in order; with `unique`, ids as `UniqueNames` gives them.
+
+        To know which ids have been is to remember them all; without `unique`
+        an iteration needs no more memory for more rows.
+        """
         rows = itertools.chain.from_iterable(
             self._read_source(source, layout)
             for source, layout in zip(self.sources, self.layouts, strict=True)
         )
-        seen: dict[str, int] = {}
+        names = UniqueNames()
         for row in itertools.islice(rows, self.limit):
-            if not row.examples:
-                yield row
-                continue
-            base = row.examples[0].id
-            times = seen[base] = seen.get(base, 0) + 1
-            if times == 1:
-                yield row
-                continue
-            name = f"{base}~{times}"
-            renamed = tuple(replace(example, id=name) for example in row.examples)
-            yield replace(row, examples=renamed)
+            if unique and row.examples:
+                base = row.examples[0].id
+                name = names.name(base)
+                if name != base:
+                    renamed = tuple(replace(example, id=name) for example in row.examples)
+                    row = replace(row, examples=renamed)
+            yield row
 
     def _read_source(self, source: Source, layout: Layout) -> Iterator[ReadRow]:
         for raw in read_rows(source):
@@ -101,8 +126,12 @@ class Examples:
                 examples = parse_row(raw.value, layout, source=source.name, row_number=raw.number)
             except RowError as error:
                 yield ReadRow(raw, bad=_bad(raw, str(error)))
-                continue
-            yield ReadRow(raw, tuple(examples))
+            except (RecursionError, ValueError, OverflowError) as error:
+                # Nested too deeply, a number too long to write, a text that breaks a pattern.
+                reason = f"cannot be used: {type(error).__name__}: {error}"
+                yield ReadRow(raw, bad=_bad(raw, reason))
+            else:
+                yield ReadRow(raw, tuple(examples))
 
     def count_rows(self) -> int | None:
         """How many rows there are to read, cheaply; None where only reading them would tell."""
@@ -124,10 +153,12 @@ class Examples:
 def _bad(raw: RawRow, reason: str) -> BadRow:
     data = raw.raw
     if data is None and raw.value is not None:
-        data = json.dumps(raw.value, ensure_ascii=False, default=str).encode(
-            "utf-8", "backslashreplace"
-        )
-    return BadRow(raw.source, raw.number, raw.line, reason, data)
+        try:
+            text = json.dumps(raw.value, ensure_ascii=False, default=str)
+        except (RecursionError, ValueError, TypeError):
+            text = repr(raw.value)[:10_000]
+        data = text.encode("utf-8", "backslashreplace")
+    return BadRow(raw.source, raw.number, raw.line, reason, data, raw.ends)
 
 
 def read_examples(
@@ -170,10 +201,8 @@ def read_examples(
         known = ", ".join(CONTEXT_KINDS)
         raise DataError(f"context {', '.join(sorted(unknown))}: unknown kind; known are {known}")
     sources = open_sources(paths, subset=subset, split=split)
-    layouts = []
-    for source in sources:
-        name = _tell_format(source) if format == "auto" else format
-        layouts.append(Layout(name, columns, turns, tuple(context), min_confidence))
+    names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
+    layouts = [Layout(n, columns, turns, tuple(context), min_confidence) for n in names]
     return Examples(tuple(sources), tuple(layouts), limit)
 
 
@@ -185,6 +214,28 @@ def _check_columns(columns: Mapping[str, str]) -> None:
     missing = [name for name in ("instruction", "response") if name not in columns]
     if missing:
         raise DataError(f"--columns: {missing[0]}=... is missing; it names the data's own column")
+
+
+def _tell_formats(sources: Sequence[Source]) -> list[str]:
+    """Each source's layout; one that cannot be told is read like the first that can.
+
+    So the rows of a file without, say, a column for the response are set aside
+    one by one. Raises `DataError` when no source's layout can be told.
+    """
+    names: list[str] = []
+    problems: list[DataError] = []
+    for source in sources:
+        try:
+            names.append(_tell_format(source))
+        except DataError as error:
+            if source.format == "hub":
+                raise
+            names.append("")
+            problems.append(error)
+    told = [name for name in names if name]
+    if not told:
+        raise problems[0]
+    return [name or told[0] for name in names]
 
 
 def _tell_format(source: Source) -> str:

@@ -1,0 +1,124 @@
+"""Files of rows: what a source and a row of it are, and the bytes inside a compressed file."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+__all__ = ["BROKEN", "DEMO", "MAX_ROW_BYTES", "RawRow", "Source", "broken_source", "open_binary"]
+
+DEMO: Final = "demo:"  # before the name of a file that comes with the package
+MAX_ROW_BYTES: Final = 64 * 1024 * 1024
+#: What reading a damaged file raises.
+BROKEN: Final = (OSError, EOFError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file, or one split of a Hub dataset."""
+
+    name: str  # as the user wrote it; a match's path for a glob
+    format: str  # "json", "jsonl", "csv", "parquet" or "hub"
+    compression: str = ""  # "", "gzip" or "zstd"
+    subset: str = ""  # Hub only: the dataset's configuration
+    split: str = ""  # Hub only
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        if self.name.startswith(DEMO):
+            from ifcurate.pocket import demo_path
+
+            return demo_path() / self.name.removeprefix(DEMO)
+        return Path(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as it stands in its source. `value` is None when `error` says why.
+
+    `ends` marks a row that stands for all that could not be read after it.
+    """
+
+    source: str
+    number: int  # 0-based
+    line: int | None  # 1-based first line of the row; None where a format has no lines
+    raw: bytes | None  # the row's own bytes, without the line end; None for Parquet and the Hub
+    value: dict[str, Any] | None
+    error: str = ""
+    ends: bool = False
+
+    @property
+    def place(self) -> str:
+        """`file:line`, or `file row n` where there are no lines."""
+        if self.line is not None:
+            return f"{self.source}:{self.line}"
+        return f"{self.source} row {self.number}"
+
+
+def broken_source(
+    source: Source, number: int, line: int | None, reason: str, raw: bytes | None = None
+) -> RawRow:
+    """The row that stands for the rest of a source."""
+    return RawRow(source.name, number, line, raw, None, reason, ends=True)
+
+
+def open_binary(source: Source) -> IO[bytes]:
+    """The file's bytes, decompressed. What is broken raises one of `BROKEN`."""
+    if source.compression == "gzip":
+        return cast(IO[bytes], gzip.open(source.path, "rb"))
+    if source.compression == "zstd":
+        return io.BufferedReader(_Zstd(source.path.open("rb")), 1 << 17)
+    return source.path.open("rb", buffering=1 << 17)
+
+
+class _Zstd(io.RawIOBase):
+    """The bytes inside a zstd file; one that ends early is an error, which zstd's reader hides."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame: Any = None  # the one that is being read
+        self._rest = b""  # what follows it in the file
+        self._out = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._out:
+            if not self._read_on():
+                return 0
+        n = min(len(buffer), len(self._out))
+        buffer[:n] = self._out[:n]
+        self._out = self._out[n:]
+        return n
+
+    def _read_on(self) -> bool:
+        import zstandard
+
+        # Small steps: a few bytes of a frame can stand for very many.
+        data = self._rest or self._file.read(1 << 13)
+        self._rest = b""
+        if not data:
+            if self._frame is not None:
+                raise EOFError("the compressed data ends early")
+            return False
+        try:
+            if self._frame is None:
+                decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+                self._frame = decompressor.decompressobj()
+            self._out = memoryview(self._frame.decompress(data))
+        except zstandard.ZstdError as error:
+            raise OSError(str(error)) from error
+        if self._frame.eof:
+            self._rest = self._frame.unused_data
+            self._frame = None
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -9,6 +9,7 @@ import typer
 
 from . import common
 from .common import note
+from .engines import open_engine
 
 if TYPE_CHECKING:
     from ifcurate.runs import Run
@@ -39,9 +40,10 @@ def score(
         ),
     ] = "",
     engine: Annotated[
-        Literal["hf", "toy"],
+        Literal["hf", "vllm", "server", "toy"],
         typer.Option(
-            help="hf is transformers; toy has no model, numbers without meaning, for dry runs.",
+            help="hf is transformers, in-process; vllm needs ifcurate\\[vllm]; server is a "
+            "completions endpoint that runs already; toy has no model, for dry runs.",
             rich_help_panel=MODEL_PANEL,
         ),
     ] = "hf",
@@ -83,6 +85,43 @@ def score(
             rich_help_panel=MODEL_PANEL,
         ),
     ] = False,
+    base_url: Annotated[
+        str,
+        typer.Option(
+            help="For server: http://host:8000/v1. A key is read from IFCURATE_API_KEY or "
+            "OPENAI_API_KEY only.",
+            rich_help_panel=MODEL_PANEL,
+            show_default=False,
+        ),
+    ] = "",
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            help="For server: the tokenizer, when the model's name there is none.",
+            rich_help_panel=MODEL_PANEL,
+            show_default=False,
+        ),
+    ] = "",
+    concurrency: Annotated[
+        int,
+        typer.Option(min=1, help="For server: requests at a time.", rich_help_panel=MODEL_PANEL),
+    ] = 16,
+    parity: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="For vllm and server: rows on which the engine is first compared with hf on "
+            "the same model; 0 leaves it out.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = 8,
+    parity_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Nats at one token that may differ; by the dtype when not given.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = None,
     template: Annotated[
         str,
         typer.Option(
@@ -170,8 +209,6 @@ def score(
     the response needs its context; around 0 the context only repeats what the model knows or
     can infer.
     """
-    from ifcurate.engines import load_engine
-    from ifcurate.errors import IfcurateError
     from ifcurate.scoring import Scorer, ScoreSettings
 
     common.check_errors({}, fail_on_error)
@@ -195,28 +232,33 @@ def score(
         subset=subset,
         hub_split=hub_split,
     )
-    options: dict[str, Any] = {}
-    if engine == "hf":
-        if not model:
-            raise IfcurateError(
-                "score: no model was given; name one: --model llama-2-7b (see `ifcurate models`), "
-                "a Hub id, a folder, or --model pocket for a try"
-            )
-        options = {
-            "revision": revision,
-            "dtype": dtype,
-            "device": device,
-            "batch_size": batch,
-            "max_length": max_length,
-            "threads": threads,
-            "trust_remote_code": trust_remote_code,
-            "allow_pickle": allow_pickle,
-        }
+    given: dict[str, Any] = {
+        "model": model,
+        "revision": revision,
+        "dtype": dtype,
+        "device": device,
+        "batch_size": batch,
+        "max_length": max_length,
+        "threads": threads,
+        "trust_remote_code": trust_remote_code,
+        "allow_pickle": allow_pickle,
+        "base_url": base_url,
+        "tokenizer": tokenizer,
+        "concurrency": concurrency,
+    }
     silent = quiet or json
-    loaded = load_engine(engine, model=model, **options)
+    loaded, checks = open_engine(
+        engine,
+        given,
+        examples=examples,
+        settings=settings,
+        parity=parity,
+        tolerance=parity_tolerance,
+        quiet=silent,
+    )
     scorer = Scorer.create(loaded, settings)
     run = score_with_progress(
-        examples, scorer, out, tokens=tokens, overwrite=overwrite, quiet=silent
+        examples, scorer, out, tokens=tokens, overwrite=overwrite, checks=checks, quiet=silent
     )
     show_scores(run, json=json, quiet=quiet)
     common.check_errors(run.manifest.counts, fail_on_error)
@@ -237,6 +279,7 @@ def score_with_progress(
     *,
     tokens: bool = False,
     overwrite: bool = False,
+    checks: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Run:
     """Score into a run folder and show how it goes on stderr."""
@@ -256,6 +299,7 @@ def score_with_progress(
             overwrite=overwrite,
             command=common.command_line(),
             identity=identity,
+            checks=checks,
             on_progress=progress.update,
         )
     if progress.rows == 0:

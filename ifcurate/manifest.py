@@ -36,6 +36,7 @@ class Manifest(BaseModel):
     digests: dict[str, str] = {}  # file -> BLAKE2b of its bytes
     formula: str = ""
     notes: list[str] = []
+    checks: dict[str, Any] = {}  # what was checked before the work, and what was found
     finished: bool = False
     created_at: str  # UTC, ISO 8601
     updated_at: str

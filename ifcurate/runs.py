@@ -130,6 +130,7 @@ def score_run(
     overwrite: bool = False,
     command: str = "",
     identity: dict[str, Any] | None = None,
+    checks: dict[str, Any] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Run:
     """Score everything into `folder`; what is already there is not scored again.
@@ -145,6 +146,7 @@ def score_run(
         manifest = _open_manifest(folder, identity, command)
         if manifest.finished:
             return Run(folder, manifest)
+        manifest.checks.update(checks or {})
         manifest.write(folder / "manifest.json")
         started = time.monotonic()
         progress = Progress()

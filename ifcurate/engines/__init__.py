@@ -9,16 +9,18 @@ from ifcurate.errors import ModelError
 
 __all__ = ["ENGINES", "load_engine"]
 
-ENGINES: Final = ("hf", "toy")
+ENGINES: Final = ("hf", "vllm", "server", "toy")
 
 
 def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engine:
     """An engine by name, with its model loaded.
 
     Args:
-        engine: "hf" (transformers and torch) or "toy" (no model, for dry runs).
-        model: a short name (`ifcurate models`), a Hub id or a local folder; "toy" needs none.
-        options: of the engine; for "hf" those of `engines.hf.load_hf_engine`.
+        engine: "hf" (transformers and torch), "vllm", "server" (an OpenAI-compatible
+            completions endpoint), or "toy" (no model, for dry runs).
+        model: a short name (`ifcurate models`), a Hub id or a local folder; "toy" needs
+            none, "server" asks the server.
+        options: those of `load_hf_engine`, `load_vllm_engine` or `load_server_engine`.
 
     Raises:
         ModelError: unknown engine, or the model cannot be found, loaded or used.
@@ -27,13 +29,22 @@ def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engin
         from ifcurate.engines.toy import ToyEngine
 
         return ToyEngine()
-    if engine == "hf":
+    from ifcurate.models import resolve_model
+
+    if engine == "server":
+        from ifcurate.engines.server import load_server_engine
+
+        return load_server_engine(model=resolve_model(model), **options)
+    if engine in ("hf", "vllm"):
         if not model:
             raise ModelError(
                 "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
             )
+        if engine == "vllm":
+            from ifcurate.engines.vllm import load_vllm_engine
+
+            return load_vllm_engine(resolve_model(model), **options)
         from ifcurate.engines.hf import load_hf_engine
-        from ifcurate.models import resolve_model
 
         return load_hf_engine(resolve_model(model), **options)
     raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")

@@ -1,0 +1,108 @@
+"""Which options each engine takes, and its comparison with ours before a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .common import note
+
+if TYPE_CHECKING:
+    from ifcurate.engines.base import Engine
+    from ifcurate.parity import Reference
+    from ifcurate.scoring import ScoreSettings
+    from ifcurate.sources import Examples
+
+_LOCAL = ("model", "revision", "dtype", "batch_size", "max_length", "threads")
+_LOADING = ("trust_remote_code", "allow_pickle")
+ENGINE_OPTIONS = {
+    "hf": (*_LOCAL, "device", *_LOADING),
+    "vllm": (*_LOCAL, *_LOADING),
+    "server": (
+        "base_url",
+        "model",
+        "tokenizer",
+        "revision",
+        "dtype",
+        "max_length",
+        "concurrency",
+        "trust_remote_code",
+    ),
+    "toy": (),
+}
+
+
+def open_engine(
+    engine: str,
+    given: dict[str, Any],
+    *,
+    examples: Examples,
+    settings: ScoreSettings,
+    parity: int,
+    tolerance: float | None,
+    quiet: bool,
+) -> tuple[Engine, dict[str, Any]]:
+    """The engine, and what its comparison with ours found (empty where there was none).
+
+    Raises `ModelError` when it cannot be loaded, or differs beyond the tolerance.
+    """
+    from ifcurate.engines import load_engine
+
+    _check_engine_options(engine, given)
+    reference = None
+    if parity and engine in ("vllm", "server"):
+        reference = _ask_reference(examples, settings, given, parity, quiet=quiet)
+    loaded = load_engine(engine, **{name: given[name] for name in ENGINE_OPTIONS[engine]})
+    if reference is None:
+        return loaded, {}
+    found = reference.check(loaded, tolerance=tolerance)
+    note(str(found), quiet=quiet)
+    return loaded, {"parity": found.as_dict()}
+
+
+def _check_engine_options(engine: str, given: dict[str, Any]) -> None:
+    """Refuse a call that cannot work before anything is loaded."""
+    from ifcurate.errors import IfcurateError
+
+    if engine in ("hf", "vllm") and not given["model"]:
+        raise IfcurateError(
+            "score: no model was given; name one: --model llama-2-7b (see `ifcurate models`), "
+            "a Hub id, a folder, or --model pocket for a try"
+        )
+    if engine == "server" and not given["base_url"]:
+        raise IfcurateError(
+            "score: the engine 'server' needs the address of one that runs: "
+            "--base-url http://127.0.0.1:8000/v1"
+        )
+    if engine != "server" and given["base_url"]:
+        raise IfcurateError(
+            f"score: --base-url is for --engine server; found --engine {engine}; leave out one"
+        )
+
+
+def _ask_reference(
+    examples: Examples,
+    settings: ScoreSettings,
+    given: dict[str, Any],
+    n: int,
+    *,
+    quiet: bool,
+) -> Reference:
+    """What our own engine says of a few rows; it is gone before the other one is loaded."""
+    from ifcurate.engines import load_engine
+    from ifcurate.errors import ModelError
+    from ifcurate.parity import free_memory, reference_for_run
+    from ifcurate.scoring import Scorer
+
+    note(f"parity: asking hf about {n} rows first (--parity 0 leaves it out)", quiet=quiet)
+    wanted = {name: given[name] for name in ENGINE_OPTIONS["hf"]}
+    wanted["model"] = given["model"] or given["tokenizer"]
+    try:
+        ours = load_engine("hf", **wanted)
+    except ModelError as error:
+        raise ModelError(
+            f"parity: {error} (the model is loaded here to compare; --parity 0 goes without)"
+        ) from error
+    reference = reference_for_run(examples, Scorer.create(ours, settings), n)
+    del ours
+    free_memory()
+    return reference

@@ -230,6 +230,6 @@ def _refusal(parity: Parity) -> str:
         f"found {parity.max_difference:.3g} nats at a token of row {parity.worst_row} (allowed "
         f"{parity.tolerance.token:g}) and {parity.mean_difference:.3g} on average (allowed "
         f"{parity.tolerance.mean:g}) over {parity.n_rows} rows; "
-        "check that both run the same weights in the same dtype (no quantised copy, no adapter), or use --engine hf, or allow more with "
-        "--parity-tolerance"
+        "check that both run the same weights in the same dtype (no quantised copy, no adapter), "
+        "or use --engine hf, or allow more with --parity-tolerance"
     )

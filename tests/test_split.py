@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ifcurate.cuts import apportion
 from ifcurate.errors import DataError, IfcurateError
 from ifcurate.split import Split, split_scores
 from ifcurate.tables import LABELS, SCORES, SPLIT
@@ -173,6 +174,29 @@ def test_length_control_keeps_the_count_and_evens_out_the_bins() -> None:
     for cut in bins:
         assert abs(cut.n_below - 0.25 * (cut.n_below + cut.n_above)) <= 1
     assert held.table["threshold"].n_unique() == 5
+
+
+def test_found_groups_under_length_control_are_unsure_at_their_own_bins_cut() -> None:
+    draw = np.random.default_rng(0)
+    lengths = np.repeat([2, 20], 500)
+    needs = np.tile([True, False], 500)
+    gains = np.where(needs, draw.normal(2, 0.3, 1000), draw.normal(0, 0.3, 1000)) + 0.05 * lengths
+    scores = make_scores(context_gain=gains.tolist(), n_response_tokens=lengths.tolist())
+    split = split_scores(
+        scores, rule="auto", length_control=True, length_bins=2, statistic="max_token_gain"
+    )
+    assert split.cuts[0].how == "the cut between two groups"
+    for _, part in split.table.group_by("threshold"):
+        nearest = part.sort((pl.col("value") - pl.col("threshold")).abs())
+        assert nearest["confidence"][0] < 0.6
+        assert nearest["confidence"][-1] > 0.95
+
+
+def test_apportioning_keeps_the_sum_and_rounds_halves_up() -> None:
+    assert apportion(1, [1, 1]) == [1, 0]
+    assert apportion(5, [2, 4, 4]) == [1, 2, 2]
+    assert apportion(7, [3, 3, 3, 1]) == [2, 2, 2, 1]
+    assert apportion(0, [5, 5]) == [0, 0]
 
 
 def test_length_control_merges_small_bins() -> None:

@@ -23,14 +23,12 @@ _CITY_PINNED = re.compile(
     r"largest city|metropolis)\b",
     re.I,
 )
-_CONTINENTS = {
-    "EU": "europe",
-    "AS": "asia",
-    "AF": "africa",
-    "NA": "north america",
-    "SA": "south america",
-    "OC": "oceania",
-}
+#: A named sight says which city it is: "the Eiffel Tower", "Lake Zurich".
+_SIGHT = re.compile(
+    r"\b[A-Z][\w'’-]+ (?:Tower|Bridge|Cathedral|Museum|Palace|Wall|Square|Gate|Park|Stadium|Temple|"
+    r"Abbey|Basilica|Castle|Opera House|Harbou?r|Bay|River|Lake|Mountains?|Canal|Island|Beach|"
+    r"University|Airport|Station)\b|\b(?:River|Lake|Mount|University of|Gulf of|Bay of) [A-Z]"
+)
 
 
 def is_named(name: str, folded: str) -> bool:
@@ -83,7 +81,7 @@ def check_geography(
         raise Refusal("H12", f"{plan.substitute!r} is in another country than {plan.original!r}")
     if plan.type == "CITY" and not anchored:
         for text in before.values():
-            if found := _CITY_PINNED.search(text):
+            if found := _CITY_PINNED.search(text) or _SIGHT.search(text):
                 raise Refusal("H12", f"{found.group()!r} is said of a city")
     if plan.type != "COUNTRY" or ":" not in plan.detail:
         return
@@ -138,8 +136,9 @@ def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
         country.adjective
         and country.adjective in country.languages
         and re.search(
-            r"(?:speak|spoke|language|translat|learn|fluent|in) (?:\w+ )?"
-            rf"{fold(country.adjective)}\b",
+            r"(?:speak|spoke|language|translat|learn|fluent|in|talk|writ|read|t(?:ea|au)ght?|study|"
+            rf"understand|word)\w* (?:\w+ )?{fold(country.adjective)}\b|"
+            rf"{fold(country.adjective)} ?[.,;:!?)]",
             folded,
         )
     ):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 
-from .wording import words
+from .wording import FUNCTION_WORDS, words
 
 __all__ = ["ARTICLE_COUNTRIES", "Country", "Lexicon", "fold", "load_lexicon"]
 
@@ -72,6 +72,7 @@ class Lexicon:
     states: dict[str, str] = field(default_factory=dict)  # "TX" -> "Texas"
     wordy: frozenset[str] = frozenset()  # names that are words too
     common: frozenset[str] = frozenset()  # frequent English words
+    openers: frozenset[str] = frozenset()  # these, and words that open sentences
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     state_names: frozenset[str] = frozenset()
     place_phrases: dict[str, tuple[str, ...]] = field(default_factory=dict)  # first word -> names
@@ -137,6 +138,7 @@ def load_lexicon() -> Lexicon:
             lex.wordy = frozenset(fields[0].split("|"))
         elif kind == "common":
             lex.common = frozenset(fields[0].split("|"))
+            lex.openers = lex.common | FUNCTION_WORDS
         elif kind == "class":
             lex.classes[fields[0]] = tuple(fields[1].split("|"))
     lex.surnames = frozenset(n.lower() for n in surnames)

@@ -19,9 +19,8 @@ from .anchored import memory_answers
 from .forms import GENERIC_WORDS, HONOURS
 from .gender import count_pronouns, follow_pronouns
 from .lexicon import Lexicon, fold, load_lexicon
-from .neighbours import FUNCTION_WORDS
 from .recognise import PARTICLES, TITLES
-from .wording import words
+from .wording import FUNCTION_WORDS, words
 
 __all__ = ["CHECKS", "Finding", "check_rows"]
 

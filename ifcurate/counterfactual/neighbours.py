@@ -8,9 +8,9 @@ from .edits import Edit
 from .forms import Refusal, Substitution
 from .lexicon import ARTICLE_COUNTRIES, Lexicon
 from .recognise import PARTICLES, TITLES
-from .wording import words
+from .wording import FUNCTION_WORDS, words
 
-__all__ = ["FUNCTION_WORDS", "check_agreement", "check_nesting"]
+__all__ = ["check_agreement", "check_nesting", "starts_with_vowel"]
 
 _BEFORE = re.compile(r"([A-ZÀ-ÖØ-Þ][\w'’.-]*)( | (?:of|de|von|the|and|&) (?:the )?)\Z")
 _AFTER = re.compile(r"\A(?:['’]s)? (?:(?:of|de|von|the|and|&) (?:the )?)?([A-ZÀ-ÖØ-Þ0-9][\w'’-]*)")
@@ -142,17 +142,6 @@ _EPITHETS = words(
     apostle evangelist confessor magnificent impaler
     """
 )
-FUNCTION_WORDS = words(
-    """
-    the a an and but or so if when while as after before since because although though in on at by
-    for from to with of about into over under between among during then there this that these those
-    he she it they we you i his her its their our your my who what where why how which is was are
-    were be been has have had do does did will would can could should may might must not no yes also
-    meanwhile later today yesterday however once both all some many most other now here
-    one two three four five six seven eight nine ten thanks dear
-    hi hello hey oh ok okay well did can
-    """
-)
 
 
 def _name_like(word: str, lexicon: Lexicon, plan: Substitution) -> bool:
@@ -188,7 +177,7 @@ def check_agreement(after: str, edit: Edit, plan: Substitution) -> None:
     left = after[max(0, edit.new_start - 8) : edit.new_start]
     right = after[edit.new_end : edit.new_end + 3]
     article = re.search(r"(?<!\w)(an?) \Z", left, re.I)
-    if article and (article[1].lower() == "an") != _vowel(edit.new):
+    if article and (article[1].lower() == "an") != starts_with_vowel(edit.new):
         raise Refusal("H10", f"{article[1]} {edit.new}")
     bare = right[:1] in {"'", "’"} and right[1:2] not in {"s", "S"} and edit.old.endswith("s")
     if bare and not edit.new.endswith("s"):
@@ -207,7 +196,8 @@ def check_agreement(after: str, edit: Edit, plan: Substitution) -> None:
         raise Refusal("H10", f"the letter case of {edit.old!r} and {edit.new!r}")
 
 
-def _vowel(word: str) -> bool:
+def starts_with_vowel(word: str) -> bool:
+    """Whether "an" stands before it: by sound, for the names that matter."""
     low = word.lower()
     if re.match(r"u(?:n[ie]|k|s|r[aiu]|t[ai])|eu|ewe|one", low):
         return False

@@ -24,8 +24,8 @@ _SUMS = re.compile(
 )
 _AFTER = re.compile(r" ?(?:-|–|to|and|or|/) ?[$€£]?\d|/|:\d| out of| of \d")
 _BEFORE = re.compile(
-    r"\d ?(?:-|–|to|and|/) ?[$€£]?\Z|[#№v]\Z|/\Z|\d:\Z|(?:version|chapter|page|no\.|level|grade|"
-    r"route|windows|step|section|figure|table|top) ?\Z",
+    r"['’]s \Z|\d ?(?:-|–|to|and|/) ?[$€£]?\Z|[#№v]\Z|/\Z|\d:\Z|"
+    r"(?:version|chapter|page|no\.|level|grade|route|windows|step|section|figure|table|top) ?\Z",
     re.I,
 )
 
@@ -44,13 +44,13 @@ def check_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[E
     for value in others:
         if (value < old) != (value < new) or value == new:
             raise Refusal("H13", f"the order of {old:g} and {value:g} would change")
+    for edit in edits:
+        _check_unit(before[edit.path], edit)
     if plan.type == "YEAR":
         return
     _check_sums(old, others[:60])
     if plan.type == "MONEY" and any(_SUMS.search(text) for text in before.values()):
         raise Refusal("H13", "the amount may be the result of a sum")
-    for edit in edits:
-        _check_unit(before[edit.path], edit)
 
 
 def _check_sums(old: float, others: Sequence[float]) -> None:

@@ -188,7 +188,15 @@ _ORGANISATION = words(
     festival times post news magazine journal airlines air motors records pictures studios
     productions entertainment press books committee council court department ministry office agency
     service services force forces army navy police parliament congress senate government
-    international national
+    international national square gate garden gardens court plaza drive boulevard terrace crescent
+    creek falls springs cove pier port cape canyon desert reef range peak gallery library theatre
+    theater opera cinema restaurant cafe café bar pub inn motel resort spa bakery market mall shop
+    store factory plant farm ranch studio show album song film movie trilogy series saga syndrome
+    disease scale constant medal trophy open masters grand prix trust fund project program
+    initiative commission inquiry report bill amendment doctrine plan pact accord agreement protocol
+    convention summit conference forum campaign administration cabinet dynasty empire kingdom
+    republic family brothers sisters sons clan building block district quarter zoo aquarium chapel
+    cathedral abbey monastery mosque synagogue cemetery memorial monument statue fountain
     """
 )
 
@@ -319,7 +327,7 @@ class LexiconRecogniser:
             while (
                 run.opens
                 and len(words) > 1
-                and words[0][2].lower() in lexicon.common
+                and words[0][2].lower() in lexicon.openers
                 and (words[0][2].lower() not in TITLES)
             ):
                 words.pop(0)

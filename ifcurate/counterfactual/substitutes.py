@@ -19,6 +19,7 @@ from .fictional import fictional_names
 from .forms import HONOURS, Refusal, Substitution, name_forms
 from .lexicon import ARTICLE_COUNTRIES, Country, Lexicon
 from .mentions import Span
+from .neighbours import starts_with_vowel
 from .recognise import PARTICLES
 from .shifted import shifted_values
 
@@ -281,6 +282,7 @@ def _countries(
         and (article or " " not in c.names[0])
         and c.names[0] not in {"Georgia", "Turkey", "Türkiye", "Guinea", "Congo"}
     )
+    fit = [c for c in fit if _articles_fit(old, lexicon.countries[c], texts)]
     good = [c for c in fit if lexicon.countries[c].continent == old.continent]
     good = good if len(good) >= 3 else fit
     for index in draw(key, len(good)):
@@ -288,6 +290,18 @@ def _countries(
         yield {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}[
             shape
         ]
+
+
+def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
+    """Whether every "a" or "an" before the old name or adjective fits the new one."""
+    for before, after in ((old.names[0], new.names[0]), (old.adjective, new.adjective)):
+        if not before or not after or starts_with_vowel(before) == starts_with_vowel(after):
+            continue
+        if any(
+            re.search(rf"(?<!\w)an? {re.escape(before)}(?!\w)", t, re.I) for t in texts.values()
+        ):
+            return False
+    return True
 
 
 def _regular(country: Country) -> bool:

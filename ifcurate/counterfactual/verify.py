@@ -17,11 +17,11 @@ from .forms import GENERIC_WORDS, Refusal, Substitution, residual_parts
 from .geography import check_geography
 from .lexicon import Lexicon, fold
 from .mentions import Span
-from .neighbours import FUNCTION_WORDS, check_agreement, check_nesting
+from .neighbours import check_agreement, check_nesting
 from .order import NUMERIC, check_order
 from .structure import check_structure, json_strings
 from .values import date_mentions, number_mentions
-from .wording import ordered_words
+from .wording import FUNCTION_WORDS, ordered_words
 
 __all__ = ["Case", "check_residue", "verify"]
 

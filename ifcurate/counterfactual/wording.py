@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ordered_words", "words"]
+__all__ = ["FUNCTION_WORDS", "ordered_words", "words"]
 
 
 def words(text: str) -> frozenset[str]:
@@ -13,3 +13,17 @@ def words(text: str) -> frozenset[str]:
 def ordered_words(text: str) -> tuple[str, ...]:
     """The words of a text in their order."""
     return tuple(text.split())
+
+
+#: Words that open sentences and stand between names, and name nothing.
+FUNCTION_WORDS = words(
+    """
+    the a an and but or so if when while as after before since because although though in on at by
+    for from to with of about into over under between among during then there this that these those
+    he she it they we you i his her its their our your my who what where why how which is was are
+    were be been has have had do does did will would can could should may might must not no yes also
+    meanwhile later today yesterday however once both all some many most other now here
+    one two three four five six seven eight nine ten thanks dear
+    hi hello hey oh ok okay well did can
+    """
+)

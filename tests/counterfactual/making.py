@@ -1,0 +1,64 @@
+"""Rows and examples for the tests, made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
+from ifcurate.counterfactual.augment import Written
+from ifcurate.formats import Layout, parse_row
+from ifcurate.records import Example
+
+__all__ = ["alpaca", "augment_row", "chat", "examples_of", "qca", "written"]
+
+
+def alpaca(
+    context: str, response: str, instruction: str = "Answer from the text."
+) -> dict[str, Any]:
+    """An Alpaca row."""
+    return {"instruction": instruction, "input": context, "output": response}
+
+
+def qca(context: str, question: str, answer: str, memory: str = "") -> dict[str, Any]:
+    """A row of a conflict suite."""
+    row = {"context": context, "question": question, "answer": answer}
+    return {**row, "memory_answer": memory} if memory else row
+
+
+def chat(*turns: tuple[str, str]) -> dict[str, Any]:
+    """A ShareGPT row from (from, value)."""
+    return {"conversations": [{"from": a, "value": b} for a, b in turns]}
+
+
+def examples_of(row: Mapping[str, Any], number: int = 0) -> list[Example]:
+    """The examples of a row, its layout told from its columns."""
+    if "conversations" in row:
+        layout = Layout("sharegpt", turns="all")
+    elif "instruction" in row:
+        layout = Layout("alpaca")
+    elif "prompt" in row:
+        layout = Layout("prompt_completion")
+    else:
+        layout = Layout("qca")
+    return parse_row(row, layout, source="rows.jsonl", row_number=number)
+
+
+def augment_row(row: Mapping[str, Any], **settings: Any) -> Outcome:
+    """What becomes of one row."""
+    if "types" in settings:
+        settings["types"] = tuple(settings["types"])
+    (outcome,) = iterate_counterfactuals(examples_of(row), AugmentSettings(**settings))
+    return outcome
+
+
+def written(row: Mapping[str, Any], **settings: Any) -> Written:
+    """The one counterfactual of a row that must have one."""
+    outcome = augment_row(row, **settings)
+    assert outcome.written, f"{outcome.stage}: {outcome.reason}"
+    return outcome.written[0]
+
+
+def texts_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All strings of rows, for looking into."""
+    return "\n".join(str(v) for row in rows for v in row.values())

@@ -17,7 +17,7 @@ from typing import Final
 from ifcurate.errors import DataError
 from ifcurate.reading_csv import csv_delimiter, csv_header, read_csv
 from ifcurate.reading_files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
-from ifcurate.reading_json import read_json_array, read_json_lines
+from ifcurate.reading_json import parse_line, read_json_array, read_json_lines
 from ifcurate.reading_parquet import read_hub, read_parquet
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "csv_header",
     "open_binary",
     "open_sources",
+    "parse_line",
     "read_rows",
 ]
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 from ifcurate.reading_files import BROKEN, MAX_ROW_BYTES, RawRow, Source, broken_source, open_binary
 
-__all__ = ["read_json_array", "read_json_lines"]
+__all__ = ["parse_line", "read_json_array", "read_json_lines"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD: Final = 1000  # bytes (or characters) that are shown of what is too long or unreadable
@@ -67,7 +67,7 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
                     "split the row"
                 )
             elif parse:
-                value, reason = _parse_line(raw)
+                value, reason = parse_line(raw)
             yield RawRow(source.name, number, line, raw, value, reason)
             number += 1
 
@@ -80,7 +80,8 @@ def _skip_line(stream: IO[bytes], raw: bytes) -> int:
     return skipped
 
 
-def _parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
+def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The row of a line, or why there is none."""
     try:
         value = _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -1,9 +1,8 @@
 """Run folders: scoring that writes as it goes, resumes, and can be found again.
 
 A run folder holds ``manifest.json``, ``scores.parquet``, ``quarantine.jsonl`` and
-what later steps add. While scoring, finished chunks lie in ``parts/``, each with
-a marker that is written last and carries the checksums of its files; a chunk
-without a whole marker is scored again.
+what later steps add. While scoring, what is finished lies in ``parts/``
+(`ifcurate.runs_parts`), from which the tables are joined at the end.
 """
 
 from __future__ import annotations
@@ -14,26 +13,42 @@ import json
 import re
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from ifcurate.cache import ScoreCache
 from ifcurate.errors import DataError, RunError
-from ifcurate.files import atomic_file, file_digest, read_table, write_json, write_table
+from ifcurate.files import atomic_file, file_digest, read_table, write_json
 from ifcurate.manifest import Manifest, fingerprint, read_manifest, software_versions, utc_now
 from ifcurate.reading import DEMO
+from ifcurate.runs_join import join_tables, read_frames
+from ifcurate.runs_parts import Parts
+from ifcurate.runs_work import KnownBefore, Progress, Scoring, Shard
 from ifcurate.scoring import Scorer
-from ifcurate.sources import Examples, ReadRow, fingerprint_source
+from ifcurate.sources import Examples, fingerprint_source
 from ifcurate.tables import SCORES
 
-__all__ = ["RUNS_FOLDER", "Progress", "Run", "find_run", "run_name", "score_identity", "score_run"]
+__all__ = [
+    "RUNS_FOLDER",
+    "Progress",
+    "Run",
+    "Shard",
+    "find_run",
+    "run_name",
+    "score_identity",
+    "score_run",
+]
 
 RUNS_FOLDER: Final = "ifcurate-runs"
+OUTPUTS: Final = {
+    "scores": "scores.parquet",
+    "tokens": "tokens.parquet",
+    "quarantine": "quarantine.jsonl",
+}
 FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats per response token"
 
 
@@ -59,17 +74,9 @@ class Run:
         return read_table(self.scores_path, SCORES)
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far a scoring run is."""
-
-    rows: int = 0  # read and accounted for, those of earlier attempts included
-    resumed_rows: int = 0  # of these, from earlier attempts
-    tokens: int = 0  # scored in this attempt, both variants
-    counts: Counter[str] = field(default_factory=Counter)
-
-
-def score_identity(examples: Examples, scorer: Scorer) -> dict[str, Any]:
+def score_identity(
+    examples: Examples, scorer: Scorer, *, shard: Shard | None = None
+) -> dict[str, Any]:
     """All that decides the scores: data by content, layout, model, template, settings."""
     layouts = [
         {
@@ -88,6 +95,7 @@ def score_identity(examples: Examples, scorer: Scorer) -> dict[str, Any]:
         ],
         "limit": examples.limit,
         **scorer.identity(),
+        **({"shard": {"index": shard.index, "of": shard.of}} if shard else {}),
     }
 
 
@@ -96,6 +104,8 @@ def run_name(identity: dict[str, Any]) -> str:
     first = Path(identity["inputs"][0]["name"].removeprefix(DEMO)).name.split(".")[0]
     more = f"-and-{len(identity['inputs']) - 1}-more" if len(identity["inputs"]) > 1 else ""
     model = Path(identity["engine"]["model"]).name
+    if shard := identity.get("shard"):
+        model += f"--shard-{shard['index']}-of-{shard['of']}"
     name = re.sub(r"[^\w.-]+", "-", f"{first}{more}--{model}")[:80]
     return f"{name}--{fingerprint(identity)}"
 
@@ -128,18 +138,27 @@ def score_run(
     *,
     tokens: bool = False,
     overwrite: bool = False,
+    shard: Shard | None = None,
+    cache: ScoreCache | None = None,
     command: str = "",
     identity: dict[str, Any] | None = None,
     checks: dict[str, Any] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    commit_seconds: float = 2.0,
 ) -> Run:
     """Score everything into `folder`; what is already there is not scored again.
 
     The tables of an interrupted and resumed run equal those of an uninterrupted
-    one. Raises `RunError` when the folder holds another run, or another process
-    works on it; `DataError` when it cannot be written.
+    one. What is scored is on disk after `commit_seconds`, or after the chunk in
+    hand if that takes longer. With `shard` only its part of the rows is scored,
+    for `shards.merge_runs`. Numbers that `cache` has are taken from there.
+    When `stop` says so, the chunk in hand is finished and written, and
+    `KeyboardInterrupt` raised. Raises `RunError` when the folder holds another
+    run, or another process works on it; `DataError` when it cannot be written.
     """
-    identity = {**(identity or score_identity(examples, scorer)), "tokens": tokens}
+    identity = identity or score_identity(examples, scorer, shard=shard)
+    identity = {**identity, "tokens": tokens}
     if overwrite and folder.exists():
         _remove_run(folder)
     with _locked(folder):
@@ -149,32 +168,28 @@ def score_run(
         manifest.checks.update(checks or {})
         manifest.write(folder / "manifest.json")
         started = time.monotonic()
-        progress = Progress()
-        rows = examples.read()
-        number = 0
-        while chunk := list(islice(rows, scorer.settings.chunk_rows)):
-            done = _finished_part(folder, number)
-            if done is None:
-                done = _score_part(folder, number, chunk, scorer, keep_tokens=tokens)
-                progress.tokens += done["tokens"]
-            else:
-                progress.resumed_rows += len(chunk)
-            progress.rows += len(chunk)
-            progress.counts.update(done["counts"])
-            on_progress(progress)
-            number += 1
-        if number == 0:
+        parts = Parts(folder / "parts", tokens=tokens)
+        work = Scoring(scorer, parts, KnownBefore.open(cache, parts.folder), commit_seconds)
+        progress = work.progress
+        try:
+            for _ in work.run(examples, shard or Shard(), on_progress):
+                if stop():
+                    raise KeyboardInterrupt
+            work.commit()
+        except BaseException:
+            with contextlib.suppress(DataError):
+                work.commit()
+            raise
+        finally:
+            manifest.counts = {"rows": progress.rows, **dict(sorted(progress.counts.items()))}
+            manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
+            with contextlib.suppress(DataError):
+                manifest.write(folder / "manifest.json")
+        if progress.rows == 0 and shard is None:
             raise DataError("no row was read; nothing to score")
-        _finish(folder, number, manifest, tokens)
-        report = getattr(scorer.engine, "report", None)
-        if report is not None:
-            manifest.notes = list(report().notes)
-        manifest.counts = {"rows": progress.rows, **dict(sorted(progress.counts.items()))}
-        manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
-        manifest.finished = True
-        manifest.updated_at = utc_now()
-        manifest.write(folder / "manifest.json")
-        shutil.rmtree(folder / "parts", ignore_errors=True)
+        finish_run(folder, parts, manifest)
+        _finish_manifest(folder, manifest, work)
+        parts.remove()
     return Run(folder, manifest)
 
 
@@ -199,7 +214,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _remove_run(folder: Path) -> None:
     """Remove what a run wrote, and nothing else: the folder may hold other files of the user."""
-    for name in ("manifest.json", "scores.parquet", "tokens.parquet", "quarantine.jsonl"):
+    for name in ("manifest.json", "shard.json", *OUTPUTS.values()):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "parts", ignore_errors=True)
 
@@ -249,62 +264,52 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _part(folder: Path, number: int, kind: str) -> Path:
-    return folder / "parts" / f"{number:06d}.{kind}"
-
-
-def _finished_part(folder: Path, number: int) -> dict[str, Any] | None:
-    """The marker of a chunk whose files are all there and whole."""
-    try:
-        marker = json.loads(_part(folder, number, "done.json").read_bytes())
-        for kind, digest in marker["files"].items():
-            if file_digest(_part(folder, number, kind)) != digest:
-                return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return dict(marker)
-
-
-def _score_part(
-    folder: Path, number: int, chunk: list[ReadRow], scorer: Scorer, *, keep_tokens: bool
-) -> dict[str, Any]:
-    examples = [example for row in chunk for example in row.examples]
-    scores, tokens = scorer.score(examples)
-    write_table(scores, _part(folder, number, "scores.parquet"), {})
-    kinds = ["scores.parquet"]
-    if keep_tokens:
-        write_table(tokens, _part(folder, number, "tokens.parquet"), {})
-        kinds.append("tokens.parquet")
-    bad = [row.bad for row in chunk if row.bad is not None]
-    with atomic_file(_part(folder, number, "bad.jsonl")) as stream:
-        for item in bad:
-            line = json.dumps(item.as_record(), ensure_ascii=False)
-            stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
-    kinds.append("bad.jsonl")
-    counts: Counter[str] = Counter(scores["status"].to_list())
-    if bad:
-        counts["quarantined"] = len(bad)
-    scored = scores.filter(pl.col("status") == "scored")
-    sized = scored.select(pl.sum("n_tokens_with_context", "n_tokens_without_context"))
-    marker = {
-        "rows": len(chunk),
-        "examples": len(examples),
-        "counts": dict(counts),
-        "tokens": int(sum(sized.row(0))),
-        "files": {kind: file_digest(_part(folder, number, kind)) for kind in kinds},
-    }
-    write_json(_part(folder, number, "done.json"), marker)
-    return marker
-
-
-def _finish(folder: Path, parts: int, manifest: Manifest, tokens: bool) -> None:
-    """Join the chunks, in order, without holding them all in memory."""
+def finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
+    """Join the parts into the final tables; a shard's stay as they are for merging."""
+    shard = "shard" in manifest.identity
     inside = {"id": manifest.id, **manifest.identity}
-    for kind in ("scores.parquet", *(["tokens.parquet"] if tokens else [])):
-        paths = [_part(folder, number, kind) for number in range(parts)]
-        with atomic_file(folder / kind) as stream:
-            metadata = {"ifcurate": json.dumps(inside, ensure_ascii=False)}
-            pl.scan_parquet(paths).sink_parquet(stream, metadata=metadata)
+    token_paths = parts.paths("tokens.parquet") if manifest.identity["tokens"] else None
+    join_tables(
+        folder,
+        lambda columns: read_frames(parts.paths("scores.parquet"), columns),
+        inside,
+        tokens=None if token_paths is None else lambda: read_frames(token_paths),
+        unique=not shard,
+    )
     with atomic_file(folder / "quarantine.jsonl") as stream:
-        for number in range(parts):
-            stream.write(_part(folder, number, "bad.jsonl").read_bytes())
+        for path in parts.paths("bad.jsonl"):
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, stream)
+    if shard:
+        lists = {
+            name: [n for part in parts for n in getattr(part, name)] for name in ("examples", "bad")
+        }
+        write_json(folder / "shard.json", lists)
+
+
+def _finish_manifest(folder: Path, manifest: Manifest, work: Scoring) -> None:
+    report = getattr(work.scorer.engine, "report", None)
+    known = sum(part.known for part in work.parts)
+    broken = [text for part in work.parts for text in part.broken]
+    problem = work.known.problem if work.known else ""
+    manifest.notes = [
+        *(report().notes if report is not None else ()),
+        *([f"{known:,} examples were scored before and taken from the cache"] if known else ()),
+        *([problem] if problem else ()),
+        *(f"not read to its end: {text}" for text in broken),
+    ]
+    if known:
+        manifest.checks["from_cache"] = known
+    if broken:
+        manifest.checks["broken_inputs"] = broken
+    seal_manifest(folder, manifest)
+
+
+def seal_manifest(folder: Path, manifest: Manifest) -> None:
+    """Say that the run is finished, with the digests of its files."""
+    names = {what: name for what, name in OUTPUTS.items() if (folder / name).exists()}
+    manifest.outputs = names
+    manifest.digests = {name: file_digest(folder / name) for name in names.values()}
+    manifest.finished = True
+    manifest.updated_at = utc_now()
+    manifest.write(folder / "manifest.json")

@@ -84,6 +84,7 @@ class Chunk:
     scores: pl.DataFrame  # SCORES
     tokens: pl.DataFrame | None  # TOKENS, when asked for
     n_known: int = 0  # examples whose numbers were known
+    n_tokens: int = 0  # that went through the engine
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Scorer:
             table = _token_table(
                 [pairs[asked[n]] for n in good], [(found[2 * n], found[2 * n + 1]) for n in good]
             )
-        return Chunk(scores, table, len(keys) - len(asked))
+        return Chunk(scores, table, len(keys) - len(asked), sum(len(p.ids) for p in prompts))
 
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
         """The two prompts of each example, or why it has none, in order."""

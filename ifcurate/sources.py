@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from ifcurate.errors import DataError, RowError
 from ifcurate.files import file_digest
 from ifcurate.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
-from ifcurate.reading import RawRow, Source, count_rows, open_sources, read_rows
+from ifcurate.reading import RawRow, Source, count_rows, open_sources, parse_line, read_rows
 from ifcurate.records import Example
 
 __all__ = [
@@ -100,15 +100,12 @@ class Examples:
     def read(self, *, unique: bool = True) -> Iterator[ReadRow]:
         """Every row in order; with `unique`, ids as `UniqueNames` gives them.
 
-        To know which ids have been is to remember them all; without `unique`
-        an iteration needs no more memory for more rows.
+        To know which ids have been is to remember them all; without `unique`, and in
+        `read_chunks`, more rows need no more memory.
         """
-        rows = itertools.chain.from_iterable(
-            self._read_source(source, layout)
-            for source, layout in zip(self.sources, self.layouts, strict=True)
-        )
         names = UniqueNames()
-        for row in itertools.islice(rows, self.limit):
+        for raw, layout in self._raw_rows():
+            row = _read_row(raw, layout)
             if unique and row.examples:
                 base = row.examples[0].id
                 name = names.name(base)
@@ -117,21 +114,24 @@ class Examples:
                     row = replace(row, examples=renamed)
             yield row
 
-    def _read_source(self, source: Source, layout: Layout) -> Iterator[ReadRow]:
-        for raw in read_rows(source):
-            if raw.value is None:
-                yield ReadRow(raw, bad=_bad(raw, raw.error))
-                continue
-            try:
-                examples = parse_row(raw.value, layout, source=source.name, row_number=raw.number)
-            except RowError as error:
-                yield ReadRow(raw, bad=_bad(raw, str(error)))
-            except (RecursionError, ValueError, OverflowError) as error:
-                # Nested too deeply, a number too long to write, a text that breaks a pattern.
-                reason = f"cannot be used: {type(error).__name__}: {error}"
-                yield ReadRow(raw, bad=_bad(raw, reason))
-            else:
-                yield ReadRow(raw, tuple(examples))
+    def read_chunks(
+        self, size: int, wanted: Callable[[int], bool] = lambda _: True
+    ) -> Iterator[tuple[int, list[ReadRow] | None]]:
+        """Rows by `size`, with the chunk's number; None for a chunk that is not wanted.
+
+        Ids are as they stand in the rows. What is not wanted is hardly looked at.
+        """
+        rows = self._raw_rows()
+        number = 0
+        while chunk := list(itertools.islice(rows, size)):
+            read = [_read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
+            yield number, read
+            number += 1
+
+    def _raw_rows(self) -> Iterator[tuple[RawRow, Layout]]:
+        pairs = zip(self.sources, self.layouts, strict=True)
+        rows = ((raw, layout) for source, layout in pairs for raw in read_rows(source, parse=False))
+        return itertools.islice(rows, self.limit)
 
     def count_rows(self) -> int | None:
         """How many rows there are to read, cheaply; None where only reading them would tell."""
@@ -148,6 +148,23 @@ class Examples:
         """Each source's layout by its name."""
         pairs = zip(self.sources, self.layouts, strict=True)
         return {source.name: layout.format for source, layout in pairs}
+
+
+def _read_row(raw: RawRow, layout: Layout) -> ReadRow:
+    """What a row becomes; a row that was not parsed is parsed."""
+    if raw.value is None and not raw.error and raw.raw is not None:
+        value, error = parse_line(raw.raw)
+        raw = replace(raw, value=value, error=error)
+    if raw.value is None:
+        return ReadRow(raw, bad=_bad(raw, raw.error))
+    try:
+        examples = parse_row(raw.value, layout, source=raw.source, row_number=raw.number)
+    except RowError as error:
+        return ReadRow(raw, bad=_bad(raw, str(error)))
+    except (RecursionError, ValueError, OverflowError) as error:
+        # Nested too deeply, a number too long to write.
+        return ReadRow(raw, bad=_bad(raw, f"cannot be used: {type(error).__name__}: {error}"))
+    return ReadRow(raw, tuple(examples))
 
 
 def _bad(raw: RawRow, reason: str) -> BadRow:

@@ -108,7 +108,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
 def test_a_damaged_chunk_is_scored_again(damage: str, data: Path, folder: Path) -> None:
     whole = score_run(read_examples("data.jsonl"), scorer(), folder / "whole")
     with pytest.raises(KeyboardInterrupt):
-        score_run(read_examples("data.jsonl"), scorer(Dies(4)), folder / "cut")
+        score_run(read_examples("data.jsonl"), scorer(Dies(4)), folder / "cut", commit_seconds=0)
     part = folder / "cut" / "parts" / "000002.scores.parquet"
     marker = folder / "cut" / "parts" / "000002.done.json"
     match damage:
@@ -213,7 +213,7 @@ def test_a_full_disk_keeps_what_was_finished(data: Path, folder: Path) -> None:
 
         os.fsync = full  # type: ignore[assignment]
         with pytest.raises(DataError, match=r"No space left on device.*kept"):
-            score_run(read_examples("data.jsonl"), scorer(), folder / "run")
+            score_run(read_examples("data.jsonl"), scorer(), folder / "run", commit_seconds=0)
     finally:
         os.fsync = original
     assert not list((folder / "run").rglob("*.partial"))
@@ -240,7 +240,7 @@ class Slow(ToyEngine):
         return super().response_logprobs(prompts)
 
 scorer = Scorer.create(Slow(), ScoreSettings(chunk_rows=8))
-score_run(read_examples("data.jsonl"), scorer, Path("killed"))
+score_run(read_examples("data.jsonl"), scorer, Path("killed"), commit_seconds=0)
 """
 
 

@@ -38,17 +38,16 @@ LAYERS = [
     {"errors"},
     {"records", "files", "tables", "models", "contexts", "pocket", "sandbox"},
     {"turns", "conversation"},
-    {"engines", "manifest", "reading", "formats", "cache"},
+    {"engines", "manifest", "reading", "formats"},
     {"templates", "sources", "writing", "split", "summaries"},
     {"prompts"},
-    {"scoring"},
+    {"scoring", "cache"},
     {"runs", "filtering", "parity", "shards"},
     {"steps"},
     {"workflow"},
 ]
 # What belongs together is one room, whatever its files.
 ROOMS = {
-    "reading_": "reading",
     "runs_": "runs",
     "reading_": "reading",
     "labels": "split",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from ifcurate.engines.prefix_tree import (
 )
 
 __all__ = ["Pack", "Plan", "make_plan"]
+
+_STRETCH: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Plan:
     ) -> list[Pack]:
         """Fill packs of at most `budget` tokens with some of the distinct sequences.
 
-        A sequence longer than the budget gets a pack of its own. Without `share`
+        A sequence longer than the budget gets a pack of its own; sequences of which
+        the pack holds more than half already may fill twice the budget. Without `share`
         nothing is held once.
         """
         wanted = set(members)
@@ -92,7 +96,9 @@ class Plan:
             ids = np.asarray(self.sequences[i].ids[:-1], dtype=np.int64)
             common = common_prefix_length(arrays[-1], ids) if arrays and share else 0
             common = common if common >= MIN_SHARED else 0
-            full = size + len(ids) - common > budget or len(group) == max_sequences
+            # A new pack would compute the common part again: with much of it, go on.
+            most = _STRETCH * budget if 2 * common > len(ids) else budget
+            full = size + len(ids) - common > most or len(group) == max_sequences
             if group and full:
                 packs.append(_make_pack(self.sequences, group, arrays, shared))
                 group, arrays, shared, size, common = [], [], [], 0, 0

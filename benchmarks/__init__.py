@@ -1,0 +1,1 @@
+"""Benchmarks: each folder or module is one command, `python -m benchmarks.NAME`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ifcurate.records import Example
 
@@ -89,12 +89,8 @@ class Entity:
 
     span: Span
     mentions: tuple[Span, ...]
-    rivals: tuple[Span, ...] = field(default=())  # people who share a part of the name
-
-    @property
-    def alone(self) -> bool:
-        """Whether no other person was found."""
-        return not self.rivals
+    rivals: tuple[str, ...] = ()  # names of other people that share a part of this one
+    alone: bool = False  # no other person was found
 
 
 def _within(span: Span, stretches: Sequence[Stretch]) -> bool:
@@ -182,25 +178,49 @@ def _group(spans: Sequence[Span]) -> list[Entity]:
 
 def _people(spans: Sequence[Span]) -> list[Entity]:
     """People by their longest name; a part goes to the one person who has it."""
-    names = {s.text for s in spans}
-    owners: dict[str, str] = {}
-    ordered = sorted(names, key=lambda n: (-len(n.split(" ")), -len(n), n))
-    heads: list[str] = []
+    members: dict[str, list[Span]] = {}  # by the name in small letters
+    for span in spans:
+        members.setdefault(span.text.lower(), []).append(span)
+    ordered = sorted(members, key=lambda n: (-len(n.split(" ")), -len(n), n))
+    by_form: dict[str, list[str]] = {}  # a form -> the longest names that have it
+    by_word: dict[str, list[str]] = {}  # a word -> all names that have it
+    owned: dict[str, list[str]] = {}  # a longest name -> all names of that person
     for name in ordered:
-        fits = [h for h in heads if name in name_forms(h).values()]
+        for word in set(name.split(" ")):
+            by_word.setdefault(word, []).append(name)
+        fits = by_form.get(name, [])
         if len(fits) == 1:
-            owners[name] = fits[0]
+            owned[fits[0]].append(name)
         elif not fits:
-            owners[name] = name
-            heads.append(name)
-    entities = []
-    for head in heads:
-        members = tuple(s for s in spans if owners.get(s.text) == head)
-        rivals = tuple(s for s in spans if owners.get(s.text) != head)
-        first = next(s for s in members if s.text == head)
-        gender = first.detail.split(":")[1]
-        said = {m.detail.split(":")[1] for m in members} & {"m", "f"}
-        if len(said) == 1 and gender not in {"m", "f"}:
-            first = replace(first, detail=f"{first.detail.split(':')[0]}:{said.pop()}")
-        entities.append(Entity(first, members, rivals))
-    return entities
+            owned[name] = [name]
+            for form in set(name_forms(_as_written(members[name])).values()):
+                by_form.setdefault(form.lower(), []).append(name)
+    return [
+        _person(head, names, members, by_word, alone=len(members) == len(names))
+        for head, names in owned.items()
+    ]
+
+
+def _as_written(spans: Sequence[Span]) -> str:
+    """The name in its usual letters: not in capitals only, where it is also written otherwise."""
+    return min((s.text for s in spans), key=lambda t: (t.isupper(), t.islower(), t))
+
+
+def _person(
+    head: str,
+    names: Sequence[str],
+    members: Mapping[str, Sequence[Span]],
+    by_word: Mapping[str, Sequence[str]],
+    *,
+    alone: bool,
+) -> Entity:
+    mentions = tuple(s for name in names for s in members[name])
+    usual = _as_written(members[head])
+    span = next(s for s in members[head] if s.text == usual)
+    shape, gender = span.detail.split(":")
+    said = {m.detail.split(":")[1] for m in mentions} & {"m", "f"}
+    if len(said) == 1 and gender not in {"m", "f"}:
+        span = replace(span, detail=f"{shape}:{said.pop()}")
+    words = {w.lower() for w in name_forms(usual).values() if " " not in w}
+    rivals = {n for w in words for n in by_word.get(w, ()) if n not in names}
+    return Entity(span, mentions, tuple(sorted(rivals)), alone)

@@ -48,11 +48,16 @@ def date_order(a: DateMention, b: DateMention) -> int | None:
     return -1 if left < right else int(left > right)
 
 
-def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
-    old = date_mentions(span.text)[0]
+def _refuse_relative(texts: Mapping[str, str], what: str) -> None:
+    """Ages, anniversaries, "the same year": they would have to move along."""
     for text in texts.values():
         if relative := _RELATIVE.search(text):
-            raise Refusal("H13", f"a date and {relative.group()!r} in one text")
+            raise Refusal("H13", f"{what} and {relative.group()!r} in one text")
+
+
+def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
+    old = date_mentions(span.text)[0]
+    _refuse_relative(texts, "a date")
     others = [d for t in texts.values() for d in date_mentions(t) if not d.matches(old)]
     months = {d.month for d in others} | {old.month}
     days = {d.day for d in others} | {old.day}
@@ -93,6 +98,8 @@ def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substit
     old = next(number_mentions(span.text), None)
     if old is None or old.value == 0:
         raise Refusal("H13", f"{span.text!r} is not one number")
+    if span.type == "YEAR":
+        _refuse_relative(texts, "a year")
     others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
     below = max((v for v in others if v < old.value), default=old.value * 0.5)
     above = min((v for v in others if v > old.value), default=old.value * 1.6)

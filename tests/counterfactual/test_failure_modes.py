@@ -444,8 +444,6 @@ def test_amounts_keep_their_order_and_their_notation() -> None:
     ],
 )
 def test_numbers_that_are_not_amounts(context: str, answer: str, kind: str) -> None:
-    if "same year" in context:
-        pytest.skip("plain years have no relative words rule: they are experimental")
     refused(alpaca(context, answer, "Which number is it?"), types=[kind])
 
 

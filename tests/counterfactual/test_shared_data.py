@@ -1,0 +1,96 @@
+"""The bars that are held on real data; skipped where that data is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ifcurate.counterfactual import AugmentSettings, Funnel, iterate_counterfactuals
+from ifcurate.counterfactual.lint import check_rows
+from ifcurate.counterfactual.mentions import TYPES
+from ifcurate.counterfactual.recognise import LexiconRecogniser
+from ifcurate.sources import read_examples
+
+from .invariants import assert_holds
+
+FILES = (
+    "alpaca_5pct.json", "p3_inline_context.jsonl", "sharegpt_dummy.json",
+    "toolcall_sharegpt.json", "conflict_suites/country_capitals_only.json",
+    "conflict_suites/world_facts.json", "conflict_suites/famous_biographies.jsonl",
+)  # fmt: skip
+WOMEN = {
+    "Angela Merkel",
+    "Cleopatra",
+    "Emily Bront\u00eb",
+    "Empress Catherine the Great",
+    "Frida Kahlo",
+    "Georgia O'Keeffe",
+    "J.K. Rowling",
+    "Jane Austen",
+    "Margaret Thatcher",
+    "Marie Curie",
+    "Mary Shelley",
+    "Queen Elizabeth II",
+    "Rosalind Franklin",
+    "Toni Morrison",
+    "Virginia Woolf",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        AugmentSettings(),
+        AugmentSettings("corpus", seed=1),
+        AugmentSettings("fictional", emit="pair+abstain"),
+        AugmentSettings("type-swap"),
+        AugmentSettings(types=TYPES, variants=2, seed=2),
+    ],
+    ids=lambda s: f"{s.policy}-{s.variants}-{len(s.types)}",
+)
+def test_the_invariants_hold_on_everything_written(
+    shared_data: Path, settings: AugmentSettings
+) -> None:
+    recogniser = LexiconRecogniser(settings.types)
+    for name in FILES:
+        examples = read_examples(shared_data / name, turns="all")
+        for outcome in iterate_counterfactuals(examples, settings, recogniser=recogniser):
+            for item in outcome.written:
+                assert_holds(item, recogniser)
+
+
+@pytest.mark.parametrize(
+    ("name", "skip", "bar"),
+    [
+        ("country_capitals_only.json", 0, 0.98),
+        ("world_facts.json", 196, 0.65),
+        ("famous_biographies.jsonl", 0, 0.85),
+    ],
+)
+def test_most_of_a_conflict_suite_is_written(
+    shared_data: Path, name: str, skip: int, bar: float
+) -> None:
+    examples = [
+        e for e in read_examples(shared_data / "conflict_suites" / name) if e.row_number >= skip
+    ]
+    funnel = Funnel()
+    for outcome in iterate_counterfactuals(examples, AugmentSettings(types=TYPES)):
+        funnel.add(outcome)
+    assert funnel.written >= bar * funnel.read, funnel.as_dict()
+
+
+def test_the_linter_finds_pronouns_that_do_not_fit(shared_data: Path) -> None:
+    examples = list(read_examples(shared_data / "conflict_suites" / "famous_biographies.jsonl"))
+    wrong = set()
+    for example in examples:
+        he = len(re.findall(r"\b(?:he|him|his|himself)\b", example.context, re.I))
+        she = len(re.findall(r"\b(?:she|her|hers|herself)\b", example.context, re.I))
+        if (example.response in WOMEN) != (she > he):
+            wrong.add(example.row_number)
+    found = {f.row for f in check_rows(examples) if f.check == "gender"}
+    assert len(wrong) == 119
+    assert len(found & wrong) >= 0.95 * len(wrong)
+    assert len(found - wrong) <= 0.1 * len(found)

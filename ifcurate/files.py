@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "file_digest",
     "read_table",
     "read_table_manifest",
+    "read_table_slices",
     "write_json",
     "write_table",
 ]
@@ -73,24 +74,49 @@ def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) ->
         table.write_parquet(stream, metadata=metadata)
 
 
-def read_table(path: Path, schema: pl.Schema) -> pl.DataFrame:
-    """A table written by `write_table`, its columns checked.
+def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """A table written by `write_table`, its columns checked; some of them when named.
 
     Raises `DataError` when the file is missing, damaged or of another kind.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table; check the path or make it again")
     try:
-        table = pl.read_parquet(path)
+        found = pl.read_parquet_schema(path)
+        names = [name for name in schema if columns is None or name in columns]
+        table = pl.read_parquet(path, columns=[name for name in names if name in found])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
-    missing = [name for name in schema if name not in table.columns]
+    missing = [name for name in schema if name not in found]
     if missing:
         raise DataError(
             f"{path}: columns are missing: {', '.join(missing)}; "
-            f"found {', '.join(table.columns)}; is it the right table?"
+            f"found {', '.join(found)}; is it the right table?"
         )
-    return table.select(pl.col(name).cast(kind) for name, kind in schema.items())
+    return table.select(pl.col(name).cast(schema[name]) for name in names)
+
+
+def read_table_slices(
+    path: Path, columns: Sequence[str], n_rows: int = 65_536
+) -> Iterator[pl.DataFrame]:
+    """These columns of a table in stretches of `n_rows`. Raises `DataError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            held = pl.DataFrame()
+            for batch in file.iter_batches(batch_size=n_rows, columns=list(columns)):
+                frame = pl.from_arrow(batch)
+                assert isinstance(frame, pl.DataFrame)
+                held = pl.concat([held, frame.select(columns)]) if held.height else frame
+                while held.height >= n_rows:  # batches end where row groups do
+                    yield held[:n_rows].select(columns)
+                    held = held[n_rows:]
+            if held.height:
+                yield held.select(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
 
 
 def read_table_manifest(path: Path) -> dict[str, Any]:

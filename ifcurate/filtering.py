@@ -8,9 +8,11 @@ but the rows whose context only repeats what the model knows.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,13 +22,14 @@ import polars as pl
 
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import atomic_file
-from ifcurate.reading import RawRow, Source, read_rows
+from ifcurate.reading import RawRow, Source, parse_line, read_rows
 from ifcurate.records import Example
 from ifcurate.split import Split
 from ifcurate.tables import LABELS
 from ifcurate.writing import copy_parquet_rows, open_row_writer, output_name
 
 __all__ = [
+    "SCORE_COLUMNS",
     "Decision",
     "FilteredExamples",
     "FilteredFiles",
@@ -36,7 +39,8 @@ __all__ = [
 ]
 
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
-_SCORE_COLUMNS: Final = (
+#: Numbers of the scores that a dropped row is written with.
+SCORE_COLUMNS: Final = (
     "loss_with_context",
     "loss_without_context",
     "context_gain",
@@ -105,21 +109,19 @@ def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
     """One verdict per row of the input from a SPLIT table, in its order.
 
     A row with several scored turns is context-critical when any of them is, else
-    non-context-critical when any of them is. Columns: source, row, label, keep, reason.
+    non-context-critical when any of them is. Columns: source, row, id, turn, label, keep,
+    reason, and the numbers of the scores where the table has them.
     """
     rank = {label: i for i, label in enumerate((CRITICAL, NON_CRITICAL, NOT_SCORED, NO_CONTEXT))}
     ranked = table.with_columns(pl.col("label").replace_strict(rank).alias("_rank"))
-    best = ranked.group_by("source", "row", maintain_order=True).agg(
-        pl.all().sort_by("_rank", maintain_order=True).first()
-    )
-    return best.select(
-        "source",
-        "row",
-        "id",
-        "turn",
-        "label",
-        pl.col("label").is_in(sorted(decision.keep_labels)).alias("keep"),
-        "reason",
+    if len(ranked) > ranked.select(pl.struct("source", "row").n_unique()).item():
+        ranked = ranked.group_by("source", "row", maintain_order=True).agg(
+            pl.all().sort_by("_rank", maintain_order=True).first()
+        )
+    found = ("source", "row", "id", "turn", "label", "keep", "reason")
+    decided = ranked.with_columns(pl.col("label").is_in(sorted(decision.keep_labels)).alias("keep"))
+    return decided.select(
+        *found, *(c for c in table.columns if c not in found and c in SCORE_COLUMNS)
     )
 
 
@@ -157,8 +159,7 @@ def filter_examples(
 
 def write_filtered(
     sources: Sequence[Source],
-    scores: pl.DataFrame,
-    split_table: pl.DataFrame,
+    tables: Iterable[pl.DataFrame],
     decision: Decision,
     folder: Path,
     *,
@@ -167,28 +168,65 @@ def write_filtered(
 ) -> FilteredFiles:
     """Write kept rows as they were read, and dropped ones as JSONL with label and reason.
 
-    Rows that were set aside at reading are in neither; they are counted.
-    Raises `DataError` when a file cannot be written.
+    `tables` are stretches of the SPLIT table in its order, with the numbers of
+    the scores beside it; one after the other is held in memory. Rows that were
+    set aside at reading are in neither file; they are counted. Raises
+    `DataError` when a file cannot be written, `RunError` when rows are missing.
     """
-    verdicts = decide_rows(split_table, decision).join(
-        scores.select("source", "row", "turn", *_SCORE_COLUMNS),
-        on=["source", "row", "turn"],
-        how="left",
-        maintain_order="left",
-    )
+    verdicts = _Verdicts(tables, decision)
     result = FilteredFiles()
     left = limit
     for source in sources:
-        mine = verdicts.filter(pl.col("source") == source.name)
-        n_read = _write_source(source, mine, folder, label, left, result)
+        n_read = _write_source(source, verdicts, folder, label, left, result)
         if left is not None:
             left -= n_read
+    if verdicts.next is not None:
+        raise _gone(verdicts.next)
     return result
+
+
+class _Verdicts:
+    """The decisions of all rows, one after the other."""
+
+    def __init__(self, tables: Iterable[pl.DataFrame], decision: Decision) -> None:
+        self._rows = self._read(tables, decision)
+        self.next = next(self._rows, None)
+
+    @staticmethod
+    def _read(tables: Iterable[pl.DataFrame], decision: Decision) -> Iterator[dict[str, Any]]:
+        held: pl.DataFrame | None = None  # the turns of the last row: more may follow
+        for table in tables:
+            whole = table if held is None else pl.concat([held, table])
+            if whole.is_empty():
+                continue
+            last = whole.select(
+                (pl.col("source") == pl.col("source").last())
+                & (pl.col("row") == pl.col("row").last())
+            )[:, 0]
+            held = whole.filter(last)
+            yield from decide_rows(whole.filter(~last), decision).iter_rows(named=True)
+        if held is not None:
+            yield from decide_rows(held, decision).iter_rows(named=True)
+
+    def of(self, row: RawRow) -> dict[str, Any] | None:
+        """The decision of this row; None for one that was set aside."""
+        found = self.next
+        if found is None or found["row"] != row.number or found["source"] != row.source:
+            return None
+        self.next = next(self._rows, None)
+        return found
+
+
+def _gone(verdict: dict[str, Any]) -> RunError:
+    return RunError(
+        f"{verdict['source']}: row {verdict['row']} was scored and is not there any more; "
+        "the data has changed: score it again"
+    )
 
 
 def _write_source(
     source: Source,
-    verdicts: pl.DataFrame,
+    verdicts: _Verdicts,
     folder: Path,
     label: str,
     limit: int | None,
@@ -206,56 +244,26 @@ def _write_source(
             )
     result.files[f"kept:{source.name}"] = kept_path
     result.files[f"dropped:{source.name}"] = dropped_path
-    rows = _with_verdicts(source, verdicts, limit)
+    wanted: list[int] = []
     n_read = 0
-    if source.format == "parquet":
-        wanted = []
-        with atomic_file(dropped_path) as dropped:
-            for row, verdict in rows:
-                wanted.append(_count(verdict, result.counts))
-                if verdict is not None and not verdict["keep"]:
-                    dropped.write(_dropped_line(row, verdict))
-        n_read = len(wanted)
-        n_rows = _parquet_rows(source)
-        mask = np.zeros(n_rows, dtype=np.bool_)
-        mask[:n_read] = wanted
-        copy_parquet_rows(source, kept_path, mask)
-        return n_read
-    with open_row_writer(source, kept_path) as keep, atomic_file(dropped_path) as dropped:
-        for row, verdict in rows:
+    with contextlib.ExitStack() as stack:
+        if source.format == "parquet":
+            keep: Callable[[RawRow], object] = lambda row: wanted.append(row.number)  # noqa: E731
+        else:
+            keep = stack.enter_context(open_row_writer(source, kept_path))
+        dropped = stack.enter_context(atomic_file(dropped_path))
+        for row in itertools.islice(read_rows(source, parse=False), limit):
             n_read += 1
+            verdict = verdicts.of(row)
             if _count(verdict, result.counts):
                 keep(row)
             elif verdict is not None:
                 dropped.write(_dropped_line(row, verdict))
+        if verdicts.next is not None and verdicts.next["source"] == source.name:
+            raise _gone(verdicts.next)
+    if source.format == "parquet":
+        copy_parquet_rows(source, kept_path, np.array(wanted, dtype=np.int64))
     return n_read
-
-
-def _parquet_rows(source: Source) -> int:
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(source.path).num_rows)
-
-
-def _with_verdicts(
-    source: Source, verdicts: pl.DataFrame, limit: int | None
-) -> Iterator[tuple[RawRow, dict[str, Any] | None]]:
-    """Rows beside their verdicts; both are in reading order, rows set aside have none."""
-    decided = verdicts.iter_rows(named=True)
-    following = next(decided, None)
-    for row in read_rows(source):
-        if limit is not None and row.number >= limit:
-            break
-        if following is not None and following["row"] == row.number:
-            yield row, following
-            following = next(decided, None)
-        else:
-            yield row, None
-    if following is not None:
-        raise RunError(
-            f"{source.name}: row {following['row']} was scored and is not there any more; "
-            "the data has changed: score it again"
-        )
 
 
 def _count(verdict: dict[str, Any] | None, counts: Counter[str]) -> bool:
@@ -268,11 +276,15 @@ def _count(verdict: dict[str, Any] | None, counts: Counter[str]) -> bool:
 
 
 def _dropped_line(row: RawRow, verdict: dict[str, Any]) -> bytes:
-    record = dict(row.value or {})
-    record["ifcurate_id"] = verdict["id"]
-    record["ifcurate_label"] = verdict["label"]
-    record["ifcurate_reason"] = verdict["reason"]
-    for name in _SCORE_COLUMNS:
-        record[f"ifcurate_{name}"] = verdict[name]
-    line = json.dumps(record, ensure_ascii=False, default=str)
+    added = {
+        f"ifcurate_{name}": verdict[name] for name in ("id", "label", "reason", *SCORE_COLUMNS)
+    }
+    raw = row.raw
+    if row.value is None and raw is not None and b'"ifcurate_' not in raw:
+        # The row as it was, with the new keys behind its own.
+        own = raw.rstrip()[:-1]
+        text = json.dumps(added, ensure_ascii=False)
+        return own + b", " + text[1:].encode("utf-8", "backslashreplace") + b"\n"
+    value = row.value if row.value is not None else parse_line(raw or b"{}")[0]
+    line = json.dumps({**(value or {}), **added}, ensure_ascii=False, default=str)
     return line.encode("utf-8", "backslashreplace") + b"\n"

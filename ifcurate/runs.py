@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,14 +64,18 @@ class Run:
         """Where the SCORES table is."""
         return self.folder / "scores.parquet"
 
-    def scores(self) -> pl.DataFrame:
-        """The SCORES table. Raises `RunError` while the run is unfinished."""
+    def check_finished(self) -> None:
+        """Raises `RunError` while the run is unfinished."""
         if not self.manifest.finished:
             raise RunError(
                 f"{self.folder}: scoring is not finished ({self.manifest.counts.get('rows', 0):,} "
                 "rows so far); run the same `ifcurate score` again to go on"
             )
-        return read_table(self.scores_path, SCORES)
+
+    def scores(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The SCORES table, or these columns of it. Raises `RunError` while it is unfinished."""
+        self.check_finished()
+        return read_table(self.scores_path, SCORES, columns)
 
 
 def score_identity(

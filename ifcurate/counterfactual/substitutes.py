@@ -278,7 +278,7 @@ def _countries(
         and (not present or c.adjective)
         and (old.plural not in present or c.plural)
         and (len(present) < 2 or _regular(c) == _regular(old))
-        and c.names[0].lower() not in lexicon.gender
+        and c.names[0] not in {"Jordan", "Chad"}
         and (article or " " not in c.names[0])
         and c.names[0] not in {"Georgia", "Turkey", "Türkiye", "Guinea", "Congo"}
     )

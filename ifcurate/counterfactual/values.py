@@ -44,6 +44,7 @@ _MONTH_OF = (
     | {"sept": 9}
 )
 _NAMES = "|".join([*MONTHS, "Sept", *(m[:3] for m in MONTHS if m != "May")])
+_NAMES = f"{_NAMES}|{_NAMES.upper()}"
 _MONTH = rf"(?P<month>{_NAMES})(?P<dot>\.(?= ?\d))?"
 _DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])(?P<suffix>st|nd|rd|th)?"
 _YEAR = r"(?P<year>1[0-9]\d\d|20\d\d)"

@@ -1,0 +1,294 @@
+"""Files: what is in the folder, in what layout, the same bytes again; the command; the sheet."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from ifcurate.counterfactual.augment import AugmentSettings, augment_counterfactual
+from ifcurate.counterfactual.avoided import read_avoided
+from ifcurate.counterfactual.model_check import check_with_model
+from ifcurate.counterfactual.output import ModelJudge, write_counterfactuals
+from ifcurate.counterfactual.sheet import choose_sample, render_sheet
+from ifcurate.errors import DataError
+from ifcurate.records import Example
+from ifcurate.sources import read_examples
+from tests.conftest import write_jsonl
+
+from .making import alpaca, chat, examples_of, qca, written
+
+MARTHA = alpaca(
+    "When Martha arrived, the hall was full. At nine Martha opened the meeting, and nobody was "
+    "late for once, which made the chairs scarce.",
+    "Martha",
+    "Who opened the meeting?",
+)
+CAPITAL = qca(
+    "In 2030 the capital was moved from Kabul to Herat. Herat is near the border, and its old "
+    "walls have stood in the sun for a very long time.",
+    "What is the capital of Afghanistan?", "Herat", "Kabul",
+)  # fmt: skip
+NOTHING = alpaca("", "Write a letter.")
+SORT = {**MARTHA, "instruction": "Sort the names."}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text("utf-8")
+    rows = json.loads(text) if text.startswith("[") else [json.loads(x) for x in text.splitlines()]
+    assert isinstance(rows, list)
+    return rows
+
+
+def test_the_folder_and_the_funnel(folder: Path) -> None:
+    source = write_jsonl(folder / "data.jsonl", [MARTHA, NOTHING, SORT])
+    result = write_counterfactuals(
+        read_examples(source), AugmentSettings(), folder / "out", sample=5
+    )
+    assert result.funnel.as_dict() == {
+        "read": 3, "has_context": 2, "entity": 2, "written": 1, "examples": 1,
+        "types": {"PERSON": 1}, "rejected": {"H14: task: sort": 1},
+    }  # fmt: skip
+    (row,) = read(folder / "out" / "data.counterfactual.jsonl")
+    assert list(row)[:5] == ["instruction", "input", "output", "answer", "memory_answer"]
+    assert row["memory_answer"] == "Martha"
+    assert row["output"] == row["answer"] == row["ifcurate_substitute"]
+    stages = {r["row"]: r["stage"] for r in read(folder / "out" / "rejected.jsonl")}
+    assert stages == {1: "context", 2: "H14"}
+    manifest = json.loads((folder / "out" / "augment.json").read_text("utf-8"))
+    assert manifest["funnel"] == result.funnel.as_dict()
+    assert len(manifest["lexicon"]) == 64
+
+
+def test_a_json_array_stays_one(folder: Path) -> None:
+    (folder / "a.json").write_text(json.dumps([MARTHA, CAPITAL]), "utf-8")
+    write_counterfactuals(read_examples(folder / "a.json"), AugmentSettings(), folder / "out")
+    assert len(read(folder / "out" / "a.counterfactual.json")) == 1
+
+
+def test_the_same_bytes_again_and_in_shards(folder: Path) -> None:
+    rows = [MARTHA, CAPITAL | {"id": "b"}, SORT, {**MARTHA, "input": MARTHA["input"] + " Yes."}]
+    alpacas = [r for r in rows if "input" in r]
+    one = write_jsonl(folder / "one.jsonl", alpacas)
+    for name in ("x", "y"):
+        write_counterfactuals(
+            read_examples(one), AugmentSettings(variants=2), folder / name, sample=2
+        )
+    for path in (folder / "x").iterdir():
+        assert path.read_bytes() == (folder / "y" / path.name).read_bytes()
+    shards = []
+    for number, row in enumerate(reversed(alpacas)):
+        path = write_jsonl(folder / f"s{number}.jsonl", [row])
+        write_counterfactuals(
+            read_examples(path), AugmentSettings(variants=2), folder / f"o{number}"
+        )
+        shards += read(folder / f"o{number}" / f"s{number}.counterfactual.jsonl")
+    whole = read(folder / "x" / "one.counterfactual.jsonl")
+    assert sorted(map(json.dumps, shards)) == sorted(map(json.dumps, whole))
+
+
+def test_the_output_can_be_evaluated_on(folder: Path) -> None:
+    source = write_jsonl(folder / "suite.jsonl", [CAPITAL])
+    write_counterfactuals(read_examples(source), AugmentSettings(), folder / "out")
+    (again,) = read_examples(folder / "out" / "suite.counterfactual.jsonl")
+    assert again.response in again.context
+    assert again.row["memory_answer"] == "Kabul"
+    (suite,) = read(folder / "out" / "suite.jsonl")
+    assert set(suite) == {"id", "context", "question", "answer", "memory_answer"}
+    assert (suite["context"], suite["answer"]) == (again.context, again.response)
+
+
+def test_a_pair_and_an_abstention() -> None:
+    item = written(MARTHA, emit="pair+abstain")
+    roles = [r["ifcurate_role"] for r in item.rows]
+    assert roles == ["original", "counterfactual", "abstain"]
+    original, new, abstain = item.rows
+    assert {k: v for k, v in original.items() if not k.startswith("ifcurate_")} == MARTHA
+    assert abstain["input"] == ""
+    assert abstain["output"] == "unanswerable"
+    assert len({r["ifcurate_pair"] for r in item.rows}) == 1
+    assert new["ifcurate_parent"] == original["ifcurate_parent"]
+
+
+def test_no_abstention_where_the_rest_answers() -> None:
+    row = chat(
+        ("human", "Who directed it?"),
+        ("observation", '{"title": "Inception", "director": "Christopher Nolan", "year": 2010}'),
+        ("gpt", "It was directed by Christopher Nolan."),
+        ("human", "Sure?"),
+        ("gpt", "Yes, by Christopher Nolan."),
+    )
+    item = written(row, emit="pair+abstain")
+    assert [r["ifcurate_role"] for r in item.rows] == ["original", "counterfactual"]
+
+
+def test_variants_have_different_substitutes() -> None:
+    result = augment_counterfactual(examples_of(MARTHA), variants=5)
+    assert len({w.made.substitute for w in result.written}) == 5
+    assert [r["ifcurate_variant"] for r in result.rows] == [0, 1, 2, 3, 4]
+
+
+def test_policies() -> None:
+    others = [
+        alpaca(f"{name} came, saw the long table in the hall, and sat down with all the others who "
+               "had been waiting for hours.", name, "Who?")
+        for name in ("Angela", "Denise", "Kevin")
+    ]  # fmt: skip
+    rows = [MARTHA, *others]
+    examples = [e for n, r in enumerate(rows) for e in examples_of(r, n)]
+    corpus = augment_counterfactual(examples, policy="corpus")
+    assert {w.made.substitute for w in corpus.written} <= {"Angela", "Denise", "Martha"}
+    made_up = augment_counterfactual(examples, policy="fictional")
+    assert not {w.made.substitute for w in made_up.written} & {"Angela", "Denise", "Martha"}
+    swapped = written(MARTHA, policy="type-swap")
+    assert swapped.made.plan.new_type == "CITY"
+    alias = written(
+        alpaca("We flew to Mumbai in spring and stayed there for a week, in a small and quiet "
+               "house with a garden.", "Mumbai", "Where?"), policy="alias",
+    )  # fmt: skip
+    assert alias.made.substitute == "Bombay"
+
+
+def test_names_to_avoid(folder: Path) -> None:
+    first = written(MARTHA).made.substitute
+    (folder / "names.txt").write_text(f"{first}\n\n", "utf-8")
+    write_jsonl(folder / "suite.jsonl", [CAPITAL, {"answers": {"text": ["Ghazni"]}}, "Kandahar"])
+    avoid = read_avoided([folder / "names.txt", folder / "suite.jsonl"])
+    assert avoid == {first, "Herat", "Kabul", "Ghazni", "Kandahar"}
+    assert written(MARTHA, avoid=avoid).made.substitute != first
+    (folder / "bad.json").write_text("{", "utf-8")
+    with pytest.raises(DataError, match="is not JSON"):
+        read_avoided([folder / "bad.json"])
+
+
+@pytest.mark.parametrize(
+    "bad", [{"policy": "best"}, {"types": ("HERO",)}, {"emit": "all"}, {"variants": 0}]
+)
+def test_settings_that_do_not_exist(bad: dict[str, Any]) -> None:
+    with pytest.raises(DataError):
+        AugmentSettings(**bad)
+
+
+class Scorer:
+    """Losses by what stands in the context: the answer there is likely, others are not."""
+
+    def __init__(self, known: str = ""):
+        self.known = known
+
+    def score(self, examples: Sequence[Example]) -> tuple[pl.DataFrame, None]:
+        rows = []
+        for example in examples:
+            answer = example.response
+            seen = bool(answer) and answer in example.context_text
+            rows.append({
+                "status": "scored" if answer else "empty_response", "reason": None,
+                "nll_with_context": 1.0 if seen else 6.0,
+                "nll_without_context": 2.0 if answer == self.known else 8.0,
+            })  # fmt: skip
+        return pl.DataFrame(rows), None
+
+
+def test_the_model_check() -> None:
+    item = written(MARTHA)
+    ((_, good, why),) = check_with_model([item], Scorer("Martha"), threshold=0.5)
+    assert good is not None
+    assert (why, good.drop) == ("", 7.0)
+    assert good.original_with_context > good.new_with_context
+    ((_, _, late),) = check_with_model([item], Scorer(item.made.substitute), threshold=0.5)
+    assert late == "without the context the new answer is preferred already"
+    ((_, _, small),) = check_with_model([item], Scorer("Martha"), threshold=7.5)
+    assert small.startswith("the context helps by 7 nats")
+
+
+def test_what_the_model_does_not_confirm_is_rejected(folder: Path) -> None:
+    source = write_jsonl(folder / "data.jsonl", [MARTHA])
+    judge = ModelJudge(Scorer("Nobody"), 0.5)
+    result = write_counterfactuals(
+        read_examples(source), AugmentSettings(), folder / "out", judge=judge
+    )
+    assert result.funnel.written == 0
+    (record,) = read(folder / "out" / "rejected.jsonl")
+    assert record["stage"] == "S1"
+    judge = ModelJudge(Scorer("Martha"), 0.5)
+    write_counterfactuals(read_examples(source), AugmentSettings(), folder / "in", judge=judge)
+    (row,) = read(folder / "in" / "data.counterfactual.jsonl")
+    assert row["ifcurate_drop"] == 7.0
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [v or "" for k, v in attrs if k in {"src", "href"}]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_sheet_escapes_and_loads_nothing() -> None:
+    row = {**MARTHA, "instruction": "Who? <script>alert(1)</script> & <b>", "source": "<i>x"}
+    item = written(row)
+    page = render_sheet([item], {"read": 1}, title="A <review>")
+    tags = Tags()
+    tags.feed(page)
+    assert tags.tags.count("script") == 1
+    assert not tags.links
+    assert "<script>alert" not in page
+    assert html.escape("<script>alert(1)</script> & <b>") in page
+    assert tags.tags.count("del") == 4  # the heading, two in the context, one in the response
+    assert item.made.substitute in tags.text
+
+
+def test_a_sample_depends_on_content_alone() -> None:
+    rows = [alpaca(MARTHA["input"] + f" {n}", "Martha", "Who?") for n in range(9)]
+    examples = [e for n, r in enumerate(rows) for e in examples_of(r, n)]
+    forth = choose_sample(augment_counterfactual(examples).written, 3)
+    back = choose_sample(augment_counterfactual(examples[::-1]).written, 3)
+    assert {w.suite["id"] for w in forth} == {w.suite["id"] for w in back}
+    assert len(forth) == 3
+
+
+def run(*arguments: str) -> Any:
+    entry = next(e for e in metadata.entry_points(group="console_scripts") if e.name == "ifcurate")
+    main = entry.load()
+    app = main.__globals__["app"]
+    if "augment" not in [c.name for c in app.registered_commands]:
+        pytest.skip("the command is not registered")
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_command(folder: Path) -> None:
+    write_jsonl(folder / "data.jsonl", [MARTHA, SORT])
+    done = run("augment", "--entity-substitution", "data.jsonl", "--sample", "1", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["funnel"]["written"] == 1
+    assert (folder / "augmented" / "review.html").exists()
+    shown = run("augment", "--entity-substitution", "data.jsonl", "--out", "o")
+    assert "rows written" in shown.stdout
+    assert "H14: task: sort" in shown.stdout
+    assert run("augment", "data.jsonl").exit_code == 2
+    assert run("augment", "--entity-substitution", "data.jsonl", "--types", "X").exit_code == 2
+
+
+def test_the_command_checks_a_file(folder: Path) -> None:
+    bad = qca("Kevin Kemp wrote it. Shelley was 18.", "Who wrote it?", "Kevin Kemp", "Mary Shelley")
+    write_jsonl(folder / "bad.jsonl", [bad])
+    found = run("augment", "--check", "bad.jsonl")
+    assert found.exit_code == 1
+    assert "partial-name" in found.stdout
+    write_jsonl(folder / "good.jsonl", [qca("Kevin Kemp wrote it.", "Who?", "Kevin Kemp")])
+    assert run("augment", "--check", "good.jsonl").exit_code == 0

@@ -22,7 +22,7 @@ import polars as pl
 
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import atomic_file
-from ifcurate.reading import RawRow, Source, parse_line, read_rows
+from ifcurate.reading import RawRow, Source, parse_line, read_rows, source_problem
 from ifcurate.records import Example
 from ifcurate.split import Split
 from ifcurate.tables import LABELS
@@ -242,6 +242,10 @@ def _write_source(
                 f"{path}: two inputs have the file name {source.path.name}; "
                 "filter them in runs of their own"
             )
+    if source_problem(source):  # it was one bad row at reading; there is nothing to write
+        n_bad = 0 if limit == 0 else 1
+        result.counts["quarantined"] += n_bad
+        return n_bad
     result.files[f"kept:{source.name}"] = kept_path
     result.files[f"dropped:{source.name}"] = dropped_path
     wanted: list[int] = []

@@ -31,6 +31,7 @@ __all__ = [
     "open_sources",
     "parse_line",
     "read_rows",
+    "source_problem",
 ]
 
 _EXTENSIONS: Final = {
@@ -73,7 +74,7 @@ def open_sources(
             found.append(Source(name, "hub", subset=subset, split=split))
         else:
             raise DataError(_missing(item))
-    problems = [_problem(source) for source in found]
+    problems = [source_problem(source) for source in found]
     if all(problems):
         more = f" (and so are the {len(found) - 1} others)" if len(found) > 1 else ""
         raise DataError(f"{found[0].name}: {problems[0]}{more}")
@@ -134,7 +135,7 @@ def _first_bytes(source: Source) -> bytes:
         return stream.read(4096)
 
 
-def _problem(source: Source) -> str:
+def source_problem(source: Source) -> str:
     """Why a source cannot be read at all, "" when it can."""
     if source.format == "hub":
         return ""
@@ -173,7 +174,7 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     With `parse` off, rows of JSON lines have neither: only their bytes and
     places, which are the same. Raises `DataError` only for a dataset of the Hub.
     """
-    if problem := _problem(source):
+    if problem := source_problem(source):
         return iter([broken_source(source, 0, None, problem)])
     match source.format:
         case "jsonl":

@@ -52,7 +52,7 @@ class Tolerance:
 
 #: float16 has three bits more than bfloat16.
 TOLERANCES: Final = {
-    "float32": Tolerance(1e-4, 1e-5),
+    "float32": Tolerance(1e-4, 5e-5),
     "float16": Tolerance(0.125, 0.00625),
     "bfloat16": Tolerance(1.0, 0.05),
 }

@@ -25,6 +25,7 @@ from ifcurate.engines.server_http import HttpClient, Patience, ServerError, Stop
 from ifcurate.engines.server_wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
+from ifcurate.pocket import model_path
 
 __all__ = ["ServerEngine", "load_server_engine"]
 
@@ -297,14 +298,14 @@ def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool)
     from ifcurate.engines.hf_source import ModelSource, _from_hub
     from ifcurate.engines.hf_tokenizer import HFTokenizer
 
-    folder = Path(name).expanduser()
+    folder = model_path() if name == "pocket" else Path(name).expanduser()
     if not folder.is_dir():
         patterns = [*_TOKENIZER_FILES, *(["*.py"] if trust_remote_code else [])]
         try:
             folder = _from_hub(name, revision, patterns)
         except ModelError as error:
             raise ModelError(
-                f"{name}: no tokenizer of that name; found {error}; give the Hub id or the folder "
+                f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the folder "
                 "of the model that the server runs (--tokenizer)"
             ) from error
     source = ModelSource(name, folder, revision or "", (), pickled=False)

@@ -61,10 +61,12 @@ def _more_names() -> dict[str, str]:
     """
     folder = Path(str(importlib.import_module("mimesis").__file__)).parent
     names = json.loads((folder / "datasets/en/person.json").read_text("utf-8"))["names"]
+    text = json.loads((folder / "datasets/en/text.json").read_text("utf-8"))
+    usual = set(text["words"])  # "Season", "Desire": names, but first of all words
     male, female = set(names["male"]), set(names["female"])
     found = {}
     for name in sorted(male | female):
-        if not (_NAME.match(name) and 4 <= len(name) <= 12):
+        if not (_NAME.match(name) and 4 <= len(name) <= 12) or name.lower() in usual:
             continue
         sure = name in female - male and re.search(r"(?:a|ie|ine|elle|ette|lyn|ah)$", name)
         found[name] = "m" if name in male - female else "f" if sure else "mf"

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .lexicon import Lexicon, fold
-from .recognise import PARTICLES
 from .values import date_mentions, number_mentions
-from .wording import words
+from .wording import PARTICLES, words
 
 __all__ = [
     "GENERIC_WORDS",

@@ -48,10 +48,11 @@ def settle_group(
     all_groups = list(dict.fromkeys(groups))
     if len(all_groups) == 1:
         return all_groups[0]
-    big = [g for g in all_groups if city in lexicon.cities[g][:3]]
-    capital = [g for g in big if g in lexicon.countries and lexicon.countries[g].capital == city]
-    if not supported and len(capital or big) == 1:
-        return (capital or big)[0]
+    capital = [
+        g for g in all_groups if g in lexicon.countries and lexicon.countries[g].capital == city
+    ]
+    if not supported and len(capital) == 1:
+        return capital[0]
     raise Refusal("H12", f"{city!r} is in {len(all_groups)} countries or states")
 
 

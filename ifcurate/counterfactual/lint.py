@@ -19,8 +19,8 @@ from .anchored import memory_answers
 from .forms import GENERIC_WORDS, HONOURS
 from .gender import count_pronouns, follow_pronouns
 from .lexicon import Lexicon, fold, load_lexicon
-from .recognise import PARTICLES, TITLES
-from .wording import FUNCTION_WORDS, words
+from .recognise import TITLES
+from .wording import FUNCTION_WORDS, PARTICLES, words
 
 __all__ = ["CHECKS", "Finding", "check_rows"]
 

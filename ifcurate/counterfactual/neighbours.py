@@ -7,8 +7,8 @@ import re
 from .edits import Edit
 from .forms import Refusal, Substitution
 from .lexicon import ARTICLE_COUNTRIES, Lexicon
-from .recognise import PARTICLES, TITLES
-from .wording import FUNCTION_WORDS, words
+from .recognise import TITLES
+from .wording import FUNCTION_WORDS, PARTICLES, words
 
 __all__ = ["check_agreement", "check_nesting", "starts_with_vowel"]
 

@@ -13,12 +13,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .gender import follow_pronouns
 from .lexicon import Lexicon, load_lexicon
 from .mentions import DEFAULT_TYPES, Span
 from .values import value_spans
 from .wording import words
 
-__all__ = ["PARTICLES", "TITLES", "LexiconRecogniser", "Run", "capital_runs", "person_detail"]
+__all__ = ["TITLES", "LexiconRecogniser", "Run", "capital_runs", "person_detail"]
 
 #: Titles before a name; the value is the gender they say.
 TITLES = {
@@ -103,11 +104,6 @@ TITLES = {
     "author": "",
     "singer": "",
 }
-PARTICLES = words(
-    """
-    de da di del della van von der den la le dos du bin ibn al el ter
-    """
-)
 _INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
 _TOKEN = re.compile(r"(?<!\w)(?:(?:[A-Z]\.)+(?!\w)|[A-ZÀ-ÖØ-ÞĀ-Ž](?:[^\W_]|['’-](?=[^\W\d_]))*)")
 _GAP = re.compile(
@@ -355,6 +351,8 @@ class LexiconRecogniser:
                     yield span
                 continue
             detail = person_detail([w[2] for w in words], lexicon, title)
+            if detail and not title and len(words) > 1 and not self._sure(words, text):
+                detail = None
             if (
                 detail is None
                 and len(words) == 1
@@ -368,6 +366,14 @@ class LexiconRecogniser:
                 if len(words) == 1 and not title and (key in lexicon.wordy and run.opens):
                     continue
                 yield Span(path, start, end, "PERSON", text[start:end], detail)
+
+    def _sure(self, words: Sequence[tuple[int, int, str]], text: str) -> bool:
+        """A usual first or family name; "Sina Weibo" needs a pronoun that follows it."""
+        lexicon = self._lexicon
+        first, last = words[0][2].lower(), words[-1][2].lower()
+        if first in lexicon.english_names or first in _SHORT_NAMES or last in lexicon.surnames:
+            return True
+        return any(follow_pronouns([text], [text[words[0][0] : words[-1][1]], words[-1][2]]))
 
     def _rather_person(self, key: str, text: str) -> bool:
         """A small town's name that is a first name too, and never follows "in" or "near"."""

@@ -20,8 +20,8 @@ from .forms import HONOURS, Refusal, Substitution, name_forms
 from .lexicon import ARTICLE_COUNTRIES, Country, Lexicon
 from .mentions import Span
 from .neighbours import starts_with_vowel
-from .recognise import PARTICLES
 from .shifted import shifted_values
+from .wording import PARTICLES
 
 __all__ = ["POLICIES", "Pools", "draw", "propose"]
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from .fictional import fictional_type
 from .forms import HONOURS
 from .lexicon import load_lexicon
-from .recognise import PARTICLES
+from .wording import PARTICLES
 
 __all__ = ["types_by_table"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FUNCTION_WORDS", "ordered_words", "words"]
+__all__ = ["FUNCTION_WORDS", "PARTICLES", "ordered_words", "words"]
 
 
 def words(text: str) -> frozenset[str]:
@@ -25,5 +25,12 @@ FUNCTION_WORDS = words(
     meanwhile later today yesterday however once both all some many most other now here
     one two three four five six seven eight nine ten thanks dear
     hi hello hey oh ok okay well did can
+    """
+)
+
+#: Small words inside family names.
+PARTICLES = words(
+    """
+    de da di del della van von der den la le dos du bin ibn al el ter
     """
 )

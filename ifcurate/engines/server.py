@@ -305,8 +305,8 @@ def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool)
             folder = _from_hub(name, revision, patterns)
         except ModelError as error:
             raise ModelError(
-                f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the folder "
-                "of the model that the server runs (--tokenizer)"
+                f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the "
+                "folder of the model that the server runs (--tokenizer)"
             ) from error
     source = ModelSource(name, folder, revision or "", (), pickled=False)
     loaded = load_tokenizer(source, trust_remote_code=trust_remote_code)

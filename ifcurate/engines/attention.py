@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionPlan", "QueryBlock", "attend", "plan_attention"]
 
+_TILE_KEYS: Final = 32
+_TILE_WIDTH: Final = 256
 _BLOCK: Final = 128  # queries per block: enough for a matrix product, few keys wasted
 
 
@@ -49,8 +51,12 @@ class AttentionPlan:
 
     blocks: tuple[QueryBlock, ...]
     paths: tuple[torch.Tensor, ...]  # rows of the paths that do not lie in one stretch
-    n_rows: int
     most_keys: int
+    #: The same for the tile kernel: first row, rows, first span, past the last one, and keys
+    #: of the last span before the node; spans are (first row, rows) of a path's stretches.
+    nodes: torch.Tensor  # (n_nodes, 5) int64
+    spans: torch.Tensor  # (n_spans, 2) int64
+    most_padded_keys: int
 
 
 def plan_attention(tree: PrefixTree, device: torch.device, *, block: int = _BLOCK) -> AttentionPlan:
@@ -84,12 +90,35 @@ def plan_attention(tree: PrefixTree, device: torch.device, *, block: int = _BLOC
                 )
             )
     most = max((b.n_keys for b in blocks), default=0)
-    return AttentionPlan(tuple(blocks), tuple(paths), len(tree.ids), most)
+    nodes, spans, most_padded = _spans(tree)
+    return AttentionPlan(tuple(blocks), tuple(paths), most, nodes, spans, most_padded)
+
+
+def _spans(tree: PrefixTree) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Each node's path as stretches of rows; see `AttentionPlan`."""
+    import torch
+
+    nodes: list[tuple[int, int, int, int, int]] = []
+    spans: list[tuple[int, int]] = []
+    paths: list[list[tuple[int, int]]] = []
+    most = 0
+    rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.parents.tolist(), strict=True)
+    for start, length, parent in rows:
+        path = list(paths[parent]) if parent >= 0 else []
+        if path and sum(path[-1]) == start:
+            path[-1] = (path[-1][0], path[-1][1] + length)
+        else:
+            path.append((start, length))
+        paths.append(path)
+        nodes.append((start, length, len(spans), len(spans) + len(path), path[-1][1] - length))
+        spans += path
+        most = max(most, sum(-(-n // _TILE_KEYS) * _TILE_KEYS for _, n in path))
+    return torch.tensor(nodes), torch.tensor(spans), most
 
 
 def attend(
     q: torch.Tensor,  # (kv_heads, rows, group, dim)
-    k: torch.Tensor,  # (kv_heads, at least rows + LANES, dim), finite in every row
+    k: torch.Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
     v: torch.Tensor,
     plan: AttentionPlan,
     out: torch.Tensor,  # (rows, kv_heads, group, dim)
@@ -98,10 +127,15 @@ def attend(
     cap: float = 0.0,
     kernels: Kernels | None = None,
 ) -> None:
-    """Write the attention of every row of a pack into `out`."""
+    """Write the attention of every row of a pack into `out`; all tensors contiguous."""
     import torch
 
     kv_heads, _, group, dim = q.shape
+    if kernels is not None and _fits_tiles(q, kernels, cap):
+        kernels.tree_attention(
+            q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_padded_keys, scale=scale
+        )
+        return
     scratch = torch.empty(plan.most_keys + LANES) if kernels is not None else None
     for block, keys, values in _blocks(k, v, plan):
         size = block.last - block.first
@@ -116,6 +150,14 @@ def attend(
             )
         mixed = torch.bmm(scores, values).view(kv_heads, size, group, dim)
         out[block.first : block.last] = mixed.transpose(0, 1)
+
+
+def _fits_tiles(q: torch.Tensor, kernels: Kernels, cap: float) -> bool:
+    import torch
+
+    dim = q.shape[-1]
+    good = dim % _TILE_KEYS == 0 and dim <= _TILE_WIDTH and cap == 0.0
+    return kernels.tiles and good and q.dtype is torch.bfloat16
 
 
 def _blocks(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ifcurate.engines.attention import attend, plan_attention
-from ifcurate.engines.kernels import LANES, Kernels
+from ifcurate.engines.kernels import LANES, Kernels, padded_rows
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class FusedDecoder:
         normed = self._buffer("normed", n, self._width)
         qkv = self._buffer("qkv", n, (heads + 2 * self._kv_heads) * self._dim)
         q = self._buffer("q", self._kv_heads, n, self._group, self._dim)
-        k = self._buffer("k", self._kv_heads, n + LANES, self._dim)
-        v = self._buffer("v", self._kv_heads, n + LANES, self._dim)
+        k = self._buffer("k", self._kv_heads, padded_rows(n), self._dim)
+        v = self._buffer("v", self._kv_heads, padded_rows(n), self._dim)
         k[:, n:], v[:, n:] = 0, 0
         mixed = self._buffer("mixed", n, self._kv_heads, self._group, self._dim)
         for i, layer in enumerate(self._layers):

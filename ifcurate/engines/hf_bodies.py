@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ifcurate.engines.attention import AttentionPlan, attend, plan_attention
-from ifcurate.engines.kernels import LANES, Kernels
+from ifcurate.engines.kernels import Kernels, padded_rows
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def _tree_attention(
     kv_heads = key.shape[1]
     group = heads // kv_heads
     scaling = options.get("scaling")
-    q = query[0].view(kv_heads, group, n, dim).transpose(1, 2)  # (kv_heads, rows, group, dim)
-    k, v = (F.pad(t[0], (0, 0, 0, LANES)) for t in (key, value))
+    q = query[0].reshape(kv_heads, group, n, dim).transpose(1, 2).contiguous()
+    k, v = (F.pad(t[0], (0, 0, 0, padded_rows(n) - n)).contiguous() for t in (key, value))
     out = query.new_empty(n, kv_heads, group, v.shape[-1])
     attend(
         q,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseHead", "find_head", "pick_logprobs"]
 
+_TILE_ROWS: Final = 1024
 _ROWS: Final = {"cpu": 256, "cuda": 1024}
 _COLUMNS: Final = {"cpu": 4096, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
 
@@ -54,27 +55,47 @@ class ResponseHead:
 
         wide = torch.float64 if self._weight.dtype == torch.float64 else torch.float32
         exact = hidden.to(wide)
-        n, vocabulary = len(targets), len(self._weight)
-        top = torch.full((n,), -torch.inf, dtype=wide, device=hidden.device)
-        total = torch.zeros(n, dtype=wide, device=hidden.device)
-        with _bfloat16_products(self._weight.dtype is torch.bfloat16 is hidden.dtype):
-            for low in range(0, vocabulary, self._columns):
-                # One block of a 16-bit matrix is widened at a time: no second copy of it.
-                weight = self._weight[low : low + self._columns].to(wide).t()
-                for start in range(0, n, self._rows):
-                    rows = slice(start, start + self._rows)
-                    logits = torch.mm(exact[rows], weight)
-                    if self._bias is not None:
-                        logits += self._bias[low : low + self._columns]
-                    if self._transform is not None:
-                        logits = self._transform(logits)
-                    self._add(logits, top[rows], total[rows])
         picked = (exact * self._weight[targets].to(wide)).sum(dim=-1)
         if self._bias is not None:
             picked += self._bias[targets]
         if self._transform is not None:
             picked = self._transform(picked)
-        return picked - (top + total.log())
+        if self._fits_tiles(hidden):
+            assert self._kernels is not None
+            parts = hidden.split(_TILE_ROWS)  # type: ignore[no-untyped-call]
+            found = [self._kernels.head_logsumexp(part, self._weight) for part in parts]
+            return picked - torch.cat(found)
+        half = hidden.dtype is torch.bfloat16 is self._weight.dtype
+        with _bfloat16_products(half):
+            return picked - self._logsumexp(exact)
+
+    def _logsumexp(self, exact: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        wide = exact.dtype
+        n, vocabulary = len(exact), len(self._weight)
+        top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
+        total = torch.zeros(n, dtype=wide, device=exact.device)
+        for low in range(0, vocabulary, self._columns):
+            # One block of a 16-bit matrix is widened at a time: no second copy of it.
+            weight = self._weight[low : low + self._columns].to(wide).t()
+            for start in range(0, n, self._rows):
+                rows = slice(start, start + self._rows)
+                logits = torch.mm(exact[rows], weight)
+                if self._bias is not None:
+                    logits += self._bias[low : low + self._columns]
+                if self._transform is not None:
+                    logits = self._transform(logits)
+                self._add(logits, top[rows], total[rows])
+        return top + total.log()
+
+    def _fits_tiles(self, hidden: torch.Tensor) -> bool:
+        import torch
+
+        plain = self._bias is None and self._transform is None
+        good = all(n % 32 == 0 for n in self._weight.shape) and self._weight.is_contiguous()
+        half = hidden.dtype is torch.bfloat16 is self._weight.dtype
+        return self._kernels is not None and self._kernels.tiles and plain and good and half
 
     def _add(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
         import torch

@@ -210,3 +210,275 @@ void lse_f32(const float *z, long rows, long cols, long stride, float *top, floa
 
 KERNELS(float, f32)
 KERNELS(bf16, bf16)
+
+/* Matrix tiles (AMX): attention and head without their scores ever leaving the cache.
+ *
+ * Both compute transposed products, tiles of 16 keys (or vocabulary entries) by 16
+ * queries: what is summed over runs down the tile, each query is a lane, and the
+ * left matrix is read as it lies in memory. */
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define TILE 16  /* rows of a tile */
+#define DEPTH 32 /* bfloat16 numbers in a tile's row */
+
+typedef struct {
+  uint8_t palette, start, reserved[14];
+  uint16_t bytes[16];
+  uint8_t rows[16];
+} tile_config;
+
+/* Whether the system lets this process use tiles. */
+int tiles_ready(void) { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
+
+static void take_tiles(uint8_t *before) {
+  tile_config c = {.palette = 1};
+  for (int i = 0; i < 8; i++) c.bytes[i] = 64, c.rows[i] = 16;
+  _tile_storeconfig(before);
+  _tile_loadconfig(&c);
+}
+static void give_tiles(const uint8_t *before) {
+  if (before[0])
+    _tile_loadconfig(before);
+  else
+    _tile_release();
+}
+
+/* 16 x 16 numbers of 4 bytes, transposed in registers. */
+static inline void turn16(__m512i *r) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+/* `count` <= 16 rows of x (width each) to right-hand tiles, one after another by depth. */
+static void pack_right(const bf16 *x, long count, long width, bf16 *out) {
+  for (long d = 0; d < width; d += DEPTH, out += TILE * DEPTH) {
+    __m512i r[16];
+    for (long i = 0; i < TILE; i++)
+      r[i] = i < count ? _mm512_loadu_si512(x + i * width + d) : _mm512_setzero_si512();
+    turn16(r);
+    for (long i = 0; i < TILE; i++) _mm512_storeu_si512(out + i * DEPTH, r[i]);
+  }
+}
+
+/* v (rows, dim) to (dim, stride); rows is a multiple of 16, dim of 32. */
+static void transpose_values(const bf16 *v, bf16 *out, long rows, long dim, long stride) {
+  for (long i = 0; i < rows; i += TILE)
+    for (long d = 0; d < dim; d += DEPTH) {
+      __m512i r[16];
+      for (long j = 0; j < TILE; j++) r[j] = _mm512_loadu_si512(v + (i + j) * dim + d);
+      turn16(r);
+      for (long j = 0; j < TILE; j++) {
+        bf16 *even = out + (d + 2 * j) * stride + i;
+        _mm256_storeu_si256((__m256i *)even, _mm512_cvtepi32_epi16(r[j]));
+        _mm256_storeu_si256((__m256i *)(even + stride),
+                            _mm512_cvtepi32_epi16(_mm512_srli_epi32(r[j], 16)));
+      }
+    }
+}
+
+/* Scores of 16 keys, transposed, into s (16, 16). */
+static inline void score_tile(const bf16 *keys, const bf16 *queries, long dim, float *s) {
+  _tile_zero(0);
+  for (long d = 0; d < dim; d += DEPTH) {
+    _tile_loadd(1, keys + d, dim * 2);
+    _tile_loadd(2, queries + d * TILE, 64);
+    _tile_dpbf16ps(0, 1, 2);
+  }
+  _tile_stored(0, s, 64);
+}
+
+/* Two rows of probabilities as one row of a right-hand tile: pairs along the keys. */
+static inline void store_pair(bf16 *p, vf even, vf odd) {
+  __m512i e = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)even));
+  __m512i o = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)odd));
+  _mm512_storeu_si512(p, _mm512_or_si512(e, _mm512_slli_epi32(o, 16)));
+}
+
+/* 16 queries of one node and key head. `spans` are (start, length) of the rows of its path;
+ * the last one ends with the node itself, `lead` keys of it before the node. */
+static void attend_tile(const bf16 *q, long lanes, long offset, long group, const bf16 *k,
+                        const bf16 *values, long stride, const int64_t *spans, long n_spans,
+                        long lead, long dim, float scale, bf16 *queries, float *s, bf16 *p,
+                        float *out) {
+  vi row;
+  for (int l = 0; l < LANES; l++) row[l] = (int32_t)(lead + (offset + l) / group);
+  vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  long own = lead + (offset + lanes - 1) / group + 1; /* keys of the last span in use */
+  pack_right(q, lanes, dim, queries);
+  vf high = fill(-INFINITY), sum = fill(0.0f);
+  long n = 0;
+  for (long a = 0; a < n_spans; a++) {
+    int last = a == n_spans - 1;
+    long start = spans[2 * a], count = last ? own : spans[2 * a + 1];
+    for (long j = 0; j < count; j += TILE, n += TILE) {
+      float *tile = s + n * LANES;
+      score_tile(k + (start + j) * dim, queries, dim, tile);
+      if (last && j + TILE > lead)
+        for (int i = 0; i < TILE; i++) {
+          vi hidden = (lane * 0 + (int32_t)(j + i)) > row;
+          store_f32(tile + i * LANES,
+                    choose(hidden, fill(-INFINITY), load_f32(tile + i * LANES)));
+        }
+      else if (j + TILE > count)
+        for (long i = count - j; i < TILE; i++) store_f32(tile + i * LANES, fill(-INFINITY));
+      for (int i = 0; i < TILE; i++) high = larger(load_f32(tile + i * LANES), high);
+    }
+    if (n % DEPTH) { /* a tile of probabilities holds 32 keys of one span */
+      for (int i = 0; i < TILE; i++, n++) store_f32(s + n * LANES, fill(-INFINITY));
+    }
+  }
+  vf by = high * scale;
+  for (long j = 0; j < n; j += 2) {
+    vf even = exponential(load_f32(s + j * LANES) * scale - by);
+    vf odd = exponential(load_f32(s + (j + 1) * LANES) * scale - by);
+    sum += even + odd;
+    store_pair(p + j * LANES, even, odd);
+  }
+  vf r = 1.0f / sum;
+  for (long d = 0; d < dim; d += 2 * TILE) {
+    _tile_zero(3);
+    _tile_zero(4);
+    n = 0;
+    for (long a = 0; a < n_spans; a++) {
+      long start = spans[2 * a], count = a == n_spans - 1 ? own : spans[2 * a + 1];
+      for (long j = 0; j < count; j += DEPTH, n += DEPTH) {
+        _tile_loadd(5, p + n * LANES, 64);
+        _tile_loadd(6, values + d * stride + start + j, stride * 2);
+        _tile_loadd(7, values + (d + TILE) * stride + start + j, stride * 2);
+        _tile_dpbf16ps(3, 6, 5);
+        _tile_dpbf16ps(4, 7, 5);
+      }
+    }
+    _tile_stored(3, out + d * LANES, 64);
+    _tile_stored(4, out + (d + TILE) * LANES, 64);
+  }
+  for (long d = 0; d < dim; d++) store_f32(out + d * LANES, load_f32(out + d * LANES) * r);
+}
+
+/* Attention of all nodes of a pack. q (kv_heads, rows, group, dim); k and v (kv_heads,
+ * kv_rows, dim), kv_rows a multiple of 16 and at least rows + 32, zeros after rows; values
+ * (kv_heads, dim, kv_rows) is room for v transposed; out (rows, kv_heads, group, dim).
+ * nodes (n_nodes, 5): first row, rows, first span, past the last span, lead. Scratch:
+ * scores (keys + 64 * spans, 16) floats and as many bfloat16. dim is 32 to 256. */
+void tree_attention(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *values, bf16 *out,
+                    const int64_t *nodes, const int64_t *spans, float *scores, bf16 *p,
+                    long n_nodes, long rows, long kv_rows, long kv_heads, long group, long dim,
+                    float scale) {
+  _Alignas(64) uint8_t before[64];
+  _Alignas(64) bf16 queries[TILE * 256];
+  _Alignas(64) float mixed[256 * LANES];
+  take_tiles(before);
+  for (long h = 0; h < kv_heads; h++) {
+    const bf16 *keys = k + h * kv_rows * dim;
+    bf16 *turned = values + h * dim * kv_rows;
+    transpose_values(v + h * kv_rows * dim, turned, kv_rows, dim, kv_rows);
+    for (const int64_t *node = nodes; node < nodes + 5 * n_nodes; node += 5) {
+      long first = node[0], flat = node[1] * group;
+      for (long f = 0; f < flat; f += LANES) {
+        long lanes = flat - f < LANES ? flat - f : LANES;
+        const bf16 *some = q + ((h * rows + first) * group + f) * dim;
+        attend_tile(some, lanes, f, group, keys, turned, kv_rows, spans + 2 * node[2],
+                    node[3] - node[2], node[4], dim, scale, queries, scores, p, mixed);
+        for (long d = 0; d < dim; d += TILE) {
+          __m512i r[16];
+          for (int i = 0; i < TILE; i++) r[i] = _mm512_loadu_si512(mixed + (d + i) * LANES);
+          turn16(r);
+          for (long l = 0; l < lanes; l++) {
+            long i = first + (f + l) / group, g = (f + l) % group;
+            store_bf16(out + ((i * kv_heads + h) * group + g) * dim + d, (vf)r[l]);
+          }
+        }
+      }
+    }
+  }
+  give_tiles(before);
+}
+
+/* log-sum-exp of W x over all rows of W (vocabulary, width), for x (rows, width): the result
+ * is top + log(sum), both (rows,) rounded up to 32. width is a multiple of 32, vocabulary
+ * of 32. packed is room for x in tiles: rows rounded up to 32, times width. */
+void head_logsumexp(const bf16 *x, const bf16 *w, bf16 *packed, float *top, float *sum,
+                    long rows, long vocabulary, long width) {
+  _Alignas(64) uint8_t before[64];
+  _Alignas(64) float z[4 * TILE * LANES];
+  const long block = 256; /* rows of W that stay in the cache while all of x passes */
+  long size = TILE * width, tiles = (rows + 2 * TILE - 1) / (2 * TILE) * 2;
+  take_tiles(before);
+  for (long t = 0; t < tiles; t++) {
+    long left = rows - t * TILE;
+    left = left < 0 ? 0 : left > TILE ? TILE : left;
+    pack_right(x + t * TILE * width, left, width, packed + t * size);
+    store_f32(top + t * TILE, fill(-INFINITY));
+    store_f32(sum + t * TILE, fill(0.0f));
+  }
+  for (long low = 0; low < vocabulary; low += block) {
+    long end = low + block < vocabulary ? low + block : vocabulary;
+    for (long t = 0; t < tiles; t += 2) {
+      const bf16 *a = packed + t * size, *b = a + size;
+      vf m0 = load_f32(top + t * TILE), m1 = load_f32(top + (t + 1) * TILE);
+      vf s0 = load_f32(sum + t * TILE), s1 = load_f32(sum + (t + 1) * TILE);
+      for (long c = low; c < end; c += 2 * TILE) {
+        const bf16 *u = w + c * width, *v = u + TILE * width;
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        for (long d = 0; d < width; d += DEPTH) {
+          _tile_loadd(4, u + d, width * 2);
+          _tile_loadd(6, a + d * TILE, 64);
+          _tile_dpbf16ps(0, 4, 6);
+          _tile_loadd(7, b + d * TILE, 64);
+          _tile_dpbf16ps(1, 4, 7);
+          _tile_loadd(5, v + d, width * 2);
+          _tile_dpbf16ps(2, 5, 6);
+          _tile_dpbf16ps(3, 5, 7);
+        }
+        _tile_stored(0, z, 64);
+        _tile_stored(2, z + TILE * LANES, 64);
+        _tile_stored(1, z + 2 * TILE * LANES, 64);
+        _tile_stored(3, z + 3 * TILE * LANES, 64);
+        vf h0 = m0, h1 = m1;
+        for (int i = 0; i < 2 * TILE; i++) {
+          h0 = larger(load_f32(z + i * LANES), h0);
+          h1 = larger(load_f32(z + (2 * TILE + i) * LANES), h1);
+        }
+        s0 *= exponential(m0 - h0);
+        s1 *= exponential(m1 - h1);
+        m0 = h0, m1 = h1;
+        for (int i = 0; i < 2 * TILE; i++) {
+          s0 += exponential(load_f32(z + i * LANES) - m0);
+          s1 += exponential(load_f32(z + (2 * TILE + i) * LANES) - m1);
+        }
+      }
+      store_f32(top + t * TILE, m0), store_f32(top + (t + 1) * TILE, m1);
+      store_f32(sum + t * TILE, s0), store_f32(sum + (t + 1) * TILE, s1);
+    }
+  }
+  give_tiles(before);
+}
+#else
+int tiles_ready(void) { return 0; }
+#endif

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LANES", "Kernels", "load_kernels"]
+__all__ = ["LANES", "Kernels", "load_kernels", "padded_rows"]
 
 LANES: Final = 16  # numbers per vector in kernels.c; widths must be multiples of it
 _FLAGS: Final = (
@@ -42,8 +42,10 @@ _TIMEOUT_S: Final = 60
 class Kernels:
     """The compiled functions, called on contiguous CPU tensors."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, *, tiles: bool | None = None) -> None:
         self._library = library
+        #: Whether the processor has matrix tiles for bfloat16 (AMX) and we may use them.
+        self.tiles = bool(library.tiles_ready()) if tiles is None else tiles
 
     def rms_norm(
         self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor, eps: float
@@ -111,6 +113,54 @@ class Kernels:
             _at(logits), _long(rows), _long(cols), _long(logits.stride(0)), _at(top), _at(total)
         )
 
+    def tree_attention(
+        self,
+        q: torch.Tensor,  # (kv, rows, group, dim) bfloat16
+        k: torch.Tensor,  # (kv, padded rows, dim), see `padded_rows`, zeros after the rows
+        v: torch.Tensor,
+        out: torch.Tensor,  # (rows, kv, group, dim)
+        nodes: torch.Tensor,  # (n_nodes, 5) int64, as attention.py makes them
+        spans: torch.Tensor,  # (n_spans, 2) int64
+        *,
+        most_keys: int,  # of one path, every span rounded up
+        scale: float,
+    ) -> None:
+        """Attention of all nodes of a prefix tree, with matrix tiles."""
+        import torch
+
+        kv_heads, rows, group, dim = q.shape
+        turned = torch.empty(k.numel(), dtype=torch.bfloat16)
+        scores = torch.empty(most_keys * LANES)
+        soft = torch.empty(most_keys * LANES, dtype=torch.bfloat16)
+        self._library.tree_attention(
+            *(_at(t) for t in (q, k, v, turned, out, nodes, spans, scores, soft)),
+            *(_long(n) for n in (len(nodes), rows, k.shape[1], kv_heads, group, dim)),
+            _float(scale),
+        )
+
+    def head_logsumexp(self, hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Log-sum-exp over the vocabulary of `hidden @ weight.T`, float32 (rows,), with tiles.
+
+        bfloat16 `hidden` (rows, width) and `weight` (vocabulary, width), both sizes
+        of the weight multiples of 32. Products are added up in float32 and not rounded.
+        """
+        import torch
+
+        rows, width = hidden.shape
+        padded = -(-rows // 32) * 32
+        packed = torch.empty(padded * width, dtype=torch.bfloat16)
+        top, total = torch.empty(padded), torch.empty(padded)
+        self._library.head_logsumexp(
+            *(_at(t) for t in (hidden, weight, packed, top, total)),
+            *(_long(n) for n in (rows, len(weight), width)),
+        )
+        return (top + total.log())[:rows]
+
+
+def padded_rows(rows: int) -> int:
+    """Rows that keys and values must have room for: whole tiles may be read past the last."""
+    return -(-rows // 16) * 16 + 32
+
 
 @functools.cache
 def load_kernels() -> Kernels | None:
@@ -119,7 +169,11 @@ def load_kernels() -> Kernels | None:
     if library is None:
         return None
     kernels = Kernels(library)
-    return kernels if _agree(kernels) else None
+    if not _agree(kernels):
+        return None
+    if kernels.tiles and not _tiles_agree(kernels):
+        return Kernels(library, tiles=False)
+    return kernels
 
 
 def _compile() -> Any:
@@ -184,6 +238,34 @@ def _agree(kernels: Kernels) -> bool:
     for block in (logits[:, :24], logits[:, 24:]):
         kernels.add_logsumexp(block, top, total)
     return good and near(top + total.log(), logits.logsumexp(-1), torch.float32)
+
+
+def _tiles_agree(kernels: Kernels) -> bool:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator).to(torch.bfloat16)
+
+    # A root of 5 rows, a first child of 20 (one stretch with it), a second of 3 apart.
+    rows, dim, scale = 28, 32, 0.2
+    q, out = draw(1, rows, 2, dim), torch.zeros(rows, 1, 2, dim, dtype=torch.bfloat16)
+    k, v = (torch.zeros(1, padded_rows(rows), dim, dtype=torch.bfloat16) for _ in range(2))
+    k[:, :rows], v[:, :rows] = draw(1, rows, dim), draw(1, rows, dim)
+    nodes = torch.tensor([[0, 5, 0, 1, 0], [5, 20, 1, 2, 5], [25, 3, 2, 4, 0]])
+    spans = torch.tensor([[0, 5], [0, 25], [0, 5], [25, 3]])
+    kernels.tree_attention(q, k, v, out, nodes, spans, most_keys=96, scale=scale)
+    sees = torch.ones(rows, rows).tril()
+    sees[25:, 5:25] = 0
+    scores = torch.einsum("igd,jd->gij", q[0].float(), k[0, :rows].float()) * scale
+    soft = scores.masked_fill(sees == 0, -torch.inf).softmax(-1)
+    truth = torch.einsum("gij,jd->igd", soft, v[0, :rows].float())
+    good = torch.allclose(out[:, 0].float(), truth, rtol=0.02, atol=0.02)
+    hidden, weight = draw(37, 64), draw(96, 64)
+    found = kernels.head_logsumexp(hidden, weight)
+    wanted = (hidden.float() @ weight.float().T).logsumexp(-1)
+    return good and torch.allclose(found, wanted, rtol=1e-5, atol=1e-4)
 
 
 def _suffix(x: torch.Tensor) -> str:

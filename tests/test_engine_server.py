@@ -25,7 +25,7 @@ from ifcurate.engines.base import Prompt
 from ifcurate.engines.hf import load_hf_engine
 from ifcurate.engines.server import ServerEngine, load_server_engine
 from ifcurate.engines.server_connections import ApiKey, Connections, Endpoint, parse_base_url
-from ifcurate.engines.server_http import Patience, Throttle
+from ifcurate.engines.server_http import HttpClient, Patience, Throttle
 from ifcurate.engines.server_wire import DIALECTS
 from ifcurate.engines.toy import ToyTokenizer
 from ifcurate.errors import ModelError
@@ -362,6 +362,20 @@ def test_the_key_is_sent_and_shown_nowhere(
     ]
     assert "a key was sent" in shown[0]
     assert not [text for text in shown if KEY in text or KEY[:12] in text]
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "open_"),
+    [
+        ("http://gpu7:8000", KEY, True),
+        ("http://gpu7:8000", "", False),
+        ("https://gpu7", KEY, False),
+        ("http://localhost:8000", KEY, False),
+    ],
+)
+def test_a_key_that_travels_unencrypted_is_noticed(url: str, key: str, open_: bool) -> None:
+    client = HttpClient(parse_base_url(url), key=ApiKey(key), patience=QUICK, concurrency=1)
+    assert client.sends_key_in_the_open is open_
 
 
 def test_the_openai_key_is_used_when_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

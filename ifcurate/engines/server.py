@@ -129,6 +129,8 @@ class ServerEngine:
         notes = []
         if counts.get("retries"):
             notes.append(f"the server was asked again {counts['retries']} times")
+        if self._client.sends_key_in_the_open:
+            notes.append("the API key went over http, unencrypted; use an https address")
         return EngineReport(notes=notes, counts=counts)
 
     def close(self) -> None:

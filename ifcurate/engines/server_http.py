@@ -125,6 +125,12 @@ class HttpClient:
         self._connections = Connections(endpoint, connect_timeout=min(10.0, patience.timeout))
         self._random = random.Random()  # noqa: S311  (waits, no secrets)
 
+    @property
+    def sends_key_in_the_open(self) -> bool:
+        """Whether a key leaves this machine unencrypted."""
+        plain = self.endpoint.scheme == "http" and not self.endpoint.is_loopback
+        return bool(self._key) and plain
+
     def close(self) -> None:
         """Close every connection; requests under way fail."""
         self._connections.close()

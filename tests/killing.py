@@ -1,0 +1,139 @@
+"""Runs that are killed, again and again, and what must be true when one is let finish.
+
+The score table, the token table and the quarantine of a run that was killed
+equal, byte for byte, those of a run that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+__all__ = ["Kills", "command", "kill_until_done", "same_results"]
+
+RESULTS = ("scores.parquet", "tokens.parquet", "quarantine.jsonl")
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line as a process of its own."""
+    return [str(Path(sys.executable).parent / "ifcurate"), *arguments]
+
+
+@dataclass
+class Kills:
+    """What happened."""
+
+    n: int = 0
+    finished: bool = False  # before it could be killed often enough
+    rows: list[int] = field(default_factory=list)  # safe on disk at each kill
+    orphans: list[list[int]] = field(default_factory=list)  # processes that were left behind
+
+
+def kill_until_done(
+    arguments: Sequence[str],
+    folder: Path,
+    run: Path,
+    *,
+    n_kills: int,
+    seed: int,
+    longest: float,
+    shortest: float = 0.0,
+    cwd: Path | None = None,
+) -> Kills:
+    """Start a command, kill it (-9) after a random time, `n_kills` times; then let it finish.
+
+    Raises `AssertionError` when the last attempt does not succeed.
+    """
+    random_ = random.Random(seed)
+    kills = Kills()
+    errors = folder / "stderr.txt"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    while kills.n < n_kills:
+        with errors.open("w") as stderr:
+            process = subprocess.Popen(
+                command(*arguments),
+                cwd=cwd or folder,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        try:
+            process.wait(random_.uniform(shortest, longest))
+        except subprocess.TimeoutExpired:
+            process.kill()  # the process alone: its helpers must notice by themselves
+        process.wait()
+        said = errors.read_text("utf-8", "replace")
+        if process.returncode == 0:
+            kills.finished = True
+            break
+        assert process.returncode == -signal.SIGKILL, said
+        kills.n += 1
+        if left := _left_after(process.pid, 20):
+            kills.orphans.append(left)
+            os.killpg(process.pid, signal.SIGKILL)
+        kills.rows.append(_rows_on_disk(run))
+    last = subprocess.run(
+        command(*arguments), cwd=cwd or folder, env=environment, capture_output=True, check=False
+    )
+    assert last.returncode == 0, last.stderr.decode()
+    return kills
+
+
+def _rows_on_disk(run: Path) -> int:
+    markers = run.glob("parts/*.done.json")
+    return sum(sum(json.loads(path.read_bytes())["rows"]) for path in markers)
+
+
+def same_results(one: Path, other: Path) -> list[str]:
+    """The files that differ, by name; empty when the two runs are equal."""
+    different = []
+    for name in RESULTS:
+        pair = [(folder / name) for folder in (one, other)]
+        if pair[0].exists() != pair[1].exists():
+            different.append(f"{name}: only in one")
+        elif pair[0].exists() and pair[0].read_bytes() != pair[1].read_bytes():
+            different.append(name)
+    if (one / "scores.parquet").exists():
+        places = pl.read_parquet(one / "scores.parquet", columns=["source", "row", "turn"])
+        if places.is_duplicated().any():
+            different.append("scores.parquet: a row stands twice")
+    return different
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether a condition came true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _left_after(leader: int, seconds: float) -> list[int]:
+    """Processes of a session that are still there when there has been time enough to end."""
+    wait_for(lambda: not _session(leader), seconds)
+    return _session(leader)
+
+
+def _session(leader: int) -> list[int]:
+    """The processes of a session that still run (Linux)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(path.parent.name))
+    return found

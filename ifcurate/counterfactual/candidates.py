@@ -131,6 +131,8 @@ def _parts_in_response(view: View, spans: Sequence[Span]) -> list[Span]:
         if span.type != "PERSON" or not span.detail.startswith("full"):
             continue
         for form in name_forms(span.text).values():
+            if form not in text:
+                continue
             for match in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text):
                 place = match.span()
                 if not any(a < place[1] and place[0] < b for a, b in taken):

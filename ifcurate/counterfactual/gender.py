@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .forms import Refusal
 
@@ -13,6 +13,11 @@ _HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
 _SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
 _FIELD = re.compile(
     r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?\s*(male|female|man|woman|m|f)\b", re.I
+)
+#: What may stand between a name and the pronoun that takes it up.
+_FOLLOWS = re.compile(
+    r"(?:['’]s)?(?:[^.!?\n:;\"“”A-Z]|[A-Z][a-z]+day\b|[A-Z][a-z]+ber\b){0,80}?"
+    r"\b(he|him|his|himself|she|her|hers|herself)\b"
 )
 _WORDS = re.compile(
     r"\b(?:mr|mrs|ms|miss|man|woman|men|women|boy|girl|boys|girls|father|mother|son|daughter|"
@@ -35,19 +40,28 @@ def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
 def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
     """Votes of the first pronoun after each mention, within its clause and before another name."""
     he = she = 0
-    pattern = re.compile(
-        r"(?<!\w)(?:"
-        + "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
-        + r")(?!\w)(?:['’]s)?((?:[^.!?\n:;\"“”A-Z]|[A-Z][a-z]+day\b|[A-Z][a-z]+ber\b){0,80}?)"
-        + r"\b(he|him|his|himself|she|her|hers|herself)\b"
-    )
+    known = [f for f in forms if f]
     for text in texts:
-        for match in pattern.finditer(text):
-            if match[2].startswith("h") and not match[2].startswith("her"):
+        ends = {end for form in known for end in _ends(text, form)}
+        for end in ends:
+            match = _FOLLOWS.match(text, end)
+            if match is None:
+                continue
+            if match[1] in {"he", "him", "his", "himself"}:
                 he += 1
             else:
                 she += 1
     return he, she
+
+
+def _ends(text: str, form: str) -> Iterator[int]:
+    """Where the form ends, each time it stands as whole words."""
+    at = text.find(form)
+    while at >= 0:
+        end = at + len(form)
+        if not (at and text[at - 1].isalnum()) and not text[end : end + 1].isalnum():
+            yield end
+        at = text.find(form, at + 1)
 
 
 def settle_gender(

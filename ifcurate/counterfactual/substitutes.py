@@ -163,9 +163,9 @@ def _person_forms(old: str, new: str) -> dict[str, str]:
 def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
     """Whether the new name must end in s ("Engels' book"); otherwise it must not."""
     forms = {f for f in name_forms(span.text).values() if " " not in f} | {span.text}
-    for form in sorted(forms):
+    for form in sorted(f for f in forms if f.endswith("s")):
         for text in texts.values():
-            if form.endswith("s") and re.search(rf"(?<!\w){re.escape(form)}['’](?!s\b)", text):
+            if form in text and re.search(rf"(?<!\w){re.escape(form)}['’](?!s\b)", text):
                 return True
     return False
 
@@ -267,7 +267,7 @@ def _countries(
     present = {
         form
         for form in (old.adjective, old.plural)
-        if form and any(re.search(rf"(?<!\w){form}(?!\w)", t) for t in texts.values())
+        if form and any(form in t for t in texts.values())
     } | {{"adjective": old.adjective, "plural": old.plural}.get(shape, "")} - {""}
     fit = sorted(
         c.code
@@ -297,9 +297,8 @@ def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
     for before, after in ((old.names[0], new.names[0]), (old.adjective, new.adjective)):
         if not before or not after or starts_with_vowel(before) == starts_with_vowel(after):
             continue
-        if any(
-            re.search(rf"(?<!\w)an? {re.escape(before)}(?!\w)", t, re.I) for t in texts.values()
-        ):
+        article = re.compile(rf"(?<!\w)an? {re.escape(before)}(?!\w)", re.I)
+        if any(article.search(t) for t in texts.values()):
             return False
     return True
 

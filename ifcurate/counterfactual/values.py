@@ -64,7 +64,11 @@ _DATES = [
         rf"(?<!\w){_MONTH} (?:of )?{_YEAR}(?!\w)",
     )
 ]
-_HAS_DATE = re.compile(rf"\d[-/ ]|(?:{_NAMES})", re.I)
+_IN_DIGITS = _DATES[:3]  # written with numbers alone
+_IN_WORDS = _DATES[3:]
+_MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
+_DIGIT_DATE = re.compile(r"\d[-/]\d")
+_AROUND = 32  # characters of a date before and after its month's name, at most
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
@@ -157,12 +161,10 @@ def _month_like(old: str, month: int) -> str:
 
 def date_mentions(text: str) -> list[DateMention]:
     """All dates of a text in their order, without overlaps, the longer notation first."""
-    if not _HAS_DATE.search(text):
-        return []
     found: list[DateMention] = []
     taken: list[tuple[int, int]] = []  # sorted, disjoint
-    for pattern in _DATES:
-        for match in pattern.finditer(text):
+    for pattern, windows in _where(text):
+        for match in (m for a, b in windows for m in pattern.finditer(text, a, b)):
             at = bisect(taken, match.span())
             if (at and taken[at - 1][1] > match.start()) or (
                 at < len(taken) and taken[at][0] < match.end()
@@ -190,6 +192,20 @@ def date_mentions(text: str) -> list[DateMention]:
             )
             taken.insert(at, match.span())
     return sorted(found, key=lambda d: d.start)
+
+
+def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
+    """The notations that can occur, each with the stretches of the text to look at."""
+    if _DIGIT_DATE.search(text):
+        yield from ((p, [(0, len(text))]) for p in _IN_DIGITS)
+    windows: list[tuple[int, int]] = []
+    for month in _MONTH_NAME.finditer(text):
+        start, end = max(0, month.start() - _AROUND), min(len(text), month.end() + _AROUND)
+        if windows and start <= windows[-1][1]:
+            start = windows.pop()[0]
+        windows.append((start, end))
+    if windows:
+        yield from ((p, windows) for p in _IN_WORDS)
 
 
 @dataclass(frozen=True, slots=True)

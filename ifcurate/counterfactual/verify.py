@@ -25,6 +25,7 @@ from .wording import FUNCTION_WORDS, ordered_words
 
 __all__ = ["Case", "check_residue", "verify"]
 
+_LETTERS = re.compile(r"[^\W\d_]+")
 _WORDS_FOR = ordered_words(
     """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
@@ -213,9 +214,12 @@ def _check_nicknames(case: Case, texts: Mapping[str, str], lexicon: Lexicon) -> 
     for word in re.findall(r"[^\W\d_]+", case.plan.original):
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
             continue
-        start = re.compile(rf"(?<!\w){re.escape(word[:3])}[^\W\d_]*")
         for text in texts.values():
-            for found in start.findall(text):
+            if word[:3] not in text:
+                continue
+            for found in _LETTERS.findall(text):
+                if not found.startswith(word[:3]):
+                    continue
                 low = found.lower()
                 stem = re.sub(r"(?:ie|ey|y|i)\Z", "", low)
                 if (
@@ -234,7 +238,9 @@ def _check_nicknames(case: Case, texts: Mapping[str, str], lexicon: Lexicon) -> 
         new_last = {e.new.split(" ")[-1] for e in case.edits if e.old.endswith(last)}
         for text in texts.values():
             for name in new_last:
-                if re.search(rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)", text):
+                if f". {name}" in text and re.search(
+                    rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)", text
+                ):
                     raise Refusal("H1", f"an initial before {name!r}")
 
 

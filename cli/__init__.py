@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from .augment import augment
 from .common import Group, show_version
 from .filter import filter_rows
 from .inspect import inspect_data
@@ -58,6 +59,7 @@ def ifcurate(
 
         ifcurate score alpaca.jsonl --model llama-2-7b
         ifcurate filter --keep context-critical
+        ifcurate augment --entity-substitution
 
     Later commands work on the newest run of the folder. Every option can also be set in
     the environment: IFCURATE_SCORE_MODEL is score's --model.
@@ -68,6 +70,7 @@ app.command("inspect")(inspect_data)
 app.command("score")(score)
 app.command("split")(split)
 app.command("filter")(filter_rows)
+app.command("augment")(augment)
 app.command("run")(run)
 app.command("models")(list_models)
 

@@ -38,9 +38,12 @@ __all__ = [
     "Run",
     "Shard",
     "find_run",
+    "lock_run",
+    "run_differences",
     "run_name",
     "score_identity",
     "score_run",
+    "seal_manifest",
 ]
 
 RUNS_FOLDER: Final = "ifcurate-runs"
@@ -165,7 +168,7 @@ def score_run(
     identity = {**identity, "tokens": tokens}
     if overwrite and folder.exists():
         _remove_run(folder)
-    with _locked(folder):
+    with lock_run(folder):
         manifest = _open_manifest(folder, identity, command)
         if manifest.finished:
             return Run(folder, manifest)
@@ -198,7 +201,8 @@ def score_run(
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path) -> Iterator[None]:
+    """Be the only process that works on a run. Raises `RunError`, `DataError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / ".lock").open("w")
@@ -238,7 +242,7 @@ def _open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Mani
         )
     manifest = read_manifest(path)
     if manifest.identity != identity:
-        differences = "; ".join(_differences(manifest.identity, identity)[:4])
+        differences = "; ".join(run_differences(manifest.identity, identity)[:4])
         raise RunError(
             f"{folder}: holds another run ({differences}); scores of different runs are never "
             "mixed: choose another --out, or give --overwrite"
@@ -251,15 +255,16 @@ def _open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Mani
     return manifest
 
 
-def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+def run_differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """Where two identities differ, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
         for key in sorted(old.keys() | new.keys()):
-            found += _differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+            found += run_differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
         return found
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = zip(old, new, strict=True)
-        return [d for i, (a, b) in enumerate(pairs) for d in _differences(a, b, f"{place}[{i}]")]
+        return [d for i, (a, b) in enumerate(pairs) for d in run_differences(a, b, f"{place}[{i}]")]
     return [] if old == new else [f"{place}: there {_short(old)}, now {_short(new)}"]
 
 

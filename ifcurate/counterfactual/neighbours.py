@@ -54,13 +54,13 @@ def _check_run(
     name = text[start:end]
     if found := _BEFORE.search(left):
         _check_left(found, left, name, lexicon, plan, anchored)
-    if plan.type == "PERSON" and re.search(rf"(?<!\w)(?:{_PARTICLE}) \Z", left):
+    if plan.type == "PERSON" and _PARTICLE_BEFORE.search(left):
         raise Refusal("H8", f"{left[-4:] + name!r} is a longer name")
     if found := _AFTER.search(right):
         _check_right(found, right, name, lexicon, plan, anchored)
 
 
-_PARTICLE = "|".join(sorted(PARTICLES))
+_PARTICLE_BEFORE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(PARTICLES))}) \Z")
 _DIRECTIONS = frozenset({"east", "west", "north", "south"})
 
 

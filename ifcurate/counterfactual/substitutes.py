@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from .fictional import fictional_names
 from .forms import HONOURS, Refusal, Substitution, name_forms
@@ -170,6 +171,11 @@ def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
     return False
 
 
+@lru_cache(maxsize=16)
+def _by_ending(names: tuple[str, ...], final_s: bool) -> tuple[str, ...]:
+    return tuple(n for n in names if n.endswith("s") == final_s)
+
+
 def _people(
     span: Span, lexicon: Lexicon, policy: str, key: str, gender: str, final_s: bool
 ) -> Iterator[str]:
@@ -181,9 +187,9 @@ def _people(
     )
     lasts: Sequence[str] = fictional_names("last") if made_up else lexicon.last_pool
     if len(span.text.split(" ")) == 1 and not span.detail.startswith("family"):
-        firsts = [n for n in firsts if n.endswith("s") == final_s] or firsts
+        firsts = _by_ending(tuple(firsts), final_s) or firsts
     else:
-        lasts = [n for n in lasts if n.endswith("s") == final_s] or lasts
+        lasts = _by_ending(tuple(lasts), final_s) or lasts
     words = span.text.split(" ")
     shape = span.detail.split(":")[0]
     orders = [list(_take(draw(f"{key}|{i}", len(firsts)), 16)) for i in range(len(words))]

@@ -22,7 +22,7 @@ from ifcurate.runs import Run, lock_run, run_differences, seal_manifest
 from ifcurate.runs_join import join_tables, row_tokens
 from ifcurate.tables import SCORES, TOKENS
 
-__all__ = ["merge_runs"]
+__all__ = ["merge_runs", "merged_identity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def merge_runs(folders: Sequence[Path], out: Path, *, command: str = "") -> Run:
     run, saying which; `DataError` when `out` cannot be written.
     """
     shards = _check([_open(folder) for folder in folders])
-    identity = {k: v for k, v in shards[0].manifest.identity.items() if k != "shard"}
+    identity = _without_shard(shards[0].manifest)
     with lock_run(out):
         manifest = _begin(out, identity, shards, command)
         if manifest.finished:
@@ -60,6 +60,15 @@ def merge_runs(folders: Sequence[Path], out: Path, *, command: str = "") -> Run:
                 stream.write(line)
         seal_manifest(out, manifest)
     return Run(out, manifest)
+
+
+def merged_identity(folder: Path) -> dict[str, Any]:
+    """The identity of the run that a shard is part of. Raises `RunError`."""
+    return _without_shard(read_manifest(folder / "manifest.json"))
+
+
+def _without_shard(manifest: Manifest) -> dict[str, Any]:
+    return {k: v for k, v in manifest.identity.items() if k != "shard"}
 
 
 def _open(folder: Path) -> _ShardRun:

@@ -10,7 +10,7 @@ import polars as pl
 
 from ifcurate.tables import STATUSES
 
-__all__ = ["Histogram", "ScoreSummary", "summarise_scores"]
+__all__ = ["NEEDS", "Histogram", "ScoreSummary", "summarise_scores"]
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _COLUMNS: Final = (
@@ -20,7 +20,11 @@ _COLUMNS: Final = (
     "max_token_gain",
     "gain_token_fraction",
 )
+_FLAGS: Final = ("boundary_straddles", "response_ids_forced", "context_shortened")
 _SHOWN: Final = ("id", "context_gain", "loss_with_context", "loss_without_context", "preview")
+
+#: The columns of SCORES that a summary looks at.
+NEEDS: Final = tuple(dict.fromkeys(("status", "reason", *_COLUMNS, *_FLAGS, *_SHOWN)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +61,13 @@ def summarise_scores(
     scored = scores.filter(pl.col("status") == "scored")
     other = scores.filter(~pl.col("status").is_in(["scored", "no_context"]))
     reasons = other.group_by("status", "reason").len().sort("len", descending=True).head(5)
-    flags = ("boundary_straddles", "response_ids_forced", "context_shortened")
     by_gain = scored.sort("context_gain", "id")
     n = min(n_extremes, scored.height // 2) if scored.height > 1 else scored.height
     return ScoreSummary(
         n_examples=scores.height,
         statuses={name: int(statuses.get(name, 0)) for name in STATUSES},
         reasons={f"{s}: {r}": int(k) for s, r, k in reasons.iter_rows()},
-        flags={name: int(scored[name].sum()) for name in flags},
+        flags={name: int(scored[name].sum()) for name in _FLAGS},
         quantiles=_quantiles(scored),
         histogram=_histogram(scored["context_gain"].to_numpy(), n_bins),
         most=by_gain.tail(n).reverse().select(_SHOWN).to_dicts(),

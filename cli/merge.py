@@ -1,0 +1,54 @@
+"""`ifcurate merge`: the shards of a run, scored apart, become one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import common
+from .common import note, out
+
+
+def merge(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="The folders of all shards, in any order.", show_default=False),
+    ],
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run folder; one of ifcurate-runs/ when not given."),
+    ] = None,
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Join shards that were scored with --shard I/N into the run that they make together.
+
+    The tables are those of a run without shards, byte for byte. Refused when a shard is
+    missing, unfinished, damaged or of another run; the message says which.
+
+        ifcurate score data.jsonl --model llama-2-7b --shard 1/8 --out shard-1
+        ifcurate merge shard-* --out merged
+    """
+    from ifcurate.runs import RUNS_FOLDER, run_name
+    from ifcurate.shards import merge_runs, merged_identity
+
+    silent = quiet or json
+    where = out_folder or Path(RUNS_FOLDER) / run_name(merged_identity(folders[0]))
+    note(f"run   {where}", quiet=silent)
+    run = merge_runs(folders, where, command=common.command_line())
+    if json:
+        common.print_json(
+            {
+                "run": str(run.folder),
+                "scores": str(run.scores_path),
+                "counts": run.manifest.counts,
+                "shards": len(folders),
+            }
+        )
+    elif not quiet:
+        counts = run.manifest.counts
+        rest = ", ".join(f"{n:,} {name}" for name, n in counts.items() if name != "rows")
+        out.print(f"{counts['rows']:,} rows of {len(folders)} shards: {rest}")
+        out.print(f"scores  {run.scores_path}", soft_wrap=True, markup=False)

@@ -146,7 +146,7 @@ def test_it_reads(same_relation: bool, least: float) -> None:
 def test_the_scores_tell_the_demo_rows_apart() -> None:
     figures = measure_demo(*_pocket())
     assert figures["right at the true fraction: loss without context, mean"] >= 0.9
-    assert figures["right at gain > 0.25"] >= 0.9
+    assert figures["right at gain > 0.15"] >= 0.9
 
 
 def test_area_under_curve_counts_ties_half() -> None:
@@ -179,7 +179,7 @@ def test_the_world_is_the_same_for_the_same_seed() -> None:
     one, two, other = World(seed=0), World(seed=0), World(seed=1)
     assert one.facts == two.facts
     assert one.facts != other.facts
-    counts = {e: len(one.facts_of(e)) for e in ("seen", "mid", "rare")}  # type: ignore[arg-type]
+    counts = {e: len(one.facts_of(e)) for e in ("seen", "mid", "rare")}
     assert counts == {"seen": 520, "mid": 160, "rare": 160}
     assert len(one.facts_of("seen", relation="capital")) == 100
     assert len({(f.relation.name, f.subject) for f in one.facts}) == len(one.facts)
@@ -207,8 +207,9 @@ def test_inline_styles_lose_exactly_their_block() -> None:
         bare = style.render("Why?")
         assert "Because." in full
         assert full.count("Why?") == bare.count("Why?") == 1
-        assert style.block.format(passage="Because.").strip() in full
-        assert full.replace(style.block.format(passage="Because.").strip(), "").strip() == bare
+        block = style.block.format(passage="Because.")
+        assert full.count(block) == 1
+        assert full.replace(block, "").strip() == bare
 
 
 @pytest.mark.slow
@@ -216,7 +217,7 @@ def test_training_is_the_same_twice_and_loads(tmp_path: Path) -> None:
     from ifcurate.pocket.network import Shape
     from ifcurate.pocket.train import Plan, train_pocket
 
-    plan = Plan(steps=6, rows=2, length=64, compiled=False)
+    plan = Plan(steps=6, repeat_steps=2, rows=2, length=64, compiled=False)
     shape = Shape(vocab=400, width=32, layers=2, heads=2, feed_forward=48)
     for name in ("one", "two"):
         train_pocket(tmp_path / name, plan=plan, shape=shape, log=io.StringIO())

@@ -111,15 +111,22 @@ def token_losses(
     """-log p of each token of a response and its end, in nats, for (prompt, response) pairs."""
     import torch
 
-    losses = []
+    rows = []
     for prompt, response in pairs:
         head = tokenizer(prompt)["input_ids"]
         tail = tokenizer(response + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([head + tail])
+        rows.append((head, tail))
+    losses = []
+    for start in range(0, len(rows), 16):
+        batch = rows[start : start + 16]
+        ids = torch.full((len(batch), max(len(h) + len(t) for h, t in batch)), 2)
+        for i, (head, tail) in enumerate(batch):  # what stands after a row cannot reach back
+            ids[i, : len(head) + len(tail)] = torch.tensor(head + tail)
         with torch.inference_mode():
-            logits = model(input_ids=ids).logits[0, len(head) - 1 : -1].double()
-        picked = torch.log_softmax(logits, -1)[range(len(tail)), tail]
-        losses.append(-picked.numpy())
+            logits = model(input_ids=ids).logits
+        for i, (head, tail) in enumerate(batch):
+            logprobs = logits[i, len(head) - 1 : len(head) + len(tail) - 1].double().log_softmax(-1)
+            losses.append(-logprobs[range(len(tail)), tail].numpy())
     return losses
 
 

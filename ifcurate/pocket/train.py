@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,11 +56,7 @@ def train_pocket(
     out: Path, *, plan: Plan | None = None, shape: Shape | None = None, log: Any = sys.stderr
 ) -> None:
     """Trains the model and writes it, with its tokenizer, to the folder `out`."""
-    import torch
-
     plan, shape = plan or Plan(), shape or Shape()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
     started = time.perf_counter()
 
     def say(text: str) -> None:
@@ -78,13 +74,29 @@ def train_pocket(
     text_steps = plan.steps - plan.repeat_steps
     ids, weights = pack_documents(world, tokenizer, plan, n_rows=text_steps * plan.rows)
     say(f"text: {ids.size / 1e6:.1f} million tokens in rows of {plan.length}")
-    parameters = new_parameters(shape, seed=plan.seed)
-    size = sum(p.numel() for p in parameters.values())
-    say(f"model: {size / 1e6:.2f} million weights")
-    _run_steps(parameters, _batches(ids, weights, plan, shape), plan, shape, say)
+    with _one_thread():
+        parameters = new_parameters(shape, seed=plan.seed)
+        size = sum(p.numel() for p in parameters.values())
+        say(f"model: {size / 1e6:.2f} million weights")
+        _run_steps(parameters, _batches(ids, weights, plan, shape), plan, shape, say)
     out.mkdir(parents=True, exist_ok=True)
     _save(out, parameters, tokenizer, shape)
     say(f"written to {out}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order only, so that the same machine gives the same weights."""
+    import torch
+
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
 
 
 def pack_documents(
@@ -240,8 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=Plan().steps)
     parser.add_argument("--no-compile", action="store_true", help="slower; needs no C++ compiler")
     options = parser.parse_args(arguments)
+    if options.steps <= Plan().repeat_steps:
+        parser.error(f"--steps: {options.steps}; give more than {Plan().repeat_steps}")
     plan = Plan(steps=options.steps, seed=options.seed, compiled=not options.no_compile)
-    random.seed(options.seed)
     train_pocket(options.out, plan=plan)
 
 

@@ -1,20 +1,15 @@
-"""The server engine against a fake endpoint that fails in every way, and against vLLM's own."""
+"""The server engine against a fake endpoint that fails in every way."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +17,13 @@ import numpy as np
 import pytest
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf import load_hf_engine
 from ifcurate.engines.server import ServerEngine, load_server_engine
 from ifcurate.engines.server_connections import ApiKey, Connections, Endpoint, parse_base_url
 from ifcurate.engines.server_http import HttpClient, Patience, Throttle
-from ifcurate.engines.server_wire import DIALECTS
 from ifcurate.engines.toy import ToyTokenizer
 from ifcurate.errors import ModelError
-from ifcurate.parity import check_parity
-from ifcurate.pocket import model_path
 from tests.fake_server import FakeServer, Kind, Reply, Seen, truth
 from tests.models import make_tokenizer
-from tests.reference import make_prompts
 
 QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.05, timeout=5.0, deadline=20.0)
 KEY = "sk-very-secret-0123456789"
@@ -500,71 +490,3 @@ def test_proxies_are_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPat
     assert far.headers() == {"Proxy-Authorization": "Basic bWU6cHc="}
     near = Connections(Endpoint("http", "127.0.0.1", 80, "/v1"), connect_timeout=1)
     assert (near.target("/models"), near.headers()) == ("/v1/models", {})
-
-
-# vLLM's own server, in a process of its own.
-
-
-@pytest.fixture(scope="module")
-def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Its base URL, and the file of its log."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    module = "vllm.entrypoints.openai.api_server"
-    options = {
-        "--model": str(model_path()),
-        "--served-model-name": "pocket",
-        "--dtype": "float32",
-        "--max-model-len": "700",
-        "--host": "127.0.0.1",
-        "--port": str(port),
-    }
-    words = [sys.executable, "-m", module, "--enforce-eager", *sum(options.items(), ())]
-    environment = {
-        **os.environ,
-        "VLLM_API_KEY": KEY,
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "TORCHDYNAMO_DISABLE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    log = folder / "log.txt"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(words, cwd=folder, env=environment, stdout=stream, stderr=stream)
-        try:
-            for _ in range(400):
-                if process.poll() is not None or b"startup complete" in log.read_bytes():
-                    break
-                time.sleep(0.5)
-            assert process.poll() is None, log.read_text()[-3000:]
-            yield f"http://127.0.0.1:{port}", log
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
-def test_a_real_vllm_server_agrees_with_our_engine(
-    vllm_server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, log = vllm_server
-    tokenizer = str(model_path())
-    with pytest.raises(ModelError, match=r"wants another key.*no key was sent"):
-        load_server_engine(url, tokenizer=tokenizer)
-    monkeypatch.setenv("IFCURATE_API_KEY", KEY)
-    ours = load_hf_engine(tokenizer, dtype="float32", device="cpu")
-    given = [*make_prompts(60, 2000, longest=600), Prompt([7] * 699, 1), Prompt([5, 6], 2)]
-    for dialects in (DIALECTS, DIALECTS[1:], DIALECTS[3:]):
-        monkeypatch.setattr("ifcurate.engines.server.DIALECTS", dialects)
-        engine = load_server_engine(url, tokenizer=tokenizer, dtype="float32")
-        assert engine.identity.engine_version == f"1/{dialects[0].name}"
-        assert (engine.identity.model, engine.max_length) == ("pocket", 699)
-        parity = check_parity(engine, ours, given)
-        assert parity.max_difference <= 1e-4
-        assert parity.n_rows == 62
-        engine.close()
-    assert KEY not in log.read_text()

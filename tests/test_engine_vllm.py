@@ -1,4 +1,4 @@
-"""The vLLM engine: its processing with a stand-in, its numbers with the real package."""
+"""The vLLM engine: its processing, with a stand-in for the package."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ from ifcurate.errors import ModelError
 from tests.fake_server import made_up_logprobs, truth
 from tests.models import make_model, make_tokenizer
 from tests.reference import make_prompts
-
-REAL = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 
 
 @dataclass
@@ -349,69 +347,3 @@ def test_nothing_is_captured_when_there_is_no_terminal(monkeypatch: pytest.Monke
     with quiet_start() as lines:
         pass
     assert lines == []
-
-
-# The real package, in processes of its own: it is slow to load, and leaves settings behind.
-
-_COMPARE = """
-import json, sys
-from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf import load_hf_engine
-from ifcurate.engines.vllm import load_vllm_engine
-from ifcurate.errors import ModelError
-from ifcurate.parity import check_parity, reference_for_run
-from ifcurate.pocket import demo_path, model_path
-from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import read_examples
-from tests.reference import make_prompts
-
-model, dtype = str(model_path()), sys.argv[1]
-ours = load_hf_engine(model, dtype=dtype, device="cpu")
-theirs = load_vllm_engine(model, dtype=dtype, max_length=700)
-rows = read_examples([str(demo_path() / "alpaca.jsonl")]).read()
-examples = [example for row in rows for example in row.examples]
-scorer = Scorer.create(ours, ScoreSettings(template="alpaca"))
-reference = reference_for_run(examples, scorer, 50)
-parity = reference.check(theirs)
-again = reference.check(theirs).max_difference
-refused = ""
-try:
-    theirs.response_logprobs([Prompt([3] * 701, 1)])
-except ModelError as error:
-    refused = str(error)
-full = theirs.response_logprobs([Prompt([3] * 700, 1)])
-any_ids = check_parity(theirs, ours, make_prompts(60, 2000, longest=600), tolerance=9.0)
-print(json.dumps({
-    **parity.as_dict(), "again": again, "refused": refused, "full": len(full[0]),
-    "any_ids": any_ids.max_difference,
-}))
-"""
-
-
-def real_environment() -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": root, "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"}
-
-
-@pytest.mark.slow
-@REAL
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_real_vllm_agrees_with_our_engine(dtype: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPARE, dtype],
-        cwd=tmp_path,
-        env=real_environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout)  # and nothing else is on stdout
-    assert found["engine"]["engine"] == "vllm"
-    assert found["n_rows"] == 50
-    assert found["again"] == found["max_difference"]  # no cache comes between
-    assert found["full"] == 699
-    assert "found 701 tokens, the most is 700" in found["refused"]
-    if dtype == "float32":
-        assert max(found["max_difference"], found["any_ids"]) <= 1e-4

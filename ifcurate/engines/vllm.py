@@ -40,6 +40,14 @@ from ifcurate.errors import ModelError
 __all__ = ["VLLMEngine", "load_vllm_engine"]
 
 _VERSION: Final = "1"  # of the processing here; raised whenever a score could change
+_ALWAYS: Final = {
+    "skip_tokenizer_init": True,  # ids go in, numbers come out
+    "generation_config": "vllm",
+    "logprobs_mode": "raw_logprobs",
+    "enable_prefix_caching": False,
+    "enable_chunked_prefill": True,  # long prompts in pieces, so that a batch stays small
+    "use_tqdm_on_load": False,
+}
 
 
 def load_vllm_engine(
@@ -79,39 +87,24 @@ def load_vllm_engine(
         load_tokenizer(source, trust_remote_code=trust_remote_code), where=str(source.folder)
     )
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    n_ids = int(text.vocab_size)
     arguments: dict[str, Any] = {
         "model": str(source.folder),
         "dtype": kind,
         "max_model_len": _model_length(source, text, max_length),
         "trust_remote_code": trust_remote_code,
         "load_format": "auto" if source.pickled else "safetensors",
-        "skip_tokenizer_init": True,
-        "generation_config": "vllm",
-        "enable_prefix_caching": False,
-        "enable_chunked_prefill": True,
         "enforce_eager": eager,
         "tensor_parallel_size": tensor_parallel_size,
-        "use_tqdm_on_load": False,
-        "logprobs_mode": "raw_logprobs",
+        **_ALWAYS,
+        **_batching(n_ids, batch_size, on_gpu=device.type == "cuda"),
     }
-    memory = None
-    if device.type == "cuda":
-        import torch
-
-        memory = int(torch.cuda.get_device_properties(device).total_memory)
-    plan = plan_memory(int(text.vocab_size), memory)
-    arguments["max_num_batched_tokens"] = plan.batch_tokens
-    if plan.gpu_share is not None:
-        arguments["gpu_memory_utilization"] = plan.gpu_share
-    if batch_size != "auto":
-        arguments["max_num_seqs"] = batch_size
-        arguments["max_num_batched_tokens"] = max(plan.batch_tokens, batch_size)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
     llm = _start(package, source, arguments)
-    return VLLMEngine(llm, package, tokenizer, source, dtype=kind, n_ids=int(text.vocab_size))
+    return VLLMEngine(llm, package, tokenizer, source, dtype=kind, n_ids=n_ids)
 
 
 class VLLMEngine:
@@ -252,6 +245,23 @@ def read_logprobs(found: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
             return np.zeros(0, dtype=np.float32), f"none for token {position} of {len(ids)}"
         values.append(float(entry.logprob))
     return np.asarray(values, dtype=np.float32), ""
+
+
+def _batching(n_ids: int, batch_size: int | Literal["auto"], *, on_gpu: bool) -> dict[str, Any]:
+    """vLLM's arguments for how much is computed at a time, and what memory it may take."""
+    memory = None
+    if on_gpu:
+        import torch
+
+        memory = int(torch.cuda.get_device_properties(0).total_memory)
+    plan = plan_memory(n_ids, memory)
+    found: dict[str, Any] = {"max_num_batched_tokens": plan.batch_tokens}
+    if plan.gpu_share is not None:
+        found["gpu_memory_utilization"] = plan.gpu_share
+    if batch_size != "auto":
+        found["max_num_seqs"] = batch_size
+        found["max_num_batched_tokens"] = max(plan.batch_tokens, batch_size)
+    return found
 
 
 def _model_length(source: ModelSource, config: Any, wanted: int | None) -> int | None:

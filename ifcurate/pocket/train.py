@@ -104,8 +104,8 @@ def pack_documents(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Whole documents, BOS first, packed into rows; ids and loss weights (n_rows, length + 1).
 
-    A document longer than a row is cut at its start of the next row; what is
-    left of a row is padding of weight 0.
+    A document longer than a row loses its end; what is left of a row is padding
+    of weight 0. The first rows do not depend on how many follow.
     """
     import numpy as np
 

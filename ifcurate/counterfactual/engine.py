@@ -22,8 +22,8 @@ from .gates import check_closed_world, check_size, check_task
 from .gender import settle_gender
 from .geography import settle_group
 from .lexicon import ARTICLE_COUNTRIES, Lexicon, fold
-from .mentions import Planner, Recogniser, Span
-from .recognise import capital_runs
+from .mentions import TYPES, Planner, Recogniser, Span
+from .recognise import LexiconRecogniser, capital_runs
 from .substitutes import Pools, propose
 from .verify import Case, verify
 
@@ -238,7 +238,10 @@ class Engineer:
             gender,
             anchored,
         )
-        checks = verify(case, self.lexicon, recognise_again(self.recogniser, plan, anchored))
+        recogniser = self.recogniser
+        if anchored and recogniser.name == "lexicon":
+            recogniser = LexiconRecogniser(TYPES, self.lexicon)  # a given answer has any type
+        checks = verify(case, self.lexicon, recognise_again(recogniser, plan, anchored))
         answers = [e for e in edits if e.path == view.response_path]
         longest = max(answers, key=lambda e: (len(e.old), -e.start))
         return Counterfactual(

@@ -25,7 +25,7 @@ JO Jordanian|KZ Kazakh|KE Kenyan|KW Kuwaiti|KG Kyrgyz/-|LA Laotian|LV Latvian|LB
 LR Liberian|LY Libyan|LT Lithuanian|LU Luxembourgish/Luxembourgers|MG Malagasy/-|MW Malawian
 MY Malaysian|MV Maldivian|ML Malian|MT Maltese/-|MR Mauritanian|MU Mauritian|MX Mexican
 MD Moldovan|MN Mongolian|ME Montenegrin|MA Moroccan|MZ Mozambican|MM Burmese/-|NA Namibian
-NP Nepalese/-|NL Dutch/-|NZ New Zealand/New Zealanders|NI Nicaraguan|NG Nigerian|KP North Korean
+NP Nepalese/-|NL Dutch/-|NI Nicaraguan|NG Nigerian|KP North Korean
 NO Norwegian|OM Omani|PK Pakistani|PA Panamanian|PG Papua New Guinean|PY Paraguayan|PE Peruvian
 PH Filipino|PL Polish/Poles|PT Portuguese/-|QA Qatari|RO Romanian|RU Russian|RW Rwandan|WS Samoan
 SA Saudi|SN Senegalese/-|RS Serbian|SC Seychellois/-|SL Sierra Leonean|SG Singaporean|SK Slovak

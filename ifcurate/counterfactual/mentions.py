@@ -10,11 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["DEFAULT_TYPES", "EXPERIMENTAL_TYPES", "TYPES", "Planner", "Recogniser", "Span"]
+__all__ = [
+    "DEFAULT_TYPES",
+    "EXPERIMENTAL_TYPES",
+    "OPTIONAL_TYPES",
+    "TYPES",
+    "Planner",
+    "Recogniser",
+    "Span",
+]
 
-DEFAULT_TYPES = ("PERSON", "CITY", "COUNTRY", "DATE", "MONEY")
+#: What is substituted when nothing else is asked for. Of what was read on data that no rule
+#: had seen, 2 of 80 PERSON and 0 of 3 DATE were broken.
+DEFAULT_TYPES = ("PERSON", "DATE")
+#: To be asked for: of the few that could be read more than one in twenty was broken.
+OPTIONAL_TYPES = ("CITY", "COUNTRY", "MONEY")
 EXPERIMENTAL_TYPES = ("YEAR", "NUMBER", "QUANTITY")
-TYPES = DEFAULT_TYPES + EXPERIMENTAL_TYPES
+TYPES = DEFAULT_TYPES + OPTIONAL_TYPES + EXPERIMENTAL_TYPES
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 
 from .edits import Edit
 from .forms import Refusal, Substitution
-from .lexicon import ARTICLE_COUNTRIES, Lexicon
+from .lexicon import ARTICLE_COUNTRIES, Lexicon, load_lexicon
 from .recognise import TITLES
 from .wording import FUNCTION_WORDS, PARTICLES, words
 
@@ -184,12 +184,13 @@ def check_agreement(after: str, edit: Edit, plan: Substitution) -> None:
         raise Refusal("H10", f"{edit.new + right[:1]}: the possessive of a name in s")
     if right[:2] in {"'s", "’s"} and edit.new.endswith("s") and not edit.old.endswith("s"):
         raise Refusal("H10", f"{edit.new + right[:2]}: the possessive of a name in s")
-    if plan.type == "COUNTRY" and ":" in plan.detail:
+    if plan.type == "COUNTRY" and edit.old == plan.original and plan.detail.startswith("name:"):
+        # "the US", but "US has withdrawn": the article is the new country's matter, everywhere
         the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
-        if the and edit.old == plan.original and plan.detail.startswith("name:"):
-            code = plan.detail.split(":")[1]
-            if code not in ARTICLE_COUNTRIES:
-                raise Refusal("H10", f"the {edit.new}")
+        code = load_lexicon().country_names.get(edit.new.lower(), "")
+        alone = after.strip(" .") == edit.new  # the answer itself: a name needs no article
+        if code and not alone and the != (code in ARTICLE_COUNTRIES):
+            raise Refusal("H10", f"{'the ' if the else ''}{edit.new}")
     if edit.new[:1].isupper() != edit.old[:1].isupper() and (
         edit.old.split(" ")[0] not in PARTICLES
     ):

@@ -30,6 +30,11 @@ _BEFORE = re.compile(
 )
 
 
+#: "7.8 million euros ($10.7 million)", "$5 (4 euros)"
+_PAIR_BEFORE = re.compile(r"\d[^.()]{0,30}\([^)]{0,8}\Z")
+_PAIR_AFTER = re.compile(r"[^.()\d]{0,25}\([^)\d]{0,10}\d")
+
+
 def check_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
     """Raise `Refusal` where an order would change or the amount may be computed from others."""
     if plan.new_type:
@@ -68,6 +73,8 @@ def _check_unit(text: str, edit: Edit) -> None:
     tail = text[edit.end : edit.end + 30]
     if _AFTER.match(tail) or _BEFORE.search(around):
         raise Refusal("H13", "a range, a scale, a version or a list number")
+    if _PAIR_BEFORE.search(text[max(0, edit.start - 40) : edit.start]) or _PAIR_AFTER.match(tail):
+        raise Refusal("H13", "an amount with its other currency or unit beside it")
     if re.match(r" ?(?:°|degrees?)? ?[A-Za-z]{0,12} ?\([^)]{0,20}\d", tail):
         raise Refusal("H13", "a value with its other unit beside it")
     if re.search(r"(?:\n|\A)[ \t]*\Z", around) and re.match(r"[.)]\s", tail):

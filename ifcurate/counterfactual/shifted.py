@@ -22,6 +22,12 @@ _RELATIVE = re.compile(
     re.I,
 )
 
+_RELATIVE_YEAR = re.compile(
+    r"\b(?:aged?|years? old|years? (?:later|after|before)|anniversary|"
+    r"(?:same|next|previous|following) (?:year|decade))\b",
+    re.I,
+)
+
 
 def shifted_values(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
     """Values of the same notation, between the original's neighbours in the text.
@@ -48,10 +54,12 @@ def date_order(a: DateMention, b: DateMention) -> int | None:
     return -1 if left < right else int(left > right)
 
 
-def _refuse_relative(texts: Mapping[str, str], what: str) -> None:
+def _refuse_relative(
+    texts: Mapping[str, str], what: str, pattern: re.Pattern[str] = _RELATIVE
+) -> None:
     """Ages, anniversaries, "the same year": they would have to move along."""
     for text in texts.values():
-        if relative := _RELATIVE.search(text):
+        if relative := pattern.search(text):
             raise Refusal("H13", f"{what} and {relative.group()!r} in one text")
 
 
@@ -99,7 +107,7 @@ def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substit
     if old is None or old.value == 0:
         raise Refusal("H13", f"{span.text!r} is not one number")
     if span.type == "YEAR":
-        _refuse_relative(texts, "a year")
+        _refuse_relative(texts, "a year", _RELATIVE_YEAR)
     others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
     below = max((v for v in others if v < old.value), default=old.value * 0.5)
     above = min((v for v in others if v > old.value), default=old.value * 1.6)

@@ -36,6 +36,8 @@ def types_by_table(name: str) -> set[str]:
         found.add("CITY")
     if key in lexicon.country_names or key in lexicon.adjectives or key in lexicon.plurals:
         found.add("COUNTRY")
+    if key.removesuffix("n") in _lowered(lexicon.classes["continent"]) or key == "european":
+        found.add("CONTINENT")  # African, South American
     found.update(
         kind.upper()
         for kind, names in lexicon.classes.items()

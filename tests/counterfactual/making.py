@@ -7,8 +7,12 @@ from typing import Any
 
 from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
 from ifcurate.counterfactual.augment import Written
+from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
 from ifcurate.formats import Layout, parse_row
 from ifcurate.records import Example
+
+#: All types that are not experimental.
+NAMED = DEFAULT_TYPES + OPTIONAL_TYPES
 
 __all__ = ["alpaca", "augment_row", "chat", "examples_of", "qca", "written"]
 
@@ -46,8 +50,7 @@ def examples_of(row: Mapping[str, Any], number: int = 0) -> list[Example]:
 
 def augment_row(row: Mapping[str, Any], **settings: Any) -> Outcome:
     """What becomes of one row."""
-    if "types" in settings:
-        settings["types"] = tuple(settings["types"])
+    settings["types"] = tuple(settings.get("types", NAMED))
     (outcome,) = iterate_counterfactuals(examples_of(row), AugmentSettings(**settings))
     return outcome
 

@@ -250,6 +250,17 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H13",
         ),
         (
+            "an amount in two currencies",
+            alpaca("He paid a fee of 7.8 million euros ($10.7 million) to the club." + PAD,
+                   "$10.7 million"),
+            "H13",
+        ),
+        (
+            "a country now with its article and now without",
+            alpaca("US has left the treaty. We hope the US will return to it." + PAD, "US"),
+            None,
+        ),
+        (
             "a range of amounts",
             alpaca("Tickets cost $20-$35 at the door of the theatre." + PAD, "$20"),
             None,

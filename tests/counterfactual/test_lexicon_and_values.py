@@ -10,6 +10,7 @@ import pytest
 from ifcurate.counterfactual.fictional import fictional_names, fictional_type
 from ifcurate.counterfactual.forms import name_forms
 from ifcurate.counterfactual.lexicon import fold, load_lexicon
+from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
 from ifcurate.counterfactual.recognise import LexiconRecogniser
 from ifcurate.counterfactual.substitutes import draw
 from ifcurate.counterfactual.values import date_mentions, number_mentions
@@ -134,6 +135,6 @@ def test_numbers(text: str, found: list[tuple[str, str, float]]) -> None:
     ],
 )
 def test_the_recogniser(text: str, spans: list[tuple[str, str]]) -> None:
-    found = LexiconRecogniser().spans({"t": text})
+    found = LexiconRecogniser(DEFAULT_TYPES + OPTIONAL_TYPES).spans({"t": text})
     assert [(s.text, s.type) for s in found] == spans
     assert all(text[s.start : s.end] == s.text for s in found)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
-from ifcurate.counterfactual.mentions import DEFAULT_TYPES, Recogniser
+from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES, Recogniser
 from ifcurate.counterfactual.recognise_gliner import GlinerRecogniser
 from ifcurate.counterfactual.recognise_spacy import SpacyRecogniser, load_spacy
 from ifcurate.errors import ModelError
@@ -76,8 +76,8 @@ def outcome_of(row: dict[str, Any], recogniser: Recogniser) -> Outcome:
 
 
 RECOGNISERS: list[Recogniser] = [
-    SpacyRecogniser(Pipeline(), "stand-in", DEFAULT_TYPES),
-    GlinerRecogniser(Model(), "stand-in", DEFAULT_TYPES),
+    SpacyRecogniser(Pipeline(), "stand-in", DEFAULT_TYPES + OPTIONAL_TYPES),
+    GlinerRecogniser(Model(), "stand-in", DEFAULT_TYPES + OPTIONAL_TYPES),
 ]
 
 

@@ -51,7 +51,7 @@ class ScoreCache:
                 self._db.close()
                 raise sqlite3.DatabaseError(f"it has version {version}, not {_VERSION}")
             # A rollback journal, not a write-ahead log: that one breaks on network file systems.
-            self._db.execute("PRAGMA journal_mode = TRUNCATE")
+            self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS scores (n INTEGER PRIMARY KEY AUTOINCREMENT, "

@@ -17,6 +17,7 @@ from typing import Any
 from ifcurate.records import Example
 
 from .candidates import View
+from .drawing import draw
 from .edits import row_texts
 from .fictional import fictional_names
 from .forms import HONOURS, Refusal, Substitution
@@ -25,7 +26,7 @@ from .geography import is_named, supports_group
 from .lexicon import Lexicon, fold
 from .mentions import Span
 from .recognise import person_detail
-from .substitutes import draw, propose
+from .substitutes import propose
 from .tables import types_by_table
 from .values import date_mentions, number_mentions
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from .lexicon import Lexicon
 from .mentions import Span
-from .recognise import TITLES, person_detail
+from .name_words import TITLES
+from .recognise import person_detail
 from .values import value_spans
 
 __all__ = ["LABELS", "labelled_spans"]

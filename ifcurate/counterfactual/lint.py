@@ -19,7 +19,7 @@ from .anchored import memory_answers
 from .forms import GENERIC_WORDS, HONOURS
 from .gender import count_pronouns, follow_pronouns
 from .lexicon import Lexicon, fold, load_lexicon
-from .recognise import TITLES
+from .name_words import TITLES
 from .wording import FUNCTION_WORDS, PARTICLES, words
 
 __all__ = ["CHECKS", "Finding", "check_rows"]

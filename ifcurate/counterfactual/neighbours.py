@@ -7,7 +7,7 @@ import re
 from .edits import Edit
 from .forms import Refusal, Substitution
 from .lexicon import ARTICLE_COUNTRIES, Lexicon, load_lexicon
-from .recognise import TITLES
+from .name_words import TITLES
 from .wording import FUNCTION_WORDS, PARTICLES, words
 
 __all__ = ["check_agreement", "check_nesting", "starts_with_vowel"]

@@ -16,94 +16,11 @@ from dataclasses import dataclass
 from .gender import follow_pronouns
 from .lexicon import Lexicon, load_lexicon
 from .mentions import DEFAULT_TYPES, Span
+from .name_words import NO_SURNAMES, RATHER_NAMES, SHORT_NAMES, TITLES
 from .values import value_spans
-from .wording import words
 
-__all__ = ["TITLES", "LexiconRecogniser", "Run", "capital_runs", "person_detail"]
+__all__ = ["LexiconRecogniser", "Run", "capital_runs", "person_detail"]
 
-#: Titles before a name; the value is the gender they say.
-TITLES = {
-    "mr": "m",
-    "mister": "m",
-    "sir": "m",
-    "lord": "m",
-    "king": "m",
-    "prince": "m",
-    "uncle": "m",
-    "mrs": "f",
-    "ms": "f",
-    "miss": "f",
-    "madam": "f",
-    "lady": "f",
-    "queen": "f",
-    "princess": "f",
-    "empress": "f",
-    "emperor": "m",
-    "pope": "m",
-    "saint": "",
-    "aunt": "f",
-    "dr": "",
-    "doctor": "",
-    "prof": "",
-    "professor": "",
-    "president": "",
-    "senator": "",
-    "sen": "",
-    "rep": "",
-    "gov": "",
-    "governor": "",
-    "captain": "",
-    "capt": "",
-    "officer": "",
-    "detective": "",
-    "judge": "",
-    "coach": "",
-    "inspector": "",
-    "sergeant": "",
-    "general": "",
-    "gen": "",
-    "colonel": "",
-    "col": "",
-    "lt": "",
-    "sgt": "",
-    "major": "",
-    "reverend": "",
-    "rev": "",
-    "father": "m",
-    "sister": "f",
-    "brother": "m",
-    "chancellor": "",
-    "minister": "",
-    "ambassador": "",
-    "director": "",
-    "mayor": "",
-    "congressman": "m",
-    "congresswoman": "f",
-    "chairman": "m",
-    "historian": "",
-    "filmmaker": "",
-    "actor": "m",
-    "actress": "f",
-    "writer": "",
-    "secretary": "",
-    "spokesman": "m",
-    "spokeswoman": "f",
-    "sheriff": "",
-    "lieutenant": "",
-    "bishop": "",
-    "archbishop": "",
-    "scientist": "",
-    "economist": "",
-    "journalist": "",
-    "reporter": "",
-    "suspect": "",
-    "defendant": "",
-    "owner": "",
-    "manager": "",
-    "analyst": "",
-    "author": "",
-    "singer": "",
-}
 _INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
 _TOKEN = re.compile(r"(?<!\w)(?:(?:[A-Z]\.)+(?!\w)|[A-ZÀ-ÖØ-ÞĀ-Ž](?:[^\W_]|['’-](?=[^\W\d_]))*)")
 _GAP = re.compile(
@@ -118,85 +35,6 @@ _LABEL = re.compile(r":(?=[ \n])")
 _INSIDE = re.compile(r"\b(?:in|near|outside|around) \Z", re.I)
 _NOT_COUNTRIES = frozenset(
     {"jordan", "chad", "georgia", "guinea", "congo", "turkey", "america", "korea", "states"}
-)
-#: Words that are names when another name follows.
-_RATHER_NAMES = words(
-    """
-    bill frank ray dean carl lee russell victor warren glenn dale chuck rob rich nick pat drew
-    grace rose holly heather ruby
-    """
-)
-_SHORT_NAMES = {
-    "tom": "m",
-    "bob": "m",
-    "ben": "m",
-    "tim": "m",
-    "dan": "m",
-    "jim": "m",
-    "joe": "m",
-    "ian": "m",
-    "ted": "m",
-    "ken": "m",
-    "ron": "m",
-    "jon": "m",
-    "roy": "m",
-    "leo": "m",
-    "eli": "m",
-    "sam": "b",
-    "amy": "f",
-    "ann": "f",
-    "zoe": "f",
-    "eva": "f",
-    "mia": "f",
-    "liz": "f",
-    "kim": "b",
-    "meg": "f",
-    "lisa": "f",
-    "john": "m",
-    "peter": "m",
-    "mark": "",
-    "carol": "f",
-    "jane": "f",
-    "paul": "m",
-    "james": "m",
-    "david": "m",
-    "michael": "m",
-    "george": "m",
-    "mary": "f",
-    "anna": "f",
-    "mike": "m",
-    "emma": "f",
-    "sara": "f",
-    "sarah": "f",
-    "kate": "f",
-    "jack": "m",
-    "maria": "f",
-    "henry": "m",
-    "martin": "m",
-    "thomas": "m",
-    "robert": "m",
-    "steve": "m",
-}
-_ORGANISATION = words(
-    """
-    inc corp corporation company co ltd llc group bank university college school hospital institute
-    museum foundation society association union party church street road avenue lane park river lake
-    mountain mount bridge tower island islands beach bay valley hill hills city county state station
-    airport stadium arena center centre hotel house hall palace castle temple award awards prize cup
-    league club team band orchestra war battle treaty act law theory theorem effect day week
-    festival times post news magazine journal airlines air motors records pictures studios
-    productions entertainment press books committee council court department ministry office agency
-    service services force forces army navy police parliament congress senate government
-    international national square gate garden gardens court plaza drive boulevard terrace crescent
-    creek falls springs cove pier port cape canyon desert reef range peak gallery library theatre
-    theater opera cinema restaurant cafe café bar pub inn motel resort spa bakery market mall shop
-    store factory plant farm ranch studio show album song film movie trilogy series saga syndrome
-    disease scale constant medal trophy open masters grand prix trust fund project program
-    initiative commission inquiry report bill amendment doctrine plan pact accord agreement protocol
-    convention summit conference forum campaign administration cabinet dynasty empire kingdom
-    republic family brothers sisters sons clan building block district quarter zoo aquarium chapel
-    cathedral abbey monastery mosque synagogue cemetery memorial monument statue fountain
-    """
 )
 
 
@@ -259,25 +97,25 @@ def person_detail(words: Sequence[str], lexicon: Lexicon, title: str = "") -> st
                 return f"given:{said or lexicon.gender[key]}"
             named = lexicon.is_place(key) or key in _NOT_COUNTRIES or key in lexicon.common
             return None if named or len(key) < 3 else f"family:{said}"
-        if key in _SHORT_NAMES:
-            return f"given:{_SHORT_NAMES[key]}" if _SHORT_NAMES[key] else None
+        if key in SHORT_NAMES:
+            return f"given:{SHORT_NAMES[key]}" if SHORT_NAMES[key] else None
         gender = lexicon.gender.get(key, "")
         return f"given:{gender}" if gender and key in lexicon.english_names else None
     if not 2 <= len(words) <= 4 or any(w.isupper() and len(w) > 3 and "." not in w for w in words):
         return None
     first, *middle, last = (w.lower() for w in words)
-    if last in _ORGANISATION or last in lexicon.common or len(last) < 3 or last == "i":
+    if last in NO_SURNAMES or last in lexicon.common or len(last) < 3 or last == "i":
         return None
     if last in lexicon.country_names or last in lexicon.adjectives or last in lexicon.state_names:
         return None
     if re.fullmatch(r"[IVX]+|Jr|Sr", words[-1]) or not words[-1][0].isupper():
         return None
-    if any(m in _ORGANISATION or m in lexicon.common for m in middle):
+    if any(m in NO_SURNAMES or m in lexicon.common for m in middle):
         return None
-    if first in lexicon.gender or first in _SHORT_NAMES:
-        gender = said or lexicon.gender.get(first) or _SHORT_NAMES[first]
+    if first in lexicon.gender or first in SHORT_NAMES:
+        gender = said or lexicon.gender.get(first) or SHORT_NAMES[first]
         wordy = first in lexicon.wordy or lexicon.is_place(first)
-        known = first in _SHORT_NAMES or first in _RATHER_NAMES
+        known = first in SHORT_NAMES or first in RATHER_NAMES
         if wordy and not known and last not in lexicon.surnames:
             return None
         return f"full:{gender}"
@@ -371,17 +209,17 @@ class LexiconRecogniser:
         """A usual first or family name; "Sina Weibo" needs a pronoun that follows it."""
         lexicon = self._lexicon
         first, last = words[0][2].lower(), words[-1][2].lower()
-        if first in lexicon.english_names or first in _SHORT_NAMES or last in lexicon.surnames:
+        if first in lexicon.english_names or first in SHORT_NAMES or last in lexicon.surnames:
             return True
         return any(follow_pronouns([text], [text[words[0][0] : words[-1][1]], words[-1][2]]))
 
     def _rather_person(self, key: str, text: str) -> bool:
         """A small town's name that is a first name too, and never follows "in" or "near"."""
         lexicon = self._lexicon
-        if key not in lexicon.english_names and key not in _SHORT_NAMES:
+        if key not in lexicon.english_names and key not in SHORT_NAMES:
             return False
         if any(key in (n.lower() for n in lexicon.cities[g][:3]) for g in lexicon.groups(key)) and (
-            key not in _SHORT_NAMES
+            key not in SHORT_NAMES
         ):
             return False
         return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)

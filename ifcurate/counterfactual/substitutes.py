@@ -10,17 +10,17 @@ another name, as a control).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from .country_choice import country_forms, fictional_country_forms, fitting_countries
+from .drawing import draw
 from .fictional import fictional_names
 from .forms import HONOURS, Refusal, Substitution, name_forms
-from .lexicon import ARTICLE_COUNTRIES, Country, Lexicon
+from .lexicon import ARTICLE_COUNTRIES, Lexicon
 from .mentions import Span
-from .neighbours import starts_with_vowel
 from .shifted import shifted_values
 from .wording import PARTICLES
 
@@ -30,25 +30,6 @@ POLICIES = ("lexicon", "corpus", "fictional", "type-swap", "alias")
 _TRIES = 12
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
 _INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|I{1,3}|IV|VI{0,3})\.?\Z")
-
-
-def draw(key: str, count: int) -> Iterator[int]:
-    """Indices below `count` in an order that depends on `key` alone, each at most once."""
-    if not count:
-        return
-    number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest(), "big")
-    at, step = number % count, 1 + (number >> 64) % max(1, count - 1)
-    while _shared(step, count):
-        step += 1
-    for _ in range(count):
-        yield at
-        at = (at + step) % count
-
-
-def _shared(a: int, b: int) -> bool:
-    while b:
-        a, b = b, a % b
-    return a != 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +93,7 @@ def propose(
     elif span.type == "CITY":
         tries = _cities(span, lexicon, policy, key)
     else:
-        tries = _countries(span, lexicon, policy, key, article, texts)
+        tries = fitting_countries(span, lexicon, policy, key, article, texts)
     for count, name in enumerate(tries):
         if count >= _TRIES:
             return
@@ -127,9 +108,9 @@ def _substitution(span: Span, name: str, lexicon: Lexicon, policy: str) -> Subst
         if name_forms(span.text).get("bare") and name.split(" ")[0] != span.text.split(" ")[0]:
             forms = _untitled_forms(span.text, name)
     elif span.type == "COUNTRY" and policy != "fictional":
-        forms = _country_forms(span, name, lexicon)
+        forms = country_forms(span, name, lexicon)
     elif span.type == "COUNTRY":
-        forms = _fictional_country(span, name, lexicon)
+        forms = fictional_country_forms(span, name, lexicon)
     return Substitution(span.type, span.text, forms[span.text], span.detail, forms, source=policy)
 
 
@@ -255,90 +236,6 @@ def _good_city(name: str, lexicon: Lexicon) -> bool:
             or re.match(r"(?:north|south|east|west|downtown|new|upper|lower|near|central) ", low)
         )
     )
-
-
-def _countries(
-    span: Span, lexicon: Lexicon, policy: str, key: str, article: bool, texts: Mapping[str, str]
-) -> Iterator[str]:
-    if policy == "fictional":
-        names = fictional_names("country")
-        if article:
-            return
-        for index in draw(key, len(names)):
-            yield names[index]
-        return
-    shape, code = span.detail.split(":")
-    old = lexicon.countries[code]
-    # only the forms that stand in the text must have a counterpart of the same shape
-    present = {
-        form
-        for form in (old.adjective, old.plural)
-        if form and any(form in t for t in texts.values())
-    } | {{"adjective": old.adjective, "plural": old.plural}.get(shape, "")} - {""}
-    fit = sorted(
-        c.code
-        for c in lexicon.countries.values()
-        if c.code != code
-        and c.population > 1_000_000
-        and (c.code in ARTICLE_COUNTRIES) == article
-        and (not present or c.adjective)
-        and (old.plural not in present or c.plural)
-        and (len(present) < 2 or _regular(c) == _regular(old))
-        and c.names[0] not in {"Jordan", "Chad"}
-        and (article or " " not in c.names[0])
-        and c.names[0] not in {"Georgia", "Turkey", "Türkiye", "Guinea", "Congo"}
-    )
-    fit = [c for c in fit if _articles_fit(old, lexicon.countries[c], texts)]
-    good = [c for c in fit if lexicon.countries[c].continent == old.continent]
-    good = good if len(good) >= 3 else fit
-    for index in draw(key, len(good)):
-        country = lexicon.countries[good[index]]
-        yield {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}[
-            shape
-        ]
-
-
-def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
-    """Whether every "a" or "an" before the old name or adjective fits the new one."""
-    for before, after in ((old.names[0], new.names[0]), (old.adjective, new.adjective)):
-        if not before or not after or starts_with_vowel(before) == starts_with_vowel(after):
-            continue
-        article = re.compile(rf"(?<!\w)an? {re.escape(before)}(?!\w)", re.I)
-        if any(article.search(t) for t in texts.values()):
-            return False
-    return True
-
-
-def _regular(country: Country) -> bool:
-    """Whether the people are called by the adjective with an s ("Peruvian", "Peruvians")."""
-    return country.plural == country.adjective + "s"
-
-
-def _country_forms(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
-    shape, code = span.detail.split(":")
-    old = lexicon.countries[code]
-    table = {
-        "name": lexicon.country_names,
-        "adjective": lexicon.adjectives,
-        "plural": lexicon.plurals,
-    }[shape]
-    new = lexicon.countries[table[name.lower()]]
-    forms = {old.names[0] if shape != "name" else span.text: new.names[0]}
-    for a, b in ((old.plural, new.plural), (old.adjective, new.adjective)):
-        if a and b:
-            forms[a] = b
-    return forms
-
-
-def _fictional_country(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
-    shape, code = span.detail.split(":")
-    old = lexicon.countries[code]
-    forms = {span.text if shape == "name" else old.names[0]: name}
-    if old.plural:
-        forms[old.plural] = name + "ns"
-    if old.adjective:
-        forms[old.adjective] = name + "n"
-    return forms
 
 
 def _aliases(span: Span, lexicon: Lexicon) -> Iterator[Substitution]:

@@ -7,12 +7,12 @@ from importlib.resources import files
 
 import pytest
 
+from ifcurate.counterfactual.drawing import draw
 from ifcurate.counterfactual.fictional import fictional_names, fictional_type
 from ifcurate.counterfactual.forms import name_forms
 from ifcurate.counterfactual.lexicon import fold, load_lexicon
 from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
 from ifcurate.counterfactual.recognise import LexiconRecogniser
-from ifcurate.counterfactual.substitutes import draw
 from ifcurate.counterfactual.values import date_mentions, number_mentions
 
 LEXICON = files("ifcurate.counterfactual").joinpath("lexicon.txt.gz")

@@ -27,7 +27,7 @@ from ifcurate.manifest import Manifest, fingerprint, read_manifest, software_ver
 from ifcurate.reading import DEMO
 from ifcurate.runs_join import join_tables, read_frames
 from ifcurate.runs_parts import Parts
-from ifcurate.runs_work import KnownBefore, Progress, Scoring, Shard
+from ifcurate.runs_work import Progress, Scoring, Shard, Work
 from ifcurate.scoring import Scorer
 from ifcurate.sources import Examples, fingerprint_source
 from ifcurate.tables import SCORES
@@ -37,6 +37,7 @@ __all__ = [
     "Progress",
     "Run",
     "Shard",
+    "complete_run",
     "find_run",
     "lock_run",
     "run_differences",
@@ -165,37 +166,62 @@ def score_run(
     run, or another process works on it; `DataError` when it cannot be written.
     """
     identity = identity or score_identity(examples, scorer, shard=shard)
-    identity = {**identity, "tokens": tokens}
+    work = Scoring(
+        scorer,
+        examples,
+        shard=shard or Shard(),
+        cache=cache,
+        commit_seconds=commit_seconds,
+        on_progress=on_progress,
+        stop=stop,
+    )
+    return complete_run(
+        work,
+        folder,
+        {**identity, "tokens": tokens},
+        overwrite=overwrite,
+        command=command,
+        checks=checks,
+    )
+
+
+def complete_run(
+    work: Work,
+    folder: Path,
+    identity: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    command: str = "",
+    checks: dict[str, Any] | None = None,
+) -> Run:
+    """Have the work of a run done, unless it is, and join its parts.
+
+    `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
+    """
     if overwrite and folder.exists():
         _remove_run(folder)
     with lock_run(folder):
         manifest = _open_manifest(folder, identity, command)
+        parts = Parts(folder / "parts", tokens=identity["tokens"])
         if manifest.finished:
+            parts.remove()
             return Run(folder, manifest)
         manifest.checks.update(checks or {})
         manifest.write(folder / "manifest.json")
         started = time.monotonic()
-        parts = Parts(folder / "parts", tokens=tokens)
-        work = Scoring(scorer, parts, KnownBefore.open(cache, parts.folder), commit_seconds)
         progress = work.progress
         try:
-            for _ in work.run(examples, shard or Shard(), on_progress):
-                if stop():
-                    raise KeyboardInterrupt
-            work.commit()
-        except BaseException:
-            with contextlib.suppress(DataError):
-                work.commit()
-            raise
+            work.do(parts)
         finally:
             manifest.counts = {"rows": progress.rows, **dict(sorted(progress.counts.items()))}
             manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
             with contextlib.suppress(DataError):
                 manifest.write(folder / "manifest.json")
-        if progress.rows == 0 and shard is None:
+        if progress.rows == 0 and "shard" not in identity:
             raise DataError("no row was read; nothing to score")
         finish_run(folder, parts, manifest)
-        _finish_manifest(folder, manifest, work)
+        _add_notes(manifest, parts, work.notes())
+        seal_manifest(folder, manifest)
         parts.remove()
     return Run(folder, manifest)
 
@@ -296,22 +322,18 @@ def finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
         write_json(folder / "shard.json", lists)
 
 
-def _finish_manifest(folder: Path, manifest: Manifest, work: Scoring) -> None:
-    report = getattr(work.scorer.engine, "report", None)
-    known = sum(part.known for part in work.parts)
-    broken = [text for part in work.parts for text in part.broken]
-    problem = work.known.problem if work.known else ""
+def _add_notes(manifest: Manifest, parts: Parts, notes: list[str]) -> None:
+    known = sum(part.known for part in parts)
+    broken = [text for part in parts for text in part.broken]
     manifest.notes = [
-        *(report().notes if report is not None else ()),
+        *notes,
         *([f"{known:,} examples were scored before and taken from the cache"] if known else ()),
-        *([problem] if problem else ()),
         *(f"not read to its end: {text}" for text in broken),
     ]
     if known:
         manifest.checks["from_cache"] = known
     if broken:
         manifest.checks["broken_inputs"] = broken
-    seal_manifest(folder, manifest)
 
 
 def seal_manifest(folder: Path, manifest: Manifest) -> None:

@@ -83,6 +83,7 @@ class Parts:
 
     def __init__(self, folder: Path, *, tokens: bool) -> None:
         self.folder = folder
+        self.tokens = tokens
         self.kinds = ("scores.parquet", *(["tokens.parquet"] if tokens else []), "bad.jsonl")
         self._found = self._look()
 

@@ -7,20 +7,21 @@ import gc
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
 from ifcurate.cache import ScoreCache
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import write_json
-from ifcurate.runs_parts import Part, Parts, Pending
-from ifcurate.scoring import Numbers, Scorer
-from ifcurate.sources import Examples, ReadRow
+from ifcurate.runs_parts import Parts, Pending
+from ifcurate.scoring import Chunk, Known, Numbers, Scorer
+from ifcurate.sources import BadRow, Examples, ReadRow
 
-__all__ = ["KnownBefore", "Progress", "Scoring", "Shard"]
+__all__ = ["KnownBefore", "Progress", "Scoring", "Shard", "Work", "count_parts", "score_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,64 +111,110 @@ def _rare_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+class Work(Protocol):
+    """Something that scores rows into parts, and says how far it is."""
+
+    progress: Progress
+
+    def do(self, parts: Parts) -> None:
+        """Do what is not in `parts` yet; what is done when it raises is in there."""
+
+    def notes(self) -> list[str]:
+        """What there is to tell of the work when it is done."""
+
+
 class Scoring:
-    """The work of `score_run`, chunk by chunk."""
+    """The work of `score_run`, in this process, chunk by chunk."""
 
     def __init__(
-        self, scorer: Scorer, parts: Parts, known: KnownBefore | None, seconds: float
+        self,
+        scorer: Scorer,
+        examples: Examples,
+        *,
+        shard: Shard,
+        cache: ScoreCache | None,
+        commit_seconds: float,
+        on_progress: Callable[[Progress], None],
+        stop: Callable[[], bool],
     ) -> None:
-        self.scorer = scorer
-        self.parts = parts
-        self.known = known
-        self.seconds = seconds
         self.progress = Progress()
-        self.pending = Pending()
+        self._scorer = scorer
+        self._examples = examples
+        self._shard = shard
+        self._cache = cache
+        self._known: KnownBefore | None = None
+        self._seconds = commit_seconds
+        self._on_progress = on_progress
+        self._stop = stop
+        self._pending = Pending()
 
-    def run(
-        self, examples: Examples, shard: Shard, on_progress: Callable[[Progress], None]
-    ) -> Iterator[Progress]:
-        """Do it; yields after each chunk that was scored."""
-        done: list[Part] = list(self.parts)
-        covered = {n for part in done for n in range(part.first, part.end)}
-        for part in done:
-            self._count(part.n_rows, part.counts)
-            self.progress.resumed_rows += part.n_rows
-        if done:
-            on_progress(self.progress)
+    def do(self, parts: Parts) -> None:
+        """See `Work.do`."""
+        self._known = KnownBefore.open(self._cache, parts.folder)
+        covered = count_parts(parts, self.progress)
+        if covered:
+            self._on_progress(self.progress)
         # Chunks of a shard are numbered by themselves: 0, 1, 2, ...
+        shard = self._shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
-        with _rare_collection():
-            for n, rows in examples.read_chunks(self.scorer.settings.chunk_rows, wanted):
-                if rows is None:
-                    if shard.has(n):
-                        self.commit()  # a part ends where the next one begins
-                    continue
-                self._score(n // shard.of, rows)
-                on_progress(self.progress)
-                yield self.progress
+        try:
+            with _rare_collection():
+                for n, rows in self._examples.read_chunks(self._scorer.settings.chunk_rows, wanted):
+                    if rows is not None:
+                        self._score(parts, n // shard.of, rows)
+                    elif shard.has(n):
+                        self._commit(parts)  # a part ends where the next one begins
+            self._commit(parts)
+        except BaseException:
+            with contextlib.suppress(DataError):
+                self._commit(parts)
+            raise
 
-    def _score(self, number: int, rows: list[ReadRow]) -> None:
-        examples = [example for row in rows for example in row.examples]
-        known = self.known.find if self.known else None
-        with_tokens = "tokens.parquet" in self.parts.kinds
-        chunk = self.scorer.score_chunk(examples, tokens=with_tokens, known=known)
-        bad = [row.bad for row in rows if row.bad is not None]
-        self.pending.add(number, len(rows), chunk, bad)
-        self._count(len(rows), Counter(chunk.scores["status"].to_list()))
+    def notes(self) -> list[str]:
+        """See `Work.notes`."""
+        report = getattr(self._scorer.engine, "report", None)
+        problem = self._known.problem if self._known else ""
+        return [*(report().notes if report is not None else ()), *([problem] if problem else ())]
+
+    def _score(self, parts: Parts, number: int, rows: list[ReadRow]) -> None:
+        known = self._known.find if self._known else None
+        chunk, bad = score_rows(self._scorer, rows, tokens=parts.tokens, known=known)
+        self._pending.add(number, len(rows), chunk, bad)
+        progress = self.progress
+        progress.rows += len(rows)
+        progress.counts.update(chunk.scores["status"].to_list())
         if bad:
-            self.progress.counts["quarantined"] += len(bad)
-        self.progress.known_rows += chunk.n_known
-        self.progress.tokens += chunk.n_tokens
-        if self.pending.is_due(self.seconds):
-            self.commit()
+            progress.counts["quarantined"] += len(bad)
+        progress.known_rows += chunk.n_known
+        progress.tokens += chunk.n_tokens
+        if self._pending.is_due(self._seconds):
+            self._commit(parts)
+        self._on_progress(progress)
+        if self._stop():
+            raise KeyboardInterrupt
 
-    def _count(self, rows: int, counts: Mapping[str, int]) -> None:
-        self.progress.rows += rows
-        self.progress.counts.update(counts)
+    def _commit(self, parts: Parts) -> None:
+        if self._pending.rows:
+            scores = parts.commit(self._pending)
+            if self._known is not None:
+                self._known.add(scores)
 
-    def commit(self) -> None:
-        """Write what is pending."""
-        if self.pending.rows:
-            scores = self.parts.commit(self.pending)
-            if self.known is not None:
-                self.known.add(scores)
+
+def count_parts(parts: Parts, progress: Progress) -> set[int]:
+    """Count finished parts as progress of earlier attempts; returns the numbers of their chunks."""
+    covered: set[int] = set()
+    for part in parts:
+        covered.update(range(part.first, part.end))
+        progress.rows += part.n_rows
+        progress.resumed_rows += part.n_rows
+        progress.counts.update(part.counts)
+    return covered
+
+
+def score_rows(
+    scorer: Scorer, rows: Sequence[ReadRow], *, tokens: bool, known: Known | None = None
+) -> tuple[Chunk, list[BadRow]]:
+    """Score the rows of one chunk; and those that were set aside."""
+    examples = [example for row in rows for example in row.examples]
+    chunk = scorer.score_chunk(examples, tokens=tokens, known=known)
+    return chunk, [row.bad for row in rows if row.bad is not None]

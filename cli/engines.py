@@ -48,12 +48,20 @@ def open_engine(
     from ifcurate.engines import load_engine
 
     _check_engine_options(engine, given)
-    reference = None
-    if parity and engine in ("vllm", "server"):
-        reference = _ask_reference(examples, settings, given, parity, quiet=quiet)
-    loaded = load_engine(engine, **{name: given[name] for name in ENGINE_OPTIONS[engine]})
-    if reference is None:
-        return loaded, {}
+    chosen = {name: given[name] for name in ENGINE_OPTIONS[engine]}
+    if not parity or engine not in ("vllm", "server"):
+        return load_engine(engine, **chosen), {}
+    if engine == "server":
+        # It costs no memory here, and a wrong address or key is known at once.
+        loaded = load_engine(engine, **chosen)
+        model = given["tokenizer"] or given["model"] or loaded.identity.model
+        reference = _ask_reference(examples, settings, given, model, parity, quiet=quiet)
+    else:
+        from ifcurate.engines.vllm_setup import require_vllm
+
+        require_vllm()
+        reference = _ask_reference(examples, settings, given, given["model"], parity, quiet=quiet)
+        loaded = load_engine(engine, **chosen)
     found = reference.check(loaded, tolerance=tolerance)
     note(str(found), quiet=quiet)
     return loaded, {"parity": found.as_dict()}
@@ -73,16 +81,24 @@ def _check_engine_options(engine: str, given: dict[str, Any]) -> None:
             "score: the engine 'server' needs the address of one that runs: "
             "--base-url http://127.0.0.1:8000/v1"
         )
-    if engine != "server" and given["base_url"]:
-        raise IfcurateError(
-            f"score: --base-url is for --engine server; found --engine {engine}; leave out one"
-        )
+    others = {
+        "server": {"base_url": "", "tokenizer": "", "concurrency": 16},
+        "hf": {"device": "auto"},
+    }
+    for owner, defaults in others.items():
+        for name, default in defaults.items():
+            if name not in ENGINE_OPTIONS[engine] and given[name] != default:
+                raise IfcurateError(
+                    f"score: --{name.replace('_', '-')} is for --engine {owner}; "
+                    f"found --engine {engine}; leave out one"
+                )
 
 
 def _ask_reference(
     examples: Examples,
     settings: ScoreSettings,
     given: dict[str, Any],
+    model: str,
     n: int,
     *,
     quiet: bool,
@@ -95,7 +111,7 @@ def _ask_reference(
 
     note(f"parity: asking hf about {n} rows first (--parity 0 leaves it out)", quiet=quiet)
     wanted = {name: given[name] for name in ENGINE_OPTIONS["hf"]}
-    wanted["model"] = given["model"] or given["tokenizer"]
+    wanted["model"] = model
     try:
         ours = load_engine("hf", **wanted)
     except ModelError as error:

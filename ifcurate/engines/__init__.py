@@ -29,17 +29,17 @@ def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engin
         from ifcurate.engines.toy import ToyEngine
 
         return ToyEngine()
-    from ifcurate.models import resolve_model
-
     if engine == "server":
         from ifcurate.engines.server import load_server_engine
 
-        return load_server_engine(model=resolve_model(model), **options)
+        return load_server_engine(model=model, **options)  # a name of the server's own
     if engine in ("hf", "vllm"):
         if not model:
             raise ModelError(
                 "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
             )
+        from ifcurate.models import resolve_model
+
         if engine == "vllm":
             from ifcurate.engines.vllm import load_vllm_engine
 

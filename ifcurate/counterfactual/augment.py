@@ -15,7 +15,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ifcurate.errors import DataError
@@ -29,7 +29,13 @@ from .forms import Refusal
 from .lexicon import fold, load_lexicon
 from .mentions import DEFAULT_TYPES, TYPES, Planner, Recogniser
 from .recognise import LexiconRecogniser
-from .rows import abstain_row, counterfactual_row, original_row, suite_row
+from .rows import (
+    abstain_row,
+    counterfactual_row,
+    edited_example,
+    original_row,
+    suite_row,
+)
 from .substitutes import POLICIES, Pools
 
 __all__ = [
@@ -81,6 +87,13 @@ class Written:
     original: Example
     made: Counterfactual
     view: View
+
+    @property
+    def example(self) -> Example:
+        """The counterfactual as an example, to be scored or mixed; its id is the pair's."""
+        row = next(r for r in self.rows if r["ifcurate_role"] == "counterfactual")
+        edited = edited_example(self.original, self.view, self.made)
+        return replace(edited, id=row["ifcurate_pair"], row=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +167,11 @@ class Augmentation:
     written: list[Written] = field(default_factory=list)
     rejected: list[Outcome] = field(default_factory=list)
     funnel: Funnel = field(default_factory=Funnel)
+
+    @property
+    def examples(self) -> list[Example]:
+        """The counterfactuals alone, in the order of the input."""
+        return [written.example for written in self.written]
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ifcurate.records import Example
 
@@ -42,6 +42,7 @@ class Counterfactual:
     memory_answer: str  # the original as the response had it
     checks: tuple[str, ...]
     anchored: bool = False
+    grounding: float = 1.0  # share of the response's content words that context or question have
 
     @property
     def substitute(self) -> str:
@@ -86,11 +87,12 @@ class Engineer:
         question = view.question_text
         check_size(view.context_text)
         check_task(question, example.response)
-        check_closed_world(_unshared(view, entities), view.context_text + "\n" + question)
+        share = check_closed_world(_unshared(view, entities), view.context_text + "\n" + question)
         refusal: Refusal | None = None
         for entity in entities:
             try:
-                return self._substitute(view, entity, parent=parent, variant=variant, used=used)
+                made = self._substitute(view, entity, parent=parent, variant=variant, used=used)
+                return replace(made, grounding=share)
             except Refusal as error:
                 refusal = refusal or error
         raise refusal or Refusal("entity", "no typed entity in context and response")
@@ -137,7 +139,7 @@ class Engineer:
         """The counterfactual of a plan; a refused plan is asked for again, its check named."""
         check_size(view.context_text)
         check_task(view.question_text, example.response)
-        check_closed_world(example.response, view.context_text + "\n" + view.question_text)
+        share = check_closed_world(example.response, view.context_text + "\n" + view.question_text)
         folded = {p: fold(t) for p, t in view.texts.items()}
         refusals: list[Refusal] = []
         for _ in range(planner.attempts):
@@ -153,7 +155,8 @@ class Engineer:
                         alone=False,
                         forms=name_forms(plan.original).values(),
                     )
-                return self.apply(view, plan, gender=gender, folded=folded)
+                made = self.apply(view, plan, gender=gender, folded=folded)
+                return replace(made, grounding=share)
             except Refusal as error:
                 refusals.append(error)
         raise refusals[-1]

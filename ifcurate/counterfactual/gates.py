@@ -93,12 +93,12 @@ def content_words(text: str) -> set[str]:
     return {_stem(w) for w in _LETTERS.findall(fold(text)) if w not in _STOP}
 
 
-def check_closed_world(response: str, given: str) -> None:
+def check_closed_world(response: str, given: str) -> float:
     """H7: raises `Refusal` where the response names what context and question do not.
 
     `given` is context and question together. Capitalised words inside a sentence
     and numbers must occur there; of the content words half, three quarters when
-    the response has twelve words or fewer.
+    the response has twelve words or fewer. Returns their share, 0 to 1.
     """
     have = fold(given)
     plain = have.replace(",", "")
@@ -115,3 +115,5 @@ def check_closed_world(response: str, given: str) -> None:
         needed = 0.75 if len(response.split()) <= 12 else 0.5
         if share < needed:
             raise Refusal("H7", f"{share:.0%} of the response's words are in the context")
+        return share
+    return 1.0

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import Example
 
 from .augment import Written
-from .rows import moved_blocks
+from .rows import edited_example
 
 __all__ = ["ModelCheck", "PairScorer", "check_with_model"]
 
@@ -112,29 +112,9 @@ def _four(item: Written) -> list[Example]:
     )
     text = made.texts[item.view.response_path]
     before = text[: edit.new_start]
-    base = _edited(example, item)
+    base = edited_example(example, item.view, made)
     return [
         replace(base, response=before + edit.new),
         replace(base, response=before + edit.old),
         replace(base, response=before.rstrip()),
     ]
-
-
-def _edited(example: Example, item: Written) -> Example:
-    """The example with every text after the edits, and its blocks moved with them."""
-    after, before = item.made.texts, item.view.texts
-    paths = {text: path for path, text in before.items()}
-
-    def new(text: str) -> str:
-        path = paths.get(text)
-        return text if path is None else after[path]
-
-    blocks: tuple[ContextBlock, ...] = moved_blocks(example.blocks, item.made.edits)
-    return replace(
-        example,
-        instruction=new(example.instruction),
-        context=new(example.context),
-        system=new(example.system),
-        history=tuple(replace(t, content=new(t.content)) for t in example.history),
-        blocks=blocks,
-    )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import ContextBlock, Example, Turn
 
 from .candidates import View
 from .edits import Edit, with_texts
@@ -23,6 +23,7 @@ __all__ = [
     "UNANSWERABLE",
     "abstain_row",
     "counterfactual_row",
+    "edited_example",
     "moved_blocks",
     "original_row",
     "suite_row",
@@ -59,6 +60,7 @@ def counterfactual_row(
         ],
         "ifcurate_edits": [e.as_dict() for e in made.edits],
         "ifcurate_checks": list(made.checks),
+        "ifcurate_grounding": round(made.grounding, 3),
     }
 
 
@@ -131,6 +133,29 @@ def moved_blocks(blocks: Sequence[ContextBlock], edits: Sequence[Edit]) -> tuple
             outer_end=_moved(b.outer_end, b.path, edits),
         )
         for b in blocks
+    )
+
+
+def edited_example(example: Example, view: View, made: Counterfactual) -> Example:
+    """The example with every text after the edits, its blocks moved with them."""
+    paths = {text: path for path, text in view.texts.items()}
+
+    def new(text: str) -> str:
+        path = paths.get(text)
+        return text if path is None else made.texts[path]
+
+    def turns(before: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        return tuple(replace(t, content=new(t.content)) for t in before)
+
+    return replace(
+        example,
+        instruction=new(example.instruction),
+        context=new(example.context),
+        response=made.texts[view.response_path],
+        system=new(example.system),
+        history=turns(example.history),
+        trailing=turns(example.trailing),
+        blocks=moved_blocks(example.blocks, made.edits),
     )
 
 

@@ -20,6 +20,7 @@ from ifcurate.counterfactual.model_check import check_with_model
 from ifcurate.counterfactual.output import ModelJudge, write_counterfactuals
 from ifcurate.counterfactual.sheet import choose_sample, render_sheet
 from ifcurate.errors import DataError
+from ifcurate.formats import Layout, parse_row
 from ifcurate.records import Example
 from ifcurate.sources import read_examples
 from tests.conftest import write_jsonl
@@ -128,6 +129,17 @@ def test_no_abstention_where_the_rest_answers() -> None:
     )
     item = written(row, emit="pair+abstain")
     assert [r["ifcurate_role"] for r in item.rows] == ["original", "counterfactual"]
+
+
+def test_a_counterfactual_is_an_example_again() -> None:
+    for row in (MARTHA, CAPITAL):
+        item = written(row)
+        layout = "alpaca" if row is MARTHA else "qca"
+        (again,) = parse_row(item.rows[0], Layout(layout), source="rows.jsonl")
+        made = item.example
+        assert (made.context_text, made.response) == (again.context_text, again.response)
+        assert made.blocks == again.blocks
+        assert made.row["ifcurate_grounding"] == 1.0
 
 
 def test_variants_have_different_substitutes() -> None:

@@ -81,7 +81,7 @@ def _check_engine_options(engine: str, given: dict[str, Any]) -> None:
             "score: the engine 'server' needs the address of one that runs: "
             "--base-url http://127.0.0.1:8000/v1"
         )
-    others = {
+    others: dict[str, dict[str, Any]] = {
         "server": {"base_url": "", "tokenizer": "", "concurrency": 16},
         "hf": {"device": "auto"},
     }

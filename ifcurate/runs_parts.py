@@ -81,11 +81,12 @@ class Pending:
 class Parts:
     """The folder of parts of one run."""
 
-    def __init__(self, folder: Path, *, tokens: bool) -> None:
+    def __init__(self, folder: Path, *, tokens: bool, look: bool = True) -> None:
+        """With `look` off nothing that is there is looked at, or removed."""
         self.folder = folder
         self.tokens = tokens
         self.kinds = ("scores.parquet", *(["tokens.parquet"] if tokens else []), "bad.jsonl")
-        self._found = self._look()
+        self._found = self._look() if look else {}
 
     def path(self, first: int, kind: str) -> Path:
         """A file of the part that begins with chunk `first`."""
@@ -102,6 +103,10 @@ class Parts:
     def paths(self, kind: str) -> list[Path]:
         """The files of this kind, in order."""
         return [self.path(part.first, kind) for part in self]
+
+    def refresh(self) -> None:
+        """Look again: others have written."""
+        self._found = self._look()
 
     def _look(self) -> dict[int, Part]:
         """The whole parts; what is left of others is removed."""

@@ -27,6 +27,7 @@ __all__ = [
     "UniqueNames",
     "fingerprint_source",
     "read_examples",
+    "read_row",
 ]
 
 _LOOKED_AT: Final = 100  # rows that the layout is told from
@@ -105,7 +106,7 @@ class Examples:
         """
         names = UniqueNames()
         for raw, layout in self._raw_rows():
-            row = _read_row(raw, layout)
+            row = read_row(raw, layout)
             if unique and row.examples:
                 base = row.examples[0].id
                 name = names.name(base)
@@ -124,7 +125,7 @@ class Examples:
         rows = self._raw_rows()
         number = 0
         while chunk := list(itertools.islice(rows, size)):
-            read = [_read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
+            read = [read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
             yield number, read
             number += 1
 
@@ -150,7 +151,7 @@ class Examples:
         return {source.name: layout.format for source, layout in pairs}
 
 
-def _read_row(raw: RawRow, layout: Layout) -> ReadRow:
+def read_row(raw: RawRow, layout: Layout) -> ReadRow:
     """What a row becomes; a row that was not parsed is parsed."""
     if raw.value is None and not raw.error and raw.raw is not None:
         value, error = parse_line(raw.raw)

@@ -1,0 +1,396 @@
+"""The scoring of a run on a Ray cluster: `ifcurate score --executor ray`.
+
+Rows stream from the sources through reading tasks, one per file, to actors that
+hold one engine each (`ray.data`, an autoscaling pool), which write parts into the
+run folder as a run on one machine does. So the tables are the same whatever the
+number of actors, a worker that dies costs the chunk in its hands, and a run whose
+driver dies goes on where it was. Sources and run folder must be on storage that
+every node sees under the same path, and ifcurate must be installed there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.engines import load_engine
+from ifcurate.errors import IfcurateError, RunError
+from ifcurate.reading import RawRow, read_rows
+from ifcurate.runs import Run, complete_run, run_differences, score_identity
+from ifcurate.runs_parts import Part, Parts, Pending
+from ifcurate.runs_work import Progress, count_parts, score_rows
+from ifcurate.scoring import Scorer, ScoreSettings
+from ifcurate.sources import Examples, read_row
+
+__all__ = ["Cluster", "EngineSpec", "score_run_on_ray"]
+
+_TRIES: Final = 5  # passes over what is missing
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """How an actor loads its engine: what `load_engine` takes."""
+
+    engine: str = "hf"
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The engine."""
+        return load_engine(self.engine, model=self.model, **self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to run, and how much of it to use."""
+
+    address: str | None = None  # None: RAY_ADDRESS, else a cluster of this machine alone
+    min_engines: int = 1
+    max_engines: int = 1
+    cpus_per_engine: float = 1.0
+    gpus_per_engine: float = 0.0  # 0.5: two engines share a GPU
+    local_cpus: int | None = None  # of a cluster of this machine alone; None for all
+    chunks_per_part: int = 4  # that an actor scores and writes together
+
+
+def score_run_on_ray(
+    examples: Examples,
+    engine: EngineSpec,
+    settings: ScoreSettings,
+    folder: Path,
+    cluster: Cluster | None = None,
+    *,
+    tokens: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    checks: dict[str, Any] | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Score everything into `folder` on a Ray cluster; the tables are those of `score_run`.
+
+    Raises `RunError` when the cluster cannot be reached or is too small, and
+    what `score_run` raises.
+    """
+    cluster = cluster or Cluster()
+    with _connected(cluster):
+        cluster = _fit(cluster)
+        identity = _ask_identity(examples, engine, settings, cluster)
+        work = _OnRay(examples, engine, settings, cluster, identity, on_progress, stop)
+        return complete_run(
+            work,
+            folder.absolute(),
+            {**identity, "tokens": tokens},
+            overwrite=overwrite,
+            command=command,
+            checks=checks,
+        )
+
+
+def _ray() -> Any:
+    """The package, which is not installed everywhere. Raises `RunError`."""
+    try:
+        import ray  # type: ignore[import-not-found, unused-ignore]
+        import ray.data  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise RunError("executor ray: Ray is not installed; pip install 'ifcurate[ray]'") from error
+    return ray
+
+
+@contextlib.contextmanager
+def _connected(cluster: Cluster) -> Iterator[None]:
+    try:
+        import ray
+    except ImportError as error:
+        raise RunError("executor ray: Ray is not installed; pip install 'ifcurate[ray]'") from error
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    alone = not address
+    already = ray.is_initialized()
+    if not already:
+        more: dict[str, Any] = {"num_cpus": cluster.local_cpus} if alone else {"address": address}
+        try:
+            ray.init(
+                include_dashboard=False if alone else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+                **more,
+            )
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(
+                f"Ray cluster {address or 'of this machine'}: cannot be used: {first}; "
+                "check --address, and `ray status` there"
+            ) from error
+    try:
+        yield
+    finally:
+        if not already:
+            ray.shutdown()
+
+
+def _fit(cluster: Cluster) -> Cluster:
+    """The cluster with as many engines as leave a CPU for reading.
+
+    Ray waits without a word for a CPU that never becomes free, so this is
+    looked at first. Raises `RunError` when there is too little.
+    """
+    ray = _ray()
+    have = ray.cluster_resources()
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    most = cluster.max_engines
+    if cluster.cpus_per_engine > 0:
+        most = min(most, int((cpus - 1) / cluster.cpus_per_engine + 1e-9))
+    if cluster.gpus_per_engine > 0:
+        most = min(most, int(gpus / cluster.gpus_per_engine + 1e-9))
+    if most < cluster.min_engines:
+        raise RunError(
+            f"Ray cluster: too small for {cluster.min_engines} engines of "
+            f"{cluster.cpus_per_engine:g} CPUs and {cluster.gpus_per_engine:g} GPUs, with one CPU "
+            f"left for reading, without which it would wait for ever; found {cpus:g} CPUs and "
+            f"{gpus:g} GPUs; ask for fewer engines, or give it more"
+        )
+    return replace(cluster, max_engines=most)
+
+
+def _ask_identity(
+    examples: Examples, engine: EngineSpec, settings: ScoreSettings, cluster: Cluster
+) -> dict[str, Any]:
+    """What the engine is, from an actor's place: the driver may have no GPU and no model."""
+    ray = _ray()
+    # The process ends with its call: what the model took is free for the actors.
+    task = ray.remote(max_calls=1)(_identity).options(
+        num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine
+    )
+    found = ray.get(task.remote(engine, settings))
+    if isinstance(found, IfcurateError):
+        raise found
+    return score_identity(examples, found)
+
+
+def _identity(engine: EngineSpec, settings: ScoreSettings) -> _Known | IfcurateError:
+    try:
+        return _Known(Scorer.create(engine.load(), settings).identity())
+    except IfcurateError as error:
+        return type(error)(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What `score_identity` asks of a scorer."""
+
+    value: dict[str, Any]
+
+    def identity(self) -> dict[str, Any]:
+        return self.value
+
+
+class _OnRay:
+    """The work of `score_run_on_ray`; see `runs_work.Work`."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        engine: EngineSpec,
+        settings: ScoreSettings,
+        cluster: Cluster,
+        identity: dict[str, Any],
+        on_progress: Callable[[Progress], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.progress = Progress()
+        self._examples = examples
+        self._size = settings.chunk_rows
+        self._cluster = cluster
+        names = ("engine", "template", "settings")
+        self._scorer = (engine, settings, {name: identity[name] for name in names})
+        self._on_progress = on_progress
+        self._stop = stop
+
+    def do(self, parts: Parts) -> None:
+        """See `Work.do`."""
+        covered = count_parts(parts, self.progress)
+        if covered:
+            self._on_progress(self.progress)
+        counts = _count_rows(self._examples)
+        total = sum(counts)
+        if self._examples.limit is not None:
+            total = min(total, self._examples.limit)
+        n_chunks = -(-total // self._size)
+        for _ in range(_TRIES):
+            missing = set(range(n_chunks)) - covered
+            if not missing:
+                return
+            self._score(parts, counts, frozenset(covered))
+            parts.refresh()
+            covered = {n for part in parts for n in range(part.first, part.end)}
+        raise RunError(
+            f"{parts.folder.parent}: {len(set(range(n_chunks)) - covered)} chunks could not be "
+            "finished on the cluster; look at its logs, and start the same command again"
+        )
+
+    def notes(self) -> list[str]:
+        """See `Work.notes`."""
+        most = self._cluster.max_engines
+        return [f"scored on a Ray cluster by up to {most} engine{'s' * (most != 1)}"]
+
+    def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
+        """One pass over what is not covered."""
+        ray = _ray()
+        cluster = self._cluster
+        starts = list(itertools.accumulate(counts, initial=0))
+        tasks = [
+            {"first": -(-start // self._size), "end": -(-end // self._size), "source": i}
+            for i, (start, end) in enumerate(itertools.pairwise(starts))
+        ]
+        rows = ray.data.from_items(tasks, override_num_blocks=len(tasks)).flat_map(
+            _read_chunks,
+            fn_args=(self._examples, starts, self._size, covered, str(Path.cwd())),
+        )
+        done = rows.map_batches(
+            _Actor,
+            fn_constructor_args=(*self._scorer, str(parts.folder), parts.tokens),
+            batch_size=cluster.chunks_per_part,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(
+                min_size=cluster.min_engines, max_size=cluster.max_engines
+            ),
+            num_cpus=cluster.cpus_per_engine,
+            num_gpus=cluster.gpus_per_engine,
+        )
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        try:
+            for row in done.iter_rows():
+                self._count(row)
+        except ray.exceptions.RayError as error:
+            raise _cause(error) from error
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        self.progress.rows += int(row["rows"])
+        self.progress.tokens += int(row["tokens"])
+        self.progress.counts.update(dict(zip(row["counts_of"], row["counts"], strict=True)))
+        self._on_progress(self.progress)
+        if self._stop():
+            raise KeyboardInterrupt
+
+
+def _cause(error: BaseException) -> IfcurateError:
+    """The user's error inside one of Ray's."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, IfcurateError):
+            return RunError(str(getattr(inner, "cause", inner)))
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return RunError(
+        f"Ray cluster: the work failed: {lines[-1].strip() if lines else type(error).__name__}; "
+        "what was finished is kept: the same command goes on"
+    )
+
+
+def _count_rows(examples: Examples) -> list[int]:
+    """How many rows each source has, good and bad, counted on the cluster; one alone is not."""
+    ray = _ray()
+    task = ray.remote(_count_source).options(num_cpus=1)
+    return list(ray.get([task.remote(s, str(Path.cwd())) for s in examples.sources]))
+
+
+def _count_source(source: Any, folder: str) -> int:
+    _go_to(folder)
+    return sum(1 for _ in read_rows(source, parse=False))
+
+
+def _go_to(folder: str) -> None:
+    """Relative names of sources are relative to where the driver is."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a chunk, in one value for Ray."""
+
+    rows: tuple[tuple[RawRow, int], ...]  # with the index of the row's layout
+
+
+def _read_chunks(
+    task: Mapping[str, int],
+    examples: Examples,
+    starts: Sequence[int],
+    size: int,
+    covered: frozenset[int],
+    folder: str,
+) -> Iterator[dict[str, Any]]:
+    """The chunks that begin in one source; the last may go on into the next ones."""
+    _go_to(folder)
+    first, end, at = task["first"], task["end"], task["source"]
+    if all(n in covered for n in range(first, end)):
+        return
+    rows = (
+        (raw, i)
+        for i in range(at, len(examples.sources))
+        for raw in read_rows(examples.sources[i], parse=False)
+    )
+    limit = starts[-1] if examples.limit is None else examples.limit
+    mine = itertools.islice(rows, first * size - starts[at], max(limit - starts[at], 0))
+    for n in range(first, end):
+        chunk = tuple(itertools.islice(mine, size))
+        if chunk and n not in covered:
+            yield {"chunk": n, "rows": _Rows(chunk), "layouts": examples.layouts}
+
+
+class _Actor:
+    """Holds an engine; scores chunks and writes them as parts."""
+
+    def __init__(
+        self,
+        engine: EngineSpec,
+        settings: ScoreSettings,
+        identity: dict[str, Any],
+        folder: str,
+        tokens: bool,
+    ) -> None:
+        self._scorer = Scorer.create(engine.load(), settings)
+        if differences := run_differences(identity, self._scorer.identity()):
+            raise RunError(
+                f"an engine on another node differs ({'; '.join(differences[:4])}); scores of "
+                "different engines are never mixed: install the same versions on all nodes"
+            )
+        self._parts = Parts(Path(folder), tokens=tokens, look=False)
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Score the chunks of a batch, the neighbours among them as one part."""
+        order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
+        pending = Pending()
+        written: list[Part] = []
+        for i in order:
+            number = int(batch["chunk"][i])
+            if pending.rows and number != pending.first + len(pending.rows):
+                written.append(self._write(pending))
+            layouts = batch["layouts"][i]
+            rows = [read_row(raw, layouts[layout]) for raw, layout in batch["rows"][i].rows]
+            chunk, bad = score_rows(self._scorer, rows, tokens=self._parts.tokens)
+            pending.add(number, len(rows), chunk, bad)
+        if pending.rows:
+            written.append(self._write(pending))
+        counts: dict[str, int] = {}
+        for part in written:
+            for name, n in part.counts.items():
+                counts[name] = counts.get(name, 0) + n
+        return {
+            "rows": [sum(part.n_rows for part in written)],
+            "tokens": [sum(part.tokens for part in written)],
+            "counts": [list(counts.values())],
+            "counts_of": [list(counts)],
+        }
+
+    def _write(self, pending: Pending) -> Part:
+        first = pending.first
+        self._parts.commit(pending)
+        part = self._parts.at(first)
+        assert part is not None
+        return part

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
         RowError as RowError,
     )
     from ifcurate.errors import (
+        RowTooLargeError as RowTooLargeError,
+    )
+    from ifcurate.errors import (
         RunError as RunError,
     )
     from ifcurate.errors import (
@@ -59,6 +62,7 @@ _HOMES = {
         "ModelError",
         "RecipeError",
         "RowError",
+        "RowTooLargeError",
         "RunError",
         "TemplateError",
     ),

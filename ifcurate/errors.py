@@ -6,6 +6,7 @@
     +-- DataError                 a file or a row cannot be read or written
     |   +-- RowError              one row; goes to the quarantine file, the run goes on
     +-- ModelError                a model or tokenizer cannot be loaded or used
+    |   +-- RowTooLargeError      one prompt needs more memory than the machine has
     +-- TemplateError             a prompt template does not render
     +-- RunError                  a run folder is missing, unfinished, or of another run
     +-- RecipeError               a recipe file does not say what it must
@@ -21,6 +22,7 @@ __all__ = [
     "ModelError",
     "RecipeError",
     "RowError",
+    "RowTooLargeError",
     "RunError",
     "TemplateError",
 ]
@@ -40,6 +42,14 @@ class RowError(DataError):
 
 class ModelError(IfcurateError):
     """A model or tokenizer cannot be found, loaded or used for scoring."""
+
+
+class RowTooLargeError(ModelError):
+    """One prompt needs more memory than there is; `index` says which of those given."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class TemplateError(IfcurateError):

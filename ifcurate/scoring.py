@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from ifcurate.engines.base import Engine, Float32Array
+from ifcurate.engines.base import Engine, Float32Array, Prompt
+from ifcurate.errors import RowTooLargeError
 from ifcurate.prompts import ABLATIONS, PromptPair, PromptSettings, build_pairs
 from ifcurate.records import ContextBlock, Example
 from ifcurate.tables import SCORES, TOKENS
@@ -147,10 +148,9 @@ class Scorer:
         keys = {i: pairs[i].key for i in ready}
         had = known(list(keys.values())) if known is not None and keys else {}
         asked = [i for i in ready if keys[i] not in had]
-        both = [(pairs[i].with_context, pairs[i].without_context) for i in asked]
-        prompts = [prompt for pair in both for prompt in pair if prompt is not None]
-        found = self.engine.response_logprobs(prompts) if prompts else []
+        prompts, found = self._ask(pairs, asked)
         losses = _losses(found[0::2], found[1::2], self.settings.token_gain)
+        keys = {i: key for i, key in keys.items() if pairs[i].with_context is not None}
         numbers: dict[int, Numbers] = {i: had[key] for i, key in keys.items() if key in had}
         for i, values in zip(asked, losses, strict=True):
             if values is None:
@@ -165,6 +165,29 @@ class Scorer:
                 [pairs[asked[n]] for n in good], [(found[2 * n], found[2 * n + 1]) for n in good]
             )
         return Chunk(scores, table, len(keys) - len(asked), sum(len(p.ids) for p in prompts))
+
+    def _ask(
+        self, pairs: list[PromptPair], asked: list[int]
+    ) -> tuple[list[Prompt], list[Float32Array]]:
+        """Both prompts of each pair that is `asked`, and what the engine says of them.
+
+        A row that the machine's memory does not hold is `too_long` from then on, and
+        asked no more; the others do not suffer for it.
+        """
+        while True:
+            both = [(pairs[i].with_context, pairs[i].without_context) for i in asked]
+            prompts = [prompt for pair in both for prompt in pair if prompt is not None]
+            try:
+                return prompts, self.engine.response_logprobs(prompts) if prompts else []
+            except RowTooLargeError as error:
+                i = asked.pop(error.index // 2)
+                pairs[i] = replace(
+                    pairs[i],
+                    status="too_long",
+                    reason=str(error),
+                    with_context=None,
+                    without_context=None,
+                )
 
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
         """The two prompts of each example, or why it has none, in order."""

@@ -13,6 +13,7 @@ import ifcurate
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.hf import load_hf_engine
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.errors import RowTooLargeError
 from ifcurate.scoring import Scorer, ScoreSettings, score_examples
 from ifcurate.sources import read_examples
 from ifcurate.summaries import summarise_scores
@@ -86,6 +87,23 @@ def test_a_loss_that_is_no_number_is_an_error_not_a_score() -> None:
     assert scores["status"].to_list() == ["error"]
     assert "not a finite number" in scores["reason"][0]
     assert scores["context_gain"].null_count() == 1
+
+
+def test_a_row_that_memory_does_not_hold_is_too_long_and_the_others_are_scored() -> None:
+    class Small(ToyEngine):
+        def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+            for i, prompt in enumerate(prompts):
+                if len(prompt.ids) > 150:
+                    raise RowTooLargeError("toy: too large for this machine's memory", i)
+            return super().response_logprobs(prompts)
+
+    large = {**ALPACA_ROWS[0], "input": "A long story. " * 60}
+    rows = [ALPACA_ROWS[0], large, ALPACA_ROWS[3], large]
+    scores = score_examples([e for row in rows for e in _parse(row)], Small())
+    assert scores["status"].to_list() == ["scored", "too_long", "scored", "too_long"]
+    assert "memory" in scores["reason"][1]
+    alone = score_examples(_parse(ALPACA_ROWS[3]), Small())
+    assert scores["context_gain"][2] == alone["context_gain"][0]
 
 
 def test_every_status_and_column_is_known(folder: Path) -> None:

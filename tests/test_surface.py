@@ -19,6 +19,7 @@ SURFACE = {
     "ModelError",
     "RecipeError",
     "RowError",
+    "RowTooLargeError",
     "RunError",
     "ScoreSettings",
     "TemplateError",

@@ -30,7 +30,6 @@ from ifcurate.engines.hf_loading import (
 from ifcurate.engines.hf_runner import (
     OutOfMemoryError,
     PackRunner,
-    RowTooLargeError,
     run_with_backoff,
     token_budget,
 )
@@ -39,7 +38,7 @@ from ifcurate.engines.hf_tokenizer import HFTokenizer
 from ifcurate.engines.kernels import Kernels, load_kernels
 from ifcurate.engines.packing import Pack, Plan, make_plan
 from ifcurate.engines.workers import WorkerPool, can_fork
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, RowTooLargeError
 
 __all__ = ["HFEngine", "RowTooLargeError", "load_hf_engine"]
 

@@ -16,7 +16,7 @@ from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf_bodies import Body, SingleBody
 from ifcurate.engines.hf_head import ResponseHead, pick_logprobs
 from ifcurate.engines.packing import Pack
-from ifcurate.errors import ModelError
+from ifcurate.errors import RowTooLargeError
 
 if TYPE_CHECKING:
     import torch
@@ -26,14 +26,6 @@ __all__ = ["OutOfMemoryError", "PackRunner", "RowTooLargeError", "is_memory_erro
 _CPU_BUDGET: Final = 2048  # tokens: larger packs leave the caches, smaller ones cost calls
 _GPU_BUDGET: Final = 16384
 _MEMORY_SHARE: Final = 0.6  # of what is free; the rest is left for fragments and other programs
-
-
-class RowTooLargeError(ModelError):
-    """One prompt needs more memory than there is; `index` says which of those given."""
-
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message)
-        self.index = index
 
 
 class OutOfMemoryError(Exception):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -22,7 +22,14 @@ from ifcurate.engines.prefix_tree import PrefixTree
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["AttentionPlan", "QueryBlock", "attend", "plan_attention"]
+__all__ = [
+    "AttentionPlan",
+    "QueryBlock",
+    "VarlenPlan",
+    "attend",
+    "can_use_varlen",
+    "plan_attention",
+]
 
 _TILE_KEYS: Final = 32
 _TILE_WIDTH: Final = 256
@@ -57,12 +64,32 @@ class AttentionPlan:
     nodes: torch.Tensor  # (n_nodes, 5) int64
     spans: torch.Tensor  # (n_spans, 2) int64
     most_padded_keys: int
+    varlen: VarlenPlan | None = None  # on a GPU
 
 
-def plan_attention(tree: PrefixTree, device: torch.device, *, block: int = _BLOCK) -> AttentionPlan:
-    """Cut a tree into blocks of at most `block` queries."""
+@dataclass(frozen=True, slots=True)
+class VarlenPlan:
+    """The nodes as sequences of unequal query and key lengths, for one kernel call.
+
+    Causal masks of such kernels are aligned at the end: the last query sees all keys.
+    """
+
+    key_rows: torch.Tensor  # (n_keys,) int64, the paths of all nodes one after another
+    query_ends: torch.Tensor  # (n_nodes + 1,) int32, cumulative
+    key_ends: torch.Tensor
+    most_queries: int
+    most_keys: int
+
+
+def plan_attention(
+    tree: PrefixTree, device: torch.device, *, block: int = _BLOCK, varlen: bool = False
+) -> AttentionPlan:
+    """Cut a tree into blocks of at most `block` queries; with `varlen` for one kernel instead."""
     import torch
 
+    if varlen:
+        empty = torch.zeros(0, dtype=torch.int64)
+        return AttentionPlan((), (), 0, empty, empty, 0, _plan_varlen(tree, device))
     blocks: list[QueryBlock] = []
     paths: list[torch.Tensor] = []
     straight: list[int] = []  # (n_nodes,) row where the path starts if it is one stretch, or -1
@@ -92,6 +119,69 @@ def plan_attention(tree: PrefixTree, device: torch.device, *, block: int = _BLOC
     most = max((b.n_keys for b in blocks), default=0)
     nodes, spans, most_padded = _spans(tree)
     return AttentionPlan(tuple(blocks), tuple(paths), most, nodes, spans, most_padded)
+
+
+def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
+    import torch
+
+    paths = []
+    for node, (start, length) in enumerate(zip(tree.starts, tree.lengths, strict=True)):
+        own = np.arange(start, start + length, dtype=np.int64)
+        paths.append(np.concatenate([tree.ancestor_rows(node), own]))
+    counts = np.array([len(path) for path in paths])
+
+    def ends(lengths: np.ndarray[Any, Any]) -> torch.Tensor:
+        total = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        return torch.from_numpy(total).to(device)
+
+    return VarlenPlan(
+        key_rows=torch.from_numpy(np.concatenate(paths)).to(device),
+        query_ends=ends(tree.lengths),
+        key_ends=ends(counts),
+        most_queries=int(tree.lengths.max()),
+        most_keys=int(counts.max()),
+    )
+
+
+def can_use_varlen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has its variable-length attention and the device and dtype suit it."""
+    import torch
+
+    try:
+        from torch.nn.attention.varlen import varlen_attn  # noqa: F401
+    except ImportError:
+        return False
+    return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+
+
+def _attend_varlen(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    plan: VarlenPlan,
+    out: torch.Tensor,
+    scale: float,
+) -> None:
+    from torch.nn.attention.varlen import varlen_attn
+
+    kv_heads, rows, group, dim = q.shape
+    queries = q.transpose(0, 1).reshape(rows, kv_heads * group, dim)
+    keys, values = (t.index_select(1, plan.key_rows).transpose(0, 1).contiguous() for t in (k, v))
+    options: dict[str, Any] = {"num_splits": 1}  # one order of adding up, whatever the neighbours
+    mixed: Any = varlen_attn(
+        queries,
+        keys,
+        values,
+        plan.query_ends,
+        plan.key_ends,
+        plan.most_queries,
+        plan.most_keys,
+        scale=scale,
+        window_size=(-1, 0),
+        enable_gqa=group > 1,
+        **options,
+    )
+    out.copy_(mixed.view(rows, kv_heads, group, dim))
 
 
 def _spans(tree: PrefixTree) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -130,6 +220,11 @@ def attend(
     """Write the attention of every row of a pack into `out`; all tensors contiguous."""
     import torch
 
+    if plan.varlen is not None:
+        if cap > 0:
+            raise NotImplementedError("attention with capped scores in the varlen kernel")
+        _attend_varlen(q, k, v, plan.varlen, out, scale)
+        return
     kv_heads, _, group, dim = q.shape
     if kernels is not None and _fits_tiles(q, kernels, cap):
         kernels.tree_attention(

@@ -43,7 +43,9 @@ class _Layer:
     scale: float  # of the scores
 
 
-def fuse_decoder(model: Any, kernels: Kernels | None) -> FusedDecoder | None:
+def fuse_decoder(
+    model: Any, kernels: Kernels | None, *, varlen: bool = False
+) -> FusedDecoder | None:
     """The fast decoder of a model, or None when it is of another kind."""
     config = model.config
     body = model.base_model
@@ -51,15 +53,16 @@ def fuse_decoder(model: Any, kernels: Kernels | None) -> FusedDecoder | None:
         return None
     if getattr(config, "hidden_act", "") != "silu" or getattr(config, "mlp_bias", False):
         return None
-    return FusedDecoder(model, kernels)
+    return FusedDecoder(model, kernels, varlen=varlen)
 
 
 class FusedDecoder:
     """Hidden states of a pack's asked rows, after the final norm."""
 
-    def __init__(self, model: Any, kernels: Kernels | None) -> None:
+    def __init__(self, model: Any, kernels: Kernels | None, *, varlen: bool = False) -> None:
         config, body = model.config, model.base_model
         self._body = body
+        self._varlen = varlen
         self._eps = float(config.rms_norm_eps)
         self._width = int(config.hidden_size)
         self._inner = int(config.intermediate_size)
@@ -83,9 +86,9 @@ class FusedDecoder:
         device = self._layers[0].qkv.device
         tree = pack.tree
         n = pack.n_tokens
-        plan = plan_attention(tree, device)
+        plan = plan_attention(tree, device, varlen=self._varlen)
         ids = torch.from_numpy(tree.ids).to(device)
-        cosine, sine = self._rotation(torch.from_numpy(tree.positions).to(device))
+        cosine, sine = self._rotation(torch.from_numpy(tree.positions).to(device), pack.longest)
         rows = torch.from_numpy(pack.rows).to(device)
         x = self._body.embed_tokens(ids)
         heads = self._kv_heads * self._group
@@ -181,11 +184,10 @@ class FusedDecoder:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         out.copy_(weight * wide * (wide.square().mean(-1, keepdim=True) + self._eps).rsqrt())
 
-    def _rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _rotation(self, positions: torch.Tensor, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of some positions, each (n, rotated / 2) float32."""
         import torch
 
-        needed = int(positions.max()) + 1
         if self._table is None or len(self._table[0]) < needed:
             wide = self._layers[0].norm_1
             line = torch.arange(max(needed, 512), device=positions.device)

@@ -59,7 +59,8 @@ class SingleBody:
 class PackedBody:
     """All nodes of a pack in one pass through the model's own layers."""
 
-    def __init__(self, model: Any, kernels: Kernels | None) -> None:
+    def __init__(self, model: Any, kernels: Kernels | None, *, varlen: bool = False) -> None:
+        self._varlen = varlen
         self._model = model
         self._body = model.base_model
         on_cpu = model.device.type == "cpu"
@@ -74,7 +75,7 @@ class PackedBody:
         device = self._model.device
         ids = torch.from_numpy(pack.tree.ids).to(device)
         positions = torch.from_numpy(pack.tree.positions).to(device)
-        token = _PLAN.set((plan_attention(pack.tree, device), self._kernels))
+        token = _PLAN.set((plan_attention(pack.tree, device, varlen=self._varlen), self._kernels))
         try:
             with _attention(self._model, _NAME):
                 out = self._body(input_ids=ids[None], position_ids=positions[None], use_cache=False)

@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ifcurate.engines.attention import can_use_varlen
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.fused import fuse_decoder
 from ifcurate.engines.hf_bodies import Body, PackedBody, SingleBody, exact_length
@@ -94,18 +96,23 @@ def choose_body(model: Any, head: ResponseHead | None, kernels: Kernels | None) 
     (pack,) = plan.packs(members, 1 << 20)
     with torch.inference_mode():
         truth = single.hidden(pack)
-        makers: dict[str, Callable[[], Body | None]] = {
-            "fused": lambda: fuse_decoder(model, kernels),
-            "packed": lambda: PackedBody(model, kernels),
-        }
-        for name, make in makers.items():
+        for name, make in _makers(model, kernels):
             try:
                 body = make()
                 if body is not None and _agree(body.hidden(pack), truth):
                     return body, name
-            except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, LookupError):
+            except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
                 continue
     return single, "single"
+
+
+def _makers(model: Any, kernels: Kernels | None) -> list[tuple[str, Callable[[], Body | None]]]:
+    """Bodies to try, the fastest first; each without torch's GPU attention if that is wrong."""
+    found: list[tuple[str, Callable[[], Body | None]]] = []
+    for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
+        found.append(("fused", partial(fuse_decoder, model, kernels, varlen=varlen)))
+        found.append(("packed", partial(PackedBody, model, kernels, varlen=varlen)))
+    return found
 
 
 def _agree(found: torch.Tensor, truth: torch.Tensor) -> bool:

@@ -27,7 +27,7 @@ import numpy as np
 
 from ifcurate.engines.base import Engine, EngineIdentity, Float32Array, Prompt
 from ifcurate.errors import ModelError
-from ifcurate.prompts import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts import PromptPair
 from ifcurate.records import Example
 from ifcurate.scoring import Scorer
 
@@ -187,7 +187,7 @@ def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Re
     iterator = iter(examples)
     left = _ROWS_LOOKED_AT
     while left > 0 and (chunk := list(islice(iterator, min(_CHUNK, left)))):
-        pairs += (pair for pair in _build(scorer, chunk) if pair.status == "scored")
+        pairs += (pair for pair in scorer.prepare(chunk) if pair.status == "scored")
         left -= len(chunk)
     order = sorted(range(len(pairs)), key=lambda i: (sum(pairs[i].n_tokens), i))
     places = np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))
@@ -199,17 +199,6 @@ def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Re
         prompts += both
     logprobs = tuple(scorer.engine.response_logprobs(prompts)) if prompts else ()
     return Reference(scorer.engine.identity, tuple(rows), tuple(prompts), logprobs)
-
-
-def _build(scorer: Scorer, examples: Sequence[Example]) -> list[PromptPair]:
-    asked = scorer.settings.max_length
-    longest = scorer.engine.max_length
-    settings = PromptSettings(
-        ablation=scorer.settings.ablation,  # type: ignore[arg-type]
-        score_eot=scorer.settings.score_eot,
-        max_length=min(asked, longest) if asked else longest,
-    )
-    return build_pairs(examples, scorer.template, scorer.engine.tokenizer, settings)
 
 
 def free_memory() -> None:

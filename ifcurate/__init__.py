@@ -17,6 +17,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ifcurate.counterfactual import augment_counterfactual as augment_counterfactual
     from ifcurate.engines import load_engine as load_engine
     from ifcurate.errors import (
         DataError as DataError,
@@ -69,6 +70,7 @@ _HOMES = {
     "records": ("ContextBlock", "Example", "Turn"),
     "sources": ("read_examples",),
     "engines": ("load_engine",),
+    "counterfactual": ("augment_counterfactual",),
     "scoring": ("ScoreSettings", "score_examples"),
     "runs": ("find_run", "score_run"),
     "split": ("split_scores",),

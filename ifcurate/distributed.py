@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -241,6 +242,8 @@ class _OnRay:
     def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
         """One pass over what is not covered."""
         ray = _ray()
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         cluster = self._cluster
         starts = list(itertools.accumulate(counts, initial=0))
         tasks = [
@@ -262,7 +265,6 @@ class _OnRay:
             num_cpus=cluster.cpus_per_engine,
             num_gpus=cluster.gpus_per_engine,
         )
-        ray.data.DataContext.get_current().enable_progress_bars = False
         try:
             for row in done.iter_rows():
                 self._count(row)

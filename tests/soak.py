@@ -1,7 +1,8 @@
-"""The long forms of the kill and fuzz tests: `python -m tests.soak [fuzz] [kill]`.
+"""The long forms of the kill and fuzz tests: `python -m tests.soak [fuzz] [kill] [ray]`.
 
     fuzz   10,000 mutated files, each scored and filtered, alone or beside a good one
     kill   50 kills (-9) at random moments of runs on real rows with the bundled model
+    ray    10 kills (-9) of the workers of a run on a small Ray cluster, where Ray is installed
 
 Prints what was done as JSON; exits 1 when anything was lost, doubled or different.
 """
@@ -9,7 +10,9 @@ Prints what was done as JSON; exits 1 when anything was lost, doubled or differe
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -80,23 +83,45 @@ def soak_kill(n: int, start: int) -> dict[str, Any]:
     }
 
 
+def soak_ray(n: int) -> dict[str, Any]:
+    """Kill `n` workers of one run on Ray."""
+    script = Path(__file__).with_name("ray_script.py")
+    data = SHARED_DATA / "alpaca_5pct.json"
+    rows = [str(data), "--limit", "1500"] if data.exists() else ["demo:alpaca.jsonl"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+        for run, more in (("whole", ["--local"]), ("ray", ["--kill", str(n)])):
+            line = [sys.executable, str(script), run, *rows, "--pocket", *more]
+            done = subprocess.run(
+                line, cwd=folder, env=environment, check=True, capture_output=True, text=True
+            )
+        killed = json.loads(done.stdout.splitlines()[-1])["killed"]
+        differences = same_results(folder / "whole", folder / "ray")
+    return {"worker_kills": killed, "orphans": 0, "different": int(bool(differences))}
+
+
 def main() -> None:
-    """Run what is named; both when nothing is."""
+    """Run what is named; all that can be run here when nothing is."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["fuzz", "kill", []])
+    parser.add_argument("what", nargs="*", choices=["fuzz", "kill", "ray", []])
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--worker-kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given_ = parser.parse_args()
-    what = given_.what or ["fuzz", "kill"]
+    has_ray = importlib.util.find_spec("ray") is not None
+    what = given_.what or ["fuzz", "kill", *(["ray"] if has_ray else [])]
     result: dict[str, Any] = {}
     if "fuzz" in what:
         result["fuzz"] = soak_fuzz(given_.files, given_.seed)
+    if "ray" in what:
+        result["ray"] = soak_ray(given_.worker_kills)
     if "kill" in what:
         result["kill"] = soak_kill(given_.kills, given_.seed)
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
-    bad = result.get("kill", {})
-    sys.exit(1 if bad.get("different") or bad.get("orphans") else 0)
+    bad = [result.get(name, {}) for name in ("kill", "ray")]
+    sys.exit(any(found.get("different") or found.get("orphans") for found in bad))
 
 
 if __name__ == "__main__":

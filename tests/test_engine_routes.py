@@ -68,6 +68,43 @@ def test_kernels_agree_with_float64(kind: ModelKind, fused: bool, tmp_path: Path
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
 
 
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt-neox"])
+def test_products_through_onednn(
+    kind: ModelKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    import ifcurate.engines.hf as module
+    from ifcurate.engines.linears import Products
+
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this build of torch has no oneDNN")
+    monkeypatch.setattr(module, "choose_products", lambda *_: Products(onednn=True))
+    folder = make_model(kind, tmp_path / kind)
+    prompts = make_prompts(30, 500)
+    model = load_reference(folder)
+    engine = _engine(folder)
+    assert engine.route == ROUTES[kind]
+    assert "float32 products through oneDNN" in engine.report().notes
+    truth = [reference_logprobs(model, p) for p in prompts]
+    assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
+
+
+def test_the_probe_takes_no_slower_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ifcurate.engines import linears
+
+    cpu = torch.device("cpu")
+    for plain, other, wins in ((3.0, 1.0, True), (1.0, 1.0, False), (1.1, 1.0, False)):
+        linears._onednn_wins.cache_clear()
+        times = iter((plain, other))
+        monkeypatch.setattr(linears, "_seconds", lambda *_, t=times: next(t))
+        assert linears.choose_products(cpu, torch.float32).onednn is wins
+        assert not linears.choose_products(cpu, torch.bfloat16).onednn
+    linears._onednn_wins.cache_clear()
+
+
 def test_kernels_are_compiled_where_there_is_a_compiler() -> None:
     import shutil
 
@@ -131,7 +168,7 @@ def test_the_report_counts_what_was_shared(wide: Path) -> None:
     assert counts["tokens_given"] == 3 * 42
     assert counts["tokens_computed"] == 40 + 2 + 2
     assert counts["tokens_saved"] == counts["tokens_given"] - counts["tokens_computed"]
-    assert engine.report().notes == ["scored by the fused route"]
+    assert engine.report().notes[0] == "scored by the fused route"
 
 
 def test_rows_beyond_a_sliding_window_are_scored_alone(tmp_path: Path) -> None:

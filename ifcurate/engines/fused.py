@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ifcurate.engines.attention import attend, plan_attention
 from ifcurate.engines.kernels import LANES, Kernels, padded_rows
+from ifcurate.engines.linears import Products
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class _Layer:
 
 
 def fuse_decoder(
-    model: Any, kernels: Kernels | None, *, varlen: bool = False
+    model: Any, kernels: Kernels | None, products: Products, *, varlen: bool = False
 ) -> FusedDecoder | None:
     """The fast decoder of a model, or None when it is of another kind."""
     config = model.config
@@ -53,16 +54,19 @@ def fuse_decoder(
         return None
     if getattr(config, "hidden_act", "") != "silu" or getattr(config, "mlp_bias", False):
         return None
-    return FusedDecoder(model, kernels, varlen=varlen)
+    return FusedDecoder(model, kernels, products, varlen=varlen)
 
 
 class FusedDecoder:
     """Hidden states of a pack's asked rows, after the final norm."""
 
-    def __init__(self, model: Any, kernels: Kernels | None, *, varlen: bool = False) -> None:
+    def __init__(
+        self, model: Any, kernels: Kernels | None, products: Products, *, varlen: bool = False
+    ) -> None:
         config, body = model.config, model.base_model
         self._body = body
         self._varlen = varlen
+        self._products = products
         self._eps = float(config.rms_norm_eps)
         self._width = int(config.hidden_size)
         self._inner = int(config.intermediate_size)
@@ -101,18 +105,18 @@ class FusedDecoder:
         mixed = self._buffer("mixed", n, self._kv_heads, self._group, self._dim)
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
-            _product(normed, layer.qkv, layer.qkv_bias, qkv)
+            qkv = self._products.linear(normed, layer.qkv, layer.qkv_bias, qkv)
             self._split(layer, qkv, cosine, sine, q, k, v)
             attend(q, k, v, plan, mixed, scale=layer.scale, kernels=self._kernels)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1:
                 x, flat = x[rows], flat[rows]
                 normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
-            torch.addmm(x, flat, layer.out.t(), out=x)
+            x = self._products.add_linear(x, flat, layer.out)
             if layer.out_bias is not None:
                 x += layer.out_bias
             self._norm(x, layer.norm_2, normed)
-            torch.addmm(x, self._gated(normed, layer), layer.down.t(), out=x)
+            x = self._products.add_linear(x, self._gated(normed, layer), layer.down)
         last = torch.empty_like(x)
         self._norm(x, self._final, last)
         return last
@@ -124,7 +128,7 @@ class FusedDecoder:
         n = len(normed)
         gate_up = self._buffer("gate_up", n, 2 * self._inner)
         out = self._buffer("inner", n, self._inner)
-        torch.mm(normed, layer.gate_up.t(), out=gate_up)
+        gate_up = self._products.linear(normed, layer.gate_up, None, gate_up)
         if self._kernels is not None:
             self._kernels.silu_mul(gate_up, out)
             return out
@@ -233,17 +237,6 @@ class FusedDecoder:
             down=mlp.down_proj.weight,
             scale=float(attention.scaling),
         )
-
-
-def _product(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor
-) -> None:
-    import torch
-
-    if bias is None:
-        torch.mm(x, weight.t(), out=out)
-    else:
-        torch.addmm(bias, x, weight.t(), out=out)
 
 
 def _join(*modules: Any) -> torch.Tensor:

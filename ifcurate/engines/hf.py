@@ -36,6 +36,7 @@ from ifcurate.engines.hf_runner import (
 from ifcurate.engines.hf_source import ModelSource, find_model
 from ifcurate.engines.hf_tokenizer import HFTokenizer
 from ifcurate.engines.kernels import Kernels, load_kernels
+from ifcurate.engines.linears import choose_products, use_products
 from ifcurate.engines.packing import Pack, Plan, make_plan
 from ifcurate.engines.workers import WorkerPool, can_fork
 from ifcurate.errors import ModelError, RowTooLargeError
@@ -129,8 +130,10 @@ class HFEngine:
         self._n_parameters = int(sum(p.numel() for p in model.parameters()))
         with _fitting_threads(model, self._n_parameters):
             check_model(model, source.name)
-            head = choose_head(model, kernels)
-            body, self._route = choose_body(model, head, kernels)
+            products = choose_products(model.device, model.dtype)
+        use_products(model, products)
+        head = choose_head(model, kernels, products)
+        body, self._route = choose_body(model, head, kernels, products)
         self._runner = PackRunner(model, head, body)
         self._exact_length = exact_length(model.config)
         self._max_sequences = None if batch_size == "auto" else batch_size
@@ -138,6 +141,8 @@ class HFEngine:
         self._threads = threads
         self._pool: WorkerPool | None = None
         self._report.notes.append(f"scored by the {self._route} route")
+        if products.onednn:
+            self._report.notes.append("float32 products through oneDNN")
 
     @property
     def identity(self) -> EngineIdentity:

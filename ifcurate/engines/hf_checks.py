@@ -20,6 +20,7 @@ from ifcurate.engines.fused import fuse_decoder
 from ifcurate.engines.hf_bodies import Body, PackedBody, SingleBody, exact_length
 from ifcurate.engines.hf_head import ResponseHead, find_head
 from ifcurate.engines.kernels import Kernels
+from ifcurate.engines.linears import Products
 from ifcurate.engines.packing import make_plan
 from ifcurate.errors import ModelError
 
@@ -67,7 +68,7 @@ def check_model(model: Any, name: str) -> None:
         )
 
 
-def choose_head(model: Any, kernels: Kernels | None) -> ResponseHead | None:
+def choose_head(model: Any, kernels: Kernels | None, products: Products) -> ResponseHead | None:
     """The head for single positions; None where only the model's own pass is right."""
     import torch
 
@@ -77,11 +78,13 @@ def choose_head(model: Any, kernels: Kernels | None) -> ResponseHead | None:
     except (RuntimeError, TypeError, ValueError, AttributeError):
         return None
     if head is not None:
-        head.use_kernels(kernels)
+        head.use(kernels, products)
     return head
 
 
-def choose_body(model: Any, head: ResponseHead | None, kernels: Kernels | None) -> tuple[Body, str]:
+def choose_body(
+    model: Any, head: ResponseHead | None, kernels: Kernels | None, products: Products
+) -> tuple[Body, str]:
     """The fastest body that gives the model's own hidden states, and its name."""
     import torch
 
@@ -96,7 +99,7 @@ def choose_body(model: Any, head: ResponseHead | None, kernels: Kernels | None) 
     (pack,) = plan.packs(members, 1 << 20)
     with torch.inference_mode():
         truth = single.hidden(pack)
-        for name, make in _makers(model, kernels):
+        for name, make in _makers(model, kernels, products):
             try:
                 body = make()
                 if body is not None and _agree(body.hidden(pack), truth):
@@ -106,11 +109,13 @@ def choose_body(model: Any, head: ResponseHead | None, kernels: Kernels | None) 
     return single, "single"
 
 
-def _makers(model: Any, kernels: Kernels | None) -> list[tuple[str, Callable[[], Body | None]]]:
+def _makers(
+    model: Any, kernels: Kernels | None, products: Products
+) -> list[tuple[str, Callable[[], Body | None]]]:
     """Bodies to try, the fastest first; each without torch's GPU attention if that is wrong."""
     found: list[tuple[str, Callable[[], Body | None]]] = []
     for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
-        found.append(("fused", partial(fuse_decoder, model, kernels, varlen=varlen)))
+        found.append(("fused", partial(fuse_decoder, model, kernels, products, varlen=varlen)))
         found.append(("packed", partial(PackedBody, model, kernels, varlen=varlen)))
     return found
 

@@ -16,6 +16,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from ifcurate.engines.linears import Products
+
 if TYPE_CHECKING:
     import torch
 
@@ -42,11 +44,13 @@ class ResponseHead:
         self._bias = bias
         self._transform = transform
         self._kernels = kernels if weight.device.type == "cpu" else None
+        self._products = Products()
         self._rows = _ROWS.get(weight.device.type, 256)
         self._columns = _COLUMNS.get(weight.device.type, 4096)
 
-    def use_kernels(self, kernels: Kernels | None) -> None:
-        """Take the compiled log-sum-exp, on a CPU."""
+    def use(self, kernels: Kernels | None, products: Products) -> None:
+        """Take the compiled log-sum-exp, on a CPU, and the faster products."""
+        self._products = products
         self._kernels = kernels if self._weight.device.type == "cpu" else None
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -78,10 +82,10 @@ class ResponseHead:
         total = torch.zeros(n, dtype=wide, device=exact.device)
         for low in range(0, vocabulary, self._columns):
             # One block of a 16-bit matrix is widened at a time: no second copy of it.
-            weight = self._weight[low : low + self._columns].to(wide).t()
+            weight = self._weight[low : low + self._columns].to(wide)
             for start in range(0, n, self._rows):
                 rows = slice(start, start + self._rows)
-                logits = torch.mm(exact[rows], weight)
+                logits = self._products.linear(exact[rows], weight)
                 if self._bias is not None:
                     logits += self._bias[low : low + self._columns]
                 if self._transform is not None:

@@ -22,7 +22,14 @@ from typing import Any, Final
 from ifcurate.engines import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.reading import RawRow, read_rows
-from ifcurate.runs import Run, complete_run, run_differences, score_identity
+from ifcurate.runs import (
+    RUNS_FOLDER,
+    Run,
+    complete_run,
+    run_differences,
+    run_name,
+    score_identity,
+)
 from ifcurate.runs_parts import Part, Parts, Pending
 from ifcurate.runs_work import Progress, count_parts, score_rows
 from ifcurate.scoring import Scorer, ScoreSettings
@@ -63,34 +70,39 @@ def score_run_on_ray(
     examples: Examples,
     engine: EngineSpec,
     settings: ScoreSettings,
-    folder: Path,
+    folder: Path | None = None,
     cluster: Cluster | None = None,
     *,
     tokens: bool = False,
     overwrite: bool = False,
     command: str = "",
     checks: dict[str, Any] | None = None,
+    on_start: Callable[[Path, Cluster, dict[str, Any]], None] = lambda *_: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Score everything into `folder` on a Ray cluster; the tables are those of `score_run`.
 
-    Raises `RunError` when the cluster cannot be reached or is too small, and
-    what `score_run` raises.
+    The default folder is one of `ifcurate-runs/`. `on_start` is told the folder,
+    the cluster as it will be used, and the run's identity. Raises `RunError`
+    when the cluster cannot be reached or is too small, and what `score_run` raises.
     """
     cluster = cluster or Cluster()
     with _connected(cluster):
         cluster = _fit(cluster)
         identity = _ask_identity(examples, engine, settings, cluster)
+        where = folder or Path(RUNS_FOLDER) / run_name(identity)
+        on_start(where, cluster, identity)
         work = _OnRay(examples, engine, settings, cluster, identity, on_progress, stop)
-        return complete_run(
+        run = complete_run(
             work,
-            folder.absolute(),
+            where.absolute(),
             {**identity, "tokens": tokens},
             overwrite=overwrite,
             command=command,
             checks=checks,
         )
+        return Run(where, run.manifest)
 
 
 def _ray() -> Any:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf import HFEngine, RowTooLargeError, load_hf_engine
+from ifcurate.engines.hf import HFEngine, load_hf_engine
 from ifcurate.engines.kernels import load_kernels
 from ifcurate.engines.packing import Pack
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, RowTooLargeError
 from tests.models import MODEL_KINDS, ModelKind, make_model
 from tests.reference import load_reference, make_prompts, reference_logprobs, worst_difference
 

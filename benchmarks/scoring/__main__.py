@@ -58,7 +58,7 @@ def main() -> None:
 def _run(options: argparse.Namespace, names: list[str], device: str) -> dict[str, Any]:
     rows, what = load_rows(options.data)
     tokenizer = train_tokenizer(rows, 16000)
-    prompts = encode_rows(rows[: options.rows], tokenizer)
+    prompts = encode_rows(rows, tokenizer, options.rows)
     result: dict[str, Any] = {"machine": _machine(device), "data": what, "runs": []}
     result["rows"], result["rounds"] = len(prompts) // 2, options.rounds
     result["tokens"] = sum(len(p.ids) - 1 for p in prompts)

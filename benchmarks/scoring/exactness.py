@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows, _ = load_rows(options.data)
     tokenizer = train_tokenizer(rows, 16000)
-    prompts = encode_rows(rows[: options.rows], tokenizer)
+    prompts = encode_rows(rows, tokenizer, options.rows)
     for shape in options.shapes:
         with tempfile.TemporaryDirectory() as folder:
             # One model in float32: rounding its weights is part of bfloat16's error.

@@ -98,15 +98,22 @@ def train_tokenizer(rows: list[Row], vocab_size: int) -> Any:
     )
 
 
-def encode_rows(rows: list[Row], tokenizer: Any, longest: int = 1024) -> list[Prompt]:
-    """Two prompts per row, with and without context, response ids the same in both."""
+def encode_rows(rows: list[Row], tokenizer: Any, n_rows: int, longest: int = 1024) -> list[Prompt]:
+    """Two prompts per row, with and without context, response ids the same in both.
+
+    The first `n_rows` whose prompts leave room for a response.
+    """
     prompts: list[Prompt] = []
     for row in rows:
+        if len(prompts) == 2 * n_rows:
+            break
+        if len(tokenizer.encode(row.with_context + row.response)) > longest:
+            continue
         response = tokenizer.encode(row.response, add_special_tokens=False)
         for text in (row.with_context, row.without_context):
             ids = tokenizer.encode(text, add_special_tokens=False)
             # As lm-evaluation-harness reads these rows: prompt and response encoded apart.
-            prompts.append(Prompt(ids=(ids + response)[:longest], response_start=len(ids)))
+            prompts.append(Prompt(ids=ids + response, response_start=len(ids)))
     return prompts
 
 

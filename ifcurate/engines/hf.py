@@ -41,7 +41,7 @@ from ifcurate.engines.packing import Pack, Plan, make_plan
 from ifcurate.engines.workers import WorkerPool, can_fork
 from ifcurate.errors import ModelError, RowTooLargeError
 
-__all__ = ["HFEngine", "RowTooLargeError", "load_hf_engine"]
+__all__ = ["HFEngine", "load_hf_engine"]
 
 _VERSION: Final = "1"  # raised whenever a score could change
 _WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core

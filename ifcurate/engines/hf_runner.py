@@ -21,7 +21,7 @@ from ifcurate.errors import RowTooLargeError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OutOfMemoryError", "PackRunner", "RowTooLargeError", "is_memory_error", "token_budget"]
+__all__ = ["OutOfMemoryError", "PackRunner", "is_memory_error", "run_with_backoff", "token_budget"]
 
 _CPU_BUDGET: Final = 2048  # tokens: larger packs leave the caches, smaller ones cost calls
 _GPU_BUDGET: Final = 16384

@@ -16,7 +16,6 @@ from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf_bodies import Body, SingleBody
 from ifcurate.engines.hf_head import ResponseHead, pick_logprobs
 from ifcurate.engines.packing import Pack
-from ifcurate.errors import RowTooLargeError
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -247,21 +247,23 @@ def _score_table(
 
 def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
     """The `context_blocks` of each example; null where it has none."""
-    counts = pl.Series([len(own) for own in blocks], dtype=pl.Int64)
+    import pyarrow as pa
+
     flat = [block for own in blocks for block in own]
     fields = {
-        "path": [b.path for b in flat],
-        "start": [b.start for b in flat],
-        "end": [b.end for b in flat],
-        "rule": [b.rule for b in flat],
+        "path": pa.array([b.path for b in flat], pa.large_string()),
+        "start": pa.array([b.start for b in flat], pa.int32()),
+        "end": pa.array([b.end for b in flat], pa.int32()),
+        "rule": pa.array([b.rule for b in flat], pa.large_string()),
     }
-    kind = SCORES["context_blocks"]
-    assert isinstance(kind, pl.List)
-    one_each = pl.DataFrame(fields).select(pl.struct(pl.all()).cast(kind.inner))[:, 0]
-    owner = pl.select(pl.int_range(len(counts)).repeat_by(counts).explode().drop_nulls())[:, 0]
-    grouped = pl.DataFrame({"owner": owner, "block": one_each}).group_by("owner").agg("block")
-    places = pl.DataFrame({"owner": pl.int_range(len(counts), eager=True)})
-    return places.join(grouped, on="owner", how="left", maintain_order="left")["block"]
+    values = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
+    starts = list(accumulate((len(own) for own in blocks), initial=0))
+    # An offset that is null makes a null list.
+    offsets = [s if own else None for s, own in zip(starts, [*blocks, [None]], strict=True)]
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
+    found = pl.from_arrow(lists)
+    assert isinstance(found, pl.Series)
+    return found
 
 
 def _describe(pair: PromptPair) -> dict[str, Any]:

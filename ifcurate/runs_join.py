@@ -177,7 +177,8 @@ class _RowGroups:
                 self._flush()
 
     def _flush(self) -> None:
-        table = _arrow(pl.concat(self._held)).cast(self.writer.schema)
+        # In one piece: the writer's choice of encodings follows the pieces.
+        table = _arrow(pl.concat(self._held).rechunk()).combine_chunks().cast(self.writer.schema)
         self.writer.write_table(table, row_group_size=_GROUP_ROWS)
         self._held, self._n_held = [], 0
 

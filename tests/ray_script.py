@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", OMP_NUM
 from ifcurate.distributed import Cluster, EngineSpec, score_run_on_ray
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs import Progress, score_run
+from ifcurate.runs import score_run
 from ifcurate.scoring import Scorer, ScoreSettings
 from ifcurate.sources import read_examples
 
@@ -81,21 +82,28 @@ def main() -> None:
     parser.add_argument("--local", action="store_true", help="without Ray, to compare")
     given = parser.parse_args()
     killed: list[int] = []
-    rows_at_kill = [-1]
+    over = threading.Event()
 
-    def progress(now: Progress) -> None:
-        if len(killed) < given.kill and now.rows > rows_at_kill[0]:
+    def kill_workers() -> None:
+        """One worker whenever a part more is on disk, in turn, until there were enough."""
+        parts = 0
+        while len(killed) < given.kill and not over.wait(0.2):
+            found = len(list(given.run.glob("parts/*.done.json")))
             pids = [pid for pid in worker_pids() if pid not in killed]
-            if pids:
-                os.kill(pids[len(killed) % len(pids)], signal.SIGKILL)
-                killed.append(pids[len(killed) % len(pids)])
-                rows_at_kill[0] = now.rows
+            if found > parts and pids:
+                pid = pids[len(killed) % len(pids)]
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+                parts = found
 
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
     spec: EngineSpec = SlowToy("toy", seconds=given.slow)
     if given.pocket:
         spec = EngineSpec("hf", "pocket", {"dtype": "float32", "threads": 1})
     settings = ScoreSettings(chunk_rows=16, template="alpaca")
     if given.local:
+        over.set()
         scorer = Scorer.create(spec.load(), settings)
         score_run(read_examples(given.data, limit=given.limit), scorer, given.run, tokens=True)
         return
@@ -106,8 +114,9 @@ def main() -> None:
         given.run,
         Cluster(max_engines=given.engines, min_engines=1, local_cpus=4, chunks_per_part=2),
         tokens=True,
-        on_progress=progress,
     )
+    over.set()
+    killer.join()
     sys.stdout.write(json.dumps({"counts": run.manifest.counts, "killed": len(killed)}) + "\n")
 
 

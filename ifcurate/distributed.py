@@ -179,7 +179,7 @@ def _ask_identity(
     task = ray.remote(max_calls=1)(_identity).options(
         num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine
     )
-    found = ray.get(task.remote(engine, settings))
+    found = _get(task.remote(engine, settings))
     if isinstance(found, IfcurateError):
         raise found
     return score_identity(examples, found)
@@ -292,6 +292,15 @@ class _OnRay:
             raise KeyboardInterrupt
 
 
+def _get(asked: Any) -> Any:
+    """The results of tasks. Raises `RunError` when one fails."""
+    ray = _ray()
+    try:
+        return ray.get(asked)
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+
+
 def _cause(error: BaseException) -> IfcurateError:
     """The user's error inside one of Ray's."""
     inner: BaseException | None = error
@@ -302,7 +311,7 @@ def _cause(error: BaseException) -> IfcurateError:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return RunError(
         f"Ray cluster: the work failed: {lines[-1].strip() if lines else type(error).__name__}; "
-        "what was finished is kept: the same command goes on"
+        "is ifcurate installed on all nodes? What was finished is kept: the same command goes on"
     )
 
 
@@ -310,7 +319,7 @@ def _count_rows(examples: Examples) -> list[int]:
     """How many rows each source has, good and bad, counted on the cluster; one alone is not."""
     ray = _ray()
     task = ray.remote(_count_source).options(num_cpus=1)
-    return list(ray.get([task.remote(s, str(Path.cwd())) for s in examples.sources]))
+    return list(_get([task.remote(s, str(Path.cwd())) for s in examples.sources]))
 
 
 def _count_source(source: Any, folder: str) -> int:

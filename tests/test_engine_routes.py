@@ -151,6 +151,19 @@ def test_bfloat16_is_no_worse_than_the_model_alone(wide: Path) -> None:
         assert _rms(found, truth) <= 1.1 * _rms(naive, truth)
 
 
+def test_bfloat16_scores_are_the_same_bits_in_any_company(wide: Path) -> None:
+    kernels = load_kernels()
+    if kernels is None or not kernels.tiles:
+        pytest.skip("this processor has no matrix tiles")
+    prompts = make_prompts(40, 500, longest=160)
+    engine = _engine(wide, dtype="bfloat16")
+    together = engine.response_logprobs(prompts)
+    backwards = engine.response_logprobs(prompts[::-1])[::-1]
+    alone = [engine.response_logprobs([prompt])[0] for prompt in prompts]
+    assert _largest(backwards, together) == 0.0
+    assert _largest(alone, together) == 0.0
+
+
 def _rms(found: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
     """Root mean square over all tokens, nats."""
     off = np.concatenate([a - b for a, b in zip(found, truth, strict=True)])

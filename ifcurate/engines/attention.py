@@ -59,11 +59,10 @@ class AttentionPlan:
     blocks: tuple[QueryBlock, ...]
     paths: tuple[torch.Tensor, ...]  # rows of the paths that do not lie in one stretch
     most_keys: int
-    #: The same for the tile kernel: first row, rows, first span, past the last one, and keys
-    #: of the last span before the node; spans are (first row, rows) of a path's stretches.
-    nodes: torch.Tensor  # (n_nodes, 5) int64
+    #: The same for the tile kernel: first row, rows, first span, past the last one; spans are
+    #: (first row, rows) of the stretches of a path.
+    nodes: torch.Tensor  # (n_nodes, 4) int64
     spans: torch.Tensor  # (n_spans, 2) int64
-    most_padded_keys: int
     varlen: VarlenPlan | None = None  # on a GPU
 
 
@@ -89,7 +88,7 @@ def plan_attention(
 
     if varlen:
         empty = torch.zeros(0, dtype=torch.int64)
-        return AttentionPlan((), (), 0, empty, empty, 0, _plan_varlen(tree, device))
+        return AttentionPlan((), (), 0, empty, empty, _plan_varlen(tree, device))
     blocks: list[QueryBlock] = []
     paths: list[torch.Tensor] = []
     straight: list[int] = []  # (n_nodes,) row where the path starts if it is one stretch, or -1
@@ -117,8 +116,7 @@ def plan_attention(
                 )
             )
     most = max((b.n_keys for b in blocks), default=0)
-    nodes, spans, most_padded = _spans(tree)
-    return AttentionPlan(tuple(blocks), tuple(paths), most, nodes, spans, most_padded)
+    return AttentionPlan(tuple(blocks), tuple(paths), most, *_spans(tree))
 
 
 def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
@@ -184,14 +182,13 @@ def _attend_varlen(
     out.copy_(mixed.view(rows, kv_heads, group, dim))
 
 
-def _spans(tree: PrefixTree) -> tuple[torch.Tensor, torch.Tensor, int]:
+def _spans(tree: PrefixTree) -> tuple[torch.Tensor, torch.Tensor]:
     """Each node's path as stretches of rows; see `AttentionPlan`."""
     import torch
 
-    nodes: list[tuple[int, int, int, int, int]] = []
+    nodes: list[tuple[int, int, int, int]] = []
     spans: list[tuple[int, int]] = []
     paths: list[list[tuple[int, int]]] = []
-    most = 0
     rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.parents.tolist(), strict=True)
     for start, length, parent in rows:
         path = list(paths[parent]) if parent >= 0 else []
@@ -200,10 +197,9 @@ def _spans(tree: PrefixTree) -> tuple[torch.Tensor, torch.Tensor, int]:
         else:
             path.append((start, length))
         paths.append(path)
-        nodes.append((start, length, len(spans), len(spans) + len(path), path[-1][1] - length))
+        nodes.append((start, length, len(spans), len(spans) + len(path)))
         spans += path
-        most = max(most, sum(-(-n // _TILE_KEYS) * _TILE_KEYS for _, n in path))
-    return torch.tensor(nodes), torch.tensor(spans), most
+    return torch.tensor(nodes), torch.tensor(spans)
 
 
 def attend(
@@ -228,7 +224,7 @@ def attend(
     kv_heads, _, group, dim = q.shape
     if kernels is not None and _fits_tiles(q, kernels, cap):
         kernels.tree_attention(
-            q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_padded_keys, scale=scale
+            q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
         )
         return
     scratch = torch.empty(plan.most_keys + LANES) if kernels is not None else None

@@ -15,9 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from ifcurate.engines.attention import attend, plan_attention
 from ifcurate.engines.kernels import LANES, Kernels, padded_rows
-from ifcurate.engines.linears import Products
+from ifcurate.engines.linears import Products, least_rows
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:
@@ -80,6 +82,10 @@ class FusedDecoder:
         on_cpu = self._layers[0].qkv.device.type == "cpu"
         known = str(self._layers[0].qkv.dtype) in ("torch.float32", "torch.bfloat16")
         self._kernels = kernels if fits and on_cpu and known else None
+        first_layer = self._layers[0]
+        self._least_rows = least_rows(
+            (first_layer.qkv, first_layer.out, first_layer.gate_up, first_layer.down)
+        )
         self._table: tuple[torch.Tensor, torch.Tensor] | None = None
         self._space: dict[str, torch.Tensor] = {}
 
@@ -89,10 +95,13 @@ class FusedDecoder:
 
         device = self._layers[0].qkv.device
         tree = pack.tree
-        n = pack.n_tokens
+        # Rows of zeros behind the tokens, where few would be multiplied another way than many.
+        n = max(pack.n_tokens, self._least_rows)
+        extra = n - pack.n_tokens
         plan = plan_attention(tree, device, varlen=self._varlen)
-        ids = torch.from_numpy(tree.ids).to(device)
-        cosine, sine = self._rotation(torch.from_numpy(tree.positions).to(device), pack.longest)
+        ids = torch.from_numpy(np.pad(tree.ids, (0, extra))).to(device)
+        positions = torch.from_numpy(np.pad(tree.positions, (0, extra))).to(device)
+        cosine, sine = self._rotation(positions, pack.longest)
         rows = torch.from_numpy(pack.rows).to(device)
         x = self._body.embed_tokens(ids)
         heads = self._kv_heads * self._group
@@ -103,20 +112,23 @@ class FusedDecoder:
         v = self._buffer("v", self._kv_heads, padded_rows(n), self._dim)
         k[:, n:], v[:, n:] = 0, 0
         mixed = self._buffer("mixed", n, self._kv_heads, self._group, self._dim)
+        mixed[pack.n_tokens :] = 0
+        chosen = False
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
             qkv = self._products.linear(normed, layer.qkv, layer.qkv_bias, qkv)
             self._split(layer, qkv, cosine, sine, q, k, v)
             attend(q, k, v, plan, mixed, scale=layer.scale, kernels=self._kernels)
             flat = mixed.view(n, heads * self._dim)
-            if i == len(self._layers) - 1:
-                x, flat = x[rows], flat[rows]
+            if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
+                x, flat, chosen = x[rows], flat[rows], True
                 normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
             x = self._products.add_linear(x, flat, layer.out)
             if layer.out_bias is not None:
                 x += layer.out_bias
             self._norm(x, layer.norm_2, normed)
             x = self._products.add_linear(x, self._gated(normed, layer), layer.down)
+        x = x if chosen else x[rows]
         last = torch.empty_like(x)
         self._norm(x, self._final, last)
         return last

@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import numpy as np
+
 from ifcurate.engines.attention import AttentionPlan, attend, plan_attention
 from ifcurate.engines.kernels import Kernels, padded_rows
+from ifcurate.engines.linears import least_rows
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:
@@ -60,12 +63,16 @@ class PackedBody:
     """All nodes of a pack in one pass through the model's own layers."""
 
     def __init__(self, model: Any, kernels: Kernels | None, *, varlen: bool = False) -> None:
+        import torch
+
         self._varlen = varlen
         self._model = model
         self._body = model.base_model
         on_cpu = model.device.type == "cpu"
         known = str(model.dtype) in ("torch.float32", "torch.bfloat16")
         self._kernels = kernels if on_cpu and known else None
+        layers = (m.weight for m in self._body.modules() if isinstance(m, torch.nn.Linear))
+        self._least_rows = least_rows(layers)
         _register()
 
     def hidden(self, pack: Pack) -> torch.Tensor:
@@ -73,8 +80,9 @@ class PackedBody:
         import torch
 
         device = self._model.device
-        ids = torch.from_numpy(pack.tree.ids).to(device)
-        positions = torch.from_numpy(pack.tree.positions).to(device)
+        extra = max(0, self._least_rows - pack.n_tokens)  # as in fused.py
+        ids = torch.from_numpy(np.pad(pack.tree.ids, (0, extra))).to(device)
+        positions = torch.from_numpy(np.pad(pack.tree.positions, (0, extra))).to(device)
         token = _PLAN.set((plan_attention(pack.tree, device, varlen=self._varlen), self._kernels))
         try:
             with _attention(self._model, _NAME):
@@ -131,7 +139,7 @@ def _tree_attention(
     scaling = options.get("scaling")
     q = query[0].reshape(kv_heads, group, n, dim).transpose(1, 2).contiguous()
     k, v = (F.pad(t[0], (0, 0, 0, padded_rows(n) - n)).contiguous() for t in (key, value))
-    out = query.new_empty(n, kv_heads, group, v.shape[-1])
+    out = query.new_zeros(n, kv_heads, group, v.shape[-1])
     attend(
         q,
         k,

@@ -317,38 +317,25 @@ static inline void store_pair(bf16 *p, vf even, vf odd) {
   _mm512_storeu_si512(p, _mm512_or_si512(e, _mm512_slli_epi32(o, 16)));
 }
 
-/* 16 queries of one node and key head. `spans` are (start, length) of the rows of its path;
- * the last one ends with the node itself, `lead` keys of it before the node. */
-static void attend_tile(const bf16 *q, long lanes, long offset, long group, const bf16 *k,
-                        const bf16 *values, long stride, const int64_t *spans, long n_spans,
-                        long lead, long dim, float scale, bf16 *queries, float *s, bf16 *p,
-                        float *out) {
+/* 16 queries of one node and key head; keys (own, dim) and values (dim, stride) of its path in
+ * order of position, `before` of them before the node. */
+static void attend_tile(const bf16 *q, long lanes, long offset, long group, long before,
+                        const bf16 *keys, const bf16 *values, long stride, long dim, float scale,
+                        bf16 *queries, float *s, bf16 *p, float *out) {
   vi row;
-  for (int l = 0; l < LANES; l++) row[l] = (int32_t)(lead + (offset + l) / group);
-  vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  long own = lead + (offset + lanes - 1) / group + 1; /* keys of the last span in use */
+  for (int l = 0; l < LANES; l++) row[l] = (int32_t)(before + (offset + l) / group);
+  long own = before + (offset + lanes - 1) / group + 1, n = (own + DEPTH - 1) / DEPTH * DEPTH;
   pack_right(q, lanes, dim, queries);
   vf high = fill(-INFINITY), sum = fill(0.0f);
-  long n = 0;
-  for (long a = 0; a < n_spans; a++) {
-    int last = a == n_spans - 1;
-    long start = spans[2 * a], count = last ? own : spans[2 * a + 1];
-    for (long j = 0; j < count; j += TILE, n += TILE) {
-      float *tile = s + n * LANES;
-      score_tile(k + (start + j) * dim, queries, dim, tile);
-      if (last && j + TILE > lead)
-        for (int i = 0; i < TILE; i++) {
-          vi hidden = (lane * 0 + (int32_t)(j + i)) > row;
-          store_f32(tile + i * LANES,
-                    choose(hidden, fill(-INFINITY), load_f32(tile + i * LANES)));
-        }
-      else if (j + TILE > count)
-        for (long i = count - j; i < TILE; i++) store_f32(tile + i * LANES, fill(-INFINITY));
-      for (int i = 0; i < TILE; i++) high = larger(load_f32(tile + i * LANES), high);
-    }
-    if (n % DEPTH) { /* a tile of probabilities holds 32 keys of one span */
-      for (int i = 0; i < TILE; i++, n++) store_f32(s + n * LANES, fill(-INFINITY));
-    }
+  for (long j = 0; j < n; j += TILE) {
+    float *tile = s + j * LANES;
+    score_tile(keys + j * dim, queries, dim, tile);
+    if (j + TILE > before)
+      for (int i = 0; i < TILE; i++) {
+        vi hidden = ((vi){0} + (int32_t)(j + i)) > row;
+        store_f32(tile + i * LANES, choose(hidden, fill(-INFINITY), load_f32(tile + i * LANES)));
+      }
+    for (int i = 0; i < TILE; i++) high = larger(load_f32(tile + i * LANES), high);
   }
   vf by = high * scale;
   for (long j = 0; j < n; j += 2) {
@@ -361,16 +348,12 @@ static void attend_tile(const bf16 *q, long lanes, long offset, long group, cons
   for (long d = 0; d < dim; d += 2 * TILE) {
     _tile_zero(3);
     _tile_zero(4);
-    n = 0;
-    for (long a = 0; a < n_spans; a++) {
-      long start = spans[2 * a], count = a == n_spans - 1 ? own : spans[2 * a + 1];
-      for (long j = 0; j < count; j += DEPTH, n += DEPTH) {
-        _tile_loadd(5, p + n * LANES, 64);
-        _tile_loadd(6, values + d * stride + start + j, stride * 2);
-        _tile_loadd(7, values + (d + TILE) * stride + start + j, stride * 2);
-        _tile_dpbf16ps(3, 6, 5);
-        _tile_dpbf16ps(4, 7, 5);
-      }
+    for (long j = 0; j < n; j += DEPTH) {
+      _tile_loadd(5, p + j * LANES, 64);
+      _tile_loadd(6, values + d * stride + j, stride * 2);
+      _tile_loadd(7, values + (d + TILE) * stride + j, stride * 2);
+      _tile_dpbf16ps(3, 6, 5);
+      _tile_dpbf16ps(4, 7, 5);
     }
     _tile_stored(3, out + d * LANES, 64);
     _tile_stored(4, out + (d + TILE) * LANES, 64);
@@ -379,29 +362,41 @@ static void attend_tile(const bf16 *q, long lanes, long offset, long group, cons
 }
 
 /* Attention of all nodes of a pack. q (kv_heads, rows, group, dim); k and v (kv_heads,
- * kv_rows, dim), kv_rows a multiple of 16 and at least rows + 32, zeros after rows; values
- * (kv_heads, dim, kv_rows) is room for v transposed; out (rows, kv_heads, group, dim).
- * nodes (n_nodes, 5): first row, rows, first span, past the last span, lead. Scratch:
- * scores (keys + 64 * spans, 16) floats and as many bfloat16. dim is 32 to 256. */
-void tree_attention(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *values, bf16 *out,
-                    const int64_t *nodes, const int64_t *spans, float *scores, bf16 *p,
-                    long n_nodes, long rows, long kv_rows, long kv_heads, long group, long dim,
+ * kv_rows, dim); out (rows, kv_heads, group, dim). nodes (n_nodes, 4): first row, rows, first
+ * span, past the last span; spans (start, length): the stretches of rows of a node's path.
+ * A path is copied together, so that its keys meet in the same tiles whatever the rest of the
+ * pack is: a row's numbers are the same bits then. Scratch, for the longest path rounded up to
+ * 32: scores 16 floats and p 16 bfloat16 for each key, path (2, keys, dim). dim <= 256. */
+void tree_attention(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *out, const int64_t *nodes,
+                    const int64_t *spans, float *scores, bf16 *p, bf16 *path, long n_nodes,
+                    long rows, long kv_rows, long kv_heads, long group, long dim, long most_keys,
                     float scale) {
   _Alignas(64) uint8_t before[64];
   _Alignas(64) bf16 queries[TILE * 256];
   _Alignas(64) float mixed[256 * LANES];
+  bf16 *keys = path, *turned = path + most_keys * dim;
+  /* The values pass through the room of the scores on their way. */
+  bf16 *values = (bf16 *)scores;
   take_tiles(before);
-  for (long h = 0; h < kv_heads; h++) {
-    const bf16 *keys = k + h * kv_rows * dim;
-    bf16 *turned = values + h * dim * kv_rows;
-    transpose_values(v + h * kv_rows * dim, turned, kv_rows, dim, kv_rows);
-    for (const int64_t *node = nodes; node < nodes + 5 * n_nodes; node += 5) {
-      long first = node[0], flat = node[1] * group;
+  for (long h = 0; h < kv_heads; h++)
+    for (const int64_t *node = nodes; node < nodes + 4 * n_nodes; node += 4) {
+      long first = node[0], flat = node[1] * group, n = 0;
+      for (const int64_t *span = spans + 2 * node[2]; span < spans + 2 * node[3]; span += 2) {
+        long at = (h * kv_rows + span[0]) * dim;
+        memcpy(keys + n * dim, k + at, (size_t)(span[1] * dim) * sizeof(bf16));
+        n += span[1];
+      }
+      long padded = (n + DEPTH - 1) / DEPTH * DEPTH;
+      memset(keys + n * dim, 0, (size_t)((padded - n) * dim) * sizeof(bf16));
+      for (long j = 0, a = node[2]; a < node[3]; j += spans[2 * a + 1], a++)
+        memcpy(values + j * dim, v + (h * kv_rows + spans[2 * a]) * dim,
+               (size_t)(spans[2 * a + 1] * dim) * sizeof(bf16));
+      memset(values + n * dim, 0, (size_t)((padded - n) * dim) * sizeof(bf16));
+      transpose_values(values, turned, padded, dim, padded);
       for (long f = 0; f < flat; f += LANES) {
         long lanes = flat - f < LANES ? flat - f : LANES;
-        const bf16 *some = q + ((h * rows + first) * group + f) * dim;
-        attend_tile(some, lanes, f, group, keys, turned, kv_rows, spans + 2 * node[2],
-                    node[3] - node[2], node[4], dim, scale, queries, scores, p, mixed);
+        attend_tile(q + ((h * rows + first) * group + f) * dim, lanes, f, group, n - node[1],
+                    keys, turned, padded, dim, scale, queries, scores, p, mixed);
         for (long d = 0; d < dim; d += TILE) {
           __m512i r[16];
           for (int i = 0; i < TILE; i++) r[i] = _mm512_loadu_si512(mixed + (d + i) * LANES);
@@ -413,7 +408,6 @@ void tree_attention(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *values, b
         }
       }
     }
-  }
   give_tiles(before);
 }
 

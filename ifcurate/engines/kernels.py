@@ -119,22 +119,23 @@ class Kernels:
         k: torch.Tensor,  # (kv, padded rows, dim), see `padded_rows`, zeros after the rows
         v: torch.Tensor,
         out: torch.Tensor,  # (rows, kv, group, dim)
-        nodes: torch.Tensor,  # (n_nodes, 5) int64, as attention.py makes them
+        nodes: torch.Tensor,  # (n_nodes, 4) int64, as attention.py makes them
         spans: torch.Tensor,  # (n_spans, 2) int64
         *,
-        most_keys: int,  # of one path, every span rounded up
+        most_keys: int,  # of the longest path
         scale: float,
     ) -> None:
         """Attention of all nodes of a prefix tree, with matrix tiles."""
         import torch
 
         kv_heads, rows, group, dim = q.shape
-        turned = torch.empty(k.numel(), dtype=torch.bfloat16)
-        scores = torch.empty(most_keys * LANES)
-        soft = torch.empty(most_keys * LANES, dtype=torch.bfloat16)
+        most = -(-most_keys // 32) * 32
+        scores = torch.empty(most * max(LANES, dim // 2))
+        soft = torch.empty(most * LANES, dtype=torch.bfloat16)
+        path = torch.empty(2 * most * dim, dtype=torch.bfloat16)
         self._library.tree_attention(
-            *(_at(t) for t in (q, k, v, turned, out, nodes, spans, scores, soft)),
-            *(_long(n) for n in (len(nodes), rows, k.shape[1], kv_heads, group, dim)),
+            *(_at(t) for t in (q, k, v, out, nodes, spans, scores, soft, path)),
+            *(_long(n) for n in (len(nodes), rows, k.shape[1], kv_heads, group, dim, most)),
             _float(scale),
         )
 
@@ -253,9 +254,9 @@ def _tiles_agree(kernels: Kernels) -> bool:
     q, out = draw(1, rows, 2, dim), torch.zeros(rows, 1, 2, dim, dtype=torch.bfloat16)
     k, v = (torch.zeros(1, padded_rows(rows), dim, dtype=torch.bfloat16) for _ in range(2))
     k[:, :rows], v[:, :rows] = draw(1, rows, dim), draw(1, rows, dim)
-    nodes = torch.tensor([[0, 5, 0, 1, 0], [5, 20, 1, 2, 5], [25, 3, 2, 4, 0]])
+    nodes = torch.tensor([[0, 5, 0, 1], [5, 20, 1, 2], [25, 3, 2, 4]])
     spans = torch.tensor([[0, 5], [0, 25], [0, 5], [25, 3]])
-    kernels.tree_attention(q, k, v, out, nodes, spans, most_keys=96, scale=scale)
+    kernels.tree_attention(q, k, v, out, nodes, spans, most_keys=25, scale=scale)
     sees = torch.ones(rows, rows).tril()
     sees[25:, 5:25] = 0
     scores = torch.einsum("igd,jd->gij", q[0].float(), k[0, :rows].float()) * scale

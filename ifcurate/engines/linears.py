@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Products", "choose_products", "use_products"]
+__all__ = ["Products", "choose_products", "least_rows", "use_products"]
 
 _WORTH: Final = 1.25  # how much faster it must be, for the copies that it makes
 _SIZE: Final = 512
 _REPEATS: Final = 5
+_ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
+_MOST_ROWS: Final = 2048
 
 
 class Products:
@@ -100,6 +103,33 @@ def _seconds(products: Products, x: torch.Tensor, weight: torch.Tensor) -> float
         products.linear(x, weight)
         times.append(time.process_time() - start)
     return min(times)
+
+
+def least_rows(weights: Iterable[torch.Tensor]) -> int:
+    """Rows from which on a product's rows are the same bits, however many there are.
+
+    A library takes other ways for few rows than for many, and in bfloat16 the
+    roundings then differ. 1 where the number makes no difference, or where even
+    large ones do; only bfloat16 on a CPU is asked.
+    """
+    import torch
+
+    found = 1
+    for shape, weight in {tuple(w.shape): w for w in weights}.items():
+        if weight.dtype is not torch.bfloat16 or weight.device.type != "cpu":
+            continue
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(_MOST_ROWS, shape[1], generator=generator).to(weight.dtype)
+        total = torch.zeros(_MOST_ROWS, shape[0], dtype=weight.dtype)
+        whole = torch.addmm(total, x, weight.t())
+        equal = [
+            bool(torch.equal(torch.addmm(total[:n], x[:n], weight.t()), whole[:n])) for n in _ROWS
+        ]
+        stable = [n for i, n in enumerate(_ROWS) if all(equal[i:])]
+        if not stable:
+            return 1
+        found = max(found, stable[0])
+    return found if found > _ROWS[0] else 1
 
 
 def use_products(model: Any, products: Products) -> None:

@@ -6,6 +6,7 @@ predict response tokens. Nothing is padded: the budget is in tokens, not in rows
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ from ifcurate.engines.prefix_tree import (
 __all__ = ["Pack", "Plan", "make_plan"]
 
 _STRETCH: Final = 2
+_SLACK: Final = 64  # tokens: sequences do not fill a pack to the brim
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +86,29 @@ class Plan:
         nothing is held once.
         """
         wanted = set(members)
+        order = [i for i in self.order if i in wanted]
+        # The last token predicts nothing that is asked for.
+        arrays = [np.asarray(self.sequences[i].ids[:-1], dtype=np.int64) for i in order]
+        shared = [0] * len(order)
+        if share:
+            lengths = (common_prefix_length(a, b) for a, b in itertools.pairwise(arrays))
+            shared[1:] = [n if n >= MIN_SHARED else 0 for n in lengths]
+        # Packs of about the same size: none is left with a few tokens at the end.
+        total = sum(len(a) - n for a, n in zip(arrays, shared, strict=True))
+        budget = min(budget, -(-total // max(1, -(-total // budget))) + _SLACK)
         packs: list[Pack] = []
-        group: list[int] = []
-        arrays: list[IntArray] = []
-        shared: list[int] = []
-        size = 0
-        for i in self.order:
-            if i not in wanted:
-                continue
-            # The last token predicts nothing that is asked for.
-            ids = np.asarray(self.sequences[i].ids[:-1], dtype=np.int64)
-            common = common_prefix_length(arrays[-1], ids) if arrays and share else 0
-            common = common if common >= MIN_SHARED else 0
+        first = size = 0
+        for place, (ids, common) in enumerate(zip(arrays, shared, strict=True)):
             # A new pack would compute the common part again: with much of it, go on.
             most = _STRETCH * budget if 2 * common > len(ids) else budget
-            full = size + len(ids) - common > most or len(group) == max_sequences
-            if group and full:
-                packs.append(_make_pack(self.sequences, group, arrays, shared))
-                group, arrays, shared, size, common = [], [], [], 0, 0
-            group.append(i)
-            arrays.append(ids)
-            shared.append(common)
-            size += len(ids) - common
-        if group:
-            packs.append(_make_pack(self.sequences, group, arrays, shared))
+            full = size + len(ids) - common > most or place - first == max_sequences
+            if place > first and full:
+                packs.append(_make_pack(self.sequences, order, arrays, shared, first, place))
+                first, size = place, len(ids)
+            else:
+                size += len(ids) - (common if place > first else 0)
+        if order:
+            packs.append(_make_pack(self.sequences, order, arrays, shared, first, len(order)))
         return packs
 
 
@@ -130,9 +131,15 @@ def make_plan(prompts: Sequence[Prompt]) -> Plan:
 
 
 def _make_pack(
-    sequences: Sequence[Prompt], group: list[int], arrays: list[IntArray], shared: list[int]
+    sequences: Sequence[Prompt],
+    order: list[int],
+    arrays: list[IntArray],
+    shared: list[int],
+    first: int,
+    last: int,
 ) -> Pack:
-    tree = build_tree(arrays, shared)
+    group = order[first:last]
+    tree = build_tree(arrays[first:last], shared[first:last])
     rows, targets, counts = [], [], []
     for place, i in enumerate(group):
         prompt = sequences[i]

@@ -14,6 +14,7 @@ from .augment import augment
 from .common import Group, show_version
 from .filter import filter_rows
 from .inspect import inspect_data
+from .merge import merge
 from .models import list_models
 from .run import run
 from .score import score
@@ -68,6 +69,7 @@ def ifcurate(
 
 app.command("inspect")(inspect_data)
 app.command("score")(score)
+app.command("merge")(merge)
 app.command("split")(split)
 app.command("filter")(filter_rows)
 app.command("augment")(augment)

@@ -41,6 +41,7 @@ __all__ = [
     "print_json",
     "read_data",
     "report",
+    "say_stopping",
     "show_version",
 ]
 
@@ -157,6 +158,11 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def say_stopping() -> None:
+    """What the first Ctrl-C is answered with."""
+    report.print("finishing the batch in hand; Ctrl-C again stops at once")
 
 
 def note(text: str, *, quiet: bool = False) -> None:

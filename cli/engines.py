@@ -47,7 +47,7 @@ def open_engine(
     """
     from ifcurate.engines import load_engine
 
-    _check_engine_options(engine, given)
+    check_engine_options(engine, given)
     chosen = {name: given[name] for name in ENGINE_OPTIONS[engine]}
     if not parity or engine not in ("vllm", "server"):
         return load_engine(engine, **chosen), {}
@@ -67,7 +67,7 @@ def open_engine(
     return loaded, {"parity": found.as_dict()}
 
 
-def _check_engine_options(engine: str, given: dict[str, Any]) -> None:
+def check_engine_options(engine: str, given: dict[str, Any]) -> None:
     """Refuse a call that cannot work before anything is loaded."""
     from ifcurate.errors import IfcurateError
 

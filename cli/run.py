@@ -26,6 +26,7 @@ def run(
 
     Without a name, lists the recipes that come with ifcurate.
     """
+    from ifcurate.runs_stop import stop_on_signal
     from ifcurate.workflow import list_recipes, load_recipe, run_recipe
 
     if recipe is None:
@@ -33,7 +34,8 @@ def run(
             out.print(f"[bold]{name:10}[/bold] {description}")
         return
     from .filter import print_filter
-    from .score import announce, show_scores
+    from .local import announce
+    from .score import show_scores
     from .show import ScoringProgress
     from .split import print_split
 
@@ -47,13 +49,15 @@ def run(
         bars[0].__enter__()
 
     try:
-        result = run_recipe(
-            loaded,
-            folder=out_folder,
-            command=common.command_line(),
-            on_start=start,
-            on_progress=lambda progress: bars[0].update(progress),
-        )
+        with stop_on_signal(common.say_stopping) as stop:
+            result = run_recipe(
+                loaded,
+                folder=out_folder,
+                command=common.command_line(),
+                on_start=start,
+                on_progress=lambda progress: bars[0].update(progress),
+                stop=stop,
+            )
     finally:
         for bar in bars:
             bar.__exit__(None, None, None)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from . import common
+from . import cluster, common
 from .common import note
-from .engines import open_engine
+from .engines import ENGINE_OPTIONS, check_engine_options, open_engine
+from .local import open_cache, score_with_progress
 
 if TYPE_CHECKING:
     from ifcurate.runs import Run
-    from ifcurate.scoring import Scorer
-    from ifcurate.sources import Examples
 
 MODEL_PANEL = "Model"
 PROMPT_PANEL = "Prompt"
@@ -191,6 +190,36 @@ def score(
             "--tokens", help="Also write the losses of every token.", rich_help_panel=RUN_PANEL
         ),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Score the I-th of N equal parts of the rows, for a job array; "
+            "`ifcurate merge` joins them.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = None,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Take the scores of rows that an earlier run scored with the same model, "
+            "template and options, and keep those of this one.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = True,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the cache; ifcurate-runs/ when not given.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = None,
+    executor: cluster.Executor = "local",
+    address: cluster.Address = None,
+    num_engines: cluster.NumEngines = "1",
+    gpus_per_engine: cluster.GpusPerEngine = None,
+    cpus_per_engine: cluster.CpusPerEngine = 1.0,
     fail_on_error: Annotated[
         str,
         typer.Option(
@@ -209,10 +238,12 @@ def score(
     the response needs its context; around 0 the context only repeats what the model knows or
     can infer.
     """
+    from ifcurate.runs import Shard
     from ifcurate.scoring import Scorer, ScoreSettings
 
     common.check_errors({}, fail_on_error)
     batch = _batch_size(batch_size)
+    part = Shard.parse(shard) if shard else None
     settings = ScoreSettings(
         template=template,
         ablation=ablation,
@@ -247,6 +278,34 @@ def score(
         "concurrency": concurrency,
     }
     silent = quiet or json
+    if executor == "ray":
+        if shard:
+            raise typer.BadParameter(
+                "a cluster scores all rows; use it without --executor ray", param_hint="--shard"
+            )
+        check_engine_options(engine, given)
+        if parity and engine in ("vllm", "server"):
+            note(
+                "parity is not checked on a cluster; compare once without it: --limit 100",
+                quiet=silent,
+            )
+        on_gpu = engine == "vllm" or device.startswith("cuda")
+        run = cluster.score_on_cluster(
+            examples,
+            engine,
+            {name: given[name] for name in ENGINE_OPTIONS[engine]},
+            settings,
+            cluster.read_cluster(
+                address, num_engines, gpus_per_engine, cpus_per_engine, on_gpu=on_gpu
+            ),
+            out,
+            tokens=tokens,
+            overwrite=overwrite,
+            quiet=silent,
+        )
+        show_scores(run, json=json, quiet=quiet)
+        common.check_errors(run.manifest.counts, fail_on_error)
+        return
     loaded, checks = open_engine(
         engine,
         given,
@@ -257,9 +316,18 @@ def score(
         quiet=silent,
     )
     scorer = Scorer.create(loaded, settings)
-    run = score_with_progress(
-        examples, scorer, out, tokens=tokens, overwrite=overwrite, checks=checks, quiet=silent
-    )
+    with open_cache(scorer, cache_dir, wanted=cache, quiet=silent) as store:
+        run = score_with_progress(
+            examples,
+            scorer,
+            out,
+            tokens=tokens,
+            overwrite=overwrite,
+            shard=part,
+            cache=store,
+            checks=checks,
+            quiet=silent,
+        )
     show_scores(run, json=json, quiet=quiet)
     common.check_errors(run.manifest.counts, fail_on_error)
 
@@ -272,64 +340,15 @@ def _batch_size(text: str) -> Any:
     raise typer.BadParameter(f"{text!r}: write auto or a number", param_hint="--batch-size")
 
 
-def score_with_progress(
-    examples: Examples,
-    scorer: Scorer,
-    folder: Path | None,
-    *,
-    tokens: bool = False,
-    overwrite: bool = False,
-    checks: dict[str, Any] | None = None,
-    quiet: bool = False,
-) -> Run:
-    """Score into a run folder and show how it goes on stderr."""
-    from ifcurate.runs import RUNS_FOLDER, run_name, score_identity, score_run
-
-    from .show import ScoringProgress
-
-    identity = score_identity(examples, scorer)
-    where = folder or Path(RUNS_FOLDER) / run_name(identity)
-    announce(examples, scorer, where, quiet=quiet)
-    with ScoringProgress(examples, quiet=quiet) as progress:
-        run = score_run(
-            examples,
-            scorer,
-            where,
-            tokens=tokens,
-            overwrite=overwrite,
-            command=common.command_line(),
-            identity=identity,
-            checks=checks,
-            on_progress=progress.update,
-        )
-    if progress.rows == 0:
-        note("already scored, with the same data, model and options; nothing to do", quiet=quiet)
-    return run
-
-
-def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
-    """What is read, with what it is scored, and where it goes."""
-    for name, format in examples.formats.items():
-        note(f"data  {name}: format {format}", quiet=quiet)
-    identity = scorer.engine.identity
-    settings = scorer.settings
-    note(
-        f"model {identity.model} ({identity.engine}, {identity.dtype}), "
-        f"template {scorer.template.name}, ablation {settings.ablation}",
-        quiet=quiet,
-    )
-    note(f"run   {where}", quiet=quiet)
-
-
 def show_scores(run: Run, *, json: bool, quiet: bool) -> None:
     """The summary of a finished run."""
-    from ifcurate.summaries import summarise_scores
+    from ifcurate.summaries import NEEDS, summarise_scores
 
     from .show import print_score_summary
 
     if quiet and not json:
         return
-    summary = summarise_scores(run.scores())
+    summary = summarise_scores(run.scores(NEEDS))
     if json:
         common.print_json(
             {

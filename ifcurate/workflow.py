@@ -191,6 +191,7 @@ def run_recipe(
     command: str = "",
     on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> RecipeRun:
     """Do what the recipe says, in a run folder (default: one of `ifcurate-runs/`).
 
@@ -213,6 +214,7 @@ def run_recipe(
         command=command,
         identity=identity,
         on_progress=on_progress,
+        stop=stop,
     )
     options = recipe.split.model_dump()
     split = None

@@ -1,0 +1,99 @@
+"""Scoring in this process: the cache, the progress, a stop at a good moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import common
+from .common import note
+
+if TYPE_CHECKING:
+    from ifcurate.cache import ScoreCache
+    from ifcurate.runs import Run, Shard
+    from ifcurate.scoring import Scorer
+    from ifcurate.sources import Examples
+
+
+@contextlib.contextmanager
+def open_cache(
+    scorer: Scorer, folder: Path | None, *, wanted: bool, quiet: bool
+) -> Iterator[ScoreCache | None]:
+    """The cache of scores; None when it is not wanted, or cannot be used and was not asked for."""
+    from ifcurate.cache import CACHE_NAME, ScoreCache
+    from ifcurate.errors import DataError
+    from ifcurate.runs import RUNS_FOLDER
+
+    if not wanted:
+        yield None
+        return
+    try:
+        store = ScoreCache.for_scorer((folder or Path(RUNS_FOLDER)) / CACHE_NAME, scorer)
+    except DataError as error:
+        if folder is not None:
+            raise
+        note(str(error), quiet=quiet)
+        yield None
+        return
+    with store:
+        yield store
+
+
+def score_with_progress(
+    examples: Examples,
+    scorer: Scorer,
+    folder: Path | None,
+    *,
+    tokens: bool = False,
+    overwrite: bool = False,
+    shard: Shard | None = None,
+    cache: ScoreCache | None = None,
+    checks: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Score into a run folder and show how it goes on stderr; Ctrl-C finishes the batch in hand."""
+    from ifcurate.runs import RUNS_FOLDER, run_name, score_identity, score_run
+    from ifcurate.runs_stop import stop_on_signal
+
+    from .show import ScoringProgress
+
+    identity = score_identity(examples, scorer, shard=shard)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    announce(examples, scorer, where, quiet=quiet)
+    with (
+        ScoringProgress(examples, quiet=quiet) as progress,
+        stop_on_signal(common.say_stopping) as stop,
+    ):
+        run = score_run(
+            examples,
+            scorer,
+            where,
+            tokens=tokens,
+            overwrite=overwrite,
+            shard=shard,
+            cache=cache,
+            stop=stop,
+            command=common.command_line(),
+            identity=identity,
+            checks=checks,
+            on_progress=progress.update,
+        )
+    if progress.rows == 0:
+        note("already scored, with the same data, model and options; nothing to do", quiet=quiet)
+    return run
+
+
+def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
+    """What is read, with what it is scored, and where it goes."""
+    for name, format in examples.formats.items():
+        note(f"data  {name}: format {format}", quiet=quiet)
+    identity = scorer.engine.identity
+    settings = scorer.settings
+    note(
+        f"model {identity.model} ({identity.engine}, {identity.dtype}), "
+        f"template {scorer.template.name}, ablation {settings.ablation}",
+        quiet=quiet,
+    )
+    note(f"run   {where}", quiet=quiet)

@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := ifcurate cli recipes data_cards tests benchmarks
 
-.PHONY: demo test test-fast check bench pocket clean help
+.PHONY: demo test test-fast check bench soak pocket clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: $(READY)  ## format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
+
+soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
+	@$(BIN)/python -m tests.soak fuzz kill
 
 pocket: $(READY)  ## train the bundled model again, from its seed (minutes)
 	@$(BIN)/python -m ifcurate.pocket.train --out ifcurate/pocket/model --seed 0

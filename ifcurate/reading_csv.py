@@ -78,11 +78,17 @@ def csv_delimiter(source: Source) -> str:
 
 
 def csv_header(source: Source) -> bytes:
-    """The bytes of a CSV file's first record, line end included."""
+    """The bytes of a CSV file's header, line end included; empty when it cannot be read."""
     with open_binary(source) as stream:
         lines = _Lines(stream)
-        next(csv.reader(lines, delimiter=csv_delimiter(source)), None)
-        return lines.take()
+        try:
+            for cells in csv.reader(lines, delimiter=csv_delimiter(source), strict=True):
+                raw = lines.take()
+                if cells:
+                    return raw
+        except (csv.Error, *BROKEN):
+            pass
+    return b""
 
 
 def read_csv(source: Source) -> Iterator[RawRow]:

@@ -56,7 +56,8 @@ def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
         elif source.format == "csv":
             header = csv_header(source)
             end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
-            packed.write(header.rstrip(b"\r\n") + end)
+            if header:
+                packed.write(header.rstrip(b"\r\n") + end)
             yield lambda row: _write(packed, row, end)
         else:
             yield lambda row: _write(packed, row, b"\n")

@@ -234,6 +234,25 @@ def test_a_table_with_broken_quotes_goes_on_at_the_next_line(folder: Path) -> No
     assert run.manifest.counts["quarantined"] == 4
 
 
+def test_a_table_whose_header_cannot_be_read(folder: Path) -> None:
+    (folder / "a.csv").write_bytes(b"\rinstruction,output\r\na,b\r\n")
+    write_jsonl(folder / "b.jsonl", ALPACA_ROWS)
+    run = scored("a.csv", "b.jsonl")
+    assert run.manifest.counts["quarantined"] == 1
+    assert filter_run(run, drop="non-context-critical").manifest.counts["quarantined"] == 1
+
+
+def test_empty_lines_before_the_header_of_a_table(folder: Path) -> None:
+    (folder / "a.csv").write_bytes(b"\n\r\ninstruction,input,output\r\na,some text,b\r\n")
+    run = scored("a.csv")
+    assert run.manifest.counts == {"rows": 1, "scored": 1}
+    (kept,) = filter_run(run, keep="context-critical", out=folder).files("kept").values()
+    dropped = filter_run(run, keep="non-context-critical", out=folder / "2").files("kept").values()
+    contents = {kept.read_bytes(), *(path.read_bytes() for path in dropped)}
+    header = b"instruction,input,output\r\n"
+    assert contents == {header, header + b"a,some text,b\r\n"}
+
+
 def test_elements_of_an_array_that_cannot_be_read_are_passed_over(folder: Path) -> None:
     (folder / "a.json").write_bytes(
         b'[{"a": 1},\n{"a": nope},\n 7, {"a": "\xff"},\n{"b": [1, 2}]},\n{"a": 1, "a": 2},'

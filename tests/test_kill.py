@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -22,7 +23,7 @@ from ifcurate.runs_stop import stop_on_signal
 from ifcurate.scoring import Scorer, ScoreSettings
 from ifcurate.sources import read_examples
 from tests.conftest import ALPACA_ROWS, write_jsonl
-from tests.killing import command, kill_until_done, same_results
+from tests.killing import command, kill_until_done, same_results, wait_for
 
 ROWS: list[dict[str, Any]] = [
     {**ALPACA_ROWS[i % 5], "instruction": f"{ALPACA_ROWS[i % 5]['instruction']} ({i})"}
@@ -150,6 +151,32 @@ def test_a_second_signal_stops_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_exits_130_and_the_work_is_kept(
+    number: signal.Signals, folder: Path
+) -> None:
+    with (folder / "rows.jsonl").open("w") as stream:
+        for i in range(40_000):
+            row = {**ALPACA_ROWS[0], "instruction": f"Who repaired clock {i}?"}
+            stream.write(json.dumps(row) + "\n")
+    line = command("score", "rows.jsonl", "--engine", "toy", "--out", "run", "-q")
+    process = subprocess.Popen(line, cwd=folder, stderr=subprocess.PIPE, text=True)
+    parts = folder / "run" / "parts"
+    assert wait_for(lambda: bool(list(parts.glob("*.done.json"))), 60)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "finishing the batch in hand" in said
+    assert "the same command goes on" in said
+    again = subprocess.run(line, cwd=folder, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    score_run(
+        read_examples("rows.jsonl"), Scorer.create(ToyEngine(), ScoreSettings()), folder / "whole"
+    )
+    assert same_results(folder / "run", folder / "whole") == []
+
+
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -169,7 +196,6 @@ score_run(read_examples("data.jsonl"), Scorer.create(Slow(), ScoreSettings()), P
 
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(data: Path) -> None:
     from ifcurate.errors import RunError
-    from tests.killing import wait_for
 
     process = subprocess.Popen([sys.executable, "-c", SLOW], cwd=data)
     try:

@@ -79,4 +79,7 @@ app.command("models")(list_models)
 
 def main() -> None:
     """Entry point of the `ifcurate` script."""
-    app(prog_name="ifcurate")
+    try:
+        app(prog_name="ifcurate")
+    except KeyboardInterrupt:  # before or after a command, which has its own answer
+        raise SystemExit(130) from None

@@ -38,6 +38,7 @@ __all__ = [
     "note",
     "open_run",
     "out",
+    "plain",
     "print_json",
     "read_data",
     "report",
@@ -45,8 +46,8 @@ __all__ = [
     "show_version",
 ]
 
-out = Console(highlight=False)
-report = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+report = Console(stderr=True, highlight=False, emoji=False)
 
 DATA_PANEL = "Data"
 
@@ -136,7 +137,9 @@ class Group(TyperGroup):
         except KeyboardInterrupt:
             if ctx.params.get("debug"):
                 raise
-            _print_error("interrupted; what was finished is kept: the same command goes on")
+            keeps = ctx.invoked_subcommand in ("score", "run")
+            kept = "; what was finished is kept: the same command goes on" if keeps else ""
+            _print_error(f"interrupted{kept}")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output is gone (`| head`); there is no one to tell.
@@ -154,10 +157,21 @@ def _print_error(text: str) -> None:
     report.print(f"[bold red]error:[/bold red] {_escape(text)}", soft_wrap=True)
 
 
+# Control characters of data would steer the terminal; right-to-left marks reorder a line.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    """Text of data that is safe to print: no control characters, on one line unless `lines`."""
+    if not lines:
+        text = " ".join(text.split())
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _escape(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(plain(text))
 
 
 def say_stopping() -> None:

@@ -116,7 +116,7 @@ def _print(found: Examples, tally: _Tally) -> None:
     from rich.table import Table
 
     for name, format in found.formats.items():
-        out.print(f"{escape(name)}: format [bold]{format}[/bold]", soft_wrap=True)
+        out.print(f"{escape(common.plain(name))}: format [bold]{format}[/bold]", soft_wrap=True)
     share = f" ({tally.with_context / tally.examples:.1%})" if tally.examples else ""
     more = f", {tally.examples:,} examples" if tally.examples != tally.rows else ""
     out.print(f"{tally.rows:,} rows{more}; {tally.with_context:,} with a context{share}")
@@ -126,7 +126,7 @@ def _print(found: Examples, tally: _Tally) -> None:
         out.print(f"[yellow]{tally.n_bad:,} rows cannot be used; the first:[/yellow]")
         for bad in tally.bad:
             place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
-            out.print(f"  {escape(place)}: {escape(bad.reason)}", soft_wrap=True)
+            out.print(f"  {escape(common.plain(f'{place}: {bad.reason}'))}", soft_wrap=True)
     words = Table(box=None, pad_edge=False)
     for name in ("words", "least", "median", "95%", "most"):
         words.add_column(name, justify="left" if name == "words" else "right")
@@ -152,11 +152,13 @@ def _print(found: Examples, tally: _Tally) -> None:
 
 
 def _print_examples(tally: _Tally, most: int) -> None:
+    from rich.text import Text
+
     from .show import mark_context
 
     common_first = [tally.shown[rule] for rule, _ in tally.rules.most_common(most)]
     for example in common_first:
         rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)
         out.print()
-        out.rule(f"{example.id} · {rules}", align="left", style="dim")
+        out.rule(Text(f"{common.plain(example.id)} · {rules}"), align="left", style="dim")
         out.print(mark_context(example), soft_wrap=False)

@@ -17,8 +17,9 @@ def list_models(json: common.Json = False) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in ("name", "Hub id", "size", "note"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for model in MODELS:
         table.add_row(model.name, model.hub_id or "(bundled)", model.parameters, model.note)
     common.out.print(table)
-    common.out.print("\n--model also takes any other Hub id of a causal model, or a local folder.")
+    common.out.print("\ngated: accept the model's licence on the Hub, then set HF_TOKEN.")
+    common.out.print("--model also takes any other Hub id of a causal model, or a local folder.")

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .common import out, report
+from .common import out, plain, report
 
 if TYPE_CHECKING:
     from ifcurate.records import Example
@@ -66,7 +66,7 @@ class ScoringProgress:
         seconds = max(time.monotonic() - self._started, 1e-6)
         speed = f"{progress.tokens / seconds:,.0f} tokens/s"
         self._bar.update(self._task, completed=progress.rows, speed=speed)
-        if first and progress.resumed_rows:
+        if first and progress.resumed_rows and not self._quiet:
             report.print("going on with a run that was interrupted")
         # Where there is no terminal a line now and then does: logs are read by people.
         if not self._quiet and not report.is_terminal and time.monotonic() - self._said > 30:
@@ -139,7 +139,8 @@ def print_score_summary(run: Run, summary: ScoreSummary) -> None:
     if summary.histogram is not None:
         out.print()
         print_histogram(
-            summary.histogram, "context_gain, nats per response token (above 0 the context helps)"
+            summary.histogram,
+            "context_gain, nats per response token; the ends hold what lies beyond (1% each)",
         )
     if summary.most:
         _print_extremes("largest gain: the response needs its context", summary.most)
@@ -171,8 +172,8 @@ def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
             _signed(row["context_gain"]),
             _plain(row["loss_without_context"]),
             _plain(row["loss_with_context"]),
-            escape(str(row["id"])[:20]),
-            Text(str(row["preview"])[:60]),
+            Text(plain(str(row["id"]))[:20]),
+            Text(plain(str(row["preview"]))[:60]),
         )
     out.print()
     out.print(f"[bold]{title}[/bold]")
@@ -198,12 +199,13 @@ def mark_context(example: Example, *, most: int = 700) -> Text:
         text.append(_shorten(_marked(example, part), most))
         text.append("\n")
     text.append("response: ", style="bold green")
-    text.append(_shorten(Text(example.response), 300))
+    text.append(_shorten(Text(plain(example.response, lines=True)), 300))
     return text
 
 
 def _marked(example: Example, part: str) -> Text:
-    marked = Text(example.part(part))
+    # Every character is replaced by one, so that the blocks' places stay right.
+    marked = Text(plain(example.part(part), lines=True))
     for block in example.blocks:
         if block.part == part:
             marked.stylize("dim", block.outer_start, block.outer_end)

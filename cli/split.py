@@ -142,6 +142,8 @@ def _frame(frame: Any) -> Any:
         cells = []
         for value in row:
             shown = f"{value:.4f}" if isinstance(value, float) else "" if value is None else value
-            cells.append(Text(f"{shown:,}" if isinstance(shown, int) else str(shown)[:50]))
+            cells.append(
+                Text(f"{shown:,}" if isinstance(shown, int) else common.plain(str(shown))[:50])
+            )
         table.add_row(*cells)
     return table

@@ -26,7 +26,7 @@ from ifcurate.reading import RawRow, Source, parse_line, read_rows, source_probl
 from ifcurate.records import Example
 from ifcurate.split import Split
 from ifcurate.tables import LABELS
-from ifcurate.writing import copy_parquet_rows, open_row_writer, output_name
+from ifcurate.writing import copy_parquet_rows, name_outputs, open_row_writer, refuse_inputs
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -35,6 +35,7 @@ __all__ = [
     "FilteredFiles",
     "decide_rows",
     "filter_examples",
+    "filtered_paths",
     "write_filtered",
 ]
 
@@ -157,6 +158,16 @@ def filter_examples(
     return result
 
 
+def filtered_paths(
+    sources: Sequence[Source], folder: Path, label: str
+) -> dict[str, tuple[Path, Path]]:
+    """For each source's name the files of its kept and of its dropped rows."""
+    return {
+        name: (folder / f"{stem}.{label}{ending}", folder / f"{stem}.dropped.jsonl")
+        for name, (stem, ending) in name_outputs(sources).items()
+    }
+
+
 def write_filtered(
     sources: Sequence[Source],
     tables: Iterable[pl.DataFrame],
@@ -173,11 +184,13 @@ def write_filtered(
     set aside at reading are in neither file; they are counted. Raises
     `DataError` when a file cannot be written, `RunError` when rows are missing.
     """
+    paths = filtered_paths(sources, folder, label)
+    refuse_inputs(itertools.chain.from_iterable(paths.values()), sources)
     verdicts = _Verdicts(tables, decision)
     result = FilteredFiles()
     left = limit
     for source in sources:
-        n_read = _write_source(source, verdicts, folder, label, left, result)
+        n_read = _write_source(source, verdicts, paths[source.name], left, result)
         if left is not None:
             left -= n_read
     if verdicts.next is not None:
@@ -227,21 +240,11 @@ def _gone(verdict: dict[str, Any]) -> RunError:
 def _write_source(
     source: Source,
     verdicts: _Verdicts,
-    folder: Path,
-    label: str,
+    paths: tuple[Path, Path],
     limit: int | None,
     result: FilteredFiles,
 ) -> int:
-    kept_path = folder / output_name(source, label)
-    dropped_path = folder / (
-        output_name(source, "dropped").split(".dropped.")[0] + ".dropped.jsonl"
-    )
-    for path in (kept_path, dropped_path):
-        if path in result.files.values():
-            raise DataError(
-                f"{path}: two inputs have the file name {source.path.name}; "
-                "filter them in runs of their own"
-            )
+    kept_path, dropped_path = paths
     if source_problem(source):  # it was one bad row at reading; there is nothing to write
         n_bad = 0 if limit == 0 else 1
         result.counts["quarantined"] += n_bad

@@ -18,7 +18,7 @@ class NamedModel:
     note: str = ""
 
 
-_GATED: Final = "gated: accept its licence on the Hub, then set HF_TOKEN"
+_GATED: Final = "gated"
 
 MODELS: Final = (
     NamedModel("pocket", "", "under 2M", "bundled, for demos and tests"),

@@ -126,6 +126,11 @@ def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run
     if path is not None:
         given = Path(path)
         at = given if given.is_dir() else given.parent
+        if not given.exists():
+            raise RunError(
+                f"{path}: no manifest there, nor such a folder; name a run folder "
+                f"(those of this folder are in {RUNS_FOLDER}/)"
+            )
         return Run(at, read_manifest(at / "manifest.json"))
     runs = []
     for manifest in sorted(Path(folder, RUNS_FOLDER).glob("*/manifest.json")):
@@ -198,9 +203,10 @@ def complete_run(
 
     `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
     """
-    if overwrite and folder.exists():
-        _remove_run(folder)
+    _refuse_foreign(folder)
     with lock_run(folder):
+        if overwrite:
+            _remove_run(folder)
         manifest = _open_manifest(folder, identity, command)
         parts = Parts(folder / "parts", tokens=identity["tokens"])
         if manifest.finished:
@@ -246,11 +252,27 @@ def lock_run(folder: Path) -> Iterator[None]:
         yield
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """Raise `RunError` when the folder holds files of our names that no run of ours wrote."""
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        read_manifest(manifest)  # raises when it is none of ours
+        return
+    names = [n for n in ("shard.json", "parts", *OUTPUTS.values()) if (folder / n).exists()]
+    if names:
+        raise RunError(
+            f"{folder}: holds {', '.join(names)} and no manifest of a run; they would be "
+            "replaced; choose another folder with --out, or move them away"
+        )
+
+
 def _remove_run(folder: Path) -> None:
     """Remove what a run wrote, and nothing else: the folder may hold other files of the user."""
+    if not (folder / "manifest.json").exists():
+        return
     for name in ("manifest.json", "shard.json", *OUTPUTS.values()):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "parts", ignore_errors=True)
+    Parts(folder / "parts", tokens=False).remove()
 
 
 def _open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manifest:

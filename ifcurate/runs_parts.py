@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +22,11 @@ import polars as pl
 from ifcurate.files import atomic_file, file_digest, write_json, write_table
 from ifcurate.scoring import Chunk
 from ifcurate.sources import BadRow
+
+_OURS: Final = re.compile(
+    r"\.?(\d+\.(scores\.parquet|tokens\.parquet|bad\.jsonl|done\.json)|begin\.json)"
+    r"(\.\d+\.partial)?"
+)
 
 __all__ = ["Part", "Parts", "Pending"]
 
@@ -122,7 +127,7 @@ class Parts:
                 path.unlink(missing_ok=True)
         mine = {self.path(first, kind) for first in found for kind in (*self.kinds, "done.json")}
         for path in self.folder.glob("*"):
-            if path not in mine and path.name != "begin.json":
+            if path not in mine and _OURS.fullmatch(path.name) and path.name != "begin.json":
                 path.unlink(missing_ok=True)
         return found
 
@@ -179,6 +184,9 @@ class Parts:
         return scores
 
     def remove(self) -> None:
-        """Remove the folder; the run is finished."""
+        """Remove the parts, and the folder when nothing else is in it."""
         with contextlib.suppress(OSError):
-            shutil.rmtree(self.folder)
+            for path in self.folder.iterdir():
+                if _OURS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self.folder.rmdir()

@@ -61,15 +61,14 @@ def _raise(message: str) -> None:
 
 def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
     """Render. Raises `TemplateError`, whether the template refuses or fails."""
-    import jinja2
-
     try:
         return compiled.render(**values)
     except TemplateError as error:
         raise TemplateError(f"template {name}: refuses this conversation: {error}") from error
-    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a template is a program of others: it may fail in any way
         if "strftime_now" in str(error) and "strftime_now" not in values:
             # Prompts must not change from one day to the next.
             fixed = {**values, "strftime_now": lambda _format: "01 Jan 2025"}
             return run_template(compiled, fixed, name)
-        raise TemplateError(f"template {name}: does not render: {error}; mend it") from error
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TemplateError(f"template {name}: does not render: {said}; mend it") from error

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import polars as pl
 
-from ifcurate.errors import RunError
+from ifcurate.errors import DataError, RunError
 from ifcurate.files import file_digest, read_table, read_table_slices, write_table
-from ifcurate.filtering import SCORE_COLUMNS, Decision, write_filtered
+from ifcurate.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
 from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
 from ifcurate.reading import Source
 from ifcurate.runs import Run
@@ -112,6 +112,8 @@ def _rule_in_words(split: Split) -> str:
             continue
         where = ", ".join(w for w in (cut.group if cut.group != "all" else "", cut.length_bin) if w)
         cuts.append(f"{cut.statistic} > {cut.threshold:.6g}" + (f" ({where})" if where else ""))
+    if not cuts:
+        return f"nothing to cut [rule {split.rule}]"
     joined = " and ".join(cuts) if split.rule == "both" and len(cuts) == 2 else "; ".join(cuts)
     return f"{joined} [rule {split.rule}]"
 
@@ -126,7 +128,7 @@ def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
 
 def _split_manifest(run: Run) -> Manifest | None:
     path = run.folder / "split.json"
-    if not path.exists():
+    if not path.exists() or not (run.folder / "split.parquet").exists():
         return None
     manifest = read_manifest(path)
     # It may be of scores that have been made again since.
@@ -197,8 +199,8 @@ def filter_run(
     run.check_finished()
     found = _split_manifest(run)
     split_manifest = found or split_run(run, **DEFAULT_SPLIT)[1]
-    folder = out or run.folder / "filtered"
     label = keep if keep else f"without-{drop}"
+    folder = out or run.folder / "filtered" / label
     identity = {
         "scores": run.manifest.identity,
         "split": split_manifest.identity,
@@ -209,8 +211,10 @@ def filter_run(
     if old is not None:
         return FilterResult(old, folder, split_manifest, found is None, skipped=True)
     limit = run.manifest.identity["limit"]
+    sources = run_sources(run)
+    _refuse_foreign(folder, filtered_paths(sources, folder, label).values())
     files = write_filtered(
-        run_sources(run), _labelled_scores(run), decision, folder, label=str(label), limit=limit
+        sources, _labelled_scores(run), decision, folder, label=label, limit=limit
     )
     sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
     manifest = _manifest(
@@ -227,6 +231,20 @@ def filter_run(
     manifest.write(folder / "filter.json")
     _touch(run)
     return FilterResult(manifest, folder, split_manifest, found is None)
+
+
+def _refuse_foreign(folder: Path, pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Raise `DataError` for a file in the way that no filtering of ours wrote there."""
+    ours: set[str] = set()
+    manifest = folder / "filter.json"
+    if manifest.exists():
+        ours = {"filter.json", *read_manifest(manifest).digests}
+    for path in (manifest, *itertools.chain.from_iterable(pairs)):
+        if path.exists() and path.name not in ours:
+            raise DataError(
+                f"{path}: is there already and was not written by `ifcurate filter`; "
+                "move it away, or choose another folder with --out"
+            )
 
 
 def _finished_filter(folder: Path, identity: dict[str, Any]) -> Manifest | None:

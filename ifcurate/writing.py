@@ -6,27 +6,56 @@ import contextlib
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ifcurate.errors import DataError
 from ifcurate.files import atomic_file
 from ifcurate.reading import RawRow, Source, csv_header
 
-__all__ = ["copy_parquet_rows", "open_row_writer", "output_name"]
+__all__ = ["copy_parquet_rows", "name_outputs", "open_row_writer", "refuse_inputs"]
 
 WriteRow = Callable[[RawRow], None]
 
 
-def output_name(source: Source, label: str) -> str:
-    """`data/alpaca.jsonl.gz` with label "kept" -> `alpaca.kept.jsonl.gz`."""
-    if source.format == "hub":
-        return f"{source.name.replace('/', '--')}.{label}.jsonl"
-    stem, _, rest = source.path.name.partition(".")
-    return f"{stem}.{label}.{rest}"
+def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
+    """For each source's name a stem that no other has, and its ending.
+
+    `data/train.en.jsonl.gz` gives `train.en` and `.jsonl.gz`; of several sources
+    with one stem the later ones are numbered: `b`, `b-2`.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    taken: set[str] = set()
+    for source in sources:
+        if source.format == "hub":
+            stem, ending = source.name.replace("/", "--"), ".jsonl"
+        else:
+            path = source.path
+            packed = path.suffix if source.compression else ""
+            inner = path.with_suffix("") if packed else path
+            stem, ending = inner.stem, inner.suffix + packed
+        unique, n = stem, 1
+        while unique in taken:
+            n += 1
+            unique = f"{stem}-{n}"
+        taken.add(unique)
+        found[source.name] = (unique, ending)
+    return found
+
+
+def refuse_inputs(outputs: Iterable[Path], sources: Sequence[Source]) -> None:
+    """Raise `DataError` when one of the files to be written is one of those that are read."""
+    inputs = {source.path.resolve() for source in sources if source.format != "hub"}
+    for path in outputs:
+        if path.resolve() in inputs:
+            raise DataError(
+                f"{path}: this file is being read, and the result would take its place; "
+                "choose another folder with --out"
+            )
 
 
 @contextlib.contextmanager

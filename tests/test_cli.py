@@ -68,7 +68,7 @@ def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
     assert "(the newest here): alpaca.jsonl, scored by toy" in filtered.err
     assert "no split yet, made the default one" in filtered.err
     assert "50 rows = 15 kept + 35 dropped" in filtered.out
-    (kept,) = folder.glob("ifcurate-runs/*/filtered/alpaca.context-critical.jsonl")
+    (kept,) = folder.glob("ifcurate-runs/*/filtered/*/alpaca.context-critical.jsonl")
     assert set(kept.read_text().splitlines()) < set(data.read_text().splitlines())
 
 
@@ -252,7 +252,7 @@ def test_the_lines_of_the_readme_word_for_word(data: Path, folder: Path, hub_cac
     engine = json.loads(manifest.read_text())["identity"]["engine"]
     assert engine["model"] == "meta-llama/Llama-2-7b-hf"
     assert engine["revision"] == "0123456789abcdef0123456789abcdef01234567"
-    assert list(folder.glob("ifcurate-runs/*/filtered/alpaca.context-critical.jsonl"))
+    assert list(folder.glob("ifcurate-runs/*/filtered/*/alpaca.context-critical.jsonl"))
     assert "Traceback" not in result.stderr
 
 
@@ -283,6 +283,57 @@ def test_ctrl_c_saves_and_exits_130(
     again = ifcurate("score alpaca.jsonl --engine toy")
     assert again.code == 0
     assert "going on" in again.err
+
+
+def test_markup_and_control_characters_of_data_are_printed_as_they_are(
+    ifcurate: Command, folder: Path
+) -> None:
+    odd = "[/red] \x1b[2J\x1b]0;pwn\x07 [link=http://e.com]c[/link] :smile: \u202e"
+    rows = [{**ALPACA_ROWS[0], "id": f"{odd}{i}", "instruction": odd} for i in range(6)]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with (folder / "a.jsonl").open("a") as stream:
+        stream.write("{:100: broken\n")
+    for line in (
+        "inspect a.jsonl",
+        "score a.jsonl --engine toy --fail-on-error false",
+        "split",
+        "filter --keep context-critical",
+    ):
+        result = ifcurate(line)
+        assert result.code == 0, result.err
+        assert "\x1b" not in result.out + result.err
+        assert "\u202e" not in result.out + result.err
+        assert "\N{SMILING FACE WITH OPEN MOUTH}" not in result.out
+    assert "[/red]" in ifcurate("inspect a.jsonl").out
+
+
+def test_files_of_the_user_are_never_replaced(ifcurate: Command, data: Path, folder: Path) -> None:
+    mine = folder / "mine"
+    (mine / "parts").mkdir(parents=True)
+    for name in ("parts/book.txt", "scores.parquet", "quarantine.jsonl", "shard.json"):
+        (mine / name).write_text("precious")
+    for more in ("", " --overwrite"):
+        refused = ifcurate("score alpaca.jsonl --engine toy --out mine" + more)
+        assert refused.code == 1
+        assert "no manifest of a run; they would be replaced" in refused.err
+    (mine / "manifest.json").write_text("precious")
+    refused = ifcurate("score alpaca.jsonl --engine toy --out mine --overwrite")
+    assert refused.code == 1
+    assert all(p.read_text() == "precious" for p in mine.rglob("*") if p.is_file())
+    # A result never takes the place of what it is read from, nor of a stranger's file.
+    (folder / "x.dropped.jsonl").write_bytes(data.read_bytes())
+    ifcurate("score x.dropped.jsonl --engine toy -q --out run")
+    (folder / "x.dropped.dropped.jsonl").write_text("precious")
+    refused = ifcurate("filter --run run --keep context-critical --out .")
+    assert refused.code == 1
+    assert "was not written by `ifcurate filter`" in refused.err
+    (folder / "x.dropped.dropped.jsonl").unlink()
+    assert ifcurate("filter --run run --keep context-critical --out . -q").code == 0
+    assert (folder / "x.dropped.jsonl").read_bytes() == data.read_bytes()
+    (folder / "suite.jsonl").write_bytes(data.read_bytes())
+    refused = ifcurate("augment suite.jsonl --entity-substitution --out .")
+    assert refused.code == 1
+    assert (folder / "suite.jsonl").read_bytes() == data.read_bytes()
 
 
 def test_options_from_the_environment(

@@ -174,13 +174,26 @@ def test_several_inputs_give_several_outputs_in_their_order(folder: Path) -> Non
     assert result.manifest.counts["rows"] == 40
 
 
-def test_two_inputs_of_one_name_are_not_written_over_each_other(folder: Path) -> None:
+def test_inputs_of_one_name_get_outputs_of_their_own(folder: Path) -> None:
     for name in ("x", "y"):
         (folder / name).mkdir()
-        write_jsonl(folder / name / "a.jsonl", ROWS[:10])
-    run = scored("x/a.jsonl", "y/a.jsonl")
-    with pytest.raises(DataError, match="two inputs have the file name"):
-        filter_run(run, keep="context-critical")
+        write_jsonl(folder / name / "a.en.jsonl", ROWS[:10])
+    run = scored("x/a.en.jsonl", "y/a.en.jsonl")
+    result = filter_run(run, keep="context-critical")
+    assert [p.name for p in result.files("kept").values()] == [
+        "a.en.context-critical.jsonl",
+        "a.en-2.context-critical.jsonl",
+    ]
+    assert result.manifest.counts["rows"] == 20
+
+
+def test_an_input_is_never_written_over(folder: Path) -> None:
+    write_jsonl(folder / "a.dropped.jsonl", ROWS)
+    write_jsonl(folder / "a.jsonl", ROWS)
+    run = scored("a.jsonl", "a.dropped.jsonl")
+    with pytest.raises(DataError, match=r"is being read|was not written by"):
+        filter_run(run, keep="context-critical", out=folder)
+    assert len((folder / "a.dropped.jsonl").read_text().splitlines()) == len(ROWS)
 
 
 def test_limited_runs_filter_what_was_read(folder: Path) -> None:

@@ -26,6 +26,7 @@ from ifcurate.files import atomic_file, write_json
 from ifcurate.manifest import software_versions
 from ifcurate.reading import Source
 from ifcurate.sources import Examples, ReadRow
+from ifcurate.writing import name_outputs, refuse_inputs
 
 from .augment import Augmenter, AugmentSettings, Funnel, Outcome, Written, freeze_pools
 from .lexicon import load_lexicon
@@ -170,20 +171,18 @@ class _Streams:
         files: dict[str, Path],
     ):
         self._rows: dict[str, _RowFile] = {}
-        taken: set[str] = set()
+        sources = list(sources)
+        stems = {name: stem for name, (stem, _) in name_outputs(sources).items()}
         for source in sources:
-            stem = source.path.name.split(".")[0] or "data"
-            if source.format == "hub":
-                stem = source.name.replace("/", "--")
-            while stem in taken:
-                stem += "_"
-            taken.add(stem)
             array = source.format == "json"
-            path = folder / f"{stem}.counterfactual.{'json' if array else 'jsonl'}"
-            files[source.name] = path
+            ending = "json" if array else "jsonl"
+            files[source.name] = folder / f"{stems[source.name]}.counterfactual.{ending}"
+        files["suite"], files["rejected"] = folder / "suite.jsonl", folder / "rejected.jsonl"
+        refuse_inputs(files.values(), sources)
+        for source in sources:
+            path, array = files[source.name], source.format == "json"
             self._rows[source.name] = _RowFile(stack.enter_context(atomic_file(path)), array=array)
             stack.callback(self._rows[source.name].finish)
-        files["suite"], files["rejected"] = folder / "suite.jsonl", folder / "rejected.jsonl"
         self._suite = _RowFile(stack.enter_context(atomic_file(files["suite"])))
         self._rejected = _RowFile(stack.enter_context(atomic_file(files["rejected"])))
 

@@ -295,7 +295,7 @@ def check_errors(counts: dict[str, int], allowed: str) -> None:
         most, said = 0.0, "none is allowed"
     elif text.endswith("%") or "." in text:
         share = fraction(text)
-        most, said = share * rows, f"at most {share:.4g} of the rows may"
+        most, said = share * rows, f"at most {share * 100:.4g}% may"
     elif text.isdigit() and text != "1":
         most, said = float(text), f"at most {text} may"
     else:

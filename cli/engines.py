@@ -12,23 +12,13 @@ if TYPE_CHECKING:
     from ifcurate.scoring import ScoreSettings
     from ifcurate.sources import Examples
 
-_LOCAL = ("model", "revision", "dtype", "batch_size", "max_length", "threads")
-_LOADING = ("trust_remote_code", "allow_pickle")
-ENGINE_OPTIONS = {
-    "hf": (*_LOCAL, "device", *_LOADING),
-    "vllm": (*_LOCAL, *_LOADING),
-    "server": (
-        "base_url",
-        "model",
-        "tokenizer",
-        "revision",
-        "dtype",
-        "max_length",
-        "concurrency",
-        "trust_remote_code",
-    ),
-    "toy": (),
-}
+
+def engine_options(engine: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Of the options given, those that the engine takes."""
+    from ifcurate.engines import ENGINE_OPTIONS
+
+    names = () if engine == "toy" else ("model", *ENGINE_OPTIONS[engine])
+    return {name: given[name] for name in names}
 
 
 def open_engine(
@@ -48,7 +38,7 @@ def open_engine(
     from ifcurate.engines import load_engine
 
     check_engine_options(engine, given)
-    chosen = {name: given[name] for name in ENGINE_OPTIONS[engine]}
+    chosen = engine_options(engine, given)
     if not parity or engine not in ("vllm", "server"):
         return load_engine(engine, **chosen), {}
     if engine == "server":
@@ -69,6 +59,7 @@ def open_engine(
 
 def check_engine_options(engine: str, given: dict[str, Any]) -> None:
     """Refuse a call that cannot work before anything is loaded."""
+    from ifcurate.engines import ENGINE_OPTIONS
     from ifcurate.errors import IfcurateError
 
     if engine in ("hf", "vllm") and not given["model"]:
@@ -110,7 +101,7 @@ def _ask_reference(
     from ifcurate.scoring import Scorer
 
     note(f"parity: asking hf about {n} rows first (--parity 0 leaves it out)", quiet=quiet)
-    wanted = {name: given[name] for name in ENGINE_OPTIONS["hf"]}
+    wanted = engine_options("hf", given)
     wanted["model"] = model
     try:
         ours = load_engine("hf", **wanted)

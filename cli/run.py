@@ -19,6 +19,12 @@ def run(
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Run folder; one of ifcurate-runs/ by default.")
     ] = None,
+    fail_on_error: Annotated[
+        str,
+        typer.Option(
+            help="Exit 1 when more rows than this cannot be used: true, false, a share, a count."
+        ),
+    ] = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -39,6 +45,7 @@ def run(
     from .show import ScoringProgress
     from .split import print_split
 
+    common.check_errors({}, fail_on_error)
     silent = quiet or json
     loaded = load_recipe(recipe)
     bars: list[ScoringProgress] = []
@@ -71,6 +78,7 @@ def run(
                 "skipped": list(result.skipped),
             }
         )
+        common.check_errors(result.run.manifest.counts, fail_on_error)
         return
     if result.skipped:
         note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
@@ -79,3 +87,4 @@ def run(
         if result.split is not None:
             print_split(result.run, result.split)
         print_filter(result.filtered)
+    common.check_errors(result.run.manifest.counts, fail_on_error)

@@ -9,7 +9,7 @@ import typer
 
 from . import cluster, common
 from .common import note
-from .engines import ENGINE_OPTIONS, check_engine_options, open_engine
+from .engines import check_engine_options, engine_options, open_engine
 from .local import open_cache, score_with_progress
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def score(
         run = cluster.score_on_cluster(
             examples,
             engine,
-            {name: given[name] for name in ENGINE_OPTIONS[engine]},
+            engine_options(engine, given),
             settings,
             cluster.read_cluster(
                 address, num_engines, gpus_per_engine, cpus_per_engine, on_gpu=on_gpu

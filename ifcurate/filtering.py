@@ -82,6 +82,8 @@ class Decision:
             raise DataError(
                 f"filter: unknown label {label!r}; labels are {CRITICAL} and {NON_CRITICAL}"
             )
+        if no_context not in (None, "keep", "drop"):
+            raise DataError(f"filter: no_context {no_context!r}: unknown; known are keep, drop")
         kept = {keep} if keep else set(LABELS) - {label}
         if no_context == "keep":
             kept.add(NO_CONTEXT)
@@ -138,6 +140,8 @@ def filter_examples(
 
     Raises `RunError` when an example is not in the split.
     """
+    if not isinstance(split, Split):
+        raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
     rows = decide_rows(split.table, Decision.create(keep=keep, drop=drop, no_context=no_context))
     verdicts = {
         (source, row): (kept, reason)

@@ -209,7 +209,7 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[_Draft]:
         _Draft(
             instruction=_text(row, _INSTRUCTION),
             response=_text(row, _OUTPUT),
-            context=_text(row, _INPUT, required=False),
+            context=_text(row, sorted(_INPUT, key=lambda n: not row.get(n)), required=False),
             system=_text(row, ("system",), required=False),
         )
     ]
@@ -224,8 +224,14 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[_Draft]:
             *read_turns(completion, name, "role", "content"),
         ]
         return _chat(turns, layout, _tools(row))
-    response = _text(row, ("completion", "response"))
-    return [_Draft(instruction=_text(row, ("prompt",)), response=response)]
+    return [
+        _Draft(
+            instruction=_text(row, ("prompt",)),
+            response=_text(row, ("completion", "response")),
+            context=_text(row, ("context",), required=False),
+            system=_text(row, ("system",), required=False),
+        )
+    ]
 
 
 def _qca(row: Mapping[str, Any], layout: Layout) -> list[_Draft]:

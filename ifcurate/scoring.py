@@ -322,6 +322,11 @@ def score_examples(
     Everything is held in memory; `runs.score_run` writes to disk as it goes.
     Raises `ModelError` and `TemplateError`.
     """
+    given: Any = examples
+    if isinstance(given, str | bytes):
+        raise TypeError(f"examples: give read_examples({given!r}), not the name of a file")
+    if isinstance(engine, str):
+        raise TypeError(f"engine: give load_engine({engine!r}), not its name")
     scorer = Scorer.create(engine, settings or ScoreSettings())
     iterator = iter(examples)
     parts = []

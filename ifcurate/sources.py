@@ -214,6 +214,13 @@ def read_examples(
         raise DataError(f"format {format!r}: unknown; known are auto, {', '.join(FORMATS)}")
     if format == "columns" and not columns:
         raise DataError("format 'columns' needs a mapping: --columns instruction=... response=...")
+    if turns not in ("last", "all"):
+        raise DataError(f"turns {turns!r}: unknown; known are last, all")
+    if not 0 <= min_confidence <= 1:
+        raise DataError(f"min_confidence {min_confidence}: must be from 0 to 1")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit {limit}: must be at least 1, or None for all rows")
+    context = (context,) if isinstance(context, str) else context
     unknown = set(context) - set(CONTEXT_KINDS)
     if unknown:
         known = ", ".join(CONTEXT_KINDS)
@@ -221,7 +228,21 @@ def read_examples(
     sources = open_sources(paths, subset=subset, split=split)
     names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
     layouts = [Layout(n, columns, turns, tuple(context), min_confidence) for n in names]
-    return Examples(tuple(sources), tuple(layouts), limit)
+    examples = Examples(tuple(sources), tuple(layouts), limit)
+    if format != "auto":
+        _refuse_unfit(examples, format)
+    return examples
+
+
+def _refuse_unfit(examples: Examples, format: str) -> None:
+    """Raise `DataError` when a layout that was asked for fits none of the first rows."""
+    first = list(itertools.islice(examples.read(), _LOOKED_AT))
+    bad = [row.bad for row in first if row.bad is not None]
+    if first and len(bad) == len(first):
+        raise DataError(
+            f"{bad[0].source}: none of the first {len(first)} rows can be read as {format}; "
+            f"the first says: {bad[0].reason}; check --format and --columns"
+        )
 
 
 def _check_columns(columns: Mapping[str, str]) -> None:

@@ -7,14 +7,15 @@ from the same data with the same options, is not done again.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ifcurate.errors import RecipeError
 from ifcurate.formats import CONTEXT_KINDS
@@ -22,7 +23,7 @@ from ifcurate.manifest import read_manifest
 from ifcurate.runs import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
 from ifcurate.scoring import Scorer, ScoreSettings
 from ifcurate.sources import Examples, read_examples
-from ifcurate.split import Split
+from ifcurate.split import Split, Statistic
 from ifcurate.steps import FilterResult, filter_run, read_split, split_run
 
 __all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
@@ -50,7 +51,11 @@ class ScoreSection(_Section):
     """The model and how it is asked, as `load_engine` and `ScoreSettings` take it."""
 
     model: str = ""
-    engine: str = "hf"
+    engine: Literal["hf", "vllm", "server", "toy"] = "hf"
+    base_url: str = ""
+    tokenizer: str = ""
+    concurrency: int = Field(default=16, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
@@ -70,7 +75,7 @@ class SplitSection(_Section):
     rule: Literal["paper", "gain", "both", "auto"] = "paper"
     fraction: float = Field(default=0.25, gt=0, lt=1)
     threshold: float | None = None
-    statistic: str | None = None
+    statistic: Statistic | None = None
     per: Literal["all", "source"] = "all"
     length_control: bool = False
     seed: int = 0
@@ -79,10 +84,16 @@ class SplitSection(_Section):
 class FilterSection(_Section):
     """What is kept, as `filter_run` takes it."""
 
-    keep: str | None = None
-    drop: str | None = None
+    keep: Literal["context-critical", "non-context-critical"] | None = None
+    drop: Literal["context-critical", "non-context-critical"] | None = None
     no_context: Literal["keep", "drop"] | None = None
     out: str | None = None
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> Self:
+        if (self.keep is None) == (self.drop is None):
+            raise ValueError("say either keep or drop")
+        return self
 
 
 class Recipe(_Section):
@@ -136,10 +147,7 @@ def load_recipe(name: str) -> Recipe:
                 "or give the path of a YAML file"
             )
         text = (resources.files("ifcurate.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+    value = _parse_yaml(text, name)
     if not isinstance(value, dict):
         raise RecipeError(f"{name}: a recipe must be a mapping of sections; see recipes/demo.yaml")
     try:
@@ -149,11 +157,37 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(f"{name}: {problems}") from error
 
 
+def _parse_yaml(text: str, name: str) -> Any:
+    """The file's value. Raises `RecipeError`, also for what YAML allows and no recipe needs."""
+    try:
+        # An alias can stand for itself many times over: a small file becomes a huge value.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(f"{name}: aliases (*name) are not taken; write the value out")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(node, name)
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{name}: nested too deeply; see recipes/demo.yaml") from error
+
+
+def _refuse_repeated_keys(node: Any, name: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise RecipeError(f"{name}:{line}: {key.value} stands twice; leave one")
+            seen.add(key.value)
+            _refuse_repeated_keys(value, name)
+
+
 def _describe(error: Any) -> str:
     """One problem of a recipe, with the nearest known key for an unknown one."""
     place = ".".join(map(str, error["loc"]))
     if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']} (found {error.get('input')!r:.60})"
+        return f"{place}: {error['msg']} (found {reprlib.repr(error.get('input'))})"
     model: Any = Recipe
     for step in error["loc"][:-1]:
         model = model.model_fields[step].annotation
@@ -171,13 +205,10 @@ def recipe_examples(recipe: Recipe) -> Examples:
 
 def recipe_scorer(recipe: Recipe) -> Scorer:
     """The engine of the recipe's score section, loaded, with its settings."""
-    from ifcurate.engines import load_engine
+    from ifcurate.engines import ENGINE_OPTIONS, load_engine
 
     section = recipe.score
-    options: dict[str, Any] = {}
-    if section.engine == "hf":
-        options = section.model_dump(include={"revision", "dtype", "device", "batch_size"})
-        options["max_length"] = section.max_length
+    options = section.model_dump(include=set(ENGINE_OPTIONS[section.engine]))
     engine = load_engine(section.engine, model=section.model, **options)
     names = ("template", "ablation", "score_eot", "too_long", "max_length", "token_gain")
     settings = ScoreSettings(**{name: getattr(section, name) for name in names})

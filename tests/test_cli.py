@@ -188,6 +188,12 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
         ("score alpaca.jsonl --engine server", 1, "--base-url http://127.0.0.1:8000/v1"),
         ("score alpaca.jsonl --engine toy --base-url http://x", 1, "for --engine server"),
         ("score alpaca.jsonl --engine toy --device cuda", 1, "for --engine hf"),
+        (
+            "score alpaca.jsonl --engine toy --columns instruction=instruction,response=nope",
+            1,
+            "the first says: no column 'nope'; found the columns instruction, input, output",
+        ),
+        ("score alpaca.jsonl --engine toy --format messages", 1, "none of the first 5"),
         ("filter", 2, "give one of --keep"),
         ("filter --keep best", 2, "best"),
         ("filter --keep context-critical", 1, "make one first: ifcurate score DATA --model MODEL"),

@@ -60,6 +60,15 @@ def test_alpaca_and_its_empty_inputs() -> None:
         assert not one(row, "alpaca").has_context
 
 
+def test_a_context_column_is_used_wherever_it_stands() -> None:
+    row = {"prompt": "Who?", "context": PASSAGE, "completion": "Tomas"}
+    assert one(row, "prompt_completion").context_text == PASSAGE
+    row = {"instruction": "Who?", "input": "", "context": PASSAGE, "output": "Tomas"}
+    example = one(row, "alpaca")
+    assert example.context_text == PASSAGE
+    assert example.blocks[0].path == "context"
+
+
 def test_inline_context_is_cut_with_its_label() -> None:
     prompt = f"Passage: {PASSAGE}\n\nQuestion: Who was the first keeper?"
     example = one({"prompt": prompt, "completion": "Tomas Arlen"}, "prompt_completion")

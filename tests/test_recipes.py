@@ -71,6 +71,9 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
         ({"split": {"fraction": 3}}, "split.fraction"),
         ({"data": {"paths": []}}, "data.paths"),
         ({"filter": None}, "filter"),
+        ({"filter": {}}, "say either keep or drop"),
+        ({"split": {"statistic": "foo"}}, "split.statistic"),
+        ({"score": {"engine": "steam"}}, "score.engine"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> None:
@@ -80,7 +83,14 @@ def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a: [", "not valid YAML"), ("- a", "must be a mapping"), ("!!python/none", "YAML")],
+    [
+        ("data: {paths: [a]}\ndata: {paths: [b]}", "r.yaml:2: data stands twice"),
+        ("a: &x [1]\nb: *x", "aliases"),
+        ("a: " + "[" * 3000, "YAML|nested too deeply"),
+        ("a: [", "not valid YAML"),
+        ("- a", "must be a mapping"),
+        ("!!python/none", "YAML"),
+    ],
 )
 def test_files_that_are_no_recipe(text: str, said: str, folder: Path) -> None:
     (folder / "r.yaml").write_text(text)

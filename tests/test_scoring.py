@@ -177,6 +177,24 @@ def test_scores_equal_a_float64_reference_on_real_rows(tmp_path: Path, shared_da
     assert worst <= 5e-6
 
 
+def test_wrong_use_of_the_library_says_what_to_give(folder: Path) -> None:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
+    engine = ifcurate.load_engine("toy")
+    with pytest.raises(TypeError, match="read_examples"):
+        ifcurate.score_examples("alpaca.jsonl", engine)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="load_engine"):
+        ifcurate.score_examples([], "toy")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="split_scores"):
+        ifcurate.filter_examples([], None, keep="context-critical")  # type: ignore[arg-type]
+    with pytest.raises(ifcurate.ModelError, match="needs the address"):
+        ifcurate.load_engine("server", model="x")
+    for wrong in ({"turns": "al"}, {"min_confidence": 7}, {"limit": -1}, {"context": "cellar"}):
+        with pytest.raises(ifcurate.DataError, match=next(iter(wrong))):
+            ifcurate.read_examples("alpaca.jsonl", **wrong)
+    kept = list(ifcurate.read_examples("alpaca.jsonl", context="field"))  # one kind as a word
+    assert kept[0].has_context
+
+
 def test_the_library_in_ten_lines(folder: Path) -> None:
     write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
     examples = ifcurate.read_examples("alpaca.jsonl")

@@ -7,9 +7,26 @@ from typing import Any, Final
 from ifcurate.engines.base import Engine
 from ifcurate.errors import ModelError
 
-__all__ = ["ENGINES", "load_engine"]
+__all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine"]
 
 ENGINES: Final = ("hf", "vllm", "server", "toy")
+_LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
+_LOADING: Final = ("trust_remote_code", "allow_pickle")
+#: What each engine takes beside its model; see their `load_*_engine`.
+ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "hf": (*_LOCAL, "device", *_LOADING),
+    "vllm": (*_LOCAL, *_LOADING),
+    "server": (
+        "base_url",
+        "tokenizer",
+        "revision",
+        "dtype",
+        "max_length",
+        "concurrency",
+        "trust_remote_code",
+    ),
+    "toy": (),
+}
 
 
 def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engine:
@@ -30,6 +47,11 @@ def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engin
 
         return ToyEngine()
     if engine == "server":
+        if not options.get("base_url"):
+            raise ModelError(
+                "engine 'server': needs the address of one that runs; "
+                "give base_url, such as http://127.0.0.1:8000/v1"
+            )
         from ifcurate.engines.server import load_server_engine
 
         return load_server_engine(model=model, **options)  # a name of the server's own

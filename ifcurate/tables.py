@@ -34,7 +34,10 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "n_context_tokens": (pl.Int32, "tokens of the context"),
     "n_tokens_with_context": (pl.Int32, "tokens of prompt and response, with the context"),
     "n_tokens_without_context": (pl.Int32, "the same without"),
-    "nll_with_context": (pl.Float64, "-log of the response's probability after the prompt with context, nats, summed"),
+    "nll_with_context": (
+        pl.Float64,
+        "-log of the response's probability after the prompt with context, nats",
+    ),
     "nll_without_context": (pl.Float64, "the same after the prompt without context"),
     "loss_with_context": (pl.Float64, "nll_with_context / n_response_tokens, nats per token"),
     "loss_without_context": (pl.Float64, "nll_without_context / n_response_tokens"),

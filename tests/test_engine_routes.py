@@ -272,19 +272,23 @@ def test_torch_memory_errors_are_recognised() -> None:
     assert not is_memory_error(RuntimeError("shapes cannot be multiplied"))
 
 
-def test_processes_give_the_same_numbers(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_processes_give_the_same_numbers(
+    dtype: str, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
 
     import ifcurate.engines.hf as module
 
     prompts = make_prompts(60, 500)
-    expected = _engine(wide).response_logprobs(prompts)
+    expected = _engine(wide, dtype=dtype).response_logprobs(prompts)
     monkeypatch.setattr(module, "_WORTH_FORKING", 0)
     threads = torch.get_num_threads()
     try:
-        engine = load_hf_engine(str(wide), device="cpu", threads=2)
-        engine._budget = 256
+        engine = load_hf_engine(str(wide), device="cpu", threads=2, dtype=dtype)
+        assert torch.get_num_threads() == 2
         found = engine.response_logprobs(prompts)
+        assert engine.report().counts["packs"] > 1
         assert engine.report().counts["processes"] == 2
         assert worst_difference(found, expected) <= 1e-6
         assert worst_difference(engine.response_logprobs(prompts[:7]), expected[:7]) <= 1e-6

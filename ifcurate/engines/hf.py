@@ -45,6 +45,7 @@ __all__ = ["HFEngine", "load_hf_engine"]
 
 _VERSION: Final = "1"  # raised whenever a score could change
 _WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core
+_LEAST_PACK: Final = 1024  # tokens
 _SMALL: Final = 50_000_000  # parameters; below, an operation is too short to be divided
 _NO_LIMIT: Final = 1 << 20  # where a model states no length: recurrent ones
 
@@ -131,9 +132,9 @@ class HFEngine:
         with _fitting_threads(model, self._n_parameters):
             check_model(model, source.name)
             products = choose_products(model.device, model.dtype)
-        use_products(model, products)
-        head = choose_head(model, kernels, products)
-        body, self._route = choose_body(model, head, kernels, products)
+            use_products(model, products)
+            head = choose_head(model, kernels, products)
+            body, self._route = choose_body(model, head, kernels, products)
         self._runner = PackRunner(model, head, body)
         self._exact_length = exact_length(model.config)
         self._max_sequences = None if batch_size == "auto" else batch_size
@@ -221,7 +222,12 @@ class HFEngine:
             self._count("tokens_computed", sum(pack.n_tokens for pack in packs))
             return self._run(packs, single=single)
 
-        packs = split(members, self._budget)
+        budget = self._budget
+        if self._threads > 1 and self._model.device.type == "cpu":
+            # Enough packs for all processes, none too small for fast products.
+            n_tokens = sum(len(plan.sequences[i].ids) for i in members)
+            budget = min(budget, max(_LEAST_PACK, n_tokens // self._threads))
+        packs = split(members, budget)
         found, too_large, halvings = run_with_backoff(packs, run, split)
         if halvings:
             self._budget = max(1, self._budget // 2)
@@ -306,15 +312,16 @@ class HFEngine:
 
 @contextlib.contextmanager
 def _fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
-    """One thread while a small model runs on a CPU, then as many as before.
+    """One thread on a CPU where processes can share the work, then as many as before.
 
-    At every operation threads wait for each other, by spinning. On a busy machine a
+    At every operation threads wait for each other, by spinning: on a busy machine a
     model of a million parameters took nine times the processor time with two
-    threads, and seven times the time on the clock.
+    threads, and seven times the time on the clock. In bfloat16 the number of
+    threads also changes how products are cut up, and so the last bits of scores.
     """
     import torch
 
-    if model.device.type != "cpu" or n_parameters >= _SMALL:
+    if model.device.type != "cpu" or (n_parameters >= _SMALL and not can_fork()):
         yield
         return
     before = torch.get_num_threads()

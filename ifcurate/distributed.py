@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,7 +126,10 @@ def _connected(cluster: Cluster) -> Iterator[None]:
     alone = not address
     already = ray.is_initialized()
     if not already:
-        more: dict[str, Any] = {"num_cpus": cluster.local_cpus} if alone else {"address": address}
+        # "local": else Ray looks for the last cluster of this machine, even one that died.
+        more: dict[str, Any] = {"address": address or "local"}
+        if alone:
+            more["num_cpus"] = cluster.local_cpus
         try:
             ray.init(
                 include_dashboard=False if alone else None,
@@ -139,11 +143,13 @@ def _connected(cluster: Cluster) -> Iterator[None]:
                 f"Ray cluster {address or 'of this machine'}: cannot be used: {first}; "
                 "check --address, and `ray status` there"
             ) from error
-    try:
-        yield
-    finally:
-        if not already:
-            ray.shutdown()
+    # Ray says what befalls it on stdout, which is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            if not already:
+                ray.shutdown()
 
 
 def _fit(cluster: Cluster) -> Cluster:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,9 @@ def test_shards_that_are_none(text: str) -> None:
 
 def test_no_row_at_all(folder: Path) -> None:
     (folder / "a.jsonl").write_text(json.dumps(ALPACA_ROWS[0]))
+    (folder / "blank.jsonl").write_text("\n\n")
     found = read_examples("a.jsonl")
     with pytest.raises(DataError, match="no row"):
-        score_run(read_examples(["a.jsonl"], limit=0), scorer(), Path("none"))
+        score_run(replace(found, limit=0), scorer(), Path("none"))
     merged = merge_runs(make_shards(found, 2), Path("merged"))
     assert merged.manifest.counts == {"rows": 1, "scored": 1}

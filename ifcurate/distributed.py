@@ -16,42 +16,33 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.engines import load_engine
+from ifcurate.distributed_tasks import (
+    EngineSpec,
+    ScoringActor,
+    ask_identity,
+    count_source,
+    read_chunks,
+)
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.reading import RawRow, read_rows
 from ifcurate.runs import (
     RUNS_FOLDER,
     Run,
     complete_run,
-    run_differences,
     run_name,
     score_identity,
 )
-from ifcurate.runs_parts import Part, Parts, Pending
-from ifcurate.runs_work import Progress, count_parts, score_rows
-from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import Examples, read_row
+from ifcurate.runs_parts import Parts
+from ifcurate.runs_work import Progress, count_parts
+from ifcurate.scoring import ScoreSettings
+from ifcurate.sources import Examples
 
 __all__ = ["Cluster", "EngineSpec", "score_run_on_ray"]
 
 _TRIES: Final = 5  # passes over what is missing
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """How an actor loads its engine: what `load_engine` takes."""
-
-    engine: str = "hf"
-    model: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def load(self) -> Any:
-        """The engine."""
-        return load_engine(self.engine, model=self.model, **self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,30 +173,13 @@ def _ask_identity(
     """What the engine is, from an actor's place: the driver may have no GPU and no model."""
     ray = _ray()
     # The process ends with its call: what the model took is free for the actors.
-    task = ray.remote(max_calls=1)(_identity).options(
+    task = ray.remote(max_calls=1)(ask_identity).options(
         num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine
     )
     found = _get(task.remote(engine, settings))
     if isinstance(found, IfcurateError):
         raise found
     return score_identity(examples, found)
-
-
-def _identity(engine: EngineSpec, settings: ScoreSettings) -> _Known | IfcurateError:
-    try:
-        return _Known(Scorer.create(engine.load(), settings).identity())
-    except IfcurateError as error:
-        return type(error)(str(error))
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What `score_identity` asks of a scorer."""
-
-    value: dict[str, Any]
-
-    def identity(self) -> dict[str, Any]:
-        return self.value
 
 
 class _OnRay:
@@ -269,11 +243,11 @@ class _OnRay:
             for i, (start, end) in enumerate(itertools.pairwise(starts))
         ]
         rows = ray.data.from_items(tasks, override_num_blocks=len(tasks)).flat_map(
-            _read_chunks,
+            read_chunks,
             fn_args=(self._examples, starts, self._size, covered, str(Path.cwd())),
         )
         done = rows.map_batches(
-            _Actor,
+            ScoringActor,
             fn_constructor_args=(*self._scorer, str(parts.folder), parts.tokens),
             batch_size=cluster.chunks_per_part,
             batch_format="numpy",
@@ -324,102 +298,5 @@ def _cause(error: BaseException) -> IfcurateError:
 def _count_rows(examples: Examples) -> list[int]:
     """How many rows each source has, good and bad, counted on the cluster; one alone is not."""
     ray = _ray()
-    task = ray.remote(_count_source).options(num_cpus=1)
+    task = ray.remote(count_source).options(num_cpus=1)
     return list(_get([task.remote(s, str(Path.cwd())) for s in examples.sources]))
-
-
-def _count_source(source: Any, folder: str) -> int:
-    _go_to(folder)
-    return sum(1 for _ in read_rows(source, parse=False))
-
-
-def _go_to(folder: str) -> None:
-    """Relative names of sources are relative to where the driver is."""
-    with contextlib.suppress(OSError):
-        os.chdir(folder)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows of a chunk, in one value for Ray."""
-
-    rows: tuple[tuple[RawRow, int], ...]  # with the index of the row's layout
-
-
-def _read_chunks(
-    task: Mapping[str, int],
-    examples: Examples,
-    starts: Sequence[int],
-    size: int,
-    covered: frozenset[int],
-    folder: str,
-) -> Iterator[dict[str, Any]]:
-    """The chunks that begin in one source; the last may go on into the next ones."""
-    _go_to(folder)
-    first, end, at = task["first"], task["end"], task["source"]
-    if all(n in covered for n in range(first, end)):
-        return
-    rows = (
-        (raw, i)
-        for i in range(at, len(examples.sources))
-        for raw in read_rows(examples.sources[i], parse=False)
-    )
-    limit = starts[-1] if examples.limit is None else examples.limit
-    mine = itertools.islice(rows, first * size - starts[at], max(limit - starts[at], 0))
-    for n in range(first, end):
-        chunk = tuple(itertools.islice(mine, size))
-        if chunk and n not in covered:
-            yield {"chunk": n, "rows": _Rows(chunk), "layouts": examples.layouts}
-
-
-class _Actor:
-    """Holds an engine; scores chunks and writes them as parts."""
-
-    def __init__(
-        self,
-        engine: EngineSpec,
-        settings: ScoreSettings,
-        identity: dict[str, Any],
-        folder: str,
-        tokens: bool,
-    ) -> None:
-        self._scorer = Scorer.create(engine.load(), settings)
-        if differences := run_differences(identity, self._scorer.identity()):
-            raise RunError(
-                f"an engine on another node differs ({'; '.join(differences[:4])}); scores of "
-                "different engines are never mixed: install the same versions on all nodes"
-            )
-        self._parts = Parts(Path(folder), tokens=tokens, look=False)
-
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Score the chunks of a batch, the neighbours among them as one part."""
-        order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
-        pending = Pending()
-        written: list[Part] = []
-        for i in order:
-            number = int(batch["chunk"][i])
-            if pending.rows and number != pending.first + len(pending.rows):
-                written.append(self._write(pending))
-            layouts = batch["layouts"][i]
-            rows = [read_row(raw, layouts[layout]) for raw, layout in batch["rows"][i].rows]
-            chunk, bad = score_rows(self._scorer, rows, tokens=self._parts.tokens)
-            pending.add(number, len(rows), chunk, bad)
-        if pending.rows:
-            written.append(self._write(pending))
-        counts: dict[str, int] = {}
-        for part in written:
-            for name, n in part.counts.items():
-                counts[name] = counts.get(name, 0) + n
-        return {
-            "rows": [sum(part.n_rows for part in written)],
-            "tokens": [sum(part.tokens for part in written)],
-            "counts": [list(counts.values())],
-            "counts_of": [list(counts)],
-        }
-
-    def _write(self, pending: Pending) -> Part:
-        first = pending.first
-        self._parts.commit(pending)
-        part = self._parts.at(first)
-        assert part is not None
-        return part

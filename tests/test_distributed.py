@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ifcurate import distributed
-from ifcurate.distributed import Cluster, EngineSpec, _Actor, _fit, _read_chunks, score_run_on_ray
+from ifcurate.distributed import Cluster, EngineSpec, _fit, score_run_on_ray
+from ifcurate.distributed_tasks import ScoringActor, ask_identity, read_chunks
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError, RunError
 from ifcurate.manifest import read_manifest
@@ -67,7 +68,7 @@ def test_reading_tasks_give_the_chunks_of_a_local_run(limit: int | None, data: P
     starts, tasks = tasks_of(examples)
     found: dict[int, Any] = {}
     for task in tasks:
-        for item in _read_chunks(task, examples, starts, 16, frozenset({2}), str(data)):
+        for item in read_chunks(task, examples, starts, 16, frozenset({2}), str(data)):
             assert item["chunk"] not in found
             found[item["chunk"]] = [raw for raw, _ in item["rows"].rows]
     expected = {
@@ -83,7 +84,7 @@ def batches(examples: Examples, n: int) -> Iterator[dict[str, Any]]:
     items = [
         item
         for task in tasks
-        for item in _read_chunks(task, examples, starts, 16, frozenset(), str(Path.cwd()))
+        for item in read_chunks(task, examples, starts, 16, frozenset(), str(Path.cwd()))
     ]
     items = items[::2] + items[1::2]  # as they may come
     for i in range(0, len(items), n):
@@ -96,7 +97,7 @@ def test_parts_of_actors_make_the_tables_of_a_local_run(n: int, data: Path) -> N
     examples = read_examples(NAMES)
     local(examples, data / "local")
     identity = Scorer.create(ToyEngine(), SETTINGS).identity()
-    actor = _Actor(EngineSpec("toy"), SETTINGS, identity, str(data / "ray" / "parts"), True)
+    actor = ScoringActor(EngineSpec("toy"), SETTINGS, identity, str(data / "ray" / "parts"), True)
     for batch in batches(examples, n):
         counted = actor(batch)
         assert sum(counted["counts"][0]) == 0 or len(counted["counts_of"][0]) > 0
@@ -111,7 +112,7 @@ def test_an_actor_with_another_engine_is_refused(data: Path) -> None:
     identity = Scorer.create(ToyEngine(), SETTINGS).identity()
     identity["engine"] = {**identity["engine"], "revision": "other"}
     with pytest.raises(RunError, match=r"differs \(engine.revision: there \"other\""):
-        _Actor(EngineSpec("toy"), SETTINGS, identity, str(data / "parts"), False)
+        ScoringActor(EngineSpec("toy"), SETTINGS, identity, str(data / "parts"), False)
 
 
 class FakeRay:
@@ -155,7 +156,7 @@ def test_without_ray_the_extra_is_named(data: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_engine_that_cannot_be_loaded_is_an_error_of_ours() -> None:
-    found = distributed._identity(EngineSpec("steam"), SETTINGS)
+    found = ask_identity(EngineSpec("steam"), SETTINGS)
     assert isinstance(found, ModelError)
 
 

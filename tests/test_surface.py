@@ -52,6 +52,7 @@ LAYERS = [
 # What belongs together is one room, whatever its files.
 ROOMS = {
     "runs_": "runs",
+    "distributed_": "distributed",
     "reading_": "reading",
     "labels": "split",
     "cuts": "split",

@@ -85,6 +85,7 @@ def score_on_cluster(
     *,
     tokens: bool,
     overwrite: bool,
+    checks: dict[str, Any],
     quiet: bool,
 ) -> Run:
     """Score on a Ray cluster and show how it goes on stderr."""
@@ -119,6 +120,7 @@ def score_on_cluster(
             tokens=tokens,
             overwrite=overwrite,
             command=common.command_line(),
+            checks=checks,
             on_start=start,
             on_progress=progress.update,
             stop=stop,

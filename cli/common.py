@@ -151,6 +151,16 @@ class Group(TyperGroup):
             text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             _print_error(f"{text}; --debug (before the command) shows where")
             raise typer.Exit(1) from error
+        except Exception as error:
+            # Typer's own exceptions say how to end; anything else is a fault of ours.
+            ours = not hasattr(error, "exit_code") and not isinstance(error, typer.Abort)
+            if not ours or ctx.params.get("debug"):
+                raise
+            _print_error(
+                f"{type(error).__name__}: {error}; this should not happen; what was finished is "
+                "kept; --debug (before the command) shows where: please report it"
+            )
+            raise typer.Exit(1) from error
 
 
 def _print_error(text: str) -> None:

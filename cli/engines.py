@@ -57,6 +57,21 @@ def open_engine(
     return loaded, {"parity": found.as_dict()}
 
 
+def check_apart(engine: str, given: dict[str, Any], *, parity: int, **more: Any) -> dict[str, Any]:
+    """What `open_engine` finds, in a process that gives its memory back: engines run elsewhere."""
+    if not parity or engine not in ("vllm", "server"):
+        return {}
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_checks_alone, engine, given, {"parity": parity, **more}).result()
+
+
+def _checks_alone(engine: str, given: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    return open_engine(engine, given, **more)[1]
+
+
 def check_engine_options(engine: str, given: dict[str, Any]) -> None:
     """Refuse a call that cannot work before anything is loaded."""
     from ifcurate.engines import ENGINE_OPTIONS

@@ -29,6 +29,10 @@ check: $(READY)  ## format, lint and types
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
 
+bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-eval; most of an hour)
+	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench]"
+	@$(BIN)/python -m benchmarks.scoring
+
 soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
 	@$(BIN)/python -m tests.soak fuzz kill
 

@@ -59,6 +59,7 @@ def test_every_command_and_make_target_exists() -> None:
 
     app = import_module("ifcurate.cli").app
     names = {command.name for command in app.registered_commands}
+    assert names >= {"score", "filter", "augment", "merge"}
     assert set(re.findall(r"^ifcurate (\w+)", README, re.MULTILINE)) <= names
     assert set(re.findall(r"`ifcurate (\w+)", README)) <= names
     makefile = (ROOT / "Makefile").read_text()

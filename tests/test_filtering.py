@@ -274,3 +274,27 @@ def test_a_row_of_several_turns_is_kept_for_its_best_one() -> None:
 def test_unclear_wishes(wish: dict[str, str]) -> None:
     with pytest.raises(DataError, match=r"--keep LABEL or --drop LABEL|unknown label"):
         Decision.create(**wish)  # type: ignore[arg-type]
+
+
+def test_a_hub_dataset_is_read_scored_and_filtered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through `datasets` itself; only the download is left out."""
+    import datasets
+
+    asked: list[tuple[object, ...]] = []
+
+    def load(name: str, subset: str | None, *, split: str, streaming: bool) -> object:
+        asked.append((name, subset, split, streaming))
+        return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    run = scored("somebody/alpaca", subset="en", split="test")
+    assert run.manifest.identity["inputs"][0]["name"] == "somebody/alpaca"
+    result = filter_run(run, keep="context-critical")
+    assert set(asked) == {("somebody/alpaca", "en", "test", True)}
+    path = kept_of(result)
+    assert path.name == "somebody--alpaca.context-critical.jsonl"
+    kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    pairs = zip(ROWS, labels_of(run), strict=True)
+    assert kept == [row for row, label in pairs if label == "context-critical"]

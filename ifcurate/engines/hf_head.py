@@ -80,12 +80,17 @@ class ResponseHead:
         n, vocabulary = len(exact), len(self._weight)
         top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
         total = torch.zeros(n, dtype=wide, device=exact.device)
+        # Kept for all blocks: fresh pages for each would take longer than its sums.
+        block = min(self._rows, n) * min(self._columns, vocabulary)
+        space = torch.empty(block, dtype=wide, device=exact.device)
         for low in range(0, vocabulary, self._columns):
             # One block of a 16-bit matrix is widened at a time: no second copy of it.
             weight = self._weight[low : low + self._columns].to(wide)
             for start in range(0, n, self._rows):
                 rows = slice(start, start + self._rows)
-                logits = self._products.linear(exact[rows], weight)
+                some = exact[rows]
+                room = space[: len(some) * len(weight)].view(len(some), len(weight))
+                logits = self._products.linear(some, weight, out=room)
                 if self._bias is not None:
                     logits += self._bias[low : low + self._columns]
                 if self._transform is not None:

@@ -71,10 +71,13 @@ static inline float maximum(vf v) {
   return a[0];
 }
 
-/* exp within 2 units in the last place for x <= 88, about 1e-38 below -87; a NaN
- * stays one. Adding 1.5 * 2^23 rounds to an integer, found in the low bits. */
+/* exp within 2 units in the last place for x <= 88, 0 below -75: beside an exp(0) that is
+ * nothing, and numbers too small to be normal slow down the products that they go into by
+ * a factor of ten. A NaN stays one. Adding 1.5 * 2^23 rounds to an integer, found in the
+ * low bits. */
 static inline vf exponential(vf x) {
-  x = larger(fill(-87.0f), x);
+  vi gone = x < -75.0f;
+  x = larger(fill(-75.0f), x);
   vf shifted = x * 1.44269504088896341f + 12582912.0f;
   vf n = shifted - 12582912.0f;
   vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
@@ -84,7 +87,7 @@ static inline vf exponential(vf x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  return (vf)((vi)p + ((vi)shifted << 23));
+  return choose(gone, fill(0.0f), (vf)((vi)p + ((vi)shifted << 23)));
 }
 
 /* log-sum-exp carried on over blocks of columns: top[i] and sum[i] such that the

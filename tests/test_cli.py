@@ -251,6 +251,7 @@ def test_the_lines_of_the_readme_word_for_word(data: Path, folder: Path, hub_cac
     for line in (
         "ifcurate score alpaca.jsonl --model llama-2-7b",
         "ifcurate filter --keep context-critical",
+        "ifcurate augment --entity-substitution",
     ):
         result = script(line.removeprefix("ifcurate "), folder, HF_HOME=str(folder / "hf"))
         assert result.returncode == 0, result.stderr
@@ -259,6 +260,7 @@ def test_the_lines_of_the_readme_word_for_word(data: Path, folder: Path, hub_cac
     assert engine["model"] == "meta-llama/Llama-2-7b-hf"
     assert engine["revision"] == "0123456789abcdef0123456789abcdef01234567"
     assert list(folder.glob("ifcurate-runs/*/filtered/*/alpaca.context-critical.jsonl"))
+    assert list(folder.glob("ifcurate-runs/*/augmented/augment.json"))
     assert "Traceback" not in result.stderr
 
 

@@ -31,7 +31,7 @@ check: $(READY)  ## format, lint and types
 
 bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-eval; most of an hour)
 	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench]"
-	@$(BIN)/python -m benchmarks.scoring
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring
 
 soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
 	@$(BIN)/python -m tests.soak fuzz kill

@@ -136,14 +136,20 @@ class Scorer:
     def score_chunk(
         self, examples: Sequence[Example], *, tokens: bool = False, known: Known | None = None
     ) -> Chunk:
-        """The same, with the tokens on request, and without what is `known` already.
+        """The same, with the tokens on request, and without what is `known` already."""
+        return self.score_pairs(self.prepare(examples), tokens=tokens, known=known)
+
+    def score_pairs(
+        self, pairs: list[PromptPair], *, tokens: bool = False, known: Known | None = None
+    ) -> Chunk:
+        """The second half of `score_chunk`: what `prepare` gave, through the engine.
 
         `known` gives the NUMBERS of the keys that it has; only the other
         examples go to the engine. Not together with `tokens`.
         """
         if tokens:
             known = None
-        pairs = self.prepare(examples)
+        pairs = list(pairs)
         ready = [i for i, pair in enumerate(pairs) if pair.with_context is not None]
         keys = {i: pairs[i].key for i in ready}
         had = known(list(keys.values())) if known is not None and keys else {}

@@ -122,12 +122,15 @@ class Examples:
 
         Ids are as they stand in the rows. What is not wanted is hardly looked at.
         """
-        rows = self._raw_rows()
-        number = 0
-        while chunk := list(itertools.islice(rows, size)):
+        for number, chunk in enumerate(self.raw_chunks(size)):
             read = [read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
             yield number, read
-            number += 1
+
+    def raw_chunks(self, size: int) -> Iterator[list[tuple[RawRow, Layout]]]:
+        """The same chunks, each row as it was found, with its layout; for `read_row`."""
+        rows = self._raw_rows()
+        while chunk := list(itertools.islice(rows, size)):
+            yield chunk
 
     def _raw_rows(self) -> Iterator[tuple[RawRow, Layout]]:
         pairs = zip(self.sources, self.layouts, strict=True)

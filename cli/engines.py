@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from .common import note
 
 if TYPE_CHECKING:
@@ -11,6 +13,15 @@ if TYPE_CHECKING:
     from ifcurate.parity import Reference
     from ifcurate.scoring import ScoreSettings
     from ifcurate.sources import Examples
+
+
+def read_batch_size(text: str) -> Any:
+    """What `--batch-size` says: auto, or a number. Raises a usage error."""
+    if text == "auto":
+        return text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"{text!r}: write auto or a number", param_hint="--batch-size")
 
 
 def engine_options(engine: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def run(
         return
     from .filter import print_filter
     from .local import announce
+    from .rescore import print_rescored
     from .score import show_scores
     from .show import ScoringProgress
     from .split import print_split
@@ -86,5 +87,6 @@ def run(
         show_scores(result.run, json=False, quiet=False)
         if result.split is not None:
             print_split(result.run, result.split)
+            print_rescored(result.filtered.split.checks)
         print_filter(result.filtered)
     common.check_errors(result.run.manifest.counts, fail_on_error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from . import cluster, common
-from .engines import check_apart, check_engine_options, engine_options, open_engine
+from .engines import check_apart, check_engine_options, engine_options, open_engine, read_batch_size
 from .local import open_cache, score_with_progress
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def score(
     from ifcurate.scoring import Scorer, ScoreSettings
 
     common.check_errors({}, fail_on_error)
-    batch = _batch_size(batch_size)
+    batch = read_batch_size(batch_size)
     part = Shard.parse(shard) if shard else None
     settings = ScoreSettings(
         template=template,
@@ -335,14 +335,6 @@ def score(
         )
     show_scores(run, json=json, quiet=quiet)
     common.check_errors(run.manifest.counts, fail_on_error)
-
-
-def _batch_size(text: str) -> Any:
-    if text == "auto":
-        return text
-    if text.isdigit() and int(text) > 0:
-        return int(text)
-    raise typer.BadParameter(f"{text!r}: write auto or a number", param_hint="--batch-size")
 
 
 def show_scores(run: Run, *, json: bool, quiet: bool) -> None:

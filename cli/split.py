@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from . import common
+from . import common, rescore
 from .common import out
 
 if TYPE_CHECKING:
@@ -50,14 +50,22 @@ def split(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="For auto's bootstrap.")] = 0,
+    rescore_band: rescore.Band = None,
+    model: rescore.Model = "",
+    template: rescore.Template = "",
+    device: rescore.Device = "auto",
+    batch_size: rescore.BatchSize = "auto",
+    threads: rescore.Threads = None,
+    trust_remote_code: rescore.TrustRemoteCode = False,
+    allow_pickle: rescore.AllowPickle = False,
     run: common.RunOption = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Label every scored row context-critical or non-context-critical.
 
-    Needs no model and can be done again at will. Shows how the kept count moves around the
-    cut, and the rows nearest to it.
+    Needs no model (unless --rescore-band is given) and can be done again at will. Shows how the
+    kept count moves around the cut, and the rows nearest to it.
     """
     from ifcurate.steps import split_run
 
@@ -70,8 +78,19 @@ def split(
         "length_control": length_control,
         "seed": seed,
     }
-    found = common.open_run(run, quiet=quiet or json)
-    made, manifest = split_run(found, command=common.command_line(), **options)
+    given = {
+        "model": model or None,
+        "template": template or None,
+        "device": device,
+        "batch_size": batch_size,
+        "threads": threads,
+        "trust_remote_code": trust_remote_code,
+        "allow_pickle": allow_pickle,
+    }
+    silent = quiet or json
+    found = common.open_run(run, quiet=silent)
+    with rescore.asked(rescore_band, given, quiet=silent) as wish:
+        made, manifest = split_run(found, rescore=wish, command=common.command_line(), **options)
     if json:
         common.print_json(
             {
@@ -83,10 +102,12 @@ def split(
                 "sensitivity": made.sensitivity.to_dicts(),
                 "nearest": made.nearest.to_dicts(),
                 "formula": manifest.formula,
+                **manifest.checks,
             }
         )
     elif not quiet:
         print_split(found, made)
+        rescore.print_rescored(manifest.checks)
 
 
 def print_split(run: Run, made: Split) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -19,14 +19,25 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import file_digest, read_table, read_table_slices, write_table
 from ifcurate.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
+from ifcurate.formats import Layout
 from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
 from ifcurate.reading import Source
+from ifcurate.rescoring import Rescore, check_band, find_band, rescore_rows
+from ifcurate.rescoring_store import Rescored
 from ifcurate.runs import Run
-from ifcurate.sources import fingerprint_source
+from ifcurate.sources import Examples, fingerprint_source
 from ifcurate.split import IDENTITY, Split, Statistic, split_scores
 from ifcurate.tables import SPLIT
 
-__all__ = ["DEFAULT_SPLIT", "FilterResult", "filter_run", "read_split", "run_sources", "split_run"]
+__all__ = [
+    "DEFAULT_SPLIT",
+    "FilterResult",
+    "filter_run",
+    "read_split",
+    "run_examples",
+    "run_sources",
+    "split_run",
+]
 
 #: The columns of the scores that splitting looks at.
 SPLIT_NEEDS: Final = (*IDENTITY, *get_args(Statistic), "n_response_tokens")
@@ -77,16 +88,28 @@ def _touch(run: Run) -> None:
     run.manifest.write(run.folder / "manifest.json")
 
 
-def split_run(run: Run, *, command: str = "", **options: Any) -> tuple[Split, Manifest]:
+def split_run(
+    run: Run, *, rescore: Rescore | None = None, command: str = "", **options: Any
+) -> tuple[Split, Manifest]:
     """Label the run's rows; writes `split.parquet` and `split.json`.
 
-    `options` are those of `split.split_scores`. Raises `RunError` when the run is
-    unfinished, `DataError` when nothing can be split.
+    `options` are those of `split.split_scores`. With `rescore` the rows near the cut
+    are scored again in float32, and cut again with these numbers. Raises `RunError`
+    when the run is unfinished, `DataError` when nothing can be split; with `rescore`
+    what `rescoring.rescore_rows` raises.
     """
     started = time.monotonic()
     _refuse_shard(run)
+    if rescore is not None:
+        check_band(rescore.band, run.folder, run.manifest.identity["engine"])
     split = split_scores(run.scores(SPLIT_NEEDS), **options)
     identity = {"scores": run.manifest.id, "asked": options, "parameters": split.parameters}
+    checks = {}
+    if rescore is not None:
+        split, again, n_changed = _split_again(run, split, rescore, options)
+        checks["rescored"] = again.as_dict(n_changed)
+        asked = {**options, "rescore_band": rescore.band}
+        identity |= {"asked": asked, "rescored_by": dict(again.engine)}
     manifest = _manifest(
         "split",
         identity,
@@ -94,6 +117,7 @@ def split_run(run: Run, *, command: str = "", **options: Any) -> tuple[Split, Ma
         outputs={"split": "split.parquet"},
         formula="context-critical where " + _rule_in_words(split),
         notes=[note for cut in split.cuts for note in cut.notes],
+        checks=checks,
         finished=True,
         seconds=round(time.monotonic() - started, 3),
         command=command,
@@ -102,6 +126,17 @@ def split_run(run: Run, *, command: str = "", **options: Any) -> tuple[Split, Ma
     manifest.write(run.folder / "split.json")
     _touch(run)
     return split, manifest
+
+
+def _split_again(
+    run: Run, first: Split, rescore: Rescore, options: dict[str, Any]
+) -> tuple[Split, Rescored, int]:
+    """The split with the float32 numbers of the rows near its cuts; and how many labels changed."""
+    places = find_band(run, first.cuts, rescore.band)
+    again = rescore_rows(run, places, rescore, lambda: run_examples(run))
+    split = split_scores(again.replace_numbers(run.scores(SPLIT_NEEDS)), **options)
+    n_changed = int((first.table["label"] != split.table["label"]).sum())
+    return replace(split, table=again.mark_reasons(split.table)), again, n_changed
 
 
 def _rule_in_words(split: Split) -> str:
@@ -176,6 +211,17 @@ def run_sources(run: Run) -> list[Source]:
             )
         sources.append(source)
     return sources
+
+
+def run_examples(run: Run) -> Examples:
+    """The run's examples once more, read as they were. Raises as `run_sources`."""
+    identity = run.manifest.identity
+    layouts = [known["layout"] for known in identity["inputs"]]
+    return Examples(
+        tuple(run_sources(run)),
+        tuple(Layout(**{**known, "context": tuple(known["context"])}) for known in layouts),
+        identity["limit"],
+    )
 
 
 def filter_run(

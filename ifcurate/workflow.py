@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ifcurate.errors import RecipeError
 from ifcurate.formats import CONTEXT_KINDS
 from ifcurate.manifest import read_manifest
+from ifcurate.rescoring import Rescore, check_band
 from ifcurate.runs import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
 from ifcurate.scoring import Scorer, ScoreSettings
 from ifcurate.sources import Examples, read_examples
@@ -79,6 +80,7 @@ class SplitSection(_Section):
     per: Literal["all", "source"] = "all"
     length_control: bool = False
     seed: int = 0
+    rescore_band: float | None = Field(default=None, gt=0)
 
 
 class FilterSection(_Section):
@@ -215,6 +217,20 @@ def recipe_scorer(recipe: Recipe) -> Scorer:
     return Scorer.create(engine, settings)
 
 
+def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
+    """How rows near the cut are scored again: with the recipe's own model."""
+    section = recipe.score
+    return Rescore(
+        band,
+        model=section.model if Path(section.model).is_dir() else None,
+        template=section.template if Path(section.template).is_file() else None,
+        device=section.device,
+        batch_size=section.batch_size,
+        threads=section.threads,
+        stop=stop,
+    )
+
+
 def run_recipe(
     recipe: Recipe,
     *,
@@ -234,6 +250,8 @@ def run_recipe(
     scorer = recipe_scorer(recipe)
     identity = score_identity(examples, scorer)
     where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    if recipe.split.rescore_band is not None:
+        check_band(recipe.split.rescore_band, where, identity["engine"])
     on_start(examples, scorer, where)
     if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
         skipped.append("score")
@@ -247,13 +265,16 @@ def run_recipe(
         on_progress=on_progress,
         stop=stop,
     )
-    options = recipe.split.model_dump()
+    options = recipe.split.model_dump(exclude={"rescore_band"})
+    band = recipe.split.rescore_band
+    asked = {**options, **({} if band is None else {"rescore_band": band})}
     split = None
     done = read_split(run)
-    if done is not None and done[1].identity.get("asked") == options:
+    if done is not None and done[1].identity.get("asked") == asked:
         skipped.append("split")
     else:
-        split, _ = split_run(run, command=command, **options)
+        again = None if band is None else _rescore(recipe, band, stop)
+        split, _ = split_run(run, rescore=again, command=command, **options)
     wanted = recipe.filter.model_dump(exclude={"out"})
     out = Path(recipe.filter.out) if recipe.filter.out else None
     filtered = filter_run(run, out=out, command=command, **wanted)

@@ -45,7 +45,7 @@ LAYERS = [
     {"prompts"},
     {"scoring", "cache"},
     {"runs", "filtering", "parity", "shards", "counterfactual"},
-    {"distributed"},
+    {"distributed", "rescoring"},
     {"steps"},
     {"workflow"},
 ]
@@ -54,6 +54,8 @@ ROOMS = {
     "runs_": "runs",
     "distributed_": "distributed",
     "reading_": "reading",
+    "formats_": "formats",
+    "rescoring_": "rescoring",
     "labels": "split",
     "cuts": "split",
     "two_groups": "split",

@@ -1,4 +1,4 @@
-"""Rows from files: JSON, JSONL, Parquet, CSV, plain or compressed, or a Hub dataset.
+"""Rows from files: JSON, JSONL, nested SQuAD, Parquet, CSV, plain or compressed, or the Hub.
 
 A reader yields every row that is there, good or bad, with its place and, for
 text formats, the very bytes it was read from, so that a kept row can be written
@@ -19,6 +19,7 @@ from ifcurate.reading_csv import csv_delimiter, csv_header, read_csv
 from ifcurate.reading_files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
 from ifcurate.reading_json import parse_line, read_json_array, read_json_lines
 from ifcurate.reading_parquet import read_hub, read_parquet
+from ifcurate.reading_squad import is_squad, read_squad
 
 __all__ = [
     "DEMO",
@@ -44,6 +45,7 @@ _EXTENSIONS: Final = {
     ".pq": "parquet",
 }
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_HEAD: Final = 1 << 16  # bytes that the kind of a JSON file is told from
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -121,18 +123,25 @@ def _file_source(name: str) -> Source:
         )
     source = Source(name, kind, compression)
     if kind in ("json", "jsonl"):
-        # The first character tells more than the name: many `.json` files hold JSON lines.
         try:
-            first = _first_bytes(source).removeprefix(b"\xef\xbb\xbf").lstrip()
+            first = _first_bytes(source, _HEAD)
         except BROKEN:
             return source
-        source = Source(name, "json" if first.startswith(b"[") else "jsonl", compression)
+        source = Source(name, _tell_json(first), compression)
     return source
 
 
-def _first_bytes(source: Source) -> bytes:
+def _tell_json(first: bytes) -> str:
+    """What the text says tells more than the name: many `.json` files hold JSON lines."""
+    text = first.decode("utf-8-sig", "replace").lstrip()
+    if text.startswith("["):
+        return "json"
+    return "squad" if is_squad(text) else "jsonl"
+
+
+def _first_bytes(source: Source, n: int = 4096) -> bytes:
     with open_binary(source) as stream:
-        return stream.read(4096)
+        return stream.read(n)
 
 
 def source_problem(source: Source) -> str:
@@ -171,8 +180,8 @@ def _parquet_problem(source: Source) -> str:
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """Every row of the source in order; a bad one with `error` set instead of `value`.
 
-    With `parse` off, rows of JSON lines have neither: only their bytes and
-    places, which are the same. Raises `DataError` only for a dataset of the Hub.
+    With `parse` off, rows of JSON lines (and of nested files) have neither: only
+    their bytes and places, which are the same. Raises `DataError` only for a dataset of the Hub.
     """
     if problem := source_problem(source):
         return iter([broken_source(source, 0, None, problem)])
@@ -181,6 +190,8 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             return read_json_lines(source, parse=parse)
         case "json":
             return read_json_array(source)
+        case "squad":
+            return read_squad(source, parse=parse)
         case "csv":
             return read_csv(source)
         case "parquet":

@@ -22,7 +22,7 @@ class Source:
     """One file, or one split of a Hub dataset."""
 
     name: str  # as the user wrote it; a match's path for a glob
-    format: str  # "json", "jsonl", "csv", "parquet" or "hub"
+    format: str  # "json", "jsonl", "squad", "csv", "parquet" or "hub"
     compression: str = ""  # "", "gzip" or "zstd"
     subset: str = ""  # Hub only: the dataset's configuration
     split: str = ""  # Hub only
@@ -41,13 +41,15 @@ class Source:
 class RawRow:
     """One row as it stands in its source. `value` is None when `error` says why.
 
-    `ends` marks a row that stands for all that could not be read after it.
+    `ends` marks a row that stands for more than itself: for all that could not be
+    read after it, or for a stretch of the file.
     """
 
     source: str
     number: int  # 0-based
     line: int | None  # 1-based first line of the row; None where a format has no lines
-    raw: bytes | None  # the row's own bytes, without the line end; None for Parquet and the Hub
+    raw: bytes | None  # the row's own bytes, without the line end; None for Parquet and the Hub;
+    # a question of a nested file has none of its own, it is written as a line of JSON
     value: dict[str, Any] | None
     error: str = ""
     ends: bool = False

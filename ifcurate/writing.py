@@ -1,4 +1,8 @@
-"""Rows back to files, each as it was read: same format, same bytes, same order."""
+"""Rows back to files, each as it was read: same format, same bytes, same order.
+
+The questions of a nested file (`reading_squad`) become lines of JSON, each with its
+context: what is kept of a paragraph is not the paragraph any more.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,8 @@ def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
             path = source.path
             packed = path.suffix if source.compression else ""
             inner = path.with_suffix("") if packed else path
-            stem, ending = inner.stem, inner.suffix + packed
+            suffix = ".jsonl" if source.format == "squad" else inner.suffix
+            stem, ending = inner.stem, suffix + packed
         unique, n = stem, 1
         while unique in taken:
             n += 1

@@ -28,7 +28,10 @@ from ifcurate.steps import filter_run
 from ifcurate.tables import STATUSES
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
-KINDS = ("jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "jsonl.zst", "json.gz", "csv.gz")
+KINDS = (
+    *("jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "jsonl.zst", "json.gz", "csv.gz"),
+    *("squad.json", "squad.json.gz"),
+)
 
 GOOD: list[dict[str, Any]] = [
     *ALPACA_ROWS,
@@ -62,8 +65,10 @@ NASTY = [
 
 def encode_rows(kind: str, rows: list[dict[str, Any]]) -> bytes:
     """The rows in a file of this kind, as far as it can hold them."""
-    form, _, pack = kind.partition(".")
-    if form == "jsonl":
+    form, _, pack = kind.replace("squad.json", "squad").partition(".")
+    if form == "squad":
+        data = json.dumps(_nested(rows), indent=len(rows) % 2 or None).encode()
+    elif form == "jsonl":
         data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     elif form == "json":
         data = json.dumps(rows, indent=1).encode()
@@ -86,6 +91,18 @@ def encode_rows(kind: str, rows: list[dict[str, Any]]) -> bytes:
         "zst": zstandard.compress,
     }
     return packers[pack](data)
+
+
+def _nested(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows as questions, two to a paragraph; odd ones stay as odd as they are."""
+    names = {"instruction": "question", "input": "context", "output": "answers"}
+    questions = [{names.get(k, k): v for k, v in row.items()} for row in rows]
+    pairs = [questions[i : i + 2] for i in range(0, len(questions), 2)]
+    articles = [
+        {"title": f"Light {i}", "paragraphs": [{"context": "It is kept.", "qas": pair}]}
+        for i, pair in enumerate(pairs)
+    ]
+    return {"version": "2.0", "data": articles}
 
 
 def _fits(value: Any) -> bool:
@@ -182,8 +199,32 @@ def _check_run(run: Run, kind: str, data: bytes, *, alone: bool) -> None:
     assert not any("internal" in item["reason"] for item in bad)
     if not alone:
         assert scores.filter(pl.col("source").str.ends_with("good.jsonl")).height == len(GOOD)
+    if kind == "squad.json":
+        mine = [place for place in places if place[0].endswith("rows.squad.json")]
+        _check_nested(run, data, len(mine))
     if kind == "jsonl" and not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         lines = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
         mine = [place for place in places if place[0].endswith("rows.jsonl")]
         if not data.startswith((b"\xff\xfe", b"\xfe\xff")) and data:
             assert len(mine) == len(lines)
+
+
+def _check_nested(run: Run, data: bytes, n_rows: int) -> None:
+    """A nested file that JSON's own reader can read has a row for each question, and no other."""
+    if run.manifest.identity["inputs"][0]["format"] != "squad":
+        return
+    try:
+        articles = json.loads(data.decode("utf-8-sig", "surrogateescape"))["data"]
+    except ValueError:
+        assert run.manifest.checks["broken_inputs"]
+        return
+    if "broken_inputs" in run.manifest.checks:  # a key that stands twice
+        return
+    paragraphs = [p for article in articles for p in _items(article, "paragraphs")]
+    assert n_rows == sum(len(_items(paragraph, "qas")) for paragraph in paragraphs)
+
+
+def _items(whole: Any, name: str) -> list[Any]:
+    """The list of this name; one thing that is none where there is no list: a bad row."""
+    found = whole.get(name) if isinstance(whole, dict) else None
+    return found if isinstance(found, list) else [None]

@@ -137,7 +137,7 @@ class Group(TyperGroup):
         except KeyboardInterrupt:
             if ctx.params.get("debug"):
                 raise
-            keeps = ctx.invoked_subcommand in ("score", "run")
+            keeps = ctx.invoked_subcommand in ("score", "run", "split")
             kept = "; what was finished is kept: the same command goes on" if keeps else ""
             _print_error(f"interrupted{kept}")
             raise typer.Exit(130) from None

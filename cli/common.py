@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ifcurate.errors import DataError, IfcurateError
+from ifcurate.errors import IfcurateError
 
 if TYPE_CHECKING:
     from ifcurate.runs import Run
@@ -289,32 +289,3 @@ def open_run(path: Path | None, *, quiet: bool = False) -> Run:
     newest = "" if path else " (the newest here)"
     note(f"run {found.folder}{newest}: {inputs}, scored by {model}", quiet=quiet)
     return found
-
-
-def check_errors(counts: dict[str, int], allowed: str) -> None:
-    """Fail when more rows than allowed could not be used; their work is kept.
-
-    `allowed` is "true" (fail at the first), "false" (never), a fraction or a count.
-    """
-    bad = counts.get("quarantined", 0) + counts.get("error", 0)
-    rows = max(counts.get("rows", 0), 1)
-    text = allowed.strip().lower()
-    if text in ("false", "no", "never"):
-        return
-    if text in ("true", "yes"):
-        most, said = 0.0, "none is allowed"
-    elif text.endswith("%") or "." in text:
-        share = fraction(text)
-        most, said = share * rows, f"at most {share * 100:.4g}% may"
-    elif text.isdigit() and text != "1":
-        most, said = float(text), f"at most {text} may"
-    else:
-        raise typer.BadParameter(
-            f"{allowed!r}: write true, false, a fraction (0.01 or 1%) or a count of 2 or more",
-            param_hint="--fail-on-error",
-        )
-    if bad > most:
-        raise DataError(
-            f"{bad:,} of {rows:,} rows could not be used ({said}); the scores of the others are "
-            "kept; see quarantine.jsonl in the run folder, or raise --fail-on-error"
-        )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import common
+from .allowed import Allowed, FailOnError
 from .common import note, out
 
 
@@ -20,6 +21,7 @@ def merge(
         Path | None,
         typer.Option("--out", help="Run folder; one of ifcurate-runs/ when not given."),
     ] = None,
+    fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -31,9 +33,11 @@ def merge(
         ifcurate score data.jsonl --model llama-2-7b --shard 1/8 --out shard-1
         ifcurate merge shard-* --out merged
     """
+    from ifcurate.plurals import count
     from ifcurate.runs import RUNS_FOLDER, run_name
     from ifcurate.shards import merge_runs, merged_identity
 
+    allowed = Allowed.parse(fail_on_error)
     silent = quiet or json
     where = out_folder or Path(RUNS_FOLDER) / run_name(merged_identity(folders[0]))
     note(f"run   {where}", quiet=silent)
@@ -44,11 +48,15 @@ def merge(
                 "run": str(run.folder),
                 "scores": str(run.scores_path),
                 "counts": run.manifest.counts,
+                "notes": run.manifest.notes,
                 "shards": len(folders),
             }
         )
     elif not quiet:
         counts = run.manifest.counts
         rest = ", ".join(f"{n:,} {name}" for name, n in counts.items() if name != "rows")
-        out.print(f"{counts['rows']:,} rows of {len(folders)} shards: {rest}")
+        out.print(f"{count(counts['rows'], 'row')} of {count(len(folders), 'shard')}: {rest}")
+        for text in run.manifest.notes:
+            out.print(f"  {text}", style="dim", markup=False)
         out.print(f"scores  {run.scores_path}", soft_wrap=True, markup=False)
+    allowed.check(run)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import common
+from .allowed import Allowed, FailOnError
 from .common import note, out
 
 
@@ -19,12 +20,7 @@ def run(
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Run folder; one of ifcurate-runs/ by default.")
     ] = None,
-    fail_on_error: Annotated[
-        str,
-        typer.Option(
-            help="Exit 1 when more rows than this cannot be used: true, false, a share, a count."
-        ),
-    ] = "1%",
+    fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -46,7 +42,7 @@ def run(
     from .show import ScoringProgress
     from .split import print_split
 
-    common.check_errors({}, fail_on_error)
+    allowed = Allowed.parse(fail_on_error)
     silent = quiet or json
     loaded = load_recipe(recipe)
     bars: list[ScoringProgress] = []
@@ -79,7 +75,7 @@ def run(
                 "skipped": list(result.skipped),
             }
         )
-        common.check_errors(result.run.manifest.counts, fail_on_error)
+        allowed.check(result.run)
         return
     if result.skipped:
         note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
@@ -89,4 +85,4 @@ def run(
             print_split(result.run, result.split)
             print_rescored(result.filtered.split.checks)
         print_filter(result.filtered)
-    common.check_errors(result.run.manifest.counts, fail_on_error)
+    allowed.check(result.run)

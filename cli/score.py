@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from . import cluster, common
+from .allowed import Allowed, FailOnError
 from .engines import check_apart, check_engine_options, engine_options, open_engine, read_batch_size
 from .local import open_cache, score_with_progress
 
@@ -220,13 +221,7 @@ def score(
     num_engines: cluster.NumEngines = "1",
     gpus_per_engine: cluster.GpusPerEngine = None,
     cpus_per_engine: cluster.CpusPerEngine = 1.0,
-    fail_on_error: Annotated[
-        str,
-        typer.Option(
-            help="Exit 1 when more rows than this cannot be used: true, false, a share, a count.",
-            rich_help_panel=RUN_PANEL,
-        ),
-    ] = "1%",
+    fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -241,7 +236,7 @@ def score(
     from ifcurate.runs import Shard
     from ifcurate.scoring import Scorer, ScoreSettings
 
-    common.check_errors({}, fail_on_error)
+    allowed = Allowed.parse(fail_on_error)
     batch = read_batch_size(batch_size)
     part = Shard.parse(shard) if shard else None
     settings = ScoreSettings(
@@ -309,7 +304,7 @@ def score(
             quiet=silent,
         )
         show_scores(run, json=json, quiet=quiet)
-        common.check_errors(run.manifest.counts, fail_on_error)
+        allowed.check(run)
         return
     loaded, checks = open_engine(
         engine,
@@ -334,7 +329,7 @@ def score(
             quiet=silent,
         )
     show_scores(run, json=json, quiet=quiet)
-    common.check_errors(run.manifest.counts, fail_on_error)
+    allowed.check(run)
 
 
 def show_scores(run: Run, *, json: bool, quiet: bool) -> None:

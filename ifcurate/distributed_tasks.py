@@ -16,7 +16,7 @@ from typing import Any
 from ifcurate.engines import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.reading import RawRow, read_rows
-from ifcurate.runs import run_differences
+from ifcurate.runs_folder import run_differences
 from ifcurate.runs_parts import Part, Parts, Pending
 from ifcurate.runs_work import score_rows
 from ifcurate.scoring import Scorer, ScoreSettings

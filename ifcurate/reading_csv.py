@@ -17,6 +17,7 @@ from ifcurate.reading_files import BROKEN, MAX_ROW_BYTES, RawRow, Source, broken
 __all__ = ["csv_delimiter", "csv_header", "read_csv"]
 
 _HEAD: Final = 1000  # bytes that are shown of a line that is too long
+_CUT: Final = "; the file may be cut off here"  # said of a last line that has no end
 _PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 
 
@@ -115,7 +116,10 @@ def read_csv(source: Source) -> Iterator[RawRow]:
                     reason += "; what follows is not read"
                     yield broken_source(source, number, first, reason, raw)
                     return
-                yield RawRow(source.name, number, first, raw.rstrip(b"\r\n"), None, reason)
+                cut = not raw.endswith((b"\n", b"\r"))
+                raw = raw.rstrip(b"\r\n")
+                reason += _CUT * cut
+                yield RawRow(source.name, number, first, raw, None, reason, ends=cut)
                 number += 1
                 reader = csv.reader(lines, delimiter=delimiter, strict=True)
                 continue
@@ -139,14 +143,17 @@ def read_csv(source: Source) -> Iterator[RawRow]:
 def _row(
     source: Source, number: int, line: int, raw: bytes, header: list[str], cells: list[str]
 ) -> RawRow:
+    cut = len(cells) < len(header) and not raw.endswith((b"\n", b"\r"))
     raw = raw.rstrip(b"\r\n")
     value: dict[str, Any] | None = None
     reason = _not_utf8(raw)
     if not reason and len(cells) != len(header):
         reason = f"{len(cells)} cells where the header has {len(header)}"
+    if cut:
+        reason += _CUT
     if not reason:
         value = dict(zip(header, cells, strict=True))
-    return RawRow(source.name, number, line, raw, value, reason)
+    return RawRow(source.name, number, line, raw, value, reason, ends=cut)
 
 
 def _not_utf8(raw: bytes) -> str:

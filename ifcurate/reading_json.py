@@ -60,8 +60,8 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
                     f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read; "
                     "split the row"
                 )
-            elif open_end and (error := _broken_off(raw)):
-                yield broken_source(source, number, line, error, raw)
+            elif open_end and (cut := _broken_off(raw)):
+                yield broken_source(source, number, line, cut, raw)
                 return
             elif parse:
                 value, reason = parse_line(raw)

@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ifcurate.reading_files import RawRow, Source, broken_source, open_binary
+from ifcurate.reading_files import RawRow, Source, open_binary
 from ifcurate.reading_window import DECODER, HEAD, Window, describe_error
 
 __all__ = ["is_squad", "read_squad"]

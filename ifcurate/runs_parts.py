@@ -20,6 +20,7 @@ from typing import Final
 import polars as pl
 
 from ifcurate.files import atomic_file, file_digest, write_json, write_table
+from ifcurate.plurals import count
 from ifcurate.scoring import Chunk
 from ifcurate.sources import BadRow
 
@@ -44,7 +45,7 @@ class Part:
     counts: dict[str, int]  # per status, and "quarantined"
     tokens: int  # scored, both variants
     known: int  # examples whose numbers came from a cache
-    broken: tuple[str, ...]  # places where a source could not be read further, with why
+    broken: tuple[str, ...]  # sources that were not read whole: where it stopped, and why
     files: dict[str, str]  # kind -> digest
 
     @property
@@ -174,7 +175,7 @@ class Parts:
             counts=dict(counts),
             tokens=int(sum(sizes)),
             known=sum(chunk.n_known for chunk in pending.chunks),
-            broken=tuple(f"{row.source}: {row.reason}" for row in bad if row.ends),
+            broken=tuple(_broken(row) for row in bad if row.ends),
             files={kind: file_digest(self.path(first, kind)) for kind in self.kinds},
         )
         marker = {name: getattr(part, name) for name in Part.__slots__}
@@ -190,3 +191,8 @@ class Parts:
                 if _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             self.folder.rmdir()
+
+
+def _broken(row: BadRow) -> str:
+    before = count(row.number, "row") if row.number else "no row"
+    return f"{row.source}: {row.reason} ({before} of it before)"

@@ -18,7 +18,8 @@ import polars as pl
 from ifcurate.errors import RunError
 from ifcurate.files import atomic_file, file_digest, read_table_slices
 from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
-from ifcurate.runs import Run, lock_run, run_differences, seal_manifest
+from ifcurate.runs import Run
+from ifcurate.runs_folder import lock_run, run_differences, seal_manifest
 from ifcurate.runs_join import join_tables, row_tokens
 from ifcurate.tables import SCORES, TOKENS
 

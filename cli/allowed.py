@@ -1,0 +1,79 @@
+"""`--fail-on-error`: how much of the data may be unusable before a command exits with 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+
+from .common import fraction
+
+if TYPE_CHECKING:
+    from ifcurate.runs import Run
+
+FailOnError = Annotated[
+    str,
+    typer.Option(
+        "--fail-on-error",
+        metavar="true|false|SHARE|COUNT",
+        help="Exit 1 when more rows than this cannot be used, or a file was not read whole; "
+        "false: never. What was scored is kept.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The most rows that may be unusable: a share, or a count; None for any number."""
+
+    share: float | None = None
+    rows: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the option: "true" (fail at the first), "false" (never), a fraction or a count."""
+        word = text.strip().lower()
+        if word in ("false", "no", "never"):
+            return cls()
+        if word in ("true", "yes", "0"):
+            return cls(rows=0)
+        if word.endswith("%") or "." in word:
+            return cls(share=fraction(word))
+        if word.isdigit() and word != "1":
+            return cls(rows=int(word))
+        raise typer.BadParameter(
+            f"{text!r}: write true, false, a fraction (0.01 or 1%) or a count of 2 or more",
+            param_hint="--fail-on-error",
+        )
+
+    def check(self, run: Run) -> None:
+        """Raise `DataError` for a run with more than that, or with a file not read whole.
+
+        Nobody knows how many rows such a file had, so no share or count allows it.
+        """
+        from ifcurate.errors import DataError
+        from ifcurate.plurals import count
+
+        if self.share is None and self.rows is None:
+            return
+        counts, broken = run.manifest.counts, run.manifest.checks.get("broken_inputs", [])
+        kept = f"what was scored is kept in {run.folder}"
+        if broken:
+            more = f" (and {count(len(broken) - 1, 'other')})" if len(broken) > 1 else ""
+            raise DataError(
+                f"not read whole: {broken[0]}{more}; nobody knows how many rows are missing; "
+                f"{kept}; get the file again and score it, or let it pass: --fail-on-error false"
+            )
+        bad = counts.get("quarantined", 0) + counts.get("error", 0)
+        rows = max(counts.get("rows", 0), 1)
+        if self.rows is not None:
+            most, said = float(self.rows), f"at most {self.rows:,} may" if self.rows else "none may"
+        else:
+            most = (self.share or 0) * rows
+            said = f"at most {(self.share or 0) * 100:.4g}% may"
+        if bad > most:
+            raise DataError(
+                f"{bad:,} of {count(rows, 'row')} could not be used ({said}); {kept}; see "
+                "quarantine.jsonl there, or raise --fail-on-error"
+            )

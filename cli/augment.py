@@ -5,24 +5,30 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from . import common
-from .common import note, out
+from .common import note
+from .data import DataOptions
+from .funnel import check_file, print_funnel
+from .groups import with_groups
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.augment import Funnel
-    from ifcurate.counterfactual.output import AugmentResult, ModelJudge
+    from ifcurate.counterfactual.output import ModelJudge
     from ifcurate.sources import Examples
 
+ALL_TURNS = DataOptions(turns="all")
 HOW_PANEL = "Substitution"
 OUT_PANEL = "Output"
 MODEL_PANEL = "Model check"
 
 
+@with_groups
 def augment(
     data: Annotated[
         list[str] | None,
@@ -119,14 +125,7 @@ def augment(
             rich_help_panel=MODEL_PANEL,
         ),
     ] = 0.5,
-    format: common.Format = "auto",
-    columns: common.Columns = None,
-    turns: common.Turns = "all",
-    context: common.ContextKinds = "auto",
-    min_confidence: common.MinConfidence = 0.5,
-    limit: common.Limit = None,
-    subset: common.Subset = "",
-    hub_split: common.HubSplit = "train",
+    reading: DataOptions = ALL_TURNS,
     out_folder: Annotated[
         Path | None,
         typer.Option(
@@ -150,13 +149,8 @@ def augment(
         ifcurate augment --check counterfactual.jsonl
     """
     silent = quiet or json
-    reading: dict[str, Any] = {
-        "format": format, "columns": columns, "turns": turns, "context": context,
-        "min_confidence": min_confidence, "limit": limit, "subset": subset,
-        "hub_split": hub_split,
-    }  # fmt: skip
     if check is not None:
-        check_file(check, reading, json=json, quiet=quiet)
+        check_file(check, replace(reading, turns="last"), json=json, quiet=quiet)
         return
     if not entity_substitution:
         raise typer.BadParameter(
@@ -200,13 +194,13 @@ def augment(
 
 
 def _find_data(
-    data: list[str] | None, reading: dict[str, Any], run: Path | None, *, quiet: bool
+    data: list[str] | None, reading: DataOptions, run: Path | None, *, quiet: bool
 ) -> tuple[Examples, Path]:
     """The examples, and the folder that results go to: of the data given, or of a run."""
     if data:
         if run is not None:
             raise typer.BadParameter("give data or --run, not both")
-        examples = common.read_data(data, **reading)
+        examples = reading.read(data)
         for name, layout in examples.formats.items():
             note(f"data  {name}: format {layout}", quiet=quiet)
         return examples, Path("augmented")
@@ -219,13 +213,13 @@ def _find_data(
         Layout(
             known["layout"]["format"],
             known["layout"]["columns"],
-            reading["turns"],
+            reading.turns,
             tuple(known["layout"]["context"]),
             known["layout"]["min_confidence"],
         )
         for known in found.manifest.identity["inputs"]
     ]
-    limit = reading["limit"] or found.manifest.identity.get("limit")
+    limit = reading.limit or found.manifest.identity.get("limit")
     examples = Examples(tuple(run_sources(found)), tuple(layouts), limit)
     split = read_split(found)
     if split is not None:
@@ -283,64 +277,3 @@ def common_progress(*, quiet: bool) -> Iterator[Callable[[Funnel], None]]:
                 status.update(f"{funnel.read:,} rows read, {funnel.written:,} written")
 
         yield show
-
-
-def print_funnel(result: AugmentResult) -> None:
-    """Where the rows went, and where the files are."""
-    from rich.markup import escape
-
-    funnel = result.funnel
-    out.print()
-    for label, count in (
-        ("rows read", funnel.read),
-        ("have a context", funnel.has_context),
-        ("share a typed entity with the response", funnel.entity),
-        ("[bold]rows written[/bold]", funnel.written),
-        ("counterfactuals", funnel.examples),
-    ):
-        out.print(f"{count:>9,}  {label}")
-    if funnel.types:
-        told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(funnel.types.items()))
-        out.print(f"           {told}")
-    if funnel.reasons:
-        out.print()
-        out.print("rejected after an entity was found:")
-        for reason, count in funnel.reasons.most_common(12):
-            out.print(f"{count:>9,}  {escape(reason)}", soft_wrap=True)
-        rest = sum(n for _, n in funnel.reasons.most_common()[12:])
-        if rest:
-            out.print(f"{rest:>9,}  other reasons, see augment.json")
-    out.print()
-    for name, path in result.files.items():
-        out.print(f"{escape(Path(name).name):24} {escape(str(path))}", soft_wrap=True)
-
-
-def check_file(path: Path, reading: dict[str, Any], *, json: bool, quiet: bool) -> None:
-    """Print what the linter finds in a file; exit code 1 when it finds something."""
-    from rich.markup import escape
-
-    from ifcurate.counterfactual.lint import CHECKS, check_rows
-
-    examples = common.read_data([str(path)], **{**reading, "turns": "last"})
-    findings = list(check_rows(examples))
-    counts = Counter(f.check for f in findings)
-    rows = {name: len({f.row for f in findings if f.check == name}) for name in counts}
-    if json:
-        common.print_json(
-            {
-                "file": str(path),
-                "rows": rows,
-                "findings": [finding.as_dict() for finding in findings],
-            }
-        )
-    elif not quiet:
-        for finding in findings:
-            place = f"{escape(finding.source)} row {finding.row}"
-            text = f"{place}: {finding.check}: {escape(finding.detail)}"
-            excerpt = f"  [dim]… {escape(finding.excerpt)} …[/dim]" if finding.excerpt else ""
-            out.print(text + excerpt, soft_wrap=True)
-        out.print()
-        for name, what in CHECKS.items():
-            out.print(f"{rows.get(name, 0):>7,} rows  {name}: {what}", soft_wrap=True)
-    if findings:
-        raise typer.Exit(1)

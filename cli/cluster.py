@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,61 +19,64 @@ if TYPE_CHECKING:
 
 CLUSTER_PANEL = "Cluster"
 
-Executor = Annotated[
-    Literal["local", "ray"],
-    typer.Option(
-        help="local is this process; ray is a Ray cluster, with an engine in each worker.",
-        rich_help_panel=CLUSTER_PANEL,
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="Of the Ray cluster: auto, or HOST:PORT; RAY_ADDRESS, else a cluster of this machine.",
-        rich_help_panel=CLUSTER_PANEL,
-    ),
-]
-NumEngines = Annotated[
-    str,
-    typer.Option(
-        metavar="N|MIN-MAX",
-        help="Engines on the cluster; from MIN to MAX as there is work.",
-        rich_help_panel=CLUSTER_PANEL,
-    ),
-]
-GpusPerEngine = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        help="GPUs of each engine; 0.5 lets two share one. 1 for --device cuda and vllm.",
-        rich_help_panel=CLUSTER_PANEL,
-        show_default=False,
-    ),
-]
-CpusPerEngine = Annotated[
-    float,
-    typer.Option(min=0, help="CPUs of each engine.", rich_help_panel=CLUSTER_PANEL),
-]
 
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """Where engines run, and how many."""
 
-def read_cluster(
-    address: str | None, num_engines: str, gpus: float | None, cpus: float, *, on_gpu: bool
-) -> Cluster:
-    """The cluster that the options describe."""
-    from ifcurate.distributed import Cluster
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="local is this process; ray is a Ray cluster, with an engine in each worker.",
+            rich_help_panel=CLUSTER_PANEL,
+        ),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster: auto, or HOST:PORT; RAY_ADDRESS, else a cluster of this "
+            "machine.",
+            rich_help_panel=CLUSTER_PANEL,
+        ),
+    ] = None
+    num_engines: Annotated[
+        str,
+        typer.Option(
+            metavar="N|MIN-MAX",
+            help="Engines on the cluster; from MIN to MAX as there is work.",
+            rich_help_panel=CLUSTER_PANEL,
+        ),
+    ] = "1"
+    gpus_per_engine: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="GPUs of each engine; 0.5 lets two share one. 1 for --device cuda and vllm.",
+            rich_help_panel=CLUSTER_PANEL,
+            show_default=False,
+        ),
+    ] = None
+    cpus_per_engine: Annotated[
+        float, typer.Option(min=0, help="CPUs of each engine.", rich_help_panel=CLUSTER_PANEL)
+    ] = 1.0
 
-    low, _, high = num_engines.partition("-")
-    if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low)):
-        raise typer.BadParameter(
-            f"{num_engines!r}: write a number, or MIN-MAX", param_hint="--num-engines"
+    def read(self, *, on_gpu: bool) -> Cluster:
+        """The cluster that they describe."""
+        from ifcurate.distributed import Cluster
+
+        low, _, high = self.num_engines.partition("-")
+        if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low)):
+            raise typer.BadParameter(
+                f"{self.num_engines!r}: write a number, or MIN-MAX", param_hint="--num-engines"
+            )
+        gpus = self.gpus_per_engine
+        return Cluster(
+            address=self.address,
+            min_engines=int(low),
+            max_engines=int(high or low),
+            cpus_per_engine=self.cpus_per_engine,
+            gpus_per_engine=float(on_gpu) if gpus is None else gpus,
         )
-    return Cluster(
-        address=address,
-        min_engines=int(low),
-        max_engines=int(high or low),
-        cpus_per_engine=cpus,
-        gpus_per_engine=float(on_gpu) if gpus is None else gpus,
-    )
 
 
 def score_on_cluster(

@@ -6,9 +6,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,21 +17,12 @@ from ifcurate.errors import IfcurateError
 
 if TYPE_CHECKING:
     from ifcurate.runs import Run
-    from ifcurate.sources import Examples
 
 __all__ = [
-    "Columns",
-    "ContextKinds",
-    "Format",
     "Group",
-    "HubSplit",
     "Json",
-    "Limit",
-    "MinConfidence",
     "Quiet",
     "RunOption",
-    "Subset",
-    "Turns",
     "command_line",
     "fraction",
     "note",
@@ -40,7 +30,6 @@ __all__ = [
     "out",
     "plain",
     "print_json",
-    "read_data",
     "report",
     "say_stopping",
     "show_version",
@@ -49,63 +38,6 @@ __all__ = [
 out = Console(highlight=False, emoji=False)
 report = Console(stderr=True, highlight=False, emoji=False)
 
-DATA_PANEL = "Data"
-
-Format = Annotated[
-    Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "qca"],
-    typer.Option(
-        "--format",
-        help="Layout of the rows; qca is question, context, answer.",
-        rich_help_panel=DATA_PANEL,
-    ),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--columns",
-        metavar="NAME=COLUMN...",
-        help="Map columns: instruction=... context=... response=... (system=...).",
-        rich_help_panel=DATA_PANEL,
-    ),
-]
-Turns = Annotated[
-    Literal["last", "all"],
-    typer.Option(
-        "--turns",
-        help="Score the last assistant turn of a chat, or all of them.",
-        rich_help_panel=DATA_PANEL,
-    ),
-]
-ContextKinds = Annotated[
-    str,
-    typer.Option(
-        "--context",
-        help="Where context is looked for: auto, or some of field,tool,system,inline.",
-        rich_help_panel=DATA_PANEL,
-    ),
-]
-MinConfidence = Annotated[
-    float,
-    typer.Option(
-        "--min-confidence",
-        min=0,
-        max=1,
-        help="Least confidence of a rule that finds context inside a text.",
-        rich_help_panel=DATA_PANEL,
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="Read at most this many rows.", rich_help_panel=DATA_PANEL),
-]
-Subset = Annotated[
-    str,
-    typer.Option("--subset", help="Configuration of a Hub dataset.", rich_help_panel=DATA_PANEL),
-]
-HubSplit = Annotated[
-    str,
-    typer.Option("--hub-split", help="Split of a Hub dataset.", rich_help_panel=DATA_PANEL),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 RunOption = Annotated[
@@ -225,58 +157,6 @@ def fraction(text: str) -> float:
     if not 0 < value < 1:
         raise typer.BadParameter(f"{text} is not between 0 and 1 (or 0% and 100%)")
     return value
-
-
-def _columns_from(columns: Sequence[str], data: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Mappings from --columns and, since they may follow one flag, from among the arguments."""
-    mapping: dict[str, str] = {}
-    paths = []
-    pattern = re.compile(r"(instruction|context|response|system)=(.+)", re.DOTALL)
-    for item in data:
-        match = pattern.fullmatch(item) if columns and not Path(item).exists() else None
-        if match:
-            mapping[match[1]] = match[2]
-        else:
-            paths.append(item)
-    for item in (part for text in columns for part in text.split(",")):
-        name, equals, column = item.strip().partition("=")
-        if not (equals and name and column):
-            raise typer.BadParameter(
-                f"{item!r} is no NAME=COLUMN; write instruction=prompt", param_hint="--columns"
-            )
-        mapping[name] = column
-    return mapping, paths
-
-
-def read_data(
-    data: Sequence[str],
-    *,
-    format: str,
-    columns: Sequence[str] | None,
-    turns: Literal["last", "all"],
-    context: str,
-    min_confidence: float,
-    limit: int | None,
-    subset: str,
-    hub_split: str,
-) -> Examples:
-    """The examples that the data options describe."""
-    from ifcurate.formats import CONTEXT_KINDS
-    from ifcurate.sources import read_examples
-
-    mapping, paths = _columns_from(columns or (), data)
-    kinds = CONTEXT_KINDS if context == "auto" else tuple(k.strip() for k in context.split(","))
-    return read_examples(
-        paths,
-        format=format,
-        columns=mapping or None,
-        turns=turns,
-        context=kinds,
-        min_confidence=min_confidence,
-        limit=limit,
-        subset=subset,
-        split=hub_split,
-    )
 
 
 def open_run(path: Path | None, *, quiet: bool = False) -> Run:

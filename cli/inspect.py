@@ -9,6 +9,8 @@ import typer
 
 from . import common
 from .common import out
+from .data import Data, DataOptions
+from .groups import with_groups
 
 if TYPE_CHECKING:
     from ifcurate.records import Example
@@ -44,35 +46,18 @@ class _Tally:
         self.lengths["response"].append(len(example.response.split()))
 
 
+@with_groups
 def inspect_data(
-    data: Annotated[
-        list[str], typer.Argument(help="Files, globs, or a Hub dataset.", show_default=False)
-    ],
+    data: Data,
+    *,
     examples: Annotated[
         int, typer.Option("--examples", min=0, help="How many examples are shown.")
     ] = 3,
-    format: common.Format = "auto",
-    columns: common.Columns = None,
-    turns: common.Turns = "last",
-    context: common.ContextKinds = "auto",
-    min_confidence: common.MinConfidence = 0.5,
-    limit: common.Limit = None,
-    subset: common.Subset = "",
-    hub_split: common.HubSplit = "train",
+    reading: DataOptions,
     json: common.Json = False,
 ) -> None:
     """Show format, counts, lengths, the share with a context, and examples with it marked."""
-    found = common.read_data(
-        data,
-        format=format,
-        columns=columns,
-        turns=turns,
-        context=context,
-        min_confidence=min_confidence,
-        limit=limit,
-        subset=subset,
-        hub_split=hub_split,
-    )
+    found = reading.read(data)
     tally = _Tally()
     for row in found.read():
         tally.rows += 1

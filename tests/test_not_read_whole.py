@@ -61,7 +61,7 @@ def hurt_parquet(path: Path) -> None:
     path.write_bytes(data)
 
 
-HURT: dict[str, Callable[[Path], None]] = {
+HURT: dict[str, Callable[[Path], object]] = {
     "b.jsonl.gz": cut_gzip,
     "b.jsonl": cut_lines,
     "b.json": cut_array,

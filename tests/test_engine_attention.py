@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifcurate.engines.attention import attend, plan_attention
-from ifcurate.engines.kernels import load_kernels, padded_rows
+from ifcurate.engines.kernels import Kernels, load_kernels
+from ifcurate.engines.native import padded_rows
 from ifcurate.engines.prefix_tree import PrefixTree, build_tree
 
 TREES = st.builds(
@@ -60,11 +60,21 @@ def test_blocks_see_their_path_and_nothing_else(
 
 
 @settings(max_examples=25, deadline=None)
-@given(TREES, st.integers(1, 3), st.integers(1, 3), st.sampled_from(["float32", "bfloat16"]))
-def test_compiled_kernels_see_the_same(tree: PrefixTree, kv: int, group: int, name: str) -> None:
+@given(
+    TREES,
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from(["float32", "bfloat16"]),
+    st.booleans(),
+)
+def test_compiled_kernels_see_the_same(
+    tree: PrefixTree, kv: int, group: int, name: str, tiles: bool
+) -> None:
     kernels = load_kernels()
     if kernels is None:
         pytest.skip("no C compiler here")
+    if not tiles:
+        kernels = Kernels(kernels._library)
     dtype = getattr(torch, name)
     q, k, v = (t.to(dtype) for t in _draw(tree, kv, group, 32, 1))
     out = torch.empty(len(tree.ids), kv, group, 32, dtype=dtype)
@@ -143,17 +153,3 @@ def test_capped_scores() -> None:
     )
     truth = capped.softmax(-1) @ v[0, :20]
     torch.testing.assert_close(wanted[:, 0, 0], truth, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="tiles are asked for by a Linux call")
-def test_the_head_on_tiles_adds_up_in_float32() -> None:
-    kernels = load_kernels()
-    if kernels is None or not kernels.tiles:
-        pytest.skip("this processor has no matrix tiles")
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(320, 96, generator=generator).bfloat16()
-    for rows in (1, 31, 32, 33, 100):
-        hidden = torch.randn(rows, 96, generator=generator).bfloat16()
-        truth = (hidden.double() @ weight.double().T).logsumexp(-1)
-        found = kernels.head_logsumexp(hidden, weight)
-        torch.testing.assert_close(found.double(), truth, rtol=1e-6, atol=2e-5)

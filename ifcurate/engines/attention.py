@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ifcurate.engines.kernels import LANES, Kernels
+from ifcurate.engines.kernels import Kernels
+from ifcurate.engines.native import LANES
 from ifcurate.engines.prefix_tree import PrefixTree
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ __all__ = [
     "plan_attention",
 ]
 
-_TILE_KEYS: Final = 32
-_TILE_WIDTH: Final = 256
 _BLOCK: Final = 128  # queries per block: enough for a matrix product, few keys wasted
 
 
@@ -222,8 +221,9 @@ def attend(
         _attend_varlen(q, k, v, plan.varlen, out, scale)
         return
     kv_heads, _, group, dim = q.shape
-    if kernels is not None and _fits_tiles(q, kernels, cap):
-        kernels.tree_attention(
+    tiles = kernels.tiles if kernels is not None else None
+    if tiles is not None and tiles.fit_heads(q) and cap == 0.0:
+        tiles.tree_attention(
             q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
         )
         return
@@ -241,14 +241,6 @@ def attend(
             )
         mixed = torch.bmm(scores, values).view(kv_heads, size, group, dim)
         out[block.first : block.last] = mixed.transpose(0, 1)
-
-
-def _fits_tiles(q: torch.Tensor, kernels: Kernels, cap: float) -> bool:
-    import torch
-
-    dim = q.shape[-1]
-    good = dim % _TILE_KEYS == 0 and dim <= _TILE_WIDTH and cap == 0.0
-    return kernels.tiles and good and q.dtype is torch.bfloat16
 
 
 def _blocks(

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ifcurate.engines.attention import attend, plan_attention
-from ifcurate.engines.kernels import LANES, Kernels, padded_rows
+from ifcurate.engines.kernels import Kernels
 from ifcurate.engines.linears import Products, least_rows
+from ifcurate.engines.native import LANES, padded_rows
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from ifcurate.engines.attention import AttentionPlan, attend, plan_attention
-from ifcurate.engines.kernels import Kernels, padded_rows
+from ifcurate.engines.kernels import Kernels
 from ifcurate.engines.linears import least_rows
+from ifcurate.engines.native import padded_rows
 from ifcurate.engines.packing import Pack
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from ifcurate.engines.kernels import Kernels
+    from ifcurate.engines.tiles import Tiles
 
 __all__ = ["ResponseHead", "find_head", "pick_logprobs"]
 
@@ -64,16 +65,20 @@ class ResponseHead:
             picked += self._bias[targets]
         if self._transform is not None:
             picked = self._transform(picked)
-        if self._fits_tiles(hidden):
-            assert self._kernels is not None
+        tiles = self._tiles(hidden)
+        if tiles is not None:
             parts = hidden.split(_TILE_ROWS)  # type: ignore[no-untyped-call]
-            found = [self._kernels.head_logsumexp(part, self._weight) for part in parts]
-            return picked - torch.cat(found)
-        half = hidden.dtype is torch.bfloat16 is self._weight.dtype
-        with _bfloat16_products(half):
-            return picked - self._logsumexp(exact)
+            found = [tiles.head_logsumexp(part, self._weight) for part in parts]
+            top, total = (torch.cat(column) for column in zip(*found, strict=True))
+        else:
+            half = hidden.dtype is torch.bfloat16 is self._weight.dtype
+            with _bfloat16_products(half):
+                top, total = self._logsumexp(exact)
+        # Few numbers, so in float64: a vector's logarithm may differ from a single number's in
+        # the last bit, and a row's score would depend on its place.
+        return (picked.double() - top.double() - total.double().log()).to(wide)
 
-    def _logsumexp(self, exact: torch.Tensor) -> torch.Tensor:
+    def _logsumexp(self, exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
         wide = exact.dtype
@@ -96,15 +101,13 @@ class ResponseHead:
                 if self._transform is not None:
                     logits = self._transform(logits)
                 self._add(logits, top[rows], total[rows])
-        return top + total.log()
+        return top, total
 
-    def _fits_tiles(self, hidden: torch.Tensor) -> bool:
-        import torch
-
+    def _tiles(self, hidden: torch.Tensor) -> Tiles | None:
+        tiles = self._kernels.tiles if self._kernels is not None else None
         plain = self._bias is None and self._transform is None
-        good = all(n % 32 == 0 for n in self._weight.shape) and self._weight.is_contiguous()
-        half = hidden.dtype is torch.bfloat16 is self._weight.dtype
-        return self._kernels is not None and self._kernels.tiles and plain and good and half
+        same = hidden.dtype is self._weight.dtype
+        return tiles if tiles is not None and plain and same and tiles.fit(self._weight) else None
 
     def _add(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
         import torch

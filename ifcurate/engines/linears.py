@@ -1,10 +1,12 @@
-"""Matrix products of a CPU through whichever of PyTorch's two libraries is faster here.
+"""Matrix products of a CPU through whichever way is fastest here.
 
 PyTorch gives float32 products to MKL, which on AMD processors reaches less than
-half of what oneDNN does on the same tensors; on Intel's they are alike. A short
-probe decides when an engine is made. The oneDNN operation is one of PyTorch's
-private ones: it is looked for, tried, compared, and left alone where anything is amiss.
-The weights stay as they are, so nothing is held twice.
+half of what oneDNN does on the same tensors; on Intel's they are alike. Where the
+processor has matrix tiles, sums of bfloat16 products on these are faster than
+both (`ifcurate.engines.tiles`). A short probe decides when an engine is made. The
+oneDNN operation is one of PyTorch's private ones: it is looked for, tried,
+compared, and left alone where anything is amiss. The weights stay as they are, so
+nothing is held twice.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import torch
 
+    from ifcurate.engines.kernels import Kernels
+    from ifcurate.engines.tiles import Tiles
+
 __all__ = ["Products", "choose_products", "least_rows", "use_products"]
 
-_WORTH: Final = 1.25  # how much faster it must be, for the copies that it makes
+_WORTH: Final = 1.25  # how much faster another way must be
 _SIZE: Final = 512
 _REPEATS: Final = 5
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
@@ -29,8 +34,16 @@ _MOST_ROWS: Final = 2048
 class Products:
     """Products with weights as `torch.nn.Linear` holds them, (outputs, inputs)."""
 
-    def __init__(self, *, onednn: bool = False) -> None:
+    def __init__(self, *, onednn: bool = False, tiles: Tiles | None = None) -> None:
         self.onednn = onednn
+        self.tiles = tiles  # for float32, on one thread
+
+    @property
+    def way(self) -> str:
+        """How float32 numbers are multiplied, in words; "" for PyTorch's own way."""
+        if self.tiles is not None:
+            return "bfloat16 matrix tiles, six products for each"
+        return "oneDNN" if self.onednn else ""
 
     def linear(
         self,
@@ -42,8 +55,13 @@ class Products:
         """`x @ weight.T + bias`; in `out`, where there is one and the library can."""
         import torch
 
+        if self._on_tiles(x, weight):
+            assert self.tiles is not None
+            made: torch.Tensor = x.new_empty(len(x), len(weight)) if out is None else out
+            self.tiles.linear(x, weight, made, bias)
+            return made
         if self.onednn:
-            made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+            made = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
             return made
         if bias is None:
             return torch.mm(x, weight.t(), out=out)
@@ -55,6 +73,10 @@ class Products:
         """`total + x @ weight.T`; `total` may be written over."""
         import torch
 
+        if self._on_tiles(x, weight) and total.is_contiguous():
+            assert self.tiles is not None
+            self.tiles.linear(x, weight, total, add=True)
+            return total
         if self.onednn:
             made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
                 x, total, weight, None, "add"
@@ -62,15 +84,41 @@ class Products:
             return made
         return torch.addmm(total, x, weight.t(), out=total)
 
+    def _on_tiles(self, x: torch.Tensor, weight: torch.Tensor) -> bool:
+        import torch
 
-def choose_products(device: torch.device, dtype: torch.dtype) -> Products:
-    """oneDNN for float32 on a CPU where a probe finds it right and clearly faster."""
+        if self.tiles is None or x.dtype is not torch.float32 or not x.is_contiguous():
+            return False
+        return weight.dtype is torch.float32 and self.tiles.fit(weight)
+
+
+def choose_products(
+    device: torch.device, dtype: torch.dtype, kernels: Kernels | None = None
+) -> Products:
+    """Tiles or oneDNN for float32 on a CPU where a probe finds them right and clearly faster."""
     import torch
 
     plain = Products()
     if device.type != "cpu" or dtype is not torch.float32:
         return plain
-    return Products(onednn=True) if _onednn_wins() else plain
+    best = Products(onednn=True) if _onednn_wins() else plain
+    # A tile kernel runs on one thread; with more, the libraries have the others.
+    tiles = kernels.tiles if kernels is not None and torch.get_num_threads() == 1 else None
+    if tiles is not None:
+        on_tiles = Products(tiles=tiles)
+        x, weight, _ = _probe()
+        with torch.inference_mode():
+            if _seconds(best, x, weight) > _WORTH * _seconds(on_tiles, x, weight):
+                return on_tiles
+    return best
+
+
+def _probe() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    x, weight, total = (torch.randn(_SIZE, _SIZE, generator=generator) for _ in range(3))
+    return x, weight, total
 
 
 @functools.cache
@@ -78,8 +126,7 @@ def _onednn_wins() -> bool:
     import torch
 
     plain, other = Products(), Products(onednn=True)
-    generator = torch.Generator().manual_seed(0)
-    x, weight, total = (torch.randn(_SIZE, _SIZE, generator=generator) for _ in range(3))
+    x, weight, total = _probe()
     bias = total[0].contiguous()
     try:
         with torch.inference_mode():
@@ -136,7 +183,7 @@ def use_products(model: Any, products: Products) -> None:
     """Let the model's own linear layers multiply that way."""
     import torch
 
-    if not products.onednn:
+    if not products.way:
         return
     for module in model.modules():
         if type(module) is torch.nn.Linear:

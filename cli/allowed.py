@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -18,7 +20,7 @@ FailOnError = Annotated[
         "--fail-on-error",
         metavar="true|false|SHARE|COUNT",
         help="Exit 1 when more rows than this cannot be used, or a file was not read whole; "
-        "false: never. What was scored is kept.",
+        "false: never. What was done is kept.",
     ),
 ]
 
@@ -47,8 +49,8 @@ class Allowed:
             param_hint="--fail-on-error",
         )
 
-    def check(self, run: Run) -> None:
-        """Raise `DataError` for a run with more than that, or with a file not read whole.
+    def check(self, counts: Mapping[str, int], broken: Sequence[str], folder: Path) -> None:
+        """Raise `DataError` for more unusable rows than that, or for a file not read whole.
 
         Nobody knows how many rows such a file had, so no share or count allows it.
         """
@@ -57,13 +59,12 @@ class Allowed:
 
         if self.share is None and self.rows is None:
             return
-        counts, broken = run.manifest.counts, run.manifest.checks.get("broken_inputs", [])
-        kept = f"what was scored is kept in {run.folder}"
+        kept = f"what was done is kept in {folder}"
         if broken:
             more = f" (and {count(len(broken) - 1, 'other')})" if len(broken) > 1 else ""
             raise DataError(
                 f"not read whole: {broken[0]}{more}; nobody knows how many rows are missing; "
-                f"{kept}; get the file again and score it, or let it pass: --fail-on-error false"
+                f"{kept}; get the file again, or let it pass: --fail-on-error false"
             )
         bad = counts.get("quarantined", 0) + counts.get("error", 0)
         rows = max(counts.get("rows", 0), 1)
@@ -74,6 +75,10 @@ class Allowed:
             said = f"at most {(self.share or 0) * 100:.4g}% may"
         if bad > most:
             raise DataError(
-                f"{bad:,} of {count(rows, 'row')} could not be used ({said}); {kept}; see "
-                "quarantine.jsonl there, or raise --fail-on-error"
+                f"{bad:,} of {count(rows, 'row')} could not be used ({said}); {kept}, with the "
+                "reasons; repair the rows, or raise --fail-on-error"
             )
+
+    def check_run(self, run: Run) -> None:
+        """`check` for a scored run."""
+        self.check(run.manifest.counts, run.manifest.checks.get("broken_inputs", []), run.folder)

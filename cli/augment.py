@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import common
+from .allowed import Allowed, FailOnError
 from .common import note
 from .data import DataOptions
 from .funnel import check_file, print_funnel
 from .groups import with_groups
 
 if TYPE_CHECKING:
-    from ifcurate.counterfactual.augment import Funnel
+    from ifcurate.counterfactual.outcomes import Funnel
     from ifcurate.counterfactual.output import ModelJudge
     from ifcurate.sources import Examples
 
@@ -135,6 +136,7 @@ def augment(
         ),
     ] = None,
     run: common.RunOption = None,
+    fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -148,6 +150,7 @@ def augment(
         ifcurate augment --entity-substitution data.jsonl --sample 50
         ifcurate augment --check counterfactual.jsonl
     """
+    allowed = Allowed.parse(fail_on_error)
     silent = quiet or json
     if check is not None:
         check_file(check, replace(reading, turns="last"), json=json, quiet=quiet)
@@ -186,11 +189,14 @@ def augment(
             {
                 "folder": str(result.folder),
                 "funnel": result.funnel.as_dict(),
+                "broken_inputs": result.broken,
                 "files": {name: str(path) for name, path in result.files.items()},
             }
         )
     elif not quiet:
         print_funnel(result)
+    counts = {"rows": result.funnel.read, "quarantined": result.n_bad}
+    allowed.check(counts, result.broken, result.folder)
 
 
 def _find_data(

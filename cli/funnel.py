@@ -3,75 +3,103 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.markup import escape
+
+from ifcurate.plurals import count
 
 from . import common
 from .common import out
 
 if TYPE_CHECKING:
+    from ifcurate.counterfactual.lint import Finding
     from ifcurate.counterfactual.output import AugmentResult
+    from ifcurate.records import Example
 
     from .data import DataOptions
 
 
 def print_funnel(result: AugmentResult) -> None:
     """Where the rows went, and where the files are."""
-    from rich.markup import escape
+    from ifcurate.counterfactual.outcomes import CHECKS
 
     funnel = result.funnel
     out.print()
-    for label, count in (
-        ("rows read", funnel.read),
-        ("have a context", funnel.has_context),
-        ("share a typed entity with the response", funnel.entity),
-        ("[bold]rows written[/bold]", funnel.written),
-        ("counterfactuals", funnel.examples),
-    ):
-        out.print(f"{count:>9,}  {label}")
-    if funnel.types:
-        told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(funnel.types.items()))
-        out.print(f"           {told}")
-    if funnel.reasons:
+    _line(funnel.read, "rows read")
+    if funnel.unusable:
+        _line(funnel.unusable, "of them cannot be used", style="yellow")
+    _line(funnel.has_context, "have a context")
+    _line(funnel.entity, "share an entity of these types with the response")
+    _line(funnel.written, "rows written", style="bold")
+    told = ", ".join(f"{n:,} {kind}" for kind, n in funnel.types.most_common(6))
+    told += ", ..." if len(funnel.types) > 6 else ""
+    _line(funnel.examples, "counterfactuals" + f" ({told})" * bool(told))
+    if funnel.checks:
         out.print()
-        out.print("rejected after an entity was found:")
-        for reason, count in funnel.reasons.most_common(12):
-            out.print(f"{count:>9,}  {escape(reason)}", soft_wrap=True)
-        rest = sum(n for _, n in funnel.reasons.most_common()[12:])
-        if rest:
-            out.print(f"{rest:>9,}  other reasons, see augment.json")
+        out.print("[bold]not written, because[/bold]")
+        for name, n in funnel.checks.most_common():
+            _line(n, f"{CHECKS.get(name, '')} [dim]({escape(name)})[/dim]")
     out.print()
+    own = ("suite", "rejected", "review", "manifest")
     for name, path in result.files.items():
-        out.print(f"{escape(Path(name).name):24} {escape(str(path))}", soft_wrap=True)
+        label = name if name in own else "counterfactuals"
+        out.print(f"{label:16} {escape(str(path))}", soft_wrap=True)
+    if not funnel.written:
+        out.print("No row could be changed and stay right; rejected.jsonl says why of each.")
+
+
+def _line(n: int, text: str, style: str = "") -> None:
+    out.print(f"{n:>9,}  {text}", style=style or None, soft_wrap=True)
 
 
 def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> None:
     """Print what the linter finds in a file; exit code 1 when it finds something."""
-    from rich.markup import escape
-
     from ifcurate.counterfactual.lint import CHECKS, check_rows
 
-    findings = list(check_rows(reading.read([str(path)])))
-    counts = Counter(f.check for f in findings)
-    rows = {name: len({f.row for f in findings if f.check == name}) for name in counts}
+    read: Counter[str] = Counter()
+    bad: list[str] = []
+
+    def examples() -> Iterator[Example]:
+        for row in reading.read([str(path)]).read():
+            read["rows"] += 1
+            if row.bad is not None:
+                bad.append(f"row {row.bad.number}: {row.bad.reason}")
+            yield from row.examples
+
+    findings = list(check_rows(examples()))
+    rows = Counter(check for check, _, _ in {(f.check, f.source, f.row) for f in findings})
     if json:
         common.print_json(
             {
                 "file": str(path),
+                "read": read["rows"],
+                "unusable": len(bad),
                 "rows": rows,
                 "findings": [finding.as_dict() for finding in findings],
             }
         )
     elif not quiet:
-        for finding in findings:
-            place = f"{escape(finding.source)} row {finding.row}"
-            text = f"{place}: {finding.check}: {escape(finding.detail)}"
-            excerpt = f"  [dim]… {escape(finding.excerpt)} …[/dim]" if finding.excerpt else ""
-            out.print(text + excerpt, soft_wrap=True)
-        out.print()
+        _print_findings(findings)
+        for text in bad[:5]:
+            out.print(escape(common.plain(f"{path} {text}")), style="yellow", soft_wrap=True)
         for name, what in CHECKS.items():
-            out.print(f"{rows.get(name, 0):>7,} rows  {name}: {what}", soft_wrap=True)
-    if findings:
+            _line(rows[name], f"{name}: {what}")
+        found = len({(f.source, f.row) for f in findings})
+        told = f", {len(bad):,} of them cannot be used" if bad else ""
+        out.print(f"\n{count(read['rows'], 'row')} read{told}; something found in {found:,}")
+    if findings or bad:
         raise typer.Exit(1)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    for found in findings:
+        place = common.plain(f"{found.source} row {found.row}: {found.check}: {found.detail}")
+        excerpt = escape(common.plain(found.excerpt))
+        more = f"  [dim]… {excerpt} …[/dim]" if excerpt else ""
+        out.print(escape(place) + more, soft_wrap=True)
+    if findings:
+        out.print()

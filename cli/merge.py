@@ -59,4 +59,4 @@ def merge(
         for text in run.manifest.notes:
             out.print(f"  {text}", style="dim", markup=False)
         out.print(f"scores  {run.scores_path}", soft_wrap=True, markup=False)
-    allowed.check(run)
+    allowed.check_run(run)

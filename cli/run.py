@@ -75,7 +75,7 @@ def run(
                 "skipped": list(result.skipped),
             }
         )
-        allowed.check(result.run)
+        allowed.check_run(result.run)
         return
     if result.skipped:
         note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
@@ -85,4 +85,4 @@ def run(
             print_split(result.run, result.split)
             print_rescored(result.filtered.split.checks)
         print_filter(result.filtered)
-    allowed.check(result.run)
+    allowed.check_run(result.run)

@@ -134,7 +134,7 @@ def score(
                 quiet=silent,
             )
     show_scores(run, json=json, quiet=quiet)
-    allowed.check(run)
+    allowed.check_run(run)
 
 
 def show_scores(run: Run, *, json: bool, quiet: bool) -> None:

@@ -20,7 +20,6 @@ from typing import Final
 import polars as pl
 
 from ifcurate.files import atomic_file, file_digest, write_json, write_table
-from ifcurate.plurals import count
 from ifcurate.scoring import Chunk
 from ifcurate.sources import BadRow
 
@@ -175,7 +174,7 @@ class Parts:
             counts=dict(counts),
             tokens=int(sum(sizes)),
             known=sum(chunk.n_known for chunk in pending.chunks),
-            broken=tuple(_broken(row) for row in bad if row.ends),
+            broken=tuple(row.loss for row in bad if row.loss),
             files={kind: file_digest(self.path(first, kind)) for kind in self.kinds},
         )
         marker = {name: getattr(part, name) for name in Part.__slots__}
@@ -191,8 +190,3 @@ class Parts:
                 if _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             self.folder.rmdir()
-
-
-def _broken(row: BadRow) -> str:
-    before = count(row.number, "row") if row.number else "no row"
-    return f"{row.source}: {row.reason} ({before} of it before)"

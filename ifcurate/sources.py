@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from ifcurate.errors import DataError, RowError
 from ifcurate.files import file_digest
 from ifcurate.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
+from ifcurate.plurals import count
 from ifcurate.reading import RawRow, Source, count_rows, open_sources, parse_line, read_rows
 from ifcurate.records import Example
 
@@ -42,7 +43,13 @@ class BadRow:
     line: int | None
     reason: str
     raw: bytes | None
-    ends: bool = False  # it stands for all that could not be read after it
+    ends: bool = False  # it stands for more than itself: for what could not be read after it
+
+    @property
+    def loss(self) -> str:
+        """What is said of a source that was not read whole; "" where one row alone is bad."""
+        before = count(self.number, "row") if self.number else "no row"
+        return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
 
     def as_record(self) -> dict[str, Any]:
         """What the quarantine file says of it."""

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from .augment import (
-    Augmentation,
-    AugmentSettings,
-    Funnel,
-    Outcome,
-    augment_counterfactual,
-    iterate_counterfactuals,
-)
+from .augment import AugmentSettings, augment_counterfactual, iterate_counterfactuals
+from .outcomes import Augmentation, Funnel, Outcome
 
 __all__ = [
     "AugmentSettings",

@@ -16,6 +16,7 @@ from typing import Any
 
 from ifcurate.records import Example
 
+from .answer_types import GENERIC, answer_head, type_of_answer
 from .candidates import View
 from .drawing import draw
 from .edits import row_texts
@@ -25,10 +26,7 @@ from .gender import settle_gender
 from .geography import is_named, supports_group
 from .lexicon import Lexicon, fold
 from .mentions import Span
-from .recognise import person_detail
 from .substitutes import propose
-from .tables import types_by_table
-from .values import date_mentions, number_mentions
 
 __all__ = [
     "Anchor",
@@ -40,58 +38,6 @@ __all__ = [
 ]
 
 _MEMORY = ("memory_answer", "parametric_answer")
-_PERSON = re.compile(
-    r"\b(?:who|whom|whose|(?:name of the|which|what) (?:\w+ ){0,2}(?:artist|author|composer|"
-    r"politician|scientist|writer|painter|inventor|president|leader|person|actor|actress|singer|"
-    r"player|explorer|philosopher|king|queen|emperor|minister|man|woman|founder|director))\b",
-    re.I,
-)
-_CITY = re.compile(
-    r"\b(?:which|what|these)(?: of these)?"
-    r"(?: (?!(?:country|river|sea|ocean|state|island)\b)\w+){0,4}?"
-    r" (?:capital|city|cities|town|metropolis)\b|\bwhere\b",
-    re.I,
-)
-_NAMED = r"\bwhat (?:is|was) (?:the )?(?:name of the )?(?:\w+ ){0,3}"
-_ASKED = r"\b(?:which|what)(?: (?!(?:the|of|is|was)\b)[\w.'’]+){0,4}? "
-_CLASSES = {
-    "river": r"rivers?",
-    "ocean": r"oceans?|body of water|seas?",
-    "continent": r"continents?",
-    "planet": r"planets?",
-    "desert": r"deserts?",
-    "island": r"islands?",
-    "lake": r"lakes?",
-    "mountain": r"mountains?|volcano(?:es)?|peaks?",
-    "animal": r"animals?|mammals?",
-    "currency": r"currency|currencies",
-    "empire": r"empires?|civili[sz]ations?",
-    "museum": r"museums?",
-    "waterfall": r"waterfalls?",
-    "rainforest": r"rainforests?",
-    "nation": r"country",
-    "prize": r"categor(?:y|ies)",
-    "people": r"civili[sz]ations?|tribes?",
-    "landmark": r"landmarks?|structures?|monuments?|walls?",
-    "ship": r"ships?|vessels?",
-    "operation": r"code ?names?|operations?",
-    "war": r"wars?|events?|conflicts?",
-    "plant": r"power (?:plants?|stations?)",
-    "state": r"states?",
-}
-#: Classes whose question word is enough, even for an answer that the table does not have.
-_OPEN = frozenset({"river", "ocean", "planet", "desert", "lake", "animal", "currency", "empire"})
-#: Words that belong to a class name and may or may not be written with it.
-_GENERIC = {
-    "river": "River",
-    "ocean": "Ocean",
-    "desert": "Desert",
-    "empire": "Empire",
-    "rainforest": "Rainforest",
-    "waterfall": "Falls",
-    "lake": "Lake",
-    "mountain": "Mount",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +86,7 @@ def find_anchor(view: View, row: Mapping[str, Any], lexicon: Lexicon) -> Anchor:
         raise Refusal("H6", "the answer does not stand in the context")
     path, start, end = place
     question = view.question_text
-    kind, detail = _type_of(answer, question, lexicon)
+    kind, detail = type_of_answer(answer, question, lexicon)
     span = Span(path, start, end, kind, answer, detail)
     return Anchor(span, memory_answers(row), kind)
 
@@ -153,80 +99,6 @@ def _locate(answer: str, view: View) -> tuple[str, int, int] | None:
             if match:
                 return path, match.start(), match.end()
     return None
-
-
-def _type_of(answer: str, question: str, lexicon: Lexicon) -> tuple[str, str]:
-    dates = date_mentions(answer)
-    if dates and dates[0].text == answer:
-        parts = (dates[0].year, dates[0].month, dates[0].day)
-        return "DATE", "-".join("" if p is None else str(p) for p in parts)
-    number = next(number_mentions(answer), None)
-    if number is not None and (number.outer_start, number.outer_end) == (0, len(answer)):
-        return number.kind, f"{number.value:g} {number.scale}".strip()
-    if any(c.isdigit() for c in answer):
-        raise Refusal("type", "the answer is partly a number")
-    tables = types_by_table(answer) | types_by_table(_head(answer))
-    if _PERSON.search(question):
-        return "PERSON", _person(answer, lexicon)
-    heads = [
-        n
-        for n, p in _CLASSES.items()
-        if re.search(
-            rf"{_ASKED}(?:{p})\b|{_NAMED}(?:{p})\b",
-            question,
-            re.I,
-        )
-    ]
-    for name in heads:
-        if name.upper() in tables:
-            return name.upper(), ""
-    if re.search(
-        rf"{_ASKED}(?:country|nation)|\bwhat (?:is|was) the \w+ country", question, re.I
-    ) and ("COUNTRY" in tables):
-        return "COUNTRY", _country(answer, lexicon)
-    for name in heads:
-        if name in _OPEN:
-            return name.upper(), ""
-    where = re.search(r"\bwhere\b", question, re.I)
-    if _CITY.search(question) and not (where and "CITY" not in tables):
-        return "CITY", "|".join(lexicon.groups(answer))
-    if "COUNTRY" in tables and "CITY" not in tables:
-        return "COUNTRY", _country(answer, lexicon)
-    closed = sorted(t for t in tables if t.lower() in lexicon.classes)
-    if len(closed) == 1 and (
-        where or re.search(rf"\b(?:{_CLASSES[closed[0].lower()]})\b", question, re.I)
-    ):
-        return closed[0], ""
-    raise Refusal("type", f"no type is known for {answer!r}")
-
-
-def _country(answer: str, lexicon: Lexicon) -> str:
-    for shape, table in (
-        ("name", lexicon.country_names),
-        ("adjective", lexicon.adjectives),
-        ("plural", lexicon.plurals),
-    ):
-        if answer.lower() in table:
-            return f"{shape}:{table[answer.lower()]}"
-    raise Refusal("type", f"{answer!r} is not one country")
-
-
-def _head(answer: str) -> str:
-    words = answer.split(" ")
-    if words[0].lower() == "the":
-        words = words[1:]
-    if len(words) > 1 and words[-1] in _GENERIC.values():
-        words = words[:-1]
-    return " ".join(words)
-
-
-def _person(answer: str, lexicon: Lexicon) -> str:
-    words = answer.split(" ")
-    if not words[0][:1].isupper() or len(words) > 5:
-        raise Refusal("type", f"{answer!r} is not the name of one person")
-    detail = person_detail([w for w in words if w[0].isupper()], lexicon)
-    gender = detail.split(":")[1] if detail else lexicon.gender.get(words[0].lower(), "")
-    return f"{'full' if len(words) > 1 else 'given'}:{gender}"
 
 
 def anchored_plans(
@@ -314,17 +186,17 @@ def _class_plans(anchor: Anchor, lexicon: Lexicon, key: str) -> Iterator[Substit
     span = anchor.span
     kind = span.type.lower()
     names = lexicon.classes[kind]
-    head = _head(span.text)
-    generic = _GENERIC.get(kind, "")
-    taken = {fold(_head(m)) for m in (*anchor.memory, span.text)}
+    head = answer_head(span.text)
+    generic = GENERIC.get(kind, "")
+    taken = {fold(answer_head(m)) for m in (*anchor.memory, span.text)}
     for index in draw(key, len(names)):
         new = names[index]
-        if fold(_head(new)) in taken:
+        if fold(answer_head(new)) in taken:
             continue
-        forms = {span.text: new if span.text != head else _head(new)}
+        forms = {span.text: new if span.text != head else answer_head(new)}
         if generic and kind not in {"lake", "mountain"}:
-            forms[head] = _head(new)
-            forms[f"{head} {generic}"] = f"{_head(new)} {generic}"
+            forms[head] = answer_head(new)
+            forms[f"{head} {generic}"] = f"{answer_head(new)} {generic}"
         if kind == "continent":
             forms[_adjective(span.text)] = _adjective(new)
         if kind in {"animal", "people"}:

@@ -12,10 +12,8 @@ Longpre et al. 2021 (arXiv 2109.05052) for the policies, Neeman et al. 2022
 from __future__ import annotations
 
 import itertools
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ifcurate.errors import DataError
@@ -28,11 +26,11 @@ from .engine import Counterfactual, Engineer
 from .forms import Refusal
 from .lexicon import fold, load_lexicon
 from .mentions import DEFAULT_TYPES, TYPES, Planner, Recogniser
+from .outcomes import Augmentation, Outcome, Written
 from .recognise import LexiconRecogniser
 from .rows import (
     abstain_row,
     counterfactual_row,
-    edited_example,
     original_row,
     suite_row,
 )
@@ -41,11 +39,7 @@ from .substitutes import POLICIES, Pools
 __all__ = [
     "EMITS",
     "AugmentSettings",
-    "Augmentation",
     "Augmenter",
-    "Funnel",
-    "Outcome",
-    "Written",
     "augment_counterfactual",
     "freeze_pools",
     "iterate_counterfactuals",
@@ -76,107 +70,6 @@ class AugmentSettings:
             raise DataError(f"emit {self.emit!r}: unknown; known are {', '.join(EMITS)}")
         if self.variants < 1:
             raise DataError(f"variants {self.variants}: give 1 or more")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """One counterfactual: the rows to write (a pair has two or three), and its suite row."""
-
-    rows: tuple[dict[str, Any], ...]
-    suite: dict[str, Any]
-    original: Example
-    made: Counterfactual
-    view: View
-
-    @property
-    def example(self) -> Example:
-        """The counterfactual as an example, to be scored or mixed; its id is the pair's."""
-        row = next(r for r in self.rows if r["ifcurate_role"] == "counterfactual")
-        edited = edited_example(self.original, self.view, self.made)
-        return replace(edited, id=row["ifcurate_pair"], row=row)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one row: what was written, and where and why it stopped otherwise."""
-
-    id: str
-    source: str
-    row_number: int
-    written: tuple[Written, ...] = ()
-    stage: str = ""  # "row", "context", "entity", or a check's id; "" when written
-    reason: str = ""
-
-    def as_record(self) -> dict[str, Any]:
-        """A line of `rejected.jsonl`."""
-        return {
-            "id": self.id,
-            "source": self.source,
-            "row": self.row_number,
-            "stage": self.stage,
-            "reason": self.reason,
-        }
-
-
-@dataclass(slots=True)
-class Funnel:
-    """Where the rows went; every count is of rows, `examples` of counterfactuals written."""
-
-    read: int = 0
-    has_context: int = 0
-    entity: int = 0
-    written: int = 0
-    examples: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)  # "H7 names what ...": rows
-    types: Counter[str] = field(default_factory=Counter)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one row."""
-        self.read += 1
-        self.has_context += outcome.stage not in {"row", "context"}
-        self.entity += outcome.stage not in {"row", "context", "entity"}
-        self.written += bool(outcome.written)
-        self.examples += len(outcome.written)
-        for written in outcome.written:
-            self.types[written.made.plan.type] += 1
-        if outcome.stage not in {"", "row", "context", "entity"}:
-            self.reasons[f"{outcome.stage}: {_general(outcome.reason)}"] += 1
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the manifest and `--json`."""
-        return {
-            "read": self.read,
-            "has_context": self.has_context,
-            "entity": self.entity,
-            "written": self.written,
-            "examples": self.examples,
-            "types": dict(sorted(self.types.items())),
-            "rejected": dict(sorted(self.reasons.items(), key=lambda r: (-r[1], r[0]))),
-        }
-
-
-def _general(reason: str) -> str:
-    """The reason without the names and numbers of the one row."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"|\d[\d.,%]*", "…", reason)[:80]
-
-
-@dataclass(slots=True)
-class Augmentation:
-    """All counterfactuals of a data set, what was rejected with why, and the funnel."""
-
-    written: list[Written] = field(default_factory=list)
-    rejected: list[Outcome] = field(default_factory=list)
-    funnel: Funnel = field(default_factory=Funnel)
-
-    @property
-    def examples(self) -> list[Example]:
-        """The counterfactuals alone, in the order of the input."""
-        return [written.example for written in self.written]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows to write, in the order of the input."""
-        return [row for written in self.written for row in written.rows]
 
 
 def augment_counterfactual(

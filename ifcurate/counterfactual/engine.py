@@ -15,6 +15,7 @@ from ifcurate.records import Example
 
 from .anchored import anchored_plans, anchored_view, find_anchor
 from .candidates import Entity, View, shared_entities
+from .cases import Case
 from .edits import Edit, apply_edits, place_edits
 from .fictional import fictional_type
 from .forms import GENERIC_WORDS, Refusal, Substitution, find_changes, name_forms
@@ -25,7 +26,7 @@ from .lexicon import ARTICLE_COUNTRIES, Lexicon, fold
 from .mentions import TYPES, Planner, Recogniser, Span
 from .recognise import LexiconRecogniser, capital_runs
 from .substitutes import Pools, propose
-from .verify import Case, verify
+from .verify import verify
 
 __all__ = ["Counterfactual", "Engineer", "recognise_again"]
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ifcurate.records import Example
 
-from .augment import Written
+from .outcomes import Written
 from .rows import edited_example
 
 __all__ = ["ModelCheck", "PairScorer", "check_with_model"]

@@ -28,10 +28,11 @@ from ifcurate.reading import Source
 from ifcurate.sources import Examples, ReadRow
 from ifcurate.writing import name_outputs, refuse_inputs
 
-from .augment import Augmenter, AugmentSettings, Funnel, Outcome, Written, freeze_pools
+from .augment import Augmenter, AugmentSettings, freeze_pools
 from .lexicon import load_lexicon
 from .mentions import Recogniser
 from .model_check import PairScorer, check_with_model
+from .outcomes import Funnel, Outcome, Written
 from .recognise import LexiconRecogniser
 from .sheet import render_sheet, sample_rank
 
@@ -54,6 +55,8 @@ class AugmentResult:
     folder: Path
     funnel: Funnel = field(default_factory=Funnel)
     files: dict[str, Path] = field(default_factory=dict)  # source name, "suite", ... -> file
+    n_bad: int = 0  # rows that could not be read
+    broken: list[str] = field(default_factory=list)  # sources that were not read whole, with why
 
 
 def write_counterfactuals(
@@ -75,7 +78,7 @@ def write_counterfactuals(
     pools = freeze_pools(examples, recogniser) if settings.policy == "corpus" else None
     augmenter = Augmenter.create(settings, recogniser, pools)
     result = AugmentResult(folder)
-    outcomes: Iterator[Outcome] = (_outcome(row, augmenter) for row in examples.read())
+    outcomes: Iterator[Outcome] = (_outcome(row, augmenter, result) for row in examples.read())
     if judge is not None:
         outcomes = _judged(outcomes, judge)
     shown: list[tuple[bytes, int, Written]] = []
@@ -104,8 +107,10 @@ def write_counterfactuals(
     return result
 
 
-def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:
+def _outcome(row: ReadRow, augmenter: Augmenter, result: AugmentResult) -> Outcome:
     if row.bad is not None:
+        result.n_bad += 1
+        result.broken += [row.bad.loss] if row.bad.loss else []
         return Outcome("", row.bad.source, row.bad.number, stage="row", reason=row.bad.reason)
     if not row.examples:
         return Outcome("", row.raw.source, row.raw.number, stage="row", reason="no response in it")
@@ -241,6 +246,7 @@ def _manifest(
         if judge is None
         else {"threshold": judge.threshold, **dict(judge.identity)},
         "funnel": result.funnel.as_dict(),
+        "broken_inputs": result.broken,
         "files": {name: path.name for name, path in result.files.items()},
         "command": command,
         "versions": software_versions(),

@@ -13,8 +13,8 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .augment import Written
 from .edits import Edit
+from .outcomes import Written
 
 __all__ = ["choose_sample", "render_sheet", "sample_rank"]
 
@@ -84,7 +84,7 @@ def _funnel(funnel: Mapping[str, Any]) -> str:
         for key, label in (
             ("read", "rows read"),
             ("has_context", "have a context"),
-            ("entity", "share a typed entity with the response"),
+            ("entity", "share an entity of these types with the response"),
             ("written", "rows written"),
             ("examples", "counterfactuals"),
         )

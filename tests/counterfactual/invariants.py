@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from ifcurate.counterfactual.augment import Written
 from ifcurate.counterfactual.mentions import Recogniser
+from ifcurate.counterfactual.outcomes import Written
 from ifcurate.counterfactual.tables import types_by_table
 from ifcurate.counterfactual.wording import words
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
-from ifcurate.counterfactual.augment import Written
 from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
+from ifcurate.counterfactual.outcomes import Written
 from ifcurate.formats import Layout, parse_row
 from ifcurate.records import Example
 

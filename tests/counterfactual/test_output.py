@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from importlib import metadata
@@ -14,9 +15,11 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from ifcurate.counterfactual import outcomes
 from ifcurate.counterfactual.augment import AugmentSettings, augment_counterfactual
 from ifcurate.counterfactual.avoided import read_avoided
 from ifcurate.counterfactual.model_check import check_with_model
+from ifcurate.counterfactual.outcomes import CHECKS
 from ifcurate.counterfactual.output import ModelJudge, write_counterfactuals
 from ifcurate.counterfactual.sheet import choose_sample, render_sheet
 from ifcurate.errors import DataError
@@ -55,8 +58,9 @@ def test_the_folder_and_the_funnel(folder: Path) -> None:
         read_examples(source), AugmentSettings(), folder / "out", sample=5
     )
     assert result.funnel.as_dict() == {
-        "read": 3, "has_context": 2, "entity": 2, "written": 1, "examples": 1,
-        "types": {"PERSON": 1}, "rejected": {"H14: task: sort": 1},
+        "read": 3, "unusable": 0, "has_context": 2, "entity": 2, "written": 1, "examples": 1,
+        "types": {"PERSON": 1}, "checks": {"H14": {"rows": 1, "meaning": CHECKS["H14"]}},
+        "rejected": {"H14: task: sort": 1},
     }  # fmt: skip
     (row,) = read(folder / "out" / "data.counterfactual.jsonl")
     assert list(row)[:5] == ["instruction", "input", "output", "answer", "memory_answer"]
@@ -291,9 +295,38 @@ def test_the_command(folder: Path) -> None:
     assert (folder / "augmented" / "review.html").exists()
     shown = run("augment", "--entity-substitution", "data.jsonl", "--out", "o")
     assert "rows written" in shown.stdout
-    assert "H14: task: sort" in shown.stdout
+    assert "1  the task depends on this very entity: rewriting, code, sums (H14)" in shown.stdout
     assert run("augment", "data.jsonl").exit_code == 2
     assert run("augment", "--entity-substitution", "data.jsonl", "--types", "X").exit_code == 2
+
+
+def test_every_check_is_told_in_words() -> None:
+    named: set[str] = set()
+    for path in Path(outcomes.__file__).parent.glob("*.py"):
+        named |= set(re.findall(r"""Refusal\(\s*"(\w+)\"""", path.read_text("utf-8")))
+    assert len(named) > 15
+    assert named - {"row", "context", "entity"} <= set(CHECKS)
+    assert {f"H{i}" for i in range(1, 16)} <= set(CHECKS)
+    page = Path(outcomes.__file__).parents[2] / "docs" / "counterfactual.md"
+    rows = page.read_text("utf-8").split("<!-- checks -->")[1].split("<!-- /checks -->")[0]
+    told = "".join(f"| `{name}` | {what} |\n" for name, what in CHECKS.items())
+    assert rows == f"\n| stage | because |\n| --- | --- |\n{told}"
+
+
+def test_rows_that_cannot_be_used_are_told(folder: Path) -> None:
+    lines = (json.dumps(MARTHA), "{nothing", json.dumps(SORT)[:-9])
+    (folder / "data.jsonl").write_text("\n".join(lines), "utf-8")
+    done = run("augment", "--entity-substitution", "data.jsonl")
+    assert done.exit_code == 1
+    assert "2  of them cannot be used" in done.stdout
+    assert "not read whole: data.jsonl: invalid JSON" in done.stderr
+    manifest = json.loads((folder / "augmented" / "augment.json").read_text("utf-8"))
+    assert len(manifest["broken_inputs"]) == 1
+    allowed = "--fail-on-error false"
+    assert run("augment", "--entity-substitution", "data.jsonl", *allowed.split()).exit_code == 0
+    checked = run("augment", "--check", "data.jsonl")
+    assert checked.exit_code == 1
+    assert "3 rows read, 2 of them cannot be used" in checked.stdout
 
 
 def test_the_command_checks_a_file(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.hf import load_hf_engine
 from ifcurate.engines.hf_quiet import quiet
+from ifcurate.engines.vllm_setup import set_environment
 
 __all__ = ["CONTENDERS", "Score", "make_contender"]
 
@@ -116,6 +118,9 @@ def _lm_eval(folder: Path, dtype: str, device: str, batch: int = 8) -> Score:
 
 def _vllm(folder: Path, dtype: str, device: str) -> Score:
     """vLLM's `prompt_logprobs`, without prefix caching (cached tokens have none)."""
+    # In this process, so that its time counts; and compiled, as it comes.
+    os.environ["TORCHDYNAMO_DISABLE"] = "0"
+    set_environment(on_cpu=device == "cpu", processes=1)
     from vllm import LLM, SamplingParams  # type: ignore[import-not-found,unused-ignore]
 
     llm = LLM(

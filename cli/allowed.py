@@ -55,7 +55,7 @@ class Allowed:
         Nobody knows how many rows such a file had, so no share or count allows it.
         """
         from ifcurate.errors import DataError
-        from ifcurate.plurals import count
+        from ifcurate.phrases import count
 
         if self.share is None and self.rows is None:
             return

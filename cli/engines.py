@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ifcurate.phrases import count
+
 from .common import note
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ def _ask_reference(
     from ifcurate.parity import free_memory, reference_for_run
     from ifcurate.scoring import Scorer
 
-    note(f"parity: asking hf about {n} rows first (--parity 0 leaves it out)", quiet=quiet)
+    note(f"parity: asking hf about {count(n, 'row')} first (--parity 0 leaves it out)", quiet=quiet)
     wanted = engine_options("hf", given)
     wanted["model"] = model
     try:

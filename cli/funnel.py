@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.markup import escape
 
-from ifcurate.plurals import count
+from ifcurate.phrases import count
 
 from . import common
 from .common import out

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ifcurate.phrases import count
+
 from . import common
 from .common import out
 from .data import Data, DataOptions
@@ -103,12 +105,12 @@ def _print(found: Examples, tally: _Tally) -> None:
     for name, format in found.formats.items():
         out.print(f"{escape(common.plain(name))}: format [bold]{format}[/bold]", soft_wrap=True)
     share = f" ({tally.with_context / tally.examples:.1%})" if tally.examples else ""
-    more = f", {tally.examples:,} examples" if tally.examples != tally.rows else ""
-    out.print(f"{tally.rows:,} rows{more}; {tally.with_context:,} with a context{share}")
+    more = f", {count(tally.examples, 'example')}" if tally.examples != tally.rows else ""
+    out.print(f"{count(tally.rows, 'row')}{more}; {tally.with_context:,} with a context{share}")
     if tally.empty:
-        out.print(f"[yellow]{tally.empty:,} empty responses[/yellow]")
+        out.print(f"[yellow]{count(tally.empty, 'empty response')}[/yellow]")
     if tally.n_bad:
-        out.print(f"[yellow]{tally.n_bad:,} rows cannot be used; the first:[/yellow]")
+        out.print(f"[yellow]{count(tally.n_bad, 'row')} cannot be used; the first:[/yellow]")
         for bad in tally.bad:
             place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
             out.print(f"  {escape(common.plain(f'{place}: {bad.reason}'))}", soft_wrap=True)

@@ -33,7 +33,7 @@ def merge(
         ifcurate score data.jsonl --model llama-2-7b --shard 1/8 --out shard-1
         ifcurate merge shard-* --out merged
     """
-    from ifcurate.plurals import count
+    from ifcurate.phrases import count
     from ifcurate.runs import RUNS_FOLDER, run_name
     from ifcurate.shards import merge_runs, merged_identity
 

@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ifcurate.phrases import count
+
 from .common import out, plain, report
 
 if TYPE_CHECKING:
@@ -105,14 +107,14 @@ def print_histogram(histogram: Histogram, title: str, *, cut: float | None = Non
     width = 40
     top = max(histogram.counts) or 1
     marked = cut is None
-    for i, count in enumerate(histogram.counts):
+    for i, n in enumerate(histogram.counts):
         low = histogram.edges[i]
         if not marked and cut is not None and cut < histogram.edges[i + 1]:
             out.print(f"  {'cut':>8} ┄┄┄ {cut:+.3f}")
             marked = True
-        eighths = round(count / top * width * 8)
+        eighths = round(n / top * width * 8)
         bar = "█" * (eighths // 8) + (_BARS[eighths % 8] if eighths % 8 else "")
-        out.print(f"  {low:+8.3f} {bar} [dim]{count:,}[/dim]" if count else f"  {low:+8.3f}")
+        out.print(f"  {low:+8.3f} {bar} [dim]{n:,}[/dim]" if n else f"  {low:+8.3f}")
 
 
 def print_score_summary(run: Run, summary: ScoreSummary) -> None:
@@ -131,7 +133,7 @@ def print_score_summary(run: Run, summary: ScoreSummary) -> None:
         out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
     for flag, n in summary.flags.items():
         if n:
-            out.print(f"  [dim]{n:,} rows with {flag}[/dim]")
+            out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
     for text in manifest.notes:
         out.print(f"  [dim]{escape(text)}[/dim]")
     if summary.quantiles:

@@ -28,6 +28,7 @@ from ifcurate.distributed_tasks import (
     read_chunks,
 )
 from ifcurate.errors import IfcurateError, RunError
+from ifcurate.phrases import count
 from ifcurate.runs import (
     RUNS_FOLDER,
     Run,
@@ -159,7 +160,7 @@ def _fit(cluster: Cluster) -> Cluster:
         most = min(most, int(gpus / cluster.gpus_per_engine + 1e-9))
     if most < cluster.min_engines:
         raise RunError(
-            f"Ray cluster: too small for {cluster.min_engines} engines of "
+            f"Ray cluster: too small for {count(cluster.min_engines, 'engine')} of "
             f"{cluster.cpus_per_engine:g} CPUs and {cluster.gpus_per_engine:g} GPUs, with one CPU "
             f"left for reading, without which it would wait for ever; found {cpus:g} CPUs and "
             f"{gpus:g} GPUs; ask for fewer engines, or give it more"
@@ -221,15 +222,16 @@ class _OnRay:
             self._score(parts, counts, frozenset(covered))
             parts.refresh()
             covered = {n for part in parts for n in range(part.first, part.end)}
+        left = count(len(set(range(n_chunks)) - covered), "chunk")
         raise RunError(
-            f"{parts.folder.parent}: {len(set(range(n_chunks)) - covered)} chunks could not be "
-            "finished on the cluster; look at its logs, and start the same command again"
+            f"{parts.folder.parent}: {left} could not be finished on the cluster; "
+            "look at its logs, and start the same command again"
         )
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
         most = self._cluster.max_engines
-        return [f"scored on a Ray cluster by up to {most} engine{'s' * (most != 1)}"]
+        return [f"scored on a Ray cluster by up to {count(most, 'engine')}"]
 
     def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
         """One pass over what is not covered."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-__all__ = ["MODELS", "NamedModel", "resolve_model"]
+from ifcurate.phrases import did_you_mean
+
+__all__ = ["MODELS", "NamedModel", "nearest_model", "resolve_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +53,12 @@ def resolve_model(name: str) -> str:
     """A short name's Hub id; anything else (a Hub id, a folder, the bundled one) as it is."""
     known = {model.name: model.hub_id for model in MODELS if model.hub_id}
     return known.get(name.lower(), name)
+
+
+def nearest_model(name: str) -> str:
+    """What to end a message with: a short name, Hub id or model folder that was perhaps meant."""
+    known = [text for model in MODELS for text in (model.name, model.hub_id) if text]
+    parent = Path(name).expanduser().parent
+    with contextlib.suppress(OSError):
+        known += [str(path.parent) for path in parent.glob("*/config.json")]
+    return did_you_mean(name, known)

@@ -27,6 +27,7 @@ import numpy as np
 
 from ifcurate.engines.base import Engine, EngineIdentity, Float32Array, Prompt
 from ifcurate.errors import ModelError
+from ifcurate.phrases import count
 from ifcurate.prompts import PromptPair
 from ifcurate.records import Example
 from ifcurate.scoring import Scorer
@@ -86,9 +87,10 @@ class Parity:
     def __str__(self) -> str:
         if not self.n_rows:
             return f"parity with {self.reference.engine}: no row with a context to compare"
+        compared = f"{count(self.n_rows, 'row')}, {count(self.n_tokens, 'token')}"
         return (
-            f"parity with {self.reference.engine} ({self.reference.dtype}) on {self.n_rows} rows, "
-            f"{self.n_tokens:,} tokens: at most {self.max_difference:.2g} nats at a token "
+            f"parity with {self.reference.engine} ({self.reference.dtype}) on {compared}: "
+            f"at most {self.max_difference:.2g} nats at a token "
             f"(allowed {self.tolerance.token:g}), {self.mean_difference:.2g} on average "
             f"(allowed {self.tolerance.mean:g})"
         )
@@ -218,7 +220,7 @@ def _refusal(parity: Parity) -> str:
         f"parity: {_name(parity.engine)} does not give the numbers of {_name(parity.reference)}; "
         f"found {parity.max_difference:.3g} nats at a token of row {parity.worst_row} (allowed "
         f"{parity.tolerance.token:g}) and {parity.mean_difference:.3g} on average (allowed "
-        f"{parity.tolerance.mean:g}) over {parity.n_rows} rows; "
+        f"{parity.tolerance.mean:g}) over {count(parity.n_rows, 'row')}; "
         "check that both run the same weights in the same dtype (no quantised copy, no adapter), "
         "or use --engine hf, or allow more with --parity-tolerance"
     )

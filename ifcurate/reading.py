@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ifcurate.errors import DataError
+from ifcurate.phrases import count
 from ifcurate.reading_csv import csv_delimiter, csv_header, read_csv
 from ifcurate.reading_files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
 from ifcurate.reading_json import parse_line, read_json_array, read_json_lines
@@ -78,7 +79,7 @@ def open_sources(
             raise DataError(_missing(item))
     problems = [source_problem(source) for source in found]
     if all(problems):
-        more = f" (and so are the {len(found) - 1} others)" if len(found) > 1 else ""
+        more = f" (and {count(len(found) - 1, 'other')} like it)" if len(found) > 1 else ""
         raise DataError(f"{found[0].name}: {problems[0]}{more}")
     return found
 

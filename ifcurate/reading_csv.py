@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
+from ifcurate.phrases import count
 from ifcurate.reading_files import BROKEN, MAX_ROW_BYTES, RawRow, Source, broken_source, open_binary
 
 __all__ = ["csv_delimiter", "csv_header", "read_csv"]
@@ -148,7 +149,7 @@ def _row(
     value: dict[str, Any] | None = None
     reason = _not_utf8(raw)
     if not reason and len(cells) != len(header):
-        reason = f"{len(cells)} cells where the header has {len(header)}"
+        reason = f"{count(len(cells), 'cell')} where the header has {len(header)}"
     if cut:
         reason += _CUT
     if not reason:

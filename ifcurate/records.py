@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ifcurate.phrases import count
+
 __all__ = ["ContextBlock", "Example", "Role", "Turn"]
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -94,7 +96,7 @@ class Example:
     def with_contexts(self, texts: list[str]) -> Example:
         """The same example with the text of each block replaced, labels kept."""
         if len(texts) != len(self.blocks):
-            raise ValueError(f"{len(self.blocks)} blocks, {len(texts)} texts")
+            raise ValueError(f"{count(len(self.blocks), 'block')}, {count(len(texts), 'text')}")
         return self._edit_blocks(texts, outer=False)
 
     def _edit_blocks(self, texts: list[str], *, outer: bool) -> Example:

@@ -22,6 +22,7 @@ from ifcurate.cache import ScoreCache
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import atomic_file, read_table, write_json
 from ifcurate.manifest import Manifest, fingerprint, read_manifest
+from ifcurate.phrases import count
 from ifcurate.reading import DEMO
 from ifcurate.runs_folder import (
     lock_run,
@@ -68,9 +69,10 @@ class Run:
     def check_finished(self) -> None:
         """Raises `RunError` while the run is unfinished."""
         if not self.manifest.finished:
+            done = count(self.manifest.counts.get("rows", 0), "row")
             raise RunError(
-                f"{self.folder}: scoring is not finished ({self.manifest.counts.get('rows', 0):,} "
-                "rows so far); run the same `ifcurate score` again to go on"
+                f"{self.folder}: scoring is not finished ({done} so far); "
+                "run the same `ifcurate score` again to go on"
             )
 
     def scores(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -257,7 +259,7 @@ def _add_notes(manifest: Manifest, parts: Parts, notes: list[str]) -> None:
     broken = [text for part in parts for text in part.broken]
     manifest.notes = [
         *notes,
-        *([f"{known:,} examples were scored before and taken from the cache"] if known else ()),
+        *([f"{count(known, 'example')} scored before, taken from the cache"] if known else ()),
         *(f"not read whole: {text}" for text in broken),
     ]
     if known:

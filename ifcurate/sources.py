@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from ifcurate.errors import DataError, RowError
 from ifcurate.files import file_digest
 from ifcurate.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
-from ifcurate.plurals import count
+from ifcurate.phrases import count, did_you_mean
 from ifcurate.reading import RawRow, Source, count_rows, open_sources, parse_line, read_rows
 from ifcurate.records import Example
 
@@ -221,7 +221,8 @@ def read_examples(
         _check_columns(columns)
         format = "columns"
     if format not in (*FORMATS, "auto"):
-        raise DataError(f"format {format!r}: unknown; known are auto, {', '.join(FORMATS)}")
+        near = did_you_mean(format, FORMATS)
+        raise DataError(f"format {format!r}: unknown; known are auto, {', '.join(FORMATS)}{near}")
     if format == "columns" and not columns:
         raise DataError("format 'columns' needs a mapping: --columns instruction=... response=...")
     if turns not in ("last", "all"):
@@ -250,9 +251,13 @@ def _refuse_unfit(examples: Examples, format: str) -> None:
     bad = [row.bad for row in first if row.bad is not None]
     if first and len(bad) == len(first):
         raise DataError(
-            f"{bad[0].source}: none of the first {len(first)} rows can be read as {format}; "
+            f"{bad[0].source}: {_none_of(first)} be read as {format}; "
             f"the first says: {bad[0].reason}; check --format and --columns"
         )
+
+
+def _none_of(rows: Sequence[object]) -> str:
+    return f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its one row cannot"
 
 
 def _check_columns(columns: Mapping[str, str]) -> None:
@@ -294,7 +299,7 @@ def _tell_format(source: Source) -> str:
         if not first:
             raise DataError(f"{source.name}: no row in it; nothing to read")
         raise DataError(
-            f"{source.name}: none of the first {len(first)} rows can be read; "
+            f"{source.name}: {_none_of(first)} be read; "
             f"the first says: {first[0].error}; check the file"
         )
     return detect_format(values, source.name)

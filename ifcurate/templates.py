@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ifcurate.conversation import list_tools, said, to_messages
 from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import TemplateError
+from ifcurate.phrases import did_you_mean
 from ifcurate.records import Example, Turn
 from ifcurate.sandbox import compile_template, run_template
 
@@ -202,7 +203,7 @@ def _read_file(name: str) -> str:
     if not path.is_file():
         raise TemplateError(
             f"template {name}: neither built in ({', '.join(BUILT_IN)}, chat, auto) "
-            "nor a file; check the name"
+            f"nor a file; check the name{did_you_mean(name, (*BUILT_IN, 'chat', 'auto'))}"
         )
     try:
         return path.read_text(encoding="utf-8")

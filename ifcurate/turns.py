@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ifcurate.errors import RowError
+from ifcurate.phrases import count
 from ifcurate.records import Role, Turn
 
 __all__ = ["read_turns"]
@@ -84,5 +85,5 @@ def _turn_text(value: Any, path: str) -> tuple[str, str]:
 def _describe(value: Any) -> str:
     if isinstance(value, list):
         kinds = [str(p.get("type")) if isinstance(p, Mapping) else type(p).__name__ for p in value]
-        return f"a list of {len(value)} parts ({', '.join(kinds[:4])})"
+        return f"a list of {count(len(value), 'part')} ({', '.join(kinds[:4])})"
     return type(value).__name__

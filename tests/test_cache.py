@@ -69,7 +69,7 @@ def test_added_rows_are_scored_and_the_others_are_not(folder: Path) -> None:
     run, asked = scored("b", rows(240))
     assert asked == 30
     assert run.manifest.checks["from_cache"] == 150
-    assert "150 examples were scored before" in run.manifest.notes[-1]
+    assert "150 examples scored before" in run.manifest.notes[-1]
     assert run.scores_path.read_bytes() == without_cache("b")
     again, asked = scored("c", rows(240)[::-1])
     assert asked == 0

@@ -55,7 +55,7 @@ def test_the_cache_serves_the_next_run(ifcurate: Command, data: Path, folder: Pa
     assert list(folder.glob("ifcurate-runs/*.sqlite"))
     second = ifcurate("score alpaca.jsonl --engine toy --json").json()
     assert second["counts"]["rows"] == 705
-    assert any("280 examples were scored before" in note for note in second["notes"])
+    assert any("280 examples scored before" in note for note in second["notes"])
     third = ifcurate("score alpaca.jsonl --engine toy --json --no-cache --out third").json()
     assert not any("scored before" in note for note in third["notes"])
     fourth = ifcurate("score alpaca.jsonl --engine toy -q --cache-dir other --out fourth")

@@ -37,7 +37,7 @@ SURFACE = {
 
 # From the bottom to the top: a module imports from rows below its own, or its own.
 LAYERS = [
-    {"errors", "plurals"},
+    {"errors", "phrases"},
     {"records", "files", "tables", "models", "contexts", "pocket", "sandbox"},
     {"turns", "conversation"},
     {"engines", "manifest", "reading", "formats"},

@@ -15,6 +15,7 @@ from typing import Final
 
 from ifcurate.engines.hf_quiet import quiet
 from ifcurate.errors import ModelError
+from ifcurate.models import nearest_model
 
 __all__ = ["ModelSource", "find_model"]
 
@@ -76,6 +77,7 @@ def find_model(
         raise ModelError(
             f"{model}: no such model; found neither a folder nor the form of a Hub id "
             "(name or owner/name); check the path, or use --model pocket, which is bundled"
+            f"{nearest_model(model)}"
         )
     patterns = list(_WANTED) + (["*.py"] if trust_remote_code else [])
     folder = _from_hub(model, revision, patterns)
@@ -120,6 +122,7 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
         return ModelError(
             f"{model}: no such model on the Hub, or it is private; found HTTP "
             f"{status or 'no answer'} ({token}); check the id at {endpoint}, or set HF_TOKEN"
+            f"{nearest_model(model)}"
         )
     if isinstance(error, OSError) and getattr(error, "errno", None) == 28:
         return ModelError(
@@ -134,6 +137,7 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
         f"{model}: the model cannot be downloaded; found {found}; give a local folder as the "
         "model, or put it into the cache (HF_HOME) from a machine with network, or set "
         "HF_ENDPOINT to a mirror, or use --model pocket, which is bundled"
+        f"{nearest_model(model)}"
     )
 
 

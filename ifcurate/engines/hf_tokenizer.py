@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ifcurate.engines.base import Encoding
 from ifcurate.errors import ModelError
+from ifcurate.phrases import count
 
 __all__ = ["HFTokenizer"]
 
@@ -152,7 +153,7 @@ def _offset_problem(text: str, encoding: Encoding) -> str:
         if not seen and c.isascii() and not c.isspace()
     ]
     if missing:
-        return f"{len(missing)} characters that belong to no token ({''.join(missing[:8])!r})"
+        return f"{count(len(missing), 'character')} of no token ({''.join(missing[:8])!r})"
     return ""
 
 

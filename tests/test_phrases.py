@@ -1,0 +1,45 @@
+"""Counts with their nouns, and names that were perhaps meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ifcurate.models import nearest_model
+from ifcurate.phrases import count, did_you_mean
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1204, "1,204 rows")]
+)
+def test_counts(n: int, said: str) -> None:
+    assert count(n, "row") == said
+
+
+def test_a_plural_of_its_own() -> None:
+    assert count(1, "entry", "entries") == "1 entry"
+    assert count(3, "entry", "entries") == "3 entries"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("pockett", "pocket"),
+        ("Pocket", "pocket"),
+        ("llama2-7b", "llama-2-7b"),
+        ("meta-llama/Llama-2-7b", "meta-llama/Llama-2-7b-hf"),
+        ("./models/tuned", "models/tuned-2"),
+        ("models/Tuned2", "models/tuned-2"),
+        ("something/else", ""),
+    ],
+)
+def test_models_that_were_perhaps_meant(name: str, meant: str, folder: Path) -> None:
+    (folder / "models" / "tuned-2").mkdir(parents=True)
+    (folder / "models" / "tuned-2" / "config.json").write_text("{}")
+    assert nearest_model(name) == (f"; did you mean {meant}?" if meant else "")
+
+
+def test_nothing_is_near() -> None:
+    assert did_you_mean("x", ("alpaca", "plain")) == ""
+    assert did_you_mean("ALPACCA", ("alpaca", "plain")) == "; did you mean alpaca?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,19 @@ def test_the_table_of_columns_is_the_schema() -> None:
     found = re.search(r"<!-- columns -->\n(.*?)\n?<!-- /columns -->", README, re.DOTALL)
     assert found
     assert found[1].strip() == columns_table()
+
+
+def speed_table() -> str:
+    """The README's table of speed, from the benchmark's results."""
+    from benchmarks.scoring.tables import readme_table
+
+    return readme_table(json.loads((ROOT / "benchmarks/scoring/results.json").read_text()))
+
+
+def test_the_table_of_speed_is_the_benchmarks() -> None:
+    found = re.search(r"<!-- speed -->\n(.*?)\n?<!-- /speed -->", README, re.DOTALL)
+    assert found
+    assert found[1].strip() == speed_table()
 
 
 @pytest.mark.slow
@@ -68,7 +82,11 @@ def test_every_command_and_make_target_exists() -> None:
     assert "hf" in ENGINES
 
 
-if __name__ == "__main__":  # writes the table into the README
-    pattern = re.compile(r"(<!-- columns -->\n).*?(<!-- /columns -->)", re.DOTALL)
-    text = pattern.sub(lambda m: m[1] + columns_table() + "\n" + m[2], README)
+if __name__ == "__main__":  # writes the tables into the README
+    text = README
+    for name, table in (("columns", columns_table()), ("speed", speed_table())):
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        found = pattern.search(text)
+        assert found
+        text = text.replace(found[0], found[1] + table + "\n" + found[2])
     (ROOT / "README.md").write_text(text, "utf-8")

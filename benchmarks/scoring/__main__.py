@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.scoring.contenders import CONTENDERS, make_contender
 from benchmarks.scoring.machine import clock, matmul_peak, operations, synchronise
 from benchmarks.scoring.shapes import SHAPES, save_model
+from benchmarks.scoring.tables import full_table
 from benchmarks.scoring.workload import documents, encode_rows, load_rows, train_tokenizer
 from ifcurate.engines.base import Prompt
 
@@ -52,8 +53,9 @@ def main() -> None:
     result = _run(options, names, device)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / "RESULTS.md").write_text(_table(result))
-    print(_table(result))
+    table = full_table(result)
+    (options.out / "RESULTS.md").write_text(table)
+    print(table)
 
 
 def _run(options: argparse.Namespace, names: list[str], device: str) -> dict[str, Any]:
@@ -251,29 +253,6 @@ def _machine(device: str) -> dict[str, str]:
     elif device != "cpu":
         name = torch.cuda.get_device_name()
     return {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
-
-
-def _table(result: dict[str, Any]) -> str:
-    lines = [
-        f"{result['data']}: {result['rows']} examples, {result['tokens']} tokens in both variants; "
-        f"{result['machine']['device']}; torch {result['machine']['torch']}, transformers "
-        f"{result['machine']['transformers']}; medians of {result['rounds']} interleaved rounds.",
-        "",
-        "| model | dtype | | tokens/s | time, ours = 1 | share of the limit | memory, MiB "
-        "| error, nats per token (rms / max) |",
-        "|---|---|---|---:|---:|---:|---:|---|",
-    ]
-    for run in result["runs"]:
-        for name, s in run["speed"].items():
-            e = run["error_nats_per_token"].get(name)
-            error = "" if e is None else f"{e['rms']:.1e} / {e['max']:.1e}"
-            batch = f", batch {s['batch']}" if "batch" in s else ""
-            lines.append(
-                f"| {run['shape']} | {run['dtype']} | {name}{batch} | {s['tokens_per_second']} "
-                f"| {s['times_slower_than_ours']} | {s['share_of_limit']:.0%} "
-                f"| {s.get('peak_memory_MiB', '')} | {error} |"
-            )
-    return "\n".join(lines) + "\n"
 
 
 def _say(line: str) -> None:

@@ -124,6 +124,7 @@ def _ask_reference(
 ) -> Reference:
     """What our own engine says of a few rows; it is gone before the other one is loaded."""
     from ifcurate.engines import load_engine
+    from ifcurate.engines.base import closing_engine
     from ifcurate.errors import ModelError
     from ifcurate.parity import free_memory, reference_for_run
     from ifcurate.scoring import Scorer
@@ -137,7 +138,8 @@ def _ask_reference(
         raise ModelError(
             f"parity: {error} (the model is loaded here to compare; --parity 0 goes without)"
         ) from error
-    reference = reference_for_run(examples, Scorer.create(ours, settings), n)
+    with closing_engine(ours):
+        reference = reference_for_run(examples, Scorer.create(ours, settings), n)
     del ours
     free_memory()
     return reference

@@ -119,9 +119,12 @@ def score(
             quiet=silent,
         )
     else:
+        from ifcurate.engines.base import closing_engine
+
         loaded, checks = open_engine(model.engine, given, **compared)
         scorer = Scorer.create(loaded, settings)
-        with open_cache(scorer, cache_dir, wanted=cache, quiet=silent) as store:
+        kept = open_cache(scorer, cache_dir, wanted=cache, quiet=silent)
+        with closing_engine(loaded), kept as store:
             run = score_with_progress(
                 examples,
                 scorer,

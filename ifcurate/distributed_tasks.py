@@ -16,11 +16,11 @@ from typing import Any
 from ifcurate.engines import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.reading import RawRow, read_rows
+from ifcurate.runs_ahead import score_ahead
 from ifcurate.runs_folder import run_differences
 from ifcurate.runs_parts import Part, Parts, Pending
-from ifcurate.runs_work import score_rows
 from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import Examples, read_row
+from ifcurate.sources import Examples, ReadRow, read_row
 
 __all__ = [
     "EngineSpec",
@@ -109,6 +109,11 @@ def read_chunks(
             yield {"chunk": n, "rows": _Rows(chunk), "layouts": examples.layouts}
 
 
+def _read(batch: Mapping[str, Any], i: int) -> list[ReadRow]:
+    layouts = batch["layouts"][i]
+    return [read_row(raw, layouts[layout]) for raw, layout in batch["rows"][i].rows]
+
+
 class ScoringActor:
     """Holds an engine; scores chunks and writes them as parts."""
 
@@ -133,14 +138,14 @@ class ScoringActor:
         order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
         pending = Pending()
         written: list[Part] = []
-        for i in order:
-            number = int(batch["chunk"][i])
-            if pending.rows and number != pending.first + len(pending.rows):
-                written.append(self._write(pending))
-            layouts = batch["layouts"][i]
-            rows = [read_row(raw, layouts[layout]) for raw, layout in batch["rows"][i].rows]
-            chunk, bad = score_rows(self._scorer, rows, tokens=self._parts.tokens)
-            pending.add(number, len(rows), chunk, bad)
+        chunks = ((int(batch["chunk"][i]), _read(batch, i)) for i in order)
+        scored = score_ahead(self._scorer, chunks, tokens=self._parts.tokens)
+        with contextlib.closing(scored):
+            for one in scored:
+                assert one.chunk is not None
+                if pending.rows and one.number != pending.first + len(pending.rows):
+                    written.append(self._write(pending))
+                pending.add(one.number, one.n_rows, one.chunk, one.bad)
         if pending.rows:
             written.append(self._write(pending))
         counts: dict[str, int] = {}

@@ -28,7 +28,7 @@ import polars as pl
 
 from ifcurate.cuts import Cut
 from ifcurate.engines import load_engine
-from ifcurate.engines.base import Engine
+from ifcurate.engines.base import Engine, closing_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.files import read_table_slices
 from ifcurate.prompts import PromptPair
@@ -167,14 +167,10 @@ def rescore_rows(
         if len(missing):
             data = examples()
             engine = wish.open_engine(run)
-            try:
+            with closing_engine(engine):
                 scorer = _same_scorer(run, engine, wish.template)
                 missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
                 _Work(run, data, scorer, store, missing, wish).do()
-            finally:
-                close = getattr(engine, "close", None)
-                if close is not None:
-                    close()
         store.join()
         return Rescored(wish.band, store.read(places), store.engine, len(missing))
 

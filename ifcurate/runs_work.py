@@ -17,11 +17,12 @@ import polars as pl
 from ifcurate.cache import ScoreCache
 from ifcurate.errors import DataError, RunError
 from ifcurate.files import write_json
+from ifcurate.runs_ahead import score_ahead
 from ifcurate.runs_parts import Parts, Pending
-from ifcurate.scoring import Chunk, Known, Numbers, Scorer
-from ifcurate.sources import BadRow, Examples, ReadRow
+from ifcurate.scoring import Chunk, Numbers, Scorer
+from ifcurate.sources import BadRow, Examples
 
-__all__ = ["KnownBefore", "Progress", "Scoring", "Shard", "Work", "count_parts", "score_rows"]
+__all__ = ["KnownBefore", "Progress", "Scoring", "Shard", "Work", "count_parts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +158,17 @@ class Scoring:
         # Chunks of a shard are numbered by themselves: 0, 1, 2, ...
         shard = self._shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
+        chunks = self._examples.read_chunks(self._scorer.settings.chunk_rows, wanted)
+        known = self._known.find if self._known else None
+        scored = score_ahead(self._scorer, chunks, tokens=parts.tokens, known=known)
         try:
-            with _rare_collection():
-                for n, rows in self._examples.read_chunks(self._scorer.settings.chunk_rows, wanted):
-                    if rows is not None:
-                        self._score(parts, n // shard.of, rows)
-                    elif shard.has(n):
+            with _rare_collection(), contextlib.closing(scored):
+                for chunk in scored:
+                    if chunk.chunk is not None:
+                        self._take(
+                            parts, chunk.number // shard.of, chunk.n_rows, chunk.chunk, chunk.bad
+                        )
+                    elif shard.has(chunk.number):
                         self._commit(parts)  # a part ends where the next one begins
             self._commit(parts)
         except BaseException:
@@ -176,12 +182,12 @@ class Scoring:
         problem = self._known.problem if self._known else ""
         return [*(report().notes if report is not None else ()), *([problem] if problem else ())]
 
-    def _score(self, parts: Parts, number: int, rows: list[ReadRow]) -> None:
-        known = self._known.find if self._known else None
-        chunk, bad = score_rows(self._scorer, rows, tokens=parts.tokens, known=known)
-        self._pending.add(number, len(rows), chunk, bad)
+    def _take(
+        self, parts: Parts, number: int, n_rows: int, chunk: Chunk, bad: list[BadRow]
+    ) -> None:
+        self._pending.add(number, n_rows, chunk, bad)
         progress = self.progress
-        progress.rows += len(rows)
+        progress.rows += n_rows
         progress.counts.update(chunk.scores["status"].to_list())
         if bad:
             progress.counts["quarantined"] += len(bad)
@@ -209,12 +215,3 @@ def count_parts(parts: Parts, progress: Progress) -> set[int]:
         progress.resumed_rows += part.n_rows
         progress.counts.update(part.counts)
     return covered
-
-
-def score_rows(
-    scorer: Scorer, rows: Sequence[ReadRow], *, tokens: bool, known: Known | None = None
-) -> tuple[Chunk, list[BadRow]]:
-    """Score the rows of one chunk; and those that were set aside."""
-    examples = [example for row in rows for example in row.examples]
-    chunk = scorer.score_chunk(examples, tokens=tokens, known=known)
-    return chunk, [row.bad for row in rows if row.bad is not None]

@@ -13,42 +13,42 @@ section 4.4, as perplexity); a high gain says that it is the context that helps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import accumulate, islice
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import polars as pl
 
-from ifcurate.engines.base import Engine, Float32Array, Prompt
+from ifcurate.engines.base import Asked, Engine, Float32Array, Prompt, begin_prompts
 from ifcurate.errors import RowTooLargeError
 from ifcurate.prompts import ABLATIONS, PromptPair, PromptSettings, build_pairs
-from ifcurate.records import ContextBlock, Example
-from ifcurate.tables import SCORES, TOKENS
+from ifcurate.records import Example
+from ifcurate.scoring_tables import (
+    NUMBERS,
+    Numbers,
+    response_losses,
+    score_table,
+    token_table,
+)
+from ifcurate.tables import SCORES
 from ifcurate.templates import Template, load_template
 
 if TYPE_CHECKING:
     from ifcurate.engines.base import EngineIdentity
 
-__all__ = ["NUMBERS", "Chunk", "Known", "Numbers", "ScoreSettings", "Scorer", "score_examples"]
+__all__ = [
+    "NUMBERS",
+    "BegunChunk",
+    "Chunk",
+    "Known",
+    "Numbers",
+    "ScoreSettings",
+    "Scorer",
+    "score_examples",
+]
 
-_PREVIEW: Final = 100  # characters
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
 
-#: The columns of SCORES that come from the model, in the order of a `Numbers`.
-NUMBERS: Final = (
-    "n_response_tokens",
-    "nll_with_context",
-    "nll_without_context",
-    "loss_with_context",
-    "loss_without_context",
-    "context_gain",
-    "max_token_loss_with_context",
-    "max_token_loss_without_context",
-    "max_token_gain",
-    "gain_token_fraction",
-)
-Numbers = tuple[Any, ...]  # values of NUMBERS: an int, then floats
 Known = Callable[[Sequence[str]], Mapping[str, Numbers]]  # of keys, those that are known
 
 
@@ -147,53 +147,20 @@ class Scorer:
         `known` gives the NUMBERS of the keys that it has; only the other
         examples go to the engine. Not together with `tokens`.
         """
-        if tokens:
-            known = None
+        return self.begin_pairs(pairs, tokens=tokens, known=known).result()
+
+    def begin_pairs(
+        self, pairs: list[PromptPair], *, tokens: bool = False, known: Known | None = None
+    ) -> BegunChunk:
+        """The same in two steps, for more than one chunk at a time; see `begin_prompts`."""
         pairs = list(pairs)
         ready = [i for i, pair in enumerate(pairs) if pair.with_context is not None]
         keys = {i: pairs[i].key for i in ready}
-        had = known(list(keys.values())) if known is not None and keys else {}
+        had = known(list(keys.values())) if known is not None and keys and not tokens else {}
         asked = [i for i in ready if keys[i] not in had]
-        prompts, found = self._ask(pairs, asked)
-        losses = _losses(found[0::2], found[1::2], self.settings.token_gain)
-        keys = {i: key for i, key in keys.items() if pairs[i].with_context is not None}
-        numbers: dict[int, Numbers] = {i: had[key] for i, key in keys.items() if key in had}
-        for i, values in zip(asked, losses, strict=True):
-            if values is None:
-                pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
-            else:
-                numbers[i] = values
-        scores = _score_table(pairs, keys, numbers)
-        table = None
-        if tokens:
-            good = [n for n, i in enumerate(asked) if i in numbers]
-            table = _token_table(
-                [pairs[asked[n]] for n in good], [(found[2 * n], found[2 * n + 1]) for n in good]
-            )
-        return Chunk(scores, table, len(keys) - len(asked), sum(len(p.ids) for p in prompts))
-
-    def _ask(
-        self, pairs: list[PromptPair], asked: list[int]
-    ) -> tuple[list[Prompt], list[Float32Array]]:
-        """Both prompts of each pair that is `asked`, and what the engine says of them.
-
-        A row that the machine's memory does not hold is `too_long` from then on, and
-        asked no more; the others do not suffer for it.
-        """
-        while True:
-            both = [(pairs[i].with_context, pairs[i].without_context) for i in asked]
-            prompts = [prompt for pair in both for prompt in pair if prompt is not None]
-            try:
-                return prompts, self.engine.response_logprobs(prompts) if prompts else []
-            except RowTooLargeError as error:
-                i = asked.pop(error.index // 2)
-                pairs[i] = replace(
-                    pairs[i],
-                    status="too_long",
-                    reason=str(error),
-                    with_context=None,
-                    without_context=None,
-                )
+        begun = BegunChunk(self, pairs, keys, had, asked, tokens)
+        begun.ask()
+        return begun
 
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
         """The two prompts of each example, or why it has none, in order."""
@@ -206,118 +173,74 @@ class Scorer:
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 
 
-def _losses(
-    with_: Sequence[Float32Array], without: Sequence[Float32Array], token_gain: float
-) -> list[Numbers | None]:
-    """NUMBERS of each row from its log-probabilities, each (n_response_tokens,); None if broken."""
-    if not with_:
+@dataclass(slots=True)
+class BegunChunk:
+    """A chunk whose prompts the engine has."""
+
+    scorer: Scorer
+    pairs: list[PromptPair]
+    keys: dict[int, str]
+    had: Mapping[str, Numbers]  # what was known
+    asked: list[int]  # of the pairs, those that the engine was given
+    tokens: bool
+    prompts: list[Prompt] = field(default_factory=list)
+    under_way: Asked | None = None
+
+    def ask(self) -> None:
+        """Give the engine both prompts of each pair that is asked."""
+        chosen = [self.pairs[i] for i in self.asked]
+        both = [(pair.with_context, pair.without_context) for pair in chosen]
+        self.prompts = [prompt for pair in both for prompt in pair if prompt is not None]
+        engine = self.scorer.engine
+        self.under_way = begin_prompts(engine, self.prompts) if self.prompts else None
+
+    def cancel(self) -> None:
+        """It is not wanted any more."""
+        if self.under_way is not None:
+            self.under_way.cancel()
+
+    def result(self) -> Chunk:
+        """The tables. Raises `ModelError` when the engine fails."""
+        found = self._answers()
+        pairs, asked, had = self.pairs, self.asked, self.had
+        losses = response_losses(found[0::2], found[1::2], self.scorer.settings.token_gain)
+        keys = {i: key for i, key in self.keys.items() if pairs[i].with_context is not None}
+        numbers: dict[int, Numbers] = {i: had[key] for i, key in keys.items() if key in had}
+        for i, values in zip(asked, losses, strict=True):
+            if values is None:
+                pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
+            else:
+                numbers[i] = values
+        scores = score_table(pairs, keys, numbers)
+        table = None
+        if self.tokens:
+            good = [n for n, i in enumerate(asked) if i in numbers]
+            table = token_table(
+                [pairs[asked[n]] for n in good], [(found[2 * n], found[2 * n + 1]) for n in good]
+            )
+        n_tokens = sum(len(p.ids) for p in self.prompts)
+        return Chunk(scores, table, len(keys) - len(asked), n_tokens)
+
+    def _answers(self) -> list[Float32Array]:
+        """What the engine says of the prompts.
+
+        A row that the machine's memory does not hold is `too_long` from then on, and
+        asked no more; the others do not suffer for it.
+        """
+        while self.under_way is not None:
+            try:
+                return self.under_way.result()
+            except RowTooLargeError as error:
+                i = self.asked.pop(error.index // 2)
+                self.pairs[i] = replace(
+                    self.pairs[i],
+                    status="too_long",
+                    reason=str(error),
+                    with_context=None,
+                    without_context=None,
+                )
+                self.ask()
         return []
-    lengths = np.array([len(values) for values in with_])
-    starts = np.cumsum(lengths) - lengths
-    loss_with = -np.concatenate(with_).astype(np.float64)
-    loss_without = -np.concatenate(without).astype(np.float64)
-    finite = np.isfinite(loss_with) & np.isfinite(loss_without)
-    whole = np.logical_and.reduceat(finite, starts)
-    with np.errstate(invalid="ignore"):
-        gain = loss_without - loss_with
-        sums = [np.add.reduceat(v, starts) for v in (loss_with, loss_without, gain)]
-        columns = [
-            sums[0],
-            sums[1],
-            *(total / lengths for total in sums),
-            *(np.maximum.reduceat(v, starts) for v in (loss_with, loss_without, gain)),
-            np.add.reduceat((gain > token_gain).astype(np.int64), starts) / lengths,
-        ]
-    rows = zip(lengths.tolist(), *(column.tolist() for column in columns), strict=True)
-    return [row if good else None for row, good in zip(rows, whole.tolist(), strict=True)]
-
-
-def _score_table(
-    pairs: Sequence[PromptPair], keys: Mapping[int, str], numbers: Mapping[int, Numbers]
-) -> pl.DataFrame:
-    """A SCORES row for each pair, in order; the key and the numbers of those that have them."""
-    apart = {*NUMBERS, "context_blocks"}
-    columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
-    for i, pair in enumerate(pairs):
-        row = _describe(pair)
-        row["key"] = keys.get(i)
-        for name, values in columns.items():
-            values.append(row[name])
-    missing: Numbers = (None,) * len(NUMBERS)
-    rows = [numbers.get(i, missing) for i in range(len(pairs))]
-    by_column = zip(*rows, strict=True) if rows else ([] for _ in NUMBERS)
-    columns |= dict(zip(NUMBERS, map(list, by_column), strict=True))
-    columns["context_blocks"] = _block_column([pair.example.blocks for pair in pairs])
-    return pl.DataFrame({name: columns[name] for name in SCORES}, schema=SCORES)
-
-
-def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
-    """The `context_blocks` of each example; null where it has none."""
-    import pyarrow as pa
-
-    flat = [block for own in blocks for block in own]
-    fields = {
-        "path": pa.array([b.path for b in flat], pa.large_string()),
-        "start": pa.array([b.start for b in flat], pa.int32()),
-        "end": pa.array([b.end for b in flat], pa.int32()),
-        "rule": pa.array([b.rule for b in flat], pa.large_string()),
-    }
-    values = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
-    starts = list(accumulate((len(own) for own in blocks), initial=0))
-    # An offset that is null makes a null list.
-    offsets = [s if own else None for s, own in zip(starts, [*blocks, [None]], strict=True)]
-    lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
-    found = pl.from_arrow(lists)
-    assert isinstance(found, pl.Series)
-    return found
-
-
-def _describe(pair: PromptPair) -> dict[str, Any]:
-    """All of a SCORES row but its numbers and its key."""
-    example = pair.example
-    blocks = example.blocks
-    sized = pair.n_tokens != (0, 0)
-    text = " ".join(example.instruction.split())
-    return {
-        "id": example.id,
-        "source": example.source,
-        "row": example.row_number,
-        "turn": example.turn,
-        "status": pair.status,
-        "reason": pair.reason or None,
-        "n_context_tokens": pair.n_context_tokens if blocks and sized else None,
-        "n_tokens_with_context": pair.n_tokens[0] if sized else None,
-        "n_tokens_without_context": pair.n_tokens[1] if sized else None,
-        "context_confidence": min((b.confidence for b in blocks), default=None),
-        "boundary_straddles": pair.boundary_straddles if sized else None,
-        "response_ids_forced": pair.response_ids_forced if sized else None,
-        "context_shortened": pair.context_shortened if sized else None,
-        "preview": text[:_PREVIEW] + ("…" if len(text) > _PREVIEW else ""),
-    }
-
-
-def _token_table(
-    pairs: Sequence[PromptPair], found: Sequence[tuple[Float32Array, Float32Array]]
-) -> pl.DataFrame:
-    """TOKENS of scored pairs with their log-probabilities, each (n_response_tokens,)."""
-    if not pairs:
-        return pl.DataFrame(schema=TOKENS)
-    lengths = [len(with_) for with_, _ in found]
-    ids: list[int] = []
-    for pair in pairs:
-        assert pair.with_context is not None
-        ids.extend(pair.with_context.ids[pair.with_context.response_start :])
-    return pl.DataFrame(
-        {
-            "id": np.repeat(np.array([p.example.id for p in pairs], dtype=object), lengths),
-            "turn": np.repeat([p.example.turn for p in pairs], lengths),
-            "position": np.concatenate([np.arange(n) for n in lengths]),
-            "token_id": ids,
-            "loss_with_context": -np.concatenate([with_ for with_, _ in found]),
-            "loss_without_context": -np.concatenate([without for _, without in found]),
-        },
-        schema=TOKENS,
-    )
 
 
 def score_examples(

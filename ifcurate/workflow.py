@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ifcurate.engines.base import closing_engine
 from ifcurate.errors import RecipeError
 from ifcurate.formats import CONTEXT_KINDS
 from ifcurate.manifest import read_manifest
@@ -231,6 +232,39 @@ def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
     )
 
 
+def _score(
+    recipe: Recipe,
+    folder: Path | None,
+    command: str,
+    on_start: Callable[[Examples, Scorer, Path], None],
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> tuple[Run, list[str]]:
+    """The run, and what was done before. The engine is let go of at the end."""
+    skipped = []
+    examples = recipe_examples(recipe)
+    scorer = recipe_scorer(recipe)
+    identity = score_identity(examples, scorer)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    if recipe.split.rescore_band is not None:
+        check_band(recipe.split.rescore_band, where, identity["engine"])
+    on_start(examples, scorer, where)
+    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
+        skipped.append("score")
+    with closing_engine(scorer.engine):
+        run = score_run(
+            examples,
+            scorer,
+            where,
+            tokens=recipe.score.tokens,
+            command=command,
+            identity=identity,
+            on_progress=on_progress,
+            stop=stop,
+        )
+    return run, skipped
+
+
 def run_recipe(
     recipe: Recipe,
     *,
@@ -245,26 +279,7 @@ def run_recipe(
     Raises the errors of the steps, all `IfcurateError`s; a step done before one
     fails stays done.
     """
-    skipped = []
-    examples = recipe_examples(recipe)
-    scorer = recipe_scorer(recipe)
-    identity = score_identity(examples, scorer)
-    where = folder or Path(RUNS_FOLDER) / run_name(identity)
-    if recipe.split.rescore_band is not None:
-        check_band(recipe.split.rescore_band, where, identity["engine"])
-    on_start(examples, scorer, where)
-    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
-        skipped.append("score")
-    run = score_run(
-        examples,
-        scorer,
-        where,
-        tokens=recipe.score.tokens,
-        command=command,
-        identity=identity,
-        on_progress=on_progress,
-        stop=stop,
-    )
+    run, skipped = _score(recipe, folder, command, on_start, on_progress, stop)
     options = recipe.split.model_dump(exclude={"rescore_band"})
     band = recipe.split.rescore_band
     asked = {**options, **({} if band is None else {"rescore_band": band})}

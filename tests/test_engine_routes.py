@@ -240,8 +240,8 @@ def test_out_of_memory_halves_and_goes_on(wide: Path, monkeypatch: pytest.Monkey
     prompts = make_prompts(40, 500, share=0.0)
     expected = _engine(wide).response_logprobs(prompts)
     engine = _engine(wide)
-    small = _Small(engine._runner, 100)
-    monkeypatch.setattr(engine, "_runner", small)
+    small = _Small(engine._packs.runner, 100)
+    monkeypatch.setattr(engine._packs, "runner", small)
     found = engine.response_logprobs(prompts)
     assert worst_difference(found, expected) <= 1e-6
     assert max(small.sizes) > 100
@@ -253,7 +253,7 @@ def test_a_row_that_memory_does_not_hold_is_named(
 ) -> None:
     prompts = [Prompt(list(range(2, 30)), 3), Prompt(list(range(2, 150)), 3), Prompt([3, 4], 1)]
     engine = _engine(wide)
-    monkeypatch.setattr(engine, "_runner", _Small(engine._runner, 100))
+    monkeypatch.setattr(engine._packs, "runner", _Small(engine._packs.runner, 100))
     with pytest.raises(RowTooLargeError, match=r"prompt 1: too large .* 148 tokens") as caught:
         engine.response_logprobs(prompts)
     assert caught.value.index == 1
@@ -278,7 +278,7 @@ def test_processes_give_the_same_numbers(
 ) -> None:
     import torch
 
-    import ifcurate.engines.hf as module
+    import ifcurate.engines.hf_packs as module
 
     prompts = make_prompts(60, 500)
     expected = _engine(wide, dtype=dtype).response_logprobs(prompts)

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from ifcurate.engines.base import Engine, Float32Array, Prompt
+from ifcurate.engines.base import Engine, Prompt
 from ifcurate.engines.hf import load_hf_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.files import read_table_manifest
@@ -125,15 +125,15 @@ def counting(monkeypatch: pytest.MonkeyPatch, fail_after: int | None = None) -> 
     from ifcurate.engines.hf import HFEngine
 
     asked: list[int] = []
-    real = HFEngine.response_logprobs
+    real = HFEngine.begin
 
-    def counted(self: HFEngine, prompts: Sequence[Prompt]) -> list[Float32Array]:
+    def counted(self: HFEngine, prompts: Sequence[Prompt]) -> Any:
         if fail_after is not None and len(asked) == fail_after:
             raise ModelError("the GPU is gone: it fell off the bus; start again")
         asked.append(len(prompts))
         return real(self, prompts)
 
-    monkeypatch.setattr(HFEngine, "response_logprobs", counted)
+    monkeypatch.setattr(HFEngine, "begin", counted)
     return asked
 
 

@@ -56,6 +56,7 @@ ROOMS = {
     "reading_": "reading",
     "formats_": "formats",
     "rescoring_": "rescoring",
+    "scoring_": "scoring",
     "labels": "split",
     "cuts": "split",
     "two_groups": "split",

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Encoding", "Engine", "EngineIdentity", "Float32Array", "Prompt", "Tokenizer"]
+__all__ = [
+    "Asked",
+    "Encoding",
+    "Engine",
+    "EngineIdentity",
+    "EngineReport",
+    "Float32Array",
+    "Prompt",
+    "Tokenizer",
+    "begin_prompts",
+    "closing_engine",
+    "works_apart",
+]
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -97,6 +110,58 @@ class Engine(Protocol):
         given. Raises `ModelError` when the model fails; never returns a number
         in place of a failure.
         """
+
+
+class Asked(Protocol):
+    """Prompts that an engine has begun with."""
+
+    def result(self) -> list[Float32Array]:
+        """What `Engine.response_logprobs` returns and raises."""
+
+    def cancel(self) -> None:
+        """They are not wanted any more; an engine may leave out what it has not begun with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AskedLater:
+    engine: Engine
+    prompts: Sequence[Prompt]
+
+    def result(self) -> list[Float32Array]:
+        return self.engine.response_logprobs(self.prompts)
+
+    def cancel(self) -> None:
+        pass
+
+
+def begin_prompts(engine: Engine, prompts: Sequence[Prompt]) -> Asked:
+    """`response_logprobs` in two steps, for more than one chunk at a time.
+
+    An engine that has a method `begin` is at work when this returns; of others all
+    is done when the result is asked for. The numbers are the same either way.
+    """
+    begin = getattr(engine, "begin", None)
+    asked: Asked = begin(prompts) if begin is not None else _AskedLater(engine, prompts)
+    return asked
+
+
+def works_apart(engine: Engine) -> bool:
+    """Whether this process has time while the model works: on a GPU, in processes, on a server.
+
+    An engine says so by its attribute of this name.
+    """
+    return bool(getattr(engine, "works_apart", False))
+
+
+@contextmanager
+def closing_engine(engine: Engine) -> Iterator[None]:
+    """At the end, whatever comes, end what an engine holds: processes, connections."""
+    try:
+        yield
+    finally:
+        close = getattr(engine, "close", None)
+        if close is not None:
+            close()
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ transformers for scoring.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -27,26 +27,18 @@ from ifcurate.engines.hf_loading import (
     load_tokenizer,
     stored_dtype,
 )
-from ifcurate.engines.hf_runner import (
-    OutOfMemoryError,
-    PackRunner,
-    run_with_backoff,
-    token_budget,
-)
+from ifcurate.engines.hf_packs import Begun, PackScorer, fitting_threads
+from ifcurate.engines.hf_runner import PackRunner
 from ifcurate.engines.hf_source import ModelSource, find_model
 from ifcurate.engines.hf_tokenizer import HFTokenizer
 from ifcurate.engines.kernels import Kernels, load_kernels
 from ifcurate.engines.linears import choose_products, use_products
-from ifcurate.engines.packing import Pack, Plan, make_plan
-from ifcurate.engines.workers import WorkerPool, can_fork
-from ifcurate.errors import ModelError, RowTooLargeError
+from ifcurate.engines.packing import Plan, make_plan
+from ifcurate.errors import ModelError
 
 __all__ = ["HFEngine", "load_hf_engine"]
 
-_VERSION: Final = "1"  # raised whenever a score could change
-_WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core
-_LEAST_PACK: Final = 1024  # tokens
-_SMALL: Final = 50_000_000  # parameters; below, an operation is too short to be divided
+_VERSION: Final = "2"  # raised whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # where a model states no length: recurrent ones
 
 
@@ -129,21 +121,25 @@ class HFEngine:
                 "copy the model's own tokenizer files into its folder"
             )
         self._n_parameters = int(sum(p.numel() for p in model.parameters()))
-        with _fitting_threads(model, self._n_parameters):
+        with fitting_threads(model, self._n_parameters):
             check_model(model, source.name)
-            products = choose_products(model.device, model.dtype)
+            products = choose_products(model.device, model.dtype, kernels)
             use_products(model, products)
             head = choose_head(model, kernels, products)
             body, self._route = choose_body(model, head, kernels, products)
-        self._runner = PackRunner(model, head, body)
         self._exact_length = exact_length(model.config)
-        self._max_sequences = None if batch_size == "auto" else batch_size
-        self._budget = token_budget(model)
-        self._threads = threads
-        self._pool: WorkerPool | None = None
+        self._packs = PackScorer(
+            model,
+            PackRunner(model, head, body),
+            self._report,
+            n_parameters=self._n_parameters,
+            threads=threads,
+            max_sequences=None if batch_size == "auto" else batch_size,
+            share=self._route != "single",
+        )
         self._report.notes.append(f"scored by the {self._route} route")
-        if products.onednn:
-            self._report.notes.append("float32 products through oneDNN")
+        if products.way:
+            self._report.notes.append(f"float32 products through {products.way}")
 
     @property
     def identity(self) -> EngineIdentity:
@@ -182,9 +178,12 @@ class HFEngine:
 
     def close(self) -> None:
         """End the scoring processes, if there are any."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        self._packs.close()
+
+    @property
+    def works_apart(self) -> bool:
+        """Whether this process has time while the model works; see `base.works_apart`."""
+        return self._packs.works_apart
 
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
@@ -194,6 +193,10 @@ class HFEngine:
         numbers that are not finite, `RowTooLargeError` (with the prompt's `index`)
         for one that memory does not hold.
         """
+        return self.begin(prompts).result()
+
+    def begin(self, prompts: Sequence[Prompt]) -> _Asked:
+        """The same in two steps: with processes, they are at work when this returns."""
         for i, prompt in enumerate(prompts):
             self._check_prompt(i, prompt)
         plan = make_plan(prompts)
@@ -202,72 +205,14 @@ class HFEngine:
         alone = [i for i in everyone if len(plan.sequences[i].ids) - 1 > limit]
         apart = set(alone)
         together = [i for i in everyone if i not in apart]
-        found = self._score(plan, together, single=False)
-        found.update(self._score(plan, alone, single=True))
-        self._add_counts(plan, len(prompts), len(alone))
-        return plan.gather([self._finite(found[i]) for i in everyone])
+        return _Asked(self, plan, len(prompts), self._packs.begin(plan, together), alone)
 
-    def _score(
-        self, plan: Plan, members: Sequence[int], *, single: bool
-    ) -> dict[int, Float32Array]:
-        apart = single or self._route == "single"
-
-        def split(some: Sequence[int], budget: int) -> list[Pack]:
-            return plan.packs(
-                some, budget, max_sequences=1 if apart else self._max_sequences, share=not apart
-            )
-
-        def run(packs: Sequence[Pack]) -> list[list[Float32Array] | None]:
-            self._count("packs", len(packs))
-            self._count("tokens_computed", sum(pack.n_tokens for pack in packs))
-            return self._run(packs, single=single)
-
-        budget = self._budget
-        if self._threads > 1 and self._model.device.type == "cpu":
-            # Enough packs for all processes, none too small for fast products.
-            n_tokens = sum(len(plan.sequences[i].ids) for i in members)
-            budget = min(budget, max(_LEAST_PACK, n_tokens // self._threads))
-        packs = split(members, budget)
-        found, too_large, halvings = run_with_backoff(packs, run, split)
-        if halvings:
-            self._budget = max(1, self._budget // 2)
-            self._count("memory_retries", halvings)
-        if too_large:
-            length = min(len(plan.sequences[i].ids) for i in too_large)
-            index = next(i for i, s in enumerate(plan.source) if s in too_large)
-            raise RowTooLargeError(
-                f"prompt {index}: too large for this machine's memory; found {length} tokens; "
-                "leave the row out, shorten its context, or use a smaller model or dtype",
-                index,
-            )
-        return found
-
-    def _run(self, packs: Sequence[Pack], *, single: bool) -> list[list[Float32Array] | None]:
-        if not single and self._worth_workers(packs):
-            if self._pool is None:
-                self._pool = WorkerPool(self._threads, self._runner.run)
-            self._report.counts["processes"] = len(self._pool)
-            try:
-                return self._pool.run(packs)
-            except BaseException:
-                self._pool = None
-                raise
-        results: list[list[Float32Array] | None] = []
-        with _fitting_threads(self._model, self._n_parameters):
-            for pack in packs:
-                try:
-                    results.append(self._runner.run(pack, single=single))
-                except OutOfMemoryError:
-                    results.append(None)
-        return results
-
-    def _worth_workers(self, packs: Sequence[Pack]) -> bool:
-        if self._threads < 2 or self._model.device.type != "cpu" or not can_fork():
-            return False
-        if self._pool is not None:
-            return True
-        work = 2 * self._n_parameters * sum(pack.n_tokens for pack in packs)
-        return work >= _WORTH_FORKING
+    def _gather(self, asked: _Asked) -> list[Float32Array]:
+        plan = asked.plan
+        found = asked.begun.result()
+        found.update(self._packs.begin(plan, asked.alone, single=True).result())
+        self._add_counts(plan, asked.n_prompts, len(asked.alone))
+        return plan.gather([self._finite(found[i]) for i in range(len(plan.sequences))])
 
     def _finite(self, values: Float32Array) -> Float32Array:
         if not np.isfinite(values).all():
@@ -278,17 +223,16 @@ class HFEngine:
             )
         return values
 
-    def _count(self, name: str, n: int) -> None:
-        self._report.counts[name] = self._report.counts.get(name, 0) + n
-
     def _add_counts(self, plan: Plan, n_prompts: int, n_alone: int) -> None:
         counts = self._report.counts
-        self._count("prompts", n_prompts)
-        self._count("tokens_given", plan.n_given)
-        self._count("prompts_scored_before", sum(i >= 0 for i in plan.source) - len(plan.sequences))
+        self._packs.count("prompts", n_prompts)
+        self._packs.count("tokens_given", plan.n_given)
+        self._packs.count(
+            "prompts_scored_before", sum(i >= 0 for i in plan.source) - len(plan.sequences)
+        )
         counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
         if n_alone:
-            self._count("sequences_scored_alone", n_alone)
+            self._packs.count("sequences_scored_alone", n_alone)
 
     def _check_prompt(self, i: int, prompt: Prompt) -> None:
         n = len(prompt.ids)
@@ -310,26 +254,23 @@ class HFEngine:
             )
 
 
-@contextlib.contextmanager
-def _fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
-    """One thread on a CPU where processes can share the work, then as many as before.
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Prompts that an engine has begun with."""
 
-    At every operation threads wait for each other, by spinning: on a busy machine a
-    model of a million parameters took nine times the processor time with two
-    threads, and seven times the time on the clock. In bfloat16 the number of
-    threads also changes how products are cut up, and so the last bits of scores.
-    """
-    import torch
+    engine: HFEngine
+    plan: Plan
+    n_prompts: int
+    begun: Begun
+    alone: list[int]
 
-    if model.device.type != "cpu" or (n_parameters >= _SMALL and not can_fork()):
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    def result(self) -> list[Float32Array]:
+        """What `response_logprobs` returns and raises."""
+        return self.engine._gather(self)
+
+    def cancel(self) -> None:
+        """They are not wanted any more."""
+        self.begun.cancel()
 
 
 def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:

@@ -16,6 +16,7 @@ from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf_bodies import Body, SingleBody
 from ifcurate.engines.hf_head import ResponseHead, pick_logprobs
 from ifcurate.engines.packing import Pack
+from ifcurate.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,8 @@ class PackRunner:
     def run(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
         """Score a pack; with `single` through the model's own pass, one sequence at a time.
 
-        Raises `OutOfMemoryError` when it does not fit.
+        Raises `OutOfMemoryError` when it does not fit, `ModelError` when torch or the
+        device fails otherwise.
         """
         import torch
 
@@ -53,7 +55,7 @@ class PackRunner:
                 values: Float32Array = found.float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if not is_memory_error(error):
-                raise
+                raise _device_error(self._model.device, error) from error
             raise OutOfMemoryError(str(error)[:200]) from error
         return list(np.split(values, np.cumsum(pack.counts)[:-1]))
 
@@ -103,6 +105,20 @@ def run_with_backoff(
     return found, too_large, halvings
 
 
+def _device_error(device: Any, error: BaseException) -> ModelError:
+    """A GPU was lost, a kernel failed, an assertion on the device did not hold.
+
+    After most of these nothing runs on the device any more in this process.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = f": {lines[0][:200]}" if lines else ""
+    return ModelError(
+        f"{device}: the model failed in the middle of the work; found {type(error).__name__}{said}"
+        "; what is scored so far is kept: start the same command again, with a smaller "
+        "--batch-size or another --device if it fails again"
+    )
+
+
 def is_memory_error(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a CPU or a GPU."""
     import torch
@@ -111,7 +127,10 @@ def is_memory_error(error: BaseException) -> bool:
         return True
     words = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        "out of memory" in words or "can't allocate memory" in words or "not enough memory" in words
+        "out of memory" in words
+        or "can't allocate memory" in words
+        or "not enough memory" in words
+        or "alloc_failed" in words  # cuBLAS and cuDNN, for their workspaces
     )
 
 

@@ -133,6 +133,9 @@ class ServerEngine:
             notes.append("the API key went over http, unencrypted; use an https address")
         return EngineReport(notes=notes, counts=counts)
 
+    #: This process only waits; see `base.works_apart`.
+    works_apart = True
+
     def close(self) -> None:
         """Close the connections."""
         self._sender.close()

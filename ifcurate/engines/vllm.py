@@ -110,6 +110,9 @@ def load_vllm_engine(
 class VLLMEngine:
     """A model in vLLM that says how likely responses are; see `load_vllm_engine`."""
 
+    #: The model is in a process of vLLM's, or on a GPU; see `base.works_apart`.
+    works_apart = True
+
     def __init__(
         self,
         llm: Any,

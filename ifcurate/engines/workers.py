@@ -2,18 +2,23 @@
 
 They are forked from the process that holds the weights, so these exist once.
 Several threads in one forward pass wait for each other at every operation;
-processes do not.
+processes do not. A thread of ours hands out the packs, so that a process that is
+done has its next one at once, whatever the main thread is doing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing as mp
+import os
 import signal
 import sys
+import threading
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -22,11 +27,13 @@ from ifcurate.engines.hf_runner import OutOfMemoryError
 from ifcurate.engines.packing import Pack
 from ifcurate.errors import ModelError
 
-__all__ = ["WorkerPool", "can_fork"]
+__all__ = ["Answer", "WorkerPool", "can_fork"]
 
 _JOIN_S: Final = 2.0
 
 Run = Callable[[Pack], list[Float32Array]]
+#: Of one pack; None when it ran out of memory.
+Answer = Future[list[Float32Array] | None]
 
 
 def can_fork() -> bool:
@@ -38,82 +45,143 @@ class WorkerPool:
     """Forked processes that score packs; closed when it is no longer used."""
 
     def __init__(self, n_workers: int, run: Run) -> None:
-        self._run = run
-        self._workers: list[tuple[Any, Connection]] = []
-        for _ in range(n_workers):
-            self._start()
-        self._finalizer = weakref.finalize(self, _stop, self._workers)
+        self._office = _Office(n_workers, run)
+        # The office must not know the pool: it would keep it alive.
+        self._finalizer = weakref.finalize(self, self._office.close, os.getpid())
 
     def __len__(self) -> int:
-        return len(self._workers)
+        return len(self._office.workers)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes; what was not answered is not computed."""
         self._finalizer()
+
+    def submit(self, packs: Sequence[Pack]) -> list[Answer]:
+        """Have packs scored, after those that were given before; see `run`."""
+        return self._office.submit(packs)
 
     def run(self, packs: Sequence[Pack]) -> list[list[Float32Array] | None]:
         """Score packs, results in their order; None for one that ran out of memory.
 
         A process that the system ends (which is how Linux answers a lack of
         memory) counts as that, and is replaced. Raises `ModelError` when a
-        process fails otherwise.
+        process fails otherwise; the pool is closed then.
         """
-        results: list[list[Float32Array] | None] = [None] * len(packs)
-        waiting = list(range(len(packs)))[::-1]
-        busy: dict[Connection, int] = {}
-        for _, connection in list(self._workers):
-            self._give(connection, waiting, packs, busy)
+        answers = self.submit(packs)
         try:
-            while busy:
-                for ready in wait(list(busy)):
-                    assert isinstance(ready, Connection)
-                    place = busy.pop(ready)
-                    try:
-                        kind, answer = ready.recv()
-                    except (EOFError, ConnectionError):
-                        ready = self._replace(ready)
-                        kind, answer = "memory", None
-                    if kind == "error":
-                        raise ModelError(f"scoring process: failed; found {answer}; see above")
-                    results[place] = answer
-                    self._give(ready, waiting, packs, busy)
+            return [answer.result() for answer in answers]
         except BaseException:
-            # Answers still under way would be taken for those of the next call.
             self.close()
             raise
-        return results
 
-    def _give(
-        self,
-        connection: Connection,
-        waiting: list[int],
-        packs: Sequence[Pack],
-        busy: dict[Connection, int],
-    ) -> None:
-        if waiting:
-            place = waiting.pop()
-            connection.send(packs[place])
-            busy[connection] = place
+
+class _Office:
+    """Who works, on what, and what waits. All but `submit` and `close` is the thread's alone."""
+
+    def __init__(self, n_workers: int, run: Run) -> None:
+        self._run = run
+        self.workers: list[tuple[Any, Connection]] = []
+        self._idle = [self._start() for _ in range(n_workers)]
+        self._busy: dict[Connection, tuple[Pack, Answer]] = {}
+        self._waiting: deque[tuple[Pack, Answer]] = deque()
+        self._bell, self._ring = mp.Pipe(duplex=False)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="ifcurate-packs", daemon=True)
+        self._thread.start()
+
+    def submit(self, packs: Sequence[Pack]) -> list[Answer]:
+        answers: list[Answer] = [Future() for _ in packs]
+        self._waiting.extend(zip(packs, answers, strict=True))
+        if self._closing:
+            self._refuse_all("they have been ended")
+        else:
+            self._ring.send_bytes(b"!")
+        return answers
+
+    def close(self, owner: int) -> None:
+        """End the thread, then the processes; nothing in a process forked from the owner."""
+        if os.getpid() != owner:
+            return
+        self._closing = True
+        self._ring.send_bytes(b"!")
+        self._thread.join()
+        self._refuse_all("they were ended")
+        for connection in (self._bell, self._ring):
+            connection.close()
+        _stop(self.workers)
+
+    def _refuse_all(self, found: str) -> None:
+        """Nobody may wait for ever."""
+        for _, answer in (*self._busy.values(), *self._waiting):
+            if not answer.done():
+                answer.set_exception(
+                    ModelError(
+                        f"scoring processes: cannot go on; found that {found}; what is scored is "
+                        "kept: start the same command again, with --threads 1 if it happens again"
+                    )
+                )
+        self._busy.clear()
+        self._waiting.clear()
+
+    def _serve(self) -> None:
+        try:
+            while not self._closing:
+                while self._idle and self._waiting:
+                    self._give(self._idle.pop(), *self._waiting.popleft())
+                for ready in wait([self._bell, *self._busy]):
+                    assert isinstance(ready, Connection)
+                    if ready is self._bell:
+                        self._bell.recv_bytes()
+                    else:
+                        self._take(ready)
+        except Exception as error:  # such as a fork that the system refuses
+            self._closing = True
+            self._refuse_all(f"{type(error).__name__}: {error}")
+
+    def _give(self, connection: Connection, pack: Pack, answer: Answer) -> None:
+        if not answer.set_running_or_notify_cancel():
+            self._idle.append(connection)
+            return
+        self._busy[connection] = pack, answer
+        try:
+            connection.send(pack)
+        except OSError:  # it was ended while it had nothing to do
+            fresh = self._replace(connection)
+            self._busy[fresh] = self._busy.pop(connection)
+            fresh.send(pack)
+
+    def _take(self, connection: Connection) -> None:
+        _, answer = self._busy.pop(connection)
+        try:
+            kind, found = connection.recv()
+        except (EOFError, OSError):
+            connection = self._replace(connection)
+            kind, found = "memory", None
+        self._idle.append(connection)
+        if kind == "error":
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
 
     def _start(self) -> Connection:
         context = mp.get_context("fork")
         ours, theirs = context.Pipe()
-        held = [c for _, c in self._workers] + [ours]
+        held = [c for _, c in self.workers] + [ours]
         process = context.Process(target=_work, args=(theirs, held, self._run), daemon=True)
         with warnings.catch_warnings():
             # The threads it warns of (torch's, Arrow's) do not hold what a worker needs.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
         theirs.close()
-        self._workers.append((process, ours))
+        self.workers.append((process, ours))
         return ours
 
     def _replace(self, dead: Connection) -> Connection:
-        for i, (process, connection) in enumerate(self._workers):
+        for i, (process, connection) in enumerate(self.workers):
             if connection is dead:
                 connection.close()
                 process.join(_JOIN_S)
-                del self._workers[i]
+                del self.workers[i]
                 break
         return self._start()
 
@@ -122,6 +190,7 @@ def _work(connection: Connection, inherited: list[Connection], run: Run) -> None
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, with the work saved
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in inherited:
         other.close()
     torch.set_num_threads(1)
@@ -136,8 +205,17 @@ def _work(connection: Connection, inherited: list[Connection], run: Run) -> None
             answer: tuple[str, Any] = ("done", run(pack))
         except OutOfMemoryError:
             answer = ("memory", None)
+        except ModelError as error:
+            answer = ("error", ModelError(str(error)))
         except Exception as error:
-            answer = ("error", f"{type(error).__name__}: {str(error)[:300]}")
+            said = f"{type(error).__name__}: {str(error)[:300]}"
+            answer = (
+                "error",
+                ModelError(
+                    f"scoring process: failed; found {said}; start the same command again with "
+                    "--threads 1, and report it if it fails there too"
+                ),
+            )
         connection.send(answer)
 
 

@@ -80,9 +80,9 @@ def run(
     if result.skipped:
         note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
     if not quiet:
-        show_scores(result.run, json=False, quiet=False)
+        show_scores(result.run, json=False, quiet=False, hints=False)
         if result.split is not None:
-            print_split(result.run, result.split)
+            print_split(result.run, result.split, hints=False)
             print_rescored(result.filtered.split.checks)
         print_filter(result.filtered)
     allowed.check_run(result.run)

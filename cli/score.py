@@ -140,8 +140,8 @@ def score(
     allowed.check_run(run)
 
 
-def show_scores(run: Run, *, json: bool, quiet: bool) -> None:
-    """The summary of a finished run."""
+def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:
+    """The summary of a finished run; without `hints` it does not say what to do next."""
     from ifcurate.summaries import NEEDS, summarise_scores
 
     from .show import print_score_summary
@@ -160,4 +160,4 @@ def show_scores(run: Run, *, json: bool, quiet: bool) -> None:
             }
         )
     else:
-        print_score_summary(run, summary)
+        print_score_summary(run, summary, hints=hints)

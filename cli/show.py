@@ -94,7 +94,10 @@ def _table(*columns: str, title: str = "", right: Iterable[str] = ()) -> Table:
 
 
 def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+    if value is None:
+        return "-"
+    shown = f"{value:+.3f}"
+    return shown[1:] if float(shown) == 0 else shown  # no sign before a nought
 
 
 def _plain(value: float | None) -> str:
@@ -117,8 +120,8 @@ def print_histogram(histogram: Histogram, title: str, *, cut: float | None = Non
         out.print(f"  {low:+8.3f} {bar} [dim]{n:,}[/dim]" if n else f"  {low:+8.3f}")
 
 
-def print_score_summary(run: Run, summary: ScoreSummary) -> None:
-    """Counts, quantiles, histogram, extremes, and what to do next."""
+def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) -> None:
+    """Counts, quantiles, histogram, extremes, and what to do next, unless more steps follow."""
     manifest = run.manifest
     counts = _table("status", "rows", right=["rows"])
     shown = {**summary.statuses, "quarantined": manifest.counts.get("quarantined", 0)}
@@ -151,6 +154,8 @@ def print_score_summary(run: Run, summary: ScoreSummary) -> None:
     out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
     if manifest.counts.get("quarantined"):
         out.print(f"set aside  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
+    if not hints:
+        return
     out.print("next    ifcurate split --rule paper|gain|both|auto, or straight away")
     out.print("        ifcurate filter --keep context-critical")
 

@@ -110,8 +110,8 @@ def split(
         rescore.print_rescored(manifest.checks)
 
 
-def print_split(run: Run, made: Split) -> None:
-    """Counts, cuts, how the count moves, and the rows at the cut."""
+def print_split(run: Run, made: Split, *, hints: bool = True) -> None:
+    """Counts, cuts, how the count moves, and the rows at the cut; and what to do next."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -146,7 +146,8 @@ def print_split(run: Run, made: Split) -> None:
         out.print(_frame(frame))
     out.print()
     out.print(f"split  {escape(str(run.folder / 'split.parquet'))}", soft_wrap=True)
-    out.print("next   ifcurate filter --keep context-critical")
+    if hints:
+        out.print("next   ifcurate filter --keep context-critical")
 
 
 def _frame(frame: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt
+from ifcurate.engines.checks import check_prompt
 from ifcurate.engines.hf_bodies import exact_length
 from ifcurate.engines.hf_checks import check_model, choose_body, choose_head
 from ifcurate.engines.hf_loading import (
@@ -198,7 +199,7 @@ class HFEngine:
     def begin(self, prompts: Sequence[Prompt]) -> _Asked:
         """The same in two steps: with processes, they are at work when this returns."""
         for i, prompt in enumerate(prompts):
-            self._check_prompt(i, prompt)
+            check_prompt(i, prompt, max_length=self._max_length, n_ids=self._n_ids)
         plan = make_plan(prompts)
         everyone = range(len(plan.sequences))
         limit = self._exact_length or self._max_length
@@ -233,25 +234,6 @@ class HFEngine:
         counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
         if n_alone:
             self._packs.count("sequences_scored_alone", n_alone)
-
-    def _check_prompt(self, i: int, prompt: Prompt) -> None:
-        n = len(prompt.ids)
-        if not 1 <= prompt.response_start <= n:
-            raise ModelError(
-                f"prompt {i}: the response must follow at least one token; found response_start "
-                f"{prompt.response_start} of {n} tokens; put a start token in front"
-            )
-        if n > self._max_length:
-            raise ModelError(
-                f"prompt {i}: longer than the model takes; found {n} tokens, the most is "
-                f"{self._max_length}; shorten the context, or leave the row out"
-            )
-        if n and not (min(prompt.ids) >= 0 and max(prompt.ids) < self._n_ids):
-            raise ModelError(
-                f"prompt {i}: ids outside the model's vocabulary; found {min(prompt.ids)} to "
-                f"{max(prompt.ids)}, the model has 0 to {self._n_ids - 1}; "
-                "encode with this engine's own tokenizer"
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ifcurate.engines.hf_quiet import quiet
 from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model
 
-__all__ = ["ModelSource", "find_model"]
+__all__ = ["ModelSource", "fetch_files", "find_model"]
 
 _WANTED: Final = (
     "*.json",
@@ -80,13 +80,14 @@ def find_model(
             f"{nearest_model(model)}"
         )
     patterns = list(_WANTED) + (["*.py"] if trust_remote_code else [])
-    folder = _from_hub(model, revision, patterns)
+    folder = fetch_files(model, revision, patterns)
     if allow_pickle and not list(folder.glob("*.safetensors")):
-        folder = _from_hub(model, revision, [*patterns, *_PICKLES])
+        folder = fetch_files(model, revision, [*patterns, *_PICKLES])
     return _check(model, folder, folder.name, allow_pickle=allow_pickle)
 
 
-def _from_hub(model: str, revision: str | None, patterns: list[str]) -> Path:
+def fetch_files(model: str, revision: str | None, patterns: list[str]) -> Path:
+    """The folder in the cache with a Hub model's files of these patterns. Raises `ModelError`."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -300,14 +300,14 @@ def _length_limit(client: HttpClient, entry: dict[str, Any], wanted: int | None)
 def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:
     """The tokenizer of a folder or a Hub id; no weights are read or downloaded."""
     from ifcurate.engines.hf_loading import load_tokenizer
-    from ifcurate.engines.hf_source import ModelSource, _from_hub
+    from ifcurate.engines.hf_source import ModelSource, fetch_files
     from ifcurate.engines.hf_tokenizer import HFTokenizer
 
     folder = model_path() if name == "pocket" else Path(name).expanduser()
     if not folder.is_dir():
         patterns = [*_TOKENIZER_FILES, *(["*.py"] if trust_remote_code else [])]
         try:
-            folder = _from_hub(name, revision, patterns)
+            folder = fetch_files(name, revision, patterns)
         except ModelError as error:
             raise ModelError(
                 f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the "

@@ -1,0 +1,283 @@
+"""Ways in which substitution was seen to break that are refused, with the check that does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .making import alpaca, augment_row
+
+PAD = " The meeting was long, and people talked about the weather, the food and the old garden."
+
+
+def refused(row: dict[str, Any], **settings: Any) -> str:
+    outcome = augment_row(row, **settings)
+    assert not outcome.written, outcome.written[0].rows
+    return outcome.stage
+
+
+@pytest.mark.parametrize(
+    ("mode", "row", "check"),
+    [
+        (
+            "inside a longer word",
+            alpaca("Carmen met us at the door. She lives in a Carmenite convent." + PAD, "Carmen"),
+            "H1",
+        ),
+        (
+            "an alias beside the name",
+            alpaca("The USA sent aid. The United States was thanked by everybody." + PAD, "USA"),
+            None,
+        ),
+        (
+            "an acronym of the name",
+            alpaca("John Kennedy spoke first. JK was tired after the long trip." + PAD,
+                   "John Kennedy spoke first."),
+            "H1",
+        ),
+        (
+            "a nickname",
+            alpaca("Samantha came late. We all know that Sam is always late." + PAD, "Samantha"),
+            "H1",
+        ),
+        (
+            "an initial for the first name",
+            alpaca("Peter Walters wrote the report. P. Walters also signed it." + PAD,
+                   "Peter Walters wrote the report."),
+            None,
+        ),
+        (
+            "a second person of that family name",
+            alpaca("Mary Hudson wrote it. Her husband, Philip Hudson, read it." + PAD,
+                   "Mary Hudson"),
+            "H4",
+        ),
+        (
+            "a sum in the response",
+            alpaca("Lunch was $8 and dinner was $14, and we paid in cash both times." + PAD,
+                   "$8 + $14 = $22"),
+            "H14",
+        ),
+        (
+            "an amount that is a sum of others",
+            alpaca("The bag costs $8, the hat $14, the whole $22, and they came by post." + PAD,
+                   "$22"),
+            "H13",
+        ),
+        (
+            "sorting names",
+            alpaca("Zoe, Martha and Kevin are waiting." + PAD, "Kevin, Martha, Zoe",
+                   "Sort the names in alphabetical order."),
+            "H14",
+        ),
+        (
+            "ranking",
+            alpaca("Martha ran faster than Kevin." + PAD, "Martha", "Rank the runners."),
+            "H14",
+        ),
+        (
+            "comparing",
+            alpaca("Martha is kind. Kevin is strict." + PAD, "Martha is kind.",
+                   "Compare the two people."),
+            "H14",
+        ),
+        (
+            "counting letters",
+            alpaca("Martha is kind. Kevin is strict." + PAD, "Martha",
+                   "How many letters does the first name have?"),
+            "H14",
+        ),
+        (
+            "translating",
+            alpaca("Martha said good evening to the guests." + PAD, "Martha dijo buenas noches.",
+                   "Translate the text into Spanish."),
+            "H14",
+        ),
+        (
+            "rhyming",
+            alpaca("Martha sat in the garden." + PAD, "Martha", "Find a word that rhymes."),
+            "H14",
+        ),
+        (
+            "a worked example in the prompt",
+            {
+                "prompt": "Input: Martha met Kevin in the hall.\nOutput: Martha\n\n"
+                "Input: Angela met Martha in the yard.\nOutput:",
+                "completion": "Angela",
+            },
+            None,
+        ),
+        (
+            "a fact from outside the context",
+            alpaca("Martha lives by the sea and paints." + PAD,
+                   "Martha, who won the Turner Prize, lives by the sea."),
+            "H7",
+        ),
+        (
+            "a number from outside the context",
+            alpaca("Martha lives by the sea and paints." + PAD, "Martha, 47, lives by the sea."),
+            "H7",
+        ),
+        (
+            "a response that is mostly its own",
+            alpaca("Martha lives by the sea and paints." + PAD,
+                   "Martha enjoys mountaineering, chess, calligraphy, astronomy."),
+            "H7",
+        ),
+        (
+            "a title of a book",
+            alpaca("We read Harry Potter and the Philosopher's Stone aloud last winter." + PAD,
+                   "We read about Harry Potter last winter."),
+            "H8",
+        ),
+        (
+            "a quoted title",
+            alpaca('Everybody knows the song "Martha My Dear" and sings along.' + PAD,
+                   "The song is about Martha."),
+            None,
+        ),
+        (
+            "a name in a longer name",
+            alpaca("Next to the church is Martha Square, where Martha sells flowers." + PAD,
+                   "Martha"),
+            "H8",
+        ),
+        (
+            "a day named after somebody",
+            alpaca("Kevin's Day is a feast, and Kevin likes it very much." + PAD, "Kevin"),
+            "H8",
+        ),
+        (
+            "an address on the web",
+            alpaca("Write to martha@example.org, says Martha, or come by." + PAD, "Martha"),
+            "H8",
+        ),
+        (
+            "a hyphen compound",
+            alpaca("The Martha-led team won. Martha was glad about the prize." + PAD, "Martha"),
+            "H8",
+        ),
+        (
+            "a name that is a word too",
+            alpaca("Grace came in with grace, and all of us saw Grace smile." + PAD, "Grace"),
+            "entity",
+        ),
+        (
+            "a person who is called like a country",
+            alpaca("Jordan missed the bus again and Jordan was sorry about it." + PAD, "Jordan"),
+            "entity",
+        ),
+        (
+            "a city that is not meant",
+            alpaca("Batman fights at night. The people admire Batman for that." + PAD, "Batman"),
+            "entity",
+        ),
+        (
+            "a gender field that disagrees",
+            alpaca("Name: Angela\nGender: Male\nAge: 40\nHobby: chess and long walks" + PAD,
+                   "Angela"),
+            "H11",
+        ),
+        (
+            "pronouns that disagree",
+            alpaca("Angela said that he was tired. His shoes were wet." + PAD, "Angela"),
+            "H11",
+        ),
+        (
+            "a question that names the answer",
+            alpaca("Martha bakes bread every morning for the street." + PAD, "Martha bakes bread.",
+                   "What does Martha do every morning?"),
+            "entity",
+        ),
+        (
+            "a country with its capital",
+            alpaca("In Norway the winters are long. Oslo is dark by four." + PAD, "Norway"),
+            "H12",
+        ),
+        (
+            "a country with its language",
+            alpaca("Portugal is sunny, and everybody there talks Portuguese, of course." + PAD,
+                   "Portugal"),
+            None,
+        ),
+        (
+            "a country with its currency",
+            alpaca("People in Poland pay in zloty for their bread." + PAD, "Poland"),
+            "H12",
+        ),
+        (
+            "a city with a sight",
+            alpaca("We met in Prague, below the Powder Tower, and ate ice." + PAD, "Prague"),
+            "H12",
+        ),
+        (
+            "a city by the coast",
+            alpaca("We spent a week in Marseille, on the coast, and swam." + PAD, "Marseille"),
+            "H12",
+        ),
+        (
+            "a city of many countries",
+            alpaca("Our aunt moved to Birmingham, bought a flat, and is happy." + PAD,
+                   "Birmingham", "Where did the aunt move?"),
+            None,
+        ),
+        (
+            "a stand-in for a context",
+            alpaca("No input", "Martha"),
+            None,
+        ),
+        (
+            "a context of a few words",
+            alpaca("Martha bakes bread.", "Martha"),
+            "H15",
+        ),
+        (
+            "a date beside an age",
+            alpaca("She was born on 5 May 1950, aged 64 when she left the firm." + PAD,
+                   "5 May 1950"),
+            "H13",
+        ),
+        (
+            "a month that also stands alone",
+            alpaca("The fair opens on 5 October. In October it rains." + PAD, "5 October"),
+            "H1",
+        ),
+        (
+            "an amount with a percentage",
+            alpaca("The coat costs $120, which is 20% off in the sale." + PAD, "$120"),
+            "H13",
+        ),
+        (
+            "an amount in two currencies",
+            alpaca("He paid a fee of 7.8 million euros ($10.7 million) to the club." + PAD,
+                   "$10.7 million"),
+            "H13",
+        ),
+        (
+            "a country now with its article and now without",
+            alpaca("US has left the treaty. We hope the US will return to it." + PAD, "US"),
+            None,
+        ),
+        (
+            "a range of amounts",
+            alpaca("Tickets cost $20-$35 at the door of the theatre." + PAD, "$20"),
+            None,
+        ),
+        (
+            "code in the response",
+            alpaca("Martha wrote the loop and Kevin tested it." + PAD, "```\nMartha\n```"),
+            "H14",
+        ),
+        (
+            "code in the context",
+            alpaca("Martha runs `greet('Martha')` in the console." + PAD, "Martha"),
+            None,
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_refused(mode: str, row: dict[str, Any], check: str | None) -> None:
+    stage = refused(row)
+    if check is not None:
+        assert stage == check, mode

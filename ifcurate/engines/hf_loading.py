@@ -161,6 +161,13 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
         ) from error
 
 
+def _attention(config: Any) -> dict[str, str]:
+    # Older transformers give models that cap their scores to a kernel that does not.
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    capped = getattr(config, "attn_logit_softcapping", None)
+    return {"attn_implementation": "eager"} if capped else {}
+
+
 def load_model(
     source: ModelSource,
     config: Any,
@@ -183,6 +190,7 @@ def load_model(
                 local_files_only=not trust_remote_code,
                 use_safetensors=not source.pickled,
                 output_loading_info=True,
+                **_attention(config),
                 **{_dtype_argument(): dtype},
             )
             model = model.to(device).eval()

@@ -42,7 +42,7 @@ def load_pocket(folder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder).to(torch.float32)
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 

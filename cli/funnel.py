@@ -68,6 +68,8 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
             read["rows"] += 1
             if row.bad is not None:
                 bad.append(f"row {row.bad.number}: {row.bad.reason}")
+            checked = any(e.has_context and e.response.strip() for e in row.examples)
+            read["checked"] += checked
             yield from row.examples
 
     findings = list(check_rows(examples()))
@@ -77,6 +79,7 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
             {
                 "file": str(path),
                 "read": read["rows"],
+                "checked": read["checked"],
                 "unusable": len(bad),
                 "rows": rows,
                 "findings": [finding.as_dict() for finding in findings],
@@ -89,7 +92,8 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
         for name, what in CHECKS.items():
             _line(rows[name], f"{name}: {what}")
         found = len({(f.source, f.row) for f in findings})
-        told = f", {len(bad):,} of them cannot be used" if bad else ""
+        told = f", {read['checked']:,} of them with a context and an answer"
+        told += f", {len(bad):,} that cannot be used" if bad else ""
         out.print(f"\n{count(read['rows'], 'row')} read{told}; something found in {found:,}")
     if findings or bad:
         raise typer.Exit(1)

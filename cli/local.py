@@ -87,6 +87,8 @@ def score_with_progress(
 
 def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
     """What is read, with what it is scored, and where it goes."""
+    from ifcurate.reading import DEMO
+
     for name, format in examples.formats.items():
         note(f"data  {name}: format {format}", quiet=quiet)
     identity = scorer.engine.identity
@@ -96,4 +98,6 @@ def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) ->
         f"template {scorer.template.name}, ablation {settings.ablation}",
         quiet=quiet,
     )
+    if identity.model == "pocket" and any(not s.name.startswith(DEMO) for s in examples.sources):
+        note("pocket is for trying things out: its scores on your data mean nothing", quiet=quiet)
     note(f"run   {where}", quiet=quiet)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from . import common
 
 
@@ -15,11 +13,12 @@ def list_models(json: common.Json = False) -> None:
         keys = ("name", "hub_id", "parameters", "note")
         common.print_json([{key: getattr(m, key) for key in keys} for m in MODELS])
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("name", "Hub id", "size", "note"):
-        table.add_column(name, no_wrap=True)
-    for model in MODELS:
-        table.add_row(model.name, model.hub_id or "(bundled)", model.parameters, model.note)
-    common.out.print(table)
+    lines = [("name", "Hub id", "size", "note")]
+    lines += [(m.name, m.hub_id or "(bundled)", m.parameters, m.note) for m in MODELS]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        # Names are to be copied: they are never cut to the width of the terminal.
+        common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
     common.out.print("\ngated: accept the model's licence on the Hub, then set HF_TOKEN.")
     common.out.print("--model also takes any other Hub id of a causal model, or a local folder.")

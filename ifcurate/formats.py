@@ -45,8 +45,19 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
     keys = sorted({key for row in rows for key in row})
     raise DataError(
         f"{where}: no known layout; found the columns {', '.join(keys) or '(none)'}; "
-        "map them: --columns instruction=... context=... response=..."
+        f"{_what_to_do(rows, keys, where)}"
     )
+
+
+def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
+    """Two mistakes that are often made, else what always helps."""
+    for key in keys:
+        value = rows[0].get(key)
+        if len(rows) == 1 and isinstance(value, list) and value and isinstance(value[0], Mapping):
+            return f"do the rows stand under {key!r}? jq -c '.{key}[]' {where} > rows.jsonl"
+    if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
+        return f"are its cells separated by {sign!r}? a table is read by commas, a .tsv by tabs"
+    return "map them: --columns instruction=... context=... response=..."
 
 
 def _format_of(row: Mapping[str, Any]) -> str:

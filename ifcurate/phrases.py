@@ -14,7 +14,9 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean pocket?`, to end a message with; "" when no known name is near."""
+    """`; did you mean pocket?`, to end a message with; "" when no other known name is near."""
     names = {other.lower(): other for other in known}
+    if names.get(name.lower()) == name:
+        return ""
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
     return f"; did you mean {names[near[0]]}?" if near else ""

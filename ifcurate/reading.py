@@ -99,7 +99,8 @@ def _missing(item: str) -> str:
     where = folder if str(folder) != "." else Path.cwd()
     if not where.is_dir():
         return f"{item}: no such file; the folder {where} does not exist; check the path"
-    near = sorted(p.name for p in where.iterdir() if p.suffix in _EXTENSIONS.keys() | _COMPRESSIONS)
+    known = _EXTENSIONS.keys() | _COMPRESSIONS
+    near = sorted(p.name for p in where.iterdir() if p.suffix in known and p.exists())
     hint = f"data files there: {', '.join(near[:5])}" if near else "no data file is there"
     return f"{item}: no such file; {hint}; check the path, or give a Hub name as owner/name"
 

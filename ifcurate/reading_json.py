@@ -24,6 +24,7 @@ __all__ = ["parse_line", "read_json_array", "read_json_lines"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BLOCK: Final = 1 << 18
+_GOES_ON: Final = "; a row is one line: one over several lines is joined by jq -c . FILE"
 
 
 def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
@@ -96,7 +97,8 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
         return None, f"not UTF-8 (byte {error.start}); convert the file to UTF-8"
     except (ValueError, RecursionError) as error:
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        return None, f"invalid JSON{column}: {describe_error(error)}"
+        more = _GOES_ON if raw.strip().endswith((b"{", b"[", b",")) else ""
+        return None, f"invalid JSON{column}: {describe_error(error)}{more}"
     if not isinstance(value, dict):
         return None, f"a row must be a JSON object; found {type(value).__name__}"
     return value, ""

@@ -127,8 +127,13 @@ def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run
         at = given if given.is_dir() else given.parent
         if not given.exists():
             raise RunError(
-                f"{path}: no manifest there, nor such a folder; name a run folder "
+                f"{path}: no manifest there, nor such a file or folder; name a run folder "
                 f"(those of this folder are in {RUNS_FOLDER}/)"
+            )
+        if not (at / "manifest.json").exists():
+            raise RunError(
+                f"{path}: belongs to no run; found no manifest.json in {at.resolve()}; "
+                f"name a run folder (those of this folder are in {RUNS_FOLDER}/)"
             )
         return Run(at, read_manifest(at / "manifest.json"))
     runs = []

@@ -250,9 +250,10 @@ def _refuse_unfit(examples: Examples, format: str) -> None:
     first = list(itertools.islice(examples.read(), _LOOKED_AT))
     bad = [row.bad for row in first if row.bad is not None]
     if first and len(bad) == len(first):
+        more = "; the first says" * (len(first) > 1)
         raise DataError(
-            f"{bad[0].source}: {_none_of(first)} be read as {format}; "
-            f"the first says: {bad[0].reason}; check --format and --columns"
+            f"{bad[0].source}: {_none_of(first)} be read as {format}{more}: {bad[0].reason}; "
+            "check --format and --columns"
         )
 
 
@@ -299,8 +300,8 @@ def _tell_format(source: Source) -> str:
         if not first:
             raise DataError(f"{source.name}: no row in it; nothing to read")
         raise DataError(
-            f"{source.name}: {_none_of(first)} be read; "
-            f"the first says: {first[0].error}; check the file"
+            f"{source.name}: {_none_of(first)} be read"
+            f"{'; the first says' * (len(first) > 1)}: {first[0].error}; check the file"
         )
     return detect_format(values, source.name)
 

@@ -58,7 +58,7 @@ def test_one_row_is_one_row(ifcurate: Command, folder: Path) -> None:
     write_jsonl(folder / "a.jsonl", ALPACA_ROWS[:1])
     assert "1 row; 1 with a context (100.0%)" in ifcurate("inspect a.jsonl").out
     (folder / "b.jsonl").write_text("nothing\n")
-    assert "b.jsonl: its one row cannot be read; the first says" in ifcurate("inspect b.jsonl").err
+    assert "b.jsonl: its one row cannot be read: invalid JSON" in ifcurate("inspect b.jsonl").err
 
 
 def test_defaults_of_a_group_are_those_of_the_command() -> None:

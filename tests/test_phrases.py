@@ -32,6 +32,7 @@ def test_a_plural_of_its_own() -> None:
         ("./models/tuned", "models/tuned-2"),
         ("models/Tuned2", "models/tuned-2"),
         ("something/else", ""),
+        ("meta-llama/Llama-2-7b-hf", ""),
     ],
 )
 def test_models_that_were_perhaps_meant(name: str, meant: str, folder: Path) -> None:

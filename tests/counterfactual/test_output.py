@@ -326,7 +326,10 @@ def test_rows_that_cannot_be_used_are_told(folder: Path) -> None:
     assert run("augment", "--entity-substitution", "data.jsonl", *allowed.split()).exit_code == 0
     checked = run("augment", "--check", "data.jsonl")
     assert checked.exit_code == 1
-    assert "3 rows read, 2 of them cannot be used" in checked.stdout
+    assert (
+        "3 rows read, 1 of them with a context and an answer, 2 that cannot be used"
+        in checked.stdout
+    )
 
 
 def test_the_command_checks_a_file(folder: Path) -> None:

@@ -71,7 +71,7 @@ class Engineer:
         spans = self.recogniser.spans({p: t for p, t in view.texts.items() if p in paths})
         entities = shared_entities(view, [s for s in spans if s.type in self.types])
         if not entities:
-            raise Refusal("entity", "no typed entity in context and response")
+            raise Refusal("entity", "no entity of these types in both context and response")
         return entities
 
     def write(
@@ -96,7 +96,7 @@ class Engineer:
                 return replace(made, grounding=share)
             except Refusal as error:
                 refusal = refusal or error
-        raise refusal or Refusal("entity", "no typed entity in context and response")
+        raise refusal or Refusal("entity", "no entity of these types in both context and response")
 
     def _substitute(
         self, view: View, entity: Entity, *, parent: str, variant: int, used: frozenset[str]

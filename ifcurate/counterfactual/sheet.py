@@ -36,7 +36,8 @@ td+td{border-left:1px solid var(--line)}
 del{background:var(--old);text-decoration:none;border-radius:3px;padding:0 .15em}
 ins{background:var(--new);text-decoration:none;border-radius:3px;padding:0 .15em}
 label{margin-left:.6rem}.marks{margin-left:auto}
-.funnel td,.funnel th{width:auto;padding:.15rem .9rem}
+.funnel{width:auto}.funnel td,.funnel th{width:auto;padding:.15rem .9rem}
+.funnel td{text-align:right}.funnel .why{font-weight:400}
 #count{position:sticky;top:0;background:Canvas;padding:.5rem 0;z-index:1}
 """
 _SCRIPT = """
@@ -90,6 +91,9 @@ def _funnel(funnel: Mapping[str, Any]) -> str:
         )
     ]
     cells = "".join(f"<tr><th>{html.escape(a)}</th><td>{b:,}</td></tr>" for a, b in rows)
+    for name, found in funnel.get("checks", {}).items():
+        why = html.escape(f"not written: {found['meaning']} ({name})")
+        cells += f"<tr><th class=why>{why}</th><td>{found['rows']:,}</td></tr>"
     return f"<table class=funnel>{cells}</table>"
 
 

@@ -55,8 +55,8 @@ def open_sources(
 ) -> list[Source]:
     """Resolve files, globs and Hub names, in the order given, globs sorted.
 
-    Raises `DataError` for what does not exist, a folder, or an unknown file
-    type; and when none of the files can be read (empty, damaged, UTF-16). One
+    Raises `DataError` for what does not exist, a folder, an unknown file type, or
+    what is given twice; and when none of the files can be read (empty, damaged, UTF-16). One
     that cannot be read among others that can stays: its reader says why.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -77,11 +77,26 @@ def open_sources(
             found.append(Source(name, "hub", subset=subset, split=split))
         else:
             raise DataError(_missing(item))
+    _refuse_twice(found)
     problems = [source_problem(source) for source in found]
     if all(problems):
         more = f" (and {count(len(found) - 1, 'other')} like it)" if len(found) > 1 else ""
         raise DataError(f"{found[0].name}: {problems[0]}{more}")
     return found
+
+
+def _refuse_twice(sources: Sequence[Source]) -> None:
+    """Raise `DataError` for a source that is there twice: its rows could not be told apart."""
+    seen: dict[object, str] = {}
+    for source in sources:
+        key = source.name if source.format == "hub" else source.path.resolve()
+        if key in seen:
+            also = f" (also as {seen[key]})" if seen[key] != source.name else ""
+            raise DataError(
+                f"{source.name}: given twice{also}; each row would count double: name it once "
+                "(patterns may overlap)"
+            )
+        seen[key] = source.name
 
 
 def _is_demo(item: str) -> bool:

@@ -144,6 +144,16 @@ def test_missing_files_folders_and_patterns(folder: Path) -> None:
         open_sources([])
 
 
+@pytest.mark.parametrize(
+    "given",
+    [["a.jsonl", "a.jsonl"], ["*.jsonl", "a.jsonl"], ["a.jsonl", "./a.jsonl"], ["x/y", "x/y"]],
+)
+def test_what_is_given_twice_is_refused(given: list[str], folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", ALPACA_ROWS)
+    with pytest.raises(DataError, match=r"given twice.*name it once"):
+        open_sources(given)
+
+
 def test_globs_are_sorted_and_a_hub_name_is_told_from_a_file(folder: Path) -> None:
     for name in ("b.jsonl", "a.jsonl"):
         write_jsonl(folder / name, ALPACA_ROWS)

@@ -193,6 +193,8 @@ def _one_example(
 ) -> list[Written]:
     if not example.has_context:
         raise Refusal("context", "the example has no context")
+    if not example.response.strip():
+        raise Refusal("entity", "the response is empty")
     view = view_example(example)
     planner = engineer.recogniser if isinstance(engineer.recogniser, Planner) else None
     anchored = planner is None and is_anchored(example)

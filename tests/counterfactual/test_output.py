@@ -313,6 +313,15 @@ def test_every_check_is_told_in_words() -> None:
     assert rows == f"\n| stage | because |\n| --- | --- |\n{told}"
 
 
+def test_an_unanswerable_question_is_usable_and_not_written(folder: Path) -> None:
+    row = {"question": "Who?", "context": MARTHA["input"], "answers": [], "is_impossible": True}
+    source = write_jsonl(folder / "data.jsonl", [row])
+    result = write_counterfactuals(read_examples(source), AugmentSettings(), folder / "out")
+    assert (result.funnel.unusable, result.funnel.has_context, result.funnel.entity) == (0, 1, 0)
+    (rejected,) = read(folder / "out" / "rejected.jsonl")
+    assert rejected["reason"] == "the response is empty"
+
+
 def test_rows_that_cannot_be_used_are_told(folder: Path) -> None:
     lines = (json.dumps(MARTHA), "{nothing", json.dumps(SORT)[:-9])
     (folder / "data.jsonl").write_text("\n".join(lines), "utf-8")

@@ -172,8 +172,8 @@ def augment(
     found = load_recogniser(
         recogniser, types=settings.types, model=recogniser_model, cache=folder / "plans.jsonl"
     )
-    judge = _judge(verify, threshold, quiet=silent) if verify else None
-    with common_progress(quiet=silent) as on_row:
+    checking = _judge(verify, threshold, quiet=silent)
+    with checking as judge, common_progress(quiet=silent) as on_row:
         result = write_counterfactuals(
             examples,
             settings,
@@ -257,17 +257,23 @@ def _types(text: str) -> tuple[str, ...]:
     return tuple(t for t in TYPES if t in added)
 
 
-def _judge(model: str, threshold: float, *, quiet: bool) -> ModelJudge:
-    """The model check, with the scorer that `ifcurate score` uses."""
+@contextlib.contextmanager
+def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge | None]:
+    """The model check, with the scorer that `ifcurate score` uses; None without a model."""
+    if not model:
+        yield None
+        return
     from ifcurate.counterfactual.output import ModelJudge
     from ifcurate.engines import load_engine
+    from ifcurate.engines.base import closing_engine
     from ifcurate.scoring import Scorer, ScoreSettings
 
     loaded = load_engine("toy") if model == "toy" else load_engine("hf", model=model)
     scorer = Scorer.create(loaded, ScoreSettings())
     identity = loaded.identity
     note(f"model check by {identity.model} ({identity.engine}, {identity.dtype})", quiet=quiet)
-    return ModelJudge(scorer, threshold, scorer.identity())
+    with closing_engine(loaded):
+        yield ModelJudge(scorer, threshold, scorer.identity())
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +26,7 @@ from ifcurate.sources import read_examples
 from ifcurate.split import split_scores
 from ifcurate.steps import filter_run, split_run
 from tests.conftest import write_jsonl
+from tests.killing import command, kill_until_done
 from tests.models import make_model
 
 WORDS = ("river", "town", "clock", "bread", "beans", "ferry", "stone", "garden", "copper")
@@ -243,12 +246,12 @@ def test_rows_with_other_tokens_are_refused(data: Path, monkeypatch: pytest.Monk
 def test_the_command_line(data: Path) -> None:
     run = score(data, "bfloat16", name="ifcurate-runs/one")
     runner = CliRunner()
-    command = ["split", "--rescore-band", "0.2", "--device", "cpu"]
-    result = runner.invoke(app, command)
+    line = ["split", "--rescore-band", "0.2", "--device", "cpu"]
+    result = runner.invoke(app, line)
     assert result.exit_code == 0, result.output
     assert "scored again in float32: " in result.output
     assert "labels changed" in result.output
-    result = runner.invoke(app, [*command, "--json"])
+    result = runner.invoke(app, [*line, "--json"])
     told = json.loads(result.stdout)["rescored"]
     assert told["scored_now"] == 0
     assert told["rows"] > 0
@@ -256,7 +259,7 @@ def test_the_command_line(data: Path) -> None:
     assert result.exit_code == 2
     assert "--rescore-band" in result.output
     score(data, "float32", name="ifcurate-runs/two")
-    result = runner.invoke(app, command)
+    result = runner.invoke(app, line)
     assert result.exit_code == 1
     assert "nothing is gained" in result.output
     assert run.folder.exists()
@@ -282,3 +285,33 @@ filter: {keep: context-critical}
     assert "nothing is gained" in result.output
     runs = list((data / "ifcurate-runs").glob("*/scores.parquet"))
     assert len(runs) == 1  # refused before anything was scored
+
+
+@pytest.mark.slow
+def test_kills_lose_nothing_but_time(folder: Path) -> None:
+    options = ["demo:alpaca.jsonl", "demo:chats.jsonl", "--model", "pocket", "--dtype", "bfloat16"]
+    for name in ("whole", "killed"):
+        subprocess.run(command("score", *options, "-q", "--out", name), cwd=folder, check=True)
+    line = ["split", "-q", "--rescore-band", "50", "--run"]
+    started = time.monotonic()
+    subprocess.run(command(*line, "whole"), cwd=folder, check=True)
+    seconds = time.monotonic() - started
+    kills = kill_until_done(
+        [*line, "killed"],
+        folder,
+        folder / "killed",
+        n_kills=3,
+        seed=0,
+        shortest=0.6 * seconds,
+        longest=seconds,
+    )
+    assert kills.n > 0
+    assert not kills.orphans
+    assert not (folder / "killed" / "rescoring").exists()
+    tables = [pl.read_parquet(folder / n / "rescored.parquet") for n in ("whole", "killed")]
+    assert tables[0].height > 180
+    assert tables[0]["key"].equals(tables[1]["key"])
+    gains = [table["context_gain"].to_numpy() for table in tables]
+    np.testing.assert_allclose(gains[0], gains[1], rtol=0, atol=2e-6)
+    split = [pl.read_parquet(folder / n / "split.parquet") for n in ("whole", "killed")]
+    assert split[0]["label"].equals(split[1]["label"])

@@ -212,7 +212,7 @@ def _find_data(
         return examples, Path("augmented")
     from ifcurate.formats import Layout
     from ifcurate.sources import Examples
-    from ifcurate.steps import read_split, run_sources
+    from ifcurate.steps import read_split_manifest, run_sources
 
     found = common.open_run(run, quiet=quiet)
     layouts = [
@@ -227,10 +227,10 @@ def _find_data(
     ]
     limit = reading.limit or found.manifest.identity.get("limit")
     examples = Examples(tuple(run_sources(found)), tuple(layouts), limit)
-    split = read_split(found)
+    split = read_split_manifest(found)
     if split is not None:
-        labels = Counter(split[0]["label"].to_list())
-        told = ", ".join(f"{n:,} {label}" for label, n in labels.most_common())
+        labels = Counter(split.counts)
+        told = ", ".join(f"{n:,} {label}" for label, n in labels.most_common() if n)
         note(f"split found ({told}); all rows of the data are read", quiet=quiet)
     if (found.folder / "filtered" / "filter.json").exists():
         note(

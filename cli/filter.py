@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ifcurate.phrases import count
+
 from . import common
 from .common import note, out
 
@@ -107,7 +109,7 @@ def print_filter(result: FilterResult) -> None:
     ]
     if counts.get("quarantined"):
         parts.append(f"{counts['quarantined']:,} set aside at reading")
-    out.print(f"{counts.get('rows', 0):,} rows = " + " + ".join(parts))
+    out.print(f"{count(counts.get('rows', 0), 'row')} = " + " + ".join(parts))
     labels = ("context-critical", "non-context-critical", "no-context", "not-scored")
     told = [f"{counts[name]:,} {name}" for name in labels if counts.get(name)]
     out.print(f"  {', '.join(told)}")

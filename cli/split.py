@@ -11,7 +11,7 @@ from .common import out
 
 if TYPE_CHECKING:
     from ifcurate.runs import Run
-    from ifcurate.split import Split
+    from ifcurate.split import SplitSummary
 
 
 def split(
@@ -49,6 +49,14 @@ def split(
             help="Put the same share below the cut at every response length.",
         ),
     ] = False,
+    length_bins: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="For --length-control: how many bins of response length, 5 unless you say.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="For auto's bootstrap.")] = 0,
     rescore_band: rescore.Band = None,
     model: rescore.Model = "",
@@ -77,7 +85,13 @@ def split(
         "per": per,
         "length_control": length_control,
         "seed": seed,
+        **({} if length_bins is None else {"length_bins": length_bins}),
     }
+    if length_bins is not None and not length_control:
+        raise typer.BadParameter(
+            "there are bins of response length only with --length-control; give both, or neither",
+            param_hint="--length-bins",
+        )
     given = {
         "model": model or None,
         "template": template or None,
@@ -110,7 +124,7 @@ def split(
         rescore.print_rescored(manifest.checks)
 
 
-def print_split(run: Run, made: Split, *, hints: bool = True) -> None:
+def print_split(run: Run, made: SplitSummary, *, hints: bool = True) -> None:
     """Counts, cuts, how the count moves, and the rows at the cut; and what to do next."""
     from rich.markup import escape
     from rich.table import Table
@@ -137,7 +151,7 @@ def print_split(run: Run, made: Split, *, hints: bool = True) -> None:
         )
         for text in cut.notes:
             out.print(f"  [yellow]{escape(text)}[/yellow]")
-    nearest = made.nearest.select("value", "label", "id", "preview")
+    nearest = made.nearest.select("group", "statistic", "value", "label", "id", "preview")
     for title, frame in (("around the cut", made.sensitivity), ("nearest rows", nearest)):
         if frame.is_empty():
             continue
@@ -155,7 +169,8 @@ def _frame(frame: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    frame = frame.drop([c for c in ("group",) if c in frame.columns and frame[c].n_unique() == 1])
+    same = ("group", "statistic")
+    frame = frame.drop([c for c in same if c in frame.columns and frame[c].n_unique() == 1])
     table = Table(box=None, pad_edge=False)
     for name, kind in frame.schema.items():
         numeric = kind.is_numeric()

@@ -19,34 +19,32 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
+from ifcurate.sorting import FloatArray, Ranked
 from ifcurate.two_groups import TwoGroups, find_two_groups
 
 __all__ = [
     "BoolArray",
+    "Bound",
     "Cut",
     "CutRule",
-    "FloatArray",
+    "GroupCut",
     "IntArray",
-    "Verdict",
+    "LengthBins",
     "apportion",
-    "cut_values",
-    "length_bins",
+    "cut_group",
     "share_of",
-    "sort_values",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
-TIE_KEYS: Final = ("key", "id", "source", "row", "turn")
 Z95: Final = 1.959964
 
 
@@ -85,33 +83,95 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a cut says of each value of a group, in the order given."""
+class Bound:
+    """Between two ranks: what is at most `value` is below, but for some that tie at it."""
 
-    above: BoolArray  # shape (n,)
-    threshold: FloatArray  # shape (n,); differs between the bins of a length control
-    chance: FloatArray  # shape (n,); of being above; 0.5 at the cut
-    cuts: tuple[Cut, ...]  # the group's own, then its length bins'
+    value: float
+    n_ties: int = 0  # rows at the value, when they stand on both sides
+    n_below: int = 0  # of these, how many are below: the first by key and id
 
     @classmethod
-    def empty(cls, n: int) -> Verdict:
-        """Room for the verdicts of several groups, to be filled in."""
-        return cls(np.zeros(n, dtype=np.bool_), np.zeros(n), np.zeros(n), ())
+    def at(cls, ranked: Ranked, n_below: int) -> Bound:
+        """Below are so many."""
+        if n_below == 0:
+            return cls(-math.inf)
+        value = ranked[n_below - 1]
+        if n_below == len(ranked) or ranked[n_below] != value:
+            return cls(value)
+        first = ranked.count_below(value)
+        return cls(value, ranked.count_to(value) - first, n_below - first)
 
 
-def sort_values(values: FloatArray, identity: pl.DataFrame) -> IntArray:
-    """Indices that sort the values upwards, ties by key, id, source, row and turn."""
-    order = np.argsort(values, kind="stable").astype(np.int64)
-    tied = np.zeros(len(values), dtype=np.bool_)
-    equal = np.diff(values[order]) == 0
-    tied[1:] |= equal
-    tied[:-1] |= equal
-    if tied.any():
-        rows = order[tied]
-        frame = identity[rows].select(TIE_KEYS)
-        frame = frame.with_columns(ifcurate_value=values[rows], ifcurate_index=rows)
-        order[tied] = frame.sort(["ifcurate_value", *TIE_KEYS])["ifcurate_index"].to_numpy()
-    return order
+@dataclass(frozen=True, slots=True)
+class LengthBins:
+    """Bins of response length: the edges are quantiles of a group's lengths.
+
+    One bin of all, without a name, when the rule has no more.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]  # rows
+    edges: IntArray  # shape (n_edges,); an edge belongs to the bin below it
+    merged: IntArray  # shape (n_edges + 1,): which bins were made one
+
+    @classmethod
+    def whole(cls, n: int) -> LengthBins:
+        """No length control."""
+        return cls(("",), (n,), np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
+
+    @classmethod
+    def create(cls, lengths: IntArray, counts: IntArray, rule: CutRule) -> LengthBins:
+        """From the lengths that there are, upwards, and how many rows have each."""
+        n = int(counts.sum())
+        until = np.cumsum(counts)
+        shares = np.linspace(0, 1, rule.length_bins + 1)[1:-1]
+        places = np.floor((n - 1) * shares).astype(np.int64)
+        edges = np.unique(lengths[np.searchsorted(until, places, side="right")])
+        codes = np.searchsorted(edges, lengths, side="left")
+        sizes = np.bincount(codes, weights=counts, minlength=len(edges) + 1).astype(np.int64)
+        merged = np.zeros(len(sizes), dtype=np.int64)
+        current, held = 0, 0
+        for i, size in enumerate(sizes):
+            merged[i] = current
+            held += int(size)
+            if held >= rule.min_bin and sizes[i + 1 :].sum() >= rule.min_bin:
+                current, held = current + 1, 0
+        names, whole = [], []
+        for code in range(current + 1):
+            inside = merged[codes] == code
+            names.append(f"{lengths[inside].min()}-{lengths[inside].max()} tokens")
+            whole.append(int(counts[inside].sum()))
+        return cls(tuple(names), tuple(whole), edges, merged)
+
+    def codes(self, lengths: IntArray) -> IntArray:
+        """Which bin each length is in."""
+        found: IntArray = self.merged[np.searchsorted(self.edges, lengths, side="left")]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCut:
+    """What one rule says of a group of rows, in each of its parts: its length bins, or the whole.
+
+    `chance` is the chance of being above: 0.5 at the cut.
+    """
+
+    cuts: tuple[Cut, ...]  # the group's own, then its length bins'
+    thresholds: tuple[float, ...]  # one per part
+    bounds: tuple[Bound, ...]  # one per part
+    scale: float  # within which a value is unsure, when no two groups were found
+    groups: TwoGroups | None
+
+    def chance(self, values: FloatArray, thresholds: FloatArray) -> FloatArray:
+        """Of each value, which has this threshold."""
+        if self.groups is not None:
+            middle = self.cuts[0].threshold
+            assert middle is not None
+            return self.groups.chance(values + (middle - thresholds))
+        with np.errstate(over="ignore"):
+            z = math.pi / math.sqrt(3) * (values - thresholds) / self.scale
+        chance: FloatArray = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+        return chance
 
 
 def share_of(fraction: float, n: int) -> int:
@@ -119,21 +179,16 @@ def share_of(fraction: float, n: int) -> int:
     return min(n, math.floor(fraction * n + 0.5))
 
 
-def cut_values(
-    group: str, values: FloatArray, order: IntArray, lengths: IntArray, rule: CutRule
-) -> Verdict:
-    """Cut the finite values of one group.
-
-    `order` sorts them upwards (see `sort_values`); `lengths` are response
-    tokens, read only when the rule has length bins.
-    """
-    n = len(values)
+def cut_group(
+    group: str, ranked: Ranked, bins: LengthBins, parts: Sequence[Ranked], rule: CutRule
+) -> GroupCut:
+    """Cut the finite values of one group; `parts` are its values bin by bin."""
+    n = len(ranked)
     if n == 0:
         empty = Cut(
             group, rule.statistic, "", "nothing to cut", None, None, None, 0, 0, ("no scored row",)
         )
-        return replace(Verdict.empty(0), cuts=(empty,))
-    ranked = values[order]
+        return GroupCut((empty,), (0.0,), (Bound(-math.inf),), 1.0, None)
     groups = None
     if rule.kind == "auto":
         cut, groups = _cut_auto(group, ranked, rule)
@@ -142,28 +197,21 @@ def cut_values(
         cut = _cut_at(group, ranked, rule, rule.threshold)
     else:
         cut = _cut_share(group, ranked, rule, share_of(rule.fraction, n))
-    assert cut.threshold is not None
-    above = np.ones(n, dtype=np.bool_)
-    above[order[: cut.n_below]] = False
-    thresholds = np.full(n, cut.threshold)
-    cuts = [cut]
+    cuts, own = [cut], [cut]
     if rule.length_bins > 1:
-        bins = length_bins(order, lengths, rule)
-        sizes = [len(members) for _, members in bins]
-        for (name, members), n_below in zip(bins, apportion(cut.n_below, sizes), strict=True):
-            part = _cut_share(group, values[members], rule, n_below, name)
-            assert part.threshold is not None
-            above[members] = np.arange(len(members)) >= n_below
-            thresholds[members] = part.threshold
-            cuts.append(part)
-    if groups is None:
-        chance = _chance(values, thresholds, cut)
-    else:
-        chance = groups.chance(values + (cut.threshold - thresholds))
-    return Verdict(above, thresholds, chance, tuple(cuts))
+        shares = apportion(cut.n_below, bins.sizes)
+        own = [
+            _cut_share(group, part, rule, n_below, name)
+            for name, part, n_below in zip(bins.names, parts, shares, strict=True)
+        ]
+        cuts += own
+    thresholds = [c.threshold for c in own if c.threshold is not None]
+    bounds = [Bound.at(part, c.n_below) for part, c in zip(parts, own, strict=True)]
+    scale = _scale(ranked, cut) if groups is None else 1.0
+    return GroupCut(tuple(cuts), tuple(thresholds), tuple(bounds), scale, groups)
 
 
-def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> tuple[Cut, TwoGroups | None]:
+def _cut_auto(group: str, ranked: Ranked, rule: CutRule) -> tuple[Cut, TwoGroups | None]:
     """The cut between two groups; where there are none, what the rule falls back to."""
     found = find_two_groups(
         ranked,
@@ -186,36 +234,38 @@ def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> tuple[Cut, TwoGr
     return replace(cut, how=how, notes=(note, *cut.notes)), None
 
 
-def _cut_at(group: str, ranked: FloatArray, rule: CutRule, threshold: float) -> Cut:
-    n_below = int(np.searchsorted(ranked, threshold, side="right"))
+def _cut_at(group: str, ranked: Ranked, rule: CutRule, threshold: float) -> Cut:
+    n_below = ranked.count_to(threshold)
     n_above = len(ranked) - n_below
-    notes = () if n_below and n_above else (f"all {len(ranked)} rows on one side of the cut",)
+    n = len(ranked)
+    side = "the only row" if n == 1 else f"all {n} rows"
+    notes = () if n_below and n_above else (f"{side} on one side of the cut",)
     how = "a fixed threshold"
     return Cut(group, rule.statistic, "", how, threshold, None, None, n_above, n_below, notes)
 
 
-def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name: str = "") -> Cut:
+def _cut_share(group: str, ranked: Ranked, rule: CutRule, n_below: int, name: str = "") -> Cut:
     n = len(ranked)
     low = high = None
     notes = []
     if n_below == 0:
-        threshold = float(np.nextafter(ranked[0], -math.inf))
+        threshold = math.nextafter(ranked[0], -math.inf)
         notes.append("the fraction comes to no row: nothing is below the cut")
     elif n_below == n:
-        threshold = float(ranked[-1])
+        threshold = ranked[-1]
         notes.append("the fraction comes to all rows: nothing is above the cut")
     else:
-        last, first = float(ranked[n_below - 1]), float(ranked[n_below])
+        last, first = ranked[n_below - 1], ranked[n_below]
         threshold = last + (first - last) / 2
         if threshold >= first:
             threshold = last
         if last == first:
-            ties = int(np.sum(ranked == threshold))
+            ties = ranked.count_to(threshold) - ranked.count_below(threshold)
             notes.append(f"{ties} rows tie at the cut, told apart by key and id")
         # Distribution-free: which order statistics hold the quantile (binomial).
         reach = Z95 * math.sqrt(n_below * (n - n_below) / n)
-        low = float(ranked[max(0, math.floor(n_below - reach))])
-        high = float(ranked[min(n - 1, math.ceil(n_below + reach))])
+        low = ranked[max(0, math.floor(n_below - reach))]
+        high = ranked[min(n - 1, math.ceil(n_below + reach))]
     how = f"the lowest {100 * rule.fraction:.4g}%" if rule.kind == "fraction" else "the same share"
     if name:
         how += f" among {name}"
@@ -223,34 +273,7 @@ def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name
     return Cut(group, rule.statistic, name, how, threshold, low, high, *sides, tuple(notes))
 
 
-def length_bins(order: IntArray, lengths: IntArray, rule: CutRule) -> list[tuple[str, IntArray]]:
-    """The bins of a length control: name and members, sorted by value as `order` is.
-
-    Edges are quantiles of the lengths; one bin of all when the rule has no more.
-    """
-    if rule.length_bins < 2:
-        return [("", order)]
-    shares = np.linspace(0, 1, rule.length_bins + 1)[1:-1]
-    edges = np.unique(np.quantile(lengths, shares, method="lower"))
-    codes = np.searchsorted(edges, lengths, side="left")  # an edge belongs to the bin below it
-    counts = np.bincount(codes, minlength=len(edges) + 1)
-    merged = np.zeros(len(counts), dtype=np.int64)
-    current, held = 0, 0
-    for i, count in enumerate(counts):
-        merged[i] = current
-        held += int(count)
-        if held >= rule.min_bin and counts[i + 1 :].sum() >= rule.min_bin:
-            current, held = current + 1, 0
-    codes = merged[codes]
-    bins = []
-    for code in range(current + 1):
-        members = order[codes[order] == code]
-        inside = lengths[members]
-        bins.append((f"{inside.min()}-{inside.max()} tokens", members))
-    return bins
-
-
-def apportion(n_below: int, sizes: list[int]) -> list[int]:
+def apportion(n_below: int, sizes: Sequence[int]) -> list[int]:
     """Share `n_below` out over bins in proportion to their sizes, the sum kept exactly."""
     n = sum(sizes)
     until = [0]
@@ -261,14 +284,10 @@ def apportion(n_below: int, sizes: list[int]) -> list[int]:
     return [b - a for a, b in itertools.pairwise(until)]
 
 
-def _chance(values: FloatArray, thresholds: FloatArray, cut: Cut) -> FloatArray:
-    n = len(values)
-    quarter, three_quarters = np.quantile(values, [0.25, 0.75])
-    spreads = [s for s in (float(np.std(values)), (three_quarters - quarter) / 1.349) if s > 0]
+def _scale(ranked: Ranked, cut: Cut) -> float:
+    n = len(ranked)
+    width = ranked.quantile(0.75) - ranked.quantile(0.25)
+    spreads = [s for s in (ranked.deviation(), width / 1.349) if s > 0]
     resolved = 0.9 * min(spreads) * n**-0.2 if spreads else 0.0
     error = (cut.high - cut.low) / (2 * Z95) if cut.low is not None and cut.high is not None else 0
-    scale = max(math.hypot(resolved, error), np.finfo(np.float64).tiny)
-    with np.errstate(over="ignore"):
-        z = math.pi / math.sqrt(3) * (values - thresholds) / scale
-    chance: FloatArray = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
-    return chance
+    return max(math.hypot(resolved, error), float(np.finfo(np.float64).tiny))

@@ -6,23 +6,27 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import polars as pl
 
 from ifcurate.errors import DataError
 
 __all__ = [
+    "GROUP_ROWS",
     "atomic_file",
     "file_digest",
+    "open_table_writer",
     "read_table",
     "read_table_manifest",
     "read_table_slices",
     "write_json",
     "write_table",
 ]
+
+GROUP_ROWS: Final = 65_536  # rows of a table that are held while it is written or read
 
 
 @contextlib.contextmanager
@@ -74,6 +78,66 @@ def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) ->
         table.write_parquet(stream, metadata=metadata)
 
 
+@contextlib.contextmanager
+def open_table_writer(
+    path: Path, schema: pl.Schema, manifest: Mapping[str, Any]
+) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """A function that appends frames to a Parquet file, in row groups of one size.
+
+    The manifest is inside, as `write_table` puts it there; the same rows give the same
+    bytes, whatever the frames. Raises `DataError` when the file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
+    arrow = _arrow(schema.to_frame()).schema.with_metadata(metadata)
+    with atomic_file(path) as stream:
+        groups = _RowGroups(pq.ParquetWriter(stream, arrow, compression="zstd"), schema)
+        try:
+            yield groups.write
+            groups.close()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                groups.writer.close()  # else it tries when it is collected, and complains
+            raise
+
+
+class _RowGroups:
+    """Frames cut anew, so that the bytes do not depend on how they came."""
+
+    def __init__(self, writer: Any, schema: pl.Schema) -> None:
+        self.writer = writer
+        self._schema = schema
+        self._held: list[pl.DataFrame] = []
+        self._n_held = 0
+
+    def write(self, frame: pl.DataFrame) -> None:
+        frame = frame.select(pl.col(n).cast(kind) for n, kind in self._schema.items())
+        while frame.height:
+            piece = frame[: GROUP_ROWS - self._n_held]
+            frame = frame[piece.height :]
+            self._held.append(piece)
+            self._n_held += piece.height
+            if self._n_held == GROUP_ROWS:
+                self._flush()
+
+    def _flush(self) -> None:
+        # In one piece: the writer's choice of encodings follows the pieces.
+        table = _arrow(pl.concat(self._held).rechunk()).combine_chunks().cast(self.writer.schema)
+        self.writer.write_table(table, row_group_size=GROUP_ROWS)
+        self._held, self._n_held = [], 0
+
+    def close(self) -> None:
+        if self._held:
+            self._flush()
+        self.writer.close()
+
+
+def _arrow(frame: pl.DataFrame) -> Any:
+    # Plain strings and lists: what every reader of Parquet knows.
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
 def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """A table written by `write_table`, its columns checked; some of them when named.
 
@@ -89,22 +153,31 @@ def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = No
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
     missing = [name for name in schema if name not in found]
     if missing:
-        raise DataError(
-            f"{path}: columns are missing: {', '.join(missing)}; "
-            f"found {', '.join(found)}; is it the right table?"
-        )
+        raise _missing_columns(path, missing, found)
     return table.select(pl.col(name).cast(schema[name]) for name in names)
 
 
+def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -> DataError:
+    return DataError(
+        f"{path}: columns are missing: {', '.join(missing)}; "
+        f"found {', '.join(found)}; is it the right table?"
+    )
+
+
 def read_table_slices(
-    path: Path, columns: Sequence[str], n_rows: int = 65_536
+    path: Path, columns: Sequence[str], n_rows: int = GROUP_ROWS
 ) -> Iterator[pl.DataFrame]:
     """These columns of a table in stretches of `n_rows`. Raises `DataError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        raise DataError(f"{path}: no such table; check the path or make it again")
     try:
         with pq.ParquetFile(path) as file:
+            found = file.schema_arrow.names
+            if missing := [name for name in columns if name not in found]:
+                raise _missing_columns(path, missing, found)
             held = pl.DataFrame()
             for batch in file.iter_batches(batch_size=n_rows, columns=list(columns)):
                 frame = pl.from_arrow(batch)

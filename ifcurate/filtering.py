@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
@@ -26,7 +25,7 @@ from ifcurate.reading import RawRow, Source, parse_line, read_rows, source_probl
 from ifcurate.records import Example
 from ifcurate.split import Split
 from ifcurate.tables import LABELS
-from ifcurate.writing import copy_parquet_rows, name_outputs, open_row_writer, refuse_inputs
+from ifcurate.writing import name_outputs, open_parquet_copier, open_row_writer, refuse_inputs
 
 __all__ = [
     "SCORE_COLUMNS",
@@ -255,11 +254,11 @@ def _write_source(
         return n_bad
     result.files[f"kept:{source.name}"] = kept_path
     result.files[f"dropped:{source.name}"] = dropped_path
-    wanted: list[int] = []
     n_read = 0
     with contextlib.ExitStack() as stack:
         if source.format == "parquet":
-            keep: Callable[[RawRow], object] = lambda row: wanted.append(row.number)  # noqa: E731
+            copy = stack.enter_context(open_parquet_copier(source, kept_path))
+            keep: Callable[[RawRow], None] = lambda row: copy(row.number)  # noqa: E731
         else:
             keep = stack.enter_context(open_row_writer(source, kept_path))
         dropped = stack.enter_context(atomic_file(dropped_path))
@@ -272,8 +271,6 @@ def _write_source(
                 dropped.write(_dropped_line(row, verdict))
         if verdicts.next is not None and verdicts.next["source"] == source.name:
             raise _gone(verdicts.next)
-    if source.format == "parquet":
-        copy_parquet_rows(source, kept_path, np.array(wanted, dtype=np.int64))
     return n_read
 
 

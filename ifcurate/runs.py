@@ -11,7 +11,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ import polars as pl
 
 from ifcurate.cache import ScoreCache
 from ifcurate.errors import DataError, RunError
-from ifcurate.files import atomic_file, read_table, write_json
+from ifcurate.files import atomic_file, read_table, read_table_slices, write_json
 from ifcurate.manifest import Manifest, fingerprint, read_manifest
 from ifcurate.phrases import count
 from ifcurate.reading import DEMO
@@ -79,6 +79,12 @@ class Run:
         """The SCORES table, or these columns of it. Raises `RunError` while it is unfinished."""
         self.check_finished()
         return read_table(self.scores_path, SCORES, columns)
+
+    def score_frames(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """These columns in stretches, of which one is held. Raises as `scores`."""
+        self.check_finished()
+        for frame in read_table_slices(self.scores_path, columns):
+            yield frame.select(pl.col(name).cast(SCORES[name]) for name in columns)
 
 
 def score_identity(

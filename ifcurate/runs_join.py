@@ -8,8 +8,6 @@ and 8 bytes per row.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ifcurate.files import atomic_file
+from ifcurate.files import open_table_writer
 from ifcurate.sources import UniqueNames
 from ifcurate.tables import SCORES, TOKENS
 
@@ -28,7 +26,6 @@ __all__ = ["Frames", "join_tables", "read_frames", "row_tokens"]
 #: Frames of the SCORES table, in order, with these columns (all when None).
 Frames = Callable[[Sequence[str] | None], Iterator[pl.DataFrame]]
 
-_GROUP_ROWS: Final = 65_536
 _PLACE: Final = ("id", "source", "row")
 _SUFFIX: Final = re.compile(r"~\d+$")
 _SEED: Final = 20
@@ -57,13 +54,13 @@ def join_tables(
     `DataError` when the files cannot be written.
     """
     again = _repeated(frames(_PLACE)) if unique else None
-    with _table_writer(folder / "scores.parquet", SCORES, manifest) as write:
+    with open_table_writer(folder / "scores.parquet", SCORES, manifest) as write:
         for frame in _renamed(frames(None), again):
             write(frame)
     if tokens is None:
         return
     columns = (*_PLACE, "status", "n_response_tokens")
-    with _table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
+    with open_table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
         ids = _TokenIds(_renamed(frames(columns), again))
         for frame in tokens():
             write(frame.with_columns(ids.take(frame.height)))
@@ -135,59 +132,3 @@ def _renamed(
             # The turns of a row stand together, and have one id.
             changed[i] = names.name(changed[i]) if first[i] else changed[i - 1]
         yield frame.with_columns(pl.Series("id", changed, dtype=pl.String))
-
-
-@contextlib.contextmanager
-def _table_writer(
-    path: Path, schema: pl.Schema, manifest: Mapping[str, Any]
-) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """Write frames to a Parquet file in row groups of one size, with a manifest inside."""
-    import pyarrow.parquet as pq
-
-    metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
-    arrow = _arrow(schema.to_frame()).schema.with_metadata(metadata)
-    with atomic_file(path) as stream:
-        groups = _RowGroups(pq.ParquetWriter(stream, arrow, compression="zstd"), schema)
-        try:
-            yield groups.write
-            groups.close()
-        except BaseException:
-            with contextlib.suppress(Exception):
-                groups.writer.close()  # else it tries when it is collected, and complains
-            raise
-
-
-class _RowGroups:
-    """Frames cut anew, so that the bytes do not depend on how they came."""
-
-    def __init__(self, writer: Any, schema: pl.Schema) -> None:
-        self.writer = writer
-        self._schema = schema
-        self._held: list[pl.DataFrame] = []
-        self._n_held = 0
-
-    def write(self, frame: pl.DataFrame) -> None:
-        frame = frame.select(pl.col(n).cast(kind) for n, kind in self._schema.items())
-        while frame.height:
-            piece = frame[: _GROUP_ROWS - self._n_held]
-            frame = frame[piece.height :]
-            self._held.append(piece)
-            self._n_held += piece.height
-            if self._n_held == _GROUP_ROWS:
-                self._flush()
-
-    def _flush(self) -> None:
-        # In one piece: the writer's choice of encodings follows the pieces.
-        table = _arrow(pl.concat(self._held).rechunk()).combine_chunks().cast(self.writer.schema)
-        self.writer.write_table(table, row_group_size=_GROUP_ROWS)
-        self._held, self._n_held = [], 0
-
-    def close(self) -> None:
-        if self._held:
-            self._flush()
-        self.writer.close()
-
-
-def _arrow(frame: pl.DataFrame) -> Any:
-    # Plain strings and lists: what every reader of Parquet knows.
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -16,17 +16,32 @@ Above the cut is context-critical, at the cut or below it is not.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 import polars as pl
 
 from ifcurate.cuts import Cut, CutRule
 from ifcurate.errors import DataError, IfcurateError
-from ifcurate.labels import label_rows
+from ifcurate.labels import Labeller
+from ifcurate.sorting import Scratch
+from ifcurate.split_groups import Frames
 from ifcurate.tables import LABELS, SPLIT
 
-__all__ = ["DEFAULT_FRACTION", "DEFAULT_GAIN", "Cut", "Rule", "Split", "Statistic", "split_scores"]
+__all__ = [
+    "DEFAULT_BINS",
+    "DEFAULT_FRACTION",
+    "DEFAULT_GAIN",
+    "Cut",
+    "Rule",
+    "Split",
+    "SplitCuts",
+    "SplitPlan",
+    "SplitSummary",
+    "Statistic",
+    "split_scores",
+]
 
 Rule = Literal["paper", "gain", "both", "auto"]
 Statistic = Literal[
@@ -35,6 +50,7 @@ Statistic = Literal[
 DEFAULT_FRACTION: Final = 0.25
 #: Nats per token; in a small laboratory precision 0.84 and recall 0.91, and no better founded.
 DEFAULT_GAIN: Final = 0.15
+DEFAULT_BINS: Final = 5
 HARD: Final[dict[str, Statistic]] = {
     "context_gain": "loss_without_context",
     "max_token_gain": "max_token_loss_without_context",
@@ -44,25 +60,33 @@ IDENTITY: Final = ("id", "source", "row", "turn", "key", "status", "reason", "pr
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Labels, and all that is needed to judge the cut that made them.
+class SplitSummary:
+    """All that is needed to judge the cut that made the labels.
 
-    `table` has the SPLIT schema, a row per row of the scores and in their
-    order. `sensitivity` tells how many rows are kept with the cut moved,
-    `nearest` shows the rows on either side of it; both per group.
+    `sensitivity` tells how many rows are kept with the cut moved, `nearest`
+    shows the rows on either side of it; both per group.
     """
 
-    table: pl.DataFrame
     rule: Rule
     parameters: dict[str, Any]  # all, as used; plain values
     cuts: tuple[Cut, ...]
     sensitivity: pl.DataFrame
     nearest: pl.DataFrame
+    label_counts: dict[str, int]
 
     def counts(self) -> dict[str, int]:
         """How many rows have each label; every label is there."""
-        found = dict(self.table["label"].value_counts().iter_rows())
-        return {label: int(found.get(label, 0)) for label in LABELS}
+        return dict(self.label_counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Split(SplitSummary):
+    """Labels, and all that is needed to judge the cut that made them.
+
+    `table` has the SPLIT schema, a row per row of the scores and in their order.
+    """
+
+    table: pl.DataFrame
 
 
 def split_scores(
@@ -74,7 +98,7 @@ def split_scores(
     statistic: Statistic | None = None,
     per: Literal["all", "source"] = "all",
     length_control: bool = False,
-    length_bins: int = 5,
+    length_bins: int = DEFAULT_BINS,
     n_bootstrap: int = 200,
     seed: int = 0,
 ) -> Split:
@@ -94,30 +118,73 @@ def split_scores(
     Raises `IfcurateError` for options that contradict each other, `DataError`
     for a table without the columns that the rule needs.
     """
-    if per not in ("all", "source"):
-        raise IfcurateError(f"split: per must be 'all' or 'source'; found {per!r}; choose one")
-    rules = _cut_rules(rule, fraction, threshold, statistic)
-    bins = length_bins if length_control else 1
-    if length_control and bins < 2:
-        raise IfcurateError(
-            f"split: a length control needs 2 bins or more; found {bins}; raise length_bins"
-        )
-    if n_bootstrap < 20:
-        raise IfcurateError(
-            f"split: an interval needs 20 bootstrap draws or more; found {n_bootstrap}; use 200"
-        )
-    rules = [replace(r, length_bins=bins, n_bootstrap=n_bootstrap, seed=seed) for r in rules]
-    columns = [r.statistic for r in rules]
-    _check_columns(scores, [*IDENTITY, *columns, *(["n_response_tokens"] * length_control)])
-    problem = scores.select(_problem(columns).alias("problem"))["problem"]
-    labels = label_rows(scores.filter(problem.is_null()), rules, per_source=per == "source")
-    return Split(
-        table=_table(scores, problem, labels.table),
+    plan = SplitPlan.create(
         rule=rule,
-        parameters={
+        fraction=fraction,
+        threshold=threshold,
+        statistic=statistic,
+        per=per,
+        length_control=length_control,
+        length_bins=length_bins,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
+    plan.check_columns(scores.columns)
+    with Scratch() as scratch:
+        cuts = plan.find_cuts(lambda columns: iter((scores.select(columns),)), scratch)
+    table = cuts.label(scores)
+    found = cuts.summary()
+    return Split(
+        found.rule,
+        found.parameters,
+        found.cuts,
+        found.sensitivity,
+        found.nearest,
+        found.label_counts,
+        table,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """How a table is to be split, its options checked."""
+
+    rule: Rule
+    parameters: dict[str, Any]
+    rules: tuple[CutRule, ...]  # one, or the two of `both`
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        rule: Rule = "paper",
+        fraction: float = DEFAULT_FRACTION,
+        threshold: float | None = None,
+        statistic: Statistic | None = None,
+        per: Literal["all", "source"] = "all",
+        length_control: bool = False,
+        length_bins: int = DEFAULT_BINS,
+        n_bootstrap: int = 200,
+        seed: int = 0,
+    ) -> Self:
+        """The options are those of `split_scores`, and so are the errors."""
+        if per not in ("all", "source"):
+            raise IfcurateError(f"split: per must be 'all' or 'source'; found {per!r}; choose one")
+        rules = _cut_rules(rule, fraction, threshold, statistic)
+        bins = length_bins if length_control else 1
+        if length_control and bins < 2:
+            raise IfcurateError(
+                f"split: a length control needs 2 bins or more; found {bins}; raise length_bins"
+            )
+        if n_bootstrap < 20:
+            raise IfcurateError(
+                f"split: an interval needs 20 bootstrap draws or more; found {n_bootstrap}; use 200"
+            )
+        rules = [replace(r, length_bins=bins, n_bootstrap=n_bootstrap, seed=seed) for r in rules]
+        parameters = {
             "rule": rule,
-            "statistic": columns[-1],
-            "hard_statistic": columns[0] if rule == "both" else None,
+            "statistic": rules[-1].statistic,
+            "hard_statistic": rules[0].statistic if rule == "both" else None,
             "fraction": fraction if rule != "gain" else None,
             "threshold": rules[-1].threshold,
             "per": per,
@@ -125,11 +192,61 @@ def split_scores(
             "length_bins": length_bins if length_control else None,
             "n_bootstrap": n_bootstrap if rule == "auto" else None,
             "seed": seed if rule == "auto" else None,
-        },
-        cuts=labels.cuts,
-        sensitivity=labels.sensitivity,
-        nearest=labels.nearest,
-    )
+        }
+        return cls(rule, parameters, tuple(rules))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What labelling a row needs of the scores."""
+        lengths = ["n_response_tokens"] * self.parameters["length_control"]
+        return tuple(dict.fromkeys([*IDENTITY, *(r.statistic for r in self.rules), *lengths]))
+
+    def check_columns(self, found: Sequence[str]) -> None:
+        """Raises `DataError` when one of them is missing."""
+        missing = [name for name in self.columns if name not in found]
+        if missing:
+            raise DataError(
+                f"split: the scores have no column {', '.join(missing)}; "
+                f"found {', '.join(found) or 'none'}; make them with `ifcurate score`"
+            )
+
+    def find_cuts(self, frames: Frames, scratch: Scratch) -> SplitCuts:
+        """Read a table as often as it takes; `frames` may not give other rows the next time.
+
+        Memory does not grow with the rows when `scratch` is on disk. Raises `DataError`
+        for want of room.
+        """
+        per_source = self.parameters["per"] == "source"
+        return SplitCuts(self, Labeller(frames, self.rules, per_source=per_source, scratch=scratch))
+
+
+class SplitCuts:
+    """Cuts that were found, and the labels that they give to one frame after the other."""
+
+    def __init__(self, plan: SplitPlan, labeller: Labeller) -> None:
+        self.cuts = labeller.cuts
+        self._plan = plan
+        self._labeller = labeller
+        self._counts = dict.fromkeys(LABELS, 0)
+
+    def label(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """The SPLIT table of the next rows of the table that was cut."""
+        problem = scores.select(_problem([r.statistic for r in self._plan.rules]).alias("problem"))
+        table = _table(scores, problem["problem"], self._labeller.label(scores))
+        for label, n in table["label"].value_counts().iter_rows():
+            self._counts[label] += n
+        return table
+
+    def summary(self) -> SplitSummary:
+        """Of the rows that have been labelled: all of them, by now."""
+        return SplitSummary(
+            rule=self._plan.rule,
+            parameters=self._plan.parameters,
+            cuts=self.cuts,
+            sensitivity=self._labeller.sensitivity(),
+            nearest=self._labeller.nearest(),
+            label_counts=self._counts,
+        )
 
 
 def _cut_rules(
@@ -171,15 +288,6 @@ def _cut_rules(
         )
     main = CutRule(used, "threshold", fraction, threshold)
     return [CutRule(HARD[used], "fraction", fraction, None), main] if rule == "both" else [main]
-
-
-def _check_columns(scores: pl.DataFrame, needed: list[str]) -> None:
-    missing = [c for c in needed if c not in scores.columns]
-    if missing:
-        raise DataError(
-            f"split: the scores have no column {', '.join(missing)}; "
-            f"found {', '.join(scores.columns) or 'none'}; make them with `ifcurate score`"
-        )
 
 
 def _problem(columns: list[str]) -> pl.Expr:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import polars as pl
 
+from ifcurate.cuts import Cut
 from ifcurate.errors import DataError, RunError
-from ifcurate.files import file_digest, read_table, read_table_slices, write_table
+from ifcurate.files import file_digest, open_table_writer, read_table, read_table_slices
 from ifcurate.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
 from ifcurate.formats import Layout
 from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
@@ -25,8 +26,9 @@ from ifcurate.reading import Source
 from ifcurate.rescoring import Rescore, check_band, find_band, rescore_rows
 from ifcurate.rescoring_store import Rescored
 from ifcurate.runs import Run
+from ifcurate.sorting import Scratch
 from ifcurate.sources import Examples, fingerprint_source
-from ifcurate.split import IDENTITY, Split, Statistic, split_scores
+from ifcurate.split import SplitCuts, SplitPlan, SplitSummary
 from ifcurate.tables import SPLIT
 
 __all__ = [
@@ -34,13 +36,12 @@ __all__ = [
     "FilterResult",
     "filter_run",
     "read_split",
+    "read_split_manifest",
     "run_examples",
     "run_sources",
     "split_run",
 ]
 
-#: The columns of the scores that splitting looks at.
-SPLIT_NEEDS: Final = (*IDENTITY, *get_args(Statistic), "n_response_tokens")
 DEFAULT_SPLIT: Final[dict[str, Any]] = {"rule": "paper"}
 
 
@@ -90,78 +91,108 @@ def _touch(run: Run) -> None:
 
 def split_run(
     run: Run, *, rescore: Rescore | None = None, command: str = "", **options: Any
-) -> tuple[Split, Manifest]:
+) -> tuple[SplitSummary, Manifest]:
     """Label the run's rows; writes `split.parquet` and `split.json`.
 
-    `options` are those of `split.split_scores`. With `rescore` the rows near the cut
-    are scored again in float32, and cut again with these numbers. Raises `RunError`
-    when the run is unfinished, `DataError` when nothing can be split; with `rescore`
-    what `rescoring.rescore_rows` raises.
+    `options` are those of `split.split_scores`, and so are the labels; the table is
+    read and written in stretches. With `rescore` the rows near the cut are scored
+    again in float32, and cut again with these numbers. Raises `RunError` when the run
+    is unfinished, `DataError` when nothing can be split; with `rescore` what
+    `rescoring.rescore_rows` raises.
     """
     started = time.monotonic()
     _refuse_shard(run)
+    run.check_finished()
     if rescore is not None:
         check_band(rescore.band, run.folder, run.manifest.identity["engine"])
-    split = split_scores(run.scores(SPLIT_NEEDS), **options)
-    identity = {"scores": run.manifest.id, "asked": options, "parameters": split.parameters}
-    checks = {}
+    plan = SplitPlan.create(**options)
+    cuts, before, again = _find_cuts(run, plan), None, None
+    identity = {"scores": run.manifest.id, "asked": options, "parameters": plan.parameters}
     if rescore is not None:
-        split, again, n_changed = _split_again(run, split, rescore, options)
-        checks["rescored"] = again.as_dict(n_changed)
+        before = cuts
+        places = find_band(run, before.cuts, rescore.band)
+        again = rescore_rows(run, places, rescore, lambda: run_examples(run))
+        cuts = _find_cuts(run, plan, again)
         asked = {**options, "rescore_band": rescore.band}
         identity |= {"asked": asked, "rescored_by": dict(again.engine)}
     manifest = _manifest(
         "split",
         identity,
-        counts=split.counts(),
         outputs={"split": "split.parquet"},
-        formula="context-critical where " + _rule_in_words(split),
-        notes=[note for cut in split.cuts for note in cut.notes],
-        checks=checks,
+        formula="context-critical where " + _rule_in_words(plan.rule, cuts.cuts),
+        notes=[note for cut in cuts.cuts for note in cut.notes],
         finished=True,
-        seconds=round(time.monotonic() - started, 3),
         command=command,
     )
-    write_table(split.table, run.folder / "split.parquet", {"id": manifest.id, **identity})
+    n_changed = 0
+    path = run.folder / "split.parquet"
+    with open_table_writer(path, SPLIT, {"id": manifest.id, **identity}) as write:
+        for first, scores in _score_frames(run, plan.columns):
+            table = cuts.label(again.replace_numbers(scores, first) if again else scores)
+            if before is not None and again is not None:
+                n_changed += int((before.label(scores)["label"] != table["label"]).sum())
+                table = again.mark_reasons(table, first)
+            write(table)
+    found = cuts.summary()
+    manifest.counts = found.counts()
+    if again is not None:
+        manifest.checks = {"rescored": again.as_dict(n_changed)}
+    manifest.seconds = round(time.monotonic() - started, 3)
     manifest.write(run.folder / "split.json")
     _touch(run)
-    return split, manifest
+    return found, manifest
 
 
-def _split_again(
-    run: Run, first: Split, rescore: Rescore, options: dict[str, Any]
-) -> tuple[Split, Rescored, int]:
-    """The split with the float32 numbers of the rows near its cuts; and how many labels changed."""
-    places = find_band(run, first.cuts, rescore.band)
-    again = rescore_rows(run, places, rescore, lambda: run_examples(run))
-    split = split_scores(again.replace_numbers(run.scores(SPLIT_NEEDS)), **options)
-    n_changed = int((first.table["label"] != split.table["label"]).sum())
-    return replace(split, table=again.mark_reasons(split.table)), again, n_changed
+def _find_cuts(run: Run, plan: SplitPlan, again: Rescored | None = None) -> SplitCuts:
+    """The cuts of the scores, with the numbers of rows that were scored again."""
+
+    def frames(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        for first, scores in _score_frames(run, columns):
+            yield again.replace_numbers(scores, first) if again else scores
+
+    with Scratch(run.folder) as scratch:
+        return plan.find_cuts(frames, scratch)
 
 
-def _rule_in_words(split: Split) -> str:
-    """The cuts as the manifest states them, groups and length bins named."""
-    cuts = []
-    for cut in split.cuts:
-        if cut.threshold is None:
-            continue
-        where = ", ".join(w for w in (cut.group if cut.group != "all" else "", cut.length_bin) if w)
-        cuts.append(f"{cut.statistic} > {cut.threshold:.6g}" + (f" ({where})" if where else ""))
-    if not cuts:
-        return f"nothing to cut [rule {split.rule}]"
-    joined = " and ".join(cuts) if split.rule == "both" and len(cuts) == 2 else "; ".join(cuts)
-    return f"{joined} [rule {split.rule}]"
+def _score_frames(run: Run, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The SCORES table in stretches, each with the number of its first row."""
+    first = 0
+    for frame in run.score_frames(columns):
+        yield first, frame
+        first += frame.height
+
+
+def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
+    """The cuts as the manifest states them, groups and length bins named.
+
+    A row must pass all tests of its own group and bin; a group's cut that its bins
+    replace is none of them.
+    """
+    binned = {cut.group for cut in cuts if cut.length_bin}
+    tests: dict[tuple[str, str], list[str]] = {}
+    for cut in cuts:
+        if cut.threshold is not None and (cut.length_bin or cut.group not in binned):
+            place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+            tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    if not tests:
+        return f"nothing to cut [rule {rule}]"
+    told = []
+    for place, passed in tests.items():
+        where = ", ".join(filter(None, place))
+        told.append(" and ".join(passed) + (f" ({where})" if where else ""))
+    return f"{'; '.join(told)} [rule {rule}]"
 
 
 def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
     """The run's SPLIT table with its manifest; None when there is none for these scores."""
-    manifest = _split_manifest(run)
+    manifest = read_split_manifest(run)
     if manifest is None:
         return None
     return read_table(run.folder / "split.parquet", SPLIT), manifest
 
 
-def _split_manifest(run: Run) -> Manifest | None:
+def read_split_manifest(run: Run) -> Manifest | None:
+    """What the run's split was made of and what it found; None as of `read_split`."""
     path = run.folder / "split.json"
     if not path.exists() or not (run.folder / "split.parquet").exists():
         return None
@@ -243,7 +274,7 @@ def filter_run(
     decision = Decision.create(keep=keep, drop=drop, no_context=no_context)
     _refuse_shard(run)
     run.check_finished()
-    found = _split_manifest(run)
+    found = read_split_manifest(run)
     split_manifest = found or split_run(run, **DEFAULT_SPLIT)[1]
     label = keep if keep else f"without-{drop}"
     folder = out or run.folder / "filtered" / label

@@ -28,16 +28,16 @@ the number of groups).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+
+from ifcurate.sorting import FloatArray, Ranked
 
 __all__ = ["TwoGroups", "find_two_groups"]
-
-FloatArray = npt.NDArray[np.float64]
 
 POINTS: Final = 256  # larger samples are summed up in as many bins of equal count
 N_SCALES: Final = 12
@@ -159,15 +159,18 @@ class TwoGroups:
 
 
 def find_two_groups(
-    ranked: FloatArray, *, centred: bool, n_bootstrap: int = 200, seed: int = 0
+    ranked: Ranked | FloatArray, *, centred: bool, n_bootstrap: int = 200, seed: int = 0
 ) -> TwoGroups:
     """Look for two groups in finite values, given sorted upwards.
 
     `centred` says that the lower group should lie about 0 (a mean gain).
     """
+    if not isinstance(ranked, Ranked):
+        ranked = Ranked.of(ranked)
     n = len(ranked)
     if n < MIN_ROWS:
-        return TwoGroups(f"{n} rows are too few to tell groups apart ({MIN_ROWS} are needed)")
+        few = "1 row is" if n == 1 else f"{n} rows are"
+        return TwoGroups(f"{few} too few to tell groups apart ({MIN_ROWS} are needed)")
     if ranked[0] == ranked[-1]:
         return TwoGroups("all values are equal")
     points, weights = _summed_up(ranked)
@@ -192,7 +195,7 @@ def find_two_groups(
 
 
 def _judge(
-    ranked: FloatArray,
+    ranked: Ranked,
     points: FloatArray,
     weights: FloatArray,
     posterior: FloatArray,
@@ -202,7 +205,7 @@ def _judge(
     if posterior[0] >= 0.5 or posterior[-1] <= 0.5:
         return TwoGroups("one of the groups is empty")
     threshold = float(np.interp(0.5, posterior, points))
-    share = float(np.mean(ranked > threshold))
+    share = (len(ranked) - ranked.count_to(threshold)) / len(ranked)
     wrong = float(weights @ np.minimum(posterior, 1 - posterior)) / len(ranked)
     overlap = wrong / max(min(share, 1 - share), 1 / len(ranked))
     if overlap > MAX_OVERLAP:
@@ -268,12 +271,12 @@ def _posterior(
 
 
 def _one_group(
-    ranked: FloatArray, points: FloatArray, weights: FloatArray, scales: FloatArray
+    ranked: Ranked, points: FloatArray, weights: FloatArray, scales: FloatArray
 ) -> float:
     """The likelihood of x under one group: asinh((x - c) / s) is normal, at the best c and s."""
     n = weights.sum()
     best = -math.inf
-    for centre in (0.0, *np.quantile(ranked, CENTRES)):
+    for centre in (0.0, *(ranked.quantile(share) for share in CENTRES)):
         moved = points - centre
         y = np.arcsinh(moved / scales[:, None])  # (n_scales, n_points)
         mean = (y @ weights)[:, None] / n
@@ -308,18 +311,20 @@ def _jacobian(points: FloatArray, weights: FloatArray, scales: FloatArray) -> Fl
     return found
 
 
-def _summed_up(ranked: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _summed_up(ranked: Ranked) -> tuple[FloatArray, FloatArray]:
     n = len(ranked)
     if n <= POINTS:
-        return ranked, np.ones(n)
+        return ranked.take(0, n), np.ones(n)
     edges = np.linspace(0, n, POINTS + 1).astype(np.int64)
     sizes = np.diff(edges).astype(np.float64)
-    return np.add.reduceat(ranked, edges[:-1]) / sizes, sizes
+    pairs = itertools.pairwise(edges.tolist())
+    sums = [np.add.reduceat(ranked.take(a, b), [0])[0] for a, b in pairs]
+    return np.array(sums) / sizes, sizes
 
 
-def _scales(ranked: FloatArray) -> FloatArray:
+def _scales(ranked: Ranked) -> FloatArray:
     """From within the core of the values to beyond their tail."""
-    low, high = np.quantile(np.abs(ranked), [0.02, 0.98])
-    high = high or float(np.abs(ranked).max())
+    low, high = (ranked.magnitude_quantile(share) for share in (0.02, 0.98))
+    high = high or max(abs(ranked[0]), abs(ranked[-1]))
     scales: FloatArray = np.geomspace(max(low, high * 1e-4), high * 3, N_SCALES)
     return scales

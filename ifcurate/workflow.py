@@ -25,8 +25,8 @@ from ifcurate.rescoring import Rescore, check_band
 from ifcurate.runs import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
 from ifcurate.scoring import Scorer, ScoreSettings
 from ifcurate.sources import Examples, read_examples
-from ifcurate.split import Split, Statistic
-from ifcurate.steps import FilterResult, filter_run, read_split, split_run
+from ifcurate.split import SplitSummary, Statistic
+from ifcurate.steps import FilterResult, filter_run, read_split_manifest, split_run
 
 __all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
 
@@ -114,7 +114,7 @@ class RecipeRun:
     """What a recipe made, and which steps were found done."""
 
     run: Run
-    split: Split | None  # None when it was there already
+    split: SplitSummary | None  # None when it was there already
     filtered: FilterResult
     skipped: tuple[str, ...]
 
@@ -284,8 +284,8 @@ def run_recipe(
     band = recipe.split.rescore_band
     asked = {**options, **({} if band is None else {"rescore_band": band})}
     split = None
-    done = read_split(run)
-    if done is not None and done[1].identity.get("asked") == asked:
+    done = read_split_manifest(run)
+    if done is not None and done.identity.get("asked") == asked:
         skipped.append("split")
     else:
         again = None if band is None else _rescore(recipe, band, stop)

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from ifcurate.errors import DataError
 from ifcurate.files import atomic_file
 from ifcurate.reading import RawRow, Source, csv_header
 
-__all__ = ["copy_parquet_rows", "name_outputs", "open_row_writer", "refuse_inputs"]
+__all__ = ["name_outputs", "open_parquet_copier", "open_row_writer", "refuse_inputs"]
 
 WriteRow = Callable[[RawRow], None]
 
@@ -119,29 +118,52 @@ def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
     stream.write(b"[]\n" if first else b"\n]\n")
 
 
-def copy_parquet_rows(source: Source, path: Path, wanted: npt.NDArray[np.int64]) -> None:
-    """Copy the rows of these numbers, ascending, with the schema as it is.
+@contextlib.contextmanager
+def open_parquet_copier(source: Source, path: Path) -> Iterator[Callable[[int], None]]:
+    """A function that copies the row of a number to `path`, with the schema as it is.
 
-    Row groups without any of them are not read: they may be damaged.
+    It wants the numbers upwards. Row groups without any of them are not read: they
+    may be damaged. One row group's numbers are held. Raises as `open_row_writer`.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with atomic_file(path) as stream, pq.ParquetFile(source.path) as file:
         buffer = io.BufferedWriter(_Keep(stream))
         with pq.ParquetWriter(buffer, file.schema_arrow) as writer:
-            at = 0
-            for group in range(file.num_row_groups):
-                end = at + file.metadata.row_group(group).num_rows
-                first, last = np.searchsorted(wanted, (at, end))
-                if last > first:
-                    for batch in file.iter_batches(row_groups=[group]):
-                        here = np.arange(at, at + batch.num_rows)
-                        mask = pa.array(np.isin(here, wanted[first:last]))
-                        writer.write_batch(batch.filter(mask))
-                        at += batch.num_rows
-                at = end
+            groups = _GroupCopier(file, writer)
+            yield groups.copy
+            groups.flush()
         buffer.flush()
+
+
+class _GroupCopier:
+    """Rows of one row group after the other."""
+
+    def __init__(self, file: Any, writer: Any) -> None:
+        self._file = file
+        self._writer = writer
+        self._group = 0
+        self._first = 0  # number of the group's first row
+        self._wanted: list[int] = []
+
+    def copy(self, number: int) -> None:
+        while number >= (end := self._first + self._file.metadata.row_group(self._group).num_rows):
+            self.flush()
+            self._group, self._first = self._group + 1, end
+        self._wanted.append(number)
+
+    def flush(self) -> None:
+        import pyarrow as pa
+
+        if not self._wanted:
+            return
+        wanted = np.array(self._wanted, dtype=np.int64)
+        self._wanted = []
+        at = self._first
+        for batch in self._file.iter_batches(row_groups=[self._group]):
+            mask = np.isin(np.arange(at, at + batch.num_rows), wanted)
+            self._writer.write_batch(batch.filter(pa.array(mask)))
+            at += batch.num_rows
 
 
 class _Keep(io.RawIOBase):

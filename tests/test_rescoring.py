@@ -65,8 +65,12 @@ def score(
     return score_run(read_examples(["a.jsonl", "b.jsonl"]), scorer, folder / (name or dtype))
 
 
+def split_table(run: Run) -> pl.DataFrame:
+    return pl.read_parquet(run.folder / "split.parquet")
+
+
 def labels(run: Run) -> list[str]:
-    return pl.read_parquet(run.folder / "split.parquet")["label"].to_list()
+    return split_table(run)["label"].to_list()
 
 
 app = import_module("ifcurate.cli").app
@@ -88,23 +92,25 @@ def test_the_labels_are_those_of_a_run_in_float32(data: Path, rule: dict[str, An
     band = 2 * max(float((a - b).abs().max()) for a, b in pairs)  # type: ignore[arg-type]
     before = half.scores_path.read_bytes()
 
-    first, _ = split_run(half, **rule)
-    split, manifest = split_run(half, rescore=Rescore(band), **rule)
-    truth, _ = split_run(whole, **rule)
+    first = split_run(half, **rule)[0].cuts
+    old = split_table(half)
+    _, manifest = split_run(half, rescore=Rescore(band), **rule)
+    split_run(whole, **rule)
+    split, truth = split_table(half), split_table(whole)
 
-    assert split.table["label"].to_list() == truth.table["label"].to_list()
+    assert split["label"].to_list() == truth["label"].to_list()
     assert half.scores_path.read_bytes() == before
     told = manifest.checks["rescored"]
-    places = find_band(half, first.cuts, band)
+    places = find_band(half, first, band)
     assert 0 < told["rows"] == len(places) == told["scored_now"] < 100
-    changed = (first.table["label"] != split.table["label"]).sum()
+    changed = (old["label"] != split["label"]).sum()
     assert told["labels_changed"] == changed
     assert told["band"] == band
     assert told["engine"]["dtype"] == "float32"
-    marked = split.table["reason"].str.ends_with("; scored again in float32")
+    marked = split["reason"].str.ends_with("; scored again in float32")
     assert np.flatnonzero(marked.to_numpy()).tolist() == places.tolist()
-    near = truth.table[places]["value"]
-    np.testing.assert_allclose(split.table[places]["value"], near, rtol=0, atol=2e-6)
+    near = truth[places]["value"]
+    np.testing.assert_allclose(split[places]["value"], near, rtol=0, atol=2e-6)
 
 
 def test_the_numbers_are_in_a_table_of_their_own(data: Path) -> None:
@@ -146,19 +152,19 @@ def test_what_is_there_is_used(data: Path, monkeypatch: pytest.MonkeyPatch) -> N
     _, manifest = split_run(run, rescore=Rescore(0.2), **RULES[0])
     first = manifest.checks["rescored"]["rows"]
     assert sum(asked) == 2 * first
-    again, manifest = split_run(run, rescore=Rescore(0.1), **RULES[0])
+    _, manifest = split_run(run, rescore=Rescore(0.1), **RULES[0])
     assert sum(asked) == 2 * first
     assert manifest.checks["rescored"]["scored_now"] == 0
-    marked = again.table["reason"].str.ends_with("; scored again in float32").sum()
+    marked = split_table(run)["reason"].str.ends_with("; scored again in float32").sum()
     assert marked == manifest.checks["rescored"]["rows"] < first  # the band's, not all there are
     _, manifest = split_run(run, rescore=Rescore(1.0), **RULES[0])
     wide = manifest.checks["rescored"]
     assert wide["scored_now"] == wide["rows"] - first > 0
     assert sum(asked) == 2 * wide["rows"]
     # Without the wish, nothing of it.
-    plain, manifest = split_run(run, **RULES[0])
+    _, manifest = split_run(run, **RULES[0])
     assert "rescored" not in manifest.checks
-    assert plain.table.equals(split_scores(run.scores(), **RULES[0]).table)
+    assert split_table(run).equals(split_scores(run.scores(), **RULES[0]).table)
 
 
 def test_a_failure_in_the_middle_keeps_the_work(

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ifcurate.two_groups import Fit, FloatArray, TwoGroups, find_two_groups, fit_mixture
+from ifcurate.sorting import FloatArray
+from ifcurate.two_groups import Fit, TwoGroups, find_two_groups, fit_mixture
 
 
 def two_normals(n: int, share: float, seed: int = 0) -> tuple[FloatArray, np.ndarray]:

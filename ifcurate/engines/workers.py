@@ -105,6 +105,9 @@ class _Office:
         self._closing = True
         self._ring.send_bytes(b"!")
         self._thread.join()
+        for process, connection in self.workers:
+            if connection in self._busy:
+                process.terminate()  # nobody waits for its answer
         self._refuse_all("they were ended")
         for connection in (self._bell, self._ring):
             connection.close()
@@ -216,7 +219,10 @@ def _work(connection: Connection, inherited: list[Connection], run: Run) -> None
                     "--threads 1, and report it if it fails there too"
                 ),
             )
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except OSError:
+            return  # nobody waits for it any more
 
 
 def _stop(workers: list[tuple[Any, Connection]]) -> None:

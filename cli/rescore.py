@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ifcurate.phrases import count
+
 from . import common
 from .common import note, out
 
@@ -102,7 +104,8 @@ def asked(band: float | None, given: Mapping[str, Any], *, quiet: bool) -> Itera
         nonlocal said
         if time.monotonic() - said >= 30:
             said = time.monotonic()
-            note(f"scored {n_done:,} of {n:,} rows near the cut again in float32", quiet=quiet)
+            of = count(n, "row")
+            note(f"scored {n_done:,} of {of} near the cut again in float32", quiet=quiet)
 
     with stop_on_signal(common.say_stopping) as stop:
         yield Rescore(band, on_progress=progress, stop=stop, **options)
@@ -113,9 +116,14 @@ def print_rescored(checks: Mapping[str, Any]) -> None:
     found = checks.get("rescored")
     if found is None:
         return
+    if not found["rows"]:
+        out.print(f"no row lies within {found['band']:g} of the cut: none scored again in float32")
+        return
     failed = f", {found['not_scored']:,} could not be" if found["not_scored"] else ""
+    rows = count(found["rows"], "row")
     out.print(
-        f"scored again in float32: {found['rows']:,} rows within {found['band']:g} of the cut "
-        f"({found['scored_now']:,} now{failed}); {found['labels_changed']:,} labels changed",
+        f"{rows} within {found['band']:g} of the cut scored again in float32 "
+        f"({found['scored_now']:,} now{failed}); "
+        f"{count(found['labels_changed'], 'label')} changed",
         soft_wrap=True,
     )

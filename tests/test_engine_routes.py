@@ -11,6 +11,7 @@ import pytest
 
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.hf import HFEngine, load_hf_engine
+from ifcurate.engines.hf_source import find_model
 from ifcurate.engines.kernels import load_kernels
 from ifcurate.engines.packing import Pack
 from ifcurate.errors import ModelError, RowTooLargeError
@@ -49,6 +50,12 @@ def _engine(folder: Path, **options: Any) -> HFEngine:
 
 def _largest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
     return max(float(np.abs(x - y).max()) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_bundled_model_takes_the_fastest_route(dtype: str) -> None:
+    # In bfloat16 it was refused by chance: by the largest of many roundings.
+    assert _engine(Path(find_model("pocket").folder), dtype=dtype).route == "fused"
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)

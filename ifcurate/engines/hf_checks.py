@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["check_model", "choose_body", "choose_head"]
 
 _N_IDS: Final = 16
-#: Largest difference of hidden states from the model's own, over their root mean square.
-_TOLERANCE: Final = {"float64": 1e-6, "float32": 2e-3, "bfloat16": 0.25, "float16": 0.05}
+#: Difference of hidden states from the model's own, both as root mean squares. Two right ways in
+#: bfloat16 are up to 0.05 apart (the bundled model; each is 0.03 from float64), and their
+#: largest difference is no measure: it grows with the number of numbers.
+_TOLERANCE: Final = {"float64": 2e-7, "float32": 1e-4, "bfloat16": 0.1, "float16": 0.0125}
 
 
 def check_model(model: Any, name: str) -> None:
@@ -126,9 +128,10 @@ def _agree(found: torch.Tensor, truth: torch.Tensor) -> bool:
     if found.shape != truth.shape:
         return False
     wide = truth.to(torch.float64)
-    size = float(wide.square().mean().sqrt())
-    worst = float((found.to(torch.float64) - wide).abs().max())
-    return worst <= _TOLERANCE[str(truth.dtype).removeprefix("torch.")] * size
+    off = (found.to(torch.float64) - wide).square().mean().sqrt()
+    # A number that is not finite is not within anything.
+    limit = _TOLERANCE[str(truth.dtype).removeprefix("torch.")] * wide.square().mean().sqrt()
+    return bool(off <= limit)
 
 
 def _probes(model: Any) -> list[Prompt]:

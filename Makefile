@@ -29,9 +29,12 @@ check: $(READY)  ## format, lint and types
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
 
-bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-eval; most of an hour)
+bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-eval; about an hour)
 	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench]"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.exactness
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.documents
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.cores
 
 soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
 	@$(BIN)/python -m tests.soak fuzz kill

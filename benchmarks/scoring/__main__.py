@@ -7,7 +7,6 @@ import ctypes
 import importlib.util
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -16,15 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.scoring.contenders import CONTENDERS, make_contender
-from benchmarks.scoring.machine import clock, matmul_peak, operations, synchronise
+from benchmarks.scoring.contenders import CONTENDERS, make_contender, true_scores
+from benchmarks.scoring.machine import (
+    HERE,
+    clock,
+    describe_machine,
+    matmul_peak,
+    operations,
+    say,
+    synchronise,
+)
 from benchmarks.scoring.shapes import SHAPES, save_model
 from benchmarks.scoring.tables import full_table
-from benchmarks.scoring.workload import documents, encode_rows, load_rows, train_tokenizer
+from benchmarks.scoring.workload import SHARED, encode_rows, load_rows, train_tokenizer
 from ifcurate.engines.base import Prompt
-
-_SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-_HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
@@ -34,11 +38,11 @@ def main() -> None:
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--rows", type=int, default=24, help="examples, each scored twice")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds; medians count")
-    parser.add_argument("--data", type=Path, default=_SHARED)
+    parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=None)
     parser.add_argument("--lm-eval-batches", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--out", type=Path, default=_HERE)
+    parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--memory-of", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     import torch
@@ -62,7 +66,7 @@ def _run(options: argparse.Namespace, names: list[str], device: str) -> dict[str
     rows, what = load_rows(options.data)
     tokenizer = train_tokenizer(rows, 16000)
     prompts = encode_rows(rows, tokenizer, options.rows)
-    result: dict[str, Any] = {"machine": _machine(device), "data": what, "runs": []}
+    result: dict[str, Any] = {"machine": describe_machine(device), "data": what, "runs": []}
     result["rows"], result["rounds"] = len(prompts) // 2, options.rounds
     result["tokens"] = sum(len(p.ids) - 1 for p in prompts)
     for shape in names:
@@ -71,7 +75,7 @@ def _run(options: argparse.Namespace, names: list[str], device: str) -> dict[str
                 path = save_model(shape, Path(folder) / dtype, tokenizer, dtype=dtype)
                 run = _compare(options, shape, path, dtype, device, prompts)
                 result["runs"].append(run)
-                _say(f"{shape} {dtype}: " + json.dumps(run["speed"]))
+                say(f"{shape} {dtype}: " + json.dumps(run["speed"]))
     return result
 
 
@@ -108,7 +112,7 @@ def _compare(
             synchronise(device)
             if turn:  # the first round warms up
                 seconds[name].append(clock(device) - start)
-        _say(f"{shape} {dtype} round {turn}: " + str({n: s[-1:] for n, s in seconds.items()}))
+        say(f"{shape} {dtype} round {turn}: " + str({n: s[-1:] for n, s in seconds.items()}))
     peak = float(np.median(peaks[1:]))
     flops = work["layers"] + work["attention"] + work["head"]
     tokens = sum(len(p.ids) - 1 for p in prompts)
@@ -129,7 +133,7 @@ def _compare(
             given["prompts"] = [(list(p.ids), p.response_start) for p in prompts]
             speed[name]["peak_memory_MiB"] = _memory_of(given)
     n_response = np.array([len(p.ids) - p.response_start for p in prompts])
-    truth = _truth(path, device, prompts) if shape in ("15M", "135M") else None
+    truth = true_scores(path, device, prompts) if shape in ("15M", "135M") else None
     error = {}
     for name, found in scores.items():
         if truth is not None:
@@ -142,7 +146,6 @@ def _compare(
         "operations": work,
         "speed": speed,
         "error_nats_per_token": error,
-        "documents": _documents(path, dtype, device) if shape == "15M" else None,
     }
 
 
@@ -167,40 +170,6 @@ def _best_batch(
     return min(found, key=lambda size: found[size])
 
 
-def _truth(path: Path, device: str, prompts: list[Prompt]) -> np.ndarray:
-    """Summed log-probabilities in float64, one sequence at a time."""
-    import torch
-
-    from benchmarks.scoring.contenders import _load
-
-    model = _load(path, "float64", device)
-    out = []
-    with torch.inference_mode():
-        for p in prompts:
-            ids = torch.tensor([list(p.ids)], device=device)
-            rows = model(input_ids=ids).logits[0, p.response_start - 1 : -1].log_softmax(-1)
-            out.append(float(rows.gather(-1, ids[0, p.response_start :, None]).sum()))
-    return np.array(out)
-
-
-def _documents(path: Path, dtype: str, device: str) -> dict[str, float]:
-    """Ten questions on each of some long documents, together against one by one."""
-    options = {"threads": 1} if device == "cpu" else {}
-    score = make_contender("ifcurate", path, dtype, device, **options)
-    prompts = documents(5, 16000)
-    together, apart = [], []
-    for _ in range(3):
-        start = clock(device)
-        score(prompts)
-        together.append(clock(device) - start)
-        start = clock(device)
-        for prompt in prompts:
-            score([prompt])
-        apart.append(clock(device) - start)
-    a, b = float(np.median(together)), float(np.median(apart))
-    return {"seconds_together": a, "seconds_apart": b, "times_faster": b / a}
-
-
 def _memory_of(given: dict[str, Any]) -> int | None:
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.scoring", "--memory-of"],
@@ -208,7 +177,7 @@ def _memory_of(given: dict[str, Any]) -> int | None:
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=_HERE.parents[1],
+        cwd=HERE.parents[1],
     )
     return int(json.loads(run.stdout.splitlines()[-1])) if run.returncode == 0 else None
 
@@ -237,26 +206,6 @@ def _measure_memory(given: dict[str, Any], device: str) -> int:
 def _status(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1])
-
-
-def _machine(device: str) -> dict[str, str]:
-    import torch
-    import transformers
-
-    name = platform.processor() or platform.machine()
-    if device == "cpu" and Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
-        flags = next((x for x in lines if x.startswith("flags")), "")
-        more = [f for f in ("avx512f", "avx512_bf16", "amx_bf16") if f in flags.split()]
-        name = f"{name}, one core ({', '.join(more) or 'no AVX-512'})"
-    elif device != "cpu":
-        name = torch.cuda.get_device_name()
-    return {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -158,3 +158,17 @@ CONTENDERS: dict[str, tuple[Callable[..., Score], str | None]] = {
 def make_contender(name: str, folder: Path, dtype: str, device: str, **options: Any) -> Score:
     """Load a contender's model and return what scores with it."""
     return CONTENDERS[name][0](folder, dtype, device, **options)
+
+
+def true_scores(path: Path, device: str, prompts: list[Prompt]) -> np.ndarray:
+    """Summed log-probabilities in float64, one sequence at a time."""
+    import torch
+
+    model = _load(path, "float64", device)
+    out = []
+    with torch.inference_mode():
+        for p in prompts:
+            ids = torch.tensor([list(p.ids)], device=device)
+            rows = model(input_ids=ids).logits[0, p.response_start - 1 : -1].log_softmax(-1)
+            out.append(float(rows.gather(-1, ids[0, p.response_start :, None]).sum()))
+    return np.array(out)

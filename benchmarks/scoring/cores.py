@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.pipeline import make_rows
-from benchmarks.scoring.__main__ import _HERE, _machine, _say
+from benchmarks.scoring.machine import HERE, describe_machine, say
 from benchmarks.scoring.shapes import SHAPES, save_model
 from benchmarks.scoring.workload import Row, train_tokenizer
 from ifcurate.engines.base import closing_engine
@@ -41,10 +41,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=_HERE / "cores.json")
+    parser.add_argument("--out", type=Path, default=HERE / "cores.json")
     options = parser.parse_args()
     result: dict[str, Any] = {
-        "machine": _machine("cpu"),
+        "machine": describe_machine("cpu"),
         "cores": options.cores,
         "load_before": os.getloadavg()[0],
         "runs": [],
@@ -75,7 +75,7 @@ def _compare(shape: str, dtype: str, n_rows: int, rounds: int, cores: int) -> di
                 out = folder / f"{threads}-{turn}"
                 wall, busy, tables[threads] = _run(model, dtype, threads, data, out)
                 found[threads].append((wall, busy))
-                _say(f"{shape} {dtype} round {turn}: {threads} cores {wall:.2f} s, busy {busy:.3f}")
+                say(f"{shape} {dtype} round {turn}: {threads} cores {wall:.2f} s, busy {busy:.3f}")
     one, many = ([w for w, _ in found[n]] for n in (1, cores))
     tokens = ("n_tokens_with_context", "n_tokens_without_context")
     columns = [c for c in tables[1].columns if c != "context_blocks"]

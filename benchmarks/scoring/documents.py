@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.scoring.__main__ import _HERE, _machine, _say
 from benchmarks.scoring.contenders import Score, make_contender
-from benchmarks.scoring.machine import clock, synchronise
+from benchmarks.scoring.machine import HERE, clock, describe_machine, say, synchronise
 from benchmarks.scoring.shapes import SHAPES, save_model
 from benchmarks.scoring.workload import documents, load_rows, train_tokenizer
 from ifcurate.engines.base import Prompt
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=1500, help="tokens of a document")
     parser.add_argument("--questions", type=int, default=10, help="on each document")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=_HERE / "documents.json")
+    parser.add_argument("--out", type=Path, default=HERE / "documents.json")
     options = parser.parse_args()
     import torch
 
@@ -49,7 +48,7 @@ def main() -> None:
         options.documents, _N_IDS, length=options.length, questions=options.questions
     )
     result: dict[str, Any] = {
-        "machine": _machine(device),
+        "machine": describe_machine(device),
         "documents": options.documents,
         "tokens_of_a_document": options.length,
         "questions": options.questions,
@@ -94,7 +93,7 @@ def _compare(
             furthest = max(furthest, float(np.abs(off).max()))
         for way, took in spent.items():
             seconds[way].append(took)
-        _say(f"round {turn}: " + ", ".join(f"{way} {took:.1f} s" for way, took in spent.items()))
+        say(f"round {turn}: " + ", ".join(f"{way} {took:.1f} s" for way, took in spent.items()))
     middle = {way: float(np.median(took)) for way, took in seconds.items()}
     return {
         "seconds_together": seconds["together"],

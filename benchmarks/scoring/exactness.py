@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.scoring.__main__ import _SHARED, _truth
-from benchmarks.scoring.contenders import make_contender
+from benchmarks.scoring.contenders import make_contender, true_scores
+from benchmarks.scoring.machine import HERE, describe_machine
 from benchmarks.scoring.shapes import SHAPES, save_model
-from benchmarks.scoring.workload import encode_rows, load_rows, train_tokenizer
+from benchmarks.scoring.workload import SHARED, encode_rows, load_rows, train_tokenizer
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.hf import load_hf_engine
 
@@ -26,11 +26,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def main() -> None:
-    """Parse the options, measure, print one JSON object per model and dtype."""
+    """Parse the options, measure, write and print one JSON object per model and dtype."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring.exactness")
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=["15M", "135M"])
     parser.add_argument("--rows", type=int, default=50)
-    parser.add_argument("--data", type=Path, default=_SHARED)
+    parser.add_argument("--data", type=Path, default=SHARED)
+    parser.add_argument("--out", type=Path, default=HERE / "exactness.json")
     options = parser.parse_args()
     import torch
 
@@ -38,14 +39,18 @@ def main() -> None:
     rows, _ = load_rows(options.data)
     tokenizer = train_tokenizer(rows, 16000)
     prompts = encode_rows(rows, tokenizer, options.rows)
+    runs = []
     for shape in options.shapes:
         with tempfile.TemporaryDirectory() as folder:
             # One model in float32: rounding its weights is part of bfloat16's error.
             path = save_model(shape, Path(folder), tokenizer)
-            truth = _truth(path, "cpu", prompts)
+            truth = true_scores(path, "cpu", prompts)
             for dtype in ("float32", "bfloat16"):
                 found = {"shape": shape, "dtype": dtype, **_measure(path, dtype, prompts, truth)}
                 print(json.dumps(found), flush=True)
+                runs.append(found)
+    result = {"machine": describe_machine("cpu"), "runs": runs}
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _measure(path: Path, dtype: str, prompts: list[Prompt], truth: Floats) -> dict[str, object]:

@@ -9,8 +9,11 @@ The peak is measured at the model's own shapes and weighted by their operations.
 
 from __future__ import annotations
 
+import platform
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,9 @@ import numpy as np
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.packing import make_plan
 
-__all__ = ["clock", "matmul_peak", "operations", "synchronise"]
+__all__ = ["HERE", "clock", "describe_machine", "matmul_peak", "operations", "say", "synchronise"]
+
+HERE = Path(__file__).resolve().parent  # where results are written
 
 
 def clock(device: str) -> float:
@@ -95,3 +100,25 @@ def _best(f: Callable[[], None], device: str, repeats: int) -> float:
         synchronise(device)
         times.append(clock(device) - start)
     return float(np.min(times[2:]))
+
+
+def describe_machine(device: str) -> dict[str, str]:
+    """The processor or GPU, and the versions of torch and transformers."""
+    import torch
+    import transformers
+
+    name = platform.processor() or platform.machine()
+    if device == "cpu" and Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), name)
+        flags = next((x for x in lines if x.startswith("flags")), "")
+        more = [f for f in ("avx512f", "avx512_bf16", "amx_bf16") if f in flags.split()]
+        name = f"{name}, one core ({', '.join(more) or 'no AVX-512'})"
+    elif device != "cpu":
+        name = torch.cuda.get_device_name()
+    return {"device": name, "torch": torch.__version__, "transformers": transformers.__version__}
+
+
+def say(line: str) -> None:
+    """A line for whoever waits, apart from the results."""
+    print(line, file=sys.stderr, flush=True)

@@ -11,7 +11,9 @@ import numpy as np
 
 from ifcurate.engines.base import Prompt
 
-__all__ = ["Row", "documents", "encode_rows", "load_rows", "train_tokenizer"]
+__all__ = ["SHARED", "Row", "documents", "encode_rows", "load_rows", "train_tokenizer"]
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"  # real rows, if there
 
 _WITH = (
     "Below is an instruction that describes a task, paired with an input that provides further "

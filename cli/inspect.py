@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +30,8 @@ class _Tally:
         self.with_context = 0
         self.rules: Counter[str] = Counter()
         self.empty = 0
-        self.lengths: dict[str, list[int]] = {"instruction": [], "context": [], "response": []}
+        # Words -> how many texts have so many: there are far fewer lengths than rows.
+        self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
         self.bad: list[BadRow] = []
         self.n_bad = 0
         self.shown: dict[str, Example] = {}
@@ -42,10 +45,10 @@ class _Tally:
             self.with_context += 1
             rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
             self.rules[rules] += 1
-            self.lengths["context"].append(len(context.split()))
+            self.lengths["context"][len(context.split())] += 1
             self.shown.setdefault(rules, example)
-        self.lengths["instruction"].append(len(example.instruction.split()))
-        self.lengths["response"].append(len(example.response.split()))
+        self.lengths["instruction"][len(example.instruction.split())] += 1
+        self.lengths["response"][len(example.response.split())] += 1
 
 
 @with_groups
@@ -61,7 +64,7 @@ def inspect_data(
     """Show format, counts, lengths, the share with a context, and examples with it marked."""
     found = reading.read(data)
     tally = _Tally()
-    for row in found.read():
+    for row in found.read(unique=False):
         tally.rows += 1
         if row.bad is not None:
             tally.n_bad += 1
@@ -76,12 +79,14 @@ def inspect_data(
     _print_examples(tally, examples)
 
 
-def _quantiles(values: list[int]) -> dict[str, int]:
-    if not values:
+def _quantiles(lengths: Counter[int]) -> dict[str, int]:
+    if not lengths:
         return {}
-    ordered = sorted(values)
+    ordered = sorted(lengths)
+    until = list(itertools.accumulate(lengths[length] for length in ordered))
     at = {"least": 0.0, "median": 0.5, "95%": 0.95, "most": 1.0}
-    return {name: ordered[round(q * (len(ordered) - 1))] for name, q in at.items()}
+    places = {name: round(q * (until[-1] - 1)) for name, q in at.items()}
+    return {name: ordered[bisect.bisect_right(until, place)] for name, place in places.items()}
 
 
 def _as_dict(found: Examples, tally: _Tally) -> dict[str, Any]:

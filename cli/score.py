@@ -142,13 +142,15 @@ def score(
 
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:
     """The summary of a finished run; without `hints` it does not say what to do next."""
-    from ifcurate.summaries import NEEDS, summarise_scores
+    from ifcurate.sorting import Scratch
+    from ifcurate.summaries import NEEDS, summarise_frames
 
     from .show import print_score_summary
 
     if quiet and not json:
         return
-    summary = summarise_scores(run.scores(NEEDS))
+    with Scratch(run.folder) as scratch:
+        summary = summarise_frames(run.score_frames(NEEDS), scratch)
     if json:
         common.print_json(
             {

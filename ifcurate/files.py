@@ -179,7 +179,7 @@ def read_table_slices(
             if missing := [name for name in columns if name not in found]:
                 raise _missing_columns(path, missing, found)
             held = pl.DataFrame()
-            for batch in file.iter_batches(batch_size=n_rows, columns=list(columns)):
+            for batch in _batches(file, n_rows, list(columns)):
                 frame = pl.from_arrow(batch)
                 assert isinstance(frame, pl.DataFrame)
                 held = pl.concat([held, frame.select(columns)]) if held.height else frame
@@ -190,6 +190,12 @@ def read_table_slices(
                 yield held.select(columns)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+
+
+def _batches(file: Any, n_rows: int, columns: list[str]) -> Iterator[Any]:
+    # Group by group: a reader keeps some of all the groups that it has read.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=n_rows, columns=columns, row_groups=[group])
 
 
 def read_table_manifest(path: Path) -> dict[str, Any]:

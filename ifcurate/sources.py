@@ -73,20 +73,32 @@ class ReadRow:
 
 
 class UniqueNames:
-    """Names that occur again get a suffix, `a`, `a~2`, `a~3`, which no other name has."""
+    """Names that occur again get a suffix, `a`, `a~2`, `a~3`, which no other name has.
+
+    Remembers the names that were asked for, not those that it gave.
+    """
 
     def __init__(self) -> None:
-        self._times: dict[str, int] = {}
+        self._times: dict[str, int] = {}  # base -> the last number it was given
 
     def name(self, base: str) -> str:
         """The name for this occurrence of `base`."""
-        times = self._times.get(base, 0) + 1
+        times = self._given(base) + 1
         name = base
-        while times > 1 and (name := f"{base}~{times}") in self._times:
+        while times > 1 and self._given(name := f"{base}~{times}"):
             times += 1
         self._times[base] = times
-        self._times.setdefault(name, 1)
         return name
+
+    def _given(self, name: str) -> int:
+        """How often a name has been asked for, or given to another; 0 for never."""
+        times = self._times.get(name, 0)
+        if not times and "~" in name:
+            base, _, number = name.rpartition("~")
+            # All numbers up to the last are taken.
+            if number.isdecimal() and number.isascii() and number[0] != "0":
+                times = int(2 <= int(number[:18]) <= self._times.get(base, 0))
+        return times
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ class Nearest:
         distance = (pl.col("value") - pl.col("threshold")).abs()
         ordered = whole.sort("confidence", distance, *TIE_KEYS, maintain_order=True)
         kept = ordered.group_by(_SAME, maintain_order=True).head(MOST)
-        self._held = kept.select(frame.columns)
+        kept = kept.select(frame.columns)
+        # Anew: the texts of a few rows would keep those of the whole frame in memory.
+        self._held = pl.DataFrame(kept.to_dict(as_series=False), schema=kept.schema)
 
     def table(self) -> pl.DataFrame:
         """The rows by group and cut, upwards."""

@@ -1,0 +1,192 @@
+"""The memory of what comes after scoring, by rows: `python -m benchmarks.memory [ROWS ...]`.
+
+Makes run folders as if that many rows had been scored, with made-up numbers, and
+runs the real commands on them, each in a process of its own: `split` (the paper's
+rule, and both rules for each source under a length control), `filter`, the summary
+of `score`, `inspect`. Reports the largest resident memory of each, and what a row
+costs between the fewest and the most rows. Prints a table, and JSON with `--out`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.files import open_table_writer
+from ifcurate.manifest import Manifest, software_versions, utc_now
+from ifcurate.runs import score_identity
+from ifcurate.runs_folder import seal_manifest
+from ifcurate.scoring import Scorer, ScoreSettings
+from ifcurate.sources import read_examples
+from ifcurate.tables import SCORES
+
+SOURCES = ("a.jsonl", "b.jsonl", "c.jsonl")
+COMMANDS = {
+    "split": ["split", "--run", "run", "-q"],
+    "split both": [
+        "split",
+        "--rule",
+        "both",
+        "--per",
+        "source",
+        "--length-control",
+        "--run",
+        "run",
+        "-q",
+    ],
+    "split tied": ["split", "--statistic", "max_token_loss_without_context", "--run", "run", "-q"],
+    "filter": ["filter", "--keep", "context-critical", "--run", "run", "-q"],
+    "summary": ["score", *SOURCES, "--engine", "toy", "--out", "run", "--no-cache"],
+    "inspect": ["inspect", *SOURCES],
+}
+
+
+def make_run(folder: Path, n: int, seed: int = 0) -> None:
+    """Three files of rows, and a finished run over them in `run`, a row group at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    each = [n // 3, n // 3, n - 2 * (n // 3)]
+    for name, rows in zip(SOURCES, each, strict=True):
+        with (folder / name).open("w", encoding="utf-8") as stream:
+            for i in range(rows):
+                row = {"instruction": f"Ask {i}.", "input": f"Note {i}.", "output": f"Say {i}."}
+                stream.write(json.dumps(row) + "\n")
+    before = Path.cwd()
+    os.chdir(folder)  # the run knows its data by the names that were typed
+    try:
+        scorer = Scorer.create(ToyEngine(), ScoreSettings())
+        identity = {**score_identity(read_examples(list(SOURCES)), scorer), "tokens": False}
+        now = utc_now()
+        manifest = Manifest(
+            step="score",
+            identity=identity,
+            created_at=now,
+            updated_at=now,
+            versions=software_versions(),
+            counts={"rows": n, "scored": n},
+        )
+        run = Path("run")
+        run.mkdir()
+        inside = {"id": manifest.id, **identity}
+        with open_table_writer(run / "scores.parquet", SCORES, inside) as write:
+            for frame in _frames(each, np.random.default_rng(seed)):
+                write(frame)
+        (run / "quarantine.jsonl").touch()
+        seal_manifest(run, manifest)
+    finally:
+        os.chdir(before)
+
+
+def _frames(each: list[int], draw: np.random.Generator) -> Iterator[pl.DataFrame]:
+    for name, rows in zip(SOURCES, each, strict=True):
+        for first in range(0, rows, 50_000):
+            n = min(50_000, rows - first)
+            gain = np.where(draw.random(n) < 0.4, draw.lognormal(0, 0.7, n), draw.normal(0, 0.1, n))
+            loss = gain + draw.gamma(2, 0.5, n)
+            frame = pl.DataFrame({"row": np.arange(first, first + n)}).with_columns(
+                pl.format("{}", pl.col("row").hash(1)).alias("id"),
+                pl.format("{}-key", pl.col("row").hash(2)).alias("key"),
+                source=pl.lit(name),
+                turn=pl.lit(0),
+                status=pl.lit("scored"),
+                n_response_tokens=pl.Series(draw.integers(1, 400, n)),
+                loss_with_context=pl.Series(loss - gain),
+                loss_without_context=pl.Series(loss),
+                context_gain=pl.Series(gain),
+                # Three quarters of the rows tie.
+                max_token_loss_without_context=pl.Series(np.where(loss < 2, 1.0, loss)),
+                max_token_gain=pl.Series(gain * 3),
+                gain_token_fraction=pl.Series(draw.random(n)),
+                preview=pl.format("Ask {}, which has a text of some length to it.", "row"),
+            )
+            missing = [pl.lit(None).alias(c) for c in SCORES if c not in frame.columns]
+            yield frame.with_columns(missing).select(pl.col(c).cast(t) for c, t in SCORES.items())
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command on one number of rows."""
+
+    rows: int
+    name: str
+    seconds: float
+    peak_mb: float  # the largest resident memory
+
+
+def measure(folder: Path, n: int, names: list[str]) -> list[Step]:
+    """Run commands on a run of so many rows, which is made."""
+    make_run(folder, n)
+    steps = []
+    for name in names:
+        command = [str(Path(sys.executable).parent / "ifcurate"), *COMMANDS[name]]
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, _peak_mb(process.pid))
+            time.sleep(0.02)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
+        steps.append(Step(n, name, time.monotonic() - started, peak))
+    return steps
+
+
+def _peak_mb(pid: int) -> float:
+    """The most memory that a process has had (Linux; 0 elsewhere, and when it has ended)."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def bytes_per_row(steps: list[Step], name: str) -> float:
+    """What a row more costs at its most, between the fewest and the most rows."""
+    mine = sorted((s for s in steps if s.name == name), key=lambda s: s.rows)
+    few, many = mine[0], mine[-1]
+    return (many.peak_mb - few.peak_mb) * 1e6 / max(1, many.rows - few.rows)
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("rows", nargs="*", type=int, default=[1_000_000, 5_000_000])
+    parser.add_argument("--steps", nargs="*", choices=list(COMMANDS), default=list(COMMANDS))
+    parser.add_argument("--out", type=Path, help="also write the result as JSON")
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary one by default")
+    asked = parser.parse_args()
+    steps: list[Step] = []
+    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
+        for n in asked.rows:
+            steps += measure(Path(name, str(n)), n, asked.steps)
+            shutil.rmtree(Path(name, str(n)))
+            for step in steps[-len(asked.steps) :]:
+                print(
+                    f"{step.rows:>12,} rows  {step.name:12}{step.seconds:8.1f} s"
+                    f"{step.peak_mb:9,.0f} MB",
+                    flush=True,
+                )
+    if len(asked.rows) > 1:
+        for name in asked.steps:
+            print(f"{name:12}{bytes_per_row(steps, name):8.1f} bytes for each row more")
+    if asked.out:
+        asked.out.write_text(json.dumps([asdict(step) for step in steps], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -110,6 +110,11 @@ def _looks_like_hub_name(item: str) -> bool:
 
 
 def _missing(item: str) -> str:
+    if item.split(":")[0] == DEMO.rstrip(":"):
+        from ifcurate.pocket import demo_path
+
+        bundled = ", ".join(sorted(f"{DEMO}{path.name}" for path in demo_path().glob("*.jsonl")))
+        return f"{item}: no such file; the bundled data are {bundled}"
     folder = Path(item).parent
     where = folder if str(folder) != "." else Path.cwd()
     if not where.is_dir():

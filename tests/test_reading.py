@@ -144,6 +144,12 @@ def test_missing_files_folders_and_patterns(folder: Path) -> None:
         open_sources([])
 
 
+@pytest.mark.parametrize("name", ["demo", "demo:other.jsonl"])
+def test_the_bundled_data_are_named(name: str) -> None:
+    with pytest.raises(DataError, match="the bundled data are demo:alpaca.jsonl, demo:chats"):
+        open_sources(name)
+
+
 @pytest.mark.parametrize(
     "given",
     [["a.jsonl", "a.jsonl"], ["*.jsonl", "a.jsonl"], ["a.jsonl", "./a.jsonl"], ["x/y", "x/y"]],

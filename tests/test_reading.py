@@ -146,7 +146,7 @@ def test_missing_files_folders_and_patterns(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["demo", "demo:other.jsonl"])
 def test_the_bundled_data_are_named(name: str) -> None:
-    with pytest.raises(DataError, match="the bundled data are demo:alpaca.jsonl, demo:chats"):
+    with pytest.raises(DataError, match=r"the bundled data are demo:alpaca\.jsonl, demo:chats"):
         open_sources(name)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing as mp
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -210,6 +212,40 @@ def test_a_pool_that_is_forgotten_ends() -> None:
     processes = [p for p, _ in pool._office.workers]
     del pool
     assert not ours()
+    assert not any(p.is_alive() for p in processes)
+
+
+def test_nobody_waits_when_a_process_is_gone_and_the_system_gives_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    pool = WorkerPool(1, lambda pack: os._exit(1))  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr("ifcurate.engines.workers._Office._start", refuse)
+    for answer in pool.submit(packs_of(2)):
+        with pytest.raises(ModelError, match="Resource temporarily unavailable"):
+            answer.result(timeout=10)
+    with pytest.raises(ModelError, match="have been ended"):
+        pool.run(packs_of(1))
+    pool.close()
+
+
+def test_a_pool_that_is_collected_in_its_own_thread_ends() -> None:
+    def run(pack: Any) -> list[np.ndarray]:
+        time.sleep(0.2)
+        return []
+
+    pool = WorkerPool(1, run)
+    thread, processes = pool._office._thread, [p for p, _ in pool._office.workers]
+    circle: list[Any] = [pool]
+    circle.append(circle)
+    (answer,) = pool.submit(packs_of(1))
+    answer.add_done_callback(lambda _: gc.collect())  # called in the thread
+    del pool, circle
+    assert answer.result(timeout=10) == []
+    thread.join(10)
+    assert not thread.is_alive()
     assert not any(p.is_alive() for p in processes)
 
 

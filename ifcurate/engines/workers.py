@@ -18,7 +18,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -104,7 +104,8 @@ class _Office:
             return
         self._closing = True
         self._ring.send_bytes(b"!")
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # garbage is collected in any thread
+            self._thread.join()
         for process, connection in self.workers:
             if connection in self._busy:
                 process.terminate()  # nobody waits for its answer
@@ -115,16 +116,20 @@ class _Office:
 
     def _refuse_all(self, found: str) -> None:
         """Nobody may wait for ever."""
-        for _, answer in (*self._busy.values(), *self._waiting):
-            if not answer.done():
+        refused = list(self._busy.values())
+        self._busy.clear()
+        # One by one: what `submit` adds meanwhile is not to be lost.
+        with contextlib.suppress(IndexError):
+            while True:
+                refused.append(self._waiting.popleft())
+        for _, answer in refused:
+            with contextlib.suppress(InvalidStateError):  # cancelled
                 answer.set_exception(
                     ModelError(
                         f"scoring processes: cannot go on; found that {found}; what is scored is "
                         "kept: start the same command again, with --threads 1 if it happens again"
                     )
                 )
-        self._busy.clear()
-        self._waiting.clear()
 
     def _serve(self) -> None:
         try:
@@ -154,13 +159,15 @@ class _Office:
             fresh.send(pack)
 
     def _take(self, connection: Connection) -> None:
-        _, answer = self._busy.pop(connection)
+        idle = connection
         try:
             kind, found = connection.recv()
         except (EOFError, OSError):
-            connection = self._replace(connection)
+            idle = self._replace(connection)
             kind, found = "memory", None
-        self._idle.append(connection)
+        # Not earlier: what is busy is refused when there is no replacement.
+        _, answer = self._busy.pop(connection)
+        self._idle.append(idle)
         if kind == "error":
             answer.set_exception(found)
         else:

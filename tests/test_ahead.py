@@ -221,7 +221,7 @@ def test_nobody_waits_when_a_process_is_gone_and_the_system_gives_no_other(
     def refuse(self: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    pool = WorkerPool(1, lambda pack: os._exit(1))  # type: ignore[arg-type,return-value]
+    pool = WorkerPool(1, lambda pack: os._exit(1))
     monkeypatch.setattr("ifcurate.engines.workers._Office._start", refuse)
     for answer in pool.submit(packs_of(2)):
         with pytest.raises(ModelError, match="Resource temporarily unavailable"):

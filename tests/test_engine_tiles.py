@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,13 @@ def test_scores_with_and_without_tiles(
     assert engine.route == "fused"
     truth = [reference_logprobs(model, prompt) for prompt in prompts]
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
+
+
+def test_each_thread_has_its_own_working_memory() -> None:
+    tiles = Tiles(library=None)
+    mine, others = tiles._room("left", 64), []
+    thread = threading.Thread(target=lambda: others.append(tiles._room("left", 64)))
+    thread.start()
+    thread.join()
+    assert others[0].data_ptr() != mine.data_ptr()
+    assert tiles._room("left", 32).data_ptr() == mine.data_ptr()  # kept from call to call

@@ -11,6 +11,7 @@ bits in any company.
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from ifcurate.engines.native import LANES, at, long, padded_rows, real, suffix
@@ -29,7 +30,8 @@ class Tiles:
 
     def __init__(self, library: Any) -> None:
         self._library = library
-        self._rooms: dict[str, torch.Tensor] = {}
+        # Python's lock is let go in the library: two engines in two threads are at work at once.
+        self._rooms = threading.local()
 
     @staticmethod
     def fit(*weights: torch.Tensor) -> bool:
@@ -129,10 +131,10 @@ class Tiles:
         """Working memory, kept from call to call: new pages cost more than the arithmetic."""
         import torch
 
-        held = self._rooms.get(name)
+        held: torch.Tensor | None = getattr(self._rooms, name, None)
         if held is None or held.numel() < size:
             held = torch.empty(size, dtype=dtype or torch.bfloat16)
-            self._rooms[name] = held
+            setattr(self._rooms, name, held)
         return held
 
 

@@ -84,6 +84,23 @@ def test_compiled_kernels_see_the_same(
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
 
+@pytest.mark.parametrize(("name", "near"), [("float32", 1e-5), ("bfloat16", 0.03)])
+@pytest.mark.parametrize("width", [32, 96])
+def test_values_may_have_another_width_than_keys(name: str, near: float, width: int) -> None:
+    tree = build_tree([np.arange(20), np.arange(23) % 11], min_shared=4)
+    n, dtype = len(tree.ids), getattr(torch, name)
+    q, k, _ = (t.to(dtype) for t in _draw(tree, 2, 1, 64, 2))
+    v = torch.zeros(2, padded_rows(n), width, dtype=dtype)
+    v[:, :n] = torch.randn(2, n, width, generator=torch.Generator().manual_seed(3)).to(dtype)
+    plan = plan_attention(tree, torch.device("cpu"))
+    for kernels in (None, load_kernels()):
+        room = torch.full((3 * n * 2 * width,), 7.0, dtype=dtype)
+        out = room[: n * 2 * width].view(n, 2, 1, width)
+        attend(q, k, v, plan, out, scale=0.3, kernels=kernels)
+        assert (room[n * 2 * width :] == 7).all()
+        torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
+
+
 def _plain_varlen(
     query: torch.Tensor,
     key: torch.Tensor,

@@ -206,7 +206,7 @@ def attend(
     k: torch.Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
     v: torch.Tensor,
     plan: AttentionPlan,
-    out: torch.Tensor,  # (rows, kv_heads, group, dim)
+    out: torch.Tensor,  # (rows, kv_heads, group, dim of v)
     *,
     scale: float,
     cap: float = 0.0,
@@ -222,7 +222,9 @@ def attend(
         return
     kv_heads, _, group, dim = q.shape
     tiles = kernels.tiles if kernels is not None else None
-    if tiles is not None and tiles.fit_heads(q) and cap == 0.0:
+    # Values may have another width than keys (DeepSeek's): the tile kernel knows but one.
+    alike = k.shape == v.shape
+    if tiles is not None and tiles.fit_heads(q) and alike and cap == 0.0:
         tiles.tree_attention(
             q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
         )
@@ -239,7 +241,7 @@ def attend(
             kernels.causal_softmax(
                 scores, scratch, group=group, before=block.before, scale=scale, cap=cap
             )
-        mixed = torch.bmm(scores, values).view(kv_heads, size, group, dim)
+        mixed = torch.bmm(scores, values).view(kv_heads, size, group, v.shape[-1])
         out[block.first : block.last] = mixed.transpose(0, 1)
 
 

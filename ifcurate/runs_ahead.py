@@ -1,9 +1,11 @@
 """Chunks scored one after the other, with the next ones under way.
 
 Where this process has time while the model works (`engines.base.works_apart`), a
-thread reads and tokenises the next chunk, and the engine is given it before the
-one in hand is finished: no core, GPU or server waits for us. Chunks stay what they
-are, come in their order, and have the same numbers either way.
+thread reads and tokenises the next chunk. An engine that can begin with prompts
+(`engines.base.begin_prompts`: ours with processes) is given it before the one in
+hand is finished, and no core waits for us; any other waits while the table of a chunk
+is made and written. Chunks stay what they are, come in their order, and have the same
+numbers either way.
 """
 
 from __future__ import annotations

@@ -216,11 +216,6 @@ CODE_TASK = re.compile(
     r"rewrite|port|vulnerab\w+|fails?|why)\b",
     re.I,
 )
-CODE_TO_WRITE = re.compile(
-    r"\b(?:implement|complete|fill in|write|create|generate|build|develop|signature|template|"
-    r"format|schema|example)\b",
-    re.I,
-)
 # A closing line of this kind says how to answer.
 MANNER = re.compile(
     r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"

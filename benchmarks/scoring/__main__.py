@@ -6,10 +6,12 @@ import argparse
 import ctypes
 import importlib.util
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,10 @@ def _run(options: argparse.Namespace, names: list[str], device: str) -> dict[str
         with tempfile.TemporaryDirectory() as folder:
             for dtype in options.dtypes:
                 path = save_model(shape, Path(folder) / dtype, tokenizer, dtype=dtype)
-                run = _compare(options, shape, path, dtype, device, prompts)
+                # In a process of its own: some contenders keep what they allocated.
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                    given = (options, shape, path, dtype, device, prompts)
+                    run = pool.submit(_compare, *given).result()
                 result["runs"].append(run)
                 say(f"{shape} {dtype}: " + json.dumps(run["speed"]))
     return result
@@ -87,8 +92,12 @@ def _compare(
     device: str,
     prompts: list[Prompt],
 ) -> dict[str, Any]:
+    import torch
+
     from benchmarks.scoring.contenders import _load
 
+    if device == "cpu":
+        torch.set_num_threads(1)
     wanted = options.contenders or list(CONTENDERS)
     here = [name for name in wanted if _installed(CONTENDERS[name][1])]
     settings: dict[str, dict[str, Any]] = {name: {} for name in here}

@@ -22,7 +22,7 @@ from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.hf_runner import PackRunner
 from ifcurate.engines.packing import make_plan
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.engines.workers import WorkerPool
+from ifcurate.engines.workers import WorkerPool, _Office
 from ifcurate.errors import DataError, ModelError
 from ifcurate.runs import Run, Shard, score_run
 from ifcurate.runs_parts import Parts
@@ -222,13 +222,29 @@ def test_nobody_waits_when_a_process_is_gone_and_the_system_gives_no_other(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     pool = WorkerPool(1, lambda pack: os._exit(1))
-    monkeypatch.setattr("ifcurate.engines.workers._Office._start", refuse)
+    monkeypatch.setattr(_Office, "_start", refuse)
     for answer in pool.submit(packs_of(2)):
         with pytest.raises(ModelError, match="Resource temporarily unavailable"):
             answer.result(timeout=10)
     with pytest.raises(ModelError, match="have been ended"):
         pool.run(packs_of(1))
     pool.close()
+
+
+def test_a_pool_that_cannot_be_made_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, made = _Office._start, []
+
+    def few(self: _Office) -> Any:
+        if self.workers:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        connection = start(self)
+        made.append(self.workers[0][0])
+        return connection
+
+    monkeypatch.setattr(_Office, "_start", few)
+    with pytest.raises(ModelError, match="2 wanted; use fewer --threads"):
+        WorkerPool(2, lambda pack: [])
+    assert [p.is_alive() for p in made] == [False]
 
 
 def test_a_pool_that_is_collected_in_its_own_thread_ends() -> None:

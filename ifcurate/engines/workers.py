@@ -81,7 +81,14 @@ class _Office:
     def __init__(self, n_workers: int, run: Run) -> None:
         self._run = run
         self.workers: list[tuple[Any, Connection]] = []
-        self._idle = [self._start() for _ in range(n_workers)]
+        try:
+            self._idle = [self._start() for _ in range(n_workers)]
+        except OSError as error:
+            _stop(self.workers)
+            raise ModelError(
+                f"scoring processes: cannot be started; found {error}, with {n_workers} wanted; "
+                "use fewer --threads"
+            ) from error
         self._busy: dict[Connection, tuple[Pack, Answer]] = {}
         self._waiting: deque[tuple[Pack, Answer]] = deque()
         self._bell, self._ring = mp.Pipe(duplex=False)

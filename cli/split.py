@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -151,12 +152,11 @@ def print_split(run: Run, made: SplitSummary, *, hints: bool = True) -> None:
         )
         for text in cut.notes:
             out.print(f"  [yellow]{escape(text)}[/yellow]")
-    nearest = made.nearest.select("group", "statistic", "value", "label", "id", "preview")
-    for title, frame in (("around the cut", made.sensitivity), ("nearest rows", nearest)):
+    for title, frame in (("around the cut", made.sensitivity), *_near(made)):
         if frame.is_empty():
             continue
         out.print()
-        out.print(f"[bold]{title}[/bold]")
+        out.print(f"[bold]{escape(title)}[/bold]")
         out.print(_frame(frame))
     out.print()
     out.print(f"split  {escape(str(run.folder / 'split.parquet'))}", soft_wrap=True)
@@ -164,13 +164,22 @@ def print_split(run: Run, made: SplitSummary, *, hints: bool = True) -> None:
         out.print("next   ifcurate filter --keep context-critical")
 
 
+def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
+    """The rows nearest to each cut, with a title that says to which."""
+    cuts = made.nearest.group_by("group", "statistic", maintain_order=True)
+    several = made.nearest.n_unique(["group", "statistic"]) > 1
+    for (group, statistic), rows in cuts:
+        place = "" if group == "all" else f" in {common.plain(str(group))}"
+        title = f"nearest rows by {statistic}{place}" if several else "nearest rows"
+        yield title, rows.select("value", "label", "id", "preview")
+
+
 def _frame(frame: Any) -> Any:
     """A small polars table as a rich one; numbers to the right, three decimals."""
     from rich.table import Table
     from rich.text import Text
 
-    same = ("group", "statistic")
-    frame = frame.drop([c for c in same if c in frame.columns and frame[c].n_unique() == 1])
+    frame = frame.drop([c for c in ("group",) if c in frame.columns and frame[c].n_unique() == 1])
     table = Table(box=None, pad_edge=False)
     for name, kind in frame.schema.items():
         numeric = kind.is_numeric()

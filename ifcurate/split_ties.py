@@ -96,6 +96,10 @@ class _Stretch:
     high: str | None = None
     found: list[pl.Series] = field(default_factory=list)
 
+    def keep(self, keys: pl.Series) -> None:
+        # Anew: a few texts would keep those of the whole frame in memory.
+        self.found.append(pl.Series(keys.to_list(), dtype=pl.String))
+
 
 def resolve_ties(
     read: ReadRows, wanted: Mapping[Tie, set[int]], *, held: int = HELD
@@ -112,7 +116,7 @@ def resolve_ties(
         some = max(1, sum(n <= held for n in until))
         now, open_ = open_[:some], open_[some:]
         for stretch, keys in _tied(read, now):
-            stretch.found.append(keys)
+            stretch.keep(keys)
         for stretch in now:
             keys = pl.concat(stretch.found).sort()
             for asked, place in stretch.places.items():
@@ -129,7 +133,7 @@ def _divide(read: ReadRows, stretches: list[_Stretch], few: int) -> Iterator[lis
         step = -(-stretch.n // PIVOTS)
         first = -seen[id(stretch)] % step
         seen[id(stretch)] += len(keys)
-        stretch.found.append(keys.gather_every(step, first))
+        stretch.keep(keys.gather_every(step, first))
     pivots = {id(s): pl.concat(s.found).sort() for s in large}
     counts = {name: np.zeros(len(keys) + 1, dtype=np.int64) for name, keys in pivots.items()}
     for stretch, keys in _tied(read, large):

@@ -102,6 +102,8 @@ def test_split_shows_the_cut(ifcurate: Command, data: Path) -> None:
     for rule in ("gain", "both", "auto"):
         assert ifcurate(f"split --rule {rule}").code == 0
     assert ifcurate("split --length-control --per source").code == 0
+    two = ifcurate("split --length-control --length-bins 2 --fraction 50% --json").json()
+    assert two["parameters"]["length_bins"] == 2
 
 
 def test_later_commands_take_the_newest_run_or_the_one_that_is_named(
@@ -199,6 +201,8 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
         ("filter --keep context-critical", 1, "make one first: ifcurate score DATA --model MODEL"),
         ("split --run nowhere", 1, "no manifest there"),
         ("split --fraction 3", 2, "not between 0 and 1"),
+        ("split --length-bins 3", 2, "only with --length-control"),
+        ("split --length-control --length-bins 1", 2, "--length-bins"),
         ("run nothing-like-it", 1, "unknown; known are alpaca, demo"),
         ("run dmeo", 1, "did you mean demo?"),
         ("score", 2, "Missing argument"),

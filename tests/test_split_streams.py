@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from ifcurate import sorting, split_ties
 from ifcurate.engines.toy import ToyEngine
@@ -29,6 +31,8 @@ from ifcurate.tables import SCORES, SPLIT
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.test_split import RULES, make_scores, random_scores
 from tests.test_split_properties import TABLES, from_rows
+
+app = import_module("ifcurate.cli").app
 
 
 @pytest.fixture
@@ -237,6 +241,8 @@ def test_the_formula_says_what_a_row_must_pass(folder: Path) -> None:
         hard, helped = part.removesuffix(f" ({name})").split(" and ")
         assert hard.startswith("loss_without_context > ")
         assert helped == "context_gain > 0.15"
+    shown = CliRunner().invoke(app, ["split", "--rule", "both", "--per", "source", "--run", "two"])
+    assert "nearest rows by context_gain in a.jsonl" in shown.output
     split, manifest = split_run(run, rule="both", length_control=True, length_bins=2)
     bins = [c for c in split.cuts if c.length_bin and c.statistic == "context_gain"]
     tests = manifest.formula.split("; ")

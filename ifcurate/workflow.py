@@ -25,7 +25,7 @@ from ifcurate.rescoring import Rescore, check_band
 from ifcurate.runs import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
 from ifcurate.scoring import Scorer, ScoreSettings
 from ifcurate.sources import Examples, read_examples
-from ifcurate.split import SplitSummary, Statistic
+from ifcurate.split import DEFAULT_BINS, SplitSummary, Statistic
 from ifcurate.steps import FilterResult, filter_run, read_split_manifest, split_run
 
 __all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
@@ -80,8 +80,15 @@ class SplitSection(_Section):
     statistic: Statistic | None = None
     per: Literal["all", "source"] = "all"
     length_control: bool = False
+    length_bins: int = Field(default=DEFAULT_BINS, ge=2)
     seed: int = 0
     rescore_band: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _bins_need_a_control(self) -> Self:
+        if "length_bins" in self.model_fields_set and not self.length_control:
+            raise ValueError("length_bins: only with length_control: true")
+        return self
 
 
 class FilterSection(_Section):

@@ -54,6 +54,8 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
     again = run_recipe(recipe)
     assert again.skipped == ("score", "split", "filter")
     assert again.split is None
+    changed = {**RECIPE, "split": {"length_control": True, "length_bins": 2}}
+    assert run_recipe(load_recipe(write(changed, folder / "r.yaml"))).skipped == ("score",)
     changed = {**RECIPE, "split": {"rule": "gain", "threshold": 0.1}}
     assert run_recipe(load_recipe(write(changed, folder / "r.yaml"))).skipped == ("score",)
     rescored = {**RECIPE, "score": {"engine": "toy", "template": "plain"}}
@@ -74,6 +76,7 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
         ({"filter": {}}, "say either keep or drop"),
         ({"split": {"statistic": "foo"}}, "split.statistic"),
         ({"score": {"engine": "steam"}}, "score.engine"),
+        ({"split": {"length_bins": 4}}, "length_bins: only with length_control"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> None:

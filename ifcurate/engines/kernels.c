@@ -1,7 +1,7 @@
 /* The element-wise work between two matrix products, one pass over memory each.
  *
  * C11 with the vector types that gcc and clang both know, and no library but libc.
- * Compiled when an engine is loaded (kernels.py); every function has a twin in
+ * Compiled when an engine is loaded (native.py); every function has a twin in
  * PyTorch operations that takes over where there is no compiler. Numbers are
  * float32 inside; bfloat16 is read and written, rounded to nearest even, once.
  */
@@ -26,7 +26,7 @@ void lse_f32(const float *z, long rows, long cols, long stride, float *top, floa
   }
 }
 
-/* Widths and head sizes are multiples of LANES (half rotations too): kernels.py asks. */
+/* Widths and head sizes are multiples of LANES (half rotations too): fused.py and attention.py ask. */
 #define KERNELS(T, NAME)                                                                      \
   /* y = w * x / sqrt(mean(x^2) + eps), row by row */                                         \
   void rms_norm_##NAME(const T *x, const float *w, T *y, long rows, long width, float eps) {  \

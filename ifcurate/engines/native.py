@@ -65,7 +65,7 @@ def compile_library() -> Any:
 
 
 def padded_rows(rows: int) -> int:
-    """Rows that keys and values must have room for: whole tiles may be read past the last."""
+    """Rows that keys and values have room for: whole vectors of keys may be read past the last."""
     return -(-rows // 16) * 16 + 32
 
 

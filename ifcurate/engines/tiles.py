@@ -83,9 +83,11 @@ class Tiles:
 
         rows, width = hidden.shape
         padded = -(-rows // 32) * 32
-        rooms: tuple[torch.Tensor, ...] = (self._room("right", padded * width),)
+        rooms: tuple[torch.Tensor, ...]
         if hidden.dtype is torch.float32:
             rooms = self._pair("head_room", rows, width)
+        else:
+            rooms = (self._room("right", padded * width),)
         top, total = torch.empty(padded), torch.empty(padded)
         getattr(self._library, f"head_logsumexp_{suffix(hidden)}")(
             *(at(t) for t in (hidden, weight, *rooms, top, total)),

@@ -99,7 +99,8 @@ static void attend_tile(const bf16 *q, long lanes, long offset, long group, long
  * span, past the last span; spans (start, length): the stretches of rows of a node's path.
  * A path is copied together, so that its keys meet in the same tiles whatever the rest of the
  * pack is: a row's numbers are the same bits then. Scratch, for the longest path rounded up to
- * 32: scores 16 floats and p 16 bfloat16 for each key, path (2, keys, dim). dim <= 256. */
+ * 32, for each of its keys: scores max(16, dim / 2) floats (values pass through them), p 16
+ * bfloat16, path 2 dim. dim <= 256. */
 void tree_attention_bf16(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *out, const int64_t *nodes,
                     const int64_t *spans, float *scores, bf16 *p, bf16 *path, long n_nodes,
                     long rows, long kv_rows, long kv_heads, long group, long dim, long most_keys,

@@ -64,7 +64,6 @@ static void right_parts(const float *x, long count, long stride, long width, bf1
   }
 }
 
-#define TIMES(c, a, b) _tile_dpbf16ps(c, a, b)
 /* Tiles 0 to 3 = two left-hand panels times two right-hand ones, over `steps` x DEPTH columns;
  * meanwhile `lines` of 64 bytes from `next` on are fetched in every step. */
 static inline void multiply_parts(const bf16 *a0, const bf16 *a1, const bf16 *b0, const bf16 *b1,
@@ -78,42 +77,42 @@ static inline void multiply_parts(const bf16 *a0, const bf16 *a1, const bf16 *b0
     for (long q = 0; q < lines; q++, next += 64) _mm_prefetch(next, _MM_HINT_T1);
     _tile_loadd(6, b0, 64); /* high parts of b with low ones of a */
     _tile_loadd(4, a0 + 2 * PART, 64);
-    TIMES(0, 4, 6);
+    _tile_dpbf16ps(0, 4, 6);
     _tile_loadd(7, b1, 64);
-    TIMES(1, 4, 7);
+    _tile_dpbf16ps(1, 4, 7);
     _tile_loadd(5, a1 + 2 * PART, 64);
-    TIMES(2, 5, 6);
-    TIMES(3, 5, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
     _tile_loadd(4, a0 + PART, 64); /* middle ones of a */
-    TIMES(0, 4, 6);
-    TIMES(1, 4, 7);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
     _tile_loadd(5, a1 + PART, 64);
-    TIMES(2, 5, 6);
-    TIMES(3, 5, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
     _tile_loadd(6, b0 + PART, 64); /* middle with middle */
-    TIMES(0, 4, 6);
-    TIMES(2, 5, 6);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(2, 5, 6);
     _tile_loadd(7, b1 + PART, 64);
-    TIMES(1, 4, 7);
-    TIMES(3, 5, 7);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(3, 5, 7);
     _tile_loadd(4, a0, 64); /* high ones of a with middle ones of b */
-    TIMES(0, 4, 6);
-    TIMES(1, 4, 7);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
     _tile_loadd(5, a1, 64);
-    TIMES(2, 5, 6);
-    TIMES(3, 5, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
     _tile_loadd(6, b0 + 2 * PART, 64); /* low */
-    TIMES(0, 4, 6);
-    TIMES(2, 5, 6);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(2, 5, 6);
     _tile_loadd(7, b1 + 2 * PART, 64);
-    TIMES(1, 4, 7);
-    TIMES(3, 5, 7);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(3, 5, 7);
     _tile_loadd(6, b0, 64); /* high */
-    TIMES(0, 4, 6);
-    TIMES(2, 5, 6);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(2, 5, 6);
     _tile_loadd(7, b1, 64);
-    TIMES(1, 4, 7);
-    TIMES(3, 5, 7);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(3, 5, 7);
   }
 }
 /* Tiles 0 to 3 to memory: z (left half, right half of the columns), rows `stride` apart. */
@@ -233,8 +232,8 @@ void head_logsumexp_f32(const float *x, const float *w, bf16 *left, bf16 *right,
 }
 
 /* Attention of all nodes of a pack, as tree_attention in tiles_bf16.h, in float32. Scratch, for
- * the longest path rounded up to 32: scores 32 floats for each key; soft, keys and values
- * 96 (soft) and 3 dim (both others) bfloat16 for each key. dim <= 256. */
+ * the longest path rounded up to 32, for each of its keys: scores max(32, dim) floats (keys and
+ * values pass through them), soft 96 bfloat16, path 6 dim. dim <= 256. */
 static void node_path(const float *x, long head, long kv_rows, long dim, const int64_t *spans,
                       long first, long last, long padded, float *path) {
   long n = 0;

@@ -7,6 +7,7 @@ same is not done again.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,13 @@ import polars as pl
 
 from ifcurate.cuts import Cut
 from ifcurate.errors import DataError, RunError
-from ifcurate.files import file_digest, open_table_writer, read_table, read_table_slices
+from ifcurate.files import (
+    file_digest,
+    open_table_writer,
+    read_table,
+    read_table_manifest,
+    read_table_slices,
+)
 from ifcurate.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
 from ifcurate.formats import Layout
 from ifcurate.manifest import Manifest, read_manifest, software_versions, utc_now
@@ -193,11 +200,15 @@ def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
 
 def read_split_manifest(run: Run) -> Manifest | None:
     """What the run's split was made of and what it found; None as of `read_split`."""
-    path = run.folder / "split.json"
-    if not path.exists() or not (run.folder / "split.parquet").exists():
+    path, table = run.folder / "split.json", run.folder / "split.parquet"
+    if not path.exists() or not table.exists():
         return None
     manifest = read_manifest(path)
-    # It may be of scores that have been made again since.
+    # It may be of scores that have been made again since; and a split that was killed between
+    # its two files leaves the table of one and the words of another.
+    with contextlib.suppress(pl.exceptions.PolarsError, OSError):  # reading it says what is wrong
+        if manifest.id != read_table_manifest(table).get("id"):
+            return None
     return manifest if manifest.identity.get("scores") == run.manifest.id else None
 
 

@@ -298,3 +298,16 @@ def test_a_hub_dataset_is_read_scored_and_filtered(
     kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     pairs = zip(ROWS, labels_of(run), strict=True)
     assert kept == [row for row, label in pairs if label == "context-critical"]
+
+
+def test_a_split_that_was_killed_between_its_files_is_none(folder: Path) -> None:
+    odd_jsonl(folder / "a.jsonl")
+    run = scored("a.jsonl")
+    split_run(run, rule="paper")
+    words = (run.folder / "split.json").read_bytes()
+    split_run(run, rule="gain", threshold=6.0)
+    (run.folder / "split.json").write_bytes(words)
+    result = filter_run(run, keep="context-critical")
+    assert result.made_split
+    assert "[rule paper]" in result.split.formula
+    assert result.manifest.counts["context-critical"] == labels_of(run).count("context-critical")

@@ -36,7 +36,8 @@ class ModelOptions:
         Literal["hf", "vllm", "server", "toy"],
         typer.Option(
             help="hf is transformers, in-process; vllm needs ifcurate\\[vllm] (on one CPU core, "
-            "with a 15M model, hf was 1.8 to 5.9 times as fast; no GPU was measured); server is a "
+            "with models of 15M and 135M, hf was 2.4 to 4.6 times as fast; no GPU was measured); "
+            "server is a "
             "completions endpoint that runs already; toy has no model, for dry runs.",
             rich_help_panel=MODEL_PANEL,
         ),

@@ -25,7 +25,8 @@ Band = Annotated[
         "--rescore-band",
         metavar="NATS",
         help="After a 16-bit run: score the rows within this distance of a cut again in float32, "
-        "so that rounding does not decide their label; 0.05 is a good width.",
+        "so that rounding does not decide their label. 0.05 is four times the largest error of a "
+        "loss that was measured in bfloat16 (135M weights, 50 rows).",
         rich_help_panel=PANEL,
         show_default=False,
     ),

@@ -95,22 +95,18 @@ class Products:
 def choose_products(
     device: torch.device, dtype: torch.dtype, kernels: Kernels | None = None
 ) -> Products:
-    """Tiles or oneDNN for float32 on a CPU where a probe finds them right and clearly faster."""
+    """Tiles for float32 where there are any, oneDNN where a probe finds it clearly faster."""
     import torch
 
     plain = Products()
     if device.type != "cpu" or dtype is not torch.float32:
         return plain
-    best = Products(onednn=True) if _onednn_wins() else plain
-    # A tile kernel runs on one thread; with more, the libraries have the others.
+    # A tile kernel runs on one thread; with more, the libraries have the others. Taken without
+    # a race, which a busy machine could decide another way when a run goes on.
     tiles = kernels.tiles if kernels is not None and torch.get_num_threads() == 1 else None
     if tiles is not None:
-        on_tiles = Products(tiles=tiles)
-        x, weight, _ = _probe()
-        with torch.inference_mode():
-            if _seconds(best, x, weight) > _WORTH * _seconds(on_tiles, x, weight):
-                return on_tiles
-    return best
+        return Products(tiles=tiles)
+    return Products(onednn=True) if _onednn_wins() else plain
 
 
 def _probe() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

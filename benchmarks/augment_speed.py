@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ifcurate.counterfactual import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.lexicon import load_lexicon
-from ifcurate.formats import Layout, parse_row
+from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example
 
 SENTENCES = (
@@ -79,8 +79,8 @@ def start_up(repeat: int) -> tuple[float, float]:
     What Python itself needs to start is taken off.
     """
     code = (
-        "from ifcurate.counterfactual import augment_counterfactual as a\n"
-        "from ifcurate.formats import Layout, parse_row\n"
+        "from ifcurate.counterfactual.augment import augment_counterfactual as a\n"
+        "from ifcurate.data.formats import Layout, parse_row\n"
         "r = {'instruction': 'Who?', 'input': 'Martha came. ' * 12, 'output': 'Martha'}\n"
         "assert a(parse_row(r, Layout('alpaca'))).rows\n"
     )

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ifcurate.sorting import FloatArray
-from ifcurate.two_groups import Fit, find_two_groups, fit_mixture
+from ifcurate.split.sorting import FloatArray
+from ifcurate.split.two_groups import Fit, find_two_groups, fit_mixture
 
 Row = dict[str, Any]
 Draw = Callable[[np.random.Generator, int], FloatArray]

@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.files import open_table_writer
-from ifcurate.manifest import Manifest, software_versions, utc_now
-from ifcurate.runs import score_identity
-from ifcurate.runs_folder import seal_manifest
-from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import read_examples
-from ifcurate.tables import SCORES
+from ifcurate.runs.folder import seal_manifest
+from ifcurate.runs.run import score_identity
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.storage.files import open_table_writer
+from ifcurate.storage.manifest import Manifest, software_versions, utc_now
+from ifcurate.storage.tables import SCORES
 
 SOURCES = ("a.jsonl", "b.jsonl", "c.jsonl")
 COMMANDS = {

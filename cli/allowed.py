@@ -12,7 +12,7 @@ import typer
 from .common import fraction
 
 if TYPE_CHECKING:
-    from ifcurate.runs import Run
+    from ifcurate.runs.run import Run
 
 FailOnError = Annotated[
     str,

@@ -21,7 +21,7 @@ from .groups import with_groups
 if TYPE_CHECKING:
     from ifcurate.counterfactual.outcomes import Funnel
     from ifcurate.counterfactual.output import ModelJudge
-    from ifcurate.sources import Examples
+    from ifcurate.data.sources import Examples
 
 ALL_TURNS = DataOptions(turns="all")
 HOW_PANEL = "Substitution"
@@ -210,9 +210,9 @@ def _find_data(
         for name, layout in examples.formats.items():
             note(f"data  {name}: format {layout}", quiet=quiet)
         return examples, Path("augmented")
-    from ifcurate.formats import Layout
-    from ifcurate.sources import Examples
-    from ifcurate.steps import read_split_manifest, run_sources
+    from ifcurate.data.formats import Layout
+    from ifcurate.data.sources import Examples
+    from ifcurate.steps.run_steps import read_split_manifest, run_sources
 
     found = common.open_run(run, quiet=quiet)
     layouts = [
@@ -264,9 +264,9 @@ def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge 
         yield None
         return
     from ifcurate.counterfactual.output import ModelJudge
-    from ifcurate.engines import load_engine
     from ifcurate.engines.base import closing_engine
-    from ifcurate.scoring import Scorer, ScoreSettings
+    from ifcurate.engines.load import load_engine
+    from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
     loaded = load_engine("toy") if model == "toy" else load_engine("hf", model=model)
     scorer = Scorer.create(loaded, ScoreSettings())

@@ -12,10 +12,10 @@ from . import common
 from .common import note
 
 if TYPE_CHECKING:
-    from ifcurate.distributed import Cluster
-    from ifcurate.runs import Run
-    from ifcurate.scoring import ScoreSettings
-    from ifcurate.sources import Examples
+    from ifcurate.data.sources import Examples
+    from ifcurate.runs.ray_cluster import Cluster
+    from ifcurate.runs.run import Run
+    from ifcurate.scoring.scorer import ScoreSettings
 
 CLUSTER_PANEL = "Cluster"
 
@@ -62,7 +62,7 @@ class ClusterOptions:
 
     def read(self, *, on_gpu: bool) -> Cluster:
         """The cluster that they describe."""
-        from ifcurate.distributed import Cluster
+        from ifcurate.runs.ray_cluster import Cluster
 
         low, _, high = self.num_engines.partition("-")
         if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low)):
@@ -93,8 +93,8 @@ def score_on_cluster(
     quiet: bool,
 ) -> Run:
     """Score on a Ray cluster and show how it goes on stderr."""
-    from ifcurate.distributed import EngineSpec, score_run_on_ray
-    from ifcurate.runs_stop import stop_on_signal
+    from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
+    from ifcurate.runs.stop import stop_on_signal
 
     from .show import ScoringProgress
 

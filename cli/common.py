@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from ifcurate.errors import IfcurateError
 
 if TYPE_CHECKING:
-    from ifcurate.runs import Run
+    from ifcurate.runs.run import Run
 
 __all__ = [
     "Group",
@@ -161,7 +161,7 @@ def fraction(text: str) -> float:
 
 def open_run(path: Path | None, *, quiet: bool = False) -> Run:
     """The run that a later command works on; says which."""
-    from ifcurate.runs import find_run
+    from ifcurate.runs.run import find_run
 
     found = find_run(path)
     inputs = ", ".join(item["name"] for item in found.manifest.identity["inputs"])

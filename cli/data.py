@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ifcurate.sources import Examples
+    from ifcurate.data.sources import Examples
 
 __all__ = ["Data", "DataOptions"]
 
@@ -80,8 +80,8 @@ class DataOptions:
 
     def read(self, data: Sequence[str]) -> Examples:
         """The examples of these files, globs or Hub datasets."""
-        from ifcurate.formats import CONTEXT_KINDS
-        from ifcurate.sources import read_examples
+        from ifcurate.data.formats import CONTEXT_KINDS
+        from ifcurate.data.sources import read_examples
 
         mapping, paths = _columns_from(self.columns or (), data)
         named = tuple(kind.strip() for kind in self.context.split(","))

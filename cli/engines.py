@@ -11,10 +11,10 @@ from ifcurate.phrases import count
 from .common import note
 
 if TYPE_CHECKING:
+    from ifcurate.data.sources import Examples
     from ifcurate.engines.base import Engine
-    from ifcurate.parity import Reference
-    from ifcurate.scoring import ScoreSettings
-    from ifcurate.sources import Examples
+    from ifcurate.scoring.parity import Reference
+    from ifcurate.scoring.scorer import ScoreSettings
 
 
 def read_batch_size(text: str) -> Any:
@@ -28,7 +28,7 @@ def read_batch_size(text: str) -> Any:
 
 def engine_options(engine: str, given: dict[str, Any]) -> dict[str, Any]:
     """Of the options given, those that the engine takes."""
-    from ifcurate.engines import ENGINE_OPTIONS
+    from ifcurate.engines.load import ENGINE_OPTIONS
 
     names = () if engine == "toy" else ("model", *ENGINE_OPTIONS[engine])
     return {name: given[name] for name in names}
@@ -48,7 +48,7 @@ def open_engine(
 
     Raises `ModelError` when it cannot be loaded, or differs beyond the tolerance.
     """
-    from ifcurate.engines import load_engine
+    from ifcurate.engines.load import load_engine
 
     check_engine_options(engine, given)
     chosen = engine_options(engine, given)
@@ -60,7 +60,7 @@ def open_engine(
         model = given["tokenizer"] or given["model"] or loaded.identity.model
         reference = _ask_reference(examples, settings, given, model, parity, quiet=quiet)
     else:
-        from ifcurate.engines.vllm_setup import require_vllm
+        from ifcurate.engines.vllm.setup import require_vllm
 
         require_vllm()
         reference = _ask_reference(examples, settings, given, given["model"], parity, quiet=quiet)
@@ -87,7 +87,7 @@ def _checks_alone(engine: str, given: dict[str, Any], more: dict[str, Any]) -> d
 
 def check_engine_options(engine: str, given: dict[str, Any]) -> None:
     """Refuse a call that cannot work before anything is loaded."""
-    from ifcurate.engines import ENGINE_OPTIONS
+    from ifcurate.engines.load import ENGINE_OPTIONS
     from ifcurate.errors import IfcurateError
 
     if engine in ("hf", "vllm") and not given["model"]:
@@ -123,11 +123,11 @@ def _ask_reference(
     quiet: bool,
 ) -> Reference:
     """What our own engine says of a few rows; it is gone before the other one is loaded."""
-    from ifcurate.engines import load_engine
     from ifcurate.engines.base import closing_engine
+    from ifcurate.engines.load import load_engine
     from ifcurate.errors import ModelError
-    from ifcurate.parity import free_memory, reference_for_run
-    from ifcurate.scoring import Scorer
+    from ifcurate.scoring.parity import free_memory, reference_for_run
+    from ifcurate.scoring.scorer import Scorer
 
     note(f"parity: asking hf about {count(n, 'row')} first (--parity 0 leaves it out)", quiet=quiet)
     wanted = engine_options("hf", given)

@@ -13,7 +13,7 @@ from . import common
 from .common import note, out
 
 if TYPE_CHECKING:
-    from ifcurate.steps import FilterResult
+    from ifcurate.steps.run_steps import FilterResult
 
 
 def filter_rows(
@@ -61,7 +61,7 @@ def filter_rows(
     Uses the run's split; without one it makes the paper's (the 25% with the lowest loss without
     context are non-context-critical), and says so.
     """
-    from ifcurate.steps import filter_run
+    from ifcurate.steps.run_steps import filter_run
 
     if (keep is None) == (drop is None):
         raise typer.BadParameter(

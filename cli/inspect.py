@@ -17,8 +17,8 @@ from .data import Data, DataOptions
 from .groups import with_groups
 
 if TYPE_CHECKING:
+    from ifcurate.data.sources import BadRow, Examples
     from ifcurate.records import Example
-    from ifcurate.sources import BadRow, Examples
 
 
 class _Tally:

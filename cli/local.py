@@ -11,10 +11,10 @@ from . import common
 from .common import note
 
 if TYPE_CHECKING:
-    from ifcurate.cache import ScoreCache
-    from ifcurate.runs import Run, Shard
-    from ifcurate.scoring import Scorer
-    from ifcurate.sources import Examples
+    from ifcurate.data.sources import Examples
+    from ifcurate.runs.run import Run, Shard
+    from ifcurate.scoring.cache import ScoreCache
+    from ifcurate.scoring.scorer import Scorer
 
 
 @contextlib.contextmanager
@@ -22,9 +22,9 @@ def open_cache(
     scorer: Scorer, folder: Path | None, *, wanted: bool, quiet: bool
 ) -> Iterator[ScoreCache | None]:
     """The cache of scores; None when it is not wanted, or cannot be used and was not asked for."""
-    from ifcurate.cache import CACHE_NAME, ScoreCache
     from ifcurate.errors import DataError
-    from ifcurate.runs import RUNS_FOLDER
+    from ifcurate.runs.run import RUNS_FOLDER
+    from ifcurate.scoring.cache import CACHE_NAME, ScoreCache
 
     if not wanted:
         yield None
@@ -54,8 +54,8 @@ def score_with_progress(
     quiet: bool = False,
 ) -> Run:
     """Score into a run folder and show how it goes on stderr; Ctrl-C finishes the batch in hand."""
-    from ifcurate.runs import RUNS_FOLDER, run_name, score_identity, score_run
-    from ifcurate.runs_stop import stop_on_signal
+    from ifcurate.runs.run import RUNS_FOLDER, run_name, score_identity, score_run
+    from ifcurate.runs.stop import stop_on_signal
 
     from .show import ScoringProgress
 
@@ -87,7 +87,7 @@ def score_with_progress(
 
 def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
     """What is read, with what it is scored, and where it goes."""
-    from ifcurate.reading import DEMO
+    from ifcurate.data.readers.rows import DEMO
 
     for name, format in examples.formats.items():
         note(f"data  {name}: format {format}", quiet=quiet)

@@ -10,7 +10,7 @@ import typer
 from .engines import read_batch_size
 
 if TYPE_CHECKING:
-    from ifcurate.scoring import ScoreSettings
+    from ifcurate.scoring.scorer import ScoreSettings
 
 __all__ = ["ModelOptions", "PromptOptions"]
 
@@ -182,6 +182,6 @@ class PromptOptions:
 
     def settings(self) -> ScoreSettings:
         """As the library takes them."""
-        from ifcurate.scoring import ScoreSettings
+        from ifcurate.scoring.scorer import ScoreSettings
 
         return ScoreSettings(**asdict(self))

@@ -15,7 +15,7 @@ from . import common
 from .common import note, out
 
 if TYPE_CHECKING:
-    from ifcurate.rescoring import Rescore
+    from ifcurate.steps.rescoring import Rescore
 
 PANEL = "Scoring again (with --rescore-band)"
 
@@ -93,8 +93,8 @@ def asked(band: float | None, given: Mapping[str, Any], *, quiet: bool) -> Itera
                 )
         yield None
         return
-    from ifcurate.rescoring import Rescore
-    from ifcurate.runs_stop import stop_on_signal
+    from ifcurate.runs.stop import stop_on_signal
+    from ifcurate.steps.rescoring import Rescore
 
     from .engines import read_batch_size
 

@@ -28,8 +28,8 @@ def run(
 
     Without a name, lists the recipes that come with ifcurate.
     """
-    from ifcurate.runs_stop import stop_on_signal
-    from ifcurate.workflow import list_recipes, load_recipe, run_recipe
+    from ifcurate.runs.stop import stop_on_signal
+    from ifcurate.steps.recipes import list_recipes, load_recipe, run_recipe
 
     if recipe is None:
         for name, description in list_recipes().items():

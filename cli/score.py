@@ -17,7 +17,7 @@ from .local import open_cache, score_with_progress
 from .model import ModelOptions, PromptOptions
 
 if TYPE_CHECKING:
-    from ifcurate.runs import Run
+    from ifcurate.runs.run import Run
 
 RUN_PANEL = "Run"
 
@@ -83,8 +83,8 @@ def score(
     the response needs its context; around 0 the context only repeats what the model knows or
     can infer.
     """
-    from ifcurate.runs import Shard
-    from ifcurate.scoring import Scorer
+    from ifcurate.runs.run import Shard
+    from ifcurate.scoring.scorer import Scorer
 
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(shard) if shard else None
@@ -142,8 +142,8 @@ def score(
 
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:
     """The summary of a finished run; without `hints` it does not say what to do next."""
-    from ifcurate.sorting import Scratch
-    from ifcurate.summaries import NEEDS, summarise_frames
+    from ifcurate.scoring.summary import NEEDS, summarise_frames
+    from ifcurate.split.sorting import Scratch
 
     from .show import print_score_summary
 

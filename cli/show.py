@@ -24,11 +24,11 @@ from ifcurate.phrases import count
 from .common import out, plain, report
 
 if TYPE_CHECKING:
+    from ifcurate.data.sources import Examples
     from ifcurate.records import Example
-    from ifcurate.runs import Progress as RunProgress
-    from ifcurate.runs import Run
-    from ifcurate.sources import Examples
-    from ifcurate.summaries import Histogram, ScoreSummary
+    from ifcurate.runs.run import Progress as RunProgress
+    from ifcurate.runs.run import Run
+    from ifcurate.scoring.summary import Histogram, ScoreSummary
 
 _BARS = " ▏▎▍▌▋▊▉█"
 

@@ -11,8 +11,8 @@ from . import common, rescore
 from .common import out
 
 if TYPE_CHECKING:
-    from ifcurate.runs import Run
-    from ifcurate.split import SplitSummary
+    from ifcurate.runs.run import Run
+    from ifcurate.split.rules import SplitSummary
 
 
 def split(
@@ -76,7 +76,7 @@ def split(
     Needs no model (unless --rescore-band is given) and can be done again at will. Shows how the
     kept count moves around the cut, and the rows nearest to it.
     """
-    from ifcurate.steps import split_run
+    from ifcurate.steps.run_steps import split_run
 
     options: dict[str, Any] = {
         "rule": rule,

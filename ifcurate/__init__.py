@@ -17,8 +17,9 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ifcurate.counterfactual import augment_counterfactual as augment_counterfactual
-    from ifcurate.engines import load_engine as load_engine
+    from ifcurate.counterfactual.augment import augment_counterfactual as augment_counterfactual
+    from ifcurate.data.sources import read_examples as read_examples
+    from ifcurate.engines.load import load_engine as load_engine
     from ifcurate.errors import (
         DataError as DataError,
     )
@@ -43,17 +44,16 @@ if TYPE_CHECKING:
     from ifcurate.errors import (
         TemplateError as TemplateError,
     )
-    from ifcurate.filtering import filter_examples as filter_examples
     from ifcurate.records import ContextBlock as ContextBlock
     from ifcurate.records import Example as Example
     from ifcurate.records import Turn as Turn
-    from ifcurate.runs import find_run as find_run
-    from ifcurate.runs import score_run as score_run
-    from ifcurate.scoring import ScoreSettings as ScoreSettings
-    from ifcurate.scoring import score_examples as score_examples
-    from ifcurate.sources import read_examples as read_examples
-    from ifcurate.split import split_scores as split_scores
-    from ifcurate.summaries import summarise_scores as summarise_scores
+    from ifcurate.runs.run import find_run as find_run
+    from ifcurate.runs.run import score_run as score_run
+    from ifcurate.scoring.scorer import ScoreSettings as ScoreSettings
+    from ifcurate.scoring.scorer import score_examples as score_examples
+    from ifcurate.scoring.summary import summarise_scores as summarise_scores
+    from ifcurate.split.rules import split_scores as split_scores
+    from ifcurate.steps.filtering import filter_examples as filter_examples
 
 # The public surface; a test pins it.
 _HOMES = {
@@ -68,14 +68,14 @@ _HOMES = {
         "TemplateError",
     ),
     "records": ("ContextBlock", "Example", "Turn"),
-    "sources": ("read_examples",),
-    "engines": ("load_engine",),
-    "counterfactual": ("augment_counterfactual",),
-    "scoring": ("ScoreSettings", "score_examples"),
-    "runs": ("find_run", "score_run"),
-    "split": ("split_scores",),
-    "filtering": ("filter_examples",),
-    "summaries": ("summarise_scores",),
+    "data.sources": ("read_examples",),
+    "engines.load": ("load_engine",),
+    "counterfactual.augment": ("augment_counterfactual",),
+    "scoring.scorer": ("ScoreSettings", "score_examples"),
+    "runs.run": ("find_run", "score_run"),
+    "split.rules": ("split_scores",),
+    "steps.filtering": ("filter_examples",),
+    "scoring.summary": ("summarise_scores",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -183,7 +183,7 @@ def make_model(
     import torch
     import transformers as tf
 
-    from ifcurate.engines.hf_quiet import quiet
+    from ifcurate.engines.hf.quiet import quiet
 
     tok = make_tokenizer(tokenizer)
     config = make_config(kind, vocab_size=len(tok), **changes)

@@ -25,8 +25,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.conftest import SHARED_DATA
-from tests.fuzzing import check_file, mutated_files
-from tests.killing import command, kill_until_done, same_results
+from tests.data.fuzzing import check_file, mutated_files
+from tests.runs.killing import command, kill_until_done, same_results
 
 
 def soak_fuzz(n: int, start: int) -> dict[str, Any]:
@@ -85,12 +85,12 @@ def soak_kill(n: int, start: int) -> dict[str, Any]:
 
 def soak_ray(n: int) -> dict[str, Any]:
     """Kill `n` workers of one run on Ray."""
-    script = Path(__file__).with_name("ray_script.py")
+    script = Path(__file__).with_name("runs") / "ray_script.py"
     data = SHARED_DATA / "alpaca_5pct.json"
     rows = [str(data), "--limit", "1500"] if data.exists() else ["demo:alpaca.jsonl"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        environment = {**os.environ, "PYTHONPATH": str(script.parents[1])}
+        environment = {**os.environ, "PYTHONPATH": str(script.parents[2])}
         for run, more in (("whole", ["--local"]), ("ray", ["--kill", str(n)])):
             line = [sys.executable, str(script), run, *rows, "--pocket", *more]
             done = subprocess.run(

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from ifcurate.data.readers.rows import open_sources, read_rows
+from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
-from ifcurate.reading import open_sources, read_rows
-from ifcurate.runs import Run, score_run
-from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import read_examples
-from ifcurate.steps import filter_run
+from ifcurate.runs.run import Run, score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.steps.run_steps import filter_run
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 GOOD = json.dumps(ALPACA_ROWS[0]).encode()

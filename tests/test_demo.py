@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ifcurate.steps import read_split
-from ifcurate.workflow import load_recipe, run_recipe
+from ifcurate.steps.recipes import load_recipe, run_recipe
+from ifcurate.steps.run_steps import read_split
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,7 +30,7 @@ def test_the_demo_splits_as_the_labels_say(folder: Path) -> None:
     table = found[0]
     truth: list[str] = []
     for source in load_recipe("demo").data.paths:
-        from ifcurate.reading import open_sources, read_rows
+        from ifcurate.data.readers.rows import open_sources, read_rows
 
         (opened,) = open_sources(source)
         truth += [str((row.value or {})["truth"]) for row in read_rows(opened)]

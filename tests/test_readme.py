@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.tables import COLUMNS
+from ifcurate.storage.tables import COLUMNS
 from tests.conftest import write_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,7 +69,7 @@ def test_every_file_that_is_linked_is_there() -> None:
 def test_every_command_and_make_target_exists() -> None:
     from importlib import import_module
 
-    from ifcurate.engines import ENGINES
+    from ifcurate.engines.load import ENGINES
 
     app = import_module("ifcurate.cli").app
     names = {command.name for command in app.registered_commands}

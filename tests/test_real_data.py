@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs import score_run
-from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import read_examples
+from ifcurate.runs.run import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
 FILES = {
     "alpaca_5pct.json": "alpaca",

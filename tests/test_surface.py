@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 import tomllib
@@ -35,50 +36,18 @@ SURFACE = {
     "summarise_scores",
 }
 
-# From the bottom to the top: a module imports from rows below its own, or its own.
-LAYERS = [
-    {"errors", "phrases"},
-    {"records", "files", "sorting", "tables", "models", "contexts", "pocket", "sandbox"},
-    {"turns", "conversation"},
-    {"engines", "manifest", "reading", "formats"},
-    {"templates", "sources", "writing", "split", "summaries"},
-    {"prompts"},
-    {"scoring", "cache"},
-    {"runs", "filtering", "parity", "shards", "counterfactual"},
-    {"distributed", "rescoring"},
-    {"steps"},
-    {"workflow"},
-]
-# What belongs together is one room, whatever its files.
-ROOMS = {
-    "runs_": "runs",
-    "distributed_": "distributed",
-    "reading_": "reading",
-    "formats_": "formats",
-    "rescoring_": "rescoring",
-    "scoring_": "scoring",
-    "labels": "split",
-    "cuts": "split",
-    "two_groups": "split",
-    "split_": "split",
-}
+# A heavy package and the rooms that may import it.
 HEAVY = {
     "torch": {"engines", "pocket"},
     "transformers": {"engines", "pocket"},
     "vllm": {"engines"},
-    "datasets": {"reading"},
-    "ray": {"distributed"},
+    "datasets": {"data"},
+    "ray": {"runs"},
     "spacy": {"counterfactual"},
     "gliner": {"counterfactual"},
     "typer": set(),
 }
-
-
-def room_of(module: str) -> str:
-    for start, room in ROOMS.items():
-        if module.startswith(start):
-            return room
-    return module
+MAX_CHAIN = 15  # modules in the longest chain of imports
 
 
 def imports_of(path: Path) -> set[str]:
@@ -96,10 +65,33 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-def modules() -> dict[Path, str]:
-    paths = sorted((ROOT / "ifcurate").rglob("*.py"))
-    named = {p: p.relative_to(ROOT / "ifcurate").parts[0].removesuffix(".py") for p in paths}
-    return {p: room_of(n) for p, n in named.items() if n not in ("__init__", "__main__")}
+def modules() -> dict[str, Path]:
+    """Every module of the package, by its dotted name."""
+    found = {}
+    for path in sorted((ROOT / "ifcurate").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return {n: p for n, p in found.items() if n not in ("ifcurate", "ifcurate.__main__")}
+
+
+def room_of(module: str) -> str:
+    """The folder, or the module at the root, that a module belongs to."""
+    return module.split(".")[1]
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports."""
+    known = modules()
+    return {name: (imports_of(path) & set(known)) - {name} for name, path in known.items()}
+
+
+def longest_chain(graph: dict[str, set[str]]) -> list[str]:
+    """The longest chain of imports. Raises `graphlib.CycleError` where there is a circle."""
+    chains: dict[str, list[str]] = {}
+    for name in graphlib.TopologicalSorter(graph).static_order():
+        below = max((chains[other] for other in graph[name]), key=len, default=[])
+        chains[name] = [name, *below]
+    return max(chains.values(), key=len)
 
 
 def test_the_surface_is_pinned() -> None:
@@ -108,28 +100,25 @@ def test_the_surface_is_pinned() -> None:
         assert getattr(ifcurate, name).__doc__
 
 
-def test_imports_point_one_way() -> None:
-    level = {name: i for i, names in enumerate(LAYERS) for name in names}
-    unknown = {room for room in modules().values() if room not in level}
-    assert not unknown - set(), unknown
-    wrong = []
-    for path, room in modules().items():
-        for name in imports_of(path):
-            parts = name.split(".")
-            if parts[0] != "ifcurate" or len(parts) < 2:
-                continue
-            other = room_of(parts[1])
-            if other in level and room in level and level[other] > level[room]:
-                wrong.append(f"{path.name} imports {name}")
-    assert not wrong
+def test_imports_point_one_way_between_rooms() -> None:
+    rooms: dict[str, set[str]] = {}
+    for name, imported in import_graph().items():
+        others = {room_of(other) for other in imported}
+        rooms.setdefault(room_of(name), set()).update(others - {room_of(name)})
+    longest_chain(rooms)  # raises where rooms import each other
+
+
+def test_no_chain_of_imports_is_long() -> None:
+    chain = longest_chain(import_graph())
+    assert len(chain) <= MAX_CHAIN, " -> ".join(chain)
 
 
 def test_heavy_packages_have_one_door_each() -> None:
     wrong = []
-    for path, room in modules().items():
-        tops = {name.split(".")[0] for name in imports_of(path)}
+    for name, path in modules().items():
+        tops = {imported.split(".")[0] for imported in imports_of(path)}
         wrong += [
-            f"{path.name}: {p}" for p, doors in HEAVY.items() if p in tops and room not in doors
+            f"{name}: {p}" for p, doors in HEAVY.items() if p in tops and room_of(name) not in doors
         ]
     assert not wrong
 
@@ -155,5 +144,5 @@ def test_packages_are_the_folders() -> None:
 
 
 def test_no_module_has_a_name_of_the_standard_library_or_the_surface() -> None:
-    names = {p.stem for p in modules()} | {p.stem for p in (ROOT / "ifcurate").glob("*.py")}
-    assert not (names - {"__init__", "__main__"}) & (sys.stdlib_module_names | SURFACE)
+    names = {part for module in modules() for part in module.split(".")}
+    assert not names & (sys.stdlib_module_names | SURFACE)

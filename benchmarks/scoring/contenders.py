@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf import load_hf_engine
-from ifcurate.engines.hf_quiet import quiet
-from ifcurate.engines.vllm_setup import set_environment
+from ifcurate.engines.hf.engine import load_hf_engine
+from ifcurate.engines.hf.quiet import quiet
+from ifcurate.engines.vllm.setup import set_environment
 
 __all__ = ["CONTENDERS", "Score", "make_contender"]
 

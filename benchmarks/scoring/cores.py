@@ -24,11 +24,11 @@ from benchmarks.pipeline import make_rows
 from benchmarks.scoring.machine import HERE, describe_machine, say
 from benchmarks.scoring.shapes import SHAPES, save_model
 from benchmarks.scoring.workload import Row, train_tokenizer
+from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import closing_engine
-from ifcurate.engines.hf import load_hf_engine
-from ifcurate.runs import score_run
-from ifcurate.scoring import Scorer, ScoreSettings
-from ifcurate.sources import read_examples
+from ifcurate.engines.hf.engine import load_hf_engine
+from ifcurate.runs.run import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
 _ROWS = {"15M": 1024, "135M": 512}  # four chunks, two chunks: minutes a round
 

@@ -20,7 +20,7 @@ from benchmarks.scoring.machine import HERE, describe_machine
 from benchmarks.scoring.shapes import SHAPES, save_model
 from benchmarks.scoring.workload import SHARED, encode_rows, load_rows, train_tokenizer
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf import load_hf_engine
+from ifcurate.engines.hf.engine import load_hf_engine
 
 Floats = npt.NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.packing import make_plan
+from ifcurate.engines.hf.packing import make_plan
 
 __all__ = ["HERE", "clock", "describe_machine", "matmul_peak", "operations", "say", "synchronise"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ifcurate.engines.hf_quiet import quiet
+from ifcurate.engines.hf.quiet import quiet
 
 __all__ = ["SHAPES", "save_model"]
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ifcurate.data.formats import row_hash
 from ifcurate.errors import DataError
-from ifcurate.formats import row_hash
 from ifcurate.records import Example
 
 from .anchored import is_anchored

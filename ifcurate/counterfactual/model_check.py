@@ -26,7 +26,7 @@ __all__ = ["ModelCheck", "PairScorer", "check_with_model"]
 
 
 class PairScorer(Protocol):
-    """`ifcurate.scoring.Scorer`, as far as it is used here."""
+    """`ifcurate.scoring.scorer.Scorer`, as far as it is used here."""
 
     def score(self, examples: Sequence[Example]) -> tuple[Any, Any]:
         """The SCORES table of the examples, in their order, and the token table."""

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from ifcurate.files import atomic_file, write_json
-from ifcurate.manifest import software_versions
-from ifcurate.reading import Source
-from ifcurate.sources import Examples, ReadRow
-from ifcurate.writing import name_outputs, refuse_inputs
+from ifcurate.data.readers.rows import Source
+from ifcurate.data.sources import Examples, ReadRow
+from ifcurate.data.writing import name_outputs, refuse_inputs
+from ifcurate.storage.files import atomic_file, write_json
+from ifcurate.storage.manifest import software_versions
 
 from .augment import Augmenter, AugmentSettings, freeze_pools
 from .lexicon import load_lexicon

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ifcurate.engines.server_connections import ApiKey, parse_base_url
-from ifcurate.engines.server_http import HttpClient, Patience, ServerError
+from ifcurate.engines.server.client import HttpClient, Patience, ServerError
+from ifcurate.engines.server.connections import ApiKey, parse_base_url
 from ifcurate.errors import DataError, ModelError
 
 from .candidates import View

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
+from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
-from ifcurate.counterfactual.outcomes import Written
-from ifcurate.formats import Layout, parse_row
+from ifcurate.counterfactual.outcomes import Outcome, Written
+from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example
 
 #: All types that are not experimental.

@@ -20,10 +20,10 @@ from ifcurate.counterfactual.model_check import check_with_model
 from ifcurate.counterfactual.outcomes import CHECKS
 from ifcurate.counterfactual.output import ModelJudge, write_counterfactuals
 from ifcurate.counterfactual.sheet import choose_sample, render_sheet
+from ifcurate.data.formats import Layout, parse_row
+from ifcurate.data.sources import read_examples
 from ifcurate.errors import DataError
-from ifcurate.formats import Layout, parse_row
 from ifcurate.records import Example
-from ifcurate.sources import read_examples
 from tests.conftest import write_jsonl
 
 from .making import alpaca, chat, examples_of, qca, written

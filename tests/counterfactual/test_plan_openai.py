@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
+from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.mentions import DEFAULT_TYPES
+from ifcurate.counterfactual.outcomes import Outcome
 from ifcurate.counterfactual.plan_openai import OpenAIPlanner, PlanCache
 from ifcurate.counterfactual.recognisers import load_recogniser
-from ifcurate.engines.server_http import Patience
+from ifcurate.engines.server.client import Patience
 from ifcurate.errors import DataError, ModelError
 
 from .chat_server import ChatServer, serve

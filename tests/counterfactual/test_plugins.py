@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual import AugmentSettings, Outcome, iterate_counterfactuals
+from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES, Recogniser
+from ifcurate.counterfactual.outcomes import Outcome
 from ifcurate.counterfactual.recognise_gliner import GlinerRecogniser
 from ifcurate.counterfactual.recognise_spacy import SpacyRecogniser, load_spacy
 from ifcurate.errors import ModelError

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ifcurate.counterfactual import AugmentSettings, Funnel, iterate_counterfactuals
+from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.lint import check_rows
 from ifcurate.counterfactual.mentions import TYPES
+from ifcurate.counterfactual.outcomes import Funnel
 from ifcurate.counterfactual.recognise import LexiconRecogniser
-from ifcurate.sources import read_examples
+from ifcurate.data.sources import read_examples
 
 from .invariants import assert_holds
 

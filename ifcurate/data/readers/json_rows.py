@@ -1,0 +1,172 @@
+"""Rows from JSON lines and from JSON arrays, in streams: no file is held in memory.
+
+A bad row is given with its reason and the reading goes on behind it: at the next
+line, or in an array at the next element whose start can be told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+from ifcurate.data.readers.files import (
+    BROKEN,
+    MAX_ROW_BYTES,
+    RawRow,
+    Source,
+    broken_source,
+    open_binary,
+)
+from ifcurate.data.readers.window import (
+    DECODER,
+    HEAD,
+    Window,
+    describe_error,
+    encode_text,
+    is_cut_off,
+)
+
+__all__ = ["parse_line", "read_json_array", "read_json_lines"]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BLOCK: Final = 1 << 18
+_GOES_ON: Final = "; a row is one line: one over several lines is joined by jq -c . FILE"
+
+
+def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
+    """A row per line. With `parse` off good and bad lines are alike: no value, no error.
+
+    But a last line that breaks off is always found: nobody knows what came after it.
+    """
+    number = 0
+    line = 0
+    with open_binary(source) as stream:
+        while True:
+            line += 1
+            size = 0
+            try:
+                raw = stream.readline(MAX_ROW_BYTES + 1)
+                if len(raw) > MAX_ROW_BYTES:
+                    size = len(raw) + _skip_line(stream, raw)
+                    raw = raw[:HEAD]
+            except BROKEN as error:
+                reason = f"the file breaks off here ({error}); what follows is not read"
+                yield broken_source(source, number, line, reason, b"")
+                return
+            if not raw:
+                return
+            open_end = not raw.endswith(b"\n")
+            raw = raw.rstrip(b"\r\n")
+            if line == 1:
+                raw = raw.removeprefix(_BOM)
+            if not raw.strip():
+                continue  # an empty line is no row
+            value, reason = None, ""
+            if size:
+                reason = (
+                    f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read; "
+                    "split the row"
+                )
+            elif open_end and (cut := _broken_off(raw)):
+                yield broken_source(source, number, line, cut, raw)
+                return
+            elif parse:
+                value, reason = parse_line(raw)
+            yield RawRow(source.name, number, line, raw, value, reason)
+            number += 1
+
+
+def _skip_line(stream: IO[bytes], raw: bytes) -> int:
+    skipped = 0
+    while raw and not raw.endswith(b"\n"):
+        raw = stream.readline(_BLOCK)
+        skipped += len(raw)
+    return skipped
+
+
+def _broken_off(raw: bytes) -> str:
+    """Why the last line of a file, one without an end, looks like the beginning of a row."""
+    text = raw.decode("utf-8", "surrogateescape")
+    try:
+        DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        if text.startswith("{") and is_cut_off(error, text):
+            return f"invalid JSON: {describe_error(error)}; the file may be cut off here"
+    return ""
+
+
+def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The row of a line, or why there is none."""
+    try:
+        value = DECODER.decode(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return None, f"not UTF-8 (byte {error.start}); convert the file to UTF-8"
+    except (ValueError, RecursionError) as error:
+        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        more = _GOES_ON if raw.strip().endswith((b"{", b"[", b",")) else ""
+        return None, f"invalid JSON{column}: {describe_error(error)}{more}"
+    if not isinstance(value, dict):
+        return None, f"a row must be a JSON object; found {type(value).__name__}"
+    return value, ""
+
+
+def read_json_array(source: Source) -> Iterator[RawRow]:
+    """A row per element of a JSON array."""
+    with open_binary(source) as stream:
+        window = Window(stream)
+        window.skip_space()
+        window.at += 1  # behind the opening bracket
+        number = 0
+        follows = ","  # what stands before the next element
+        while (sign := window.skip_space()) not in ("]", ""):
+            line = window.mark_line()
+            row, end = _read_element(source, window, number, line, comma=follows == ",")
+            yield row
+            if row.ends:
+                return
+            number += 1
+            window.at = end
+            follows = window.skip_space()
+            window.at += follows == ","
+            if follows == "":
+                break
+        reason = ""
+        if sign == "]":
+            window.at += 1
+            if window.skip_space():
+                reason = "text behind the end of the array; it is not read"
+        elif follows == ",":
+            reason = "the array is not closed by ']'; the file may be cut off"
+        else:
+            reason = "expected ',' or ']' here; the file may be cut off"
+        if window.broken:
+            reason = f"the file breaks off here ({window.broken}); what follows is not read"
+        if reason:
+            yield broken_source(source, number, window.mark_line(), reason, window.head())
+
+
+def _read_element(
+    source: Source, window: Window, number: int, line: int, *, comma: bool
+) -> tuple[RawRow, int]:
+    """The row that starts here, and where it ends."""
+    value, end, error = window.element()
+    reason = ""
+    if error is not None:
+        reason = f"invalid JSON: {describe_error(error)}"
+        stop = window.end_of_broken()
+        if stop is None:
+            reason = window.why_stopped(reason) + "; the array cannot be read from here on"
+            return broken_source(source, number, line, reason, window.head()), end
+        end = stop
+    elif not isinstance(value, dict):
+        reason = f"a row must be a JSON object; found {type(value).__name__}"
+    if not comma:
+        reason = "expected ',' or ']' before this element"
+    raw = encode_text(window.text[window.at : end])
+    if not reason:
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError as found:
+            reason = f"not UTF-8 (byte {found.start} of the row); convert the file to UTF-8"
+    return RawRow(source.name, number, line, raw, None if reason else value, reason), end

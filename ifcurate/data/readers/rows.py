@@ -1,0 +1,238 @@
+"""Rows from files: JSON, JSONL, nested SQuAD, Parquet, CSV, plain or compressed, or the Hub.
+
+A reader yields every row that is there, good or bad, with its place and, for
+text formats, the very bytes it was read from, so that a kept row can be written
+as it was. A file that cannot be read at all is one bad row. Nothing here knows
+what an instruction is.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from ifcurate.data.readers.csv_rows import csv_delimiter, csv_header, read_csv
+from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
+from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_json_lines
+from ifcurate.data.readers.parquet_rows import read_hub, read_parquet
+from ifcurate.data.readers.squad_rows import is_squad, read_squad
+from ifcurate.errors import DataError
+from ifcurate.phrases import count
+
+__all__ = [
+    "DEMO",
+    "RawRow",
+    "Source",
+    "count_rows",
+    "csv_delimiter",
+    "csv_header",
+    "open_binary",
+    "open_sources",
+    "parse_line",
+    "read_rows",
+    "source_problem",
+]
+
+_EXTENSIONS: Final = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_HEAD: Final = 1 << 16  # bytes that the kind of a JSON file is told from
+_HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def open_sources(
+    paths: str | Path | Sequence[str | Path], *, subset: str = "", split: str = "train"
+) -> list[Source]:
+    """Resolve files, globs and Hub names, in the order given, globs sorted.
+
+    Raises `DataError` for what does not exist, a folder, an unknown file type, or
+    what is given twice; and when none of the files can be read (empty, damaged, UTF-16). One
+    that cannot be read among others that can stays: its reader says why.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        raise DataError("no data: no file was given; name at least one file, glob or Hub dataset")
+    found: list[Source] = []
+    for item in map(str, given):
+        if Path(item).exists() or _is_demo(item):
+            found.append(_file_source(item))
+        elif glob.has_magic(item):
+            matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
+            files = [m for m in matches if Path(m).is_file()]
+            if not files:
+                raise DataError(f"{item}: no file matches this pattern; check the path")
+            found.extend(_file_source(f) for f in files)
+        elif item.startswith("hf://datasets/") or _looks_like_hub_name(item):
+            name = item.removeprefix("hf://datasets/")
+            found.append(Source(name, "hub", subset=subset, split=split))
+        else:
+            raise DataError(_missing(item))
+    _refuse_twice(found)
+    problems = [source_problem(source) for source in found]
+    if all(problems):
+        more = f" (and {count(len(found) - 1, 'other')} like it)" if len(found) > 1 else ""
+        raise DataError(f"{found[0].name}: {problems[0]}{more}")
+    return found
+
+
+def _refuse_twice(sources: Sequence[Source]) -> None:
+    """Raise `DataError` for a source that is there twice: its rows could not be told apart."""
+    seen: dict[object, str] = {}
+    for source in sources:
+        key = source.name if source.format == "hub" else source.path.resolve()
+        if key in seen:
+            also = f" (also as {seen[key]})" if seen[key] != source.name else ""
+            raise DataError(
+                f"{source.name}: given twice{also}; each row would count double: name it once "
+                "(patterns may overlap)"
+            )
+        seen[key] = source.name
+
+
+def _is_demo(item: str) -> bool:
+    return item.startswith(DEMO) and Source(item, "").path.exists()
+
+
+def _looks_like_hub_name(item: str) -> bool:
+    suffixes = Path(item).suffixes
+    known = _EXTENSIONS.keys() | _COMPRESSIONS.keys() | {".txt", ".yaml", ".arrow"}
+    return bool(_HUB_NAME.fullmatch(item)) and not known.intersection(suffixes[-1:])
+
+
+def _missing(item: str) -> str:
+    if item.split(":")[0] == DEMO.rstrip(":"):
+        from ifcurate.pocket import demo_path
+
+        bundled = ", ".join(sorted(f"{DEMO}{path.name}" for path in demo_path().glob("*.jsonl")))
+        return f"{item}: no such file; the bundled data are {bundled}"
+    folder = Path(item).parent
+    where = folder if str(folder) != "." else Path.cwd()
+    if not where.is_dir():
+        return f"{item}: no such file; the folder {where} does not exist; check the path"
+    known = _EXTENSIONS.keys() | _COMPRESSIONS
+    near = sorted(p.name for p in where.iterdir() if p.suffix in known and p.exists())
+    hint = f"data files there: {', '.join(near[:5])}" if near else "no data file is there"
+    return f"{item}: no such file; {hint}; check the path, or give a Hub name as owner/name"
+
+
+def _file_source(name: str) -> Source:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name!r}: the file's name is not UTF-8; rename the file") from error
+    path = Source(name, "").path
+    if path.is_dir():
+        raise DataError(f"{name}: this is a folder; name its files, for example '{name}/*.jsonl'")
+    suffixes = [s.lower() for s in path.suffixes]
+    compression = _COMPRESSIONS.get(suffixes[-1], "") if suffixes else ""
+    extension = (suffixes[:-1] if compression else suffixes)[-1:] or [""]
+    kind = _EXTENSIONS.get(extension[0])
+    if kind is None:
+        known = ", ".join(_EXTENSIONS)
+        raise DataError(
+            f"{name}: unknown file type {extension[0] or '(no extension)'}; "
+            f"known are {known}, each also with .gz or .zst; rename or convert the file"
+        )
+    source = Source(name, kind, compression)
+    if kind in ("json", "jsonl"):
+        try:
+            first = _first_bytes(source, _HEAD)
+        except BROKEN:
+            return source
+        source = Source(name, _tell_json(first), compression)
+    return source
+
+
+def _tell_json(first: bytes) -> str:
+    """What the text says tells more than the name: many `.json` files hold JSON lines."""
+    text = first.decode("utf-8-sig", "replace").lstrip()
+    if text.startswith("["):
+        return "json"
+    return "squad" if is_squad(text) else "jsonl"
+
+
+def _first_bytes(source: Source, n: int = 4096) -> bytes:
+    with open_binary(source) as stream:
+        return stream.read(n)
+
+
+def source_problem(source: Source) -> str:
+    """Why a source cannot be read at all, "" when it can."""
+    if source.format == "hub":
+        return ""
+    try:
+        if source.path.stat().st_size == 0:
+            return "the file is empty (0 bytes); nothing to read"
+        if source.format == "parquet":
+            return _parquet_problem(source)
+        first = _first_bytes(source)
+    except BROKEN as error:
+        return f"cannot be read: {error}; check the file"
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "the text is UTF-16; it is read as UTF-8; convert it first: iconv -f UTF-16 -t UTF-8"
+    return ""
+
+
+def _parquet_problem(source: Source) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if source.compression:
+        return (
+            f"a Parquet file inside {source.compression}; Parquet is compressed itself: "
+            "unpack the file"
+        )
+    try:
+        pq.read_metadata(source.path)
+    except pa.ArrowException as error:
+        return f"not a readable Parquet file: {str(error).splitlines()[0]}; check the file"
+    return ""
+
+
+def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
+    """Every row of the source in order; a bad one with `error` set instead of `value`.
+
+    With `parse` off, rows of JSON lines (and of nested files) have neither: only
+    their bytes and places, which are the same. Raises `DataError` only for a dataset of the Hub.
+    """
+    if problem := source_problem(source):
+        return iter([broken_source(source, 0, None, problem)])
+    match source.format:
+        case "jsonl":
+            return read_json_lines(source, parse=parse)
+        case "json":
+            return read_json_array(source)
+        case "squad":
+            return read_squad(source, parse=parse)
+        case "csv":
+            return read_csv(source)
+        case "parquet":
+            return read_parquet(source)
+        case _:
+            return read_hub(source)
+
+
+def count_rows(source: Source) -> int | None:
+    """About how many rows a source has, without parsing them; None where that cannot be had."""
+    try:
+        if source.format == "parquet":
+            import pyarrow.parquet as pq
+
+            return int(pq.read_metadata(source.path).num_rows)
+        if source.format in ("jsonl", "csv"):
+            with open_binary(source) as stream:
+                blocks = iter(lambda: stream.read(1 << 20), b"")
+                return sum(block.count(b"\n") for block in blocks)
+    except (*BROKEN, ValueError):
+        return None  # reading will say what is wrong
+    return None

@@ -1,0 +1,223 @@
+"""Rows from nested question answering files: an article's paragraphs, a paragraph's questions.
+
+::
+
+    {"version": "2.0", "data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [
+        {"id": ..., "question": ..., "answers": [{"text": ..., "answer_start": ...}]}]}]}]}
+
+Each question is a row: what its article and its paragraph say, the lists aside,
+and then its own members. So a row is whole by itself, and is written as a line
+of JSON. One article is held in memory at a time. Rajpurkar et al. 2016 (SQuAD,
+arXiv 1606.05250), 2018 (SQuAD 2.0, arXiv 1806.03822).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ifcurate.data.readers.files import RawRow, Source, open_binary
+from ifcurate.data.readers.window import DECODER, HEAD, Window, describe_error
+
+__all__ = ["is_squad", "read_squad"]
+
+_SPACE: Final = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A question as a row; or why there is none, and whether more is lost than one row."""
+
+    value: dict[str, Any] | None = None
+    reason: str = ""
+    head: bytes = b""
+    ends: bool = False
+
+
+def is_squad(head: str) -> bool:
+    """Whether a JSON text that begins like this holds articles with paragraphs under `data`."""
+    at = _member(head, 0, "data")
+    if head[at : at + 1] != "[":
+        return False
+    at = _member(head, _skip(head, at + 1), "paragraphs")
+    return head[at : at + 1] == "["
+
+
+def _member(text: str, at: int, name: str) -> int:
+    """Where the value of this member of the object at `at` begins; the text's end if nowhere."""
+    at = _skip(text, at)
+    if text[at : at + 1] != "{":
+        return len(text)
+    try:
+        while True:
+            key, at = DECODER.raw_decode(text, _skip(text, at + 1))
+            at = _skip(text, at)
+            if text[at : at + 1] != ":":
+                return len(text)
+            at = _skip(text, at + 1)
+            if key == name:
+                return at
+            at = _skip(text, DECODER.raw_decode(text, at)[1])
+            if text[at : at + 1] != ",":
+                return len(text)
+    except (ValueError, RecursionError):
+        return len(text)
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
+    """A row per question; with `parse` off its bytes alone."""
+    with open_binary(source) as stream:
+        for number, found in enumerate(_questions(Window(stream))):
+            if found.value is not None:
+                yield _row(source, number, found.value, parse=parse)
+            else:
+                yield RawRow(
+                    source.name, number, None, found.head, None, found.reason, ends=found.ends
+                )
+
+
+def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> RawRow:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (RecursionError, ValueError) as error:
+        reason = f"cannot be written as a row: {describe_error(error)}"
+        return RawRow(source.name, number, None, _show(value), None, reason)
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = ord(text[error.start])
+        reason = f"half a surrogate pair (\\u{found:04x}); it stands for no character"
+        if 0xDC80 <= found <= 0xDCFF:  # how the window shows such bytes
+            reason = "not UTF-8; convert the file to UTF-8"
+        raw = text.encode("utf-8", "backslashreplace")
+        return RawRow(source.name, number, None, raw, None, f"{reason}: repair or drop the row")
+    return RawRow(source.name, number, None, raw, value if parse else None)
+
+
+def _questions(window: Window) -> Iterator[_Found]:
+    """The questions of all articles; at the end what is wrong with the text around them."""
+    window.skip_space()
+    window.at += 1  # behind the opening brace
+    done = False
+    sign = window.skip_space()
+    while sign == '"':
+        name, window.at, _ = window.element()
+        if window.skip_space() != ":":
+            break
+        window.at += 1
+        value = window.skip_space()
+        if name == "data" and value == "[" and not done:
+            done = True
+            stopped = yield from _articles(window)
+            if stopped:
+                return
+        else:
+            _, window.at, error = window.element()
+            if error is not None or name == "data":
+                break
+        sign = window.skip_space()
+        if sign != ",":
+            break
+        window.at += 1
+        sign = window.skip_space()
+    reason = _wrong_end(window, sign)
+    if reason:
+        yield _Found(reason=reason, head=window.head(), ends=True)
+
+
+def _wrong_end(window: Window, sign: str) -> str:
+    if window.broken:
+        return f"the file breaks off here ({window.broken}); what follows is not read"
+    if sign != "}":
+        return "the object around the articles is not right here; what follows is not read"
+    window.at += 1
+    return "text behind the end of the object; it is not read" if window.skip_space() else ""
+
+
+def _articles(window: Window) -> Generator[_Found, None, bool]:
+    """The questions of the list that begins here; returns whether nothing can be read after it."""
+    window.at += 1
+    number = 0
+    sign = window.skip_space()
+    while sign not in ("]", ""):
+        number += 1
+        window.mark_line()  # what lies behind is forgotten
+        value, end, error = window.element()
+        if error is None:
+            yield from _article(value, f"article {number}")
+        else:
+            reason = f"invalid JSON: {describe_error(error)}"
+            stop = window.end_of_broken()
+            lost = "its questions are not read"
+            if stop is None:
+                reason = window.why_stopped(reason)
+                lost = "no article can be read from here on"
+            reason = f"article {number}: {reason}; {lost}"
+            yield _Found(reason=reason, head=window.head(), ends=True)
+            if stop is None:
+                return True
+            end = stop
+        window.at = end
+        sign = window.skip_space()
+        if sign == ",":
+            window.at += 1
+            sign = window.skip_space()
+        elif sign != "]":
+            break
+    if sign == "]":
+        window.at += 1
+        return False
+    reason = f"the list of articles is not whole behind article {number}; the file may be cut off"
+    if window.broken:
+        reason = f"the file breaks off here ({window.broken}); what follows is not read"
+    yield _Found(reason=reason, head=window.head(), ends=True)
+    return True
+
+
+def _article(article: Any, place: str) -> Iterator[_Found]:
+    paragraphs, problem = _list_in(article, "paragraphs", place)
+    if problem is not None:
+        yield problem
+    for p, paragraph in enumerate(paragraphs, 1):
+        here = f"{place}, paragraph {p}"
+        questions, problem = _list_in(paragraph, "qas", here)
+        if problem is not None:
+            yield problem
+        for q, question in enumerate(questions, 1):
+            if isinstance(question, dict):
+                told = [(article, "paragraphs"), (paragraph, "qas")]
+                around = {k: v for whole, inner in told for k, v in whole.items() if k != inner}
+                yield _Found({**around, **question})
+            else:
+                yield _bad(question, f"{here}, question {q}: expected an object")
+
+
+def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Found | None]:
+    """The list of this name inside an object; or what is wrong with it."""
+    if not isinstance(whole, dict):
+        return [], _bad(whole, f"{place}: expected an object with {name!r}")
+    if not isinstance(whole.get(name), list):
+        keys = ", ".join(whole) or "(none)"
+        reason = f"{place}: no list {name!r}; found the keys {keys}"
+        return [], _Found(reason=reason, head=_show(whole))
+    return whole[name], None
+
+
+def _bad(value: Any, reason: str) -> _Found:
+    return _Found(reason=f"{reason}; found {type(value).__name__}", head=_show(value))
+
+
+def _show(value: Any) -> bytes:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (RecursionError, ValueError):
+        text = repr(type(value))
+    return text.encode("utf-8", "backslashreplace")[:HEAD]

@@ -1,0 +1,346 @@
+"""Examples from data, and the rows that could not become one.
+
+`read_examples` looks at the first rows to tell the layout, then gives every row
+in order, again each time it is asked: a row is either examples or a `BadRow`
+with a reason, so that rows in equal rows accounted for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ifcurate.data.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
+from ifcurate.data.readers.rows import (
+    RawRow,
+    Source,
+    count_rows,
+    open_sources,
+    parse_line,
+    read_rows,
+)
+from ifcurate.errors import DataError, RowError
+from ifcurate.phrases import count, did_you_mean
+from ifcurate.records import Example
+from ifcurate.storage.files import file_digest
+
+__all__ = [
+    "BadRow",
+    "Examples",
+    "ReadRow",
+    "UniqueNames",
+    "fingerprint_source",
+    "read_examples",
+    "read_row",
+]
+
+_LOOKED_AT: Final = 100  # rows that the layout is told from
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was set aside, with the place and the reason."""
+
+    source: str
+    number: int
+    line: int | None
+    reason: str
+    raw: bytes | None
+    ends: bool = False  # it stands for more than itself: for what could not be read after it
+
+    @property
+    def loss(self) -> str:
+        """What is said of a source that was not read whole; "" where one row alone is bad."""
+        before = count(self.number, "row") if self.number else "no row"
+        return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
+
+    def as_record(self) -> dict[str, Any]:
+        """What the quarantine file says of it."""
+        raw = None if self.raw is None else self.raw.decode("utf-8", "backslashreplace")
+        return {
+            "source": self.source,
+            "row": self.number,
+            "line": self.line,
+            "reason": self.reason,
+            "raw": raw,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """One row of the input with all that it became."""
+
+    raw: RawRow
+    examples: tuple[Example, ...] = ()
+    bad: BadRow | None = None
+
+
+class UniqueNames:
+    """Names that occur again get a suffix, `a`, `a~2`, `a~3`, which no other name has.
+
+    Remembers the names that were asked for, not those that it gave.
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] = {}  # base -> the last number it was given
+
+    def name(self, base: str) -> str:
+        """The name for this occurrence of `base`."""
+        times = self._given(base) + 1
+        name = base
+        while times > 1 and self._given(name := f"{base}~{times}"):
+            times += 1
+        self._times[base] = times
+        return name
+
+    def _given(self, name: str) -> int:
+        """How often a name has been asked for, or given to another; 0 for never."""
+        times = self._times.get(name, 0)
+        if not times and "~" in name:
+            base, _, number = name.rpartition("~")
+            # All numbers up to the last are taken.
+            if number.isdecimal() and number.isascii() and number[0] != "0":
+                times = int(2 <= int(number[:18]) <= self._times.get(base, 0))
+        return times
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All examples of some sources, read anew at each iteration.
+
+    Iterating gives the `Example`s; `read()` gives every row, bad ones included.
+    """
+
+    sources: tuple[Source, ...]
+    layouts: tuple[Layout, ...]  # one per source
+    limit: int | None = None
+
+    def __iter__(self) -> Iterator[Example]:
+        """Every example, bad rows passed over."""
+        for row in self.read():
+            yield from row.examples
+
+    def read(self, *, unique: bool = True) -> Iterator[ReadRow]:
+        """Every row in order; with `unique`, ids as `UniqueNames` gives them.
+
+        To know which ids have been is to remember them all; without `unique`, and in
+        `read_chunks`, more rows need no more memory.
+        """
+        names = UniqueNames()
+        for raw, layout in self._raw_rows():
+            row = read_row(raw, layout)
+            if unique and row.examples:
+                base = row.examples[0].id
+                name = names.name(base)
+                if name != base:
+                    renamed = tuple(replace(example, id=name) for example in row.examples)
+                    row = replace(row, examples=renamed)
+            yield row
+
+    def read_chunks(
+        self, size: int, wanted: Callable[[int], bool] = lambda _: True
+    ) -> Iterator[tuple[int, list[ReadRow] | None]]:
+        """Rows by `size`, with the chunk's number; None for a chunk that is not wanted.
+
+        Ids are as they stand in the rows. What is not wanted is hardly looked at.
+        """
+        for number, chunk in enumerate(self.raw_chunks(size)):
+            read = [read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
+            yield number, read
+
+    def raw_chunks(self, size: int) -> Iterator[list[tuple[RawRow, Layout]]]:
+        """The same chunks, each row as it was found, with its layout; for `read_row`."""
+        rows = self._raw_rows()
+        while chunk := list(itertools.islice(rows, size)):
+            yield chunk
+
+    def _raw_rows(self) -> Iterator[tuple[RawRow, Layout]]:
+        pairs = zip(self.sources, self.layouts, strict=True)
+        rows = ((raw, layout) for source, layout in pairs for raw in read_rows(source, parse=False))
+        return itertools.islice(rows, self.limit)
+
+    def count_rows(self) -> int | None:
+        """How many rows there are to read, cheaply; None where only reading them would tell."""
+        total = 0
+        for source in self.sources:
+            n = count_rows(source)
+            if n is None:
+                return self.limit
+            total += n
+        return total if self.limit is None else min(total, self.limit)
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Each source's layout by its name."""
+        pairs = zip(self.sources, self.layouts, strict=True)
+        return {source.name: layout.format for source, layout in pairs}
+
+
+def read_row(raw: RawRow, layout: Layout) -> ReadRow:
+    """What a row becomes; a row that was not parsed is parsed."""
+    if raw.value is None and not raw.error and raw.raw is not None:
+        value, error = parse_line(raw.raw)
+        raw = replace(raw, value=value, error=error)
+    if raw.value is None:
+        return ReadRow(raw, bad=_bad(raw, raw.error))
+    try:
+        examples = parse_row(raw.value, layout, source=raw.source, row_number=raw.number)
+    except RowError as error:
+        return ReadRow(raw, bad=_bad(raw, str(error)))
+    except (RecursionError, ValueError, OverflowError) as error:
+        # Nested too deeply, a number too long to write.
+        return ReadRow(raw, bad=_bad(raw, f"cannot be used: {type(error).__name__}: {error}"))
+    return ReadRow(raw, tuple(examples))
+
+
+def _bad(raw: RawRow, reason: str) -> BadRow:
+    data = raw.raw
+    if data is None and raw.value is not None:
+        try:
+            text = json.dumps(raw.value, ensure_ascii=False, default=str)
+        except (RecursionError, ValueError, TypeError):
+            text = repr(raw.value)[:10_000]
+        data = text.encode("utf-8", "backslashreplace")
+    return BadRow(raw.source, raw.number, raw.line, reason, data, raw.ends)
+
+
+def read_examples(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    turns: Literal["last", "all"] = "last",
+    context: Sequence[str] = CONTEXT_KINDS,
+    min_confidence: float = 0.5,
+    limit: int | None = None,
+    subset: str = "",
+    split: str = "train",
+) -> Examples:
+    """The examples of files, globs or a Hub dataset.
+
+    Args:
+        paths: files (JSON, JSONL, CSV, Parquet; `.gz`, `.zst`), globs, or `owner/name`.
+        format: one of `FORMATS`, or "auto" to tell it from each source's first rows.
+        columns: our names (instruction, context, response, system) to the data's own.
+        turns: score the last assistant turn of a chat, or all of them.
+        context: which kinds of context to look for, of `CONTEXT_KINDS`.
+        min_confidence: the least confidence of a rule that finds context inside a text.
+        limit: read at most this many rows.
+        subset: configuration of a Hub dataset.
+        split: split of a Hub dataset.
+
+    Raises:
+        DataError: a source is missing, empty, of an unknown type or layout.
+    """
+    if columns:
+        _check_columns(columns)
+        format = "columns"
+    if format not in (*FORMATS, "auto"):
+        near = did_you_mean(format, FORMATS)
+        raise DataError(f"format {format!r}: unknown; known are auto, {', '.join(FORMATS)}{near}")
+    if format == "columns" and not columns:
+        raise DataError("format 'columns' needs a mapping: --columns instruction=... response=...")
+    if turns not in ("last", "all"):
+        raise DataError(f"turns {turns!r}: unknown; known are last, all")
+    if not 0 <= min_confidence <= 1:
+        raise DataError(f"min_confidence {min_confidence}: must be from 0 to 1")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit {limit}: must be at least 1, or None for all rows")
+    context = (context,) if isinstance(context, str) else context
+    unknown = set(context) - set(CONTEXT_KINDS)
+    if unknown:
+        known = ", ".join(CONTEXT_KINDS)
+        raise DataError(f"context {', '.join(sorted(unknown))}: unknown kind; known are {known}")
+    sources = open_sources(paths, subset=subset, split=split)
+    names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
+    layouts = [Layout(n, columns, turns, tuple(context), min_confidence) for n in names]
+    examples = Examples(tuple(sources), tuple(layouts), limit)
+    if format != "auto":
+        _refuse_unfit(examples, format)
+    return examples
+
+
+def _refuse_unfit(examples: Examples, format: str) -> None:
+    """Raise `DataError` when a layout that was asked for fits none of the first rows."""
+    first = list(itertools.islice(examples.read(), _LOOKED_AT))
+    bad = [row.bad for row in first if row.bad is not None]
+    if first and len(bad) == len(first):
+        more = "; the first says" * (len(first) > 1)
+        raise DataError(
+            f"{bad[0].source}: {_none_of(first)} be read as {format}{more}: {bad[0].reason}; "
+            "check --format and --columns"
+        )
+
+
+def _none_of(rows: Sequence[object]) -> str:
+    return f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its one row cannot"
+
+
+def _check_columns(columns: Mapping[str, str]) -> None:
+    known = ("instruction", "context", "response", "system")
+    unknown = [name for name in columns if name not in known]
+    if unknown:
+        raise DataError(f"--columns {unknown[0]}=...: unknown name; known are {', '.join(known)}")
+    missing = [name for name in ("instruction", "response") if name not in columns]
+    if missing:
+        raise DataError(f"--columns: {missing[0]}=... is missing; it names the data's own column")
+
+
+def _tell_formats(sources: Sequence[Source]) -> list[str]:
+    """Each source's layout; one that cannot be told is read like the first that can.
+
+    So the rows of a file without, say, a column for the response are set aside
+    one by one. Raises `DataError` when no source's layout can be told.
+    """
+    names: list[str] = []
+    problems: list[DataError] = []
+    for source in sources:
+        try:
+            names.append(_tell_format(source))
+        except DataError as error:
+            if source.format == "hub":
+                raise
+            names.append("")
+            problems.append(error)
+    told = [name for name in names if name]
+    if not told:
+        raise problems[0]
+    return [name or told[0] for name in names]
+
+
+def _tell_format(source: Source) -> str:
+    first = list(itertools.islice(read_rows(source), _LOOKED_AT))
+    values = [raw.value for raw in first if raw.value is not None]
+    if not values:
+        if not first:
+            raise DataError(f"{source.name}: no row in it; nothing to read")
+        raise DataError(
+            f"{source.name}: {_none_of(first)} be read"
+            f"{'; the first says' * (len(first) > 1)}: {first[0].error}; check the file"
+        )
+    return detect_format(values, source.name)
+
+
+def fingerprint_source(source: Source) -> dict[str, Any]:
+    """Name, size and hash of a file's bytes; a Hub dataset is known by its name alone."""
+    if source.format == "hub":
+        return {
+            "name": source.name,
+            "format": "hub",
+            "subset": source.subset,
+            "split": source.split,
+        }
+    try:
+        return {
+            "name": source.name,
+            "format": source.format,
+            "compression": source.compression,
+            "bytes": source.path.stat().st_size,
+            "blake2b": file_digest(source.path),
+        }
+    except OSError as error:
+        raise DataError(f"{source.name}: cannot be read: {error}; check the file") from error

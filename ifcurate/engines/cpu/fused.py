@@ -1,0 +1,277 @@
+"""The decoder of Llama's family in as few passes over memory as its mathematics needs.
+
+    a = x + W_o attention(rope(W_qkv norm(x)))
+    y = a + W_down (silu(W_gate norm(a)) * W_up norm(a))
+
+The weights are the model's own: query, key and value matrices, gate and up, are
+laid out one after another and the model's modules become views of them, so
+nothing is held twice. Sums are added up inside the matrix products, the rest is
+done by `kernels` in one pass each (or by PyTorch's operations). The last layer
+computes what follows its attention for the asked rows only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ifcurate.engines.cpu.kernels import Kernels
+from ifcurate.engines.cpu.linears import Products, least_rows
+from ifcurate.engines.cpu.native import LANES, padded_rows
+from ifcurate.engines.hf.attention import attend, plan_attention
+from ifcurate.engines.hf.packing import Pack
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FusedDecoder", "fuse_decoder"]
+
+#: Families whose layers are exactly the equations above (checked by numbers as well).
+_FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    norm_1: torch.Tensor  # (width,) float32
+    qkv: torch.Tensor  # (q + k + v, width)
+    qkv_bias: torch.Tensor | None
+    q_norm: torch.Tensor | None  # (dim,) float32
+    k_norm: torch.Tensor | None
+    out: torch.Tensor  # (width, q)
+    out_bias: torch.Tensor | None
+    norm_2: torch.Tensor
+    gate_up: torch.Tensor  # (2 * inner, width)
+    down: torch.Tensor  # (width, inner)
+    scale: float  # of the scores
+
+
+def fuse_decoder(
+    model: Any, kernels: Kernels | None, products: Products, *, varlen: bool = False
+) -> FusedDecoder | None:
+    """The fast decoder of a model, or None when it is of another kind."""
+    config = model.config
+    body = model.base_model
+    if config.model_type not in _FAMILIES or not hasattr(body, "rotary_emb"):
+        return None
+    if getattr(config, "hidden_act", "") != "silu" or getattr(config, "mlp_bias", False):
+        return None
+    return FusedDecoder(model, kernels, products, varlen=varlen)
+
+
+class FusedDecoder:
+    """Hidden states of a pack's asked rows, after the final norm."""
+
+    def __init__(
+        self, model: Any, kernels: Kernels | None, products: Products, *, varlen: bool = False
+    ) -> None:
+        config, body = model.config, model.base_model
+        self._body = body
+        self._varlen = varlen
+        self._products = products
+        self._eps = float(config.rms_norm_eps)
+        self._width = int(config.hidden_size)
+        self._inner = int(config.intermediate_size)
+        self._kv_heads = int(config.num_key_value_heads)
+        self._group = int(config.num_attention_heads) // self._kv_heads
+        first = body.layers[0].self_attn
+        self._dim = int(first.head_dim)
+        self._layers = [self._read(layer) for layer in body.layers]
+        self._final = self._norm_weight(body.norm)
+        fits = all(n % (2 * LANES) == 0 for n in (self._dim, self._width, self._inner))
+        on_cpu = self._layers[0].qkv.device.type == "cpu"
+        known = str(self._layers[0].qkv.dtype) in ("torch.float32", "torch.bfloat16")
+        self._kernels = kernels if fits and on_cpu and known else None
+        first_layer = self._layers[0]
+        self._least_rows = least_rows(
+            (first_layer.qkv, first_layer.out, first_layer.gate_up, first_layer.down)
+        )
+        self._table: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._space: dict[str, torch.Tensor] = {}
+
+    def hidden(self, pack: Pack) -> torch.Tensor:
+        """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
+        import torch
+
+        device = self._layers[0].qkv.device
+        tree = pack.tree
+        # Rows of zeros behind the tokens, where few would be multiplied another way than many.
+        n = max(pack.n_tokens, self._least_rows)
+        extra = n - pack.n_tokens
+        plan = plan_attention(tree, device, varlen=self._varlen)
+        ids = torch.from_numpy(np.pad(tree.ids, (0, extra))).to(device)
+        positions = torch.from_numpy(np.pad(tree.positions, (0, extra))).to(device)
+        cosine, sine = self._rotation(positions, pack.longest)
+        rows = torch.from_numpy(pack.rows).to(device)
+        x = self._body.embed_tokens(ids)
+        heads = self._kv_heads * self._group
+        normed = self._buffer("normed", n, self._width)
+        qkv = self._buffer("qkv", n, (heads + 2 * self._kv_heads) * self._dim)
+        q = self._buffer("q", self._kv_heads, n, self._group, self._dim)
+        k = self._buffer("k", self._kv_heads, padded_rows(n), self._dim)
+        v = self._buffer("v", self._kv_heads, padded_rows(n), self._dim)
+        k[:, n:], v[:, n:] = 0, 0
+        mixed = self._buffer("mixed", n, self._kv_heads, self._group, self._dim)
+        mixed[pack.n_tokens :] = 0
+        chosen = False
+        for i, layer in enumerate(self._layers):
+            self._norm(x, layer.norm_1, normed)
+            qkv = self._products.linear(normed, layer.qkv, layer.qkv_bias, qkv)
+            self._split(layer, qkv, cosine, sine, q, k, v)
+            attend(q, k, v, plan, mixed, scale=layer.scale, kernels=self._kernels)
+            flat = mixed.view(n, heads * self._dim)
+            if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
+                x, flat, chosen = x[rows], flat[rows], True
+                normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
+            x = self._products.add_linear(x, flat, layer.out)
+            if layer.out_bias is not None:
+                x += layer.out_bias
+            self._norm(x, layer.norm_2, normed)
+            x = self._products.add_linear(x, self._gated(normed, layer), layer.down)
+        x = x if chosen else x[rows]
+        last = torch.empty_like(x)
+        self._norm(x, self._final, last)
+        return last
+
+    def _gated(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
+        import torch
+        import torch.nn.functional as F  # noqa: N812
+
+        n = len(normed)
+        gate_up = self._buffer("gate_up", n, 2 * self._inner)
+        out = self._buffer("inner", n, self._inner)
+        gate_up = self._products.linear(normed, layer.gate_up, None, gate_up)
+        if self._kernels is not None:
+            self._kernels.silu_mul(gate_up, out)
+            return out
+        gate, up = gate_up[:, : self._inner], gate_up[:, self._inner :]
+        return torch.mul(F.silu(gate), up, out=out)
+
+    def _split(
+        self,
+        layer: _Layer,
+        qkv: torch.Tensor,
+        cosine: torch.Tensor,
+        sine: torch.Tensor,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+    ) -> None:
+        import torch
+
+        if self._kernels is not None:
+            self._kernels.split_rotate(
+                qkv,
+                cosine,
+                sine,
+                q,
+                k,
+                v,
+                rotated=2 * cosine.shape[1],
+                q_norm=layer.q_norm,
+                k_norm=layer.k_norm,
+                eps=self._eps,
+            )
+            return
+        n, half = len(qkv), cosine.shape[1]
+        heads = self._kv_heads * self._group
+        parts = qkv.view(n, heads + 2 * self._kv_heads, self._dim)
+        turned = []
+        for part, norm in (
+            (parts[:, :heads], layer.q_norm),
+            (parts[:, heads : -self._kv_heads], layer.k_norm),
+        ):
+            wide = part.to(torch.promote_types(part.dtype, torch.float32))
+            if norm is not None:
+                wide = norm * wide * (wide.square().mean(-1, keepdim=True) + self._eps).rsqrt()
+            a, b, rest = wide[..., :half], wide[..., half : 2 * half], wide[..., 2 * half :]
+            c, s = cosine.unsqueeze(1), sine.unsqueeze(1)
+            turned.append(torch.cat((a * c - b * s, b * c + a * s, rest), dim=-1))
+        q.copy_(turned[0].view(n, self._kv_heads, self._group, self._dim).transpose(0, 1))
+        k[:, :n].copy_(turned[1].transpose(0, 1))
+        v[:, :n].copy_(parts[:, -self._kv_heads :].transpose(0, 1))
+
+    def _norm(self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
+        import torch
+
+        if self._kernels is not None:
+            self._kernels.rms_norm(x, weight, out, self._eps)
+            return
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        out.copy_(weight * wide * (wide.square().mean(-1, keepdim=True) + self._eps).rsqrt())
+
+    def _rotation(self, positions: torch.Tensor, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of some positions, each (n, rotated / 2) float32."""
+        import torch
+
+        if self._table is None or len(self._table[0]) < needed:
+            wide = self._layers[0].norm_1
+            line = torch.arange(max(needed, 512), device=positions.device)
+            cosine, sine = self._body.rotary_emb(wide, line[None])
+            half = cosine.shape[-1] // 2
+            self._table = (cosine[0, :, :half].contiguous(), sine[0, :, :half].contiguous())
+        return self._table[0][positions], self._table[1][positions]
+
+    def _buffer(self, name: str, *shape: int) -> torch.Tensor:
+        """Working memory, kept from pack to pack: new pages cost more than the arithmetic."""
+        import torch
+
+        size = 1
+        for n in shape:
+            size *= n
+        held = self._space.get(name)
+        if held is None or held.numel() < size:
+            like = self._layers[0].qkv
+            held = torch.empty(size, dtype=like.dtype, device=like.device)
+            self._space[name] = held
+        return held[:size].view(shape)
+
+    def _norm_weight(self, module: Any) -> torch.Tensor:
+        import torch
+
+        weight: torch.Tensor = module.weight.detach()
+        return weight.to(torch.promote_types(weight.dtype, torch.float32))
+
+    def _read(self, layer: Any) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        q_norm, k_norm = (None if m is None else self._norm_weight(m) for m in norms)
+        return _Layer(
+            norm_1=self._norm_weight(layer.input_layernorm),
+            qkv=_join(attention.q_proj, attention.k_proj, attention.v_proj),
+            qkv_bias=_join_biases(attention.q_proj, attention.k_proj, attention.v_proj),
+            q_norm=q_norm,
+            k_norm=k_norm,
+            out=attention.o_proj.weight,
+            out_bias=attention.o_proj.bias,
+            norm_2=self._norm_weight(layer.post_attention_layernorm),
+            gate_up=_join(mlp.gate_proj, mlp.up_proj),
+            down=mlp.down_proj.weight,
+            scale=float(attention.scaling),
+        )
+
+
+def _join(*modules: Any) -> torch.Tensor:
+    """One matrix of several modules' rows; the modules' weights become views of it."""
+    import torch
+
+    joined = torch.cat([m.weight.detach() for m in modules])
+    start = 0
+    for module in modules:
+        rows = module.weight.shape[0]
+        module.weight.data = joined[start : start + rows]
+        start += rows
+    return joined
+
+
+def _join_biases(*modules: Any) -> torch.Tensor | None:
+    import torch
+
+    if all(m.bias is None for m in modules):
+        return None
+    rows = [
+        torch.zeros(len(m.weight), dtype=m.weight.dtype) if m.bias is None else m.bias.detach()
+        for m in modules
+    ]
+    return torch.cat(rows)

@@ -1,0 +1,142 @@
+"""The compiled kernels between two matrix products, where a C compiler is at hand.
+
+Without a compiler, or where a kernel does not give the same numbers as PyTorch's
+own operations, those run instead: `load_kernels` returns None.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from ifcurate.engines.cpu.native import at, compile_library, long, real, suffix
+from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Kernels", "load_kernels"]
+
+
+class Kernels:
+    """The compiled functions, called on contiguous CPU tensors."""
+
+    def __init__(self, library: Any, tiles: Tiles | None = None) -> None:
+        self._library = library
+        #: What the processor's matrix tiles (AMX) do, where it has them and we may use them.
+        self.tiles = tiles
+
+    def rms_norm(
+        self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor, eps: float
+    ) -> None:
+        """`out = weight * x / rms(x)`; x and out (rows, width), weight float32 (width,)."""
+        rows, width = x.shape
+        call = getattr(self._library, f"rms_norm_{suffix(x)}")
+        call(at(x), at(weight), at(out), long(rows), long(width), real(eps))
+
+    def silu_mul(self, gate_up: torch.Tensor, out: torch.Tensor) -> None:
+        """`out = silu(gate) * up`; gate_up (rows, 2 * width), out (rows, width)."""
+        rows, width = out.shape
+        getattr(self._library, f"silu_mul_{suffix(out)}")(
+            at(gate_up), at(out), long(rows), long(width)
+        )
+
+    def split_rotate(
+        self,
+        qkv: torch.Tensor,  # (rows, (kv * group + 2 * kv) * dim)
+        cosine: torch.Tensor,  # (rows, rotated / 2) float32
+        sine: torch.Tensor,
+        q: torch.Tensor,  # (kv, rows, group, dim)
+        k: torch.Tensor,  # (kv, at least rows, dim)
+        v: torch.Tensor,
+        *,
+        rotated: int,
+        q_norm: torch.Tensor | None = None,  # (dim,) float32
+        k_norm: torch.Tensor | None = None,
+        eps: float = 0.0,
+    ) -> None:
+        """Take queries, keys and values apart, norm and rotate the first two."""
+        kv_heads, rows, group, dim = q.shape
+        getattr(self._library, f"split_rotate_{suffix(qkv)}")(
+            *(at(t) for t in (qkv, cosine, sine)),
+            *(at(t) for t in (q_norm, k_norm)),
+            real(eps),
+            *(at(t) for t in (q, k, v)),
+            *(long(n) for n in (rows, k.shape[1], kv_heads, group, dim, rotated)),
+        )
+
+    def causal_softmax(
+        self,
+        scores: torch.Tensor,  # (batches, rows, cols)
+        scratch: torch.Tensor,  # at least (cols,) float32
+        *,
+        group: int,
+        before: int,
+        scale: float,
+        cap: float = 0.0,
+    ) -> None:
+        """In place over the first `before + row // group + 1` scores of a row, 0 after."""
+        batches, rows, cols = scores.shape
+        getattr(self._library, f"causal_softmax_{suffix(scores)}")(
+            at(scores),
+            at(scratch),
+            *(long(n) for n in (batches, rows, cols, group, before)),
+            real(scale),
+            real(cap),
+        )
+
+    def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
+        """Carry log-sum-exp = top + log(total) on over a block of columns (rows, cols)."""
+        rows, cols = logits.shape
+        self._library.lse_f32(
+            at(logits), long(rows), long(cols), long(logits.stride(0)), at(top), at(total)
+        )
+
+
+@functools.cache
+def load_kernels() -> Kernels | None:
+    """Compile, load and try the kernels; None where any of the three fails."""
+    library = compile_library()
+    if library is None:
+        return None
+    tiles = Tiles(library) if library.tiles_ready() else None
+    kernels = Kernels(library, tiles if tiles is not None and tiles_agree(tiles) else None)
+    return kernels if _agree(kernels) else None
+
+
+def _agree(kernels: Kernels) -> bool:
+    """Whether every kernel gives PyTorch's numbers on a small example."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    def near(a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> bool:
+        spacing = 2 * torch.finfo(dtype).eps if dtype is torch.bfloat16 else 1e-5
+        return torch.allclose(a.float(), b.float(), rtol=spacing, atol=spacing * 0.1)
+
+    good = True
+    for dtype in (torch.float32, torch.bfloat16):
+        x, weight = draw(3, 32).to(dtype), draw(32)
+        out = torch.empty_like(x)
+        kernels.rms_norm(x, weight, out, 1e-5)
+        wide = x.float()
+        norm = weight * wide * (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+        good &= near(out, norm, dtype)
+        gate_up = (8 * draw(3, 64)).to(dtype)
+        kernels.silu_mul(gate_up, out)
+        gate, up = gate_up.float().chunk(2, dim=-1)
+        good &= near(out, torch.nn.functional.silu(gate) * up, dtype)
+        scores = (4 * draw(2, 6, 32)).to(dtype)
+        count = 11 + torch.arange(6) // 2 + 1
+        hidden = torch.arange(32) >= count[:, None]
+        soft = (scores.float() * 0.5).masked_fill(hidden, -torch.inf).softmax(-1)
+        kernels.causal_softmax(scores, torch.empty(32), group=2, before=11, scale=0.5)
+        good &= near(scores, soft, dtype)
+    logits = 5 * draw(3, 50)
+    top, total = torch.full((3,), -torch.inf), torch.zeros(3)
+    for block in (logits[:, :24], logits[:, 24:]):
+        kernels.add_logsumexp(block, top, total)
+    return good and near(top + total.log(), logits.logsumexp(-1), torch.float32)

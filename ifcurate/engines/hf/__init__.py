@@ -1,0 +1,1 @@
+"""The `hf` engine: any causal language model of transformers."""

@@ -1,0 +1,176 @@
+"""Three ways to get from a pack to the hidden states that predict its response tokens.
+
+`fused`     our own pass over the layers of Llama's family (`fused.py`)
+`packed`    the model's own layers, with the attention of a prefix tree put in
+`single`    the model as it is, one sequence at a time
+
+The first that gives the third's numbers, tried when the engine is made, is
+used. A row that the first two cannot serve (longer than a sliding window, or
+than the length where a rotary embedding changes) takes the third.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from ifcurate.engines.cpu.kernels import Kernels
+from ifcurate.engines.cpu.linears import least_rows
+from ifcurate.engines.cpu.native import padded_rows
+from ifcurate.engines.hf.attention import AttentionPlan, attend, plan_attention
+from ifcurate.engines.hf.packing import Pack
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Body", "PackedBody", "SingleBody", "exact_length"]
+
+_NAME: Final = "ifcurate_prefix_tree"
+_PLAN: ContextVar[tuple[AttentionPlan, Kernels | None]] = ContextVar("ifcurate_attention_plan")
+_WINDOWS: Final = ("sliding_window", "attention_chunk_size", "window_size", "local_attention")
+
+
+class Body(Protocol):
+    """From a pack to hidden states."""
+
+    def hidden(self, pack: Pack) -> torch.Tensor:
+        """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
+
+
+class SingleBody:
+    """Each sequence by itself, through the model's own forward pass."""
+
+    def __init__(self, model: Any) -> None:
+        self._body = model.base_model
+        self._device = model.device
+
+    def hidden(self, pack: Pack) -> torch.Tensor:
+        """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
+        import torch
+
+        found = []
+        for i, count in enumerate(pack.counts.tolist()):
+            ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(self._device)
+            states = self._body(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+            found.append(states[len(ids) - count :])
+        return torch.cat(found)
+
+
+class PackedBody:
+    """All nodes of a pack in one pass through the model's own layers."""
+
+    def __init__(self, model: Any, kernels: Kernels | None, *, varlen: bool = False) -> None:
+        import torch
+
+        self._varlen = varlen
+        self._model = model
+        self._body = model.base_model
+        on_cpu = model.device.type == "cpu"
+        known = str(model.dtype) in ("torch.float32", "torch.bfloat16")
+        self._kernels = kernels if on_cpu and known else None
+        layers = (m.weight for m in self._body.modules() if isinstance(m, torch.nn.Linear))
+        self._least_rows = least_rows(layers)
+        _register()
+
+    def hidden(self, pack: Pack) -> torch.Tensor:
+        """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
+        import torch
+
+        device = self._model.device
+        extra = max(0, self._least_rows - pack.n_tokens)  # as in fused.py
+        ids = torch.from_numpy(np.pad(pack.tree.ids, (0, extra))).to(device)
+        positions = torch.from_numpy(np.pad(pack.tree.positions, (0, extra))).to(device)
+        token = _PLAN.set((plan_attention(pack.tree, device, varlen=self._varlen), self._kernels))
+        try:
+            with _attention(self._model, _NAME):
+                out = self._body(input_ids=ids[None], position_ids=positions[None], use_cache=False)
+        finally:
+            _PLAN.reset(token)
+        states: torch.Tensor = out.last_hidden_state[0]
+        return states[torch.from_numpy(pack.rows).to(device)]
+
+
+@contextlib.contextmanager
+def _attention(model: Any, name: str) -> Iterator[None]:
+    """Let the model's layers call another attention function inside."""
+    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
+    before = [(c, c._attn_implementation) for c in configs.values()]
+    try:
+        for config, _ in before:
+            config._attn_implementation = name
+        yield
+    finally:
+        for config, old in before:
+            config._attn_implementation = old
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(_NAME, _tree_attention)
+    try:
+        from transformers import AttentionMaskInterface
+    except ImportError:  # before 4.53 the mask is made whatever the function, and not read here
+        return
+    AttentionMaskInterface.register(_NAME, lambda *_args, **_kwargs: None)
+
+
+def _tree_attention(
+    module: Any,
+    query: torch.Tensor,  # (1, heads, rows, dim)
+    key: torch.Tensor,  # (1, kv_heads, rows, dim)
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
+    more = {name for name, given in options.items() if isinstance(given, torch.Tensor)}
+    if more - {"position_ids"} or options.get("is_causal") is False:
+        raise NotImplementedError(f"attention with {', '.join(sorted(more))}")
+    plan, kernels = _PLAN.get()
+    _, heads, n, dim = query.shape
+    kv_heads = key.shape[1]
+    group = heads // kv_heads
+    scaling = options.get("scaling")
+    q = query[0].reshape(kv_heads, group, n, dim).transpose(1, 2).contiguous()
+    k, v = (F.pad(t[0], (0, 0, 0, padded_rows(n) - n)).contiguous() for t in (key, value))
+    out = query.new_zeros(n, kv_heads, group, v.shape[-1])
+    attend(
+        q,
+        k,
+        v,
+        plan,
+        out,
+        scale=dim**-0.5 if scaling is None else float(scaling),
+        cap=float(options.get("softcap") or 0.0),
+        kernels=kernels,
+    )
+    return out.view(1, n, heads, v.shape[-1]), None
+
+
+def exact_length(config: Any) -> int | None:
+    """The longest sequence whose attention reaches all before it and whose positions are plain.
+
+    Beyond it a sliding window hides tokens, or a rotary embedding depends on the
+    length of what it is given; None where there is no such length.
+    """
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    limits = []
+    if getattr(config, "use_sliding_window", True):
+        limits = [n for name in _WINDOWS if isinstance(n := getattr(config, name, None), int)]
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = [rope, *rope.values()] if isinstance(rope, dict) else []
+    for kind in kinds:
+        name = kind.get("rope_type", kind.get("type")) if isinstance(kind, dict) else None
+        if name in ("dynamic", "longrope"):
+            first = kind.get("original_max_position_embeddings") or getattr(
+                config, "original_max_position_embeddings", None
+            )
+            limits.append(int(first or config.max_position_embeddings))
+    return min((n for n in limits if n > 0), default=None)

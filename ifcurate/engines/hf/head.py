@@ -1,0 +1,204 @@
+"""The head at response positions only: hidden states in, log-probabilities of given ids out.
+
+    log p(y | h) = z_y - log sum_v exp(z_v),    z = f(W h + b)
+
+in float32 whatever the model's dtype, some rows and some thousand columns at a
+time, so that memory never holds vocabulary x sequence. `f` is what some families
+put after the head (Gemma's soft cap, Cohere's and Granite's scales). Which of
+them a model uses is read from its own forward pass and not from its name: the
+input and the output of its head module are recorded there and compared with
+what it returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from ifcurate.engines.cpu.linears import Products
+
+if TYPE_CHECKING:
+    import torch
+
+    from ifcurate.engines.cpu.kernels import Kernels
+    from ifcurate.engines.cpu.tiles import Tiles
+
+__all__ = ["ResponseHead", "find_head", "pick_logprobs"]
+
+_TILE_ROWS: Final = 1024
+_ROWS: Final = {"cpu": 256, "cuda": 1024}
+_COLUMNS: Final = {"cpu": 4096, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
+
+
+class ResponseHead:
+    """Log-probabilities of target ids from the last hidden states."""
+
+    def __init__(
+        self,
+        weight: torch.Tensor,  # (vocabulary, width)
+        bias: torch.Tensor | None,  # (vocabulary,)
+        transform: Callable[[torch.Tensor], torch.Tensor] | None,
+        kernels: Kernels | None = None,
+    ) -> None:
+        self._weight = weight
+        self._bias = bias
+        self._transform = transform
+        self._kernels = kernels if weight.device.type == "cpu" else None
+        self._products = Products()
+        self._rows = _ROWS.get(weight.device.type, 256)
+        self._columns = _COLUMNS.get(weight.device.type, 4096)
+
+    def use(self, kernels: Kernels | None, products: Products) -> None:
+        """Take the compiled log-sum-exp, on a CPU, and the faster products."""
+        self._products = products
+        self._kernels = kernels if self._weight.device.type == "cpu" else None
+
+    def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
+        import torch
+
+        wide = torch.float64 if self._weight.dtype == torch.float64 else torch.float32
+        exact = hidden.to(wide)
+        picked = (exact * self._weight[targets].to(wide)).sum(dim=-1)
+        if self._bias is not None:
+            picked += self._bias[targets]
+        if self._transform is not None:
+            picked = self._transform(picked)
+        tiles = self._tiles(hidden)
+        if tiles is not None:
+            parts = hidden.split(_TILE_ROWS)  # type: ignore[no-untyped-call]
+            found = [tiles.head_logsumexp(part, self._weight) for part in parts]
+            top, total = (torch.cat(column) for column in zip(*found, strict=True))
+        else:
+            half = hidden.dtype is torch.bfloat16 is self._weight.dtype
+            with _bfloat16_products(half):
+                top, total = self._logsumexp(exact)
+        # Few numbers, so in float64: a vector's logarithm may differ from a single number's in
+        # the last bit, and a row's score would depend on its place.
+        return (picked.double() - top.double() - total.double().log()).to(wide)
+
+    def _logsumexp(self, exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        wide = exact.dtype
+        n, vocabulary = len(exact), len(self._weight)
+        top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
+        total = torch.zeros(n, dtype=wide, device=exact.device)
+        # Kept for all blocks: fresh pages for each would take longer than its sums.
+        block = min(self._rows, n) * min(self._columns, vocabulary)
+        space = torch.empty(block, dtype=wide, device=exact.device)
+        for low in range(0, vocabulary, self._columns):
+            # One block of a 16-bit matrix is widened at a time: no second copy of it.
+            weight = self._weight[low : low + self._columns].to(wide)
+            for start in range(0, n, self._rows):
+                rows = slice(start, start + self._rows)
+                some = exact[rows]
+                room = space[: len(some) * len(weight)].view(len(some), len(weight))
+                logits = self._products.linear(some, weight, out=room)
+                if self._bias is not None:
+                    logits += self._bias[low : low + self._columns]
+                if self._transform is not None:
+                    logits = self._transform(logits)
+                self._add(logits, top[rows], total[rows])
+        return top, total
+
+    def _tiles(self, hidden: torch.Tensor) -> Tiles | None:
+        tiles = self._kernels.tiles if self._kernels is not None else None
+        plain = self._bias is None and self._transform is None
+        same = hidden.dtype is self._weight.dtype
+        return tiles if tiles is not None and plain and same and tiles.fit(self._weight) else None
+
+    def _add(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
+        import torch
+
+        if self._kernels is not None and logits.dtype is torch.float32:
+            self._kernels.add_logsumexp(logits, top, total)
+            return
+        high = torch.maximum(top, logits.amax(dim=-1))
+        total.mul_((top - high).exp()).add_((logits - high.unsqueeze(-1)).exp().sum(dim=-1))
+        top.copy_(high)
+
+
+@contextlib.contextmanager
+def _bfloat16_products(wanted: bool) -> Iterator[None]:
+    """Let a CPU multiply float32 numbers as bfloat16 ones, adding up in float32.
+
+    Used where every number is a bfloat16 one already, so that nothing is rounded:
+    the result is the float32 one, several times as fast.
+    """
+    import torch
+
+    setting: Any = getattr(getattr(torch.backends, "mkldnn", None), "matmul", None)
+    before = getattr(setting, "fp32_precision", None)
+    if not wanted or before is None:
+        yield
+        return
+    try:
+        setting.fp32_precision = "bf16"
+        yield
+    finally:
+        setting.fp32_precision = before
+
+
+def pick_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Log-softmax of `logits` (rows, vocabulary) at `targets` (rows,)."""
+    picked = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    return picked - logits.logsumexp(dim=-1)
+
+
+def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
+    """The model's head, when hidden state -> head is all that its forward pass does.
+
+    `ids`, shape (1, n), is a small input to try it on. None when anything else
+    happens there: then only the model's own forward pass is right.
+    """
+    import torch
+
+    module = model.get_output_embeddings()
+    if type(module) is not torch.nn.Linear:  # a subclass may do more than a product
+        return None
+    seen: dict[str, torch.Tensor] = {}
+
+    def record(_module: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        seen["input"], seen["output"] = args[0], output
+
+    hook = module.register_forward_hook(record)
+    try:
+        with torch.inference_mode():
+            logits = model(input_ids=ids, use_cache=False).logits
+            hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    finally:
+        hook.remove()
+    if "input" not in seen or seen["input"].shape != hidden.shape:
+        return None
+    if not _same(seen["input"], hidden) or seen["output"].shape != logits.shape:
+        return None
+    for transform in (None, *_known_transforms(model.config)):
+        made = seen["output"] if transform is None else transform(seen["output"])
+        if _same(made, logits):
+            return ResponseHead(module.weight, module.bias, transform)
+    return None
+
+
+def _known_transforms(config: Any) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    known: list[Callable[[torch.Tensor], torch.Tensor]] = []
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap:
+        known.append(lambda z: (z / cap).tanh() * cap)
+    scale = getattr(config, "logit_scale", None)
+    if scale:
+        known.append(lambda z: z * scale)
+    divisor = getattr(config, "logits_scaling", None)
+    if divisor:
+        known.append(lambda z: z / divisor)
+    return known
+
+
+def _same(made: torch.Tensor, logits: torch.Tensor) -> bool:
+    import torch
+
+    # One rounding of the model's dtype apart at most: the same operations, done again.
+    spacing = 4 * torch.finfo(made.dtype).eps
+    return torch.allclose(made.float(), logits.float(), rtol=spacing, atol=spacing * 1e-3)

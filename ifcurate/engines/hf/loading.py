@@ -1,0 +1,289 @@
+"""Load a causal language model and its tokenizer from a folder, or say exactly why not.
+
+Whatever transformers raises on the way becomes a `ModelError` that names the
+folder, what was found and what to do. Code from a model folder is never run,
+and pickles are never read, unless the caller asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ifcurate.engines.hf.quiet import quiet
+from ifcurate.engines.hf.source import ModelSource
+from ifcurate.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["choose_device", "choose_dtype", "load_config", "load_model", "load_tokenizer"]
+
+_DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
+_HALF: Final = ("bfloat16", "float16")
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of a name: "auto" is the first GPU, or the CPU where there is none."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(
+            f"device: unknown device; found {device!r}; use auto, cpu, cuda or cuda:N"
+        ) from error
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            built = "with" if torch.version.cuda else "without"
+            raise ModelError(
+                f"device: no GPU can be used; found device {device!r} and PyTorch {built} CUDA "
+                f"support ({torch.__version__}); use --device cpu, or install a CUDA build"
+            )
+        if (chosen.index or 0) >= count:
+            raise ModelError(
+                f"device: no such GPU; found {device!r} and {count} GPUs; "
+                f"use cuda:0 to cuda:{count - 1}"
+            )
+    elif chosen.type != "cpu":
+        raise ModelError(f"device: not supported; found {device!r}; use auto, cpu, cuda or cuda:N")
+    return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
+    """The dtype to compute in; `stored` is that of the weights on disk.
+
+    "auto" takes bfloat16 where the weights are stored in 16 bits and the
+    processor multiplies bfloat16 natively, and float32 otherwise. Weights stored
+    in float32 stay float32: rounding them alone moves losses by up to 4e-3 nats
+    per token, and a small float32 model would score differently on each machine.
+    """
+    import torch
+
+    if dtype == "auto":
+        half = stored in _HALF and _has_bfloat16(device)
+        return torch.bfloat16 if half else torch.float32
+    if dtype not in _DTYPES:
+        raise ModelError(
+            f"dtype: unknown dtype; found {dtype!r}; use auto, {', '.join(_DTYPES[:3])}"
+        )
+    if dtype == "float16" and device.type == "cpu":
+        raise ModelError(
+            "dtype: float16 overflows and is slow on a CPU; found dtype 'float16' on the CPU; "
+            "use float32 or bfloat16"
+        )
+    chosen = getattr(torch, dtype)
+    assert isinstance(chosen, torch.dtype)
+    return chosen
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name)()) for name in names if hasattr(torch.cpu, name))
+
+
+def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
+    """The model's config. Raises `ModelError` for what is no causal language model."""
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    raw = _read_json(source.folder / "config.json")
+    kind = raw.get("model_type")
+    if "auto_map" in raw and kind not in CONFIG_MAPPING and not trust_remote_code:
+        raise ModelError(
+            f"{source.name}: the model needs code that comes with it; found model type {kind!r} "
+            f"with auto_map in config.json; read that code, and pass trust_remote_code "
+            "(--trust-remote-code) if you trust it"
+        )
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(
+                source.folder,
+                trust_remote_code=trust_remote_code,
+                local_files_only=not trust_remote_code,
+            )
+    except Exception as error:
+        raise ModelError(
+            f"{source.folder / 'config.json'}: the config is of no known model; found model type "
+            f"{kind!r} ({_first_line(error)}); upgrade transformers, or choose another model"
+        ) from error
+    _refuse_other_kinds(source, config)
+    return config
+
+
+def _refuse_other_kinds(source: ModelSource, config: Any) -> None:
+    classes = [str(name) for name in getattr(config, "architectures", None) or []]
+    found = f"{config.model_type} ({', '.join(classes) or 'no architectures entry'})"
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{source.name}: an encoder-decoder model has no loss of a response after a prompt as "
+            f"meant here; found {found}; choose a decoder-only model (a causal language model)"
+        )
+    causal = any("CausalLM" in c or "LMHead" in c or "Conditional" in c for c in classes)
+    tails = ("ForMaskedLM", "ForPreTraining", "Classification", "QuestionAnswering", "Regression")
+    if classes and not causal and any(c.endswith(tails) for c in classes):
+        raise ModelError(
+            f"{source.name}: not a causal language model (encoder-only, or with a head for another "
+            f"task); found {found}; choose a decoder-only model"
+        )
+
+
+def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
+    """The folder's own tokenizer, as transformers builds it."""
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(
+                source.folder,
+                use_fast=True,
+                trust_remote_code=trust_remote_code,
+                local_files_only=not trust_remote_code,
+            )
+    except Exception as error:
+        needs_code = "trust_remote_code" in str(error)
+        remedy = (
+            "read its code and pass trust_remote_code (--trust-remote-code) if you trust it"
+            if needs_code
+            else "copy the model's own tokenizer.json and tokenizer_config.json into the folder"
+        )
+        raise ModelError(
+            f"{source.folder}: the tokenizer does not load; found {type(error).__name__}: "
+            f"{_first_line(error)}; {remedy}"
+        ) from error
+
+
+def _attention(config: Any) -> dict[str, str]:
+    # Older transformers give models that cap their scores to a kernel that does not.
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    capped = getattr(config, "attn_logit_softcapping", None)
+    return {"attn_implementation": "eager"} if capped else {}
+
+
+def load_model(
+    source: ModelSource,
+    config: Any,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    trust_remote_code: bool,
+) -> Any:
+    """The model in evaluation mode on the device, every weight read from its files."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    _check_safetensors(source)
+    try:
+        with quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source.folder,
+                config=config,
+                trust_remote_code=trust_remote_code,
+                local_files_only=not trust_remote_code,
+                use_safetensors=not source.pickled,
+                output_loading_info=True,
+                **_attention(config),
+                **{_dtype_argument(): dtype},
+            )
+            model = model.to(device).eval()
+    except Exception as error:
+        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            "memory" in str(error).lower() and isinstance(error, RuntimeError)
+        )
+        remedy = (
+            "use a smaller model, --dtype bfloat16, or a machine with more memory"
+            if memory
+            else "check that the files are complete and of one model, and upgrade transformers"
+        )
+        raise ModelError(
+            f"{source.folder}: the model does not load; found {type(error).__name__}: "
+            f"{_first_line(error)}; {remedy}"
+        ) from error
+    missing = sorted(info.get("missing_keys", ()))
+    mismatched = sorted(str(k) for k in info.get("mismatched_keys", ()))
+    if missing or mismatched:
+        raise ModelError(
+            f"{source.folder}: weights are missing, so the model would score with random numbers "
+            f"in their place; found no {', '.join((missing or mismatched)[:3])}"
+            f"{' and others' if len(missing or mismatched) > 3 else ''}; "
+            "give the full causal language model (with its head), not a part of it"
+        )
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def stored_dtype(source: ModelSource, config: Any) -> str:
+    """The dtype of most numbers in the weight files, as torch names it."""
+    names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
+    sizes: dict[str, int] = {}
+    if not source.pickled:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            for path in source.weights:
+                with safe_open(path, framework="np") as file:
+                    for key in file.keys():  # noqa: SIM118  (not a mapping)
+                        part = file.get_slice(key)
+                        count = 1
+                        for length in part.get_shape():
+                            count *= length
+                        sizes[part.get_dtype()] = sizes.get(part.get_dtype(), 0) + count
+        except SafetensorError as error:
+            raise _corrupt(path, error) from error
+    if sizes:
+        return names.get(max(sizes, key=lambda name: sizes[name]), "other")
+    declared = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
+    return str(declared or "float32").removeprefix("torch.")
+
+
+def _check_safetensors(source: ModelSource) -> None:
+    if not source.pickled:
+        from safetensors import SafetensorError, safe_open
+
+        for path in source.weights:
+            try:
+                with safe_open(path, framework="np"):
+                    pass
+            except SafetensorError as error:
+                raise _corrupt(path, error) from error
+
+
+def _corrupt(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path}: the weights cannot be read; found a damaged or cut-off safetensors file of "
+        f"{path.stat().st_size} bytes ({_first_line(error)}); download or copy it again "
+        "(a git-lfs pointer of about 130 bytes needs `git lfs pull`)"
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: cannot be read; found {_first_line(error)}; copy the file again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: not a config; found {type(content).__name__}; copy it again")
+    return content
+
+
+def _dtype_argument() -> str:
+    from transformers import __version__
+
+    major, minor = (int(part) for part in __version__.split(".")[:2])
+    return "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,156 @@
+"""What is tried on a model before it scores anything.
+
+1. Its numbers are finite, and no position sees the tokens after it.
+2. Whether its head may be applied to some positions alone (`hf_head`).
+3. Which body gives the numbers of its own forward pass on a small prefix tree:
+   the first of fused, packed, single that does is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ifcurate.engines.base import Prompt
+from ifcurate.engines.cpu.fused import fuse_decoder
+from ifcurate.engines.cpu.kernels import Kernels
+from ifcurate.engines.cpu.linears import Products
+from ifcurate.engines.hf.attention import can_use_varlen
+from ifcurate.engines.hf.bodies import Body, PackedBody, SingleBody, exact_length
+from ifcurate.engines.hf.head import ResponseHead, find_head
+from ifcurate.engines.hf.packing import make_plan
+from ifcurate.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["check_model", "choose_body", "choose_head"]
+
+_N_IDS: Final = 16
+#: Difference of hidden states from the model's own, both as root mean squares. Two right ways in
+#: bfloat16 are up to 0.05 apart (the bundled model; each is 0.03 from float64), and their
+#: largest difference is no measure: it grows with the number of numbers.
+_TOLERANCE: Final = {"float64": 2e-7, "float32": 1e-4, "bfloat16": 0.1, "float16": 0.0125}
+
+
+def check_model(model: Any, name: str) -> None:
+    """Raise `ModelError` for a model that does not run, or is no causal language model."""
+    import torch
+
+    n_ids = len(model.get_input_embeddings().weight)
+    ids = (torch.arange(_N_IDS, device=model.device) * 7 + 3) % n_ids
+    other = ids.clone()
+    kept = _N_IDS - _N_IDS // 4
+    other[kept:] = (other[kept:] + 1) % n_ids
+    try:
+        with torch.inference_mode():
+            first, second = (
+                model(input_ids=x[None], use_cache=False).logits[0].float() for x in (ids, other)
+            )
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ModelError(
+            f"{name}: the model does not run on a short text; found {type(error).__name__}: "
+            f"{str(error)[:200]}; upgrade transformers, or choose another model"
+        ) from error
+    if not torch.isfinite(first).all():
+        raise ModelError(
+            f"{name}: the model gives numbers that are not finite; found a short text whose "
+            f"logits are NaN or infinite in {str(model.dtype).removeprefix('torch.')}; "
+            "use --dtype float32 or bfloat16, or check the weights"
+        )
+    change = float((first[:kept] - second[:kept]).abs().max())
+    if not change <= 0.05 * float(first.abs().max()):
+        raise ModelError(
+            f"{name}: not a causal language model: a position sees the tokens after it; found "
+            f"logits that move by {change:.3g} when later tokens change; "
+            "choose a decoder-only model"
+        )
+
+
+def choose_head(model: Any, kernels: Kernels | None, products: Products) -> ResponseHead | None:
+    """The head for single positions; None where only the model's own pass is right."""
+    import torch
+
+    ids = torch.arange(_N_IDS, device=model.device)[None]
+    try:
+        head = find_head(model, ids % len(model.get_input_embeddings().weight))
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        return None
+    if head is not None:
+        head.use(kernels, products)
+    return head
+
+
+def choose_body(
+    model: Any, head: ResponseHead | None, kernels: Kernels | None, products: Products
+) -> tuple[Body, str]:
+    """The fastest body that gives the model's own hidden states, and its name."""
+    import torch
+
+    single = SingleBody(model)
+    if head is None:
+        return single, "single"
+    plan = make_plan(_probes(model))
+    limit = exact_length(model.config) or 1 << 20
+    members = [i for i, s in enumerate(plan.sequences) if len(s.ids) - 1 <= limit]
+    if not members:
+        return single, "single"
+    (pack,) = plan.packs(members, 1 << 20)
+    with torch.inference_mode():
+        truth = single.hidden(pack)
+        for name, make in _makers(model, kernels, products):
+            try:
+                body = make()
+                if body is not None and _agree(body.hidden(pack), truth):
+                    return body, name
+            except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
+                continue
+    return single, "single"
+
+
+def _makers(
+    model: Any, kernels: Kernels | None, products: Products
+) -> list[tuple[str, Callable[[], Body | None]]]:
+    """Bodies to try, the fastest first; each without torch's GPU attention if that is wrong."""
+    found: list[tuple[str, Callable[[], Body | None]]] = []
+    for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
+        found.append(("fused", partial(fuse_decoder, model, kernels, products, varlen=varlen)))
+        found.append(("packed", partial(PackedBody, model, kernels, varlen=varlen)))
+    return found
+
+
+def _agree(found: torch.Tensor, truth: torch.Tensor) -> bool:
+    import torch
+
+    if found.shape != truth.shape:
+        return False
+    wide = truth.to(torch.float64)
+    off = (found.to(torch.float64) - wide).square().mean().sqrt()
+    # A number that is not finite is not within anything.
+    limit = _TOLERANCE[str(truth.dtype).removeprefix("torch.")] * wide.square().mean().sqrt()
+    return bool(off <= limit)
+
+
+def _probes(model: Any) -> list[Prompt]:
+    """Prompts with shared beginnings, one within another, a short and a longer one."""
+    n_ids = len(model.get_input_embeddings().weight)
+    rng = np.random.default_rng(0)
+
+    def draw(n: int) -> list[int]:
+        found: list[int] = rng.integers(0, n_ids, size=n).tolist()
+        return found
+
+    start, middle = draw(11), draw(13)
+    tails = [draw(n) for n in (5, 23, 9, 3)]
+    sequences = [
+        start + middle + tails[0],
+        start + middle + tails[1],
+        start + tails[2],
+        start + middle,
+        tails[3],
+        draw(40),
+    ]
+    return [Prompt(ids=ids, response_start=max(1, len(ids) // 3)) for ids in sequences]

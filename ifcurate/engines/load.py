@@ -1,0 +1,72 @@
+"""Engines: where log-probabilities come from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ifcurate.engines.base import Engine
+from ifcurate.errors import ModelError
+
+__all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine"]
+
+ENGINES: Final = ("hf", "vllm", "server", "toy")
+_LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
+_LOADING: Final = ("trust_remote_code", "allow_pickle")
+#: What each engine takes beside its model; see their `load_*_engine`.
+ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "hf": (*_LOCAL, "device", *_LOADING),
+    "vllm": (*_LOCAL, *_LOADING),
+    "server": (
+        "base_url",
+        "tokenizer",
+        "revision",
+        "dtype",
+        "max_length",
+        "concurrency",
+        "trust_remote_code",
+    ),
+    "toy": (),
+}
+
+
+def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engine:
+    """An engine by name, with its model loaded.
+
+    Args:
+        engine: "hf" (transformers and torch), "vllm", "server" (an OpenAI-compatible
+            completions endpoint), or "toy" (no model, for dry runs).
+        model: a short name (`ifcurate models`), a Hub id or a local folder; "toy" needs
+            none, "server" asks the server.
+        options: those of `load_hf_engine`, `load_vllm_engine` or `load_server_engine`.
+
+    Raises:
+        ModelError: unknown engine, or the model cannot be found, loaded or used.
+    """
+    if engine == "toy":
+        from ifcurate.engines.toy import ToyEngine
+
+        return ToyEngine()
+    if engine == "server":
+        if not options.get("base_url"):
+            raise ModelError(
+                "engine 'server': needs the address of one that runs; "
+                "give base_url, such as http://127.0.0.1:8000/v1"
+            )
+        from ifcurate.engines.server.engine import load_server_engine
+
+        return load_server_engine(model=model, **options)  # a name of the server's own
+    if engine in ("hf", "vllm"):
+        if not model:
+            raise ModelError(
+                "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
+            )
+        from ifcurate.models import resolve_model
+
+        if engine == "vllm":
+            from ifcurate.engines.vllm.engine import load_vllm_engine
+
+            return load_vllm_engine(resolve_model(model), **options)
+        from ifcurate.engines.hf.engine import load_hf_engine
+
+        return load_hf_engine(resolve_model(model), **options)
+    raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")

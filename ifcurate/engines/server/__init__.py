@@ -1,0 +1,1 @@
+"""The `server` engine: an OpenAI-compatible completions endpoint."""

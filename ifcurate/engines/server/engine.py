@@ -1,0 +1,318 @@
+"""Score with a server that runs already: any OpenAI-compatible completions endpoint.
+
+    log p(y_t | x, y_<t)    as the server gives it for the tokens of its prompt
+
+It must say how likely the tokens of a prompt were; which of the usual ways it
+understands is found out with a few tokens at the start. Requests run side by
+side, one prompt each, so that the server can batch them.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt, Tokenizer
+from ifcurate.engines.checks import check_logprobs, check_prompt
+from ifcurate.engines.server.client import HttpClient, Patience, ServerError, StoppedError
+from ifcurate.engines.server.connections import ApiKey, parse_base_url
+from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
+from ifcurate.errors import ModelError
+from ifcurate.models import resolve_model
+from ifcurate.pocket import model_path
+
+__all__ = ["ServerEngine", "load_server_engine"]
+
+_VERSION: Final = "1"  # raised whenever a score could change
+_PROBE: Final = "The ferry to the island leaves at nine in the morning."
+_TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
+
+
+def load_server_engine(
+    base_url: str,
+    *,
+    model: str = "",
+    tokenizer: str | Tokenizer = "",
+    revision: str | None = None,
+    dtype: str = "auto",
+    max_length: int | None = None,
+    concurrency: int = 16,
+    trust_remote_code: bool = False,
+    patience: Patience | None = None,
+) -> ServerEngine:
+    """Connect to a completions endpoint and find out how it gives prompt log-probabilities.
+
+    Args:
+        base_url: ``http://host:8000/v1``; no credentials in it. The key, where one is
+            needed, is read from IFCURATE_API_KEY, else OPENAI_API_KEY.
+        model: as the server names it; its only model when not given.
+        tokenizer: of the model: a short name, Hub id or folder (only its tokenizer is
+            read), the model's name when not given; a `Tokenizer` is taken as it is.
+        revision: of the tokenizer on the Hub.
+        dtype: what the server computes in, for the record; "auto" records "unknown".
+        max_length: tokens; what the server says when not given.
+        concurrency: requests in flight at most.
+        trust_remote_code: run code that comes with the tokenizer.
+        patience: times and tries.
+
+    Raises:
+        ModelError: the server cannot be reached or used, or the tokenizer not be found.
+    """
+    if concurrency < 1:
+        raise ModelError(f"concurrency: must be at least 1; found {concurrency}; give a count")
+    client = HttpClient(
+        parse_base_url(base_url),
+        key=ApiKey.from_environment(),
+        patience=patience or Patience(),
+        concurrency=concurrency,
+    )
+    sender = _Sender(client, concurrency)
+    try:
+        listed = _listed_models(sender)
+        model = model or _only_model(client, listed)
+        if isinstance(tokenizer, str):
+            tokenizer = _load_tokenizer(
+                resolve_model(tokenizer or model), revision, trust_remote_code=trust_remote_code
+            )
+        limit = _length_limit(client, listed.get(model, {}), max_length)
+        return ServerEngine(sender, model, tokenizer, dtype=dtype, max_length=limit)
+    except BaseException:
+        sender.close()
+        raise
+
+
+class ServerEngine:
+    """A model behind a completions endpoint; see `load_server_engine`."""
+
+    def __init__(
+        self, sender: _Sender, model: str, tokenizer: Tokenizer, *, dtype: str, max_length: int
+    ) -> None:
+        self._sender = sender
+        self._client = sender.client
+        self._model = model
+        self._tokenizer = tokenizer
+        self._max_length = max_length
+        self._dialect = self._find_dialect()
+        self._identity = EngineIdentity(
+            engine="server",
+            engine_version=f"{_VERSION}/{self._dialect.name}",
+            model=model,
+            revision=f"served by {self._client.endpoint.host}",
+            dtype="unknown" if dtype == "auto" else dtype,
+            tokenizer=tokenizer.fingerprint,
+        )
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """The server's host, the model's name there and the tokenizer; never a key."""
+        return self._identity
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer whose ids are sent."""
+        return self._tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens one sequence may have."""
+        return self._max_length
+
+    def report(self) -> EngineReport:
+        """How many requests were sent, and how many of them again."""
+        counts = dict(self._client.counts)
+        notes = []
+        if counts.get("retries"):
+            notes.append(f"the server was asked again {counts['retries']} times")
+        if self._client.sends_key_in_the_open:
+            notes.append("the API key went over http, unencrypted; use an https address")
+        return EngineReport(notes=notes, counts=counts)
+
+    #: This process only waits; see `base.works_apart`.
+    works_apart = True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sender.close()
+
+    def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+        """Natural-log probability of every response token given all before it.
+
+        One float32 array per prompt, shape (n_response_tokens,), in the order
+        given. Raises `ModelError` for a prompt that the model cannot take, for
+        answers that do not fit it, and when the server fails for good.
+        """
+        for i, prompt in enumerate(prompts):
+            check_prompt(i, prompt, max_length=self._max_length, n_ids=None)
+        asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
+        sent = [
+            (self._dialect.request(self._model, prompts[i].ids), self._answer_bytes(prompts[i]))
+            for i in asked
+        ]
+        results = [np.zeros(0, dtype=np.float32) for _ in prompts]
+        for i, answer in zip(asked, self._sender.send("/completions", sent), strict=True):
+            results[i] = self._read(i, prompts[i], answer)
+        return results
+
+    def _answer_bytes(self, prompt: Prompt) -> int:
+        return self._dialect.answer_bytes * (len(prompt.ids) + 1)
+
+    def _read(self, i: int, prompt: Prompt, answer: dict[str, Any]) -> Float32Array:
+        try:
+            values = self._dialect.read(answer, prompt.ids)[prompt.response_start :]
+        except AnswerError as error:
+            raise self._client.error(
+                f"no log-probability for every token of prompt {i}",
+                str(error),
+                "let the server run one model with one tokenizer, and give that tokenizer "
+                "(--tokenizer)",
+            ) from None
+        check_logprobs(
+            f"{self._client.endpoint}: prompt {i}", values, dtype="the server's own dtype"
+        )
+        return values
+
+    def _find_dialect(self) -> Dialect:
+        """The first way of asking that this server answers in full."""
+        tokenizer = self._tokenizer
+        ids = tokenizer.encode(_PROBE).ids
+        start = tokenizer.bos_id if tokenizer.bos_id is not None else tokenizer.fallback_start_id
+        ids = [start, *ids][: self._max_length]
+        problems = []
+        for dialect in DIALECTS:
+            body = dialect.request(self._model, ids)
+            try:
+                answer = self._sender.send("/completions", [(body, 1 << 16)])[0]
+                dialect.read(answer, ids)
+                _check_spelling(answer, ids)
+                return dialect
+            except ServerError as error:
+                if error.status not in (400, 405, 413, 415, 422, 501):
+                    raise
+                problems.append(f"{dialect.name}: {error}")
+            except AnswerError as error:
+                problems.append(f"{dialect.name}: {error}")
+        raise self._client.error(
+            "the server gives no log-probabilities of a prompt",
+            "; ".join(problems)[:600],
+            "use a server that answers prompt_logprobs, or echo with logprobs, for prompts of "
+            "token ids (vLLM's does), and the tokenizer of its model (--tokenizer)",
+        )
+
+
+class _Sender:
+    """Sends many requests side by side, and gives up on all when one fails."""
+
+    def __init__(self, client: HttpClient, concurrency: int) -> None:
+        self.client = client
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="ifcurate-server")
+        self._finalizer = weakref.finalize(self, _close, client, self._pool)
+
+    def close(self) -> None:
+        """Close the connections and end the threads."""
+        self._finalizer()
+
+    def send(
+        self, path: str, requests: Sequence[tuple[dict[str, Any] | None, int]]
+    ) -> list[dict[str, Any]]:
+        """The answers, in the order of the requests (body, bytes of the answer)."""
+        stop = threading.Event()
+        futures: list[Future[dict[str, Any]]] = [
+            self._pool.submit(self.client.request, path, body, stop, answer_bytes=size)
+            for body, size in requests
+        ]
+        pending = set(futures)
+        failed = False
+        try:
+            while pending and not failed:
+                done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
+                failed = any(future.exception() is not None for future in done)
+                self.client.close_overdue()
+        finally:
+            if pending:  # failed, or interrupted: nothing goes on behind the caller's back
+                stop.set()
+                for future in pending:
+                    future.cancel()
+                while pending:
+                    self.client.close()
+                    _, pending = wait(pending, timeout=0.25)
+        for future in futures:
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, StoppedError):
+                raise error
+        return [future.result() for future in futures]
+
+
+def _close(client: HttpClient, pool: ThreadPoolExecutor) -> None:
+    client.close()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
+    """Raises `AnswerError` when an echoed prompt spells another text than the probe's."""
+    spelled = spelled_text(answer, len(ids))
+    wanted = "".join(_PROBE.split()).casefold()
+    # The start token is spelled before it, as text or as nothing.
+    if spelled is not None and not spelled.endswith(wanted):
+        raise AnswerError(f"tokens that spell {spelled[:80]!r} where {wanted!r} was sent")
+
+
+def _listed_models(sender: _Sender) -> dict[str, dict[str, Any]]:
+    """The models that the server lists, by name; none when it has no such list."""
+    try:
+        answer = sender.send("/models", [(None, 1 << 20)])[0]
+    except ServerError as error:
+        if error.status in (404, 405, 501):
+            return {}
+        raise
+    listed = answer.get("data")
+    entries = listed if isinstance(listed, list) else []
+    return {str(e["id"]): e for e in entries if isinstance(e, dict) and "id" in e}
+
+
+def _only_model(client: HttpClient, listed: dict[str, dict[str, Any]]) -> str:
+    if len(listed) == 1:
+        return next(iter(listed))
+    found = ", ".join(sorted(listed)[:6]) if listed else "no list of models"
+    raise client.error("which model is not clear", found, "name one with --model")
+
+
+def _length_limit(client: HttpClient, entry: dict[str, Any], wanted: int | None) -> int:
+    said = entry.get("max_model_len")
+    # One place is left for the token that a server may always generate.
+    limit = said - 1 if isinstance(said, int) and not isinstance(said, bool) else None
+    if wanted is None and limit is None:
+        raise client.error(
+            "the server does not say how long a prompt may be",
+            "no max_model_len in its list of models",
+            "give --max-length",
+        )
+    if wanted is not None and wanted < 2:
+        raise ModelError(f"max_length: must be at least 2; found {wanted}; give more, or none")
+    return min(n for n in (wanted, limit) if n is not None)
+
+
+def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:
+    """The tokenizer of a folder or a Hub id; no weights are read or downloaded."""
+    from ifcurate.engines.hf.loading import load_tokenizer
+    from ifcurate.engines.hf.source import ModelSource, fetch_files
+    from ifcurate.engines.hf.tokenizer import HFTokenizer
+
+    folder = model_path() if name == "pocket" else Path(name).expanduser()
+    if not folder.is_dir():
+        patterns = [*_TOKENIZER_FILES, *(["*.py"] if trust_remote_code else [])]
+        try:
+            folder = fetch_files(name, revision, patterns)
+        except ModelError as error:
+            raise ModelError(
+                f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the "
+                "folder of the model that the server runs (--tokenizer)"
+            ) from error
+    source = ModelSource(name, folder, revision or "", (), pickled=False)
+    loaded = load_tokenizer(source, trust_remote_code=trust_remote_code)
+    return HFTokenizer(loaded, where=name)

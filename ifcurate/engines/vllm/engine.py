@@ -1,0 +1,313 @@
+"""Score with vLLM: the log-probabilities of prompt tokens, asked for by token ids.
+
+    log p(y_t | x, y_<t) = prompt_logprobs[t][y_t]    for every response token y_t
+
+The whole sequence is vLLM's prompt. What comes back is checked position by
+position against the ids that were sent. The prefix cache is off: it would leave
+the log-probabilities of cached positions unset. This module and `vllm_setup` are
+the only door to vLLM; the model folder, dtype and tokenizer are chosen exactly as
+for the engine of `hf`, so that the two can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt
+from ifcurate.engines.checks import check_logprobs, check_prompt
+from ifcurate.engines.hf.loading import (
+    choose_device,
+    choose_dtype,
+    load_config,
+    load_tokenizer,
+    stored_dtype,
+)
+from ifcurate.engines.hf.quiet import quiet
+from ifcurate.engines.hf.source import ModelSource, find_model
+from ifcurate.engines.hf.tokenizer import HFTokenizer
+from ifcurate.engines.vllm.setup import (
+    first_line,
+    import_vllm,
+    plan_memory,
+    quiet_start,
+    set_environment,
+)
+from ifcurate.errors import ModelError
+
+__all__ = ["VLLMEngine", "load_vllm_engine"]
+
+_VERSION: Final = "1"  # of the processing here; raised whenever a score could change
+_ALWAYS: Final = {
+    "skip_tokenizer_init": True,  # ids go in, numbers come out
+    "generation_config": "vllm",
+    "logprobs_mode": "raw_logprobs",
+    "enable_prefix_caching": False,
+    "enable_chunked_prefill": True,  # long prompts in pieces, so that a batch stays small
+    "use_tqdm_on_load": False,
+}
+
+
+def load_vllm_engine(
+    model: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    batch_size: int | Literal["auto"] = "auto",
+    max_length: int | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    threads: int | None = None,
+    tensor_parallel_size: int = 1,
+    eager: bool = True,
+    vllm: Any = None,
+) -> VLLMEngine:
+    """Load a causal language model into vLLM, from a local folder or the Hub.
+
+    Options as for `load_hf_engine`; `batch_size` is the most sequences at a time
+    ("auto" bounds tokens, by the GPU's memory), `tensor_parallel_size` the number
+    of GPUs, `eager` leaves out compilation and CUDA graphs, `vllm` stands in for
+    the package in tests. Raises `ModelError`.
+    """
+    if batch_size != "auto" and batch_size < 1:
+        raise ModelError(
+            f"batch size: must be at least 1; found {batch_size}; use a count, or auto"
+        )
+    device = choose_device("auto")
+    set_environment(on_cpu=device.type == "cpu", processes=tensor_parallel_size)
+    package = vllm if vllm is not None else import_vllm()
+    source = find_model(
+        model, revision=revision, allow_pickle=allow_pickle, trust_remote_code=trust_remote_code
+    )
+    config = load_config(source, trust_remote_code=trust_remote_code)
+    kind = str(choose_dtype(dtype, device, stored_dtype(source, config))).removeprefix("torch.")
+    tokenizer = HFTokenizer(
+        load_tokenizer(source, trust_remote_code=trust_remote_code), where=str(source.folder)
+    )
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    n_ids = int(text.vocab_size)
+    arguments: dict[str, Any] = {
+        "model": str(source.folder),
+        "dtype": kind,
+        "max_model_len": _model_length(source, text, max_length),
+        "trust_remote_code": trust_remote_code,
+        "load_format": "auto" if source.pickled else "safetensors",
+        "enforce_eager": eager,
+        "tensor_parallel_size": tensor_parallel_size,
+        **_ALWAYS,
+        **_batching(n_ids, batch_size, on_gpu=device.type == "cuda"),
+    }
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    llm = _start(package, source, arguments)
+    return VLLMEngine(llm, package, tokenizer, source, dtype=kind, n_ids=n_ids)
+
+
+class VLLMEngine:
+    """A model in vLLM that says how likely responses are; see `load_vllm_engine`."""
+
+    #: The model is in a process of vLLM's, or on a GPU; see `base.works_apart`.
+    works_apart = True
+
+    def __init__(
+        self,
+        llm: Any,
+        package: Any,
+        tokenizer: HFTokenizer,
+        source: ModelSource,
+        *,
+        dtype: str,
+        n_ids: int,
+    ) -> None:
+        if tokenizer.vocab_size > n_ids:
+            raise ModelError(
+                f"{source.name}: tokenizer and model do not belong together; found "
+                f"{tokenizer.vocab_size} tokens and {n_ids} embeddings; "
+                "copy the model's own tokenizer files into its folder"
+            )
+        self._llm = llm
+        self._tokenizer = tokenizer
+        self._name = source.name
+        self._n_ids = n_ids
+        self._parameters = _sampling_parameters(package)
+        # One place is vLLM's own: it always samples a token after the prompt.
+        self._max_length = int(llm.llm_engine.model_config.max_model_len) - 1
+        self._report = EngineReport()
+        self._identity = EngineIdentity(
+            engine="vllm",
+            engine_version=f"{package.__version__}/{_VERSION}",
+            model=source.name,
+            revision=source.revision,
+            dtype=dtype,
+            tokenizer=tokenizer.fingerprint,
+        )
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """vLLM's version, model, revision, dtype and tokenizer that the numbers come from."""
+        return self._identity
+
+    @property
+    def tokenizer(self) -> HFTokenizer:
+        """The tokenizer whose ids `response_logprobs` takes."""
+        return self._tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens one sequence may have: one less than vLLM's own limit."""
+        return self._max_length
+
+    def report(self) -> EngineReport:
+        """How many prompts and tokens were given so far."""
+        return self._report
+
+    def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+        """Natural-log probability of every response token given all before it.
+
+        One float32 array per prompt, shape (n_response_tokens,), in the order
+        given. Raises `ModelError` for a prompt that the model cannot take, for
+        numbers that are missing or not finite, and when vLLM fails.
+        """
+        for i, prompt in enumerate(prompts):
+            check_prompt(i, prompt, max_length=self._max_length, n_ids=self._n_ids)
+        results = [np.zeros(0, dtype=np.float32) for _ in prompts]
+        asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
+        if not asked:
+            return results
+        try:
+            outputs = self._llm.generate(
+                [{"prompt_token_ids": list(prompts[i].ids)} for i in asked],
+                self._parameters,
+                use_tqdm=False,
+            )
+        except Exception as error:  # vLLM's errors have no common class
+            raise ModelError(
+                f"{self._name}: vLLM failed while scoring; found {type(error).__name__}: "
+                f"{first_line(error)}; the same command goes on where this stopped: with less "
+                "memory at a time (--batch-size 16, --max-length), or with --engine hf"
+            ) from error
+        if len(outputs) != len(asked):
+            raise ModelError(
+                f"{self._name}: vLLM answered another number of prompts; found {len(outputs)} of "
+                f"{len(asked)}; use another version of vLLM, or --engine hf"
+            )
+        for i, output in zip(asked, outputs, strict=True):
+            results[i] = self._read(i, prompts[i], output)
+        self._count("prompts", len(asked))
+        self._count("tokens", sum(len(prompts[i].ids) for i in asked))
+        return results
+
+    def _read(self, i: int, prompt: Prompt, output: Any) -> Float32Array:
+        ids = np.asarray(prompt.ids, dtype=np.int64)
+        problem = ""
+        values = np.zeros(0, dtype=np.float32)
+        found = getattr(output, "prompt_logprobs", None)
+        if list(getattr(output, "prompt_token_ids", None) or ()) != ids.tolist():
+            problem = "an answer to other token ids"
+        elif found is None:
+            problem = "no prompt_logprobs"
+        elif len(found) != len(ids):
+            problem = f"prompt_logprobs of {len(found)} positions for {len(ids)} tokens"
+        else:
+            values, problem = read_logprobs(found, ids, prompt.response_start)
+        if problem:
+            raise ModelError(
+                f"{self._name}: vLLM {self._identity.engine_version} gave no log-probability for "
+                f"every token of prompt {i}; found {problem}; use another version of vLLM, "
+                "or --engine hf"
+            )
+        check_logprobs(f"{self._name}: prompt {i}", values, dtype=self._identity.dtype)
+        return values
+
+    def _count(self, name: str, n: int) -> None:
+        self._report.counts[name] = self._report.counts.get(name, 0) + n
+
+
+def read_logprobs(found: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
+    """The log-probabilities of `ids[start:]` in vLLM's answer, and what is wrong with it.
+
+    `found` has a place for every id: flat arrays (vLLM 0.12 and later) or a list
+    of dicts from id to an object with `logprob`. Nothing is said of the first
+    token. The second result is "" when every id was found in its place.
+    """
+    if hasattr(found, "start_indices") and len(found.token_ids) == len(ids) - 1:
+        # The usual case: one number per token, without an object for each.
+        ends = np.asarray(found.end_indices)
+        if (ends == np.arange(len(ids))).all():
+            same = np.asarray(found.token_ids) == ids[1:]
+            if same[start - 1 :].all():
+                return np.asarray(found.logprobs[start - 1 :], dtype=np.float32), ""
+    values = []
+    for position in range(start, len(ids)):
+        entry = (found[position] or {}).get(int(ids[position]))
+        if entry is None:
+            return np.zeros(0, dtype=np.float32), f"none for token {position} of {len(ids)}"
+        values.append(float(entry.logprob))
+    return np.asarray(values, dtype=np.float32), ""
+
+
+def _batching(n_ids: int, batch_size: int | Literal["auto"], *, on_gpu: bool) -> dict[str, Any]:
+    """vLLM's arguments for how much is computed at a time, and what memory it may take."""
+    memory = None
+    if on_gpu:
+        import torch
+
+        memory = int(torch.cuda.get_device_properties(0).total_memory)
+    plan = plan_memory(n_ids, memory)
+    found: dict[str, Any] = {"max_num_batched_tokens": plan.batch_tokens}
+    if plan.gpu_share is not None:
+        found["gpu_memory_utilization"] = plan.gpu_share
+    if batch_size != "auto":
+        found["max_num_seqs"] = batch_size
+        found["max_num_batched_tokens"] = max(plan.batch_tokens, batch_size)
+    return found
+
+
+def _model_length(source: ModelSource, config: Any, wanted: int | None) -> int | None:
+    """vLLM's max_model_len: one more than the longest prompt; None to leave it to vLLM."""
+    stated = getattr(config, "max_position_embeddings", None) or getattr(
+        config, "n_positions", None
+    )
+    if wanted is None:
+        return None
+    if wanted < 2 or (isinstance(stated, int) and wanted > stated):
+        raise ModelError(
+            f"{source.name}: max_length must be between 2 and the model's own; found {wanted}, "
+            f"the model takes {stated or 'more'}; leave it out, or give less"
+        )
+    return min(wanted + 1, stated) if isinstance(stated, int) else wanted + 1
+
+
+def _start(package: Any, source: ModelSource, arguments: dict[str, Any]) -> Any:
+    lines: list[str] = []
+    try:
+        with quiet(), quiet_start() as lines:
+            return package.LLM(**arguments)
+    except Exception as error:  # vLLM's errors have no common class
+        said = first_line(error)
+        cause = next((line for line in reversed(lines) if "Error: " in line), "")
+        if cause and said not in cause:
+            said = f"{said} ({cause[:200]})"
+        short = any(word in said for word in ("KV cache", "memory", "max_model_len"))
+        remedy = (
+            "give --max-length (fewer tokens need less memory), --dtype bfloat16, or a smaller "
+            "model; nothing else may use the GPU"
+            if short
+            else "check that this version of vLLM knows the model, or use --engine hf"
+        )
+        raise ModelError(
+            f"{source.name}: vLLM does not load the model; found {type(error).__name__}: "
+            f"{said}; {remedy}"
+        ) from error
+
+
+def _sampling_parameters(package: Any) -> Any:
+    wanted = {"prompt_logprobs": 0, "max_tokens": 1, "temperature": 0.0, "detokenize": False}
+    try:
+        return package.SamplingParams(**wanted, flat_logprobs=True)
+    except TypeError:  # before 0.12
+        return package.SamplingParams(**wanted)

@@ -1,0 +1,1 @@
+"""The two prompts of an example: with its context and without it."""

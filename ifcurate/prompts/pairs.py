@@ -1,0 +1,256 @@
+"""Prompts from examples: with the context, and with its block removed.
+
+Both variants are one rendering. The response's place in the rendered text is
+known by construction (a marker stands in for it while the template renders), its
+tokens come from one encoding of the whole text through character offsets, and
+both variants score the very same response ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from ifcurate.engines.base import Encoding, Prompt, Tokenizer
+from ifcurate.errors import TemplateError
+from ifcurate.prompts.templates import Rendered, Template
+from ifcurate.records import Example
+
+__all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs"]
+
+Ablation = Literal["drop", "template", "shuffle"]
+ABLATIONS: Final = ("drop", "template", "shuffle")
+_GAP: Final = "\n[...]\n"  # stands where a context was shortened
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """What decides the ids of a pair of prompts, beside the example itself."""
+
+    ablation: Ablation = "drop"
+    score_eot: bool = False  # is the token that ends the response part of the loss?
+    too_long: Literal["skip", "shorten"] = "skip"
+    max_length: int = 1 << 30  # tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPair:
+    """One example as two prompts with the same response ids, or why there are none."""
+
+    example: Example
+    status: str  # "scored" (ready to be), "no_context", "empty_response", "too_long", "error"
+    reason: str = ""
+    with_context: Prompt | None = None
+    without_context: Prompt | None = None
+    n_context_tokens: int = 0
+    n_tokens: tuple[int, int] = (0, 0)  # with, without the context
+    boundary_straddles: bool = False
+    response_ids_forced: bool = False
+    context_shortened: bool = False
+
+    @property
+    def key(self) -> str:
+        """Hash of the ids of both prompts: equal keys have equal scores."""
+        digest = hashlib.blake2b(digest_size=12)
+        for prompt in (self.with_context, self.without_context):
+            if prompt is not None:
+                numbers = array("q", [len(prompt.ids), prompt.response_start, *prompt.ids])
+                digest.update(numbers.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class _Cut:
+    """An encoded text: ids before the response, and the response's own."""
+
+    prefix: list[int]
+    response: list[int]
+    straddled: int  # characters of the prompt inside the first response token
+
+
+def build_pairs(
+    examples: Sequence[Example],
+    template: Template,
+    tokenizer: Tokenizer,
+    settings: PromptSettings,
+) -> list[PromptPair]:
+    """A pair for every example, in order; texts are encoded in one batch.
+
+    Under the `shuffle` ablation an example is given the context of another one
+    of these examples, so the result depends on which are given together.
+    """
+    donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
+    results: list[PromptPair | None] = []
+    pending: list[tuple[int, Example, Rendered, Rendered]] = []
+    for i, example in enumerate(examples):
+        pair = _before_rendering(example, settings, donors.get(i))
+        if pair is None:
+            try:
+                both = _render_both(example, template, settings, donors.get(i))
+                pending.append((i, example, *both))
+            except TemplateError as error:
+                pair = PromptPair(example, "error", str(error))
+        results.append(pair)
+    texts = [_text(r, settings) for _, _, *both in pending for r in both]
+    contexts = [example.context_text for _, example, _, _ in pending]
+    encodings = tokenizer.encode_batch(texts + contexts)
+    for n, (i, example, with_, without) in enumerate(pending):
+        encoded = encodings[2 * n], encodings[2 * n + 1]
+        n_context = len(encodings[2 * len(pending) + n].ids)
+        pair = _pair(example, (with_, without), encoded, tokenizer, settings)
+        pair = replace(pair, n_context_tokens=n_context)
+        if pair.status == "too_long" and settings.too_long == "shorten":
+            pair = _shorten(pair, template, tokenizer, settings)
+        results[i] = pair
+    return [pair for pair in results if pair is not None]
+
+
+def _before_rendering(
+    example: Example, settings: PromptSettings, donor: list[str] | None
+) -> PromptPair | None:
+    if not example.response.strip():
+        return PromptPair(example, "empty_response", "the response has no text")
+    if not example.has_context:
+        return PromptPair(example, "no_context", "no context was found")
+    if settings.ablation == "shuffle" and donor is None:
+        reason = "no other context among the rows read together could be shuffled in"
+        return PromptPair(example, "error", reason)
+    return None
+
+
+def _render_both(
+    example: Example, template: Template, settings: PromptSettings, donor: list[str] | None
+) -> tuple[Rendered, Rendered]:
+    if settings.ablation == "template":
+        return (
+            template.render(example, variant="with"),
+            template.render(example.without_context(), variant="without"),
+        )
+    other = example.without_context() if donor is None else example.with_contexts(donor)
+    return template.render(example), template.render(other)
+
+
+def _shuffled_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
+    """For each example the context of the next longer one, the longest gets the second longest.
+
+    Only single-block contexts are exchanged as wholes; an example with several
+    blocks gets the donor's text in its longest block and nothing in the others.
+    """
+    own = {i: e.context_text for i, e in enumerate(examples) if e.has_context}
+    order = sorted(own, key=lambda i: (len(own[i]), own[i], i))
+    donors: dict[int, list[str]] = {}
+    for place, i in enumerate(order):
+        later = (j for j in order[place + 1 :] if own[j] != own[i])
+        earlier = (j for j in reversed(order[:place]) if own[j] != own[i])
+        j = next(later, next(earlier, None))
+        if j is None:
+            continue
+        blocks = examples[i].blocks
+        longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
+        donors[i] = [own[j] if b == longest else "" for b in range(len(blocks))]
+    return donors
+
+
+def _text(rendered: Rendered, settings: PromptSettings) -> str:
+    end = rendered.suffix.rstrip() if settings.score_eot else ""
+    return rendered.prefix + rendered.response + end
+
+
+def _cut(rendered: Rendered, encoding: Encoding, tokenizer: Tokenizer) -> _Cut:
+    """Divide an encoding at the response's first character.
+
+    A token that holds characters of both sides belongs to the response: left
+    out, the response's first word would not be scored at all.
+    """
+    boundary = len(rendered.prefix)
+    ids, offsets = encoding.ids, encoding.offsets
+    first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), len(ids))
+    straddled = 0
+    if first < len(ids):
+        start = offsets[first][0]
+        covered = offsets[first - 1][1] if first else 0
+        if start < boundary:
+            straddled = boundary - start
+        elif covered < boundary and tokenizer.encode(rendered.prefix).ids != ids[:first]:
+            # White space that no offset covers: dropped by some tokenizers, part of
+            # the next token in others. Here it is part of the first response token.
+            straddled = boundary - covered
+    prefix = ids[:first]
+    if tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
+        prefix = [tokenizer.bos_id, *prefix]
+    if not prefix:
+        prefix = [tokenizer.fallback_start_id]
+    return _Cut(prefix, ids[first:], straddled)
+
+
+def _pair(
+    example: Example,
+    rendered: tuple[Rendered, Rendered],
+    encoded: tuple[Encoding, Encoding],
+    tokenizer: Tokenizer,
+    settings: PromptSettings,
+) -> PromptPair:
+    cut, other = (_cut(r, e, tokenizer) for r, e in zip(rendered, encoded, strict=True))
+    if not cut.response:
+        return PromptPair(example, "empty_response", "the response has no token")
+    forced = cut.response != other.response
+    if forced:
+        # The same characters end both prompts or they do not; in either case the
+        # ids of the variant with context are what both are measured on.
+        kept = rendered[1].prefix
+        if cut.straddled and kept.endswith(rendered[0].prefix[-cut.straddled :]):
+            kept = kept[: -cut.straddled]
+        alone = Rendered(kept, "", "")
+        other = _cut(alone, tokenizer.encode(kept), tokenizer)
+    shown, cut_out = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
+    sizes = len(shown.ids), len(cut_out.ids)
+    result = PromptPair(
+        example,
+        "scored",
+        "",
+        shown,
+        cut_out,
+        n_tokens=sizes,
+        boundary_straddles=cut.straddled > 0,
+        response_ids_forced=forced,
+    )
+    if max(sizes) > settings.max_length:
+        reason = f"{max(sizes)} tokens; the model takes {settings.max_length}"
+        result = replace(result, status="too_long", reason=reason)
+        return replace(result, with_context=None, without_context=None)
+    return result
+
+
+def _shorten(
+    pair: PromptPair, template: Template, tokenizer: Tokenizer, settings: PromptSettings
+) -> PromptPair:
+    """Cut the longest context block in the middle until the prompt fits; else stay too long."""
+    example = pair.example
+    blocks = example.blocks
+    texts = [example.part(b.part)[b.start : b.end] for b in blocks]
+    longest = max(range(len(texts)), key=lambda b: len(texts[b]))
+    encoding = tokenizer.encode(texts[longest])
+    keep = len(encoding.ids)
+    excess = max(pair.n_tokens) - settings.max_length
+    for _ in range(6):
+        keep -= excess + 4  # the gap's own tokens, and merges that change at the cut
+        if keep < 2 or settings.ablation == "shuffle":
+            return pair
+        head = encoding.offsets[(keep + 1) // 2 - 1][1]
+        tail = encoding.offsets[len(encoding.ids) - keep // 2][0]
+        whole = texts[longest]
+        texts_now = list(texts)
+        texts_now[longest] = whole[:head] + _GAP + whole[tail:]
+        shorter = example.with_contexts(texts_now)
+        shown = template.render(shorter, variant="with" if settings.ablation == "template" else "")
+        _, without = _render_both(example, template, settings, None)
+        rendered = (shown, without)
+        encoded = tuple(tokenizer.encode(_text(r, settings)) for r in rendered)
+        tried = _pair(example, rendered, (encoded[0], encoded[1]), tokenizer, settings)
+        if tried.status != "too_long":
+            return replace(tried, context_shortened=True, n_context_tokens=keep)
+        excess = max(tried.n_tokens) - settings.max_length
+    return pair

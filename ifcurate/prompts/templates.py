@@ -1,0 +1,276 @@
+"""Text layouts: how an example becomes the text that a model reads.
+
+`alpaca`, `plain` and `tulu` are built in; `chat` is the tokenizer's own chat
+template; anything else is the path of a Jinja file. Every layout writes
+``{{ response }}`` exactly once; what stands before it is the prompt, what stands
+after it ends the turn. Templates run in Jinja's sandbox: they come from model
+folders and files of others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ifcurate.engines.base import Tokenizer
+from ifcurate.errors import TemplateError
+from ifcurate.phrases import did_you_mean
+from ifcurate.prompts.conversation import list_tools, said, to_messages
+from ifcurate.prompts.sandbox import compile_template, run_template
+from ifcurate.records import Example, Turn
+
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["BUILT_IN", "Rendered", "Template", "load_template"]
+
+# Stands in for the response while a template renders: private-use characters,
+# no space at either end, so that a template that trims leaves it whole.
+_MARK: Final = "\ue0f1response\ue0f2"
+
+_PREAMBLE: Final = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request."
+)
+_PREAMBLE_WITH_INPUT: Final = (
+    "Below is an instruction that describes a task, paired with an input that provides "
+    "further context. Write a response that appropriately completes the request."
+)
+
+_ALPACA: Final = """\
+{{ preamble }}
+
+{% if system %}{{ system }}
+
+{% endif %}
+{% if tools %}### Tools:
+{{ tools }}
+
+{% endif %}
+{% for turn in turns %}
+{% if turn.role == "user" %}### Instruction:
+{% elif turn.role == "tool" %}### Tool result:
+{% elif turn.role == "system" %}### System:
+{% else %}### Response:
+{% endif %}
+{{ turn.content }}
+
+{% if turn.context %}### Input:
+{{ turn.context }}
+
+{% endif %}
+{% endfor %}
+### Response:
+{{ response }}{{ eos_token }}"""
+
+_PLAIN: Final = """\
+{% if system %}{{ system }}
+
+{% endif %}
+{% if tools %}{{ tools }}
+
+{% endif %}
+{% for turn in turns %}
+{% if turn.context %}{{ turn.context }}
+
+{% endif %}
+{{ turn.content }}{% if not loop.last %}
+
+
+{% endif %}
+{% endfor %}
+{% if turns and turns[-1].content and not turns[-1].content[-1].isspace() %}
+
+{% endif %}
+{{ response }}{{ eos_token }}"""
+
+_TULU: Final = """\
+{% if system or tools %}<|system|>
+{% if system %}{{ system }}
+{% endif %}
+{% if tools %}{{ tools }}
+{% endif %}
+{% endif %}
+{% for turn in turns %}
+<|{{ turn.role }}|>
+{{ turn.content }}{% if turn.context %}
+
+
+{{ turn.context }}{% endif %}{% if turn.role == "assistant" %}{{ eos_token }}{% endif %}
+
+{% endfor %}
+<|assistant|>
+{{ response }}{{ eos_token }}"""
+
+BUILT_IN: Final[Mapping[str, str]] = {"alpaca": _ALPACA, "plain": _PLAIN, "tulu": _TULU}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A text in three parts; the loss is taken over `response` (and `suffix` if asked)."""
+
+    prefix: str
+    response: str
+    suffix: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """A compiled layout. Build it with `load_template`."""
+
+    name: str  # "alpaca", "plain", "tulu", "chat" or the file's name
+    source: str  # Jinja
+    is_chat: bool
+    special_tokens: Mapping[str, str]
+    folds: frozenset[str] = frozenset()  # roles that a chat template cannot take
+    strips_response: bool = False
+    _compiled: jinja2.Template = field(repr=False, compare=False, kw_only=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any rendered text could change."""
+        parts = [self.source, json.dumps(dict(self.special_tokens), sort_keys=True)]
+        parts.append(",".join(sorted(self.folds)))
+        return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+    def render(self, example: Example, *, variant: str = "") -> Rendered:
+        """The example's text, divided at its response.
+
+        `variant` picks one of Alpaca's two official preambles, "with" or
+        "without" an input; by default both variants have the same preamble.
+        Raises `TemplateError` when the template fails or does not show the
+        response exactly once.
+        """
+        text = self._render_text(example, variant)
+        count = text.count(_MARK)
+        if count != 1:
+            raise TemplateError(
+                f"template {self.name}: must write the response exactly once; it stands "
+                f"{count} times in the text; check {{{{ response }}}} in the template"
+            )
+        prefix, _, suffix = text.partition(_MARK)
+        response = example.response.strip() if self.strips_response else example.response
+        return Rendered(prefix, response, suffix)
+
+    def _render_text(self, example: Example, variant: str) -> str:
+        if self.is_chat:
+            values: dict[str, Any] = {"messages": to_messages(example, self.folds, _MARK)}
+            values["tools"] = list_tools(example)
+            values["add_generation_prompt"] = False
+        else:
+            if variant and self.name != "alpaca":
+                raise TemplateError(
+                    f"template {self.name}: has one text for both variants; "
+                    "the ablation 'template' is for alpaca only; use 'drop'"
+                )
+            values = _fields(example)
+            values["preamble"] = _PREAMBLE_WITH_INPUT if variant == "with" else _PREAMBLE
+        return run_template(self._compiled, {**self.special_tokens, **values}, self.name)
+
+
+def load_template(name: str, tokenizer: Tokenizer) -> Template:
+    """A built-in layout, "chat", "auto" (chat where the tokenizer has one, else alpaca), or a file.
+
+    Raises `TemplateError` when it is unknown, cannot be read or does not render.
+    """
+    tokens = dict(tokenizer.special_tokens())
+    tokens.setdefault("eos_token", tokenizer.eos_text)
+    tokens.setdefault("bos_token", "")
+    if name == "auto":
+        name = "chat" if tokenizer.chat_template else "alpaca"
+    if name == "chat":
+        if not tokenizer.chat_template:
+            raise TemplateError(
+                "template chat: the tokenizer has no chat template; "
+                f"use --template {', '.join(BUILT_IN)} or a Jinja file"
+            )
+        return _load_chat(tokenizer.chat_template, tokens)
+    source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
+    template = _build(Path(name).name, source, tokens)
+    template.render(_PROBE)  # fails here, before any row is read
+    return template
+
+
+_PROBE: Final = Example(id="", instruction="Instruct.", context="Con.", response="Resp.")
+
+
+def _read_file(name: str) -> str:
+    path = Path(name)
+    if not path.is_file():
+        raise TemplateError(
+            f"template {name}: neither built in ({', '.join(BUILT_IN)}, chat, auto) "
+            f"nor a file; check the name{did_you_mean(name, (*BUILT_IN, 'chat', 'auto'))}"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"template {name}: cannot be read: {error}") from error
+
+
+def _build(
+    name: str, source: str, tokens: Mapping[str, str], *, is_chat: bool = False, **more: Any
+) -> Template:
+    return Template(name, source, is_chat, tokens, _compiled=compile_template(source, name), **more)
+
+
+def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
+    """Compile a chat template and find out, once, which roles it cannot take.
+
+    What it cannot take is folded into user messages, in both variants alike.
+    """
+    plain = _build("chat", source, tokens, is_chat=True)
+    folds = set()
+    user = Turn("user", "User says.")
+    call = {"type": "function", "function": {"name": "f", "arguments": {"a": "1"}}}
+    probes: dict[str, Example] = {
+        "system": Example("", "Asked.", "", "R.", system="System says."),
+        "tool": Example(
+            "",
+            "Asked.",
+            "",
+            "R.",
+            trailing=(Turn("assistant", "", tool_calls=(call,)), Turn("tool", "Tool says.")),
+        ),
+        "repeated": Example("", "Asked.", "", "R.", history=(user,)),
+    }
+    plain.render(Example("", "Asked.", "", "R."))
+    for role, probe in probes.items():
+        try:
+            text = plain.render(probe).prefix
+        except TemplateError:
+            folds.add(role)
+            continue
+        said = {"system": "System says.", "tool": "Tool says.", "repeated": "User says."}[role]
+        if said not in text:
+            folds.add(role)
+    strips = "  " + _MARK not in _raw_spaced(plain)
+    return _build(
+        "chat", source, tokens, is_chat=True, folds=frozenset(folds), strips_response=strips
+    )
+
+
+def _raw_spaced(template: Template) -> str:
+    messages = to_messages(_PROBE, frozenset(), f"  {_MARK}  ")
+    values: dict[str, Any] = {**template.special_tokens, "messages": messages, "tools": None}
+    values["add_generation_prompt"] = False
+    return run_template(template._compiled, values, template.name)
+
+
+def _fields(example: Example) -> dict[str, Any]:
+    """What a layout that is not a chat template can use."""
+    turns = [{"role": t.role, "content": said(t), "context": ""} for t in example.history]
+    asked = {"role": "user", "content": example.instruction, "context": example.context}
+    turns.append(asked)
+    turns += [{"role": t.role, "content": said(t), "context": ""} for t in example.trailing]
+    return {
+        "instruction": example.instruction,
+        "context": example.context,
+        "system": example.system,
+        "tools": example.tools,
+        "turns": turns,
+        "response": _MARK,
+    }

@@ -1,0 +1,131 @@
+"""A run folder as a place: who works on it, whose it is, what a run may remove from it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.errors import DataError, RunError
+from ifcurate.runs.parts import Parts
+from ifcurate.storage.files import file_digest
+from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+
+__all__ = [
+    "lock_run",
+    "open_manifest",
+    "refuse_foreign",
+    "remove_run",
+    "run_differences",
+    "seal_manifest",
+]
+
+OUTPUTS: Final = {
+    "scores": "scores.parquet",
+    "tokens": "tokens.parquet",
+    "quarantine": "quarantine.jsonl",
+}
+FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats per response token"
+
+
+@contextlib.contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Be the only process that works on a run. Raises `RunError`, `DataError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written: {error.strerror}; choose another folder with --out"
+        ) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: another process is working on this run; wait for it or stop it"
+            ) from error
+        yield
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise `RunError` when the folder holds files of our names that no run of ours wrote."""
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        read_manifest(manifest)  # raises when it is none of ours
+        return
+    names = [n for n in ("shard.json", "parts", *OUTPUTS.values()) if (folder / n).exists()]
+    if names:
+        raise RunError(
+            f"{folder}: holds {', '.join(names)} and no manifest of a run; they would be "
+            "replaced; choose another folder with --out, or move them away"
+        )
+
+
+def remove_run(folder: Path) -> None:
+    """Remove what a run wrote, and nothing else: the folder may hold other files of the user."""
+    if not (folder / "manifest.json").exists():
+        return
+    for name in ("manifest.json", "shard.json", *OUTPUTS.values()):
+        (folder / name).unlink(missing_ok=True)
+    Parts(folder / "parts", tokens=False).remove()
+
+
+def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manifest:
+    """The manifest of this run in the folder, or a new one. Raises `RunError` for another's."""
+    path = folder / "manifest.json"
+    now = utc_now()
+    if not path.exists():
+        return Manifest(
+            step="score",
+            identity=identity,
+            formula=FORMULA,
+            created_at=now,
+            updated_at=now,
+            command=command,
+            versions=software_versions(),
+        )
+    manifest = read_manifest(path)
+    if manifest.identity != identity:
+        differences = "; ".join(run_differences(manifest.identity, identity)[:4])
+        raise RunError(
+            f"{folder}: holds another run ({differences}); scores of different runs are never "
+            "mixed: choose another --out, or give --overwrite"
+        )
+    if manifest.finished:
+        if not (folder / "scores.parquet").exists():
+            raise RunError(f"{folder}: scores.parquet is gone; give --overwrite to score again")
+        manifest.updated_at = now  # asked for again: it is the newest run once more
+        manifest.write(path)
+    return manifest
+
+
+def run_differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """Where two identities differ, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            found += run_differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = zip(old, new, strict=True)
+        return [d for i, (a, b) in enumerate(pairs) for d in run_differences(a, b, f"{place}[{i}]")]
+    return [] if old == new else [f"{place}: there {_short(old)}, now {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def seal_manifest(folder: Path, manifest: Manifest) -> None:
+    """Say that the run is finished, with the digests of its files."""
+    names = {what: name for what, name in OUTPUTS.items() if (folder / name).exists()}
+    manifest.outputs = names
+    manifest.digests = {name: file_digest(folder / name) for name in names.values()}
+    manifest.finished = True
+    manifest.updated_at = utc_now()
+    manifest.write(folder / "manifest.json")

@@ -1,0 +1,83 @@
+"""From the parts of a run, or from its shards, to the final tables.
+
+The rows come in their final order, in frames of any size: to learn which ids occur
+again (`ifcurate.runs.ids`), and to be written, in row groups of one size. So the same
+rows give the same bytes whatever the parts were, and memory holds one row group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ifcurate.runs.ids import Frames, UniqueIds
+from ifcurate.split.sorting import Scratch
+from ifcurate.storage.files import open_table_writer
+from ifcurate.storage.tables import SCORES, TOKENS
+
+__all__ = ["Frames", "join_tables", "read_frames", "row_tokens"]
+
+_TokenFrames = Callable[[], Iterator[pl.DataFrame]]
+
+
+def read_frames(
+    paths: Iterable[Path], columns: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """The tables of these files, one after the other."""
+    for path in paths:
+        yield pl.read_parquet(path, columns=list(columns) if columns else None)
+
+
+def join_tables(
+    folder: Path,
+    frames: Frames,
+    manifest: Mapping[str, Any],
+    *,
+    tokens: _TokenFrames | None = None,
+    unique: bool = True,
+) -> None:
+    """Write `scores.parquet`, and `tokens.parquet` when there are tokens, into `folder`.
+
+    With `unique`, ids that occur again are renamed as `UniqueNames` does. Raises
+    `DataError` when the files cannot be written.
+    """
+    with Scratch(folder) as scratch:
+        ids = UniqueIds(frames, scratch) if unique else UniqueIds(lambda _: iter(()), scratch)
+        with open_table_writer(folder / "scores.parquet", SCORES, manifest) as write:
+            for frame in ids.rename(frames(None)):
+                write(frame)
+        if tokens is None:
+            return
+        owners = _TokenIds(ids.rename(frames(("id", "status", "n_response_tokens"))))
+        with open_table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
+            for frame in tokens():
+                write(frame.with_columns(owners.take(frame.height)))
+
+
+def row_tokens(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns `id` and `n`: scored rows with the number of their rows in TOKENS."""
+    scored = frame.filter(pl.col("status") == "scored")
+    return scored.select("id", pl.col("n_response_tokens").cast(pl.Int64).alias("n"))
+
+
+class _TokenIds:
+    """The `id` column of TOKENS from the renamed rows of SCORES."""
+
+    def __init__(self, frames: Iterator[pl.DataFrame]) -> None:
+        self._frames = frames
+        self._left = pl.Series("id", [], dtype=pl.String)
+
+    def take(self, n: int) -> pl.Series:
+        """The next `n` ids."""
+        pieces = [self._left]
+        have = len(self._left)
+        while have < n:
+            owners = row_tokens(next(self._frames))
+            pieces.append(owners.select(pl.col("id").repeat_by("n").explode()).drop_nulls()["id"])
+            have += len(pieces[-1])
+        whole = pl.concat(pieces)
+        self._left = whole[n:]
+        return whole[:n].alias("id")

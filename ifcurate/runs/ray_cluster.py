@@ -1,0 +1,304 @@
+"""The scoring of a run on a Ray cluster: `ifcurate score --executor ray`.
+
+Rows stream from the sources through reading tasks, one per file, to actors that
+hold one engine each (`ray.data`, an autoscaling pool), which write parts into the
+run folder as a run on one machine does. So the tables are the same whatever the
+number of actors, a worker that dies costs the chunk in its hands, and a run whose
+driver dies goes on where it was. Sources and run folder must be on storage that
+every node sees under the same path, and ifcurate must be installed there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.data.sources import Examples
+from ifcurate.errors import IfcurateError, RunError
+from ifcurate.phrases import count
+from ifcurate.runs.parts import Parts
+from ifcurate.runs.ray_tasks import (
+    EngineSpec,
+    ScoringActor,
+    ask_identity,
+    count_source,
+    read_chunks,
+)
+from ifcurate.runs.run import (
+    RUNS_FOLDER,
+    Run,
+    complete_run,
+    run_name,
+    score_identity,
+)
+from ifcurate.runs.work import Progress, count_parts
+from ifcurate.scoring.scorer import ScoreSettings
+
+__all__ = ["Cluster", "EngineSpec", "score_run_on_ray"]
+
+_TRIES: Final = 5  # passes over what is missing
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to run, and how much of it to use."""
+
+    address: str | None = None  # None: RAY_ADDRESS, else a cluster of this machine alone
+    min_engines: int = 1
+    max_engines: int = 1
+    cpus_per_engine: float = 1.0
+    gpus_per_engine: float = 0.0  # 0.5: two engines share a GPU
+    local_cpus: int | None = None  # of a cluster of this machine alone; None for all
+    chunks_per_part: int = 4  # that an actor scores and writes together
+
+
+def score_run_on_ray(
+    examples: Examples,
+    engine: EngineSpec,
+    settings: ScoreSettings,
+    folder: Path | None = None,
+    cluster: Cluster | None = None,
+    *,
+    tokens: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    checks: dict[str, Any] | None = None,
+    on_start: Callable[[Path, Cluster, dict[str, Any]], None] = lambda *_: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Score everything into `folder` on a Ray cluster; the tables are those of `score_run`.
+
+    The default folder is one of `ifcurate-runs/`. `on_start` is told the folder,
+    the cluster as it will be used, and the run's identity. Raises `RunError`
+    when the cluster cannot be reached or is too small, and what `score_run` raises.
+    """
+    cluster = cluster or Cluster()
+    with _connected(cluster):
+        cluster = _fit(cluster)
+        identity = _ask_identity(examples, engine, settings, cluster)
+        where = folder or Path(RUNS_FOLDER) / run_name(identity)
+        on_start(where, cluster, identity)
+        work = _OnRay(examples, engine, settings, cluster, identity, on_progress, stop)
+        run = complete_run(
+            work,
+            where.absolute(),
+            {**identity, "tokens": tokens},
+            overwrite=overwrite,
+            command=command,
+            checks=checks,
+        )
+        return Run(where, run.manifest)
+
+
+def _ray() -> Any:
+    """The package, which is not installed everywhere. Raises `RunError`."""
+    try:
+        import ray  # type: ignore[import-not-found, unused-ignore]
+        import ray.data  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise RunError("executor ray: Ray is not installed; pip install 'ifcurate[ray]'") from error
+    return ray
+
+
+@contextlib.contextmanager
+def _connected(cluster: Cluster) -> Iterator[None]:
+    try:
+        import ray
+    except ImportError as error:
+        raise RunError("executor ray: Ray is not installed; pip install 'ifcurate[ray]'") from error
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    alone = not address
+    already = ray.is_initialized()
+    if not already:
+        # "local": else Ray looks for the last cluster of this machine, even one that died.
+        more: dict[str, Any] = {"address": address or "local"}
+        if alone:
+            more["num_cpus"] = cluster.local_cpus
+        try:
+            ray.init(
+                include_dashboard=False if alone else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+                **more,
+            )
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(
+                f"Ray cluster {address or 'of this machine'}: cannot be used: {first}; "
+                "check --address, and `ray status` there"
+            ) from error
+    # Ray says what befalls it on stdout, which is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            if not already:
+                ray.shutdown()
+
+
+def _fit(cluster: Cluster) -> Cluster:
+    """The cluster with as many engines as leave a CPU for reading.
+
+    Ray waits without a word for a CPU that never becomes free, so this is
+    looked at first. Raises `RunError` when there is too little.
+    """
+    ray = _ray()
+    have = ray.cluster_resources()
+    cpus, gpus = have.get("CPU", 0.0), have.get("GPU", 0.0)
+    most = cluster.max_engines
+    if cluster.cpus_per_engine > 0:
+        most = min(most, int((cpus - 1) / cluster.cpus_per_engine + 1e-9))
+    if cluster.gpus_per_engine > 0:
+        most = min(most, int(gpus / cluster.gpus_per_engine + 1e-9))
+    if most < cluster.min_engines:
+        raise RunError(
+            f"Ray cluster: too small for {count(cluster.min_engines, 'engine')} of "
+            f"{cluster.cpus_per_engine:g} CPUs and {cluster.gpus_per_engine:g} GPUs, with one CPU "
+            f"left for reading, without which it would wait for ever; found {cpus:g} CPUs and "
+            f"{gpus:g} GPUs; ask for fewer engines, or give it more"
+        )
+    return replace(cluster, max_engines=most)
+
+
+def _ask_identity(
+    examples: Examples, engine: EngineSpec, settings: ScoreSettings, cluster: Cluster
+) -> dict[str, Any]:
+    """What the engine is, from an actor's place: the driver may have no GPU and no model."""
+    ray = _ray()
+    # The process ends with its call: what the model took is free for the actors.
+    task = ray.remote(max_calls=1)(ask_identity).options(
+        num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine
+    )
+    found = _get(task.remote(engine, settings))
+    if isinstance(found, IfcurateError):
+        raise found
+    return score_identity(examples, found)
+
+
+class _OnRay:
+    """The work of `score_run_on_ray`; see `runs_work.Work`."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        engine: EngineSpec,
+        settings: ScoreSettings,
+        cluster: Cluster,
+        identity: dict[str, Any],
+        on_progress: Callable[[Progress], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.progress = Progress()
+        self._examples = examples
+        self._size = settings.chunk_rows
+        self._cluster = cluster
+        names = ("engine", "template", "settings")
+        self._scorer = (engine, settings, {name: identity[name] for name in names})
+        self._on_progress = on_progress
+        self._stop = stop
+
+    def do(self, parts: Parts) -> None:
+        """See `Work.do`."""
+        covered = count_parts(parts, self.progress)
+        if covered:
+            self._on_progress(self.progress)
+        counts = _count_rows(self._examples)
+        total = sum(counts)
+        if self._examples.limit is not None:
+            total = min(total, self._examples.limit)
+        n_chunks = -(-total // self._size)
+        for _ in range(_TRIES):
+            missing = set(range(n_chunks)) - covered
+            if not missing:
+                return
+            self._score(parts, counts, frozenset(covered))
+            parts.refresh()
+            covered = {n for part in parts for n in range(part.first, part.end)}
+        left = count(len(set(range(n_chunks)) - covered), "chunk")
+        raise RunError(
+            f"{parts.folder.parent}: {left} could not be finished on the cluster; "
+            "look at its logs, and start the same command again"
+        )
+
+    def notes(self) -> list[str]:
+        """See `Work.notes`."""
+        most = self._cluster.max_engines
+        return [f"scored on a Ray cluster by up to {count(most, 'engine')}"]
+
+    def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
+        """One pass over what is not covered."""
+        ray = _ray()
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        cluster = self._cluster
+        starts = list(itertools.accumulate(counts, initial=0))
+        tasks = [
+            {"first": -(-start // self._size), "end": -(-end // self._size), "source": i}
+            for i, (start, end) in enumerate(itertools.pairwise(starts))
+        ]
+        rows = ray.data.from_items(tasks, override_num_blocks=len(tasks)).flat_map(
+            read_chunks,
+            fn_args=(self._examples, starts, self._size, covered, str(Path.cwd())),
+        )
+        done = rows.map_batches(
+            ScoringActor,
+            fn_constructor_args=(*self._scorer, str(parts.folder), parts.tokens),
+            batch_size=cluster.chunks_per_part,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(
+                min_size=cluster.min_engines, max_size=cluster.max_engines
+            ),
+            num_cpus=cluster.cpus_per_engine,
+            num_gpus=cluster.gpus_per_engine,
+        )
+        try:
+            for row in done.iter_rows():
+                self._count(row)
+        except ray.exceptions.RayError as error:
+            raise _cause(error) from error
+
+    def _count(self, row: Mapping[str, Any]) -> None:
+        self.progress.rows += int(row["rows"])
+        self.progress.tokens += int(row["tokens"])
+        self.progress.counts.update(dict(zip(row["counts_of"], row["counts"], strict=True)))
+        self._on_progress(self.progress)
+        if self._stop():
+            raise KeyboardInterrupt
+
+
+def _get(asked: Any) -> Any:
+    """The results of tasks. Raises `RunError` when one fails."""
+    ray = _ray()
+    try:
+        return ray.get(asked)
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+
+
+def _cause(error: BaseException) -> IfcurateError:
+    """The user's error inside one of Ray's."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, IfcurateError):
+            return RunError(str(getattr(inner, "cause", inner)))
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return RunError(
+        f"Ray cluster: the work failed: {lines[-1].strip() if lines else type(error).__name__}; "
+        "is ifcurate installed on all nodes? What was finished is kept: the same command goes on"
+    )
+
+
+def _count_rows(examples: Examples) -> list[int]:
+    """How many rows each source has, good and bad, counted on the cluster; one alone is not."""
+    ray = _ray()
+    task = ray.remote(count_source).options(num_cpus=1)
+    return list(_get([task.remote(s, str(Path.cwd())) for s in examples.sources]))

@@ -1,0 +1,167 @@
+"""What runs on the nodes of a Ray cluster: tasks that read, and actors that score.
+
+Nothing here needs Ray itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ifcurate.data.readers.rows import RawRow, read_rows
+from ifcurate.data.sources import Examples, ReadRow, read_row
+from ifcurate.engines.load import load_engine
+from ifcurate.errors import IfcurateError, RunError
+from ifcurate.runs.ahead import score_ahead
+from ifcurate.runs.folder import run_differences
+from ifcurate.runs.parts import Part, Parts, Pending
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+
+__all__ = [
+    "EngineSpec",
+    "KnownIdentity",
+    "ScoringActor",
+    "ask_identity",
+    "count_source",
+    "read_chunks",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """How an actor loads its engine: what `load_engine` takes."""
+
+    engine: str = "hf"
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The engine."""
+        return load_engine(self.engine, model=self.model, **self.options)
+
+
+def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> KnownIdentity | IfcurateError:
+    """The identity of the engine; or what is wrong with it, for the driver to raise."""
+    try:
+        return KnownIdentity(Scorer.create(engine.load(), settings).identity())
+    except IfcurateError as error:
+        return type(error)(str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIdentity:
+    """What `score_identity` asks of a scorer."""
+
+    value: dict[str, Any]
+
+    def identity(self) -> dict[str, Any]:
+        """See `Scorer.identity`."""
+        return self.value
+
+
+def count_source(source: Any, folder: str) -> int:
+    """How many rows a source has, good and bad."""
+    _go_to(folder)
+    return sum(1 for _ in read_rows(source, parse=False))
+
+
+def _go_to(folder: str) -> None:
+    """Relative names of sources are relative to where the driver is."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a chunk, in one value for Ray."""
+
+    rows: tuple[tuple[RawRow, int], ...]  # with the index of the row's layout
+
+
+def read_chunks(
+    task: Mapping[str, int],
+    examples: Examples,
+    starts: Sequence[int],
+    size: int,
+    covered: frozenset[int],
+    folder: str,
+) -> Iterator[dict[str, Any]]:
+    """The chunks that begin in one source; the last may go on into the next ones."""
+    _go_to(folder)
+    first, end, at = task["first"], task["end"], task["source"]
+    if all(n in covered for n in range(first, end)):
+        return
+    rows = (
+        (raw, i)
+        for i in range(at, len(examples.sources))
+        for raw in read_rows(examples.sources[i], parse=False)
+    )
+    limit = starts[-1] if examples.limit is None else examples.limit
+    mine = itertools.islice(rows, first * size - starts[at], max(limit - starts[at], 0))
+    for n in range(first, end):
+        chunk = tuple(itertools.islice(mine, size))
+        if chunk and n not in covered:
+            yield {"chunk": n, "rows": _Rows(chunk), "layouts": examples.layouts}
+
+
+def _read(batch: Mapping[str, Any], i: int) -> list[ReadRow]:
+    layouts = batch["layouts"][i]
+    return [read_row(raw, layouts[layout]) for raw, layout in batch["rows"][i].rows]
+
+
+class ScoringActor:
+    """Holds an engine; scores chunks and writes them as parts."""
+
+    def __init__(
+        self,
+        engine: EngineSpec,
+        settings: ScoreSettings,
+        identity: dict[str, Any],
+        folder: str,
+        tokens: bool,
+    ) -> None:
+        self._scorer = Scorer.create(engine.load(), settings)
+        if differences := run_differences(identity, self._scorer.identity()):
+            raise RunError(
+                f"an engine on another node differs ({'; '.join(differences[:4])}); scores of "
+                "different engines are never mixed: install the same versions on all nodes"
+            )
+        self._parts = Parts(Path(folder), tokens=tokens, look=False)
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Score the chunks of a batch, the neighbours among them as one part."""
+        order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
+        pending = Pending()
+        written: list[Part] = []
+        chunks = ((int(batch["chunk"][i]), _read(batch, i)) for i in order)
+        scored = score_ahead(self._scorer, chunks, tokens=self._parts.tokens)
+        with contextlib.closing(scored):
+            for one in scored:
+                assert one.chunk is not None
+                if pending.rows and one.number != pending.first + len(pending.rows):
+                    written.append(self._write(pending))
+                pending.add(one.number, one.n_rows, one.chunk, one.bad)
+        if pending.rows:
+            written.append(self._write(pending))
+        counts: dict[str, int] = {}
+        for part in written:
+            for name, n in part.counts.items():
+                counts[name] = counts.get(name, 0) + n
+        return {
+            "rows": [sum(part.n_rows for part in written)],
+            "tokens": [sum(part.tokens for part in written)],
+            "counts": [list(counts.values())],
+            "counts_of": [list(counts)],
+        }
+
+    def _write(self, pending: Pending) -> Part:
+        first = pending.first
+        self._parts.commit(pending)
+        part = self._parts.at(first)
+        assert part is not None
+        return part

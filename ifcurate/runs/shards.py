@@ -1,0 +1,227 @@
+"""Shards of one run, scored apart (`--shard I/N`), joined to the run that they make together.
+
+The merged tables are those of a run without shards, byte for byte: shards hold
+every N-th chunk of the rows, and are interleaved again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ifcurate.errors import RunError
+from ifcurate.runs.folder import lock_run, run_differences, seal_manifest
+from ifcurate.runs.join import join_tables, row_tokens
+from ifcurate.runs.run import Run
+from ifcurate.storage.files import atomic_file, file_digest, read_table_slices
+from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.tables import SCORES, TOKENS
+
+__all__ = ["merge_runs", "merged_identity"]
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardRun:
+    """One shard's folder, checked."""
+
+    folder: Path
+    manifest: Manifest
+    index: int
+    of: int
+    examples: list[int]  # rows of its table, per chunk
+    bad: list[int]  # rows set aside, per chunk
+
+
+def merge_runs(folders: Sequence[Path], out: Path, *, command: str = "") -> Run:
+    """Join the shards of a run into `out`.
+
+    Raises `RunError` when a shard is missing, unfinished, damaged or of another
+    run, saying which; `DataError` when `out` cannot be written.
+    """
+    shards = _check([_open(folder) for folder in folders])
+    identity = _without_shard(shards[0].manifest)
+    with lock_run(out):
+        manifest = _begin(out, identity, shards, command)
+        if manifest.finished:
+            return Run(out, manifest)
+        join_tables(
+            out,
+            lambda columns: _interleave(shards, columns),
+            {"id": manifest.id, **manifest.identity},
+            tokens=(lambda: _interleave_tokens(shards)) if identity["tokens"] else None,
+        )
+        with atomic_file(out / "quarantine.jsonl") as stream:
+            for line in _interleave_lines(shards):
+                stream.write(line)
+        seal_manifest(out, manifest)
+    return Run(out, manifest)
+
+
+def merged_identity(folder: Path) -> dict[str, Any]:
+    """The identity of the run that a shard is part of. Raises `RunError`."""
+    return _without_shard(read_manifest(folder / "manifest.json"))
+
+
+def _without_shard(manifest: Manifest) -> dict[str, Any]:
+    return {k: v for k, v in manifest.identity.items() if k != "shard"}
+
+
+def _open(folder: Path) -> _ShardRun:
+    manifest = read_manifest(folder / "manifest.json")
+    shard = manifest.identity.get("shard")
+    if not shard:
+        raise RunError(f"{folder}: not a shard but a whole run; name folders made with --shard")
+    if not manifest.finished:
+        raise RunError(
+            f"{folder}: shard {shard['index']} of {shard['of']} is not finished; "
+            "run its `ifcurate score --shard` again to go on"
+        )
+    for name, digest in manifest.digests.items():
+        try:
+            whole = file_digest(folder / name) == digest
+        except OSError:
+            whole = False
+        if not whole:
+            raise RunError(
+                f"{folder}: {name} is missing or damaged; score shard {shard['index']} of "
+                f"{shard['of']} again with --overwrite"
+            )
+    try:
+        lists = json.loads((folder / "shard.json").read_bytes())
+        return _ShardRun(
+            folder, manifest, shard["index"], shard["of"], lists["examples"], lists["bad"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder}: shard.json is missing or damaged; score the shard again with --overwrite"
+        ) from error
+
+
+def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
+    """All of one run and none missing; in their order."""
+    if not shards:
+        raise RunError("merge: no folder was given; name the folders of all shards")
+    first = shards[0]
+    for shard in shards[1:]:
+        one, other = (dict(s.manifest.identity) for s in (first, shard))
+        one["shard"] = {"of": one["shard"]["of"]}
+        other["shard"] = {"of": other["shard"]["of"]}
+        if differences := run_differences(one, other):
+            raise RunError(
+                f"{shard.folder}: of another run than {first.folder} "
+                f"({'; '.join(differences[:4])}); shards of different runs are never merged"
+            )
+    found: dict[int, _ShardRun] = {}
+    for shard in shards:
+        if shard.index in found:
+            raise RunError(
+                f"{shard.folder}: shard {shard.index} of {shard.of} is also "
+                f"{found[shard.index].folder}; name each shard once"
+            )
+        found[shard.index] = shard
+    missing = [str(i) for i in range(1, first.of + 1) if i not in found]
+    if missing:
+        which = f"shard {missing[0]}" if len(missing) == 1 else f"shards {', '.join(missing)}"
+        raise RunError(
+            f"merge: {which} of {first.of} missing; found {', '.join(map(str, sorted(found)))}; "
+            "score the missing ones, or name their folders too"
+        )
+    return [found[i] for i in sorted(found)]
+
+
+def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command: str) -> Manifest:
+    path = out / "manifest.json"
+    if path.exists():
+        old = read_manifest(path)
+        if old.identity != identity:
+            differences = "; ".join(run_differences(old.identity, identity)[:4])
+            raise RunError(f"{out}: holds another run ({differences}); choose another --out")
+        if old.finished:
+            return old
+    now = utc_now()
+    counts: dict[str, int] = {}
+    for shard in shards:
+        for name, n in shard.manifest.counts.items():
+            counts[name] = counts.get(name, 0) + n
+    checks: dict[str, Any] = {}
+    for shard in shards:
+        for name, value in shard.manifest.checks.items():
+            mine = checks.get(name)
+            joined = isinstance(mine, int | list) and type(mine) is type(value)
+            checks[name] = mine + value if joined else value
+    rows = counts.pop("rows", 0)
+    return Manifest(
+        step="score",
+        identity=identity,
+        counts={"rows": rows, **dict(sorted(counts.items()))},
+        formula=shards[0].manifest.formula,
+        notes=list(dict.fromkeys(note for shard in shards for note in shard.manifest.notes)),
+        checks=checks,
+        created_at=now,
+        updated_at=now,
+        seconds=round(sum(shard.manifest.seconds for shard in shards), 3),
+        command=command,
+        versions=software_versions(),
+    )
+
+
+def _turns(shards: Sequence[_ShardRun]) -> Iterator[tuple[int, int]]:
+    """The chunks in their order: which shard, and which of its chunks."""
+    for number in range(max(len(shard.examples) for shard in shards)):
+        for i, shard in enumerate(shards):
+            if number < len(shard.examples):
+                yield i, number
+
+
+class _Cursor:
+    """Rows of a table, so many at a time."""
+
+    def __init__(self, frames: Iterator[pl.DataFrame], empty: pl.DataFrame) -> None:
+        self._frames = frames
+        self._held = empty
+
+    def take(self, n: int) -> pl.DataFrame:
+        """The next `n` rows."""
+        while self._held.height < n:
+            following = next(self._frames)
+            self._held = pl.concat([self._held, following]) if self._held.height else following
+        taken, self._held = self._held[:n], self._held[n:]
+        return taken
+
+
+def _cursor(path: Path, schema: pl.Schema, columns: Sequence[str]) -> _Cursor:
+    return _Cursor(read_table_slices(path, columns), schema.to_frame().select(columns))
+
+
+def _interleave(
+    shards: Sequence[_ShardRun], columns: Sequence[str] | None
+) -> Iterator[pl.DataFrame]:
+    names = tuple(columns or SCORES)
+    cursors = [_cursor(shard.folder / "scores.parquet", SCORES, names) for shard in shards]
+    for i, number in _turns(shards):
+        yield cursors[i].take(shards[i].examples[number])
+
+
+def _interleave_tokens(shards: Sequence[_ShardRun]) -> Iterator[pl.DataFrame]:
+    names = ("id", "status", "n_response_tokens")
+    owners = [_cursor(shard.folder / "scores.parquet", SCORES, names) for shard in shards]
+    tokens = [_cursor(shard.folder / "tokens.parquet", TOKENS, tuple(TOKENS)) for shard in shards]
+    for i, number in _turns(shards):
+        n = row_tokens(owners[i].take(shards[i].examples[number]))["n"].sum()
+        yield tokens[i].take(int(n))
+
+
+def _interleave_lines(shards: Sequence[_ShardRun]) -> Iterator[bytes]:
+    with contextlib.ExitStack() as stack:
+        streams = [
+            stack.enter_context((shard.folder / "quarantine.jsonl").open("rb")) for shard in shards
+        ]
+        for i, number in _turns(shards):
+            for _ in range(shards[i].bad[number]):
+                yield streams[i].readline()

@@ -1,0 +1,217 @@
+"""The scoring of a run: chunk by chunk, what is finished left alone, what is known not asked."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from ifcurate.data.sources import BadRow, Examples
+from ifcurate.errors import DataError, RunError
+from ifcurate.runs.ahead import score_ahead
+from ifcurate.runs.parts import Parts, Pending
+from ifcurate.scoring.cache import ScoreCache
+from ifcurate.scoring.scorer import Chunk, Numbers, Scorer
+from ifcurate.storage.files import write_json
+
+__all__ = ["KnownBefore", "Progress", "Scoring", "Shard", "Work", "count_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several equal parts of the rows: each `of`-th chunk, from the `index`-th on."""
+
+    index: int = 1  # 1..of
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From `I/N`. Raises `RunError` for anything else."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise RunError(
+                f"shard {text!r}: not one of I/N with I from 1 to N; write 1/8 for the first of 8 "
+                "(a job array that counts from 0 gives $((SLURM_ARRAY_TASK_ID + 1))/8)"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    def has(self, chunk: int) -> bool:
+        """Whether a chunk, counted from 0, is in it."""
+        return chunk % self.of == self.index - 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a scoring run is."""
+
+    rows: int = 0  # read and accounted for, those of earlier attempts included
+    resumed_rows: int = 0  # of these, from earlier attempts
+    tokens: int = 0  # scored in this attempt, both variants
+    known_rows: int = 0  # whose numbers came from the cache
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class KnownBefore:
+    """A cache as it was when the run began: what the run adds changes nothing in the run.
+
+    A cache that fails later on is done without, and `problem` says why.
+    """
+
+    def __init__(self, cache: ScoreCache, mark: int) -> None:
+        self._cache = cache
+        self._mark = mark
+        self.problem = ""
+
+    @classmethod
+    def open(cls, cache: ScoreCache | None, folder: Path) -> KnownBefore | None:
+        """With the mark that a first attempt left in `folder`, or a new one."""
+        if cache is None:
+            return None
+        path = folder / "begin.json"
+        try:
+            mark = int(json.loads(path.read_bytes())["cache_mark"])
+        except (OSError, ValueError, KeyError, TypeError):
+            mark = cache.mark()
+            write_json(path, {"cache_mark": mark})
+        return cls(cache, mark)
+
+    def find(self, keys: Sequence[str]) -> dict[str, Numbers]:
+        """The numbers of the keys that were known then."""
+        if not self.problem:
+            try:
+                return self._cache.find(keys, before=self._mark)
+            except DataError as error:
+                self.problem = str(error)
+        return {}
+
+    def add(self, scores: pl.DataFrame) -> None:
+        """Keep what was scored for later runs."""
+        if not self.problem:
+            try:
+                self._cache.add(scores)
+            except DataError as error:
+                self.problem = str(error)
+
+
+@contextlib.contextmanager
+def _rare_collection() -> Iterator[None]:
+    """Look for cycles of garbage seldom: rows make none, and looking took a quarter of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+class Work(Protocol):
+    """Something that scores rows into parts, and says how far it is."""
+
+    progress: Progress
+
+    def do(self, parts: Parts) -> None:
+        """Do what is not in `parts` yet; what is done when it raises is in there."""
+
+    def notes(self) -> list[str]:
+        """What there is to tell of the work when it is done."""
+
+
+class Scoring:
+    """The work of `score_run`, in this process, chunk by chunk."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        examples: Examples,
+        *,
+        shard: Shard,
+        cache: ScoreCache | None,
+        commit_seconds: float,
+        on_progress: Callable[[Progress], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.progress = Progress()
+        self._scorer = scorer
+        self._examples = examples
+        self._shard = shard
+        self._cache = cache
+        self._known: KnownBefore | None = None
+        self._seconds = commit_seconds
+        self._on_progress = on_progress
+        self._stop = stop
+        self._pending = Pending()
+
+    def do(self, parts: Parts) -> None:
+        """See `Work.do`."""
+        self._known = KnownBefore.open(self._cache, parts.folder)
+        covered = count_parts(parts, self.progress)
+        if covered:
+            self._on_progress(self.progress)
+        # Chunks of a shard are numbered by themselves: 0, 1, 2, ...
+        shard = self._shard
+        wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
+        chunks = self._examples.read_chunks(self._scorer.settings.chunk_rows, wanted)
+        known = self._known.find if self._known else None
+        scored = score_ahead(self._scorer, chunks, tokens=parts.tokens, known=known)
+        try:
+            with _rare_collection(), contextlib.closing(scored):
+                for chunk in scored:
+                    if chunk.chunk is not None:
+                        self._take(
+                            parts, chunk.number // shard.of, chunk.n_rows, chunk.chunk, chunk.bad
+                        )
+                    elif shard.has(chunk.number):
+                        self._commit(parts)  # a part ends where the next one begins
+            self._commit(parts)
+        except BaseException:
+            with contextlib.suppress(DataError):
+                self._commit(parts)
+            raise
+
+    def notes(self) -> list[str]:
+        """See `Work.notes`."""
+        report = getattr(self._scorer.engine, "report", None)
+        problem = self._known.problem if self._known else ""
+        return [*(report().notes if report is not None else ()), *([problem] if problem else ())]
+
+    def _take(
+        self, parts: Parts, number: int, n_rows: int, chunk: Chunk, bad: list[BadRow]
+    ) -> None:
+        self._pending.add(number, n_rows, chunk, bad)
+        progress = self.progress
+        progress.rows += n_rows
+        progress.counts.update(chunk.scores["status"].to_list())
+        if bad:
+            progress.counts["quarantined"] += len(bad)
+        progress.known_rows += chunk.n_known
+        progress.tokens += chunk.n_tokens
+        if self._pending.is_due(self._seconds):
+            self._commit(parts)
+        self._on_progress(progress)
+        if self._stop():
+            raise KeyboardInterrupt
+
+    def _commit(self, parts: Parts) -> None:
+        if self._pending.rows:
+            scores = parts.commit(self._pending)
+            if self._known is not None:
+                self._known.add(scores)
+
+
+def count_parts(parts: Parts, progress: Progress) -> set[int]:
+    """Count finished parts as progress of earlier attempts; returns the numbers of their chunks."""
+    covered: set[int] = set()
+    for part in parts:
+        covered.update(range(part.first, part.end))
+        progress.rows += part.n_rows
+        progress.resumed_rows += part.n_rows
+        progress.counts.update(part.counts)
+    return covered

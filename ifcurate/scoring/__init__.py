@@ -1,0 +1,1 @@
+"""Scores of examples: the losses with and without context, and their tables."""

@@ -1,0 +1,226 @@
+"""Does another engine give the numbers that ours gives? Checked on a few rows before a run.
+
+The difference is taken token by token, over both variants (with and without
+context) of rows spread from the shortest to the longest:
+
+    max |log p_engine(y_t) - log p_reference(y_t)|,  and the mean over all tokens
+
+Equal weights in float32 differ by the order of additions, about 1e-5 nats. In
+bfloat16 every layer and the logits are rounded, each engine in its own way: on
+real rows single tokens then differ by tenths of a nat and the mean by 0.003 to
+0.025, which is also how far each of the two is from float32 (measured with the
+bundled model and a random one; ids drawn at random, which no run scores, are
+worse by far). Another model, another tokenizer, an offset by one move the mean by
+much more. So the mean is what tells engines apart in 16 bits, and both are bounded.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+
+from ifcurate.engines.base import Engine, EngineIdentity, Float32Array, Prompt
+from ifcurate.errors import ModelError
+from ifcurate.phrases import count
+from ifcurate.prompts.pairs import PromptPair
+from ifcurate.records import Example
+from ifcurate.scoring.scorer import Scorer
+
+__all__ = [
+    "TOLERANCES",
+    "Parity",
+    "Reference",
+    "Tolerance",
+    "check_parity",
+    "free_memory",
+    "reference_for_run",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What is let through, nats."""
+
+    token: float  # for any single token
+    mean: float  # of the absolute differences of all tokens
+
+
+#: float16 has three bits more than bfloat16.
+TOLERANCES: Final = {
+    "float32": Tolerance(1e-4, 5e-5),
+    "float16": Tolerance(0.125, 0.00625),
+    "bfloat16": Tolerance(1.0, 0.05),
+}
+_ROWS_LOOKED_AT: Final = 1000  # at the start of the data, to choose the sample from
+_CHUNK: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far an engine is from the reference on a sample."""
+
+    n_rows: int
+    n_tokens: int  # response tokens, both variants
+    max_difference: float  # nats, of one token
+    mean_difference: float  # nats per token, of the absolute differences
+    worst_row: str  # where the largest difference is
+    tolerance: Tolerance
+    engine: EngineIdentity
+    reference: EngineIdentity
+
+    @property
+    def within_tolerance(self) -> bool:
+        """Whether the engine may be used in place of the reference."""
+        most = self.tolerance
+        return self.max_difference <= most.token and self.mean_difference <= most.mean
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the manifest."""
+        return {**asdict(self), "within_tolerance": self.within_tolerance}
+
+    def __str__(self) -> str:
+        if not self.n_rows:
+            return f"parity with {self.reference.engine}: no row with a context to compare"
+        compared = f"{count(self.n_rows, 'row')}, {count(self.n_tokens, 'token')}"
+        return (
+            f"parity with {self.reference.engine} ({self.reference.dtype}) on {compared}: "
+            f"at most {self.max_difference:.2g} nats at a token "
+            f"(allowed {self.tolerance.token:g}), {self.mean_difference:.2g} on average "
+            f"(allowed {self.tolerance.mean:g})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the reference engine says of a sample; it outlives the engine and its memory."""
+
+    identity: EngineIdentity
+    rows: tuple[str, ...]  # the row's id for every prompt
+    prompts: tuple[Prompt, ...]
+    logprobs: tuple[Float32Array, ...]  # each (n_response_tokens,)
+
+    def check(self, engine: Engine, *, tolerance: float | None = None) -> Parity:
+        """Compare an engine with what was kept.
+
+        `tolerance` is for one token, in nats, a tenth of it for the mean; by default
+        that of the dtype of the two that is the less exact (of bfloat16 where a
+        dtype is unknown), see `TOLERANCES`. Prompts
+        that are too long for the engine are left out. Raises `ModelError` beyond
+        the tolerance, for another tokenizer, and when all prompts are too long. A
+        sample without rows (none has a context) is compared as such: `n_rows` is 0.
+        """
+        kept = [i for i, p in enumerate(self.prompts) if len(p.ids) <= engine.max_length]
+        mine = engine.identity
+        if mine.tokenizer != self.identity.tokenizer:
+            raise ModelError(
+                f"parity: {_name(mine)} and {_name(self.identity)} have different tokenizers; "
+                f"found fingerprints {mine.tokenizer} and {self.identity.tokenizer}; give both "
+                "the same model (for a server: --tokenizer)"
+            )
+        if self.prompts and not kept:
+            raise ModelError(
+                f"parity: no row to compare {_name(mine)} with {_name(self.identity)} on; found "
+                f"{len(self.prompts)} prompts, all longer than {engine.max_length} tokens; "
+                "give a smaller --max-length, or --parity 0 to go without"
+            )
+        found = engine.response_logprobs([self.prompts[i] for i in kept])
+        gaps = [
+            np.abs(a.astype(np.float64) - self.logprobs[i].astype(np.float64))
+            for i, a in zip(kept, found, strict=True)
+        ]
+        largest = [float(gap.max(initial=0.0)) for gap in gaps]
+        every = np.concatenate([*gaps, np.zeros(0)])
+        if tolerance is None:
+            known = [TOLERANCES.get(i.dtype, TOLERANCES["bfloat16"]) for i in (mine, self.identity)]
+            allowed = max(known, key=lambda t: t.token)
+        else:
+            allowed = Tolerance(tolerance, tolerance / 10)
+        parity = Parity(
+            n_rows=len({self.rows[i] for i in kept}),
+            n_tokens=len(every),
+            max_difference=float(every.max(initial=0.0)),
+            mean_difference=float(every.mean()) if len(every) else 0.0,
+            worst_row=self.rows[kept[int(np.argmax(largest))]] if kept else "",
+            tolerance=allowed,
+            engine=mine,
+            reference=self.identity,
+        )
+        if not parity.within_tolerance:
+            raise ModelError(_refusal(parity))
+        return parity
+
+
+def check_parity(
+    engine: Engine,
+    reference_engine: Engine,
+    prompts: Sequence[Prompt],
+    *,
+    rows: Sequence[str] | None = None,
+    tolerance: float | None = None,
+) -> Parity:
+    """Compare two engines on prompts; `rows` names them, by their number when not given.
+
+    Raises `ModelError` as `Reference.check` does.
+    """
+    names = tuple(rows) if rows is not None else tuple(str(i) for i in range(len(prompts)))
+    fitting = [i for i, p in enumerate(prompts) if len(p.ids) <= reference_engine.max_length]
+    kept = tuple(prompts[i] for i in fitting)
+    logprobs = tuple(reference_engine.response_logprobs(kept))
+    reference = Reference(
+        reference_engine.identity, tuple(names[i] for i in fitting), kept, logprobs
+    )
+    return reference.check(engine, tolerance=tolerance)
+
+
+def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Reference:
+    """What the scorer's engine says of `n` of the examples, both variants.
+
+    The rows are chosen by length alone, evenly from the shortest to the longest of
+    the first thousand that can be scored, so the same data give the same sample.
+    Raises `ModelError` when the engine fails.
+    """
+    pairs: list[PromptPair] = []
+    iterator = iter(examples)
+    left = _ROWS_LOOKED_AT
+    while left > 0 and (chunk := list(islice(iterator, min(_CHUNK, left)))):
+        pairs += (pair for pair in scorer.prepare(chunk) if pair.status == "scored")
+        left -= len(chunk)
+    order = sorted(range(len(pairs)), key=lambda i: (sum(pairs[i].n_tokens), i))
+    places = np.unique(np.linspace(0, len(order) - 1, min(n, len(order))).round().astype(int))
+    rows: list[str] = []
+    prompts: list[Prompt] = []
+    for pair in (pairs[order[place]] for place in places):
+        both = [p for p in (pair.with_context, pair.without_context) if p is not None]
+        rows += [pair.example.id] * len(both)
+        prompts += both
+    logprobs = tuple(scorer.engine.response_logprobs(prompts)) if prompts else ()
+    return Reference(scorer.engine.identity, tuple(rows), tuple(prompts), logprobs)
+
+
+def free_memory() -> None:
+    """Give back what an engine that was just let go of held, on the GPU too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _name(identity: EngineIdentity) -> str:
+    return f"{identity.engine} {identity.engine_version} ({identity.model}, {identity.dtype})"
+
+
+def _refusal(parity: Parity) -> str:
+    return (
+        f"parity: {_name(parity.engine)} does not give the numbers of {_name(parity.reference)}; "
+        f"found {parity.max_difference:.3g} nats at a token of row {parity.worst_row} (allowed "
+        f"{parity.tolerance.token:g}) and {parity.mean_difference:.3g} on average (allowed "
+        f"{parity.tolerance.mean:g}) over {count(parity.n_rows, 'row')}; "
+        "check that both run the same weights in the same dtype (no quantised copy, no adapter), "
+        "or use --engine hf, or allow more with --parity-tolerance"
+    )

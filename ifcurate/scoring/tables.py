@@ -1,0 +1,148 @@
+"""From log-probabilities to rows: the numbers of an example, and the tables of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from ifcurate.engines.base import Float32Array
+from ifcurate.prompts.pairs import PromptPair
+from ifcurate.records import ContextBlock
+from ifcurate.storage.tables import SCORES, TOKENS
+
+__all__ = ["NUMBERS", "Numbers", "response_losses", "score_table", "token_table"]
+
+_PREVIEW: Final = 100  # characters
+
+#: The columns of SCORES that come from the model, in the order of a `Numbers`.
+NUMBERS: Final = (
+    "n_response_tokens",
+    "nll_with_context",
+    "nll_without_context",
+    "loss_with_context",
+    "loss_without_context",
+    "context_gain",
+    "max_token_loss_with_context",
+    "max_token_loss_without_context",
+    "max_token_gain",
+    "gain_token_fraction",
+)
+Numbers = tuple[Any, ...]  # values of NUMBERS: an int, then floats
+
+
+def response_losses(
+    with_: Sequence[Float32Array], without: Sequence[Float32Array], token_gain: float
+) -> list[Numbers | None]:
+    """NUMBERS of each row from its log-probabilities, each (n_response_tokens,); None if broken."""
+    if not with_:
+        return []
+    lengths = np.array([len(values) for values in with_])
+    starts = np.cumsum(lengths) - lengths
+    loss_with = -np.concatenate(with_).astype(np.float64)
+    loss_without = -np.concatenate(without).astype(np.float64)
+    finite = np.isfinite(loss_with) & np.isfinite(loss_without)
+    whole = np.logical_and.reduceat(finite, starts)
+    with np.errstate(invalid="ignore"):
+        gain = loss_without - loss_with
+        sums = [np.add.reduceat(v, starts) for v in (loss_with, loss_without, gain)]
+        columns = [
+            sums[0],
+            sums[1],
+            *(total / lengths for total in sums),
+            *(np.maximum.reduceat(v, starts) for v in (loss_with, loss_without, gain)),
+            np.add.reduceat((gain > token_gain).astype(np.int64), starts) / lengths,
+        ]
+    rows = zip(lengths.tolist(), *(column.tolist() for column in columns), strict=True)
+    return [row if good else None for row, good in zip(rows, whole.tolist(), strict=True)]
+
+
+def score_table(
+    pairs: Sequence[PromptPair], keys: Mapping[int, str], numbers: Mapping[int, Numbers]
+) -> pl.DataFrame:
+    """A SCORES row for each pair, in order; the key and the numbers of those that have them."""
+    apart = {*NUMBERS, "context_blocks"}
+    columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
+    for i, pair in enumerate(pairs):
+        row = _describe(pair)
+        row["key"] = keys.get(i)
+        for name, values in columns.items():
+            values.append(row[name])
+    missing: Numbers = (None,) * len(NUMBERS)
+    rows = [numbers.get(i, missing) for i in range(len(pairs))]
+    by_column = zip(*rows, strict=True) if rows else ([] for _ in NUMBERS)
+    columns |= dict(zip(NUMBERS, map(list, by_column), strict=True))
+    columns["context_blocks"] = _block_column([pair.example.blocks for pair in pairs])
+    return pl.DataFrame({name: columns[name] for name in SCORES}, schema=SCORES)
+
+
+def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
+    """The `context_blocks` of each example; null where it has none."""
+    import pyarrow as pa
+
+    flat = [block for own in blocks for block in own]
+    fields = {
+        "path": pa.array([b.path for b in flat], pa.large_string()),
+        "start": pa.array([b.start for b in flat], pa.int32()),
+        "end": pa.array([b.end for b in flat], pa.int32()),
+        "rule": pa.array([b.rule for b in flat], pa.large_string()),
+    }
+    values = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
+    starts = list(accumulate((len(own) for own in blocks), initial=0))
+    # An offset that is null makes a null list.
+    offsets = [s if own else None for s, own in zip(starts, [*blocks, [None]], strict=True)]
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
+    found = pl.from_arrow(lists)
+    assert isinstance(found, pl.Series)
+    return found
+
+
+def _describe(pair: PromptPair) -> dict[str, Any]:
+    """All of a SCORES row but its numbers and its key."""
+    example = pair.example
+    blocks = example.blocks
+    sized = pair.n_tokens != (0, 0)
+    text = " ".join(example.instruction.split())
+    return {
+        "id": example.id,
+        "source": example.source,
+        "row": example.row_number,
+        "turn": example.turn,
+        "status": pair.status,
+        "reason": pair.reason or None,
+        "n_context_tokens": pair.n_context_tokens if blocks and sized else None,
+        "n_tokens_with_context": pair.n_tokens[0] if sized else None,
+        "n_tokens_without_context": pair.n_tokens[1] if sized else None,
+        "context_confidence": min((b.confidence for b in blocks), default=None),
+        "boundary_straddles": pair.boundary_straddles if sized else None,
+        "response_ids_forced": pair.response_ids_forced if sized else None,
+        "context_shortened": pair.context_shortened if sized else None,
+        "preview": text[:_PREVIEW] + ("…" if len(text) > _PREVIEW else ""),
+    }
+
+
+def token_table(
+    pairs: Sequence[PromptPair], found: Sequence[tuple[Float32Array, Float32Array]]
+) -> pl.DataFrame:
+    """TOKENS of scored pairs with their log-probabilities, each (n_response_tokens,)."""
+    if not pairs:
+        return pl.DataFrame(schema=TOKENS)
+    lengths = [len(with_) for with_, _ in found]
+    ids: list[int] = []
+    for pair in pairs:
+        assert pair.with_context is not None
+        ids.extend(pair.with_context.ids[pair.with_context.response_start :])
+    return pl.DataFrame(
+        {
+            "id": np.repeat(np.array([p.example.id for p in pairs], dtype=object), lengths),
+            "turn": np.repeat([p.example.turn for p in pairs], lengths),
+            "position": np.concatenate([np.arange(n) for n in lengths]),
+            "token_id": ids,
+            "loss_with_context": -np.concatenate([with_ for with_, _ in found]),
+            "loss_without_context": -np.concatenate([without for _, without in found]),
+        },
+        schema=TOKENS,
+    )

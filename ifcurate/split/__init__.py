@@ -1,0 +1,1 @@
+"""Labels from scores. No model runs here."""

@@ -1,0 +1,293 @@
+"""Where one number is cut in two: by a share of the rows, at a threshold, or found from the data.
+
+A cut `t` sorts values into those above it (`value > t`) and the others. Cut by
+a share, the `round(share * n)` lowest are below and `t` is the middle between
+the last of them and the next; rows that tie at `t` are told apart by key and
+id, so that the count is exact and does not depend on the order of the rows.
+
+The chance that a value is above is 1/2 at the cut and
+
+    1 / (1 + exp(-pi / sqrt(3) * (value - t) / s)),   s^2 = h^2 + e^2
+
+away from it: h is the smallest distance that n rows resolve (Silverman's
+kernel bandwidth, 0.9 * spread * n^(-1/5)) and e the standard error of the cut.
+For a cut that was found, it is the posterior of the two groups instead
+(`ifcurate.split.two_groups`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ifcurate.split.sorting import FloatArray, Ranked
+from ifcurate.split.two_groups import TwoGroups, find_two_groups
+
+__all__ = [
+    "BoolArray",
+    "Bound",
+    "Cut",
+    "CutRule",
+    "GroupCut",
+    "IntArray",
+    "LengthBins",
+    "apportion",
+    "cut_group",
+    "share_of",
+]
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+Z95: Final = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class CutRule:
+    """How one statistic is to be cut."""
+
+    statistic: str
+    kind: Literal["fraction", "threshold", "auto"]
+    fraction: float  # of the rows, below the cut; for "auto" what it falls back to
+    threshold: float | None  # for "auto" what it falls back to, before the fraction
+    length_bins: int = 1  # more than one: the same share in each bin of response length
+    min_bin: int = 30  # rows; smaller bins are merged with their neighbour
+    n_bootstrap: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One cut of one group: where, how sure, and what lies on either side."""
+
+    group: str  # "all", or a source
+    statistic: str
+    length_bin: str  # "" for the whole group, else "4-9 tokens"
+    how: str  # what made it a cut, in words
+    threshold: float | None  # None when the group has no scored row
+    low: float | None  # 95% interval of the threshold; None when it was given, not found
+    high: float | None
+    n_above: int
+    n_below: int
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for a manifest."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Between two ranks: what is at most `value` is below, but for some that tie at it."""
+
+    value: float
+    n_ties: int = 0  # rows at the value, when they stand on both sides
+    n_below: int = 0  # of these, how many are below: the first by key and id
+
+    @classmethod
+    def at(cls, ranked: Ranked, n_below: int) -> Bound:
+        """Below are so many."""
+        if n_below == 0:
+            return cls(-math.inf)
+        value = ranked[n_below - 1]
+        if n_below == len(ranked) or ranked[n_below] != value:
+            return cls(value)
+        first = ranked.count_below(value)
+        return cls(value, ranked.count_to(value) - first, n_below - first)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthBins:
+    """Bins of response length: the edges are quantiles of a group's lengths.
+
+    One bin of all, without a name, when the rule has no more.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]  # rows
+    edges: IntArray  # shape (n_edges,); an edge belongs to the bin below it
+    merged: IntArray  # shape (n_edges + 1,): which bins were made one
+
+    @classmethod
+    def whole(cls, n: int) -> LengthBins:
+        """No length control."""
+        return cls(("",), (n,), np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
+
+    @classmethod
+    def create(cls, lengths: IntArray, counts: IntArray, rule: CutRule) -> LengthBins:
+        """From the lengths that there are, upwards, and how many rows have each."""
+        n = int(counts.sum())
+        until = np.cumsum(counts)
+        shares = np.linspace(0, 1, rule.length_bins + 1)[1:-1]
+        places = np.floor((n - 1) * shares).astype(np.int64)
+        edges = np.unique(lengths[np.searchsorted(until, places, side="right")])
+        codes = np.searchsorted(edges, lengths, side="left")
+        sizes = np.bincount(codes, weights=counts, minlength=len(edges) + 1).astype(np.int64)
+        merged = np.zeros(len(sizes), dtype=np.int64)
+        current, held = 0, 0
+        for i, size in enumerate(sizes):
+            merged[i] = current
+            held += int(size)
+            if held >= rule.min_bin and sizes[i + 1 :].sum() >= rule.min_bin:
+                current, held = current + 1, 0
+        names, whole = [], []
+        for code in range(current + 1):
+            inside = merged[codes] == code
+            names.append(f"{lengths[inside].min()}-{lengths[inside].max()} tokens")
+            whole.append(int(counts[inside].sum()))
+        return cls(tuple(names), tuple(whole), edges, merged)
+
+    def codes(self, lengths: IntArray) -> IntArray:
+        """Which bin each length is in."""
+        found: IntArray = self.merged[np.searchsorted(self.edges, lengths, side="left")]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCut:
+    """What one rule says of a group of rows, in each of its parts: its length bins, or the whole.
+
+    `chance` is the chance of being above: 0.5 at the cut.
+    """
+
+    cuts: tuple[Cut, ...]  # the group's own, then its length bins'
+    thresholds: tuple[float, ...]  # one per part
+    bounds: tuple[Bound, ...]  # one per part
+    scale: float  # within which a value is unsure, when no two groups were found
+    groups: TwoGroups | None
+
+    def chance(self, values: FloatArray, thresholds: FloatArray) -> FloatArray:
+        """Of each value, which has this threshold."""
+        if self.groups is not None:
+            middle = self.cuts[0].threshold
+            assert middle is not None
+            return self.groups.chance(values + (middle - thresholds))
+        with np.errstate(over="ignore"):
+            z = math.pi / math.sqrt(3) * (values - thresholds) / self.scale
+        chance: FloatArray = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+        return chance
+
+
+def share_of(fraction: float, n: int) -> int:
+    """How many of n rows a fraction is, halves rounded up."""
+    return min(n, math.floor(fraction * n + 0.5))
+
+
+def cut_group(
+    group: str, ranked: Ranked, bins: LengthBins, parts: Sequence[Ranked], rule: CutRule
+) -> GroupCut:
+    """Cut the finite values of one group; `parts` are its values bin by bin."""
+    n = len(ranked)
+    if n == 0:
+        empty = Cut(
+            group, rule.statistic, "", "nothing to cut", None, None, None, 0, 0, ("no scored row",)
+        )
+        return GroupCut((empty,), (0.0,), (Bound(-math.inf),), 1.0, None)
+    groups = None
+    if rule.kind == "auto":
+        cut, groups = _cut_auto(group, ranked, rule)
+    elif rule.kind == "threshold":
+        assert rule.threshold is not None
+        cut = _cut_at(group, ranked, rule, rule.threshold)
+    else:
+        cut = _cut_share(group, ranked, rule, share_of(rule.fraction, n))
+    cuts, own = [cut], [cut]
+    if rule.length_bins > 1:
+        shares = apportion(cut.n_below, bins.sizes)
+        own = [
+            _cut_share(group, part, rule, n_below, name)
+            for name, part, n_below in zip(bins.names, parts, shares, strict=True)
+        ]
+        cuts += own
+    thresholds = [c.threshold for c in own if c.threshold is not None]
+    bounds = [Bound.at(part, c.n_below) for part, c in zip(parts, own, strict=True)]
+    scale = _scale(ranked, cut) if groups is None else 1.0
+    return GroupCut(tuple(cuts), tuple(thresholds), tuple(bounds), scale, groups)
+
+
+def _cut_auto(group: str, ranked: Ranked, rule: CutRule) -> tuple[Cut, TwoGroups | None]:
+    """The cut between two groups; where there are none, what the rule falls back to."""
+    found = find_two_groups(
+        ranked,
+        centred=rule.statistic == "context_gain",
+        n_bootstrap=rule.n_bootstrap,
+        seed=rule.seed,
+    )
+    if not found.why_not:
+        cut = _cut_at(group, ranked, rule, found.threshold)
+        how = "the cut between two groups"
+        return replace(cut, how=how, low=found.low, high=found.high), found
+    if rule.threshold is not None:
+        cut = _cut_at(group, ranked, rule, rule.threshold)
+        instead = f"the fixed threshold {rule.threshold:.6g}"
+    else:
+        cut = _cut_share(group, ranked, rule, share_of(rule.fraction, len(ranked)))
+        instead = f"the lowest {100 * rule.fraction:.4g}%"
+    note = f"no two groups: {found.why_not}; {instead} is used instead"
+    how = f"no two groups, so {instead}"
+    return replace(cut, how=how, notes=(note, *cut.notes)), None
+
+
+def _cut_at(group: str, ranked: Ranked, rule: CutRule, threshold: float) -> Cut:
+    n_below = ranked.count_to(threshold)
+    n_above = len(ranked) - n_below
+    n = len(ranked)
+    side = "the only row" if n == 1 else f"all {n} rows"
+    notes = () if n_below and n_above else (f"{side} on one side of the cut",)
+    how = "a fixed threshold"
+    return Cut(group, rule.statistic, "", how, threshold, None, None, n_above, n_below, notes)
+
+
+def _cut_share(group: str, ranked: Ranked, rule: CutRule, n_below: int, name: str = "") -> Cut:
+    n = len(ranked)
+    low = high = None
+    notes = []
+    if n_below == 0:
+        threshold = math.nextafter(ranked[0], -math.inf)
+        notes.append("the fraction comes to no row: nothing is below the cut")
+    elif n_below == n:
+        threshold = ranked[-1]
+        notes.append("the fraction comes to all rows: nothing is above the cut")
+    else:
+        last, first = ranked[n_below - 1], ranked[n_below]
+        threshold = last + (first - last) / 2
+        if threshold >= first:
+            threshold = last
+        if last == first:
+            ties = ranked.count_to(threshold) - ranked.count_below(threshold)
+            notes.append(f"{ties} rows tie at the cut, told apart by key and id")
+        # Distribution-free: which order statistics hold the quantile (binomial).
+        reach = Z95 * math.sqrt(n_below * (n - n_below) / n)
+        low = ranked[max(0, math.floor(n_below - reach))]
+        high = ranked[min(n - 1, math.ceil(n_below + reach))]
+    how = f"the lowest {100 * rule.fraction:.4g}%" if rule.kind == "fraction" else "the same share"
+    if name:
+        how += f" among {name}"
+    sides = (n - n_below, n_below)
+    return Cut(group, rule.statistic, name, how, threshold, low, high, *sides, tuple(notes))
+
+
+def apportion(n_below: int, sizes: Sequence[int]) -> list[int]:
+    """Share `n_below` out over bins in proportion to their sizes, the sum kept exactly."""
+    n = sum(sizes)
+    until = [0]
+    seen = 0
+    for size in sizes:
+        seen += size
+        until.append((2 * n_below * seen + n) // (2 * n))
+    return [b - a for a, b in itertools.pairwise(until)]
+
+
+def _scale(ranked: Ranked, cut: Cut) -> float:
+    n = len(ranked)
+    width = ranked.quantile(0.75) - ranked.quantile(0.25)
+    spreads = [s for s in (ranked.deviation(), width / 1.349) if s > 0]
+    resolved = 0.9 * min(spreads) * n**-0.2 if spreads else 0.0
+    error = (cut.high - cut.low) / (2 * Z95) if cut.low is not None and cut.high is not None else 0
+    return max(math.hypot(resolved, error), float(np.finfo(np.float64).tiny))

@@ -1,0 +1,305 @@
+"""Recipes: data, score, split and filter from one YAML file.
+
+A recipe has fixed sections and no logic. A step whose result is there, made
+from the same data with the same options, is not done again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ifcurate.data.formats import CONTEXT_KINDS
+from ifcurate.data.sources import Examples, read_examples
+from ifcurate.engines.base import closing_engine
+from ifcurate.errors import RecipeError
+from ifcurate.runs.run import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.split.rules import DEFAULT_BINS, SplitSummary, Statistic
+from ifcurate.steps.rescoring import Rescore, check_band
+from ifcurate.steps.run_steps import FilterResult, filter_run, read_split_manifest, split_run
+from ifcurate.storage.manifest import read_manifest
+
+__all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(_Section):
+    """What to read, as `read_examples` takes it."""
+
+    paths: list[str] = Field(min_length=1)
+    format: str = "auto"
+    columns: dict[str, str] | None = None
+    turns: Literal["last", "all"] = "last"
+    context: list[str] = list(CONTEXT_KINDS)
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    limit: int | None = Field(default=None, ge=1)
+    subset: str = ""
+    split: str = "train"
+
+
+class ScoreSection(_Section):
+    """The model and how it is asked, as `load_engine` and `ScoreSettings` take it."""
+
+    model: str = ""
+    engine: Literal["hf", "vllm", "server", "toy"] = "hf"
+    base_url: str = ""
+    tokenizer: str = ""
+    concurrency: int = Field(default=16, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int | Literal["auto"] = "auto"
+    template: str = "auto"
+    ablation: Literal["drop", "template", "shuffle"] = "drop"
+    score_eot: bool = False
+    too_long: Literal["skip", "shorten"] = "skip"
+    max_length: int | None = Field(default=None, ge=8)
+    token_gain: float = 0.5
+    tokens: bool = False
+
+
+class SplitSection(_Section):
+    """The rule, as `split_scores` takes it."""
+
+    rule: Literal["paper", "gain", "both", "auto"] = "paper"
+    fraction: float = Field(default=0.25, gt=0, lt=1)
+    threshold: float | None = None
+    statistic: Statistic | None = None
+    per: Literal["all", "source"] = "all"
+    length_control: bool = False
+    length_bins: int = Field(default=DEFAULT_BINS, ge=2)
+    seed: int = 0
+    rescore_band: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _bins_need_a_control(self) -> Self:
+        if "length_bins" in self.model_fields_set and not self.length_control:
+            raise ValueError("length_bins: only with length_control: true")
+        return self
+
+
+class FilterSection(_Section):
+    """What is kept, as `filter_run` takes it."""
+
+    keep: Literal["context-critical", "non-context-critical"] | None = None
+    drop: Literal["context-critical", "non-context-critical"] | None = None
+    no_context: Literal["keep", "drop"] | None = None
+    out: str | None = None
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> Self:
+        if (self.keep is None) == (self.drop is None):
+            raise ValueError("say either keep or drop")
+        return self
+
+
+class Recipe(_Section):
+    """One recipe file."""
+
+    description: str = ""
+    data: DataSection
+    score: ScoreSection
+    split: SplitSection = Field(default_factory=SplitSection)
+    filter: FilterSection
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """What a recipe made, and which steps were found done."""
+
+    run: Run
+    split: SplitSummary | None  # None when it was there already
+    filtered: FilterResult
+    skipped: tuple[str, ...]
+
+
+def list_recipes() -> dict[str, str]:
+    """The recipes that come with the package: name -> description."""
+    found = {}
+    for file in resources.files("ifcurate.recipes").iterdir():
+        if file.name.endswith(".yaml"):
+            value = yaml.safe_load(file.read_text(encoding="utf-8"))
+            found[file.name.removesuffix(".yaml")] = str(value.get("description", ""))
+    return dict(sorted(found.items()))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by file, or by the name of one that comes with the package.
+
+    Raises `RecipeError` with the place, what was found and the nearest known name.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name}: cannot be read: {error}; check the path") from error
+    else:
+        known = list_recipes()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise RecipeError(
+                f"recipe {name!r}: unknown; {hint}known are {', '.join(known)}, "
+                "or give the path of a YAML file"
+            )
+        text = (resources.files("ifcurate.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+    value = _parse_yaml(text, name)
+    if not isinstance(value, dict):
+        raise RecipeError(f"{name}: a recipe must be a mapping of sections; see recipes/demo.yaml")
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(_describe(e) for e in error.errors())
+        raise RecipeError(f"{name}: {problems}") from error
+
+
+def _parse_yaml(text: str, name: str) -> Any:
+    """The file's value. Raises `RecipeError`, also for what YAML allows and no recipe needs."""
+    try:
+        # An alias can stand for itself many times over: a small file becomes a huge value.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(f"{name}: aliases (*name) are not taken; write the value out")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(node, name)
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{name}: nested too deeply; see recipes/demo.yaml") from error
+
+
+def _refuse_repeated_keys(node: Any, name: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise RecipeError(f"{name}:{line}: {key.value} stands twice; leave one")
+            seen.add(key.value)
+            _refuse_repeated_keys(value, name)
+
+
+def _describe(error: Any) -> str:
+    """One problem of a recipe, with the nearest known key for an unknown one."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"{place}: {error['msg']} (found {reprlib.repr(error.get('input'))})"
+    model: Any = Recipe
+    for step in error["loc"][:-1]:
+        model = model.model_fields[step].annotation
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"{place}: unknown key; {hint}"
+
+
+def recipe_examples(recipe: Recipe) -> Examples:
+    """The examples that the recipe's data section names."""
+    options = recipe.data.model_dump(exclude={"paths"})
+    return read_examples(recipe.data.paths, **options)
+
+
+def recipe_scorer(recipe: Recipe) -> Scorer:
+    """The engine of the recipe's score section, loaded, with its settings."""
+    from ifcurate.engines.load import ENGINE_OPTIONS, load_engine
+
+    section = recipe.score
+    options = section.model_dump(include=set(ENGINE_OPTIONS[section.engine]))
+    engine = load_engine(section.engine, model=section.model, **options)
+    names = ("template", "ablation", "score_eot", "too_long", "max_length", "token_gain")
+    settings = ScoreSettings(**{name: getattr(section, name) for name in names})
+    return Scorer.create(engine, settings)
+
+
+def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
+    """How rows near the cut are scored again: with the recipe's own model."""
+    section = recipe.score
+    return Rescore(
+        band,
+        model=section.model if Path(section.model).is_dir() else None,
+        template=section.template if Path(section.template).is_file() else None,
+        device=section.device,
+        batch_size=section.batch_size,
+        threads=section.threads,
+        stop=stop,
+    )
+
+
+def _score(
+    recipe: Recipe,
+    folder: Path | None,
+    command: str,
+    on_start: Callable[[Examples, Scorer, Path], None],
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> tuple[Run, list[str]]:
+    """The run, and what was done before. The engine is let go of at the end."""
+    skipped = []
+    examples = recipe_examples(recipe)
+    scorer = recipe_scorer(recipe)
+    identity = score_identity(examples, scorer)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    if recipe.split.rescore_band is not None:
+        check_band(recipe.split.rescore_band, where, identity["engine"])
+    on_start(examples, scorer, where)
+    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
+        skipped.append("score")
+    with closing_engine(scorer.engine):
+        run = score_run(
+            examples,
+            scorer,
+            where,
+            tokens=recipe.score.tokens,
+            command=command,
+            identity=identity,
+            on_progress=on_progress,
+            stop=stop,
+        )
+    return run, skipped
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    command: str = "",
+    on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> RecipeRun:
+    """Do what the recipe says, in a run folder (default: one of `ifcurate-runs/`).
+
+    Raises the errors of the steps, all `IfcurateError`s; a step done before one
+    fails stays done.
+    """
+    run, skipped = _score(recipe, folder, command, on_start, on_progress, stop)
+    options = recipe.split.model_dump(exclude={"rescore_band"})
+    band = recipe.split.rescore_band
+    asked = {**options, **({} if band is None else {"rescore_band": band})}
+    split = None
+    done = read_split_manifest(run)
+    if done is not None and done.identity.get("asked") == asked:
+        skipped.append("split")
+    else:
+        again = None if band is None else _rescore(recipe, band, stop)
+        split, _ = split_run(run, rescore=again, command=command, **options)
+    wanted = recipe.filter.model_dump(exclude={"out"})
+    out = Path(recipe.filter.out) if recipe.filter.out else None
+    filtered = filter_run(run, out=out, command=command, **wanted)
+    if filtered.skipped:
+        skipped.append("filter")
+    return RecipeRun(run, split, filtered, tuple(skipped))

@@ -1,0 +1,153 @@
+"""`rescored.parquet`: the float32 numbers of rows of a run that was scored in 16 bits.
+
+Its manifest, inside, names the scores and the engine. What is finished lies in
+`rescoring/`, part by part, until all is, and is found there after a kill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ifcurate.runs.run import Run
+from ifcurate.scoring.scorer import NUMBERS
+from ifcurate.storage.files import read_table_manifest, write_table
+from ifcurate.storage.tables import SCORES
+
+__all__ = ["RESCORED", "IntArray", "Rescored", "RescoredStore"]
+
+IntArray = npt.NDArray[np.int64]
+_MARK: Final = "; scored again in float32"
+#: `place` is the row's number in scores.parquet, from 0; the others are as there.
+RESCORED: Final = pl.Schema(
+    {
+        "place": pl.Int64(),
+        **{
+            name: SCORES[name]
+            for name in ("id", "source", "row", "turn", "key", "status", "reason", *NUMBERS)
+        },
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """The rows of a band with their float32 numbers."""
+
+    band: float
+    rows: pl.DataFrame  # RESCORED, upwards by `place`; the rows of the band, with numbers or not
+    engine: Mapping[str, Any]  # identity of the engine that gave the numbers
+    n_new: int  # of the rows, those that were scored now; the others were there
+
+    @property
+    def scored(self) -> pl.DataFrame:
+        """Those that have numbers."""
+        return self.rows.filter(pl.col("status") == "scored")
+
+    def replace_numbers(self, scores: pl.DataFrame, first: int = 0) -> pl.DataFrame:
+        """A stretch of the SCORES table with these numbers in place of its own.
+
+        `first` is the number of its first row in the whole table. Columns that it has
+        not are left out.
+        """
+        place = pl.col("place") - first
+        mine = self.scored.filter(place.is_between(0, scores.height - 1))
+        at = (mine["place"] - first).to_numpy()
+        columns = [
+            scores[name].clone().scatter(at, mine[name]) for name in NUMBERS if name in scores
+        ]
+        return scores.with_columns(columns) if len(at) else scores
+
+    def mark_reasons(self, table: pl.DataFrame, first: int = 0) -> pl.DataFrame:
+        """A stretch of the SPLIT table, saying of these rows that they were scored again."""
+        places = self.scored["place"].to_numpy() - first
+        mine = np.zeros(table.height, dtype=np.bool_)
+        mine[places[(places >= 0) & (places < table.height)]] = True
+        reason = pl.when(pl.Series(mine)).then(pl.col("reason") + _MARK).otherwise("reason")
+        return table.with_columns(reason.alias("reason"))
+
+    def as_dict(self, labels_changed: int) -> dict[str, Any]:
+        """Plain values, for a manifest."""
+        return {
+            "band": self.band,
+            "rows": self.rows.height,
+            "scored_now": self.n_new,
+            "not_scored": self.rows.height - self.scored.height,
+            "labels_changed": labels_changed,
+            "engine": dict(self.engine),
+        }
+
+
+class RescoredStore:
+    """`rescored.parquet`, and the parts of it that are not joined yet."""
+
+    def __init__(self, run: Run) -> None:
+        self.path = run.folder / "rescored.parquet"
+        self._scores = run.manifest.id
+        self._folder = run.folder / "rescoring"
+        self._files: list[Path] = []
+        self.engine: dict[str, Any] = {}
+        self.places: IntArray = np.zeros(0, dtype=np.int64)
+        for file in (self.path, *sorted(self._folder.glob("*.parquet"))):
+            engine = self._engine_of(file)
+            if engine and engine == (self.engine or engine):
+                self.engine = engine
+                self._files.append(file)
+        found = [pl.read_parquet(f, columns=["place"])["place"].to_numpy() for f in self._files]
+        if found:
+            self.places = np.unique(np.concatenate(found))
+
+    def _engine_of(self, file: Path) -> dict[str, Any]:
+        """The engine of a table of this run's scores; nothing for anything else."""
+        try:
+            inside = read_table_manifest(file)
+            good = inside["scores"] == self._scores and pl.read_parquet_schema(file) == RESCORED
+            return dict(inside["engine"]) if good else {}
+        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+            return {}
+
+    def use(self, engine: dict[str, Any]) -> IntArray:
+        """Go on with this engine; what another one scored is removed. Returns what is there."""
+        if engine != self.engine:
+            for file in self._files:
+                file.unlink(missing_ok=True)
+            self.engine, self._files = engine, []
+            self.places = np.zeros(0, dtype=np.int64)
+        return self.places
+
+    def add(self, frames: Sequence[pl.DataFrame]) -> None:
+        """Write a part."""
+        table = pl.concat(frames)
+        file = self._folder / f"{int(table['place'][0]):012d}.parquet"
+        write_table(table, file, self._manifest())
+        if file not in self._files:
+            self._files.append(file)
+
+    def _manifest(self) -> dict[str, Any]:
+        return {"step": "rescore", "scores": self._scores, "engine": self.engine}
+
+    def join(self) -> None:
+        """Make one table of all, in the order of the scores, and remove the parts."""
+        if self._files and self._files != [self.path]:
+            tables = [pl.read_parquet(file) for file in self._files]
+            whole = pl.concat(tables).unique("place", keep="last").sort("place")
+            write_table(whole, self.path, self._manifest())
+            self._files = [self.path]
+        with contextlib.suppress(OSError):
+            for file in self._folder.glob("*.parquet"):
+                file.unlink()
+            self._folder.rmdir()
+
+    def read(self, places: IntArray) -> pl.DataFrame:
+        """The rows at these places, which are all there; upwards. To be called after `join`."""
+        if not len(places):
+            return RESCORED.to_frame()
+        table = pl.read_parquet(self.path)
+        return table.filter(pl.Series(np.isin(table["place"].to_numpy(), places)))

@@ -1,0 +1,345 @@
+"""The steps after scoring, on a run folder: split and filter.
+
+Each writes its table or files beside the scores, with a manifest of its own
+that says all that decided them; a step whose manifest and files already say the
+same is not done again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from ifcurate.data.formats import Layout
+from ifcurate.data.readers.rows import Source
+from ifcurate.data.sources import Examples, fingerprint_source
+from ifcurate.errors import DataError, RunError
+from ifcurate.runs.run import Run
+from ifcurate.split.cuts import Cut
+from ifcurate.split.rules import SplitCuts, SplitPlan, SplitSummary
+from ifcurate.split.sorting import Scratch
+from ifcurate.steps.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
+from ifcurate.steps.rescored import Rescored
+from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
+from ifcurate.storage.files import (
+    file_digest,
+    open_table_writer,
+    read_table,
+    read_table_manifest,
+    read_table_slices,
+)
+from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.tables import SPLIT
+
+__all__ = [
+    "DEFAULT_SPLIT",
+    "FilterResult",
+    "filter_run",
+    "read_split",
+    "read_split_manifest",
+    "run_examples",
+    "run_sources",
+    "split_run",
+]
+
+DEFAULT_SPLIT: Final[dict[str, Any]] = {"rule": "paper"}
+
+
+@dataclass(frozen=True, slots=True)
+class FilterResult:
+    """What a filter step kept and dropped, and where it is."""
+
+    manifest: Manifest
+    folder: Path
+    split: Manifest  # the split that it used
+    made_split: bool = False  # there was none, so the default was made
+    skipped: bool = False  # it was there already
+
+    def files(self, kind: Literal["kept", "dropped"]) -> dict[str, Path]:
+        """Source name -> file."""
+        named = self.manifest.outputs.items()
+        mark = f"{kind}:"
+        return {n.removeprefix(mark): self.folder / f for n, f in named if n.startswith(mark)}
+
+
+def _manifest(step: str, identity: dict[str, Any], **more: Any) -> Manifest:
+    now = utc_now()
+    return Manifest(
+        step=step,
+        identity=identity,
+        created_at=now,
+        updated_at=now,
+        versions=software_versions(),
+        **more,
+    )
+
+
+def _refuse_shard(run: Run) -> None:
+    shard = run.manifest.identity.get("shard")
+    if shard:
+        raise RunError(
+            f"{run.folder}: holds shard {shard['index']} of {shard['of']}, not all rows; "
+            "merge the shards first: ifcurate merge FOLDERS"
+        )
+
+
+def _touch(run: Run) -> None:
+    """Make the run the newest: it is the one that was worked on last."""
+    run.manifest.updated_at = utc_now()
+    run.manifest.write(run.folder / "manifest.json")
+
+
+def split_run(
+    run: Run, *, rescore: Rescore | None = None, command: str = "", **options: Any
+) -> tuple[SplitSummary, Manifest]:
+    """Label the run's rows; writes `split.parquet` and `split.json`.
+
+    `options` are those of `split.split_scores`, and so are the labels; the table is
+    read and written in stretches. With `rescore` the rows near the cut are scored
+    again in float32, and cut again with these numbers. Raises `RunError` when the run
+    is unfinished, `DataError` when nothing can be split; with `rescore` what
+    `rescoring.rescore_rows` raises.
+    """
+    started = time.monotonic()
+    _refuse_shard(run)
+    run.check_finished()
+    if rescore is not None:
+        check_band(rescore.band, run.folder, run.manifest.identity["engine"])
+    plan = SplitPlan.create(**options)
+    cuts, before, again = _find_cuts(run, plan), None, None
+    identity = {"scores": run.manifest.id, "asked": options, "parameters": plan.parameters}
+    if rescore is not None:
+        before = cuts
+        places = find_band(run, before.cuts, rescore.band)
+        again = rescore_rows(run, places, rescore, lambda: run_examples(run))
+        cuts = _find_cuts(run, plan, again)
+        asked = {**options, "rescore_band": rescore.band}
+        identity |= {"asked": asked, "rescored_by": dict(again.engine)}
+    manifest = _manifest(
+        "split",
+        identity,
+        outputs={"split": "split.parquet"},
+        formula="context-critical where " + _rule_in_words(plan.rule, cuts.cuts),
+        notes=[note for cut in cuts.cuts for note in cut.notes],
+        finished=True,
+        command=command,
+    )
+    n_changed = 0
+    path = run.folder / "split.parquet"
+    with open_table_writer(path, SPLIT, {"id": manifest.id, **identity}) as write:
+        for first, scores in _score_frames(run, plan.columns):
+            table = cuts.label(again.replace_numbers(scores, first) if again else scores)
+            if before is not None and again is not None:
+                n_changed += int((before.label(scores)["label"] != table["label"]).sum())
+                table = again.mark_reasons(table, first)
+            write(table)
+    found = cuts.summary()
+    manifest.counts = found.counts()
+    if again is not None:
+        manifest.checks = {"rescored": again.as_dict(n_changed)}
+    manifest.seconds = round(time.monotonic() - started, 3)
+    manifest.write(run.folder / "split.json")
+    _touch(run)
+    return found, manifest
+
+
+def _find_cuts(run: Run, plan: SplitPlan, again: Rescored | None = None) -> SplitCuts:
+    """The cuts of the scores, with the numbers of rows that were scored again."""
+
+    def frames(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        for first, scores in _score_frames(run, columns):
+            yield again.replace_numbers(scores, first) if again else scores
+
+    with Scratch(run.folder) as scratch:
+        return plan.find_cuts(frames, scratch)
+
+
+def _score_frames(run: Run, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The SCORES table in stretches, each with the number of its first row."""
+    first = 0
+    for frame in run.score_frames(columns):
+        yield first, frame
+        first += frame.height
+
+
+def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
+    """The cuts as the manifest states them, groups and length bins named.
+
+    A row must pass all tests of its own group and bin; a group's cut that its bins
+    replace is none of them.
+    """
+    binned = {cut.group for cut in cuts if cut.length_bin}
+    tests: dict[tuple[str, str], list[str]] = {}
+    for cut in cuts:
+        if cut.threshold is not None and (cut.length_bin or cut.group not in binned):
+            place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+            tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    if not tests:
+        return f"nothing to cut [rule {rule}]"
+    told = []
+    for place, passed in tests.items():
+        where = ", ".join(filter(None, place))
+        told.append(" and ".join(passed) + (f" ({where})" if where else ""))
+    return f"{'; '.join(told)} [rule {rule}]"
+
+
+def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
+    """The run's SPLIT table with its manifest; None when there is none for these scores."""
+    manifest = read_split_manifest(run)
+    if manifest is None:
+        return None
+    return read_table(run.folder / "split.parquet", SPLIT), manifest
+
+
+def read_split_manifest(run: Run) -> Manifest | None:
+    """What the run's split was made of and what it found; None as of `read_split`."""
+    path, table = run.folder / "split.json", run.folder / "split.parquet"
+    if not path.exists() or not table.exists():
+        return None
+    manifest = read_manifest(path)
+    # It may be of scores that have been made again since; and a split that was killed between
+    # its two files leaves the table of one and the words of another.
+    with contextlib.suppress(pl.exceptions.PolarsError, OSError):  # reading it says what is wrong
+        if manifest.id != read_table_manifest(table).get("id"):
+            return None
+    return manifest if manifest.identity.get("scores") == run.manifest.id else None
+
+
+def _labelled_scores(run: Run) -> Iterator[pl.DataFrame]:
+    """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
+    place = ("id", "source", "row", "turn")
+    labels = read_table_slices(run.folder / "split.parquet", tuple(SPLIT))
+    numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
+    for mine, other in itertools.zip_longest(labels, numbers):
+        if mine is None or other is None or not mine.select(place).equals(other.select(place)):
+            raise RunError(
+                f"{run.folder}: split.parquet and scores.parquet do not have the same rows; "
+                "make the split again: ifcurate split"
+            )
+        yield mine.hstack(other.select(SCORE_COLUMNS))
+
+
+def run_sources(run: Run) -> list[Source]:
+    """The run's inputs, checked to be what was scored.
+
+    Raises `RunError` when a file has changed or is gone.
+    """
+    sources = []
+    for known in run.manifest.identity["inputs"]:
+        inputs = {key: value for key, value in known.items() if key != "layout"}
+        source = Source(
+            inputs["name"],
+            inputs["format"],
+            inputs.get("compression", ""),
+            inputs.get("subset", ""),
+            inputs.get("split", ""),
+        )
+        if source.format != "hub" and not source.path.exists():
+            raise RunError(
+                f"{source.name}: the scored data is not there any more (from {Path.cwd()}); "
+                "put it back, or run from the folder that you scored in"
+            )
+        if fingerprint_source(source) != inputs:
+            raise RunError(
+                f"{source.name}: has changed since it was scored; score it again, "
+                "or put the old file back"
+            )
+        sources.append(source)
+    return sources
+
+
+def run_examples(run: Run) -> Examples:
+    """The run's examples once more, read as they were. Raises as `run_sources`."""
+    identity = run.manifest.identity
+    layouts = [known["layout"] for known in identity["inputs"]]
+    return Examples(
+        tuple(run_sources(run)),
+        tuple(Layout(**{**known, "context": tuple(known["context"])}) for known in layouts),
+        identity["limit"],
+    )
+
+
+def filter_run(
+    run: Run,
+    *,
+    keep: str | None = None,
+    drop: str | None = None,
+    no_context: Literal["keep", "drop"] | None = None,
+    out: Path | None = None,
+    command: str = "",
+) -> FilterResult:
+    """Write the kept rows as they were read, the dropped ones with their reasons.
+
+    Uses the run's split, or makes the default one where there is none. What is
+    there already, made from the same, is left. Raises `RunError` when the data
+    changed since it was scored, `DataError` when the result cannot be written.
+    """
+    started = time.monotonic()
+    decision = Decision.create(keep=keep, drop=drop, no_context=no_context)
+    _refuse_shard(run)
+    run.check_finished()
+    found = read_split_manifest(run)
+    split_manifest = found or split_run(run, **DEFAULT_SPLIT)[1]
+    label = keep if keep else f"without-{drop}"
+    folder = out or run.folder / "filtered" / label
+    identity = {
+        "scores": run.manifest.identity,
+        "split": split_manifest.identity,
+        "keep_labels": sorted(decision.keep_labels),
+        "name": label,
+    }
+    old = _finished_filter(folder, identity)
+    if old is not None:
+        return FilterResult(old, folder, split_manifest, found is None, skipped=True)
+    limit = run.manifest.identity["limit"]
+    sources = run_sources(run)
+    _refuse_foreign(folder, filtered_paths(sources, folder, label).values())
+    files = write_filtered(
+        sources, _labelled_scores(run), decision, folder, label=label, limit=limit
+    )
+    sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
+    manifest = _manifest(
+        "filter",
+        identity,
+        counts={"rows": sum(sums.values()), **sums, **dict(sorted(files.counts.items()))},
+        outputs={what: path.name for what, path in files.files.items()},
+        digests={path.name: file_digest(path) for path in files.files.values()},
+        formula=f"{run.manifest.formula}; {split_manifest.formula}",
+        finished=True,
+        seconds=round(time.monotonic() - started, 3),
+        command=command,
+    )
+    manifest.write(folder / "filter.json")
+    _touch(run)
+    return FilterResult(manifest, folder, split_manifest, found is None)
+
+
+def _refuse_foreign(folder: Path, pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Raise `DataError` for a file in the way that no filtering of ours wrote there."""
+    ours: set[str] = set()
+    manifest = folder / "filter.json"
+    if manifest.exists():
+        ours = {"filter.json", *read_manifest(manifest).digests}
+    for path in (manifest, *itertools.chain.from_iterable(pairs)):
+        if path.exists() and path.name not in ours:
+            raise DataError(
+                f"{path}: is there already and was not written by `ifcurate filter`; "
+                "move it away, or choose another folder with --out"
+            )
+
+
+def _finished_filter(folder: Path, identity: dict[str, Any]) -> Manifest | None:
+    """The manifest of the same filtering, when all its files are there and whole."""
+    try:
+        manifest = read_manifest(folder / "filter.json")
+        whole = all(file_digest(folder / f) == d for f, d in manifest.digests.items())
+    except (RunError, OSError):
+        return None
+    return manifest if manifest.identity == identity and whole else None

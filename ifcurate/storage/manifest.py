@@ -1,0 +1,91 @@
+"""What was run, on what, with what: the file beside every result.
+
+Secrets never come here: nothing is taken from the environment but version numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifcurate.errors import RunError
+from ifcurate.storage.files import write_json
+
+__all__ = ["Manifest", "fingerprint", "read_manifest", "software_versions", "utc_now"]
+
+_PACKAGES = ("ifcurate", "numpy", "polars", "pyarrow", "tokenizers", "torch", "transformers")
+
+
+class Manifest(BaseModel):
+    """The manifest of one step (scoring, splitting, filtering, ...)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: str  # "score", "split", "filter", ...
+    identity: dict[str, Any]  # all that decides the result; equal identities, equal results
+    counts: dict[str, int] = {}
+    outputs: dict[str, str] = {}  # what -> file, relative to the manifest's folder
+    digests: dict[str, str] = {}  # file -> BLAKE2b of its bytes
+    formula: str = ""
+    notes: list[str] = []
+    checks: dict[str, Any] = {}  # what was checked before the work, and what was found
+    finished: bool = False
+    created_at: str  # UTC, ISO 8601
+    updated_at: str
+    seconds: float = 0.0
+    command: str = ""
+    versions: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """8 hex digits that stand for the identity."""
+        return fingerprint(self.identity)
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        write_json(path, self.model_dump())
+
+
+def fingerprint(value: Mapping[str, Any], size: int = 4) -> str:
+    """A hash, in hex, of a JSON-like value; the same for any order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+def utc_now() -> str:
+    """The time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def software_versions() -> dict[str, str]:
+    """Python's and the packages' versions; reads metadata, imports nothing."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Raises `RunError` when the file is missing, damaged or of another version."""
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: no manifest there: {error.strerror}; name a run folder") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise RunError(
+            f"{path}: not a manifest of this version of ifcurate: {place}: {first['msg']}; "
+            "make the run again or use the version that wrote it"
+        ) from error

@@ -1,0 +1,71 @@
+"""What the commands say: no hint between the steps of a recipe, near names, one row."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_cli import Command, ifcurate
+from tests.conftest import ALPACA_ROWS, write_jsonl
+
+__all__ = ["ifcurate"]  # the fixture
+
+RECIPE = """
+data: {paths: [a.jsonl]}
+score: {engine: toy}
+split: {rule: paper}
+filter: {keep: context-critical}
+"""
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    rows = [{**ALPACA_ROWS[i % 5], "instruction": f"Question {i}?"} for i in range(50)]
+    return write_jsonl(folder / "a.jsonl", rows)
+
+
+def test_a_recipe_has_no_hints_between_its_steps(
+    ifcurate: Command, data: Path, folder: Path
+) -> None:
+    (folder / "r.yaml").write_text(RECIPE)
+    assert "next    ifcurate split" in ifcurate("score a.jsonl --engine toy").out
+    assert "next   ifcurate filter" in ifcurate("split").out
+    whole = ifcurate("run r.yaml --out other")
+    assert whole.code == 0, whole.err
+    assert "around the cut" in whole.out
+    assert "kept" in whole.out
+    assert "next" not in whole.out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("score a.jsonl --model ./pockett", "did you mean pocket?"),
+        ("score a.jsonl --model pockett", "did you mean pocket?"),
+        ("score a.jsonl --engine toy --template alpacca", "did you mean alpaca?"),
+    ],
+)
+def test_a_name_that_is_near(line: str, said: str, ifcurate: Command, data: Path) -> None:
+    result = ifcurate(line)
+    assert result.code == 1
+    assert said in result.err
+
+
+def test_one_row_is_one_row(ifcurate: Command, folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", ALPACA_ROWS[:1])
+    assert "1 row; 1 with a context (100.0%)" in ifcurate("inspect a.jsonl").out
+    (folder / "b.jsonl").write_text("nothing\n")
+    assert "b.jsonl: its one row cannot be read: invalid JSON" in ifcurate("inspect b.jsonl").err
+
+
+def test_defaults_of_a_group_are_those_of_the_command() -> None:
+    (entry,) = (e for e in metadata.entry_points(group="console_scripts") if e.name == "ifcurate")
+    commands = {c.name: c.callback for c in entry.load().__globals__["app"].registered_commands}
+    turns = {
+        name: inspect.signature(commands[name]).parameters["turns"].default
+        for name in ("score", "inspect", "augment")
+    }
+    assert turns == {"score": "last", "inspect": "last", "augment": "all"}

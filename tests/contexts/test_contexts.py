@@ -1,0 +1,340 @@
+"""Finding the context inside text: kept expectations, traps, and what holds for every string."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ifcurate.contexts.find import RULES, Found, find_context, find_document, is_no_context
+from ifcurate.contexts.rules import rule_confidence
+from ifcurate.contexts.words import classify_label
+from ifcurate.records import ContextBlock, Example
+
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parents[2] / "shared" / "data"
+CASES: list[dict[str, Any]] = [
+    json.loads(line)
+    for line in (HERE / "inline_contexts.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+# Layouts that no rule reads yet: they stand here so that a rule that does is noticed.
+PARAMS = [
+    pytest.param(
+        case,
+        id=case["name"],
+        marks=[pytest.mark.xfail(reason="no rule for it yet")] if case.get("known_miss") else [],
+    )
+    for case in CASES
+]
+READ = [case for case in CASES if not case.get("known_miss")]
+
+
+def find(case: dict[str, Any]) -> list[Found]:
+    return (find_context if case["role"] == "user" else find_document)(case["text"])
+
+
+def cut(text: str, found: list[Found]) -> str:
+    for f in reversed(found):
+        text = text[: f.outer_start] + text[f.outer_end :]
+    return text
+
+
+def check_shape(text: str, found: list[Found]) -> None:
+    floor = 0
+    for f in found:
+        assert floor <= f.outer_start <= f.start < f.end <= f.outer_end <= len(text)
+        inner = text[f.start : f.end]
+        assert inner == inner.strip()
+        assert not is_no_context(inner)
+        assert 0 <= f.confidence <= rule_confidence(f.rule)
+        floor = f.outer_end
+
+
+# ------------------------------------------------------------------- kept expectations
+@pytest.mark.parametrize("case", PARAMS)
+def test_finds_what_a_reader_would_mark(case: dict[str, Any]) -> None:
+    found = find(case)
+    assert [case["text"][f.start : f.end] for f in found] == case["contexts"]
+    check_shape(case["text"], found)
+
+
+@pytest.mark.parametrize("case", PARAMS)
+def test_what_remains_is_the_prompt_without_it(case: dict[str, Any]) -> None:
+    assert cut(case["text"], find(case)) == case["remainder"]
+
+
+def test_expectations_are_many_and_distinct() -> None:
+    assert len({c["name"] for c in CASES}) == len(CASES) >= 200
+    assert len(CASES) - len(READ) < 10
+    traps = [c for c in CASES if not c["contexts"]]
+    assert len(traps) >= 60
+    assert all(c["remainder"] == c["text"] for c in traps)
+
+
+def test_every_rule_has_an_expectation() -> None:
+    used = Counter(f.rule for case in CASES for f in find(case))
+    assert set(used) == {rule.name for rule in RULES}
+
+
+def test_the_rules_are_a_table() -> None:
+    names = [rule.name for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert all(rule.matches and rule.example and 0 < rule.confidence < 1 for rule in RULES)
+    with pytest.raises(KeyError):
+        rule_confidence("no such rule")
+
+
+def test_examples_cut_what_was_found() -> None:
+    text = "Passage: The mill has two wheels.\n\nQuestion: How many wheels has the mill?"
+    (f,) = find_context(text)
+    block = ContextBlock(
+        "instruction", "prompt", f.start, f.end, f.outer_start, f.outer_end, f.rule, f.confidence
+    )
+    example = Example(id="1", instruction=text, context="", response="two", blocks=(block,))
+    assert example.context_text == "The mill has two wheels."
+    assert example.without_context().instruction == "Question: How many wheels has the mill?"
+    assert example.with_contexts(["It has nine."]).instruction == (
+        "Passage: It has nine.\n\nQuestion: How many wheels has the mill?"
+    )
+
+
+def test_min_confidence_leaves_out_the_unsure() -> None:
+    text = "Classify this sentence: The tram was late and nobody minded."
+    assert [f.rule for f in find_context(text)] == ["sentence"]
+    assert find_context(text, min_confidence=0.6) == []
+    assert [f.rule for f in find_context(text, min_confidence=0.0)] == ["sentence"]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", " \n\n"])
+def test_the_end_of_the_prompt_stays_as_it_was(ending: str) -> None:
+    text = f"Summarise the article:\n\nThe pier was closed after the storm of Monday.{ending}"
+    assert cut(text, find_context(text)) == f"Summarise the article:{ending}"
+
+
+@pytest.mark.parametrize("label", ["Passage", "CONTEXT", "article", "Background information"])
+@pytest.mark.parametrize("layout", ["{}: {}", "### {}\n{}", "**{}:** {}", "{}:\n\n{}", "[{}]\n{}"])
+def test_labels_in_every_layout(label: str, layout: str) -> None:
+    body = "The goats came down from the hill on Friday, all but one."
+    text = layout.format(label, body) + "\n\nQuestion: When did the goats come down?"
+    found = find_context(text)
+    assert [text[f.start : f.end] for f in found] == [body]
+    assert cut(text, found) == "Question: When did the goats come down?"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Passage", "context"),
+        ("Retrieved documents", "context"),
+        ("Given the fact that", "phrase"),
+        ("I can use this background", "phrase"),
+        ("Question", "ask"),
+        ("Answer the following question", "ask"),
+        ("Answer", "answer"),
+        ("Hint", "hint"),
+        ("Movie plot title", ""),
+        ("Summarise the article", ""),
+        ("Speaker", ""),
+    ],
+)
+def test_what_a_label_announces(name: str, kind: str) -> None:
+    assert classify_label(name)[0] == kind
+
+
+# ------------------------------------------------------------------------- no context
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("No input", "noinput", "NoInput", "No Input.", "<noinput>", "<No input>", "<no input>."),
+        *("<noinput", '"<noinput>"', "\\<noinput\\>", "<noinpute>", "[no input]", "(No input)"),
+        *("N/A", "n/a", "NA", "n.a.", "N / A", "None", "none.", "<none>", "null", "nil", "NaN"),
+        *("No input required", "No input required.", "no input needed", "No context", "-", "--"),
+        *("No additional input needed", "No context provided.", "not applicable", "...", ""),
+        *("There is no input.", "Input: none", "(empty)", "<blank>", " \t\n", "​", "No text"),
+    ],
+)
+def test_no_context(text: str) -> None:
+    assert is_no_context(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("5", "abc", "El Niño", "A.I.", "3 + 5", "Noam Chomsky", "None of them came back."),
+        *(
+            "No, I haven't seen it",
+            "Nothing",
+            "nothing",
+            "empty",
+            "Input: 7",
+            "no man is an island",
+        ),
+        *(
+            "The input is missing.",
+            "NATO",
+            "日本",
+            "🦔",
+            "No input from the users was recorded in May.",
+        ),
+        "There is no greater power than love.",
+    ],
+)
+def test_some_context(text: str) -> None:
+    assert not is_no_context(text)
+
+
+@given(st.text(max_size=300))
+def test_no_context_never_raises_and_ignores_case(text: str) -> None:
+    assert is_no_context(text) in (True, False)
+    if text.isascii():
+        assert is_no_context(text.upper()) == is_no_context(text.lower())
+
+
+def test_an_input_field_that_says_no_input_is_not_found() -> None:
+    for value in ("No input", "<noinput>", "N/A", "None."):
+        assert find_context(f"### Instruction:\nName a tree.\n\n### Input:\n{value}\n") == []
+
+
+# --------------------------------------------------------------- for every string
+PIECES = st.sampled_from(
+    [
+        *("Context:", "Passage: ", "### Context\n", "Question:", "Answer:", "Hint: ", "Options:\n"),
+        *("\n", "\n\n", "\r\n", " ", "?", ".", ":", '"', "```", '"""', "---\n", "===\n", "[1] "),
+        *(
+            "<context>",
+            "</context>",
+            "<document id='1'>",
+            "</document>",
+            "[CONTEXT]",
+            "| a | b |\n",
+        ),
+        *("|--|--|\n", "Summarize this dialogue: ", "Given the following passage", "Q: ", "A: "),
+        *("According to the above context, ", "Document [2]", "Here is the article:", "- x\n"),
+        *("The boat left at noon and came back at dusk.", "Who was on it?", "You are a pilot."),
+        *("Example:\n", "**Text:**", "def f(x):\n", "TL;DR:", "\x00", "\u2028", "é", "\ud800"),
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=400), st.lists(PIECES, max_size=25).map("".join))
+
+
+@given(TEXTS)
+@settings(max_examples=400, deadline=None)
+def test_any_string_gives_stretches_in_order(text: str) -> None:
+    for found in (find_context(text), find_document(text), find_context(text, min_confidence=0)):
+        check_shape(text, found)
+
+
+@given(st.lists(st.sampled_from(CASES), min_size=2, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_prompts_glued_together_keep_the_invariants(cases: list[dict[str, Any]]) -> None:
+    text = "\n\n".join(case["text"] for case in cases)
+    check_shape(text, find_context(text))
+    check_shape(text, find_document(text))
+
+
+@given(st.sampled_from([c for c in READ if c["contexts"] and c["role"] == "user"]))
+@settings(max_examples=60, deadline=None)
+def test_trailing_white_space_changes_nothing(case: dict[str, Any]) -> None:
+    text = case["text"].rstrip()
+    found = find_context(text + "\n  \n")
+    assert [text[f.start : f.end] for f in found] == case["contexts"]
+
+
+# ------------------------------------------------------------------------------ time
+SHAPES = {
+    "one-word": "a",
+    "blank-lines": "\n",
+    "spaces": " ",
+    "short-lines": "a\n",
+    "labels": "a:\n",
+    "context-labels": "Context: x\n",
+    "empty-labels": "Context:\n",
+    "headings": "# x\n",
+    "questions": "What?\n",
+    "questions-apart": "What?\n\n",
+    "pointers": "the following ",
+    "quotes": '"a',
+    "opening-quotes": "“aaaa bbb ",
+    "opening-tags": "<context>",
+    "tag-pairs": "<context></context>",
+    "unclosed-tags": "<doc ",
+    "fences": "```\n",
+    "rulers": "---\n",
+    "ruler": "-",
+    "table": "|a|b|\n",
+    "table-rules": "|--|--|\n",
+    "numbers": "[1] abc\n[2] def\n",
+    "braces": "{",
+    "sentences": "Is it so? It is. ",
+    "questions-and-answers": "Q: a\nA: b\n",
+    "examples": "Example: x\nContext: y\n",
+    "given": "Given the following ",
+    "based": "based on the ",
+    "apostrophes": "a'",
+    "stars": "**",
+}
+
+
+def seconds(text: str) -> float:
+    start = time.process_time()
+    find_context(text)
+    find_document(text)
+    is_no_context(text)
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize("unit", SHAPES.values(), ids=SHAPES.keys())
+def test_a_tenth_of_a_megabyte_takes_no_time(unit: str) -> None:
+    assert seconds(unit * (100_000 // len(unit))) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", SHAPES.values(), ids=SHAPES.keys())
+def test_a_megabyte_is_no_worse_than_linear(unit: str) -> None:
+    assert seconds(unit * (1_000_000 // len(unit))) < 3  # a square would take minutes
+
+
+def test_a_long_prompt_is_found_whole() -> None:
+    body = " ".join(f"Mile {i} of the road was paved in a year of rain." for i in range(20_000))
+    text = f"Context: {body}\n\nQuestion: Which mile came last?"
+    start = time.process_time()
+    (f,) = find_context(text)
+    assert time.process_time() - start < 1
+    assert text[f.start : f.end] == body
+
+
+# ------------------------------------------------------------------ real rows, when there
+EXPECTED_BLOCKS = {"cosmos_qa_only": 0, "commonsense_qa": 0, "ropes_": 2}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
+def test_real_inline_prompts() -> None:
+    path = SHARED / "p3_inline_context.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    wrong = []
+    for i, row in enumerate(rows):
+        found = find_context(row["prompt"])
+        check_shape(row["prompt"], found)
+        want = next((n for k, n in EXPECTED_BLOCKS.items() if row["source"].startswith(k)), 1)
+        if len(found) != want:
+            wrong.append(i)
+    assert len(wrong) <= len(rows) // 100, wrong
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not here")
+def test_real_inputs_that_say_no_input() -> None:
+    rows = json.loads((SHARED / "alpaca_5pct.json").read_text(encoding="utf-8"))
+    inputs = [row["input"] for row in rows if row["input"].strip()]
+    none = [text for text in inputs if is_no_context(text)]
+    said = [text for text in inputs if "noinput" in text.lower().replace(" ", "")]
+    assert len(said) >= 59
+    assert set(said) <= set(none)
+    assert {text.strip("<>.").lower() for text in none if text not in said} == {"n/a", "none"}

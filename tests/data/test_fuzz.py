@@ -1,0 +1,18 @@
+"""Mutated files of every kind: no traceback, no row lost in silence. `tests.soak` does more."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.data.fuzzing import check_file, mutated_files
+
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+@given(mutated_files(), st.booleans())
+@pytest.mark.slow
+def test_a_mutated_file_loses_no_row_in_silence(file: tuple[str, bytes], alone: bool) -> None:
+    check_file(*file, alone=alone)

@@ -1,0 +1,350 @@
+"""Every route to the numbers agrees with float64, whatever shares a pack, and says what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ifcurate.engines.base import Prompt
+from ifcurate.engines.cpu.kernels import load_kernels
+from ifcurate.engines.hf.engine import HFEngine, load_hf_engine
+from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.source import find_model
+from ifcurate.errors import ModelError, RowTooLargeError
+from tests.models import MODEL_KINDS, ModelKind, make_model
+from tests.scoring.reference import (
+    load_reference,
+    make_prompts,
+    reference_logprobs,
+    worst_difference,
+)
+
+ROUTES = {
+    "llama": "fused",
+    "mistral": "fused",
+    "qwen2": "fused",
+    "qwen3": "fused",
+    "gpt-neox": "packed",
+    "gpt2": "packed",
+    "gemma": "packed",
+    "gemma2": "packed",
+}
+#: Wide enough for the compiled kernels.
+WIDE: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "initializer_range": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model("llama", tmp_path_factory.mktemp("models") / "wide", **WIDE)
+
+
+def _engine(folder: Path, **options: Any) -> HFEngine:
+    return load_hf_engine(str(folder), device="cpu", threads=1, **options)
+
+
+def _largest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
+    return max(float(np.abs(x - y).max()) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_bundled_model_takes_the_fastest_route(dtype: str) -> None:
+    # In bfloat16 it was refused by chance: by the largest of many roundings.
+    assert _engine(Path(find_model("pocket").folder), dtype=dtype).route == "fused"
+
+
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+def test_the_fastest_route_that_is_right_is_taken(kind: ModelKind, tmp_path: Path) -> None:
+    assert _engine(make_model(kind, tmp_path / kind)).route == ROUTES[kind]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_kernels_agree_with_float64(kind: ModelKind, fused: bool, tmp_path: Path) -> None:
+    folder = make_model(kind, tmp_path / kind, **WIDE)
+    prompts = make_prompts(50, 500, longest=160)
+    model = load_reference(folder)
+    truth = [reference_logprobs(model, prompt) for prompt in prompts]
+    engine = _engine(folder, fused=fused)
+    assert engine.route == "fused"
+    assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt-neox"])
+def test_products_through_onednn(
+    kind: ModelKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    import ifcurate.engines.hf.engine as module
+    from ifcurate.engines.cpu.linears import Products
+
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this build of torch has no oneDNN")
+    monkeypatch.setattr(module, "choose_products", lambda *_: Products(onednn=True))
+    folder = make_model(kind, tmp_path / kind)
+    prompts = make_prompts(30, 500)
+    model = load_reference(folder)
+    engine = _engine(folder)
+    assert engine.route == ROUTES[kind]
+    assert "float32 products through oneDNN" in engine.report().notes
+    truth = [reference_logprobs(model, p) for p in prompts]
+    assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
+
+
+def test_the_probe_takes_no_slower_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ifcurate.engines.cpu import linears
+
+    cpu = torch.device("cpu")
+    for plain, other, wins in ((3.0, 1.0, True), (1.0, 1.0, False), (1.1, 1.0, False)):
+        linears._onednn_wins.cache_clear()
+        times = iter((plain, other))
+        monkeypatch.setattr(linears, "_seconds", lambda *_, t=times: next(t))
+        assert linears.choose_products(cpu, torch.float32).onednn is wins
+        assert not linears.choose_products(cpu, torch.bfloat16).onednn
+    linears._onednn_wins.cache_clear()
+
+
+def test_kernels_are_compiled_where_there_is_a_compiler() -> None:
+    import shutil
+
+    if shutil.which("cc") is None and shutil.which("gcc") is None:
+        pytest.skip("no C compiler here")
+    assert load_kernels() is not None
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt-neox", "gpt2", "gemma"])
+def test_neighbours_do_not_matter(kind: ModelKind, tmp_path: Path) -> None:
+    folder = make_model(kind, tmp_path / kind)
+    prompts = make_prompts(40, 500)
+    together = _engine(folder).response_logprobs(prompts)
+    reordered = np.random.default_rng(1).permutation(len(prompts))
+    engine = _engine(folder, batch_size=3)
+    found = engine.response_logprobs([prompts[i] for i in reordered])
+    back = [found[i] for i in np.argsort(reordered)]
+    alone = [engine.response_logprobs([prompt])[0] for prompt in prompts]
+    assert worst_difference(back, together) <= 1e-6
+    assert worst_difference(alone, together) <= 1e-6
+
+
+def test_bfloat16_is_no_worse_than_the_model_alone(wide: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from ifcurate.engines.hf.quiet import quiet
+
+    prompts = make_prompts(50, 500, longest=160)
+    reference = load_reference(wide)
+    truth = [reference_logprobs(reference, prompt) for prompt in prompts]
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(wide).to(torch.bfloat16).eval()
+    naive = []
+    for prompt in prompts:
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([list(prompt.ids)])).logits[0].float()
+        targets = torch.tensor(prompt.ids[prompt.response_start :])
+        rows = logits[prompt.response_start - 1 : -1].log_softmax(-1)
+        naive.append(rows.gather(-1, targets[:, None])[:, 0].numpy())
+    for fused in (True, False):
+        engine = _engine(wide, dtype="bfloat16", fused=fused)
+        found = engine.response_logprobs(prompts)
+        assert _rms(found, truth) <= 1.1 * _rms(naive, truth)
+
+
+def test_bfloat16_scores_are_the_same_bits_in_any_company(wide: Path) -> None:
+    kernels = load_kernels()
+    if kernels is None or not kernels.tiles:
+        pytest.skip("this processor has no matrix tiles")
+    prompts = make_prompts(40, 500, longest=160)
+    engine = _engine(wide, dtype="bfloat16")
+    together = engine.response_logprobs(prompts)
+    backwards = engine.response_logprobs(prompts[::-1])[::-1]
+    alone = [engine.response_logprobs([prompt])[0] for prompt in prompts]
+    assert _largest(backwards, together) == 0.0
+    assert _largest(alone, together) == 0.0
+
+
+def _rms(found: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
+    """Root mean square over all tokens, nats."""
+    off = np.concatenate([a - b for a, b in zip(found, truth, strict=True)])
+    return float(np.sqrt(np.mean(np.square(off))))
+
+
+def test_the_report_counts_what_was_shared(wide: Path) -> None:
+    head = list(range(50, 90))
+    prompts = [Prompt([*head, 5, 6, 7], 41), Prompt([*head, 8, 9, 7], 41)]
+    engine = _engine(wide)
+    engine.response_logprobs([*prompts, prompts[0]])
+    counts = engine.report().counts
+    assert counts["prompts"] == 3
+    assert counts["prompts_scored_before"] == 1
+    assert counts["tokens_given"] == 3 * 42
+    assert counts["tokens_computed"] == 40 + 2 + 2
+    assert counts["tokens_saved"] == counts["tokens_given"] - counts["tokens_computed"]
+    assert engine.report().notes[0] == "scored by the fused route"
+
+
+def test_rows_beyond_a_sliding_window_are_scored_alone(tmp_path: Path) -> None:
+    folder = make_model("mistral", tmp_path / "mistral", sliding_window=24)
+    prompts = make_prompts(30, 500)
+    model = load_reference(folder)
+    engine = _engine(folder)
+    found = engine.response_logprobs(prompts)
+    assert worst_difference(found, [reference_logprobs(model, p) for p in prompts]) <= 5e-6
+    beyond = sum(len(p.ids) - 1 > 24 for p in prompts)
+    assert 0 < beyond < len(prompts)
+    assert engine.report().counts["sequences_scored_alone"] == beyond
+
+
+def test_recurrent_layers_are_scored_one_sequence_at_a_time(tmp_path: Path) -> None:
+    import torch
+    import transformers as tf
+
+    from ifcurate.engines.hf.quiet import quiet
+    from tests.models import make_tokenizer
+
+    tokenizer = make_tokenizer("byte-bpe")
+    config = tf.MambaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, state_size=4, num_hidden_layers=2
+    )
+    torch.manual_seed(0)
+    folder = tmp_path / "mamba"
+    with quiet():
+        tf.MambaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    engine = _engine(folder)
+    assert engine.route == "single"
+    prompts = make_prompts(8, 500)
+    model = load_reference(folder)
+    truth = [reference_logprobs(model, p) for p in prompts]
+    assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
+
+
+class _Small:
+    """A runner with room for so many tokens."""
+
+    def __init__(self, runner: Any, room: int) -> None:
+        self.runner, self.room, self.sizes = runner, room, list[int]()
+
+    def run(self, pack: Pack, *, single: bool = False) -> list[np.ndarray]:
+        from ifcurate.engines.hf.runner import OutOfMemoryError
+
+        self.sizes.append(pack.n_tokens)
+        if pack.n_tokens > self.room:
+            raise OutOfMemoryError
+        found: list[np.ndarray] = self.runner.run(pack, single=single)
+        return found
+
+
+def test_out_of_memory_halves_and_goes_on(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = make_prompts(40, 500, share=0.0)
+    expected = _engine(wide).response_logprobs(prompts)
+    engine = _engine(wide)
+    small = _Small(engine._packs.runner, 100)
+    monkeypatch.setattr(engine._packs, "runner", small)
+    found = engine.response_logprobs(prompts)
+    assert worst_difference(found, expected) <= 1e-6
+    assert max(small.sizes) > 100
+    assert engine.report().counts["memory_retries"] > 0
+
+
+def test_a_row_that_memory_does_not_hold_is_named(
+    wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [Prompt(list(range(2, 30)), 3), Prompt(list(range(2, 150)), 3), Prompt([3, 4], 1)]
+    engine = _engine(wide)
+    monkeypatch.setattr(engine._packs, "runner", _Small(engine._packs.runner, 100))
+    with pytest.raises(RowTooLargeError, match=r"prompt 1: too large .* 148 tokens") as caught:
+        engine.response_logprobs(prompts)
+    assert caught.value.index == 1
+    assert len(engine.response_logprobs([prompts[0], prompts[2]])) == 2
+
+
+def test_torch_memory_errors_are_recognised() -> None:
+    import torch
+
+    from ifcurate.engines.hf.runner import is_memory_error
+
+    assert is_memory_error(MemoryError())
+    assert is_memory_error(torch.OutOfMemoryError("CUDA out of memory."))
+    words = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate"
+    assert is_memory_error(RuntimeError(f"{words} memory: you tried to allocate 4000 bytes."))
+    assert not is_memory_error(RuntimeError("shapes cannot be multiplied"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_processes_give_the_same_numbers(
+    dtype: str, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    import ifcurate.engines.hf.packs as module
+
+    prompts = make_prompts(60, 500)
+    expected = _engine(wide, dtype=dtype).response_logprobs(prompts)
+    monkeypatch.setattr(module, "_WORTH_FORKING", 0)
+    threads = torch.get_num_threads()
+    try:
+        engine = load_hf_engine(str(wide), device="cpu", threads=2, dtype=dtype)
+        assert torch.get_num_threads() == 2
+        found = engine.response_logprobs(prompts)
+        assert engine.report().counts["packs"] > 1
+        assert engine.report().counts["processes"] == 2
+        assert worst_difference(found, expected) <= 1e-6
+        assert worst_difference(engine.response_logprobs(prompts[:7]), expected[:7]) <= 1e-6
+    finally:
+        engine.close()
+        torch.set_num_threads(threads)
+
+
+def test_a_process_that_dies_is_replaced(wide: Path) -> None:
+    import os
+
+    from ifcurate.engines.hf.packing import make_plan
+    from ifcurate.engines.hf.workers import WorkerPool
+
+    plan = make_plan([Prompt([i, i + 1], 1) for i in range(6)])
+    packs = plan.packs(range(6), 1)
+
+    def run(pack: Pack) -> list[np.ndarray]:
+        if pack.tree.ids[0] == 3:
+            os._exit(9)
+        return [pack.targets.astype(np.float32)]
+
+    pool = WorkerPool(2, run)
+    try:
+        results = pool.run(packs)
+    finally:
+        pool.close()
+    assert [None if r is None else int(r[0][0]) for r in results] == [1, 2, 3, None, 5, 6]
+
+
+def test_an_error_in_a_process_is_an_error(wide: Path) -> None:
+    from ifcurate.engines.hf.packing import make_plan
+    from ifcurate.engines.hf.workers import WorkerPool
+
+    def run(pack: Pack) -> list[np.ndarray]:
+        raise ValueError("no such thing")
+
+    pool = WorkerPool(1, run)
+    with pytest.raises(ModelError, match="ValueError: no such thing"):
+        pool.run(make_plan([Prompt([1, 2], 1)]).packs([0], 10))
+
+
+def test_identical_prompts_get_equal_arrays_of_their_own(wide: Path) -> None:
+    a, b = _engine(wide).response_logprobs([Prompt([5, 6, 7], 1)] * 2)
+    assert _largest([a], [b]) == 0.0
+    a[:] = 0
+    assert (b != 0).all()

@@ -1,0 +1,101 @@
+"""What the server engine's requests are made of: addresses, keys, proxies, the throttle."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ifcurate.engines.server.client import HttpClient, Patience, Throttle
+from ifcurate.engines.server.connections import ApiKey, Connections, Endpoint, parse_base_url
+from ifcurate.errors import ModelError
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("IFCURATE_API_KEY", "OPENAI_API_KEY", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "open_"),
+    [
+        ("http://gpu7:8000", KEY, True),
+        ("http://gpu7:8000", "", False),
+        ("https://gpu7", KEY, False),
+        ("http://localhost:8000", KEY, False),
+    ],
+)
+def test_a_key_that_travels_unencrypted_is_noticed(url: str, key: str, open_: bool) -> None:
+    client = HttpClient(parse_base_url(url), key=ApiKey(key), patience=Patience(), concurrency=1)
+    assert client.sends_key_in_the_open is open_
+
+
+def test_the_openai_key_is_used_when_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert ApiKey.from_environment().headers() == {"Authorization": f"Bearer {KEY}"}
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert ApiKey.from_environment().headers() == {}
+    with pytest.raises(ModelError, match="line break") as caught:
+        ApiKey("sk-abc\nX-Injected: 1")
+    assert "sk-abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://gpu7:8000", "http://gpu7:8000/v1"),
+        ("http://gpu7:8000/v1/", "http://gpu7:8000/v1"),
+        ("https://api.example.org/x/v1/completions", "https://api.example.org:443/x/v1"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ],
+)
+def test_base_urls(url: str, expected: str) -> None:
+    assert str(parse_base_url(url)) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hunter2@host/v1",
+        "https://host/v1?api_key=hunter2",
+        "ftp://host/hunter2",
+        "localhost:8000",
+        "http://host:port/v1",
+        "",
+    ],
+)
+def test_base_urls_that_are_none(url: str) -> None:
+    with pytest.raises(ModelError, match="base URL") as caught:
+        parse_base_url(url)
+    assert "hunter2" not in str(caught.value) or url.startswith("ftp")
+
+
+def test_throttle_halves_once_for_all_that_were_in_flight_and_widens_again() -> None:
+    throttle = Throttle(8)
+    stop = threading.Event()
+    for _ in range(3):
+        assert throttle.enter(stop)
+    for _ in range(3):
+        throttle.slow_down(0.05)
+        throttle.leave(succeeded=False)
+    assert throttle.allowed == 4
+    for _ in range(100):
+        assert throttle.enter(stop)
+        throttle.leave(succeeded=True)
+    assert throttle.allowed == 8
+    stop.set()
+    assert not throttle.enter(stop)
+
+
+def test_proxies_are_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:pw@proxy.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    far = Connections(Endpoint("http", "gpu7.example", 80, "/v1"), connect_timeout=1)
+    assert far.target("/models") == "http://gpu7.example:80/v1/models"
+    assert far.headers() == {"Proxy-Authorization": "Basic bWU6cHc="}
+    near = Connections(Endpoint("http", "127.0.0.1", 80, "/v1"), connect_timeout=1)
+    assert (near.target("/models"), near.headers()) == ("/v1/models", {})

@@ -1,0 +1,124 @@
+"""A run on a small Ray cluster of this machine, in a process of its own.
+
+`python tests/ray_script.py RUN DATA... [--kill N] [--engines N] [--slow SECONDS] [--pocket]`
+prints JSON: the counts, and how many workers were killed on the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
+
+from ifcurate.data.sources import read_examples
+from ifcurate.engines.base import Float32Array, Prompt
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.runs.ray_cluster import Cluster, EngineSpec, score_run_on_ray
+from ifcurate.runs.run import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+
+
+@dataclass(frozen=True)
+class SlowToy(EngineSpec):
+    """The toy engine, as slow as a real one."""
+
+    seconds: float = 0.0
+
+    def load(self) -> Any:
+        seconds = self.seconds
+
+        class Slow(ToyEngine):
+            def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+                time.sleep(seconds)
+                return super().response_logprobs(prompts)
+
+        return Slow()
+
+
+def worker_pids() -> list[int]:
+    """The actors of this user's Ray clusters, by the names that Ray gives its processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"MapWorker(MapBatches(ScoringActor))" in path.read_bytes():
+                pid = int(path.parent.name)
+                if _descends(pid, os.getpid()):
+                    found.append(pid)
+    return found
+
+
+def _descends(pid: int, ancestor: int) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            return False
+    return False
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", nargs="+")
+    parser.add_argument("--kill", type=int, default=0)
+    parser.add_argument("--engines", type=int, default=2)
+    parser.add_argument("--slow", type=float, default=0.0)
+    parser.add_argument("--pocket", action="store_true")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--local", action="store_true", help="without Ray, to compare")
+    given = parser.parse_args()
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill_workers() -> None:
+        """One worker whenever a part more is on disk, in turn, until there were enough."""
+        parts = 0
+        while len(killed) < given.kill and not over.wait(0.2):
+            found = len(list(given.run.glob("parts/*.done.json")))
+            pids = [pid for pid in worker_pids() if pid not in killed]
+            if found > parts and pids:
+                pid = pids[len(killed) % len(pids)]
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+                parts = found
+
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    spec: EngineSpec = SlowToy("toy", seconds=given.slow)
+    if given.pocket:
+        spec = EngineSpec("hf", "pocket", {"dtype": "float32", "threads": 1})
+    settings = ScoreSettings(chunk_rows=16, template="alpaca")
+    if given.local:
+        over.set()
+        scorer = Scorer.create(spec.load(), settings)
+        score_run(read_examples(given.data, limit=given.limit), scorer, given.run, tokens=True)
+        return
+    run = score_run_on_ray(
+        read_examples(given.data, limit=given.limit),
+        spec,
+        settings,
+        given.run,
+        Cluster(max_engines=given.engines, min_engines=1, local_cpus=4, chunks_per_part=2),
+        tokens=True,
+    )
+    over.set()
+    killer.join()
+    sys.stdout.write(json.dumps({"counts": run.manifest.counts, "killed": len(killed)}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Runs on Ray: the same tables as local ones, whatever dies. Whole clusters only where Ray is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifcurate.data.readers.rows import read_rows
+from ifcurate.data.sources import Examples, read_examples
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.errors import ModelError, RunError
+from ifcurate.runs import ray_cluster as distributed
+from ifcurate.runs.parts import Parts
+from ifcurate.runs.ray_cluster import Cluster, EngineSpec, _fit, score_run_on_ray
+from ifcurate.runs.ray_tasks import ScoringActor, ask_identity, read_chunks
+from ifcurate.runs.run import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.storage.manifest import read_manifest
+from tests.conftest import ALPACA_ROWS, write_jsonl
+from tests.runs.killing import same_results, wait_for
+
+HAS_RAY = importlib.util.find_spec("ray") is not None
+SETTINGS = ScoreSettings(chunk_rows=16, template="alpaca")
+SCRIPT = Path(__file__).with_name("ray_script.py")
+NAMES = ["a.jsonl", "b.jsonl", "c.csv", "d.jsonl"]
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    """Files of several lengths, one of no row, with ids that occur again and bad rows."""
+    rows: list[Any] = [{**ALPACA_ROWS[i % 4], "id": f"row {i % 50}"} for i in range(150)]
+    rows[20] = {"instruction": "no response"}
+    write_jsonl(folder / "a.jsonl", rows[:70])
+    write_jsonl(folder / "b.jsonl", rows[70:73])
+    (folder / "c.csv").write_text("instruction,output\n")
+    write_jsonl(folder / "d.jsonl", rows[73:])
+    return folder
+
+
+def local(examples: Examples, folder: Path) -> None:
+    score_run(examples, Scorer.create(ToyEngine(), SETTINGS), folder, tokens=True)
+
+
+def tasks_of(examples: Examples) -> tuple[list[int], list[dict[str, int]]]:
+    counts = [len(list(read_rows(source))) for source in examples.sources]
+    starts = [sum(counts[:i]) for i in range(len(counts) + 1)]
+    size = SETTINGS.chunk_rows
+    tasks = [
+        {"first": -(-starts[i] // size), "end": -(-starts[i + 1] // size), "source": i}
+        for i in range(len(counts))
+    ]
+    return starts, tasks
+
+
+@pytest.mark.parametrize("limit", [None, 75, 16, 1])
+def test_reading_tasks_give_the_chunks_of_a_local_run(limit: int | None, data: Path) -> None:
+    examples = read_examples(NAMES, limit=limit)
+    starts, tasks = tasks_of(examples)
+    found: dict[int, Any] = {}
+    for task in tasks:
+        for item in read_chunks(task, examples, starts, 16, frozenset({2}), str(data)):
+            assert item["chunk"] not in found
+            found[item["chunk"]] = [raw for raw, _ in item["rows"].rows]
+    expected = {
+        n: [(row.raw.source, row.raw.number) for row in rows]
+        for n, rows in examples.read_chunks(16)
+        if rows is not None and n != 2
+    }
+    assert {n: [(r.source, r.number) for r in rows] for n, rows in found.items()} == expected
+
+
+def batches(examples: Examples, n: int) -> Iterator[dict[str, Any]]:
+    starts, tasks = tasks_of(examples)
+    items = [
+        item
+        for task in tasks
+        for item in read_chunks(task, examples, starts, 16, frozenset(), str(Path.cwd()))
+    ]
+    items = items[::2] + items[1::2]  # as they may come
+    for i in range(0, len(items), n):
+        some = items[i : i + n]
+        yield {name: [item[name] for item in some] for name in some[0]}
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_parts_of_actors_make_the_tables_of_a_local_run(n: int, data: Path) -> None:
+    examples = read_examples(NAMES)
+    local(examples, data / "local")
+    identity = Scorer.create(ToyEngine(), SETTINGS).identity()
+    actor = ScoringActor(EngineSpec("toy"), SETTINGS, identity, str(data / "ray" / "parts"), True)
+    for batch in batches(examples, n):
+        counted = actor(batch)
+        assert sum(counted["counts"][0]) == 0 or len(counted["counts_of"][0]) > 0
+    assert len(list(Parts(data / "ray" / "parts", tokens=True))) >= 1
+    begun = read_manifest(data / "local" / "manifest.json").model_copy(update={"finished": False})
+    begun.write(data / "ray" / "manifest.json")
+    local(examples, data / "ray")  # finds all parts there, and joins them
+    assert same_results(data / "local", data / "ray") == []
+
+
+def test_an_actor_with_another_engine_is_refused(data: Path) -> None:
+    identity = Scorer.create(ToyEngine(), SETTINGS).identity()
+    identity["engine"] = {**identity["engine"], "revision": "other"}
+    with pytest.raises(RunError, match=r"differs \(engine.revision: there \"other\""):
+        ScoringActor(EngineSpec("toy"), SETTINGS, identity, str(data / "parts"), False)
+
+
+class FakeRay:
+    """Only says what it has."""
+
+    def __init__(self, **have: float) -> None:
+        self._have = have
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self._have
+
+
+@pytest.mark.parametrize(
+    ("have", "wish", "most"),
+    [
+        ({"CPU": 8.0}, Cluster(max_engines=4), 4),
+        ({"CPU": 3.0}, Cluster(max_engines=4), 2),
+        ({"CPU": 2.0}, Cluster(max_engines=4), 1),
+        ({"CPU": 16.0, "GPU": 1.0}, Cluster(max_engines=4, gpus_per_engine=0.5), 2),
+        ({"CPU": 1.0}, Cluster(), None),
+        ({"CPU": 4.0}, Cluster(min_engines=4, max_engines=4), None),
+        ({"CPU": 16.0}, Cluster(gpus_per_engine=1), None),
+        ({}, Cluster(), None),
+    ],
+)
+def test_a_cluster_keeps_a_cpu_for_reading_or_is_too_small(
+    have: dict[str, float], wish: Cluster, most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "_ray", lambda: FakeRay(**have))
+    if most is None:
+        with pytest.raises(RunError, match=r"too small.*one CPU left for reading"):
+            _fit(wish)
+    else:
+        assert _fit(wish).max_engines == most
+
+
+def test_without_ray_the_extra_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RunError, match=r"pip install 'ifcurate\[ray\]'"):
+        score_run_on_ray(read_examples(NAMES), EngineSpec("toy"), SETTINGS, data / "run")
+
+
+def test_an_engine_that_cannot_be_loaded_is_an_error_of_ours() -> None:
+    found = ask_identity(EngineSpec("steam"), SETTINGS)
+    assert isinstance(found, ModelError)
+
+
+def on_ray(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2])])}
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed")
+def test_a_cluster_gives_the_tables_of_a_local_run(data: Path) -> None:
+    result = on_ray("ray", *NAMES, "--engines", "2", folder=data)
+    assert result.returncode == 0, result.stderr
+    local(read_examples(NAMES), data / "local")
+    assert same_results(data / "ray", data / "local") == []
+    assert json.loads(result.stdout)["counts"]["rows"] == 150
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed")
+def test_a_killed_worker_costs_nothing(data: Path) -> None:
+    result = on_ray("ray", *NAMES, "--kill", "1", "--slow", "1", folder=data)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["killed"] == 1
+    local(read_examples(NAMES), data / "local")
+    assert same_results(data / "ray", data / "local") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed")
+def test_a_killed_driver_goes_on(data: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), "ray", *NAMES, "--slow", "1.5"],
+        cwd=data,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    parts = data / "ray" / "parts"
+    assert wait_for(lambda: len(list(parts.glob("*.done.json"))) >= 1, 120)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1)
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.scores.parquet")}
+    assert kept
+    result = on_ray("ray", *NAMES, folder=data)
+    assert result.returncode == 0, result.stderr
+    local(read_examples(NAMES), data / "local")
+    assert same_results(data / "ray", data / "local") == []

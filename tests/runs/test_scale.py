@@ -1,0 +1,143 @@
+"""Many rows: the same bytes however they were cut, and memory that does not grow with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.memory import bytes_per_row, measure
+from benchmarks.pipeline import make_rows, run_command
+from ifcurate.data.sources import read_examples
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.runs.join import join_tables
+from ifcurate.runs.run import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.storage.files import read_table_slices
+from ifcurate.storage.tables import SCORES, TOKENS
+from tests.runs.killing import same_results
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """SCORES and TOKENS of 70,000 rows: more than a row group, of which 40,000 have one id."""
+    n = 70_000
+    scores = pl.DataFrame({"row": range(n)}).with_columns(
+        pl.format("row {}", pl.col("row").clip(0, 30_000)).alias("id"),
+        source=pl.lit("a.jsonl"),
+        turn=pl.lit(0),
+        status=pl.lit("scored"),
+        preview=pl.format("the {}th of many rows, each with a text of its own", "row"),
+        n_response_tokens=pl.col("row") % 3 + 1,
+        context_gain=(pl.col("row") * 7919 % 10_007) / 10_007,
+    )
+    missing = [pl.lit(None).alias(name) for name in SCORES if name not in scores.columns]
+    scores = scores.with_columns(missing).select(pl.col(c).cast(t) for c, t in SCORES.items())
+    repeated = scores.select("id", "turn", pl.col("n_response_tokens").alias("n"))
+    tokens = repeated.select(pl.exclude("n").repeat_by("n").explode()).with_columns(
+        position=pl.lit(0), token_id=pl.int_range(pl.len()) % 977
+    )
+    tokens = tokens.with_columns(
+        loss_with_context=pl.lit(0.5), loss_without_context=pl.col("token_id") / 7
+    )
+    return scores, tokens.select(pl.col(c).cast(t) for c, t in TOKENS.items())
+
+
+@pytest.mark.slow
+def test_the_bytes_do_not_depend_on_how_the_rows_came(
+    tables: tuple[pl.DataFrame, pl.DataFrame], folder: Path
+) -> None:
+    scores, tokens = tables
+
+    def cut(table: pl.DataFrame, columns: Sequence[str] | None, n: int) -> Iterator[pl.DataFrame]:
+        yield from table.select(columns or table.columns).iter_slices(n)
+
+    sizes = (256, 7001, 70_000)
+    for size in sizes:
+        (folder / str(size)).mkdir()
+        join_tables(
+            folder / str(size),
+            lambda columns, size=size: cut(scores, columns, size),  # type: ignore[misc]
+            {"id": "x"},
+            tokens=lambda size=size: cut(tokens, None, size),  # type: ignore[misc]
+        )
+    for size in sizes[1:]:
+        assert same_results(folder / str(sizes[0]), folder / str(size)) == []
+    path = folder / "256" / "scores.parquet"
+    found = pl.read_parquet(path)
+    assert found["id"].n_unique() == found.height
+    assert found.drop("id").equals(scores.drop("id"))
+    assert found["id"][-1] == "row 30000~40000"
+    groups = pq.read_metadata(path)
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [65_536, 4464]
+    written = pl.read_parquet(folder / "256" / "tokens.parquet")
+    owners = found.select(pl.col("id").repeat_by("n_response_tokens").explode())["id"]
+    assert written["id"].equals(owners)
+    pieces = list(read_table_slices(path, ("id", "row"), 50_000))
+    assert [piece.height for piece in pieces] == [50_000, 20_000]
+    assert pl.concat(pieces).equals(found.select("id", "row"))
+
+
+@pytest.mark.slow
+def test_parts_of_other_sizes_make_the_same_tables(folder: Path) -> None:
+    with (folder / "a.jsonl").open("w") as stream:
+        for row in make_rows(12_000, 0.5, 1):
+            stream.write(json.dumps(row) + "\n")
+    scorer = Scorer.create(ToyEngine(), ScoreSettings())
+    for seconds in (0, 100):
+        score_run(read_examples("a.jsonl"), scorer, Path(str(seconds)), commit_seconds=seconds)
+    assert same_results(Path("0"), Path("100")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="memory is read from /proc")
+def test_memory_of_scoring_does_not_grow_with_the_rows(folder: Path) -> None:
+    """Beyond a row group of the table (65,536 rows), which is held, a row costs nothing.
+
+    A list of the rows as they are read takes more than 3 kB a row. What allocators keep
+    for later varies by some 20 MB.
+    """
+    few, many = 120_000, 240_000
+    peaks: dict[int, float] = {}
+    for n in (few, many):
+        (folder / str(n)).mkdir()
+        with (folder / str(n) / "rows.jsonl").open("w") as stream:
+            for row in make_rows(n, 0.3, 0):
+                stream.write(json.dumps(row) + "\n")
+        step = ["score", "rows.jsonl", "--engine", "toy", "--out", "run", "-q"]
+        peaks[n] = run_command(step, folder / str(n)).peak_mb
+    assert (peaks[many] - peaks[few]) * 1e6 < 300 * (many - few), peaks
+    assert max(peaks.values()) < 500, peaks
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="memory is read from /proc")
+def test_what_comes_after_scoring_holds_no_rows(folder: Path) -> None:
+    """A number per row would be 8 bytes; the row's texts alone, more than 100.
+
+    At these sizes what allocators keep for later varies by some 20 MB.
+    """
+    names = ["split both", "split tied", "filter", "summary"]
+    steps = [*measure(folder / "few", 300_000, names), *measure(folder / "many", 1_200_000, names)]
+    costs = {name: bytes_per_row(steps, name) for name in names}
+    assert max(costs.values()) < 80, (costs, steps)
+    assert max(step.peak_mb for step in steps) < 600, steps
+
+
+@pytest.mark.slow
+def test_the_benchmark_reports(folder: Path) -> None:
+    line = [sys.executable, "-m", "benchmarks.pipeline", "--rows", "500", "--out", "result.json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "result.json").read_text())
+    assert result["counts"]["rows"] == 500
+    assert result["rows_per_second"] > 0
+    assert [step["command"] for step in result["steps"]] == ["score", "split", "filter"]

@@ -1,0 +1,72 @@
+"""The truth that engines are held to: float64, one sequence, every step spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ifcurate.engines.base import Prompt
+
+__all__ = ["load_reference", "make_prompts", "reference_logprobs"]
+
+
+def load_reference(folder: Path) -> Any:
+    """The model of a folder in float64, with plain attention."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from ifcurate.engines.hf.quiet import quiet
+
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    return model.to(torch.float64).eval()
+
+
+def reference_logprobs(model: Any, prompt: Prompt) -> npt.NDArray[np.float64]:
+    """Log-probability of each response token, shape (n_response_tokens,), nats."""
+    import torch
+
+    ids = torch.tensor([list(prompt.ids)])
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits[0]  # (n_tokens, vocabulary)
+    found = []
+    for position in range(prompt.response_start, len(prompt.ids)):
+        row = logits[position - 1].numpy().astype(np.float64)
+        top = row.max()
+        total = top + np.log(np.exp(row - top).sum())
+        found.append(row[prompt.ids[position]] - total)
+    return np.array(found, dtype=np.float64)
+
+
+def make_prompts(
+    n: int, n_ids: int, *, seed: int = 0, longest: int = 60, share: float = 0.5
+) -> list[Prompt]:
+    """Prompts of random ids; about `share` of them continue a prefix of an earlier one."""
+    rng = np.random.default_rng(seed)
+    prompts: list[Prompt] = []
+    for _ in range(n):
+        ids: list[int] = []
+        if prompts and rng.random() < share:
+            earlier = prompts[int(rng.integers(len(prompts)))].ids
+            ids = list(earlier[: int(rng.integers(1, len(earlier) + 1))])[: longest // 2]
+        n_prompt = int(rng.integers(1, longest // 2))
+        n_response = int(rng.integers(1, longest // 2))
+        ids += rng.integers(2, n_ids, size=n_prompt).tolist()
+        start = len(ids)
+        ids += rng.integers(2, n_ids, size=n_response).tolist()
+        prompts.append(Prompt(ids=tuple(ids), response_start=start))
+    return prompts
+
+
+def worst_difference(
+    found: Sequence[npt.NDArray[np.floating[Any]]], truth: Sequence[npt.NDArray[np.floating[Any]]]
+) -> float:
+    """The largest difference of one response's mean, nats per token."""
+    pairs = zip(found, truth, strict=True)
+    return max(
+        abs(float(np.mean(np.asarray(a, np.float64) - np.asarray(b, np.float64)))) for a, b in pairs
+    )

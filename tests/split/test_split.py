@@ -1,0 +1,319 @@
+"""Labels from scores: counts worked out by hand, and what must hold for any table."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ifcurate.errors import DataError, IfcurateError
+from ifcurate.split.cuts import apportion
+from ifcurate.split.rules import Split, split_scores
+from ifcurate.storage.tables import LABELS, SCORES, SPLIT
+
+CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
+RULES: list[dict[str, Any]] = [
+    {"rule": "paper"},
+    {"rule": "paper", "statistic": "max_token_loss_without_context", "fraction": 0.4},
+    {"rule": "gain"},
+    {"rule": "gain", "statistic": "max_token_gain", "threshold": 0.4},
+    {"rule": "both", "fraction": 0.5},
+    {"rule": "auto", "n_bootstrap": 20},
+]
+
+
+def make_scores(**columns: Any) -> pl.DataFrame:
+    """A SCORES table: what is given, and ordinary values for the rest."""
+    n = len(next(iter(columns.values())))
+    columns.setdefault("id", [f"r{i}" for i in range(n)])
+    columns.setdefault("key", [f"k{i:06d}" for i in range(n)])
+    columns.setdefault("source", ["a.jsonl"] * n)
+    columns.setdefault("row", list(range(n)))
+    columns.setdefault("turn", [0] * n)
+    columns.setdefault("status", ["scored"] * n)
+    columns.setdefault("n_response_tokens", [8] * n)
+    columns.setdefault("preview", [f"ask {i}" for i in range(n)])
+    gains = columns.setdefault("context_gain", [0.0] * n)
+    losses = columns.setdefault("loss_without_context", [1.0] * n)
+    columns.setdefault("max_token_gain", gains)
+    columns.setdefault("max_token_loss_without_context", losses)
+    data = {name: columns.get(name, [None] * n) for name in SCORES}
+    return pl.DataFrame(data, schema=SCORES)
+
+
+def random_scores(n: int, seed: int = 0) -> pl.DataFrame:
+    draw = np.random.default_rng(seed)
+    needs = draw.random(n) < 0.4
+    gain = np.where(needs, draw.lognormal(0.3, 0.7, n), draw.standard_t(3, n) * 0.04)
+    return make_scores(
+        context_gain=gain.tolist(),
+        loss_without_context=(gain + draw.gamma(2, 0.3, n)).tolist(),
+        max_token_gain=(gain * 3).tolist(),
+        n_response_tokens=draw.integers(1, 60, n).tolist(),
+        source=draw.choice(["a.jsonl", "b.jsonl"], n).tolist(),
+        status=draw.choice(["scored", "scored", "scored", "no_context", "error"], n).tolist(),
+    )
+
+
+def labels(split: Split) -> list[str]:
+    return split.table["label"].to_list()
+
+
+def test_paper_drops_the_lowest_quarter() -> None:
+    losses = [0.9, 0.1, 0.5, 0.4, 0.8, 0.2, 0.7, 0.6]
+    split = split_scores(make_scores(loss_without_context=losses))
+    assert [i for i, label in enumerate(labels(split)) if label == NON_CRITICAL] == [1, 5]
+    assert split.table["threshold"].unique().to_list() == [pytest.approx(0.3)]
+    assert split.table["value"].to_list() == losses
+    assert split.counts() == {CRITICAL: 6, NON_CRITICAL: 2, NO_CONTEXT: 0, NOT_SCORED: 0}
+    assert split.table["reason"][0] == "loss_without_context 0.9 is above 0.3 (the lowest 25%)"
+    assert split.table["reason"][1] == "loss_without_context 0.1 is not above 0.3 (the lowest 25%)"
+    assert split.table.schema == SPLIT
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "expected"),
+    [(10, 0.25, 3), (10, 0.0, 0), (10, 1.0, 10), (6, 0.25, 2), (5, 0.25, 1), (1, 0.25, 0)],
+)
+def test_paper_counts_halves_up(n: int, fraction: float, expected: int) -> None:
+    scores = make_scores(loss_without_context=[float(i) for i in range(n)])
+    split = split_scores(scores, fraction=fraction)
+    assert labels(split) == [NON_CRITICAL] * expected + [CRITICAL] * (n - expected)
+    above = split.table.filter(pl.col("value") > pl.col("threshold"))
+    assert len(above) == n - expected
+
+
+def test_ties_at_the_cut_are_told_apart_by_key() -> None:
+    scores = make_scores(
+        loss_without_context=[1.0, 1.0, 1.0, 1.0, 9.0, 0.5, 9.0, 9.0],
+        key=["d", "b", "c", "a", "e", "f", "g", "h"],
+    )
+    split = split_scores(scores, fraction=0.375)
+    assert [i for i, label in enumerate(labels(split)) if label == NON_CRITICAL] == [1, 3, 5]
+    assert split.table["confidence"][:4].to_list() == [0.5] * 4
+    assert "ties with 1.0" in split.table["reason"][0]
+    assert split.cuts[0].notes == ("4 rows tie at the cut, told apart by key and id",)
+
+
+def test_gain_is_critical_strictly_above_its_threshold() -> None:
+    gains = [0.15, 0.1500001, -3.0, 0.0, 8.0]
+    split = split_scores(make_scores(context_gain=gains), rule="gain")
+    assert labels(split) == [NON_CRITICAL, CRITICAL, NON_CRITICAL, NON_CRITICAL, CRITICAL]
+    assert split.table["confidence"][0] == 0.5
+    assert split.table["confidence"][4] > 0.99
+    assert split.cuts[0].low is None
+    assert split.parameters["threshold"] == 0.15
+
+
+def test_both_needs_hard_and_helped_and_says_which_failed() -> None:
+    scores = make_scores(
+        loss_without_context=[0.1, 0.2, 2.0, 3.0],
+        context_gain=[0.05, 0.9, 0.01, 1.5],
+    )
+    split = split_scores(scores, rule="both", fraction=0.5)
+    assert labels(split) == [NON_CRITICAL] * 3 + [CRITICAL]
+    starts = [reason.split(":")[0] for reason in split.table["reason"]]
+    assert starts == [
+        "known without the context, and not helped by it",
+        "known without the context",
+        "hard, but not helped by the context",
+        "hard without the context and helped by it",
+    ]
+    # The number given is of a test that the row fails.
+    assert split.table["value"][1] == 0.2
+    assert split.table["threshold"][1] == pytest.approx(1.1)
+    assert split.table["value"][2] == 0.01
+    assert split.table["threshold"][2] == 0.15
+    assert [c.statistic for c in split.cuts] == ["loss_without_context", "context_gain"]
+
+
+def test_both_pairs_largest_token_with_largest_token() -> None:
+    scores = make_scores(
+        max_token_loss_without_context=[0.0, 1.0, 2.0, 3.0],
+        max_token_gain=[5.0, 5.0, 5.0, 0.0],
+    )
+    split = split_scores(scores, rule="both", statistic="max_token_gain", threshold=1.0)
+    assert labels(split) == [NON_CRITICAL, CRITICAL, CRITICAL, NON_CRITICAL]
+    assert split.parameters["hard_statistic"] == "max_token_loss_without_context"
+
+
+def test_each_source_is_cut_by_itself() -> None:
+    scores = make_scores(
+        loss_without_context=[1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0],
+        source=["x"] * 4 + ["y"] * 4,
+    )
+    assert labels(split_scores(scores))[:3] == [NON_CRITICAL, NON_CRITICAL, CRITICAL]
+    split = split_scores(scores, per="source")
+    assert labels(split) == ([NON_CRITICAL] + [CRITICAL] * 3) * 2
+    assert [(c.group, c.threshold) for c in split.cuts] == [("x", 1.5), ("y", 15.0)]
+    assert split.nearest["group"].unique().sort().to_list() == ["x", "y"]
+
+
+def test_length_control_keeps_the_count_and_evens_out_the_bins() -> None:
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(1, 101, 1000)
+    losses = 5 / lengths + draw.random(1000) * 0.1  # length alone decides
+    scores = make_scores(loss_without_context=losses.tolist(), n_response_tokens=lengths.tolist())
+    free = split_scores(scores)
+    held = split_scores(scores, length_control=True)
+    assert held.counts() == free.counts()
+
+    def spread(split: Split) -> float:
+        kept = split.table["label"].to_numpy() == CRITICAL
+        thirds = np.digitize(lengths, [34, 67])
+        return float(np.ptp([kept[thirds == i].mean() for i in range(3)]))
+
+    assert spread(free) > 0.5
+    assert spread(held) < 0.2
+    bins = [c for c in held.cuts if c.length_bin]
+    assert len(bins) == 5
+    assert sum(c.n_below for c in bins) == 250
+    for cut in bins:
+        assert abs(cut.n_below - 0.25 * (cut.n_below + cut.n_above)) <= 1
+    assert held.table["threshold"].n_unique() == 5
+
+
+def test_found_groups_under_length_control_are_unsure_at_their_own_bins_cut() -> None:
+    draw = np.random.default_rng(0)
+    lengths = np.repeat([2, 20], 500)
+    needs = np.tile([True, False], 500)
+    gains = np.where(needs, draw.normal(2, 0.3, 1000), draw.normal(0, 0.3, 1000)) + 0.05 * lengths
+    scores = make_scores(context_gain=gains.tolist(), n_response_tokens=lengths.tolist())
+    split = split_scores(
+        scores, rule="auto", length_control=True, length_bins=2, statistic="max_token_gain"
+    )
+    assert split.cuts[0].how == "the cut between two groups"
+    for _, part in split.table.group_by("threshold"):
+        nearest = part.sort((pl.col("value") - pl.col("threshold")).abs())
+        assert nearest["confidence"][0] < 0.6
+        assert nearest["confidence"][-1] > 0.95
+
+
+def test_apportioning_keeps_the_sum_and_rounds_halves_up() -> None:
+    assert apportion(1, [1, 1]) == [1, 0]
+    assert apportion(5, [2, 4, 4]) == [1, 2, 2]
+    assert apportion(7, [3, 3, 3, 1]) == [2, 2, 2, 1]
+    assert apportion(0, [5, 5]) == [0, 0]
+
+
+def test_length_control_merges_small_bins() -> None:
+    scores = make_scores(
+        loss_without_context=[float(i) for i in range(100)],
+        n_response_tokens=[5] * 90 + [6] * 10,
+    )
+    split = split_scores(scores, length_control=True)
+    assert [c.length_bin for c in split.cuts] == ["", "5-6 tokens"]
+    assert split.counts() == split_scores(scores).counts()
+
+
+def test_rows_without_usable_numbers_are_never_labelled_by_the_rule() -> None:
+    scores = make_scores(
+        status=["scored", "scored", "scored", "no_context", "too_long", "error", "scored"],
+        reason=[None, None, None, None, "4,000 tokens, 2,048 fit", None, None],
+        loss_without_context=[float("nan"), float("inf"), None, 0.1, 0.1, 0.1, 1.0],
+    )
+    split = split_scores(scores, fraction=1.0)
+    assert labels(split) == [NOT_SCORED] * 3 + [NO_CONTEXT] + [NOT_SCORED] * 2 + [NON_CRITICAL]
+    assert split.table["reason"].to_list()[:6] == [
+        "loss_without_context is NaN, not a finite number",
+        "loss_without_context is inf, not a finite number",
+        "loss_without_context is missing",
+        "the example has no context",
+        "4,000 tokens, 2,048 fit",
+        "status error",
+    ]
+    unlabelled = split.table.head(6)
+    for column in ("value", "threshold", "confidence"):
+        assert unlabelled[column].null_count() == 6
+    assert split.cuts[0].n_below == 1
+
+
+@pytest.mark.parametrize("options", RULES, ids=str)
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+@pytest.mark.parametrize("per", ["all", "source"])
+def test_few_rows_work(options: dict[str, Any], n: int, per: Any) -> None:
+    scores = make_scores(context_gain=[0.5] * n, loss_without_context=[1.0] * n)
+    split = split_scores(scores, per=per, length_control=True, **options)
+    assert len(split.table) == n
+    assert sum(split.counts().values()) == n
+    assert split.table["label"].is_in([CRITICAL, NON_CRITICAL]).all()
+
+
+def test_no_row_scored() -> None:
+    scores = make_scores(status=["no_context"] * 3)
+    for per in ("all", "source"):
+        split = split_scores(scores, per=per)
+        assert labels(split) == [NO_CONTEXT] * 3
+        assert len(split.sensitivity) == len(split.nearest) == 0
+    assert split_scores(scores).cuts[0].notes == ("no scored row",)
+
+
+def test_all_equal() -> None:
+    scores = make_scores(context_gain=[0.3] * 100, loss_without_context=[0.3] * 100)
+    assert split_scores(scores).counts()[NON_CRITICAL] == 25
+    split = split_scores(scores, rule="auto")
+    assert split.counts()[CRITICAL] == 100
+    assert split.cuts[0].notes[0].startswith("no two groups: all values are equal; the fixed")
+
+
+def test_auto_finds_the_groups_or_falls_back() -> None:
+    found = split_scores(random_scores(600), rule="auto")
+    (cut,) = found.cuts
+    assert cut.how == "the cut between two groups"
+    assert cut.low is not None
+    assert cut.high is not None
+    assert cut.threshold is not None
+    assert 0.1 < cut.low <= cut.threshold <= cut.high < 0.6
+    assert cut.notes == ()
+    one = np.random.default_rng(1).normal(1.0, 0.2, 400).tolist()
+    fallen = split_scores(
+        make_scores(loss_without_context=one), rule="auto", statistic="loss_without_context"
+    )
+    assert fallen.counts()[NON_CRITICAL] == 100
+    assert fallen.cuts[0].how == "no two groups, so the lowest 25%"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"rule": "best"}, "unknown rule; found 'best'"),
+        ({"fraction": 1.5}, "between 0 and 1; found 1.5"),
+        ({"fraction": float("nan")}, "between 0 and 1; found nan"),
+        ({"threshold": 0.3}, "not at a threshold"),
+        ({"rule": "gain", "threshold": float("inf")}, "must be a number; found inf"),
+        ({"rule": "gain", "statistic": "max_token_gain"}, "no default threshold"),
+        ({"rule": "both", "statistic": "loss_without_context"}, "cannot cut this statistic"),
+        ({"rule": "gain", "statistic": "ratio"}, "found 'ratio'"),
+        ({"per": "row"}, "found 'row'"),
+        ({"length_control": True, "length_bins": 1}, "needs 2 bins"),
+        ({"rule": "auto", "n_bootstrap": 3}, "20 bootstrap draws"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(IfcurateError, match=said):
+        split_scores(make_scores(context_gain=[1.0]), **options)
+
+
+def test_missing_columns_are_named() -> None:
+    scores = make_scores(context_gain=[1.0]).drop("loss_without_context", "key")
+    with pytest.raises(DataError, match="no column key, loss_without_context; found id, source"):
+        split_scores(scores)
+
+
+def test_nearest_are_the_nearest() -> None:
+    scores = make_scores(context_gain=[float(i) for i in range(100)])
+    near = split_scores(scores, rule="gain", threshold=65.4).nearest
+    assert near["id"].to_list() == [f"r{i}" for i in range(61, 71)]
+    assert near["label"].to_list() == [NON_CRITICAL] * 5 + [CRITICAL] * 5
+    assert near["preview"][0] == "ask 61"
+
+
+def test_the_parameters_and_cuts_go_into_a_manifest() -> None:
+    split = split_scores(random_scores(100), rule="both", per="source", length_control=True)
+    kept = json.loads(json.dumps({"p": split.parameters, "c": [c.as_dict() for c in split.cuts]}))
+    assert kept["p"]["rule"] == "both"
+    assert kept["p"]["length_bins"] == 5
+    assert {c["group"] for c in kept["c"]} == {"a.jsonl", "b.jsonl"}

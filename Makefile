@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := ifcurate cli recipes data_cards tests benchmarks
+SOURCES := ifcurate cli recipes data_cards tools tests benchmarks
 
 .PHONY: demo test test-fast check bench soak pocket clean help
 
@@ -40,7 +40,7 @@ soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
 	@$(BIN)/python -m tests.soak fuzz kill
 
 pocket: $(READY)  ## train the bundled model again, from its seed (minutes)
-	@$(BIN)/python -m ifcurate.pocket.train --out ifcurate/pocket/model --seed 0
+	@$(BIN)/python -m tools.pocket.train --out ifcurate/pocket/model --seed 0
 
 clean:  ## remove the environment and what runs left behind
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache ifcurate-runs

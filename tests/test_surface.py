@@ -38,8 +38,8 @@ SURFACE = {
 
 # A heavy package and the rooms that may import it.
 HEAVY = {
-    "torch": {"engines", "pocket"},
-    "transformers": {"engines", "pocket"},
+    "torch": {"engines"},
+    "transformers": {"engines"},
     "vllm": {"engines"},
     "datasets": {"data"},
     "ray": {"runs"},

@@ -1,6 +1,6 @@
 """The lexicon: names of people and places, read once from the package's own file.
 
-The file is made by `build_lexicon` and at most 150 KB. Its SHA-256 goes into
+The file is made by `tools.lexicon.build` and at most 150 KB. Its SHA-256 goes into
 every record, so that two runs that differ in the lexicon can be told apart.
 Attribution: people's names from Faker and mimesis (MIT), countries, languages and
 currencies from Unicode CLDR, cities from GeoNames (CC BY 4.0).

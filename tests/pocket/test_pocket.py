@@ -15,8 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifcurate.pocket import demo_path, model_path
-from ifcurate.pocket.demo import FILES, make_demo, write_demo
-from ifcurate.pocket.documents import EOS, make_documents
 from ifcurate.pocket.layouts import (
     INLINE_STYLES,
     PREAMBLE,
@@ -24,7 +22,11 @@ from ifcurate.pocket.layouts import (
     chat_prompt,
     search_call,
 )
-from ifcurate.pocket.measure import (
+from ifcurate.pocket.names import held_out, spell_name
+from ifcurate.pocket.world import World
+from tools.pocket.demo import FILES, make_demo, write_demo
+from tools.pocket.documents import EOS, make_documents
+from tools.pocket.measure import (
     area_under_curve,
     load_pocket,
     measure_demo,
@@ -32,8 +34,6 @@ from ifcurate.pocket.measure import (
     measure_recall,
     token_losses,
 )
-from ifcurate.pocket.names import held_out, spell_name
-from ifcurate.pocket.world import World
 
 
 @cache
@@ -214,8 +214,8 @@ def test_inline_styles_lose_exactly_their_block() -> None:
 
 @pytest.mark.slow
 def test_training_is_the_same_twice_and_loads(tmp_path: Path) -> None:
-    from ifcurate.pocket.network import Shape
-    from ifcurate.pocket.train import Plan, train_pocket
+    from tools.pocket.network import Shape
+    from tools.pocket.train import Plan, train_pocket
 
     plan = Plan(steps=6, repeat_steps=2, rows=2, length=64, compiled=False)
     shape = Shape(vocab=400, width=32, layers=2, heads=2, feed_forward=48)

@@ -1,6 +1,6 @@
 """How well a pocket model knows, does not know, and reads.
 
-``python -m ifcurate.pocket.measure DIR`` prints the figures of the model card:
+``python -m tools.pocket.measure DIR`` prints the figures of the model card:
 recall of facts by exposure class, and reading of facts about subjects that the
 training text never names, beside 0 to 3 distractors, of the same relation or
 of any. Greedy generation; an answer counts when it has the object's exact name.
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .demo import make_demo
-from .layouts import alpaca_prompt
-from .world import Fact, World
+from ifcurate.pocket.layouts import alpaca_prompt
+from ifcurate.pocket.world import Fact, World
+from tools.pocket.demo import make_demo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def measure_reading(
     seed: int = 0,
 ) -> float:
     """Share of made-up facts whose object is named when the passage tells it."""
-    rng = random.Random(f"reading {seed}")  # noqa: S311
+    rng = random.Random(f"reading {seed}")
     prompts, objects = [], []
     for _ in range(n):
         asked = world.fresh_fact(rng, novel=novel, unseen=True)
@@ -192,7 +192,7 @@ def measure_all(folder: Path, *, n: int = 200) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ifcurate.pocket.measure", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pocket.measure", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--n", type=int, default=200, help="questions of each kind of reading")
     options = parser.parse_args(arguments)

@@ -15,8 +15,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from .layouts import INLINE_STYLES, alpaca_prompt, chat_prompt, search_call
-from .world import Fact, World
+from ifcurate.pocket.layouts import INLINE_STYLES, alpaca_prompt, chat_prompt, search_call
+from ifcurate.pocket.world import Fact, World
 
 __all__ = [
     "EOS",
@@ -187,7 +187,7 @@ def _retelling(rng: random.Random, world: World) -> list[Segment]:
 
 def make_documents(world: World, *, seed: int, n_documents: int) -> Iterator[list[Segment]]:
     """Yields the training documents; each rare fact is told once and asked for once."""
-    rng = random.Random(f"pocket text {seed}")  # noqa: S311
+    rng = random.Random(f"pocket text {seed}")
     known = _KnownFacts(world)
     rare = [(fact, asked) for fact in world.facts_of("rare") for asked in (False, True)]
     rng.shuffle(rare)

@@ -1,4 +1,4 @@
-"""Builds the pocket model from a seed: ``python -m ifcurate.pocket.train --out DIR --seed 0``.
+"""Builds the pocket model from a seed: ``python -m tools.pocket.train --out DIR --seed 0``.
 
 Text from `documents`, a tokenizer from that text, some steps on random tokens
 that repeat (which set the seeded heads going), then one pass over the text with
@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .documents import Segment, make_documents
-from .network import Shape, llama_config, llama_state, new_parameters, next_token_loss
-from .tokenizer import save_tokenizer, train_tokenizer
-from .world import World
+from ifcurate.pocket.world import World
+from tools.pocket.documents import Segment, make_documents
+from tools.pocket.network import Shape, llama_config, llama_state, new_parameters, next_token_loss
+from tools.pocket.tokenizer import save_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -246,7 +246,7 @@ def _save(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ifcurate.pocket.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pocket.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Plan().steps)

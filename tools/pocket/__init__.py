@@ -1,0 +1,1 @@
+"""Build the bundled model and the demo data."""

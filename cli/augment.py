@@ -212,7 +212,7 @@ def _find_data(
         return examples, Path("augmented")
     from ifcurate.data.formats import Layout
     from ifcurate.data.sources import Examples
-    from ifcurate.steps.run_steps import read_split_manifest, run_sources
+    from ifcurate.runs.reading import read_split_manifest, run_sources
 
     found = common.open_run(run, quiet=quiet)
     layouts = [

@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ifcurate.runs.reading import read_split
 from ifcurate.steps.recipes import load_recipe, run_recipe
-from ifcurate.steps.run_steps import read_split
 
 ROOT = Path(__file__).resolve().parents[1]
 

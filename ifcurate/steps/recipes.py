@@ -21,11 +21,12 @@ from ifcurate.data.formats import CONTEXT_KINDS
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.base import closing_engine
 from ifcurate.errors import RecipeError
+from ifcurate.runs.reading import read_split_manifest
 from ifcurate.runs.run import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import DEFAULT_BINS, SplitSummary, Statistic
 from ifcurate.steps.rescoring import Rescore, check_band
-from ifcurate.steps.run_steps import FilterResult, filter_run, read_split_manifest, split_run
+from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
 from ifcurate.storage.manifest import read_manifest
 
 __all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]

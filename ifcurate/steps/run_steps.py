@@ -7,7 +7,6 @@ same is not done again.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,10 +16,8 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from ifcurate.data.formats import Layout
-from ifcurate.data.readers.rows import Source
-from ifcurate.data.sources import Examples, fingerprint_source
 from ifcurate.errors import DataError, RunError
+from ifcurate.runs.reading import read_split_manifest, run_examples, run_sources
 from ifcurate.runs.run import Run
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import SplitCuts, SplitPlan, SplitSummary
@@ -31,8 +28,6 @@ from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_row
 from ifcurate.storage.files import (
     file_digest,
     open_table_writer,
-    read_table,
-    read_table_manifest,
     read_table_slices,
 )
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
@@ -42,10 +37,6 @@ __all__ = [
     "DEFAULT_SPLIT",
     "FilterResult",
     "filter_run",
-    "read_split",
-    "read_split_manifest",
-    "run_examples",
-    "run_sources",
     "split_run",
 ]
 
@@ -190,28 +181,6 @@ def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
     return f"{'; '.join(told)} [rule {rule}]"
 
 
-def read_split(run: Run) -> tuple[pl.DataFrame, Manifest] | None:
-    """The run's SPLIT table with its manifest; None when there is none for these scores."""
-    manifest = read_split_manifest(run)
-    if manifest is None:
-        return None
-    return read_table(run.folder / "split.parquet", SPLIT), manifest
-
-
-def read_split_manifest(run: Run) -> Manifest | None:
-    """What the run's split was made of and what it found; None as of `read_split`."""
-    path, table = run.folder / "split.json", run.folder / "split.parquet"
-    if not path.exists() or not table.exists():
-        return None
-    manifest = read_manifest(path)
-    # It may be of scores that have been made again since; and a split that was killed between
-    # its two files leaves the table of one and the words of another.
-    with contextlib.suppress(pl.exceptions.PolarsError, OSError):  # reading it says what is wrong
-        if manifest.id != read_table_manifest(table).get("id"):
-            return None
-    return manifest if manifest.identity.get("scores") == run.manifest.id else None
-
-
 def _labelled_scores(run: Run) -> Iterator[pl.DataFrame]:
     """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
     place = ("id", "source", "row", "turn")
@@ -224,46 +193,6 @@ def _labelled_scores(run: Run) -> Iterator[pl.DataFrame]:
                 "make the split again: ifcurate split"
             )
         yield mine.hstack(other.select(SCORE_COLUMNS))
-
-
-def run_sources(run: Run) -> list[Source]:
-    """The run's inputs, checked to be what was scored.
-
-    Raises `RunError` when a file has changed or is gone.
-    """
-    sources = []
-    for known in run.manifest.identity["inputs"]:
-        inputs = {key: value for key, value in known.items() if key != "layout"}
-        source = Source(
-            inputs["name"],
-            inputs["format"],
-            inputs.get("compression", ""),
-            inputs.get("subset", ""),
-            inputs.get("split", ""),
-        )
-        if source.format != "hub" and not source.path.exists():
-            raise RunError(
-                f"{source.name}: the scored data is not there any more (from {Path.cwd()}); "
-                "put it back, or run from the folder that you scored in"
-            )
-        if fingerprint_source(source) != inputs:
-            raise RunError(
-                f"{source.name}: has changed since it was scored; score it again, "
-                "or put the old file back"
-            )
-        sources.append(source)
-    return sources
-
-
-def run_examples(run: Run) -> Examples:
-    """The run's examples once more, read as they were. Raises as `run_sources`."""
-    identity = run.manifest.identity
-    layouts = [known["layout"] for known in identity["inputs"]]
-    return Examples(
-        tuple(run_sources(run)),
-        tuple(Layout(**{**known, "context": tuple(known["context"])}) for known in layouts),
-        identity["limit"],
-    )
 
 
 def filter_run(

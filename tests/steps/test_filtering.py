@@ -17,10 +17,11 @@ import zstandard
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, RunError
+from ifcurate.runs.reading import read_split
 from ifcurate.runs.run import Run, score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.filtering import Decision, decide_rows
-from ifcurate.steps.run_steps import FilterResult, filter_run, read_split, split_run
+from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
 from ifcurate.storage.tables import SPLIT
 from tests.conftest import write_jsonl
 

@@ -241,7 +241,7 @@ def test_rows_with_other_tokens_are_refused(data: Path, monkeypatch: pytest.Monk
     changed = [{**row, "output": "Another."} for row in make_rows(70, 0)]
     write_jsonl(data / "a.jsonl", changed)
     sources = read_examples(["a.jsonl", "b.jsonl"]).sources
-    monkeypatch.setattr("ifcurate.steps.run_steps.run_sources", lambda _: list(sources))
+    monkeypatch.setattr("ifcurate.runs.reading.run_sources", lambda _: list(sources))
     with pytest.raises(RunError, match=r"a\.jsonl: row \d+ is not what was scored; found other"):
         split_run(run, rescore=Rescore(0.2), **RULES[0])
     assert not (run.folder / "rescored.parquet").exists()

@@ -13,13 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ifcurate.engines.server.client import HttpClient, Patience, ServerError
-from ifcurate.engines.server.connections import ApiKey, parse_base_url
+from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.errors import DataError, ModelError
 
 from .candidates import View
@@ -113,7 +112,6 @@ class OpenAIPlanner:
             patience=patience or Patience(attempts=3, timeout=60.0, deadline=180.0),
             concurrency=1,
         )
-        self._stop = threading.Event()
         self._types = tuple(types)
         self._cache = cache or PlanCache()
         self._lexicon = load_lexicon()
@@ -144,25 +142,9 @@ class OpenAIPlanner:
         messages = self._messages(view, refusals, avoid)
         return self._read(self._ask(messages))
 
-    def _request(self, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        """One request; a watch beside it cuts the connection when the answer is late."""
-        answered = threading.Event()
-
-        def watch() -> None:
-            while not answered.wait(0.2):
-                self._client.close_overdue()
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            return self._client.request(path, body, self._stop)
-        finally:
-            answered.set()
-            watcher.join()
-
     def _only_model(self) -> str:
         try:
-            listed = self._request("/models", None).get("data", [])
+            listed = self._client.request("/models").get("data", [])
         except ServerError as error:
             raise ModelError(f"{error}; name the model with --recogniser-model") from None
         names = [m.get("id", "") for m in listed if isinstance(m, dict)]
@@ -229,12 +211,12 @@ class OpenAIPlanner:
         path = "/chat/completions"
         if self._schema_works:
             try:
-                return self._request(path, with_schema)
+                return self._client.request(path, with_schema)
             except ServerError as error:
                 if error.status not in (400, 422):
                     raise
                 self._schema_works = False  # it does not know schemas; the answer is checked anyway
-        return self._request(path, body)
+        return self._client.request(path, body)
 
     def _read(self, content: str) -> Substitution:
         try:

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -19,7 +19,7 @@ import numpy as np
 
 from ifcurate.engines.base import Float32Array, Prompt
 
-__all__ = ["FakeServer", "Reply", "Seen", "made_up_logprobs"]
+__all__ = ["FakeServer", "Reply", "Seen", "made_up_logprobs", "raw_server"]
 
 Kind = Literal["vllm", "echo-0", "echo-1", "text", "generates"]
 
@@ -246,3 +246,35 @@ def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
     return Handler
+
+
+@contextlib.contextmanager
+def raw_server(answer: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
+    """The base URL of a server that answers each connection's first request with raw bytes."""
+    ended = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(1 << 16)
+            answer(connection, ended)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threads.append(threading.Thread(target=serve, args=(connection,)))
+                threads[-1].start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    finally:
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        accepting.join()
+        for thread in threads:
+            thread.join()

@@ -60,7 +60,7 @@ def test_a_longer_wait_than_the_deadline_is_an_error_at_once() -> None:
     with FakeServer(script=script) as server:
         engine = connect(server)
         started = time.monotonic()
-        with pytest.raises(ModelError, match=r"asks to wait 3600 s.*goes on where this stopped"):
+        with pytest.raises(ModelError, match=r"asks to wait 3600 s.*resumes where this stopped"):
             engine.response_logprobs(prompts(1))
         assert time.monotonic() - started < 5
         engine.close()
@@ -140,6 +140,7 @@ def set_last(value: Any) -> Callable[[list[Any]], object]:
         (lambda x: x.clear(), "prompt_logprobs of 0 tokens"),
         (set_last(None), "null for token 9"),
         (set_last("-1.0"), "str for token 9"),
+        (set_last(-(10**400)), "a number of 401 digits for token 9"),
         (set_last(True), "bool for token 9"),
         (set_last(float("nan")), "1 of 6 log-probabilities"),
         (set_last(float("-inf")), "1 of 6 log-probabilities"),

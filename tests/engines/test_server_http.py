@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 
+import anyio
+import httpx
 import pytest
 
-from ifcurate.engines.server.client import HttpClient, Patience, Throttle
-from ifcurate.engines.server.connections import ApiKey, Connections, Endpoint, parse_base_url
+from ifcurate.engines.server.client import HttpClient, Patience, open_http
+from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
+from ifcurate.engines.server.throttle import Throttle
 from ifcurate.errors import ModelError
 
 KEY = "sk-very-secret-0123456789"
@@ -74,28 +77,36 @@ def test_base_urls_that_are_none(url: str) -> None:
 
 
 def test_throttle_halves_once_for_all_that_were_in_flight_and_widens_again() -> None:
-    throttle = Throttle(8)
-    stop = threading.Event()
-    for _ in range(3):
-        assert throttle.enter(stop)
-    for _ in range(3):
-        throttle.slow_down(0.05)
-        throttle.leave(succeeded=False)
-    assert throttle.allowed == 4
-    for _ in range(100):
-        assert throttle.enter(stop)
-        throttle.leave(succeeded=True)
-    assert throttle.allowed == 8
-    stop.set()
-    assert not throttle.enter(stop)
+    async def check() -> None:
+        throttle = Throttle(8)
+
+        async def refused() -> None:
+            with contextlib.suppress(ValueError):
+                async with throttle.place():
+                    await anyio.sleep(0.01)
+                    throttle.slow_down(0.05)
+                    raise ValueError
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(refused)
+        assert throttle.allowed == 4
+        for _ in range(100):
+            async with throttle.place():
+                pass
+        assert throttle.allowed == 8
+
+    anyio.run(check)
 
 
-def test_proxies_are_used_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("url", "used"), [("http://gpu7:80", True), ("http://127.0.0.1", False)])
+def test_proxies_are_used_but_not_for_this_machine(
+    url: str, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://me:pw@proxy.example:3128")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    far = Connections(Endpoint("http", "gpu7.example", 80, "/v1"), connect_timeout=1)
-    assert far.target("/models") == "http://gpu7.example:80/v1/models"
-    assert far.headers() == {"Proxy-Authorization": "Basic bWU6cHc="}
-    near = Connections(Endpoint("http", "127.0.0.1", 80, "/v1"), connect_timeout=1)
-    assert (near.target("/models"), near.headers()) == ("/v1/models", {})
+    endpoint = parse_base_url(url)
+    http = open_http(endpoint, 1)
+    route = http._transport_for_url(httpx.URL(str(endpoint)))
+    assert ("Proxy" in type(getattr(route, "_pool")).__name__) is used  # noqa: B009

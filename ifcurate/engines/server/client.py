@@ -1,36 +1,54 @@
-"""JSON over HTTP to one server, with patience: retries, a deadline, and room for others.
+"""JSON over HTTP to one server: retries, an absolute deadline, and fewer requests when asked.
 
-A request is tried again when the server is busy (429), fails (5xx), hangs or
-drops the connection, after a wait that doubles each time and is drawn at random
-from 0 to that (full jitter), or as long as the server's Retry-After says.
-"Too many requests" also halves how many are sent at a time; successes widen that
-again one by one.
+A request is sent again when the server is busy (429), fails (5xx), hangs or
+drops the connection. The wait before that is drawn at random from 0 to a bound
+that doubles each time (full jitter), or it is what Retry-After says. "Too many
+requests" also halves the number of requests in flight; successes widen it again
+one by one.
 
-The standard library does this alone: huggingface_hub brings another HTTP package
-with its major versions (requests, httpx, httpx2), so none can be relied on.
+httpx sends, tenacity repeats, anyio runs both in a thread of their own. httpx bounds
+each single read and write only, so a slow drip, a huge Content-Length or
+endless 100-Continue answers could take for ever; the deadline for a whole
+answer is therefore ours, by cancelling the request.
+HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are honoured. Loopback addresses
+are always reached directly. Redirects are not followed: they would carry the key to
+a place that nobody named. huggingface_hub's own HTTP package changes with its major
+versions, so httpx is a dependency of the extra `server`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import ssl
 import threading
 import time
+import weakref
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
 from ssl import SSLCertVerificationError
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ifcurate.engines.server.connections import ApiKey, Connections, Endpoint
+from ifcurate.engines.server.endpoint import ApiKey, Endpoint
+from ifcurate.engines.server.throttle import Throttle
 from ifcurate.errors import ModelError
 
-__all__ = ["HttpClient", "Patience", "ServerError", "StoppedError", "Throttle"]
+if TYPE_CHECKING:
+    import anyio
+    import httpx
+    import tenacity
+    from anyio.from_thread import BlockingPortal
+
+__all__ = ["HttpClient", "Patience", "Request", "ServerError", "open_http"]
 
 _SPARE_BYTES: Final = 1 << 20  # an answer's size beside what its tokens need
 _ERROR_BYTES: Final = 1 << 14  # read of the body of a refusal
+_CONNECT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +62,21 @@ class Patience:
     deadline: float = 900.0  # for one request with all its tries
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST of `body` as JSON to `path`, or a GET when there is no body."""
+
+    path: str
+    body: dict[str, Any] | None = None
+    answer_bytes: int = 0  # about how large the answer may be
+
+
 class ServerError(ModelError):
     """The server refused, failed for good, or sent what cannot be used."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status  # of HTTP, when it was a refusal
-
-
-class StoppedError(ServerError):
-    """Given up because of something else: another request's failure, or an interrupt."""
 
 
 class _TryAgainError(Exception):
@@ -65,65 +88,20 @@ class _TryAgainError(Exception):
         self.busy = busy
 
 
-class Throttle:
-    """How many requests may be in flight: at most `limit`, fewer after "too many requests"."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.allowed = limit
-        self.most = 0  # that were in flight at one time
-        self._in_flight = 0
-        self._successes = 0
-        self._resume_at = 0.0
-        self._changed = threading.Condition()
-
-    def enter(self, stop: threading.Event) -> bool:
-        """Wait for room; false when stopped meanwhile."""
-        with self._changed:
-            while not stop.is_set():
-                pause = self._resume_at - time.monotonic()
-                if self._in_flight < self.allowed and pause <= 0:
-                    self._in_flight += 1
-                    self.most = max(self.most, self._in_flight)
-                    return True
-                self._changed.wait(min(pause, 0.5) if pause > 0 else 0.5)
-        return False
-
-    def leave(self, *, succeeded: bool) -> None:
-        """Give the place back."""
-        with self._changed:
-            self._in_flight -= 1
-            if succeeded and self.allowed < self.limit:
-                self._successes += 1
-                if self._successes >= self.allowed:
-                    self.allowed += 1
-                    self._successes = 0
-            self._changed.notify_all()
-
-    def slow_down(self, wait: float) -> None:
-        """The server has too much to do: half as many, and none for `wait` seconds."""
-        with self._changed:
-            now = time.monotonic()
-            if now >= self._resume_at:  # all that were in flight are told so: count it once
-                self.allowed = max(1, self.allowed // 2)
-                self._successes = 0
-            self._resume_at = max(self._resume_at, now + wait)
-
-
 class HttpClient:
-    """Sends JSON to one server and reads JSON back; to be used from several threads."""
+    """Sends JSON to one server and reads JSON back; to be used from any thread."""
 
     def __init__(
         self, endpoint: Endpoint, *, key: ApiKey, patience: Patience, concurrency: int
     ) -> None:
+        """Raises `ModelError` when the packages of the extra `server` are not installed."""
+        _require_packages()
         self.endpoint = endpoint
-        self.throttle = Throttle(concurrency)
-        self.counts: Counter[str] = Counter()
-        self._counting = threading.Lock()
+        self.counts: Counter[str] = Counter()  # "requests", "retries"
         self._patience = patience
         self._key = key
-        self._connections = Connections(endpoint, connect_timeout=min(10.0, patience.timeout))
-        self._random = random.Random()  # noqa: S311  (waits, no secrets)
+        self._loop = _Loop(endpoint, concurrency)
+        self._finalizer = weakref.finalize(self, self._loop.close)
 
     @property
     def sends_key_in_the_open(self) -> bool:
@@ -132,135 +110,133 @@ class HttpClient:
         return bool(self._key) and plain
 
     def close(self) -> None:
-        """Close every connection; requests under way fail."""
-        self._connections.close()
+        """Close every connection; requests under way are cancelled."""
+        self._finalizer()
 
-    def close_overdue(self) -> None:
-        """Cut the connections whose answer is late, however slowly it drips in."""
-        self._connections.close_overdue()
+    def submit(self, requests: Sequence[Request]) -> Future[list[dict[str, Any]]]:
+        """Send requests side by side; the answers, in their order.
 
-    def request(
-        self,
-        path: str,
-        body: dict[str, Any] | None,
-        stop: threading.Event,
-        *,
-        answer_bytes: int = 0,
-    ) -> dict[str, Any]:
-        """The answer to a GET (`body` None) or POST of `path`, tried until it is had.
-
-        `answer_bytes` is about how large it may be. Raises `ServerError`.
+        The first request that fails for good cancels the others, and its
+        `ServerError` is the future's. Cancelling the future cancels all of them.
         """
-        end = 0.0
-        tries = failures = 0
-        while True:
-            if not self.throttle.enter(stop):
-                raise StoppedError(f"{self.endpoint}: stopped")
-            end = end or time.monotonic() + self._patience.deadline  # from the first try on
-            succeeded = False
-            wait = 0.0
-            try:
-                answer = self._try(path, body, end, _SPARE_BYTES + answer_bytes)
-                succeeded = True
-                return answer
-            except _TryAgainError as problem:
-                tries += 1
-                failures += not problem.busy
-                wait = self._next_wait(problem, tries, failures, end)
-                if problem.busy:
-                    self.throttle.slow_down(wait)
-                    wait = 0.0  # `enter` waits
-            finally:
-                self.throttle.leave(succeeded=succeeded)
-            stop.wait(wait)
+        return self._loop.portal.start_task_soon(self._send_all, tuple(requests))
 
-    def _count(self, name: str) -> None:
-        with self._counting:
-            self.counts[name] += 1
+    def send(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+        """The answers of `submit`. Raises `ServerError`."""
+        future = self.submit(requests)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # when the wait was interrupted
+
+    def request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The answer to one request. Raises `ServerError`."""
+        return self.send([Request(path, body)])[0]
 
     def error(self, what: str, found: str, remedy: str, status: int | None = None) -> ServerError:
         """An error in the usual form; without the key, whatever the server wrote."""
         text = f"{self.endpoint}: {what}; found {found}" + (f"; {remedy}" if remedy else "")
         return ServerError(self._key.removed_from(text), status)
 
-    def _next_wait(self, problem: _TryAgainError, tries: int, failures: int, end: float) -> float:
-        """Seconds until the next try. Raises `ServerError` when there is to be none."""
-        patience = self._patience
-        on = "see the server's own log; the same command goes on where this stopped"
-        if failures >= patience.attempts:
-            raise self.error("the server fails", f"{problem} at the last of {failures} tries", on)
-        wait = self._random.uniform(
-            0, min(patience.longest_wait, patience.first_wait * 2 ** min(tries - 1, 16))
-        )
-        if problem.wait is not None:
-            wait = problem.wait + self._random.uniform(0, patience.first_wait)
-        if time.monotonic() + wait >= end:
-            asked = "" if problem.wait is None else f" (it asks to wait {problem.wait:.0f} s)"
-            raise self.error(
-                f"no answer within {patience.deadline:.0f} s", f"{problem}{asked} at last", on
-            )
-        self._count("retries")
-        return wait
+    async def _send_all(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+        import anyio
 
-    def _try(
-        self, path: str, body: dict[str, Any] | None, end: float, most_bytes: int
-    ) -> dict[str, Any]:
-        due = min(end, time.monotonic() + self._patience.timeout)
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        for fresh in (False, True):
-            try:
-                return self._exchange(path, data, due, most_bytes, fresh=fresh)
-            except _StaleError:
-                continue
-        raise AssertionError("a fresh connection is never stale")
+        answers: list[dict[str, Any]] = [{} for _ in requests]
 
-    def _exchange(
-        self, path: str, data: bytes | None, due: float, most_bytes: int, *, fresh: bool
-    ) -> dict[str, Any]:
-        connection = None
-        used_before = reusable = False
-        response = None
+        async def send(i: int) -> None:
+            # A request keeps its turn while it waits to be sent again: the first that
+            # fails for good is found early.
+            async with self._loop.turns:
+                answers[i] = await self._send(requests[i])
+
         try:
-            connection, used_before = self._connections.borrow(due=due, fresh=fresh)
-            connection.request(
-                "GET" if data is None else "POST",
-                self._connections.target(path),
-                body=data,
-                headers={
-                    "Content-Type": "application/json",
-                    "Accept": "application/json",
-                    "User-Agent": "ifcurate",
-                    **self._connections.headers(),
-                    **self._key.headers(),
-                },
-            )
-            response = connection.getresponse()
-            self._count("requests")
-            if response.status != 200:
-                raise self._refusal(response, path)
-            text = response.read(most_bytes + 1)
-            if len(text) > most_bytes:
-                raise self.error(
-                    "an answer far larger than asked for", f"over {most_bytes} bytes", ""
-                )
-            reusable = not response.will_close
-            return self._parse(text)
-        except SSLCertVerificationError as error:
-            raise self.error(
-                "its certificate is not trusted",
-                error.verify_message,
-                "check the URL, or name the authority's file in SSL_CERT_FILE",
-            ) from None
-        except (OSError, HTTPException) as error:
-            late = time.monotonic() >= due
-            if used_before and response is None and not late:
-                raise _StaleError from None  # closed by the server while it was idle
-            raise _TryAgainError(_spell(error, late, self._patience.timeout)) from None
-        finally:
-            if response is not None:
-                response.close()
-            if connection is not None:
-                self._connections.give_back(connection, reusable=reusable)
+            async with anyio.create_task_group() as group:
+                for i in range(len(requests)):
+                    group.start_soon(send, i)
+        except BaseExceptionGroup as failed:
+            raise next(_causes(failed)) from None
+        return answers
+
+    async def _send(self, request: Request) -> dict[str, Any]:
+        """One answer, after as many tries as patience allows."""
+        import tenacity
+
+        patience = self._patience
+        tries = _Tries(patience)
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(_TryAgainError),
+            wait=tries.wait,
+            stop=lambda state: self._stop(tries, state),
+            before_sleep=self._before_wait,
+        ):
+            with attempt:
+                async with self._loop.throttle.place():
+                    tries.end = tries.end or time.monotonic() + patience.deadline
+                    return await self._try(request, tries.end)
+        raise AssertionError("the last try returns or raises")
+
+    def _before_wait(self, state: tenacity.RetryCallState) -> None:
+        self.counts["retries"] += 1
+        if _problem(state).busy:
+            self._loop.throttle.slow_down(state.upcoming_sleep)
+
+    def _stop(self, tries: _Tries, state: tenacity.RetryCallState) -> bool:
+        """False to try again. Raises `ServerError` when there is no further try."""
+        problem, patience = _problem(state), self._patience
+        remedy = "see the server's own log; the same command resumes where this stopped"
+        if tries.failures >= patience.attempts:
+            found = f"{problem} at the last of {tries.failures} tries"
+            raise self.error("the server fails", found, remedy)
+        if time.monotonic() + state.upcoming_sleep >= tries.end:
+            asked = "" if problem.wait is None else f" (it asks to wait {problem.wait:.0f} s)"
+            what = f"no answer within {patience.deadline:g} s"
+            raise self.error(what, f"{problem}{asked} at last", remedy)
+        return False
+
+    async def _try(self, request: Request, end: float) -> dict[str, Any]:
+        """One answer, within the time for it. Raises `_TryAgainError` or `ServerError`."""
+        import anyio
+        import httpx
+
+        timeout = min(self._patience.timeout, end - time.monotonic())
+        try:
+            with anyio.fail_after(max(0.0, timeout)):
+                return await self._exchange(request)
+        except TimeoutError:
+            raise _TryAgainError(f"no answer within {self._patience.timeout:g} s") from None
+        except httpx.RequestError as error:
+            for cause in _causes(error):
+                if isinstance(cause, SSLCertVerificationError):
+                    raise self.error(
+                        "its certificate is not trusted",
+                        cause.verify_message,
+                        "check the URL, or name the authority's file in SSL_CERT_FILE",
+                    ) from None
+            raise _TryAgainError(_spell(error)) from None
+
+    async def _exchange(self, request: Request) -> dict[str, Any]:
+        data = None
+        if request.body is not None:
+            data = json.dumps(request.body, separators=(",", ":")).encode()
+        async with self._loop.http.stream(
+            "GET" if data is None else "POST",
+            f"{self.endpoint}{request.path}",
+            content=data,
+            headers=self._key.headers(),
+        ) as response:
+            self.counts["requests"] += 1
+            good = response.status_code == 200
+            most = _SPARE_BYTES + request.answer_bytes if good else _ERROR_BYTES
+            text = bytearray()
+            async for part in response.aiter_bytes():
+                text += part
+                if len(text) > most:
+                    break
+        if not good:
+            raise self._refusal(response, bytes(text[:most]), request.path)
+        if len(text) > most:
+            raise self.error("an answer far larger than asked for", f"over {most} bytes", "")
+        return self._parse(bytes(text))
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         try:
@@ -272,12 +248,12 @@ class HttpClient:
             raise _TryAgainError(f"an answer that is no JSON object ({type(answer).__name__})")
         return answer
 
-    def _refusal(self, response: HTTPResponse, path: str) -> Exception:
-        status = response.status
-        said = self._readable(response.read(_ERROR_BYTES))
+    def _refusal(self, response: httpx.Response, text: bytes, path: str) -> Exception:
+        status = response.status_code
+        said = self._readable(text)
         found = f"HTTP {status}" + (f" ({said})" if said else "")
         if status in (408, 425, 429) or status >= 500:
-            wait = _retry_after(response.getheader("Retry-After"))
+            wait = _retry_after(response.headers.get("Retry-After"))
             busy = status == 429 or (status == 503 and wait is not None)
             return _TryAgainError(found, wait, busy=busy)
         if status in (401, 403):
@@ -296,7 +272,7 @@ class HttpClient:
                 status,
             )
         if 300 <= status < 400:
-            where = self._readable((response.getheader("Location") or "nowhere").encode())
+            where = self._readable(response.headers.get("Location", "nowhere").encode())
             return self.error(
                 "the server sends elsewhere, which is not followed",
                 f"HTTP {status} to {where.split('?')[0]}",
@@ -320,14 +296,124 @@ class HttpClient:
         return self._key.removed_from(" ".join(line.split()))[:200]
 
 
-class _StaleError(Exception):
-    """A connection kept open had been closed by the server meanwhile."""
+class _Tries:
+    """The tries of one request."""
+
+    def __init__(self, patience: Patience) -> None:
+        import tenacity
+
+        self.end = 0.0  # of all tries (monotonic); set when the first one begins
+        self.failures = 0  # "too many requests" is none
+        self._backoff = tenacity.wait_random_exponential(
+            multiplier=patience.first_wait, max=patience.longest_wait
+        )
+        self._first_wait = patience.first_wait
+
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        """Seconds until the next try; called once for each try that failed."""
+        problem = _problem(state)
+        self.failures += not problem.busy
+        if problem.wait is None:
+            return self._backoff(state)
+        return problem.wait + random.uniform(0, self._first_wait)  # noqa: S311  (no secret)
 
 
-def _spell(error: Exception, late: bool, timeout: float) -> str:
-    if late or isinstance(error, TimeoutError):
-        return f"no answer within {timeout:g} s" if late else "no connection in time"
-    if isinstance(error, ConnectionRefusedError):
+class _Loop:
+    """An event loop in a thread of its own, with the connections to one server."""
+
+    http: httpx.AsyncClient
+    turns: anyio.CapacityLimiter
+    throttle: Throttle
+    portal: BlockingPortal
+
+    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
+        import anyio
+
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=anyio.run,
+            args=(self._run, endpoint, concurrency),
+            daemon=True,
+            name="ifcurate-server",
+        )
+        self._thread.start()
+        self._ready.wait()
+
+    async def _run(self, endpoint: Endpoint, concurrency: int) -> None:
+        import anyio
+        from anyio.from_thread import BlockingPortal
+
+        self.turns = anyio.CapacityLimiter(concurrency)
+        self.throttle = Throttle(concurrency)
+        async with open_http(endpoint, concurrency) as self.http, BlockingPortal() as self.portal:
+            self._ready.set()
+            await self.portal.sleep_until_stopped()
+
+    def close(self) -> None:
+        """Cancel what is under way, close the connections and end the thread."""
+        # RuntimeError: the loop has ended already, or it is the loop's thread that closes.
+        with contextlib.suppress(RuntimeError):
+            self.portal.call(self.portal.stop, True)
+            self._thread.join()
+
+
+def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
+    """Connections to an endpoint, by way of the environment's proxy unless it is on loopback."""
+    import httpx
+
+    return httpx.AsyncClient(
+        headers={
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "ifcurate",
+        },
+        # The system's authorities, and SSL_CERT_FILE; httpx alone would take certifi's.
+        verify=ssl.create_default_context(),
+        trust_env=not endpoint.is_loopback,  # proxies
+        # A whole answer is timed by the caller, who cancels.
+        timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
+    )
+
+
+def _require_packages() -> None:
+    try:
+        import anyio  # noqa: F401
+        import httpx  # noqa: F401
+        import tenacity  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            "server: the packages for HTTP are not installed; found no module "
+            f"{error.name!r}; pip install 'ifcurate[server]'"
+        ) from error
+
+
+def _problem(state: tenacity.RetryCallState) -> _TryAgainError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert isinstance(error, _TryAgainError)
+    return error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it; of a group its members."""
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _causes(member)
+        return
+    yield error
+    for cause in (error.__cause__, error.__context__):
+        if cause is not None:
+            yield from _causes(cause)
+            return
+
+
+def _spell(error: httpx.RequestError) -> str:
+    import httpx
+
+    if isinstance(error, httpx.TimeoutException):
+        return "no connection in time"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error)):
         return "connection refused (is the server running?)"
     text = str(error) or "the connection was dropped"
     return f"{type(error).__name__}: {text[:120]}"

@@ -9,10 +9,7 @@ side, one prompt each, so that the server can batch them.
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +17,8 @@ import numpy as np
 
 from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt, Tokenizer
 from ifcurate.engines.checks import check_logprobs, check_prompt
-from ifcurate.engines.server.client import HttpClient, Patience, ServerError, StoppedError
-from ifcurate.engines.server.connections import ApiKey, parse_base_url
+from ifcurate.engines.server.client import HttpClient, Patience, Request, ServerError
+from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
@@ -30,6 +27,7 @@ from ifcurate.pocket import model_path
 __all__ = ["ServerEngine", "load_server_engine"]
 
 _VERSION: Final = "1"  # raised whenever a score could change
+_PATH: Final = "/completions"
 _PROBE: Final = "The ferry to the island leaves at nine in the morning."
 _TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 
@@ -72,18 +70,17 @@ def load_server_engine(
         patience=patience or Patience(),
         concurrency=concurrency,
     )
-    sender = _Sender(client, concurrency)
     try:
-        listed = _listed_models(sender)
+        listed = _listed_models(client)
         model = model or _only_model(client, listed)
         if isinstance(tokenizer, str):
             tokenizer = _load_tokenizer(
                 resolve_model(tokenizer or model), revision, trust_remote_code=trust_remote_code
             )
         limit = _length_limit(client, listed.get(model, {}), max_length)
-        return ServerEngine(sender, model, tokenizer, dtype=dtype, max_length=limit)
+        return ServerEngine(client, model, tokenizer, dtype=dtype, max_length=limit)
     except BaseException:
-        sender.close()
+        client.close()
         raise
 
 
@@ -91,10 +88,9 @@ class ServerEngine:
     """A model behind a completions endpoint; see `load_server_engine`."""
 
     def __init__(
-        self, sender: _Sender, model: str, tokenizer: Tokenizer, *, dtype: str, max_length: int
+        self, client: HttpClient, model: str, tokenizer: Tokenizer, *, dtype: str, max_length: int
     ) -> None:
-        self._sender = sender
-        self._client = sender.client
+        self._client = client
         self._model = model
         self._tokenizer = tokenizer
         self._max_length = max_length
@@ -138,7 +134,7 @@ class ServerEngine:
 
     def close(self) -> None:
         """Close the connections."""
-        self._sender.close()
+        self._client.close()
 
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
@@ -150,17 +146,15 @@ class ServerEngine:
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self._max_length, n_ids=None)
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
-        sent = [
-            (self._dialect.request(self._model, prompts[i].ids), self._answer_bytes(prompts[i]))
-            for i in asked
-        ]
+        sent = [self._request(prompts[i]) for i in asked]
         results = [np.zeros(0, dtype=np.float32) for _ in prompts]
-        for i, answer in zip(asked, self._sender.send("/completions", sent), strict=True):
+        for i, answer in zip(asked, self._client.send(sent), strict=True):
             results[i] = self._read(i, prompts[i], answer)
         return results
 
-    def _answer_bytes(self, prompt: Prompt) -> int:
-        return self._dialect.answer_bytes * (len(prompt.ids) + 1)
+    def _request(self, prompt: Prompt) -> Request:
+        size = self._dialect.answer_bytes * (len(prompt.ids) + 1)
+        return Request(_PATH, self._dialect.request(self._model, prompt.ids), size)
 
     def _read(self, i: int, prompt: Prompt, answer: dict[str, Any]) -> Float32Array:
         try:
@@ -187,7 +181,7 @@ class ServerEngine:
         for dialect in DIALECTS:
             body = dialect.request(self._model, ids)
             try:
-                answer = self._sender.send("/completions", [(body, 1 << 16)])[0]
+                answer = self._client.request(_PATH, body)
                 dialect.read(answer, ids)
                 _check_spelling(answer, ids)
                 return dialect
@@ -205,54 +199,6 @@ class ServerEngine:
         )
 
 
-class _Sender:
-    """Sends many requests side by side, and gives up on all when one fails."""
-
-    def __init__(self, client: HttpClient, concurrency: int) -> None:
-        self.client = client
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="ifcurate-server")
-        self._finalizer = weakref.finalize(self, _close, client, self._pool)
-
-    def close(self) -> None:
-        """Close the connections and end the threads."""
-        self._finalizer()
-
-    def send(
-        self, path: str, requests: Sequence[tuple[dict[str, Any] | None, int]]
-    ) -> list[dict[str, Any]]:
-        """The answers, in the order of the requests (body, bytes of the answer)."""
-        stop = threading.Event()
-        futures: list[Future[dict[str, Any]]] = [
-            self._pool.submit(self.client.request, path, body, stop, answer_bytes=size)
-            for body, size in requests
-        ]
-        pending = set(futures)
-        failed = False
-        try:
-            while pending and not failed:
-                done, pending = wait(pending, timeout=0.25, return_when=FIRST_EXCEPTION)
-                failed = any(future.exception() is not None for future in done)
-                self.client.close_overdue()
-        finally:
-            if pending:  # failed, or interrupted: nothing goes on behind the caller's back
-                stop.set()
-                for future in pending:
-                    future.cancel()
-                while pending:
-                    self.client.close()
-                    _, pending = wait(pending, timeout=0.25)
-        for future in futures:
-            error = None if future.cancelled() else future.exception()
-            if error is not None and not isinstance(error, StoppedError):
-                raise error
-        return [future.result() for future in futures]
-
-
-def _close(client: HttpClient, pool: ThreadPoolExecutor) -> None:
-    client.close()
-    pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
     """Raises `AnswerError` when an echoed prompt spells another text than the probe's."""
     spelled = spelled_text(answer, len(ids))
@@ -262,10 +208,10 @@ def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
         raise AnswerError(f"tokens that spell {spelled[:80]!r} where {wanted!r} was sent")
 
 
-def _listed_models(sender: _Sender) -> dict[str, dict[str, Any]]:
+def _listed_models(client: HttpClient) -> dict[str, dict[str, Any]]:
     """The models that the server lists, by name; none when it has no such list."""
     try:
-        answer = sender.send("/models", [(None, 1 << 20)])[0]
+        answer = client.request("/models")
     except ServerError as error:
         if error.status in (404, 405, 501):
             return {}

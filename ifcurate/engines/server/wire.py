@@ -53,7 +53,12 @@ def _number(value: Any, position: int) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         found = "null" if value is None else type(value).__name__
         raise AnswerError(f"{found} for token {position}, which is no number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise AnswerError(
+            f"a number of {len(str(abs(value)))} digits for token {position}"
+        ) from None
 
 
 def _read_prompt_logprobs(answer: dict[str, Any], ids: Sequence[int]) -> Float32Array:

@@ -1,0 +1,96 @@
+"""The address of a server, and the key that is sent to it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from ifcurate.errors import ModelError
+
+__all__ = ["ApiKey", "Endpoint", "parse_base_url"]
+
+_KEY_NAMES: Final = ("IFCURATE_API_KEY", "OPENAI_API_KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server's base URL, without credentials."""
+
+    scheme: str  # "http" or "https"
+    host: str
+    port: int
+    path: str  # "/v1", no slash at the end
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+def parse_base_url(url: str) -> Endpoint:
+    """An endpoint from ``http://host:8000`` or ``https://host/v1`` (``/v1`` when there is no path).
+
+    Raises `ModelError`, which never repeats the URL where that could hold a secret.
+    """
+    what = "write http://HOST:PORT/v1 or https://HOST/v1"
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        raise ModelError(f"base URL: not a URL; found {error}; {what}") from None
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ModelError(
+            "base URL: must not hold credentials or a query; found one of them; put the key into "
+            f"the environment variable {_KEY_NAMES[0]}, and {what}"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ModelError(f"base URL: not the address of a server; found {url.strip()!r}; {what}")
+    path = parts.path.rstrip("/").removesuffix("/completions")
+    return Endpoint(
+        parts.scheme,
+        parts.hostname,
+        port or (443 if parts.scheme == "https" else 80),
+        path or "/v1",
+    )
+
+
+class ApiKey:
+    """A key that no repr, log or error shows."""
+
+    def __init__(self, value: str = "") -> None:
+        value = value.strip()
+        if not (value.isascii() and value.isprintable()):
+            raise ModelError(
+                "API key: holds characters that no key has; found a line break or another sign "
+                f"outside ASCII (not shown); set {_KEY_NAMES[0]} anew"
+            )
+        self._value = value
+
+    @classmethod
+    def from_environment(cls) -> ApiKey:
+        """The first of IFCURATE_API_KEY and OPENAI_API_KEY that is set; else an empty one."""
+        return cls(next((v for v in map(os.environ.get, _KEY_NAMES) if v), ""))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "ApiKey(***)" if self._value else "ApiKey()"
+
+    def headers(self) -> dict[str, str]:
+        """What a request carries of it."""
+        return {"Authorization": f"Bearer {self._value}"} if self._value else {}
+
+    def removed_from(self, text: str) -> str:
+        """The text without the key, should a server repeat it."""
+        return text.replace(self._value, "***") if self._value else text

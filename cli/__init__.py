@@ -16,6 +16,7 @@ from .filter import filter_rows
 from .inspect import inspect_data
 from .merge import merge
 from .models import list_models
+from .report import report
 from .run import run
 from .score import score
 from .split import split
@@ -74,6 +75,7 @@ app.command("split")(split)
 app.command("filter")(filter_rows)
 app.command("augment")(augment)
 app.command("run")(run)
+app.command("report")(report)
 app.command("models")(list_models)
 
 

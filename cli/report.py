@@ -1,0 +1,53 @@
+"""`ifcurate report`: one HTML file about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import common
+from .common import out
+
+
+def report(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Run folder; the newest of ifcurate-runs/ when not given.", show_default=False
+        ),
+    ] = None,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write; report.html in the run's folder."),
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(min=1, help="Examples that the page can open. All rows are counted.")
+    ] = 800,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the model's tokenizer.json, where it is not found by itself."
+        ),
+    ] = None,
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Write a report of a run: one HTML file that works offline.
+
+    It shows what was run, both losses, the gains by source, what a moved cut would keep, and
+    examples to search and open. Responses are coloured by the gain of each token when the run
+    was scored with --tokens.
+
+        ifcurate report
+        ifcurate report ifcurate-runs/alpaca--pocket--21e821e1 -o report.html
+    """
+    from ifcurate.reports.page import write_report
+
+    found = common.open_run(run, quiet=quiet or json)
+    path = write_report(found, out_file, examples=examples, tokenizer=tokenizer)
+    if json:
+        common.print_json({"run": str(found.folder), "report": str(path)})
+    else:
+        out.print(str(path), soft_wrap=True, markup=False)

@@ -1,0 +1,179 @@
+"""Examples as a page shows them: which ones, their texts in stretches, their tokens.
+
+A page cannot hold every text of a large run. It shows a sample: the extremes on both
+sides, the rows nearest to the cut, and rows drawn at random, with a budget of bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from ifcurate.data.sources import Examples, read_row
+from ifcurate.records import ContextBlock, Example
+from ifcurate.reports.tokens import TokenTexts, read_token_losses
+from ifcurate.runs.run import Run
+
+__all__ = ["Key", "choose_rows", "describe_rows", "read_texts", "show_example"]
+
+Key = tuple[str, int, int]  # source, row, turn
+Segments = list[tuple[str, int]]  # text, and what it is
+PLAIN, CONTEXT, CUT, GAP = 0, 1, 2, 3
+CHARACTERS: Final = 6000  # of one text; the middle of longer ones is left out
+BYTES: Final = 5_000_000  # of all texts of a page
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What is shown of one example."""
+
+    value: dict[str, Any]
+    size: int  # bytes of JSON
+
+
+def choose_rows(table: pl.DataFrame, n: int, *, seed: int = 0) -> pl.DataFrame:
+    """Rows worth a look, the most telling first: all when there are at most `n`.
+
+    `table` is that of `Facts`. A quarter of the sample has the largest and the smallest
+    gains, a quarter lies nearest to the cut, the rest is drawn at random with `seed`.
+    """
+    numbered = table.with_row_index("place")
+    if table.height <= n:
+        return numbered.sort("context_gain", "place", descending=[True, False], nulls_last=True)
+    finite = numbered.filter(pl.col("context_gain").is_finite())
+    ranked = finite.sort("context_gain", "place", descending=[True, False])
+    distance = (pl.col("value") - pl.col("threshold")).abs()
+    near = numbered.filter(distance.is_finite()).sort(distance, "place").head(n // 4)
+    other = numbered.filter(pl.col("status") != "scored")
+    random = numbered.sample(min(n, table.height), seed=seed)
+    some = other.sample(min(n // 10, other.height), seed=seed)
+    picked = pl.concat([ranked.head(n // 8), ranked.tail(n // 8).reverse(), near, some, random])
+    return picked.unique("place", keep="first", maintain_order=True).head(n)
+
+
+def describe_rows(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Plain values for a page, a mapping per row of `Facts.table`."""
+    return [
+        {
+            "id": row["id"],
+            "source": row["source"],
+            "row": row["row"],
+            "turn": row["turn"],
+            "label": row["label"],
+            "gain": _rounded(row["context_gain"]),
+            "without": _rounded(row["loss_without_context"]),
+            "with": _rounded(row["loss_with_context"]),
+            "tokens": row["n_response_tokens"],
+            "reason": row["why"],
+            "preview": row["preview"],
+        }
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(value, 4) if value is not None and abs(value) < float("inf") else None
+
+
+def read_texts(
+    run: Run,
+    examples: Examples,
+    rows: Sequence[Mapping[str, Any]],
+    tokens: TokenTexts,
+    *,
+    characters: int = CHARACTERS,
+    budget: int = BYTES,
+) -> dict[Key, dict[str, Any]]:
+    """The texts of these rows (as `describe_rows` gives them), read from the data again.
+
+    The rows that come first get theirs first; those beyond the budget of bytes have none.
+    """
+    keys = [(str(row["source"]), int(row["row"]), int(row["turn"])) for row in rows]
+    ids = {key: str(row["id"]) for key, row in zip(keys, rows, strict=True)}
+    losses = {} if tokens.problem else read_token_losses(run, [(ids[k], k[2]) for k in keys])
+    found: dict[Key, _Texts] = {}
+    for example in _read_examples(examples, set(keys)):
+        key = (example.source, example.row_number, example.turn)
+        if key in ids:
+            shown: dict[str, Any] = show_example(example, characters)
+            coloured = losses.get((ids[key], example.turn))
+            pieces = tokens.colour(coloured[0], example.response, coloured[1]) if coloured else None
+            if pieces:
+                shown["tokens"] = pieces
+            found[key] = _Texts(shown, len(json.dumps(shown, ensure_ascii=False).encode()))
+    texts: dict[Key, dict[str, Any]] = {}
+    for key in keys:
+        if key in found and found[key].size <= budget:
+            budget -= found[key].size
+            texts[key] = found[key].value
+    return texts
+
+
+def _read_examples(examples: Examples, wanted: set[Key]) -> Iterable[Example]:
+    """The examples of these rows; no other row is parsed where the format allows it."""
+    left = {key[:2] for key in wanted}
+    for chunk in examples.raw_chunks(1000):
+        for raw, layout in chunk:
+            if (raw.source, raw.number) in left:
+                left.discard((raw.source, raw.number))
+                yield from read_row(raw, layout).examples
+        if not left:
+            return
+
+
+def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, Any]:
+    """The texts before the response, each with its stretches, and the response."""
+    parts: list[tuple[str, str]] = [("system", "system")] if example.system else []
+    for name, turns in (("history", example.history), ("trailing", example.trailing)):
+        parts += [(f"{name}[{i}]", turn.role) for i, turn in enumerate(turns)]
+        if name == "history":
+            parts.append(("instruction", "instruction"))
+            parts += [("context", "context")] * bool(example.context)
+    return {
+        "parts": [
+            (title, _shorten(_mark(example.part(name), name, example.blocks), characters))
+            for name, title in parts
+            if example.part(name)
+        ],
+        "response": _shorten([(example.response, PLAIN)], characters),
+    }
+
+
+def _mark(text: str, part: str, blocks: Sequence[ContextBlock]) -> Segments:
+    """The text in stretches: context, what is cut with it, and the rest."""
+    segments: Segments = []
+    at = 0
+    mine = sorted((b for b in blocks if b.part == part), key=lambda b: b.outer_start)
+    for block in mine:
+        places = (at, block.outer_start, block.start, block.end, block.outer_end)
+        kinds = (PLAIN, CUT, CONTEXT, CUT)
+        for start, end, kind in zip(places, places[1:], kinds, strict=False):
+            if start < end:
+                segments.append((text[start:end], kind))
+        at = max(at, block.outer_end)
+    return [*segments, (text[at:], PLAIN)] if at < len(text) else segments
+
+
+def _shorten(segments: Segments, characters: int) -> Segments:
+    """The start and the end of a long text, and between them how much is left out."""
+    n = sum(len(text) for text, _ in segments)
+    if n <= characters:
+        return segments
+    head, tail = characters * 3 // 4, characters // 4
+    first, last = _slice(segments, 0, head), _slice(segments, n - tail, n)
+    return [*first, (f" … {n - head - tail:,} characters are not shown … ", GAP), *last]
+
+
+def _slice(segments: Segments, start: int, end: int) -> Segments:
+    found: Segments = []
+    at = 0
+    for text, kind in segments:
+        piece = text[max(start - at, 0) : max(end - at, 0)]
+        if piece:
+            found.append((piece, kind))
+        at += len(text)
+    return found

@@ -1,0 +1,98 @@
+"""What a report says of a run, counted over all of its rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from ifcurate.errors import RunError
+from ifcurate.runs.reading import read_split
+from ifcurate.runs.run import Run
+from ifcurate.split.rules import split_scores
+from ifcurate.storage.manifest import Manifest
+
+__all__ = ["FLAGS", "Facts", "gather_facts", "read_quarantine"]
+
+FLAGS: Final = {
+    "boundary_straddles": "a token spans the end of the prompt and the start of the response",
+    "response_ids_forced": "alone, the prompt without context would give other response tokens",
+    "context_shortened": "the context was cut in the middle to fit the model",
+}
+_PLACE: Final = ("id", "source", "row", "turn")
+_DECIDED: Final = ("label", "value", "threshold", "reason")
+_UNREAD: Final = ("context_blocks", "context_confidence")  # nothing in a report needs them
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A run's scores and labels, side by side."""
+
+    run: Run
+    split: Manifest | None  # None where the run has no split; then the labels are the default's
+    parameters: dict[str, Any]  # of the split, as used
+    formula: str  # which rows are context-critical
+    table: pl.DataFrame  # SCORES, and label, value, threshold, why (of SPLIT); a row per example
+
+    @property
+    def scored(self) -> pl.DataFrame:
+        """The rows that have numbers."""
+        return self.table.filter(pl.col("status") == "scored")
+
+    def cuts(self) -> list[tuple[str, float]]:
+        """Every cut that decided a row, as (statistic, threshold), at most 50."""
+        found: list[tuple[str, float]] = []
+        for name in (self.parameters["statistic"], self.parameters.get("hard_statistic")):
+            if name is not None:
+                mine = self.table.filter(pl.col("value") == pl.col(name).cast(pl.Float64))
+                values = mine["threshold"].drop_nulls().unique().sort()
+                found += [(name, float(value)) for value in values[:50]]
+        return found
+
+
+def gather_facts(run: Run) -> Facts:
+    """Read a finished run; labels of the default rule where it has no split yet.
+
+    Raises `RunError` when the run is unfinished or its tables do not belong together.
+    """
+    scores = run.scores().drop(_UNREAD)
+    found = read_split(run)
+    if found is None:
+        made = split_scores(scores)
+        words = f"{made.cuts[0].statistic} > {made.cuts[0].threshold:.6g}" if made.cuts else ""
+        formula = f"context-critical where {words or 'nothing can be cut'} [rule paper]"
+        labels, manifest, parameters = made.table, None, made.parameters
+    else:
+        labels, manifest = found
+        formula, parameters = manifest.formula, manifest.identity["parameters"]
+    if not labels.select(_PLACE).equals(scores.select(_PLACE)):
+        raise RunError(
+            f"{run.folder}: split.parquet and scores.parquet do not have the same rows; "
+            "make the split again: ifcurate split"
+        )
+    decided = labels.select(_DECIDED).rename({"reason": "why"})
+    return Facts(run, manifest, parameters, formula, scores.hstack(decided))
+
+
+def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """The first rows that were set aside at reading, and how many there are of each reason."""
+    shown: list[dict[str, Any]] = []
+    reasons: Counter[str] = Counter()
+    for record in _records(run):
+        reasons[str(record.get("reason", ""))[:200]] += 1
+        if len(shown) < most:
+            shown.append(record)
+    return shown, reasons
+
+
+def _records(run: Run) -> Iterator[dict[str, Any]]:
+    path = run.folder / "quarantine.jsonl"
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in itertools.islice(lines, 1_000_000):
+                yield json.loads(line)

@@ -1,0 +1,223 @@
+"""Figures as ECharts options, from numbers: no text of an example is in them but names.
+
+Colours are the page's own ("var(--critical)"), which its scripts resolve for light and
+dark. Every function takes plain sequences and gives a `Figure`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ifcurate.reports.shell import Figure
+
+__all__ = ["LABEL_COLOURS", "Line", "draw_bars", "draw_lines", "draw_scatter"]
+
+LABEL_COLOURS: Final = {
+    "context-critical": "var(--critical)",
+    "non-context-critical": "var(--non-critical)",
+    "no-context": "var(--no-context)",
+    "not-scored": "var(--not-scored)",
+}
+
+#: A straight line across a chart: from and to in the axes' units, and what it means.
+Line = tuple[tuple[float, float], tuple[float, float], str]
+
+
+def _axis(name: str, *, middle: bool = True, **more: Any) -> dict[str, Any]:
+    placed = {"nameLocation": "middle", "nameGap": 28} if middle else {"nameLocation": "end"}
+    return {"type": "value", "name": name, **placed, **more}
+
+
+def _y_axis(name: str, **more: Any) -> dict[str, Any]:
+    # Above the axis, so that it needs no room beside it.
+    aligned = {"nameTextStyle": {"align": "left"}}
+    return {"type": "value", "name": name, "nameLocation": "end", **aligned, **more}
+
+
+def _mark(lines: Sequence[Line]) -> dict[str, Any]:
+    data = [
+        [
+            {"coord": list(start), "name": name, "label": {"formatter": name.replace("{", "(")}},
+            {"coord": list(end)},
+        ]
+        for start, end, name in lines
+    ]
+    return {
+        "silent": True,
+        "symbol": "none",
+        "animation": False,
+        "lineStyle": {"color": "var(--ink)", "type": "dashed", "width": 1.25},
+        "label": {"color": "var(--ink)", "position": "insideEndTop", "fontSize": 12},
+        "data": data,
+    }
+
+
+def draw_scatter(
+    name: str,
+    title: str,
+    groups: Mapping[str, Sequence[Sequence[float]]],
+    *,
+    x_title: str,
+    y_title: str,
+    caption: str = "",
+    lines: Sequence[Line] = (),
+    limits: tuple[float, float, float, float] | None = None,
+    colours: Mapping[str, str] = LABEL_COLOURS,
+    height: int = 420,
+    wide: bool = False,
+) -> Figure:
+    """Points in groups; a point is (x, y) or (x, y, index of its example on the page)."""
+    series: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "name": group,
+            "data": [list(point) for point in points],
+            "symbolSize": 5,
+            "itemStyle": {"opacity": 0.55, **_colour(colours, group)},
+        }
+        for group, points in groups.items()
+    ]
+    if series and lines:
+        series[0]["markLine"] = _mark(lines)
+    x_low, x_high, y_low, y_high = limits or (None, None, None, None)
+    option = {
+        "legend": {"top": 0, "right": 0},
+        "tooltip": {"trigger": "item"},
+        "xAxis": _axis(x_title, min=x_low, max=x_high),
+        "yAxis": _y_axis(y_title, min=y_low, max=y_high),
+        "series": series,
+    }
+    return Figure(name, title, option, caption, height, wide)
+
+
+def _colour(colours: Mapping[str, str], group: str) -> dict[str, str]:
+    return {"color": colours[group]} if group in colours else {}
+
+
+def draw_bars(
+    name: str,
+    title: str,
+    edges: Sequence[float],
+    groups: Mapping[str, Sequence[int]],
+    *,
+    x_title: str,
+    caption: str = "",
+    cut: float | None = None,
+    height: int = 320,
+    wide: bool = False,
+) -> Figure:
+    """A stacked histogram; `edges` has one more item than each group's counts.
+
+    What lies beyond the edges is counted in the first and the last bar by the caller.
+    """
+    middles = [f"{(a + b) / 2:.3g}" for a, b in itertools.pairwise(edges)]
+    series: list[dict[str, Any]] = [
+        {"type": "bar", "stack": "all", "name": group, "data": list(counts), "barCategoryGap": "8%"}
+        for group, counts in groups.items()
+    ]
+    if series and cut is not None and edges[0] <= cut <= edges[-1]:
+        # Categories are counted from 0 at the middle of the first bar.
+        place = (cut - edges[0]) / (edges[-1] - edges[0]) * len(middles) - 0.5
+        nearest = min(range(len(middles)), key=lambda i: abs(i - place))
+        series[0]["markLine"] = {
+            **_mark([]),
+            "data": [{"xAxis": nearest, "label": {"formatter": f"cut {cut:.3g}"}}],
+        }
+        series[0]["markLine"]["label"] = {"color": "var(--ink)", "position": "end"}
+    option = {
+        "legend": {"top": 0, "right": 0, "type": "scroll"},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {**_axis(x_title), "type": "category", "data": middles},
+        "yAxis": _y_axis("examples"),
+        "series": series,
+    }
+    return Figure(name, title, option, caption, height, wide)
+
+
+def draw_lines(
+    name: str,
+    title: str,
+    series: Mapping[str, Sequence[Sequence[float]]],
+    *,
+    x_title: str,
+    y_title: str,
+    caption: str = "",
+    bands: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    cuts: Sequence[tuple[float, str]] = (),
+    y_limits: tuple[float | None, float | None] = (None, None),
+    points: bool = False,
+    height: int = 320,
+    wide: bool = False,
+) -> Figure:
+    """Lines of (x, y) points.
+
+    Args:
+        name: unique on the page.
+        title: the figure's heading.
+        series: name -> points in the order of x.
+        x_title: what x is, with its unit.
+        y_title: what y is, with its unit.
+        caption: a sentence below.
+        bands: name -> (x, low, high), drawn behind the line of that name.
+        cuts: (x, words) of vertical lines.
+        y_limits: lowest and highest y; None lets the data decide.
+        points: mark every point.
+        height: in pixels.
+        wide: take the whole width of the page.
+    """
+    drawn: list[dict[str, Any]] = []
+    for number, (group, values) in enumerate(series.items()):
+        colour = f"var(--series-{number % 6 + 1})"
+        if bands and group in bands:
+            drawn += _band(group, bands[group], colour)
+        drawn.append(
+            {
+                "type": "line",
+                "name": group,
+                "data": [list(point) for point in values],
+                "showSymbol": points,
+                "symbolSize": 6,
+                "itemStyle": {"color": colour},
+                "lineStyle": {"color": colour, "width": 2},
+            }
+        )
+    if drawn and cuts:
+        drawn[-1]["markLine"] = {
+            **_mark([]),
+            "data": [{"xAxis": x, "label": {"formatter": words}} for x, words in cuts],
+        }
+        drawn[-1]["markLine"]["label"] = {"color": "var(--ink)", "position": "end"}
+    low, high = y_limits
+    option = {
+        "legend": {"top": 0, "right": 0, "type": "scroll", "data": list(series)},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": _axis(x_title, min="dataMin", max="dataMax"),
+        "yAxis": _y_axis(y_title, min=low, max=high),
+        "series": drawn,
+    }
+    return Figure(name, title, option, caption, height, wide)
+
+
+def _band(group: str, values: Sequence[Sequence[float]], colour: str) -> list[dict[str, Any]]:
+    """Two stacked lines without a stroke: the low edge, and the height above it, filled."""
+    shared = {
+        "type": "line",
+        "stack": f"band of {group}",
+        "showSymbol": False,
+        "silent": True,
+        "lineStyle": {"width": 0},
+        "tooltip": {"show": False},
+    }
+    low = [[x, bottom] for x, bottom, _ in values]
+    rise = [[x, top - bottom] for x, bottom, top in values]
+    return [
+        {**shared, "name": f"{group} low", "data": low},
+        {
+            **shared,
+            "name": f"{group} high",
+            "data": rise,
+            "areaStyle": {"color": colour, "opacity": 0.15},
+        },
+    ]

@@ -1,0 +1,178 @@
+"""The report of a run: one HTML file, a pure function of its tables and manifests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from ifcurate.errors import DataError, RunError
+from ifcurate.reports.counts import (
+    count_cards,
+    count_flags,
+    count_lengths,
+    count_rejected,
+    count_sources,
+    count_tokens,
+    list_quarantine,
+)
+from ifcurate.reports.examples import choose_rows, describe_rows, read_texts
+from ifcurate.reports.facts import Facts, gather_facts, read_quarantine
+from ifcurate.reports.run_figures import draw_gains, draw_kept, draw_losses
+from ifcurate.reports.shell import Block, Command, Place, Section, Table, write_page
+from ifcurate.reports.tokens import TokenTexts
+from ifcurate.reports.words import describe_run
+from ifcurate.runs.reading import run_examples
+from ifcurate.runs.run import Run
+
+__all__ = ["DEFAULT_EXAMPLES", "write_report"]
+
+DEFAULT_EXAMPLES: Final = 800
+_PAIRS: Final = 4  # examples on each side of "kept and dropped"
+
+
+def write_report(
+    run: Run,
+    out: Path | None = None,
+    *,
+    examples: int = DEFAULT_EXAMPLES,
+    tokenizer: Path | None = None,
+    sections: Sequence[Section] = (),
+) -> Path:
+    """Write the report of a finished run and give its path.
+
+    Args:
+        run: the run; its labels are those of its split, or of the default rule.
+        out: the file; `report.html` in the run's folder when not given.
+        examples: how many examples the page can open; everything is counted.
+        tokenizer: file or folder of the model's tokenizer, where it is not found by itself.
+        sections: parts of a comparison or of later steps, shown before the settings.
+
+    Raises:
+        RunError: the run is unfinished, or its tables do not belong together.
+        DataError: the file cannot be written, or the tokenizer cannot be read.
+    """
+    facts = gather_facts(run)
+    chosen = choose_rows(facts.table, examples)
+    rows = describe_rows(chosen)
+    tokens = TokenTexts(run, tokenizer)
+    notes = _add_texts(run, rows, tokens)
+    places = {int(place): i for i, place in enumerate(chosen["place"].to_list())}
+    inputs = [item["name"] for item in run.manifest.identity["inputs"]]
+    more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
+    return write_page(
+        out or run.folder / "report.html",
+        "ifcurate report",
+        [
+            Section("overview", "Overview", describe_run(facts), (count_cards(facts),)),
+            Section(
+                "distributions",
+                "Losses and gains",
+                blocks=(draw_losses(facts, places), draw_gains(facts), draw_kept(facts)),
+            ),
+            Section("groups", "Groups", blocks=(count_sources(facts), count_lengths(facts))),
+            Section("tokens", "Kept and removed", blocks=(count_tokens(facts),)),
+            _rejected(facts),
+            Section(
+                "sides",
+                "Kept and dropped examples",
+                ("On each side the clearest examples and those nearest to the cut.",),
+                (Place("pairs"),),
+            ),
+            _browser(facts, len(rows), [*notes, *([tokens.problem] if tokens.problem else [])]),
+            *sections,
+            _settings(facts),
+        ],
+        subtitle=f"{inputs[0]}{more}, scored by {run.manifest.identity['engine']['model']}",
+        data={"examples": rows, "pairs": _choose_pairs(chosen)},
+        scripts=("report.js",),
+    )
+
+
+def _add_texts(run: Run, rows: list[dict[str, Any]], tokens: TokenTexts) -> list[str]:
+    """Put the texts into the rows; what could not be shown is said in the result."""
+    try:
+        texts = read_texts(run, run_examples(run), rows, tokens)
+    except (DataError, RunError) as error:
+        return [f"The texts cannot be shown, only how they begin: {error}."]
+    coloured = 0
+    for row in rows:
+        row["text"] = texts.get((row["source"], row["row"], row["turn"]))
+        coloured += "tokens" in (row["text"] or {})
+    scored = sum(row["gain"] is not None for row in rows)
+    notes = []
+    if missing := sum(row["text"] is None for row in rows):
+        notes.append(f"{missing:,} of them show only how they begin, to keep this file small.")
+    if not tokens.problem and coloured < scored:
+        notes.append(
+            f"{scored - coloured:,} scored responses are not coloured: their tokens are too many, "
+            "or do not spell the response."
+        )
+    return notes
+
+
+def _choose_pairs(chosen: pl.DataFrame) -> dict[str, list[int]]:
+    """Places on the page of kept and of dropped examples: the clearest, and the nearest."""
+    numbered = chosen.drop("place").with_row_index("shown")
+    distance = (pl.col("value") - pl.col("threshold")).abs()
+    pairs = {}
+    for side, label in (("kept", "context-critical"), ("dropped", "non-context-critical")):
+        mine = numbered.filter((pl.col("label") == label) & distance.is_finite())
+        ranked = mine.sort(distance, "shown")["shown"].to_list()
+        nearest, other = ranked[: _PAIRS // 2], ranked[_PAIRS // 2 :]
+        pairs[side] = other[::-1][: _PAIRS // 2] + nearest
+    return pairs
+
+
+def _rejected(facts: Facts) -> Section:
+    records, reasons = read_quarantine(facts.run, 20)
+    tables = [count_flags(facts)]
+    if facts.table.filter(pl.col("status") != "scored").height:
+        tables.append(count_rejected(facts))
+    tables += list_quarantine(records, reasons) if reasons else []
+    text = () if reasons else ("Every row could be read; none was set aside.",)
+    return Section("rejected", "Flags and rejected rows", text, tables)
+
+
+def _browser(facts: Facts, n: int, notes: Sequence[str]) -> Section:
+    total = facts.table.height
+    shown = (
+        "All examples of the run."
+        if n == total
+        else f"{n:,} of {total:,} examples: the largest and the smallest gains, those nearest to "
+        "the cut, and others drawn at random."
+    )
+    opens = (
+        "Each row opens into its text, with the context marked. In it, j and k step on and back."
+    )
+    return Section("examples", "Examples", (f"{shown} {opens}", *notes), (Place("browser"),))
+
+
+def _settings(facts: Facts) -> Section:
+    manifest = facts.run.manifest
+    commands = [manifest.command, facts.split.command if facts.split else "ifcurate split"]
+    identity = {key: value for key, value in manifest.identity.items() if key != "inputs"}
+    rows = _flatten({**identity, "split": facts.parameters})
+    inputs = [
+        [i["name"], i["layout"]["format"], i.get("bytes"), i.get("blake2b", "not hashed")]
+        for i in manifest.identity["inputs"]
+    ]
+    blocks: list[Block] = [
+        Command("\n".join(c for c in (*commands, "ifcurate report") if c)),
+        Table(("input", "layout", "bytes", "BLAKE2b"), inputs, "Data"),
+        Table(("setting", "value"), rows, "Settings"),
+        Table(("package", "version"), [[n, v] for n, v in manifest.versions.items()], "Versions"),
+    ]
+    return Section("settings", "Settings", tuple(manifest.notes), blocks)
+
+
+def _flatten(value: Any, place: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        found: list[tuple[str, str]] = []
+        for key, item in value.items():
+            found += _flatten(item, f"{place}.{key}" if place else str(key))
+        return found
+    return [(place, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

@@ -1,0 +1,184 @@
+"""The figures of one run: losses, gains, and what a moved cut would keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ifcurate.reports.facts import Facts
+from ifcurate.reports.figures import Line, draw_bars, draw_lines, draw_scatter
+from ifcurate.reports.shell import Figure
+from ifcurate.storage.tables import LABELS
+
+__all__ = ["draw_gains", "draw_kept", "draw_losses"]
+
+POINTS: Final = 4000
+BINS: Final = 40
+MOST_SOURCES: Final = 6
+_STATISTICS: Final = {
+    "loss_without_context": "loss without context, nats per token",
+    "context_gain": "gain, nats per token",
+    "max_token_gain": "largest gain of a token, nats",
+    "max_token_loss_without_context": "largest loss of a token without context, nats",
+}
+
+
+def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
+    """The two losses against each other.
+
+    `places` maps a row of the table to its example on the page; a click opens it.
+    """
+    both = pl.col("loss_with_context").is_finite() & pl.col("loss_without_context").is_finite()
+    scored = facts.table.with_row_index("place").filter((pl.col("status") == "scored") & both)
+    shown = scored.sample(POINTS, seed=0) if scored.height > POINTS else scored
+    groups: dict[str, list[tuple[float, float, int]]] = {}
+    for label in LABELS:
+        mine = shown.filter(pl.col("label") == label)
+        columns = ("loss_with_context", "loss_without_context", "place")
+        points = mine.select(columns).iter_rows()
+        group = [(round(x, 4), round(y, 4), places.get(i, -1)) for x, y, i in points]
+        if group:
+            groups[label] = group
+    x_high, y_high = (_high(scored[name]) for name in ("loss_with_context", "loss_without_context"))
+    outside = scored.filter(
+        (pl.col("loss_with_context") > x_high) | (pl.col("loss_without_context") > y_high)
+    ).height
+    caption = (
+        f"{shown.height:,} of {scored.height:,} scored examples"
+        f"{', drawn at random' if shown.height < scored.height else ''}. Above the line “gain 0” "
+        "the context helped. A click on a point opens its example where the page has it."
+    )
+    caption += f" {outside:,} lie beyond the axes." * bool(outside)
+    lines = _cut_lines(facts, x_high, y_high)
+    return draw_scatter(
+        "losses",
+        "Loss with and without the context",
+        groups,
+        x_title="loss with context, nats per token",
+        y_title="loss without context, nats per token",
+        caption=caption,
+        lines=lines,
+        limits=(0, x_high, 0, y_high),
+        wide=True,
+    )
+
+
+def _high(values: pl.Series) -> float:
+    """An end for an axis: the 99.5% quantile, rounded up."""
+    if values.is_empty():
+        return 1.0
+    high = float(values.quantile(0.995) or 0.0)
+    high = float(values.max() or 0.0) if len(values) < 1000 else high  # type: ignore[arg-type]
+    if high <= 0:
+        return 1.0
+    step = 10 ** np.floor(np.log10(high)) / 2
+    return round(float(np.ceil(high / step) * step), 12)
+
+
+def _cut_lines(facts: Facts, x_high: float, y_high: float) -> list[Line]:
+    end = min(x_high, y_high)
+    lines: list[Line] = [((0, 0), (end, end), "gain 0")]
+    cuts = facts.cuts()
+    if len(cuts) > 3:
+        return lines
+    for statistic, cut in cuts:
+        if statistic == "loss_without_context" and 0 <= cut <= y_high:
+            lines.append(((0, cut), (x_high, cut), f"cut {cut:.3g}"))
+        elif statistic == "context_gain" and abs(cut) < end:
+            start = (max(0.0, -cut), max(0.0, cut))
+            stop = min(x_high, y_high - cut)
+            lines.append((start, (stop, stop + cut), f"cut: gain {cut:.3g}"))
+    return lines
+
+
+def draw_gains(facts: Facts) -> Figure:
+    """The distribution of the gain, each source in a colour of its own."""
+    scored = facts.scored.filter(pl.col("context_gain").is_finite())
+    gains = scored["context_gain"]
+    low, high = (float(gains.quantile(q) or 0.0) if len(gains) else q for q in (0.005, 0.995))
+    if not low < high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    groups = {
+        name: np.histogram(np.clip(values, low, high), bins=edges)[0].tolist()
+        for name, values in _by_source(scored, "context_gain").items()
+    }
+    cuts = [cut for statistic, cut in facts.cuts() if statistic == "context_gain"]
+    return draw_bars(
+        "gains",
+        "Gain by source",
+        edges.tolist(),
+        groups,
+        x_title="gain, nats per response token",
+        cut=cuts[0] if len(cuts) == 1 else None,
+        caption=f"All {scored.height:,} scored examples. The first and the last bar hold what lies "
+        "beyond (0.5% on each side).",
+        height=360,
+    )
+
+
+def _by_source(scored: pl.DataFrame, column: str) -> dict[str, npt.NDArray[np.float64]]:
+    """The numbers of each source; the smaller sources of many are one."""
+    sizes = scored["source"].value_counts(sort=True)
+    names = sizes["source"].to_list()
+    large = sorted(names if len(names) <= MOST_SOURCES else names[: MOST_SOURCES - 1])
+    found = {
+        _short(name): scored.filter(pl.col("source") == name)[column].to_numpy() for name in large
+    }
+    if len(names) > MOST_SOURCES:
+        rest = scored.filter(~pl.col("source").is_in(large))
+        found[f"{len(names) - len(large)} other sources"] = rest[column].to_numpy()
+    return found
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"…{name[-39:]}"
+
+
+def draw_kept(facts: Facts) -> Figure:
+    """The share of the scored examples that a cut at any place would keep."""
+    statistic = str(facts.parameters["statistic"])
+    usable = facts.scored.filter(pl.col(statistic).is_finite())
+    passed, note = _other_cut(facts)
+    above = usable.filter(passed)[statistic].sort().to_numpy()
+    grid = _grid(usable[statistic].to_numpy())
+    left = len(above) - np.searchsorted(above, grid, side="right")
+    points = [
+        (round(float(x), 6), round(100 * int(k) / usable.height, 2))
+        for x, k in zip(grid, left, strict=True)
+    ]
+    marks = [(cut, f"cut {cut:.3g}") for name, cut in facts.cuts() if name == statistic]
+    return draw_lines(
+        "kept",
+        "Kept share against the cut",
+        {"kept": points},
+        x_title=f"cut of the {_STATISTICS.get(statistic, statistic)}",
+        y_title="kept, % of the scored examples",
+        y_limits=(0, 100),
+        cuts=marks if len(marks) <= MOST_SOURCES else (),
+        caption=f"Counted over {usable.height:,} examples: how much a move of the cut would "
+        f"change.{note}",
+        height=360,
+    )
+
+
+def _other_cut(facts: Facts) -> tuple[pl.Expr, str]:
+    """Of the rule `both`: which rows pass its other cut, and a sentence about it."""
+    hard = str(facts.parameters.get("hard_statistic"))
+    cuts = [cut for name, cut in facts.cuts() if name == hard]
+    if len(cuts) != 1:
+        return pl.lit(True), ""
+    return pl.col(hard) > cuts[0], f" The other cut, of {hard}, stays where it is."
+
+
+def _grid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Places on the axis: evenly, and where the values are dense."""
+    if not len(values):
+        return np.array([], dtype=np.float64)
+    low, high = (float(np.quantile(values, q)) for q in (0.002, 0.998))
+    dense = np.quantile(values, np.linspace(0.002, 0.998, 81))
+    return np.unique(np.concatenate([np.linspace(low, high, 120), dense]))

@@ -1,0 +1,194 @@
+"""The shell of a page: sections, tables and figures in one HTML file without any other.
+
+Everything that a page shows passes through Jinja's escaping or stands in a JSON
+block whose `<`, `>` and `&` are written as escapes, so no text of the data can become
+markup. The page's content security policy allows only the scripts of this package, by
+their hashes.
+
+The charts are drawn by Apache ECharts (`static/echarts.common.min.js`, version 6.1.0,
+from the npm package `echarts`, licence Apache-2.0 in `static/LICENSE.echarts`). It was
+chosen over plotly.js-basic: 0.7 instead of 1.2 MB, and it draws on a canvas, so that
+thousands of points open at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ifcurate.storage.files import atomic_file
+
+__all__ = [
+    "Block",
+    "Cards",
+    "Command",
+    "Figure",
+    "Place",
+    "Section",
+    "Table",
+    "embed_json",
+    "read_static",
+    "render_page",
+    "write_page",
+]
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart; `option` is ECharts' own, in which "var(--NAME)" stands for a colour of the page."""
+
+    kind: ClassVar[str] = "figure"
+    name: str  # unique on the page
+    title: str
+    option: Mapping[str, Any]
+    caption: str = ""
+    height: int = 360  # pixels
+    wide: bool = False  # takes the whole width
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of texts and numbers; whole numbers get separators, others three digits."""
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    title: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Large numbers: (label, value, note)."""
+
+    kind: ClassVar[str] = "cards"
+    items: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Text to copy into a terminal."""
+
+    kind: ClassVar[str] = "command"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a script of the page puts something."""
+
+    kind: ClassVar[str] = "place"
+    name: str
+
+
+Block = Figure | Table | Cards | Command | Place
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page with a heading of its own."""
+
+    name: str  # unique on the page; its address is #name
+    title: str
+    text: Sequence[str] = ()  # paragraphs before the blocks
+    blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+def write_page(
+    out: Path,
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    data: Mapping[str, Any] | None = None,
+    scripts: Sequence[str] = (),
+) -> Path:
+    """Write the page to `out`, whole or not at all. Raises `DataError`."""
+    page = render_page(title, sections, subtitle=subtitle, data=data, scripts=scripts)
+    with atomic_file(out) as stream:
+        stream.write(page.encode("utf-8", "replace"))
+    return out
+
+
+def render_page(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    data: Mapping[str, Any] | None = None,
+    scripts: Sequence[str] = (),
+) -> str:
+    """The page as HTML.
+
+    Args:
+        title: the page's name and first heading.
+        sections: its parts, in order.
+        subtitle: one line under the heading.
+        data: what its scripts read, as JSON values.
+        scripts: names of further files in `static/`, run after the shared ones.
+    """
+    figures = {
+        block.name: {"option": block.option, "title": block.title}
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, Figure)
+    }
+    drawing = ["echarts.common.min.js"] if figures else []
+    sources = [read_static(name) for name in (*drawing, "page.js", *scripts)]
+    policy = " ".join(f"'sha256-{_hash(source)}'" for source in sources)
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["cell"] = format_cell
+    # The texts below are the package's own, or escaped by `embed_json`.
+    return environment.from_string(_read("templates/page.html")).render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        style=Markup(read_static("page.css")),  # noqa: S704
+        policy=policy,
+        data=Markup(embed_json({"figures": figures, **(data or {})})),  # noqa: S704
+        scripts=[Markup(source) for source in sources],  # noqa: S704
+    )
+
+
+def embed_json(value: Mapping[str, Any]) -> str:
+    """JSON that may stand inside a script element: no `<`, `>` or `&` as such in it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def format_cell(value: Cell) -> str:
+    """A table's cell as text."""
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if isinstance(value, float) else value
+
+
+@cache
+def read_static(name: str) -> str:
+    """A script or style of this package."""
+    return _read(f"static/{name}")
+
+
+def _read(path: str) -> str:
+    return (files("ifcurate.reports") / path).read_text("utf-8")
+
+
+def _hash(script: str) -> str:
+    assert "</script" not in script
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,3 @@
+"use strict";
+// A page of charts and tables, without examples.
+ifcurate.drawAll();

@@ -1,0 +1,68 @@
+"""A run in plain sentences, for the first section of its report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from ifcurate.phrases import count
+from ifcurate.reports.facts import Facts
+
+__all__ = ["describe_cut", "describe_run"]
+
+_ABLATIONS: Final = {
+    "drop": "the second time the context was removed from the same prompt",
+    "template": "the second time the prompt was written with the template for rows without input",
+}
+
+
+def describe_run(facts: Facts) -> list[str]:
+    """Paragraphs: what was read, how it was scored, how it was cut."""
+    identity, counts = facts.run.manifest.identity, facts.run.manifest.counts
+    names = [item["name"] for item in identity["inputs"]]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    day = datetime.fromisoformat(facts.run.manifest.created_at).strftime("%d %B %Y").lstrip("0")
+    limit = f" The reading stopped after {identity['limit']:,} rows." if identity["limit"] else ""
+    quarantined = counts.get("quarantined", 0)
+    aside = f" {count(quarantined, 'row')} could not be read and was set aside." * bool(quarantined)
+    if quarantined > 1:
+        aside = aside.replace(" was set aside", " were set aside")
+    engine = identity["engine"]
+    ablation = _ABLATIONS.get(identity["settings"].get("ablation", "drop"), "")
+    rows = counts.get("rows", facts.table.height)
+    return [
+        f"On {day} {count(rows, 'row')} of {shown} gave "
+        f"{count(facts.table.height, 'example')}.{limit}{aside}",
+        f"The model {engine['model']} (revision {engine['revision']}, {engine['dtype']}, engine "
+        f"{engine['engine']}) scored each response twice with the template "
+        f"{identity['template']['name']}: {ablation}. The gain is the loss without the context "
+        "minus the loss with it, in nats per response token. Above 0 the context helped.",
+        describe_cut(facts),
+    ]
+
+
+def describe_cut(facts: Facts) -> str:
+    """The rule of the split in words."""
+    asked = facts.parameters
+    start = "" if facts.split else "No split was made yet, so the default one is shown. "
+    return start + f"Rule {asked['rule']}: {_rule(asked)} Exactly: {facts.formula}."
+
+
+def _rule(asked: dict[str, Any]) -> str:
+    share = f"{100 * (asked.get('fraction') or 0):.4g}%"
+    statistic = asked["statistic"]
+    match asked["rule"]:
+        case "paper":
+            words = f"the {share} of the scored examples with the lowest {statistic} are dropped."
+        case "gain":
+            words = f"examples with a {statistic} above {asked['threshold']} nats are kept."
+        case "both":
+            words = (
+                f"an example is kept when it is not among the {share} that are easiest without "
+                f"the context and its {statistic} is above {asked['threshold']} nats."
+            )
+        case _:
+            words = f"the cut of {statistic} is found from its distribution."
+    where = " Each source is cut by itself." if asked.get("per") == "source" else ""
+    lengths = " The share is the same for short and long responses."
+    return words + where + lengths * bool(asked.get("length_control"))

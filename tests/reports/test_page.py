@@ -1,0 +1,129 @@
+"""The report as a file: what it counts, what it shows, and that data stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ifcurate.data.sources import read_examples
+from ifcurate.engines.load import load_engine
+from ifcurate.errors import RunError
+from ifcurate.reports.page import write_report
+from ifcurate.reports.shell import embed_json
+from ifcurate.runs.run import Run, score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.steps.run_steps import split_run
+
+HOSTILE = "<script>window.broken = 1</script></script><img src=x onerror=alert(1)> \u202egnp.exe"
+
+
+def make_rows(n: int) -> list[dict[str, str]]:
+    rows = [
+        {
+            "instruction": f"What is the number of town {i}?",
+            "input": f"The number of town {i} is {i * 37}. It lies near the river."
+            if i % 5
+            else "",
+            "output": f"The number is {i * 37}." if i % 3 else "It lies near the river.",
+        }
+        for i in range(n - 1)
+    ]
+    return [*rows, {"instruction": HOSTILE, "input": HOSTILE, "output": HOSTILE}]
+
+
+def make_run(folder: Path, rows: list[dict[str, str]], *, tokens: bool = True) -> Run:
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "no row\n", "utf-8")
+    scorer = Scorer.create(load_engine("toy"), ScoreSettings())
+    return score_run(read_examples(path), scorer, folder / "run", tokens=tokens)
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())
+    assert found is not None
+    value: dict[str, Any] = json.loads(found[1])
+    return value
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return make_run(tmp_path, make_rows(60))
+
+
+def test_everything_is_counted_and_the_counts_are_those_of_the_split(run: Run) -> None:
+    split_run(run)
+    page = write_report(run).read_text()
+    labels = pl.read_parquet(run.folder / "split.parquet")["label"].value_counts()
+    counts = dict(labels.iter_rows())
+    cards = dict(re.findall(r"<dt>(.*?)</dt><dd><b>(.*?)</b>", page))
+    assert cards["Examples"] == "60"
+    assert cards["Context-critical"] == str(counts["context-critical"])
+    assert cards["Non-context-critical"] == str(counts["non-context-critical"])
+    assert cards["Set aside"] == "1"
+
+
+def test_a_run_without_a_split_is_shown_with_the_default_rule_and_says_so(run: Run) -> None:
+    page = write_report(run).read_text()
+    assert "No split was made yet, so the default one is shown." in page
+    assert not (run.folder / "split.parquet").exists()
+
+
+def test_tokens_spell_the_response_and_their_losses_add_up(run: Run) -> None:
+    shown = read_data(write_report(run))["examples"]
+    coloured = [row for row in shown if row["text"] and "tokens" in row["text"]]
+    scored = [row for row in shown if row["gain"] is not None]
+    assert len(coloured) == len(scored) > 40
+    for row in coloured:
+        gains = [without - with_ for _, with_, without in row["text"]["tokens"]]
+        assert sum(gains) / row["tokens"] == pytest.approx(row["gain"], abs=2e-3)
+        assert "".join(t for t, _, _ in row["text"]["tokens"]) == row["text"]["response"][0][0]
+
+
+def test_without_token_losses_the_page_says_what_to_do(tmp_path: Path) -> None:
+    page = write_report(make_run(tmp_path, make_rows(10), tokens=False)).read_text()
+    assert "Score again with --tokens" in page
+
+
+def test_text_of_the_data_never_becomes_markup(run: Run) -> None:
+    path = write_report(run)
+    page = path.read_text()
+    assert "<script>window.broken" not in page
+    assert "<img src=x" not in page
+    texts = [row["text"]["parts"][0][1][0][0] for row in read_data(path)["examples"]]
+    assert HOSTILE in texts
+
+
+def test_context_is_marked_where_it_stands(run: Run) -> None:
+    for row in read_data(write_report(run))["examples"]:
+        marked = [text for _, parts in row["text"]["parts"] for text, kind in parts if kind == 1]
+        assert bool(marked) == (row["label"] != "no-context")
+
+
+def test_a_small_page_shows_a_sample_and_counts_all(run: Run) -> None:
+    path = write_report(run, examples=10)
+    assert len(read_data(path)["examples"]) == 10
+    assert "10 of 60 examples" in path.read_text()
+
+
+def test_data_that_changed_is_said_and_the_rest_is_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text("{}\n")
+    page = write_report(run).read_text()
+    assert "The texts cannot be shown" in page
+    assert "has changed since it was scored" in page
+
+
+def test_an_unfinished_run_has_no_report(run: Run) -> None:
+    run.manifest.finished = False
+    with pytest.raises(RunError, match="not finished"):
+        write_report(run)
+
+
+def test_json_inside_a_script_has_no_signs_of_markup() -> None:
+    text = embed_json({"a": "</script><!-- & \u2028"})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": "</script><!-- & \u2028"}

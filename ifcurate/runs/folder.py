@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,21 +33,24 @@ FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Be the only process that works on a run. Raises `RunError`, `DataError`."""
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w")
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise RunError(
+            f"{folder}: another process is working on this run; wait for it or stop it"
+        ) from error
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written: {error.strerror}; choose another folder with --out"
         ) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(
-                f"{folder}: another process is working on this run; wait for it or stop it"
-            ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -13,9 +13,10 @@ __all__ = ["stop_on_signal"]
 
 @contextlib.contextmanager
 def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C (SIGINT) or SIGTERM has come.
+    """A function that says whether Ctrl-C (SIGINT), SIGTERM or SIGHUP has come.
 
-    The first calls `on_first`; the second raises `KeyboardInterrupt` at once.
+    SIGHUP comes when a terminal closes; where it is ignored (`nohup`), it stays so.
+    The first signal calls `on_first`; the second raises `KeyboardInterrupt` at once.
     Outside the main thread signals do what they did before.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -28,9 +29,14 @@ def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Call
         if came:
             raise KeyboardInterrupt
         came = True
-        on_first()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            on_first()
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        numbers.append(hangup)
+    old = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield lambda: came
     finally:

@@ -144,7 +144,7 @@ TEXT = json.dumps({"data": ARTICLES, "version": "1.1"})
         (TEXT.replace('"Light_2",', '"Light_2"'), 3, "article 2: invalid JSON"),
         (TEXT.replace('"q3"', '"q3", "id": "x"'), 3, "article 2: invalid JSON: the key 'id'"),
         (TEXT[: TEXT.index('"q4"')], 3, "article 3: invalid JSON"),
-        (TEXT[: TEXT.index('], "version"')], 4, "not whole behind article 3"),
+        (TEXT[: TEXT.index('], "version"')], 4, "the array is not closed"),
         (TEXT[: TEXT.index(', "version"')], 4, "the object around the articles is not right"),
         (TEXT.replace(', "version"', ', "data"'), 4, "the object around the articles"),
         (TEXT + "\n" + TEXT, 4, "text behind the end"),

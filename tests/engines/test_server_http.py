@@ -8,8 +8,9 @@ import anyio
 import httpx
 import pytest
 
-from ifcurate.engines.server.client import HttpClient, Patience, open_http
+from ifcurate.engines.server.client import HttpClient, Patience
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
+from ifcurate.engines.server.loop import open_http
 from ifcurate.engines.server.throttle import Throttle
 from ifcurate.errors import ModelError
 

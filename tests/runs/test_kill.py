@@ -151,8 +151,24 @@ def test_a_second_signal_stops_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_hangup_stops_as_sigterm_does_but_stays_ignored_under_nohup() -> None:
+    def say() -> None:
+        raise OSError("the terminal is gone")
+
+    with stop_on_signal(say) as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_command_exits_130_and_the_work_is_kept(
     number: signal.Signals, folder: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """Rows from JSON lines and from JSON arrays, in streams: no file is held in memory.
 
-A bad row is given with its reason and the reading goes on behind it: at the next
-line, or in an array at the next element whose start can be told.
+A bad row is given with its reason, and reading resumes behind it: at the next line, or
+in an array at the next element whose start can be told.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from ifcurate.data.readers.files import (
 from ifcurate.data.readers.window import (
     DECODER,
     HEAD,
+    Element,
     Window,
     describe_error,
-    encode_text,
     is_cut_off,
+    read_elements,
 )
 
 __all__ = ["parse_line", "read_json_array", "read_json_lines"]
@@ -113,60 +114,30 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 
 def read_json_array(source: Source) -> Iterator[RawRow]:
     """A row per element of a JSON array."""
+    number = 0
     with open_binary(source) as stream:
         window = Window(stream)
         window.skip_space()
-        window.at += 1  # behind the opening bracket
-        number = 0
-        follows = ","  # what stands before the next element
-        while (sign := window.skip_space()) not in ("]", ""):
-            line = window.mark_line()
-            row, end = _read_element(source, window, number, line, comma=follows == ",")
-            yield row
-            if row.ends:
+        for element in read_elements(window):
+            yield _array_row(source, number, element)
+            if element.ends:
                 return
             number += 1
-            window.at = end
-            follows = window.skip_space()
-            window.at += follows == ","
-            if follows == "":
-                break
-        reason = ""
-        if sign == "]":
-            window.at += 1
-            if window.skip_space():
-                reason = "text behind the end of the array; it is not read"
-        elif follows == ",":
-            reason = "the array is not closed by ']'; the file may be cut off"
-        else:
-            reason = "expected ',' or ']' here; the file may be cut off"
-        if window.broken:
-            reason = f"the file breaks off here ({window.broken}); what follows is not read"
-        if reason:
-            yield broken_source(source, number, window.mark_line(), reason, window.head())
+        if window.skip_space():
+            reason = "text behind the end of the array; it is not read"
+            line = window.mark_line()
+            yield broken_source(source, number, line, reason, window.head())
 
 
-def _read_element(
-    source: Source, window: Window, number: int, line: int, *, comma: bool
-) -> tuple[RawRow, int]:
-    """The row that starts here, and where it ends."""
-    value, end, error = window.element()
-    reason = ""
-    if error is not None:
-        reason = f"invalid JSON: {describe_error(error)}"
-        stop = window.end_of_broken()
-        if stop is None:
-            reason = window.why_stopped(reason) + "; the array cannot be read from here on"
-            return broken_source(source, number, line, reason, window.head()), end
-        end = stop
-    elif not isinstance(value, dict):
+def _array_row(source: Source, number: int, element: Element) -> RawRow:
+    reason, value = element.reason, element.value
+    if not reason and not isinstance(value, dict):
         reason = f"a row must be a JSON object; found {type(value).__name__}"
-    if not comma:
-        reason = "expected ',' or ']' before this element"
-    raw = encode_text(window.text[window.at : end])
     if not reason:
         try:
-            raw.decode("utf-8")
+            element.raw.decode("utf-8")
         except UnicodeDecodeError as found:
             reason = f"not UTF-8 (byte {found.start} of the row); convert the file to UTF-8"
-    return RawRow(source.name, number, line, raw, None if reason else value, reason), end
+    value = None if reason else value
+    line, raw = element.line, element.raw
+    return RawRow(source.name, number, line, raw, value, reason, ends=element.ends)

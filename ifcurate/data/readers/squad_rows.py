@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ifcurate.data.readers.files import RawRow, Source, open_binary
-from ifcurate.data.readers.window import DECODER, HEAD, Window, describe_error
+from ifcurate.data.readers.window import DECODER, HEAD, Window, describe_error, read_elements
 
 __all__ = ["is_squad", "read_squad"]
 
@@ -144,42 +144,16 @@ def _wrong_end(window: Window, sign: str) -> str:
 
 def _articles(window: Window) -> Generator[_Found, None, bool]:
     """The questions of the list that begins here; returns whether nothing can be read after it."""
-    window.at += 1
-    number = 0
-    sign = window.skip_space()
-    while sign not in ("]", ""):
-        number += 1
-        window.mark_line()  # what lies behind is forgotten
-        value, end, error = window.element()
-        if error is None:
-            yield from _article(value, f"article {number}")
+    for number, element in enumerate(read_elements(window), 1):
+        if element.reason:
+            lost = "" if element.ends else "; its questions are not read"
+            reason = f"article {number}: {element.reason}{lost}"
+            yield _Found(reason=reason, head=element.raw[:HEAD], ends=True)
         else:
-            reason = f"invalid JSON: {describe_error(error)}"
-            stop = window.end_of_broken()
-            lost = "its questions are not read"
-            if stop is None:
-                reason = window.why_stopped(reason)
-                lost = "no article can be read from here on"
-            reason = f"article {number}: {reason}; {lost}"
-            yield _Found(reason=reason, head=window.head(), ends=True)
-            if stop is None:
-                return True
-            end = stop
-        window.at = end
-        sign = window.skip_space()
-        if sign == ",":
-            window.at += 1
-            sign = window.skip_space()
-        elif sign != "]":
-            break
-    if sign == "]":
-        window.at += 1
-        return False
-    reason = f"the list of articles is not whole behind article {number}; the file may be cut off"
-    if window.broken:
-        reason = f"the file breaks off here ({window.broken}); what follows is not read"
-    yield _Found(reason=reason, head=window.head(), ends=True)
-    return True
+            yield from _article(element.value, f"article {number}")
+        if element.ends:
+            return True
+    return False
 
 
 def _article(article: Any, place: str) -> Iterator[_Found]:

@@ -18,11 +18,8 @@ versions, so httpx is a dependency of the extra `server`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
-import ssl
-import threading
 import time
 import weakref
 from collections import Counter
@@ -35,20 +32,17 @@ from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final
 
 from ifcurate.engines.server.endpoint import ApiKey, Endpoint
-from ifcurate.engines.server.throttle import Throttle
+from ifcurate.engines.server.loop import Loop
 from ifcurate.errors import ModelError
 
 if TYPE_CHECKING:
-    import anyio
     import httpx
     import tenacity
-    from anyio.from_thread import BlockingPortal
 
-__all__ = ["HttpClient", "Patience", "Request", "ServerError", "open_http"]
+__all__ = ["HttpClient", "Patience", "Request", "ServerError"]
 
 _SPARE_BYTES: Final = 1 << 20  # an answer's size beside what its tokens need
 _ERROR_BYTES: Final = 1 << 14  # read of the body of a refusal
-_CONNECT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +89,11 @@ class HttpClient:
         self, endpoint: Endpoint, *, key: ApiKey, patience: Patience, concurrency: int
     ) -> None:
         """Raises `ModelError` when the packages of the extra `server` are not installed."""
-        _require_packages()
         self.endpoint = endpoint
         self.counts: Counter[str] = Counter()  # "requests", "retries"
         self._patience = patience
         self._key = key
-        self._loop = _Loop(endpoint, concurrency)
+        self._loop = Loop(endpoint, concurrency)
         self._finalizer = weakref.finalize(self, self._loop.close)
 
     @property
@@ -316,77 +309,6 @@ class _Tries:
         if problem.wait is None:
             return self._backoff(state)
         return problem.wait + random.uniform(0, self._first_wait)  # noqa: S311  (no secret)
-
-
-class _Loop:
-    """An event loop in a thread of its own, with the connections to one server."""
-
-    http: httpx.AsyncClient
-    turns: anyio.CapacityLimiter
-    throttle: Throttle
-    portal: BlockingPortal
-
-    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
-        import anyio
-
-        self._ready = threading.Event()
-        self._thread = threading.Thread(
-            target=anyio.run,
-            args=(self._run, endpoint, concurrency),
-            daemon=True,
-            name="ifcurate-server",
-        )
-        self._thread.start()
-        self._ready.wait()
-
-    async def _run(self, endpoint: Endpoint, concurrency: int) -> None:
-        import anyio
-        from anyio.from_thread import BlockingPortal
-
-        self.turns = anyio.CapacityLimiter(concurrency)
-        self.throttle = Throttle(concurrency)
-        async with open_http(endpoint, concurrency) as self.http, BlockingPortal() as self.portal:
-            self._ready.set()
-            await self.portal.sleep_until_stopped()
-
-    def close(self) -> None:
-        """Cancel what is under way, close the connections and end the thread."""
-        # RuntimeError: the loop has ended already, or it is the loop's thread that closes.
-        with contextlib.suppress(RuntimeError):
-            self.portal.call(self.portal.stop, True)
-            self._thread.join()
-
-
-def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
-    """Connections to an endpoint, by way of the environment's proxy unless it is on loopback."""
-    import httpx
-
-    return httpx.AsyncClient(
-        headers={
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "ifcurate",
-        },
-        # The system's authorities, and SSL_CERT_FILE; httpx alone would take certifi's.
-        verify=ssl.create_default_context(),
-        trust_env=not endpoint.is_loopback,  # proxies
-        # A whole answer is timed by the caller, who cancels.
-        timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
-    )
-
-
-def _require_packages() -> None:
-    try:
-        import anyio  # noqa: F401
-        import httpx  # noqa: F401
-        import tenacity  # noqa: F401
-    except ImportError as error:
-        raise ModelError(
-            "server: the packages for HTTP are not installed; found no module "
-            f"{error.name!r}; pip install 'ifcurate[server]'"
-        ) from error
 
 
 def _problem(state: tenacity.RetryCallState) -> _TryAgainError:

@@ -1,0 +1,95 @@
+"""An event loop in a thread of its own, with the connections to one server."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from typing import TYPE_CHECKING, Final
+
+from ifcurate.engines.server.endpoint import Endpoint
+from ifcurate.engines.server.throttle import Throttle
+from ifcurate.errors import ModelError
+
+if TYPE_CHECKING:
+    import anyio
+    import httpx
+    from anyio.from_thread import BlockingPortal
+
+__all__ = ["Loop", "open_http"]
+
+_CONNECT_SECONDS: Final = 10.0
+
+
+class Loop:
+    """An event loop in a thread of its own, with the connections to one server."""
+
+    http: httpx.AsyncClient
+    turns: anyio.CapacityLimiter
+    throttle: Throttle
+    portal: BlockingPortal
+
+    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
+        """Raises `ModelError` when the packages for HTTP are not installed."""
+        _require_packages()
+        import anyio
+
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=anyio.run,
+            args=(self._run, endpoint, concurrency),
+            daemon=True,
+            name="ifcurate-server",
+        )
+        self._thread.start()
+        self._ready.wait()
+
+    async def _run(self, endpoint: Endpoint, concurrency: int) -> None:
+        import anyio
+        from anyio.from_thread import BlockingPortal
+
+        self.turns = anyio.CapacityLimiter(concurrency)
+        self.throttle = Throttle(concurrency)
+        async with open_http(endpoint, concurrency) as self.http, BlockingPortal() as self.portal:
+            self._ready.set()
+            await self.portal.sleep_until_stopped()
+
+    def close(self) -> None:
+        """Cancel what is under way, close the connections and end the thread."""
+        # RuntimeError: the loop has ended already, or it is the loop's thread that closes.
+        with contextlib.suppress(RuntimeError):
+            self.portal.call(self.portal.stop, True)
+            self._thread.join()
+
+
+def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
+    """Connections to an endpoint, by way of the environment's proxy unless it is on loopback."""
+    import httpx
+
+    return httpx.AsyncClient(
+        headers={
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "ifcurate",
+        },
+        # The system's authorities, and SSL_CERT_FILE; httpx alone would take certifi's.
+        verify=ssl.create_default_context(),
+        trust_env=not endpoint.is_loopback,  # proxies
+        # A whole answer is timed by the caller, who cancels.
+        timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
+    )
+
+
+def _require_packages() -> None:
+    """Raise `ModelError` when the packages of the extra `server` are not installed."""
+    try:
+        import anyio  # noqa: F401
+        import httpx  # noqa: F401
+        import tenacity  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            "server: the packages for HTTP are not installed; found no module "
+            f"{error.name!r}; pip install 'ifcurate[server]'"
+        ) from error

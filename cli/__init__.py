@@ -2,6 +2,8 @@
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted with the work saved.
 Results go to files and stdout, progress and errors to stderr.
+
+`commands.COMMANDS` lists the commands and where each one is.
 """
 
 from __future__ import annotations
@@ -10,16 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .augment import augment
 from .common import Group, show_version
-from .filter import filter_rows
-from .inspect import inspect_data
-from .merge import merge
-from .models import list_models
-from .report import report
-from .run import run
-from .score import score
-from .split import split
 
 __all__ = ["app", "main"]
 
@@ -28,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "IFCURATE",
@@ -55,28 +48,17 @@ def ifcurate(
 ) -> None:
     """Curate instruction-tuning data by how much each response needs its context.
 
-    Each example is scored by a model's loss on the response with and without its
-    context; rows whose context only repeats what the model knows teach it to ignore
-    contexts, and are told apart.
+    ifcurate scores each example by the loss of a model on the response, with and without the
+    context. Rows whose context only repeats what the model knows teach a model to ignore
+    contexts. ifcurate finds them.
 
         ifcurate score alpaca.jsonl --model llama-2-7b
         ifcurate filter --keep context-critical
         ifcurate augment --entity-substitution
 
-    Later commands work on the newest run of the folder. Every option can also be set in
-    the environment: IFCURATE_SCORE_MODEL is score's --model.
+    Later commands use the newest run in the folder. You can also set every option in the
+    environment: IFCURATE_SCORE_MODEL is --model of score.
     """
-
-
-app.command("inspect")(inspect_data)
-app.command("score")(score)
-app.command("merge")(merge)
-app.command("split")(split)
-app.command("filter")(filter_rows)
-app.command("augment")(augment)
-app.command("run")(run)
-app.command("report")(report)
-app.command("models")(list_models)
 
 
 def main() -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ifcurate.options.augment import OUT_PANEL, AugmentOptions
+from ifcurate.options.data import DataOptions
 
 from . import common
 from .allowed import Allowed, FailOnError
 from .common import note
-from .data import DataOptions
+from .data import read_data
 from .funnel import check_file, print_funnel
-from .groups import with_groups
+from .options import with_options
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.outcomes import Funnel
@@ -24,12 +26,9 @@ if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
 
 ALL_TURNS = DataOptions(turns="all")
-HOW_PANEL = "Substitution"
-OUT_PANEL = "Output"
-MODEL_PANEL = "Model check"
 
 
-@with_groups
+@with_options
 def augment(
     data: Annotated[
         list[str] | None,
@@ -38,94 +37,23 @@ def augment(
             show_default=False,
         ),
     ] = None,
+    *,
     entity_substitution: Annotated[
         bool,
         typer.Option(
             "--entity-substitution",
             help="Replace the answer's entity everywhere by another of the same kind.",
-            rich_help_panel=HOW_PANEL,
+            rich_help_panel="Substitution",
         ),
     ] = False,
-    policy: Annotated[
-        Literal["lexicon", "corpus", "fictional", "type-swap", "alias"],
-        typer.Option(
-            help="Where substitutes come from: lexicon (real names), corpus (names of this data), "
-            "fictional (made-up names), type-swap (another type), alias (the same entity by "
-            "another name, a control).",
-            rich_help_panel=HOW_PANEL,
-        ),
-    ] = "lexicon",
-    types: Annotated[
-        str,
-        typer.Option(
-            help="PERSON,DATE; more of CITY,COUNTRY,MONEY is broken, so look at a --sample; "
-            "YEAR,NUMBER,QUANTITY are experimental. +CITY adds to the default ones.",
-            rich_help_panel=HOW_PANEL,
-        ),
-    ] = "PERSON,DATE",
-    variants: Annotated[
-        int,
-        typer.Option(min=1, help="Counterfactuals of one row.", rich_help_panel=HOW_PANEL),
-    ] = 1,
-    seed: Annotated[
-        int, typer.Option(help="Another seed, other substitutes.", rich_help_panel=HOW_PANEL)
-    ] = 0,
-    avoid: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Names that are never substitutes: lines of text, or the answers of an "
-            "evaluation suite (json, jsonl).",
-            rich_help_panel=HOW_PANEL,
-        ),
-    ] = None,
-    recogniser: Annotated[
-        str,
-        typer.Option(
-            help="lexicon (no download), spacy:NAME, gliner:NAME, or openai:URL for a chat "
-            "server that plans the edits (its key: IFCURATE_API_KEY).",
-            rich_help_panel=HOW_PANEL,
-        ),
-    ] = "lexicon",
-    recogniser_model: Annotated[
-        str,
-        typer.Option(help="The model's name at openai:URL.", rich_help_panel=HOW_PANEL),
-    ] = "",
-    emit: Annotated[
-        Literal["counterfactual", "pair", "pair+abstain"],
-        typer.Option(
-            help="pair writes the original beside it; pair+abstain also the question without its "
-            'context, to be answered "unanswerable".',
-            rich_help_panel=OUT_PANEL,
-        ),
-    ] = "counterfactual",
-    sample: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Write a review sheet (HTML) of so many.", rich_help_panel=OUT_PANEL
-        ),
-    ] = 0,
+    options: AugmentOptions,
     check: Annotated[
         Path | None,
         typer.Option(
-            help="Only check a file of counterfactual rows, anybody's.", rich_help_panel=OUT_PANEL
+            help="Check a file of counterfactual rows, and write nothing.",
+            rich_help_panel=OUT_PANEL,
         ),
     ] = None,
-    verify: Annotated[
-        str,
-        typer.Option(
-            metavar="MODEL",
-            help="Keep what this model confirms: with the new context it prefers the new answer, "
-            "without it the original one. toy has no model, for dry runs.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = "",
-    threshold: Annotated[
-        float,
-        typer.Option(
-            help="Nats by which the new context must help the new answer.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = 0.5,
     reading: DataOptions = ALL_TURNS,
     out_folder: Annotated[
         Path | None,
@@ -153,7 +81,7 @@ def augment(
     allowed = Allowed.parse(fail_on_error)
     silent = quiet or json
     if check is not None:
-        check_file(check, replace(reading, turns="last"), json=json, quiet=quiet)
+        check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
     if not entity_substitution:
         raise typer.BadParameter(
@@ -167,12 +95,20 @@ def augment(
     examples, folder = _find_data(data, reading, run, quiet=silent)
     folder = out_folder or folder
     settings = AugmentSettings(
-        policy, _types(types), seed, variants, emit, read_avoided(avoid or ())
+        options.policy,
+        _types(options.types),
+        options.seed,
+        options.variants,
+        options.emit,
+        read_avoided(options.avoid or ()),
     )
     found = load_recogniser(
-        recogniser, types=settings.types, model=recogniser_model, cache=folder / "plans.jsonl"
+        options.recogniser,
+        types=settings.types,
+        model=options.recogniser_model,
+        cache=folder / "plans.jsonl",
     )
-    checking = _judge(verify, threshold, quiet=silent)
+    checking = _judge(options.verify, options.threshold, quiet=silent)
     with checking as judge, common_progress(quiet=silent) as on_row:
         result = write_counterfactuals(
             examples,
@@ -180,7 +116,7 @@ def augment(
             folder,
             recogniser=found,
             judge=judge,
-            sample=sample,
+            sample=options.sample,
             command=common.command_line(),
             on_row=on_row,
         )
@@ -206,7 +142,7 @@ def _find_data(
     if data:
         if run is not None:
             raise typer.BadParameter("give data or --run, not both")
-        examples = reading.read(data)
+        examples = read_data(data, reading)
         for name, layout in examples.formats.items():
             note(f"data  {name}: format {layout}", quiet=quiet)
         return examples, Path("augmented")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ifcurate.errors import IfcurateError
+
+from .commands import COMMANDS, load_command, without_type
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
@@ -51,11 +53,23 @@ class Group(TyperGroup):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for command in self.commands.values():
-            for parameter in command.params:
-                # The rule is said once, in the first help; on every line it is noise.
-                if hasattr(parameter, "show_envvar"):
-                    parameter.show_envvar = False
+        for name, place in COMMANDS.items():
+            # The help needs a name and a line; `resolve_command` loads the command itself.
+            self.commands[name] = TyperCommand(
+                name, help=place.summary, rich_help_panel=place.panel
+            )
+
+        for parameter in self.params:
+            without_type(parameter)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option `--help`, without a type."""
+        return without_type(super().get_help_option(ctx))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, imported now."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else found, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; no traceback for what a user can mend."""
@@ -70,7 +84,7 @@ class Group(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             keeps = ctx.invoked_subcommand in ("score", "run", "split")
-            kept = "; what was finished is kept: the same command goes on" if keeps else ""
+            kept = "; finished work is kept; run the same command to resume" if keeps else ""
             _print_error(f"interrupted{kept}")
             raise typer.Exit(130) from None
         except BrokenPipeError:

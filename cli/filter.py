@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ifcurate.options.filter import FilterOptions
 from ifcurate.phrases import count
 
 from . import common
 from .common import note, out
+from .options import with_options
 
 if TYPE_CHECKING:
     from ifcurate.steps.run_steps import FilterResult
 
 
+@with_options
 def filter_rows(
-    keep: Annotated[
-        Literal["context-critical", "non-context-critical"] | None,
-        typer.Option(
-            "--keep", help="Keep rows with this label only: context-critical.", show_default=False
-        ),
-    ] = None,
-    drop: Annotated[
-        Literal["context-critical", "non-context-critical"] | None,
-        typer.Option(
-            "--drop",
-            help="Drop rows with this label only: non-context-critical.",
-            show_default=False,
-        ),
-    ] = None,
-    no_context: Annotated[
-        Literal["keep", "drop"] | None,
-        typer.Option(
-            "--no-context",
-            help="Rows without a context. With --keep they are dropped, "
-            "with --drop kept, unless you say.",
-            show_default=False,
-        ),
-    ] = None,
+    options: FilterOptions,
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the files; filtered/ in the run's when not given."),
@@ -50,33 +31,21 @@ def filter_rows(
 ) -> None:
     """Write the kept rows byte for byte as they were read, and the dropped ones with reasons.
 
-    Which of the two do you want?
+    **--keep context-critical** writes the paper's context-critical subset: only rows whose
+    response needs the context. Use it for experiments and for mixing with other data.
 
-    **--keep context-critical** is the paper's context-critical subset: only rows whose
-    response needs the context, for experiments and for mixing with other data.
+    **--drop non-context-critical** writes your mixture without its harmful part. Everything
+    stays, rows without a context too, except rows whose context only repeats what the model knows.
 
-    **--drop non-context-critical** is your mixture without its harmful part: everything
-    stays, rows without a context too, but those whose context only repeats what the model knows.
-
-    Uses the run's split; without one it makes the paper's (the 25% with the lowest loss without
-    context are non-context-critical), and says so.
+    The command uses the run's split. Without a split it makes the paper's one (the 25% with the
+    lowest loss without context are non-context-critical), and says so.
     """
     from ifcurate.steps.run_steps import filter_run
 
-    if (keep is None) == (drop is None):
-        raise typer.BadParameter(
-            "give one of --keep context-critical and --drop non-context-critical; "
-            "`ifcurate filter --help` says which you want"
-        )
     silent = quiet or json
     found = common.open_run(run, quiet=silent)
     result = filter_run(
-        found,
-        keep=keep,
-        drop=drop,
-        no_context=no_context,
-        out=out_folder,
-        command=common.command_line(),
+        found, out=out_folder, command=common.command_line(), **options.model_dump()
     )
     made = "no split yet, made the default one" if result.made_split else "split"
     note(f"{made}: {result.split.formula}", quiet=silent)

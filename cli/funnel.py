@@ -14,13 +14,13 @@ from ifcurate.phrases import count
 
 from . import common
 from .common import out
+from .data import read_data
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.lint import Finding
     from ifcurate.counterfactual.output import AugmentResult
+    from ifcurate.options.data import DataOptions
     from ifcurate.records import Example
-
-    from .data import DataOptions
 
 
 def print_funnel(result: AugmentResult) -> None:
@@ -64,7 +64,7 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
     bad: list[str] = []
 
     def examples() -> Iterator[Example]:
-        for row in reading.read([str(path)]).read():
+        for row in read_data([str(path)], reading).read():
             read["rows"] += 1
             if row.bad is not None:
                 bad.append(f"row {row.bad.number}: {row.bad.reason}")

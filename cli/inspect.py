@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ifcurate.options.data import DataOptions
 from ifcurate.phrases import count
 
 from . import common
 from .common import out
-from .data import Data, DataOptions
-from .groups import with_groups
+from .data import Data, read_data
+from .options import with_options
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import BadRow, Examples
@@ -51,7 +52,7 @@ class _Tally:
         self.lengths["response"][len(example.response.split())] += 1
 
 
-@with_groups
+@with_options
 def inspect_data(
     data: Data,
     *,
@@ -62,7 +63,7 @@ def inspect_data(
     json: common.Json = False,
 ) -> None:
     """Show format, counts, lengths, the share with a context, and examples with it marked."""
-    found = reading.read(data)
+    found = read_data(data, reading)
     tally = _Tally()
     for row in found.read(unique=False):
         tally.rows += 1

@@ -2,74 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ifcurate.options.data import DataOptions
+from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
+
 from . import common
 from .allowed import Allowed, FailOnError
-from .cluster import ClusterOptions, score_on_cluster
-from .data import Data, DataOptions
-from .engines import check_apart, check_engine_options, engine_options, open_engine
-from .groups import with_groups
+from .cluster import score_on_cluster
+from .data import Data, read_data
+from .engines import check_apart, open_engine
 from .local import open_cache, score_with_progress
-from .model import ModelOptions, PromptOptions
+from .options import with_options
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
 
-RUN_PANEL = "Run"
 
-
-@with_groups
+@with_options
 def score(
     data: Data,
     *,
-    model: ModelOptions,
-    prompt: PromptOptions,
+    engine: EngineOptions,
+    settings: ScoreSettings,
     reading: DataOptions,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run folder; one of ifcurate-runs/ when not given.", rich_help_panel=RUN_PANEL
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Score again what is there.", rich_help_panel=RUN_PANEL),
-    ] = False,
-    tokens: Annotated[
-        bool,
-        typer.Option(
-            "--tokens", help="Also write the losses of every token.", rich_help_panel=RUN_PANEL
-        ),
-    ] = False,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Score the I-th of N equal parts of the rows, for a job array; "
-            "`ifcurate merge` joins them.",
-            rich_help_panel=RUN_PANEL,
-        ),
-    ] = None,
-    cache: Annotated[
-        bool,
-        typer.Option(
-            "--cache/--no-cache",
-            help="Take the scores of rows that an earlier run scored with the same model, "
-            "template and options, and keep those of this one.",
-            rich_help_panel=RUN_PANEL,
-        ),
-    ] = True,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the cache; ifcurate-runs/ when not given.",
-            rich_help_panel=RUN_PANEL,
-        ),
-    ] = None,
+    target: RunOptions,
     cluster: ClusterOptions,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
@@ -77,60 +36,53 @@ def score(
 ) -> None:
     """Score every example by the model's loss on its response with and without the context.
 
-    The same command goes on where an interrupted one stopped.
+    Run the same command again to resume an interrupted run.
 
-    A **high context_gain** (loss without minus loss with context, nats per token) says that
-    the response needs its context; around 0 the context only repeats what the model knows or
-    can infer.
+    A **high context_gain** (loss without minus loss with context, nats per token) means that
+    the response needs its context. A gain near 0 means that the context only repeats what the
+    model knows or can infer.
     """
     from ifcurate.runs.run import Shard
     from ifcurate.scoring.scorer import Scorer
 
     allowed = Allowed.parse(fail_on_error)
-    part = Shard.parse(shard) if shard else None
-    settings = prompt.settings()
-    given = {**model.given(), "max_length": prompt.max_length}
-    examples = reading.read(data)
+    part = Shard.parse(target.shard) if target.shard else None
+    if target.shard and cluster.executor == "ray":
+        raise typer.BadParameter(
+            "is not for a cluster, which scores all rows; leave it or --executor ray out",
+            param_hint="--shard",
+        )
+    examples = read_data(data, reading)
     silent = quiet or json
     compared: dict[str, Any] = {
         "examples": examples,
         "settings": settings,
-        "parity": model.parity,
-        "tolerance": model.parity_tolerance,
         "quiet": silent,
     }
     if cluster.executor == "ray":
-        if shard:
-            raise typer.BadParameter(
-                "a cluster scores all rows; use it without --executor ray", param_hint="--shard"
-            )
-        check_engine_options(model.engine, given)
-        checks = check_apart(model.engine, given, **compared)
+        checks = check_apart(engine, **compared)
         run = score_on_cluster(
             examples,
-            model.engine,
-            engine_options(model.engine, given),
+            engine,
             settings,
-            cluster.read(on_gpu=model.on_gpu),
-            out,
-            tokens=tokens,
-            overwrite=overwrite,
+            cluster,
+            target,
             checks=checks,
             quiet=silent,
         )
     else:
         from ifcurate.engines.base import closing_engine
 
-        loaded, checks = open_engine(model.engine, given, **compared)
+        loaded, checks = open_engine(engine, **compared)
         scorer = Scorer.create(loaded, settings)
-        kept = open_cache(scorer, cache_dir, wanted=cache, quiet=silent)
+        kept = open_cache(scorer, target.cache_dir, wanted=target.cache, quiet=silent)
         with closing_engine(loaded), kept as store:
             run = score_with_progress(
                 examples,
                 scorer,
-                out,
-                tokens=tokens,
-                overwrite=overwrite,
+                target.out,
+                tokens=target.tokens,
+                overwrite=target.overwrite,
                 shard=part,
                 cache=store,
                 checks=checks,

@@ -3,109 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
+from ifcurate.options.split import RescoreOptions, SplitOptions
 
 from . import common, rescore
 from .common import out
+from .options import with_options
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
     from ifcurate.split.rules import SplitSummary
 
 
+@with_options
 def split(
-    rule: Annotated[
-        Literal["paper", "gain", "both", "auto"],
-        typer.Option(
-            help="paper: drop the share with the lowest loss without context. gain: keep what the "
-            "context helps by more than a threshold. both: hard without the context and helped by "
-            "it. auto: the cut from the distribution, with its uncertainty."
-        ),
-    ] = "paper",
-    fraction: Annotated[
-        str, typer.Option(help="For paper and both: the share below the cut, 0.25 or 25%.")
-    ] = "0.25",
-    threshold: Annotated[
-        float | None, typer.Option(help="For gain and both: the cut, nats per token.")
-    ] = None,
-    statistic: Annotated[
-        Literal[
-            "context_gain",
-            "max_token_gain",
-            "loss_without_context",
-            "max_token_loss_without_context",
-        ]
-        | None,
-        typer.Option(help="The number that is cut; each rule has its own.", show_default=False),
-    ] = None,
-    per: Annotated[
-        Literal["all", "source"], typer.Option(help="One cut for all, or one per source.")
-    ] = "all",
-    length_control: Annotated[
-        bool,
-        typer.Option(
-            "--length-control",
-            help="Put the same share below the cut at every response length.",
-        ),
-    ] = False,
-    length_bins: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="For --length-control: how many bins of response length, 5 unless you say.",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="For auto's bootstrap.")] = 0,
-    rescore_band: rescore.Band = None,
-    model: rescore.Model = "",
-    template: rescore.Template = "",
-    device: rescore.Device = "auto",
-    batch_size: rescore.BatchSize = "auto",
-    threads: rescore.Threads = None,
-    trust_remote_code: rescore.TrustRemoteCode = False,
-    allow_pickle: rescore.AllowPickle = False,
+    options: SplitOptions,
+    again: RescoreOptions,
     run: common.RunOption = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Label every scored row context-critical or non-context-critical.
 
-    Needs no model (unless --rescore-band is given) and can be done again at will. Shows how the
-    kept count moves around the cut, and the rows nearest to it.
+    This needs no model (unless you give --rescore-band) and takes seconds, so try several rules.
+    The output shows how the kept count moves around the cut, and the rows nearest to it.
     """
     from ifcurate.steps.run_steps import split_run
 
-    options: dict[str, Any] = {
-        "rule": rule,
-        "fraction": common.fraction(fraction),
-        "threshold": threshold,
-        "statistic": statistic,
-        "per": per,
-        "length_control": length_control,
-        "seed": seed,
-        **({} if length_bins is None else {"length_bins": length_bins}),
-    }
-    if length_bins is not None and not length_control:
-        raise typer.BadParameter(
-            "there are bins of response length only with --length-control; give both, or neither",
-            param_hint="--length-bins",
-        )
-    given = {
-        "model": model or None,
-        "template": template or None,
-        "device": device,
-        "batch_size": batch_size,
-        "threads": threads,
-        "trust_remote_code": trust_remote_code,
-        "allow_pickle": allow_pickle,
-    }
     silent = quiet or json
     found = common.open_run(run, quiet=silent)
-    with rescore.asked(rescore_band, given, quiet=silent) as wish:
-        made, manifest = split_run(found, rescore=wish, command=common.command_line(), **options)
+    with rescore.prepare(again, quiet=silent) as wish:
+        made, manifest = split_run(
+            found, rescore=wish, command=common.command_line(), **options.given()
+        )
     if json:
         common.print_json(
             {

@@ -13,7 +13,7 @@ Names are loaded when they are first used, so that importing the package is fast
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     )
     from ifcurate.errors import (
         ModelError as ModelError,
+    )
+    from ifcurate.errors import (
+        OptionError as OptionError,
     )
     from ifcurate.errors import (
         RecipeError as RecipeError,
@@ -61,6 +64,7 @@ _HOMES = {
         "DataError",
         "IfcurateError",
         "ModelError",
+        "OptionError",
         "RecipeError",
         "RowError",
         "RowTooLargeError",
@@ -80,10 +84,13 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)
-__version__ = metadata.version("ifcurate")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ifcurate")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'ifcurate' has no attribute {name!r}")

@@ -9,6 +9,7 @@
     |   +-- RowTooLargeError      one prompt needs more memory than the machine has
     +-- TemplateError             a prompt template does not render
     +-- RunError                  a run folder is missing, unfinished, or of another run
+    +-- OptionError               an option is unknown, out of bounds, or has no effect
     +-- RecipeError               a recipe file does not say what it must
 
 Every message reads *where: what is wrong; what was found; what to do*.
@@ -20,6 +21,7 @@ __all__ = [
     "DataError",
     "IfcurateError",
     "ModelError",
+    "OptionError",
     "RecipeError",
     "RowError",
     "RowTooLargeError",
@@ -58,6 +60,10 @@ class TemplateError(IfcurateError):
 
 class RunError(IfcurateError):
     """A run folder is missing, incomplete, or belongs to another run."""
+
+
+class OptionError(IfcurateError):
+    """An option is unknown, out of bounds, or has no effect beside the others."""
 
 
 class RecipeError(IfcurateError):

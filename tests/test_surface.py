@@ -18,6 +18,7 @@ SURFACE = {
     "Example",
     "IfcurateError",
     "ModelError",
+    "OptionError",
     "RecipeError",
     "RowError",
     "RowTooLargeError",

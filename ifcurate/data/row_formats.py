@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 
 from ifcurate.data.turns import read_turns
 from ifcurate.errors import RowError
+from ifcurate.options.data import CONTEXT_KINDS
 from ifcurate.records import Turn
 
 __all__ = ["ANSWERS", "CONTEXT_KINDS", "OUTPUTS", "READERS", "Draft", "Layout", "Text"]
 
-CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
 _INSTRUCTION: Final = ("instruction",)
 _INPUT: Final = ("input", "context")
 OUTPUTS: Final = ("output", "response", "answer", "completion")

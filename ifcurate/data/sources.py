@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from ifcurate.data.formats import CONTEXT_KINDS, FORMATS, Layout, detect_format, parse_row
+from ifcurate.data.formats import Layout, detect_format, parse_row
 from ifcurate.data.readers.rows import (
     RawRow,
     Source,
@@ -23,8 +23,10 @@ from ifcurate.data.readers.rows import (
     parse_line,
     read_rows,
 )
-from ifcurate.errors import DataError, RowError
-from ifcurate.phrases import count, did_you_mean
+from ifcurate.errors import DataError, OptionError, RowError
+from ifcurate.options.base import takes_options
+from ifcurate.options.data import DataOptions
+from ifcurate.phrases import count
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 
@@ -208,57 +210,29 @@ def _bad(raw: RawRow, reason: str) -> BadRow:
     return BadRow(raw.source, raw.number, raw.line, reason, data, raw.ends)
 
 
-def read_examples(
-    paths: str | Path | Sequence[str | Path],
-    *,
-    format: str = "auto",
-    columns: Mapping[str, str] | None = None,
-    turns: Literal["last", "all"] = "last",
-    context: Sequence[str] = CONTEXT_KINDS,
-    min_confidence: float = 0.5,
-    limit: int | None = None,
-    subset: str = "",
-    split: str = "train",
-) -> Examples:
+@takes_options(DataOptions)
+def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOptions) -> Examples:
     """The examples of files, globs or a Hub dataset.
 
-    Args:
-        paths: files (JSON, JSONL, CSV, Parquet; `.gz`, `.zst`), globs, or `owner/name`.
-        format: one of `FORMATS`, or "auto" to tell it from each source's first rows.
-        columns: our names (instruction, context, response, system) to the data's own.
-        turns: score the last assistant turn of a chat, or all of them.
-        context: which kinds of context to look for, of `CONTEXT_KINDS`.
-        min_confidence: the least confidence of a rule that finds context inside a text.
-        limit: read at most this many rows.
-        subset: configuration of a Hub dataset.
-        split: split of a Hub dataset.
+    `paths` are files (JSON, JSONL, CSV, Parquet; `.gz`, `.zst`), globs, or `owner/name`.
 
     Raises:
-        DataError: a source is missing, empty, of an unknown type or layout.
+        DataError: a source is missing, empty, of an unknown type or format.
+        OptionError: an option is unknown or out of bounds.
     """
-    if columns:
-        _check_columns(columns)
-        format = "columns"
-    if format not in (*FORMATS, "auto"):
-        near = did_you_mean(format, FORMATS)
-        raise DataError(f"format {format!r}: unknown; known are auto, {', '.join(FORMATS)}{near}")
-    if format == "columns" and not columns:
-        raise DataError("format 'columns' needs a mapping: --columns instruction=... response=...")
-    if turns not in ("last", "all"):
-        raise DataError(f"turns {turns!r}: unknown; known are last, all")
-    if not 0 <= min_confidence <= 1:
-        raise DataError(f"min_confidence {min_confidence}: must be from 0 to 1")
-    if limit is not None and limit < 1:
-        raise DataError(f"limit {limit}: must be at least 1, or None for all rows")
-    context = (context,) if isinstance(context, str) else context
-    unknown = set(context) - set(CONTEXT_KINDS)
-    if unknown:
-        known = ", ".join(CONTEXT_KINDS)
-        raise DataError(f"context {', '.join(sorted(unknown))}: unknown kind; known are {known}")
-    sources = open_sources(paths, subset=subset, split=split)
+    format = "columns" if options.columns else options.format
+    for name in ("instruction", "response") if options.columns else ():
+        if name not in (options.columns or {}):
+            raise OptionError(
+                f"data: columns: {name}=... is missing; it names a column of your data"
+            )
+    sources = open_sources(paths, subset=options.subset, split=options.split)
     names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
-    layouts = [Layout(n, columns, turns, tuple(context), min_confidence) for n in names]
-    examples = Examples(tuple(sources), tuple(layouts), limit)
+    layouts = [
+        Layout(n, options.columns, options.turns, options.context, options.min_confidence)
+        for n in names
+    ]
+    examples = Examples(tuple(sources), tuple(layouts), options.limit)
     if format != "auto":
         _refuse_unfit(examples, format)
     return examples
@@ -278,16 +252,6 @@ def _refuse_unfit(examples: Examples, format: str) -> None:
 
 def _none_of(rows: Sequence[object]) -> str:
     return f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its one row cannot"
-
-
-def _check_columns(columns: Mapping[str, str]) -> None:
-    known = ("instruction", "context", "response", "system")
-    unknown = [name for name in columns if name not in known]
-    if unknown:
-        raise DataError(f"--columns {unknown[0]}=...: unknown name; known are {', '.join(known)}")
-    missing = [name for name in ("instruction", "response") if name not in columns]
-    if missing:
-        raise DataError(f"--columns: {missing[0]}=... is missing; it names the data's own column")
 
 
 def _tell_formats(sources: Sequence[Source]) -> list[str]:

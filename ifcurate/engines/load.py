@@ -6,27 +6,11 @@ from typing import Any, Final
 
 from ifcurate.engines.base import Engine
 from ifcurate.errors import ModelError
+from ifcurate.options.score import ENGINE_OPTIONS
 
 __all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine"]
 
 ENGINES: Final = ("hf", "vllm", "server", "toy")
-_LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
-_LOADING: Final = ("trust_remote_code", "allow_pickle")
-#: What each engine takes beside its model; see their `load_*_engine`.
-ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "hf": (*_LOCAL, "device", *_LOADING),
-    "vllm": (*_LOCAL, *_LOADING),
-    "server": (
-        "base_url",
-        "tokenizer",
-        "revision",
-        "dtype",
-        "max_length",
-        "concurrency",
-        "trust_remote_code",
-    ),
-    "toy": (),
-}
 
 
 def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engine:

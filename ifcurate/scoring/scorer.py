@@ -21,7 +21,8 @@ import polars as pl
 
 from ifcurate.engines.base import Asked, Engine, Float32Array, Prompt, begin_prompts
 from ifcurate.errors import RowTooLargeError
-from ifcurate.prompts.pairs import ABLATIONS, PromptPair, PromptSettings, build_pairs
+from ifcurate.options.score import ScoreSettings
+from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import Template, load_template
 from ifcurate.records import Example
 from ifcurate.scoring.tables import (
@@ -50,32 +51,6 @@ __all__ = [
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
 
 Known = Callable[[Sequence[str]], Mapping[str, Numbers]]  # of keys, those that are known
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreSettings:
-    """Options of scoring; everything here is part of what a score means."""
-
-    template: str = "auto"
-    ablation: str = "drop"  # drop, template or shuffle
-    score_eot: bool = False  # take the token that ends the response into the loss
-    too_long: str = "skip"  # or "shorten": cut the context in the middle
-    max_length: int | None = None  # tokens; None for what the model takes
-    token_gain: float = 0.5  # nats: a token with a larger gain counts in gain_token_fraction
-    chunk_rows: int = 256  # rows that are scored, and written, together
-
-    def __post_init__(self) -> None:
-        _check(self.ablation in ABLATIONS, f"ablation {self.ablation!r}", ABLATIONS)
-        _check(
-            self.too_long in ("skip", "shorten"), f"too_long {self.too_long!r}", ("skip", "shorten")
-        )
-        if self.chunk_rows < 1:
-            raise ValueError(f"chunk_rows {self.chunk_rows}: must be at least 1")
-
-
-def _check(good: bool, what: str, known: Sequence[str]) -> None:
-    if not good:
-        raise ValueError(f"{what}: unknown; known are {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +86,7 @@ class Scorer:
     def identity(self) -> dict[str, Any]:
         """Everything beside the data that a score depends on, for manifests."""
         identity: EngineIdentity = self.engine.identity
-        settings = asdict(self.settings)
+        settings = self.settings.model_dump()
         settings["template"] = self.template.name
         settings["max_length"] = self._max_length()
         return {
@@ -165,9 +140,9 @@ class Scorer:
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
         """The two prompts of each example, or why it has none, in order."""
         prompts = PromptSettings(
-            ablation=self.settings.ablation,  # type: ignore[arg-type]
+            ablation=self.settings.ablation,
             score_eot=self.settings.score_eot,
-            too_long=self.settings.too_long,  # type: ignore[arg-type]
+            too_long=self.settings.too_long,
             max_length=self._max_length(),
         )
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)

@@ -15,14 +15,15 @@ Above the cut is context-critical, at the cut or below it is not.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Self
 
 import polars as pl
 
-from ifcurate.errors import DataError, IfcurateError
+from ifcurate.errors import DataError
+from ifcurate.options.base import takes_options
+from ifcurate.options.split import DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.split.cuts import Cut, CutRule
 from ifcurate.split.groups import Frames
 from ifcurate.split.labels import Labeller
@@ -30,27 +31,14 @@ from ifcurate.split.sorting import Scratch
 from ifcurate.storage.tables import LABELS, SPLIT
 
 __all__ = [
-    "DEFAULT_BINS",
-    "DEFAULT_FRACTION",
-    "DEFAULT_GAIN",
     "Cut",
-    "Rule",
     "Split",
     "SplitCuts",
     "SplitPlan",
     "SplitSummary",
-    "Statistic",
     "split_scores",
 ]
 
-Rule = Literal["paper", "gain", "both", "auto"]
-Statistic = Literal[
-    "context_gain", "max_token_gain", "loss_without_context", "max_token_loss_without_context"
-]
-DEFAULT_FRACTION: Final = 0.25
-#: Nats per token; in a small laboratory precision 0.84 and recall 0.91, and no better founded.
-DEFAULT_GAIN: Final = 0.15
-DEFAULT_BINS: Final = 5
 HARD: Final[dict[str, Statistic]] = {
     "context_gain": "loss_without_context",
     "max_token_gain": "max_token_loss_without_context",
@@ -89,46 +77,17 @@ class Split(SplitSummary):
     table: pl.DataFrame
 
 
-def split_scores(
-    scores: pl.DataFrame,
-    *,
-    rule: Rule = "paper",
-    fraction: float = DEFAULT_FRACTION,
-    threshold: float | None = None,
-    statistic: Statistic | None = None,
-    per: Literal["all", "source"] = "all",
-    length_control: bool = False,
-    length_bins: int = DEFAULT_BINS,
-    n_bootstrap: int = 200,
-    seed: int = 0,
-) -> Split:
-    """Label every row of a SCORES table; the same labels whatever the order of its rows.
+@takes_options(SplitOptions)
+def split_scores(scores: pl.DataFrame, *, options: SplitOptions) -> Split:
+    """Label every row of a SCORES table.
 
-    `fraction` is what `paper` and `both` put below the cut; `threshold` is in
-    the statistic's unit (nats), for `gain`, `both`, and for `auto` where it
-    finds no two groups. `statistic` is the number that is cut: the mean or the
-    largest token of the gain or of the loss without context (`paper` cuts the
-    mean loss unless told, the others the mean gain; `both` takes a gain, and the
-    loss that goes with it). `per="source"` cuts each source by itself.
-    `length_control` finds the cut for the whole group and then puts the same
-    share below it in each of `length_bins` bins of response length. `seed` is
-    for the bootstrap of `auto`. Rows whose numbers are missing or not finite
-    are `not-scored`.
+    The labels do not depend on the order of the rows. Above the cut is
+    context-critical. Rows whose numbers are missing or not finite are `not-scored`.
 
-    Raises `IfcurateError` for options that contradict each other, `DataError`
-    for a table without the columns that the rule needs.
+    Raises `OptionError` for options that contradict each other, `DataError` for a
+    table without the columns that the rule needs.
     """
-    plan = SplitPlan.create(
-        rule=rule,
-        fraction=fraction,
-        threshold=threshold,
-        statistic=statistic,
-        per=per,
-        length_control=length_control,
-        length_bins=length_bins,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
+    plan = SplitPlan.create(options)
     plan.check_columns(scores.columns)
     with Scratch() as scratch:
         cuts = plan.find_cuts(lambda columns: iter((scores.select(columns),)), scratch)
@@ -154,44 +113,29 @@ class SplitPlan:
     rules: tuple[CutRule, ...]  # one, or the two of `both`
 
     @classmethod
-    def create(
-        cls,
-        *,
-        rule: Rule = "paper",
-        fraction: float = DEFAULT_FRACTION,
-        threshold: float | None = None,
-        statistic: Statistic | None = None,
-        per: Literal["all", "source"] = "all",
-        length_control: bool = False,
-        length_bins: int = DEFAULT_BINS,
-        n_bootstrap: int = 200,
-        seed: int = 0,
-    ) -> Self:
-        """The options are those of `split_scores`, and so are the errors."""
-        if per not in ("all", "source"):
-            raise IfcurateError(f"split: per must be 'all' or 'source'; found {per!r}; choose one")
-        rules = _cut_rules(rule, fraction, threshold, statistic)
-        bins = length_bins if length_control else 1
-        if length_control and bins < 2:
-            raise IfcurateError(
-                f"split: a length control needs 2 bins or more; found {bins}; raise length_bins"
+    def create(cls, options: SplitOptions) -> Self:
+        """The plan for these options."""
+        rule = options.rule
+        rules = [
+            replace(
+                cut,
+                length_bins=options.length_bins if options.length_control else 1,
+                n_bootstrap=options.n_bootstrap,
+                seed=options.seed,
             )
-        if n_bootstrap < 20:
-            raise IfcurateError(
-                f"split: an interval needs 20 bootstrap draws or more; found {n_bootstrap}; use 200"
-            )
-        rules = [replace(r, length_bins=bins, n_bootstrap=n_bootstrap, seed=seed) for r in rules]
+            for cut in _cut_rules(options)
+        ]
         parameters = {
             "rule": rule,
             "statistic": rules[-1].statistic,
             "hard_statistic": rules[0].statistic if rule == "both" else None,
-            "fraction": fraction if rule != "gain" else None,
+            "fraction": options.fraction if rule != "gain" else None,
             "threshold": rules[-1].threshold,
-            "per": per,
-            "length_control": length_control,
-            "length_bins": length_bins if length_control else None,
-            "n_bootstrap": n_bootstrap if rule == "auto" else None,
-            "seed": seed if rule == "auto" else None,
+            "per": options.per,
+            "length_control": options.length_control,
+            "length_bins": options.length_bins if options.length_control else None,
+            "n_bootstrap": options.n_bootstrap if rule == "auto" else None,
+            "seed": options.seed if rule == "auto" else None,
         }
         return cls(rule, parameters, tuple(rules))
 
@@ -249,43 +193,18 @@ class SplitCuts:
         )
 
 
-def _cut_rules(
-    rule: Rule, fraction: float, threshold: float | None, statistic: Statistic | None
-) -> list[CutRule]:
+def _cut_rules(options: SplitOptions) -> list[CutRule]:
     """The one test of a rule, or the two of `both` (hard first)."""
-    if rule not in get_args(Rule):
-        choices = ", ".join(get_args(Rule))
-        raise IfcurateError(f"split: unknown rule; found {rule!r}; use one of {choices}")
-    if not (math.isfinite(fraction) and 0 <= fraction <= 1):
-        raise IfcurateError(
-            f"split: fraction must lie between 0 and 1; found {fraction}; write 0.25 for a quarter"
-        )
-    if threshold is not None and not math.isfinite(threshold):
-        raise IfcurateError(f"split: threshold must be a number; found {threshold}; give nats")
-    used = statistic or ("loss_without_context" if rule == "paper" else "context_gain")
-    known = tuple(HARD) if rule == "both" else get_args(Statistic)
-    if used not in known:
-        raise IfcurateError(
-            f"split: rule '{rule}' cannot cut this statistic; found {used!r}; "
-            f"use one of {', '.join(known)}"
-        )
+    rule, fraction, threshold = options.rule, options.fraction, options.threshold
+    used: Statistic = options.statistic or (
+        "loss_without_context" if rule == "paper" else "context_gain"
+    )
     if rule == "paper":
-        if threshold is not None:
-            raise IfcurateError(
-                "split: rule 'paper' cuts by a fraction, not at a threshold; "
-                f"found threshold {threshold}; leave it out, or use rule 'gain' with "
-                f"statistic '{used}'"
-            )
         return [CutRule(used, "fraction", fraction, None)]
     if threshold is None and used == "context_gain":
         threshold = DEFAULT_GAIN
     if rule == "auto":
         return [CutRule(used, "auto", fraction, threshold)]
-    if threshold is None:
-        raise IfcurateError(
-            f"split: rule '{rule}' has no default threshold for '{used}'; found none; "
-            "give one in nats, or use rule 'auto'"
-        )
     main = CutRule(used, "threshold", fraction, threshold)
     return [CutRule(HARD[used], "fraction", fraction, None), main] if rule == "both" else [main]
 

@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import polars as pl
 
 from ifcurate.data.readers.rows import RawRow, Source, parse_line, read_rows, source_problem
 from ifcurate.data.writing import name_outputs, open_parquet_copier, open_row_writer, refuse_inputs
-from ifcurate.errors import DataError, RunError
+from ifcurate.errors import RunError
+from ifcurate.options.base import takes_options
+from ifcurate.options.filter import FilterOptions
 from ifcurate.records import Example
 from ifcurate.split.rules import Split
 from ifcurate.storage.files import atomic_file
@@ -57,38 +59,18 @@ class Decision:
     keep_labels: frozenset[str]
 
     @classmethod
-    def create(
-        cls,
-        *,
-        keep: str | None = None,
-        drop: str | None = None,
-        no_context: Literal["keep", "drop"] | None = None,
-    ) -> Decision:
-        """From the two ways to ask.
+    def create(cls, options: FilterOptions) -> Decision:
+        """The labels that the options keep.
 
-        Rows without a context and rows that were not scored follow the wish:
-        dropped where only one label is kept, kept where only one is dropped;
-        `no_context` says otherwise for the first. Raises `DataError` unless
-        exactly one of `keep` and `drop` is given, with a known label.
+        Rows without a context and rows that were not scored are dropped with `keep` and
+        kept with `drop`; `no_context` overrides this for rows without a context.
         """
-        if (keep is None) == (drop is None):
-            raise DataError(
-                "filter: give either --keep LABEL or --drop LABEL; "
-                f"labels are {CRITICAL} and {NON_CRITICAL}"
-            )
-        label = keep or drop
-        if label not in (CRITICAL, NON_CRITICAL):
-            raise DataError(
-                f"filter: unknown label {label!r}; labels are {CRITICAL} and {NON_CRITICAL}"
-            )
-        if no_context not in (None, "keep", "drop"):
-            raise DataError(f"filter: no_context {no_context!r}: unknown; known are keep, drop")
-        kept = {keep} if keep else set(LABELS) - {label}
-        if no_context == "keep":
+        kept = set(LABELS) - {str(options.drop)} if options.drop else {str(options.keep)}
+        if options.no_context == "keep":
             kept.add(NO_CONTEXT)
-        elif no_context == "drop":
+        elif options.no_context == "drop":
             kept.discard(NO_CONTEXT)
-        return cls(frozenset(str(k) for k in kept))
+        return cls(frozenset(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +109,9 @@ def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
     )
 
 
+@takes_options(FilterOptions)
 def filter_examples(
-    examples: Iterable[Example],
-    split: Split,
-    *,
-    keep: str | None = None,
-    drop: str | None = None,
-    no_context: Literal["keep", "drop"] | None = None,
+    examples: Iterable[Example], split: Split, *, options: FilterOptions
 ) -> FilteredExamples:
     """Divide examples by the labels of a split made from their scores.
 
@@ -141,7 +119,7 @@ def filter_examples(
     """
     if not isinstance(split, Split):
         raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
-    rows = decide_rows(split.table, Decision.create(keep=keep, drop=drop, no_context=no_context))
+    rows = decide_rows(split.table, Decision.create(options))
     verdicts = {
         (source, row): (kept, reason)
         for source, row, kept, reason in rows.select("source", "row", "keep", "reason").iter_rows()

@@ -7,24 +7,27 @@ from the same data with the same options, is not done again.
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
-from ifcurate.data.formats import CONTEXT_KINDS
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.base import closing_engine
 from ifcurate.errors import RecipeError
+from ifcurate.options.base import Options, explain_problem, option
+from ifcurate.options.data import DataOptions
+from ifcurate.options.filter import FilterOptions
+from ifcurate.options.score import EngineOptions, ScoreSettings
+from ifcurate.options.split import SplitOptions
 from ifcurate.runs.reading import read_split_manifest
 from ifcurate.runs.run import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.split.rules import DEFAULT_BINS, SplitSummary, Statistic
+from ifcurate.scoring.scorer import Scorer
+from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.rescoring import Rescore, check_band
 from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
 from ifcurate.storage.manifest import read_manifest
@@ -32,83 +35,36 @@ from ifcurate.storage.manifest import read_manifest
 __all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DataSection(DataOptions):
+    """What is read, and how."""
+
+    paths: list[str] = option(..., "Files, globs or Hub names.", min_length=1)
 
 
-class DataSection(_Section):
-    """What to read, as `read_examples` takes it."""
+class ScoreSection(EngineOptions, ScoreSettings):
+    """The model, and how it is asked."""
 
-    paths: list[str] = Field(min_length=1)
-    format: str = "auto"
-    columns: dict[str, str] | None = None
-    turns: Literal["last", "all"] = "last"
-    context: list[str] = list(CONTEXT_KINDS)
-    min_confidence: float = Field(default=0.5, ge=0, le=1)
-    limit: int | None = Field(default=None, ge=1)
-    subset: str = ""
-    split: str = "train"
+    tokens: bool = option(False, "Also write the losses of every token.")
 
 
-class ScoreSection(_Section):
-    """The model and how it is asked, as `load_engine` and `ScoreSettings` take it."""
+class SplitSection(SplitOptions):
+    """The rule."""
 
-    model: str = ""
-    engine: Literal["hf", "vllm", "server", "toy"] = "hf"
-    base_url: str = ""
-    tokenizer: str = ""
-    concurrency: int = Field(default=16, ge=1)
-    threads: int | None = Field(default=None, ge=1)
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    batch_size: int | Literal["auto"] = "auto"
-    template: str = "auto"
-    ablation: Literal["drop", "template", "shuffle"] = "drop"
-    score_eot: bool = False
-    too_long: Literal["skip", "shorten"] = "skip"
-    max_length: int | None = Field(default=None, ge=8)
-    token_gain: float = 0.5
-    tokens: bool = False
+    rescore_band: float | None = option(
+        None, "Score rows within so many nats of a cut again in float32.", gt=0
+    )
 
 
-class SplitSection(_Section):
-    """The rule, as `split_scores` takes it."""
+class FilterSection(FilterOptions):
+    """What is kept, and where it is written."""
 
-    rule: Literal["paper", "gain", "both", "auto"] = "paper"
-    fraction: float = Field(default=0.25, gt=0, lt=1)
-    threshold: float | None = None
-    statistic: Statistic | None = None
-    per: Literal["all", "source"] = "all"
-    length_control: bool = False
-    length_bins: int = Field(default=DEFAULT_BINS, ge=2)
-    seed: int = 0
-    rescore_band: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _bins_need_a_control(self) -> Self:
-        if "length_bins" in self.model_fields_set and not self.length_control:
-            raise ValueError("length_bins: only with length_control: true")
-        return self
+    out: str | None = option(None, "Folder of the files.")
 
 
-class FilterSection(_Section):
-    """What is kept, as `filter_run` takes it."""
-
-    keep: Literal["context-critical", "non-context-critical"] | None = None
-    drop: Literal["context-critical", "non-context-critical"] | None = None
-    no_context: Literal["keep", "drop"] | None = None
-    out: str | None = None
-
-    @model_validator(mode="after")
-    def _one_wish(self) -> Self:
-        if (self.keep is None) == (self.drop is None):
-            raise ValueError("say either keep or drop")
-        return self
-
-
-class Recipe(_Section):
+class Recipe(Options):
     """One recipe file."""
+
+    step: ClassVar[str] = "recipe"
 
     description: str = ""
     data: DataSection
@@ -196,33 +152,29 @@ def _refuse_repeated_keys(node: Any, name: str) -> None:
 
 def _describe(error: Any) -> str:
     """One problem of a recipe, with the nearest known key for an unknown one."""
-    place = ".".join(map(str, error["loc"]))
     if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']} (found {reprlib.repr(error.get('input'))})"
+        return explain_problem(error)
     model: Any = Recipe
     for step in error["loc"][:-1]:
         model = model.model_fields[step].annotation
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return f"{place}: unknown key; {hint}"
+    return f"{'.'.join(map(str, error['loc']))}: unknown key; {hint}"
 
 
 def recipe_examples(recipe: Recipe) -> Examples:
     """The examples that the recipe's data section names."""
-    options = recipe.data.model_dump(exclude={"paths"})
-    return read_examples(recipe.data.paths, **options)
+    return read_examples(recipe.data.paths, options=recipe.data)
 
 
 def recipe_scorer(recipe: Recipe) -> Scorer:
     """The engine of the recipe's score section, loaded, with its settings."""
-    from ifcurate.engines.load import ENGINE_OPTIONS, load_engine
+    from ifcurate.engines.load import load_engine
 
     section = recipe.score
-    options = section.model_dump(include=set(ENGINE_OPTIONS[section.engine]))
-    engine = load_engine(section.engine, model=section.model, **options)
-    names = ("template", "ablation", "score_eot", "too_long", "max_length", "token_gain")
-    settings = ScoreSettings(**{name: getattr(section, name) for name in names})
+    engine = load_engine(section.engine, **section.for_engine())
+    settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
     return Scorer.create(engine, settings)
 
 
@@ -288,19 +240,18 @@ def run_recipe(
     fails stays done.
     """
     run, skipped = _score(recipe, folder, command, on_start, on_progress, stop)
-    options = recipe.split.model_dump(exclude={"rescore_band"})
     band = recipe.split.rescore_band
-    asked = {**options, **({} if band is None else {"rescore_band": band})}
+    asked = recipe.split.given()
+    options = SplitOptions.create(**{k: v for k, v in asked.items() if k != "rescore_band"})
     split = None
     done = read_split_manifest(run)
     if done is not None and done.identity.get("asked") == asked:
         skipped.append("split")
     else:
         again = None if band is None else _rescore(recipe, band, stop)
-        split, _ = split_run(run, rescore=again, command=command, **options)
-    wanted = recipe.filter.model_dump(exclude={"out"})
+        split, _ = split_run(run, rescore=again, command=command, options=options)
     out = Path(recipe.filter.out) if recipe.filter.out else None
-    filtered = filter_run(run, out=out, command=command, **wanted)
+    filtered = filter_run(run, out=out, command=command, options=recipe.filter)
     if filtered.skipped:
         skipped.append("filter")
     return RecipeRun(run, split, filtered, tuple(skipped))

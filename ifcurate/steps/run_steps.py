@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
+from ifcurate.options.base import takes_options
+from ifcurate.options.filter import FilterOptions
+from ifcurate.options.split import SplitOptions
 from ifcurate.runs.reading import read_split_manifest, run_examples, run_sources
 from ifcurate.runs.run import Run
 from ifcurate.split.cuts import Cut
@@ -34,13 +37,10 @@ from ifcurate.storage.manifest import Manifest, read_manifest, software_versions
 from ifcurate.storage.tables import SPLIT
 
 __all__ = [
-    "DEFAULT_SPLIT",
     "FilterResult",
     "filter_run",
     "split_run",
 ]
-
-DEFAULT_SPLIT: Final[dict[str, Any]] = {"rule": "paper"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,15 @@ def _touch(run: Run) -> None:
     run.manifest.write(run.folder / "manifest.json")
 
 
+@takes_options(SplitOptions)
 def split_run(
-    run: Run, *, rescore: Rescore | None = None, command: str = "", **options: Any
+    run: Run, *, options: SplitOptions, rescore: Rescore | None = None, command: str = ""
 ) -> tuple[SplitSummary, Manifest]:
     """Label the run's rows; writes `split.parquet` and `split.json`.
 
-    `options` are those of `split.split_scores`, and so are the labels; the table is
-    read and written in stretches. With `rescore` the rows near the cut are scored
-    again in float32, and cut again with these numbers. Raises `RunError` when the run
+    The labels are those of `split_scores`; the table is read and written in stretches.
+    With `rescore` the rows near the cut are scored again in float32, and cut again with
+    these numbers. Raises `RunError` when the run
     is unfinished, `DataError` when nothing can be split; with `rescore` what
     `rescoring.rescore_rows` raises.
     """
@@ -103,15 +104,15 @@ def split_run(
     run.check_finished()
     if rescore is not None:
         check_band(rescore.band, run.folder, run.manifest.identity["engine"])
-    plan = SplitPlan.create(**options)
+    plan = SplitPlan.create(options)
     cuts, before, again = _find_cuts(run, plan), None, None
-    identity = {"scores": run.manifest.id, "asked": options, "parameters": plan.parameters}
+    identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
     if rescore is not None:
         before = cuts
         places = find_band(run, before.cuts, rescore.band)
         again = rescore_rows(run, places, rescore, lambda: run_examples(run))
         cuts = _find_cuts(run, plan, again)
-        asked = {**options, "rescore_band": rescore.band}
+        asked = {**options.given(), "rescore_band": rescore.band}
         identity |= {"asked": asked, "rescored_by": dict(again.engine)}
     manifest = _manifest(
         "split",
@@ -195,12 +196,11 @@ def _labelled_scores(run: Run) -> Iterator[pl.DataFrame]:
         yield mine.hstack(other.select(SCORE_COLUMNS))
 
 
+@takes_options(FilterOptions)
 def filter_run(
     run: Run,
     *,
-    keep: str | None = None,
-    drop: str | None = None,
-    no_context: Literal["keep", "drop"] | None = None,
+    options: FilterOptions,
     out: Path | None = None,
     command: str = "",
 ) -> FilterResult:
@@ -211,12 +211,12 @@ def filter_run(
     changed since it was scored, `DataError` when the result cannot be written.
     """
     started = time.monotonic()
-    decision = Decision.create(keep=keep, drop=drop, no_context=no_context)
+    decision = Decision.create(options)
     _refuse_shard(run)
     run.check_finished()
     found = read_split_manifest(run)
-    split_manifest = found or split_run(run, **DEFAULT_SPLIT)[1]
-    label = keep if keep else f"without-{drop}"
+    split_manifest = found or split_run(run)[1]
+    label = options.keep or f"without-{options.drop}"
     folder = out or run.folder / "filtered" / label
     identity = {
         "scores": run.manifest.identity,

@@ -184,24 +184,24 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
         ("score alpaca.jsonl --engine toy --template chat", 1, "has no chat template"),
         ("score alpaca.jsonl --engine toy --template plain --ablation template", 1, "alpaca only"),
         ("score alpaca.jsonl --engine toy --batch-size many", 2, "write auto or a number"),
-        ("score alpaca.jsonl --engine toy --context cellar", 1, "cellar: unknown kind"),
+        ("score alpaca.jsonl --engine toy --context cellar", 2, "cellar: unknown; known are"),
         ("score alpaca.jsonl --engine toy --columns instruction", 2, "NAME=COLUMN"),
         ("score alpaca.jsonl --engine toy --columns instruction=i", 1, "response=... is missing"),
         ("score alpaca.jsonl --engine server", 1, "--base-url http://127.0.0.1:8000/v1"),
-        ("score alpaca.jsonl --engine toy --base-url http://x", 1, "for --engine server"),
-        ("score alpaca.jsonl --engine toy --device cuda", 1, "for --engine hf"),
+        ("score alpaca.jsonl --engine toy --base-url http://x", 2, "for --engine server"),
+        ("score alpaca.jsonl --engine toy --device cuda", 2, "for --engine hf"),
         (
             "score alpaca.jsonl --engine toy --columns instruction=instruction,response=nope",
             1,
             "the first says: no column 'nope'; found the columns instruction, input, output",
         ),
         ("score alpaca.jsonl --engine toy --format messages", 1, "none of the first 5"),
-        ("filter", 2, "give one of --keep"),
+        ("filter", 2, "give either --keep"),
         ("filter --keep best", 2, "best"),
         ("filter --keep context-critical", 1, "make one first: ifcurate score DATA --model MODEL"),
         ("split --run nowhere", 1, "no manifest there"),
-        ("split --fraction 3", 2, "not between 0 and 1"),
-        ("split --length-bins 3", 2, "only with --length-control"),
+        ("split --fraction 3", 2, "must be less than 1"),
+        ("split --length-bins 3", 2, "only for length control"),
         ("split --length-control --length-bins 1", 2, "--length-bins"),
         ("run nothing-like-it", 1, "unknown; known are alpaca, demo"),
         ("run dmeo", 1, "did you mean demo?"),
@@ -286,7 +286,7 @@ def test_ctrl_c_saves_and_exits_130(
     monkeypatch.setattr(ToyEngine, "response_logprobs", interrupted)
     result = ifcurate("score alpaca.jsonl --engine toy")
     assert result.code == 130
-    assert "the same command goes on" in result.err
+    assert "run the same command to resume" in result.err
     assert len(list(folder.glob("ifcurate-runs/*/parts/*.done.json"))) == 1
     refused = ifcurate("filter --keep context-critical")
     assert refused.code == 1

@@ -14,7 +14,7 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.errors import RowTooLargeError
+from ifcurate.errors import OptionError, RowTooLargeError
 from ifcurate.scoring.scorer import Scorer, ScoreSettings, score_examples
 from ifcurate.scoring.summary import summarise_scores
 from ifcurate.storage.tables import COLUMNS, SCORES, STATUSES
@@ -185,11 +185,11 @@ def test_wrong_use_of_the_library_says_what_to_give(folder: Path) -> None:
     with pytest.raises(TypeError, match="load_engine"):
         ifcurate.score_examples([], "toy")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="split_scores"):
-        ifcurate.filter_examples([], None, keep="context-critical")  # type: ignore[arg-type]
+        ifcurate.filter_examples([], None, keep="context-critical")
     with pytest.raises(ifcurate.ModelError, match="needs the address"):
         ifcurate.load_engine("server", model="x")
     for wrong in ({"turns": "al"}, {"min_confidence": 7}, {"limit": -1}, {"context": "cellar"}):
-        with pytest.raises(ifcurate.DataError, match=next(iter(wrong))):
+        with pytest.raises(ifcurate.OptionError, match=next(iter(wrong))):
             ifcurate.read_examples("alpaca.jsonl", **wrong)
     kept = list(ifcurate.read_examples("alpaca.jsonl", context="field"))  # one kind as a word
     assert kept[0].has_context
@@ -211,5 +211,7 @@ def test_the_library_in_ten_lines(folder: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"ablation": "zero"}, {"too_long": "cut"}, {"chunk_rows": 0}])
 def test_unknown_settings(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"unknown|at least 1"):
-        ScoreSettings(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"should be"):
+        ScoreSettings.model_validate(wrong)
+    with pytest.raises(OptionError, match=r"score: .*(unknown; known are|at least 1)"):
+        ScoreSettings.create(**wrong)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
+from ifcurate.options.split import SplitOptions
 from ifcurate.runs.run import Run, score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split import sorting
@@ -54,7 +55,7 @@ def split_in_frames(
     def frames(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         yield from scores.select(columns).iter_slices(size)
 
-    plan = SplitPlan.create(**options)
+    plan = SplitPlan.create(SplitOptions.create(**options))
     with Scratch(folder) as scratch:
         cuts = plan.find_cuts(frames, scratch)
     tables = [cuts.label(frame) for frame in frames(plan.columns)]

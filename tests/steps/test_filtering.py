@@ -16,7 +16,8 @@ import zstandard
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.errors import DataError, RunError
+from ifcurate.errors import DataError, OptionError, RunError
+from ifcurate.options.filter import FilterOptions
 from ifcurate.runs.reading import read_split
 from ifcurate.runs.run import Run, score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
@@ -262,7 +263,7 @@ def test_a_row_of_several_turns_is_kept_for_its_best_one() -> None:
     table = table.with_columns(
         pl.lit(None).alias(name) for name in SPLIT if name not in table.columns
     ).select(pl.col(n).cast(t) for n, t in SPLIT.items())
-    decided = decide_rows(table, Decision.create(keep="context-critical"))
+    decided = decide_rows(table, Decision.create(FilterOptions.create(keep="context-critical")))
     assert decided["label"].to_list() == [
         "context-critical",
         "non-context-critical",
@@ -273,8 +274,8 @@ def test_a_row_of_several_turns_is_kept_for_its_best_one() -> None:
 
 @pytest.mark.parametrize("wish", [{}, {"keep": "a", "drop": "b"}, {"keep": "good"}])
 def test_unclear_wishes(wish: dict[str, str]) -> None:
-    with pytest.raises(DataError, match=r"--keep LABEL or --drop LABEL|unknown label"):
-        Decision.create(**wish)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"--keep LABEL or --drop LABEL|unknown; known are"):
+        FilterOptions.create(**wish)
 
 
 def test_a_hub_dataset_is_read_scored_and_filtered(

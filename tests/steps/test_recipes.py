@@ -73,10 +73,10 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
         ({"split": {"fraction": 3}}, "split.fraction"),
         ({"data": {"paths": []}}, "data.paths"),
         ({"filter": None}, "filter"),
-        ({"filter": {}}, "say either keep or drop"),
+        ({"filter": {}}, "give either --keep LABEL or --drop LABEL"),
         ({"split": {"statistic": "foo"}}, "split.statistic"),
         ({"score": {"engine": "steam"}}, "score.engine"),
-        ({"split": {"length_bins": 4}}, "length_bins: only with length_control"),
+        ({"split": {"length_bins": 4}}, "length_bins is only for length control"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> None:

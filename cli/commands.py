@@ -1,0 +1,145 @@
+"""The commands: where each one is, and one line of help.
+
+A command module is imported when its command is called. `ifcurate --help` needs only this table.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any, Final, NamedTuple, get_type_hints
+
+import typer
+from typer.core import TyperCommand, TyperOption
+from typer.main import get_command_from_info, get_group
+from typer.models import CommandInfo
+
+__all__ = ["COMMANDS", "Place", "load_command"]
+
+CURATE: Final = "Curate"
+SHOW: Final = "Look"
+
+
+class Place(NamedTuple):
+    """Where a command is: `name` in the module `module` of this package."""
+
+    module: str
+    name: str
+    panel: str
+    summary: str
+
+
+#: Command -> its place, in the order of the help.
+COMMANDS: Final = {
+    "inspect": Place(
+        "inspect", "inspect_data", SHOW, "Show what is read, with the context marked."
+    ),
+    "score": Place("score", "score", CURATE, "Score every example with and without its context."),
+    "split": Place(
+        "split", "split", CURATE, "Label rows context-critical or non-context-critical."
+    ),
+    "filter": Place(
+        "filter", "filter_rows", CURATE, "Write the kept rows, and the dropped rows with reasons."
+    ),
+    "augment": Place("augment", "augment", CURATE, "Write counterfactual examples."),
+    "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
+    "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
+    "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),
+    "models": Place("models", "list_models", SHOW, "List the short names of models."),
+}
+
+
+def without_type(option: Any) -> Any:
+    """The flag as help shows it: Typer writes `<bool>` beside a flag, which takes no value."""
+    if getattr(option, "is_flag", False):
+        option.metavar = " "
+    return option
+
+
+class Command(TyperCommand):
+    """A command with two helps: `-h` shows the options most used, `--help` shows all."""
+
+    common: frozenset[str] = frozenset()  # parameters that the short help shows
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option `--help`, without a type."""
+        return without_type(super().get_help_option(ctx))
+
+    def format_short_help(self, ctx: Any) -> None:
+        """Print the help with arguments and common options only."""
+        hidden = []
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption) and parameter.name not in self.common:
+                hidden.append((parameter, parameter.hidden))
+                parameter.hidden = True
+        typer.echo(self.get_help(ctx).rstrip("\n"))
+        for parameter, was in hidden:
+            parameter.hidden = was
+        if hidden:
+            typer.echo(f"\n {len(hidden)} more options: {ctx.command_path} --help")
+
+
+def _show_short_help(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        command: Any = ctx.command
+        if isinstance(command, Command) and command.common:
+            command.format_short_help(ctx)
+        else:
+            typer.echo(command.get_help(ctx))
+        raise typer.Exit
+
+
+ShortHelp = Annotated[
+    bool,
+    typer.Option(
+        "-h",
+        is_eager=True,
+        callback=_show_short_help,
+        allow_from_autoenv=False,
+        help="Show the options most used.",
+    ),
+]
+
+
+def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with the option `-h`, which Typer's own help option does not offer."""
+
+    @functools.wraps(function)
+    def called(short_help: bool = False, **given: Any) -> None:
+        function(**given)
+
+    signature = inspect.signature(function)
+    extra = inspect.Parameter(
+        "short_help", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=ShortHelp
+    )
+    hints = get_type_hints(function, include_extras=True)
+    own = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values()]
+    called.__signature__ = signature.replace(parameters=[*own, extra])  # type: ignore[attr-defined]
+    called.__annotations__ = {**hints, "short_help": ShortHelp}
+    return called
+
+
+def load_command(name: str) -> Any:
+    """The command, imported and ready to be called."""
+    place = COMMANDS[name]
+    found = getattr(import_module(f".{place.module}", __package__), place.name)
+    if isinstance(found, typer.Typer):
+        return get_group(found)
+    info = CommandInfo(
+        name=name,
+        callback=_with_short_help(found),
+        cls=Command,
+        context_settings={"help_option_names": ["--help"]},
+    )
+    loaded: Any = get_command_from_info(
+        info, pretty_exceptions_short=False, rich_markup_mode="markdown"
+    )
+    loaded.common = frozenset(getattr(found, "common", ()))
+    for parameter in loaded.params:
+        # The root help states the rule of environment variables; on every line it is noise.
+        if hasattr(parameter, "show_envvar"):
+            parameter.show_envvar = False
+        without_type(parameter)
+    return loaded

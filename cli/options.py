@@ -1,0 +1,153 @@
+"""From option models to the options of a command.
+
+A command names a parameter whose type is a class of `ifcurate.options`, and
+`with_options` gives Typer the fields of that class in its place: names, types, bounds,
+help texts and defaults all come from there. An option that the user does not give is left
+out, so that the class knows what was set.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from ifcurate.options.base import Options, explain_problem
+
+__all__ = ["with_options"]
+
+_PLAIN = (str, int, float, bool, Path)
+_METAVARS = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of its option models as Typer options."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    models: dict[str, type[Options]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if not (isinstance(kind, type) and issubclass(kind, Options)):
+            parameters.append(parameter.replace(annotation=kind))
+            continue
+        models[parameter.name] = kind
+        preset = {} if parameter.default is parameter.empty else parameter.default.given()
+        for name, field in kind.model_fields.items():
+            if _extra(field)["command"]:
+                parameters.append(
+                    parameter.replace(
+                        name=_parameter_name(name, field),
+                        default=None,
+                        annotation=_annotate(name, field, preset),
+                    )
+                )
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        for name, kind in models.items():
+            preset = inspect.signature(command).parameters[name].default
+            values = {} if preset is inspect.Parameter.empty else preset.given()
+            for field_name, field in kind.model_fields.items():
+                value = given.pop(_parameter_name(field_name, field), None)
+                if value is not None and value != []:
+                    values[field_name] = value
+            given[name] = _check(kind, values)
+        command(**given)
+
+    called.common = {  # type: ignore[attr-defined]
+        _parameter_name(name, field)
+        for kind in models.values()
+        for name, field in kind.model_fields.items()
+        if _extra(field).get("common")
+    }
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    return called
+
+
+def _check(kind: type[Options], values: dict[str, Any]) -> Options:
+    """The options, or a usage error (exit code 2) that names the option as it is typed."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        text = explain_problem({**problem, "loc": ()}).removeprefix(": ")
+        if not name:
+            # The check of the whole names options by their fields.
+            for field_name in kind.model_fields:
+                if text.startswith(f"{field_name} is only for"):
+                    text = text.removeprefix(f"{field_name} ")
+                    name = field_name
+                    break
+        hint = _flag(name, kind.model_fields[name]) if name else None
+        raise typer.BadParameter(text, param_hint=hint) from error
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {"command": True, "panel": "", "flags": []}
+
+
+def _flag(name: str, field: FieldInfo) -> str:
+    flags = _extra(field)["flags"]
+    return str(flags[0]).partition("/")[0] if flags else f"--{name.replace('_', '-')}"
+
+
+def _parameter_name(name: str, field: FieldInfo) -> str:
+    """The name of the Typer parameter, which the environment variable is made from."""
+    return _flag(name, field).removeprefix("--").replace("-", "_")
+
+
+def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
+    extra = _extra(field)
+    kind = _typer_type(field)
+    flags = list(extra["flags"])
+    if kind is bool and not flags:
+        flags = [f"--{name.replace('_', '-')}"]
+    bounds = {
+        where: getattr(found, limit)
+        for where, limit in (("min", "ge"), ("max", "le"))
+        for found in field.metadata
+        if getattr(found, limit, None) is not None and kind in (int, float)
+    }
+    shown = _default(preset.get(name, field.get_default(call_default_factory=True)))
+    text = f"{field.description} {shown}".strip().replace("[", "\\[")
+    settings: dict[str, Any] = {
+        "help": text,
+        "rich_help_panel": extra["panel"] or None,
+        "show_default": False,
+        "metavar": extra.get("metavar") or _METAVARS.get(kind),
+        **bounds,
+    }
+    return Annotated[kind | None, typer.Option(*flags, **settings)]
+
+
+def _default(value: Any) -> str:
+    """The default in words; "" where there is none to show."""
+    if value is None or isinstance(value, bool) or value in ("", (), []):
+        return ""
+    text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    return f"Default: {text}."
+
+
+def _typer_type(field: FieldInfo) -> Any:
+    """The type that Typer parses: as declared where it can, else text that the model parses."""
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        members = [member for member in get_args(kind) if member is not type(None)]
+        kind = members[0] if len(members) == 1 else str
+    if any(type(found).__name__ == "BeforeValidator" for found in field.metadata):
+        return list[str] if get_origin(kind) is dict else str
+    if kind in _PLAIN or get_origin(kind) is Literal:
+        return kind
+    if get_origin(kind) in (list, tuple) and get_args(kind)[0] in _PLAIN:
+        return list[get_args(kind)[0]]  # type: ignore[misc]
+    return str

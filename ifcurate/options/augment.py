@@ -1,0 +1,81 @@
+"""The options of `augment`: what is substituted, by what, and what is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Final, Literal
+
+from ifcurate.options.base import Options, option
+
+__all__ = ["AugmentOptions"]
+
+HOW_PANEL: Final = "Substitution"
+OUT_PANEL: Final = "Output"
+MODEL_PANEL: Final = "Model check"
+
+
+class AugmentOptions(Options):
+    """How counterfactual examples are made."""
+
+    step: ClassVar[str] = "augment"
+
+    policy: Literal["lexicon", "corpus", "fictional", "type-swap", "alias"] = option(
+        "lexicon",
+        "Where substitutes come from: lexicon (real names), corpus (names of this data), "
+        "fictional (made-up names), type-swap (another type), alias (the same entity under "
+        "another name, as a control).",
+        panel=HOW_PANEL,
+        common=True,
+    )
+    types: str = option(
+        "PERSON,DATE",
+        "Types of entities that are substituted. +CITY adds a type to the default ones.",
+        panel=HOW_PANEL,
+        metavar="TYPES",
+        common=True,
+    )
+    variants: int = option(1, "Counterfactuals of one row.", panel=HOW_PANEL, ge=1)
+    seed: int = option(0, "Seed of the choice of substitutes.", panel=HOW_PANEL, common=True)
+    avoid: list[Path] | None = option(
+        None,
+        "Names that are never substitutes: a text file with one name per line, or the answers of "
+        "an evaluation suite (json, jsonl).",
+        panel=HOW_PANEL,
+        metavar="FILE",
+    )
+    recogniser: str = option(
+        "lexicon",
+        "lexicon (no download), spacy:NAME, gliner:NAME, or openai:URL for a chat server that "
+        "plans the edits (its key: IFCURATE_API_KEY).",
+        panel=HOW_PANEL,
+        common=True,
+    )
+    recogniser_model: str = option("", "Name of the model at openai:URL.", panel=HOW_PANEL)
+    emit: Literal["counterfactual", "pair", "pair+abstain"] = option(
+        "counterfactual",
+        "pair also writes the original. pair+abstain also writes the question without its "
+        "context, to be answered as unanswerable.",
+        panel=OUT_PANEL,
+        common=True,
+    )
+    sample: int = option(
+        0,
+        "Write a review sheet (HTML) with this many examples.",
+        panel=OUT_PANEL,
+        ge=0,
+        common=True,
+    )
+    verify: str = option(
+        "",
+        "Keep only what this model confirms: with the new context it prefers the new answer, "
+        "without it the original one. toy has no model, for dry runs.",
+        panel=MODEL_PANEL,
+        metavar="MODEL",
+    )
+    threshold: float = option(
+        0.5,
+        "Nats by which the new context must help the new answer.",
+        panel=MODEL_PANEL,
+        metavar="NATS",
+        allow_inf_nan=False,
+    )

@@ -1,0 +1,214 @@
+"""What an option is: a default, its bounds and one help text, declared in one place.
+
+A step declares its options as a subclass of `Options`. Three callers read it:
+
+- the library function, through `takes_options`;
+- the recipe section of the step, which is the class itself;
+- the command, whose options `ifcurate.cli.options` makes from the fields.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ifcurate.errors import OptionError
+
+__all__ = [
+    "BatchSize",
+    "Fraction",
+    "Options",
+    "explain_problem",
+    "needs",
+    "option",
+    "takes_options",
+]
+
+R = TypeVar("R")
+
+_REASONS: dict[str, str] = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "unknown; known are {expected}",
+    "missing": "is missing",
+    "finite_number": "must be a finite number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "extra_forbidden": "unknown option",
+}
+
+
+def option(
+    default: Any = ...,
+    help: str = "",
+    *,
+    panel: str = "",
+    flags: Sequence[str] = (),
+    metavar: str = "",
+    command: bool = True,
+    common: bool = False,
+    **bounds: Any,
+) -> Any:
+    """Declare a field of an `Options` class.
+
+    Args:
+        default: the default value; leave it out for a required option.
+        help: one or two sentences, the only description of the option.
+        panel: the group of the option in `--help`.
+        flags: names on the command line, when they differ from the field's name.
+        metavar: what stands for the value in `--help`.
+        command: False for an option that only the library and recipes take.
+        common: True for an option that the short help (`-h`) shows.
+        bounds: `ge`, `gt`, `le`, `lt`, `min_length` of pydantic's `Field`.
+    """
+    extra: dict[str, Any] = {
+        "panel": panel,
+        "flags": list(flags),
+        "metavar": metavar,
+        "command": command,
+        "common": common,
+    }
+    if any(name in bounds for name in ("ge", "gt", "le", "lt")):
+        bounds.setdefault("allow_inf_nan", False)
+    return Field(default, description=help, json_schema_extra=extra, **bounds)
+
+
+class Options(BaseModel):
+    """The options of a step. Unknown names are refused, and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    step: ClassVar[str] = ""  # the command that takes these options, for messages
+
+    @classmethod
+    def create(cls, **given: Any) -> Self:
+        """Check the values. Raises `OptionError` that names the option, the value and the bound."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            problems = "; ".join(explain_problem(problem) for problem in error.errors())
+            where = f"{cls.step}: " if cls.step else ""
+            raise OptionError(f"{where}{problems}") from error
+
+    def given(self) -> dict[str, Any]:
+        """The options that were set, without those left at their defaults."""
+        return {name: getattr(self, name) for name in type(self).model_fields if self.has(name)}
+
+    def has(self, name: str) -> bool:
+        """Whether the option was set, even if to its default."""
+        return name in self.model_fields_set
+
+
+def explain_problem(problem: Mapping[str, Any] | Any) -> str:
+    """One problem that pydantic found, as `option: what is wrong (found VALUE)`."""
+    place = ".".join(str(part) for part in problem["loc"])
+    context = problem.get("ctx", {})
+    if problem["type"] == "value_error":
+        text = str(context["error"])
+        return f"{place}: {text}" if place else text
+    reason = _REASONS.get(problem["type"])
+    text = reason.format(**context).replace("'", "") if reason else problem["msg"]
+    found = "" if problem["type"] == "missing" else f" (found {reprlib.repr(problem['input'])})"
+    return f"{place}: {text}{found}"
+
+
+def needs(options: Options, name: str, condition: bool, when: str) -> None:
+    """Refuse an option that was set but that the other options make meaningless.
+
+    Raises `ValueError`, which `Options.create` turns into an `OptionError`.
+    """
+    if options.has(name) and getattr(options, name) is not None and not condition:
+        raise ValueError(f"{name} is only for {when}; leave it out")
+
+
+def parse_fraction(value: Any) -> Any:
+    """`0.25`, `"0.25"` or `"25%"` as a number. Bounds are checked by the field."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a fraction; write 0.25 or 25%") from None
+
+
+def parse_batch_size(value: Any) -> Any:
+    """`"auto"`, or a number of sequences."""
+    text = str(value).strip()
+    if text == "auto":
+        return text
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise ValueError(f"{value!r}: write auto or a number of 1 or more")
+
+
+#: A share between 0 and 1, both excluded.
+Fraction = Annotated[float, BeforeValidator(parse_fraction), Field(gt=0, lt=1, allow_inf_nan=False)]
+BatchSize = Annotated[int | Literal["auto"], BeforeValidator(parse_batch_size)]
+
+
+def takes_options(model: type[Options]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a library function the fields of `model` as keyword arguments.
+
+    The function is written with one keyword parameter `options`. Callers pass either the
+    fields, or a whole instance as `options`. The signature and the docstring show the fields.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> R:
+            own = {name: given.pop(name) for name in model.model_fields if name in given}
+            options = given.pop("options", None)
+            if options is None:
+                options = model.create(**own)
+            elif own:
+                raise OptionError(
+                    f"{function.__name__}: got options and also {', '.join(own)}; give one of both"
+                )
+            return function(*args, options=options, **given)
+
+        call.__signature__ = _signature(function, model)  # type: ignore[attr-defined]
+        call.__doc__ = f"{inspect.getdoc(function) or ''}\n\n{_describe(model)}"
+        return call
+
+    return decorate
+
+
+def _signature(function: Callable[..., Any], model: type[Options]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.name != "options"]
+    fields = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty
+            if field.is_required()
+            else field.get_default(call_default_factory=True),
+            annotation=field.annotation,
+        )
+        for name, field in model.model_fields.items()
+    ]
+    keywords = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    others = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    return signature.replace(parameters=[*others, *fields, *keywords])
+
+
+def _describe(model: type[Options]) -> str:
+    lines = ["Options:"]
+    for name, field in model.model_fields.items():
+        lines.append(f"    {name}: {field.description}")
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""The options of reading data: format, columns, context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator
+
+from ifcurate.options.base import Options, option
+
+__all__ = ["CONTEXT_KINDS", "DataOptions"]
+
+PANEL: Final = "Data"
+#: Where context is looked for, in order of trust.
+CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
+COLUMNS: Final = ("instruction", "context", "response", "system")
+
+
+def _parse_columns(value: Any) -> Any:
+    """`{"instruction": "prompt"}`, or texts such as `"instruction=prompt,context=doc"`."""
+    if value is None or isinstance(value, Mapping):
+        return value
+    found = {}
+    for item in (part for text in value for part in str(text).split(",")):
+        name, equals, column = item.strip().partition("=")
+        if not (equals and name and column):
+            raise ValueError(f"{item!r} is not NAME=COLUMN; write instruction=prompt")
+        found[name] = column
+    return found
+
+
+def _check_columns(columns: dict[str, str] | None) -> dict[str, str] | None:
+    for name in columns or {}:
+        if name not in COLUMNS:
+            raise ValueError(f"{name}=...: unknown name; known are {', '.join(COLUMNS)}")
+    return columns
+
+
+def _parse_kinds(value: Any) -> Any:
+    """`"auto"`, `"field,tool"`, or a sequence of kinds."""
+    if isinstance(value, str):
+        kinds = tuple(part.strip() for part in value.split(","))
+    else:
+        kinds = tuple(value)
+    if kinds == ("auto",):
+        return CONTEXT_KINDS
+    if unknown := [kind for kind in kinds if kind not in CONTEXT_KINDS]:
+        raise ValueError(
+            f"{', '.join(map(str, unknown))}: unknown; known are {', '.join(CONTEXT_KINDS)}"
+        )
+    return kinds
+
+
+class DataOptions(Options):
+    """How rows become examples."""
+
+    step: ClassVar[str] = "data"
+
+    format: Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "qca"] = option(
+        "auto",
+        "Format of the rows. qca is question, context and answer, nested SQuAD files too.",
+        panel=PANEL,
+        common=True,
+    )
+    columns: Annotated[
+        dict[str, str] | None, BeforeValidator(_parse_columns), AfterValidator(_check_columns)
+    ] = option(
+        None,
+        "Map columns: instruction=... context=... response=... (system=...).",
+        panel=PANEL,
+        metavar="NAME=COLUMN...",
+        common=True,
+    )
+    turns: Literal["last", "all"] = option(
+        "last", "Score the last assistant turn of a chat, or all of them.", panel=PANEL
+    )
+    context: Annotated[tuple[str, ...], BeforeValidator(_parse_kinds)] = option(
+        CONTEXT_KINDS,
+        "Where context is looked for: auto, or some of field,tool,system,inline.",
+        panel=PANEL,
+        metavar="KINDS",
+    )
+    min_confidence: float = option(
+        0.5,
+        "Lowest confidence of a rule that finds context inside a text.",
+        panel=PANEL,
+        ge=0,
+        le=1,
+    )
+    limit: int | None = option(None, "Read at most this many rows.", panel=PANEL, ge=1, common=True)
+    subset: str = option("", "Configuration of a Hub dataset.", panel=PANEL)
+    split: str = option(
+        "train", "Split of a Hub dataset.", panel=PANEL, flags=("--hub-split",), metavar="NAME"
+    )

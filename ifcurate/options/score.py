@@ -1,0 +1,241 @@
+"""The options of `score`: the engine, the prompts, the run and the cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from ifcurate.options.base import BatchSize, Options, needs, option
+
+__all__ = ["ENGINE_OPTIONS", "ClusterOptions", "EngineOptions", "RunOptions", "ScoreSettings"]
+
+MODEL_PANEL: Final = "Model"
+PROMPT_PANEL: Final = "Prompt"
+RUN_PANEL: Final = "Run"
+CLUSTER_PANEL: Final = "Cluster"
+_LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
+_LOADING: Final = ("trust_remote_code", "allow_pickle")
+#: The options that each engine takes beside its model; see the `load_*_engine` functions.
+ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "hf": (*_LOCAL, "device", *_LOADING),
+    "vllm": (*_LOCAL, *_LOADING),
+    "server": (
+        "base_url",
+        "tokenizer",
+        "revision",
+        "dtype",
+        "max_length",
+        "concurrency",
+        "trust_remote_code",
+    ),
+    "toy": (),
+}
+#: The comparison with hf before a run takes these on behalf of the server engine.
+_COMPARISON: Final = ("batch_size", "threads", "allow_pickle")
+
+
+class EngineOptions(Options):
+    """The engine and its model."""
+
+    step: ClassVar[str] = "score"
+
+    model: str = option(
+        "",
+        "Short name (see `ifcurate models`), Hub id, or local folder.",
+        panel=MODEL_PANEL,
+        flags=("--model", "-m"),
+        metavar="NAME",
+        common=True,
+    )
+    engine: Literal["hf", "vllm", "server", "toy"] = option(
+        "hf",
+        "hf is transformers in this process. vllm needs the vllm extra. server is a completions "
+        "endpoint that is already running. toy has no model, for dry runs.",
+        panel=MODEL_PANEL,
+        common=True,
+    )
+    revision: str | None = option(None, "Branch, tag or commit on the Hub.", panel=MODEL_PANEL)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", "Number format that the model computes in.", panel=MODEL_PANEL, common=True
+    )
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.", panel=MODEL_PANEL, common=True)
+    batch_size: BatchSize = option(
+        "auto", "Sequences scored together: auto, or a number.", panel=MODEL_PANEL
+    )
+    threads: int | None = option(None, "CPU threads of the model.", panel=MODEL_PANEL, ge=1)
+    trust_remote_code: bool = option(
+        False, "Run Python code that comes with the model.", panel=MODEL_PANEL
+    )
+    allow_pickle: bool = option(False, "Load weights that are not safetensors.", panel=MODEL_PANEL)
+    base_url: str = option(
+        "",
+        "For server: http://host:8000/v1. The key is read from IFCURATE_API_KEY or "
+        "OPENAI_API_KEY only.",
+        panel=MODEL_PANEL,
+        metavar="URL",
+    )
+    tokenizer: str = option(
+        "",
+        "For server: the tokenizer, when the model's name there is not one.",
+        panel=MODEL_PANEL,
+        metavar="NAME",
+    )
+    concurrency: int = option(16, "For server: requests at the same time.", panel=MODEL_PANEL, ge=1)
+    parity: int = option(
+        8,
+        "For vllm and server: rows on which the engine is compared with hf on the same model "
+        "before the run. 0 skips the comparison.",
+        panel=MODEL_PANEL,
+        ge=0,
+    )
+    parity_tolerance: float | None = option(
+        None,
+        "For vllm and server: nats by which one token may differ. The default depends on the "
+        "dtype.",
+        panel=MODEL_PANEL,
+        gt=0,
+    )
+
+    @model_validator(mode="after")
+    def _refuse_ignored(self) -> Self:
+        taken = set(ENGINE_OPTIONS[self.engine])
+        compared = self.engine in ("vllm", "server")
+        if compared:
+            taken |= {"parity", "parity_tolerance", *_COMPARISON}
+        for name in set(EngineOptions.model_fields) - {"engine", "model"} - taken:
+            owners = [e for e, names in ENGINE_OPTIONS.items() if name in names]
+            needs(self, name, False, f"--engine {' and '.join(owners or ['vllm', 'server'])}")
+        return self
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether an engine with these options uses a GPU."""
+        return self.engine == "vllm" or self.device.startswith("cuda")
+
+    def for_engine(self, **more: Any) -> dict[str, Any]:
+        """The values that `load_engine` takes for this engine, by name."""
+        values = {**self.model_dump(), **more}
+        names = ENGINE_OPTIONS[self.engine]
+        return {n: values[n] for n in (("model", *names) if names else ()) if n in values}
+
+
+class ScoreSettings(Options):
+    """What a score means: how prompts are made, and what the loss is taken over."""
+
+    step: ClassVar[str] = "score"
+
+    template: str = option(
+        "auto",
+        "auto (the tokenizer's chat template, else alpaca), alpaca, plain, tulu, chat, or a "
+        "Jinja file.",
+        panel=PROMPT_PANEL,
+        common=True,
+    )
+    ablation: Literal["drop", "template", "shuffle"] = option(
+        "drop",
+        "What replaces the context: drop (nothing), template (Alpaca's two official templates) "
+        "or shuffle (the context of another row, to see whether any text helps).",
+        panel=PROMPT_PANEL,
+    )
+    score_eot: bool = option(
+        False, "Include the token that ends the response in the loss.", panel=PROMPT_PANEL
+    )
+    too_long: Literal["skip", "shorten"] = option(
+        "skip",
+        "What happens to a row that is too long for the model: skip it, or shorten its context "
+        "in the middle. The response is never cut.",
+        panel=PROMPT_PANEL,
+    )
+    max_length: int | None = option(
+        None, "Limit in tokens, below the limit of the model.", panel=PROMPT_PANEL, ge=8
+    )
+    token_gain: float = option(
+        0.5,
+        "Threshold in nats: tokens with a larger gain count in gain_token_fraction.",
+        panel=PROMPT_PANEL,
+        metavar="NATS",
+        allow_inf_nan=False,
+    )
+    chunk_rows: int = option(256, "Rows that are scored and written together.", command=False, ge=1)
+
+
+class RunOptions(Options):
+    """Where a run is written and what of it is kept."""
+
+    step: ClassVar[str] = "score"
+
+    out: Path | None = option(
+        None, "Run folder. By default a new folder in ifcurate-runs/.", panel=RUN_PANEL, common=True
+    )
+    overwrite: bool = option(False, "Score rows again that are already scored.", panel=RUN_PANEL)
+    tokens: bool = option(False, "Also write the losses of every token.", panel=RUN_PANEL)
+    shard: str | None = option(
+        None,
+        "Score the I-th of N equal parts of the rows, for a job array. `ifcurate merge` joins "
+        "them.",
+        panel=RUN_PANEL,
+        metavar="I/N",
+    )
+    cache: bool = option(
+        True,
+        "Use the scores of rows that an earlier run scored with the same model, template and "
+        "options, and store new ones.",
+        panel=RUN_PANEL,
+        flags=("--cache/--no-cache",),
+    )
+    cache_dir: Path | None = option(
+        None, "Folder of the cache. The default is ifcurate-runs/.", panel=RUN_PANEL
+    )
+
+    @model_validator(mode="after")
+    def _refuse_ignored(self) -> Self:
+        needs(self, "cache_dir", self.cache, "runs with a cache")
+        return self
+
+
+def _parse_engines(value: Any) -> Any:
+    low, _, high = str(value).partition("-")
+    if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low)):
+        raise ValueError(f"{value!r}: write a number, or MIN-MAX")
+    return str(value)
+
+
+class ClusterOptions(Options):
+    """Where engines run, and how many."""
+
+    step: ClassVar[str] = "score"
+
+    executor: Literal["local", "ray"] = option(
+        "local",
+        "local is this process. ray is a Ray cluster with one engine in each worker.",
+        panel=CLUSTER_PANEL,
+    )
+    address: str | None = option(
+        None,
+        "Address of the Ray cluster: auto, or HOST:PORT. The default is RAY_ADDRESS, else a "
+        "cluster on this machine.",
+        panel=CLUSTER_PANEL,
+    )
+    num_engines: Annotated[str, BeforeValidator(_parse_engines)] = option(
+        "1",
+        "Engines on the cluster: a number, or a range that follows the amount of work.",
+        panel=CLUSTER_PANEL,
+        metavar="N|MIN-MAX",
+    )
+    gpus_per_engine: float | None = option(
+        None,
+        "GPUs of each engine; 0.5 lets two engines share one. The default is 1 for --device cuda "
+        "and vllm, else 0.",
+        panel=CLUSTER_PANEL,
+        ge=0,
+    )
+    cpus_per_engine: float = option(1.0, "CPUs of each engine.", panel=CLUSTER_PANEL, ge=0)
+
+    @model_validator(mode="after")
+    def _refuse_ignored(self) -> Self:
+        for name in ClusterOptions.model_fields:
+            if name != "executor":
+                needs(self, name, self.executor == "ray", "--executor ray")
+        return self

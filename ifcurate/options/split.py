@@ -122,5 +122,7 @@ class RescoreOptions(Options):
     def _refuse_without_band(self) -> Self:
         for name in RescoreOptions.model_fields:
             if name != "rescore_band":
-                needs(self, name, self.rescore_band is not None, "scoring again with --rescore-band")
+                needs(
+                    self, name, self.rescore_band is not None, "scoring again with --rescore-band"
+                )
         return self

@@ -19,7 +19,8 @@ __all__ = ["Data", "read_data"]
 Data = Annotated[
     list[str],
     typer.Argument(
-        help="Files (json, jsonl, csv, parquet; .gz, .zst), globs, or a Hub name.",
+        help="Files (json, jsonl, csv, parquet, arrow; .gz, .zst), folders, globs, URLs, "
+        "- for standard input, or a Hub name.",
         show_default=False,
     ),
 ]

@@ -212,9 +212,12 @@ def _bad(raw: RawRow, reason: str) -> BadRow:
 
 @takes_options(DataOptions)
 def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOptions) -> Examples:
-    """The examples of files, globs or a Hub dataset.
+    """The examples of files, folders, globs, URLs, standard input or a Hub dataset.
 
-    `paths` are files (JSON, JSONL, CSV, Parquet; `.gz`, `.zst`), globs, or `owner/name`.
+    `paths` are files (JSON, JSONL, CSV, Parquet, Arrow, Feather; `.gz`, `.zst`), folders
+    (those of `datasets.save_to_disk` too), globs, URLs (`https://`, `s3://`, `hf://`, ...),
+    "-" for standard input, or `owner/name` on the Hub. Of a URL and of standard input a
+    copy is kept in `ifcurate-runs/`.
 
     Raises:
         DataError: a source is missing, empty, of an unknown type or format.

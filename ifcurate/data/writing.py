@@ -11,16 +11,19 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 
+from ifcurate.data.readers.arrow_rows import is_arrow_file, open_arrow
+from ifcurate.data.readers.parquet_rows import open_parquet
 from ifcurate.data.readers.rows import RawRow, Source, csv_header
 from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file
 
-__all__ = ["name_outputs", "open_parquet_copier", "open_row_writer", "refuse_inputs"]
+__all__ = ["name_outputs", "open_row_writer", "open_table_copier", "refuse_inputs"]
 
 WriteRow = Callable[[RawRow], None]
 
@@ -79,7 +82,7 @@ def _compressed(stream: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
-    """A function that appends a row of `source` to `path`; not for Parquet.
+    """A function that appends a row of `source` to `path`; not for Parquet and Arrow.
 
     Raises `DataError` when the file cannot be written; then nothing is there.
     """
@@ -119,37 +122,76 @@ def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
 
 
 @contextlib.contextmanager
-def open_parquet_copier(source: Source, path: Path) -> Iterator[Callable[[int], None]]:
-    """A function that copies the row of a number to `path`, with the schema as it is.
+def open_table_copier(source: Source, path: Path) -> Iterator[Callable[[int], None]]:
+    """A function that copies the row of a number from a Parquet or Arrow file to `path`.
 
-    It wants the numbers upwards. Row groups without any of them are not read: they
-    may be damaged. One row group's numbers are held. Raises as `open_row_writer`.
+    The new file has the same schema and format. The function takes the numbers upwards.
+    Row groups without any of them are not read: they may be damaged. The numbers of one
+    row group are held. Raises as `open_row_writer`.
     """
+    opened = _open_parquet if source.format == "parquet" else _open_arrow
+    with atomic_file(path) as stream, opened(source, stream) as (groups, write):
+        copier = _GroupCopier(groups, write)
+        yield copier.copy
+        copier.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Consecutive rows of a table."""
+
+    n_rows: int
+    batches: Callable[[], Iterable[Any]]
+
+
+@contextlib.contextmanager
+def _open_parquet(source: Source, stream: IO[bytes]) -> Iterator[_Opened]:
     import pyarrow.parquet as pq
 
-    with atomic_file(path) as stream, pq.ParquetFile(source.path) as file:
+    with open_parquet(source) as file:
+        groups = (
+            _Group(
+                file.metadata.row_group(i).num_rows,
+                lambda i=i: file.iter_batches(row_groups=[i]),  # type: ignore[misc]
+            )
+            for i in range(file.num_row_groups)
+        )
         buffer = io.BufferedWriter(_Keep(stream))
         with pq.ParquetWriter(buffer, file.schema_arrow) as writer:
-            groups = _GroupCopier(file, writer)
-            yield groups.copy
-            groups.flush()
+            yield groups, writer.write_table
         buffer.flush()
 
 
-class _GroupCopier:
-    """Rows of one row group after the other."""
+@contextlib.contextmanager
+def _open_arrow(source: Source, stream: IO[bytes]) -> Iterator[_Opened]:
+    from pyarrow import ipc
 
-    def __init__(self, file: Any, writer: Any) -> None:
-        self._file = file
-        self._writer = writer
-        self._group = 0
+    with open_arrow(source) as (schema, batches):
+        groups = (_Group(batch.num_rows, lambda batch=batch: [batch]) for batch in batches)  # type: ignore[misc]
+        buffer = io.BufferedWriter(_Keep(stream))
+        new = ipc.new_file if is_arrow_file(source) else ipc.new_stream
+        with new(buffer, schema) as writer:
+            yield groups, writer.write_table
+        buffer.flush()
+
+
+_Opened = tuple[Iterator[_Group], Callable[[Any], object]]
+
+
+class _GroupCopier:
+    """Rows of one group after the other."""
+
+    def __init__(self, groups: Iterator[_Group], write: Callable[[Any], object]) -> None:
+        self._groups = groups
+        self._write = write
+        self._group = _Group(0, tuple)
         self._first = 0  # number of the group's first row
         self._wanted: list[int] = []
 
     def copy(self, number: int) -> None:
-        while number >= (end := self._first + self._file.metadata.row_group(self._group).num_rows):
+        while number >= (end := self._first + self._group.n_rows):
             self.flush()
-            self._group, self._first = self._group + 1, end
+            self._group, self._first = next(self._groups), end
         self._wanted.append(number)
 
     def flush(self) -> None:
@@ -160,9 +202,13 @@ class _GroupCopier:
         wanted = np.array(self._wanted, dtype=np.int64)
         self._wanted = []
         at = self._first
-        for batch in self._file.iter_batches(row_groups=[self._group]):
-            mask = np.isin(np.arange(at, at + batch.num_rows), wanted)
-            self._writer.write_batch(batch.filter(pa.array(mask)))
+        for batch in self._group.batches():
+            inside = wanted[(wanted >= at) & (wanted < at + batch.num_rows)] - at
+            # Slices, since Arrow selects rows of some types (string_view) in no other way.
+            runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
+            slices = [batch.slice(int(run[0]), len(run)) for run in runs if len(run)]
+            if slices:
+                self._write(pa.Table.from_batches(slices).combine_chunks())
             at += batch.num_rows
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.data.readers.rows import RawRow, Source, parse_line, read_rows, source_problem
-from ifcurate.data.writing import name_outputs, open_parquet_copier, open_row_writer, refuse_inputs
+from ifcurate.data.writing import name_outputs, open_row_writer, open_table_copier, refuse_inputs
 from ifcurate.errors import RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
@@ -234,8 +234,8 @@ def _write_source(
     result.files[f"dropped:{source.name}"] = dropped_path
     n_read = 0
     with contextlib.ExitStack() as stack:
-        if source.format == "parquet":
-            copy = stack.enter_context(open_parquet_copier(source, kept_path))
+        if source.format in ("parquet", "arrow"):
+            copy = stack.enter_context(open_table_copier(source, kept_path))
             keep: Callable[[RawRow], None] = lambda row: copy(row.number)  # noqa: E731
         else:
             keep = stack.enter_context(open_row_writer(source, kept_path))

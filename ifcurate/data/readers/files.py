@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-__all__ = ["BROKEN", "DEMO", "MAX_ROW_BYTES", "RawRow", "Source", "broken_source", "open_binary"]
+__all__ = [
+    "BROKEN",
+    "DEMO",
+    "MAX_ROW_BYTES",
+    "RawRow",
+    "Source",
+    "broken_source",
+    "copy_path",
+    "open_binary",
+]
 
 DEMO: Final = "demo:"  # before the name of a file that comes with the package
+_COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
 #: What reading a damaged file raises.
 BROKEN: Final = (OSError, EOFError, zlib.error)
@@ -19,22 +30,23 @@ BROKEN: Final = (OSError, EOFError, zlib.error)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, or one split of a Hub dataset."""
+    """One file, here or elsewhere, or one split of a Hub dataset."""
 
-    name: str  # as the user wrote it; a match's path for a glob
-    format: str  # "json", "jsonl", "squad", "csv", "parquet" or "hub"
+    name: str  # as the user wrote it; a match's path for a glob or a folder
+    format: str  # "json", "jsonl", "squad", "csv", "parquet", "arrow" or "hub"
     compression: str = ""  # "", "gzip" or "zstd"
     subset: str = ""  # Hub only: the dataset's configuration
     split: str = ""  # Hub only
 
     @property
     def path(self) -> Path:
-        """Where the file is."""
+        """Where the file is; of a URL its local copy."""
         if self.name.startswith(DEMO):
             from ifcurate.pocket import demo_path
 
             return demo_path() / self.name.removeprefix(DEMO)
-        return Path(self.name)
+        path = Path(self.name)
+        return copy_path(self.name) if "://" in self.name and not path.exists() else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,12 @@ class RawRow:
         if self.line is not None:
             return f"{self.source}:{self.line}"
         return f"{self.source} row {self.number}"
+
+
+def copy_path(url: str) -> Path:
+    """Where the local copy of a URL's file is kept."""
+    digest = hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return _COPIES / digest / url.rstrip("/").rpartition("/")[2]
 
 
 def broken_source(

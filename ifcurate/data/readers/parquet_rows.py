@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Final
 
 from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.errors import DataError
 
-__all__ = ["read_hub", "read_parquet"]
+__all__ = ["batch_rows", "first_line", "open_parquet", "read_hub", "read_parquet", "repeated_name"]
 
 _BATCH: Final = 1024  # rows
+
+
+@contextlib.contextmanager
+def open_parquet(source: Source) -> Iterator[Any]:
+    """A `pq.ParquetFile`. It takes an open file: a name could look like a URL."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pa.OSFile(str(source.path)) as stream, pq.ParquetFile(stream) as file:
+        yield file
 
 
 def read_parquet(source: Source) -> Iterator[RawRow]:
     """A row per row; a row group that cannot be read is one bad row, and the next is tried."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     number = 0
     try:
-        with pq.ParquetFile(source.path) as file:
+        with open_parquet(source) as file:
             for group in range(file.num_row_groups):
                 start = number
                 end = start + file.metadata.row_group(group).num_rows
                 try:
                     for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group]):
-                        yield from _batch_rows(source, number, batch)
+                        yield from batch_rows(source, number, batch)
                         number += batch.num_rows
                 except (pa.ArrowException, OSError) as error:
                     reason = (
-                        f"rows {number:,} to {end - 1:,} cannot be read: {_first_line(error)}; "
+                        f"rows {number:,} to {end - 1:,} cannot be read: {first_line(error)}; "
                         "the file is damaged there"
                     )
                     yield RawRow(source.name, number, None, None, None, reason, ends=True)
                 number = end
     except (pa.ArrowException, OSError) as error:
-        reason = f"not a readable Parquet file: {_first_line(error)}"
+        reason = f"not a readable Parquet file: {first_line(error)}"
         yield broken_source(source, number, None, reason)
 
 
-def _batch_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
+def repeated_name(schema: Any) -> str:
+    """Why a schema cannot be read as rows: a name stands twice in one row or struct; or ""."""
+    names = [field.name for field in schema]
+    for name in names:
+        if names.count(name) > 1:
+            return (
+                f"the column {name!r} stands twice; which one is meant? rename or drop one of them"
+            )
+    return next(filter(None, (repeated_name(inner) for f in schema if (inner := _inner(f)))), "")
+
+
+def _inner(field: Any) -> list[Any]:
+    """The fields inside a nested column."""
+    return [field.type.field(i) for i in range(field.type.num_fields)]
+
+
+def batch_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
+    """The rows of an Arrow batch whose first row has this number."""
     try:
+        batch.validate(full=True)
         values = batch.to_pylist()
     except (ValueError, OverflowError):  # a text that is not UTF-8, a date beyond Python's
         for i in range(batch.num_rows):
@@ -53,13 +81,15 @@ def _batch_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
 
 def _single_row(source: Source, number: int, batch: Any) -> RawRow:
     try:
+        batch.validate(full=True)
         return RawRow(source.name, number, None, None, batch.to_pylist()[0])
     except (ValueError, OverflowError) as error:
-        reason = f"a value cannot be read: {_first_line(error)}"
+        reason = f"a value cannot be read: {first_line(error)}"
         return RawRow(source.name, number, None, None, None, reason)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what an error says."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -76,6 +106,6 @@ def read_hub(source: Source) -> Iterator[RawRow]:
             yield RawRow(source.name, number, None, None, dict(value))
     except Exception as error:  # datasets raises many kinds; each is the user's to read
         raise DataError(
-            f"{where}: cannot be loaded: {_first_line(error)}; check the name and the network, "
+            f"{where}: cannot be loaded: {first_line(error)}; check the name and the network, "
             "or download the files and name them"
         ) from error

@@ -1,4 +1,4 @@
-"""Rows from files: JSON, JSONL, nested SQuAD, Parquet, CSV, plain or compressed, or the Hub.
+"""Rows from files: JSON, JSONL, nested SQuAD, Parquet, Arrow, CSV, plain or compressed; the Hub.
 
 A reader yields every row that is there, good or bad, with its place and, for
 text formats, the very bytes it was read from, so that a kept row can be written
@@ -14,10 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from ifcurate.data.readers.arrow_rows import arrow_problem, count_arrow_rows, read_arrow
+from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import csv_delimiter, csv_header, read_csv
 from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
+from ifcurate.data.readers.folders import folder_files
 from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_json_lines
-from ifcurate.data.readers.parquet_rows import read_hub, read_parquet
+from ifcurate.data.readers.parquet_rows import open_parquet, read_hub, read_parquet, repeated_name
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.errors import DataError
 from ifcurate.phrases import count
@@ -44,7 +47,11 @@ _EXTENSIONS: Final = {
     ".tsv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
+_SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _HEAD: Final = 1 << 16  # bytes that the kind of a JSON file is told from
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -53,36 +60,47 @@ _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 def open_sources(
     paths: str | Path | Sequence[str | Path], *, subset: str = "", split: str = "train"
 ) -> list[Source]:
-    """Resolve files, globs and Hub names, in the order given, globs sorted.
+    """Resolve files, folders, globs, URLs, "-" and Hub names, in the order given.
 
-    Raises `DataError` for what does not exist, a folder, an unknown file type, or
-    what is given twice; and when none of the files can be read (empty, damaged, UTF-16). One
-    that cannot be read among others that can stays: its reader says why.
+    The matches of a glob and the files of a folder are sorted. Raises `DataError` for
+    what does not exist, an unknown file type, or what is given twice; and when none of
+    the files can be read (empty, damaged, UTF-16). One that cannot be read among others
+    that can stays: its reader says why.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
         raise DataError("no data: no file was given; name at least one file, glob or Hub dataset")
-    found: list[Source] = []
-    for item in map(str, given):
-        if Path(item).exists() or _is_demo(item):
-            found.append(_file_source(item))
-        elif glob.has_magic(item):
-            matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
-            files = [m for m in matches if Path(m).is_file()]
-            if not files:
-                raise DataError(f"{item}: no file matches this pattern; check the path")
-            found.extend(_file_source(f) for f in files)
-        elif item.startswith("hf://datasets/") or _looks_like_hub_name(item):
-            name = item.removeprefix("hf://datasets/")
-            found.append(Source(name, "hub", subset=subset, split=split))
-        else:
-            raise DataError(_missing(item))
+    found = [s for item in map(str, given) for s in _open(item, subset=subset, split=split)]
     _refuse_twice(found)
     problems = [source_problem(source) for source in found]
     if all(problems):
         more = f" (and {count(len(found) - 1, 'other')} like it)" if len(found) > 1 else ""
         raise DataError(f"{found[0].name}: {problems[0]}{more}")
     return found
+
+
+def _open(item: str, *, subset: str, split: str) -> list[Source]:
+    """The sources that one name stands for."""
+    if Path(item).is_dir():
+        known = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
+        files = folder_files(item, split=split, endings=[*known, *_SPREADSHEETS])
+        return [_file_source(f) for f in files]
+    if Path(item).exists() or _is_demo(item):
+        return [_file_source(item)]
+    if item == STDIN:
+        return [_file_source(keep_stdin())]
+    hub = item.removeprefix("hf://datasets/")
+    if _looks_like_hub_name(hub) and (hub != item or not is_url(item)):
+        return [Source(hub, "hub", subset=subset, split=split)]
+    if is_url(item):
+        return [_file_source(url) for url in fetch_urls(item)]
+    if glob.has_magic(item):
+        matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
+        files = [m for m in matches if Path(m).is_file()]
+        if not files:
+            raise DataError(f"{item}: no file matches this pattern; check the path")
+        return [_file_source(f) for f in files]
+    raise DataError(_missing(item))
 
 
 def _refuse_twice(sources: Sequence[Source]) -> None:
@@ -105,7 +123,7 @@ def _is_demo(item: str) -> bool:
 
 def _looks_like_hub_name(item: str) -> bool:
     suffixes = Path(item).suffixes
-    known = _EXTENSIONS.keys() | _COMPRESSIONS.keys() | {".txt", ".yaml", ".arrow"}
+    known = _EXTENSIONS.keys() | _COMPRESSIONS.keys() | {".txt", ".yaml", *_SPREADSHEETS}
     return bool(_HUB_NAME.fullmatch(item)) and not known.intersection(suffixes[-1:])
 
 
@@ -131,11 +149,14 @@ def _file_source(name: str) -> Source:
     except UnicodeEncodeError as error:
         raise DataError(f"{name!r}: the file's name is not UTF-8; rename the file") from error
     path = Source(name, "").path
-    if path.is_dir():
-        raise DataError(f"{name}: this is a folder; name its files, for example '{name}/*.jsonl'")
     suffixes = [s.lower() for s in path.suffixes]
     compression = _COMPRESSIONS.get(suffixes[-1], "") if suffixes else ""
     extension = (suffixes[:-1] if compression else suffixes)[-1:] or [""]
+    if extension[0] in _SPREADSHEETS:
+        raise DataError(
+            f"{name}: a spreadsheet, found {extension[0]}; save it as CSV (Save as, CSV UTF-8) "
+            "and name that file"
+        )
     kind = _EXTENSIONS.get(extension[0])
     if kind is None:
         known = ", ".join(_EXTENSIONS)
@@ -175,6 +196,8 @@ def source_problem(source: Source) -> str:
             return "the file is empty (0 bytes); nothing to read"
         if source.format == "parquet":
             return _parquet_problem(source)
+        if source.format == "arrow":
+            return arrow_problem(source)
         first = _first_bytes(source)
     except BROKEN as error:
         return f"cannot be read: {error}; check the file"
@@ -185,7 +208,6 @@ def source_problem(source: Source) -> str:
 
 def _parquet_problem(source: Source) -> str:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if source.compression:
         return (
@@ -193,10 +215,10 @@ def _parquet_problem(source: Source) -> str:
             "unpack the file"
         )
     try:
-        pq.read_metadata(source.path)
+        with open_parquet(source) as file:
+            return repeated_name(file.schema_arrow)
     except pa.ArrowException as error:
         return f"not a readable Parquet file: {str(error).splitlines()[0]}; check the file"
-    return ""
 
 
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
@@ -218,6 +240,8 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             return read_csv(source)
         case "parquet":
             return read_parquet(source)
+        case "arrow":
+            return read_arrow(source)
         case _:
             return read_hub(source)
 
@@ -226,9 +250,10 @@ def count_rows(source: Source) -> int | None:
     """About how many rows a source has, without parsing them; None where that cannot be had."""
     try:
         if source.format == "parquet":
-            import pyarrow.parquet as pq
-
-            return int(pq.read_metadata(source.path).num_rows)
+            with open_parquet(source) as file:
+                return int(file.metadata.num_rows)
+        if source.format == "arrow":
+            return count_arrow_rows(source)
         if source.format in ("jsonl", "csv"):
             with open_binary(source) as stream:
                 blocks = iter(lambda: stream.read(1 << 20), b"")

@@ -1,0 +1,188 @@
+"""Local copies of what is not a file here: URLs, by fsspec, and standard input.
+
+Data is read more than once (to tell its layout, to score it, to filter it), and its
+bytes are its identity. So a copy is kept under `ifcurate-runs/`, beside the runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.data.readers.files import BROKEN, Source, copy_path, open_binary
+from ifcurate.errors import DataError
+from ifcurate.storage.files import write_json
+
+__all__ = ["STDIN", "fetch_urls", "is_url", "keep_stdin"]
+
+STDIN: Final = "-"
+_STDIN_FOLDER: Final = Path("ifcurate-runs", "stdin")
+#: Protocols that may be opened, and what is installed for them.
+_PROTOCOLS: Final = {
+    "https": "aiohttp",
+    "http": "aiohttp",
+    "hf": "huggingface_hub",
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "memory": "fsspec",
+}
+#: What protocols call that which changes with a file's content.
+_VERSIONS: Final = (
+    *("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "created"),
+    *("blob_id", "md5", "md5Hash", "generation", "content_settings"),
+)
+_MAGIC: Final = {
+    b"PAR1": ".parquet",
+    b"ARROW1": ".arrow",
+    b"\xff\xff\xff\xff": ".arrow",
+    b"FEA1": ".feather",
+    b"PK\x03\x04": ".xlsx",
+}
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is that of something elsewhere: `https://...`, `s3://...`."""
+    return "://" in name
+
+
+def fetch_urls(url: str) -> list[str]:
+    """The URLs that a URL stands for (several for a pattern), each with its copy here.
+
+    A copy that is there is fetched again only when the original has changed. Raises
+    `DataError`: unknown protocol, package not installed, not found, no network.
+    """
+    protocol, _, rest = url.partition("://")
+    _refuse(url, protocol, rest)
+    try:
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(url)
+        paths = {url: path}
+        if any(sign in path for sign in "*[") and not protocol.startswith("http"):
+            paths = {system.unstrip_protocol(p): p for p in sorted(system.glob(path))}
+            if not paths:
+                raise DataError(f"{url}: no file matches this pattern; check it")
+        for one, place in paths.items():
+            _fetch(system, place, copy_path(one))
+    except DataError:
+        raise
+    except ImportError as error:
+        raise DataError(
+            f"{url}: needs a package that is not installed; found {_said(error)}; "
+            f"pip install {_PROTOCOLS[protocol]}"
+        ) from error
+    except Exception as error:  # each protocol's package raises its own kinds
+        raise DataError(
+            f"{url}: cannot be fetched; found {_said(error)}; check the name and the network, "
+            "or download the file and name that"
+        ) from error
+    return list(paths)
+
+
+def _refuse(url: str, protocol: str, rest: str) -> None:
+    if protocol not in _PROTOCOLS or "::" in url:
+        known = ", ".join(f"{name}://" for name in _PROTOCOLS if name != "memory")
+        raise DataError(
+            f"{url.split('?')[0]}: not a place that is read from; known are {known}; "
+            "download the file and name that"
+        )
+    host = rest.split("/")[0]
+    if "?" in rest or "#" in rest or (protocol.startswith("http") and "@" in host):
+        # Names are kept in manifests and shown.
+        raise DataError(
+            f"{protocol}://...: an address with a query or a password; that may be a secret and "
+            "would be stored; download the file and name that"
+        )
+
+
+def _fetch(system: Any, place: str, copy: Path) -> None:
+    """Copy a file here, unless the copy is of the file as it is now."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    note = copy.with_name(f".{copy.name}.version")
+    info = system.info(place)
+    version = {name: str(info[name]) for name in ("size", *_VERSIONS) if info.get(name)}
+    # A size alone does not say that nothing has changed.
+    if len(version) > 1 and copy.exists() and note.exists():
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(note.read_bytes()) == version:
+                return
+    partial = copy.with_name(f".{copy.name}.{os.getpid()}.partial")
+    try:
+        system.get_file(place, str(partial))
+        partial.replace(copy)
+        write_json(note, version)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _said(error: Exception) -> str:
+    text = str(error).splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+
+
+def keep_stdin() -> str:
+    """Copy standard input to a file that is named by its content; its path.
+
+    Raises `DataError` when there is none, or it is of no known kind.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise DataError(
+            f"{STDIN}: standard input is the keyboard; found no pipe; "
+            "write: zcat rows.jsonl.gz | ifcurate inspect -"
+        )
+    digest = hashlib.blake2b(digest_size=8)
+    try:
+        _STDIN_FOLDER.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=_STDIN_FOLDER, delete=False) as stream:
+            partial = Path(stream.name)
+            while block := sys.stdin.buffer.read(1 << 20):
+                digest.update(block)
+                stream.write(block)
+        try:
+            ending = _ending(partial)
+            path = _STDIN_FOLDER / f"{digest.hexdigest()}{ending}"
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{STDIN}: cannot be kept in {_STDIN_FOLDER}: {error}; run from a folder that you "
+            "may write to"
+        ) from error
+    return str(path)
+
+
+def _ending(path: Path) -> str:
+    """How a file of this content is called. Raises `DataError` for an empty one."""
+    packed, compression = "", ""
+    with path.open("rb") as stream:
+        head = stream.read(1 << 12)
+    if not head:
+        raise DataError(f"{STDIN}: standard input is empty; nothing to read; pipe rows into it")
+    if head.startswith(b"\x1f\x8b"):
+        packed, compression = ".gz", "gzip"
+    elif head.startswith(b"\x28\xb5\x2f\xfd"):
+        packed, compression = ".zst", "zstd"
+    if packed:
+        try:
+            with open_binary(Source(str(path), "", compression)) as stream:
+                head = stream.read(1 << 12)
+        except (*BROKEN, zlib.error):
+            return f".jsonl{packed}"  # its reader says what is wrong
+    for sign, ending in _MAGIC.items():
+        if head.startswith(sign):
+            return ending + packed
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        return ".jsonl" + packed
+    first = head.splitlines()[0]
+    return (".tsv" if b"\t" in first and b"," not in first else ".csv") + packed

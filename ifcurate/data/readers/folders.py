@@ -1,0 +1,93 @@
+"""The data files of a folder, and of a folder that `datasets.save_to_disk` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ifcurate.errors import DataError
+
+__all__ = ["folder_files"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _File(BaseModel):
+    filename: str
+
+
+class _State(BaseModel):
+    """`state.json` of a saved dataset."""
+
+    data_files: list[_File] = Field(alias="_data_files")
+    indices: list[_File] | None = Field(None, alias="_indices_data_files")
+
+
+class _Splits(BaseModel):
+    """`dataset_dict.json` of several saved datasets."""
+
+    splits: list[str]
+
+
+def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str]:
+    """The paths of the files to read, in order.
+
+    Of a folder of datasets the one of this split; of any other folder the files with
+    one of these endings that stand in it, by name. Raises `DataError` when there are none.
+    """
+    folder = Path(name)
+    if (folder / "dataset_dict.json").is_file():
+        splits = _load(folder / "dataset_dict.json", _Splits).splits
+        if split not in splits:
+            raise DataError(
+                f"{name}: no split {split!r}; found {', '.join(splits) or 'none'}; "
+                "choose one with --hub-split"
+            )
+        folder = _inside(folder, split)
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        state = _load(folder / "state.json", _State)
+        if state.indices:
+            raise DataError(
+                f"{folder}: holds a selection of rows beside the data (an old datasets wrote "
+                "it); save it anew: dataset.flatten_indices().save_to_disk(NEW)"
+            )
+        return [str(_inside(folder, file.filename)) for file in state.data_files]
+    if (folder / "manifest.json").is_file():
+        raise DataError(
+            f"{name}: the folder of a run, not of data; found manifest.json; name the data files"
+        )
+    there = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = [str(p) for p in there if any(p.name.lower().endswith(e) for e in endings)]
+    if not files:
+        raise DataError(f"{name}: {_why_none(folder, there, endings)}")
+    return files
+
+
+def _load(path: Path, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(
+            f"{path}: not what datasets.save_to_disk writes; found "
+            f"{str(error).splitlines()[0]}; save the dataset anew"
+        ) from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A member of the folder. The name comes from a file, so it must not lead elsewhere."""
+    if name != Path(name).name or name in ("", ".", ".."):
+        raise DataError(f"{folder}: names a file outside the folder; found {name!r}; do not use it")
+    return folder / name
+
+
+def _why_none(folder: Path, there: list[Path], endings: Collection[str]) -> str:
+    if not there:
+        below = next((p for p in sorted(folder.iterdir()) if p.is_dir()), None)
+        if below is None:
+            return "the folder is empty; nothing to read"
+        return f"no file in it, only folders; name one of them, for example '{below}'"
+    found = ", ".join(p.name for p in there[:4])
+    return f"no data file in it; found {found}; known endings are {', '.join(endings)}"

@@ -91,5 +91,9 @@ class DataOptions(Options):
     limit: int | None = option(None, "Read at most this many rows.", panel=PANEL, ge=1, common=True)
     subset: str = option("", "Configuration of a Hub dataset.", panel=PANEL)
     split: str = option(
-        "train", "Split of a Hub dataset.", panel=PANEL, flags=("--hub-split",), metavar="NAME"
+        "train",
+        "Split of a Hub dataset, or of a saved one.",
+        panel=PANEL,
+        flags=("--hub-split",),
+        metavar="NAME",
     )

@@ -200,7 +200,6 @@ def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge 
         yield None
         return
     from ifcurate.counterfactual.output import ModelJudge
-    from ifcurate.engines.base import closing_engine
     from ifcurate.engines.load import load_engine
     from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
@@ -208,7 +207,7 @@ def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge 
     scorer = Scorer.create(loaded, ScoreSettings())
     identity = loaded.identity
     note(f"model check by {identity.model} ({identity.engine}, {identity.dtype})", quiet=quiet)
-    with closing_engine(loaded):
+    with loaded:
         yield ModelJudge(scorer, threshold, scorer.identity())
 
 

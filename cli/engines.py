@@ -86,7 +86,6 @@ def _ask_reference(
     quiet: bool,
 ) -> Reference:
     """What our own engine says of a few rows; it is gone before the other one is loaded."""
-    from ifcurate.engines.base import closing_engine
     from ifcurate.engines.load import load_engine
     from ifcurate.errors import ModelError
     from ifcurate.scoring.parity import free_memory, reference_for_run
@@ -102,7 +101,7 @@ def _ask_reference(
         raise ModelError(
             f"parity: {error} (the model is loaded here to compare; --parity 0 goes without)"
         ) from error
-    with closing_engine(ours):
+    with ours:
         reference = reference_for_run(examples, Scorer.create(ours, settings), n)
     del ours
     free_memory()

@@ -71,12 +71,10 @@ def score(
             quiet=silent,
         )
     else:
-        from ifcurate.engines.base import closing_engine
-
         loaded, checks = open_engine(engine, **compared)
         scorer = Scorer.create(loaded, settings)
         kept = open_cache(scorer, target.cache_dir, wanted=target.cache, quiet=silent)
-        with closing_engine(loaded), kept as store:
+        with loaded, kept as store:
             run = score_with_progress(
                 examples,
                 scorer,

@@ -47,11 +47,7 @@ class ModelError(IfcurateError):
 
 
 class RowTooLargeError(ModelError):
-    """One prompt needs more memory than there is; `index` says which of those given."""
-
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message)
-        self.index = index
+    """One prompt needs more memory than the machine has; the others are not affected."""
 
 
 class TemplateError(IfcurateError):

@@ -25,7 +25,6 @@ from benchmarks.scoring.machine import HERE, describe_machine, say
 from benchmarks.scoring.shapes import SHAPES, save_model
 from benchmarks.scoring.workload import Row, train_tokenizer
 from ifcurate.data.sources import read_examples
-from ifcurate.engines.base import closing_engine
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.runs.run import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
@@ -100,7 +99,7 @@ def _run(
     scorer = Scorer.create(engine, ScoreSettings(template="alpaca"))
     before = os.times()
     started = time.perf_counter()
-    with closing_engine(engine):
+    with engine:
         run = score_run(read_examples(data), scorer, out)
         wall = time.perf_counter() - started
     after = os.times()

@@ -1,17 +1,26 @@
-"""What an engine is: something that says how likely a response is after a prompt."""
+"""The engine protocol: how likely is a response after a prompt?
+
+A new engine subclasses `Engine`, sets `identity`, `tokenizer` and `max_length`, and
+writes `response_logprobs`. An engine that computes elsewhere (in processes, on a
+server) writes `submit` as well, so that the caller prepares the next prompts meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ifcurate.errors import RowTooLargeError
+
 __all__ = [
-    "Asked",
+    "Answer",
     "Encoding",
     "Engine",
     "EngineIdentity",
@@ -19,12 +28,16 @@ __all__ = [
     "Float32Array",
     "Prompt",
     "Tokenizer",
-    "begin_prompts",
-    "closing_engine",
-    "works_apart",
+    "arrays_of",
+    "run_now",
 ]
 
 Float32Array = npt.NDArray[np.float32]
+#: Log-probabilities of a prompt's response tokens, or why this one prompt has none.
+Answer = Float32Array | RowTooLargeError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +101,29 @@ class Tokenizer(Protocol):
         """`bos_token`, `eos_token`, ... as chat templates name them."""
 
 
-class Engine(Protocol):
-    """Response log-probabilities for prompts, in the order given."""
+@dataclass(slots=True)
+class EngineReport:
+    """What an engine did so far, for the summary and the manifest."""
 
-    @property
-    def identity(self) -> EngineIdentity:
-        """What the numbers come from."""
+    notes: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose ids `response_logprobs` takes."""
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the manifest."""
+        return {"notes": list(self.notes), "counts": dict(self.counts)}
 
-    @property
-    def max_length(self) -> int:
-        """The most tokens one sequence may have."""
 
+class Engine(ABC):
+    """Response log-probabilities for prompts, in the order given.
+
+    A context manager: `close` is called at its end.
+    """
+
+    identity: EngineIdentity  # what the numbers come from
+    tokenizer: Tokenizer  # whose ids the prompts have
+    max_length: int  # the most tokens one sequence may have
+
+    @abstractmethod
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
 
@@ -111,66 +132,49 @@ class Engine(Protocol):
         in place of a failure.
         """
 
+    def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+        """The same as a future, which is done or under way when this returns.
 
-class Asked(Protocol):
-    """Prompts that an engine has begun with."""
+        The result has a `RowTooLargeError` in the place of a prompt that memory does
+        not hold; any other failure is the future's exception. By default everything is
+        computed before this returns.
+        """
+        return run_now(lambda: list[Answer](self.response_logprobs(prompts)))
 
-    def result(self) -> list[Float32Array]:
-        """What `Engine.response_logprobs` returns and raises."""
+    def report(self) -> EngineReport:
+        """What the engine did so far; nothing by default."""
+        return EngineReport()
 
-    def cancel(self) -> None:
-        """They are not wanted any more; an engine may leave out what it has not begun with."""
+    def close(self) -> None:  # noqa: B027  (an engine may hold nothing)
+        """Release what the engine holds: processes, connections. By default it holds nothing."""
 
+    def __enter__(self) -> Self:
+        return self
 
-@dataclass(frozen=True, slots=True)
-class _AskedLater:
-    engine: Engine
-    prompts: Sequence[Prompt]
-
-    def result(self) -> list[Float32Array]:
-        return self.engine.response_logprobs(self.prompts)
-
-    def cancel(self) -> None:
-        pass
-
-
-def begin_prompts(engine: Engine, prompts: Sequence[Prompt]) -> Asked:
-    """`response_logprobs` in two steps, for more than one chunk at a time.
-
-    An engine that has a method `begin` is at work when this returns; of others all
-    is done when the result is asked for. The numbers are the same either way.
-    """
-    begin = getattr(engine, "begin", None)
-    asked: Asked = begin(prompts) if begin is not None else _AskedLater(engine, prompts)
-    return asked
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
-def works_apart(engine: Engine) -> bool:
-    """Whether this process has time while the model works: on a GPU, in processes, on a server.
-
-    An engine says so by its attribute of this name.
-    """
-    return bool(getattr(engine, "works_apart", False))
-
-
-@contextmanager
-def closing_engine(engine: Engine) -> Iterator[None]:
-    """At the end, whatever comes, end what an engine holds: processes, connections."""
+def run_now(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Future[T]:
+    """Call a function in this thread; its result, or its exception, as a finished future."""
+    future: Future[T] = Future()
     try:
-        yield
-    finally:
-        close = getattr(engine, "close", None)
-        if close is not None:
-            close()
+        future.set_result(function(*args, **options))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
-@dataclass(slots=True)
-class EngineReport:
-    """What an engine has to tell of its own work, for the summary."""
-
-    notes: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the manifest."""
-        return {"notes": list(self.notes), "counts": dict(self.counts)}
+def arrays_of(answers: Sequence[Answer]) -> list[Float32Array]:
+    """The log-probabilities alone. Raises the first `RowTooLargeError` among the answers."""
+    found: list[Float32Array] = []
+    for i, answer in enumerate(answers):
+        if isinstance(answer, RowTooLargeError):
+            raise RowTooLargeError(f"prompt {i}: {answer}")
+        found.append(answer)
+    return found

@@ -16,7 +16,14 @@ from typing import Final
 
 import numpy as np
 
-from ifcurate.engines.base import Encoding, EngineIdentity, EngineReport, Float32Array, Prompt
+from ifcurate.engines.base import (
+    Encoding,
+    Engine,
+    EngineIdentity,
+    EngineReport,
+    Float32Array,
+    Prompt,
+)
 
 __all__ = ["ToyEngine", "ToyTokenizer"]
 
@@ -55,12 +62,12 @@ def _id(word: str) -> int:
     return 2 + int.from_bytes(digest, "big") % _BUCKETS
 
 
-class ToyEngine:
+class ToyEngine(Engine):
     """Log-probabilities from repetition alone."""
 
     def __init__(self, *, max_length: int = 4096) -> None:
         self.max_length = max_length
-        self.tokenizer = ToyTokenizer()
+        self.tokenizer: ToyTokenizer = ToyTokenizer()
         self.identity = EngineIdentity(
             "toy", "1", "toy", "none", "float32", self.tokenizer.fingerprint
         )

@@ -141,11 +141,11 @@ class ScoringActor:
         chunks = ((int(batch["chunk"][i]), _read(batch, i)) for i in order)
         scored = score_ahead(self._scorer, chunks, tokens=self._parts.tokens)
         with contextlib.closing(scored):
-            for one in scored:
-                assert one.chunk is not None
-                if pending.rows and one.number != pending.first + len(pending.rows):
+            for item, chunk in scored:
+                assert chunk is not None
+                if pending.rows and item.number != pending.first + len(pending.rows):
                     written.append(self._write(pending))
-                pending.add(one.number, one.n_rows, one.chunk, one.bad)
+                pending.add(item.number, item.n_rows, chunk, item.bad)
         if pending.rows:
             written.append(self._write(pending))
         counts: dict[str, int] = {}

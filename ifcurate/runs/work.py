@@ -14,9 +14,9 @@ from typing import Protocol
 
 import polars as pl
 
-from ifcurate.data.sources import BadRow, Examples
+from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError, RunError
-from ifcurate.runs.ahead import score_ahead
+from ifcurate.runs.ahead import Prepared, score_ahead
 from ifcurate.runs.parts import Parts, Pending
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Chunk, Numbers, Scorer
@@ -163,12 +163,10 @@ class Scoring:
         scored = score_ahead(self._scorer, chunks, tokens=parts.tokens, known=known)
         try:
             with _rare_collection(), contextlib.closing(scored):
-                for chunk in scored:
-                    if chunk.chunk is not None:
-                        self._take(
-                            parts, chunk.number // shard.of, chunk.n_rows, chunk.chunk, chunk.bad
-                        )
-                    elif shard.has(chunk.number):
+                for item, chunk in scored:
+                    if chunk is not None:
+                        self._take(parts, item, chunk)
+                    elif shard.has(item.number):
                         self._commit(parts)  # a part ends where the next one begins
             self._commit(parts)
         except BaseException:
@@ -178,19 +176,16 @@ class Scoring:
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
-        report = getattr(self._scorer.engine, "report", None)
         problem = self._known.problem if self._known else ""
-        return [*(report().notes if report is not None else ()), *([problem] if problem else ())]
+        return [*self._scorer.engine.report().notes, *([problem] if problem else ())]
 
-    def _take(
-        self, parts: Parts, number: int, n_rows: int, chunk: Chunk, bad: list[BadRow]
-    ) -> None:
-        self._pending.add(number, n_rows, chunk, bad)
+    def _take(self, parts: Parts, item: Prepared, chunk: Chunk) -> None:
+        self._pending.add(item.number // self._shard.of, item.n_rows, chunk, item.bad)
         progress = self.progress
-        progress.rows += n_rows
+        progress.rows += item.n_rows
         progress.counts.update(chunk.scores["status"].to_list())
-        if bad:
-            progress.counts["quarantined"] += len(bad)
+        if item.bad:
+            progress.counts["quarantined"] += len(item.bad)
         progress.known_rows += chunk.n_known
         progress.tokens += chunk.n_tokens
         if self._pending.is_due(self._seconds):

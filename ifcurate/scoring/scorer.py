@@ -13,13 +13,13 @@ section 4.4, as perplexity); a high gain says that it is the context that helps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from ifcurate.engines.base import Asked, Engine, Float32Array, Prompt, begin_prompts
+from ifcurate.engines.base import Answer, Engine, Float32Array, Prompt
 from ifcurate.errors import RowTooLargeError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NUMBERS",
-    "BegunChunk",
     "Chunk",
     "Known",
     "Numbers",
+    "Request",
     "ScoreSettings",
     "Scorer",
     "score_examples",
@@ -61,6 +61,17 @@ class Chunk:
     tokens: pl.DataFrame | None  # TOKENS, when asked for
     n_known: int = 0  # examples whose numbers were known
     n_tokens: int = 0  # that went through the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an engine is asked for a chunk of examples."""
+
+    pairs: tuple[PromptPair, ...]
+    keys: Mapping[int, str]  # of the pairs that have prompts
+    known: Mapping[str, Numbers]  # by key, from earlier runs
+    asked: tuple[int, ...]  # the pairs whose prompts follow
+    prompts: tuple[Prompt, ...]  # with and without context, in turn
 
 
 @dataclass(frozen=True)
@@ -104,38 +115,14 @@ class Scorer:
 
         Raises `ModelError` when the engine fails.
         """
-        chunk = self.score_chunk(examples, tokens=True)
+        chunk = self.score_pairs(self.prepare(examples), tokens=True)
         assert chunk.tokens is not None
         return chunk.scores, chunk.tokens
 
-    def score_chunk(
-        self, examples: Sequence[Example], *, tokens: bool = False, known: Known | None = None
-    ) -> Chunk:
-        """The same, with the tokens on request, and without what is `known` already."""
-        return self.score_pairs(self.prepare(examples), tokens=tokens, known=known)
-
-    def score_pairs(
-        self, pairs: list[PromptPair], *, tokens: bool = False, known: Known | None = None
-    ) -> Chunk:
-        """The second half of `score_chunk`: what `prepare` gave, through the engine.
-
-        `known` gives the NUMBERS of the keys that it has; only the other
-        examples go to the engine. Not together with `tokens`.
-        """
-        return self.begin_pairs(pairs, tokens=tokens, known=known).result()
-
-    def begin_pairs(
-        self, pairs: list[PromptPair], *, tokens: bool = False, known: Known | None = None
-    ) -> BegunChunk:
-        """The same in two steps, for more than one chunk at a time; see `begin_prompts`."""
-        pairs = list(pairs)
-        ready = [i for i, pair in enumerate(pairs) if pair.with_context is not None]
-        keys = {i: pairs[i].key for i in ready}
-        had = known(list(keys.values())) if known is not None and keys and not tokens else {}
-        asked = [i for i in ready if keys[i] not in had]
-        begun = BegunChunk(self, pairs, keys, had, asked, tokens)
-        begun.ask()
-        return begun
+    def score_pairs(self, pairs: Sequence[PromptPair], *, tokens: bool = False) -> Chunk:
+        """The tables of what `prepare` gave. Raises `ModelError` when the engine fails."""
+        request = self.request(pairs)
+        return self.finish(request, self.engine.submit(request.prompts).result(), tokens=tokens)
 
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
         """The two prompts of each example, or why it has none, in order."""
@@ -147,75 +134,58 @@ class Scorer:
         )
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 
+    def request(self, pairs: Sequence[PromptPair], *, known: Known | None = None) -> Request:
+        """The prompts that the engine must answer.
 
-@dataclass(slots=True)
-class BegunChunk:
-    """A chunk whose prompts the engine has."""
+        `known` gives the NUMBERS of the keys that it has; the engine answers for the
+        other examples only. Not for a table of tokens.
+        """
+        keys = {i: pair.key for i, pair in enumerate(pairs) if pair.with_context is not None}
+        had = known(list(keys.values())) if known is not None and keys else {}
+        asked = tuple(i for i, key in keys.items() if key not in had)
+        both = [(pairs[i].with_context, pairs[i].without_context) for i in asked]
+        prompts = tuple(prompt for pair in both for prompt in pair if prompt is not None)
+        return Request(tuple(pairs), keys, had, asked, prompts)
 
-    scorer: Scorer
-    pairs: list[PromptPair]
-    keys: dict[int, str]
-    had: Mapping[str, Numbers]  # what was known
-    asked: list[int]  # of the pairs, those that the engine was given
-    tokens: bool
-    prompts: list[Prompt] = field(default_factory=list)
-    under_way: Asked | None = None
-
-    def ask(self) -> None:
-        """Give the engine both prompts of each pair that is asked."""
-        chosen = [self.pairs[i] for i in self.asked]
-        both = [(pair.with_context, pair.without_context) for pair in chosen]
-        self.prompts = [prompt for pair in both for prompt in pair if prompt is not None]
-        engine = self.scorer.engine
-        self.under_way = begin_prompts(engine, self.prompts) if self.prompts else None
-
-    def cancel(self) -> None:
-        """It is not wanted any more."""
-        if self.under_way is not None:
-            self.under_way.cancel()
-
-    def result(self) -> Chunk:
-        """The tables. Raises `ModelError` when the engine fails."""
-        found = self._answers()
-        pairs, asked, had = self.pairs, self.asked, self.had
-        losses = response_losses(found[0::2], found[1::2], self.scorer.settings.token_gain)
-        keys = {i: key for i, key in self.keys.items() if pairs[i].with_context is not None}
-        numbers: dict[int, Numbers] = {i: had[key] for i, key in keys.items() if key in had}
-        for i, values in zip(asked, losses, strict=True):
+    def finish(self, request: Request, answers: Sequence[Answer], *, tokens: bool = False) -> Chunk:
+        """The tables of a request, from the engine's answers to its prompts."""
+        pairs, keys = list(request.pairs), dict(request.keys)
+        found: dict[int, tuple[Float32Array, Float32Array]] = {}
+        for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
+            if isinstance(with_, RowTooLargeError):
+                pairs[i] = _unscored(pairs[i], "out_of_memory", str(with_))
+            elif isinstance(without, RowTooLargeError):
+                pairs[i] = _unscored(pairs[i], "out_of_memory", str(without))
+            else:
+                found[i] = with_, without
+                continue
+            del keys[i]
+        arrays = list(found.values())
+        losses = response_losses(
+            [with_ for with_, _ in arrays],
+            [without for _, without in arrays],
+            self.settings.token_gain,
+        )
+        numbers = {i: request.known[key] for i, key in keys.items() if key in request.known}
+        for i, values in zip(found, losses, strict=True):
             if values is None:
                 pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
             else:
                 numbers[i] = values
-        scores = score_table(pairs, keys, numbers)
         table = None
-        if self.tokens:
-            good = [n for n, i in enumerate(asked) if i in numbers]
-            table = token_table(
-                [pairs[asked[n]] for n in good], [(found[2 * n], found[2 * n + 1]) for n in good]
-            )
-        n_tokens = sum(len(p.ids) for p in self.prompts)
-        return Chunk(scores, table, len(keys) - len(asked), n_tokens)
+        if tokens:
+            good = [i for i in found if i in numbers]
+            table = token_table([pairs[i] for i in good], [found[i] for i in good])
+        return Chunk(
+            score_table(pairs, keys, numbers),
+            table,
+            len(request.keys) - len(request.asked),
+            sum(len(prompt.ids) for prompt in request.prompts),
+        )
 
-    def _answers(self) -> list[Float32Array]:
-        """What the engine says of the prompts.
 
-        A row that the machine's memory does not hold is `too_long` from then on, and
-        asked no more; the others do not suffer for it.
-        """
-        while self.under_way is not None:
-            try:
-                return self.under_way.result()
-            except RowTooLargeError as error:
-                i = self.asked.pop(error.index // 2)
-                self.pairs[i] = replace(
-                    self.pairs[i],
-                    status="too_long",
-                    reason=str(error),
-                    with_context=None,
-                    without_context=None,
-                )
-                self.ask()
-        return []
+def _unscored(pair: PromptPair, status: str, reason: str) -> PromptPair:
+    return replace(pair, status=status, reason=reason, with_context=None, without_context=None)
 
 
 def score_examples(

@@ -17,7 +17,6 @@ import yaml
 from pydantic import Field, ValidationError
 
 from ifcurate.data.sources import Examples, read_examples
-from ifcurate.engines.base import closing_engine
 from ifcurate.errors import RecipeError
 from ifcurate.options.base import Options, explain_problem, option
 from ifcurate.options.data import DataOptions
@@ -211,7 +210,7 @@ def _score(
     on_start(examples, scorer, where)
     if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
         skipped.append("score")
-    with closing_engine(scorer.engine):
+    with scorer.engine:
         run = score_run(
             examples,
             scorer,

@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 
 from ifcurate.data.sources import Examples, read_row
-from ifcurate.engines.base import Engine, closing_engine
+from ifcurate.engines.base import Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.prompts.pairs import PromptPair
@@ -167,7 +167,7 @@ def rescore_rows(
         if len(missing):
             data = examples()
             engine = wish.open_engine(run)
-            with closing_engine(engine):
+            with engine:
                 scorer = _same_scorer(run, engine, wish.template)
                 missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
                 _Work(run, data, scorer, store, missing, wish).do()

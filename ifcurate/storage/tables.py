@@ -14,7 +14,14 @@ import polars as pl
 
 __all__ = ["COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
 
-STATUSES: Final = ("scored", "no_context", "empty_response", "too_long", "error")
+STATUSES: Final = (
+    "scored",
+    "no_context",
+    "empty_response",
+    "too_long",
+    "out_of_memory",
+    "error",
+)
 LABELS: Final = ("context-critical", "non-context-critical", "no-context", "not-scored")
 
 _BLOCK: Final = pl.List(
@@ -28,7 +35,7 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "row": (pl.Int64, "its place there, counted from 0"),
     "turn": (pl.Int32, "which response of the row, counted from 0"),
     "key": (pl.String, "hash of the token ids of both variants: equal keys have equal scores"),
-    "status": (pl.String, "scored, no_context, empty_response, too_long or error"),
+    "status": (pl.String, "scored, no_context, empty_response, too_long, out_of_memory or error"),
     "reason": (pl.String, "why it was not scored; null when it was"),
     "n_response_tokens": (pl.Int32, "tokens that the loss is taken over"),
     "n_context_tokens": (pl.Int32, "tokens of the context"),

@@ -14,7 +14,7 @@ from ifcurate.engines.cpu.kernels import load_kernels
 from ifcurate.engines.hf.engine import HFEngine, load_hf_engine
 from ifcurate.engines.hf.packing import Pack
 from ifcurate.engines.hf.source import find_model
-from ifcurate.errors import ModelError, RowTooLargeError
+from ifcurate.errors import RowTooLargeError
 from tests.models import MODEL_KINDS, ModelKind, make_model
 from tests.scoring.reference import (
     load_reference,
@@ -238,8 +238,11 @@ class _Small:
     def __init__(self, runner: Any, room: int) -> None:
         self.runner, self.room, self.sizes = runner, room, list[int]()
 
-    def run(self, pack: Pack, *, single: bool = False) -> list[np.ndarray]:
-        from ifcurate.engines.hf.runner import OutOfMemoryError
+    def is_long(self, packs: Sequence[Pack]) -> bool:
+        return False
+
+    def run_here(self, pack: Pack, *, single: bool = False) -> list[np.ndarray]:
+        from ifcurate.engines.hf.workers import OutOfMemoryError
 
         self.sizes.append(pack.n_tokens)
         if pack.n_tokens > self.room:
@@ -252,8 +255,8 @@ def test_out_of_memory_halves_and_goes_on(wide: Path, monkeypatch: pytest.Monkey
     prompts = make_prompts(40, 500, share=0.0)
     expected = _engine(wide).response_logprobs(prompts)
     engine = _engine(wide)
-    small = _Small(engine._packs.runner, 100)
-    monkeypatch.setattr(engine._packs, "runner", small)
+    small = _Small(engine._runner, 100)
+    monkeypatch.setattr(engine, "_runner", small)
     found = engine.response_logprobs(prompts)
     assert worst_difference(found, expected) <= 1e-6
     assert max(small.sizes) > 100
@@ -265,11 +268,15 @@ def test_a_row_that_memory_does_not_hold_is_named(
 ) -> None:
     prompts = [Prompt(list(range(2, 30)), 3), Prompt(list(range(2, 150)), 3), Prompt([3, 4], 1)]
     engine = _engine(wide)
-    monkeypatch.setattr(engine._packs, "runner", _Small(engine._packs.runner, 100))
-    with pytest.raises(RowTooLargeError, match=r"prompt 1: too large .* 148 tokens") as caught:
+    expected = engine.response_logprobs(prompts)
+    monkeypatch.setattr(engine, "_runner", _Small(engine._runner, 100))
+    with pytest.raises(RowTooLargeError, match=r"prompt 1: too large .* 148 tokens"):
         engine.response_logprobs(prompts)
-    assert caught.value.index == 1
-    assert len(engine.response_logprobs([prompts[0], prompts[2]])) == 2
+    first, missing, last = engine.submit(prompts).result()
+    assert isinstance(missing, RowTooLargeError)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(last, np.ndarray)
+    assert worst_difference([first, last], [expected[0], expected[2]]) <= 1e-6
 
 
 def test_torch_memory_errors_are_recognised() -> None:
@@ -290,7 +297,7 @@ def test_processes_give_the_same_numbers(
 ) -> None:
     import torch
 
-    import ifcurate.engines.hf.packs as module
+    import ifcurate.engines.hf.runner as module
 
     prompts = make_prompts(60, 500)
     expected = _engine(wide, dtype=dtype).response_logprobs(prompts)
@@ -307,40 +314,6 @@ def test_processes_give_the_same_numbers(
     finally:
         engine.close()
         torch.set_num_threads(threads)
-
-
-def test_a_process_that_dies_is_replaced(wide: Path) -> None:
-    import os
-
-    from ifcurate.engines.hf.packing import make_plan
-    from ifcurate.engines.hf.workers import WorkerPool
-
-    plan = make_plan([Prompt([i, i + 1], 1) for i in range(6)])
-    packs = plan.packs(range(6), 1)
-
-    def run(pack: Pack) -> list[np.ndarray]:
-        if pack.tree.ids[0] == 3:
-            os._exit(9)
-        return [pack.targets.astype(np.float32)]
-
-    pool = WorkerPool(2, run)
-    try:
-        results = pool.run(packs)
-    finally:
-        pool.close()
-    assert [None if r is None else int(r[0][0]) for r in results] == [1, 2, 3, None, 5, 6]
-
-
-def test_an_error_in_a_process_is_an_error(wide: Path) -> None:
-    from ifcurate.engines.hf.packing import make_plan
-    from ifcurate.engines.hf.workers import WorkerPool
-
-    def run(pack: Pack) -> list[np.ndarray]:
-        raise ValueError("no such thing")
-
-    pool = WorkerPool(1, run)
-    with pytest.raises(ModelError, match="ValueError: no such thing"):
-        pool.run(make_plan([Prompt([1, 2], 1)]).packs([0], 10))
 
 
 def test_identical_prompts_get_equal_arrays_of_their_own(wide: Path) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing as mp
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from ifcurate.data.sources import Examples, ReadRow, read_examples
-from ifcurate.engines.base import Float32Array, Prompt
-from ifcurate.engines.hf.packing import make_plan
-from ifcurate.engines.hf.runner import PackRunner
-from ifcurate.engines.hf.workers import WorkerPool, _Office
+from ifcurate.engines.base import Answer, Prompt
+from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, ModelError
 from ifcurate.runs.parts import Parts
@@ -39,16 +35,19 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+N_CHUNKS = 13  # of `ROWS`, with eight rows each
+
+
 class Apart(ToyEngine):
-    """Works apart, and says what it is asked for, and when."""
+    """Works in a thread of its own, and notes what it is asked for, and when."""
 
-    works_apart = True
-
-    def __init__(self, fail_at: int = 1000) -> None:
+    def __init__(self, fail_at: int = 1000, patience: float = 0) -> None:
         super().__init__()
         self.log: list[str] = []
         self.threads: set[str] = set()
         self.fail_at = fail_at
+        self.patience = patience  # seconds to wait for the next chunk
+        self.pool = ThreadPoolExecutor(1)
         encode = self.tokenizer.encode_batch
 
         def noted(texts: Sequence[str]) -> Any:
@@ -57,24 +56,19 @@ class Apart(ToyEngine):
 
         self.tokenizer.encode_batch = noted  # type: ignore[method-assign]
 
-    def begin(self, prompts: Sequence[Prompt]) -> Any:
-        number = sum(line.startswith("begin") for line in self.log)
-        self.log.append(f"begin {number}")
-        return _Begun(self, prompts, number)
+    def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+        number = len(self.log)
+        self.log.append(f"given {number}")
+        return self.pool.submit(self._work, prompts, number)
 
-
-class _Begun:
-    def __init__(self, engine: Apart, prompts: Sequence[Prompt], number: int) -> None:
-        self.engine, self.prompts, self.number = engine, prompts, number
-
-    def result(self) -> list[Float32Array]:
-        self.engine.log.append(f"result {self.number}")
-        if self.number == self.engine.fail_at:
+    def _work(self, prompts: Sequence[Prompt], number: int) -> list[Answer]:
+        # The next chunk is here before this one is done.
+        end = time.monotonic() + self.patience
+        while len(self.log) == number + 1 < N_CHUNKS and time.monotonic() < end:
+            time.sleep(0.001)
+        if number == self.fail_at:
             raise ModelError("the GPU is gone: it fell off the bus; start again")
-        return self.engine.response_logprobs(self.prompts)
-
-    def cancel(self) -> None:
-        self.engine.log.append(f"cancel {self.number}")
+        return list(self.response_logprobs(prompts))
 
 
 @pytest.fixture
@@ -104,13 +98,12 @@ def same(run: Run, other: Run) -> None:
 
 @pytest.mark.parametrize("tokens", [False, True])
 def test_the_tables_are_the_same(data: Path, tokens: bool) -> None:
-    engine = Apart()
+    engine = Apart(patience=30)
+    started = time.monotonic()
     ahead = score(engine, data / "ahead", tokens=tokens)
+    assert time.monotonic() - started < 30  # no chunk waited for the next one in vain
     same(ahead, score(ToyEngine(), data / "plain", tokens=tokens))
-    assert engine.threads == {"ifcurate-ahead"}
-    # The engine has the next chunk before anybody waits for the one in hand.
-    first = [line for line in engine.log if line in ("begin 0", "begin 1", "result 0")]
-    assert first == ["begin 0", "begin 1", "result 0"]
+    assert engine.threads == {"ifcurate-ahead_0"}
 
 
 def test_shards_and_their_parts_are_the_same(data: Path) -> None:
@@ -126,12 +119,11 @@ def test_a_failing_engine_keeps_the_chunks_before(data: Path) -> None:
     engine = Apart(fail_at=5)
     with pytest.raises(ModelError, match="fell off the bus"):
         score(engine, data / "run")
-    assert "cancel 6" in engine.log
     assert not ours()
     assert sum(part.n_rows for part in Parts(data / "run" / "parts", tokens=False)) == 5 * 8
     again = Apart()
     same(score(again, data / "run"), score(ToyEngine(), data / "plain"))
-    assert sum(line.startswith("begin") for line in again.log) == 13 - 5
+    assert len(again.log) == N_CHUNKS - 5
 
 
 def test_a_failing_reader_keeps_the_chunks_before(
@@ -167,102 +159,8 @@ def test_a_stop_finishes_the_chunk_in_hand(data: Path) -> None:
     assert not ours()
     assert rows[-1] == 4 * 8
     assert sum(part.n_rows for part in Parts(data / "run" / "parts", tokens=False)) == 4 * 8
-    assert engine.log[-1] == "cancel 4"
+    assert len(engine.log) <= 5  # at most one more than is finished
     same(score(Apart(), data / "run"), score(ToyEngine(), data / "plain"))
-
-
-def packs_of(n: int) -> Any:
-    return make_plan([Prompt([i, i + 1], 1) for i in range(n)]).packs(range(n), 1)
-
-
-def test_a_pool_has_work_from_several_callers() -> None:
-    def run(pack: Any) -> list[np.ndarray]:
-        time.sleep(0.05)
-        return [pack.targets.astype(np.float32)]
-
-    pool = WorkerPool(2, run)
-    try:
-        first, second = pool.submit(packs_of(3)), pool.submit(packs_of(3))
-        started = time.monotonic()
-        found = [a.result() for a in (*first, *second)]
-        took = time.monotonic() - started
-        assert [int(f[0][0]) for f in found if f is not None] == [1, 2, 3, 1, 2, 3]
-        assert took < 5 * 0.05  # three each, not two rounds for each three
-    finally:
-        pool.close()
-    with pytest.raises(ModelError, match="have been ended"):
-        pool.run(packs_of(1))
-    assert not ours()
-
-
-def test_nobody_waits_for_a_pool_that_is_closed() -> None:
-    pool = WorkerPool(1, lambda pack: time.sleep(60))  # type: ignore[arg-type,return-value]
-    answers = pool.submit(packs_of(2))
-    time.sleep(0.2)
-    started = time.monotonic()
-    pool.close()
-    assert time.monotonic() - started < 10
-    for answer in answers:
-        with pytest.raises(ModelError, match="were ended"):
-            answer.result(timeout=1)
-
-
-def test_a_pool_that_is_forgotten_ends() -> None:
-    pool = WorkerPool(1, lambda pack: [])
-    processes = [p for p, _ in pool._office.workers]
-    del pool
-    assert not ours()
-    assert not any(p.is_alive() for p in processes)
-
-
-def test_nobody_waits_when_a_process_is_gone_and_the_system_gives_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(self: Any) -> None:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    pool = WorkerPool(1, lambda pack: os._exit(1))
-    monkeypatch.setattr(_Office, "_start", refuse)
-    for answer in pool.submit(packs_of(2)):
-        with pytest.raises(ModelError, match="Resource temporarily unavailable"):
-            answer.result(timeout=10)
-    with pytest.raises(ModelError, match="have been ended"):
-        pool.run(packs_of(1))
-    pool.close()
-
-
-def test_a_pool_that_cannot_be_made_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, made = _Office._start, []
-
-    def few(self: _Office) -> Any:
-        if self.workers:
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        connection = start(self)
-        made.append(self.workers[0][0])
-        return connection
-
-    monkeypatch.setattr(_Office, "_start", few)
-    with pytest.raises(ModelError, match="2 wanted; use fewer --threads"):
-        WorkerPool(2, lambda pack: [])
-    assert [p.is_alive() for p in made] == [False]
-
-
-def test_a_pool_that_is_collected_in_its_own_thread_ends() -> None:
-    def run(pack: Any) -> list[np.ndarray]:
-        time.sleep(0.2)
-        return []
-
-    pool = WorkerPool(1, run)
-    thread, processes = pool._office._thread, [p for p, _ in pool._office.workers]
-    circle: list[Any] = [pool]
-    circle.append(circle)
-    (answer,) = pool.submit(packs_of(1))
-    answer.add_done_callback(lambda _: gc.collect())  # called in the thread
-    del pool, circle
-    assert answer.result(timeout=10) == []
-    thread.join(10)
-    assert not thread.is_alive()
-    assert not any(p.is_alive() for p in processes)
 
 
 LAUNCH = getattr(torch, "AcceleratorError", RuntimeError)(  # new in torch 2.8
@@ -285,14 +183,14 @@ def test_a_device_that_is_lost_ends_the_run_and_keeps_the_work(
     write_jsonl(folder / "data.jsonl", rows)
     command = ["score", "data.jsonl", "--model", "tiny", "--threads", threads, "--no-cache"]
     command += ["--dtype", "float32", "--out"]
-    monkeypatch.setattr("ifcurate.engines.hf.packs._WORTH_FORKING", 0)
+    monkeypatch.setattr("ifcurate.engines.hf.runner._WORTH_FORKING", 0)
     monkeypatch.setattr("ifcurate.runs.parts.Pending.is_due", lambda self, _: bool(self.rows))
     runner = CliRunner()
     before = torch.get_num_threads()
-    real = PackRunner._logprobs
+    real = ResponseHead.logprobs
     n_packs = mp.Value("i", 0)
 
-    def lost(self: PackRunner, *given: Any) -> torch.Tensor:
+    def lost(self: ResponseHead, *given: Any) -> torch.Tensor:
         with n_packs.get_lock():
             n_packs.value += 1
         if "gone" in names and n_packs.value > 8:
@@ -300,7 +198,7 @@ def test_a_device_that_is_lost_ends_the_run_and_keeps_the_work(
         return real(self, *given)
 
     names: set[str] = set()
-    monkeypatch.setattr(PackRunner, "_logprobs", lost)
+    monkeypatch.setattr(ResponseHead, "logprobs", lost)
     try:
         assert runner.invoke(app, [*command, "whole"]).exit_code == 0
         assert n_packs.value > 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import ifcurate
 from ifcurate.data.sources import read_examples
-from ifcurate.engines.base import Float32Array, Prompt
+from ifcurate.engines.base import Answer, Float32Array, Prompt, run_now
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import OptionError, RowTooLargeError
@@ -89,18 +90,19 @@ def test_a_loss_that_is_no_number_is_an_error_not_a_score() -> None:
     assert scores["context_gain"].null_count() == 1
 
 
-def test_a_row_that_memory_does_not_hold_is_too_long_and_the_others_are_scored() -> None:
+def test_a_row_that_memory_does_not_hold_is_named_and_the_others_are_scored() -> None:
     class Small(ToyEngine):
-        def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+        def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+            found: list[Answer] = list(self.response_logprobs(prompts))
             for i, prompt in enumerate(prompts):
                 if len(prompt.ids) > 150:
-                    raise RowTooLargeError("toy: too large for this machine's memory", i)
-            return super().response_logprobs(prompts)
+                    found[i] = RowTooLargeError("too large for this machine's memory")
+            return run_now(lambda: found)
 
     large = {**ALPACA_ROWS[0], "input": "A long story. " * 60}
     rows = [ALPACA_ROWS[0], large, ALPACA_ROWS[3], large]
     scores = score_examples([e for row in rows for e in _parse(row)], Small())
-    assert scores["status"].to_list() == ["scored", "too_long", "scored", "too_long"]
+    assert scores["status"].to_list() == ["scored", "out_of_memory"] * 2
     assert "memory" in scores["reason"][1]
     alone = score_examples(_parse(ALPACA_ROWS[3]), Small())
     assert scores["context_gain"][2] == alone["context_gain"][0]
@@ -141,6 +143,7 @@ def test_the_summary_counts_what_is_there(folder: Path) -> None:
         "no_context": 2,
         "empty_response": 1,
         "too_long": 0,
+        "out_of_memory": 0,
         "error": 0,
     }
     assert sum(summary.histogram.counts if summary.histogram else []) == 2

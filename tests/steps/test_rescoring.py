@@ -135,7 +135,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, fail_after: int | None = None) -> 
     from ifcurate.engines.hf.engine import HFEngine
 
     asked: list[int] = []
-    real = HFEngine.begin
+    real = HFEngine.submit
 
     def counted(self: HFEngine, prompts: Sequence[Prompt]) -> Any:
         if fail_after is not None and len(asked) == fail_after:
@@ -143,7 +143,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, fail_after: int | None = None) -> 
         asked.append(len(prompts))
         return real(self, prompts)
 
-    monkeypatch.setattr(HFEngine, "begin", counted)
+    monkeypatch.setattr(HFEngine, "submit", counted)
     return asked
 
 

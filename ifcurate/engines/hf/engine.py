@@ -11,12 +11,22 @@ transformers for scoring.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt
+from ifcurate.engines.base import (
+    Answer,
+    Engine,
+    EngineIdentity,
+    EngineReport,
+    Float32Array,
+    Prompt,
+    arrays_of,
+    run_now,
+)
 from ifcurate.engines.checks import check_prompt
 from ifcurate.engines.cpu.kernels import Kernels, load_kernels
 from ifcurate.engines.cpu.linears import choose_products, use_products
@@ -29,13 +39,13 @@ from ifcurate.engines.hf.loading import (
     load_tokenizer,
     stored_dtype,
 )
-from ifcurate.engines.hf.packing import Plan, make_plan
-from ifcurate.engines.hf.packs import Begun, PackScorer, fitting_threads
+from ifcurate.engines.hf.packing import Pack, PackFiller, Plan, make_plan
 from ifcurate.engines.hf.probes import check_model, choose_body, choose_head
-from ifcurate.engines.hf.runner import PackRunner
+from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import HFTokenizer
-from ifcurate.errors import ModelError
+from ifcurate.engines.hf.workers import OutOfMemoryError, PackFuture, WorkerPool, can_fork
+from ifcurate.errors import ModelError, RowTooLargeError
 
 __all__ = ["HFEngine", "load_hf_engine"]
 
@@ -95,7 +105,7 @@ def load_hf_engine(
     )
 
 
-class HFEngine:
+class HFEngine(Engine):
     """A loaded model that says how likely responses are; see `load_hf_engine`."""
 
     def __init__(
@@ -109,11 +119,17 @@ class HFEngine:
         threads: int = 1,
         kernels: Kernels | None = None,
     ) -> None:
+        self.tokenizer: HFTokenizer = tokenizer
+        self.max_length = _length_limit(source, model.config, max_length)
+        self.identity = EngineIdentity(
+            engine="hf",
+            engine_version=_VERSION,
+            model=source.name,
+            revision=source.revision,
+            dtype=str(model.dtype).removeprefix("torch."),
+            tokenizer=tokenizer.fingerprint,
+        )
         self._model = model
-        self._tokenizer = tokenizer
-        self._source = source
-        self._report = EngineReport()
-        self._max_length = _length_limit(source, model.config, max_length)
         self._n_ids = int(model.get_input_embeddings().weight.shape[0])
         if tokenizer.vocab_size > self._n_ids:
             raise ModelError(
@@ -121,53 +137,29 @@ class HFEngine:
                 f"{tokenizer.vocab_size} tokens and {self._n_ids} embeddings; "
                 "copy the model's own tokenizer files into its folder"
             )
-        self._n_parameters = int(sum(p.numel() for p in model.parameters()))
-        with fitting_threads(model, self._n_parameters):
+        n_parameters = int(sum(p.numel() for p in model.parameters()))
+        with fitting_threads(model, n_parameters):
             check_model(model, source.name)
             products = choose_products(model.device, model.dtype, kernels)
             use_products(model, products)
             head = choose_head(model, kernels, products)
-            body, self._route = choose_body(model, head, kernels, products)
+            #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
+            body, self.route = choose_body(model, head, kernels, products)
         self._exact_length = exact_length(model.config)
-        self._packs = PackScorer(
-            model,
-            PackRunner(model, head, body),
-            self._report,
-            n_parameters=self._n_parameters,
-            threads=threads,
+        self._runner = PackRunner(model, head, body, n_parameters)
+        on_cpu = model.device.type == "cpu"
+        self._workers = n_workers = threads if on_cpu and can_fork() else 1
+        self._filler = PackFiller(
+            token_budget(model),
+            n_workers=n_workers,
             max_sequences=None if batch_size == "auto" else batch_size,
-            share=self._route != "single",
+            share=self.route != "single",
         )
-        self._report.notes.append(f"scored by the {self._route} route")
+        self._pool: WorkerPool | None = None
+        self._collector = ThreadPoolExecutor(1, thread_name_prefix="ifcurate-collect")
+        self._report = EngineReport([f"scored by the {self.route} route"])
         if products.way:
             self._report.notes.append(f"float32 products through {products.way}")
-
-    @property
-    def identity(self) -> EngineIdentity:
-        """Engine, model, revision, dtype and tokenizer that the numbers come from."""
-        return EngineIdentity(
-            engine="hf",
-            engine_version=_VERSION,
-            model=self._source.name,
-            revision=self._source.revision,
-            dtype=str(self._model.dtype).removeprefix("torch."),
-            tokenizer=self._tokenizer.fingerprint,
-        )
-
-    @property
-    def tokenizer(self) -> HFTokenizer:
-        """The tokenizer whose ids `response_logprobs` takes."""
-        return self._tokenizer
-
-    @property
-    def max_length(self) -> int:
-        """The most tokens one sequence may have."""
-        return self._max_length
-
-    @property
-    def route(self) -> str:
-        """How sequences are computed: "fused", "packed" or "single" (see `hf_bodies`)."""
-        return self._route
 
     def report(self) -> EngineReport:
         """What the engine did so far.
@@ -179,80 +171,119 @@ class HFEngine:
 
     def close(self) -> None:
         """End the scoring processes, if there are any."""
-        self._packs.close()
-
-    @property
-    def works_apart(self) -> bool:
-        """Whether this process has time while the model works; see `base.works_apart`."""
-        return self._packs.works_apart
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        self._collector.shutdown(cancel_futures=True)
+        self._collector = ThreadPoolExecutor(1, thread_name_prefix="ifcurate-collect")
 
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
         given. Raises `ModelError` for a prompt that the model cannot take and for
-        numbers that are not finite, `RowTooLargeError` (with the prompt's `index`)
-        for one that memory does not hold.
+        numbers that are not finite, `RowTooLargeError` for a prompt that memory does
+        not hold.
         """
-        return self.begin(prompts).result()
+        return arrays_of(self.submit(prompts).result())
 
-    def begin(self, prompts: Sequence[Prompt]) -> _Asked:
-        """The same in two steps: with processes, they are at work when this returns."""
+    def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+        """The same as a future; with processes, they are at work when this returns.
+
+        Raises `ModelError` for a prompt that the model cannot take.
+        """
         for i, prompt in enumerate(prompts):
-            check_prompt(i, prompt, max_length=self._max_length, n_ids=self._n_ids)
+            check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
         plan = make_plan(prompts)
-        everyone = range(len(plan.sequences))
-        limit = self._exact_length or self._max_length
-        alone = [i for i in everyone if len(plan.sequences[i].ids) - 1 > limit]
-        apart = set(alone)
-        together = [i for i in everyone if i not in apart]
-        return _Asked(self, plan, len(prompts), self._packs.begin(plan, together), alone)
+        limit = self._exact_length or self.max_length
+        together: list[int] = []
+        alone: list[int] = []
+        for i, sequence in enumerate(plan.sequences):
+            (together if len(sequence.ids) - 1 <= limit else alone).append(i)
+        packs = self._filler.fill(plan, together)
+        self._start_workers(packs)
+        under_way = [(pack, self._run(pack)) for pack in packs]
+        collect = partial(self._collect, plan, len(prompts), under_way, alone)
+        return run_now(collect) if self._pool is None else self._collector.submit(collect)
 
-    def _gather(self, asked: _Asked) -> list[Float32Array]:
-        plan = asked.plan
-        found = asked.begun.result()
-        found.update(self._packs.begin(plan, asked.alone, single=True).result())
-        self._add_counts(plan, asked.n_prompts, len(asked.alone))
-        return plan.gather([self._finite(found[i]) for i in range(len(plan.sequences))])
+    def _start_workers(self, packs: Sequence[Pack]) -> None:
+        """Where there is work for several processes, and they do not exist yet."""
+        if self._pool is None and self._workers > 1 and self._runner.is_long(packs):
+            self._pool = WorkerPool(self._workers, self._runner.run, self._runner.bytes_for)
+            self._report.counts["processes"] = self._workers
+
+    def _run(self, pack: Pack, *, single: bool = False) -> PackFuture:
+        if self._pool is not None and not single:
+            return self._pool.submit(pack)
+        return run_now(self._runner.run_here, pack, single=single)
+
+    def _collect(
+        self,
+        plan: Plan,
+        n_prompts: int,
+        under_way: list[tuple[Pack, PackFuture]],
+        alone: Sequence[int],
+    ) -> list[Answer]:
+        """The answer to each prompt, from its pack's numbers."""
+        found = self._gather(plan, under_way)
+        lonely = self._filler.fill(plan, alone, single=True)
+        found |= self._gather(plan, [(pack, self._run(pack, single=True)) for pack in lonely])
+        self._count("prompts", n_prompts)
+        self._count("tokens_given", plan.n_given)
+        self._count("prompts_scored_before", plan.n_repeated)
+        counts = self._report.counts
+        counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
+        if alone:
+            self._count("sequences_scored_alone", len(alone))
+        return plan.gather([found[i] for i in range(len(plan.sequences))])
+
+    def _gather(self, plan: Plan, under_way: list[tuple[Pack, PackFuture]]) -> dict[int, Answer]:
+        """The log-probabilities of each sequence; packs that memory does not hold are halved."""
+        found: dict[int, Answer] = {}
+        n_halved = 0
+        while under_way:
+            smaller: list[Pack] = []
+            for pack, future in under_way:
+                self._count("packs", 1)
+                self._count("tokens_computed", pack.n_tokens)
+                try:
+                    arrays = [self._finite(values) for values in future.result()]
+                    found.update(zip(pack.members, arrays, strict=True))
+                except OutOfMemoryError:
+                    if len(pack.members) == 1:
+                        found[pack.members[0]] = _too_large(plan, pack)
+                    else:
+                        n_halved += 1
+                        smaller += self._filler.halve(plan, pack)
+                except BaseException:
+                    for _, other in under_way:
+                        other.cancel()
+                    raise
+            under_way = [(pack, self._run(pack)) for pack in smaller]
+        if n_halved:
+            self._filler.shrink()
+            self._count("memory_retries", n_halved)
+        return found
 
     def _finite(self, values: Float32Array) -> Float32Array:
         if not np.isfinite(values).all():
             raise ModelError(
-                f"{self._source.name}: the model gave a number that is not finite; found "
+                f"{self.identity.model}: the model gave a number that is not finite; found "
                 f"{int((~np.isfinite(values)).sum())} of {len(values)} log-probabilities in "
                 f"{self.identity.dtype}; use --dtype float32 or bfloat16, or check the weights"
             )
         return values
 
-    def _add_counts(self, plan: Plan, n_prompts: int, n_alone: int) -> None:
-        counts = self._report.counts
-        self._packs.count("prompts", n_prompts)
-        self._packs.count("tokens_given", plan.n_given)
-        self._packs.count(
-            "prompts_scored_before", sum(i >= 0 for i in plan.source) - len(plan.sequences)
-        )
-        counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
-        if n_alone:
-            self._packs.count("sequences_scored_alone", n_alone)
+    def _count(self, name: str, n: int) -> None:
+        self._report.counts[name] = self._report.counts.get(name, 0) + n
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Prompts that an engine has begun with."""
-
-    engine: HFEngine
-    plan: Plan
-    n_prompts: int
-    begun: Begun
-    alone: list[int]
-
-    def result(self) -> list[Float32Array]:
-        """What `response_logprobs` returns and raises."""
-        return self.engine._gather(self)
-
-    def cancel(self) -> None:
-        """They are not wanted any more."""
-        self.begun.cancel()
+def _too_large(plan: Plan, pack: Pack) -> RowTooLargeError:
+    length = len(plan.sequences[pack.members[0]].ids)
+    return RowTooLargeError(
+        f"too large for this machine's memory; found {length} tokens; leave the row out, "
+        "shorten its context, or use a smaller model or dtype"
+    )
 
 
 def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:

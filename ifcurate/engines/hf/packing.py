@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ifcurate.engines.base import Float32Array, Prompt
+from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.prefix_tree import (
     MIN_SHARED,
     IntArray,
@@ -22,9 +22,10 @@ from ifcurate.engines.hf.prefix_tree import (
     common_prefix_length,
 )
 
-__all__ = ["Pack", "Plan", "make_plan"]
+__all__ = ["Pack", "PackFiller", "Plan", "make_plan"]
 
 _STRETCH: Final = 2
+_LEAST_PACK: Final = 1024  # tokens
 _SLACK: Final = 64  # tokens: sequences do not fill a pack to the brim
 
 
@@ -62,13 +63,17 @@ class Plan:
         """Tokens of all prompts with a response, before anything is shared."""
         return sum(len(self.sequences[i].ids) - 1 for i in self.source if i >= 0)
 
-    def gather(self, found: Sequence[Float32Array | None]) -> list[Float32Array]:
-        """Log-probabilities of the distinct sequences to those of the prompts."""
-        out: list[Float32Array] = []
+    @property
+    def n_repeated(self) -> int:
+        """Prompts that are computed with an earlier one, which is the same."""
+        return sum(i >= 0 for i in self.source) - len(self.sequences)
+
+    def gather(self, found: Sequence[Answer]) -> list[Answer]:
+        """Answers to the distinct sequences to those to the prompts."""
+        out: list[Answer] = []
         for i in self.source:
-            values = np.zeros(0, dtype=np.float32) if i < 0 else found[i]
-            assert values is not None
-            out.append(values.copy())
+            answer = np.zeros(0, dtype=np.float32) if i < 0 else found[i]
+            out.append(answer.copy() if isinstance(answer, np.ndarray) else answer)
         return out
 
     def packs(
@@ -110,6 +115,48 @@ class Plan:
         if order:
             packs.append(_make_pack(self.sequences, order, arrays, shared, first, len(order)))
         return packs
+
+
+class PackFiller:
+    """Fills packs for a device, and smaller ones from when memory ran out."""
+
+    def __init__(
+        self, budget: int, *, n_workers: int, max_sequences: int | None, share: bool
+    ) -> None:
+        """`budget` in tokens; `share` off: one sequence a pack, nothing computed once for two."""
+        self._budget = budget
+        self._n_workers = n_workers
+        self._max_sequences = max_sequences
+        self._share = share
+
+    def fill(
+        self,
+        plan: Plan,
+        members: Sequence[int],
+        *,
+        budget: int | None = None,
+        single: bool = False,
+    ) -> list[Pack]:
+        """Packs of some of the plan's sequences; with `single` of one sequence each."""
+        if budget is None:
+            # Enough packs for all processes, none too small for fast products.
+            n_tokens = sum(len(plan.sequences[i].ids) for i in members)
+            share = n_tokens // self._n_workers
+            budget = min(self._budget, max(_LEAST_PACK, share)) if self._n_workers > 1 else None
+        apart = single or not self._share
+        most = 1 if apart else self._max_sequences
+        return plan.packs(members, budget or self._budget, max_sequences=most, share=not apart)
+
+    def halve(self, plan: Plan, pack: Pack) -> list[Pack]:
+        """The sequences of a pack in smaller ones."""
+        middle = len(pack.members) // 2
+        budget = max(1, pack.n_tokens // 2)
+        halves = (pack.members[:middle], pack.members[middle:])
+        return [part for half in halves for part in self.fill(plan, half, budget=budget)]
+
+    def shrink(self) -> None:
+        """Memory ran out: from now on packs are half as large."""
+        self._budget = max(1, self._budget // 2)
 
 
 def make_plan(prompts: Sequence[Prompt]) -> Plan:

@@ -1,13 +1,9 @@
-"""Run packs: body, head, numbers; halve and try again where memory runs out.
-
-A pack that does not fit is cut in two and the token budget halved for all that
-follow; a single sequence that does not fit is reported by `RowTooLargeError`.
-"""
+"""Run a pack: body, head, numbers; and how much of it a machine's memory holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,30 +12,51 @@ from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf.bodies import Body, SingleBody
 from ifcurate.engines.hf.head import ResponseHead, pick_logprobs
 from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.workers import OutOfMemoryError, can_fork, free_memory
 from ifcurate.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OutOfMemoryError", "PackRunner", "is_memory_error", "run_with_backoff", "token_budget"]
+__all__ = [
+    "PackRunner",
+    "fitting_threads",
+    "is_memory_error",
+    "token_budget",
+]
 
 _CPU_BUDGET: Final = 2048  # tokens: larger packs leave the caches, smaller ones cost calls
 _GPU_BUDGET: Final = 16384
+_WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core
+_SMALL: Final = 50_000_000  # parameters; below, an operation is too short to be divided
 _MEMORY_SHARE: Final = 0.6  # of what is free; the rest is left for fragments and other programs
-
-
-class OutOfMemoryError(Exception):
-    """A pack did not fit; never leaves the engine."""
 
 
 class PackRunner:
     """From a pack to one array of log-probabilities per sequence in it."""
 
-    def __init__(self, model: Any, head: ResponseHead | None, body: Body) -> None:
+    def __init__(
+        self, model: Any, head: ResponseHead | None, body: Body, n_parameters: int
+    ) -> None:
         self._model = model
         self._head = head
         self._body = body
         self._single = SingleBody(model)
+        self._n_parameters = n_parameters
+
+    def is_long(self, packs: Sequence[Pack]) -> bool:
+        """Whether packs are enough work to start processes for."""
+        work = 2 * self._n_parameters * sum(pack.n_tokens for pack in packs)
+        return work >= _WORTH_FORKING
+
+    def bytes_for(self, pack: Pack) -> int:
+        """Working memory that a pack takes, an estimate from above."""
+        return pack.n_tokens * bytes_per_token(self._model)
+
+    def run_here(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
+        """Score a pack in this process, with as many threads as suit the model; see `run`."""
+        with fitting_threads(self._model, self._n_parameters):
+            return self.run(pack, single=single)
 
     def run(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
         """Score a pack; with `single` through the model's own pass, one sequence at a time.
@@ -49,9 +66,14 @@ class PackRunner:
         """
         import torch
 
+        body = self._single if single else self._body
         try:
             with torch.inference_mode():
-                found = self._logprobs(pack, self._single if single else self._body)
+                targets = torch.from_numpy(pack.targets).to(self._model.device)
+                if self._head is not None:
+                    found = self._head.logprobs(body.hidden(pack), targets)
+                else:
+                    found = self._from_logits(pack, targets)
                 values: Float32Array = found.float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if not is_memory_error(error):
@@ -59,12 +81,9 @@ class PackRunner:
             raise OutOfMemoryError(str(error)[:200]) from error
         return list(np.split(values, np.cumsum(pack.counts)[:-1]))
 
-    def _logprobs(self, pack: Pack, body: Body) -> torch.Tensor:
+    def _from_logits(self, pack: Pack, targets: torch.Tensor) -> torch.Tensor:
         import torch
 
-        targets = torch.from_numpy(pack.targets).to(self._model.device)
-        if self._head is not None:
-            return self._head.logprobs(body.hidden(pack), targets)
         parts = []
         for i, wanted in enumerate(torch.split(targets, pack.counts.tolist())):
             ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(targets.device)
@@ -73,36 +92,26 @@ class PackRunner:
         return torch.cat(parts)
 
 
-def run_with_backoff(
-    packs: Sequence[Pack],
-    run: Callable[[Sequence[Pack]], list[list[Float32Array] | None]],
-    split: Callable[[Sequence[int], int], list[Pack]],
-) -> tuple[dict[int, Float32Array], list[int], int]:
-    """Run packs, halving those that do not fit.
+@contextlib.contextmanager
+def fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
+    """One thread on a CPU where processes can share the work, then as many as before.
 
-    `run` gives None for a pack that ran out of memory; `split(members, budget)`
-    packs sequences anew. Returns the log-probabilities by sequence, the
-    sequences that do not fit even alone, and how often a pack was halved.
+    At every operation threads wait for each other, by spinning: on a busy machine a
+    model of a million parameters took nine times the processor time with two
+    threads, and seven times the time on the clock. In bfloat16 the number of
+    threads also changes how products are cut up, and so the last bits of scores.
     """
-    found: dict[int, Float32Array] = {}
-    too_large: list[int] = []
-    halvings = 0
-    waiting = list(packs)
-    while waiting:
-        results = run(waiting)
-        again: list[Pack] = []
-        for pack, arrays in zip(waiting, results, strict=True):
-            if arrays is not None:
-                found.update(zip(pack.members, arrays, strict=True))
-            elif len(pack.members) == 1:
-                too_large.append(pack.members[0])
-            else:
-                halvings += 1
-                middle = len(pack.members) // 2
-                for part in (pack.members[:middle], pack.members[middle:]):
-                    again += split(part, max(1, pack.n_tokens // 2))
-        waiting = again
-    return found, too_large, halvings
+    import torch
+
+    if model.device.type != "cpu" or (n_parameters >= _SMALL and not can_fork()):
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _device_error(device: Any, error: BaseException) -> ModelError:
@@ -156,13 +165,3 @@ def bytes_per_token(model: Any) -> int:
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     size = int(model.dtype.itemsize)
     return (16 * width + 4 * inner) * size + 8 * width
-
-
-def free_memory() -> int:
-    """Bytes that this machine can still give; a large number where nobody says."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable"))
-        return int(found.split()[1]) * 1024
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 1 << 34

@@ -1,9 +1,16 @@
 """Processes of one thread each that share the loaded model: one per core of a CPU.
 
-They are forked from the process that holds the weights, so these exist once.
-Several threads in one forward pass wait for each other at every operation;
-processes do not. A thread of ours hands out the packs, so that a process that is
-done has its next one at once, whatever the main thread is doing.
+They are forked from the process that holds the weights, so these exist once. Several
+threads in one forward pass wait for each other at every operation; processes do not.
+
+Each process is a `ProcessPoolExecutor` of its own, driven by a thread of one
+`ThreadPoolExecutor`. One executor with many processes does not do: when a process
+dies, all its tasks fail alike, and nobody knows which pack the process had. loky
+replaces its dead processes, but starts them afresh, with a pickled copy of the
+model in each.
+
+A process that dies (the system's answer to a lack of memory, or somebody's `kill`)
+says nothing about its pack: the pack is tried again, while no other one is computed.
 """
 
 from __future__ import annotations
@@ -15,25 +22,29 @@ import signal
 import sys
 import threading
 import warnings
-import weakref
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from multiprocessing.connection import Connection, wait
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
 
 from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf.packing import Pack
-from ifcurate.engines.hf.runner import OutOfMemoryError
 from ifcurate.errors import ModelError
 
-__all__ = ["Answer", "WorkerPool", "can_fork"]
+__all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork", "free_memory"]
 
-_JOIN_S: Final = 2.0
+_MOST_DEATHS: Final = 8  # of processes over the same pack, where memory is not the cause
+_START_AGAIN: Final = "what is scored is kept: start the same command again, with --threads 1"
 
 Run = Callable[[Pack], list[Float32Array]]
-#: Of one pack; None when it ran out of memory.
-Answer = Future[list[Float32Array] | None]
+PackFuture = Future[list[Float32Array]]
+
+
+class OutOfMemoryError(Exception):
+    """A pack did not fit; never leaves the engine."""
 
 
 def can_fork() -> bool:
@@ -41,212 +52,158 @@ def can_fork() -> bool:
     return sys.platform == "linux" and "fork" in mp.get_all_start_methods()
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    executor: ProcessPoolExecutor
+    first: Future[int]  # its process id
+
+    def end(self) -> None:
+        """End the process, whatever it computes."""
+        with contextlib.suppress(BrokenProcessPool, OSError):
+            os.kill(self.first.result(), signal.SIGTERM)
+        self.executor.shutdown()
+
+
 class WorkerPool:
-    """Forked processes that score packs; closed when it is no longer used."""
+    """Forked processes that score packs, in the order given."""
 
-    def __init__(self, n_workers: int, run: Run) -> None:
-        self._office = _Office(n_workers, run)
-        # The office must not know the pool: it would keep it alive.
-        self._finalizer = weakref.finalize(self, self._office.close, os.getpid())
-
-    def __len__(self) -> int:
-        return len(self._office.workers)
-
-    def close(self) -> None:
-        """End the processes; what was not answered is not computed."""
-        self._finalizer()
-
-    def submit(self, packs: Sequence[Pack]) -> list[Answer]:
-        """Have packs scored, after those that were given before; see `run`."""
-        return self._office.submit(packs)
-
-    def run(self, packs: Sequence[Pack]) -> list[list[Float32Array] | None]:
-        """Score packs, results in their order; None for one that ran out of memory.
-
-        A process that the system ends (which is how Linux answers a lack of
-        memory) counts as that, and is replaced. Raises `ModelError` when a
-        process fails otherwise; the pool is closed then.
-        """
-        answers = self.submit(packs)
-        try:
-            return [answer.result() for answer in answers]
-        except BaseException:
-            self.close()
-            raise
-
-
-class _Office:
-    """Who works, on what, and what waits. All but `submit` and `close` is the thread's alone."""
-
-    def __init__(self, n_workers: int, run: Run) -> None:
+    def __init__(self, n_workers: int, run: Run, needs: Callable[[Pack], int]) -> None:
+        """`needs` estimates the bytes that a pack takes. Raises `ModelError`."""
         self._run = run
-        self.workers: list[tuple[Any, Connection]] = []
+        self._needs = needs
+        self._workers: list[_Worker] = []
+        self._free: SimpleQueue[int] = SimpleQueue()  # numbers of workers
+        self._taking = threading.Lock()
+        self._changing = threading.Lock()
+        self._closed = False
         try:
-            self._idle = [self._start() for _ in range(n_workers)]
+            for number in range(n_workers):
+                self._workers.append(_start(run))
+                self._free.put(number)
         except OSError as error:
-            _stop(self.workers)
+            for worker in self._workers:
+                worker.end()
             raise ModelError(
                 f"scoring processes: cannot be started; found {error}, with {n_workers} wanted; "
                 "use fewer --threads"
             ) from error
-        self._busy: dict[Connection, tuple[Pack, Answer]] = {}
-        self._waiting: deque[tuple[Pack, Answer]] = deque()
-        self._bell, self._ring = mp.Pipe(duplex=False)
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, name="ifcurate-packs", daemon=True)
-        self._thread.start()
+        self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="ifcurate-packs")
 
-    def submit(self, packs: Sequence[Pack]) -> list[Answer]:
-        answers: list[Answer] = [Future() for _ in packs]
-        self._waiting.extend(zip(packs, answers, strict=True))
-        if self._closing:
-            self._refuse_all("they have been ended")
-        else:
-            self._ring.send_bytes(b"!")
-        return answers
+    def submit(self, pack: Pack) -> PackFuture:
+        """Have a pack scored, after those that were given before.
 
-    def close(self, owner: int) -> None:
-        """End the thread, then the processes; nothing in a process forked from the owner."""
-        if os.getpid() != owner:
-            return
-        self._closing = True
-        self._ring.send_bytes(b"!")
-        if threading.current_thread() is not self._thread:  # garbage is collected in any thread
-            self._thread.join()
-        for process, connection in self.workers:
-            if connection in self._busy:
-                process.terminate()  # nobody waits for its answer
-        self._refuse_all("they were ended")
-        for connection in (self._bell, self._ring):
-            connection.close()
-        _stop(self.workers)
+        The future raises `OutOfMemoryError` when the pack does not fit into memory, and
+        `ModelError` when a process fails otherwise.
+        """
+        return self._threads.submit(self._score, pack)
 
-    def _refuse_all(self, found: str) -> None:
-        """Nobody may wait for ever."""
-        refused = list(self._busy.values())
-        self._busy.clear()
-        # One by one: what `submit` adds meanwhile is not to be lost.
-        with contextlib.suppress(IndexError):
-            while True:
-                refused.append(self._waiting.popleft())
-        for _, answer in refused:
-            with contextlib.suppress(InvalidStateError):  # cancelled
-                answer.set_exception(
-                    ModelError(
-                        f"scoring processes: cannot go on; found that {found}; what is scored is "
-                        "kept: start the same command again, with --threads 1 if it happens again"
-                    )
-                )
+    def close(self) -> None:
+        """End the processes; what they did not finish is not computed."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._changing:
+            self._closed = True
+            for worker in self._workers:
+                worker.end()
+        self._threads.shutdown()
 
-    def _serve(self) -> None:
-        try:
-            while not self._closing:
-                while self._idle and self._waiting:
-                    self._give(self._idle.pop(), *self._waiting.popleft())
-                for ready in wait([self._bell, *self._busy]):
-                    assert isinstance(ready, Connection)
-                    if ready is self._bell:
-                        self._bell.recv_bytes()
-                    else:
-                        self._take(ready)
-        except Exception as error:  # such as a fork that the system refuses
-            self._closing = True
-            self._refuse_all(f"{type(error).__name__}: {error}")
+    def _score(self, pack: Pack) -> list[Float32Array]:
+        for n_deaths in range(_MOST_DEATHS):
+            kills = _memory_kills()
+            with self._take(alone=n_deaths > 0) as number:
+                try:
+                    return self._workers[number].executor.submit(_run_pack, pack).result()
+                except BrokenProcessPool:
+                    self._replace(number)
+                except (ModelError, OutOfMemoryError):
+                    raise
+                except Exception as error:
+                    raise ModelError(
+                        "scoring process: failed; found "
+                        f"{type(error).__name__}: {str(error)[:300]}; start the same command "
+                        "again with --threads 1, and report it if it fails there too"
+                    ) from error
+            short = _memory_kills() > kills or free_memory() < self._needs(pack)
+            if n_deaths and short:
+                raise OutOfMemoryError
+        raise ModelError(
+            f"scoring processes: {_MOST_DEATHS} were ended over the same rows, with memory left; "
+            f"{_START_AGAIN} if nobody ended them"
+        )
 
-    def _give(self, connection: Connection, pack: Pack, answer: Answer) -> None:
-        if not answer.set_running_or_notify_cancel():
-            self._idle.append(connection)
-            return
-        self._busy[connection] = pack, answer
-        try:
-            connection.send(pack)
-        except OSError:  # it was ended while it had nothing to do
-            fresh = self._replace(connection)
-            self._busy[fresh] = self._busy.pop(connection)
-            fresh.send(pack)
+    @contextlib.contextmanager
+    def _take(self, *, alone: bool) -> Iterator[int]:
+        """A worker's number; with `alone` no other worker computes anything inside."""
+        with contextlib.ExitStack() as stack:
+            with self._taking:
+                taken = [self._free.get() for _ in (self._workers if alone else [0])]
+            for number in taken:
+                stack.callback(self._free.put, number)
+            yield taken[0]
 
-    def _take(self, connection: Connection) -> None:
-        idle = connection
-        try:
-            kind, found = connection.recv()
-        except (EOFError, OSError):
-            idle = self._replace(connection)
-            kind, found = "memory", None
-        # Not earlier: what is busy is refused when there is no replacement.
-        _, answer = self._busy.pop(connection)
-        self._idle.append(idle)
-        if kind == "error":
-            answer.set_exception(found)
-        else:
-            answer.set_result(found)
-
-    def _start(self) -> Connection:
-        context = mp.get_context("fork")
-        ours, theirs = context.Pipe()
-        held = [c for _, c in self.workers] + [ours]
-        process = context.Process(target=_work, args=(theirs, held, self._run), daemon=True)
-        with warnings.catch_warnings():
-            # The threads it warns of (torch's, Arrow's) do not hold what a worker needs.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
-        theirs.close()
-        self.workers.append((process, ours))
-        return ours
-
-    def _replace(self, dead: Connection) -> Connection:
-        for i, (process, connection) in enumerate(self.workers):
-            if connection is dead:
-                connection.close()
-                process.join(_JOIN_S)
-                del self.workers[i]
-                break
-        return self._start()
+    def _replace(self, number: int) -> None:
+        with self._changing:
+            if self._closed:
+                raise ModelError(f"scoring processes: they were ended; {_START_AGAIN}")
+            self._workers[number].executor.shutdown()
+            try:
+                self._workers[number] = _start(self._run)
+            except OSError as error:
+                raise ModelError(
+                    f"scoring processes: one was ended and cannot be replaced; found {error}; "
+                    f"{_START_AGAIN}"
+                ) from error
 
 
-def _work(connection: Connection, inherited: list[Connection], run: Run) -> None:
+def _start(run: Run) -> _Worker:
+    executor = ProcessPoolExecutor(
+        1, mp_context=mp.get_context("fork"), initializer=_begin, initargs=(run,)
+    )
+    with warnings.catch_warnings():
+        # The threads it warns of (torch's, Arrow's) do not hold what a worker needs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _Worker(executor, executor.submit(os.getpid))
+
+
+#: In a worker's process alone: forked with it, as a model is not to be pickled.
+_here: list[Run] = []
+
+
+def _begin(run: Run) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, with the work saved
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in inherited:
-        other.close()
     torch.set_num_threads(1)
-    while True:
-        try:
-            pack = connection.recv()
-        except (EOFError, ConnectionError):
-            return
-        if pack is None:
-            return
-        try:
-            answer: tuple[str, Any] = ("done", run(pack))
-        except OutOfMemoryError:
-            answer = ("memory", None)
-        except ModelError as error:
-            answer = ("error", ModelError(str(error)))
-        except Exception as error:
-            said = f"{type(error).__name__}: {str(error)[:300]}"
-            answer = (
-                "error",
-                ModelError(
-                    f"scoring process: failed; found {said}; start the same command again with "
-                    "--threads 1, and report it if it fails there too"
-                ),
-            )
-        try:
-            connection.send(answer)
-        except OSError:
-            return  # nobody waits for it any more
+    _here[:] = [run]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _stop(workers: list[tuple[Any, Connection]]) -> None:
-    for _, connection in workers:
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _run_pack(pack: Pack) -> list[Float32Array]:
+    return _here[0](pack)
+
+
+def _memory_kills() -> int:
+    """How many processes the system has ended for want of memory so far."""
+    total = 0
+    for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, ValueError):
-            connection.send(None)
-        connection.close()
-    for process, _ in workers:
-        process.join(_JOIN_S)
-        if process.is_alive():
-            process.terminate()
-            process.join(_JOIN_S)
-    workers.clear()
+            lines = [line.split() for line in Path(path).read_text().splitlines()]
+            total += sum(int(line[1]) for line in lines if line[0] == "oom_kill")
+    return total
+
+
+def free_memory() -> int:
+    """Bytes that this machine can still give; a large number where nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = next(line for line in lines if line.startswith("MemAvailable"))
+        return int(found.split()[1]) * 1024
+    except (OSError, StopIteration, ValueError, IndexError):
+        return 1 << 34

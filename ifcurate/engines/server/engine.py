@@ -15,7 +15,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt, Tokenizer
+from ifcurate.engines.base import (
+    Engine,
+    EngineIdentity,
+    EngineReport,
+    Float32Array,
+    Prompt,
+    Tokenizer,
+)
 from ifcurate.engines.checks import check_logprobs, check_prompt
 from ifcurate.engines.server.client import HttpClient, Patience, Request, ServerError
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
@@ -84,7 +91,7 @@ def load_server_engine(
         raise
 
 
-class ServerEngine:
+class ServerEngine(Engine):
     """A model behind a completions endpoint; see `load_server_engine`."""
 
     def __init__(
@@ -92,10 +99,10 @@ class ServerEngine:
     ) -> None:
         self._client = client
         self._model = model
-        self._tokenizer = tokenizer
-        self._max_length = max_length
+        self.tokenizer = tokenizer
+        self.max_length = max_length
         self._dialect = self._find_dialect()
-        self._identity = EngineIdentity(
+        self.identity = EngineIdentity(
             engine="server",
             engine_version=f"{_VERSION}/{self._dialect.name}",
             model=model,
@@ -103,21 +110,6 @@ class ServerEngine:
             dtype="unknown" if dtype == "auto" else dtype,
             tokenizer=tokenizer.fingerprint,
         )
-
-    @property
-    def identity(self) -> EngineIdentity:
-        """The server's host, the model's name there and the tokenizer; never a key."""
-        return self._identity
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose ids are sent."""
-        return self._tokenizer
-
-    @property
-    def max_length(self) -> int:
-        """The most tokens one sequence may have."""
-        return self._max_length
 
     def report(self) -> EngineReport:
         """How many requests were sent, and how many of them again."""
@@ -128,9 +120,6 @@ class ServerEngine:
         if self._client.sends_key_in_the_open:
             notes.append("the API key went over http, unencrypted; use an https address")
         return EngineReport(notes=notes, counts=counts)
-
-    #: This process only waits; see `base.works_apart`.
-    works_apart = True
 
     def close(self) -> None:
         """Close the connections."""
@@ -144,7 +133,7 @@ class ServerEngine:
         answers that do not fit it, and when the server fails for good.
         """
         for i, prompt in enumerate(prompts):
-            check_prompt(i, prompt, max_length=self._max_length, n_ids=None)
+            check_prompt(i, prompt, max_length=self.max_length, n_ids=None)
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
         sent = [self._request(prompts[i]) for i in asked]
         results = [np.zeros(0, dtype=np.float32) for _ in prompts]
@@ -173,10 +162,10 @@ class ServerEngine:
 
     def _find_dialect(self) -> Dialect:
         """The first way of asking that this server answers in full."""
-        tokenizer = self._tokenizer
+        tokenizer = self.tokenizer
         ids = tokenizer.encode(_PROBE).ids
         start = tokenizer.bos_id if tokenizer.bos_id is not None else tokenizer.fallback_start_id
-        ids = [start, *ids][: self._max_length]
+        ids = [start, *ids][: self.max_length]
         problems = []
         for dialect in DIALECTS:
             body = dialect.request(self._model, ids)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from ifcurate.engines.base import EngineIdentity, EngineReport, Float32Array, Prompt
+from ifcurate.engines.base import Engine, EngineIdentity, EngineReport, Float32Array, Prompt
 from ifcurate.engines.checks import check_logprobs, check_prompt
 from ifcurate.engines.hf.loading import (
     choose_device,
@@ -107,11 +107,8 @@ def load_vllm_engine(
     return VLLMEngine(llm, package, tokenizer, source, dtype=kind, n_ids=n_ids)
 
 
-class VLLMEngine:
+class VLLMEngine(Engine):
     """A model in vLLM that says how likely responses are; see `load_vllm_engine`."""
-
-    #: The model is in a process of vLLM's, or on a GPU; see `base.works_apart`.
-    works_apart = True
 
     def __init__(
         self,
@@ -130,14 +127,14 @@ class VLLMEngine:
                 "copy the model's own tokenizer files into its folder"
             )
         self._llm = llm
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._name = source.name
         self._n_ids = n_ids
         self._parameters = _sampling_parameters(package)
         # One place is vLLM's own: it always samples a token after the prompt.
-        self._max_length = int(llm.llm_engine.model_config.max_model_len) - 1
+        self.max_length = int(llm.llm_engine.model_config.max_model_len) - 1
         self._report = EngineReport()
-        self._identity = EngineIdentity(
+        self.identity = EngineIdentity(
             engine="vllm",
             engine_version=f"{package.__version__}/{_VERSION}",
             model=source.name,
@@ -145,21 +142,6 @@ class VLLMEngine:
             dtype=dtype,
             tokenizer=tokenizer.fingerprint,
         )
-
-    @property
-    def identity(self) -> EngineIdentity:
-        """vLLM's version, model, revision, dtype and tokenizer that the numbers come from."""
-        return self._identity
-
-    @property
-    def tokenizer(self) -> HFTokenizer:
-        """The tokenizer whose ids `response_logprobs` takes."""
-        return self._tokenizer
-
-    @property
-    def max_length(self) -> int:
-        """The most tokens one sequence may have: one less than vLLM's own limit."""
-        return self._max_length
 
     def report(self) -> EngineReport:
         """How many prompts and tokens were given so far."""
@@ -173,7 +155,7 @@ class VLLMEngine:
         numbers that are missing or not finite, and when vLLM fails.
         """
         for i, prompt in enumerate(prompts):
-            check_prompt(i, prompt, max_length=self._max_length, n_ids=self._n_ids)
+            check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
         results = [np.zeros(0, dtype=np.float32) for _ in prompts]
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
         if not asked:
@@ -216,11 +198,11 @@ class VLLMEngine:
             values, problem = read_logprobs(found, ids, prompt.response_start)
         if problem:
             raise ModelError(
-                f"{self._name}: vLLM {self._identity.engine_version} gave no log-probability for "
+                f"{self._name}: vLLM {self.identity.engine_version} gave no log-probability for "
                 f"every token of prompt {i}; found {problem}; use another version of vLLM, "
                 "or --engine hf"
             )
-        check_logprobs(f"{self._name}: prompt {i}", values, dtype=self._identity.dtype)
+        check_logprobs(f"{self._name}: prompt {i}", values, dtype=self.identity.dtype)
         return values
 
     def _count(self, name: str, n: int) -> None:

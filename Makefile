@@ -2,9 +2,9 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := ifcurate cli recipes data_cards tools tests benchmarks
+SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
 
-.PHONY: demo test test-fast check bench soak pocket clean help
+.PHONY: demo test test-fast check docs bench soak pocket clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: $(READY)  ## format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
+
+docs: $(READY)  ## build the documentation site into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-eval; about an hour)
 	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench]"

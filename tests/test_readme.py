@@ -35,6 +35,11 @@ def test_the_table_of_columns_is_the_schema() -> None:
     assert found[1].strip() == columns_table()
 
 
+def test_the_page_of_columns_is_the_schema() -> None:
+    page = (ROOT / "docs" / "columns.md").read_text("utf-8")
+    assert columns_table() in page
+
+
 def speed_table() -> str:
     """The README's table of speed, from the benchmark's results."""
     from benchmarks.scoring.tables import readme_table
@@ -81,11 +86,16 @@ def test_every_command_and_make_target_exists() -> None:
     assert "hf" in ENGINES
 
 
-if __name__ == "__main__":  # writes the tables into the README
-    text = README
-    for name, table in (("columns", columns_table()), ("speed", speed_table())):
+if __name__ == "__main__":  # writes the tables into the README and the page of columns
+    tables = (
+        ("README.md", "columns", columns_table()),
+        ("README.md", "speed", speed_table()),
+        ("docs/columns.md", "columns", columns_table()),
+    )
+    for file, name, table in tables:
+        text = (ROOT / file).read_text("utf-8")
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         found = pattern.search(text)
         assert found
-        text = text.replace(found[0], found[1] + table + "\n" + found[2])
-    (ROOT / "README.md").write_text(text, "utf-8")
+        new = text.replace(found[0], found[1] + table + "\n" + found[2])
+        (ROOT / file).write_text(new, "utf-8")

@@ -1,0 +1,99 @@
+"""Options are declared once: the library, recipes and commands agree on names and bounds."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import ifcurate
+from ifcurate.errors import OptionError
+from ifcurate.options.augment import AugmentOptions
+from ifcurate.options.base import Options, takes_options
+from ifcurate.options.data import DataOptions
+from ifcurate.options.filter import FilterOptions
+from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
+from ifcurate.options.split import RescoreOptions, SplitOptions
+
+COMMANDS: dict[str, tuple[type[Options], ...]] = {
+    "inspect": (DataOptions,),
+    "score": (EngineOptions, ScoreSettings, DataOptions, RunOptions, ClusterOptions),
+    "split": (SplitOptions, RescoreOptions),
+    "filter": (FilterOptions,),
+    "augment": (AugmentOptions, DataOptions),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_options_of_its_models_with_their_help(name: str) -> None:
+    command = import_module("ifcurate.cli.commands").load_command(name)
+    shown = {p.name: (p.help or "").replace("\\[", "[") for p in command.params}
+    for model in COMMANDS[name]:
+        for field_name, field in model.model_fields.items():
+            extra = field.json_schema_extra
+            assert isinstance(extra, dict), f"{model.__name__}.{field_name}: use option()"
+            if not extra["command"]:
+                continue
+            flags = extra["flags"]
+            flag = str(flags[0]) if isinstance(flags, list) and flags else field_name
+            key = flag.partition("/")[0].removeprefix("--").replace("-", "_")
+            assert shown[key].startswith(str(field.description)), field_name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rule": "gain", "fraction": 0.3}, "fraction is only for the rules paper"),
+        ({"rule": "paper", "threshold": 0.3}, "threshold is only for the rules gain"),
+        ({"length_bins": 4}, "length_bins is only for length control"),
+        ({"seed": 1}, "seed is only for the rule auto"),
+        ({"fraction": 0}, "fraction: must be greater than 0 (found 0)"),
+        ({"fraction": "120%"}, "fraction: must be less than 1 (found '120%')"),
+        ({"fracton": 0.2}, "fracton: unknown option"),
+    ],
+)
+def test_the_library_refuses_what_the_command_refuses(given: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        SplitOptions.create(**given)
+    assert said in str(caught.value)
+
+
+def test_an_option_of_another_engine_is_refused() -> None:
+    with pytest.raises(OptionError, match="concurrency is only for --engine server"):
+        EngineOptions.create(engine="hf", model="pocket", concurrency=2)
+    assert (
+        EngineOptions.create(engine="server", base_url="http://x", concurrency=2).concurrency == 2
+    )
+
+
+def test_a_library_function_shows_the_options_as_its_own() -> None:
+    parameters = inspect.signature(ifcurate.split_scores).parameters
+    assert list(parameters)[:3] == ["scores", "rule", "fraction"]
+    assert parameters["fraction"].default == 0.25
+    assert "fraction: For paper and both" in str(ifcurate.split_scores.__doc__)
+
+
+def test_options_and_fields_together_are_refused() -> None:
+    @takes_options(FilterOptions)
+    def show(*, options: FilterOptions) -> str | None:
+        return options.keep
+
+    chosen = FilterOptions.create(keep="context-critical")
+    assert show(options=chosen) == show(keep="context-critical") == "context-critical"
+    with pytest.raises(OptionError, match="give one of both"):
+        show(options=chosen, keep="context-critical")
+
+
+def test_an_environment_variable_sets_an_option(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is that of the option as it is typed: --hub-split, not the field's name."""
+    from typer.testing import CliRunner
+
+    app = import_module("ifcurate.cli").app
+    monkeypatch.setenv("IFCURATE_SPLIT_FRACTION", "2")
+    result = CliRunner().invoke(app, ["split"])
+    assert result.exit_code == 2
+    assert "--fraction" in result.output

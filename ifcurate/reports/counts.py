@@ -23,6 +23,10 @@ __all__ = [
 
 LENGTHS: Final = (8, 32, 128, 512)  # response tokens; the last group has no end
 MOST_SOURCES: Final = 100
+_COUNTED: Final = (
+    "Tokens are counted by the model's tokenizer, and only in scored examples: a response without "
+    "a context was not tokenized."
+)
 _CRITICAL: Final = pl.col("label") == "context-critical"
 _DROPPED: Final = pl.col("label") == "non-context-critical"
 
@@ -143,7 +147,7 @@ def count_tokens(facts: Facts) -> Table:
         share = _share(kept[1], total[1])
         rows.append([name, kept[0], total[0] - kept[0], kept[1], total[1] - kept[1], share])
     columns = ("command", "examples kept", "removed", "response tokens kept", "removed ", "share")
-    return Table(columns, rows, "What filtering keeps", "Tokens of the model that scored.")
+    return Table(columns, rows, "What filtering keeps", _COUNTED)
 
 
 def count_flags(facts: Facts) -> Table:

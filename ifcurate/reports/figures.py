@@ -21,35 +21,39 @@ LABEL_COLOURS: Final = {
     "not-scored": "var(--not-scored)",
 }
 
+#: Where lines have their names, so that those of crossing lines do not overlap.
+_PLACES: Final = ("insideMiddleBottom", "insideEndTop", "insideStartTop")
+
 #: A straight line across a chart: from and to in the axes' units, and what it means.
 Line = tuple[tuple[float, float], tuple[float, float], str]
 
 
-def _axis(name: str, *, middle: bool = True, **more: Any) -> dict[str, Any]:
-    placed = {"nameLocation": "middle", "nameGap": 28} if middle else {"nameLocation": "end"}
-    return {"type": "value", "name": name, **placed, **more}
+def _axis(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": "value", "name": name, "nameLocation": "middle", "nameGap": 28, **more}
 
 
 def _y_axis(name: str, **more: Any) -> dict[str, Any]:
-    # Above the axis, so that it needs no room beside it.
-    aligned = {"nameTextStyle": {"align": "left"}}
-    return {"type": "value", "name": name, "nameLocation": "end", **aligned, **more}
+    return _axis(name, **{"nameGap": 46, **more})
 
 
 def _mark(lines: Sequence[Line]) -> dict[str, Any]:
     data = [
         [
-            {"coord": list(start), "name": name, "label": {"formatter": name.replace("{", "(")}},
+            {
+                "coord": list(start),
+                "name": name,
+                "label": {"formatter": name, "position": _PLACES[number % len(_PLACES)]},
+            },
             {"coord": list(end)},
         ]
-        for start, end, name in lines
+        for number, (start, end, name) in enumerate(lines)
     ]
     return {
         "silent": True,
         "symbol": "none",
         "animation": False,
         "lineStyle": {"color": "var(--ink)", "type": "dashed", "width": 1.25},
-        "label": {"color": "var(--ink)", "position": "insideEndTop", "fontSize": 12},
+        "label": {"color": "var(--ink)", "fontSize": 12},
         "data": data,
     }
 

@@ -43,9 +43,10 @@ def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
         group = [(round(x, 4), round(y, 4), places.get(i, -1)) for x, y, i in points]
         if group:
             groups[label] = group
-    x_high, y_high = (_high(scored[name]) for name in ("loss_with_context", "loss_without_context"))
+    # Both axes are the same: then the gain is the height above the diagonal.
+    high = max(_high(scored[name]) for name in ("loss_with_context", "loss_without_context"))
     outside = scored.filter(
-        (pl.col("loss_with_context") > x_high) | (pl.col("loss_without_context") > y_high)
+        pl.max_horizontal("loss_with_context", "loss_without_context") > high
     ).height
     caption = (
         f"{shown.height:,} of {scored.height:,} scored examples"
@@ -53,7 +54,7 @@ def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
         "the context helped. A click on a point opens its example where the page has it."
     )
     caption += f" {outside:,} lie beyond the axes." * bool(outside)
-    lines = _cut_lines(facts, x_high, y_high)
+    lines = _cut_lines(facts, high)
     return draw_scatter(
         "losses",
         "Loss with and without the context",
@@ -62,7 +63,7 @@ def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
         y_title="loss without context, nats per token",
         caption=caption,
         lines=lines,
-        limits=(0, x_high, 0, y_high),
+        limits=(0, high, 0, high),
         wide=True,
     )
 
@@ -79,18 +80,17 @@ def _high(values: pl.Series) -> float:
     return round(float(np.ceil(high / step) * step), 12)
 
 
-def _cut_lines(facts: Facts, x_high: float, y_high: float) -> list[Line]:
-    end = min(x_high, y_high)
+def _cut_lines(facts: Facts, end: float) -> list[Line]:
     lines: list[Line] = [((0, 0), (end, end), "gain 0")]
     cuts = facts.cuts()
     if len(cuts) > 3:
         return lines
     for statistic, cut in cuts:
-        if statistic == "loss_without_context" and 0 <= cut <= y_high:
-            lines.append(((0, cut), (x_high, cut), f"cut {cut:.3g}"))
+        if statistic == "loss_without_context" and 0 <= cut <= end:
+            lines.append(((0, cut), (end, cut), f"cut {cut:.3g}"))
         elif statistic == "context_gain" and abs(cut) < end:
             start = (max(0.0, -cut), max(0.0, cut))
-            stop = min(x_high, y_high - cut)
+            stop = min(end, end - cut)
             lines.append((start, (stop, stop + cut), f"cut: gain {cut:.3g}"))
     return lines
 

@@ -150,6 +150,7 @@ def render_page(
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["cell"] = format_cell
+    environment.tests["numeric"] = _is_numeric
     # The texts below are the package's own, or escaped by `embed_json`.
     return environment.from_string(_read("templates/page.html")).render(
         title=title,
@@ -177,6 +178,10 @@ def format_cell(value: Cell) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3f}" if isinstance(value, float) else value
+
+
+def _is_numeric(value: Cell) -> bool:
+    return not isinstance(value, str) or value.endswith("%")
 
 
 @cache

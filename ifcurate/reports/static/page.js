@@ -121,7 +121,7 @@ const ifcurate = (() => {
       chart.view = echarts.init(place, theme(), { renderer: "canvas" });
       chart.view.setOption({
         animation: false,
-        grid: { left: 12, right: 18, top: 36, bottom: 34, outerBoundsMode: "same" },
+        grid: { left: 4, right: 18, top: 40, bottom: 4, outerBoundsMode: "same" },
         ...resolve(chart.option),
         tooltip: {
           confine: true, formatter: tooltip, backgroundColor: color("var(--surface)"),
@@ -145,7 +145,7 @@ const ifcurate = (() => {
   }
 
   // ---- examples ----------------------------------------------------------------------
-  const signed = (v) => (v == null ? "–" : (v > 0 ? "+" : "") + v.toFixed(3));
+  const signed = (v) => (v == null ? "–" : Math.abs(v) < .0005 ? "0.000" : (v > 0 ? "+" : "") + v.toFixed(3));
   const plain = (v) => (v == null ? "–" : v.toFixed(3));
   const KINDS = { 1: "mark", 2: "cut", 3: "gap", 4: "old" };
 

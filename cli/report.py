@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ifcurate.options.report import ReportOptions
+
 from . import common
 from .common import out
+from .options import with_options
 
 
+@with_options
 def report(
+    options: ReportOptions,
     run: Annotated[
         Path | None,
         typer.Argument(
@@ -21,15 +26,6 @@ def report(
     out_file: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="File to write; report.html in the run's folder."),
-    ] = None,
-    examples: Annotated[
-        int, typer.Option(min=1, help="Examples that the page can open. All rows are counted.")
-    ] = 800,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with the model's tokenizer.json, where it is not found by itself."
-        ),
     ] = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -46,7 +42,7 @@ def report(
     from ifcurate.reports.page import write_report
 
     found = common.open_run(run, quiet=quiet or json)
-    path = write_report(found, out_file, examples=examples, tokenizer=tokenizer)
+    path = write_report(found, out_file, **options.given())
     if json:
         common.print_json({"run": str(found.folder), "report": str(path)})
     else:

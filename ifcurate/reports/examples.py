@@ -76,7 +76,7 @@ def describe_rows(rows: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return round(value, 4) if value is not None and abs(value) < float("inf") else None
+    return round(value, 7) if value is not None and abs(value) < float("inf") else None
 
 
 def read_texts(

@@ -54,6 +54,12 @@ class Facts:
                 found += [(name, float(value)) for value in values[:50]]
         return found
 
+    def other_cut(self) -> pl.Expr:
+        """Of the rule `both`: which rows pass its first cut; otherwise all do."""
+        hard = str(self.parameters.get("hard_statistic"))
+        cuts = [cut for name, cut in self.cuts() if name == hard]
+        return pl.col(hard) > cuts[0] if len(cuts) == 1 else pl.lit(True)
+
 
 def gather_facts(run: Run) -> Facts:
     """Read a finished run; labels of the default rule where it has no split yet.

@@ -10,6 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
+from ifcurate.options.base import takes_options
+from ifcurate.options.report import ReportOptions
 from ifcurate.reports.counts import (
     count_cards,
     count_flags,
@@ -28,18 +30,17 @@ from ifcurate.reports.words import describe_run
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
 
-__all__ = ["DEFAULT_EXAMPLES", "write_report"]
+__all__ = ["write_report"]
 
-DEFAULT_EXAMPLES: Final = 800
 _PAIRS: Final = 4  # examples on each side of "kept and dropped"
 
 
+@takes_options(ReportOptions)
 def write_report(
     run: Run,
     out: Path | None = None,
     *,
-    examples: int = DEFAULT_EXAMPLES,
-    tokenizer: Path | None = None,
+    options: ReportOptions,
     sections: Sequence[Section] = (),
 ) -> Path:
     """Write the report of a finished run and give its path.
@@ -47,8 +48,6 @@ def write_report(
     Args:
         run: the run; its labels are those of its split, or of the default rule.
         out: the file; `report.html` in the run's folder when not given.
-        examples: how many examples the page can open; everything is counted.
-        tokenizer: file or folder of the model's tokenizer, where it is not found by itself.
         sections: parts of a comparison or of later steps, shown before the settings.
 
     Raises:
@@ -56,9 +55,9 @@ def write_report(
         DataError: the file cannot be written, or the tokenizer cannot be read.
     """
     facts = gather_facts(run)
-    chosen = choose_rows(facts.table, examples)
+    chosen = choose_rows(facts.table, options.examples)
     rows = describe_rows(chosen)
-    tokens = TokenTexts(run, tokenizer)
+    tokens = TokenTexts(run, options.tokenizer)
     notes = _add_texts(run, rows, tokens)
     places = {int(place): i for i, place in enumerate(chosen["place"].to_list())}
     inputs = [item["name"] for item in run.manifest.identity["inputs"]]

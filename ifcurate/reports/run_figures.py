@@ -143,8 +143,9 @@ def draw_kept(facts: Facts) -> Figure:
     """The share of the scored examples that a cut at any place would keep."""
     statistic = str(facts.parameters["statistic"])
     usable = facts.scored.filter(pl.col(statistic).is_finite())
-    passed, note = _other_cut(facts)
-    above = usable.filter(passed)[statistic].sort().to_numpy()
+    hard = facts.parameters.get("hard_statistic")
+    note = f" The other cut, of {hard}, stays where it is." if hard else ""
+    above = usable.filter(facts.other_cut())[statistic].sort().to_numpy()
     grid = _grid(usable[statistic].to_numpy())
     left = len(above) - np.searchsorted(above, grid, side="right")
     points = [
@@ -164,15 +165,6 @@ def draw_kept(facts: Facts) -> Figure:
         f"change.{note}",
         height=360,
     )
-
-
-def _other_cut(facts: Facts) -> tuple[pl.Expr, str]:
-    """Of the rule `both`: which rows pass its other cut, and a sentence about it."""
-    hard = str(facts.parameters.get("hard_statistic"))
-    cuts = [cut for name, cut in facts.cuts() if name == hard]
-    if len(cuts) != 1:
-        return pl.lit(True), ""
-    return pl.col(hard) > cuts[0], f" The other cut, of {hard}, stays where it is."
 
 
 def _grid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

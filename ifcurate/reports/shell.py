@@ -126,6 +126,8 @@ def render_page(
     subtitle: str = "",
     data: Mapping[str, Any] | None = None,
     scripts: Sequence[str] = (),
+    charts: bool = False,
+    connects: bool = False,
 ) -> str:
     """The page as HTML.
 
@@ -135,6 +137,8 @@ def render_page(
         subtitle: one line under the heading.
         data: what its scripts read, as JSON values.
         scripts: names of further files in `static/`, run after the shared ones.
+        charts: its scripts draw charts of their own.
+        connects: its scripts may ask the server that the page came from.
     """
     figures = {
         block.name: {"option": block.option, "title": block.title}
@@ -142,7 +146,7 @@ def render_page(
         for block in section.blocks
         if isinstance(block, Figure)
     }
-    drawing = ["echarts.common.min.js"] if figures else []
+    drawing = ["echarts.common.min.js"] if figures or charts else []
     sources = [read_static(name) for name in (*drawing, "page.js", *scripts)]
     policy = " ".join(f"'sha256-{_hash(source)}'" for source in sources)
     from jinja2 import Environment, StrictUndefined
@@ -158,6 +162,7 @@ def render_page(
         sections=sections,
         style=Markup(read_static("page.css")),  # noqa: S704
         policy=policy,
+        connect="'self'" if connects else "'none'",
         data=Markup(embed_json({"figures": figures, **(data or {})})),  # noqa: S704
         scripts=[Markup(source) for source in sources],  # noqa: S704
     )

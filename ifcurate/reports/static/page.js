@@ -145,8 +145,9 @@ const ifcurate = (() => {
   }
 
   // ---- examples ----------------------------------------------------------------------
-  const signed = (v) => (v == null ? "–" : Math.abs(v) < .0005 ? "0.000" : (v > 0 ? "+" : "") + v.toFixed(3));
-  const plain = (v) => (v == null ? "–" : v.toFixed(3));
+  // Three decimals; of a small number two digits, so that rows near a small cut differ.
+  const plain = (v) => (v == null ? "–" : v !== 0 && Math.abs(v) < .01 ? (Math.abs(v) < 1e-6 ? "0.000" : Number(v.toPrecision(2)).toString()) : v.toFixed(3));
+  const signed = (v) => (v > 0 && plain(v) !== "0.000" ? "+" : "") + plain(v);
   const KINDS = { 1: "mark", 2: "cut", 3: "gap", 4: "old" };
 
   function segments(parts) {

@@ -1,0 +1,51 @@
+"""`ifcurate review`: the report as an application on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ifcurate.options.review import ReviewOptions
+
+from . import common
+from .common import note
+from .options import with_options
+
+
+@with_options
+def review(
+    options: ReviewOptions,
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Run folder; the newest of ifcurate-runs/ when not given.", show_default=False
+        ),
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address and open nothing.")
+    ] = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Move the cut with a slider and set labels by hand, in a browser on this machine.
+
+    A label that you set is saved at once in the run's folder (overrides.json); `ifcurate split`
+    and `ifcurate filter` follow it. Augmented examples are judged in the same place. The
+    application answers on the loopback address alone, and its address holds a random token.
+
+        ifcurate review
+    """
+    from ifcurate.review.serving import serve_review
+
+    found = common.open_run(run, quiet=quiet)
+
+    def show(address: str) -> None:
+        common.out.print(address, soft_wrap=True, markup=False)
+        note("Ctrl-C stops it; every label is saved when it is set", quiet=quiet)
+        if not no_browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve_review(found, on_ready=show, **options.given())

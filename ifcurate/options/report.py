@@ -1,0 +1,25 @@
+"""The options of `report`: what the page holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from ifcurate.options.base import Options, option
+
+__all__ = ["ReportOptions"]
+
+
+class ReportOptions(Options):
+    """One HTML file about a run."""
+
+    step: ClassVar[str] = "report"
+
+    examples: int = option(
+        800, "How many examples the page can open. All rows are counted.", ge=1, common=True
+    )
+    tokenizer: Path | None = option(
+        None,
+        "Folder with the tokenizer.json of the run's model, when the model is neither bundled nor "
+        "in the Hub cache.",
+    )

@@ -1,0 +1,1 @@
+"""The report as an application on this machine: move the cut, set labels by hand."""

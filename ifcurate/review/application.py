@@ -1,0 +1,235 @@
+"""The web application: one page and its answers, on this machine alone.
+
+It listens on a loopback address. Every address starts with a random token; requests that
+name another host, or come from a page of another origin, are refused. Nothing is read from
+the disk by a name that a request gives.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ifcurate.reports.shell import Place, Section, render_page
+from ifcurate.review.counterfactuals import Counterfactuals
+from ifcurate.review.session import STATISTICS, Query, Session
+
+__all__ = ["create_application"]
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+MOST_BYTES: Final = 10_000  # of a request
+
+
+class _Asked(BaseModel):
+    """What a request may say of the rows that it wants."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statistic: Literal["loss_without_context", "context_gain"] = "loss_without_context"
+    share: float = Field(0.25, ge=0, le=1)
+    view: Literal["near", "kept", "dropped", "by-hand", "all"] = "near"
+    words: str = Field("", max_length=500)
+    source: str = Field("", max_length=5000)
+    page: int = Field(0, ge=0, le=10_000_000)
+    place: int = Field(0, ge=0)
+
+    def query(self) -> Query:
+        return Query(**self.model_dump(exclude={"place"}))
+
+
+class _Label(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    place: int = Field(ge=0)
+    label: Literal["context-critical", "non-context-critical"] | None
+
+
+class _Verdict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    hash: str = Field(max_length=64)
+    verdict: Literal["good", "broken"] | None
+
+
+class OnlyFromHere:
+    """Refuses what does not come from this page: wrong token, other host, other origin."""
+
+    def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._token = token
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse, one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refused = self._problem(Request(scope))
+        if refused:
+            answer = PlainTextResponse(refused, 403, headers=HEADERS)
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _problem(self, request: Request) -> str:
+        if request.headers.get("host", "") not in self._hosts:
+            return "this application answers on this machine's loopback address alone"
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
+            return "this application answers its own page alone"
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return "this application answers its own page alone"
+        first = request.url.path.split("/")[1] if "/" in request.url.path else ""
+        if not secrets.compare_digest(first.encode(), self._token.encode()):
+            return "the address lacks its token; open the one that `ifcurate review` printed"
+        return ""
+
+
+def create_application(
+    session: Session, counterfactuals: Counterfactuals, *, token: str, port: int
+) -> Starlette:
+    """The application of one run.
+
+    Args:
+        session: the rows and labels under review.
+        counterfactuals: the augmented rows; there may be none.
+        token: the first part of every address.
+        port: where it listens; requests must name it.
+    """
+    api = _Api(session, counterfactuals)
+    hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+    routes = [
+        Route(f"/{token}/", api.page),
+        Route(f"/{token}/api/state", _answer(api.state)),
+        Route(f"/{token}/api/rows", _answer(api.rows)),
+        Route(f"/{token}/api/example", _answer(api.example)),
+        Route(f"/{token}/api/histogram", _answer(api.histogram)),
+        Route(f"/{token}/api/decisions", api.decisions),
+        Route(f"/{token}/api/label", api.label, methods=["POST"]),
+        Route(f"/{token}/api/counterfactual", _answer(api.counterfactual)),
+        Route(f"/{token}/api/verdict", api.verdict, methods=["POST"]),
+    ]
+    guard = Middleware(OnlyFromHere, token=token, hosts=hosts)
+    return Starlette(routes=routes, middleware=[guard])
+
+
+def _answer(work: Callable[[_Asked], Any]) -> Callable[[Request], Awaitable[Response]]:
+    """A route that reads the query, works in a thread, and answers in JSON."""
+
+    async def route(request: Request) -> Response:
+        try:
+            asked = _Asked.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            return _json({"error": str(error)}, 422)
+        found = await run_in_threadpool(work, asked)
+        return _json({"error": "no such row"}, 404) if found is None else _json(found)
+
+    return route
+
+
+def _json(value: Any, status: int = 200) -> JSONResponse:
+    return JSONResponse(value, status, headers=HEADERS)
+
+
+class _Api:
+    def __init__(self, session: Session, counterfactuals: Counterfactuals) -> None:
+        self._session = session
+        self._counterfactuals = counterfactuals
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(await run_in_threadpool(self._page), headers=HEADERS)
+
+    def _page(self) -> str:
+        session, facts = self._session, self._session.facts
+        sections = [Section("review", "Examples", blocks=(Place("reviewer"),))]
+        if len(self._counterfactuals):
+            sections.append(Section("counterfactuals", "Counterfactuals", blocks=(Place("pairs"),)))
+        start = session.start
+        return render_page(
+            "ifcurate review",
+            sections,
+            subtitle=f"{facts.run.folder.name}, scored by "
+            f"{facts.run.manifest.identity['engine']['model']}",
+            data={
+                "statistics": STATISTICS,
+                "start": {"statistic": start.statistic, "share": start.share},
+                "ownCut": session.has_own_cut,
+                "rule": facts.formula,
+                "sources": facts.table["source"].unique().sort().to_list()[:1000],
+                "counterfactuals": self._counterfactuals.counts(),
+            },
+            scripts=("review.js",),
+            charts=True,
+            connects=True,
+        )
+
+    def state(self, asked: _Asked) -> Any:
+        return self._session.state(asked.query())
+
+    def rows(self, asked: _Asked) -> Any:
+        return self._session.rows(asked.query())
+
+    def example(self, asked: _Asked) -> Any:
+        return self._session.example(asked.place, asked.query())
+
+    def histogram(self, asked: _Asked) -> Any:
+        edges, counts = self._session.histogram(asked.statistic)
+        return {"edges": edges, "counts": counts}
+
+    def counterfactual(self, asked: _Asked) -> Any:
+        return self._counterfactuals.show(asked.place)
+
+    async def decisions(self, request: Request) -> Response:
+        try:
+            asked = _Asked.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            return _json({"error": str(error)}, 422)
+        value = self._session.decisions(asked.query())
+        value["counterfactuals"] = self._counterfactuals.decisions()
+        name = 'attachment; filename="ifcurate-decisions.json"'
+        return JSONResponse(value, headers={**HEADERS, "Content-Disposition": name})
+
+    async def label(self, request: Request) -> Response:
+        try:
+            asked = _Label.model_validate_json(await _body(request))
+        except ValidationError as error:
+            return _json({"error": str(error)}, 422)
+        done = await run_in_threadpool(self._session.set_label, asked.place, asked.label)
+        return _json({"saved": True}) if done else _json({"error": "no row to label"}, 404)
+
+    async def verdict(self, request: Request) -> Response:
+        try:
+            asked = _Verdict.model_validate_json(await _body(request))
+        except ValidationError as error:
+            return _json({"error": str(error)}, 422)
+        done = await run_in_threadpool(self._counterfactuals.judge, asked.hash, asked.verdict)
+        return _json({"saved": True}) if done else _json({"error": "no such row"}, 404)
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body as JSON text; anything else, or too much of it, reads as nothing."""
+    if request.headers.get("content-type", "").split(";")[0] != "application/json":
+        return b""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            return b""
+    return body

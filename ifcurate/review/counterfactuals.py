@@ -1,0 +1,170 @@
+"""Augmented examples under review: the original beside its counterfactual, good or broken.
+
+The rows are those that `ifcurate augment` wrote into the run's folder. A verdict is saved in
+``verdicts.json`` beside them and belongs to the row's content, so it does not pass to
+another row when the file is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifcurate.counterfactual.edits import row_texts
+from ifcurate.data.formats import row_hash
+from ifcurate.errors import DataError, RunError
+from ifcurate.storage.files import write_json
+
+__all__ = ["VERDICTS", "Counterfactuals"]
+
+VERDICTS: Final = "verdicts.json"
+CHARACTERS: Final = 20_000
+MOST_ROWS: Final = 100_000
+Segments = list[tuple[str, int]]
+PLAIN, NEW, GAP, OLD = 0, 1, 3, 4  # as the page's script has them
+Verdict = Literal["good", "broken"]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    verdicts: dict[str, Verdict]  # hash of the row -> verdict
+
+
+class Counterfactuals:
+    """The counterfactual rows of a folder, in the files' order."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read them. Raises `DataError` for a damaged file, `RunError` for damaged verdicts."""
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._rows: dict[str, dict[str, Any]] = {}  # hash -> row
+        for row in _read_rows(folder):
+            if row.get("ifcurate_role") == "counterfactual" and len(self._rows) < MOST_ROWS:
+                self._rows[row_hash(row)] = row
+        self._hashes = list(self._rows)
+        self._verdicts = self._read_verdicts()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def counts(self) -> dict[str, int]:
+        """How many there are, and how many were judged."""
+        given = [self._verdicts[name] for name in self._hashes if name in self._verdicts]
+        return {"total": len(self), "good": given.count("good"), "broken": given.count("broken")}
+
+    def show(self, place: int) -> dict[str, Any] | None:
+        """One pair, its edits marked; None where there is no such row."""
+        if not 0 <= place < len(self):
+            return None
+        name = self._hashes[place]
+        row = self._rows[name]
+        fields = [
+            (path, *_undo(text, [e for e in _edits(row) if e.get("field") == path]))
+            for path, text in row_texts(row).items()
+            if not path.startswith("ifcurate_") and path not in ("answer", "memory_answer")
+        ]
+        return {
+            "place": place,
+            "hash": name,
+            "verdict": self._verdicts.get(name),
+            "original": row.get("ifcurate_original"),
+            "substitute": row.get("ifcurate_substitute"),
+            "type": row.get("ifcurate_type"),
+            "fields": fields,
+            "counts": self.counts(),
+        }
+
+    def judge(self, name: str, verdict: Verdict | None) -> bool:
+        """Save a verdict, or take it back with None; False where there is no such row."""
+        if name not in self._rows:
+            return False
+        with self._lock:
+            found = self._read_verdicts()  # another window may have saved some
+            if verdict is None:
+                found.pop(name, None)
+            else:
+                found[name] = verdict
+            write_json(self._folder / VERDICTS, {"verdicts": dict(sorted(found.items()))})
+            self._verdicts = found
+        return True
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every verdict with what it is about."""
+        return [
+            {
+                "hash": name,
+                "verdict": self._verdicts[name],
+                "original": self._rows[name].get("ifcurate_original"),
+                "substitute": self._rows[name].get("ifcurate_substitute"),
+            }
+            for name in self._hashes
+            if name in self._verdicts
+        ]
+
+    def _read_verdicts(self) -> dict[str, Verdict]:
+        path = self._folder / VERDICTS
+        if not path.exists():
+            return {}
+        try:
+            return _File.model_validate_json(path.read_bytes()).verdicts
+        except (OSError, ValidationError) as error:
+            raise RunError(
+                f"{path}: not a file of verdicts: {str(error).splitlines()[0]}; mend it, or move "
+                "it away to go on without them"
+            ) from error
+
+
+def _read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.glob("*.counterfactual.json*")):
+        try:
+            text = path.read_text("utf-8")
+            rows = json.loads(text) if path.suffix == ".json" else _lines(text)
+            yield from (row for row in rows if isinstance(row, dict))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path}: not readable as rows of `ifcurate augment`: {error}; make it again, or "
+                "move it away"
+            ) from error
+
+
+def _lines(text: str) -> Iterator[Any]:
+    return (json.loads(line) for line in text.splitlines() if line.strip())
+
+
+def _edits(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = row.get("ifcurate_edits")
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+
+
+def _undo(text: str, edits: list[dict[str, Any]]) -> tuple[Segments, Segments]:
+    """The text before and after its edits, both in stretches; as it is where they do not fit."""
+    before: Segments = []
+    after: Segments = []
+    at = 0
+    for edit in sorted(edits, key=lambda e: int(e["new_start"])):
+        start, end = int(edit["new_start"]), int(edit["new_end"])
+        if start < at or text[start:end] != edit["new"]:
+            return _cut([(text, PLAIN)]), _cut([(text, PLAIN)])
+        before += [(text[at:start], PLAIN), (str(edit["old"]), NEW)]
+        after += [(text[at:start], PLAIN), (text[start:end], NEW)]
+        at = end
+    return _cut([*before, (text[at:], PLAIN)]), _cut([*after, (text[at:], PLAIN)])
+
+
+def _cut(segments: Segments) -> Segments:
+    """Without what is too much for a page."""
+    found: Segments = []
+    left = CHARACTERS
+    for text, kind in segments:
+        if text[:left]:
+            found.append((text[:left], kind))
+        if len(text) > left:
+            return [*found, (" … the rest is not shown ", GAP)]
+        left -= len(text)
+    return found

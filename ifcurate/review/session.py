@@ -1,0 +1,255 @@
+"""What a person looks at while reviewing: the rows under a moved cut, and labels set by hand."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ifcurate.data.sources import Examples
+from ifcurate.errors import DataError, RunError
+from ifcurate.reports.examples import describe_rows, read_texts
+from ifcurate.reports.facts import Facts
+from ifcurate.reports.tokens import TokenTexts
+from ifcurate.runs.reading import run_examples
+from ifcurate.storage.manifest import utc_now
+from ifcurate.storage.overrides import Override, read_overrides, write_overrides
+
+__all__ = ["PAGE", "STATISTICS", "Query", "Session"]
+
+PAGE: Final = 50  # rows of one answer
+BINS: Final = 60
+STATISTICS: Final = ("loss_without_context", "context_gain")
+CRITICAL, NON_CRITICAL = "context-critical", "non-context-critical"
+View = Literal["near", "kept", "dropped", "by-hand", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which rows are asked for, and under which cut."""
+
+    statistic: str
+    share: float  # of the rows with this number, below the cut
+    view: View = "near"
+    words: str = ""
+    source: str = ""
+    page: int = 0
+
+
+class Session:
+    """One run under review. Labels are saved before a call returns."""
+
+    def __init__(self, facts: Facts, tokenizer: TokenTexts) -> None:
+        self.facts = facts
+        self._run = facts.run
+        self._tokens = tokenizer
+        self._lock = threading.Lock()
+        self._examples: Examples | None = None
+        self._table = facts.table.with_row_index("place")
+        self._overrides = read_overrides(self._run.folder)
+        self._places = self._find_places()
+        self._ranks = {name: _Ranks(self._table, name) for name in STATISTICS}
+
+    @property
+    def start(self) -> Query:
+        """The run's own cut, where it has one; else the default share."""
+        statistic = self.facts.parameters["statistic"]
+        cuts = [cut for name, cut in self.facts.cuts() if name == statistic]
+        if statistic in self._ranks and len(cuts) == 1:
+            return Query(statistic, self._ranks[statistic].share_at(cuts[0]))
+        return Query("loss_without_context", 0.25)
+
+    @property
+    def has_own_cut(self) -> bool:
+        """Whether the run's split is one cut that the slider starts at."""
+        statistic = self.facts.parameters["statistic"]
+        cuts = [cut for name, cut in self.facts.cuts() if name == statistic]
+        return statistic in self._ranks and len(cuts) == 1 and len(self.facts.cuts()) == 1
+
+    def histogram(self, statistic: str) -> tuple[list[float], list[int]]:
+        """Edges and counts of a number; the ends hold what lies beyond (0.5% each)."""
+        values = self._ranks[statistic].values
+        if not len(values):
+            return [0.0, 1.0], [0]
+        low, high = (float(np.quantile(values, q)) for q in (0.005, 0.995))
+        low, high = (low, high) if low < high else (low - 0.5, high + 0.5)
+        counts, edges = np.histogram(np.clip(values, low, high), bins=BINS, range=(low, high))
+        return edges.tolist(), counts.tolist()
+
+    def state(self, query: Query) -> dict[str, Any]:
+        """Counts under this cut, and the command that makes it the run's split."""
+        ranks = self._ranks[query.statistic]
+        labels = self._labels(query)
+        tokens = self._table["n_response_tokens"].fill_null(0).to_numpy()
+        kept, dropped = (labels == name for name in (CRITICAL, NON_CRITICAL))
+        known = int(tokens[kept | dropped].sum())
+        threshold = ranks.threshold(query.share)
+        return {
+            "threshold": threshold,
+            "share": query.share,
+            "kept": int(kept.sum()),
+            "dropped": int(dropped.sum()),
+            "tokens": round(100 * int(tokens[kept].sum()) / known, 1) if known else None,
+            "byHand": len(self._overrides),
+            "moved": int((labels != self._table["label"].to_numpy()).sum()),
+            "command": _command(query, threshold),
+        }
+
+    def rows(self, query: Query) -> dict[str, Any]:
+        """A page of rows, with how many there are."""
+        ranks = self._ranks[query.statistic]
+        threshold = ranks.threshold(query.share)
+        table = self._table.with_columns(
+            pl.Series("label", self._labels(query)),
+            (pl.col(query.statistic) - threshold).abs().alias("distance"),
+            pl.col("place")
+            .replace_strict(self._places, default=None, return_dtype=pl.String)
+            .alias("by_hand"),
+        )
+        found = table.filter(_wanted(query))
+        if query.view == "all":
+            found = found.sort("place")
+        else:
+            # On one side of the cut the clearest rows come last: those near it are in doubt.
+            found = found.sort("distance", "place", nulls_last=True)
+        shown = found[query.page * PAGE : (query.page + 1) * PAGE]
+        described = describe_rows(shown)
+        for row, place, by_hand in zip(described, shown["place"], shown["by_hand"], strict=True):
+            row |= {"place": place, "byHand": by_hand}
+        return {"rows": described, "total": found.height, "page": query.page, "size": PAGE}
+
+    def example(self, place: int, query: Query) -> dict[str, Any] | None:
+        """One row with its text; None where there is no such row."""
+        if not 0 <= place < self._table.height:
+            return None
+        labels = self._labels(query)
+        (row,) = describe_rows(self._table[place].with_columns(label=pl.lit(str(labels[place]))))
+        key = (str(row["source"]), int(row["row"]), int(row["turn"]))
+        row |= {"place": place, "byHand": self._places.get(place)}
+        try:
+            with self._lock:  # the data is opened once, and its readers are not shared
+                self._examples = self._examples or run_examples(self._run)
+                texts = read_texts(
+                    self._run, self._examples, [row], self._tokens, characters=200_000
+                )
+            row["text"] = texts.get(key)
+        except (DataError, RunError) as error:
+            row["problem"] = str(error)
+        return row
+
+    def set_label(self, place: int, label: str | None) -> bool:
+        """Save a label, or take it back with None; False where the row cannot have one."""
+        if not 0 <= place < self._table.height:
+            return False
+        row = self._table.row(place, named=True)
+        if row["label"] not in (CRITICAL, NON_CRITICAL):
+            return False
+        key = (str(row["source"]), int(row["row"]), int(row["turn"]))
+        with self._lock:
+            found = read_overrides(self._run.folder)  # another window may have saved some
+            if label is None:
+                found.pop(key, None)
+            else:
+                values = dict(zip(("source", "row", "turn"), key, strict=True))
+                found[key] = Override.model_validate(
+                    {**values, "id": row["id"], "label": label, "at": utc_now()}
+                )
+            write_overrides(self._run.folder, found)
+            self._overrides = found
+            self._places = self._find_places()
+        return True
+
+    def decisions(self, query: Query) -> dict[str, Any]:
+        """All that was decided, for a file to keep or to send."""
+        labels = [item.model_dump() for _, item in sorted(self._overrides.items())]
+        return {
+            "run": self._run.folder.name,
+            "scores": self._run.manifest.id,
+            "cut": self.state(query),
+            "statistic": query.statistic,
+            "labels": labels,
+        }
+
+    def _labels(self, query: Query) -> npt.NDArray[np.object_]:
+        """The label of every row under this cut, with those set by hand."""
+        labels = self._table["label"].to_numpy().astype(object)
+        labelled = np.isin(labels, (CRITICAL, NON_CRITICAL))
+        above = self._ranks[query.statistic].above(query.share)
+        if query.statistic == self.facts.parameters["statistic"]:
+            above = (
+                above
+                & self._table.select(self.facts.other_cut().alias("passed"))["passed"]
+                .fill_null(False)
+                .to_numpy()
+            )
+        labels[labelled] = np.where(above, CRITICAL, NON_CRITICAL)[labelled]
+        for place, label in self._places.items():
+            labels[place] = label
+        return labels
+
+    def _find_places(self) -> dict[int, str]:
+        """Where in the table the labels set by hand are; those of other rows are left out."""
+        schema = {name: self._table.schema[name] for name in ("source", "row", "turn")}
+        keys = pl.DataFrame(list(self._overrides), schema=schema, orient="row")
+        found = self._table.join(keys, on=list(schema), how="semi")
+        rows = found.select("place", *schema).iter_rows()
+        return {
+            place: self._overrides[source, row, turn].label for place, source, row, turn in rows
+        }
+
+
+class _Ranks:
+    """The order of the rows by one number, ties by key and id as a split has them."""
+
+    def __init__(self, table: pl.DataFrame, name: str) -> None:
+        usable = table.filter(
+            pl.col("label").is_in([CRITICAL, NON_CRITICAL]) & pl.col(name).is_finite()
+        ).sort(name, "key", "id")
+        self.values: npt.NDArray[np.float64] = usable[name].cast(pl.Float64).to_numpy()
+        self._rank = np.full(table.height, -1, dtype=np.int64)
+        self._rank[usable["place"].to_numpy()] = np.arange(usable.height)
+
+    def share_at(self, cut: float) -> float:
+        """The share of the rows at this cut or below it."""
+        n = len(self.values)
+        return round(int(np.searchsorted(self.values, cut, side="right")) / n, 6) if n else 0.0
+
+    def above(self, share: float) -> npt.NDArray[np.bool_]:
+        """Which rows are above the cut."""
+        return self._rank >= round(share * len(self.values))
+
+    def threshold(self, share: float) -> float:
+        """The number half way between the last row below the cut and the first above it."""
+        n = len(self.values)
+        below = round(share * n)
+        if not n:
+            return 0.0
+        if below in (0, n):
+            return float(self.values[0 if below == 0 else -1])
+        return float(self.values[below - 1] + (self.values[below] - self.values[below - 1]) / 2)
+
+
+def _wanted(query: Query) -> pl.Expr:
+    view = {
+        "near": pl.col("label").is_in([CRITICAL, NON_CRITICAL]),
+        "kept": pl.col("label") == CRITICAL,
+        "dropped": pl.col("label") == NON_CRITICAL,
+        "by-hand": pl.col("by_hand").is_not_null(),
+        "all": pl.lit(True),
+    }[query.view]
+    if query.source:
+        view &= pl.col("source") == query.source
+    if query.words:
+        texts = pl.concat_str("id", pl.col("preview").fill_null(""), separator="\n")
+        view &= texts.str.to_lowercase().str.contains(query.words.lower(), literal=True)
+    return view
+
+
+def _command(query: Query, threshold: float) -> str:
+    if query.statistic == "loss_without_context":
+        return f"ifcurate split --rule paper --fraction {100 * query.share:.6g}%"
+    return f"ifcurate split --rule gain --threshold {threshold:.6g}"

@@ -1,0 +1,110 @@
+"""Labels that a person set by hand: a file beside the run's tables, and how labels follow it.
+
+``overrides.json`` holds one entry per example, known by its source, row and turn. Splitting
+puts these labels over those of the rule; the file itself is never changed by a step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifcurate.errors import RunError
+from ifcurate.storage.files import write_json
+from ifcurate.storage.manifest import fingerprint
+
+__all__ = [
+    "OVERRIDES",
+    "Key",
+    "Override",
+    "apply_overrides",
+    "fingerprint_overrides",
+    "read_overrides",
+    "write_overrides",
+]
+
+OVERRIDES: Final = "overrides.json"
+Key = tuple[str, int, int]  # source, row, turn
+
+
+class Override(BaseModel):
+    """One label that was set by hand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    row: int
+    turn: int
+    id: str
+    label: Literal["context-critical", "non-context-critical"]
+    at: str  # UTC, ISO 8601
+
+    @property
+    def key(self) -> Key:
+        """The example that it is about."""
+        return self.source, self.row, self.turn
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    labels: list[Override]
+
+
+def read_overrides(folder: Path) -> dict[Key, Override]:
+    """The overrides of a run folder; none where there is no file. Raises `RunError`."""
+    path = folder / OVERRIDES
+    if not path.exists():
+        return {}
+    try:
+        found = _File.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RunError(
+            f"{path}: not a file of labels set by hand: {str(error).splitlines()[0]}; mend it, or "
+            "move it away to go on without them"
+        ) from error
+    return {item.key: item for item in found.labels}
+
+
+def write_overrides(folder: Path, overrides: Mapping[Key, Override]) -> None:
+    """Save them, whole or not at all. Raises `DataError`."""
+    labels = [overrides[key].model_dump() for key in sorted(overrides)]
+    write_json(folder / OVERRIDES, {"labels": labels})
+
+
+def fingerprint_overrides(overrides: Mapping[Key, Override]) -> str:
+    """Stands for the labels, not for the times; "" for none."""
+    if not overrides:
+        return ""
+    return fingerprint({json.dumps(key): item.label for key, item in overrides.items()}, 8)
+
+
+def apply_overrides(table: pl.DataFrame, overrides: Mapping[Key, Override]) -> pl.DataFrame:
+    """A SPLIT table with the labels that were set by hand over the rule's own.
+
+    Their confidence is 1, and the reason keeps what the rule found. Doing it twice changes
+    nothing more. Only rows with a score can have such a label.
+    """
+    if not overrides:
+        return table
+    place = ["source", "row", "turn"]
+    given = pl.DataFrame(
+        [(*key, item.label) for key, item in overrides.items()],
+        schema={**{name: table.schema[name] for name in place}, "by_hand": pl.String},
+        orient="row",
+    )
+    joined = table.join(given, on=place, how="left", maintain_order="left")
+    labelled = pl.col("label").is_in(["context-critical", "non-context-critical"])
+    changed = pl.col("by_hand").is_not_null() & labelled
+    words = pl.format("set by hand; the rule: {}", pl.col("reason").fill_null("no reason"))
+    already = pl.col("reason").str.starts_with("set by hand").fill_null(False)
+    return joined.with_columns(
+        pl.when(changed).then("by_hand").otherwise("label").alias("label"),
+        pl.when(changed).then(1.0).otherwise("confidence").alias("confidence"),
+        pl.when(changed & ~already).then(words).otherwise("reason").alias("reason"),
+    ).drop("by_hand")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ifcurate.errors import IfcurateError
 from ifcurate.options.review import ReviewOptions
 
 from . import common
@@ -36,7 +37,13 @@ def review(
 
         ifcurate review
     """
-    from ifcurate.review.serving import serve_review
+    try:
+        from ifcurate.review.application import serve_review
+    except ImportError as error:
+        raise IfcurateError(
+            f"review: needs a web server; found no package {error.name}; "
+            'install it: pip install "ifcurate[review]"'
+        ) from error
 
     found = common.open_run(run, quiet=quiet)
 

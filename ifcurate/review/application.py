@@ -2,15 +2,17 @@
 
 It listens on a loopback address. Every address starts with a random token; requests that
 name another host, or come from a page of another origin, are refused. Nothing is read from
-the disk by a name that a request gives.
+the disk by a name that a request gives. Starlette and uvicorn are in the extra `[review]`.
 """
 
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
+import uvicorn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,11 +22,17 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ifcurate.errors import IfcurateError
+from ifcurate.options.base import takes_options
+from ifcurate.options.review import ReviewOptions
+from ifcurate.reports.facts import gather_facts
 from ifcurate.reports.shell import Place, Section, render_page
+from ifcurate.reports.tokens import TokenTexts
 from ifcurate.review.counterfactuals import Counterfactuals
 from ifcurate.review.session import STATISTICS, Query, Session
+from ifcurate.runs.run import Run
 
-__all__ = ["create_application"]
+__all__ = ["create_application", "serve_review"]
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -100,6 +108,43 @@ class OnlyFromHere:
         if not secrets.compare_digest(first.encode(), self._token.encode()):
             return "the address lacks its token; open the one that `ifcurate review` printed"
         return ""
+
+
+@takes_options(ReviewOptions)
+def serve_review(
+    run: Run,
+    *,
+    options: ReviewOptions,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve the review of a run until it is interrupted.
+
+    Args:
+        run: a finished run.
+        on_ready: is given the address, token included, before the first request.
+
+    Raises:
+        IfcurateError: the port is taken.
+        RunError: the run is unfinished, or its files do not belong together.
+    """
+    session = Session(gather_facts(run), TokenTexts(run, options.tokenizer))
+    counterfactuals = Counterfactuals(options.augmented or run.folder / "augmented")
+    token = secrets.token_urlsafe(24)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", options.port))
+        except OSError as error:
+            raise IfcurateError(
+                f"review: port {options.port} cannot be used: {error.strerror}; "
+                "choose another with --port"
+            ) from error
+        port = listener.getsockname()[1]
+        application = create_application(session, counterfactuals, token=token, port=port)
+        # No access log: the addresses in it hold the token.
+        settings = uvicorn.Config(application, log_level="warning", access_log=False)
+        on_ready(f"http://127.0.0.1:{port}/{token}/")
+        uvicorn.Server(settings).run(sockets=[listener])
 
 
 def create_application(

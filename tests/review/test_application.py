@@ -18,7 +18,7 @@ from ifcurate.steps.run_steps import split_run
 from ifcurate.storage.overrides import read_overrides
 from tests.reports.test_page import HOSTILE, make_rows, make_run
 
-pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
 testclient = pytest.importorskip("starlette.testclient")
 from ifcurate.review.application import create_application  # noqa: E402
 

@@ -44,6 +44,8 @@ COMMANDS: Final = {
         "filter", "filter_rows", CURATE, "Write the kept rows, and the dropped rows with reasons."
     ),
     "augment": Place("augment", "augment", CURATE, "Write counterfactual examples."),
+    "mix": Place("mix", "mix", CURATE, "Mix components into one file of training data."),
+    "verify": Place("verify", "verify", SHOW, "Check a mixture against its manifest."),
     "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
     "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),

@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from ifcurate.errors import (
         TemplateError as TemplateError,
     )
+    from ifcurate.mixing.mix import mix_examples as mix_examples
+    from ifcurate.mixing.mixture import Mixture as Mixture
+    from ifcurate.mixing.mixture import read_mixture as read_mixture
+    from ifcurate.mixing.verify import verify_mixture as verify_mixture
     from ifcurate.records import ContextBlock as ContextBlock
     from ifcurate.records import Example as Example
     from ifcurate.records import Turn as Turn
@@ -75,6 +79,9 @@ _HOMES = {
     "data.sources": ("read_examples",),
     "engines.load": ("load_engine",),
     "counterfactual.augment": ("augment_counterfactual",),
+    "mixing.mix": ("mix_examples",),
+    "mixing.mixture": ("Mixture", "read_mixture"),
+    "mixing.verify": ("verify_mixture",),
     "scoring.scorer": ("ScoreSettings", "score_examples"),
     "runs.run": ("find_run", "score_run"),
     "split.rules": ("split_scores",),

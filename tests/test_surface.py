@@ -17,6 +17,7 @@ SURFACE = {
     "DataError",
     "Example",
     "IfcurateError",
+    "Mixture",
     "ModelError",
     "OptionError",
     "RecipeError",
@@ -30,11 +31,14 @@ SURFACE = {
     "filter_examples",
     "find_run",
     "load_engine",
+    "mix_examples",
     "read_examples",
+    "read_mixture",
     "score_examples",
     "score_run",
     "split_scores",
     "summarise_scores",
+    "verify_mixture",
 }
 
 # A heavy package and the rooms that may import it.

@@ -1,0 +1,390 @@
+"""Mix components: read every row once, decide in a table of numbers, write those chosen.
+
+Reading gives each row a hash of its texts. Duplicates, amounts and the order are then
+decided from these hashes and the seed (`ifcurate.mixing.choosing`), and the chosen rows
+are written in their new order (`ifcurate.mixing.store`).
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from ifcurate.errors import DataError
+from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
+from ifcurate.mixing.choosing import INDEX, choose_rows, mark_duplicates, order_rows
+from ifcurate.mixing.components import Component
+from ifcurate.mixing.mixture import DROPPED, Mixture, refuse_foreign, save_mixture
+from ifcurate.mixing.near import find_near_duplicates
+from ifcurate.mixing.overlap import read_suite
+from ifcurate.mixing.rows import MIXTURE, TEXT, Batch, example_record, example_text
+from ifcurate.mixing.store import RowStore
+from ifcurate.mixing.tokens import TokenCounter, load_counter
+from ifcurate.options.base import takes_options
+from ifcurate.options.mix import MixOptions
+from ifcurate.records import Example
+from ifcurate.storage.files import file_digest
+from ifcurate.storage.manifest import Manifest, software_versions, utc_now
+
+__all__ = ["mix_components", "mix_examples"]
+
+BATCH_ROWS: Final = 16_384
+
+
+@takes_options(MixOptions)
+def mix_examples(
+    components: Mapping[str, Iterable[Example]],
+    *,
+    weights: Mapping[str, float] | None = None,
+    amounts: Mapping[str, str] | None = None,
+    encoder: Any = None,
+    options: MixOptions,
+) -> Mixture:
+    """Mix named examples into one mixture, in memory.
+
+    Args:
+        components: examples by the name of their component.
+        weights: parts of the mixture's total by component.
+        amounts: how much of a component is taken, as text (`"10%"`, `"1000"`, `"2Mtok"`,
+            `"10%-of-NAME"`); a component without either is taken whole.
+        encoder: what near duplicates are embedded with, instead of `near_model`.
+
+    Raises:
+        DataError: an amount is wrong, or a component has too few rows.
+    """
+    given = {name: parse_amount(text) for name, text in (amounts or {}).items()}
+    given |= {name: Amount("weight", value) for name, value in (weights or {}).items()}
+    unknown = [name for name in given if name not in components]
+    if unknown:
+        raise DataError(
+            f"mix: {unknown[0]!r} has an amount and is no component; "
+            f"components are {', '.join(components)}"
+        )
+    parts = [
+        _Part(name, given.get(name, Amount()), _example_batches(name, examples, options.stratify))
+        for name, examples in components.items()
+    ]
+    identity = {"components": [{"name": p.name, "amount": _as_dict(p.amount)} for p in parts]}
+    with RowStore() as store:
+        maker = _Maker(parts, options, store, encoder)
+        frames = list(maker.frames())
+        rows = pl.concat(frames) if frames else MIXTURE.to_frame()
+        return Mixture(rows.lazy(), maker.dropped, maker.manifest(identity, ""))
+
+
+def mix_components(
+    components: Sequence[Component],
+    folder: Path,
+    options: MixOptions,
+    *,
+    encoder: Any = None,
+    command: str = "",
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> Mixture:
+    """Mix components into a folder; rows wait on disk, not in memory.
+
+    Memory grows by about 100 bytes with each row that is read. Raises `DataError` as
+    `mix_examples` does, and when a file cannot be read or written.
+    """
+    refuse_foreign(folder)
+    parts = [
+        _Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify), c) for c in components
+    ]
+    with RowStore(folder / ".mixing") as store:
+        maker = _Maker(parts, options, store, encoder, on_rows)
+        frames = maker.frames()
+        identity = {"components": [component.identity() for component in components]}
+        manifest = maker.manifest(identity, command)
+        return save_mixture(frames, maker.dropped, manifest, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    amount: Amount
+    batches: Iterator[Batch]
+    component: Component | None = None
+
+
+def _as_dict(amount: Amount) -> dict[str, Any]:
+    return {"kind": amount.kind, "value": amount.value, "of": amount.of}
+
+
+def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> Iterator[Batch]:
+    batch = Batch(name)
+    seen: tuple[str, int] | None = None
+    for example in examples:
+        if seen == (example.source, example.row_number) and example.turn:
+            batch.pop()  # an earlier turn of the same row: the last one holds them all
+        seen = (example.source, example.row_number)
+        stratum = example.source if stratify == "file" else str(example.row.get(stratify, ""))
+        batch.add(
+            example.source,
+            example.row_number,
+            example_record(example),
+            example_text(example),
+            format="example",
+            stratum=stratum if stratify else "",
+            label=None if example.has_context else "no-context",
+        )
+    yield batch
+
+
+class _Maker:
+    """One mixture under way. Everything but the rows themselves is decided when it is made."""
+
+    def __init__(
+        self,
+        parts: Sequence[_Part],
+        options: MixOptions,
+        store: RowStore,
+        encoder: Any,
+        on_rows: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._started = time.monotonic()
+        self._options = options
+        self._store = store
+        self._names = [part.name for part in parts]
+        self._counter = load_counter(options.tokenizer) if options.tokenizer else None
+        self._suite = read_suite(options.avoid_overlap) if options.avoid_overlap else None
+        _refuse_tokens(parts, self._counter)
+        index = pl.concat([INDEX.to_frame(), *self._read(parts, on_rows)])
+        if options.duplicates == "drop":
+            index = mark_duplicates(index)
+        if options.near_duplicates is not None:
+            index = self._mark_near(index, encoder or options.near_model)
+        amounts = self._amounts(parts, index)
+        numbers = dict(enumerate(self._names))
+        chosen = choose_rows(
+            index, amounts, numbers, seed=options.seed, upsample=self._upsamples(parts)
+        )
+        self._index = _mark_not_chosen(index, chosen)
+        self._chosen = order_rows(chosen, index, seed=options.seed)
+        self._amounts_taken = amounts
+
+    def _upsamples(self, parts: Sequence[_Part]) -> bool:
+        # A fraction above 1 asks for repetition by itself.
+        return self._options.upsample or any(
+            part.amount.kind == "fraction" and part.amount.value > 1 for part in parts
+        )
+
+    def _read(
+        self, parts: Sequence[_Part], on_rows: Callable[[int], None]
+    ) -> Iterator[pl.DataFrame]:
+        n_read = 0
+        for number, part in enumerate(parts):
+            for batch in part.batches:
+                if not len(batch):
+                    continue
+                table = batch.table()
+                table = table.with_columns(
+                    self._count_tokens(batch, table).alias("ifcurate_tokens")
+                )
+                index = self._index_batch(batch, table, number, n_read)
+                self._store.add(table)
+                n_read += len(batch)
+                on_rows(n_read)
+                yield index
+
+    def _count_tokens(self, batch: Batch, table: pl.DataFrame) -> pl.Series:
+        if self._counter is None:
+            return pl.Series([None] * len(batch), dtype=pl.Int32)
+        if self._options.count == "whole":
+            texts = table.select(TEXT.fill_null(""))[:, 0].to_list()
+        else:
+            texts = [text.response if text else "" for text in batch.texts]
+        return pl.Series(self._counter.count(texts), dtype=pl.Int32)
+
+    def _index_batch(
+        self, batch: Batch, table: pl.DataFrame, component: int, first: int
+    ) -> pl.DataFrame:
+        halves = np.frombuffer(b"".join(batch.digests), dtype=">u8").reshape(-1, 2)
+        reasons, details = self._refuse(batch, table)
+        columns = {
+            "place": np.arange(first, first + len(batch), dtype=np.uint32),
+            "component": np.full(len(batch), component, dtype=np.uint16),
+            "source": batch.sources,
+            "row": batch.numbers,
+            "label": batch.labels,
+            "stratum": batch.strata,
+            "high": halves[:, 0].astype(np.uint64),
+            "low": halves[:, 1].astype(np.uint64),
+            "record": [zlib.crc32(r.encode("utf-8", "replace")) for r in batch.records],
+            "tokens": table["ifcurate_tokens"],
+            "reason": reasons,
+            "detail": details,
+        }
+        return pl.DataFrame(columns, schema=INDEX)
+
+    def _refuse(
+        self, batch: Batch, table: pl.DataFrame
+    ) -> tuple[list[str | None], list[str | None]]:
+        """Why a row cannot be taken, whatever the others are; None where it can."""
+        reasons: list[str | None] = ["cannot be used" if r else None for r in batch.reasons]
+        details = list(batch.reasons)
+        for i, label in enumerate(batch.labels):
+            if reasons[i] is None and not _is_wanted(label, self._options.only):
+                reasons[i], details[i] = "not asked for", f"label {label or 'unknown'}"
+        if self._suite is not None:
+            named = self._suite.find(table.select(TEXT.fill_null(""))[:, 0])
+            for i, name in enumerate(named):
+                if reasons[i] is None and name is not None:
+                    reasons[i], details[i] = "overlap", f"names {name}"
+        return reasons, details
+
+    def _mark_near(self, index: pl.DataFrame, encoder: Any) -> pl.DataFrame:
+        usable = index.filter(pl.col("reason").is_null()).sort("component", "high", "low", "place")
+        texts = pl.concat([f.select(TEXT.fill_null("")) for f in self._store.frames()])[:, 0]
+        places = usable["place"].to_list()
+        threshold = self._options.near_duplicates
+        assert threshold is not None
+        found = find_near_duplicates(texts.gather(places).to_list(), threshold, encoder)
+        sources, numbers = usable["source"].cast(pl.String).to_list(), usable["row"].to_list()
+        near = pl.DataFrame(
+            {
+                "place": [places[i] for i in found],
+                "why": ["near duplicate"] * len(found),
+                "which": [
+                    f"similarity {score:.3f} to {sources[j]} row {numbers[j]}"
+                    for j, score in found.values()
+                ],
+            },
+            schema={"place": pl.UInt32, "why": pl.String, "which": pl.String},
+        )
+        joined = index.join(near, on="place", how="left", maintain_order="left")
+        return joined.with_columns(
+            pl.coalesce("reason", "why").alias("reason"),
+            pl.coalesce("detail", "which").alias("detail"),
+        ).select(index.columns)
+
+    def _amounts(self, parts: Sequence[_Part], index: pl.DataFrame) -> dict[int, Amount]:
+        usable = index.filter(pl.col("reason").is_null())
+        sums = usable.group_by("component").agg(pl.len(), pl.col("tokens").sum())
+        has = {c: (n, tokens) for c, n, tokens in sums.iter_rows()}
+        if self._options.only == "context-critical" and not usable.height and index.height:
+            raise DataError(
+                "mix: no row is labelled context-critical; mix the folder of a run that was "
+                "split, or what `ifcurate filter` wrote"
+            )
+        resolved = resolve_amounts(
+            {part.name: part.amount for part in parts},
+            {name: has.get(i, (0, 0))[0] for i, name in enumerate(self._names)},
+            {name: has.get(i, (0, 0))[1] for i, name in enumerate(self._names)},
+            total_rows=self._options.rows,
+            total_tokens=self._options.tokens,
+        )
+        return {i: resolved[name] for i, name in enumerate(self._names)}
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The rows of the mixture in their order."""
+        for frame in self._store.gather(self._chosen):
+            yield frame.select(pl.col(name).cast(kind) for name, kind in MIXTURE.items())
+
+    @property
+    def dropped(self) -> pl.DataFrame:
+        """Every row that is not in the mixture, with the reason."""
+        left = self._index.filter(pl.col("reason").is_not_null())
+        named = left.with_columns(
+            pl.col("component").replace_strict(
+                dict(enumerate(self._names)), return_dtype=pl.String
+            ),
+            pl.col("source").cast(pl.String),
+        )
+        return named.select(pl.col(name).cast(kind) for name, kind in DROPPED.items()).sort(
+            "component", "source", "row"
+        )
+
+    def manifest(self, components: dict[str, Any], command: str) -> Manifest:
+        """What was mixed, how, and what came of it."""
+        now = utc_now()
+        counted, taken = self._counter, self._amounts_taken.items()
+        return Manifest(
+            step="mix",
+            identity={
+                **components,
+                "options": self._option_identity(),
+                **(
+                    {"tokenizer": {"name": counted.name, "fingerprint": counted.fingerprint}}
+                    if counted
+                    else {}
+                ),
+            },
+            counts=self._counts(),
+            notes=self._notes(),
+            checks={"amounts": {self._names[i]: _as_dict(amount) for i, amount in taken}},
+            formula="rows by hash of their texts and seed; amounts by largest remainder",
+            finished=True,
+            created_at=now,
+            updated_at=now,
+            seconds=round(time.monotonic() - self._started, 3),
+            command=command,
+            versions=software_versions(),
+        )
+
+    def _option_identity(self) -> dict[str, Any]:
+        options = self._options.model_dump(mode="json")
+        files = self._options.avoid_overlap
+        options["avoid_overlap"] = [{"name": str(f), "blake2b": file_digest(f)} for f in files]
+        return options
+
+    def _counts(self) -> dict[str, int]:
+        sums = count_rows(
+            self._chosen.join(self._index.select("place", "component", "tokens"), on="place"),
+            self._names,
+            tokens=self._counter is not None,
+        )
+        reasons = self._index["reason"].drop_nulls().value_counts().sort("reason")
+        left = {f"dropped:{reason}": n for reason, n in reasons.iter_rows()}
+        return {"read": self._index.height, **sums, "dropped": sum(left.values()), **left}
+
+    def _notes(self) -> list[str]:
+        repeated = self._chosen.filter(pl.col("copy") > 0).height
+        return [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
+
+
+def _is_wanted(label: str | None, only: str) -> bool:
+    # A row without a label was read for its context, and has one.
+    return only == "all" or (
+        label == "context-critical" if only == "context-critical" else label != "no-context"
+    )
+
+
+def count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> dict[str, int]:
+    """Rows, and tokens when they were counted, of the mixture and of each component."""
+    found = {"rows": chosen.height}
+    if tokens:
+        found["tokens"] = int(chosen["tokens"].cast(pl.Int64).sum())
+    for number, name in enumerate(names):
+        own = chosen.filter(pl.col("component") == number)
+        found[f"rows:{name}"] = own.height
+        if tokens:
+            found[f"tokens:{name}"] = int(own["tokens"].cast(pl.Int64).sum())
+    return found
+
+
+def _refuse_tokens(parts: Sequence[_Part], counter: TokenCounter | None) -> None:
+    asked = [part.name for part in parts if part.amount.kind == "tokens"]
+    if asked and counter is None:
+        raise DataError(
+            f"component {asked[0]}: its amount is in tokens, and no tokenizer is named; "
+            "name the model that will be trained: --tokenizer MODEL (tokenizer=...)"
+        )
+
+
+def _mark_not_chosen(index: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
+    taken = index["place"].is_in(chosen["place"].unique().implode())
+    left = pl.col("reason").is_null() & ~taken
+    return index.with_columns(
+        pl.when(left).then(pl.lit("not chosen")).otherwise("reason").alias("reason"),
+        pl.when(left)
+        .then(pl.lit("the component's amount was reached"))
+        .otherwise("detail")
+        .alias("detail"),
+    )

@@ -1,0 +1,136 @@
+"""A mixture: rows in training order, what was left out and why, and what decided it.
+
+On disk it is a folder: `mixture.parquet` (the rows), `dropped.parquet` (every row that was
+read and is not in the mixture, with the reason), `mixture.json` (the manifest), and the
+card, `README.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from ifcurate.errors import DataError, RunError
+from ifcurate.mixing.rows import MIXTURE
+from ifcurate.storage.files import GROUP_ROWS, file_digest, open_table_writer, write_table
+from ifcurate.storage.manifest import Manifest, read_manifest
+
+__all__ = ["DATA", "DROPPED", "DROPPED_NAME", "MANIFEST", "Mixture", "read_mixture", "save_mixture"]
+
+DATA: Final = "mixture.parquet"
+DROPPED_NAME: Final = "dropped.parquet"
+MANIFEST: Final = "mixture.json"
+
+#: The rows that are not in the mixture.
+DROPPED: Final = pl.Schema(
+    {
+        "component": pl.String(),
+        "source": pl.String(),
+        "row": pl.Int64(),
+        "label": pl.String(),
+        "reason": pl.String(),
+        "detail": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The rows of a mixture, in training order, with all that is known about them."""
+
+    rows: pl.LazyFrame  # columns: ifcurate.mixing.rows.MIXTURE
+    dropped: pl.DataFrame  # columns: DROPPED
+    manifest: Manifest
+    folder: Path | None = None  # where it is on disk; None while it is in memory
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has, copies counted."""
+        return self.manifest.counts["rows"]
+
+    @property
+    def n_tokens(self) -> int | None:
+        """How many tokens it has, as the manifest counts them; None when they were not counted."""
+        return self.manifest.counts.get("tokens")
+
+    def frames(
+        self, columns: Sequence[str] | None = None, size: int = GROUP_ROWS
+    ) -> Iterator[pl.DataFrame]:
+        """The rows, or these columns of them, `size` at a time."""
+        rows = self.rows if columns is None else self.rows.select(columns)
+        for start in range(0, self.n_rows, size):
+            yield rows.slice(start, size).collect()
+
+    def save(self, folder: str | Path) -> Mixture:
+        """Write the mixture to a folder. Raises `DataError` when it cannot be written."""
+        return save_mixture(self.frames(), self.dropped, self.manifest, Path(folder))
+
+
+def save_mixture(
+    frames: Iterator[pl.DataFrame], dropped: pl.DataFrame, manifest: Manifest, folder: Path
+) -> Mixture:
+    """Write rows, dropped rows and manifest. The manifest is written last.
+
+    Raises `DataError` when a file cannot be written, or the folder holds other files of
+    these names.
+    """
+    refuse_foreign(folder)
+    identity = {"id": manifest.id, **manifest.identity}
+    with open_table_writer(folder / DATA, MIXTURE, identity) as write:
+        for frame in frames:
+            write(frame)
+    write_table(dropped, folder / DROPPED_NAME, identity)
+    files = (DATA, DROPPED_NAME)
+    manifest = manifest.model_copy(
+        update={
+            "outputs": {"rows": DATA, "dropped": DROPPED_NAME},
+            "digests": {name: file_digest(folder / name) for name in files},
+            "finished": True,
+        }
+    )
+    manifest.write(folder / MANIFEST)
+    return read_mixture(folder)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise `DataError` when files of a mixture's names are there and no mixture wrote them."""
+    if (folder / MANIFEST).exists():
+        if read_manifest(folder / MANIFEST).step == "mix":
+            return
+        raise DataError(f"{folder / MANIFEST}: belongs to another step; choose another folder")
+    names = [name for name in (DATA, DROPPED_NAME, "README.md") if (folder / name).exists()]
+    if names:
+        raise DataError(
+            f"{folder}: holds {', '.join(names)} and no {MANIFEST}; they would be replaced; "
+            "choose another folder with -o, or move them away"
+        )
+
+
+def read_mixture(folder: str | Path) -> Mixture:
+    """The mixture in a folder; rows are read when they are asked for.
+
+    Raises `RunError` when there is none, or it is not whole.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise RunError(
+            f"{folder}: holds no mixture; found no {MANIFEST}; name the folder that "
+            "`ifcurate mix` wrote"
+        )
+    manifest = read_manifest(folder / MANIFEST)
+    missing = [n for n in manifest.outputs.values() if not (folder / n).is_file()]
+    if manifest.step != "mix" or missing or not manifest.finished:
+        what = f"{missing[0]} is missing" if missing else f"its manifest is of {manifest.step}"
+        raise RunError(f"{folder}: holds no whole mixture; {what}; mix again")
+    try:
+        dropped = pl.read_parquet(folder / DROPPED_NAME)
+        found = pl.read_parquet_schema(folder / DATA)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{folder}: cannot be read: {error}; mix again") from error
+    if list(found) != list(MIXTURE):
+        raise RunError(f"{folder / DATA}: has other columns than this version writes; mix again")
+    return Mixture(pl.scan_parquet(folder / DATA), dropped, manifest, folder)

@@ -1,0 +1,115 @@
+"""Rows that name an entity of an evaluation suite: the control for memorised facts.
+
+The names of a suite are its answers, its remembered answers and the capitalised names
+in its questions. A row that has one of them as whole words, in the same spelling, is
+dropped from the mixture and listed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from ifcurate.data.readers.rows import open_sources, read_rows
+from ifcurate.errors import DataError
+
+__all__ = ["Suite", "read_suite"]
+
+_ANSWERS: Final = ("answer", "answers", "response", "output", "target")
+_REMEMBERED: Final = ("memory_answer", "parametric_answer", "original_answer")
+_QUESTIONS: Final = ("question", "query", "prompt", "instruction")
+#: A run of capitalised words; small words may stand inside it.
+_NAME: Final = re.compile(
+    r"\b[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|da|la|le|van|von|in)\s+){0,2}"
+    r"[^\W\d_a-z][\w'’.-]*)*"
+)
+#: Words that start a question with a capital letter and are no name.
+_OPENERS: Final = re.compile(
+    r"(?:Are|At|By|Can|Could|Did|Do|Does|For|From|Give|Ha[sd]|Have|How|In|Is|Name|On|Please|Tell|"
+    r"The|To|Was|Were|What|When|Where|Which|Who|Whom|Whose|Why|Will|With|Would|Write)"
+)
+_ASIDE: Final = re.compile(r"\(([^)]*)\)|;|\bor\b|,|\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The names of one or several evaluation files."""
+
+    names: tuple[str, ...]
+
+    def find(self, texts: pl.Series) -> list[str | None]:
+        """For each text the first of the names that it has; None where it has none."""
+        if not self.names:
+            return [None] * len(texts)
+        found = texts.str.extract_many(list(self.names), overlapping=True)
+        return [
+            next((n for n in sorted(set(names)) if _is_whole(n, text)), None) if names else None
+            for names, text in zip(found.to_list(), texts.to_list(), strict=True)
+        ]
+
+
+def _is_whole(name: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+
+
+def read_suite(paths: Sequence[str | Path]) -> Suite:
+    """The names of evaluation files (JSON, JSON lines, CSV, Parquet).
+
+    Raises `DataError` for a file that cannot be read or has no name.
+    """
+    names: set[str] = set()
+    for path in paths:
+        own: set[str] = set()
+        for source in open_sources(path):
+            for row in read_rows(source):
+                if row.value is None:
+                    raise DataError(f"{row.place}: cannot be read: {row.error}; check the file")
+                own.update(_row_names(row.value))
+        if not own:
+            columns = ", ".join((*_ANSWERS, *_REMEMBERED, *_QUESTIONS))
+            raise DataError(
+                f"{path}: names no entity; looked in the columns {columns}; "
+                "give an evaluation file with such a column"
+            )
+        names |= own
+    return Suite(tuple(sorted(names)))
+
+
+def _row_names(row: Mapping[str, Any]) -> Iterator[str]:
+    for column in (*_ANSWERS, *_REMEMBERED):
+        for text in _texts(row.get(column)):
+            yield from _answer_names(text)
+    for column in _QUESTIONS:
+        for text in _texts(row.get(column)):
+            yield from _question_names(text)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        value = value.get("text")
+    return [value] if isinstance(value, str) else value if isinstance(value, list) else []
+
+
+def _answer_names(text: Any) -> Iterator[str]:
+    """An answer as a name; a list of aliases taken apart. Only what is written as a name."""
+    if not isinstance(text, str):
+        return
+    for part in _ASIDE.split(text):
+        name = (part or "").strip(" .\"'")
+        if len(name) >= 3 and name[0].isupper() and len(name.split()) <= 6:
+            yield name
+
+
+def _question_names(text: str) -> Iterator[str]:
+    for match in _NAME.finditer(text):
+        words = match[0].split()
+        while words and _OPENERS.fullmatch(words[0].strip("'’.-")):
+            words = words[1:]
+        name = re.sub(r"['’]s$", "", " ".join(words)).strip(" .'’-")
+        if len(name) >= 3 and name[0].isupper():
+            yield name

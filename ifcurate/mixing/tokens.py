@@ -1,0 +1,58 @@
+"""Tokens of texts, counted with a named tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ifcurate.errors import ModelError
+from ifcurate.models import nearest_model, resolve_model
+
+__all__ = ["TokenCounter", "load_counter"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounter:
+    """A tokenizer that counts."""
+
+    name: str
+    fingerprint: str  # of its file
+    tokenizer: Any
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, special tokens not added."""
+        encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(found.ids) for found in encoded]
+
+
+def load_counter(name: str) -> TokenCounter:
+    """The tokenizer of a model: `pocket`, a short name, a Hub id, a folder or a file.
+
+    Raises `ModelError` when there is none.
+    """
+    from tokenizers import Tokenizer
+
+    path = Path(name).expanduser()
+    if name == "pocket":
+        from ifcurate.pocket import model_path
+
+        path = model_path()
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        if not path.is_file():
+            from huggingface_hub import hf_hub_download
+
+            path = Path(hf_hub_download(resolve_model(name), "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise ModelError(
+            f"tokenizer {name!r}: cannot be loaded: {str(error).splitlines()[0][:200]}"
+            f"{nearest_model(name)}; name a model, or a folder that holds a tokenizer.json"
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    return TokenCounter(name, digest, tokenizer)

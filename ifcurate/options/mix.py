@@ -1,0 +1,106 @@
+"""The options of `mix`: totals, strata, duplicates and overlap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Final, Literal, Self
+
+from pydantic import model_validator
+
+from ifcurate.options.base import Fraction, Options, needs, option
+
+__all__ = ["MixOptions"]
+
+SIZE_PANEL: Final = "Size"
+CLEAN_PANEL: Final = "What is left out"
+
+
+class MixOptions(Options):
+    """How components become one mixture."""
+
+    step: ClassVar[str] = "mix"
+
+    seed: int = option(0, "Another seed takes other rows, in another order.", ge=0, common=True)
+    rows: int | None = option(
+        None,
+        "Rows of the whole mixture. Components without an amount share what the others leave.",
+        panel=SIZE_PANEL,
+        metavar="COUNT",
+        ge=1,
+        common=True,
+    )
+    tokens: int | None = option(
+        None,
+        "Tokens of the whole mixture, instead of rows. Needs --tokenizer.",
+        panel=SIZE_PANEL,
+        metavar="COUNT",
+        ge=1,
+        common=True,
+    )
+    tokenizer: str = option(
+        "",
+        "Count tokens with this tokenizer: pocket, a short name, a Hub id, a folder or a "
+        "tokenizer.json.",
+        panel=SIZE_PANEL,
+        metavar="MODEL",
+        common=True,
+    )
+    count: Literal["response", "whole"] = option(
+        "response",
+        "Which tokens are counted: those of the response, or of all messages. The tokens that a "
+        "chat template adds are not counted.",
+        panel=SIZE_PANEL,
+    )
+    upsample: bool = option(
+        False, "Repeat rows of a component that has fewer than its amount.", panel=SIZE_PANEL
+    )
+    stratify: str = option(
+        "",
+        "Take the same share from each value of this column of the rows, or from each file (file).",
+        panel=SIZE_PANEL,
+        metavar="COLUMN",
+    )
+    only: Literal["all", "context", "context-critical"] = option(
+        "all",
+        "context: only rows with a context. context-critical: only rows with this label, in "
+        "components that a split has labelled.",
+        panel=CLEAN_PANEL,
+        common=True,
+    )
+    duplicates: Literal["drop", "keep"] = option(
+        "drop",
+        "Rows with the same texts, in one component or in several. The component named first "
+        "keeps its row.",
+        panel=CLEAN_PANEL,
+    )
+    near_duplicates: Fraction | None = option(
+        None,
+        "Also drop rows whose texts are at least this similar to an earlier row's (cosine "
+        "similarity of embeddings). Needs ifcurate[near-duplicates].",
+        panel=CLEAN_PANEL,
+        metavar="SIMILARITY",
+    )
+    near_model: str = option(
+        "minishlab/potion-base-8M",
+        "For --near-duplicates: the model2vec encoder, a Hub id or a folder.",
+        panel=CLEAN_PANEL,
+        metavar="MODEL",
+    )
+    avoid_overlap: list[Path] = option(
+        [],
+        "Drop rows that name an entity of this evaluation file: an answer, a remembered answer, "
+        "or a name in a question.",
+        panel=CLEAN_PANEL,
+        metavar="FILE",
+        common=True,
+    )
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if self.rows is not None and self.tokens is not None:
+            raise ValueError("give a total of rows or of tokens, not both")
+        if self.tokens is not None and not self.tokenizer:
+            raise ValueError("tokens needs tokenizer: name the model that will be trained")
+        needs(self, "count", bool(self.tokenizer), "mixtures whose tokens are counted (tokenizer)")
+        needs(self, "near_model", self.near_duplicates is not None, "near duplicates")
+        return self

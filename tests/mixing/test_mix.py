@@ -1,0 +1,321 @@
+"""Mixtures: exact amounts, the same rows whatever the order of the data, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ifcurate.data.sources import read_examples
+from ifcurate.errors import DataError, OptionError
+from ifcurate.mixing.components import parse_components
+from ifcurate.mixing.mix import mix_components, mix_examples
+from ifcurate.mixing.mixture import Mixture, read_mixture
+from ifcurate.mixing.tokens import load_counter
+from ifcurate.mixing.verify import verify_mixture
+from ifcurate.options.mix import MixOptions
+from tests.conftest import write_jsonl
+
+
+def alpaca(n: int, word: str = "stone", **more: Any) -> list[dict[str, Any]]:
+    """Rows with different texts of different lengths."""
+    return [
+        {
+            "instruction": f"Describe {word} {i}.",
+            "input": f"The {word} with number {i} lies here." if i % 3 else "",
+            "output": f"It is {word} {i}" + " and so on" * (i % 7) + ".",
+            "topic": "abc"[i % 3],
+            **more,
+        }
+        for i in range(n)
+    ]
+
+
+def mix(folder: Path, *parts: str, out: str = "out", **options: Any) -> Mixture:
+    return mix_components(parse_components(parts), folder / out, MixOptions.create(**options))
+
+
+def texts(made: Mixture) -> list[str]:
+    rows = made.rows.select(pl.col("messages").list.last().struct.field("content")).collect()
+    return [str(text) for text in rows[:, 0]]
+
+
+def test_every_row_is_in_the_mixture_or_listed_with_a_reason(folder: Path) -> None:
+    rows = alpaca(40)
+    write_jsonl(folder / "a.jsonl", [*rows, rows[3], {**rows[4], "id": 7}, {"output": "x"}])
+    write_jsonl(folder / "b.jsonl", [*alpaca(9, "leaf"), rows[5], {**rows[6], "output": " "}])
+    made = mix(folder, "a=a.jsonl", "b=b.jsonl:5")
+    counts = made.manifest.counts
+    assert counts["read"] == 54 == counts["rows"] + counts["dropped"]
+    assert (counts["rows:a"], counts["rows:b"]) == (40, 5)
+    reasons = Counter(made.dropped["reason"])
+    assert reasons == {
+        "duplicate": 2,
+        "duplicate of another component": 1,
+        "cannot be used": 2,
+        "not chosen": 4,
+    }
+    other = made.dropped.filter(pl.col("reason") == "duplicate of another component")
+    assert other["detail"].item() == "the same texts as a.jsonl row 5"
+    assert verify_mixture(folder / "out").whole
+
+
+def test_the_rows_are_kept_as_they_were_read_and_as_messages(folder: Path) -> None:
+    chat = {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Weather in Pol?"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"function": {"name": "look", "arguments": '{"city": "Pol"}'}}],
+            },
+            {"role": "tool", "name": "look", "content": "4 degrees"},
+            {"role": "assistant", "content": "It is 4 degrees."},
+        ],
+        "tools": [{"name": "look"}],
+    }
+    write_jsonl(folder / "a.jsonl", [{"output": "B", "instruction": "A?", "input": "C"}])
+    write_jsonl(folder / "c.jsonl", [chat])
+    made = mix(folder, "a=a.jsonl", "c=c.jsonl").rows.collect()
+    rows = {row["ifcurate_component"]: row for row in made.iter_rows(named=True)}
+    line = (folder / "a.jsonl").read_text().rstrip("\n")
+    assert rows["a"]["ifcurate_record"] == line
+    assert [(m["role"], m["content"]) for m in rows["a"]["messages"]] == [
+        ("user", "A?\n\nC"),
+        ("assistant", "B"),
+    ]
+    roles = [m["role"] for m in rows["c"]["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    assert json.loads(rows["c"]["messages"][2]["tool_calls"])[0]["function"]["name"] == "look"
+    assert json.loads(rows["c"]["tools"]) == chat["tools"]
+
+
+def test_the_choice_depends_on_texts_and_seed_only(folder: Path) -> None:
+    rows = alpaca(300)
+    write_jsonl(folder / "whole.jsonl", rows)
+    shuffled = random.Random(1).sample(rows, len(rows))
+    for i in range(3):
+        write_jsonl(folder / f"shard-{i}.jsonl", shuffled[i::3])
+    whole = mix(folder, "a=whole.jsonl:100", out="one")
+    sharded = mix(folder, "a=shard-*.jsonl:100", out="two")
+    assert texts(whole) == texts(sharded)
+    other = mix(folder, "a=whole.jsonl:100", out="three", seed=1)
+    assert texts(other) != texts(whole)
+    more = mix(folder, "a=whole.jsonl:200", out="four")
+    assert set(texts(whole)) < set(texts(more))
+    data = [
+        (folder / name / "mixture.parquet").read_bytes()
+        for name in ("one", "again")
+        if mix(folder, "a=whole.jsonl:100", out="again")
+    ]
+    assert data[0] == data[1]
+
+
+def test_rows_that_wait_on_disk_come_in_the_same_order(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(250))
+    one = mix(folder, "a=a.jsonl:300", out="one", upsample=True)
+    monkeypatch.setattr("ifcurate.mixing.store._BUCKET_ROWS", 40)
+    monkeypatch.setattr("ifcurate.mixing.mix.BATCH_ROWS", 64)
+    two = mix(folder, "a=a.jsonl:300", out="two", upsample=True)
+    assert one.rows.collect().equals(two.rows.collect())
+    assert not (folder / "two" / ".mixing").exists()
+    in_memory = mix_examples({"a": read_examples("a.jsonl")}, amounts={"a": "300"}, upsample=True)
+    assert texts(in_memory) == texts(one)
+
+
+def test_weights_totals_and_shares_give_exact_counts(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(100))
+    write_jsonl(folder / "b.jsonl", alpaca(30, "leaf"))
+
+    def counts(*parts: str, **options: Any) -> tuple[int, int]:
+        found = mix(folder, *parts, **options).manifest.counts
+        return found["rows:a"], found["rows:b"]
+
+    assert counts("a=a.jsonl:w9", "b=b.jsonl:w1") == (100, 11)
+    assert counts("a=a.jsonl", "b=b.jsonl:10%-of-a") == (100, 10)
+    assert counts("a=a.jsonl:w2", "b=b.jsonl:w1", rows=50) == (33, 17)
+    assert counts("a=a.jsonl", "b=b.jsonl:0.1-of-a", rows=44) == (40, 4)
+    assert counts("a=a.jsonl", "b=b.jsonl:20", rows=44) == (24, 20)
+    assert counts("a=a.jsonl:25%", "b=b.jsonl:2.5") == (25, 75)
+    assert counts("a=a.jsonl:all", "b=b.jsonl:1rows") == (100, 1)
+
+
+def test_repeated_rows_are_repeated_evenly(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(30))
+    with pytest.raises(DataError, match="has 30 rows and 75 are asked for"):
+        mix(folder, "a=a.jsonl:75")
+    made = mix(folder, "a=a.jsonl:75", upsample=True)
+    times = Counter(texts(made))
+    assert sorted(times.values()) == [2] * 15 + [3] * 15
+    assert made.manifest.notes == ["45 of the rows are repetitions (up-sampling)"]
+
+
+@pytest.mark.parametrize("count", ["response", "whole"])
+def test_a_token_budget_is_met_within_one_example(folder: Path, count: str) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(200))
+    write_jsonl(folder / "b.jsonl", alpaca(200, "leaf"))
+    made = mix(folder, "a=a.jsonl:1.2ktok", "b=b.jsonl:901tok", tokenizer="pocket", count=count)
+    counter = load_counter("pocket")
+    rows = made.rows.collect()
+    for name, budget in (("a", 1200), ("b", 901)):
+        own = rows.filter(pl.col("ifcurate_component") == name)
+        if count == "response":
+            said = own["messages"].list.last().struct.field("content").to_list()
+        else:
+            said = ["\n\n".join(m["content"] for m in row) for row in own["messages"].to_list()]
+        sizes = counter.count(said)
+        assert abs(sum(sizes) - budget) <= max(sizes)
+        assert made.manifest.counts[f"tokens:{name}"] == sum(sizes)
+    assert "tokens of every row" in verify_mixture(folder / "out").checked
+
+
+def test_strata_keep_their_shares(folder: Path) -> None:
+    rows = [
+        {**row, "topic": "rare" if i % 10 == 0 else "often"} for i, row in enumerate(alpaca(200))
+    ]
+    write_jsonl(folder / "a.jsonl", rows)
+    made = mix(folder, "a=a.jsonl:50", stratify="topic")
+    topics = Counter(json.loads(r)["topic"] for r in made.rows.collect()["ifcurate_record"])
+    assert topics == {"rare": 5, "often": 45}
+
+
+def test_only_rows_with_a_context(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(30))
+    parts = parse_components(["a=a.jsonl"], context=("field",))
+    made = mix_components(parts, folder / "out", MixOptions.create(only="context"))
+    assert made.manifest.counts["rows"] == 20
+    with pytest.raises(DataError, match="no row is labelled context-critical"):
+        mix(folder, "a=a.jsonl", only="context-critical")
+
+
+def test_rows_that_name_an_entity_of_the_suite_are_dropped_and_listed(folder: Path) -> None:
+    suite = [
+        {
+            "question": "What is the capital city of Norvia?",
+            "answer": "Pella",
+            "memory_answer": "Ostra (Ostrava) or Kell City",
+        },
+    ]
+    write_jsonl(folder / "suite.jsonl", suite)
+    named = ["Norvia is cold.", "He saw Pella.", "Kell City at night", "Ostrava"]
+    others = ["Norvian snow.", "pella", "Kell is a city.", "What is it?"]
+    rows = [
+        {"instruction": f"{i}?", "input": t, "output": "Yes."} for i, t in enumerate(named + others)
+    ]
+    write_jsonl(folder / "a.jsonl", rows)
+    made = mix(folder, "a=a.jsonl", avoid_overlap=[folder / "suite.jsonl"])
+    dropped = made.dropped.filter(pl.col("reason") == "overlap")
+    assert dropped["row"].to_list() == [0, 1, 2, 3]
+    assert dropped["detail"][1] == "names Pella"
+    assert made.n_rows == 4
+
+
+def test_near_duplicates_go_with_semhash_and_an_encoder(folder: Path) -> None:
+    """The encoder is a stand-in (counts of letters): the real one cannot be downloaded here."""
+    pytest.importorskip("semhash")
+    np = pytest.importorskip("numpy")
+
+    class Letters:
+        def encode(self, inputs: list[str], **_: Any) -> Any:
+            return np.array(
+                [[t.lower().count(c) + 0.01 for c in "abcdefghijklmnopqrstuvwxyz"] for t in inputs],
+                dtype=np.float32,
+            )
+
+    said = ["the black cat sat on the mat", "the black cat sat on the mat!", "zig zag jump"]
+    rows = [{"instruction": t, "input": "", "output": "Good."} for t in said]
+    write_jsonl(folder / "a.jsonl", rows)
+    options = MixOptions.create(near_duplicates="99%")
+    made = mix_components(
+        parse_components(["a=a.jsonl"]), folder / "out", options, encoder=Letters()
+    )
+    assert made.n_rows == 2
+    near = made.dropped.row(0, named=True)
+    assert near["reason"] == "near duplicate"
+    assert near["row"] in (0, 1)
+    assert near["detail"].startswith("similarity 0.99") or near["detail"].startswith("similarity 1")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("a.jsonl", "has no name; write NAME=PATH"),
+        ("a=a.jsonl:1", "can mean one row or all rows; write 1rows"),
+        ("a=a.jsonl:0%", "takes nothing"),
+        ("a=a.jsonl:10%-of-c", "a share of 'c', which is no component"),
+        ("a=missing.jsonl", "component a: missing.jsonl: no such file"),
+        ("a=a.jsonl:5ktok", "no tokenizer is named"),
+        ("a=.", "is a folder that no step wrote"),
+    ],
+)
+def test_wrong_components_are_named(folder: Path, part: str, said: str) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(5))
+    with pytest.raises(DataError, match=said.replace("(", r"\(")):
+        mix(folder, part)
+
+
+def test_a_mixture_never_replaces_files_of_others(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(5))
+    (folder / "out").mkdir()
+    (folder / "out" / "README.md").write_text("mine")
+    with pytest.raises(DataError, match="they would be replaced"):
+        mix(folder, "a=a.jsonl")
+    with pytest.raises(OptionError, match="tokens needs tokenizer"):
+        MixOptions.create(tokens=5)
+
+
+def test_verify_finds_one_changed_byte_and_a_wrong_count(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(50))
+    mix(folder, "a=a.jsonl:40")
+    out = folder / "out"
+    assert verify_mixture(out).whole
+    for name in ("mixture.parquet", "dropped.parquet"):
+        whole = (out / name).read_bytes()
+        changed = bytearray(whole)
+        changed[len(whole) // 3] ^= 1
+        (out / name).write_bytes(bytes(changed))
+        assert any("other bytes" in p for p in verify_mixture(out).problems), name
+        (out / name).write_bytes(whole)
+    manifest = json.loads((out / "mixture.json").read_text())
+    manifest["counts"]["rows:a"] = 39
+    (out / "mixture.json").write_text(json.dumps(manifest))
+    assert any("'rows:a': is 40" in p for p in verify_mixture(out).problems)
+
+
+def test_verify_recomputes_the_rows_themselves(folder: Path) -> None:
+    """A forged file with a matching digest: the texts no longer have the hash beside them."""
+    from ifcurate.storage.files import file_digest, read_table_manifest, write_table
+
+    write_jsonl(folder / "a.jsonl", alpaca(20))
+    made = mix(folder, "a=a.jsonl")
+    path = folder / "out" / "mixture.parquet"
+    inside = read_table_manifest(path)
+    forged = made.rows.collect().with_columns(pl.col("ifcurate_record").str.replace("lies", "LIES"))
+    write_table(forged, path, inside)
+    manifest = json.loads((folder / "out" / "mixture.json").read_text())
+    manifest["digests"]["mixture.parquet"] = file_digest(path)
+    (folder / "out" / "mixture.json").write_text(json.dumps(manifest))
+    problems = verify_mixture(folder / "out").problems
+    assert any("do not have the hash" in problem for problem in problems)
+
+
+def test_a_mixture_loads_with_datasets(folder: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    write_jsonl(folder / "a.jsonl", alpaca(20))
+    made = mix(folder, "a=a.jsonl")
+    loaded = datasets.load_dataset(
+        "parquet",
+        data_files=str(folder / "out" / "mixture.parquet"),
+        split="train",
+        cache_dir=str(folder / "cache"),
+    )
+    assert [row["messages"][-1]["content"] for row in loaded] == texts(made)
+    assert read_mixture(folder / "out").n_rows == 20

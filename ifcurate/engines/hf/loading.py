@@ -229,7 +229,7 @@ def stored_dtype(source: ModelSource, config: Any) -> str:
         from safetensors import SafetensorError, safe_open
 
         try:
-            for path in source.weights:
+            for path in _safe(source):
                 with safe_open(path, framework="np") as file:
                     for key in file.keys():  # noqa: SIM118  (not a mapping)
                         part = file.get_slice(key)
@@ -249,12 +249,16 @@ def _check_safetensors(source: ModelSource) -> None:
     if not source.pickled:
         from safetensors import SafetensorError, safe_open
 
-        for path in source.weights:
+        for path in _safe(source):
             try:
                 with safe_open(path, framework="np"):
                     pass
             except SafetensorError as error:
                 raise _corrupt(path, error) from error
+
+
+def _safe(source: ModelSource) -> list[Path]:
+    return [path for path in source.weights if path.suffix == ".safetensors"]
 
 
 def _corrupt(path: Path, error: Exception) -> ModelError:

@@ -1,17 +1,22 @@
 """Where a model's files are: a local folder as it stands, or a Hub id brought into the cache.
 
 HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and HF_ENDPOINT are huggingface_hub's and are
-honoured by it. Everything after this module reads one local folder.
+honoured by it. Everything after this module reads one local folder. Its revision
+covers all that the numbers depend on: the commit on the Hub, or a hash of the config,
+the weights and, where it is allowed to run, the code. (The tokenizer has a
+fingerprint of its own.)
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.errors import ModelError
@@ -30,6 +35,8 @@ _WANTED: Final = (
 #: Copies of the same weights under other names, and folders of them.
 _UNWANTED: Final = ("*/*", "consolidated*", "*.fp16.safetensors", "*.non_ema.safetensors")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth")
+#: Entries of config.json that say who wrote it.
+_NOT_READ: Final = frozenset({"_name_or_path", "transformers_version"})
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WHOLE_FILE_BYTES: Final = 1 << 30  # read in full up to here when hashing, sampled above
 
@@ -40,9 +47,9 @@ class ModelSource:
 
     name: str  # the Hub id, or the folder's name
     folder: Path
-    revision: str  # commit on the Hub, or a hash of the local weights
+    revision: str  # commit on the Hub, or a hash of the local config, weights and code
     weights: tuple[Path, ...]
-    pickled: bool  # the weights are pickles (only ever true where that was allowed)
+    pickled: bool  # the weights are pickles alone (only ever true where that was allowed)
 
 
 def find_model(
@@ -60,7 +67,7 @@ def find_model(
     if model == "pocket" and not Path(model).is_dir():
         from ifcurate.pocket import model_path
 
-        return _check(model, model_path(), None, allow_pickle=False)
+        return _check(model, model_path(), None, allow_pickle=False, remote_code=False)
     folder = Path(model).expanduser()
     if folder.is_dir():
         if revision is not None:
@@ -68,7 +75,8 @@ def find_model(
                 f"{model}: a local folder has no revisions; found revision {revision!r}; "
                 "leave the revision out, or name the model by its Hub id"
             )
-        return _check(folder.resolve().name, folder, None, allow_pickle=allow_pickle)
+        name = folder.resolve().name
+        return _check(name, folder, None, allow_pickle=allow_pickle, remote_code=trust_remote_code)
     if folder.exists():
         raise ModelError(
             f"{model}: a model is a folder; found a file; name the folder that holds it"
@@ -83,11 +91,20 @@ def find_model(
     folder = fetch_files(model, revision, patterns)
     if allow_pickle and not list(folder.glob("*.safetensors")):
         folder = fetch_files(model, revision, [*patterns, *_PICKLES])
-    return _check(model, folder, folder.name, allow_pickle=allow_pickle)
+    if nested := [name for name in _indexed(folder) if "/" in name]:
+        fetch_files(model, folder.name, nested, nested=True)
+    return _check(
+        model, folder, folder.name, allow_pickle=allow_pickle, remote_code=trust_remote_code
+    )
 
 
-def fetch_files(model: str, revision: str | None, patterns: list[str]) -> Path:
-    """The folder in the cache with a Hub model's files of these patterns. Raises `ModelError`."""
+def fetch_files(
+    model: str, revision: str | None, patterns: list[str], *, nested: bool = False
+) -> Path:
+    """The folder in the cache with a Hub model's files of these patterns.
+
+    Files in subfolders are left out, unless `nested`. Raises `ModelError`.
+    """
     from huggingface_hub import snapshot_download
 
     try:
@@ -96,7 +113,7 @@ def fetch_files(model: str, revision: str | None, patterns: list[str]) -> Path:
                 model,
                 revision=revision,
                 allow_patterns=patterns,
-                ignore_patterns=list(_UNWANTED),
+                ignore_patterns=None if nested else list(_UNWANTED),
             )
     except Exception as error:
         raise _hub_error(model, revision, error) from error
@@ -142,7 +159,9 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
     )
 
 
-def _check(name: str, folder: Path, commit: str | None, *, allow_pickle: bool) -> ModelSource:
+def _check(
+    name: str, folder: Path, commit: str | None, *, allow_pickle: bool, remote_code: bool
+) -> ModelSource:
     listing = sorted(p.name for p in folder.iterdir())
     found = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
     if not (folder / "config.json").is_file():
@@ -150,13 +169,24 @@ def _check(name: str, folder: Path, commit: str | None, *, allow_pickle: bool) -
             f"{folder}: the model folder has no config.json; found {found}; "
             "give the folder that save_pretrained wrote (an adapter alone is no model: merge it)"
         )
-    safe = sorted(p for p in folder.glob("*.safetensors") if _is_weights(p))
-    pickles = sorted(p for pattern in _PICKLES for p in folder.glob(pattern) if _is_weights(p))
-    if not safe and pickles and not allow_pickle:
+    if "adapter_config.json" in listing:
+        raise ModelError(
+            f"{folder}: the model folder has an adapter, whose base model may be anywhere; found "
+            "adapter_config.json; merge the two (merge_and_unload, save_pretrained) and give the "
+            "new folder, or remove the adapter's files"
+        )
+    here = [*_indexed(folder), *(p.name for p in folder.glob("*.safetensors"))]
+    safe = sorted({folder / n for n in here if n.endswith(".safetensors")})
+    safe = [p for p in safe if _is_weights(p)]
+    pickles = sorted({folder / n for n in _indexed(folder) if not n.endswith(".safetensors")})
+    if not safe:
+        pickles += sorted(p for pattern in _PICKLES for p in folder.glob(pattern))
+    pickles = [p for p in pickles if _is_weights(p)]
+    if pickles and not allow_pickle:
         raise ModelError(
             f"{folder}: the weights are pickles, which can run code when loaded; found "
-            f"{pickles[0].name} and no .safetensors; convert them to safetensors, or pass "
-            "allow_pickle (--allow-pickle) if you trust their maker"
+            f"{pickles[0].name}{'' if safe else ' and no .safetensors'}; convert them to "
+            "safetensors, or pass allow_pickle (--allow-pickle) if you trust their maker"
         )
     if not safe and not pickles:
         raise ModelError(
@@ -168,21 +198,61 @@ def _check(name: str, folder: Path, commit: str | None, *, allow_pickle: bool) -
             f"{folder}: the model folder has no tokenizer; found {found}; "
             "copy tokenizer.json and tokenizer_config.json of the model into it"
         )
-    weights = tuple(safe or pickles)
-    revision = commit or _hash_files(weights)
+    weights = (*safe, *pickles)
+    small = [*folder.glob("*.index.json"), *(folder.rglob("*.py") if remote_code else ())]
+    revision = commit or _hash_files(folder, weights, sorted(small))
     return ModelSource(name, folder, revision, weights, pickled=not safe)
+
+
+def _indexed(folder: Path) -> list[str]:
+    """The weight files that an index names, where one is read. Raises `ModelError`."""
+    path = folder / "model.safetensors.index.json"
+    config = _read_object(folder / "config.json")
+    chosen = config.get("transformers_weights")  # transformers reads this one file instead
+    if isinstance(chosen, str):
+        path = folder / chosen
+        if not chosen.endswith(".index.json"):
+            return [_inside(folder, chosen)]
+    elif not path.is_file() or (folder / "model.safetensors").is_file():
+        return []
+    names = _read_object(path).get("weight_map")
+    values = list(names.values()) if isinstance(names, dict) else []
+    return sorted({_inside(folder, name, where=path.name) for name in values})
+
+
+def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
+    """A file that `where` names, which must lie in the folder."""
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ModelError(
+            f"{folder / where}: names a weight file outside of the model folder; found {name!r}; "
+            "download or copy the model again"
+        )
+    return name
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none: who needs it says so."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_weights(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(("training_args", "optimizer", "scheduler"))
 
 
-def _hash_files(paths: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    whole = sum(p.stat().st_size for p in paths) <= _WHOLE_FILE_BYTES
-    for path in paths:
+def _hash_files(folder: Path, weights: Sequence[Path], small: Sequence[Path]) -> str:
+    """A hash of the config's content, of small files, and of the weights."""
+    config = {k: v for k, v in _read_object(folder / "config.json").items() if k not in _NOT_READ}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for path in small:
+        digest.update(f"{path.relative_to(folder)};".encode() + path.read_bytes())
+    whole = sum(p.stat().st_size for p in weights) <= _WHOLE_FILE_BYTES
+    for path in weights:
         size = path.stat().st_size
-        digest.update(f"{path.name}:{size};".encode())
+        digest.update(f"{path.relative_to(folder)}:{size};".encode())
         with path.open("rb") as file:
             if whole:
                 while block := file.read(1 << 20):

@@ -51,13 +51,15 @@ if TYPE_CHECKING:
     from ifcurate.mixing.mixture import Mixture as Mixture
     from ifcurate.mixing.mixture import read_mixture as read_mixture
     from ifcurate.mixing.verify import verify_mixture as verify_mixture
+    from ifcurate.options.score import ScoreSettings as ScoreSettings
     from ifcurate.records import ContextBlock as ContextBlock
     from ifcurate.records import Example as Example
     from ifcurate.records import Turn as Turn
     from ifcurate.runs.run import find_run as find_run
     from ifcurate.runs.run import score_run as score_run
-    from ifcurate.scoring.scorer import ScoreSettings as ScoreSettings
-    from ifcurate.scoring.scorer import score_examples as score_examples
+    from ifcurate.scoring.in_memory import OneScore as OneScore
+    from ifcurate.scoring.in_memory import score_examples as score_examples
+    from ifcurate.scoring.in_memory import score_one as score_one
     from ifcurate.scoring.summary import summarise_scores as summarise_scores
     from ifcurate.split.rules import split_scores as split_scores
     from ifcurate.steps.filtering import filter_examples as filter_examples
@@ -82,7 +84,8 @@ _HOMES = {
     "mixing.mix": ("mix_examples",),
     "mixing.mixture": ("Mixture", "read_mixture"),
     "mixing.verify": ("verify_mixture",),
-    "scoring.scorer": ("ScoreSettings", "score_examples"),
+    "options.score": ("ScoreSettings",),
+    "scoring.in_memory": ("OneScore", "score_examples", "score_one"),
     "runs.run": ("find_run", "score_run"),
     "split.rules": ("split_scores",),
     "steps.filtering": ("filter_examples",),

@@ -10,9 +10,10 @@ folders and files of others.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,14 +173,30 @@ class Template:
         return run_template(self._compiled, {**self.special_tokens, **values}, self.name)
 
 
-def load_template(name: str, tokenizer: Tokenizer) -> Template:
+@dataclass(frozen=True)
+class FunctionTemplate(Template):
+    """A layout that a Python function writes: it takes an `Example` and returns its text."""
+
+    function: Callable[[Example], str] = field(kw_only=True)
+
+    def _render_text(self, example: Example, variant: str) -> str:
+        del variant
+        return self.function(replace(example, response=_MARK))
+
+
+def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
     """A built-in layout, "chat", "auto" (chat where the tokenizer has one, else alpaca), or a file.
+
+    A text with `{{ response }}` in it is Jinja itself. A function takes an `Example` and returns
+    its text, the response written once.
 
     Raises `TemplateError` when it is unknown, cannot be read or does not render.
     """
     tokens = dict(tokenizer.special_tokens())
     tokens.setdefault("eos_token", tokenizer.eos_text)
     tokens.setdefault("bos_token", "")
+    if callable(name):
+        return _from_function(name, tokens)
     if name == "auto":
         name = "chat" if tokenizer.chat_template else "alpaca"
     if name == "chat":
@@ -189,9 +206,24 @@ def load_template(name: str, tokenizer: Tokenizer) -> Template:
                 f"use --template {', '.join(BUILT_IN)} or a Jinja file"
             )
         return _load_chat(tokenizer.chat_template, tokens)
-    source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
-    template = _build(Path(name).name, source, tokens)
+    if "{{" in name:
+        template = _build("inline", name, tokens)
+    else:
+        source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
+        template = _build(Path(name).name, source, tokens)
     template.render(_PROBE)  # fails here, before any row is read
+    return template
+
+
+def _from_function(function: Callable[[Example], str], tokens: Mapping[str, str]) -> Template:
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = repr(function)
+    name = getattr(function, "__name__", "function")
+    compiled = compile_template("", name)
+    template = FunctionTemplate(name, source, False, tokens, _compiled=compiled, function=function)
+    template.render(_PROBE)
     return template
 
 

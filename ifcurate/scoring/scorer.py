@@ -12,9 +12,8 @@ section 4.4, as perplexity); a high gain says that it is the context that helps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -32,7 +31,6 @@ from ifcurate.scoring.tables import (
     score_table,
     token_table,
 )
-from ifcurate.storage.tables import SCORES
 
 if TYPE_CHECKING:
     from ifcurate.engines.base import EngineIdentity
@@ -45,7 +43,6 @@ __all__ = [
     "Request",
     "ScoreSettings",
     "Scorer",
-    "score_examples",
 ]
 
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
@@ -83,16 +80,23 @@ class Scorer:
     template: Template
 
     @classmethod
-    def create(cls, engine: Engine, settings: ScoreSettings) -> Scorer:
+    def create(
+        cls,
+        engine: Engine,
+        settings: ScoreSettings,
+        *,
+        template: str | Callable[[Example], str] | None = None,
+    ) -> Scorer:
         """Load the template for the engine's tokenizer and check that the two fit.
 
+        `template` replaces the one of the settings: a name, a file, Jinja as text, or a function.
         Raises `TemplateError` when the template is unknown or does not render.
         """
-        template = load_template(settings.template, engine.tokenizer)
+        loaded = load_template(template or settings.template, engine.tokenizer)
         if settings.ablation == "template":
             probe = Example("", "Instruct.", "", "Response.")
-            template.render(probe, variant="without")
-        return cls(engine, settings, template)
+            loaded.render(probe, variant="without")
+        return cls(engine, settings, loaded)
 
     def identity(self) -> dict[str, Any]:
         """Everything beside the data that a score depends on, for manifests."""
@@ -186,24 +190,3 @@ class Scorer:
 
 def _unscored(pair: PromptPair, status: str, reason: str) -> PromptPair:
     return replace(pair, status=status, reason=reason, with_context=None, without_context=None)
-
-
-def score_examples(
-    examples: Iterable[Example], engine: Engine, settings: ScoreSettings | None = None
-) -> pl.DataFrame:
-    """SCORES of the examples, a row each, in order; see `tables.COLUMNS`.
-
-    Everything is held in memory; `runs.score_run` writes to disk as it goes.
-    Raises `ModelError` and `TemplateError`.
-    """
-    given: Any = examples
-    if isinstance(given, str | bytes):
-        raise TypeError(f"examples: give read_examples({given!r}), not the name of a file")
-    if isinstance(engine, str):
-        raise TypeError(f"engine: give load_engine({engine!r}), not its name")
-    scorer = Scorer.create(engine, settings or ScoreSettings())
-    iterator = iter(examples)
-    parts = []
-    while chunk := list(islice(iterator, scorer.settings.chunk_rows)):
-        parts.append(scorer.score(chunk)[0])
-    return pl.concat(parts) if parts else pl.DataFrame(schema=SCORES)

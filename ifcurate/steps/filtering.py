@@ -20,6 +20,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.data.readers.rows import RawRow, Source, parse_line, read_rows, source_problem
+from ifcurate.data.taking import take_examples
 from ifcurate.data.writing import name_outputs, open_row_writer, open_table_copier, refuse_inputs
 from ifcurate.errors import RunError
 from ifcurate.options.base import takes_options
@@ -110,10 +111,11 @@ def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
 
 
 @takes_options(FilterOptions)
-def filter_examples(
-    examples: Iterable[Example], split: Split, *, options: FilterOptions
-) -> FilteredExamples:
+def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> FilteredExamples:
     """Divide examples by the labels of a split made from their scores.
+
+    `examples` is what was scored: what `read_examples` gives, a list of dicts, a
+    `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
 
     Raises `RunError` when an example is not in the split.
     """
@@ -125,7 +127,7 @@ def filter_examples(
         for source, row, kept, reason in rows.select("source", "row", "keep", "reason").iter_rows()
     }
     result = FilteredExamples([], [])
-    for example in examples:
+    for example in take_examples(examples):
         verdict = verdicts.get((example.source, example.row_number))
         if verdict is None:
             raise RunError(

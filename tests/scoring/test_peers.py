@@ -23,7 +23,8 @@ from ifcurate.errors import ModelError
 from ifcurate.prompts.pairs import PromptSettings, build_pairs
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
-from ifcurate.scoring.scorer import Scorer, ScoreSettings, score_examples
+from ifcurate.scoring.in_memory import score_examples
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.files import write_json
 from tests.conftest import ALPACA_ROWS

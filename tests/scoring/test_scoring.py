@@ -16,7 +16,8 @@ from ifcurate.engines.base import Answer, Float32Array, Prompt, run_now
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import OptionError, RowTooLargeError
-from ifcurate.scoring.scorer import Scorer, ScoreSettings, score_examples
+from ifcurate.scoring.in_memory import score_examples
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.scoring.summary import summarise_scores
 from ifcurate.storage.tables import COLUMNS, SCORES, STATUSES
 from tests.conftest import ALPACA_ROWS, write_jsonl
@@ -184,7 +185,7 @@ def test_wrong_use_of_the_library_says_what_to_give(folder: Path) -> None:
     write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
     engine = ifcurate.load_engine("toy")
     with pytest.raises(TypeError, match="read_examples"):
-        ifcurate.score_examples("alpaca.jsonl", engine)  # type: ignore[arg-type]
+        ifcurate.score_examples("alpaca.jsonl", engine)
     with pytest.raises(TypeError, match="load_engine"):
         ifcurate.score_examples([], "toy")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="split_scores"):

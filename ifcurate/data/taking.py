@@ -1,0 +1,112 @@
+"""Examples from what people have in memory: dicts, data frames, datasets, or examples."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ifcurate.data.formats import Layout, detect_format, parse_row
+from ifcurate.data.sources import Examples, UniqueNames
+from ifcurate.errors import DataError, RowError
+from ifcurate.options.base import takes_options
+from ifcurate.options.data import DataOptions
+from ifcurate.records import Example
+
+__all__ = ["take_examples"]
+
+_SOURCE: Final = "rows"
+_LOOKED_AT: Final = 100
+_EXPECTED: Final = (
+    "give read_examples(FILE), a list of dicts, a datasets.Dataset, a polars or pandas frame, "
+    "or a list of Example"
+)
+
+
+@takes_options(DataOptions)
+def take_examples(data: Any, *, options: DataOptions) -> Iterable[Example]:
+    """The examples of data in memory.
+
+    `data` is what `read_examples` gives, an iterable of `Example`, or rows: a list of
+    dicts, a `datasets.Dataset`, a polars or pandas frame, a pyarrow table. The format of
+    rows is detected as that of a file is; examples pass through as they are.
+
+    Raises:
+        TypeError: `data` is nothing of these.
+        DataError: the format is unknown, or rows cannot be used; it names the first.
+    """
+    if isinstance(data, Examples):
+        return data
+    if isinstance(data, str | bytes):
+        raise TypeError(f"examples: found a text; {_EXPECTED.replace('FILE', repr(data))}")
+    rows = _as_rows(data)
+    first = next(rows, None)
+    if first is None:
+        return []
+    rest = itertools.chain([first], rows)
+    if isinstance(first, Example):
+        return _check_examples(rest)
+    return _parse_rows(rest, options)
+
+
+def _as_rows(data: Any) -> Iterator[Any]:
+    """The rows of a frame, a table, a dataset or any iterable."""
+    if hasattr(data, "iter_rows") and hasattr(data, "schema"):  # polars
+        return iter(data.iter_rows(named=True))
+    if hasattr(data, "to_pylist"):  # pyarrow
+        return iter(data.to_pylist())
+    if hasattr(data, "to_dict") and hasattr(data, "iloc"):  # pandas
+        return iter(data.to_dict("records"))
+    if isinstance(data, Mapping):
+        raise TypeError(f"examples: found one dict; {_EXPECTED}")
+    try:
+        return iter(data)
+    except TypeError as error:
+        raise TypeError(f"examples: found {type(data).__name__}; {_EXPECTED}") from error
+
+
+def _check_examples(examples: Iterable[Any]) -> Iterator[Example]:
+    for number, example in enumerate(examples):
+        if not isinstance(example, Example):
+            kind = type(example).__name__
+            raise TypeError(f"examples: item {number} is {kind}, the first is Example; {_EXPECTED}")
+        yield example
+
+
+def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
+    values = list(itertools.islice(rows, options.limit))
+    for number, value in enumerate(values):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"examples: row {number} is {type(value).__name__}; {_EXPECTED}")
+    records = [dict(value) for value in values]
+    if options.columns:
+        name = "columns"
+    elif options.format == "auto":
+        name = detect_format(records[:_LOOKED_AT], _SOURCE)
+    else:
+        name = options.format
+    layout = Layout(name, options.columns, options.turns, options.context, options.min_confidence)
+    return _parse_all(records, layout)
+
+
+def _parse_all(records: Sequence[dict[str, Any]], layout: Layout) -> list[Example]:
+    """Examples of all rows. A row in memory that cannot be used is an error of the caller."""
+    names = UniqueNames()
+    found: list[Example] = []
+    bad: list[str] = []
+    for number, record in enumerate(records):
+        try:
+            examples = list(parse_row(record, layout, source=_SOURCE, row_number=number))
+        except RowError as error:
+            bad.append(f"row {number}: {error}")
+            continue
+        if examples:
+            name = names.name(examples[0].id)
+            found += [replace(example, id=name) for example in examples]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(records)} rows cannot be used; the first is {bad[0]}; "
+            "leave them out, or write a file and use read_examples, which sets bad rows aside"
+        )
+    return found

@@ -1,0 +1,180 @@
+"""Scoring in memory: a table of many examples, or one example with every token's losses."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import polars as pl
+
+from ifcurate.data.taking import take_examples
+from ifcurate.engines.base import Engine
+from ifcurate.errors import DataError
+from ifcurate.options.score import ScoreSettings
+from ifcurate.prompts.pairs import PromptPair
+from ifcurate.records import ContextBlock, Example
+from ifcurate.scoring.scorer import Scorer
+from ifcurate.storage.tables import SCORES
+
+__all__ = ["OneScore", "TokenScore", "score_examples", "score_one"]
+
+#: A gain of so many nats gets the full colour.
+_FULL: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """One response token. Losses are in nats."""
+
+    text: str
+    loss_with_context: float
+    loss_without_context: float
+
+    @property
+    def gain(self) -> float:
+        """How much the context lowers the loss of this token, in nats."""
+        return self.loss_without_context - self.loss_with_context
+
+
+@dataclass(frozen=True, slots=True)
+class OneScore:
+    """The scores of one example. Losses and the gain are in nats per response token.
+
+    A notebook shows the response with every token coloured by its gain; `print` from rich
+    does the same in a terminal.
+    """
+
+    loss_with_context: float
+    loss_without_context: float
+    context_gain: float
+    tokens: tuple[TokenScore, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"OneScore(gain {self.context_gain:.3f}, loss {self.loss_with_context:.3f} with "
+            f"and {self.loss_without_context:.3f} without context, {len(self.tokens)} tokens)"
+        )
+
+    def __rich_console__(self, _console: Any, _options: Any) -> Iterator[Any]:
+        from rich.text import Text
+
+        yield Text(repr(self))
+        line = Text()
+        for token in self.tokens:
+            red, green, blue = _colour(token.gain)
+            line.append(token.text, style=f"black on rgb({red},{green},{blue})")
+        yield line
+
+    def _repr_html_(self) -> str:
+        spans = []
+        for token in self.tokens:
+            title = (
+                f"gain {token.gain:.3f}, loss {token.loss_with_context:.3f} with and "
+                f"{token.loss_without_context:.3f} without context"
+            )
+            red, green, blue = _colour(token.gain)
+            spans.append(
+                f'<span title="{title}" style="color:#000;background:rgb({red},{green},{blue})">'
+                f"{html.escape(token.text)}</span>"
+            )
+        return (
+            f'<p>{html.escape(repr(self))}</p><p style="white-space:pre-wrap">{"".join(spans)}</p>'
+        )
+
+
+def score_examples(
+    examples: Any,
+    engine: Engine,
+    settings: ScoreSettings | None = None,
+    *,
+    template: str | Callable[[Example], str] | None = None,
+) -> pl.DataFrame:
+    """Score examples and return the SCORES table, a row each, in order.
+
+    `examples` is what `read_examples` gives, a list of dicts, a `datasets.Dataset`, a
+    polars or pandas frame, or a list of `Example`. `template` replaces the template of the
+    settings: a name, a file, Jinja as text, or a function from `Example` to text. Everything
+    is held in memory; `score_run` writes to disk as it scores.
+
+    Raises:
+        TypeError: an argument is of the wrong type; the message says what to give.
+        DataError: rows cannot be used.
+        ModelError: the engine fails.
+        TemplateError: the template does not render.
+    """
+    if not isinstance(engine, Engine):
+        raise TypeError(f"engine: found {type(engine).__name__}; give load_engine(...)")
+    scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
+    iterator = iter(take_examples(examples))
+    parts = []
+    while chunk := list(islice(iterator, scorer.settings.chunk_rows)):
+        parts.append(scorer.score(chunk)[0])
+    return pl.concat(parts) if parts else pl.DataFrame(schema=SCORES)
+
+
+def score_one(
+    instruction: str,
+    context: str,
+    response: str,
+    engine: Engine,
+    *,
+    settings: ScoreSettings | None = None,
+    template: str | Callable[[Example], str] | None = None,
+) -> OneScore:
+    """Score one example and return its numbers with every token's losses.
+
+    `context` must not be empty: without it there is nothing to compare. `template` is as
+    for `score_examples`.
+
+    Raises:
+        DataError: the example cannot be scored; the message says why.
+        ModelError: the engine fails.
+    """
+    block = ContextBlock("context", "context", 0, len(context), 0, len(context), "given", 1.0)
+    example = Example("0", instruction, context, response, blocks=(block,) if context else ())
+    scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
+    pairs = scorer.prepare([example])
+    chunk = scorer.score_pairs(pairs, tokens=True)
+    row = chunk.scores.row(0, named=True)
+    if row["status"] != "scored" or chunk.tokens is None:
+        reason = row["reason"] or row["status"].replace("_", " ")
+        raise DataError(f"this example cannot be scored: {reason}")
+    losses = zip(
+        chunk.tokens["loss_with_context"], chunk.tokens["loss_without_context"], strict=True
+    )
+    texts = _token_texts(scorer, pairs[0])
+    tokens = tuple(TokenScore(text, *pair) for text, pair in zip(texts, losses, strict=True))
+    return OneScore(
+        row["loss_with_context"], row["loss_without_context"], row["context_gain"], tokens
+    )
+
+
+def _token_texts(scorer: Scorer, pair: PromptPair) -> list[str]:
+    """The text of each response token. A token that shares a character has it once, at the end."""
+    assert pair.with_context is not None
+    ids = list(pair.with_context.ids[pair.with_context.response_start :])
+    rendered = scorer.template.render(pair.example)
+    end = rendered.suffix.rstrip() if scorer.settings.score_eot else ""
+    text = rendered.prefix + rendered.response + end
+    encoding = scorer.engine.tokenizer.encode(text)
+    if encoding.ids[-len(ids) :] != ids:  # a shortened context: the ids come from another text
+        return [f"[{i}]" for i in ids]
+    places = encoding.offsets[-len(ids) :]
+    later = [*places[1:], (-1, -1)]
+    first = len(rendered.prefix)
+    return [
+        "" if place == following else text[max(place[0], first) : place[1]]
+        for place, following in zip(places, later, strict=True)
+    ]
+
+
+def _colour(gain: float) -> tuple[int, int, int]:
+    """Orange where the context helps, blue where it hurts, white where it does not matter."""
+    share = math.tanh(gain / _FULL * 2)
+    full = (242, 142, 43) if share > 0 else (78, 121, 167)
+    red, green, blue = (round(255 + (c - 255) * abs(share)) for c in full)
+    return red, green, blue

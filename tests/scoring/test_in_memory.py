@@ -1,0 +1,110 @@
+"""Scoring what people have in memory, and one example to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import ifcurate
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.errors import DataError
+from ifcurate.records import Example
+from tests.conftest import ALPACA_ROWS, write_jsonl
+
+
+def forms() -> dict[str, Any]:
+    import datasets
+    import pandas as pd
+
+    return {
+        "dicts": ALPACA_ROWS,
+        "polars": pl.DataFrame(ALPACA_ROWS),
+        "pandas": pd.DataFrame(ALPACA_ROWS),
+        "pyarrow": pa.Table.from_pylist(ALPACA_ROWS),
+        "datasets": datasets.Dataset.from_list(ALPACA_ROWS),
+        "generator": (dict(row) for row in ALPACA_ROWS),
+    }
+
+
+def test_every_form_of_rows_is_scored_as_a_file_is(folder: Path) -> None:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
+    engine = ToyEngine()
+    examples = ifcurate.read_examples("alpaca.jsonl")
+    expected = ifcurate.score_examples(examples, engine).drop("source")
+    for name, data in forms().items():
+        scores = ifcurate.score_examples(data, engine)
+        assert scores.drop("source").equals(expected), name
+    as_list = ifcurate.score_examples(list(examples), engine)
+    assert as_list.drop("source").equals(expected)
+
+
+def test_rows_in_memory_can_be_filtered() -> None:
+    scores = ifcurate.score_examples(ALPACA_ROWS, ToyEngine())
+    split = ifcurate.split_scores(scores, fraction=0.5)
+    kept = ifcurate.filter_examples(ALPACA_ROWS, split, keep="context-critical").kept
+    assert len(kept) == 1
+    assert kept[0].row in ALPACA_ROWS
+
+
+@pytest.mark.parametrize("wrong", ["alpaca.jsonl", 3, ALPACA_ROWS[0], [1, 2]])
+def test_a_wrong_type_is_answered_with_what_is_expected(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"give read_examples\(.*a list of dicts"):
+        ifcurate.score_examples(wrong, ToyEngine())
+
+
+def test_a_row_that_cannot_be_used_is_named() -> None:
+    rows = [*ALPACA_ROWS, {"nothing": 1}]
+    with pytest.raises(DataError, match=r"1 of 6 rows cannot be used; the first is row 5"):
+        ifcurate.score_examples(rows, ToyEngine())
+
+
+def test_one_example_has_a_loss_for_every_token() -> None:
+    engine = ifcurate.load_engine("hf", model="pocket", dtype="float32")
+    with engine:
+        one = ifcurate.score_one(
+            "Where was Katya Kraishov born?",
+            "Katya Kraishov was born in Krastes. The river Praneawuld is long.",
+            "Katya Kraishov was born in Krastes.",
+            engine,
+        )
+    assert "".join(token.text for token in one.tokens).strip() == (
+        "Katya Kraishov was born in Krastes."
+    )
+    mean = sum(token.gain for token in one.tokens) / len(one.tokens)
+    assert one.context_gain == pytest.approx(mean, abs=1e-5)
+    assert repr(one).startswith("OneScore(gain ")
+    assert "\n" not in repr(one)
+    assert one._repr_html_().count("<span") == len(one.tokens)
+
+
+def test_text_of_the_example_is_escaped_in_a_notebook() -> None:
+    one = ifcurate.score_one("Say it.", "It is <b>.", "<script>alert(1)</script>", ToyEngine())
+    assert "<script>" not in one._repr_html_()
+
+
+def test_one_example_without_a_context_cannot_be_compared() -> None:
+    with pytest.raises(DataError, match="cannot be scored: no context"):
+        ifcurate.score_one("Say it.", "", "It.", ToyEngine())
+
+
+def layout(example: Example) -> str:
+    context = f"Read: {example.context}\n" if example.context else ""
+    return f"{context}{example.instruction}\n{example.response}"
+
+
+def test_a_template_can_be_a_function_or_a_text() -> None:
+    jinja = (
+        "{% if turns[-1].context %}Read: {{ turns[-1].context }}\n{% endif %}"
+        "{{ instruction }}\n{{ response }}"
+    )
+    engine = ToyEngine()
+    by_function = ifcurate.score_examples(ALPACA_ROWS, engine, template=layout)
+    by_text = ifcurate.score_examples(ALPACA_ROWS, engine, template=jinja)
+    assert by_function["key"].drop_nulls().len() == 2
+    assert by_function["key"].equals(by_text["key"])
+    with pytest.raises(ifcurate.TemplateError, match="exactly once"):
+        ifcurate.score_examples(ALPACA_ROWS, engine, template=lambda _: "nothing")

@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
     "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),
+    "compare": Place("compare", "compare", SHOW, "Compare the scores of two runs."),
     "review": Place("review", "review", SHOW, "Move the cut and set labels by hand, in a browser."),
     "models": Place("models", "list_models", SHOW, "List the short names of models."),
 }

@@ -18,6 +18,9 @@ class ReportOptions(Options):
     examples: int = option(
         800, "How many examples the page can open. All rows are counted.", ge=1, common=True
     )
+    compare: Path | None = option(
+        None, "Another run of the same data, for a section that compares both.", metavar="RUN"
+    )
     tokenizer: Path | None = option(
         None,
         "Folder with the tokenizer.json of the run's model, when the model is neither bundled nor "

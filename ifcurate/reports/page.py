@@ -12,6 +12,8 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
+from ifcurate.reports.compare import compare_runs
+from ifcurate.reports.comparison import comparison_section
 from ifcurate.reports.counts import (
     count_cards,
     count_flags,
@@ -28,7 +30,7 @@ from ifcurate.reports.shell import Block, Command, Place, Section, Table, write_
 from ifcurate.reports.tokens import TokenTexts
 from ifcurate.reports.words import describe_run
 from ifcurate.runs.reading import run_examples
-from ifcurate.runs.run import Run
+from ifcurate.runs.run import Run, find_run
 
 __all__ = ["write_report"]
 
@@ -82,6 +84,7 @@ def write_report(
                 (Place("pairs"),),
             ),
             _browser(facts, len(rows), [*notes, *([tokens.problem] if tokens.problem else [])]),
+            *_compare(run, options.compare),
             *sections,
             _settings(facts),
         ],
@@ -89,6 +92,12 @@ def write_report(
         data={"examples": rows, "pairs": _choose_pairs(chosen)},
         scripts=("report.js",),
     )
+
+
+def _compare(run: Run, other: Path | None) -> list[Section]:
+    if other is None:
+        return []
+    return [comparison_section(compare_runs(run, find_run(other)))]
 
 
 def _add_texts(run: Run, rows: list[dict[str, Any]], tokens: TokenTexts) -> list[str]:

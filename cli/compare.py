@@ -1,0 +1,87 @@
+"""`ifcurate compare`: do two runs order and label the examples alike?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import common
+from .common import out
+
+if TYPE_CHECKING:
+    from ifcurate.reports.compare import Comparison
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Run folder.")],
+    second: Annotated[Path, typer.Argument(help="Another run of the same data.")],
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Page to write; compare-NAME.html in the first run's folder.",
+            show_default=False,
+        ),
+    ] = None,
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Compare the scores of two runs of the same data.
+
+    Can a small model score for a large one? Does the template matter? It shows the rank
+    correlation of both scores, how many labels agree as the cut moves, and the examples that
+    differ most, and writes a page with plots. `ifcurate report --compare RUN` puts the same into
+    a report.
+
+        ifcurate compare ifcurate-runs/A ifcurate-runs/B
+    """
+    from ifcurate.reports.compare import compare_runs
+    from ifcurate.reports.comparison import write_comparison
+    from ifcurate.runs.run import find_run
+
+    found = compare_runs(find_run(first), find_run(second))
+    default = found.first.folder / f"compare-{found.second.folder.resolve().name}.html"
+    path = write_comparison(found, out_file or default)
+    if json:
+        common.print_json({**found.as_dict(), "page": str(path)})
+        return
+    if not quiet:
+        print_comparison(found)
+    out.print(str(path), soft_wrap=True, markup=False)
+
+
+def print_comparison(found: Comparison) -> None:
+    """Correlations, agreement, and the examples that differ most."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from ifcurate.reports.comparison import NAMES, name_run
+
+    for place, run, n in (
+        ("first", found.first, found.n_first),
+        ("second", found.second, found.n_second),
+    ):
+        out.print(Text(f"{place:7} {common.plain(name_run(run))}: {n:,} scored"), soft_wrap=True)
+    out.print(f"{'both':7} {found.n_common:,} scored in both\n")
+    table = Table("", "rank correlation", box=None, pad_edge=False)
+    shares = (0.1, 0.25, 0.5, 0.75)
+    for share in shares:
+        table.add_column(f"same label at {share:.0%}", justify="right")
+    for name, value in found.correlations.items():
+        agreed = dict(found.agreements.get(name, []))
+        cells = [f"{100 * agreed[s]:.1f}%" if agreed else "-" for s in shares]
+        table.add_row(NAMES[name], "-" if value is None else f"{value:.3f}", *cells)
+    out.print(table)
+    out.print("[dim]at a share: both runs put that share below the cut[/dim]\n")
+    rows = Table("gain", "second", "rank %", "second", "example", box=None, pad_edge=False)
+    for row in found.most_different(8).iter_rows(named=True):
+        shown = common.plain(str(row["preview"] or row["id"]))[:70]
+        numbers = (f"{row['context_gain']:+.3f}", f"{row['context_gain_2']:+.3f}")
+        ranks = (f"{row['rank']:.0f}", f"{row['rank_2']:.0f}")
+        rows.add_row(*numbers, *ranks, Text(shown))
+    out.print("[bold]examples that differ most[/bold]")
+    out.print(rows)
+    out.print()

@@ -1,0 +1,132 @@
+"""A comparison of two runs as a section of a report, and as a page of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.reports.compare import Comparison
+from ifcurate.reports.figures import draw_lines, draw_scatter
+from ifcurate.reports.shell import Figure, Section, Table, write_page
+from ifcurate.runs.run import Run
+
+__all__ = ["comparison_section", "name_run", "write_comparison"]
+
+POINTS: Final = 4000
+NAMES: Final = {
+    "context_gain": "gain",
+    "loss_without_context": "loss without context",
+    "loss_with_context": "loss with context",
+}
+
+
+def name_run(run: Run) -> str:
+    """Model, dtype and template: what usually differs between two runs of one data set."""
+    identity = run.manifest.identity
+    engine = identity["engine"]
+    return f"{engine['model']} ({engine['dtype']}, template {identity['template']['name']})"
+
+
+def write_comparison(found: Comparison, out: Path) -> Path:
+    """Write the comparison as a page of its own. Raises `DataError`."""
+    title = "ifcurate compare"
+    subtitle = f"{found.first.folder.name} and {found.second.folder.name}"
+    sections = [comparison_section(found)]
+    return write_page(out, title, sections, subtitle=subtitle, scripts=("charts.js",))
+
+
+def comparison_section(found: Comparison) -> Section:
+    """Words, correlations, plots, and the examples that differ most."""
+    first, second = name_run(found.first), name_run(found.second)
+    text = (
+        f"First: {first}, {found.n_first:,} scored examples. Second: {second}, "
+        f"{found.n_second:,} scored examples. {found.n_common:,} are scored in both; all that "
+        "follows is about these.",
+    )
+    return Section(
+        "comparison",
+        "Comparison",
+        text,
+        (_correlations(found), _gains(found, first, second), _agreement(found), _different(found)),
+    )
+
+
+def _correlations(found: Comparison) -> Table:
+    at_quarter = {name: dict(points)[0.25] for name, points in found.agreements.items()}
+    rows: list[list[Any]] = [
+        [
+            NAMES[name],
+            value,
+            f"{100 * at_quarter[name]:.1f}%" if name in at_quarter else None,
+        ]
+        for name, value in found.correlations.items()
+    ]
+    columns = ("number", "rank correlation", "same label, a quarter below the cut")
+    caption = (
+        "Spearman's rank correlation: 1 means the same order. Unrelated orders give 0, and the "
+        "same label for 62.5% of the examples."
+    )
+    return Table(columns, rows, "How alike the scores are", caption)
+
+
+def _gains(found: Comparison, first: str, second: str) -> Figure:
+    table = found.table
+    shown = table.sample(POINTS, seed=0) if table.height > POINTS else table
+    points = [
+        (round(x, 4), round(y, 4))
+        for x, y in shown.select("context_gain", "context_gain_2").iter_rows()
+    ]
+    ends = [
+        table[name].quantile(q) or 0.0
+        for name in ("context_gain", "context_gain_2")
+        for q in (0.002, 0.998)
+    ]
+    low, high = round(min(ends), 3), round(max(ends), 3)
+    return draw_scatter(
+        "compared-gains",
+        "Gain in both runs",
+        {"examples": points},
+        x_title=f"first: {first}, nats per token",
+        y_title="second, nats per token",
+        caption=f"{shown.height:,} of {table.height:,} common examples; the y axis is {second}. "
+        "0.2% on each side lies beyond the axes.",
+        lines=[((low, low), (high, high), "equal")] if low < high else (),
+        limits=(low, high, low, high) if low < high else None,
+    )
+
+
+def _agreement(found: Comparison) -> Figure:
+    series = {
+        NAMES[name]: [(round(100 * s), round(100 * a, 2)) for s, a in points]
+        for name, points in found.agreements.items()
+    }
+    shares = [s for s, _ in next(iter(found.agreements.values()))]
+    series["unrelated orders"] = [
+        (round(100 * s), round(100 * (s * s + (1 - s) ** 2), 2)) for s in shares
+    ]
+    return draw_lines(
+        "compared-labels",
+        "Same label as the cut moves",
+        series,
+        x_title="share below the cut, %",
+        y_title="same label, %",
+        caption="Both runs put the same share below the cut.",
+        y_limits=(None, 100),
+        height=420,
+    )
+
+
+def _different(found: Comparison) -> Table:
+    rows = [
+        [
+            str(row["preview"] or row["id"])[:160],
+            f"{row['source']}, row {row['row']}",
+            row["context_gain"],
+            row["context_gain_2"],
+            round(row["rank"]),
+            round(row["rank_2"]),
+        ]
+        for row in found.most_different().iter_rows(named=True)
+    ]
+    columns = ("example", "place", "gain, first", "gain, second", "rank %, first", "rank %, second")
+    return Table(columns, rows, "Examples that differ most")

@@ -69,17 +69,19 @@ def print_comparison(found: Comparison) -> None:
     table = Table("", "rank correlation", box=None, pad_edge=False)
     shares = (0.1, 0.25, 0.5, 0.75)
     for share in shares:
-        table.add_column(f"same label at {share:.0%}", justify="right")
+        table.add_column(f"{share:.0%}", justify="right")
     for name, value in found.correlations.items():
         agreed = dict(found.agreements.get(name, []))
         cells = [f"{100 * agreed[s]:.1f}%" if agreed else "-" for s in shares]
         table.add_row(NAMES[name], "-" if value is None else f"{value:.3f}", *cells)
     out.print(table)
-    out.print("[dim]at a share: both runs put that share below the cut[/dim]\n")
+    out.print(
+        "[dim]at a share: the same label, when both runs put that share below the cut[/dim]\n"
+    )
     rows = Table("gain", "second", "rank %", "second", "example", box=None, pad_edge=False)
     for row in found.most_different(8).iter_rows(named=True):
         shown = common.plain(str(row["preview"] or row["id"]))[:70]
-        numbers = (f"{row['context_gain']:+.3f}", f"{row['context_gain_2']:+.3f}")
+        numbers = (f"{row['context_gain']:+.3g}", f"{row['context_gain_2']:+.3g}")
         ranks = (f"{row['rank']:.0f}", f"{row['rank_2']:.0f}")
         rows.add_row(*numbers, *ranks, Text(shown))
     out.print("[bold]examples that differ most[/bold]")

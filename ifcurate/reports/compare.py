@@ -35,9 +35,8 @@ class Comparison:
     n_first: int  # scored examples of the first run
     n_second: int
     correlations: dict[str, float | None]  # statistic -> Spearman's rho; None when it has none
-    agreements: dict[
-        str, list[tuple[float, float]]
-    ]  # statistic -> (share below the cut, agreement)
+    #: statistic -> (share below the cut, agreement)
+    agreements: dict[str, list[tuple[float, float]]]
     table: pl.DataFrame  # id, source, row, preview, each statistic twice ("_2" for the second)
 
     @property

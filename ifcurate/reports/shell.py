@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of texts and numbers; whole numbers get separators, others three digits."""
+    """Rows of texts and numbers; whole numbers get separators, others three decimals."""
 
     kind: ClassVar[str] = "table"
     columns: Sequence[str]
@@ -182,7 +182,10 @@ def format_cell(value: Cell) -> str:
         return "–"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.3f}" if isinstance(value, float) else value
+    if isinstance(value, str):
+        return value
+    # Three decimals; of a small number two digits, so that small numbers differ.
+    return f"{value:.2g}" if 1e-6 < abs(value) < 0.01 else f"{value + 0.0:.3f}"
 
 
 def _is_numeric(value: Cell) -> bool:

@@ -1,0 +1,95 @@
+"""How right found contexts are, against what a person marked.
+
+A row is right when the context found overlaps the true one by 0.9 (shared characters
+by all characters of either) and no character of the request is cut. A row without a
+context is right when nothing is found. Where a person could say either ("o" in a
+template's pattern), nothing found is right, and so is a part of that stretch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+HERE = Path(__file__).resolve().parent
+
+
+class Stretch(Protocol):
+    """What a finder gives: characters that are context, and those that are cut."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def outer_start(self) -> int: ...
+    @property
+    def outer_end(self) -> int: ...
+
+
+def load_templates() -> dict[str, dict[str, Any]]:
+    """The truth of each template by its name."""
+    lines = (HERE / "templates.jsonl").read_text(encoding="utf-8").splitlines()
+    return {truth["template"]: truth for truth in map(json.loads, lines)}
+
+
+def judge(text: str, pattern: str, found: Sequence[Stretch]) -> dict[str, bool]:
+    """Whether the context is right and the request is intact, for one row."""
+    match = re.fullmatch(pattern, text, re.S)
+    assert match, f"the pattern does not fit: {text[:80]!r}"
+    groups = match.re.groupindex
+    spans = {name: match.span(name) for name in groups if match[name] and match[name].strip()}
+    kinds = {kind: [s for name, s in spans.items() if name[0] == kind] for kind in "cqo"}
+    return judge_spans(text, kinds["c"], kinds["q"], kinds["o"], found)
+
+
+def judge_spans(
+    text: str,
+    truth: Sequence[Sequence[int]],
+    request: Sequence[Sequence[int]],
+    either: Sequence[Sequence[int]],
+    found: Sequence[Stretch],
+) -> dict[str, bool]:
+    """The same for marked characters: the context, what must remain, and what may be either."""
+    asked = {i for span in request for i in range(*span)}
+    cut = {i for f in found for i in range(f.outer_start, f.outer_end)}
+    solid = {i for i in asked & cut if not text[i].isspace()}
+    inner = {i for f in found for i in range(f.start, f.end)}
+    if truth:
+        # Two facts may be marked apart, or as one stretch with the words between them.
+        apart = {i for span in truth for i in range(*span)}
+        whole = set(range(truth[0][0], truth[-1][1]))
+        right = max(len(inner & t) / len(inner | t) for t in (apart, whole)) >= 0.9
+    elif either:
+        allowed = {i for span in either for i in range(*span)}
+        right = not inner or len(inner & allowed) >= 0.9 * len(inner)
+    else:
+        right = not inner
+    return {
+        "right": right and not solid,
+        "context": right,
+        "intact": not solid,
+        "false_alarm": bool(inner) and not truth and not either,
+    }
+
+
+def score_templates(
+    rows: Sequence[tuple[str, str, Sequence[Stretch]]], half: str
+) -> dict[str, dict[str, float]]:
+    """The share of rows that is right, by template, of one half; rows are (template, text, found)."""
+    truths = load_templates()
+    verdicts: dict[str, list[dict[str, bool]]] = {}
+    for template, text, found in rows:
+        truth = truths[template]
+        if truth["half"] == half:
+            verdicts.setdefault(template, []).append(judge(text, truth["pattern"], found))
+    return {
+        template: {
+            "rows": len(several),
+            **{k: sum(v[k] for v in several) / len(several) for k in several[0]},
+        }
+        for template, several in sorted(verdicts.items())
+    }

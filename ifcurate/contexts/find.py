@@ -3,7 +3,8 @@
 Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
 an instruction that points at it ("Summarise this email: ...", "According to the text
 above, ..."), or only by being a long text beside a short question. Each way is one
-rule of `rules.RULES`; the first rule that finds something decides. The result
+rule of `rules.RULES`, and they are tried in the order of that table. The first rule
+whose find leaves a prompt that still asks for something decides. The result
 is characters of the text as given, so that cutting ``text[outer_start:outer_end]``
 leaves the prompt that the writer would have sent without the context.
 
@@ -12,9 +13,11 @@ Everything is linear in the length of the text, and no string raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from .asking import is_only_asking, remains_asking, shrink
+from .between import find_between
 from .layouts import (
     find_above,
     find_fenced,
@@ -24,7 +27,7 @@ from .layouts import (
     find_quote,
     find_table,
 )
-from .lines import Found, is_directive, is_no_context
+from .lines import Found, is_choices, is_directive, is_no_context
 from .marks import (
     Mark,
     find_inline_label,
@@ -35,21 +38,164 @@ from .marks import (
     find_tags,
 )
 from .rules import RULES
+from .shapes import Shape, find_in_shape, match_shape
+from .written import find_keys, inner_prompt
 
-__all__ = ["RULES", "Found", "find_context", "find_document", "is_no_context"]
+__all__ = [
+    "RULES",
+    "STEPS",
+    "Explained",
+    "Found",
+    "Tried",
+    "explain_context",
+    "find_context",
+    "find_document",
+    "is_no_context",
+]
+
+_Finder = Callable[[str, list[Mark]], list[Found]]
+
+#: What is tried, in this order: the names of the rules, and the function that looks.
+STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
+    (("tag",), lambda text, marks: find_tags(text)),
+    (("ruled",), lambda text, marks: find_ruled(text)),
+    (("key",), lambda text, marks: find_keys(text)),
+    (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
+    (("inline-label",), lambda text, marks: find_inline_label(text)),
+    (("numbered",), find_numbered),
+    (("lead", "sentence"), find_lead),
+    (("fence", "code"), lambda text, marks: find_fenced(text)),
+    (("above",), find_above),
+    (("table",), lambda text, marks: find_table(text)),
+    (("quote",), lambda text, marks: find_quote(text)),
+    (("long-paragraph",), find_long),
+    (("next-line",), lambda text, marks: find_next_line(text)),
+    (("between",), find_between),
+)
 
 
-def find_context(text: str, *, min_confidence: float = 0.5) -> list[Found]:
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One step of the search: what it looked for and what came of it."""
+
+    rules: tuple[str, ...]
+    outcome: str  # "taken", "nothing", or why a find was not taken
+    found: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What was found in a text, and every step on the way."""
+
+    found: tuple[Found, ...]
+    tried: tuple[Tried, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why there is no context; "" when there is one."""
+        if self.found:
+            return ""
+        refused = [tried for tried in self.tried if tried.found]
+        if len(self.tried) == 1 and self.tried[0].rules == ("template",):
+            return self.tried[0].outcome
+        if not refused:
+            return "no rule finds a context"
+        return f"{', '.join(refused[0].rules)}: {refused[0].outcome}"
+
+
+def find_context(
+    text: str,
+    *,
+    min_confidence: float = 0.5,
+    must_ask: bool = True,
+    shapes: Sequence[Shape] = (),
+) -> list[Found]:
     """Find the context in one user message or prompt.
 
     Returns non-overlapping stretches in their order; usually none or one, sometimes two
-    (a background and a situation). Rules below `min_confidence` are left out.
+    (a background and a situation). Rules below `min_confidence` are left out. With
+    `must_ask`, what remains after the cut asks for something; without, the request
+    stands elsewhere, as in a later turn. `shapes` are the templates of the text's source
+    (`learn_shapes`); a text that fits one is read by it, before any rule.
     """
-    for candidates in _in_prompt(text):
-        found = [f for f in candidates if f.confidence >= min_confidence]
-        if found:
-            return _arrange(text, found)
-    return []
+    explained = explain_context(
+        text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes
+    )
+    return list(explained.found)
+
+
+def explain_context(
+    text: str,
+    *,
+    min_confidence: float = 0.5,
+    must_ask: bool = True,
+    shapes: Sequence[Shape] = (),
+) -> Explained:
+    """The same, with each rule that was tried and why its find was not taken."""
+    for shape in shapes:
+        slots = match_shape(text, shape)
+        if slots is None or shape.confidence < min_confidence:
+            continue
+        found = _arrange(text, find_in_shape(text, shape, slots))
+        outcome = "taken" if found else f"no context: {shape.describe()}"
+        return Explained(tuple(found), (Tried(("template",), outcome, tuple(found)),))
+    start, end = inner_prompt(text)
+    body = text[start:end]
+    tried: list[Tried] = []
+    for step in _try_rules(body, min_confidence, must_ask):
+        moved = replace(step, found=tuple(_move(f, start) for f in step.found))
+        tried.append(moved)
+        if step.outcome == "taken":
+            return Explained(moved.found, tuple(tried))
+    return Explained((), tuple(tried))
+
+
+def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
+    marks: list[Mark] | None = None
+    for names, finder in STEPS:
+        marks = find_marks(text) if marks is None else marks
+        found = finder(text, marks)
+        if not found:
+            yield Tried(names, "nothing")
+            continue
+        yield _weigh(text, found, min_confidence, must_ask)
+
+
+def _weigh(text: str, found: list[Found], min_confidence: float, must_ask: bool) -> Tried:
+    """Whether a find is taken: sure enough, and without the only request."""
+    names = tuple(dict.fromkeys(f.rule for f in found))
+    sure = [f for f in found if f.confidence >= min_confidence]
+    if not sure:
+        most = max(f.confidence for f in found)
+        return Tried(names, f"its confidence is {most:g}, below {min_confidence:g}", tuple(found))
+    taken = _arrange(text, [f for f in sure if not _is_request(text[f.start : f.end], f.rule)])
+    if not taken:
+        return Tried(names, "what it finds is itself a request", tuple(found))
+    if must_ask and not remains_asking(text, taken):
+        shrunk = _arrange(text, shrink(text, taken))
+        if not shrunk or not remains_asking(text, shrunk):
+            return Tried(names, "what remains would not ask for anything", tuple(taken))
+        taken = shrunk
+    return Tried(names, "taken", tuple(taken))
+
+
+#: Rules whose mark says by itself that a text follows.
+_NAMED = ("tag", "key", "label", "heading", "phrase")
+
+
+def _is_request(body: str, rule: str) -> bool:
+    """Whether what was found is a question, an instruction or the choices that belong to one."""
+    return is_only_asking(body) or (rule not in _NAMED and is_choices(body))
+
+
+def _move(found: Found, by: int) -> Found:
+    return replace(
+        found,
+        start=found.start + by,
+        end=found.end + by,
+        outer_start=found.outer_start + by,
+        outer_end=found.outer_end + by,
+    )
 
 
 def find_document(text: str) -> list[Found]:
@@ -68,25 +214,8 @@ def find_document(text: str) -> list[Found]:
     return []
 
 
-def _in_prompt(text: str) -> Iterator[list[Found]]:
-    """What each rule finds, in the order in which they are trusted."""
-    yield find_tags(text)
-    yield find_ruled(text)
-    marks = find_marks(text)
-    yield _find_named(text, marks)
-    yield find_inline_label(text)
-    yield find_numbered(text, marks)
-    yield find_lead(text, marks)
-    yield find_fenced(text)
-    yield find_above(text, marks)
-    yield find_table(text)
-    yield find_quote(text)
-    yield find_long(text, marks)
-    yield find_next_line(text)
-
-
 def _in_system(text: str) -> Iterator[list[Found]]:
-    """The same for a system message, where only marks and leads count."""
+    """What each rule finds in a system message, where only marks and leads count."""
     yield find_tags(text)
     yield find_ruled(text)
     marks = find_marks(text)
@@ -107,7 +236,7 @@ def _find_named(text: str, marks: list[Mark]) -> list[Found]:
     return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]
 
 
-def _arrange(text: str, found: list[Found]) -> list[Found]:
+def _arrange(text: str, found: Sequence[Found]) -> list[Found]:
     """In order, without overlaps, and with the white space that would be left over.
 
     Of the gaps before and after a cut the wider one stays; none at the start of the text;

@@ -85,8 +85,7 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     if kind.get("strong") or kind.get("given"):
         rule = "lead"
     elif kind.get("weak"):
-        is_code = re.search(r"\b(?:code|program|function)\b", match[0], re.I)
-        rule = "code" if is_code else "sentence"
+        rule = "sentence"
     else:
         rule = "lead"
     if not (kind.get("strong") or kind.get("given")) and not cr.WORKS_ON_TEXT.search(sentence):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import rules as cr
+from .lexicon import asks_in, count_words
 from .words import classify_label
 
 __all__ = [
@@ -21,10 +22,12 @@ __all__ = [
     "ask_start",
     "asks_first",
     "head_lines",
+    "is_choices",
     "is_directive",
     "is_instruction",
     "is_no_context",
     "is_question",
+    "is_spoken",
     "is_title",
     "last_sentences",
     "make_found",
@@ -105,7 +108,7 @@ def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:
 
 def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
     """How many words a stretch has, counted no further than `enough`."""
-    return len(text[start : min(end, start + 12 * enough + 200)].split(None, enough))
+    return count_words(text[start : min(end, start + 12 * enough + 200)], enough)
 
 
 def _worth(text: str, start: int, end: int, at_least: int) -> bool:
@@ -144,13 +147,33 @@ def is_directive(body: str, limit: float = 0.6) -> bool:
 def is_question(line: str) -> bool:
     """Whether a line asks, and is not an utterance or an option."""
     line = line.strip()
-    ends = line.rstrip("\"'”’*_) ").endswith("?") or cr.QUESTION_START.match(line)
+    ends = line.rstrip("\"'”’»」*_) ").endswith(("?", "？", "؟")) or cr.QUESTION_START.match(line)
     return (
         len(line) <= 400
         and bool(ends or cr.QUESTION_AND_ORDER.fullmatch(line))
-        and not cr.SPEAKER.match(line)
+        and not is_spoken(line)
         and not (cr.OPTION.match(line) and line[:1] in "-*•+")
     )
+
+
+def is_spoken(line: str) -> bool:
+    """Whether a line says who speaks, and then something."""
+    speaker = cr.SPEAKER.match(line)
+    if speaker is None or line[0] in "'‘\"“" or not line[speaker.end() :].strip():
+        return False
+    return not asks_in(speaker[0])  # "According to the passage: when ...?" in other languages
+
+
+def is_choices(text: str) -> bool:
+    """Whether a text is a list of short options to choose from."""
+    lines = [line for line in text[:3000].splitlines() if line.strip()]
+    lengths = sorted(count_words(line) for line in lines if cr.OPTION.match(line.strip()))
+    return (
+        len(lengths) >= 2 and len(lengths) >= 0.7 * len(lines) and lengths[len(lengths) // 2] <= 4
+    )
+
+
+_CODE = re.compile(r"(?:CREATE|SELECT|INSERT|UPDATE|DELETE|DROP|ALTER)\s+[A-Z(*]|.*[;{}]\s*$")
 
 
 def is_instruction(line: str) -> bool:
@@ -159,7 +182,11 @@ def is_instruction(line: str) -> bool:
         return False
     prefix = cr.PREFIX.match(line)
     at = prefix.end() if prefix else 0
-    return bool(cr.TASK_START.match(line, at) or cr.BASED_ON.match(line, at))
+    if _CODE.match(line, at):
+        return False
+    if cr.TASK_START.match(line, at) or cr.BASED_ON.match(line, at):
+        return True
+    return asks_in(line) and not is_spoken(line)
 
 
 def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:

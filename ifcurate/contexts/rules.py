@@ -29,31 +29,34 @@ class Rule:
 
 
 RULES: tuple[Rule, ...] = (
+    Rule("template", "a slot of a template that rows of the source share", "learned rows", 0.95),
     Rule("tag", "a pair of tags named after a text", "<context>Oslo is ...</context>", 0.95),
     Rule(
         "ruled", "text between two ruler lines, announced before", "Context below.\n---\n...", 0.9
     ),
+    Rule("key", "a JSON key, or BEGIN and END words", '{"context": "...", "question": ...}', 0.9),
     Rule("label", "a label before the text, at the start of a line", "Passage: Oslo is ...", 0.9),
     Rule("heading", "a heading before the text", "### Context\nOslo is ...", 0.9),
     Rule(
         "phrase", "words that announce the text and say nothing else", "Given the fact that:", 0.9
     ),
+    Rule("hint", "a hint as long as a paragraph", "Hint: When water cools, its ...", 0.65),
     Rule("inline-label", "labels on one line", "question: Where? context: Oslo is ...", 0.85),
     Rule("numbered", "passages numbered from 1, two or more", "[1] Oslo is ...\n[2] Bergen", 0.85),
     Rule("lead", "an instruction that points to text after it", "Summarise this email: ...", 0.85),
-    Rule("above", "an instruction that points to text before it", "... \nIs this news true?", 0.8),
+    Rule("sentence", "a sentence to be worked on", "Classify this sentence: I ...", 0.55),
     Rule(
         "fence", "text between ``` or triple quotes, with an instruction outside", "```...```", 0.7
     ),
-    Rule("table", "a Markdown table, with an instruction outside", "| year | sold |\n|---|", 0.7),
-    Rule("hint", "a hint as long as a paragraph", "Hint: When water cools, its ...", 0.65),
-    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.6),
     Rule("code", "code that the task is about, not code to be written", "Fix this: ```...```", 0.6),
+    Rule("above", "an instruction that points to text before it", "... \nIs this news true?", 0.8),
+    Rule("table", "a Markdown table, with an instruction outside", "| year | sold |\n|---|", 0.7),
+    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.6),
     Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.6),
-    Rule("sentence", "a sentence to be worked on", "Classify this sentence: I ...", 0.55),
     Rule(
         "next-line", "an instruction about a text, then more lines", "Edit the text.\nI ...", 0.55
     ),
+    Rule("between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.75),
 )
 
 _CONFIDENCE = {rule.name: rule.confidence for rule in RULES}
@@ -65,18 +68,23 @@ def rule_confidence(name: str) -> float:
 
 
 # ------------------------------------------------------------------------- lines and marks
+# Vowel signs and accents that are characters of their own: no letters to `re`.
+_SIGNS = (
+    "\u0300-\u036f\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0955-\u0957\u0962\u0963"
+    "\u0981-\u0983\u09bc-\u09cd\u09d7\u200c\u200d"
+)
 # A label line: words, perhaps a number or a remark in brackets, a colon.
 LABEL_LINE = re.compile(
     r"^[ \t>]{0,8}(?P<deco>\#{1,6}[ \t]*|\*\*|__)?"
-    r"(?P<name>[^\W\d_](?:[^\W\d_]|['’,;&\- ]){0,58}?)"
+    rf"(?P<name>[^\W\d_](?:[^\W\d_]|['’,;&\- {_SIGNS}]){{0,58}}?)"
     r"(?P<number>[ \t]{0,2}[\#(\[]{0,2}\d{1,3}[)\]]?|[ \t][A-H])?(?:[ \t]?\([^()\n]{1,80}\))?"
-    r"(?:\*\*|__)?[ \t]?(?::(?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z])|：)",
+    r"(?:\*\*|__)?[ \t\u00a0\u202f]?(?::(?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z]|[^\x00-\x7f])|：)",
     re.M,
 )
 # A heading line without a colon.
 HEADING_LINE = re.compile(
     r"^[ \t]{0,3}(?:\#{1,6}[ \t]*|\*\*|__|\[|={2,20}[ \t]*|-{2,20}[ \t]*)"
-    r"(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?P<number>[ \t]?\d{1,3})?"
+    rf"(?P<name>[^\W\d_](?:[^\W\d_]|['’&\- {_SIGNS}]){{0,40}}?)(?P<number>[ \t]?\d{{1,3}})?"
     r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
     re.M,
 )
@@ -167,7 +175,8 @@ ASKED_ABOUT = re.compile(
     r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b", re.I
 )
 VERB_COLON = re.compile(
-    r"\s{0,20}(?:please )?(?:make (?:this|it)|answer (?:from|using|with) the following|"
+    r"\s{0,20}(?:please )?(?:make (?:this|it)|(?:read|consider) this|"
+    r"answer (?:from|using|with) the following|"
     r"summari[sz]e|translate|paraphrase|proofread|rewrite|rephrase|simplify|"
     r"tl;?dr|shorten|condense)\b(?: [^\s:.\n]{1,20}){0,6}[ \t]?:(?=\s|$)",
     re.I,
@@ -256,7 +265,8 @@ PLACEHOLDER = re.compile(
     re.I,
 )
 SPEAKER = re.compile(
-    r"[\w.'’#\-]{1,24}(?: [\w.'’\-]{1,24}){0,2}[ \t]?(?:\([^()\n]{1,30}\))?[ \t]?:"
+    rf"[\w.'’#\-{_SIGNS}]{{1,24}}(?: [\w.'’\-{_SIGNS}]{{1,24}}){{0,2}}[ \t]?"
+    r"(?:\([^()\n]{1,30}\))?[ \t]?[:：]"
 )
 OPTION = re.compile(r"(?:[-*•+]|\(?[A-Ha-h1-9][.)]|\([A-Ha-h1-9]\))(?:[ \t]|$)|[.\s]{0,3}$")
 # Of the words of a whole field, in lower case and without punctuation.

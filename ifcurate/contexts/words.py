@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from .lexicon import ENGLISH, LANGUAGES
+
 __all__ = [
     "ANSWER_LABELS",
     "FORM_NOUNS",
@@ -25,86 +27,26 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _phrases(phrases: str) -> frozenset[str]:
-    return frozenset(p.strip() for p in re.split(r"[|\n]", phrases) if p.strip())
-
-
-_SINGULAR = words(
-    """
-    abstract article background biography blog book-excerpt chapter chat chunk clause comment
-    content context contract conversation corpus data dataset description dialog dialogue document
-    e-mail email encyclopedia entry essay evidence excerpt exchange extract fact faq fragment
-    guide handbook info information input interview knowledge lecture letter log lyrics manual
-    material memo message minutes narrative news newsletter note obituary observation page paper
-    paragraph passage plot poem policy post premise press-release quotation record reference
-    report resource result review scenario scene script section situation snippet source speech
-    statute story storyline table testimony text thread transcript tweet webpage
-    """
-)
+_SINGULAR = words(ENGLISH["nouns"])
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
-# Called a text too, but short, and often part of the question.
-WEAK_NOUNS = words("sentence sentences statement statements code program function")
-# These open no second context inside one: articles have such lines.
-INNER_NOUNS = words("source sources reference references table data")
-# In a list of "key: value" lines these are fields of a form.
-FORM_NOUNS = words("email e-mail emails data source reference record report background entry")
-# A single word under these is a text all the same.
-MAY_BE_SHORT = words("input inputs text context passage document paragraph")
-# As labels these say something else than "here is a text".
-_NOT_LABELS = words(
-    """
-    note notes description chapter clause comment entry page paper section resource result
-    fragment scene script material content contents message poem contexts
-    """
-)
-_QUALIFIERS = words(
-    """
-    a about above additional an available background below blog book call case chat clinical
-    company context contextual conversation court current customer dialogue document domain earlier
-    email evidence external extra extracted fact following full given helpful here input internal
-    journal key knowledge known legal long medical meeting movie my new news original our paper
-    patient possible previous product provided raw reading reference related relevant research
-    retrieved science scientific search short source story supporting supplementary support text the
-    these this topic transcript useful user web wiki wikipedia
-    """
-)
-_LABELS = _phrases(
-    """
-    bullet points | knowledge base | case | case description | patient | vignette
-    kontext | hintergrund | artikel | contexte | texte | passage du texte | contexto | texto
-    artículo | contesto | testo | articolo
-    上下文 | 背景 | 文章 | 文本 | 材料 | 资料 | 段落 | 本文 | 文脈
-    контекст | текст | статья
-    """
-)
+WEAK_NOUNS = words(ENGLISH["weak_nouns"])
+INNER_NOUNS = words(ENGLISH["inner_nouns"])
+FORM_NOUNS = words(ENGLISH["form_nouns"])
+MAY_BE_SHORT = words(ENGLISH["may_be_short"])
+_NOT_LABELS = words(ENGLISH["not_labels"])
+_QUALIFIERS = words(ENGLISH["qualifiers"])
+_LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # Answered already: between two equal context labels this makes a worked example.
-ANSWER_LABELS = _phrases(
-    """
-    a | antwort | réponse | respuesta | risposta | resposta | 答案 | 答 | 回答 | ответ
-    answer | answers | output | label | sentiment | summary | response | translation
-    completion | prediction | final answer | headline | highlights
-    """
-)
-_ASK_LABELS = _phrases(
-    """
-    q | frage | pregunta | domanda | pergunta | 问题 | 问 | 質問 | вопрос | sentence | statement
-    answer choices | choices | choice | option | candidate | ending | endings
-    claim | constraints | expected output | format | guidelines
-    helpful answer | hypothesis | instruction | instructions | labels | multiple choice | options
-    output format | possible answers | query | question | questions | requirements
-    response format | rules | short answer | steps | task | tasks | the question | tl;dr | tldr
-    user query | user question | your answer | your response | your task | follow up question
-    standalone question | objective | conclusion
-    """
-)
+ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))
+_ASK_LABELS = frozenset[str]().union(*(language.ask for language in LANGUAGES))
 
 # What these hold is no question yet.
-NOT_ASKED = _phrases(
-    """
-    answer choices | choices | choice | option | options | candidate | ending | endings | claim
-    sentence | statement
-    hypothesis | constraints | format | guidelines | rules | requirements | output format
-    """
+NOT_ASKED = frozenset(
+    [
+        *("answer choices", "choices", "choice", "option", "options", "candidate", "ending"),
+        *("endings", "claim", "sentence", "statement", "hypothesis", "constraints", "format"),
+        *("guidelines", "rules", "requirements", "output format", "answer options"),
+    ]
 )
 
 # Words that announce a text, and are cut together with it.

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifcurate.contexts.find import RULES, Found, find_context, find_document, is_no_context
+from ifcurate.contexts.asking import asks
+from ifcurate.contexts.find import (
+    RULES,
+    STEPS,
+    Found,
+    explain_context,
+    find_context,
+    find_document,
+    is_no_context,
+)
 from ifcurate.contexts.rules import rule_confidence
 from ifcurate.contexts.words import classify_label
 from ifcurate.records import ContextBlock, Example
@@ -81,7 +90,25 @@ def test_expectations_are_many_and_distinct() -> None:
 
 def test_every_rule_has_an_expectation() -> None:
     used = Counter(f.rule for case in CASES for f in find(case))
-    assert set(used) == {rule.name for rule in RULES}
+    assert set(used) == {rule.name for rule in RULES} - {"template"}  # learned from rows
+
+
+def test_the_table_is_in_the_order_in_which_rules_are_tried() -> None:
+    tried = [name for names, _ in STEPS for name in names]
+    assert ["template", *tried] == [rule.name for rule in RULES]
+
+
+@pytest.mark.parametrize("case", [c for c in READ if c["role"] == "user" and c["contexts"]])
+def test_what_remains_still_asks(case: dict[str, Any]) -> None:
+    assert asks(case["remainder"])
+
+
+def test_a_passage_alone_is_no_context_and_the_reason_is_given() -> None:
+    explained = explain_context("Passage: The mill has two wheels.")
+    assert explained.found == ()
+    assert explained.reason == "label: what remains would not ask for anything"
+    elsewhere = find_context("Passage: The mill has two wheels.", must_ask=False)
+    assert [f.rule for f in elsewhere] == ["label"]
 
 
 def test_the_rules_are_a_table() -> None:
@@ -109,7 +136,7 @@ def test_examples_cut_what_was_found() -> None:
 def test_min_confidence_leaves_out_the_unsure() -> None:
     text = "Classify this sentence: The tram was late and nobody minded."
     assert [f.rule for f in find_context(text)] == ["sentence"]
-    assert find_context(text, min_confidence=0.6) == []
+    assert find_context(text, min_confidence=0.8) == []
     assert [f.rule for f in find_context(text, min_confidence=0.0)] == ["sentence"]
 
 

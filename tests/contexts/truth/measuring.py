@@ -79,7 +79,7 @@ def judge_spans(
 def score_templates(
     rows: Sequence[tuple[str, str, Sequence[Stretch]]], half: str
 ) -> dict[str, dict[str, float]]:
-    """The share of rows that is right, by template, of one half; rows are (template, text, found)."""
+    """The share of right rows by template, of one half; rows are (template, text, found)."""
     truths = load_templates()
     verdicts: dict[str, list[dict[str, bool]]] = {}
     for template, text, found in rows:

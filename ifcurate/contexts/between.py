@@ -1,0 +1,205 @@
+"""A text between requests: whatever is left when what asks is taken from both ends.
+
+The most general rule, for every language: it knows questions, instructions and words
+that point to a text, and needs no label. What asks at the top and at the bottom is
+passed; the stretch between is the context when a request points to it, or when it is
+plainly a text: some sentences on lines of their own, a list, a table, markup.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from . import rules as cr
+from .asking import first_request_end, is_request, sentences
+from .lexicon import asks_in, points_in, wants_question
+from .lines import (
+    Found,
+    ask_start,
+    is_directive,
+    is_instruction,
+    is_question,
+    is_title,
+    make_found,
+    n_words,
+    settles,
+)
+from .marks import Mark
+
+__all__ = ["find_between", "points"]
+
+_HEAD = 1500  # characters in which the requests at the top are sought
+_DATA_LINE = re.compile(
+    r"^\s*(?:<\w[^>]*>|[\[{]|[-*•] |\d+[.)] |\w[\w ]*,[^,\n]+,|[^\s:]{1,20}: )", re.M
+)
+_MY_OWN = re.compile(r"\b(?:I|I'm|I've|my|we|our|you|your)\b", re.I)
+_COUNTED = re.compile(
+    r"\b(?:how (?:much|many|long|far|fast|old)|calculate|what is the (?:total|sum|area))\b", re.I
+)
+_MADE = re.compile(
+    r"\s*(?:please |can you |could you )*(?:write|create|compose|generate|draft|design|produce|"
+    r"build|make|invent|pretend|imagine|brainstorm|suggest|plan)\b",
+    re.I,
+)
+# "for this article", "about the following movie plot", but not "the following topic".
+_TO_READ = re.compile(
+    r"\b(?:the following|following|this|these|the)(?: [\w'-]{1,20}){0,3}?"
+    rf" (?:{cr.NOUN_PATTERN}|sentence)\b",
+    re.I,
+)
+_USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
+_LETTERS = re.compile(r"^[ \t]*[QA][ \t]?:", re.M)
+_SENTENCES = re.compile(r"[.!?…](?=[\"”’»)]*(?:\s|$))|[。！？؟।]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Top:
+    """The requests before a text."""
+
+    end: int
+    pointing: str = ""  # "below", "above", "this" or ""
+    settled: bool = False  # nothing more need be asked
+    on_line: bool = False  # the text begins on the line on which they end
+
+
+def points(line: str) -> str:
+    """How a request points to a text beside it: "below", "above", "this" or ""."""
+    made = cr.TO_BE_WRITTEN.sub(" ", line)
+    match = cr.POINTS_ON.search(made) or cr.POINTS_ON_BARE.search(made)
+    if match and not cr.ASKED_ABOUT.search(match[0]):
+        explicit = cr.EXPLICIT.search(match[0])
+        return "below" if explicit else "this"
+    if re.search(r"\babove\b", made, re.I) and cr.POINTS_BACK.search(made):
+        return "above"
+    if cr.POINTS_BACK.search(made):
+        return "this"
+    return points_in(line)
+
+
+def find_between(text: str, marks: list[Mark]) -> list[Found]:
+    """The stretch between the requests at the top and those at the bottom."""
+    full = len(text.rstrip())
+    top = _read_top(text, full)
+    named = (m.start for m in marks if m.start >= top.end and m.kind in ("ask", "answer", "hint"))
+    full = len(text[: next(named, full)].rstrip())
+    end, pointing, on_line = _read_bottom(text, top, full)
+    start = top.end + len(text[top.end : end]) - len(text[top.end : end].lstrip())
+    if (top.end == 0 and end >= full) or start >= end:
+        return []
+    way = top.pointing if top.pointing in ("below", "this") else ""
+    way = way or (pointing if pointing in ("above", "this") else "")
+    apart = not (top.on_line or on_line)
+    head = text[: top.end].strip().rsplit("\n", 1)[-1]
+    if (not way and _MADE.match(text[: top.end])) or cr.SHAPE.search(head):
+        return []  # what stands there is to be used in what is made
+    if len(_LETTERS.findall(text[:20_000])) > 2 or (not way and _asks_first(text, start, end)):
+        return []
+    if not _is_text(text, start, end, pointed=bool(way), apart=apart, before=top.end > 0):
+        return []
+    found = make_found(text, start, end, "between", at_least=2)
+    confidence = 0.75 if way else 0.6 if apart else 0.5
+    return [replace(f, confidence=min(f.confidence, confidence)) for f in found]
+
+
+def _asks_first(text: str, start: int, end: int) -> bool:
+    parts = sentences(text, start, min(end, start + 400))
+    return bool(parts) and is_request(text[slice(*parts[0])])
+
+
+def _read_top(text: str, full: int) -> _Top:
+    """Past the lines that ask at the start, and past a request that ends on its line in a colon."""
+    at, pointing, settled = 0, "", False
+    while at < min(full, _HEAD):
+        at += len(text[at:full]) - len(text[at:full].lstrip())
+        line_end = text.find("\n", at)
+        line_end = full if line_end < 0 else min(line_end, full)
+        line = text[at : min(line_end, at + 600)]
+        way = points(line)
+        colon = _after_colon(text, at, line_end)
+        if colon and not settled and _announces(text[at:colon]):
+            return _Top(colon, "below", True, True)
+        parts = sentences(line, 0, len(line))
+        whole = len(line) <= 500 and all(
+            is_question(line[a:b]) or is_request(line[a:b]) for a, b in parts
+        )
+        if whole:
+            settled = settled or (settles(line) and not wants_question(line))
+            pointing = pointing or way
+            at = line_end
+            continue
+        if at == 0 and len(parts) > 1:
+            first = first_request_end(text, at, line_end)
+            if first > at and points(text[at:first]) in ("below", "this"):
+                return _Top(first, points(text[at:first]), True, True)
+        break
+    return _Top(min(at, full) if at < full else 0, pointing, settled)
+
+
+def _announces(line: str) -> bool:
+    """Whether a request that ends in a colon is about a text, which then follows it."""
+    if asks_in(line):
+        return True
+    if not is_request(line) or cr.ASKED_ABOUT.search(line):
+        return False
+    noun = _TO_READ.search(cr.TO_BE_WRITTEN.sub(" ", line))
+    return noun is not None and not (cr.SHAPE.search(line) or _USED.search(line))
+
+
+def _after_colon(text: str, start: int, end: int) -> int:
+    """Behind a colon after which the line goes on with a text; 0 when there is none."""
+    match = re.compile(r"[^:：\n]{3,160}(?::[ \t]|：)[ \t]*").match(text, start, end)
+    if not match or n_words(text, match.end(), end) < 4:
+        return 0
+    body = text[match.end() : end]
+    return 0 if is_title(body[:200]) or is_question(body) else match.end()
+
+
+def _read_bottom(text: str, top: _Top, full: int) -> tuple[int, str, bool]:
+    """Where the requests at the end begin, how they point, and whether mid-line."""
+    if top.on_line and top.settled:
+        return full, "", False
+    strict = top.settled and top.end > 0
+    end = ask_start(text, top.end, full, strict=strict)
+    if end < full:
+        return end, _ways(text[end:full]), False
+    if strict or (top.end and not top.pointing):
+        return full, "", False
+    line_start = max(text.rfind("\n", top.end, full) + 1, top.end, full - 3000)
+    parts = sentences(text, line_start, full)
+    asked = [is_question(text[a:b]) or is_instruction(text[a:b]) for a, b in parts]
+    if len(parts) < 2 or not asked[-1] or any(asked[:-1][:1]):
+        return full, "", False
+    n = len(parts)
+    while n > 1 and asked[n - 1]:
+        n -= 1
+    end = parts[n][0]
+    return end, _ways(text[end:full]), True
+
+
+def _ways(asked: str) -> str:
+    ways = [points(line) for line in asked.splitlines()[:12] if line.strip()]
+    return next((way for way in ("above", "this", "below") if way in ways), "")
+
+
+def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, before: bool) -> bool:
+    """Whether a stretch is a text to be read, and not a part of the request."""
+    body = text[start:end]
+    lines = [line for line in body[:3000].splitlines() if line.strip()]
+    size = max(n_words(text, start, end), min(len(body), 600) // 12)
+    if is_directive(body, 1.2 if pointed else 0.6) or cr.PERSONA.match(body[:60]):
+        return False
+    if pointed:
+        return size >= 4
+    if _COUNTED.search(text[end : end + 400]):
+        return False  # a sum to be worked out
+    n_sentences = len(_SENTENCES.findall(body[:3000]))
+    like_data = len(lines) >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * len(lines)
+    if apart:
+        if like_data:
+            return size >= 4
+        own = _MY_OWN.search(body[:200]) is not None
+        return size >= (60 if own else 14) and n_sentences >= (1 if before else 2)
+    if _MY_OWN.search(body[:400]):
+        return False
+    return size >= 18 and n_sentences >= 2

@@ -1,0 +1,169 @@
+"""Which slots of a template are context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from . import rules as cr
+from .asking import asks, first_request_end, last_request_start
+from .between import points
+from .lexicon import count_words
+from .lines import Found, is_choices, is_instruction, is_question
+from .shapes import Shape, label_before, match_shape
+from .words import NOT_ASKED, classify_label
+
+__all__ = ["choose_contexts"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What is known of one slot from the rows."""
+
+    number: int
+    size: float  # words, the median
+    asking: float  # share of its values that are questions or requests
+    asks_first: float  # share that begins with a request and goes on
+    asks_last: float  # share that ends in a request after other sentences
+    choices: float  # share that is a list of options
+    votes: float  # share of rows in which the rules find it
+    label: str  # kind of the label before it
+    pointed: bool  # the fixed words before it name a text
+
+    @property
+    def may_be(self) -> bool:
+        """Whether it can be context at all."""
+        if self.label in ("ask", "answer"):
+            return False
+        return max(self.asking, self.choices, self.asks_last, self.asks_first) < 0.5
+
+
+def choose_contexts(parts: tuple[str, ...], rows: Sequence[str], n_rows: int) -> Shape | None:
+    """The template with its context slots; without any when rows of it have none.
+
+    None when neither can be said: then each row is left to the rules.
+    """
+    blank = Shape(parts, (), n_rows, 0.0, 0.0)
+    spans = [match_shape(row, blank) for row in rows]
+    fitting = [(row, s) for row, s in zip(rows, spans, strict=True) if s is not None]
+    if len(fitting) < 0.9 * len(rows) or not fitting:
+        return None
+    votes = [_found_by_rules(row) for row, _ in fitting]
+    slots = [_describe(k, parts, fitting, votes) for k in range(len(parts) - 1)]
+    chosen = _choose(slots, parts)
+    if chosen:
+        return _checked(parts, chosen, slots, fitting, n_rows)
+    found = sum(bool(v) for v in votes) / len(votes)
+    settled = all(not s.may_be or s.size <= 4 for s in slots)
+    if settled or found < 0.2:
+        return Shape(parts, (), n_rows, round(1 - found, 3), 0.9)
+    return None
+
+
+def _found_by_rules(row: str) -> Sequence[Found]:
+    from .find import find_context  # the rules need no template; templates need the rules
+
+    return find_context(row)
+
+
+def _describe(
+    k: int,
+    parts: tuple[str, ...],
+    fitting: Sequence[tuple[str, list[tuple[int, int]]]],
+    votes: Sequence[Sequence[Found]],
+) -> _Slot:
+    values = [row[slice(*spans[k])].strip() for row, spans in fitting]
+    filled = [value for value in values if value] or [""]
+    n = len(filled)
+    voted = sum(
+        _overlap(found, spans[k]) >= 0.5 for (_, spans), found in zip(fitting, votes, strict=True)
+    )
+    before = parts[k].rstrip(" \t\n\"“«„'‘`「『-*•")
+    line = before.rsplit("\n", 1)[-1]
+    return _Slot(
+        k,
+        median(count_words(value) for value in filled),
+        sum(is_question(v) or (len(v) < 400 and v.endswith("?")) for v in filled) / n,
+        sum(0 < first_request_end(v, 0, len(v)) < len(v) for v in filled) / n,
+        sum(_asks_last(v) for v in filled) / n,
+        sum(is_choices(v) or is_choices("- " + v) for v in filled) / n,
+        voted / len(fitting),
+        _label_kind(parts[k], line),
+        any(p.search(line[-200:]) for p in (cr.POINTS_ON, cr.POINTS_BACK, cr.WEAK_NOUN)),
+    )
+
+
+def _label_kind(part: str, line: str) -> str:
+    """The kind of the label at the end of a fixed part, whose last line is `line`."""
+    if label_before(part, 0, len(part)) is not None:
+        return "context"
+    if is_instruction(line.rstrip(":： ")):
+        return ""  # "Answer the question given this paragraph:"
+    label = cr.LABEL_LINE.fullmatch(line) or cr.HEADING_LINE.fullmatch(line)
+    name = label["name"].strip() if label else line.strip("*# ")
+    kind, noun = classify_label(name)
+    return "" if noun in NOT_ASKED else kind
+
+
+def _asks_last(value: str) -> bool:
+    start = last_request_start(value, 0, len(value))
+    return 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
+
+
+def _overlap(found: Sequence[Found], span: tuple[int, int]) -> float:
+    """Shared characters by all characters of either."""
+    start, end = span
+    shared = sum(max(0, min(f.end, end) - max(f.start, start)) for f in found)
+    either = sum(f.end - f.start for f in found) + (end - start) - shared
+    return shared / either if either else 0.0
+
+
+def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
+    """The slots that are context, by their labels, the rules, or their length."""
+    able = [slot for slot in slots if slot.may_be]
+    labelled = [slot for slot in able if slot.label in ("context", "phrase") and slot.size >= 2]
+    if labelled:
+        return labelled
+    voted = [slot for slot in able if slot.votes >= 0.3]
+    if voted:
+        return [max(voted, key=lambda slot: (slot.votes, slot.size))]
+    fixed = "\n".join(parts)
+    pointing = any(points(line) in ("above", "this", "below") for line in fixed.splitlines())
+    able.sort(key=lambda slot: -slot.size)
+    if not able:
+        return []
+    longest = able[0]
+    others = max((slot.size for slot in slots if slot is not longest), default=0)
+    if longest.pointed and longest.size >= 4:
+        return [longest]
+    if pointing and longest.size >= 4 and longest.size >= others:
+        return [longest]
+    return [longest] if longest.size >= 12 and longest.size >= 1.5 * others else []
+
+
+def _checked(
+    parts: tuple[str, ...],
+    chosen: list[_Slot],
+    slots: list[_Slot],
+    fitting: Sequence[tuple[str, list[tuple[int, int]]]],
+    n_rows: int,
+) -> Shape | None:
+    """The template, if what remains of its rows asks for something."""
+    numbers = {slot.number for slot in chosen}
+    asking = 0
+    for row, spans in fitting:
+        kept, at = [], 0
+        for k, (start, end) in enumerate(spans):
+            if k in numbers:
+                kept.append(row[at:start])
+                at = end
+        asking += asks("".join([*kept, row[at:]]))
+    # An unfinished sentence at the end asks to be finished: "The sentiment is".
+    tail = parts[-1].strip()
+    to_finish = count_words(tail) >= 2 and not tail.endswith((".", "!", "…", "。", "।", '"'))
+    if asking < 0.8 * len(fitting) and not to_finish:
+        return None
+    agreement = sum(slot.votes for slot in chosen) / len(chosen)
+    confidence = 0.75 + 0.2 * agreement
+    return Shape(parts, tuple(sorted(numbers)), n_rows, round(agreement, 3), round(confidence, 3))

@@ -1,0 +1,200 @@
+"""Templates learned from the rows of one source.
+
+Rows of one source mostly share a template: fixed words with slots between them. Rows
+that begin or end alike, or share a line, are put together; what they all say once and
+in the same order are the fixed parts (`induce_parts`, longest first, as in Ratcliff and
+Obershelp's matching); and `choose_contexts` tells which slots are context, by the label
+before a slot, by what the rules find in the rows one by one, and by the slots' lengths.
+
+The same rows in the same order give the same templates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+from .choose import choose_contexts
+from .shapes import Shape, match_shape
+
+__all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
+
+LOOKED_AT = 400  # rows of a source that its templates are learned from
+_LEAST_ROWS = 8  # that share a template
+_LONGEST = 8000  # characters of a row that is looked at
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
+_WORD = re.compile(r"\w")
+
+
+def learn_shapes(texts: Iterable[str]) -> tuple[Shape, ...]:
+    """The templates that these prompts share, those with the most fixed text first."""
+    rows = [text.rstrip() for text in texts]
+    rows = [text for text in rows if 0 < len(text) <= _LONGEST]
+    tokens = {text: _TOKEN.findall(text) for text in rows}
+    left = list(rows)
+    shapes: list[Shape] = []
+    for keys in (_edges(5), _lines, _grams, _edges(3)):
+        left = _take_groups(left, tokens, keys, shapes)
+        if len(left) < _LEAST_ROWS:
+            break
+    return tuple(sorted(shapes, key=lambda shape: (-shape.n_fixed, shape.parts)))
+
+
+_Keys = Callable[[str, list[str]], Iterable[object]]
+
+
+def _edges(size: int) -> _Keys:
+    """The first and the last tokens of a row, blanks left out."""
+
+    def keys(text: str, tokens: list[str]) -> Iterable[object]:
+        words = [token for token in tokens if not token.isspace()]
+        if len(words) >= size:
+            yield ("first", *words[:size])
+            yield ("last", *words[-size:])
+
+    return keys
+
+
+def _lines(text: str, tokens: list[str]) -> Iterable[object]:
+    """Lines of three words and more."""
+    return {line.strip() for line in text.splitlines() if len(line.split()) >= 3}
+
+
+def _grams(text: str, tokens: list[str]) -> Iterable[object]:
+    """Runs of five tokens."""
+    words = [token for token in tokens if not token.isspace()]
+    return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
+
+
+def _take_groups(
+    rows: list[str], tokens: dict[str, list[str]], keys: _Keys, shapes: list[Shape]
+) -> list[str]:
+    """Learn a template from each group of rows with a key in common; the rows left over."""
+    of_row = {text: set(keys(text, tokens[text])) for text in rows}
+    refused: set[object] = set()
+    while len(rows) >= _LEAST_ROWS:
+        counts = Counter(key for text in rows for key in of_row[text] if key not in refused)
+        if not counts:
+            break
+        key, n = max(counts.items(), key=lambda item: (item[1], str(item[0])))
+        if n < _LEAST_ROWS:
+            break
+        refused.add(key)
+        group = [text for text in rows if key in of_row[text]]
+        for part in _divide(group, tokens):
+            shape = _learn(part)
+            if shape is not None:
+                shapes.append(shape)
+                fitting = {text for text in part if match_shape(text, shape) is not None}
+                rows = [text for text in rows if text not in fitting]
+    return rows
+
+
+def _divide(group: list[str], tokens: dict[str, list[str]]) -> list[list[str]]:
+    """A group by its rows' ends, or starts, when nearly all of it falls into such groups."""
+    for side in (0, 1):
+        for size in (12, 8, 4):
+            parts: dict[object, list[str]] = {}
+            for text in group:
+                key = list(_edges(size)(text, tokens[text]))
+                parts.setdefault(key[1 - side] if key else None, []).append(text)
+            large = [part for key, part in parts.items() if key and len(part) >= _LEAST_ROWS]
+            if len(large) > 1 and sum(map(len, large)) >= 0.8 * len(group):
+                return large
+    return [group]
+
+
+def _learn(group: list[str]) -> Shape | None:
+    distinct = list(dict.fromkeys(group))
+    if len(distinct) < _LEAST_ROWS:
+        return None
+    parts = induce_parts(distinct[:120])
+    if parts is None:
+        return None
+    return choose_contexts(parts, distinct[:120], len(group))
+
+
+def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
+    """What all texts say, once and in the same order: the fixed parts around the slots.
+
+    None when they share nothing that could be a template's.
+    """
+    first = _whole_words(_shared_start(texts), texts)
+    rest = [text[len(first) :] for text in texts]
+    backwards = [text[::-1] for text in rest]
+    last = _whole_words(_shared_start(backwards), backwards)[::-1]
+    middle = [text[: len(text) - len(last)] for text in rest]
+    inner = _inner_parts(middle, 0)
+    if not _WORD.search(first + last) and not inner:
+        return None
+    return (first, *inner, last)
+
+
+def _shared_start(texts: Sequence[str]) -> str:
+    low, high = min(texts), max(texts)
+    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[:n]
+
+
+def _whole_words(shared: str, texts: Sequence[str]) -> str:
+    """A shared beginning without a word that goes on differently."""
+    n = len(shared)
+    if n and any(_joins(shared[n - 1], text[n : n + 1]) for text in texts):
+        while n and _WORD.match(shared[n - 1]):
+            n -= 1
+    return shared[:n]
+
+
+def _joins(before: str, after: str) -> bool:
+    unspaced = re.match(f"[{_CJK}]", before)
+    return bool(_WORD.match(before) and after and _WORD.match(after) and not unspaced)
+
+
+def _inner_parts(segments: list[str], depth: int) -> list[str]:
+    """Fixed parts inside the segments, the longest first and then those beside it."""
+    if depth > 8 or any(not segment for segment in segments):
+        return []
+    best = _longest_shared(segments)
+    if not best:
+        return []
+    pairs = [segment.split(best, 1) for segment in segments]
+    left = _inner_parts([a for a, _ in pairs], depth + 1)
+    right = _inner_parts([b for _, b in pairs], depth + 1)
+    return [*left, best, *right]
+
+
+def _longest_shared(segments: list[str]) -> str:
+    """The longest run of tokens that stands in every segment, in nearly all of them once."""
+    ordered = sorted(segments, key=len)
+    shortest, others = ordered[0], ordered[1:]
+    places = [0, *(match.end() for match in _TOKEN.finditer(shortest))]
+    best, best_size = "", 0.0
+    end = 0
+    for i, (start, _) in enumerate(pairwise(places)):
+        end = max(end, i + 1)
+        while end < len(places) and _in_all(shortest[start : places[end]], others):
+            end += 1
+        run = shortest[start : places[end - 1]]
+        size = len("".join(run.split())) or (0.5 if "\n" in run else 0)
+        if size > best_size and _is_fixed(run, segments):
+            best, best_size = run, size
+    return best
+
+
+def _in_all(run: str, others: list[str]) -> bool:
+    return all(run in other for other in others)
+
+
+def _is_fixed(run: str, segments: list[str]) -> bool:
+    """Whether a run may be a template's: more than a word, and said once."""
+    words = re.findall(r"\w+", run)
+    marks = sum(not ch.isspace() and not _WORD.match(ch) for ch in run)
+    strong = len(words) >= 2 or "\n" in run or (words and marks) or marks >= 2
+    unspaced = len(re.findall(f"[{_CJK}]", run)) >= 3
+    if not (strong or unspaced):
+        return False
+    once = sum(segment.count(run) == 1 for segment in segments)
+    return once >= 0.9 * len(segments)

@@ -1,0 +1,89 @@
+"""Prompts that were written by a program: chat markers around them, JSON, begin and end words."""
+
+from __future__ import annotations
+
+import re
+
+from .lines import Found, make_found
+from .words import classify_label
+
+__all__ = ["find_keys", "inner_prompt"]
+
+_INST = re.compile(r"\A\s*(?:<s>)?\s*\[INST\](?P<body>.*?)\[/INST\]\s*\Z", re.S)
+_CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
+_CHATML_END = re.compile(r"<\|im_end\|>")
+_KEY = re.compile(r"\"(?P<name>[^\"\n\\:]{2,40})\"[ \t]*:[ \t\n]*\"", re.S)
+_VALUE_END = re.compile(r"(?<!\\)(?:\\\\)*\"")
+_BEGIN = re.compile(r"^[ \t]*(?:BEGIN|START)[ _]?(?P<name>[A-Z]{4,12})[ \t]*$", re.M)
+
+
+def inner_prompt(text: str) -> tuple[int, int]:
+    """The part of a prompt inside chat markers that were typed into it; else all of it.
+
+    Known are ``[INST] ... [/INST]`` around all of it, and the last user turn of ChatML.
+    """
+    head = text[:40].lstrip()
+    if head.startswith(("[INST]", "<s>")) and text.count("[INST]") == 1:
+        match = _INST.match(text)
+        if match:
+            return _left_stripped(text, *match.span("body"))
+    if "<|im_start|>user" in text[:20_000]:
+        start = [match.end() for match in _CHATML_USER.finditer(text)][-1]
+        close = _CHATML_END.search(text, start)
+        return _left_stripped(text, start, close.start() if close else len(text))
+    return 0, len(text)
+
+
+def _left_stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    body = text[start:end]
+    return start + len(body) - len(body.lstrip()), end
+
+
+def find_keys(text: str) -> list[Found]:
+    """The value of a JSON key, or the lines between BEGIN and END words, named after a text."""
+    return _begun(text) or _json_values(text)
+
+
+def _begun(text: str) -> list[Found]:
+    found: list[Found] = []
+    floor = 0
+    for match in _BEGIN.finditer(text):
+        if match.start() < floor or classify_label(match["name"])[0] != "context":
+            continue
+        opening = match[0].strip()
+        closing = re.sub(r"^(?:BEGIN|START)", "END", opening)
+        end = text.find(closing, match.end())
+        if end < 0:
+            break
+        made = make_found(text, match.end(), end, "key", label_start=match.start())
+        floor = end + len(closing)
+        found += [Found(f.start, f.end, f.outer_start, floor, f.rule, f.confidence) for f in made]
+        if len(found) > 20:
+            break
+    return found
+
+
+def _json_values(text: str) -> list[Found]:
+    stripped = text.strip()
+    at = stripped.find("{")
+    if not stripped.endswith("}") or not 0 <= at < 400:
+        return []
+    kinds: list[str] = []
+    found: list[Found] = []
+    floor = 0
+    for match in _KEY.finditer(text):
+        if match.start() < floor:
+            continue
+        end = _VALUE_END.search(text, match.end())
+        if end is None or len(kinds) > 50:
+            return []
+        floor = end.end()
+        kinds.append(classify_label(match["name"].replace("_", " "))[0])
+        if kinds[-1] == "context":
+            made = make_found(text, match.end(), end.end() - 1, "key", label_start=match.start())
+            comma = re.compile(r"[ \t]*,[ \t]*").match(text, floor)
+            after = comma.end() if comma else floor
+            found += [
+                Found(f.start, f.end, f.outer_start, after, f.rule, f.confidence) for f in made
+            ]
+    return found if "ask" in kinds or at > 0 else []

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from . import rules as cr
-from .lexicon import LANGUAGES
 from .lines import Found, is_instruction, is_question, is_spoken, n_words
-from .words import classify_label
+from .words import LANGUAGES, classify_label
 
 __all__ = [
     "asks",

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from . import rules as cr
 from .asking import first_request_end, is_request, sentences
-from .lexicon import asks_in, points_in, wants_question
 from .lines import (
     Found,
+    Mark,
     ask_start,
     is_directive,
     is_instruction,
@@ -25,7 +25,7 @@ from .lines import (
     n_words,
     settles,
 )
-from .marks import Mark
+from .words import asks_in, points_in, wants_question
 
 __all__ = ["find_between", "points"]
 

@@ -9,10 +9,9 @@ from statistics import median
 from . import rules as cr
 from .asking import asks, first_request_end, last_request_start
 from .between import points
-from .lexicon import count_words
 from .lines import Found, is_choices, is_instruction, is_question
 from .shapes import Shape, label_before, match_shape
-from .words import NOT_ASKED, classify_label
+from .words import NOT_ASKED, classify_label, count_words
 
 __all__ = ["choose_contexts"]
 

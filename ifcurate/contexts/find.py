@@ -27,9 +27,8 @@ from .layouts import (
     find_quote,
     find_table,
 )
-from .lines import Found, is_choices, is_directive, is_no_context
+from .lines import Found, Mark, is_choices, is_directive, is_no_context
 from .marks import (
-    Mark,
     find_inline_label,
     find_labelled,
     find_marks,

@@ -10,6 +10,7 @@ from . import rules as cr
 from .lines import (
     WINDOW,
     Found,
+    Mark,
     ask_start,
     asks_first,
     head_lines,
@@ -23,7 +24,6 @@ from .lines import (
     settles,
     skip_asks,
 )
-from .marks import Mark
 
 __all__ = [
     "find_above",

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import rules as cr
-from .lexicon import asks_in, count_words
-from .words import classify_label
+from .words import asks_in, classify_label, count_words
 
 __all__ = [
     "WINDOW",
     "Found",
+    "Mark",
     "ask_start",
     "asks_first",
     "head_lines",
@@ -54,6 +54,17 @@ class Found:
     outer_end: int
     rule: str  # a name of `RULES`
     confidence: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line that announces a text, or a question, or an answer."""
+
+    start: int  # of the line
+    content: int  # behind the colon
+    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
+    noun: str
+    line_end: int
 
 
 def is_no_context(text: str) -> bool:

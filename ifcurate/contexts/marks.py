@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 from . import rules as cr
-from .lines import Found, ask_start, is_question, make_found, settles
+from .lines import Found, Mark, ask_start, is_question, make_found, settles
 from .words import FORM_NOUNS, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 __all__ = [
-    "Mark",
     "find_inline_label",
     "find_labelled",
     "find_marks",
@@ -24,17 +23,6 @@ __all__ = [
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
 CONTEXT_KINDS = ("label", "heading", "phrase")
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A line that announces a text, or a question, or an answer."""
-
-    start: int  # of the line
-    content: int  # behind the colon
-    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
-    noun: str
-    line_end: int
 
 
 def find_marks(text: str) -> list[Mark]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import typer
 
@@ -23,6 +23,10 @@ FailOnError = Annotated[
         "false: never. What was done is kept.",
     ),
 ]
+
+
+#: Statuses of rows that give no score although they should.
+UNUSABLE: Final = ("quarantined", "error", "out_of_memory", "empty_response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Allowed:
                 f"not read whole: {broken[0]}{more}; nobody knows how many rows are missing; "
                 f"{kept}; get the file again, or let it pass: --fail-on-error false"
             )
-        bad = counts.get("quarantined", 0) + counts.get("error", 0)
+        bad = sum(counts.get(status, 0) for status in UNUSABLE)
         rows = max(counts.get("rows", 0), 1)
         if self.rows is not None:
             most, said = float(self.rows), f"at most {self.rows:,} may" if self.rows else "none may"
@@ -74,9 +78,11 @@ class Allowed:
             most = (self.share or 0) * rows
             said = f"at most {(self.share or 0) * 100:.4g}% may"
         if bad > most:
+            empty = counts.get("empty_response", 0)
+            more = f", {empty:,} of them for an empty response" if empty else ""
             raise DataError(
-                f"{bad:,} of {count(rows, 'row')} could not be used ({said}); {kept}, with the "
-                "reasons; repair the rows, or raise --fail-on-error"
+                f"{bad:,} of {count(rows, 'row')} could not be used{more} ({said}); {kept}, with "
+                "the reasons; repair the rows, or raise --fail-on-error"
             )
 
     def check_run(self, run: Run) -> None:

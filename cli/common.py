@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from ifcurate.errors import IfcurateError
 
 from .commands import COMMANDS, load_command, without_type
+from .printing import clean_usage_error, note, out, plain, print_error, print_json, report
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
@@ -36,9 +35,6 @@ __all__ = [
     "say_stopping",
     "show_version",
 ]
-
-out = Console(highlight=False, emoji=False)
-report = Console(stderr=True, highlight=False, emoji=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
@@ -71,6 +67,14 @@ class Group(TyperGroup):
         name, found, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else found, rest
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The options before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            clean_usage_error(error)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; no traceback for what a user can mend."""
         try:
@@ -78,14 +82,14 @@ class Group(TyperGroup):
         except IfcurateError as error:
             if ctx.params.get("debug"):
                 raise
-            _print_error(str(error))
+            print_error(str(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt:
             if ctx.params.get("debug"):
                 raise
             keeps = ctx.invoked_subcommand in ("score", "run", "split")
             kept = "; finished work is kept; run the same command to resume" if keeps else ""
-            _print_error(f"interrupted{kept}")
+            print_error(f"interrupted{kept}")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output is gone (`| head`); there is no one to tell.
@@ -95,39 +99,21 @@ class Group(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            _print_error(f"{text}; --debug (before the command) shows where")
+            print_error(f"{text}; --debug (before the command) shows where")
             raise typer.Exit(1) from error
         except Exception as error:
             # Typer's own exceptions say how to end; anything else is a fault of ours.
             ours = not hasattr(error, "exit_code") and not isinstance(error, typer.Abort)
-            if not ours or ctx.params.get("debug"):
+            if not ours:
+                clean_usage_error(error)
                 raise
-            _print_error(
+            if ctx.params.get("debug"):
+                raise
+            print_error(
                 f"{type(error).__name__}: {error}; this should not happen; what was finished is "
                 "kept; --debug (before the command) shows where: please report it"
             )
             raise typer.Exit(1) from error
-
-
-def _print_error(text: str) -> None:
-    report.print(f"[bold red]error:[/bold red] {_escape(text)}", soft_wrap=True)
-
-
-# Control characters of data would steer the terminal; right-to-left marks reorder a line.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def plain(text: str, *, lines: bool = False) -> str:
-    """Text of data that is safe to print: no control characters, on one line unless `lines`."""
-    if not lines:
-        text = " ".join(text.split())
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(plain(text))
 
 
 def say_stopping() -> None:
@@ -135,31 +121,18 @@ def say_stopping() -> None:
     report.print("finishing the batch in hand; Ctrl-C again stops at once")
 
 
-def note(text: str, *, quiet: bool = False) -> None:
-    """A line on stderr, beside the result; markup in it is plain text."""
-    if not quiet:
-        report.print(_escape(text), soft_wrap=True)
-
-
 def show_version(wanted: bool) -> None:
     """`--version`."""
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"ifcurate {version('ifcurate')}")
+        out.print(f"ifcurate {version('ifcurate')}")
         raise typer.Exit
 
 
 def command_line() -> str:
     """What was typed, for manifests. No option of ours takes a secret."""
     return shlex.join(["ifcurate", *sys.argv[1:]])
-
-
-def print_json(value: Any) -> None:
-    """JSON on stdout; what is not a number is an error, not a `NaN`."""
-    import json
-
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
 def fraction(text: str) -> float:

@@ -76,3 +76,7 @@ ALPACA_ROWS: list[dict[str, str]] = [
     },
     {"instruction": "Write nothing.", "input": "Any text at all.", "output": ""},
 ]
+#: The same, with a text for every response.
+ANSWERED_ROWS: list[dict[str, str]] = [
+    {**row, "output": row["output"] or "Nothing."} for row in ALPACA_ROWS
+]

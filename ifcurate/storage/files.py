@@ -68,7 +68,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Readable JSON; NaN is an error, never a value."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_file(path) as stream:
-        stream.write(text.encode("utf-8") + b"\n")
+        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.conftest import ALPACA_ROWS, write_jsonl
+from tests.conftest import ALPACA_ROWS, ANSWERED_ROWS, write_jsonl
 from tests.models import make_model
 
 (ENTRY,) = entry_points(group="console_scripts", name="ifcurate")
@@ -54,7 +54,7 @@ def ifcurate(folder: Path) -> Command:
 
 @pytest.fixture
 def data(folder: Path) -> Path:
-    return write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS * 10)
+    return write_jsonl(folder / "alpaca.jsonl", ANSWERED_ROWS * 10)
 
 
 def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
@@ -67,7 +67,7 @@ def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
     assert filtered.code == 0, filtered.err
     assert "(the newest here): alpaca.jsonl, scored by toy" in filtered.err
     assert "no split yet, made the default one" in filtered.err
-    assert "50 rows = 15 kept + 35 dropped" in filtered.out
+    assert "50 rows = 22 kept + 28 dropped" in filtered.out
     (kept,) = folder.glob("ifcurate-runs/*/filtered/*/alpaca.context-critical.jsonl")
     assert set(kept.read_text().splitlines()) < set(data.read_text().splitlines())
 
@@ -75,7 +75,7 @@ def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
 def test_json_is_all_that_is_on_stdout(ifcurate: Command, data: Path) -> None:
     scored = ifcurate("score alpaca.jsonl --engine toy --json").json()
     assert scored["counts"]["rows"] == 50
-    assert scored["statuses"]["scored"] == 20
+    assert scored["statuses"]["scored"] == 30
     split = ifcurate("split --rule gain --threshold 0.2 --json").json()
     assert sum(split["counts"].values()) == 50
     filtered = ifcurate("filter --drop non-context-critical --json").json()
@@ -98,7 +98,7 @@ def test_split_shows_the_cut(ifcurate: Command, data: Path) -> None:
     shown = ifcurate("split --fraction 30%")
     assert "around the cut" in shown.out
     assert "nearest rows" in shown.out
-    assert "6 at or below" in shown.out
+    assert "9 at or below" in shown.out
     for rule in ("gain", "both", "auto"):
         assert ifcurate(f"split --rule {rule}").code == 0
     assert ifcurate("split --length-control --per source").code == 0
@@ -136,7 +136,7 @@ def test_tokens_ablations_templates(ifcurate: Command, data: Path, folder: Path)
 )
 def test_columns_are_mapped(ifcurate: Command, folder: Path, columns: list[str]) -> None:
     names = {"instruction": "task", "input": "doc", "output": "gold"}
-    rows = [{names[key]: value for key, value in row.items()} for row in ALPACA_ROWS]
+    rows = [{names[key]: value for key, value in row.items()} for row in ANSWERED_ROWS]
     write_jsonl(folder / "odd.jsonl", rows)
     refused = ifcurate("inspect odd.jsonl")
     assert refused.code == 1
@@ -151,9 +151,17 @@ def test_inspect_shows_the_context(ifcurate: Command, data: Path) -> None:
     assert "field" in shown.out
 
 
+def test_empty_responses_count_as_rows_that_cannot_be_used(ifcurate: Command, folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", [ALPACA_ROWS[0], ALPACA_ROWS[4]])
+    result = ifcurate("score a.jsonl --engine toy")
+    assert result.code == 1
+    assert "1 of 2 rows could not be used, 1 of them for an empty response" in result.err
+    assert ifcurate("score a.jsonl --engine toy --fail-on-error 50%").code == 0
+
+
 def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> None:
     (folder / "a.jsonl").write_text(
-        "\n".join([json.dumps(row) for row in ALPACA_ROWS] + ["{broken", '{"instruction": "i"}'])
+        "\n".join([json.dumps(row) for row in ANSWERED_ROWS] + ["{broken", '{"instruction": "i"}'])
     )
     result = ifcurate("score a.jsonl --engine toy")
     assert result.code == 1
@@ -176,7 +184,7 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
     ("line", "code", "said"),
     [
         ("score missing.jsonl --engine toy", 1, "no such file; data files there: alpaca.jsonl"),
-        ("score . --engine toy", 1, "this is a folder"),
+        ("score nothing --engine toy", 1, "nothing: no such file; data files there: alpaca"),
         ("score alpaca.jsonl", 1, "no model was given; name one: --model llama-2-7b"),
         ("score alpaca.jsonl --model ./nowhere", 1, "nowhere"),
         ("score alpaca.jsonl --engine steam", 2, "steam"),
@@ -282,7 +290,7 @@ def test_ctrl_c_saves_and_exits_130(
             raise KeyboardInterrupt
         return original(self, prompts)
 
-    write_jsonl(data, ALPACA_ROWS * 100)
+    write_jsonl(data, ANSWERED_ROWS * 100)
     monkeypatch.setattr(ToyEngine, "response_logprobs", interrupted)
     result = ifcurate("score alpaca.jsonl --engine toy")
     assert result.code == 130

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import Command, ifcurate
-from tests.conftest import ALPACA_ROWS, write_jsonl
+from tests.conftest import ANSWERED_ROWS, write_jsonl
 from tests.runs.killing import same_results
 
 __all__ = ["ifcurate"]  # the fixture
@@ -17,7 +17,7 @@ __all__ = ["ifcurate"]  # the fixture
 
 @pytest.fixture
 def data(folder: Path) -> Path:
-    rows = [{**ALPACA_ROWS[i % 5], "instruction": f"Question {i}?"} for i in range(700)]
+    rows = [{**ANSWERED_ROWS[i % 5], "instruction": f"Question {i}?"} for i in range(700)]
     return write_jsonl(folder / "alpaca.jsonl", rows)
 
 
@@ -50,12 +50,12 @@ def test_a_shard_that_is_none(ifcurate: Command, data: Path) -> None:
 
 def test_the_cache_serves_the_next_run(ifcurate: Command, data: Path, folder: Path) -> None:
     ifcurate("score alpaca.jsonl --engine toy -q")
-    more = [*map(json.loads, data.read_text().splitlines()), *ALPACA_ROWS]
+    more = [*map(json.loads, data.read_text().splitlines()), *ANSWERED_ROWS]
     write_jsonl(data, more)
     assert list(folder.glob("ifcurate-runs/*.sqlite"))
     second = ifcurate("score alpaca.jsonl --engine toy --json").json()
     assert second["counts"]["rows"] == 705
-    assert any("280 examples scored before" in note for note in second["notes"])
+    assert any("420 examples scored before" in note for note in second["notes"])
     third = ifcurate("score alpaca.jsonl --engine toy --json --no-cache --out third").json()
     assert not any("scored before" in note for note in third["notes"])
     fourth = ifcurate("score alpaca.jsonl --engine toy -q --cache-dir other --out fourth")

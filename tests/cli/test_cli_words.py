@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import Command, ifcurate
-from tests.conftest import ALPACA_ROWS, write_jsonl
+from tests.conftest import ANSWERED_ROWS, write_jsonl
 
 __all__ = ["ifcurate"]  # the fixture
 
@@ -22,7 +22,7 @@ filter: {keep: context-critical}
 
 @pytest.fixture
 def data(folder: Path) -> Path:
-    rows = [{**ALPACA_ROWS[i % 5], "instruction": f"Question {i}?"} for i in range(50)]
+    rows = [{**ANSWERED_ROWS[i % 5], "instruction": f"Question {i}?"} for i in range(50)]
     return write_jsonl(folder / "a.jsonl", rows)
 
 
@@ -54,7 +54,7 @@ def test_a_name_that_is_near(line: str, said: str, ifcurate: Command, data: Path
 
 
 def test_one_row_is_one_row(ifcurate: Command, folder: Path) -> None:
-    write_jsonl(folder / "a.jsonl", ALPACA_ROWS[:1])
+    write_jsonl(folder / "a.jsonl", ANSWERED_ROWS[:1])
     assert "1 row; 1 with a context (100.0%)" in ifcurate("inspect a.jsonl").out
     (folder / "b.jsonl").write_text("nothing\n")
     assert "b.jsonl: its one row cannot be read: invalid JSON" in ifcurate("inspect b.jsonl").err

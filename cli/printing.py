@@ -1,0 +1,110 @@
+"""The one door for everything that is printed.
+
+File names, rows, templates and servers may hold characters that steer a terminal,
+reorder a line, or do not exist in its encoding. Every text passes one of the two
+consoles or `print_json`, which show such characters as text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+__all__ = [
+    "as_text",
+    "clean_usage_error",
+    "note",
+    "out",
+    "plain",
+    "print_error",
+    "print_json",
+    "report",
+]
+
+# C0 but tab and line feed, DEL and C1; marks and overrides of direction; line separators;
+# half surrogate pairs, which are bytes of a name that is not UTF-8, or broken JSON.
+_CONTROL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+#: What our own signs become where the encoding lacks them.
+_SIGNS: Final = str.maketrans(
+    {"█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "+", "▍": "+", "▎": "-", "▏": "-"}
+    | {"┄": "-", "─": "-", "×": "x", "·": "-", "…": "~", "⟦": "[", "⟧": "]", "→": ">"}
+)
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    """Text of data that is safe to print: no control characters, on one line unless `lines`.
+
+    Every character stays one character, so that places in the text stay right.
+    """
+    if not lines:
+        text = " ".join(text.split())
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def as_text(text: str, encoding: str) -> str:
+    """The text without control characters, and with nothing that the encoding lacks."""
+    text = plain(text, lines=True)
+    if codecs.lookup(encoding).name == "utf-8":
+        return text
+    return text.translate(_SIGNS).encode(encoding, "replace").decode(encoding)
+
+
+class _Console(Console):
+    """A console that cleans every text, whatever it is part of."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of a renderable, their texts cleaned."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield segment._replace(text=as_text(segment.text, self.encoding))
+
+
+out = _Console(highlight=False, emoji=False)
+report = _Console(stderr=True, highlight=False, emoji=False)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout; what is not a number is an error, not a `NaN`."""
+    import json
+
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    if codecs.lookup(out.encoding).name != "utf-8":
+        text = json.dumps(value, indent=2, allow_nan=False, default=str)
+    # Only strings can hold these characters, and there the escape means the same.
+    text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    out.file.write(text + "\n")
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """A line on stderr, beside the result; markup in it is plain text."""
+    if not quiet:
+        report.print(plain(text), soft_wrap=True, markup=False)
+
+
+def print_error(text: str) -> None:
+    """The last line of a command that failed."""
+    from rich.text import Text
+
+    try:
+        report.print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)
+    except OSError:
+        # The terminal is gone; the exit code still tells.
+        sys.stderr = None
+
+
+def clean_usage_error(error: Exception) -> None:
+    """Typer prints what is wrong with a command line itself; what was typed is in it."""
+    if isinstance(getattr(error, "message", None), str):
+        error.message = plain(error.message, lines=True)  # type: ignore[attr-defined]

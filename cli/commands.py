@@ -45,6 +45,7 @@ COMMANDS: Final = {
     ),
     "augment": Place("augment", "augment", CURATE, "Write counterfactual examples."),
     "mix": Place("mix", "mix", CURATE, "Mix components into one file of training data."),
+    "export": Place("export", "export", CURATE, "Write a mixture for a trainer."),
     "verify": Place("verify", "verify", SHOW, "Check a mixture against its manifest."),
     "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,8 +65,8 @@ def filter_rows(
         print_filter(result)
 
 
-def print_filter(result: FilterResult) -> None:
-    """Counts that add up, and where the files are."""
+def print_filter(result: FilterResult, *, hints: bool = True) -> None:
+    """Counts that add up, where the files are, which to train on, and how to go on."""
     from rich.markup import escape
 
     counts = result.manifest.counts
@@ -87,3 +88,7 @@ def print_filter(result: FilterResult) -> None:
         for path in result.files(kind).values():
             out.print(f"{kind:8}{escape(str(path))}", soft_wrap=True)
     out.print(f"manifest {escape(str(result.folder / 'filter.json'))}", soft_wrap=True)
+    if hints and counts.get("kept"):
+        out.print("train on the kept file, or write it for a trainer:")
+        line = f"ifcurate export {shlex.quote(str(result.folder))} --trainer trl"
+        out.print(f"next    {escape(line)}", soft_wrap=True)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ifcurate.errors import (
         TemplateError as TemplateError,
     )
+    from ifcurate.exports.export import export_mixture as export_mixture
     from ifcurate.mixing.mix import mix_examples as mix_examples
     from ifcurate.mixing.mixture import Mixture as Mixture
     from ifcurate.mixing.mixture import read_mixture as read_mixture
@@ -81,6 +82,7 @@ _HOMES = {
     "data.sources": ("read_examples",),
     "engines.load": ("load_engine",),
     "counterfactual.augment": ("augment_counterfactual",),
+    "exports.export": ("export_mixture",),
     "mixing.mix": ("mix_examples",),
     "mixing.mixture": ("Mixture", "read_mixture"),
     "mixing.verify": ("verify_mixture",),

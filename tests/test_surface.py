@@ -29,6 +29,7 @@ SURFACE = {
     "TemplateError",
     "Turn",
     "augment_counterfactual",
+    "export_mixture",
     "filter_examples",
     "find_run",
     "load_engine",

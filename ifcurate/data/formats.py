@@ -2,7 +2,8 @@
 
 Known layouts: `alpaca` (instruction, input, output), `prompt_completion`,
 `messages` (OpenAI style, with system, tool calls and tool results), `sharegpt`
-(conversations of from/value), `qca` (question, context, answer; SQuAD's too, whose
+(conversations of from/value), `preference` (prompt, chosen, rejected; the chosen response
+is the response), `qca` (question, context, answer; SQuAD's too, whose
 unanswerable questions have an empty response), and `columns`, a mapping given by the
 user.
 """
@@ -21,7 +22,15 @@ from ifcurate.records import ContextBlock, Example, Role
 
 __all__ = ["CONTEXT_KINDS", "FORMATS", "Layout", "detect_format", "parse_row", "row_hash"]
 
-FORMATS: Final = ("alpaca", "prompt_completion", "messages", "sharegpt", "qca", "columns")
+FORMATS: Final = (
+    "alpaca",
+    "prompt_completion",
+    "messages",
+    "sharegpt",
+    "preference",
+    "qca",
+    "columns",
+)
 
 
 def row_hash(row: Mapping[str, Any]) -> str:
@@ -68,6 +77,8 @@ def _format_of(row: Mapping[str, Any]) -> str:
         turns = row.get(name)
         if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
             return "sharegpt" if "from" in turns[0] else "messages"
+    if has("chosen") and has("rejected"):
+        return "preference"
     if has("prompt") and has("completion", "response"):
         return "prompt_completion"
     if has("instruction") and has(*OUTPUTS):

@@ -107,6 +107,24 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     ]
 
 
+def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
+    """The chosen response; a conversation where it is one, else the answer to the prompt."""
+    chosen, prompt = row.get("chosen"), row.get("prompt")
+    if isinstance(chosen, list):
+        turns = read_turns(chosen, "chosen", "role", "content")
+        if isinstance(prompt, list):
+            turns = [*read_turns(prompt, "prompt", "role", "content"), *turns]
+        return _chat(turns, layout, _tools(row))
+    return [
+        Draft(
+            instruction=_text(row, ("prompt", "question", "instruction")),
+            response=_text(row, ("chosen",)),
+            context=_text(row, ("context", "input"), required=False),
+            system=_text(row, ("system",), required=False),
+        )
+    ]
+
+
 def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     response = _first_answer(row, ANSWERS)
     if row.get("is_impossible") is True:
@@ -222,6 +240,7 @@ READERS: Final[dict[str, Callable[[Mapping[str, Any], Layout], list[Draft]]]] = 
     "prompt_completion": _prompt_completion,
     "messages": _messages,
     "sharegpt": _sharegpt,
+    "preference": _preference,
     "qca": _qca,
     "columns": _columns,
 }

@@ -57,9 +57,12 @@ class DataOptions(Options):
 
     step: ClassVar[str] = "data"
 
-    format: Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "qca"] = option(
+    format: Literal[
+        "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"
+    ] = option(
         "auto",
-        "Format of the rows. qca is question, context and answer, nested SQuAD files too.",
+        "Format of the rows. qca is question, context and answer, nested SQuAD files too. "
+        "preference is prompt, chosen and rejected.",
         panel=PANEL,
         common=True,
     )

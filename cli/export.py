@@ -1,0 +1,94 @@
+"""`ifcurate export`: a mixture as a trainer reads it, with its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ifcurate.options.export import ExportOptions
+from ifcurate.phrases import count
+
+from . import common
+from .common import note, out
+from .options import with_options
+
+if TYPE_CHECKING:
+    from ifcurate.exports.export import Export
+    from ifcurate.mixing.mixture import Mixture
+
+
+@with_options
+def export(
+    mixture: Annotated[
+        Path,
+        typer.Argument(help="Folder of a mixture, or one that filter wrote.", show_default=False),
+    ],
+    options: ExportOptions,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder; one in the mixture's, named by the trainer."),
+    ] = None,
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Write a mixture for a trainer, with its configuration, and print the command that trains.
+
+    Columns of ours are left out. Rows that the format has no place for are listed with reasons.
+
+        ifcurate export mixture --trainer trl
+        ifcurate export mixture --trainer axolotl --model llama-3.1-8b --qk-only
+    """
+    from ifcurate.exports.export import export_mixture
+
+    made = open_mixture(mixture, quiet=quiet or json)
+    assert made.folder is not None
+    name = options.trainer + ("-qk" if options.qk_only else "")
+    folder = out_folder or made.folder / name
+    result = export_mixture(made, folder, options=options)
+    if json:
+        common.print_json(
+            {
+                "export": str(folder),
+                "data": str(result.data),
+                "counts": result.manifest.counts,
+                "notes": result.manifest.notes,
+                "command": result.command,
+            }
+        )
+    elif not quiet:
+        print_export(result)
+
+
+def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
+    """The mixture in a folder; what filter wrote becomes one, in a folder inside."""
+    from ifcurate.mixing.components import open_component
+    from ifcurate.mixing.mix import mix_components
+    from ifcurate.mixing.mixture import read_mixture
+    from ifcurate.options.mix import MixOptions
+
+    if not (folder / "filter.json").is_file():
+        return read_mixture(folder)
+    where = folder / "mixture"
+    note(f"mixture {where}: all rows that the filter kept", quiet=quiet)
+    component = open_component("kept", str(folder))
+    options = MixOptions(duplicates="keep")
+    return mix_components([component], where, options, command=common.command_line())
+
+
+def print_export(result: Export) -> None:
+    """What was written, what was left out, and the command."""
+    from rich.markup import escape
+
+    counts = result.manifest.counts
+    left = f", {counts['left_out']:,} left out" if counts["left_out"] else ""
+    out.print()
+    out.print(f"{count(counts['written'], 'row')} written{left}")
+    for what, file in result.manifest.outputs.items():
+        name = "data" if what == "data" else "left out" if "left_out" in file else "config"
+        out.print(f"{name:9}{escape(str(result.folder / file))}", soft_wrap=True)
+    for text in result.manifest.notes:
+        out.print(f"note     {escape(text)}")
+    if result.command:
+        out.print(f"train    {escape(result.command)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""A mixture in the formats of trainers, with the configuration that trains on it."""

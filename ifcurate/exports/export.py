@@ -1,0 +1,196 @@
+"""Write a mixture for a trainer: its data file, its configuration, a manifest, the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import yaml
+
+from ifcurate.errors import DataError
+from ifcurate.exports.projections import check_separate_projections, list_weights, locate_model
+from ifcurate.exports.rows import UnfitError
+from ifcurate.exports.trainers import TRAINERS, Plan
+from ifcurate.mixing.mixture import Mixture
+from ifcurate.options.base import takes_options
+from ifcurate.options.export import ExportOptions
+from ifcurate.storage.files import atomic_file, file_digest
+from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+
+__all__ = ["EXPORT", "Export", "export_mixture"]
+
+EXPORT: Final = "export.json"
+_LEFT_OUT: Final = "left_out.jsonl"
+_NEEDS_MODEL: Final = ("trl", "axolotl", "llama-factory", "open-instruct")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written for a trainer."""
+
+    folder: Path
+    manifest: Manifest
+    command: str  # what trains on it; "" for a plain format
+
+    @property
+    def data(self) -> Path:
+        """The file to train on."""
+        return self.folder / self.manifest.outputs["data"]
+
+
+@takes_options(ExportOptions)
+def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptions) -> Export:
+    """Write a mixture for a trainer.
+
+    Columns of ours are left out. Rows that the format has no place for are listed with the
+    reason in `left_out.jsonl`.
+
+    Raises:
+        DataError: no row fits, the folder holds other files, or the model cannot be trained
+            that way.
+        ModelError: the model's weights cannot be read (`qk_only`).
+    """
+    folder = Path(folder)
+    model = options.model or _scored_by(mixture)
+    if options.trainer in _NEEDS_MODEL and not model:
+        raise DataError(
+            f"export {options.trainer}: no model is named, and none scored the data; "
+            "name the model that will be trained: --model MODEL"
+        )
+    if options.qk_only:
+        check_separate_projections(model, list_weights(model))
+    if options.indicator:
+        _check_labels(mixture)
+    _refuse_foreign(folder)
+    plan = _plan(mixture, folder, locate_model(model) if model else "", options)
+    counts = _write_rows(mixture, plan)
+    names = _write_config(plan)
+    trainer = TRAINERS[options.trainer]
+    command = trainer.command(plan)
+    files = [trainer.data, *names, *([_LEFT_OUT] if counts["left_out"] else [])]
+    now = utc_now()
+    manifest = Manifest(
+        step="export",
+        identity={
+            "mixture": mixture.manifest.identity,
+            "options": options.model_dump(mode="json"),
+            "model": plan.model,
+        },
+        counts=counts,
+        outputs={"data": trainer.data, **{name: name for name in files[1:]}},
+        digests={name: file_digest(folder / name) for name in files},
+        notes=_notes(plan),
+        finished=True,
+        created_at=now,
+        updated_at=now,
+        command=command,
+        versions=software_versions(),
+    )
+    manifest.write(folder / EXPORT)
+    return Export(folder, manifest, command)
+
+
+def _scored_by(mixture: Mixture) -> str:
+    """The model that scored the components; "" when none did, or several."""
+    origins = [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
+    models = {origin["engine"]["model"] for origin in origins if origin.get("engine")}
+    return str(models.pop()) if len(models) == 1 else ""
+
+
+def _check_labels(mixture: Mixture) -> None:
+    labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0]
+    if "context-critical" not in labels.to_list():
+        raise DataError(
+            "indicator: no row is labelled context-critical, so nothing would be marked; "
+            "mix what `ifcurate split` or `ifcurate filter` labelled"
+        )
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if (folder / EXPORT).exists():
+        if read_manifest(folder / EXPORT).step != "export":
+            raise DataError(f"{folder / EXPORT}: belongs to another step; choose another folder")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise DataError(f"{folder}: holds other files; choose an empty folder with -o")
+
+
+def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) -> Plan:
+    roles = pl.col("messages").list.eval(pl.element().struct.field("role") == "assistant")
+    seen = mixture.rows.select(
+        (roles.list.sum() > 1).any().alias("multi"), pl.col("tools").is_not_null().any()
+    ).collect()
+    multi, tools = seen.row(0)
+    return Plan(folder, model, options, bool(multi), bool(tools))
+
+
+def _write_rows(mixture: Mixture, plan: Plan) -> dict[str, int]:
+    """Write the data file and the rows that do not fit; count both."""
+    trainer = TRAINERS[plan.options.trainer]
+    to_row = trainer.to_row(plan)
+    n_written, left = 0, []
+    array = trainer.data.endswith(".json")
+    with atomic_file(plan.folder / trainer.data) as stream:
+        for row in _rows(mixture):
+            try:
+                made = to_row(row, plan.options.indicator)
+            except UnfitError as reason:
+                left.append(_left_out(row, str(reason)))
+                continue
+            text = json.dumps(made, ensure_ascii=False).encode("utf-8")
+            stream.write(((b",\n" if n_written else b"[\n") + text) if array else text + b"\n")
+            n_written += 1
+        if array:
+            stream.write(b"\n]\n" if n_written else b"[]\n")
+        if not n_written:
+            why = f"the first {json.loads(left[0])['reason']}" if left else "the mixture is empty"
+            raise DataError(
+                f"export {plan.options.trainer}: no row can be written: {why}; "
+                "choose another trainer"
+            )
+    if left:
+        with atomic_file(plan.folder / _LEFT_OUT) as stream:
+            stream.write(b"".join(left))
+    return {"rows": n_written + len(left), "written": n_written, "left_out": len(left)}
+
+
+def _rows(mixture: Mixture) -> Iterator[dict[str, Any]]:
+    for frame in mixture.frames(size=8192):
+        yield from frame.iter_rows(named=True)
+
+
+def _left_out(row: dict[str, Any], reason: str) -> bytes:
+    place = {name: row[f"ifcurate_{name}"] for name in ("component", "source", "row")}
+    return json.dumps({**place, "reason": reason}, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def _write_config(plan: Plan) -> list[str]:
+    files = TRAINERS[plan.options.trainer].config(plan)
+    for name, content in files.items():
+        if name.endswith(".json"):
+            text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        else:
+            text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
+        with atomic_file(plan.folder / name) as stream:
+            stream.write(text.encode("utf-8"))
+    return list(files)
+
+
+def _notes(plan: Plan) -> list[str]:
+    notes = []
+    options = plan.options
+    if options.trainer == "llama-factory":
+        notes.append("template: default suits base models; name your chat model's own template")
+    if options.trainer == "trl" and plan.multi_turn and options.objective == "sft":
+        notes.append(
+            "rows have several answers, and the loss is on all of them (assistant_only_loss); "
+            "TRL needs a chat template that marks answers for that"
+        )
+    if options.indicator and options.trainer not in ("axolotl", "llama-factory"):
+        notes.append(
+            f"{options.indicator} is plain text to the tokenizer unless you add it as a token"
+        )
+    return notes

@@ -1,0 +1,198 @@
+"""What each trainer needs beside the rows: a configuration file, and the command.
+
+Paths in configurations are those of the export's folder as it was named, so that the
+command works from the folder where `ifcurate export` was called.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.exports.rows import Row, to_alpaca, to_messages, to_preference, to_sharegpt
+from ifcurate.options.export import ExportOptions
+
+__all__ = ["AXOLOTL_QK", "TRAINERS", "Plan", "TrainerFormat", "plan_trl_rows"]
+
+#: What is trained when only queries and keys are. Dots are literal dots to axolotl, so a
+#: pattern such as `.*self_attn\\.(q|k)_proj.*` matches nothing there.
+AXOLOTL_QK: Final = "model.layers.[0-9]+.self_attn.[qk]_proj."
+_QK: Final = ("q_proj", "k_proj")
+
+ToRow = Callable[[Row, str], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One export: what is known before its rows are written."""
+
+    folder: Path
+    model: str  # as the trainer takes it
+    options: ExportOptions
+    multi_turn: bool  # whether any row has more than one answer
+    tools: bool  # whether any row has tools
+
+    def path(self, name: str) -> str:
+        """A file of the export, as the trainer is told."""
+        return (self.folder / name).as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerFormat:
+    """The files of one trainer."""
+
+    data: str  # name of the data file
+    to_row: Callable[[Plan], ToRow]
+    config: Callable[[Plan], Mapping[str, Mapping[str, Any]]]  # file -> its content
+    command: Callable[[Plan], str]  # "" where any trainer may follow
+
+
+def plan_trl_rows(plan: Plan) -> ToRow:
+    """Prompt and completion, so that the loss is on the response alone.
+
+    Conversations with several answers stay whole: the loss is on all of them.
+    """
+    if plan.options.objective == "dpo":
+        return to_preference
+    return to_messages if plan.multi_turn else _to_prompt_completion
+
+
+def _to_prompt_completion(row: Row, indicator: str) -> dict[str, Any]:
+    whole = to_messages(row, indicator)
+    *prompt, response = whole.pop("messages")
+    return {"prompt": prompt, "completion": [response], **whole}
+
+
+def _trl_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
+    lora = {"use_peft": True, "lora_target_modules": list(_QK)} if plan.options.qk_only else {}
+    whole = plan.multi_turn and plan.options.objective == "sft"
+    loss = {"assistant_only_loss": True} if whole else {}
+    data = {"path": "json", "data_files": plan.path("train.jsonl"), "split": "train"}
+    return {
+        "trl.yaml": {
+            "model_name_or_path": plan.model,
+            "datasets": [data],
+            "output_dir": plan.path("model"),
+            **loss,
+            **lora,
+        }
+    }
+
+
+def _axolotl_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
+    data: dict[str, Any] = {
+        "path": plan.path("train.jsonl"),
+        "ds_type": "json",
+        "type": "chat_template",
+        "field_messages": "messages",
+        "message_property_mappings": {"role": "role", "content": "content"},
+        "roles_to_train": ["assistant"],
+    }
+    if plan.tools:
+        data["field_tools"] = "tools"
+    qk = {"unfrozen_parameters": [AXOLOTL_QK]} if plan.options.qk_only else {}
+    indicator = {"tokens": [plan.options.indicator]} if plan.options.indicator else {}
+    return {
+        "axolotl.yaml": {
+            "base_model": plan.model,
+            "datasets": [data],
+            "output_dir": plan.path("model"),
+            "train_on_inputs": False,
+            **qk,
+            **indicator,
+        }
+    }
+
+
+def _to_llama_factory(plan: Plan) -> ToRow:
+    if plan.options.objective == "sft":
+        return to_sharegpt
+
+    def to_ranked(row: Row, indicator: str) -> dict[str, Any]:
+        whole = to_sharegpt(row, indicator)
+        rejected = to_preference(row)["rejected"][0]["content"]
+        *asked, chosen = whole["conversations"]
+        other = {"from": "gpt", "value": rejected}
+        return {**whole, "conversations": asked, "chosen": chosen, "rejected": other}
+
+    return to_ranked
+
+
+def _llama_factory_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
+    columns = {"messages": "conversations", "system": "system", "tools": "tools"}
+    ranked = plan.options.objective == "dpo"
+    entry: dict[str, Any] = {"file_name": "train.json", "formatting": "sharegpt"}
+    if ranked:
+        entry["ranking"] = True
+        columns |= {"chosen": "chosen", "rejected": "rejected"}
+    # Only LoRA can be told its modules by name; its full finetuning freezes by layer.
+    qk = {"finetuning_type": "lora", "lora_target": ",".join(_QK)} if plan.options.qk_only else {}
+    indicator = (
+        {"new_special_tokens": plan.options.indicator, "resize_vocab": True}
+        if plan.options.indicator
+        else {}
+    )
+    return {
+        "dataset_info.json": {"ifcurate": {**entry, "columns": columns}},
+        "llamafactory.yaml": {
+            "model_name_or_path": plan.model,
+            "stage": "dpo" if ranked else "sft",
+            "do_train": True,
+            "dataset_dir": plan.folder.as_posix(),
+            "dataset": "ifcurate",
+            "template": "default",
+            "output_dir": plan.path("model"),
+            **(qk or {"finetuning_type": "full"}),
+            **indicator,
+        },
+    }
+
+
+def _open_instruct_command(plan: Plan) -> str:
+    # "1.0" is all rows; "1" is one row.
+    options = {
+        "--model_name_or_path": plan.model,
+        "--dataset_mixer_list": f"{shlex.quote(plan.path('train.jsonl'))} 1.0",
+        "--dataset_mixer_list_splits": "train",
+        "--output_dir": plan.path("model"),
+    }
+    return "accelerate launch open_instruct/finetune.py " + " ".join(
+        f"{k} {v if k == '--dataset_mixer_list' else shlex.quote(v)}" for k, v in options.items()
+    )
+
+
+def _launch(program: str, config: str) -> Callable[[Plan], str]:
+    return lambda plan: f"{program} {shlex.quote(plan.path(config))}"
+
+
+def _trl_command(plan: Plan) -> str:
+    return f"trl {plan.options.objective} --config {shlex.quote(plan.path('trl.yaml'))}"
+
+
+def _no_config(_: Plan) -> Mapping[str, Mapping[str, Any]]:
+    return {}
+
+
+TRAINERS: Final = {
+    "trl": TrainerFormat("train.jsonl", plan_trl_rows, _trl_config, _trl_command),
+    "axolotl": TrainerFormat(
+        "train.jsonl",
+        lambda _: to_messages,
+        _axolotl_config,
+        _launch("axolotl train", "axolotl.yaml"),
+    ),
+    "llama-factory": TrainerFormat(
+        "train.json",
+        _to_llama_factory,
+        _llama_factory_config,
+        _launch("llamafactory-cli train", "llamafactory.yaml"),
+    ),
+    "open-instruct": TrainerFormat(
+        "train.jsonl", lambda _: to_messages, _no_config, _open_instruct_command
+    ),
+    "messages": TrainerFormat("train.jsonl", lambda _: to_messages, _no_config, lambda _: ""),
+    "alpaca": TrainerFormat("train.json", lambda _: to_alpaca, _no_config, lambda _: ""),
+}

@@ -1,0 +1,66 @@
+"""The options of `export`: the trainer, and what is trained."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from ifcurate.options.base import Options, option
+
+__all__ = ["ExportOptions", "Trainer"]
+
+Trainer = Literal["trl", "axolotl", "llama-factory", "open-instruct", "messages", "alpaca"]
+
+
+class ExportOptions(Options):
+    """How a mixture is written for a trainer."""
+
+    step: ClassVar[str] = "export"
+
+    trainer: Trainer = option(
+        ...,
+        "The trainer whose files are written. messages and alpaca are formats that many "
+        "trainers read.",
+        common=True,
+    )
+    model: str = option(
+        "",
+        "The model that will be trained: a short name, a Hub id or a folder. By default the one "
+        "that scored the data.",
+        flags=("--model", "-m"),
+        metavar="MODEL",
+        common=True,
+    )
+    qk_only: bool = option(
+        False, "Train the query and key projections only. Needs --model.", common=True
+    )
+    objective: Literal["sft", "dpo"] = option(
+        "sft",
+        "sft trains on the responses. dpo trains on preferences; every row needs a rejected "
+        "response (trl, llama-factory).",
+    )
+    indicator: str = option(
+        "",
+        "Put this text before the last user message of context-critical rows, for conditional "
+        "finetuning: [IND].",
+        metavar="TEXT",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        plain = self.trainer in ("messages", "alpaca")
+        if self.qk_only and plain:
+            raise ValueError(
+                f"qk_only: {self.trainer} is a data format, and which weights are trained is a "
+                "matter of the trainer; choose trl, axolotl or llama-factory"
+            )
+        if self.qk_only and self.trainer == "open-instruct":
+            raise ValueError(
+                "qk_only: open-instruct fixes the LoRA modules in its code (all projections of "
+                "attention and feed-forward) and freezes nothing by name; choose trl, axolotl or "
+                "llama-factory"
+            )
+        if self.objective == "dpo" and self.trainer not in ("trl", "llama-factory"):
+            raise ValueError(f"objective dpo is for trl and llama-factory (found {self.trainer})")
+        return self

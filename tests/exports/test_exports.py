@@ -1,0 +1,279 @@
+"""Exports: loaded back by the real libraries, with rows and texts as they were."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from ifcurate.errors import DataError, ModelError, OptionError
+from ifcurate.exports.export import Export, export_mixture
+from ifcurate.exports.projections import check_separate_projections, list_weights
+from ifcurate.exports.trainers import AXOLOTL_QK
+from ifcurate.mixing.components import parse_components
+from ifcurate.mixing.mix import mix_components
+from ifcurate.mixing.mixture import Mixture
+from ifcurate.mixing.verify import verify_mixture
+from ifcurate.options.mix import MixOptions
+from tests.conftest import write_jsonl
+
+ALPACA = [
+    {"instruction": f"Read {i}.", "input": f"Line {i}" if i % 2 else "", "output": f"It is {i}."}
+    for i in range(6)
+]
+CHATS = [
+    {
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": f"Hello {i}"},
+            {"role": "assistant", "content": "Hi."},
+            {"role": "user", "content": "And now?"},
+            {"role": "assistant", "content": f"Now {i}."},
+        ]
+    }
+    for i in range(3)
+]
+CALLS = [
+    {
+        "messages": [
+            {"role": "user", "content": "Weather?"},
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {"type": "function", "function": {"name": name, "arguments": arguments}}
+                ],
+            },
+            {"role": "tool", "name": name, "content": "4 degrees"},
+            {"role": "assistant", "content": f"{name}: 4 degrees."},
+        ],
+        "tools": [{"name": name, "parameters": {"type": "object"}}],
+    }
+    for name, arguments in (("look", '{"city": "Pol"}'), ("feel", '{"depth": 3}'))
+]
+
+
+def mixture(folder: Path, **rows: list[dict[str, Any]]) -> Mixture:
+    for name, own in rows.items():
+        write_jsonl(folder / f"{name}.jsonl", own)
+    parts = parse_components([f"{name}={name}.jsonl" for name in rows])
+    return mix_components(parts, folder / "mix", MixOptions())
+
+
+def load(export: Export) -> Any:
+    datasets = pytest.importorskip("datasets")
+    cache = str(export.folder.parent / "cache")
+    data = str(export.data)
+    return datasets.load_dataset("json", data_files=data, split="train", cache_dir=cache)
+
+
+def test_messages_come_back_from_datasets_as_they_were(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA, chats=CHATS, calls=CALLS)
+    export = export_mixture(made, folder / "mix" / "messages", trainer="messages")
+    loaded = list(load(export))
+    rows = made.rows.collect().to_dicts()
+    assert len(loaded) == len(rows) == 11
+    for ours, theirs in zip(rows, loaded, strict=True):
+        assert set(theirs) <= {"messages", "tools"}
+        for mine, other in zip(ours["messages"], theirs["messages"], strict=True):
+            assert (mine["role"], mine["content"]) == (other["role"], other["content"])
+    (call,) = (
+        c["function"]
+        for row in loaded
+        for m in row["messages"]
+        for c in m.get("tool_calls") or []
+        if c["function"]["name"] == "look"
+    )
+    assert call["arguments"] == {"city": "Pol"}
+    assert verify_mixture(folder / "mix").whole
+    export.data.write_bytes(export.data.read_bytes().replace(b"Pol", b"Pal"))
+    assert any("other bytes" in p for p in verify_mixture(folder / "mix").problems)
+
+
+def test_alpaca_keeps_the_input_apart_and_lists_what_it_has_no_place_for(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA, chats=CHATS)
+    export = export_mixture(made, folder / "out", trainer="alpaca")
+    loaded = {row["output"]: row for row in load(export)}
+    assert loaded == {row["output"]: row for row in ALPACA}
+    left = [json.loads(line) for line in (folder / "out/left_out.jsonl").read_text().splitlines()]
+    assert {row["reason"] for row in left} == {"is a conversation of several turns"}
+    assert export.manifest.counts == {"rows": 9, "written": 6, "left_out": 3}
+    with pytest.raises(DataError, match="no row can be written"):
+        export_mixture(mixture(folder, chats=CHATS), folder / "no", trainer="alpaca")
+
+
+def read_as_llama_factory(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """The rules of LLaMA-Factory's ShareGPT reader, restated: it skips rows that break them."""
+    turns = [(turn["from"], turn["value"]) for turn in row["conversations"]]
+    asks, answers = ("human", "observation"), ("gpt", "function_call")
+    assert len(turns) % 2 == 0
+    assert all(who in (answers if i % 2 else asks) for i, (who, _) in enumerate(turns))
+    return turns
+
+
+def test_llama_factory_finds_its_data_by_name(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA, chats=CHATS, calls=CALLS)
+    options = {"trainer": "llama-factory", "model": "pocket", "qk_only": True}
+    export = export_mixture(made, folder / "out", **options)
+    config = yaml.safe_load((folder / "out/llamafactory.yaml").read_text())
+    assert (config["finetuning_type"], config["lora_target"]) == ("lora", "q_proj,k_proj")
+    info = json.loads((Path(config["dataset_dir"]) / "dataset_info.json").read_text())
+    entry = info[config["dataset"]]
+    assert Path(config["dataset_dir"], entry["file_name"]) == export.data
+    rows = list(load(export))
+    assert len(rows) == 11
+    assert set(entry["columns"].values()) <= set(rows[0])
+    said = {read_as_llama_factory(row)[-1][1] for row in rows}
+    assert said == set(made.rows.collect()["messages"].list.last().struct.field("content"))
+    call = next(t for row in rows for t in row["conversations"] if t["from"] == "function_call")
+    assert set(json.loads(call["value"])) == {"name", "arguments"}
+    assert export.command == f"llamafactory-cli train {folder}/out/llamafactory.yaml"
+
+
+def matches_in_axolotl(pattern: str, name: str) -> bool:
+    """How axolotl reads a pattern, restated: a dot is a dot unless a plus follows."""
+    return re.match(re.sub(r"\.(?!\+)", r"\\.", pattern), name) is not None
+
+
+def test_axolotl_unfreezes_queries_and_keys_and_nothing_else(folder: Path) -> None:
+    made = mixture(folder, chats=CHATS)
+    options = {"trainer": "axolotl", "model": "pocket", "qk_only": True, "indicator": ""}
+    export = export_mixture(made, folder / "out", **options)
+    config = yaml.safe_load((folder / "out/axolotl.yaml").read_text())
+    (pattern,) = config["unfrozen_parameters"]
+    assert pattern == AXOLOTL_QK
+    weights = list_weights("pocket")
+    free = {name for name in weights if matches_in_axolotl(pattern, name)}
+    wanted = {n for n in weights if ".self_attn.q_proj." in n or ".self_attn.k_proj." in n}
+    assert free == wanted
+    assert len(free) == 8
+    assert not any(matches_in_axolotl(r".*self_attn\.(q|k)_proj.*", name) for name in weights)
+    (data,) = config["datasets"]
+    assert (data["type"], Path(data["path"])) == ("chat_template", export.data)
+    assert export.command == f"axolotl train {folder}/out/axolotl.yaml"
+
+
+def test_open_instruct_takes_all_rows_and_no_qk(folder: Path) -> None:
+    made = mixture(folder, chats=CHATS)
+    export = export_mixture(made, folder / "out", trainer="open-instruct", model="gpt2")
+    words = shlex.split(export.command)
+    at = words.index("--dataset_mixer_list")
+    assert words[at + 1 : at + 3] == [str(export.data), "1.0"]
+    assert words[words.index("--model_name_or_path") + 1] == "openai-community/gpt2"
+    with pytest.raises(OptionError, match="open-instruct fixes the LoRA modules"):
+        export_mixture(made, folder / "qk", trainer="open-instruct", qk_only=True)
+
+
+def test_fused_projections_are_refused_with_a_reason(folder: Path) -> None:
+    for name in ("qkv_proj", "c_attn", "query_key_value"):
+        weights = [f"transformer.h.0.attn.{name}.weight", "transformer.wte.weight"]
+        with pytest.raises(DataError, match=rf"one weight \({name}\)"):
+            check_separate_projections("m", weights)
+    with pytest.raises(DataError, match=r"has no weights model\.layers"):
+        check_separate_projections("m", ["a.weight"])
+    (folder / "empty").mkdir()
+    with pytest.raises(ModelError, match="holds no safetensors"):
+        list_weights(str(folder / "empty"))
+
+
+def test_the_indicator_marks_context_critical_rows_only(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA, chats=CHATS)
+    with pytest.raises(DataError, match="no row is labelled context-critical"):
+        export_mixture(made, folder / "no", trainer="messages", indicator="[IND]")
+    critical = pl.when(pl.col("ifcurate_row") == 1).then(pl.lit("context-critical"))
+    labelled = Mixture(
+        made.rows.with_columns(critical.alias("ifcurate_label")), made.dropped, made.manifest
+    )
+    export = export_mixture(labelled, folder / "out", trainer="messages", indicator="[IND]")
+    marked = [
+        [m["content"] for m in row["messages"] if "[IND]" in m["content"]] for row in load(export)
+    ]
+    assert sorted(filter(None, marked)) == [["[IND] And now?"], ["[IND] Read 1.\n\nLine 1"]]
+
+
+def test_an_export_never_replaces_files_of_others(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA)
+    (folder / "out").mkdir()
+    (folder / "out" / "train.jsonl").write_text("mine")
+    with pytest.raises(DataError, match="holds other files"):
+        export_mixture(made, folder / "out", trainer="messages")
+    with pytest.raises(DataError, match="no model is named"):
+        export_mixture(made, folder / "trl", trainer="trl")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # in TRL and PEFT
+def test_trl_parses_the_configuration_and_masks_the_prompt(folder: Path) -> None:
+    """TRL's own parser, loader and chat formatting, and PEFT's choice of modules."""
+    trl = pytest.importorskip("trl")
+    peft = pytest.importorskip("peft")
+    import torch
+    import transformers
+    from trl.scripts.utils import DatasetMixtureConfig, get_dataset
+
+    from ifcurate.pocket import model_path
+
+    made = mixture(folder, alpaca=ALPACA)
+    export_mixture(made, folder / "out", trainer="trl", model="pocket", qk_only=True)
+    kinds = (trl.ScriptArguments, trl.SFTConfig, trl.ModelConfig, DatasetMixtureConfig)
+    parser = trl.TrlParser(kinds)
+    _, training, model, data = parser.parse_args_and_config(
+        ["--config", str(folder / "out/trl.yaml"), "--report_to", "none", "--use_cpu", "true"]
+    )
+    rows = get_dataset(data)["train"]
+    ours = made.rows.collect().to_dicts()
+    for mine, theirs in zip(ours, rows, strict=True):
+        said = [(m["role"], m["content"]) for m in (*theirs["prompt"], *theirs["completion"])]
+        assert said == [(m["role"], m["content"]) for m in mine["messages"]]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(model_path()))
+    formatted = trl.apply_chat_template(rows[0], tokenizer)
+    assert formatted["completion"].startswith(ours[0]["messages"][-1]["content"])
+    assert model.lora_target_modules == ["q_proj", "k_proj"]
+    network = transformers.AutoModelForCausalLM.from_pretrained(
+        model.model_name_or_path, dtype=torch.float32
+    )
+    adapted = peft.get_peft_model(network, trl.get_peft_config(model))
+    free = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert free
+    assert all(".q_proj." in name or ".k_proj." in name for name in free)
+    assert training.output_dir == str(folder / "out/model")
+
+
+def test_preferences_are_exported_as_pairs(folder: Path) -> None:
+    rows = [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": f"Bad {i}"} for i in range(3)]
+    turns = [
+        {
+            "prompt": "Ask list",
+            "chosen": [
+                {"role": "user", "content": "Ask list"},
+                {"role": "assistant", "content": "Good list"},
+            ],
+            "rejected": [
+                {"role": "user", "content": "Ask list"},
+                {"role": "assistant", "content": "Bad list"},
+            ],
+        }
+    ]
+    made = mixture(folder, flat=rows, turns=turns)
+    export = export_mixture(made, folder / "out", trainer="trl", model="gpt2", objective="dpo")
+    pairs = {
+        (r["prompt"][-1]["content"], r["chosen"][0]["content"], r["rejected"][0]["content"])
+        for r in load(export)
+    }
+    assert pairs == {
+        *((f"Ask {i}", f"Good {i}", f"Bad {i}") for i in range(3)),
+        ("Ask list", "Good list", "Bad list"),
+    }
+    assert export.command.startswith("trl dpo")
+    ranked = export_mixture(
+        made, folder / "lf", trainer="llama-factory", model="gpt2", objective="dpo"
+    )
+    assert all(row["rejected"]["value"].startswith("Bad") for row in load(ranked))
+    info = json.loads((folder / "lf/dataset_info.json").read_text())
+    assert info["ifcurate"]["ranking"] is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Engine
@@ -13,19 +14,31 @@ __all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine"]
 ENGINES: Final = ("hf", "vllm", "server", "toy")
 
 
-def load_engine(engine: str = "hf", *, model: str = "", **options: Any) -> Engine:
+def load_engine(
+    engine: str = "hf", *, model: Any = "", tokenizer: Any = None, **options: Any
+) -> Engine:
     """An engine by name, with its model loaded.
 
     Args:
         engine: "hf" (transformers and torch), "vllm", "server" (an OpenAI-compatible
             completions endpoint), or "toy" (no model, for dry runs).
         model: a short name (`ifcurate models`), a Hub id or a local folder; "toy" needs
-            none, "server" asks the server.
+            none, "server" asks the server. For "hf" also a loaded model of transformers.
+        tokenizer: the tokenizer of a loaded model; for "server", the name of one.
         options: those of `load_hf_engine`, `load_vllm_engine` or `load_server_engine`.
 
     Raises:
         ModelError: unknown engine, or the model cannot be found, loaded or used.
     """
+    if not isinstance(model, str | Path):
+        if engine != "hf":
+            raise ModelError(f"engine {engine!r}: takes the name of a model; a loaded one needs hf")
+        from ifcurate.engines.hf.wrapped import wrap_model
+
+        return wrap_model(model, tokenizer, **options)
+    model = str(model)
+    if tokenizer is not None:
+        options["tokenizer"] = tokenizer
     if engine == "toy":
         from ifcurate.engines.toy import ToyEngine
 

@@ -1,0 +1,68 @@
+"""An engine around a model that is in memory already, as a notebook or a trainer has it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from ifcurate.engines.hf.engine import HFEngine
+from ifcurate.engines.hf.source import ModelSource
+from ifcurate.engines.hf.tokenizer import HFTokenizer
+from ifcurate.errors import ModelError
+
+__all__ = ["wrap_model"]
+
+
+def wrap_model(
+    model: Any,
+    tokenizer: Any,
+    *,
+    batch_size: int | Literal["auto"] = "auto",
+    max_length: int | None = None,
+    threads: int | None = None,
+) -> HFEngine:
+    """Score with a causal language model of transformers that is loaded.
+
+    The model keeps its dtype and device, and must be in evaluation mode. Its identity is a
+    hash of its config and weights, so scores of different weights are never mixed.
+
+    Raises:
+        TypeError: there is no tokenizer, or `model` is not a model of transformers.
+        ModelError: the model is in training mode, or cannot be used for scoring.
+    """
+    import torch
+
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
+        raise TypeError(
+            f"model: found {type(model).__name__}; give a name, a folder, or a loaded causal "
+            "language model of transformers"
+        )
+    if tokenizer is None:
+        raise TypeError("tokenizer: found None; a loaded model needs its tokenizer too")
+    if model.training:
+        raise ModelError(
+            "model: is in training mode, so dropout would change its numbers; call model.eval()"
+        )
+    name = str(getattr(model.config, "_name_or_path", "")) or type(model).__name__
+    source = ModelSource(name, Path(), _hash_model(model), (), False)
+    return HFEngine(
+        model,
+        HFTokenizer(tokenizer, where=name),
+        source,
+        batch_size=batch_size,
+        max_length=max_length,
+        threads=threads or 1,
+    )
+
+
+def _hash_model(model: Any) -> str:
+    """A hash of the config and of every weight."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(model.config.to_json_string(use_diff=False).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return f"memory:{digest.hexdigest()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["count", "did_you_mean"]
+__all__ = ["count", "did_you_mean", "install_line"]
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -20,3 +20,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
     return f"; did you mean {names[near[0]]}?" if near else ""
+
+
+def install_line(extra: str) -> str:
+    """The command that adds an extra to this installation: from its checkout, or by name."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        text = distribution("ifcurate").read_text("direct_url.json") or "{}"
+        origin = json.loads(text)
+    except (PackageNotFoundError, OSError, ValueError):
+        origin = {}
+    url = str(origin.get("url", ""))
+    if url.startswith("file:"):
+        editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
+        return f"pip install {editable}'{unquote(urlsplit(url).path)}[{extra}]'"
+    if url and "vcs_info" in origin:
+        return f"pip install 'ifcurate[{extra}] @ {origin['vcs_info']['vcs']}+{url}'"
+    return f"pip install 'ifcurate[{extra}]'"

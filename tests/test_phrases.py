@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from ifcurate.models import nearest_model
-from ifcurate.phrases import count, did_you_mean
+from ifcurate.phrases import count, did_you_mean, install_line
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,28 @@ def test_models_that_were_perhaps_meant(name: str, meant: str, folder: Path) -> 
 def test_nothing_is_near() -> None:
     assert did_you_mean("x", ("alpaca", "plain")) == ""
     assert did_you_mean("ALPACCA", ("alpaca", "plain")) == "; did you mean alpaca?"
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        (None, "pip install 'ifcurate[ray]'"),
+        (
+            {"url": "file:///a%20b/c", "dir_info": {"editable": True}},
+            "pip install -e '/a b/c[ray]'",
+        ),
+        (
+            {"url": "https://host/ifcurate", "vcs_info": {"vcs": "git"}},
+            "pip install 'ifcurate[ray] @ git+https://host/ifcurate'",
+        ),
+    ],
+)
+def test_an_extra_is_added_where_the_package_came_from(
+    origin: object, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str | None:
+            return json.dumps(origin) if origin and name == "direct_url.json" else None
+
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _: Installed())
+    assert install_line("ray") == said

@@ -32,7 +32,7 @@ from ifcurate.review.counterfactuals import Counterfactuals
 from ifcurate.review.session import STATISTICS, Query, Session
 from ifcurate.runs.run import Run
 
-__all__ = ["create_application", "serve_review"]
+__all__ = ["create_application", "open_listener", "serve_review"]
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -130,21 +130,27 @@ def serve_review(
     session = Session(gather_facts(run), TokenTexts(run, options.tokenizer))
     counterfactuals = Counterfactuals(options.augmented or run.folder / "augmented")
     token = secrets.token_urlsafe(24)
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", options.port))
-        except OSError as error:
-            raise IfcurateError(
-                f"review: port {options.port} cannot be used: {error.strerror}; "
-                "choose another with --port"
-            ) from error
+    with open_listener(options.port) as listener:
         port = listener.getsockname()[1]
         application = create_application(session, counterfactuals, token=token, port=port)
         # No access log: the addresses in it hold the token.
         settings = uvicorn.Config(application, log_level="warning", access_log=False)
         on_ready(f"http://127.0.0.1:{port}/{token}/")
         uvicorn.Server(settings).run(sockets=[listener])
+
+
+def open_listener(port: int) -> socket.socket:
+    """A socket on 127.0.0.1; port 0 takes a free one. Raises `IfcurateError`."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise IfcurateError(
+            f"review: port {port} cannot be used: {error.strerror}; choose another with --port"
+        ) from error
+    return listener
 
 
 def create_application(

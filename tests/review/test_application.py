@@ -32,10 +32,7 @@ def open_client(run: Run) -> Any:
     return testclient.TestClient(app, base_url="http://127.0.0.1:8000")
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    run = make_run(tmp_path, make_rows(60))
-    split_run(run)
+def write_counterfactual(run: Run) -> None:
     folder = run.folder / "augmented"
     folder.mkdir()
     edits = [("input", 0, 5, "Paris", "Rome!"), ("output", 3, 8, "Paris", "Rome!")]
@@ -52,6 +49,13 @@ def run(tmp_path: Path) -> Run:
         ],
     }
     (folder / "data.counterfactual.jsonl").write_text(json.dumps(row) + "\n")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = make_run(tmp_path, make_rows(60))
+    split_run(run)
+    write_counterfactual(run)
     return run
 
 

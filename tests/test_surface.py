@@ -33,6 +33,7 @@ SURFACE = {
     "filter_examples",
     "find_run",
     "load_engine",
+    "mark_context",
     "mix_examples",
     "read_examples",
     "read_mixture",

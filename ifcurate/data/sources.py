@@ -110,7 +110,7 @@ class UniqueNames:
         return times
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Examples:
     """All examples of some sources, read anew at each iteration.
 
@@ -120,6 +120,12 @@ class Examples:
     sources: tuple[Source, ...]
     layouts: tuple[Layout, ...]  # one per source
     limit: int | None = None
+
+    def __repr__(self) -> str:
+        named = ", ".join(f"{name}: {kind}" for name, kind in list(self.formats.items())[:3])
+        more = ", ..." if len(self.sources) > 3 else ""
+        limit = f", limit {self.limit}" if self.limit else ""
+        return f"Examples({named}{more}{limit})"
 
     def __iter__(self) -> Iterator[Example]:
         """Every example, bad rows passed over."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,9 +13,9 @@ from ifcurate.data.sources import Examples, UniqueNames
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
-from ifcurate.records import Example
+from ifcurate.records import ContextBlock, Example
 
-__all__ = ["take_examples"]
+__all__ = ["mark_context", "take_examples"]
 
 _SOURCE: Final = "rows"
 _LOOKED_AT: Final = 100
@@ -48,6 +49,40 @@ def take_examples(data: Any, *, options: DataOptions) -> Iterable[Example]:
     if isinstance(first, Example):
         return _check_examples(rest)
     return _parse_rows(rest, options)
+
+
+def mark_context(
+    examples: Any, find: Callable[[Example], str | tuple[int, int] | None]
+) -> list[Example]:
+    """Examples with the context that your own function finds.
+
+    `find` takes an `Example` and returns its context: a text that stands in the
+    instruction, the start and end of it in characters, or None for no context. What
+    the rules found before is replaced. `examples` is as for `score_examples`.
+
+    Raises:
+        DataError: a text does not stand in the instruction, or a place is outside of it.
+    """
+    return [_mark(example, find(example)) for example in take_examples(examples)]
+
+
+def _mark(example: Example, found: str | tuple[int, int] | None) -> Example:
+    if found is None or found == "":
+        return replace(example, blocks=())
+    text = example.instruction
+    if isinstance(found, str):
+        start = text.find(found)
+        end = start + len(found)
+    else:
+        start, end = found
+    if not 0 <= start < end <= len(text):
+        raise DataError(
+            f"example {example.id}: the context that your function returned is not in the "
+            f"instruction; found {reprlib.repr(found)}; return a part of example.instruction, "
+            "its start and end, or None"
+        )
+    block = ContextBlock("instruction", "instruction", start, end, start, end, "function", 1.0)
+    return replace(example, blocks=(block,))
 
 
 def _as_rows(data: Any) -> Iterator[Any]:

@@ -123,6 +123,11 @@ class Engine(ABC):
     tokenizer: Tokenizer  # whose ids the prompts have
     max_length: int  # the most tokens one sequence may have
 
+    def __repr__(self) -> str:
+        known = getattr(self, "identity", None)
+        told = f"{known.model}, {known.dtype}" if known is not None else ""
+        return f"{type(self).__name__}({told})"
+
     @abstractmethod
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.

@@ -108,3 +108,22 @@ def test_a_template_can_be_a_function_or_a_text() -> None:
     assert by_function["key"].equals(by_text["key"])
     with pytest.raises(ifcurate.TemplateError, match="exactly once"):
         ifcurate.score_examples(ALPACA_ROWS, engine, template=lambda _: "nothing")
+
+
+def test_your_own_function_can_find_the_context() -> None:
+    rows = [{"instruction": "NOTE<the red boat is old> Which boat is old?", "output": "The red."}]
+
+    def find(example: Example) -> str | None:
+        return example.instruction.partition("<")[2].partition(">")[0] or None
+
+    (example,) = ifcurate.mark_context(rows, find)
+    assert example.context_text == "the red boat is old"
+    assert example.without_context().instruction == "NOTE<> Which boat is old?"
+    with pytest.raises(DataError, match="not in the instruction; found 'nowhere'"):
+        ifcurate.mark_context(rows, lambda _: "nowhere")
+
+
+def test_reprs_are_short(folder: Path) -> None:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
+    assert repr(ifcurate.read_examples("alpaca.jsonl")) == "Examples(alpaca.jsonl: alpaca)"
+    assert repr(ToyEngine()) == "ToyEngine(toy, float32)"

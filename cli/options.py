@@ -118,7 +118,8 @@ def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
         for found in field.metadata
         if getattr(found, limit, None) is not None and kind in (int, float)
     }
-    shown = _default(preset.get(name, field.get_default(call_default_factory=True)))
+    default = preset.get(name, field.get_default(call_default_factory=True))
+    shown = "Required." if field.is_required() else _default(default)
     text = f"{field.description} {shown}".strip().replace("[", "\\[")
     settings: dict[str, Any] = {
         "help": text,

@@ -126,6 +126,16 @@ def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
+def _fence(text: str) -> str:
+    """The help with its examples in fences: Typer drops the indent that marks them."""
+    parts = []
+    for part in text.split("\n\n"):
+        lines = part.splitlines()
+        indented = all(line.startswith("    ") for line in lines)
+        parts.append("```\n" + inspect.cleandoc(part) + "\n```" if indented else part)
+    return "\n\n".join(parts)
+
+
 def load_command(name: str) -> Any:
     """The command, imported and ready to be called."""
     place = COMMANDS[name]
@@ -134,6 +144,7 @@ def load_command(name: str) -> Any:
         return get_group(found)
     info = CommandInfo(
         name=name,
+        help=_fence(inspect.getdoc(found) or ""),
         callback=_with_short_help(found),
         cls=Command,
         context_settings={"help_option_names": ["--help"]},

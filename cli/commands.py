@@ -46,6 +46,8 @@ COMMANDS: Final = {
     "augment": Place("augment", "augment", CURATE, "Write counterfactual examples."),
     "mix": Place("mix", "mix", CURATE, "Mix components into one file of training data."),
     "export": Place("export", "export", CURATE, "Write a mixture for a trainer."),
+    "push": Place("push", "push", CURATE, "Upload a mixture and its card to the Hub."),
+    "cards": Place("cards", "app", SHOW, "Show the cards of source sets."),
     "verify": Place("verify", "verify", SHOW, "Check a mixture against its manifest."),
     "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),

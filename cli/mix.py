@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ifcurate.options.card import CardOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.phrases import count
 
@@ -32,6 +33,7 @@ def mix(
     ],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the mixture.")],
     options: MixOptions,
+    card: CardOptions,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -42,6 +44,7 @@ def mix(
 
         ifcurate mix kept=RUN/filtered/context-critical new=RUN/augmented:10%-of-kept -o mixture
     """
+    from ifcurate.cards.mixture_card import write_card
     from ifcurate.mixing.components import parse_components
     from ifcurate.mixing.mix import mix_components
     from ifcurate.options.data import CONTEXT_KINDS
@@ -54,6 +57,7 @@ def mix(
         for name, format in part.examples.formats.items():
             note(f"{part.name}  {name}: format {format}", quiet=silent)
     made = mix_components(parts, out_folder, options, command=common.command_line())
+    write_card(made, out_folder, options=card)
     if json:
         common.print_json(
             {

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.data.formats import Layout, detect_format, parse_row
+from ifcurate.data.known_sets import find_known_set
 from ifcurate.data.readers.rows import (
     RawRow,
     Source,
@@ -223,12 +224,14 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     `paths` are files (JSON, JSONL, CSV, Parquet, Arrow, Feather; `.gz`, `.zst`), folders
     (those of `datasets.save_to_disk` too), globs, URLs (`https://`, `s3://`, `hf://`, ...),
     "-" for standard input, or `owner/name` on the Hub. Of a URL and of standard input a
-    copy is kept in `ifcurate-runs/`.
+    copy is kept in `ifcurate-runs/`. The name or Hub name of a set that has a card in
+    `data_cards/` is read as its card says.
 
     Raises:
         DataError: a source is missing, empty, of an unknown type or format.
         OptionError: an option is unknown or out of bounds.
     """
+    paths, options = _apply_cards(paths, options)
     format = "columns" if options.columns else options.format
     for name in ("instruction", "response") if options.columns else ():
         if name not in (options.columns or {}):
@@ -245,6 +248,26 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     if format != "auto":
         _refuse_unfit(examples, format)
     return examples
+
+
+def _apply_cards(
+    paths: str | Path | Sequence[str | Path], options: DataOptions
+) -> tuple[str | Path | Sequence[str | Path], DataOptions]:
+    """Hub names in the place of known sets' names, and what their cards say of their fields.
+
+    What the caller set stays. The card of one set decides; several sets are read by format.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    known = [None if Path(p).exists() else find_known_set(str(p)) for p in given]
+    if not any(known):
+        return paths, options
+    found = [k.hub_id if k else p for p, k in zip(given, known, strict=True)]
+    if len(known) == 1 and known[0] is not None:
+        own = options.given()
+        if "format" in own or "columns" in own:
+            own = {"format": options.format, "columns": options.columns, **own}
+        options = DataOptions.create(**{**known[0].reading, **own})
+    return found, options
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:

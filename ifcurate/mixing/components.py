@@ -119,6 +119,7 @@ def _score_origin(run: Run) -> dict[str, Any]:
     identity = run.manifest.identity
     return {
         "step": "score",
+        "sources": [item["name"] for item in identity["inputs"]],
         "scores": run.manifest.id,
         "engine": identity["engine"],
         "template": identity.get("template"),
@@ -153,6 +154,7 @@ def _filtered(name: str, folder: Path, amount: Amount) -> Component:
         named = {path: _Constant(keep_labels[0]) for path in full.values()}
     origin = {
         "step": "filter",
+        "sources": list(layouts),
         "keep_labels": keep_labels,
         "counts": manifest.counts,
         "formula": manifest.formula,
@@ -217,7 +219,12 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
         tuple(s for part in parts for s in part.sources),
         tuple(layout for part in parts for layout in part.layouts),
     )
-    origin = {"step": "augment", "settings": manifest["settings"], "funnel": manifest["funnel"]}
+    origin = {
+        "step": "augment",
+        "sources": list(inputs),
+        "settings": manifest["settings"],
+        "funnel": manifest["funnel"],
+    }
     labels = {source.name: _Constant("context-critical") for source in examples.sources}
     return Component(name, examples, amount, labels, origin)
 

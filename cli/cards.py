@@ -1,0 +1,43 @@
+"""`ifcurate cards`: the cards of source sets that the program knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import common
+
+app = typer.Typer(
+    no_args_is_help=True, help="Show the cards of source sets: licence, format, where context is."
+)
+
+
+@app.command("list")
+def list_cards(json: common.Json = False) -> None:
+    """List the sets that commands take by name in the place of a file."""
+    from ifcurate.data.known_sets import list_known_sets
+
+    known = list_known_sets()
+    if json:
+        keys = ("name", "hub_id", "licence", "context", "unchecked")
+        common.print_json([{key: getattr(k, key) for key in keys} for k in known])
+        return
+    lines = [("name", "licence", "on the Hub")]
+    lines += [(item.name, item.licence, item.hub_id) for item in known]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        # Names are to be copied: they are never cut to the width of the terminal.
+        common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
+    common.out.print("\nThese facts were not checked against the sets' own pages.")
+
+
+@app.command("show")
+def show_card(
+    name: Annotated[str, typer.Argument(help="A name of `ifcurate cards list`, or pocket.")],
+) -> None:
+    """Print a card."""
+    from ifcurate.data.known_sets import read_card
+
+    common.out.print(read_card(name), markup=False, soft_wrap=True)

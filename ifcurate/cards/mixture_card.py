@@ -1,0 +1,361 @@
+"""The card of a mixture: a pure function of its tables and its manifest.
+
+The metadata is the Hub's own (`huggingface_hub.DatasetCardData`), with `configs` that name
+the data file, so that `load_dataset` and the Hub's viewer find it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from ifcurate.data.known_sets import KnownSet, find_known_set
+from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
+from ifcurate.mixing.rows import COLUMNS
+from ifcurate.options.base import takes_options
+from ifcurate.options.card import CardOptions
+from ifcurate.storage.files import atomic_file, file_digest
+
+__all__ = ["CARD", "render_card", "size_category", "strictest_licence", "write_card"]
+
+CARD: Final = "README.md"
+_SHOWN: Final = 600  # characters of an example's text
+_SIZES: Final = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+    (10_000_000_000, "1B<n<10B"),
+    (100_000_000_000, "10B<n<100B"),
+    (1_000_000_000_000, "100B<n<1T"),
+)
+#: From the strictest to the freest, by what a name says. An order of caution, no legal advice.
+_STRICT: Final = (
+    r"unknown|other",
+    r".*-nc-nd.*",
+    r".*-nc-sa.*",
+    r".*-nc.*",
+    r".*-nd.*",
+    r"agpl.*|gpl.*|.*-sa.*|odbl.*",
+    r"cc-by.*|odc-by.*",
+    r"apache.*|mit|bsd.*",
+    r"cc0.*|pddl|unlicense",
+)
+
+
+def size_category(n_rows: int) -> str:
+    """The Hub's name for a number of rows."""
+    return next((name for limit, name in _SIZES if n_rows < limit), "n>1T")
+
+
+def strictest_licence(licences: Sequence[str]) -> str:
+    """Of several licences the one that allows least; unknown is the strictest."""
+
+    def rank(licence: str) -> tuple[int, str]:
+        matches = (i for i, p in enumerate(_STRICT) if re.fullmatch(p, licence))
+        return next(matches, 0), licence
+
+    return min(licences, key=rank, default="unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """One source of a component, as far as it is known."""
+
+    component: str
+    name: str
+    licence: str
+    known: KnownSet | None
+
+
+@takes_options(CardOptions)
+def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: CardOptions) -> Path:
+    """Write the card of a mixture into its folder, with its hash in the manifest.
+
+    Raises `DataError` when it cannot be written.
+    """
+    path = folder / CARD
+    with atomic_file(path) as stream:
+        stream.write(render_card(mixture, recipe=recipe, options=options).encode("utf-8"))
+    manifest = mixture.manifest
+    manifest.outputs["card"] = CARD
+    manifest.digests[CARD] = file_digest(path)
+    manifest.write(folder / MANIFEST)
+    return path
+
+
+def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> str:
+    """The card as Markdown with its metadata in front."""
+    origins = list(_origins(mixture, options.license))
+    title = options.title or " + ".join(_components(mixture))
+    sections = [
+        f"# {_plain(title)}",
+        _summary(mixture),
+        _table_of_components(mixture),
+        _stages(mixture),
+        _scoring(mixture),
+        _licences(origins),
+        _left_out(mixture),
+        _column_table(),
+        _examples(mixture, options.examples),
+        _limits(mixture, origins),
+        _how_made(mixture, recipe),
+    ]
+    return (
+        f"---\n{_metadata(mixture, origins, title, options)}\n---\n\n"
+        + "\n\n".join(section for section in sections if section)
+        + "\n"
+    )
+
+
+def _metadata(
+    mixture: Mixture, origins: Sequence[_Origin], title: str, options: CardOptions
+) -> str:
+    from huggingface_hub import DatasetCardData
+
+    licences = sorted({origin.licence for origin in origins}) or ["unknown"]
+    languages = {code for o in origins if o.known for code in o.known.languages}
+    data = DatasetCardData(
+        license=licences if len(licences) > 1 else licences[0],
+        language=options.language or sorted(languages) or None,
+        pretty_name=_plain(title),
+        size_categories=size_category(mixture.n_rows),
+        task_categories=["text-generation"],
+        source_datasets=sorted({o.known.hub_id for o in origins if o.known}) or None,
+        tags=["ifcurate", "instruction-tuning"],
+        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": DATA}]}],
+    )
+    return str(data.to_yaml())
+
+
+def _components(mixture: Mixture) -> list[str]:
+    return [component["name"] for component in mixture.manifest.identity["components"]]
+
+
+def _origins(mixture: Mixture, licence: str) -> Iterator[_Origin]:
+    """Every source that a component goes back to, before scoring and filtering."""
+    for component in mixture.manifest.identity["components"]:
+        origin = component.get("origin", {})
+        names = origin.get("sources") or [item["name"] for item in component.get("inputs", [])]
+        for name in dict.fromkeys(names):
+            known = find_known_set(name)
+            own = known.licence if known else licence or "unknown"
+            yield _Origin(component["name"], name, own, known)
+
+
+def _summary(mixture: Mixture) -> str:
+    tokens = f", {mixture.n_tokens:,} tokens" if mixture.n_tokens is not None else ""
+    return (
+        f"A mixture of instruction-tuning data: {mixture.n_rows:,} rows{tokens}, in training "
+        "order. Each row is a conversation in `messages`, and the row as it was read is in "
+        "`ifcurate_record`. Columns that start with `ifcurate_` say where a row comes from."
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text of data inside a line of Markdown: no markup, no line breaks."""
+    return re.sub(r"([<>`*_\[\]#])", r"\\\1", " ".join(text.split())) if text != "---" else text
+
+
+def _table_of_components(mixture: Mixture) -> str:
+    counts = mixture.manifest.counts
+    rows: list[list[object]] = []
+    for component in mixture.manifest.identity["components"]:
+        name, amount = component["name"], component["amount"]
+        asked = f"{amount['value']:g}" + (f" of {amount['of']}" if amount["of"] else "")
+        sources = ", ".join(item["name"] for item in component.get("inputs", []))
+        tokens = counts.get(f"tokens:{name}", "not counted")
+        rows.append(
+            [
+                name,
+                sources or "examples",
+                f"{amount['kind']} {asked}",
+                counts[f"rows:{name}"],
+                tokens,
+            ]
+        )
+    header = ("component", "read from", "amount", "rows", "tokens")
+    known = mixture.manifest.identity.get("tokenizer")
+    how = mixture.manifest.identity["options"]["count"]
+    text = (
+        f"\n\nTokens of the {how}, with the tokenizer of {_plain(known['name'])}." if known else ""
+    )
+    return "## Components\n\n" + _table(header, rows) + text
+
+
+def _stages(mixture: Mixture) -> str:
+    """Counts of the steps before mixing, and rows by source."""
+    parts = []
+    for component in mixture.manifest.identity["components"]:
+        origin = component.get("origin", {})
+        counts = origin.get("counts") or origin.get("funnel")
+        if counts:
+            flat = [[k, v] for k, v in counts.items() if isinstance(v, int)]
+            parts.append(
+                f"{_plain(component['name'])}, step `{origin['step']}`:\n\n"
+                + _table(("what", "rows"), flat)
+            )
+    by_source = (
+        mixture.rows.group_by("ifcurate_component", "ifcurate_source", "ifcurate_label")
+        .agg(pl.len().alias("rows"), pl.col("ifcurate_tokens").sum().alias("tokens"))
+        .sort("ifcurate_component", "ifcurate_source", "ifcurate_label")
+        .collect()
+    )
+    counted = mixture.n_tokens is not None
+    rows = [
+        [c, source, label or "not split", n, tokens if counted else "not counted"]
+        for c, source, label, n, tokens in by_source.iter_rows()
+    ]
+    header = ("component", "source", "label", "rows", "tokens")
+    parts.append("In the mixture:\n\n" + _table(header, rows))
+    return "## Rows by stage and source\n\n" + "\n\n".join(parts)
+
+
+def _scoring(mixture: Mixture) -> str:
+    """Model, template and rule of the components that were scored."""
+    parts = []
+    for component in mixture.manifest.identity["components"]:
+        origin = component.get("origin", {})
+        engine = origin.get("engine")
+        if not engine:
+            continue
+        template = origin.get("template")
+        name = template.get("name") if isinstance(template, Mapping) else template
+        facts = [
+            ["model", engine.get("model") or "none"],
+            ["revision", engine.get("revision") or "not known"],
+            ["engine", engine.get("engine") or engine.get("name", "")],
+            ["dtype", engine.get("dtype", "")],
+            ["template", name or ""],
+            ["formula and threshold", origin.get("formula", "")],
+            ["split", ", ".join(f"{k} {v}" for k, v in (origin.get("split") or {}).items())],
+        ]
+        table = _table(("what", "value"), [f for f in facts if f[1]])
+        parts.append(f"{_plain(component['name'])}:\n\n{table}")
+    if not parts:
+        return ""
+    return (
+        "## How rows were scored\n\nEvery response was scored with and without its context; "
+        "losses are in nats per token, and the gain is the difference.\n\n" + "\n\n".join(parts)
+    )
+
+
+def _licences(origins: Sequence[_Origin]) -> str:
+    rows = [
+        [
+            o.component,
+            o.name,
+            o.licence,
+            "its card"
+            if o.known
+            else "the one who mixed"
+            if o.licence != "unknown"
+            else "not known",
+        ]
+        for o in origins
+    ]
+    strictest = strictest_licence([o.licence for o in origins])
+    text = (
+        f"The strictest licence of the sources is **{strictest}**."
+        if strictest != "unknown"
+        else "The licence of at least one source is **unknown**; find it out before you publish."
+    )
+    return (
+        "## Licence\n\n"
+        + _table(("component", "source", "licence", "who says so"), rows)
+        + (f"\n\n{text}")
+    )
+
+
+def _left_out(mixture: Mixture) -> str:
+    counts = mixture.manifest.counts
+    rows = [
+        [key.removeprefix("dropped:"), n] for key, n in counts.items() if key.startswith("dropped:")
+    ]
+    text = f"{counts['read']:,} rows were read, and {counts['dropped']:,} are not in the mixture."
+    table = "\n\n" + _table(("reason", "rows"), rows) if rows else ""
+    return f"## What was left out\n\n{text} `dropped.parquet` lists each with its reason.{table}"
+
+
+def _column_table() -> str:
+    rows = [[name, meaning] for name, (_, meaning) in COLUMNS.items()]
+    return "## Columns\n\n" + _table(("column", "meaning"), rows)
+
+
+def _examples(mixture: Mixture, n: int) -> str:
+    """The first rows of each label; a fence longer than any in the text keeps it text."""
+    if not n:
+        return ""
+    labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0].to_list()
+    parts = []
+    for label in sorted(labels, key=lambda found: found or "~"):
+        same = pl.col("ifcurate_label").eq_missing(pl.lit(label, dtype=pl.String))
+        shown = mixture.rows.filter(same).head(n).collect()
+        parts.append(f"### {label or 'not split'}")
+        for messages in shown["messages"].to_list():
+            text = "\n".join(
+                f"[{m['role']}] {_shorten(m['content'] or m['tool_calls'] or '')}" for m in messages
+            )
+            longest = max((len(run) for run in re.findall("`+", text)), default=0)
+            fence = "`" * max(3, longest + 1)
+            parts.append(f"{fence}text\n{text}\n{fence}")
+    return "## Examples\n\n" + "\n\n".join(parts)
+
+
+def _shorten(text: str) -> str:
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
+
+
+def _limits(mixture: Mixture, origins: Sequence[_Origin]) -> str:
+    lines = [
+        "A score says what one model can do without the context. With another model other rows "
+        "are context-critical.",
+        "Contexts inside a text are found by rules, which miss some and take some text that is "
+        "none.",
+    ]
+    if any(
+        c.get("origin", {}).get("step") == "augment"
+        for c in mixture.manifest.identity["components"]
+    ):
+        lines.append(
+            "Counterfactual rows say things that are false on purpose. Some read oddly: "
+            "substitution leaves an error that no check finds in a small share of them."
+        )
+    unchecked = sorted({o.known.name for o in origins if o.known and o.known.unchecked})
+    if unchecked:
+        lines.append(
+            f"Facts about {', '.join(unchecked)} are those of the bundled cards, which were not "
+            "checked against the sets' own pages."
+        )
+    lines += map(_plain, mixture.manifest.notes)
+    return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _how_made(mixture: Mixture, recipe: str) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in mixture.manifest.versions.items())
+    parts = [f"## How it was made\n\nVersions: {_plain(versions)}."]
+    if mixture.manifest.command:
+        parts.append(f"```\n{mixture.manifest.command}\n```")
+    if recipe:
+        parts.append(f"The recipe:\n\n```yaml\n{recipe.rstrip()}\n```")
+    parts.append("`ifcurate verify` recomputes all hashes and counts of the folder.")
+    return "\n\n".join(parts)

@@ -1,0 +1,50 @@
+"""Upload a mixture with its card to the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ifcurate.errors import DataError
+from ifcurate.mixing.verify import verify_mixture
+
+__all__ = ["push_mixture"]
+
+#: What an upload leaves out: locks, files under way, caches.
+_IGNORED: Final = [".*", "*.partial", "**/.*"]
+
+
+def push_mixture(folder: Path, repository: str, *, private: bool = False) -> str:
+    """Create the dataset `ORG/NAME` if it is not there, upload the folder, return the address.
+
+    The token is huggingface_hub's own (`HF_TOKEN` or `hf auth login`), and `HF_ENDPOINT` is
+    honoured. Raises `DataError` when the mixture is not whole, has no card, or the Hub
+    refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    found = verify_mixture(folder)
+    if not found.whole:
+        raise DataError(
+            f"{folder}: differs from its manifest ({found.problems[0]}); mix again before you push"
+        )
+    if not (folder / "README.md").is_file():
+        raise DataError(f"{folder}: has no card (README.md); mix again")
+    api = HfApi()
+    try:
+        api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository,
+            repo_type="dataset",
+            folder_path=folder,
+            ignore_patterns=_IGNORED,
+            commit_message="Upload a mixture made with ifcurate",
+        )
+    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"push {repository}: refused: {reason}; check the name, and that HF_TOKEN may write "
+            "there"
+        ) from error
+    return f"{api.endpoint}/datasets/{repository}"

@@ -1,0 +1,82 @@
+"""Source sets that the program knows, from the cards in `data_cards/`.
+
+A card is Markdown with YAML front matter as on the Hub. Under the key `ifcurate` it says how
+the reader finds the fields, and which of its facts were not checked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from ifcurate.errors import DataError
+from ifcurate.phrases import did_you_mean
+
+__all__ = ["KnownSet", "find_known_set", "list_known_sets", "read_card"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSet:
+    """One source set: where it is, how it is read, under which licence."""
+
+    name: str  # as it is named on the command line
+    title: str
+    hub_id: str
+    reading: Mapping[str, Any] = field(default_factory=dict)  # options of `read_examples`
+    licence: str = "unknown"
+    languages: tuple[str, ...] = ()
+    context: str = ""  # where the context stands, in words
+    unchecked: str = ""  # which facts come from memory or from others
+
+
+def read_card(name: str) -> str:
+    """The text of a card. Raises `DataError` with the nearest name."""
+    known = list_cards()
+    if name not in known:
+        near = did_you_mean(name, known)
+        raise DataError(f"card {name!r}: unknown; known are {', '.join(known)}{near}")
+    return (resources.files("ifcurate.data_cards") / f"{name}.md").read_text(encoding="utf-8")
+
+
+def list_cards() -> list[str]:
+    """The names of all cards, those of models too."""
+    files = resources.files("ifcurate.data_cards").iterdir()
+    return sorted(f.name.removesuffix(".md") for f in files if f.name.endswith(".md"))
+
+
+@functools.cache
+def list_known_sets() -> tuple[KnownSet, ...]:
+    """All source sets that have a card, by name."""
+    found = (_parse(name, read_card(name)) for name in list_cards())
+    return tuple(known for known in found if known is not None)
+
+
+def find_known_set(name: str) -> KnownSet | None:
+    """The set of this name or Hub id; None when there is no card for it."""
+    wanted = name.lower()
+    for known in list_known_sets():
+        if wanted in (known.name, known.hub_id.lower()):
+            return known
+    return None
+
+
+def _parse(name: str, text: str) -> KnownSet | None:
+    front = yaml.safe_load(text.split("---")[1])
+    own = front.get("ifcurate")
+    if not own:
+        return None  # a model's card
+    return KnownSet(
+        name,
+        str(front.get("pretty_name", name)),
+        str(own["hub_id"]),
+        dict(own.get("reading", {})),
+        str(front.get("license", "unknown")),
+        tuple(map(str, front.get("language", ()))),
+        str(own.get("context", "")),
+        str(own.get("unchecked", "")),
+    )

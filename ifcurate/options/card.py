@@ -1,0 +1,36 @@
+"""The options of a mixture's card."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from ifcurate.options.base import Options, option
+
+__all__ = ["CardOptions"]
+
+PANEL: Final = "Card"
+
+
+class CardOptions(Options):
+    """What a card says that no table knows."""
+
+    step: ClassVar[str] = "card"
+
+    title: str = option(
+        "", "Title of the card; the names of the components by default.", panel=PANEL
+    )
+    license: str = option(
+        "",
+        "Licence of the sources whose card does not name one, as the Hub spells it. Without it "
+        "they stay unknown.",
+        panel=PANEL,
+        metavar="LICENCE",
+    )
+    language: list[str] = option(
+        [],
+        "Languages of the texts as codes (en); those of the sources' cards by default.",
+        panel=PANEL,
+    )
+    examples: int = option(
+        10, "Examples of each label that the card shows.", panel=PANEL, ge=0, le=100
+    )

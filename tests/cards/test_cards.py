@@ -1,0 +1,194 @@
+"""Cards: metadata that the Hub reads, licences inherited, hostile text shown as text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifcurate.cards.mixture_card import render_card, size_category, strictest_licence, write_card
+from ifcurate.data.formats import FORMATS
+from ifcurate.data.known_sets import find_known_set, list_known_sets, read_card
+from ifcurate.data.sources import read_examples
+from ifcurate.errors import DataError
+from ifcurate.mixing.components import Component
+from ifcurate.mixing.mix import mix_components
+from ifcurate.mixing.mixture import Mixture
+from ifcurate.mixing.verify import verify_mixture
+from ifcurate.options.card import CardOptions
+from ifcurate.options.data import DataOptions
+from ifcurate.options.mix import MixOptions
+from tests.conftest import ALPACA_ROWS, write_jsonl
+
+
+def mixture(folder: Path, origin: dict[str, Any] | None = None) -> Mixture:
+    hostile = {"instruction": "```\n# <script>alert(1)</script> | x", "input": "", "output": "ok"}
+    write_jsonl(folder / "a.jsonl", [*ALPACA_ROWS, hostile])
+    component = Component("mine", read_examples("a.jsonl"), origin=origin or {})
+    return mix_components([component], folder / "mix", MixOptions(), command="ifcurate mix ...")
+
+
+def test_the_metadata_is_the_hubs_own(folder: Path) -> None:
+    from huggingface_hub import DatasetCard
+
+    made = mixture(folder)
+    card = DatasetCard(render_card(made, options=CardOptions(license="mit", language=["en"])))
+    data: dict[str, Any] = dict(card.data.__dict__)
+    assert (data["license"], data["language"]) == ("mit", ["en"])
+    assert data["size_categories"] == "n<1K"
+    (config,) = data["configs"]
+    assert config["data_files"] == [{"split": "train", "path": "mixture.parquet"}]
+    assert size_category(999_999) == "100K<n<1M"
+    assert size_category(1_000_000) == "1M<n<10M"
+
+
+def test_the_hub_folder_loads_by_its_card(folder: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    made = mixture(folder)
+    write_card(made, folder / "mix", options=CardOptions())
+    cache = str(folder / "cache")
+    loaded = datasets.load_dataset(str(folder / "mix"), split="train", cache_dir=cache)
+    assert len(loaded) == made.n_rows == 5
+    assert verify_mixture(folder / "mix").whole
+    (folder / "mix/README.md").write_text("other")
+    assert "README.md: has other bytes" in verify_mixture(folder / "mix").problems[0]
+
+
+def test_licences_are_inherited_and_the_strictest_is_named(folder: Path) -> None:
+    made = mixture(folder, {"step": "score", "sources": ["tulu-v2", "yahma/alpaca-cleaned"]})
+    text = render_card(made, options=CardOptions())
+    assert "- cc-by-4.0\n- odc-by" in text
+    assert "strictest licence of the sources is **cc-by-4.0**" in text
+    unknown = mixture(folder, {"step": "score", "sources": ["tulu-v2", "mine.jsonl"]})
+    text = render_card(unknown, options=CardOptions())
+    assert "licence of at least one source is **unknown**" in text
+    assert strictest_licence(["mit", "cc-by-sa-4.0", "cc-by-nc-4.0"]) == "cc-by-nc-4.0"
+    assert strictest_licence(["mit", "llama2"]) == "llama2"  # not in the order: taken as strict
+
+
+def test_hostile_text_stays_text(folder: Path) -> None:
+    text = render_card(mixture(folder), options=CardOptions(title="<b>x</b>\n# y"))
+    assert "````text\n[user] ```\n# <script>" in text
+    assert r"\<b\>x\</b\> \# y" in text
+    body = text.split("---", 2)[2]
+    outside = "".join(part for i, part in enumerate(body.split("````")) if i % 2 == 0)
+    assert "<script>" not in outside
+
+
+def test_every_card_of_a_set_tells_the_reader_its_fields() -> None:
+    known = list_known_sets()
+    assert len(known) >= 12
+    for item in known:
+        options = DataOptions.create(**item.reading)
+        assert options.columns or options.format in FORMATS
+        assert item.hub_id.count("/") == 1
+        assert item.unchecked
+        assert "## Not checked" in read_card(item.name)
+    assert find_known_set("ALLENAI/tulu-v2-sft-mixture") == find_known_set("tulu-v2")
+    with pytest.raises(DataError, match="did you mean tulu-v3"):
+        read_card("tulu-v4")
+
+
+def test_a_set_is_read_by_name_as_its_card_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's rows are stood in for: nothing is downloaded."""
+    from ifcurate.data.readers.files import RawRow
+
+    row = {"instruction": "Who?", "context": "Ann did.", "response": "Ann", "category": "qa"}
+    asked = []
+
+    def rows(source: Any, *, parse: bool = True) -> Any:
+        asked.append((source.name, source.split))
+        return iter([RawRow(source.name, 0, None, None, row)])
+
+    monkeypatch.setattr("ifcurate.data.sources.read_rows", rows)
+    (example,) = read_examples("dolly")
+    assert asked[0] == ("databricks/databricks-dolly-15k", "train")
+    assert (example.context, example.response) == ("Ann did.", "Ann")
+
+
+class FakeHub(BaseHTTPRequestHandler):
+    """What the Hub answers to an upload of small files."""
+
+    seen: list[tuple[str, bytes, str]] = []  # noqa: RUF012 - one server per test
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        token = self.headers.get("Authorization", "")
+        self.seen.append((self.path, body, token))
+        answer: dict[str, Any] = {"url": self._place(), "errors": [], "warnings": []}
+        if "/preupload/" in self.path:
+            files = json.loads(body)["files"]
+            answer = {
+                "files": [
+                    {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                    for f in files
+                ]
+            }
+        elif "/commit/" in self.path:
+            answer = {"commitUrl": f"{self._place()}/commit/{'1' * 40}", "commitOid": "1" * 40}
+        self._answer(answer)
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, b"", ""))
+        self._answer({"id": "me/mix", "sha": "1" * 40, "siblings": []})
+
+    def _place(self) -> str:
+        return f"http://{self.headers['Host']}/datasets/me/mix"
+
+    def _answer(self, value: Any) -> None:
+        text = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_push_uploads_folder_and_card(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = mixture(folder)
+    write_card(made, folder / "mix", options=CardOptions())
+    monkeypatch.setattr(FakeHub, "seen", [])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    command = [sys.executable, "-m", "ifcurate", "push", "mix", "--to", "me/mix"]
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HF_HOME": str(folder / "hf"),
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_TOKEN": "hf_not_a_real_token",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip().endswith("/datasets/me/mix")
+        assert "hf_not_a_real_token" not in done.stdout + done.stderr
+        (commit,) = (body for path, body, _ in FakeHub.seen if "/commit/" in path)
+        lines = [json.loads(line) for line in commit.splitlines()]
+        sent = {
+            line["value"]["path"]: base64.b64decode(line["value"]["content"])
+            for line in lines
+            if line["key"] == "file"
+        }
+        here = {f.name: f.read_bytes() for f in (folder / "mix").iterdir()}
+        assert sent == here
+        assert set(here) == {"README.md", "mixture.parquet", "dropped.parquet", "mixture.json"}
+        # A folder that differs from its manifest is not sent.
+        (folder / "mix/README.md").write_text("changed")
+        again = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+        assert again.returncode == 1
+        assert "differs from its manifest" in again.stderr
+    finally:
+        server.shutdown()
+        server.server_close()

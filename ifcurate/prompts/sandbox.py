@@ -17,15 +17,16 @@ __all__ = ["compile_template", "run_template"]
 def compile_template(source: str, name: str) -> jinja2.Template:
     """Compile Jinja text. Raises `TemplateError` with the line of a syntax error."""
     import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from ifcurate.prompts.limits import LimitedEnvironment, limit_filter
 
     # The same settings as transformers gives chat templates.
-    environment = ImmutableSandboxedEnvironment(
+    environment = LimitedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _generation_tag()],
     )
-    environment.filters["tojson"] = _tojson
+    environment.filters["tojson"] = limit_filter("tojson", _tojson)
     environment.globals["raise_exception"] = _raise
     try:
         return environment.from_string(source)
@@ -60,11 +61,15 @@ def _raise(message: str) -> None:
 
 
 def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
-    """Render. Raises `TemplateError`, whether the template refuses or fails."""
+    """Render. Raises `TemplateError` when the template refuses, fails or goes beyond a limit."""
+    from ifcurate.prompts.limits import LimitError
+
     try:
-        return compiled.render(**values)
+        return compiled.environment.render_limited(compiled, values)  # type: ignore[attr-defined, no-any-return]
     except TemplateError as error:
         raise TemplateError(f"template {name}: refuses this conversation: {error}") from error
+    except LimitError as error:
+        raise TemplateError(f"template {name}: is stopped: {error}; mend the template") from error
     except Exception as error:  # a template is a program of others: it may fail in any way
         if "strftime_now" in str(error) and "strftime_now" not in values:
             # Prompts must not change from one day to the next.

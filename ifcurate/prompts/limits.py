@@ -1,0 +1,226 @@
+"""Limits of time and size for what a template does: it is a program of somebody else's.
+
+Jinja's sandbox keeps a template away from files and from Python's insides, and bounds
+`range`; it does not bound strings and loops. Here every value that a template can make
+larger than its parts (`*`, `+`, `~`, `%`, `join`, `replace`, padding, captured blocks) is
+measured before it is made, and every loop, call and filter looks at the clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import jinja2
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+__all__ = ["MAX_CHARACTERS", "MAX_SECONDS", "LimitError", "LimitedEnvironment"]
+
+MAX_CHARACTERS: Final = 32_000_000  # of a text, or items of a list
+MAX_SECONDS: Final = 5.0  # of the thread's processor time, for one text
+_MAX_MADE: Final = 10 * MAX_CHARACTERS  # with all that is made on the way to one text
+_STEPS: Final = 64  # between two looks at the clock
+_LONG_WIDTH: Final = re.compile(r"\d{8}")  # a width in a format: ten million and more
+
+
+class LimitError(Exception):
+    """A template goes beyond a limit."""
+
+
+class _Clock(threading.local):
+    """What the text that this thread renders may still take."""
+
+    until = float("inf")
+    steps = 0
+    made = 0  # characters and items, for this text
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps % _STEPS == 0 and time.thread_time() > self.until:
+            raise LimitError(f"it runs for more than {MAX_SECONDS:g} s")
+
+
+_CLOCK: Final = _Clock()
+
+
+class _Generator(CodeGenerator):
+    """Compiles `~` so that it is measured."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
+        self.write("environment.join_texts((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
+class LimitedEnvironment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox with limits; render with `render_limited`."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset({"*", "+", "%", "**"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.concat = _join  # type: ignore[method-assign]  # captured blocks and macros
+        del self.globals["lipsum"]
+        for name, function in self.filters.items():
+            self.filters[name] = limit_filter(name, function)
+        self.filters["_timed"] = _timed
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for loop in tree.find_all(nodes.For):
+            loop.iter = nodes.Filter(loop.iter, "_timed", [], [], None, None, lineno=loop.lineno)
+            loop.iter.set_environment(self)
+        return tree
+
+    def render_limited(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
+        """The text. Raises `LimitError` beyond a limit, and whatever the template raises."""
+        with _timed_rendering():
+            parts = []
+            size = 0
+            for part in template.generate(**values):
+                size += len(part)
+                if size > MAX_CHARACTERS:
+                    raise _too_large()
+                _CLOCK.step()
+                parts.append(part)
+            return "".join(parts)
+
+    def join_texts(self, parts: Iterable[Any]) -> str:
+        """What `~` does."""
+        return _join(map(str, parts))
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """`left operator right`, unless the result would be too large."""
+        _CLOCK.step()
+        if operator == "*":
+            for many, times in ((left, right), (right, left)):
+                if isinstance(times, int) and (size := _size(many)):
+                    _check_size(size * times)
+        elif operator == "+":
+            _check_size(_size(left) + _size(right))
+        elif operator == "**":
+            # Digits of the result, about.
+            if isinstance(left, int) and isinstance(right, int):
+                _check_size(left.bit_length() * right)
+        elif isinstance(left, str):
+            _check_format(left, right if isinstance(right, tuple) else (right,))
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        """Call a function, unless its result would be too large."""
+        _CLOCK.step()
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(owner, str):
+            _check_growth(__obj.__name__, (owner, *args), kwargs)
+        elif getattr(__obj, "__wrapped__", None) is not None:  # str.format, wrapped by Jinja
+            _check_growth("format", (_format_text(__obj), *args), kwargs)
+        return super().call(__context, __obj, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _timed_rendering() -> Iterator[None]:
+    _CLOCK.until, _CLOCK.made = time.thread_time() + MAX_SECONDS, 0
+    try:
+        yield
+    finally:
+        _CLOCK.until = float("inf")
+
+
+def _timed(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        _CLOCK.step()
+        yield value
+
+
+def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, measured; what Jinja notes on the function stays noted."""
+    # Some filters get the context or the environment before the value.
+    first = int(getattr(function, "jinja_pass_arg", None) is not None)
+
+    @functools.wraps(function)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        _CLOCK.step()
+        _check_growth(name, args[first:], kwargs)
+        return function(*args, **kwargs)
+
+    return limited
+
+
+def _check_growth(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Raise `LimitError` when a method or filter of this name would write too much."""
+    if name not in _GROWING:
+        return
+    numbers = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, int)]
+    texts = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, str)]
+    value = args[0] if args else ""
+    widest = max(map(abs, numbers), default=0)
+    longest = max(map(len, texts), default=0)
+    if name == "translate":
+        raise LimitError("it calls translate, which has no bound")
+    if name == "join":
+        items = value if not isinstance(value, str) else next(iter(args[1:]), ())
+        glue = len(value) if isinstance(value, str) else longest
+        if isinstance(items, list | tuple):
+            _check_size(sum(_size(item) + glue for item in items))
+    elif name in ("format", "format_map"):
+        _check_format(str(value), (*args[1:], *kwargs.values()))
+    elif name == "replace":
+        old = str(args[1]) if len(args) > 1 else ""
+        _check_size(_size(value) + str(value).count(old) * longest)
+    else:  # padding and indenting: a width for each line or cell
+        text = str(value)
+        lines = text.count("\n") + text.count("\t") + 1
+        _check_size(len(text) + lines * (widest + longest))
+
+
+_GROWING: Final = frozenset(
+    {"join", "replace", "format", "format_map", "translate", "expandtabs", "indent"}
+    | {"ljust", "rjust", "center", "zfill", "wordwrap", "tojson", "batch", "slice"}
+)
+
+
+def _check_format(text: str, values: Iterable[Any]) -> None:
+    values = list(values)
+    if _LONG_WIDTH.search(text):
+        raise LimitError("it formats with a width of ten million or more")
+    held = [v for value in values for v in (value.values() if isinstance(value, dict) else [value])]
+    sizes = [_size(value) for value in held]
+    if "*" in text or ":{" in text:  # a width may be a value
+        sizes += [abs(value) for value in held if isinstance(value, int)]
+    places = text.count("{") + text.count("%")
+    _check_size(len(text) + places * max(sizes, default=0))
+
+
+def _format_text(function: Any) -> str:
+    return str(getattr(function.__wrapped__, "__self__", ""))
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | list | tuple) else 0
+
+
+def _check_size(size: int) -> None:
+    """Count what is about to be made. Raises `LimitError` when it, or all so far, is too much."""
+    _CLOCK.made += size
+    if size > MAX_CHARACTERS or _CLOCK.made > _MAX_MADE:
+        raise _too_large()
+
+
+def _too_large() -> LimitError:
+    return LimitError(f"it makes texts or lists of over {MAX_CHARACTERS:,} characters or items")
+
+
+def _join(parts: Iterable[str]) -> str:
+    parts = list(parts)
+    _check_size(sum(map(len, parts)))
+    return "".join(parts)

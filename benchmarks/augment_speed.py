@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
-from ifcurate.counterfactual.lexicon import load_lexicon
+from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example
 

@@ -21,8 +21,8 @@ from .funnel import check_file, print_funnel
 from .options import with_options
 
 if TYPE_CHECKING:
-    from ifcurate.counterfactual.outcomes import Funnel
-    from ifcurate.counterfactual.output import ModelJudge
+    from ifcurate.counterfactual.write.outcomes import Funnel
+    from ifcurate.counterfactual.write.output import ModelJudge
     from ifcurate.data.sources import Examples
 
 ALL_TURNS = DataOptions(turns="all")
@@ -88,9 +88,9 @@ def augment(
             "say how: --entity-substitution writes counterfactuals, --check FILE checks a file"
         )
     from ifcurate.counterfactual.augment import AugmentSettings
-    from ifcurate.counterfactual.avoided import read_avoided
-    from ifcurate.counterfactual.output import write_counterfactuals
-    from ifcurate.counterfactual.recognisers import load_recogniser
+    from ifcurate.counterfactual.write.avoided import read_avoided
+    from ifcurate.counterfactual.write.output import write_counterfactuals
+    from ifcurate.counterfactual.recognise.load import load_recogniser
 
     examples, folder = _find_data(data, reading, run, quiet=silent)
     folder = out_folder or folder
@@ -178,7 +178,7 @@ def _find_data(
 
 def _types(text: str) -> tuple[str, ...]:
     """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones."""
-    from ifcurate.counterfactual.mentions import DEFAULT_TYPES, TYPES
+    from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, TYPES
 
     named = {t.strip().upper() for t in text.split(",") if t.strip()}
     added = {t.removeprefix("+") for t in named}
@@ -199,7 +199,7 @@ def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge 
     if not model:
         yield None
         return
-    from ifcurate.counterfactual.output import ModelJudge
+    from ifcurate.counterfactual.write.output import ModelJudge
     from ifcurate.engines.load import load_engine
     from ifcurate.scoring.scorer import Scorer, ScoreSettings
 

@@ -18,14 +18,14 @@ from .data import read_data
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.lint import Finding
-    from ifcurate.counterfactual.output import AugmentResult
+    from ifcurate.counterfactual.write.output import AugmentResult
     from ifcurate.options.data import DataOptions
     from ifcurate.records import Example
 
 
 def print_funnel(result: AugmentResult) -> None:
     """Where the rows went, and where the files are."""
-    from ifcurate.counterfactual.outcomes import CHECKS
+    from ifcurate.counterfactual.write.outcomes import CHECKS
 
     funnel = result.funnel
     out.print()

@@ -20,21 +20,21 @@ from ifcurate.data.formats import row_hash
 from ifcurate.errors import DataError
 from ifcurate.records import Example
 
-from .anchored import is_anchored
-from .candidates import View, view_example
+from .edit.anchored import is_anchored
+from .edit.candidates import View, view_example
+from .edit.forms import Refusal
+from .edit.substitutes import POLICIES, Pools
 from .engine import Counterfactual, Engineer
-from .forms import Refusal
-from .lexicon import fold, load_lexicon
-from .mentions import DEFAULT_TYPES, TYPES, Planner, Recogniser
-from .outcomes import Augmentation, Outcome, Written
-from .recognise import LexiconRecogniser
-from .rows import (
+from .lexicon.tables import fold, load_lexicon
+from .recognise.names import LexiconRecogniser
+from .recognise.spans import DEFAULT_TYPES, TYPES, Planner, Recogniser
+from .write.outcomes import Augmentation, Outcome, Written
+from .write.rows import (
     abstain_row,
     counterfactual_row,
     original_row,
     suite_row,
 )
-from .substitutes import POLICIES, Pools
 
 __all__ = [
     "EMITS",

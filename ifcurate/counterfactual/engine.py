@@ -13,20 +13,20 @@ from dataclasses import dataclass, field, replace
 
 from ifcurate.records import Example
 
-from .anchored import anchored_plans, anchored_view, find_anchor
-from .candidates import Entity, View, shared_entities
-from .cases import Case
-from .edits import Edit, apply_edits, place_edits
-from .fictional import fictional_type
-from .forms import GENERIC_WORDS, Refusal, Substitution, find_changes, name_forms
-from .gates import check_closed_world, check_size, check_task
-from .gender import settle_gender
-from .geography import settle_group
-from .lexicon import ARTICLE_COUNTRIES, Lexicon, fold
-from .mentions import TYPES, Planner, Recogniser, Span
-from .recognise import LexiconRecogniser, capital_runs
-from .substitutes import Pools, propose
-from .verify import verify
+from .edit.anchored import anchored_plans, anchored_view, find_anchor
+from .edit.candidates import Entity, View, shared_entities
+from .edit.edits import Edit, apply_edits, place_edits
+from .edit.forms import GENERIC_WORDS, Refusal, Substitution, find_changes, name_forms
+from .edit.substitutes import Pools, propose
+from .lexicon.fictional import fictional_type
+from .lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold
+from .recognise.names import LexiconRecogniser, capital_runs
+from .recognise.spans import TYPES, Planner, Recogniser, Span
+from .verify.cases import Case
+from .verify.gates import check_closed_world, check_size, check_task
+from .verify.gender import settle_gender
+from .verify.geography import settle_group
+from .verify.verifier import verify
 
 __all__ = ["Counterfactual", "Engineer", "recognise_again"]
 
@@ -328,7 +328,7 @@ class _SecondPass:
         return spans
 
     def _by_table(self, texts: Mapping[str, str]) -> list[Span]:
-        from .tables import types_by_table
+        from .lexicon.kinds import types_by_table
 
         plan = self.plan
         found = []

@@ -15,12 +15,12 @@ from typing import Any
 
 from ifcurate.records import Example
 
-from .anchored import memory_answers
-from .forms import GENERIC_WORDS, HONOURS
-from .gender import count_pronouns, follow_pronouns
-from .lexicon import Lexicon, fold, load_lexicon
-from .name_words import TITLES
-from .wording import FUNCTION_WORDS, PARTICLES, words
+from .edit.anchored import memory_answers
+from .edit.forms import GENERIC_WORDS, HONOURS
+from .lexicon.name_words import TITLES
+from .lexicon.tables import Lexicon, fold, load_lexicon
+from .lexicon.wording import FUNCTION_WORDS, PARTICLES, words
+from .verify.gender import count_pronouns, follow_pronouns
 
 __all__ = ["CHECKS", "Finding", "check_rows"]
 

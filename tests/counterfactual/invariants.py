@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from ifcurate.counterfactual.mentions import Recogniser
-from ifcurate.counterfactual.outcomes import Written
-from ifcurate.counterfactual.tables import types_by_table
-from ifcurate.counterfactual.wording import words
+from ifcurate.counterfactual.lexicon.kinds import types_by_table
+from ifcurate.counterfactual.lexicon.wording import words
+from ifcurate.counterfactual.recognise.spans import Recogniser
+from ifcurate.counterfactual.write.outcomes import Written
 
 __all__ = ["assert_holds", "leaves"]
 

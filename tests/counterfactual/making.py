@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
-from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
-from ifcurate.counterfactual.outcomes import Outcome, Written
+from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, OPTIONAL_TYPES
+from ifcurate.counterfactual.write.outcomes import Outcome, Written
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example
 

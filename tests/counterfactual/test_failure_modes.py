@@ -154,7 +154,7 @@ def test_a_weekday_stays_right() -> None:
     )
     outcome = augment_row(row)
     assert outcome.written
-    from ifcurate.counterfactual.values import date_mentions
+    from ifcurate.counterfactual.recognise.values import date_mentions
 
     (found,) = date_mentions(outcome.written[0].rows[0]["output"])
     assert found.weekday_fits is True
@@ -237,7 +237,7 @@ def test_a_key_of_the_same_name() -> None:
 def test_a_us_city_stays_in_its_state() -> None:
     row = alpaca("Our office is in Lubbock, Texas, next to a bakery and a bank." + PAD, "Lubbock")
     made = written(row)
-    from ifcurate.counterfactual.lexicon import load_lexicon
+    from ifcurate.counterfactual.lexicon.tables import load_lexicon
 
     assert load_lexicon().groups(made.made.substitute) == ("US-TX",)
     assert f"{made.made.substitute}, Texas" in made.rows[0]["input"]

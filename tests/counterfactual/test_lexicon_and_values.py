@@ -7,15 +7,15 @@ from importlib.resources import files
 
 import pytest
 
-from ifcurate.counterfactual.drawing import draw
-from ifcurate.counterfactual.fictional import fictional_names, fictional_type
-from ifcurate.counterfactual.forms import name_forms
-from ifcurate.counterfactual.lexicon import fold, load_lexicon
-from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES
-from ifcurate.counterfactual.recognise import LexiconRecogniser
-from ifcurate.counterfactual.values import date_mentions, number_mentions
+from ifcurate.counterfactual.edit.drawing import draw
+from ifcurate.counterfactual.edit.forms import name_forms
+from ifcurate.counterfactual.lexicon.fictional import fictional_names, fictional_type
+from ifcurate.counterfactual.lexicon.tables import fold, load_lexicon
+from ifcurate.counterfactual.recognise.names import LexiconRecogniser
+from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, OPTIONAL_TYPES
+from ifcurate.counterfactual.recognise.values import date_mentions, number_mentions
 
-LEXICON = files("ifcurate.counterfactual").joinpath("lexicon.txt.gz")
+LEXICON = files("ifcurate.counterfactual.lexicon").joinpath("lexicon.txt.gz")
 
 
 def test_the_file_is_small_and_says_where_it_comes_from() -> None:

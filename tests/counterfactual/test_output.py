@@ -13,13 +13,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from ifcurate.counterfactual import outcomes
 from ifcurate.counterfactual.augment import AugmentSettings, augment_counterfactual
-from ifcurate.counterfactual.avoided import read_avoided
-from ifcurate.counterfactual.model_check import check_with_model
-from ifcurate.counterfactual.outcomes import CHECKS
-from ifcurate.counterfactual.output import ModelJudge, write_counterfactuals
-from ifcurate.counterfactual.sheet import choose_sample, render_sheet
+from ifcurate.counterfactual.write import outcomes
+from ifcurate.counterfactual.write.avoided import read_avoided
+from ifcurate.counterfactual.write.model_check import check_with_model
+from ifcurate.counterfactual.write.outcomes import CHECKS
+from ifcurate.counterfactual.write.output import ModelJudge, write_counterfactuals
+from ifcurate.counterfactual.write.sheet import choose_sample, render_sheet
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.data.sources import read_examples
 from ifcurate.errors import DataError
@@ -277,12 +277,12 @@ def test_a_sample_depends_on_content_alone() -> None:
 
 def test_every_check_is_told_in_words() -> None:
     named: set[str] = set()
-    for path in Path(outcomes.__file__).parent.glob("*.py"):
+    for path in Path(outcomes.__file__).parents[1].rglob("*.py"):
         named |= set(re.findall(r"""Refusal\(\s*"(\w+)\"""", path.read_text("utf-8")))
     assert len(named) > 15
     assert named - {"row", "context", "entity"} <= set(CHECKS)
     assert {f"H{i}" for i in range(1, 16)} <= set(CHECKS)
-    page = Path(outcomes.__file__).parents[2] / "docs" / "counterfactual.md"
+    page = Path(outcomes.__file__).parents[3] / "docs" / "counterfactual.md"
     rows = page.read_text("utf-8").split("<!-- checks -->")[1].split("<!-- /checks -->")[0]
     told = "".join(f"| `{name}` | {what} |\n" for name, what in CHECKS.items())
     assert rows == f"\n| stage | because |\n| --- | --- |\n{told}"

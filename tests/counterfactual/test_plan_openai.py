@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
-from ifcurate.counterfactual.mentions import DEFAULT_TYPES
-from ifcurate.counterfactual.outcomes import Outcome
-from ifcurate.counterfactual.plan_openai import OpenAIPlanner, PlanCache
-from ifcurate.counterfactual.recognisers import load_recogniser
+from ifcurate.counterfactual.recognise.load import load_recogniser
+from ifcurate.counterfactual.recognise.planner import OpenAIPlanner, PlanCache
+from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES
+from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.engines.server.client import Patience
 from ifcurate.errors import DataError, ModelError
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
-from ifcurate.counterfactual.mentions import DEFAULT_TYPES, OPTIONAL_TYPES, Recogniser
-from ifcurate.counterfactual.outcomes import Outcome
-from ifcurate.counterfactual.recognise_gliner import GlinerRecogniser
-from ifcurate.counterfactual.recognise_spacy import SpacyRecogniser, load_spacy
+from ifcurate.counterfactual.recognise.gliner import GlinerRecogniser
+from ifcurate.counterfactual.recognise.spacy import SpacyRecogniser, load_spacy
+from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, OPTIONAL_TYPES, Recogniser
+from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.errors import ModelError
 
 from .invariants import assert_holds

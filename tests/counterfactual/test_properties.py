@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
-from ifcurate.counterfactual.edits import (
+from ifcurate.counterfactual.edit.edits import (
     apply_edits,
     invert_edits,
     place_edits,
     row_texts,
     with_texts,
 )
-from ifcurate.counterfactual.mentions import TYPES
-from ifcurate.counterfactual.recognise import LexiconRecogniser
+from ifcurate.counterfactual.recognise.names import LexiconRecogniser
+from ifcurate.counterfactual.recognise.spans import TYPES
 
 from .invariants import assert_holds, leaves
 from .making import alpaca, chat, examples_of, qca

@@ -9,9 +9,9 @@ import pytest
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.lint import check_rows
-from ifcurate.counterfactual.mentions import TYPES
-from ifcurate.counterfactual.outcomes import Funnel
-from ifcurate.counterfactual.recognise import LexiconRecogniser
+from ifcurate.counterfactual.recognise.names import LexiconRecogniser
+from ifcurate.counterfactual.recognise.spans import TYPES
+from ifcurate.counterfactual.write.outcomes import Funnel
 from ifcurate.data.sources import read_examples
 
 from .invariants import assert_holds

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.cases import Case
-from ifcurate.counterfactual.edits import Edit, apply_edits, place_edits
-from ifcurate.counterfactual.forms import Refusal, Substitution
-from ifcurate.counterfactual.lexicon import load_lexicon
-from ifcurate.counterfactual.recognise import LexiconRecogniser
-from ifcurate.counterfactual.verify import verify
+from ifcurate.counterfactual.edit.edits import Edit, apply_edits, place_edits
+from ifcurate.counterfactual.edit.forms import Refusal, Substitution
+from ifcurate.counterfactual.lexicon.tables import load_lexicon
+from ifcurate.counterfactual.recognise.names import LexiconRecogniser
+from ifcurate.counterfactual.verify.cases import Case
+from ifcurate.counterfactual.verify.verifier import verify
 
 CONTEXT = (
     "Mary Shelley wrote it in Geneva. Shelley was 18, and Mary read it aloud to the others, "

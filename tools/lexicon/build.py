@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ifcurate.counterfactual.wording import ordered_words
+from ifcurate.counterfactual.lexicon.wording import ordered_words
 from tools.lexicon.source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WELL_KNOWN, WORDY_NAMES
 
 __all__ = ["build", "main"]
@@ -267,7 +267,7 @@ def main() -> None:
     """Write the file into the package; stop when it outgrows its limit."""
     data = gzip.compress(build().encode("utf-8"), 9, mtime=0)
     root = Path(__file__).resolve().parents[2]
-    target = root / "ifcurate" / "counterfactual" / "lexicon.txt.gz"
+    target = root / "ifcurate" / "counterfactual" / "lexicon" / "lexicon.txt.gz"
     if len(data) > _LIMIT:
         sys.exit(f"{target}: {len(data)} bytes; the limit is {_LIMIT}; raise the city threshold")
     target.write_bytes(data)

@@ -5,7 +5,7 @@ Written by hand; read by `build_lexicon` only, never at run time.
 
 from __future__ import annotations
 
-from ifcurate.counterfactual.wording import words
+from ifcurate.counterfactual.lexicon.wording import words
 
 __all__ = ["ALIASES", "BOTH_GENDERS", "CLASSES", "DEMONYMS", "WELL_KNOWN", "WORDY_NAMES"]
 

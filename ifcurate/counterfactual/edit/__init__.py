@@ -1,0 +1,1 @@
+"""Which entity becomes which other, and every place where it stands."""

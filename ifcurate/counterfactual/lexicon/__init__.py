@@ -1,0 +1,1 @@
+"""Names, words and places: the tables that everything else reads."""

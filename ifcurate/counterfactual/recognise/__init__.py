@@ -1,0 +1,1 @@
+"""What could be substituted: typed spans over the texts of a row."""

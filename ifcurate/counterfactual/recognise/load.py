@@ -1,0 +1,46 @@
+"""A recogniser by its name: ``lexicon``, ``spacy:NAME``, ``gliner:NAME``, ``openai:URL``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ifcurate.errors import DataError
+
+from .names import LexiconRecogniser
+from .spans import DEFAULT_TYPES, Recogniser
+
+__all__ = ["load_recogniser"]
+
+
+def load_recogniser(
+    name: str = "lexicon",
+    *,
+    types: Sequence[str] = DEFAULT_TYPES,
+    model: str = "",
+    cache: Path | None = None,
+) -> Recogniser:
+    """The recogniser that a name stands for.
+
+    `model` and `cache` are for ``openai:``: the model's name there, and the file
+    its answers are kept in. Raises `DataError` for an unknown name, `ModelError`
+    when what it needs is not installed or does not answer.
+    """
+    kind, _, rest = name.partition(":")
+    if name == "lexicon":
+        return LexiconRecogniser(types)
+    if kind == "spacy" and rest:
+        from .spacy import load_spacy
+
+        return load_spacy(rest, types)
+    if kind == "gliner" and rest:
+        from .gliner import load_gliner
+
+        return load_gliner(rest, types)
+    if kind == "openai" and rest:
+        from .planner import OpenAIPlanner, PlanCache
+
+        return OpenAIPlanner(rest, model=model, types=types, cache=PlanCache(cache))
+    raise DataError(
+        f"recogniser {name!r}: unknown; known are lexicon, spacy:NAME, gliner:NAME, openai:URL"
+    )

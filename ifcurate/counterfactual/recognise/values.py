@@ -1,0 +1,291 @@
+"""Dates, money and numbers: where they stand, what they are worth, how they are written.
+
+A value is found in any of its notations ("5 May 1950", "1950-05-05", "1,000",
+"1000.0") and written back in the same notation. Nothing here guesses: a date
+such as 03/04/2020, that two countries read differently, has no value.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from .spans import Span
+
+__all__ = [
+    "MONTHS",
+    "DateMention",
+    "NumberMention",
+    "date_mentions",
+    "number_mentions",
+    "value_spans",
+]
+
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_MONTH_OF = (
+    {m.lower(): i + 1 for i, m in enumerate(MONTHS)}
+    | {m[:3].lower(): i + 1 for i, m in enumerate(MONTHS)}
+    | {"sept": 9}
+)
+_NAMES = "|".join([*MONTHS, "Sept", *(m[:3] for m in MONTHS if m != "May")])
+_NAMES = f"{_NAMES}|{_NAMES.upper()}"
+_MONTH = rf"(?P<month>{_NAMES})(?P<dot>\.(?= ?\d))?"
+_DAY = r"(?P<day>0?[1-9]|[12]\d|3[01])(?P<suffix>st|nd|rd|th)?"
+_YEAR = r"(?P<year>1[0-9]\d\d|20\d\d)"
+_WEEKDAY = r"(?:(?P<weekday>Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day,? )?"
+_DATES = [
+    re.compile(p)
+    for p in (
+        r"(?<![\w/-])(?P<year>1\d{3}|20\d\d)-(?P<month>0[1-9]|1[0-2])-"
+        r"(?P<day>0[1-9]|[12]\d|3[01])(?![\d/-])",
+        r"(?<![\w/.-])(?P<month>0?[1-9]|1[0-2])/(?P<day>1[3-9]|2\d|3[01])/"
+        r"(?P<year>1\d{3}|20\d\d)(?![\w/])",
+        r"(?<![\w/.-])(?P<day>1[3-9]|2\d|3[01])/(?P<month>0?[1-9]|1[0-2])/"
+        r"(?P<year>1\d{3}|20\d\d)(?![\w/])",
+        rf"(?<!\w){_WEEKDAY}{_MONTH} {_DAY}(?:,? {_YEAR})?"
+        r"(?!\w|,\d|[.:]\d|[-–/]\d| ?(?:-|–|to) ?\d)",
+        rf"(?<![\w,.–-]){_WEEKDAY}{_DAY}(?: of)? {_MONTH}(?:,? {_YEAR})?(?!\w)",
+        rf"(?<!\w){_MONTH} (?:of )?{_YEAR}(?!\w)",
+    )
+]
+_IN_DIGITS = _DATES[:3]  # written with numbers alone
+_IN_WORDS = _DATES[3:]
+_MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
+_DIGIT_DATE = re.compile(r"\d[-/]\d")
+_AROUND = 32  # characters of a date before and after its month's name, at most
+_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(
+    r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
+)
+_SYMBOL = re.compile(r"(?:US|A|C|NZ|HK)?[$€£¥₹] ?\Z")
+_SCALE = re.compile(r"\A ?(thousand|million|billion|trillion)\b")
+_UNIT_MONEY = re.compile(
+    r"\A ?(?:(?:thousand|million|billion|trillion) )?"
+    r"(?:U\.?S\.? )?(?:dollars?|euros?|pounds sterling|rupees?|yen|USD|EUR|GBP|INR|JPY|CAD|AUD)\b"
+)
+_UNIT = re.compile(
+    r"\A ?-?(?:km/h|mph|km|kg|cm|mm|ml|mg|miles?|met(?:er|re)s?|feet|foot|ft|inch(?:es)?|pounds?|"
+    r"lbs?|ounces?|oz|grams?|g|kilomet(?:er|re)s?|kilograms?|lit(?:er|re)s?|gallons?|acres?|"
+    r"hectares?|tons?|tonnes?|degrees?|hours?|minutes?|seconds?|days?|weeks?|months?|years?)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DateMention:
+    """A date as written, and its value; parts that are not written are None."""
+
+    start: int
+    end: int
+    text: str
+    year: int | None
+    month: int
+    day: int | None
+    pieces: tuple[tuple[int, int, str], ...]  # (start, end, group) within `text`
+
+    def matches(self, other: DateMention) -> bool:
+        """Whether both can name the same day (or month)."""
+        return (
+            self.month == other.month
+            and (self.day == other.day or None in (self.day, other.day))
+            and (self.year == other.year or None in (self.year, other.year))
+        )
+
+    @property
+    def weekday_fits(self) -> bool | None:
+        """Whether the written weekday is right; None when there is nothing to compare."""
+        weekday = next((self.text[a:b] for a, b, g in self.pieces if g == "weekday"), None)
+        if weekday is None or self.year is None or self.day is None:
+            return None
+        try:
+            return date(self.year, self.month, self.day).strftime("%A").startswith(weekday)
+        except ValueError:
+            return False
+
+    def rewritten(self, year: int, month: int, day: int) -> str:
+        """Another date in the same notation (the weekday, when written, is left alone)."""
+        out, last = [], 0
+        for start, end, group in self.pieces:
+            old = self.text[start:end]
+            new = {
+                "year": str(year),
+                "month": _month_like(old, month),
+                "day": str(day).zfill(len(old)) if old.startswith("0") else str(day),
+                "suffix": _ordinal(day),
+                "dot": old,
+                "weekday": old,
+            }[group]
+            if group == "day" and old.isdigit() and len(old) == 2 and "-" in self.text[:5]:
+                new = str(day).zfill(2)
+            if group == "dot" and new and not _abbreviated(self.text, self.pieces, month):
+                new = ""
+            out += [self.text[last:start], new]
+            last = end
+        return "".join([*out, self.text[last:]])
+
+
+def _abbreviated(text: str, pieces: tuple[tuple[int, int, str], ...], month: int) -> bool:
+    old = next(text[a:b] for a, b, g in pieces if g == "month")
+    return _month_like(old, month) != MONTHS[month - 1]
+
+
+def _ordinal(day: int) -> str:
+    if 10 <= day % 100 <= 20:
+        return "th"
+    return {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+
+
+def _month_like(old: str, month: int) -> str:
+    if old.isdigit():
+        return str(month).zfill(len(old)) if old.startswith("0") or len(old) == 2 else str(month)
+    name = MONTHS[month - 1]
+    if old.lower() in {"sept", "sep"} or (len(old) == 3 and old.lower() != "may"):
+        name = name[:3]
+    return name.upper() if old.isupper() else name.lower() if old.islower() else name
+
+
+def date_mentions(text: str) -> list[DateMention]:
+    """All dates of a text in their order, without overlaps, the longer notation first."""
+    found: list[DateMention] = []
+    taken: list[tuple[int, int]] = []  # sorted, disjoint
+    for pattern, windows in _where(text):
+        for match in (m for a, b in windows for m in pattern.finditer(text, a, b)):
+            at = bisect(taken, match.span())
+            if (at and taken[at - 1][1] > match.start()) or (
+                at < len(taken) and taken[at][0] < match.end()
+            ):
+                continue
+            groups = match.groupdict()
+            month = groups["month"]
+            value = int(month) if month.isdigit() else _MONTH_OF[month.lower()]
+            day, year = groups.get("day"), groups.get("year")
+            pieces = sorted(
+                (match.start(g) - match.start(), match.end(g) - match.start(), g)
+                for g, v in groups.items()
+                if v is not None
+            )
+            found.append(
+                DateMention(
+                    match.start(),
+                    match.end(),
+                    match.group(),
+                    int(year) if year else None,
+                    value,
+                    int(day) if day else None,
+                    tuple(pieces),
+                )
+            )
+            taken.insert(at, match.span())
+    return sorted(found, key=lambda d: d.start)
+
+
+def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
+    """The notations that can occur, each with the stretches of the text to look at."""
+    if _DIGIT_DATE.search(text):
+        yield from ((p, [(0, len(text))]) for p in _IN_DIGITS)
+    windows: list[tuple[int, int]] = []
+    for month in _MONTH_NAME.finditer(text):
+        start, end = max(0, month.start() - _AROUND), min(len(text), month.end() + _AROUND)
+        if windows and start <= windows[-1][1]:
+            start = windows.pop()[0]
+        windows.append((start, end))
+    if windows:
+        yield from ((p, windows) for p in _IN_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberMention:
+    """A number as written; `kind` is MONEY, YEAR, QUANTITY or NUMBER by its neighbours."""
+
+    start: int
+    end: int
+    text: str
+    value: float
+    kind: str
+    outer_start: int  # with its currency sign
+    outer_end: int  # with its scale and unit
+    scale: str = ""
+
+    def rewritten(self, value: float) -> str:
+        """Another value in the same notation: decimals, thousands separators, zeros."""
+        whole, _, decimals = self.text.partition(".")
+        grouped = "," in whole
+        return f"{value:{',' if grouped else ''}.{len(decimals)}f}"
+
+
+def number_mentions(text: str) -> Iterator[NumberMention]:
+    """All plain numbers of a text in their order."""
+    for match in _NUMBER.finditer(text):
+        start, end, written = match.start(), match.end(), match.group()
+        symbol = _SYMBOL.search(text[max(0, start - 4) : start])
+        tail = text[end : end + 40]
+        scale = _SCALE.match(tail)
+        unit = _UNIT_MONEY.match(tail)
+        outer_end = end + (unit.end() if unit else scale.end() if scale else 0)
+        kind = "NUMBER"
+        if symbol or unit:
+            kind = "MONEY"
+        elif (
+            len(written) == 4
+            and written.isdigit()
+            and "1000" <= written < "2100"
+            and (not scale and not _UNIT.match(tail))
+        ):
+            kind = "YEAR"
+        elif quantity := _UNIT.match(tail):
+            kind, outer_end = "QUANTITY", end + quantity.end()
+        outer = start - len(symbol.group()) if symbol else start
+        yield NumberMention(
+            start,
+            end,
+            written,
+            float(written.replace(",", "")),
+            kind,
+            outer,
+            outer_end,
+            scale[1] if scale else "",
+        )
+
+
+def value_spans(path: str, text: str) -> Iterator[Span]:
+    """Dates, then money, years, quantities and numbers that are in no date."""
+    if not _DIGIT.search(text):
+        return
+    dates = date_mentions(text)
+    for found in dates:
+        parts = (found.year, found.month, found.day)
+        yield Span(
+            path,
+            found.start,
+            found.end,
+            "DATE",
+            found.text,
+            "-".join("" if p is None else str(p) for p in parts),
+        )
+    starts = [d.start for d in dates]
+    for number in number_mentions(text):
+        at = bisect(starts, number.start) - 1
+        if at < 0 or dates[at].end <= number.start:
+            yield Span(
+                path,
+                number.outer_start,
+                number.outer_end,
+                number.kind,
+                text[number.outer_start : number.outer_end],
+                f"{number.value:g} {number.scale}".strip(),
+            )

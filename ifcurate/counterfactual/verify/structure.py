@@ -1,0 +1,87 @@
+"""H9: code, JSON and tables are after the edit what they were before it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..edit.forms import Refusal
+
+__all__ = ["check_structure", "json_strings"]
+
+_FENCE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`")
+_OBJECTS = 60  # at most so many starts of JSON are tried in one text
+
+
+def _shape(value: Any) -> Any:
+    """The value with every string made empty: keys, order, numbers, lengths."""
+    if isinstance(value, dict):
+        return [(k, _shape(v)) for k, v in value.items()]
+    if isinstance(value, list):
+        return [_shape(v) for v in value]
+    if isinstance(value, str):
+        return ""
+    if isinstance(value, bool) or value is None:
+        return value
+    return 0
+
+
+def _objects(text: str) -> list[Any]:
+    """Every JSON object or array of a text, outermost first."""
+    decoder = json.JSONDecoder()
+    found, at = [], 0
+    for _ in range(_OBJECTS):
+        match = re.compile(r"[{\[]").search(text, at)
+        if match is None:
+            break
+        try:
+            value, at = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            at = match.start() + 1
+            continue
+        found.append(value)
+    return found
+
+
+def json_strings(text: str) -> Iterator[str]:
+    """The decoded strings of JSON in a text, where they are not written as they read."""
+    if "\\" not in text or not re.search(r"[{\[]", text):
+        return
+    for value in _objects(text):
+        yield from _strings(value)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def check_structure(before: str, after: str, spans: Sequence[tuple[int, int]]) -> None:
+    """Raise `Refusal` where an edit falls in code, or JSON or a table has another shape.
+
+    `spans` are the edited characters of `before`.
+    """
+    if "`" in before:
+        for code in _FENCE.finditer(before):
+            if any(a < code.end() and code.start() < b for a, b in spans):
+                raise Refusal("H9", "an edit inside code")
+    if "{" in before or "[" in before:
+        old, new = _objects(before), _objects(after)
+        if [_shape(v) for v in old] != [_shape(v) for v in new]:
+            raise Refusal("H9", "the JSON has another shape")
+    if before.count("\n") != after.count("\n"):
+        raise Refusal("H9", "the number of lines has changed")
+    for mark in ("|", "\t"):
+        if mark in before and [line.count(mark) for line in before.split("\n")] != [
+            line.count(mark) for line in after.split("\n")
+        ]:
+            raise Refusal("H9", "the table has other columns")

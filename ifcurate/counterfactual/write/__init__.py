@@ -1,0 +1,1 @@
+"""What is written: rows, suite, rejections, the review sheet."""

@@ -1,0 +1,58 @@
+"""Names that are never substitutes: lists of names, and the answers of evaluation suites."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ifcurate.errors import DataError
+
+from ..edit.anchored import memory_answers
+
+__all__ = ["read_avoided"]
+
+_ANSWERS = ("answer", "answers")
+
+
+def read_avoided(paths: Iterable[Path]) -> frozenset[str]:
+    """All names of the files: lines of text, or (remembered) answers of JSON or JSON-lines rows.
+
+    Raises `DataError` for a file that cannot be read.
+    """
+    names: set[str] = set()
+    for path in paths:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read: {error}; --avoid takes text files") from error
+        if path.suffix in {".json", ".jsonl", ".ndjson"}:
+            for row in _rows(path, text):
+                names.update(_names(row))
+        else:
+            names.update(line.strip() for line in text.splitlines())
+    return frozenset(n for n in names if n)
+
+
+def _rows(path: Path, text: str) -> Iterator[Any]:
+    try:
+        if text.lstrip().startswith("["):
+            yield from json.loads(text)
+        else:
+            yield from (json.loads(line) for line in text.splitlines() if line.strip())
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON: {error}; check the file") from error
+
+
+def _names(row: Any) -> Iterator[str]:
+    if isinstance(row, str):
+        yield row
+    if not isinstance(row, Mapping):
+        return
+    yield from memory_answers(row)
+    for key in _ANSWERS:
+        value = row.get(key)
+        if isinstance(value, Mapping):
+            value = value.get("text")
+        yield from ([value] if isinstance(value, str) else value if isinstance(value, list) else [])

@@ -1,0 +1,173 @@
+"""Written rows: the input's own format, `ifcurate_` columns, and the answer fields.
+
+A counterfactual row has every key of its original, with the edits applied, and
+says in `ifcurate_*` columns how it came about: enough to undo it. `answer` and
+`memory_answer` are named as conflict suites name them (`memory_answer` is left
+out where the row has `parametric_answer`), so that the file can be evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ifcurate.records import ContextBlock, Example, Turn
+
+from ..edit.candidates import View
+from ..edit.edits import Edit, with_texts
+from ..engine import Counterfactual
+from ..lexicon.tables import fold
+
+__all__ = [
+    "UNANSWERABLE",
+    "abstain_row",
+    "counterfactual_row",
+    "edited_example",
+    "moved_blocks",
+    "original_row",
+    "suite_row",
+]
+
+UNANSWERABLE = "unanswerable"
+
+
+def counterfactual_row(
+    example: Example, view: View, made: Counterfactual, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row after the edits, with its record. `settings` are the run's own columns."""
+    changed = {p: t for p, t in made.texts.items() if t != view.texts[p]}
+    row = with_texts(example.row, changed)
+    _move_answer_starts(row, example, made)
+    row.setdefault("answer", made.answer)
+    if "parametric_answer" not in row:
+        row.setdefault("memory_answer", made.memory_answer)
+    plan = made.plan
+    return {
+        **row,
+        "ifcurate_role": "counterfactual",
+        **settings,
+        "ifcurate_type": plan.type,
+        "ifcurate_new_type": plan.new_type or plan.type,
+        "ifcurate_gender": made.gender,
+        "ifcurate_original": plan.original,
+        "ifcurate_substitute": made.substitute,
+        "ifcurate_source": plan.source,
+        "ifcurate_anchored": made.anchored,
+        "ifcurate_forms": [
+            {"old": old, "new": new}
+            for old, new in dict.fromkeys((e.old, e.new) for e in made.edits)
+        ],
+        "ifcurate_edits": [e.as_dict() for e in made.edits],
+        "ifcurate_checks": list(made.checks),
+        "ifcurate_grounding": round(made.grounding, 3),
+    }
+
+
+def original_row(example: Example, parent: str, pair: str) -> dict[str, Any]:
+    """The original beside its counterfactual (`--emit pair`)."""
+    return {
+        **example.row,
+        "ifcurate_role": "original",
+        "ifcurate_parent": parent,
+        "ifcurate_pair": pair,
+    }
+
+
+def abstain_row(
+    example: Example, view: View, made: Counterfactual, parent: str, pair: str
+) -> dict[str, Any] | None:
+    """The question without its context, to be declined; None where the rest still answers it."""
+    texts: dict[str, str] = {}
+    for block in sorted(example.blocks, key=lambda b: -b.outer_start):
+        text = texts.get(block.path, view.texts[block.path])
+        texts[block.path] = text[: block.outer_start] + text[block.outer_end :]
+    texts[example.response_path] = UNANSWERABLE
+    rest = [texts.get(p, t) for p, t in view.texts.items() if p not in view.keep]
+    if any(fold(made.memory_answer) in fold(t) for t in rest):
+        return None
+    row = with_texts(example.row, texts)
+    answers = row.get("answers")
+    if isinstance(answers, Mapping) and "answer_start" in answers:
+        row["answers"] = {**answers, "text": [UNANSWERABLE], "answer_start": [-1]}
+    return {
+        **row,
+        "ifcurate_role": "abstain",
+        "ifcurate_parent": parent,
+        "ifcurate_pair": pair,
+    }
+
+
+def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The example as conflict suites have it: context, question, answer, memory_answer."""
+    memory = row.get("memory_answer", row.get("parametric_answer", made.memory_answer))
+    return {
+        "id": row["ifcurate_pair"],
+        "context": _stretches(made, view),
+        "question": view.question_text.strip(),
+        "answer": made.answer,
+        "memory_answer": memory,
+    }
+
+
+def _stretches(made: Counterfactual, view: View) -> str:
+    """The context after the edits, its stretches moved with them."""
+    return "\n\n".join(
+        made.texts[path][_moved(start, path, made.edits) : _moved(end, path, made.edits)]
+        for path, start, end in view.context
+    )
+
+
+def _moved(at: int, path: str, edits: Sequence[Edit]) -> int:
+    return at + sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.end <= at)
+
+
+def moved_blocks(blocks: Sequence[ContextBlock], edits: Sequence[Edit]) -> tuple[ContextBlock, ...]:
+    """Context blocks at their places after the edits."""
+    return tuple(
+        replace(
+            b,
+            start=_moved(b.start, b.path, edits),
+            end=_moved(b.end, b.path, edits),
+            outer_start=_moved(b.outer_start, b.path, edits),
+            outer_end=_moved(b.outer_end, b.path, edits),
+        )
+        for b in blocks
+    )
+
+
+def edited_example(example: Example, view: View, made: Counterfactual) -> Example:
+    """The example with every text after the edits, its blocks moved with them."""
+    paths = {text: path for path, text in view.texts.items()}
+
+    def new(text: str) -> str:
+        path = paths.get(text)
+        return text if path is None else made.texts[path]
+
+    def turns(before: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        return tuple(replace(t, content=new(t.content)) for t in before)
+
+    return replace(
+        example,
+        instruction=new(example.instruction),
+        context=new(example.context),
+        response=made.texts[view.response_path],
+        system=new(example.system),
+        history=turns(example.history),
+        trailing=turns(example.trailing),
+        blocks=moved_blocks(example.blocks, made.edits),
+    )
+
+
+def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfactual) -> None:
+    """SQuAD's `answer_start` counts characters of the context, which the edits have moved."""
+    answers = row.get("answers")
+    if not isinstance(answers, Mapping) or not isinstance(answers.get("answer_start"), list):
+        return
+    paths = {b.path for b in example.blocks}
+    path = next(iter(paths), "")
+    moved = [
+        _moved(start, path, made.edits) if isinstance(start, int) else start
+        for start in answers["answer_start"]
+    ]
+    row["answers"] = {**answers, "answer_start": moved}

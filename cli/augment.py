@@ -88,9 +88,9 @@ def augment(
             "say how: --entity-substitution writes counterfactuals, --check FILE checks a file"
         )
     from ifcurate.counterfactual.augment import AugmentSettings
+    from ifcurate.counterfactual.recognisers import load_recogniser
     from ifcurate.counterfactual.write.avoided import read_avoided
     from ifcurate.counterfactual.write.output import write_counterfactuals
-    from ifcurate.counterfactual.recognise.load import load_recogniser
 
     examples, folder = _find_data(data, reading, run, quiet=silent)
     folder = out_folder or folder

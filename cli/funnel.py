@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 def print_funnel(result: AugmentResult) -> None:
     """Where the rows went, and where the files are."""
-    from ifcurate.counterfactual.write.outcomes import CHECKS
+    from ifcurate.counterfactual.checks import Check
 
+    meanings = {check.code: check.meaning for check in Check}
     funnel = result.funnel
     out.print()
     _line(funnel.read, "rows read")
@@ -42,7 +43,7 @@ def print_funnel(result: AugmentResult) -> None:
         out.print()
         out.print("[bold]not written, because[/bold]")
         for name, n in funnel.checks.most_common():
-            _line(n, f"{CHECKS.get(name, '')} [dim]({escape(name)})[/dim]")
+            _line(n, f"{meanings[name]} [dim]({escape(name)})[/dim]")
     out.print()
     own = ("suite", "rejected", "review", "manifest")
     for name, path in result.files.items():
@@ -58,7 +59,7 @@ def _line(n: int, text: str, style: str = "") -> None:
 
 def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> None:
     """Print what the linter finds in a file; exit code 1 when it finds something."""
-    from ifcurate.counterfactual.lint import CHECKS, check_rows
+    from ifcurate.counterfactual.lint import CODES, check_rows
 
     read: Counter[str] = Counter()
     bad: list[str] = []
@@ -89,7 +90,7 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
         _print_findings(findings)
         for text in bad[:5]:
             out.print(escape(common.plain(f"{path} {text}")), style="yellow", soft_wrap=True)
-        for name, what in CHECKS.items():
+        for name, what in CODES.items():
             _line(rows[name], f"{name}: {what}")
         found = len({(f.source, f.row) for f in findings})
         told = f", {read['checked']:,} of them with a context and an answer"
@@ -102,8 +103,6 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
 def _print_findings(findings: Sequence[Finding]) -> None:
     for found in findings:
         place = common.plain(f"{found.source} row {found.row}: {found.check}: {found.detail}")
-        excerpt = escape(common.plain(found.excerpt))
-        more = f"  [dim]… {excerpt} …[/dim]" if excerpt else ""
-        out.print(escape(place) + more, soft_wrap=True)
+        out.print(escape(place), soft_wrap=True)
     if findings:
         out.print()

@@ -20,12 +20,12 @@ from ifcurate.data.formats import row_hash
 from ifcurate.errors import DataError
 from ifcurate.records import Example
 
-from .edit.anchored import is_anchored
+from .checks import Check, Refusal
 from .edit.candidates import View, view_example
-from .edit.forms import Refusal
 from .edit.substitutes import POLICIES, Pools
 from .engine import Counterfactual, Engineer
 from .lexicon.tables import fold, load_lexicon
+from .lexicon.wording import without_end_marks
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import DEFAULT_TYPES, TYPES, Planner, Recogniser
 from .write.outcomes import Augmentation, Outcome, Written
@@ -174,53 +174,53 @@ def _one_row(
     """The first scored turn of the row that gives a counterfactual decides."""
     first = turns[0]
     refusal: Refusal | None = None
-    rank = {"context": 0, "entity": 1}
     for example in turns:
         try:
             written = _one_example(example, engineer, settings, columns)
             return Outcome(first.id, first.source, first.row_number, tuple(written))
         except Refusal as error:
-            if refusal is None or rank.get(error.check, 2) > rank.get(refusal.check, 2):
+            if refusal is None or _progress(error.check) > _progress(refusal.check):
                 refusal = error
     assert refusal is not None
     return Outcome(
-        first.id, first.source, first.row_number, stage=refusal.check, reason=refusal.reason
+        first.id, first.source, first.row_number, check=refusal.check, reason=refusal.reason
     )
+
+
+def _progress(check: Check) -> int:
+    """How far an example came: without a context, without an entity, refused by a check."""
+    return {Check.CONTEXT: 0, Check.ENTITY: 1}.get(check, 2)
 
 
 def _one_example(
     example: Example, engineer: Engineer, settings: AugmentSettings, columns: dict[str, Any]
 ) -> list[Written]:
     if not example.has_context:
-        raise Refusal("context", "the example has no context")
-    if not example.response.strip():
-        raise Refusal("entity", "the response is empty")
+        raise Refusal(Check.CONTEXT, "the example has no context")
+    if not without_end_marks(example.response).strip():
+        raise Refusal(Check.ENTITY, "the response is empty")
     view = view_example(example)
     planner = engineer.recogniser if isinstance(engineer.recogniser, Planner) else None
-    anchored = planner is None and is_anchored(example)
-    entities = [] if anchored or planner is not None else engineer.entities(view)
+    entities = [] if planner is not None else engineer.entities(view)
     parent = row_hash(example.row)
-    written: list[Written] = []
-    used: set[str] = set()
+    made: list[Counterfactual] = []
     for variant in range(settings.variants):
+        used = frozenset(m.substitute for m in made)
         try:
             if planner is not None:
-                made = engineer.write_planned(planner, example, view, used=frozenset(used))
-            elif anchored:
-                made = engineer.write_anchored(
-                    example, view, parent=parent, variant=variant, used=frozenset(used)
-                )
+                made.append(engineer.write_planned(planner, view, used=used))
             else:
-                made = engineer.write(
-                    example, view, entities, parent=parent, variant=variant, used=frozenset(used)
+                made.append(
+                    engineer.write(view, entities, parent=parent, variant=variant, used=used)
                 )
         except Refusal:
-            if written:
-                break  # there are fewer substitutes than variants
-            raise
-        used.add(made.substitute)
-        written.append(_written(example, view, made, settings, columns, parent, variant))
-    return written
+            if not made:
+                raise
+            break  # there are fewer substitutes than variants
+    return [
+        _written(example, view, one, settings, columns, parent, variant)
+        for variant, one in enumerate(made)
+    ]
 
 
 def _written(
@@ -233,21 +233,12 @@ def _written(
     variant: int,
 ) -> Written:
     pair = f"{parent}-{example.turn}-{variant}"
-    row = counterfactual_row(
-        example,
-        view,
-        made,
-        {
-            "ifcurate_parent": parent,
-            "ifcurate_pair": pair,
-            **columns,
-            "ifcurate_variant": variant,
-        },
-    )
+    own = {"ifcurate_parent": parent, "ifcurate_pair": pair, **columns}
+    row = counterfactual_row(example, view, made, {**own, "ifcurate_variant": variant})
     rows = [row]
-    if settings.emit != "counterfactual":
+    if settings.emit != "counterfactual" and variant == 0:  # once, whatever the variants
         rows.insert(0, original_row(example, parent, pair))
-    if settings.emit == "pair+abstain":
         abstain = abstain_row(example, view, made, parent, pair)
-        rows += [abstain] if abstain is not None else []
+        if settings.emit == "pair+abstain" and abstain is not None:
+            rows.append(abstain)
     return Written(tuple(rows), suite_row(view, made, row), example, made, view)

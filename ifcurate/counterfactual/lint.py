@@ -1,50 +1,51 @@
-"""A linter for anybody's counterfactual rows: question, context, answer, remembered answer.
+"""A linter for anybody's counterfactual rows: the verifier's own checks, on rows already written.
 
-It reads one file and reports what a careful reader would: the remembered answer
-or a part of it left in the context, pronouns or titles of the other gender,
-names put where another person, place or thing was meant, articles, an answer
-that is not in the context, and rows that occur twice. Nothing is changed.
+A row is judged by what is known of its original, best first: the edits that it
+records, its original in the same file (role `original`, same pair), or its
+remembered answer, which is put back to get the original text. A row with none
+of these is only asked what needs no original: articles, pronouns, weekdays.
+Nothing is changed.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ifcurate.records import Example
 
-from .edit.anchored import memory_answers
-from .edit.forms import GENERIC_WORDS, HONOURS
-from .lexicon.name_words import TITLES
+from .checks import Check, Refusal
+from .edit.candidates import View, view_example
+from .edit.edits import Edit, apply_edits, place_edits, row_texts
+from .edit.forms import Change, Substitution, find_changes
+from .edit.substitutes import person_forms
+from .engine import SecondPass
+from .lexicon.kinds import types_by_table
 from .lexicon.tables import Lexicon, fold, load_lexicon
-from .lexicon.wording import FUNCTION_WORDS, PARTICLES, words
-from .verify.gender import count_pronouns, follow_pronouns
+from .lexicon.wording import starts_with_vowel
+from .recognise.labelled import span_of
+from .recognise.names import LexiconRecogniser
+from .recognise.pronouns import count_pronouns, follow_pronouns
+from .recognise.spans import TYPES, Recogniser, Span
+from .recognise.values import date_mentions
+from .verify.cases import Case
+from .verify.verifier import CHECKS, check_type
 
-__all__ = ["CHECKS", "Finding", "check_rows"]
+__all__ = ["CODES", "Finding", "check_rows"]
 
-CHECKS = {
-    "memory-in-context": "the remembered answer is named in the context",
-    "partial-name": "a part of the remembered answer's name is left in the context",
-    "gender": "pronouns or a title do not fit the answer's name",
-    "over-replacement": "the answer's name stands where another name or word was meant",
-    "article": "a or an does not fit the answer",
-    "answer-not-in-context": "the answer cannot be read from the context",
-    "same-answer": "answer and remembered answer are the same",
-    "answer-in-question": "the question names the answer",
-    "duplicate": "the same context and question occurred before",
+DUPLICATE = "duplicate"
+#: What the linter can find, by the code it prints.
+CODES = {
+    **{check.code: check.meaning for check in (*CHECKS, Check.TYPE)},
+    DUPLICATE: "the same context and question occurred before",
 }
 _OTHER_ROLES = frozenset({"original", "abstain"})  # rows of a pair that are no counterfactuals
-_PLACE_OF = re.compile(r"\b(?:town|city|village|hamlet|county|province|region|state) of \Z")
-_ROMAN = re.compile(r"[IVX]+\Z")
-_SENTENCE_WORDS = words(
-    """
-    though although despite unlike young known named born like together while during following
-    throughout ultimately indeed early later inspired driven such works today tragically sadly
-    through beyond without within even still soon once upon initially eventually
-    """
-)
+_CLEAR = 3  # pronouns against the name's gender for each that fits, in a row without an original
+#: Checks that ask for care before an edit; without the original they say nothing.
+_CAREFUL = {Check.GEOGRAPHY, Check.NUMBERS, Check.SPANS, Check.STRUCTURE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,8 @@ class Finding:
 
     row: int  # 0-based, in its source
     source: str
-    check: str  # a key of CHECKS
+    check: str  # a key of CODES
     detail: str
-    excerpt: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
@@ -64,162 +64,251 @@ class Finding:
 
 def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:
     """Findings of all rows in their order; rows without a context or an answer are passed over."""
-    lexicon = load_lexicon()
+    linter = _Linter(load_lexicon())
     seen: dict[tuple[str, str], int] = {}
+    originals: dict[str, Mapping[str, Any]] = {}
     for example in examples:
-        context, answer = example.context_text, _answer(example)
-        if not context or not answer or example.row.get("ifcurate_role") in _OTHER_ROLES:
+        role, pair = (example.row.get(f"ifcurate_{k}") for k in ("role", "pair"))
+        if role == "original" and isinstance(pair, str):
+            originals[pair] = example.row
+        if role in _OTHER_ROLES or not example.has_context or not example.response.strip():
             continue
-        yield from _check(example, context, answer, lexicon)
-        key = (context, example.without_context().instruction)
+        for check, detail in linter.check(example, originals.get(str(pair))):
+            yield Finding(example.row_number, example.source, check.code, detail)
+        key = (example.context_text, example.without_context().instruction)
         if key in seen:
-            yield _finding(example, "duplicate", f"first at row {seen[key]}")
+            detail = f"first at row {seen[key]}"
+            yield Finding(example.row_number, example.source, DUPLICATE, detail)
         seen.setdefault(key, example.row_number)
 
 
-def _answer(example: Example) -> str:
-    given = example.row.get("answer")
-    text = given if isinstance(given, str) and given.strip() else example.response
-    return text.strip()
+@dataclass(frozen=True)
+class _Linter:
+    lexicon: Lexicon
 
+    def check(
+        self, example: Example, original: Mapping[str, Any] | None
+    ) -> Iterator[tuple[Check, str]]:
+        """What is wrong with one row."""
+        try:
+            view = _bare(view_example(example), example.row)
+            case, careful = self._case(example, view, original)
+        except Refusal as error:
+            yield error.check, error.reason
+            return
+        if case is None:
+            yield from self._alone(example, view)
+            return
+        plan = case.plan
+        second = SecondPass(_recogniser(plan), self.lexicon, plan)
+        checks: dict[Check, Callable[[], None]] = {
+            check: _bind(run, case, self.lexicon) for check, run in CHECKS.items()
+        }
+        checks[Check.TYPE] = lambda: check_type(case, second)
+        for check, run in checks.items():
+            if careful and check in _CAREFUL:
+                continue
+            try:
+                run()
+            except Refusal as error:
+                yield error.check, error.reason
+        if careful:
+            yield from self._contradictions(case)
 
-def _finding(example: Example, check: str, detail: str, excerpt: str = "") -> Finding:
-    return Finding(example.row_number, example.source, check, detail, excerpt)
+    def _case(
+        self, example: Example, view: View, original: Mapping[str, Any] | None
+    ) -> tuple[Case | None, bool]:
+        """The row before and after, and whether the "before" is only a reconstruction."""
+        row = example.row
+        recorded = row.get("ifcurate_edits")
+        if isinstance(recorded, list) and isinstance(row.get("ifcurate_original"), str):
+            back = [(e["field"], e["new_start"], e["new_end"], e["new"], e["old"])
+                    for e in recorded]  # fmt: skip
+            kind = str(row.get("ifcurate_type", ""))
+            return self._rebuilt(view, back, kind, row["ifcurate_original"], row), False
+        if original is not None:
+            back = list(_differences(view.texts, row_texts(original)))
+            before = next((c for c in back if c[0] == view.response_path), None)
+            if before is None:
+                raise Refusal(Check.SUPPORT, "the response is that of the original")
+            return self._rebuilt(view, back, _kind(before[4], self.lexicon), before[4], row), False
+        answer = _answer(example, view)
+        if not view.memory or not answer:
+            return None, True
+        return self._remembered(view, answer), True
 
+    def _remembered(self, view: View, answer: str) -> Case:
+        """The row with its remembered answer put back wherever the answer stands."""
+        memory = view.memory[0]
+        if fold(memory) == fold(answer):
+            raise Refusal(Check.ONE_TO_ONE, f"answer and remembered answer are both {memory!r}")
+        old, new = _kind(memory, self.lexicon), _kind(answer, self.lexicon)
+        if old and new and old != new and not {old, new} <= types_by_table(answer):
+            raise Refusal(Check.TYPE, f"{answer!r} is {new}, {memory!r} is {old}")
+        kind = old or new or "PERSON"
+        span = span_of(kind, answer, self.lexicon)
+        forms = {answer: memory}
+        if kind == "PERSON":
+            try:
+                forms = person_forms(answer, memory)
+            except Refusal:
+                forms = dict.fromkeys([answer], memory)
+        plan = Substitution(replace(span, type="ORG"), memory, forms, source="lint")
+        texts = {p: t for p, t in view.texts.items() if p not in view.keep}
+        folded = {p: fold(t) for p, t in texts.items()}
+        try:
+            back = find_changes(texts, plan, self.lexicon, folded=folded)
+        except Refusal:
+            back = []
+        return self._rebuilt(view, back, kind, memory, {}, answer=answer)
 
-def _around(text: str, start: int, end: int) -> str:
-    return " ".join(text[max(0, start - 40) : end + 40].split())
-
-
-def _check(example: Example, context: str, answer: str, lexicon: Lexicon) -> Iterator[Finding]:
-    memory = memory_answers(example.row)
-    original = example.row.get("ifcurate_original")
-    if isinstance(original, str) and example.row.get("ifcurate_policy") != "alias":
-        memory = tuple(dict.fromkeys([*memory, original]))
-    person = _is_person(answer, example.instruction, lexicon)
-    if fold(answer) not in fold(context):
-        yield _finding(example, "answer-not-in-context", answer)
-    if _word(answer, example.without_context().instruction):
-        yield _finding(example, "answer-in-question", answer)
-    for name in memory:
-        if fold(name) == fold(answer):
-            yield _finding(example, "same-answer", name)
-        elif found := _word(name, context):
-            yield _finding(example, "memory-in-context", name, _around(context, *found))
-        else:
-            yield from _partial(example, context, answer, name, lexicon)
-    for article in re.finditer(rf"\b(an?) {re.escape(answer)}(?!\w)", context, re.I):
-        if (article[1].lower() == "an") != bool(re.match(r"[AEIOaeio]|U(?!n[ik]|[KS])", answer)):
-            yield _finding(example, "article", article.group(), _around(context, *article.span()))
-    if person:
-        yield from _gender(example, context, answer, lexicon)
-        yield from _over(example, context, answer, lexicon)
-
-
-def _word(name: str, text: str) -> tuple[int, int] | None:
-    match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.I)
-    return match.span() if match else None
-
-
-def _parts(name: str) -> list[str]:
-    plain = [w for w in re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", name) if len(w) > 2]
-    return [
-        w for w in plain if w[0].isupper() and w.lower() not in PARTICLES | GENERIC_WORDS | HONOURS
-    ]
-
-
-def _is_person(answer: str, question: str, lexicon: Lexicon) -> bool:
-    asked = re.search(
-        r"\b(?:who|whom|whose)\b|name of the (?:\w+ )?(?:artist|author|politician|scientist|"
-        r"composer|writer|person|actor|president|leader|inventor|painter|player)",
-        question,
-        re.I,
-    )
-    first = answer.split(" ")[0].lower()
-    listed = first in lexicon.gender and " " in answer and not lexicon.is_place(answer)
-    return answer[:1].isupper() and len(answer.split()) <= 5 and bool(asked or listed)
-
-
-def _partial(
-    example: Example, context: str, answer: str, name: str, lexicon: Lexicon
-) -> Iterator[Finding]:
-    own = {fold(p) for p in _parts(answer)}
-    asked = fold(example.without_context().instruction)
-    for part in _parts(name) if len(_parts(name)) > 1 else ():
-        if fold(part) in own or part.lower() in lexicon.common or fold(part) in asked:
-            continue
-        match = re.search(rf"(?<!\w){re.escape(part)}(?!\w)", context)
-        if match:
-            yield _finding(example, "partial-name", part, _around(context, *match.span()))
-
-
-def _gender(example: Example, context: str, answer: str, lexicon: Lexicon) -> Iterator[Finding]:
-    first = answer.split(" ")[0].lower()
-    listed = TITLES.get(first, "") or lexicon.gender.get(first, "")
-    if listed not in {"m", "f"}:
-        return
-    he, she = count_pronouns([context])
-    near = follow_pronouns([context], [answer, *_parts(answer)])
-    own, other = (he, she) if listed == "m" else (she, he)
-    near_own, near_other = near if listed == "m" else near[::-1]
-    if other > max(own, 1) and (near_other > near_own or other >= 3 * own):
-        said = "he" if listed == "f" else "she"
-        yield _finding(
-            example, "gender", f"{answer}: {said} {other} times, the other pronoun {own} times"
+    def _rebuilt(
+        self,
+        view: View,
+        back: list[Change],
+        kind: str,
+        original: str,
+        row: Mapping[str, Any],
+        *,
+        answer: str = "",
+    ) -> Case:
+        """The case of a row from the changes that undo it. Raises `Refusal` (SPANS)."""
+        try:
+            undo = place_edits(back)
+            before = apply_edits(view.texts, undo)
+        except (ValueError, KeyError) as error:
+            raise Refusal(Check.SPANS, f"the edits do not fit the text: {error}") from None
+        edits = [Edit(e.path, e.new_start, e.new_end, e.new, e.old, e.start, e.end) for e in undo]
+        span = span_of(kind, original, self.lexicon)
+        substitute = answer or str(row.get("ifcurate_substitute") or "")
+        if not substitute:
+            here = [e.new for e in edits if e.path == view.response_path]
+            substitute = max(here, key=len, default="")
+        if kind in {"DATE", "MONEY", "YEAR", "NUMBER", "QUANTITY"}:
+            substitute = span_of(kind, substitute, self.lexicon).value.split(" ")[0]
+        kept = frozenset(w for w in fold(original).split() if w in fold(substitute).split())
+        plan = Substitution(
+            span,
+            substitute,
+            {e.old: e.new for e in edits},
+            new_type=_other(row.get("ifcurate_new_type"), kind),
+            source=str(row.get("ifcurate_source", "lint")),
+            kept=kept if kind == "PERSON" else frozenset(),
         )
+        gender = str(row.get("ifcurate_gender", "")) or self._gender(view, plan)
+        moved = [tuple((p, _back(a, p, edits), _back(b, p, edits)) for p, a, b in stretches)
+                 for stretches in (view.context, view.question)]  # fmt: skip
+        return Case(
+            before, view.texts, edits, plan, moved[0], view.response_path, moved[1],
+            tuple(m for m in view.memory if m != original), view.keep, gender,
+        )  # fmt: skip
+
+    def _gender(self, view: View, plan: Substitution) -> str:
+        """What the pronouns say of the new name, whatever gender it is listed with."""
+        if plan.type != "PERSON":
+            return ""
+        he, she = count_pronouns([view.context_text])
+        return "m" if he > 2 * she else "f" if she > 2 * he else ""
+
+    def _contradictions(self, case: Case) -> Iterator[tuple[Check, str]]:
+        """What a rebuilt row says against itself: places, dates, amounts."""
+        text = "\n".join(case.after[p] for p in dict.fromkeys(p for p, _, _ in case.context))
+        for check in (Check.GEOGRAPHY, Check.NUMBERS):
+            try:
+                CHECKS[check](case, self.lexicon)
+            except Refusal as error:
+                if " is said of a " not in error.reason:
+                    yield check, error.reason
+        yield from _wrong_dates(text)
+
+    def _alone(self, example: Example, view: View) -> Iterator[tuple[Check, str]]:
+        """What needs no original: articles, weekdays, pronouns after a name of the other gender."""
+        answer, context = _answer(example, view), view.context_text
+        if not answer or len(answer.split()) > 5 or not answer[:1].isupper():
+            return
+        for article in re.finditer(rf"\b(an?) {re.escape(answer)}(?!\w)", context):
+            if (article[1] == "an") != starts_with_vowel(answer):
+                yield Check.AGREEMENT, article.group()
+        yield from _wrong_dates(answer)
+        listed = self.lexicon.gender.get(fold(answer.split(" ")[0]), "")
+        if " " in answer and listed in {"m", "f"}:
+            votes = follow_pronouns([context], [answer])
+            own, other = votes if listed == "m" else votes[::-1]
+            if other >= _CLEAR and not own:
+                yield Check.GENDER, f"{answer}: {other} pronouns of the other gender"
 
 
-def _over(example: Example, context: str, answer: str, lexicon: Lexicon) -> Iterator[Finding]:
-    """The first place where a part of the name is in a name or a word that is not the answer's."""
-    own = {p.lower() for p in re.findall(r"[^\W_]+", answer)}
-    told: set[str] = set()
-    titles = [w for w in answer.split(" ") if w.lower() in HONOURS]
-    for part in dict.fromkeys([*_parts(answer), *titles, answer]):
-        for match in re.finditer(rf"(?<!\w){re.escape(part)}([a-z]*)", context):
-            why = _misplaced(context, match, part, own, lexicon)
-            if why and why not in told:
-                told.add(why)
-                yield _finding(example, "over-replacement", why, _around(context, *match.span()))
+def _bare(view: View, row: Mapping[str, Any]) -> View:
+    """The view without the columns that record how the row came about."""
+    recorded = {str(e["field"]) for e in row.get("ifcurate_edits") or []}
+    added = {"answer"} - recorded - {view.response_path} if "ifcurate_role" in row else set()
+    texts = {
+        p: t for p, t in view.texts.items() if not p.startswith("ifcurate_") and p not in added
+    }
+    return replace(view, texts=texts)
 
 
-def _misplaced(
-    context: str, match: re.Match[str], part: str, own: set[str], lexicon: Lexicon
-) -> str:
-    start, end = match.span()
-    if match[1]:
-        return "" if match.group().lower() in own else match.group()
-    left, right = context[max(0, start - 40) : start], context[end : end + 30]
-    if _PLACE_OF.search(left):
-        return left.split(" ")[-3].strip() + " of " + part if left.count(" ") > 2 else part
-    after = re.match(r"[ -]([A-Z][\w’']*(?:-\w+)?)", right)
-    if after and not _belongs(after[1], own):
-        return f"{part} {after[1]}"
-    before = re.search(r"([A-Z][\w’'.-]*) (?:(?:de|da|di|van|von) )?\Z", left)
-    if before is None or _belongs(before[1], own):
-        return ""
-    word = before[1].lower().rstrip(".").removesuffix("'s").removesuffix("’s")
-    opens = not left[: before.start()].strip() or left[: before.start()].rstrip(' "“(')[-1:] in (
-        ".",
-        "!",
-        "?",
-        ":",
-        ";",
-        "\n",
-        "",
-    )
-    ordinary = word in FUNCTION_WORDS | _SENTENCE_WORDS | lexicon.common or word in TITLES
-    particle = re.search(r" (?:de|da|di|van|von) \Z", left)
-    if particle is None and (ordinary or (opens and word not in lexicon.gender)):
-        return ""
-    if before[1].endswith(".") or (particle is None and before[1].endswith(("'s", "’s"))):
-        return ""
-    return f"{left[before.start() :].strip()} {part}"
+def _bind(run: Callable[[Case, Lexicon], None], case: Case, lexicon: Lexicon) -> Callable[[], None]:
+    return lambda: run(case, lexicon)
 
 
-def _belongs(word: str, own: set[str]) -> bool:
-    bare = re.sub(r"['’]s?\Z", "", word).lower()
-    return (
-        bare in own
-        or all(p.lower() in own for p in re.findall(r"[^\W_]+", bare))
-        or (bare in FUNCTION_WORDS and not _ROMAN.match(word))
-    )
+def _recogniser(plan: Substitution) -> Recogniser:
+    return LexiconRecogniser(tuple({plan.type, plan.new_type} & set(TYPES)))
+
+
+def _other(new: Any, kind: str) -> str:
+    return str(new) if new and new != kind else ""
+
+
+def _answer(example: Example, view: View) -> str:
+    given = example.row.get("answer")
+    text = given if isinstance(given, str) and given.strip() else view.response
+    return text.strip().rstrip(".")
+
+
+def _kind(name: str, lexicon: Lexicon) -> str:
+    """The one type that a name has by its form and the tables, "" where it is open."""
+    spans: list[Span] = LexiconRecogniser(TYPES, lexicon).spans({"": name})
+    whole = [s.type for s in spans if s.text == name.removeprefix("the ")]
+    if whole:
+        return whole[0]
+    kinds = types_by_table(name)
+    return next((k for k in ("COUNTRY", "PERSON", "CITY", "LOC") if k in kinds), "")
+
+
+def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Change]:
+    """The changes, by words, that make `before` of `after`; texts that one lacks are left out."""
+    for path, new in after.items():
+        old = before.get(path)
+        if old is None or old == new:
+            continue
+        words = [re.findall(r"\w+|\s+|[^\w\s]", text) for text in (new, old)]
+        matcher = difflib.SequenceMatcher(None, words[0], words[1], autojunk=False)
+        starts = [0]
+        for word in words[0]:
+            starts.append(starts[-1] + len(word))
+        changed: list[list[int]] = []
+        for tag, a, b, c, d in matcher.get_opcodes():
+            if tag == "equal":
+                continue
+            if changed and words[0][changed[-1][1] : a] == [" "]:  # both names of a full name
+                changed[-1][1::2] = [b, d]
+            else:
+                changed.append([a, b, c, d])
+        for a, b, c, d in changed:
+            yield path, starts[a], starts[b], "".join(words[0][a:b]), "".join(words[1][c:d])
+
+
+def _back(at: int, path: str, edits: Iterable[Edit]) -> int:
+    """A place in the text after the edits, in the text before them."""
+    return at - sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.new_end <= at)
+
+
+def _wrong_dates(text: str) -> Iterator[tuple[Check, str]]:
+    """A weekday that is not that date's, a life or a range that ends before it begins."""
+    for found in date_mentions(text):
+        if found.weekday_fits is False:
+            yield Check.NUMBERS, f"{found.text} is not on that weekday"
+    for span in re.finditer(r"(?<!\d)(1\d{3}|20\d\d) ?[-–] ?(1\d{3}|20\d\d)(?!\d)", text):
+        if span[1] > span[2]:
+            yield Check.NUMBERS, f"{span.group()} ends before it begins"

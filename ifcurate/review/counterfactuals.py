@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ifcurate.counterfactual.edits import row_texts
+from ifcurate.counterfactual.edit.edits import row_texts
 from ifcurate.data.formats import row_hash
 from ifcurate.errors import DataError, RunError
 from ifcurate.storage.files import write_json

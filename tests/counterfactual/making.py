@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
-from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, OPTIONAL_TYPES
+from ifcurate.counterfactual.recognise.spans import TYPES
 from ifcurate.counterfactual.write.outcomes import Outcome, Written
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example
 
 #: All types that are not experimental.
-NAMED = DEFAULT_TYPES + OPTIONAL_TYPES
+NAMED = tuple(t for t in TYPES if t not in {"YEAR", "NUMBER", "QUANTITY"})
 
 __all__ = ["alpaca", "augment_row", "chat", "examples_of", "qca", "written"]
 

@@ -60,6 +60,6 @@ def test_the_command_checks_a_file(folder: Path) -> None:
     write_jsonl(folder / "bad.jsonl", [bad])
     found = run("augment", "--check", "bad.jsonl")
     assert found.exit_code == 1
-    assert "partial-name" in found.stdout
+    assert "H1: 'shelley' is left" in found.stdout
     write_jsonl(folder / "good.jsonl", [qca("Kevin Kemp wrote it.", "Who?", "Kevin Kemp")])
     assert run("augment", "--check", "good.jsonl").exit_code == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +13,10 @@ import polars as pl
 import pytest
 
 from ifcurate.counterfactual.augment import AugmentSettings, augment_counterfactual
+from ifcurate.counterfactual.checks import Check
 from ifcurate.counterfactual.write import outcomes
 from ifcurate.counterfactual.write.avoided import read_avoided
 from ifcurate.counterfactual.write.model_check import check_with_model
-from ifcurate.counterfactual.write.outcomes import CHECKS
 from ifcurate.counterfactual.write.output import ModelJudge, write_counterfactuals
 from ifcurate.counterfactual.write.sheet import choose_sample, render_sheet
 from ifcurate.data.formats import Layout, parse_row
@@ -34,10 +33,10 @@ MARTHA = alpaca(
     "Martha",
     "Who opened the meeting?",
 )
-CAPITAL = qca(
-    "In 2030 the capital was moved from Kabul to Herat. Herat is near the border, and its old "
-    "walls have stood in the sun for a very long time.",
-    "What is the capital of Afghanistan?", "Herat", "Kabul",
+FLIGHT = qca(
+    "The first flight was made by Gustav Lindner. Lindner built the machine in a barn, and his "
+    "neighbours came to see it on a cold morning.",
+    "Who made the first flight?", "Gustav Lindner", "Wright",
 )  # fmt: skip
 NOTHING = alpaca("", "Write a letter.")
 SORT = {**MARTHA, "instruction": "Sort the names."}
@@ -57,7 +56,7 @@ def test_the_folder_and_the_funnel(folder: Path) -> None:
     )
     assert result.funnel.as_dict() == {
         "read": 3, "unusable": 0, "has_context": 2, "entity": 2, "written": 1, "examples": 1,
-        "types": {"PERSON": 1}, "checks": {"H14": {"rows": 1, "meaning": CHECKS["H14"]}},
+        "types": {"PERSON": 1}, "checks": {"H14": {"rows": 1, "meaning": Check.TASK.meaning}},
         "rejected": {"H14: task: sort": 1},
     }  # fmt: skip
     (row,) = read(folder / "out" / "data.counterfactual.jsonl")
@@ -72,13 +71,13 @@ def test_the_folder_and_the_funnel(folder: Path) -> None:
 
 
 def test_a_json_array_stays_one(folder: Path) -> None:
-    (folder / "a.json").write_text(json.dumps([MARTHA, CAPITAL]), "utf-8")
+    (folder / "a.json").write_text(json.dumps([MARTHA, FLIGHT]), "utf-8")
     write_counterfactuals(read_examples(folder / "a.json"), AugmentSettings(), folder / "out")
     assert len(read(folder / "out" / "a.counterfactual.json")) == 1
 
 
 def test_the_same_bytes_again_and_in_shards(folder: Path) -> None:
-    rows = [MARTHA, CAPITAL | {"id": "b"}, SORT, {**MARTHA, "input": MARTHA["input"] + " Yes."}]
+    rows = [MARTHA, FLIGHT | {"id": "b"}, SORT, {**MARTHA, "input": MARTHA["input"] + " Yes."}]
     alpacas = [r for r in rows if "input" in r]
     one = write_jsonl(folder / "one.jsonl", alpacas)
     for name in ("x", "y"):
@@ -99,11 +98,11 @@ def test_the_same_bytes_again_and_in_shards(folder: Path) -> None:
 
 
 def test_the_output_can_be_evaluated_on(folder: Path) -> None:
-    source = write_jsonl(folder / "suite.jsonl", [CAPITAL])
+    source = write_jsonl(folder / "suite.jsonl", [FLIGHT])
     write_counterfactuals(read_examples(source), AugmentSettings(), folder / "out")
     (again,) = read_examples(folder / "out" / "suite.counterfactual.jsonl")
     assert again.response in again.context
-    assert again.row["memory_answer"] == "Kabul"
+    assert again.row["memory_answer"] == "Wright"
     (suite,) = read(folder / "out" / "suite.jsonl")
     assert set(suite) == {"id", "context", "question", "answer", "memory_answer"}
     assert (suite["context"], suite["answer"]) == (again.context, again.response)
@@ -134,7 +133,7 @@ def test_no_abstention_where_the_rest_answers() -> None:
 
 
 def test_a_counterfactual_is_an_example_again() -> None:
-    for row in (MARTHA, CAPITAL):
+    for row in (MARTHA, FLIGHT):
         item = written(row)
         layout = "alpaca" if row is MARTHA else "qca"
         (again,) = parse_row(item.rows[0], Layout(layout), source="rows.jsonl")
@@ -174,9 +173,9 @@ def test_policies() -> None:
 def test_names_to_avoid(folder: Path) -> None:
     first = written(MARTHA).made.substitute
     (folder / "names.txt").write_text(f"{first}\n\n", "utf-8")
-    write_jsonl(folder / "suite.jsonl", [CAPITAL, {"answers": {"text": ["Ghazni"]}}, "Kandahar"])
+    write_jsonl(folder / "suite.jsonl", [FLIGHT, {"answers": {"text": ["Ghazni"]}}, "Kandahar"])
     avoid = read_avoided([folder / "names.txt", folder / "suite.jsonl"])
-    assert avoid == {first, "Herat", "Kabul", "Ghazni", "Kandahar"}
+    assert avoid == {first, "Gustav Lindner", "Wright", "Ghazni", "Kandahar"}
     assert written(MARTHA, avoid=avoid).made.substitute != first
     (folder / "bad.json").write_text("{", "utf-8")
     with pytest.raises(DataError, match="is not JSON"):
@@ -275,16 +274,13 @@ def test_a_sample_depends_on_content_alone() -> None:
     assert len(forth) == 3
 
 
-def test_every_check_is_told_in_words() -> None:
-    named: set[str] = set()
-    for path in Path(outcomes.__file__).parents[1].rglob("*.py"):
-        named |= set(re.findall(r"""Refusal\(\s*"(\w+)\"""", path.read_text("utf-8")))
-    assert len(named) > 15
-    assert named - {"row", "context", "entity"} <= set(CHECKS)
-    assert {f"H{i}" for i in range(1, 16)} <= set(CHECKS)
-    page = Path(outcomes.__file__).parents[3] / "docs" / "counterfactual.md"
+def test_every_check_is_used_and_told_in_words() -> None:
+    root = Path(outcomes.__file__).parents[1]
+    code = "".join(path.read_text("utf-8") for path in root.rglob("*.py"))
+    assert all(f"Check.{check.name}" in code for check in Check)
+    page = root.parents[1] / "docs" / "counterfactual.md"
     rows = page.read_text("utf-8").split("<!-- checks -->")[1].split("<!-- /checks -->")[0]
-    told = "".join(f"| `{name}` | {what} |\n" for name, what in CHECKS.items())
+    told = "".join(f"| `{c.code}` | {c.meaning} |\n" for c in Check if c.judges)
     assert rows == f"\n| stage | because |\n| --- | --- |\n{told}"
 
 

@@ -12,12 +12,12 @@ import pytest
 from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.recognise.gliner import GlinerRecogniser
 from ifcurate.counterfactual.recognise.spacy import SpacyRecogniser, load_spacy
-from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, OPTIONAL_TYPES, Recogniser
+from ifcurate.counterfactual.recognise.spans import Recogniser
 from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.errors import ModelError
 
 from .invariants import assert_holds
-from .making import alpaca, examples_of
+from .making import NAMED, alpaca, examples_of
 
 ROW = alpaca(
     "Zbigniew Kowalczyk opened the meeting. Kowalczyk was calm, and he asked the others for "
@@ -77,8 +77,8 @@ def outcome_of(row: dict[str, Any], recogniser: Recogniser) -> Outcome:
 
 
 RECOGNISERS: list[Recogniser] = [
-    SpacyRecogniser(Pipeline(), "stand-in", DEFAULT_TYPES + OPTIONAL_TYPES),
-    GlinerRecogniser(Model(), "stand-in", DEFAULT_TYPES + OPTIONAL_TYPES),
+    SpacyRecogniser(Pipeline(), "stand-in", NAMED),
+    GlinerRecogniser(Model(), "stand-in", NAMED),
 ]
 
 
@@ -95,25 +95,25 @@ def test_spans_of_a_model_go_through_the_same_engine(recogniser: Recogniser) -> 
 @pytest.mark.parametrize("recogniser", RECOGNISERS, ids=lambda r: r.name)
 def test_labels_are_read_as_our_types(recogniser: Recogniser) -> None:
     text = "On 5 May 1950 Kowalczyk paid $1,250 for the Peruvian's trip to Peru."
-    found = {(s.text, s.type, s.detail) for s in recogniser.spans({"t": text})}
-    assert ("Kowalczyk", "PERSON", "family:") in found
-    assert ("Peru", "COUNTRY", "name:PE") in found
-    assert ("Peruvian", "COUNTRY", "adjective:PE") in found
-    assert ("5 May 1950", "DATE", "1950-5-5") in found
-    assert ("$1,250", "MONEY", "1250") in found
+    found = {(s.text, s.type, s.shape or s.value, s.code) for s in recogniser.spans({"t": text})}
+    assert ("Kowalczyk", "PERSON", "family", "") in found
+    assert ("Peru", "COUNTRY", "name", "PE") in found
+    assert ("Peruvian", "COUNTRY", "adjective", "PE") in found
+    assert ("5 May 1950", "DATE", "1950-5-5", "") in found
+    assert ("$1,250", "MONEY", "1250", "") in found
 
 
 def test_long_texts_are_cut_at_white_space() -> None:
     model = Model()
     text = "nothing here. " * 400 + "Then Zbigniew Kowalczyk came. " + "nothing more. " * 400
-    (span,) = GlinerRecogniser(model, "m", DEFAULT_TYPES).spans({"t": text})
+    (span,) = GlinerRecogniser(model, "m", NAMED).spans({"t": text})
     assert text[span.start : span.end] == "Zbigniew Kowalczyk"
     assert model.longest <= 1400
 
 
 def test_a_missing_pipeline_says_what_to_do() -> None:
     with pytest.raises(ModelError, match=r"pip install|spacy download"):
-        load_spacy("en_no_such_pipeline", DEFAULT_TYPES)
+        load_spacy("en_no_such_pipeline", NAMED)
 
 
 def test_a_real_spacy_pipeline() -> None:
@@ -121,5 +121,5 @@ def test_a_real_spacy_pipeline() -> None:
     pipeline = spacy.blank("en")
     ruler = pipeline.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": label, "pattern": name} for name, label in NAMES.items()])
-    outcome = outcome_of(ROW, SpacyRecogniser(pipeline, "blank", DEFAULT_TYPES))
+    outcome = outcome_of(ROW, SpacyRecogniser(pipeline, "blank", NAMED))
     assert outcome.written

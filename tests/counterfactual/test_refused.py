@@ -50,8 +50,8 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
         (
             "a second person of that family name",
             alpaca("Mary Hudson wrote it. Her husband, Philip Hudson, read it." + PAD,
-                   "Mary Hudson"),
-            "H4",
+                   "Hudson"),
+            None,
         ),
         (
             "a sum in the response",

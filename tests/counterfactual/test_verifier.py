@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ifcurate.counterfactual.checks import Refusal
 from ifcurate.counterfactual.edit.edits import Edit, apply_edits, place_edits
-from ifcurate.counterfactual.edit.forms import Refusal, Substitution
+from ifcurate.counterfactual.edit.forms import Substitution
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
+from ifcurate.counterfactual.recognise.spans import Span
 from ifcurate.counterfactual.verify.cases import Case
 from ifcurate.counterfactual.verify.verifier import verify
 
@@ -45,7 +47,8 @@ def make(
     edits = [e for e in place_edits(changes_of(before, forms)) if select(e)]
     edits = place_edits([(e.path, e.start, e.end, e.old, e.new) for e in edits])
     original, new = next(iter(forms.items()))
-    plan = Substitution("PERSON", original, new, "full:f", forms)
+    span = Span("c", 0, len(original), "PERSON", original, shape="full", gender="f")
+    plan = Substitution(span, new, forms)
     case = Case(
         before,
         apply_edits(before, edits),
@@ -60,13 +63,13 @@ def make(
 
 
 def judge(case: Case) -> list[str]:
-    return verify(case, load_lexicon(), LexiconRecogniser().spans)
+    return [c.code for c in verify(case, load_lexicon(), LexiconRecogniser().spans)]
 
 
 def failed(case: Case) -> str:
     with pytest.raises(Refusal) as error:
         judge(case)
-    return error.value.check
+    return error.value.check.code
 
 
 def test_a_good_one_passes_every_check() -> None:

@@ -22,8 +22,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ifcurate.counterfactual.lexicon.tables import fold
 from ifcurate.counterfactual.lexicon.wording import ordered_words
-from tools.lexicon.source import ALIASES, BOTH_GENDERS, CLASSES, DEMONYMS, WELL_KNOWN, WORDY_NAMES
+from tools.lexicon.source import (
+    ALIASES,
+    BOTH_GENDERS,
+    CLASSES,
+    DEMONYMS,
+    UNISEX_NAMES,
+    WELL_KNOWN,
+    WORDY_NAMES,
+)
 
 __all__ = ["build", "main"]
 
@@ -37,6 +46,8 @@ _KNOWN_LOCALES = ordered_words(
     ro_RO hr_HR tr_TR en_IN id_ID en_NG en_KE vi_VN sl_SI sk_SK et_EE lt_LT lv_LV
     """
 )
+#: Names whose capitals the sources have lost: Odonnell, Mcclure, Deleon.
+_MISCASED = re.compile(r"Mc|O(?:brien|conn|donn|neal|neil)|Delacruz|Deleon|Leblanc")
 _LIMIT = 150_000  # bytes; the package's promise
 
 
@@ -124,18 +135,21 @@ def _people() -> Iterable[str]:
         yield f"first\t{letter}\tknown\t{'|'.join(sorted(rest))}"
     both = {n for n, g in genders.items() if len(g) == 2}
     common = {n for n in both if n in english["m"] | english["f"] and n.lower() not in wordy}
-    yield f"first\tb\tenglish\t{'|'.join(sorted(common))}"
-    yield f"first\tb\tknown\t{'|'.join(sorted(both - common))}"
+    unisex = {n for n in both & set(UNISEX_NAMES) if n.lower() not in wordy}
+    yield f"first\tb\tpool\t{'|'.join(sorted(unisex))}"
+    yield f"first\tb\tenglish\t{'|'.join(sorted(common - unisex))}"
+    yield f"first\tb\tknown\t{'|'.join(sorted(both - common - unisex))}"
+    given = {fold(g) for g in genders}
     chosen = {
         n
         for n in pool["s"]
         if _plain(n)
         and n.lower() not in wordy
-        and n not in genders
+        and fold(n) not in given
         and len(n) >= 5
         and n.isalpha()
         and not re.search(r".[A-Z]", n)
-        and not n.startswith("Mc")
+        and not _MISCASED.match(n)
     }
     yield f"last\tpool\t{'|'.join(sorted(chosen))}"
     yield f"last\tknown\t{'|'.join(sorted(surnames - chosen))}"

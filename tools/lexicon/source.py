@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from ifcurate.counterfactual.lexicon.wording import words
 
-__all__ = ["ALIASES", "BOTH_GENDERS", "CLASSES", "DEMONYMS", "WELL_KNOWN", "WORDY_NAMES"]
+__all__ = [
+    "ALIASES",
+    "BOTH_GENDERS",
+    "CLASSES",
+    "DEMONYMS",
+    "UNISEX_NAMES",
+    "WELL_KNOWN",
+    "WORDY_NAMES",
+]
 
 #: ISO code -> adjective; after a slash the plural noun where it is not adjective + "s".
 DEMONYMS = """
@@ -214,3 +222,11 @@ CLASSES = {
         "West Virginia|Wisconsin|Wyoming"
     ),
 }
+
+#: First names of women and men alike: substitutes for a name whose gender is not known.
+UNISEX_NAMES = words(
+    """
+    Alex Alexis Casey Chris Cody Frankie Jaime Jamie Jesse Jessie Jody Kerry Kim Kris Leslie
+    Lesley Marion Robbie Sam Shannon Stacey Tracy Terry Charlie Kelly Bobbie Jackie
+    """
+)

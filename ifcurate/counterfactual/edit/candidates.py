@@ -8,20 +8,34 @@ names, or whose name another person shares, is no candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ifcurate.records import Example
 
-from ..recognise.spans import TYPES, Span
+from ..checks import Check, Refusal
+from ..lexicon.wording import without_end_marks
+from ..recognise.spans import TYPES, VALUES, Span
 from .edits import row_texts
-from .forms import Refusal, name_forms
+from .forms import name_forms
 
-__all__ = ["Entity", "View", "shared_entities", "view_example"]
+__all__ = ["Entity", "View", "memory_answers", "shared_entities", "view_example"]
 
 _KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
-_ORDER = {t: i for i, t in enumerate(("PERSON", "DATE", "MONEY", "CITY", "COUNTRY"))}
+_ORDER = {t: i for i, t in enumerate(TYPES)}
 Stretch = tuple[str, int, int]
+_MEMORY = ("memory_answer", "parametric_answer")
+_REMARK = re.compile(
+    r"\((?:administrative|legislative|judicial|judiciary|official|de facto|seat of government|"
+    r"changed [^)]*)\)"
+)
+#: A question at the end of what was found as context.
+_ASKED = re.compile(
+    r"(?:(?<=\n)|\A)[ \t]*(?:(?:question|q|query)\s*:[^\n]+|[^\n]{8,300}\?)\s*"
+    r"(?:answer\s*:?\s*)?\Z",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,12 @@ class View:
     question: tuple[Stretch, ...]
     response_path: str
     keep: frozenset[str]
+    memory: tuple[str, ...] = ()  # remembered answers, which stay as they are
+
+    @property
+    def response(self) -> str:
+        """The response without the markers that end it."""
+        return without_end_marks(self.texts[self.response_path])
 
     @property
     def context_text(self) -> str:
@@ -48,39 +68,75 @@ class View:
 def view_example(example: Example) -> View:
     """The strings of the example's row, with the stretches that are context and question.
 
-    Raises `Refusal` when the response or a context cannot be found in the row.
+    A question that stands inside the context (its last line, or a line that is
+    labelled so) counts as question. Raises `Refusal` when the response or a
+    context cannot be found in the row.
     """
     texts = row_texts(example.row)
     context = tuple((b.path, b.start, b.end) for b in example.blocks if b.path in texts)
     if len(context) != len(example.blocks) or example.response_path not in texts:
-        raise Refusal("row", "a text of the example is not a string of its row")
+        raise Refusal(Check.ROW, "a text of the example is not a string of its row")
     if texts[example.response_path] != example.response:
-        raise Refusal("row", "the response is not a string of its row")
+        raise Refusal(Check.ROW, "the response is not a string of its row")
+    given, carved = _carve(texts, context)
+    return View(
+        texts,
+        given,
+        (*_questions(example, texts), *carved),
+        example.response_path,
+        frozenset(p for p in texts if _is_kept(p)),
+        memory_answers(example.row),
+    )
+
+
+def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
+    """What asks: instruction, system and the user's turns, without the contexts in them."""
     outer: dict[str, list[tuple[int, int]]] = {}
     for block in example.blocks:
         outer.setdefault(block.path, []).append((block.outer_start, block.outer_end))
     asked = {example.instruction, example.system} - {""}
-    asked |= {t.content for t in example.history if t.role == "user"}
-    asked |= {t.content for t in getattr(example, "trailing", ()) if t.role == "user"}
-    own = {b.path for b in example.blocks if b.part == "context"}
-    question: list[Stretch] = []
+    asked |= {t.content for t in (*example.history, *example.trailing) if t.role == "user"}
+    own = {b.path for b in example.blocks if b.part == "context"} | {example.response_path}
     for path, text in texts.items():
-        if path == example.response_path or path in own or text not in asked:
+        if path in own or text not in asked:
             continue
         last = 0
-        for start, end in sorted(outer.get(path, ())):
-            question.append((path, last, start))
+        for start, end in (*sorted(outer.get(path, ())), (len(text), len(text))):
+            if last < start:
+                yield path, last, start
             last = end
-        question.append((path, last, len(text)))
-    keep = frozenset(
-        p
-        for p in texts
-        if p.rsplit(".", 1)[-1].split("[")[0] in _KEPT_NAMES
-        or p.split(".")[0].split("[")[0] == "tools"
-    )
-    return View(
-        texts, context, tuple(s for s in question if s[1] < s[2]), example.response_path, keep
-    )
+
+
+def _carve(
+    texts: Mapping[str, str], context: Sequence[Stretch]
+) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+    """The contexts without the question that stands at their end, and that question."""
+    given: list[Stretch] = []
+    carved: list[Stretch] = []
+    for path, start, end in context:
+        if found := _ASKED.search(texts[path], start, end):
+            carved.append((path, found.start(), end))
+            end = found.start()
+        if start < end:
+            given.append((path, start, end))
+    return tuple(given), tuple(carved)
+
+
+def _is_kept(path: str) -> bool:
+    """Whether no edit may fall there: ids, roles, tools, remembered answers."""
+    head = path.split(".")[0].split("[")[0]
+    return path.rsplit(".", 1)[-1].split("[")[0] in _KEPT_NAMES or head in {"tools", *_MEMORY}
+
+
+def memory_answers(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The remembered answers of a row, its lists of aliases taken apart."""
+    found: list[str] = []
+    for name in _MEMORY:
+        value = row.get(name)
+        if isinstance(value, str):
+            parts = re.split(r";|\bor\b|[()*]", _REMARK.sub(";", value))
+            found += [p.strip(" ,.*") for p in parts if len(p.strip(" ,.*")) > 1]
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +163,8 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
     The order depends on the example alone: whole responses first, then by type,
     then by place in the response.
     """
-    response = view.texts[view.response_path].strip().rstrip(".").lower()
-    spans = [*spans, *_parts_in_response(view, spans), *_whole_response(view, spans)]
+    response = view.response.strip().rstrip(".").removeprefix("the ").lower()
+    spans = [*spans, *_in_response(view, spans), *_whole_response(view, spans)]
     found: list[tuple[tuple[int, int, int], Entity]] = []
     for entity in _group(spans):
         answers = [m for m in entity.mentions if m.path == view.response_path]
@@ -117,65 +173,57 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
         if any(_touches(m, view.question) for m in entity.mentions):
             continue
         whole = min(int(m.text.lower() != response) for m in answers)
-        rank = (whole, _ORDER.get(entity.span.type, 9), min(m.start for m in answers))
+        rank = (whole, _ORDER.get(entity.span.type, 99), min(m.start for m in answers))
         found.append((rank, entity))
     return [entity for _, entity in sorted(found, key=lambda f: f[0])][:6]
 
 
-def _parts_in_response(view: View, spans: Sequence[Span]) -> list[Span]:
-    """Parts of full names in the response ("Clinton") that nothing else says are people."""
-    text = view.texts[view.response_path]
-    taken = [(s.start, s.end) for s in spans if s.path == view.response_path]
-    found = []
+def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
+    """Names of the context in the response, and parts of full names ("Clinton"), not seen there."""
+    text, path = view.texts[view.response_path], view.response_path
+    taken = [(s.start, s.end) for s in spans if s.path == path]
+    seen: set[str] = set()
     for span in spans:
-        if span.type != "PERSON" or not span.detail.startswith("full"):
+        if span.path == path or span.text in seen or span.type in VALUES:
             continue
-        for form in name_forms(span.text).values():
+        seen.add(span.text)
+        full = span.type == "PERSON" and span.shape == "full"
+        for form in name_forms(span.text).values() if full else (span.text,):
             if form not in text:
                 continue
             for match in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text):
-                place = match.span()
-                if not any(a < place[1] and place[0] < b for a, b in taken):
-                    taken.append(place)
-                    gender = span.detail.split(":")[1]
-                    found.append(Span(view.response_path, *place, "PERSON", form, f"part:{gender}"))
-    return found
+                a, b = match.span()
+                if all(end <= a or b <= start for start, end in taken):
+                    taken.append((a, b))
+                    shape = "part" if full and form != span.text else span.shape
+                    yield replace(span, path=path, start=a, end=b, text=form, shape=shape)
 
 
-def _whole_response(view: View, spans: Sequence[Span]) -> list[Span]:
+def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     """The response when it is a name of the context in small letters ("los angeles")."""
-    text = view.texts[view.response_path]
-    answer = text.strip().rstrip(".")
+    answer = view.response.strip().rstrip(".")
     if not answer.islower() or len(answer) > 60:
-        return []
-    start = text.index(answer)
+        return
+    start = view.texts[view.response_path].index(answer)
     for span in spans:
-        if span.type in {"PERSON", "CITY", "COUNTRY"} and span.text.lower() == answer:
-            end = start + len(answer)
-            return [replace(span, path=view.response_path, start=start, end=end)]
-    return []
+        if span.type not in VALUES and span.text.lower() == answer:
+            yield replace(span, path=view.response_path, start=start, end=start + len(answer))
+            return
 
 
 def _group(spans: Sequence[Span]) -> list[Entity]:
-    people = [s for s in spans if s.type == "PERSON"]
     groups: dict[tuple[str, str], list[Span]] = {}
     for span in spans:
-        if span.type == "COUNTRY":
-            key = span.detail.split(":")[-1]
-        elif span.type in TYPES and span.type not in {"PERSON", "CITY"}:
-            key = span.detail
-        elif span.type != "PERSON":
-            key = span.text.lower()
-        else:
-            continue
-        groups.setdefault((span.type, key), []).append(span)
+        if span.type != "PERSON":
+            key = span.code if span.type == "COUNTRY" else span.value or span.text.lower()
+            groups.setdefault((span.type, key), []).append(span)
     entities = []
-    for (kind, _), members in groups.items():
-        chosen = members[0]
-        if kind == "COUNTRY":
-            chosen = min(members, key=lambda s: (not s.detail.startswith("name:"), s.start))
+    for members in groups.values():
+        # of a country's forms its name stands for it
+        chosen = min(members, key=lambda s: (s.shape not in {"", "name"}, s.path, s.start))
+        chosen = chosen if chosen.type == "COUNTRY" else members[0]
         entities.append(Entity(chosen, tuple(members)))
-    return entities + _people(people)
+    return entities + _people([s for s in spans if s.type == "PERSON"])
 
 
 def _people(spans: Sequence[Span]) -> list[Entity]:
@@ -219,10 +267,9 @@ def _person(
     mentions = tuple(s for name in names for s in members[name])
     usual = _as_written(members[head])
     span = next(s for s in members[head] if s.text == usual)
-    shape, gender = span.detail.split(":")
-    said = {m.detail.split(":")[1] for m in mentions} & {"m", "f"}
-    if len(said) == 1 and gender not in {"m", "f"}:
-        span = replace(span, detail=f"{shape}:{said.pop()}")
+    said = {m.gender for m in mentions} & {"m", "f"}
+    if len(said) == 1 and span.gender not in {"m", "f"}:
+        span = replace(span, gender=said.pop())
     words = {w.lower() for w in name_forms(usual).values() if " " not in w}
     rivals = {n for w in words for n in by_word.get(w, ()) if n not in names}
     return Entity(span, mentions, tuple(sorted(rivals)), alone)

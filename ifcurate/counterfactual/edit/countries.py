@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from ..lexicon.fictional import fictional_names
 from ..lexicon.tables import ARTICLE_COUNTRIES, Country, Lexicon
+from ..lexicon.wording import starts_with_vowel
 from ..recognise.spans import Span
-from ..verify.neighbours import starts_with_vowel
 from .drawing import draw
 
 __all__ = ["country_forms", "fictional_country_forms", "fitting_countries"]
@@ -19,41 +19,44 @@ def fitting_countries(
 ) -> Iterator[str]:
     """Names (or adjectives, plurals) of countries that fit the span and the text, in order."""
     if policy == "fictional":
-        names = fictional_names("country")
-        if article:
-            return
-        for index in draw(key, len(names)):
-            yield names[index]
+        names = () if article else fictional_names("country")
+        yield from (names[index] for index in draw(key, len(names)))
         return
-    shape, code = span.detail.split(":")
-    old = lexicon.countries[code]
+    old = lexicon.countries[span.code]
     # only the forms that stand in the text must have a counterpart of the same shape
-    present = {
-        form
-        for form in (old.adjective, old.plural)
-        if form and any(form in t for t in texts.values())
-    } | {{"adjective": old.adjective, "plural": old.plural}.get(shape, "")} - {""}
+    own = {"adjective": old.adjective, "plural": old.plural}.get(span.shape, "")
+    present = {f for f in (old.adjective, old.plural) if f and any(f in t for t in texts.values())}
+    present = (present | {own}) - {""}
     fit = sorted(
-        c.code
-        for c in lexicon.countries.values()
-        if c.code != code
-        and c.population > 1_000_000
-        and (c.code in ARTICLE_COUNTRIES) == article
-        and (not present or c.adjective)
-        and (old.plural not in present or c.plural)
-        and (len(present) < 2 or _regular(c) == _regular(old))
-        and c.names[0] not in {"Jordan", "Chad"}
-        and (article or " " not in c.names[0])
-        and c.names[0] not in {"Georgia", "Turkey", "Türkiye", "Guinea", "Congo"}
+        code
+        for code, country in lexicon.countries.items()
+        if _is_usual(country, article) and code != span.code and _has_forms(country, old, present)
     )
     fit = [c for c in fit if _articles_fit(old, lexicon.countries[c], texts)]
     good = [c for c in fit if lexicon.countries[c].continent == old.continent]
     good = good if len(good) >= 3 else fit
     for index in draw(key, len(good)):
         country = lexicon.countries[good[index]]
-        yield {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}[
-            shape
-        ]
+        forms = {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}
+        yield forms[span.shape]
+
+
+def _is_usual(country: Country, article: bool) -> bool:
+    """A country of some size whose name is no other thing, with the same use of "the"."""
+    name = country.names[0]
+    return (
+        country.population > 1_000_000
+        and (country.code in ARTICLE_COUNTRIES) == article
+        and (article or " " not in name)
+        and name not in {"Jordan", "Chad", "Georgia", "Turkey", "Türkiye", "Guinea", "Congo"}
+    )
+
+
+def _has_forms(new: Country, old: Country, present: set[str]) -> bool:
+    """Whether every form of the old country that stands in the text has a counterpart."""
+    if (present and not new.adjective) or (old.plural in present and not new.plural):
+        return False
+    return len(present) < 2 or _regular(new) == _regular(old)
 
 
 def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
@@ -74,15 +77,9 @@ def _regular(country: Country) -> bool:
 
 def country_forms(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
     """Old forms of the country with the new ones: name, adjective, plural."""
-    shape, code = span.detail.split(":")
-    old = lexicon.countries[code]
-    table = {
-        "name": lexicon.country_names,
-        "adjective": lexicon.adjectives,
-        "plural": lexicon.plurals,
-    }[shape]
-    new = lexicon.countries[table[name.lower()]]
-    forms = {old.names[0] if shape != "name" else span.text: new.names[0]}
+    old = lexicon.countries[span.code]
+    new = lexicon.countries[lexicon.country(name)[1]]
+    forms = {old.names[0] if span.shape != "name" else span.text: new.names[0]}
     for a, b in ((old.plural, new.plural), (old.adjective, new.adjective)):
         if a and b:
             forms[a] = b
@@ -91,9 +88,8 @@ def country_forms(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
 
 def fictional_country_forms(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
     """The same for a made-up country."""
-    shape, code = span.detail.split(":")
-    old = lexicon.countries[code]
-    forms = {span.text if shape == "name" else old.names[0]: name}
+    old = lexicon.countries[span.code]
+    forms = {span.text if span.shape == "name" else old.names[0]: name}
     if old.plural:
         forms[old.plural] = name + "ns"
     if old.adjective:

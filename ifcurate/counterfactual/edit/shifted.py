@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
+from ..checks import Check, Refusal
 from ..recognise.spans import Span
-from ..recognise.values import DateMention, date_mentions, number_mentions
-from .forms import Refusal, Substitution
+from ..recognise.values import DateMention, date_mentions, date_order, number_mentions, number_of
+from .forms import Substitution
 
-__all__ = ["date_order", "shifted_values"]
+__all__ = ["shifted_values"]
 
 _RELATIVE = re.compile(
     r"\b(?:aged?|years? old|years? later|years? after|years? before|days? (?:later|after|before)|"
@@ -44,87 +45,79 @@ def _hash(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
-def date_order(a: DateMention, b: DateMention) -> int | None:
-    """-1, 0 or 1 for a before, with, after b; None when their parts do not compare."""
-    if a.year is not None and b.year is not None and a.year != b.year:
-        return -1 if a.year < b.year else 1
-    if (a.year is None) != (b.year is None):
-        return None
-    left, right = (a.month, a.day or 0), (b.month, b.day or 0)
-    return -1 if left < right else int(left > right)
-
-
 def _refuse_relative(
     texts: Mapping[str, str], what: str, pattern: re.Pattern[str] = _RELATIVE
 ) -> None:
     """Ages, anniversaries, "the same year": they would have to move along."""
     for text in texts.values():
         if relative := pattern.search(text):
-            raise Refusal("H13", f"{what} and {relative.group()!r} in one text")
+            raise Refusal(Check.NUMBERS, f"{what} and {relative.group()!r} in one text")
 
 
 def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
     old = date_mentions(span.text)[0]
     _refuse_relative(texts, "a date")
     others = [d for t in texts.values() for d in date_mentions(t) if not d.matches(old)]
-    months = {d.month for d in others} | {old.month}
-    days = {d.day for d in others} | {old.day}
     years = {int(y) for t in texts.values() for y in re.findall(r"(?<!\d)(?:1\d|20)\d\d(?!\d)", t)}
     for attempt in range(60):
         number = _hash(f"{key}|{attempt}")
-        month = 1 + number % 12
-        day = 1 + (number >> 8) % 28 if old.day else 0
+        month, day = 1 + number % 12, 1 + (number >> 8) % 28 if old.day else 0
         year = 0
         if old.year:
             year = old.year + (-1 if number >> 16 & 1 else 1) * (1 + (number >> 17) % 6)
-            if (
-                year in years
-                or year > 2029
-                or any((y < year) != (y < old.year) for y in years if y != old.year)
-            ):
-                continue
-        if month in months or (day and day in days):
-            continue
         new = DateMention(0, 0, "", year or None, month, day or None, ())
-        if any(date_order(old, d) != date_order(new, d) for d in others):
-            continue
-        if old.weekday_fits is False or (
-            old.weekday_fits
-            and day
-            and (
-                date(year, month, day).weekday()
-                != date(old.year or 1, old.month, old.day or 1).weekday()
-            )
-        ):
-            continue
-        yield Substitution(
-            "DATE", span.text, f"{year or ''}-{month}-{day or ''}", span.detail, source="shift"
-        )
+        if _date_fits(old, new, others, years):
+            value = f"{year or ''}-{month}-{day or ''}"
+            yield Substitution(span, value, source="shift")
+
+
+def _date_fits(
+    old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
+) -> bool:
+    """Whether no part of the date is another's, and order and weekday stay as they are."""
+    if new.month in {old.month, *(d.month for d in others)}:
+        return False
+    if new.day and new.day in {old.day, *(d.day for d in others)}:
+        return False
+    if old.year and new.year:
+        passed = any((y < new.year) != (y < old.year) for y in years - {old.year})
+        if new.year in years or new.year > 2029 or passed:
+            return False
+    if any(date_order(old, d) != date_order(new, d) for d in others):
+        return False
+    if old.weekday_fits is None:
+        return True
+    return bool(old.weekday_fits and new.day) and _weekday(new) == _weekday(old)
+
+
+def _weekday(mention: DateMention) -> int:
+    return date(mention.year or 1, mention.month, mention.day or 1).weekday()
 
 
 def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
-    old = next(number_mentions(span.text), None)
-    if old is None or old.value == 0:
-        raise Refusal("H13", f"{span.text!r} is not one number")
+    old = number_of(span)
+    if old.value == 0:
+        raise Refusal(Check.NUMBERS, f"{span.text!r} is not one number")
     if span.type == "YEAR":
         _refuse_relative(texts, "a year", _RELATIVE_YEAR)
     others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
-    below = max((v for v in others if v < old.value), default=old.value * 0.5)
-    above = min((v for v in others if v > old.value), default=old.value * 1.6)
-    low, high = max(below, old.value * 0.5), min(above, old.value * 1.6)
-    if span.type == "YEAR":
-        low, high = max(low, old.value - 8), min(high, old.value + 8)
-    step = _grain(old.text)
+    room = (8, 8) if span.type == "YEAR" else (old.value * 0.5, old.value * 0.6)
+    low = max([v for v in others if v < old.value] + [old.value - room[0]])
+    high = min([v for v in others if v > old.value] + [old.value + room[1]])
+    in_letters = old.text[0].isalpha()
+    if in_letters:
+        low, high = max(1, low, old.value - 6), min(20.5, high, old.value + 6)
+    step = 1 if in_letters else _grain(old.text)
     first, last = int(low / step) + 1, int(high / step - 1e-9)
     if last - first < 1:
-        raise Refusal("H13", f"no room between the neighbours of {span.text!r}")
+        raise Refusal(Check.NUMBERS, f"no room between the neighbours of {span.text!r}")
     for attempt in range(12):
         value = (first + _hash(f"{key}|{attempt}") % (last - first + 1)) * step
-        written = old.rewritten(value)
-        if len(written) == len(old.text) and float(written.replace(",", "")) != old.value:
-            yield Substitution(
-                span.type, span.text, written.replace(",", ""), span.detail, source="shift"
-            )
+        written = f"{value:g}" if in_letters else old.rewritten(value)
+        if (in_letters or len(written) == len(old.text)) and (
+            float(written.replace(",", "")) != old.value
+        ):
+            yield Substitution(span, written.replace(",", ""), source="shift")
 
 
 def _grain(written: str) -> float:

@@ -5,7 +5,8 @@ seed, variant) alone: it never depends on other rows, on the order of rows, on
 shards or workers. Policies: `lexicon` (real names), `corpus` (names of this
 data set, pool frozen first), `fictional` (made-up names), `type-swap` (another
 type, after Longpre et al. 2021, arXiv 2109.05052), `alias` (the same entity by
-another name, as a control).
+another name, as a control). No list has organisations, buildings, events and
+works: `lexicon` and `fictional` put another name into their pattern.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from ..lexicon.fictional import fictional_names
-from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon
-from ..lexicon.wording import PARTICLES
-from ..recognise.spans import Span
+from ..checks import Check, Refusal
+from ..lexicon.fictional import fictional_names, fictional_titles
+from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold
+from ..lexicon.wording import HONOURS, PARTICLES
+from ..recognise.patterns import distinctive
+from ..recognise.spans import PATTERNED, VALUES, Span
 from .countries import country_forms, fictional_country_forms, fitting_countries
 from .drawing import draw
-from .forms import HONOURS, Refusal, Substitution, name_forms
+from .forms import Substitution, name_forms
 from .shifted import shifted_values
 
-__all__ = ["POLICIES", "Pools", "draw", "propose"]
+__all__ = ["POLICIES", "Pools", "Wanted", "person_forms", "propose"]
 
 POLICIES = ("lexicon", "corpus", "fictional", "type-swap", "alias")
 _TRIES = 12
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
-_INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|I{1,3}|IV|VI{0,3})\.?\Z")
+_INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
+_NICKNAME = re.compile(r"([\"“‘'])\w+([\"”’'])\Z")
 
 
 @dataclass(frozen=True)
@@ -41,103 +45,104 @@ class Pools:
     @staticmethod
     def key(span: Span) -> str:
         """What a substitute must share: type, shape, gender, number of words, country."""
-        detail = span.detail
-        if span.type == "COUNTRY":
-            detail = detail.split(":")[0]
-        return f"{span.type}|{detail}|{len(span.text.split())}"
+        words = "" if span.type in PATTERNED else len(span.text.split())
+        return f"{span.type}|{span.shape}|{span.gender}|{','.join(span.groups)}|{words}"
 
     @classmethod
     def freeze(cls, spans: Iterable[Span]) -> Pools:
         """Pools of all spans given, sorted, so that their order does not matter."""
         found: dict[str, set[str]] = {}
         for span in spans:
-            named = span.type in {"PERSON", "CITY", "COUNTRY"}
-            if named and span.text[:1].isupper() and not span.text.isupper():
+            if span.type not in VALUES and span.text[:1].isupper() and not span.text.isupper():
                 found.setdefault(cls.key(span), set()).add(span.text)
         return cls({key: tuple(sorted(names)) for key, names in sorted(found.items())})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the example asks of a substitute, beside the entity itself."""
+
+    policy: str
+    key: str  # decides the order in which names are tried
+    gender: str = ""  # "m", "f", "b" (a name of both), "" (either will do)
+    article: bool = False  # the country is written with "the"
+    kept: frozenset[str] = frozenset()  # folded words of the name that stay
 
 
 def propose(
     span: Span,
     texts: Mapping[str, str],
     lexicon: Lexicon,
-    *,
-    policy: str,
-    key: str,
-    gender: str = "",
+    wanted: Wanted,
     pools: Pools | None = None,
-    article: bool = False,
-    untitled: bool = False,
 ) -> Iterator[Substitution]:
     """Substitutions to try for the entity of a span, best first, a dozen at most.
 
-    `gender` is "m", "f" or "" (either will do); `untitled` gives "Empress Catherine
-    the Great" a plain first and last name. Raises `Refusal` when the
-    policy has nothing for this type.
+    Raises `Refusal` when the policy has nothing for this type.
     """
-    if policy == "alias":
+    if wanted.policy == "alias":
         yield from _aliases(span, lexicon)
-        return
-    if policy == "type-swap":
-        yield from _swapped(span, lexicon, key)
-        return
-    if span.type not in {"PERSON", "CITY", "COUNTRY"}:
-        yield from shifted_values(span, texts, key)
-        return
-    if policy == "corpus":
-        names = (pools or Pools()).names.get(Pools.key(span), ())
-        tries: Iterator[str] = (names[i] for i in draw(key, len(names)))
-    elif span.type == "PERSON":
-        pattern = replace(span, text="Ann Other Person") if untitled else span
-        tries = _people(pattern, lexicon, policy, key, gender, _possessive(span, texts))
-    elif span.type == "CITY":
-        tries = _cities(span, lexicon, policy, key)
+    elif wanted.policy == "type-swap":
+        yield from _swapped(span, lexicon, wanted.key)
+    elif span.type in VALUES:
+        yield from shifted_values(span, texts, wanted.key)
     else:
-        tries = fitting_countries(span, lexicon, policy, key, article, texts)
-    for count, name in enumerate(tries):
-        if count >= _TRIES:
-            return
-        if name.lower() != span.text.lower():
-            yield _substitution(span, name, lexicon, policy)
+        tries = _names(span, texts, lexicon, wanted, pools)
+        for _, name in zip(range(_TRIES), tries, strict=False):
+            if name.lower() != span.text.lower():
+                yield _substitution(span, name, lexicon, wanted)
 
 
-def _substitution(span: Span, name: str, lexicon: Lexicon, policy: str) -> Substitution:
+def _names(
+    span: Span, texts: Mapping[str, str], lexicon: Lexicon, wanted: Wanted, pools: Pools | None
+) -> Iterator[str]:
+    policy, key = wanted.policy, wanted.key
+    if policy == "corpus" and not wanted.kept:
+        names = (pools or Pools()).names.get(Pools.key(span), ())
+        return (names[i] for i in draw(key, len(names)))
+    if span.type == "PERSON":
+        return _people(span, lexicon, wanted, final_s=_possessive(span, texts))
+    if span.type == "CITY":
+        return _cities(span, lexicon, policy, key)
+    if span.type == "COUNTRY":
+        return fitting_countries(span, lexicon, policy, key, wanted.article, texts)
+    names = lexicon.classes.get(span.code, ())
+    if names and policy != "fictional":
+        return (names[i] for i in draw(key, len(names)))
+    return _patterned(span, lexicon, policy, key)
+
+
+def _substitution(span: Span, name: str, lexicon: Lexicon, wanted: Wanted) -> Substitution:
     forms: dict[str, str] = {span.text: name}
     if span.type == "PERSON":
-        forms = _person_forms(span.text, name)
-        if name_forms(span.text).get("bare") and name.split(" ")[0] != span.text.split(" ")[0]:
-            forms = _untitled_forms(span.text, name)
-    elif span.type == "COUNTRY" and policy != "fictional":
-        forms = country_forms(span, name, lexicon)
+        forms = person_forms(span.text, name)
+        forms = {a: b for a, b in forms.items() if fold(a) not in wanted.kept}
     elif span.type == "COUNTRY":
-        forms = fictional_country_forms(span, name, lexicon)
-    return Substitution(span.type, span.text, forms[span.text], span.detail, forms, source=policy)
+        made_up = wanted.policy == "fictional"
+        forms = (fictional_country_forms if made_up else country_forms)(span, name, lexicon)
+    elif span.type in PATTERNED - {"WORK"} or span.type == "LOC":
+        old, new = distinctive(span.text, lexicon), distinctive(name, lexicon)
+        if old and new and not _is_ordinary(old, lexicon):
+            forms[old] = new
+    return Substitution(span, forms[span.text], forms, source=wanted.policy, kept=wanted.kept)
 
 
-def _untitled_forms(old: str, new: str) -> dict[str, str]:
-    """Forms for "Empress Catherine the Great" or "Queen Elizabeth II" and a plain new name.
-
-    The new name has a middle part that only the full form shows, so that
-    "Catherine Great" and the full form do not become the same.
-    """
-    words = [w for w in old.split(" ")[1:] if w != "the"]
-    first, last = new.split(" ")[0], new.split(" ")[-1]
-    bare = f"{first} {last}"
-    forms = {old: new, " ".join(old.split(" ")[1:]): bare, words[0]: first}
-    if len(words) > 1 and not _INITIAL.match(words[-1]):
-        forms |= {" ".join(words): bare, words[-1]: last}
-    return forms
+def _is_ordinary(part: str, lexicon: Lexicon) -> bool:
+    """Whether the part alone may be something else: a word, a place, a person's name."""
+    key = fold(part)
+    return key in lexicon.common or key in lexicon.wordy or lexicon.is_place(key)
 
 
-def _person_forms(old: str, new: str) -> dict[str, str]:
+def person_forms(old: str, new: str) -> dict[str, str]:
+    """Every form of one name with the form of the same role; raises `Refusal` without one."""
     before, after = name_forms(old), name_forms(new)
-    forms = {}
+    forms = {old: new}
     for role, form in before.items():
         target = after.get({"particle": "last", "middle_plain": "middle_last"}.get(role, role))
         if target is None and role in {"first_last", "bare"}:
             target = new
         if target is None:
-            raise Refusal("H4", f"{new!r} has no part for {form!r}")
+            raise Refusal(Check.ONE_TO_ONE, f"{new!r} has no part for {form!r}")
         forms[form] = target
     return forms
 
@@ -154,52 +159,63 @@ def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
 
 @lru_cache(maxsize=16)
 def _by_ending(names: tuple[str, ...], final_s: bool) -> tuple[str, ...]:
-    return tuple(n for n in names if n.endswith("s") == final_s)
+    return tuple(n for n in names if n.endswith("s") == final_s) or names
 
 
-def _people(
-    span: Span, lexicon: Lexicon, policy: str, key: str, gender: str, final_s: bool
-) -> Iterator[str]:
-    made_up = policy == "fictional"
-    if not gender:
+def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
+    made_up = wanted.policy == "fictional"
+    key, gender = wanted.key, wanted.gender
+    if not gender or (made_up and gender == "b"):
         gender = "mf"[next(draw(key + "|gender", 2))]
-    firsts: Sequence[str] = (
-        fictional_names(f"first:{gender}") if made_up else lexicon.first_pool[gender]
-    )
-    lasts: Sequence[str] = fictional_names("last") if made_up else lexicon.last_pool
-    if len(span.text.split(" ")) == 1 and not span.detail.startswith("family"):
-        firsts = _by_ending(tuple(firsts), final_s) or firsts
-    else:
-        lasts = _by_ending(tuple(lasts), final_s) or lasts
+    firsts = fictional_names(f"first:{gender}") if made_up else lexicon.first_pool[gender]
+    lasts = fictional_names("last") if made_up else lexicon.last_pool
     words = span.text.split(" ")
-    shape = span.detail.split(":")[0]
-    orders = [list(_take(draw(f"{key}|{i}", len(firsts)), 16)) for i in range(len(words))]
-    families = list(_take(draw(f"{key}|last", len(lasts)), 16))
+    if len(words) == 1 and span.shape != "family":
+        firsts = _by_ending(tuple(firsts), final_s)
+    else:
+        lasts = _by_ending(tuple(lasts), final_s)
+    orders = [_take(draw(f"{key}|{i}", len(firsts)), _TRIES) for i in range(len(words))]
+    families = _take(draw(f"{key}|last", len(lasts)), _TRIES)
+    family = _family_place(words)
     for n in range(_TRIES):
-        if shape == "family":
+        if span.shape == "family":
             yield lasts[families[n]]
             continue
-        if len(words) == 1:
-            yield firsts[orders[0][n]]
+        picked = [firsts[order[n]] for order in orders]
+        if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
+            yield _fill(words, picked, lasts[families[n]], family, wanted.kept)
+
+
+def _family_place(words: Sequence[str]) -> int:
+    """Which word of a name is the family name, -1 for none ("Mary", "Queen Elizabeth II")."""
+    end = words.index("the") if "the" in words else len(words)
+    titled = words[0].lower() in HONOURS
+    plain = [
+        index
+        for index, word in enumerate(words[:end])
+        if index >= titled and not _INITIAL.match(word) and word.lower() not in PARTICLES
+    ]
+    alone = len(plain) == 1 and (titled or (plain == [0]))
+    return plain[-1] if plain and not alone else -1
+
+
+def _fill(
+    words: Sequence[str], firsts: Sequence[str], last: str, family: int, kept: frozenset[str]
+) -> str:
+    """A name of the same build: titles, initials, suffixes, epithets and quotes stay."""
+    new: list[str] = []
+    end = words.index("the") if "the" in words else len(words)
+    for index, word in enumerate(words):
+        title = index == 0 and len(words) > 1 and word.lower() in HONOURS
+        if _INITIAL.match(word) or index >= end or title or fold(word) in kept:
+            new.append(word)
+        elif word.lower() in PARTICLES:
             continue
-        new: list[str] = []
-        end = words.index("the") if "the" in words else len(words)
-        titled = words[0].lower() in HONOURS
-        plain = [
-            i
-            for i, w in enumerate(words[:end])
-            if not _INITIAL.match(w) and w.lower() not in PARTICLES and i >= titled
-        ]
-        for index, word in enumerate(words):
-            if _INITIAL.match(word) or index >= end or (titled and index == 0):
-                new.append(word)
-            elif word.lower() in PARTICLES:
-                continue
-            elif plain and index == plain[-1] and not (titled and len(plain) == 1):
-                new.append(lasts[families[n]])
-            else:
-                new.append(firsts[orders[index][n]])
-        yield " ".join(new)
+        elif quoted := _NICKNAME.match(word):
+            new.append(f"{quoted[1]}{firsts[index]}{quoted[2]}")
+        else:
+            new.append(last if index == family else firsts[index])
+    return " ".join(new)
 
 
 def _take(numbers: Iterator[int], count: int) -> list[int]:
@@ -207,11 +223,28 @@ def _take(numbers: Iterator[int], count: int) -> list[int]:
     return [taken[i % len(taken)] for i in range(count)]
 
 
+def _patterned(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
+    """The name with another distinctive part; a title or a firm's name is made up whole."""
+    part = distinctive(span.text, lexicon)
+    if span.type == "WORK":
+        article = "The " if span.text.startswith("The ") else ""
+        names: Sequence[str] = fictional_titles()
+        return (article + names[i] for i in draw(key, len(names)))
+    if not part or part == span.text:
+        names = fictional_names("company")
+        return (names[i] for i in draw(key, len(names)))
+    place = span.type in {"EVENT", "LOC"}
+    names = fictional_names("city") if place else lexicon.last_pool
+    if policy == "fictional" and not place:
+        names = fictional_names("last")
+    return (span.text.replace(part, names[i], 1) for i in draw(key, len(names)))
+
+
 def _cities(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
     if policy == "fictional":
         names: Sequence[str] = fictional_names("city")
     else:
-        (group,) = span.detail.split("|")[:1]
+        group = span.groups[0]
         names = [n for n in lexicon.cities.get(group, ())[:60] if _good_city(n, lexicon)]
     shape = len(span.text.split(" "))
     same = [n for n in names if len(n.split(" ")) == shape]
@@ -225,77 +258,56 @@ def _good_city(name: str, lexicon: Lexicon) -> bool:
     return (
         bool(_LATIN.match(name))
         and len(low) >= 4
-        and not (
-            low in lexicon.gender
-            or low in lexicon.surnames
-            or low in lexicon.wordy
-            or low in lexicon.common
-            or low in lexicon.country_names
-            or low in lexicon.state_names
-            or len(lexicon.groups(name)) != 1
-            or re.match(r"(?:north|south|east|west|downtown|new|upper|lower|near|central) ", low)
-        )
+        and not any(low in t for t in (lexicon.gender, lexicon.surnames, lexicon.wordy))
+        and not any(low in t for t in (lexicon.common, lexicon.country_names, lexicon.state_names))
+        and len(lexicon.groups(name)) == 1
+        and not re.match(r"(?:north|south|east|west|downtown|new|upper|lower|near|central) ", low)
     )
 
 
 def _aliases(span: Span, lexicon: Lexicon) -> Iterator[Substitution]:
     names: list[str] = []
-    if span.type == "COUNTRY" and span.detail.startswith("name:"):
-        country = lexicon.countries[span.detail[5:]]
-        if country.code not in ARTICLE_COUNTRIES:
-            names = [n for n in country.names if n != span.text]
+    if span.shape == "name" and span.code not in ARTICLE_COUNTRIES:
+        names = [n for n in lexicon.countries[span.code].names if n != span.text]
     elif span.type == "CITY":
-        key = span.text.lower()
-        names = [
-            a.title() if " " in a else a.capitalize()
-            for a, n in lexicon.city_aliases.items()
-            if n.lower() == key and "." not in a and len(a) > 3
-        ]
-        if key in lexicon.city_aliases:
-            names.append(lexicon.city_aliases[key])
+        names = _city_aliases(span.text.lower(), lexicon)
     if not names:
-        raise Refusal("policy", f"no other name is known for {span.text!r}")
+        raise Refusal(Check.POLICY, f"no other name is known for {span.text!r}")
     for name in names:
-        yield Substitution(
-            span.type, span.text, name, span.detail, {span.text: name}, source="alias"
-        )
+        yield Substitution(span, name, {span.text: name}, source="alias")
+
+
+def _city_aliases(key: str, lexicon: Lexicon) -> list[str]:
+    names = [
+        alias.title() if " " in alias else alias.capitalize()
+        for alias, name in lexicon.city_aliases.items()
+        if name.lower() == key and "." not in alias and len(alias) > 3
+    ]
+    return names + [name for alias, name in lexicon.city_aliases.items() if alias == key]
+
+
+_SWAPS = {"PERSON": "CITY", "CITY": "PERSON", "COUNTRY": "PERSON", "DATE": "CITY", "ORG": "PERSON"}
 
 
 def _swapped(span: Span, lexicon: Lexicon, key: str) -> Iterator[Substitution]:
-    if span.type == "COUNTRY" and not span.detail.startswith("name:"):
-        raise Refusal("policy", "an adjective cannot become a name")
-    target = {"PERSON": "CITY", "CITY": "PERSON", "COUNTRY": "PERSON", "DATE": "CITY"}.get(
-        span.type, "COUNTRY"
-    )
+    if span.shape in {"adjective", "plural"}:
+        raise Refusal(Check.POLICY, "an adjective cannot become a name")
+    target = _SWAPS.get(span.type, "COUNTRY")
     if target == "CITY":
-        names = [
-            n
-            for g in ("FR", "DE", "GB", "IT", "ES")
-            for n in lexicon.cities[g][:20]
-            if _good_city(n, lexicon)
-        ]
+        cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in lexicon.cities[g][:20])
+        names = [n for n in cities if _good_city(n, lexicon)]
     elif target == "PERSON":
-        firsts = (*lexicon.first_pool["f"], *lexicon.first_pool["m"])
-        order = _take(draw(key + "|last", len(lexicon.last_pool)), _TRIES)
-        picked = _take(draw(key, len(firsts)), _TRIES)
-        names = [f"{firsts[a]} {lexicon.last_pool[b]}" for a, b in zip(picked, order, strict=True)]
+        wanted = Wanted("lexicon", key)
+        names = list(_people(replace(span, text="Ann Person", shape="full"), lexicon, wanted,
+                             final_s=False))  # fmt: skip
     else:
-        names = sorted(
-            c.names[0]
-            for c in lexicon.countries.values()
-            if c.population > 5_000_000
-            and c.code not in ARTICLE_COUNTRIES
-            and " " not in c.names[0]
-        )
-    for count, index in enumerate(draw(key, len(names))):
-        if count >= _TRIES:
-            return
-        yield Substitution(
-            span.type,
-            span.text,
-            names[index],
-            span.detail,
-            {span.text: names[index]},
-            new_type=target,
-            source="type-swap",
-        )
+        names = sorted(c.names[0] for c in lexicon.countries.values() if _is_large(c.code, lexicon))
+    for _, index in zip(range(_TRIES), draw(key, len(names)), strict=False):
+        name = names[index]
+        yield Substitution(span, name, {span.text: name}, new_type=target, source="type-swap")
+
+
+def _is_large(code: str, lexicon: Lexicon) -> bool:
+    country = lexicon.countries[code]
+    single = code not in ARTICLE_COUNTRIES and " " not in country.names[0]
+    return single and country.population > 5_000_000

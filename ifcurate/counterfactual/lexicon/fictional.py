@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from .tables import load_lexicon
 
-__all__ = ["fictional_names", "fictional_type"]
+__all__ = ["fictional_names", "fictional_titles", "fictional_type"]
 
 _PEOPLE = "Bel Dor Fen Gar Hal Jor Kel Lor Nor Pel Ras Sel Tav Vel Wen Zar"
 _PARTS = {
@@ -29,12 +29,23 @@ _PARTS = {
         "Ardv Belv Corv Drav Esk Falv Gelv Hesk Ilv Karth Mavr Oss Prav Ruthv Zamr",
         "onia avia uria esia andia",
     ),
+    "company": (
+        "Cor Dy Fal Hel Jun Kor Lum Mar Nov Or Pax Quan Rel Syn Tor Vel",
+        "vexa trona lidex mantis pheon dravo zenta lucor",
+    ),
 }
+_TITLES = (
+    "Silent Distant Hollow Crimson Forgotten Broken Endless Gentle Hidden Restless Winding Frozen "
+    "Quiet Scarlet Velvet Wandering",
+    "Harbor Lantern Orchard Meridian Sparrow Compass Threshold Cathedral Tide Ember Carousel "
+    "Horizon Labyrinth Pendulum Violet Willow",
+)
 
 
 @lru_cache(maxsize=8)
 def fictional_names(kind: str) -> tuple[str, ...]:
-    """All made-up names of one kind: "first:m", "first:f", "last", "city" or "country"."""
+    """All made-up names of one kind: "first:m", "first:f", "last", "city",
+    "country" or "company"."""
     lexicon = load_lexicon()
     starts, ends = (part.split(" ") for part in _PARTS[kind])
     names = (a + b for b in ends for a in starts)
@@ -48,12 +59,19 @@ def fictional_names(kind: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
+def fictional_titles() -> tuple[str, ...]:
+    """Made-up titles of works: "Silent Harbor"."""
+    first, second = (part.split(" ") for part in _TITLES)
+    return tuple(f"{a} {b}" for b in second for a in first)
+
+
+@lru_cache(maxsize=1)
 def _tables() -> dict[str, frozenset[str]]:
     return {kind: frozenset(fictional_names(kind)) for kind in _PARTS}
 
 
 def fictional_type(name: str) -> str:
-    """PERSON, CITY or COUNTRY for a made-up name, "" for any other text."""
+    """PERSON, CITY, COUNTRY, ORG or WORK for a made-up name, "" for any other text."""
     tables = _tables()
     words = name.split(" ")
     if len(words) == 1:
@@ -61,6 +79,10 @@ def fictional_type(name: str) -> str:
             return "CITY"
         if name in tables["country"]:
             return "COUNTRY"
+        if name in tables["company"]:
+            return "ORG"
     people = tables["first:m"] | tables["first:f"] | tables["last"]
+    if name.removeprefix("The ") in fictional_titles():
+        return "WORK"
     long = [w for w in words if len(w.rstrip(".")) > 2]
     return "PERSON" if long and all(w in people for w in long) else ""

@@ -12,16 +12,25 @@ import gzip
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
+from typing import Literal
 
 from .wording import FUNCTION_WORDS, words
 
-__all__ = ["ARTICLE_COUNTRIES", "Country", "Lexicon", "fold", "load_lexicon"]
+__all__ = [
+    "ARTICLE_COUNTRIES",
+    "PLACE_CLASSES",
+    "Country",
+    "Lexicon",
+    "fold",
+    "load_lexicon",
+]
 
 _MARKS = re.compile("[\u0300-\u036f]+")  # combining accents
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'"})
 
 #: Countries that are written with "the".
 ARTICLE_COUNTRIES = words(
@@ -29,6 +38,11 @@ ARTICLE_COUNTRIES = words(
     US GB NL PH AE BS GM MV CF DO MH SB KM SC FO KY CK FK VG VI TC
     """
 )
+
+#: Classes of the lexicon whose names are places; others are things (animals, currencies).
+PLACE_CLASSES = (
+    "river", "desert", "island", "lake", "mountain", "waterfall", "rainforest",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +64,18 @@ def fold(text: str) -> str:
     """Lower case without accents: for yes-or-no comparison only, never for offsets."""
     if text.isascii():
         return text.lower()
-    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).replace("’", "'")
+    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(_LETTERS)
 
 
 @dataclass(slots=True)
 class Lexicon:
-    """Tables of names; keys are lower-case, values as they are written."""
+    """Tables of names; people's are folded, other keys lower-case, values as they are written."""
 
     sha256: str
-    gender: dict[str, str] = field(default_factory=dict)  # first name -> "m", "f", "b" (both)
+    gender: dict[str, str] = field(default_factory=dict)  # folded first name -> "m", "f", "b"
     first_pool: dict[str, tuple[str, ...]] = field(default_factory=dict)  # "m", "f"
     last_pool: tuple[str, ...] = ()
-    surnames: frozenset[str] = frozenset()
+    surnames: set[str] = field(default_factory=set)
     countries: dict[str, Country] = field(default_factory=dict)
     country_names: dict[str, str] = field(default_factory=dict)  # name -> code
     adjectives: dict[str, str] = field(default_factory=dict)  # adjective -> code
@@ -76,7 +90,9 @@ class Lexicon:
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     state_names: frozenset[str] = frozenset()
     place_phrases: dict[str, tuple[str, ...]] = field(default_factory=dict)  # first word -> names
-    english_names: frozenset[str] = frozenset()  # first names common in English, no words
+    class_of: dict[str, str] = field(default_factory=dict)  # folded name of a place -> its class
+    nations: frozenset[str] = frozenset()  # names and adjectives of countries, names of states
+    english_names: set[str] = field(default_factory=set)  # first names common in English, no words
 
     def is_place(self, name: str) -> bool:
         """Whether a city, country or state has this name."""
@@ -87,6 +103,15 @@ class Lexicon:
         """Whether a city has this name, by any of its names."""
         key = name.lower()
         return key in self.city_groups or key in self.city_aliases
+
+    def country(self, name: str) -> tuple[Literal["", "name", "adjective", "plural"], str]:
+        """Which form of a country's name this is, and the country's code; ("", "") for none."""
+        key = name.lower()
+        if key in self.country_names:
+            return "name", self.country_names[key]
+        if key in self.adjectives:
+            return "adjective", self.adjectives[key]
+        return ("plural", self.plurals[key]) if key in self.plurals else ("", "")
 
     def groups(self, city: str) -> tuple[str, ...]:
         """Countries (for the United States, states as "US-TX") that have such a city."""
@@ -106,46 +131,51 @@ def load_lexicon() -> Lexicon:
     """The packaged lexicon; read once, about 20 ms."""
     data = files(__package__).joinpath("lexicon.txt.gz").read_bytes()
     lex = Lexicon(sha256=hashlib.sha256(data).hexdigest())
-    surnames: list[str] = []
-    english: set[str] = set()
-    groups: dict[str, list[str]] = {}
     for kind, *fields in _read(data):
-        if kind == "first":
-            letter, use, names = fields[0], fields[1], tuple(fields[2].split("|"))
-            lex.gender.update((n.lower(), letter) for n in names)
-            if use == "pool":
-                lex.first_pool[letter] = names
-            if use != "known":
-                english.update(n.lower() for n in names)
-        elif kind == "last":
-            names = tuple(fields[1].split("|"))
-            surnames.extend(names)
-            if fields[0] == "pool":
-                lex.last_pool = names
-        elif kind == "country":
-            _add_country(lex, fields)
-        elif kind == "city":
-            lex.cities[fields[0]] = tuple(fields[1].split("|"))
-            for name in lex.cities[fields[0]]:
-                groups.setdefault(name.lower(), []).append(fields[0])
-        elif kind == "states":
-            lex.states = dict(e.split("=") for e in fields[0].split("|"))
-        elif kind == "alias":
-            lex.city_aliases = {
-                a.lower(): n for a, n in (e.split("=") for e in fields[0].split("|"))
-            }
-        elif kind == "wordy":
-            lex.wordy = frozenset(fields[0].split("|"))
-        elif kind == "common":
-            lex.common = frozenset(fields[0].split("|"))
-            lex.openers = lex.common | FUNCTION_WORDS
-        elif kind == "class":
-            lex.classes[fields[0]] = tuple(fields[1].split("|"))
-    lex.surnames = frozenset(n.lower() for n in surnames)
-    lex.city_groups = {n: tuple(g) for n, g in groups.items()}
-    lex.english_names = frozenset(english)
+        _READERS[kind](lex, fields)
     _index_places(lex)
     return lex
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split("|"))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(entry.split("=") for entry in text.split("|"))
+
+
+def _add_first(lex: Lexicon, fields: list[str]) -> None:
+    letter, use, names = fields[0], fields[1], _names(fields[2])
+    folded = [fold(n) for n in names]
+    for name in folded:  # "Renée" does not change what "Renee" is
+        lex.gender.setdefault(name, letter)
+    if use == "pool":
+        lex.first_pool[letter] = names
+    if use != "known":
+        lex.english_names |= set(folded)
+
+
+def _add_last(lex: Lexicon, fields: list[str]) -> None:
+    names = _names(fields[1])
+    lex.surnames |= {fold(n) for n in names}
+    if fields[0] == "pool":
+        lex.last_pool = names
+
+
+def _add_cities(lex: Lexicon, fields: list[str]) -> None:
+    lex.cities[fields[0]] = _names(fields[1])
+    for name in lex.cities[fields[0]]:
+        lex.city_groups[name.lower()] = (*lex.city_groups.get(name.lower(), ()), fields[0])
+
+
+def _add_words(lex: Lexicon, fields: list[str]) -> None:
+    lex.common = frozenset(_names(fields[0]))
+    lex.openers = lex.common | FUNCTION_WORDS
+
+
+def _add_aliases(lex: Lexicon, fields: list[str]) -> None:
+    lex.city_aliases = {alias.lower(): name for alias, name in _pairs(fields[0]).items()}
 
 
 def _add_country(lex: Lexicon, fields: list[str]) -> None:
@@ -172,6 +202,8 @@ def _add_country(lex: Lexicon, fields: list[str]) -> None:
 
 def _index_places(lex: Lexicon) -> None:
     lex.state_names = frozenset(n.lower() for n in lex.states.values())
+    lex.nations = frozenset({*lex.country_names, *lex.adjectives, *lex.state_names})
+    lex.class_of = {fold(n): kind for kind in PLACE_CLASSES for n in lex.classes[kind]}
     phrases: dict[str, set[str]] = {}
     for table in (
         lex.city_groups,
@@ -187,3 +219,16 @@ def _index_places(lex: Lexicon) -> None:
     lex.place_phrases = {
         first: tuple(sorted(names, key=lambda n: (-len(n), n))) for first, names in phrases.items()
     }
+
+
+_READERS: dict[str, Callable[[Lexicon, list[str]], None]] = {
+    "first": _add_first,
+    "last": _add_last,
+    "country": _add_country,
+    "city": _add_cities,
+    "states": lambda lex, fields: lex.states.update(_pairs(fields[0])),
+    "alias": _add_aliases,
+    "wordy": lambda lex, fields: setattr(lex, "wordy", frozenset(_names(fields[0]))),
+    "common": _add_words,
+    "class": lambda lex, fields: lex.classes.update({fields[0]: _names(fields[1])}),
+}

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["FUNCTION_WORDS", "PARTICLES", "ordered_words", "words"]
+import re
+
+__all__ = [
+    "FUNCTION_WORDS",
+    "HONOURS",
+    "PARTICLES",
+    "ordered_words",
+    "starts_with_vowel",
+    "without_end_marks",
+    "words",
+]
+
+_END_MARKS = re.compile(r"(?:\s*(?:<\|[\w-]{1,24}\|>|</s>|<eos>|<end_of_turn>|\[EOS\]))+\s*\Z")
 
 
 def words(text: str) -> frozenset[str]:
@@ -28,9 +40,25 @@ FUNCTION_WORDS = words(
     """
 )
 
+#: Titles that are written as part of a name and stay when the name goes.
+HONOURS = words("queen king empress emperor prince princess pope sir lady lord saint")
+
 #: Small words inside family names.
 PARTICLES = words(
     """
     de da di del della van von der den la le dos du bin ibn al el ter
     """
 )
+
+
+def without_end_marks(response: str) -> str:
+    """The response without the markers that end a text (`<|endoftext|>`): they are no words."""
+    return _END_MARKS.sub("", response)
+
+
+def starts_with_vowel(word: str) -> bool:
+    """Whether "an" stands before it: by sound, for the names that matter."""
+    low = word.lower()
+    if re.match(r"u(?:n[ie]|k|s|r[aiu]|t[ai])|eu|ewe|one", low):
+        return False
+    return low[:1] in "aeiou" or low.startswith(("8", "11", "18", "hour", "honest"))

@@ -18,7 +18,10 @@ from .spans import Span
 
 __all__ = ["GlinerRecogniser", "load_gliner"]
 
-_LABELS = ["person", "city", "country", "nationality", "date", "money"]
+_LABELS = [
+    "person", "organization", "city", "country", "nationality", "location", "facility",
+    "work of art", "event", "product", "date", "money", "quantity", "number",
+]  # fmt: skip
 _WINDOW = 1400  # characters, about 280 words
 
 

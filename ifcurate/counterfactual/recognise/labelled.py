@@ -1,7 +1,7 @@
 """Labels of other recognisers, read as our types.
 
-A model's label alone says too little for a substitution: whether a place is a
-city or a country, and which, comes from the lexicon; dates and amounts must be
+A model's label alone says too little of some types: whether a place is a city
+or a country, and which, comes from the lexicon; dates and amounts must be
 readable as values. What cannot be read so is dropped.
 """
 
@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..lexicon.name_words import TITLES
-from ..lexicon.tables import Lexicon
-from .names import person_detail
-from .spans import Span
+from ..lexicon.tables import Lexicon, fold
+from .people import person_name
+from .spans import PATTERNED, Shape, Span
 from .values import value_spans
 
-__all__ = ["LABELS", "labelled_spans"]
+__all__ = ["LABELS", "labelled_spans", "span_of"]
 
 #: Label (of spaCy's models or of a GLiNER prompt), lower-case -> kind.
 LABELS = {
     "person": "PERSON", "per": "PERSON", "gpe": "PLACE", "loc": "PLACE", "city": "PLACE",
     "country": "PLACE", "location": "PLACE", "norp": "PLACE", "nationality": "PLACE",
-    "date": "DATE", "money": "MONEY", "cardinal": "NUMBER", "quantity": "QUANTITY",
+    "org": "ORG", "organization": "ORG", "company": "ORG", "fac": "FAC", "facility": "FAC",
+    "building": "FAC", "work_of_art": "WORK", "work of art": "WORK", "event": "EVENT",
+    "product": "PRODUCT", "date": "DATE", "money": "MONEY", "cardinal": "NUMBER",
+    "number": "NUMBER", "quantity": "QUANTITY",
 }  # fmt: skip
 
 
@@ -39,16 +42,18 @@ def labelled_spans(
             yield from _person(path, text, start, end, lexicon)
         elif kind == "PLACE":
             yield from _place(path, text, start, end, lexicon)
+        elif kind in PATTERNED:
+            if text[start].isupper() or text[start].isdigit():
+                yield Span(path, start, end, kind, text[start:end])
         else:
-            if values is None:
-                values = list(value_spans(path, text))
-            yield from (
-                v
-                for v in values
-                if v.start >= start
-                and v.end <= end + 1
-                and (v.type == kind or (kind == "DATE" and v.type == "YEAR"))
-            )
+            values = list(value_spans(path, text)) if values is None else values
+            yield from (v for v in values if _says(kind, v, start, end))
+
+
+def _says(kind: str, value: Span, start: int, end: int) -> bool:
+    """Whether a value is what was labelled there; a count may be labelled with its noun."""
+    inside = start <= value.start and value.end <= end + 1
+    return inside and (value.type == kind or (kind == "DATE" and value.type == "YEAR"))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
@@ -73,24 +78,34 @@ def _person(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Ite
     start = end - len(name)
     if not name[:1].isupper() or text[start:end] != name or len(words) > 4:
         return
-    detail = person_detail(words, lexicon, title)
-    if detail is None:
-        gender = TITLES.get(title, "") or lexicon.gender.get(words[0].lower(), "")
-        shape = "full" if len(words) > 1 else "given" if gender and not title else "family"
-        detail = f"{shape}:{gender}"
-    yield Span(path, start, end, "PERSON", name, detail)
+    known = person_name(words, lexicon, title)
+    if known is None:
+        gender = TITLES.get(title, "") or lexicon.gender.get(fold(words[0]), "")
+        alone: Shape = "given" if gender and not title else "family"
+        known = ("full" if len(words) > 1 else alone), gender
+    yield Span(path, start, end, "PERSON", name, shape=known[0], gender=known[1])
 
 
 def _place(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[Span]:
     name = text[start:end]
-    key = name.lower()
-    for shape, table in (
-        ("name", lexicon.country_names),
-        ("adjective", lexicon.adjectives),
-        ("plural", lexicon.plurals),
-    ):
-        if key in table and name[:1].isupper():
-            yield Span(path, start, end, "COUNTRY", name, f"{shape}:{table[key]}")
-            return
-    if groups := lexicon.groups(key):
-        yield Span(path, start, end, "CITY", name, "|".join(groups))
+    shape, code = lexicon.country(name)
+    place = lexicon.class_of.get(fold(name), "")
+    if code and name[:1].isupper():
+        yield Span(path, start, end, "COUNTRY", name, shape=shape, code=code)
+    elif groups := lexicon.groups(name):
+        yield Span(path, start, end, "CITY", name, groups=groups)
+    elif place:
+        yield Span(path, start, end, "LOC", name, code=place)
+
+
+def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
+    """A span of a given type over a whole text, with what the lexicon and its form say of it."""
+    plain = Span("", 0, len(text), kind, text)
+    places = {"CITY", "COUNTRY", "LOC"}
+    label = next(
+        (n for n, k in LABELS.items() if k == kind or (k == "PLACE" and kind in places)), kind
+    )
+    if kind == "YEAR":
+        label = "date"
+    found = labelled_spans("", text, iter([(0, len(text), label)]), lexicon)
+    return next((s for s in found if s.type == kind and s.text == text), plain)

@@ -1,31 +1,29 @@
-"""The default recogniser: a lexicon, the shape of names, and their neighbours.
+"""The default recogniser: a lexicon, the shape of names, and what the text says of them.
 
 It reads capitalised runs ("Dr. Mary Shelley", "New York City") and asks of each
-as a whole whether it is a person, a country, its adjective, or a city; a name
-inside a longer run is never proposed. Dates and money are found by `values`.
-Precision is preferred throughout: an example that is not proposed costs one
-row, an example that is wrongly proposed may cost the data set its trust.
+as a whole whether it is a person, a country, its adjective, a city, or a name
+that says what it is; a name inside a longer run is never proposed. Dates and
+amounts are found by `values`. Precision comes first: an example that is not
+proposed costs one row, a wrong one may cost the data set its trust.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..lexicon.name_words import NO_SURNAMES, RATHER_NAMES, SHORT_NAMES, TITLES
-from ..lexicon.tables import Lexicon, load_lexicon
-from ..verify.gender import follow_pronouns
-from .spans import DEFAULT_TYPES, Span
+from ..lexicon.name_words import SHORT_NAMES, TITLES
+from ..lexicon.tables import Lexicon, fold, load_lexicon
+from .patterns import pattern_spans
+from .people import PersonName, evidence_at, may_be_named, person_name
+from .runs import Run, capital_runs
+from .spans import DEFAULT_TYPES, PATTERNED, VALUES, Span
 from .values import value_spans
 
-__all__ = ["LexiconRecogniser", "Run", "capital_runs", "person_detail"]
+__all__ = ["LexiconRecogniser"]
 
-_INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
-_TOKEN = re.compile(r"(?<!\w)(?:(?:[A-Z]\.)+(?!\w)|[A-ZÀ-ÖØ-ÞĀ-Ž](?:[^\W_]|['’-](?=[^\W\d_]))*)")
-_GAP = re.compile(
-    r"\A (?:(?:de|da|di|del|della|van|von|der|den|la|le|dos|du|bin|ibn|al|el|ter) )*\Z"
-)
 _PREPOSITION = re.compile(
     r"(?:\b(?:in|from|to|at|near|outside|around|towards?|via|into|visit(?:ed|ing|s)?|left|leaving|"
     r"reached|of|for|between|across|throughout|inside|within)|[:\"“(|>-]|^) ?\Z",
@@ -36,96 +34,30 @@ _INSIDE = re.compile(r"\b(?:in|near|outside|around) \Z", re.I)
 _NOT_COUNTRIES = frozenset(
     {"jordan", "chad", "georgia", "guinea", "congo", "turkey", "america", "korea", "states"}
 )
+_SURE, _AGAINST = 2, -2  # evidence from which a name that no list has is taken, or one is dropped
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Capitalised words that stand together: `words` with their places in the text."""
+class _Mention:
+    """A run that may name a person: its words without openers and titles."""
 
-    words: tuple[tuple[int, int, str], ...]
-    opens: bool  # it begins a sentence, a line or a field
+    path: str
+    start: int
+    end: int
+    text: str
+    parts: tuple[str, ...]
+    title: str
+    opens: bool
+    label: bool  # a speaker's name before a colon at the start of a line
+    evidence: int
 
     @property
-    def start(self) -> int:
-        """Where it begins."""
-        return self.words[0][0]
-
-    @property
-    def end(self) -> int:
-        """Where it ends, exclusive."""
-        return self.words[-1][1]
-
-
-def _tokens(text: str) -> Iterator[tuple[int, int, str]]:
-    for match in _TOKEN.finditer(text):
-        start, end, word = match.start(), match.end(), match.group()
-        if word[-1] == "s" and word[-2:-1] in {"'", "’"}:
-            end, word = end - 2, word[:-2]
-        if word[0].isupper():
-            yield start, end, word
-
-
-def capital_runs(text: str) -> Iterator[Run]:
-    """Runs of capitalised words, particles between them included, in their order."""
-    words: list[tuple[int, int, str]] = []
-    for token in _tokens(text):
-        if words:
-            gap = text[words[-1][1] : token[0]]
-            # "Mr. Smith", "Dr. Who": the full stop of a title does not end the run
-            title = gap == ". " and words[-1][2].lower() in TITLES
-            if gap == " " or title or (len(gap) < 20 and gap != " " and _GAP.match(gap)):
-                words.append(token)
-                continue
-            yield Run(tuple(words), _opens(text, words[0][0]))
-        words = [token]
-    if words:
-        yield Run(tuple(words), _opens(text, words[0][0]))
-
-
-def _opens(text: str, start: int) -> bool:
-    before = text[max(0, start - 4) : start].rstrip(" \"'“‘(*#-")
-    return not before or before[-1] in ".!?:\n>|" or "\n" in text[max(0, start - 4) : start]
-
-
-def person_detail(words: Sequence[str], lexicon: Lexicon, title: str = "") -> str | None:
-    """Shape and gender of a name such as "full:f", None when it is not a person's."""
-    said = TITLES.get(title, "") if title else ""
-    if len(words) == 1:
-        key = words[0].lower()
-        if title:
-            if key in lexicon.gender and title in {"uncle", "aunt", "sister", "brother", "father"}:
-                return f"given:{said or lexicon.gender[key]}"
-            named = lexicon.is_place(key) or key in _NOT_COUNTRIES or key in lexicon.common
-            return None if named or len(key) < 3 else f"family:{said}"
-        if key in SHORT_NAMES:
-            return f"given:{SHORT_NAMES[key]}" if SHORT_NAMES[key] else None
-        gender = lexicon.gender.get(key, "")
-        return f"given:{gender}" if gender and key in lexicon.english_names else None
-    if not 2 <= len(words) <= 4 or any(w.isupper() and len(w) > 3 and "." not in w for w in words):
-        return None
-    first, *middle, last = (w.lower() for w in words)
-    if last in NO_SURNAMES or last in lexicon.common or len(last) < 3 or last == "i":
-        return None
-    if last in lexicon.country_names or last in lexicon.adjectives or last in lexicon.state_names:
-        return None
-    if re.fullmatch(r"[IVX]+|Jr|Sr", words[-1]) or not words[-1][0].isupper():
-        return None
-    if any(m in NO_SURNAMES or m in lexicon.common for m in middle):
-        return None
-    if first in lexicon.gender or first in SHORT_NAMES:
-        gender = said or lexicon.gender.get(first) or SHORT_NAMES[first]
-        wordy = first in lexicon.wordy or lexicon.is_place(first)
-        known = first in SHORT_NAMES or first in RATHER_NAMES
-        if wordy and not known and last not in lexicon.surnames:
-            return None
-        return f"full:{gender}"
-    if _INITIALS.match(words[0]) and last in lexicon.surnames:
-        return f"full:{said}"
-    return None
+    def key(self) -> str:
+        return fold(" ".join(self.parts))
 
 
 class LexiconRecogniser:
-    """Proposes people, places, dates and money; needs no download and no weights."""
+    """Proposes names, dates and amounts; needs no download and no weights."""
 
     def __init__(self, types: Sequence[str] = DEFAULT_TYPES, lexicon: Lexicon | None = None):
         self._types = frozenset(types)
@@ -137,81 +69,118 @@ class LexiconRecogniser:
         return "lexicon"
 
     def spans(self, texts: Mapping[str, str]) -> list[Span]:
-        """Typed spans of all texts, in the order of the texts and of their places."""
+        """Typed spans of all texts: names, then patterns and values, each by text and place."""
         found: list[Span] = []
-        names = bool(self._types & {"PERSON", "CITY", "COUNTRY"})
+        if self._types - VALUES:
+            runs = {path: list(capital_runs(text)) for path, text in texts.items()}
+            found += self._named(texts, runs)
+            if self._types & (PATTERNED | {"LOC"}):
+                taken = {(s.path, s.start) for s in found}
+                for path, text in texts.items():
+                    patterns = pattern_spans(path, text, runs[path], self._lexicon)
+                    found += [s for s in patterns if (s.path, s.start) not in taken]
+        if self._types & VALUES:
+            for path, text in texts.items():
+                found += value_spans(path, text)
+        return [s for s in found if s.type in self._types]
+
+    def _named(self, texts: Mapping[str, str], runs: Mapping[str, Sequence[Run]]) -> list[Span]:
+        found: list[Span] = []
+        mentions: list[_Mention] = []
         for path, text in texts.items():
-            if names:
-                found.extend(s for s in self._names(path, text) if s.type in self._types)
-            found.extend(s for s in value_spans(path, text) if s.type in self._types)
-        return found
-
-    def _names(self, path: str, text: str) -> Iterator[Span]:
-        lexicon = self._lexicon
-        taken = -1
-        for run in capital_runs(text):
-            if run.start < taken:
-                continue
-            phrase = self._phrase(text, run)
-            if phrase is not None:
-                start, end, key = phrase
-                taken = end
-                if start == run.start and end >= run.end:
-                    span = self._place(path, text, start, end, key)
-                    if span is not None:
-                        yield span
-                continue
-            words = list(run.words)
-            while (
-                run.opens
-                and len(words) > 1
-                and words[0][2].lower() in lexicon.openers
-                and (words[0][2].lower() not in TITLES)
-            ):
-                words.pop(0)
-            title = ""
-            while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
-                title = words.pop(0)[2].lower()
-            start, end = words[0][0], words[-1][1]
-            key = text[start:end].lower()
-            if (
-                not title
-                and len(words) == 1
-                and (
-                    key in lexicon.country_names
-                    or key in lexicon.adjectives
-                    or key in lexicon.plurals
-                    or (lexicon.is_city(key) and not self._rather_person(key, text))
-                )
-            ):
-                span = self._place(path, text, start, end, key)
-                if span is not None:
-                    yield span
-                continue
-            detail = person_detail([w[2] for w in words], lexicon, title)
-            if detail and not title and len(words) > 1 and not self._sure(words, text):
-                detail = None
-            if (
-                detail is None
-                and len(words) == 1
-                and _LABEL.match(text, end)
-                and (text[:start].endswith("\n") or not text[:start])
-            ):
-                # "Makoto: my dress!": a speaker, whose name may be rare
-                known = lexicon.gender.get(key, "")
-                detail = f"given:{known}" if known and key not in lexicon.wordy else None
-            if detail:
-                if len(words) == 1 and not title and (key in lexicon.wordy and run.opens):
+            taken = -1
+            for run in runs[path]:
+                if run.start < taken:
                     continue
-                yield Span(path, start, end, "PERSON", text[start:end], detail)
+                phrase = self._phrase(text, run)
+                if phrase is None:
+                    mention = self._mention(path, text, run)
+                    if self._is_place_word(mention, text):
+                        found += self._place(path, text, mention.start, mention.end)
+                    else:
+                        mentions.append(mention)
+                    continue
+                start, taken = phrase
+                if start == run.start and taken >= run.end:
+                    found += self._place(path, text, start, taken)
+        return found + list(self._people(mentions))
 
-    def _sure(self, words: Sequence[tuple[int, int, str]], text: str) -> bool:
-        """A usual first or family name; "Sina Weibo" needs a pronoun that follows it."""
-        lexicon = self._lexicon
-        first, last = words[0][2].lower(), words[-1][2].lower()
-        if first in lexicon.english_names or first in SHORT_NAMES or last in lexicon.surnames:
+    def _mention(self, path: str, text: str, run: Run) -> _Mention:
+        words = list(run.words)
+        title = ""
+        while run.opens and len(words) > 1 and self._only_opens(words[0][2]):
+            words.pop(0)
+        while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
+            title = words.pop(0)[2].lower()
+        start, end = words[0][0], words[-1][1]
+        opens = run.opens and start == run.start
+        label = len(words) == 1 and bool(_LABEL.match(text, end))
+        label = label and (not start or text[start - 1] == "\n")
+        return _Mention(
+            *(path, start, end, text[start:end], tuple(w[2] for w in words), title, opens, label),
+            evidence_at(text, start, end, self._lexicon, opens=opens) if not title else 2,
+        )
+
+    def _only_opens(self, word: str) -> bool:
+        """Whether a capitalised word only begins the sentence: "The", "Regarding"."""
+        key = fold(word)
+        if key in TITLES:
+            return False
+        return key in self._lexicon.openers or (
+            key.endswith(("ing", "ly")) and key not in self._lexicon.gender and len(key) > 5
+        )
+
+    def _people(self, mentions: Sequence[_Mention]) -> Iterator[Span]:
+        """The mentions that name people, by the evidence of all of them together."""
+        evidence: Counter[str] = Counter()
+        inside: set[str] = set()  # names that stand inside a sentence at least once
+        for mention in mentions:
+            keys = {mention.key, *(fold(p) for p in mention.parts)}
+            for key in keys:
+                evidence[key] += mention.evidence
+            if not mention.opens:
+                inside |= keys
+        for mention in mentions:
+            named = self._person(mention, evidence, inside)
+            if named is not None:
+                shape, gender = named
+                yield Span(
+                    *(mention.path, mention.start, mention.end, "PERSON", mention.text),
+                    shape=shape,
+                    gender=gender,
+                )
+
+    def _person(
+        self, mention: _Mention, evidence: Mapping[str, int], inside: set[str]
+    ) -> PersonName | None:
+        lexicon, parts, key = self._lexicon, mention.parts, mention.key
+        score = max(evidence[key], evidence[fold(parts[-1])])
+        if evidence[key] <= _AGAINST:
+            return None  # "in Charlie Hebdo", "the Stanley company"
+        first, last = fold(parts[0]), fold(parts[-1])
+        named = person_name(parts, lexicon, mention.title)
+        if named is not None:
+            known = {first, first.split("-")[0]} & (lexicon.english_names | set(SHORT_NAMES))
+            sure = known or last in lexicon.surnames or mention.title or score >= _SURE
+            if len(parts) == 1 and not mention.title:
+                sure = not (key in lexicon.wordy and (mention.opens or score < _SURE))
+            return named if sure else None
+        if mention.label:  # "Makoto: my dress!": a speaker, whose name may be rare
+            known_gender = lexicon.gender.get(key, "")
+            if known_gender and key not in lexicon.wordy:
+                return "given", known_gender
+        if score >= _SURE and key in inside and may_be_named(parts, lexicon):
+            gender = lexicon.gender.get(first, "")
+            return ("full" if len(parts) > 1 else "given"), gender
+        return None
+
+    def _is_place_word(self, mention: _Mention, text: str) -> bool:
+        if mention.title or len(mention.parts) > 1:
+            return False
+        lexicon, key = self._lexicon, mention.text.lower()
+        if lexicon.country(key)[0]:
             return True
-        return any(follow_pronouns([text], [text[words[0][0] : words[-1][1]], words[-1][2]]))
+        return lexicon.is_city(key) and not self._rather_person(key, text)
 
     def _rather_person(self, key: str, text: str) -> bool:
         """A small town's name that is a first name too, and never follows "in" or "near"."""
@@ -224,43 +193,39 @@ class LexiconRecogniser:
             return False
         return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
 
-    def _phrase(self, text: str, run: Run) -> tuple[int, int, str] | None:
+    def _phrase(self, text: str, run: Run) -> tuple[int, int] | None:
+        """Where a place's name of several words stands in the run ("New York City")."""
         for start, _, word in run.words:
             for name in self._lexicon.place_phrases.get(word.lower(), ()):
                 end = start + len(name)
                 if text[start:end].lower() == name and not text[end : end + 1].isalnum():
-                    return start, end, name
+                    return start, end
         return None
 
-    def _place(self, path: str, text: str, start: int, end: int, key: str) -> Span | None:
-        lexicon = self._lexicon
-        written = text[start:end]
-        if key in lexicon.country_names and (written[0].isupper()):
-            if key in {"us", "uk", "uae"} and not written.isupper():
-                return None
-            if key in _NOT_COUNTRIES:
-                return None  # Jordan the person, Turkey the bird, Georgia the state
-            return Span(path, start, end, "COUNTRY", written, f"name:{lexicon.country_names[key]}")
-        if key in lexicon.adjectives:
-            return Span(
-                path, start, end, "COUNTRY", written, f"adjective:{lexicon.adjectives[key]}"
-            )
-        if key in lexicon.plurals:
-            return Span(path, start, end, "COUNTRY", written, f"plural:{lexicon.plurals[key]}")
-        groups = lexicon.groups(key)
-        if not groups:
-            return None
+    def _place(self, path: str, text: str, start: int, end: int) -> Iterator[Span]:
+        """The country (its adjective, its people) or the city that stands there."""
+        written, lexicon = text[start:end], self._lexicon
+        key = written.lower()
+        shape, code = lexicon.country(key)
+        if shape == "name" and (
+            key in _NOT_COUNTRIES or (key in {"us", "uk", "uae"} and not written.isupper())
+        ):
+            return  # Jordan the person, Turkey the bird, Georgia the state; "us" the pronoun
+        if shape:
+            yield Span(path, start, end, "COUNTRY", written, shape=shape, code=code)
+        elif (groups := lexicon.groups(key)) and self._is_city(text, start, end, groups):
+            yield Span(path, start, end, "CITY", written, groups=groups)
+
+    def _is_city(self, text: str, start: int, end: int, groups: Sequence[str]) -> bool:
+        """A region after it, or a preposition before the name of a city that people know."""
+        lexicon, key = self._lexicon, text[start:end].lower()
         region = re.match(r",? ([A-Z]\w+(?: [A-Z]\w+)?)", text[end : end + 40])
-        qualified = region is not None and (
-            lexicon.is_place(region[1]) or region[1] in lexicon.states
-        )
+        if region and (lexicon.is_place(region[1]) or region[1] in lexicon.states):
+            return True
         before = text[max(0, start - 14) : start]
-        if not qualified:
-            if key in lexicon.gender or key in lexicon.wordy or not _PREPOSITION.search(before):
-                return None
-            if key in lexicon.surnames and not _INSIDE.search(before):
-                return None
-            big = any(key in (n.lower() for n in lexicon.cities[g][:12]) for g in groups)
-            if not big and " " not in key:
-                return None
-        return Span(path, start, end, "CITY", written, "|".join(groups))
+        if key in lexicon.gender or key in lexicon.wordy or not _PREPOSITION.search(before):
+            return False
+        if key in lexicon.surnames and not _INSIDE.search(before):
+            return False
+        big = any(key in (n.lower() for n in lexicon.cities[g][:12]) for g in groups)
+        return big or " " in key

@@ -13,30 +13,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from ..lexicon.wording import ordered_words
 from .spans import Span
 
 __all__ = [
     "MONTHS",
+    "NUMBER_WORDS",
     "DateMention",
     "NumberMention",
     "date_mentions",
+    "date_order",
     "number_mentions",
+    "number_of",
     "value_spans",
 ]
 
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+MONTHS = ordered_words(
+    """
+    January February March April May June July August September October November December
+    """
 )
 _MONTH_OF = (
     {m.lower(): i + 1 for i, m in enumerate(MONTHS)}
@@ -69,9 +64,26 @@ _IN_WORDS = _DATES[3:]
 _MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
 _DIGIT_DATE = re.compile(r"\d[-/]\d")
 _AROUND = 32  # characters of a date before and after its month's name, at most
-_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
+)
+_WORDS = {
+    word: value
+    for value, word in enumerate(
+        ordered_words(
+            """
+            zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+            fifteen sixteen seventeen eighteen nineteen twenty
+            """
+        )
+    )
+}
+NUMBER_WORDS = tuple(_WORDS)
+#: "three engines": a number in letters counts where its noun follows; "one" is a pronoun too.
+_IN_LETTERS = re.compile(
+    rf"(?<![\w-])(?:{'|'.join(NUMBER_WORDS[2:])})"
+    r"(?= (?!of |and |or |to )(?:[a-z-]+ ){0,2}?[a-z]{2,}s\b)",
+    re.I,
 )
 _SYMBOL = re.compile(r"(?:US|A|C|NZ|HK)?[$€£¥₹] ?\Z")
 _SCALE = re.compile(r"\A ?(thousand|million|billion|trillion)\b")
@@ -194,6 +206,16 @@ def date_mentions(text: str) -> list[DateMention]:
     return sorted(found, key=lambda d: d.start)
 
 
+def date_order(a: DateMention, b: DateMention) -> int | None:
+    """-1, 0 or 1 for a before, with, after b; None when their parts do not compare."""
+    if a.year is not None and b.year is not None and a.year != b.year:
+        return -1 if a.year < b.year else 1
+    if (a.year is None) != (b.year is None):
+        return None
+    left, right = (a.month, a.day or 0), (b.month, b.day or 0)
+    return -1 if left < right else int(left > right)
+
+
 def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
     """The notations that can occur, each with the stretches of the text to look at."""
     if _DIGIT_DATE.search(text):
@@ -222,50 +244,56 @@ class NumberMention:
     scale: str = ""
 
     def rewritten(self, value: float) -> str:
-        """Another value in the same notation: decimals, thousands separators, zeros."""
+        """Another value in the same notation: letters, decimals, separators, zeros."""
+        if self.text[0].isalpha():
+            word = NUMBER_WORDS[int(value)] if value < len(NUMBER_WORDS) else f"{value:g}"
+            return word.capitalize() if self.text[0].isupper() else word
         whole, _, decimals = self.text.partition(".")
         grouped = "," in whole
         return f"{value:{',' if grouped else ''}.{len(decimals)}f}"
 
 
 def number_mentions(text: str) -> Iterator[NumberMention]:
-    """All plain numbers of a text in their order."""
-    for match in _NUMBER.finditer(text):
-        start, end, written = match.start(), match.end(), match.group()
-        symbol = _SYMBOL.search(text[max(0, start - 4) : start])
-        tail = text[end : end + 40]
-        scale = _SCALE.match(tail)
-        unit = _UNIT_MONEY.match(tail)
-        outer_end = end + (unit.end() if unit else scale.end() if scale else 0)
-        kind = "NUMBER"
-        if symbol or unit:
-            kind = "MONEY"
-        elif (
-            len(written) == 4
-            and written.isdigit()
-            and "1000" <= written < "2100"
-            and (not scale and not _UNIT.match(tail))
-        ):
-            kind = "YEAR"
-        elif quantity := _UNIT.match(tail):
-            kind, outer_end = "QUANTITY", end + quantity.end()
-        outer = start - len(symbol.group()) if symbol else start
-        yield NumberMention(
-            start,
-            end,
-            written,
-            float(written.replace(",", "")),
-            kind,
-            outer,
-            outer_end,
-            scale[1] if scale else "",
-        )
+    """All plain numbers of a text in their order, those in letters last."""
+    yield from (_digits(text, match) for match in _NUMBER.finditer(text))
+    for match in _IN_LETTERS.finditer(text):
+        start, end = match.span()
+        value = float(_WORDS[match.group().lower()])
+        yield NumberMention(start, end, match.group(), value, "NUMBER", start, end)
+
+
+def number_of(span: Span) -> NumberMention:
+    """The number that a span of an amount holds; "three" alone has no noun to be found by."""
+    end = len(span.text)
+    value = float(span.value.split(" ")[0])
+    return next(number_mentions(span.text), None) or NumberMention(
+        0, end, span.text, value, "NUMBER", 0, end
+    )
+
+
+def _digits(text: str, match: re.Match[str]) -> NumberMention:
+    start, end, written = match.start(), match.end(), match.group()
+    symbol = _SYMBOL.search(text[max(0, start - 4) : start])
+    tail = text[end : end + 40]
+    scale, unit, quantity = _SCALE.match(tail), _UNIT_MONEY.match(tail), _UNIT.match(tail)
+    outer_end = end + (unit.end() if unit else scale.end() if scale else 0)
+    year = len(written) == 4 and written.isdigit() and "1000" <= written < "2100"
+    kind = "NUMBER"
+    if symbol or unit:
+        kind = "MONEY"
+    elif year and not scale and not quantity:
+        kind = "YEAR"
+    elif quantity:
+        kind, outer_end = "QUANTITY", end + quantity.end()
+    outer = start - len(symbol.group()) if symbol else start
+    value = float(written.replace(",", ""))
+    return NumberMention(
+        start, end, written, value, kind, outer, outer_end, scale[1] if scale else ""
+    )
 
 
 def value_spans(path: str, text: str) -> Iterator[Span]:
     """Dates, then money, years, quantities and numbers that are in no date."""
-    if not _DIGIT.search(text):
-        return
     dates = date_mentions(text)
     for found in dates:
         parts = (found.year, found.month, found.day)
@@ -275,7 +303,7 @@ def value_spans(path: str, text: str) -> Iterator[Span]:
             found.end,
             "DATE",
             found.text,
-            "-".join("" if p is None else str(p) for p in parts),
+            value="-".join("" if p is None else str(p) for p in parts),
         )
     starts = [d.start for d in dates]
     for number in number_mentions(text):
@@ -287,5 +315,5 @@ def value_spans(path: str, text: str) -> Iterator[Span]:
                 number.outer_end,
                 number.kind,
                 text[number.outer_start : number.outer_end],
-                f"{number.value:g} {number.scale}".strip(),
+                value=f"{number.value:g} {number.scale}".strip(),
             )

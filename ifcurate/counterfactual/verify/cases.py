@@ -25,4 +25,8 @@ class Case:
     memory: Sequence[str] = ()  # remembered answers that stay as they are
     keep: frozenset[str] = field(default_factory=frozenset)  # paths no edit may touch
     gender: str = ""
-    anchored: bool = False  # the answer was given; geography is the question's own matter
+
+    @property
+    def question_text(self) -> str:
+        """All that asks."""
+        return "\n".join(self.before[p][a:b] for p, a, b in self.question)

@@ -9,29 +9,33 @@ from __future__ import annotations
 
 import re
 
-from ..edit.forms import Refusal
+from ..checks import Check, Refusal
 from ..lexicon.tables import fold
 from ..lexicon.wording import words
 
-__all__ = ["check_closed_world", "check_size", "check_task", "content_words"]
+__all__ = ["check_answered", "check_closed_world", "check_size", "check_task", "content_words"]
 
+#: Tasks by their verb: they count where the sentence tells somebody to do it.
+_VERBS = (
+    r"translate|rhyme|sort|rank|order|arrange|compare|count|calculate|compute|add|sum|solve|"
+    r"classify|categori[sz]e|spell|encode|decode|encrypt|decrypt|convert|verify|fact[- ]?check|"
+    r"proofread|punctuate|capitali[sz]e|abbreviate|pronounce|correct|fix|program|code|simplify"
+)
+_ORDERED = re.compile(
+    rf"(?:\A|[.!?:\n]|\b(?:please|to|and|then|you|can|must|should|could)\b)[ \"'(]*(?:{_VERBS})\b",
+    re.I,
+)
+#: Tasks by what is wanted: the result depends on letters, order, size or form.
 _TASK = re.compile(
-    r"\b(?:translat\w*|rhym\w*|poems?|haiku|limerick|acrostic|anagram\w*|palindrome\w*|sort(?:ed|s|ing)?|"
-    r"rank(?:ed|s|ing)?|order(?:ed)? (?:by|from|the)|alphabetical\w*|ascending|descending|"
-    r"compar(?:e|es|ed|ing|ison)|count(?:s|ing)?|how many (?:words?|letters?|times|characters?|"
-    r"vowels?|syllables?|sentences?)|number of (?:words?|letters?|times|characters?|vowels?)|"
-    r"calculat\w*|comput(?:e|es|ing|ation)|sum (?:of|up the)|add (?:up|the|together)|"
-    r"average|median|"
-    r"percentage|equation|solve|code|program|function|regex|sql|query|html|css|python|"
-    r"java(?:script)?|fact[- ]?check\w*|true or false|correct(?:ness|ly)? (?:or|is)|verify|"
-    r"spell(?:ing|s|ed)?|letters?|syllables?|cipher\w*|encrypt\w*|decrypt\w*|encod\w*|decod\w*|"
-    r"convert(?:s|ed|ing|sion)?|synonyms?|antonyms?|pun|jokes?|capital (?:city )?of|"
-    r"population|longest|shortest|largest|smallest|oldest|youngest|tallest|highest|lowest|"
-    r"odd one out|categor\w+|classif\w+|part of speech|parts of speech|noun|nouns|"
-    r"(?:find|fix|correct|identify|spot) (?:the |any |all )?(?:\w+ )?(?:errors?|mistakes?|typos?)|"
-    r"grammar|grammatical\w*|proofread\w*|punctuat\w*|capitali[sz]\w*|pronoun|gender|etymolog\w*|"
-    r"origin of|nickname|initials?|acronyms?|abbreviat\w*|pronounc\w*|hashtags?|"
-    r"url|domain|horoscope|zodiac|famous)\b",
+    r"\b(?:translation|rhym\w*|poems?|haiku|limerick|acrostic|anagram\w*|palindrome\w*|"
+    r"alphabetical\w*|(?:ascending|descending|chronological) order|comparison|"
+    r"how many (?:words?|letters?|times|characters?|vowels?|syllables?|sentences?)|"
+    r"number of (?:words?|letters?|times|characters?|vowels?)|equation|regex|sql|html|css|python|"
+    r"java(?:script)?|true or false|is (?:it|this) (?:true|correct)|spelling|spelled|letters?|"
+    r"syllables?|cipher\w*|synonyms?|antonyms?|puns?|jokes?|odd one out|parts? of speech|nouns?|"
+    r"(?:find|identify|spot) (?:the |any |all )?(?:\w+ )?(?:errors?|mistakes?|typos?)|"
+    r"grammar|grammatical\w*|pronouns?|etymolog\w*|initials|acronyms?|abbreviations?|hashtags?|"
+    r"horoscope|zodiac|crossword|categor(?:y|ies) (?:is|of|does)|sentiment)\b",
     re.I,
 )
 _FEW_SHOT = re.compile(
@@ -51,6 +55,7 @@ _NO_CONTEXT = re.compile(
     r"\W*(?:<?no ?(?:input|context)>?|none|n/?a|not applicable|null)\W*\Z", re.I
 )
 _KEYED = re.compile(r"(?:^|\n)[ \t]*[-*•]?[ \t]*[\w ]{1,30}:[ \t]*\S|\"[^\"\n]{1,40}\"\s*:")
+_QUESTION = re.compile(r"[^.!?\n]*\?")
 _STOP = words(
     """
     that this with from have been were they them their there these those then than what when where
@@ -59,26 +64,27 @@ _STOP = words(
     say
     """
 )
+_ASKING = words("question answer context follow passage text article know tell mention")
 
 
 def check_task(question: str, response: str) -> None:
     """H14: raises `Refusal` for a task whose result depends on the very entity."""
-    if found := _TASK.search(question):
-        raise Refusal("H14", f"task: {found.group().lower()[:40]}")
+    if found := _TASK.search(question) or _ORDERED.search(question):
+        raise Refusal(Check.TASK, f"task: {found.group().strip().lower()[:40]}")
     if _FEW_SHOT.search(question):
-        raise Refusal("H14", "task: a worked example in the prompt")
+        raise Refusal(Check.TASK, "task: a worked example in the prompt")
     if _SUM.search(response):
-        raise Refusal("H14", "task: a sum in the response")
+        raise Refusal(Check.TASK, "task: a sum in the response")
     if "```" in response:
-        raise Refusal("H14", "task: code in the response")
+        raise Refusal(Check.TASK, "task: code in the response")
 
 
 def check_size(context: str) -> None:
     """H15: raises `Refusal` for a context that is a stand-in or shorter than 20 words."""
     if _NO_CONTEXT.match(context):
-        raise Refusal("H15", "the context only says that there is none")
+        raise Refusal(Check.SIZE, "the context only says that there is none")
     if len(_WORD.findall(context[:2000])) < 20 and len(_KEYED.findall(context[:2000])) < 2:
-        raise Refusal("H15", "the context has fewer than 20 words")
+        raise Refusal(Check.SIZE, "the context has fewer than 20 words")
 
 
 def _stem(word: str) -> str:
@@ -104,16 +110,22 @@ def check_closed_world(response: str, given: str) -> float:
     plain = have.replace(",", "")
     for number in _NUMBER.findall(response):
         if number not in given and number.replace(",", "") not in plain:
-            raise Refusal("H7", f"the response has {number!r}, the context has not")
+            raise Refusal(Check.GROUNDING, f"the response has {number!r}, the context has not")
     for capital in _CAPITAL.findall(response):
         word = fold(capital).removesuffix("'s").rstrip("'")
         if word not in _MONTHLESS and word not in have:
-            raise Refusal("H7", f"the response names {capital!r}, the context does not")
+            reason = f"the response names {capital!r}, the context does not"
+            raise Refusal(Check.GROUNDING, reason)
     wanted = content_words(response)
-    if wanted:
-        share = len(wanted & content_words(given)) / len(wanted)
-        needed = 0.75 if len(response.split()) <= 12 else 0.5
-        if share < needed:
-            raise Refusal("H7", f"{share:.0%} of the response's words are in the context")
-        return share
-    return 1.0
+    share = len(wanted & content_words(given)) / len(wanted) if wanted else 1.0
+    if share < (0.75 if len(response.split()) <= 12 else 0.5):
+        reason = f"{share:.0%} of the response's words are in the context"
+        raise Refusal(Check.GROUNDING, reason)
+    return share
+
+
+def check_answered(question: str, context: str) -> None:
+    """H6: raises `Refusal` where the context has nothing of what the question speaks of."""
+    wanted = content_words(" ".join(_QUESTION.findall(question))) - _ASKING
+    if len(wanted) >= 3 and not wanted & content_words(context):
+        raise Refusal(Check.SUPPORT, "the context speaks of nothing that is asked")

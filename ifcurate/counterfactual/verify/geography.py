@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from ..edit.forms import Refusal, Substitution
+from ..checks import Check, Refusal
+from ..edit.forms import Substitution
 from ..lexicon.tables import Country, Lexicon, fold
 
 __all__ = ["check_geography", "is_named", "settle_group", "supports_group"]
@@ -23,6 +24,17 @@ _CITY_PINNED = re.compile(
     r"largest city|metropolis)\b",
     re.I,
 )
+#: First-level regions outside the United States that English texts name most.
+_PROVINCE = re.compile(
+    r"\b(?:Ontario|Quebec|Alberta|Manitoba|Saskatchewan|British Columbia|Nova Scotia|New Brunswick|"
+    r"Newfoundland|New South Wales|Queensland|Tasmania|Western Australia|South Australia|Bavaria|"
+    r"Saxony|Hesse|Westphalia|Brandenburg|Normandy|Brittany|Provence|Burgundy|Alsace|Lorraine|"
+    r"Tuscany|Lombardy|Sicily|Piedmont|Veneto|Catalonia|Andalusia|Galicia|Basque|Punjab|Kerala|"
+    r"Gujarat|Maharashtra|Tamil Nadu|Karnataka|Bengal|Bihar|Rajasthan|Sindh|Guangdong|Sichuan|"
+    r"Hunan|Yunnan|Shandong|Siberia|Crimea|Flanders|Wallonia|Anatolia|Yorkshire|Lancashire|Kent|"
+    r"Essex|Sussex|Cornwall|Devon|Surrey|Ulster|Munster|Leinster|[Pp]rovince of|[Ss]tate of|"
+    r"[Cc]ounty|[Pp]refecture)\b"
+)
 #: A named sight says which city it is: "the Eiffel Tower", "Lake Zurich".
 _SIGHT = re.compile(
     r"\b[A-Z][\w'’-]+ (?:Tower|Bridge|Cathedral|Museum|Palace|Wall|Square|Gate|Park|Stadium|Temple|"
@@ -38,7 +50,7 @@ def is_named(name: str, folded: str) -> bool:
 
 
 def settle_group(
-    groups: Iterable[str], texts: Mapping[str, str], city: str, lexicon: Lexicon
+    groups: Sequence[str], texts: Mapping[str, str], city: str, lexicon: Lexicon
 ) -> str:
     """The one country (or "US-TX") that a city of this name is in; raises `Refusal` if unsure."""
     folded = fold("\n".join(texts.values()))
@@ -53,7 +65,7 @@ def settle_group(
     ]
     if not supported and len(capital) == 1:
         return capital[0]
-    raise Refusal("H12", f"{city!r} is in {len(all_groups)} countries or states")
+    raise Refusal(Check.GEOGRAPHY, f"{city!r} is in {len(all_groups)} countries or states")
 
 
 def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:
@@ -70,62 +82,52 @@ def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:
     return any(len(n) > 3 and is_named(n, folded) for n in names)
 
 
-def check_geography(
-    plan: Substitution, before: Mapping[str, str], lexicon: Lexicon, *, anchored: bool = False
-) -> None:
-    """Raise `Refusal` where the rest of the text says which city or country it must be.
-
-    With an answer that was given (`anchored`), what is said of the place is what
-    is asked, and only names that belong to the old or the new country count.
-    """
-    if plan.type == "CITY" and not anchored and not _same_country(plan, lexicon):
-        raise Refusal("H12", f"{plan.substitute!r} is in another country than {plan.original!r}")
-    if plan.type == "CITY" and not anchored:
+def check_geography(plan: Substitution, before: Mapping[str, str], lexicon: Lexicon) -> None:
+    """Raise `Refusal` where the rest of the text says which city or country it must be."""
+    if plan.type == "CITY":
+        _check_city(plan, before, lexicon)
+    elif plan.type == "COUNTRY":
+        folded = fold("\n".join(before.values()))
+        codes = dict.fromkeys([plan.span.code, lexicon.country(plan.substitute)[1]])
+        for country in (lexicon.countries[c] for c in codes if c):
+            if found_name := _pin(country, folded, lexicon):
+                reason = f"{found_name!r} belongs to {country.names[0]}"
+                raise Refusal(Check.GEOGRAPHY, reason)
         for text in before.values():
-            if found := _CITY_PINNED.search(text) or _SIGHT.search(text):
-                raise Refusal("H12", f"{found.group()!r} is said of a city")
-    if plan.type != "COUNTRY" or ":" not in plan.detail:
-        return
-    folded = fold("\n".join(before.values()))
-    old = lexicon.countries[plan.detail.split(":")[1]]
-    new_code = (
-        lexicon.country_names.get(plan.substitute.lower())
-        or lexicon.adjectives.get(plan.substitute.lower())
-        or lexicon.plurals.get(plan.substitute.lower())
-    )
-    pinned = [old, lexicon.countries[new_code]] if new_code else [old]
-    for country in pinned:
-        if found_name := _pin(country, folded, lexicon):
-            raise Refusal("H12", f"{found_name!r} belongs to {country.names[0]}")
-    for text in before.values() if not anchored else ():
-        if found := _PINNED.search(text):
-            raise Refusal("H12", f"{found.group()!r} is said of a country")
+            if found := _PINNED.search(text):
+                raise Refusal(Check.GEOGRAPHY, f"{found.group()!r} is said of a country")
+
+
+def _check_city(plan: Substitution, before: Mapping[str, str], lexicon: Lexicon) -> None:
+    if not _same_country(plan, lexicon):
+        reason = f"{plan.substitute!r} is in another country than {plan.original!r}"
+        raise Refusal(Check.GEOGRAPHY, reason)
+    region = re.compile(rf"(?<!\w){re.escape(plan.original)}, ([A-Z][\w'’-]+(?: [A-Z]\w+)?)")
+    for text in before.values():
+        if found := _CITY_PINNED.search(text) or _SIGHT.search(text) or _PROVINCE.search(text):
+            raise Refusal(Check.GEOGRAPHY, f"{found.group()!r} is said of a city")
+        for after in region.finditer(text):
+            named = after[1] in lexicon.states or after[1].lower() in lexicon.state_names
+            if not named and not lexicon.country(after[1])[0]:
+                reason = f"{after.group()!r} may be a city of that region"
+                raise Refusal(Check.GEOGRAPHY, reason)
 
 
 def _same_country(plan: Substitution, lexicon: Lexicon) -> bool:
-    old = set(plan.detail.split("|")) if plan.detail else set(lexicon.groups(plan.original))
+    old = set(plan.span.groups) or set(lexicon.groups(plan.original))
     new = set(lexicon.groups(plan.substitute))
     return plan.source in {"fictional", "corpus"} or not old or not new or bool(old & new)
 
 
 def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
+    """A city, a language or a currency of the country that the text names, "" for none."""
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
     words = [country.capital, *country.languages, *lexicon.cities.get(country.code, ())]
     if country.code == "US":
-        words += [
-            *lexicon.states.values(),
-            *(c for g, cs in lexicon.cities.items() if g[:3] == "US-" for c in cs[:6]),
-        ]
+        words += lexicon.states.values()
+        words += (c for g, cs in lexicon.cities.items() if g[:3] == "US-" for c in cs[:6])
     if country.code == "GB":
-        words += [
-            "England",
-            "Scotland",
-            "Wales",
-            "Northern Ireland",
-            "English",
-            "Scottish",
-            "Welsh",
-        ]
+        words += ["England", "Scotland", "Wales", "Northern Ireland", "English", "Scottish"]
     for word in words:
         key = fold(word)
         if len(key) > 3 and key not in own and key in folded and is_named(word, folded):
@@ -133,15 +135,18 @@ def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
     money = fold(country.currency.split(" ")[-1])
     if money not in {"euro", "dollar", "pound", "franc", "peso"} and is_named(money, folded):
         return money
-    if (
-        country.adjective
-        and country.adjective in country.languages
-        and re.search(
+    return country.adjective if _is_spoken(country, folded) else ""
+
+
+def _is_spoken(country: Country, folded: str) -> bool:
+    """Whether the text speaks of the country's own language by the country's adjective."""
+    if not country.adjective or country.adjective not in country.languages:
+        return False
+    own = fold(country.adjective)
+    return bool(
+        re.search(
             r"(?:speak|spoke|language|translat|learn|fluent|in|talk|writ|read|t(?:ea|au)ght?|study|"
-            rf"understand|word)\w* (?:\w+ )?{fold(country.adjective)}\b|"
-            rf"{fold(country.adjective)} ?[.,;:!?)]",
+            rf"understand|word)\w* (?:\w+ )?{own}\b|{own} ?[.,;:!?)]",
             folded,
         )
-    ):
-        return country.adjective
-    return ""
+    )

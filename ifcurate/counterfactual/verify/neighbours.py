@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 
+from ..checks import Check, Refusal
 from ..edit.edits import Edit
-from ..edit.forms import Refusal, Substitution
-from ..lexicon.name_words import TITLES
-from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, load_lexicon
-from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, words
+from ..edit.forms import Substitution
+from ..lexicon.name_words import NO_SURNAMES, TITLES
+from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold, load_lexicon
+from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, words
+from ..recognise.spans import VALUES
 
-__all__ = ["check_agreement", "check_nesting", "starts_with_vowel"]
+__all__ = ["check_agreement", "check_nesting"]
 
-_BEFORE = re.compile(r"([A-ZÀ-ÖØ-Þ][\w'’.-]*)( | (?:of|de|von|the|and|&) (?:the )?)\Z")
-_AFTER = re.compile(r"\A(?:['’]s)? (?:(?:of|de|von|the|and|&) (?:the )?)?([A-ZÀ-ÖØ-Þ0-9][\w'’-]*)")
+_CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž]"
+_BEFORE = re.compile(rf"({_CAPITAL}[\w'’.-]*)( | (?:of|de|von|the|and|&) (?:the )?)\Z")
+_AFTER = re.compile(
+    r"\A(?:['’]s)? (?:(?:of|de|von|the|and|&) (?:the )?)?([A-ZÀ-ÖØ-ÞĀ-Ž0-9][\w'’-]*)"
+)
+_PARTICLE_BEFORE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(PARTICLES))}) \Z")
 _QUOTED = re.compile(r"[\"“‘']([^\"“”‘\n]{3,90})[\"”’'](?!\w)")
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = words(
@@ -22,133 +28,124 @@ _DAYS = words(
     july august september october november december i
     """
 )
-
-
-def check_nesting(
-    text: str, start: int, end: int, lexicon: Lexicon, plan: Substitution, *, anchored: bool = False
-) -> None:
-    """H8: raise `Refusal` where the span is inside a longer name, a title, a URL, a compound."""
-    left, right = text[max(0, start - 60) : start], text[end : end + 60]
-    before, after = left[-1:], right[:1]
-    if before in "-/\\@#_.~" and before and (before != "." or not re.search(r"\.\s*\Z", left)):
-        raise Refusal("H8", f"{before + text[start:end]!r} is part of a longer word")
-    if (after and after in "@_\\") or (re.match(r"[-/.][\w]", right) and plan.type != "DATE"):
-        raise Refusal("H8", f"{text[start:end] + right[:2]!r} is part of a longer word")
-    if _WHERE.search(left):
-        raise Refusal("H8", "inside an address or a path")
-    if plan.type not in {"DATE", "MONEY", "YEAR", "NUMBER", "QUANTITY"}:
-        _check_run(text, start, end, left, right, lexicon, plan, anchored)
-        _check_title(text, start, end)
-
-
-def _check_run(
-    text: str,
-    start: int,
-    end: int,
-    left: str,
-    right: str,
-    lexicon: Lexicon,
-    plan: Substitution,
-    anchored: bool,
-) -> None:
-    name = text[start:end]
-    if found := _BEFORE.search(left):
-        _check_left(found, left, name, lexicon, plan, anchored)
-    if plan.type == "PERSON" and _PARTICLE_BEFORE.search(left):
-        raise Refusal("H8", f"{left[-4:] + name!r} is a longer name")
-    if found := _AFTER.search(right):
-        _check_right(found, right, name, lexicon, plan, anchored)
-
-
-_PARTICLE_BEFORE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(PARTICLES))}) \Z")
-_DIRECTIONS = frozenset({"east", "west", "north", "south"})
-
-
-def _check_left(
-    found: re.Match[str],
-    left: str,
-    name: str,
-    lexicon: Lexicon,
-    plan: Substitution,
-    anchored: bool,
-) -> None:
-    word, link = found[1], found[2].strip()
-    low = word.lower().rstrip(".")
-    own = low.endswith(("'s", "’s"))
-    title = low in TITLES and not link
-    if (own and not link) or title or low in FUNCTION_WORDS | _DAYS:
-        return
-    if word[-1] == "." and len(word) > 2 and low not in TITLES:
-        return  # a sentence ends there
-    opens = _opens(left[: found.start()])
-    ordinary = low in lexicon.common
-    longer = Refusal("H8", f"{word + found[2] + name!r} is a longer name")
-    if not link:
-        if opens and ordinary:
-            return
-        if anchored and (low in lexicon.adjectives and plan.type not in {"PERSON", "COUNTRY"}):
-            return
-        if anchored and low in _DIRECTIONS and plan.type == "CITY":
-            return
-        raise longer
-    if link.split(" ")[0] in {"of", "de", "von"}:
-        if not ordinary:
-            raise longer
-    elif link == "&" or (not opens and not _name_like(word, lexicon, plan) and not anchored):
-        raise longer
-
-
-def _check_right(
-    found: re.Match[str],
-    right: str,
-    name: str,
-    lexicon: Lexicon,
-    plan: Substitution,
-    anchored: bool,
-) -> None:
-    word = found[1]
-    low = word.lower()
-    own = right.startswith(("'s", "’s"))
-    link = right[: found.start(1)].removeprefix("'s").removeprefix("’s").strip()
-    longer = Refusal("H8", f"{name + right[: found.end()]!r} is a longer name")
-    if low in FUNCTION_WORDS | _DAYS:
-        return
-    if own and not link:
-        # "Valentine's Day", "Levi's Stadium": named after somebody, not owned
-        if plan.type == "PERSON" and " " not in plan.original and not anchored:
-            raise longer
-        return
-    if own or (word[0].isdigit() and plan.type != "PERSON"):
-        return
-    if plan.type == "PERSON":
-        if link == "the" and low not in _EPITHETS:
-            return  # "earned Bohr the Nobel Prize"
-        if link == "and" and (anchored or _name_like(word, lexicon, plan)):
-            return
-        if link == "and the" and not re.match(
-            r"(?:['’]s)? (?:of )?(?:the )?[A-ZÀ-ÖØ-Þ]", right[found.end() :]
-        ):
-            return  # "Lenin and the Bolsheviks", but not "and the Philosopher's Stone"
-    elif link in {"and", "and the", "the"} and (
-        lexicon.is_place(word) or low in lexicon.adjectives or low in lexicon.plurals or anchored
-    ):
-        return
-    raise longer
-
-
 _EPITHETS = words(
     """
     great terrible elder younger first second third conqueror fair bold good wise lionheart baptist
     apostle evangelist confessor magnificent impaler
     """
 )
+#: What is named after somebody, not owned: "Valentine's Day", "Levi's Stadium".
+_NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place"}
 
 
-def _name_like(word: str, lexicon: Lexicon, plan: Substitution) -> bool:
-    low = word.lower()
-    if plan.type == "PERSON":
-        return low in lexicon.gender or low in lexicon.surnames
-    return lexicon.is_place(word) or low in lexicon.adjectives or low in lexicon.plurals
+def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Substitution) -> None:
+    """H8: raise `Refusal` where the span is inside a longer name, a title, a URL, a compound."""
+    left, right = text[max(0, start - 60) : start], text[end : end + 60]
+    before, after = left[-1:], right[:1]
+    if before and before in "-/\\@#_.~" and (before != "." or not re.search(r"\.\s*\Z", left)):
+        raise Refusal(Check.NESTING, f"{before + text[start:end]!r} is part of a longer word")
+    joined = re.match(r"[-/.][\w]", right) and plan.type != "DATE"
+    marked = plan.type == "WORK" and after == "_" == before  # _Title_ in italics
+    if ((after and after in "@_\\") or joined) and not marked:
+        raise Refusal(Check.NESTING, f"{text[start:end] + right[:2]!r} is part of a longer word")
+    if _WHERE.search(left):
+        raise Refusal(Check.NESTING, "inside an address or a path")
+    if plan.type in VALUES or plan.type == "WORK":
+        return
+    name = text[start:end]
+    beside = _Beside(lexicon, plan, name)
+    if found := beside.longer_to_the_left(left):
+        raise Refusal(Check.NESTING, f"{found + name!r} is a longer name")
+    if found := beside.longer_to_the_right(right):
+        raise Refusal(Check.NESTING, f"{name + found!r} is a longer name")
+    _check_title(text, start, end)
+
+
+class _Beside:
+    """Whether the capitalised word beside a name makes it another, longer name."""
+
+    def __init__(self, lexicon: Lexicon, plan: Substitution, name: str):
+        self._lexicon, self._plan, self._name = lexicon, plan, name
+        self._person = plan.type == "PERSON"
+
+    def longer_to_the_left(self, left: str) -> str:
+        """The words before it that belong to a longer name, "" for none."""
+        if self._person and (particle := _PARTICLE_BEFORE.search(left)):
+            return particle.group()
+        found = _BEFORE.search(left)
+        if found is None:
+            return ""
+        word, link = found[1], found[2].strip()
+        low = word.lower().rstrip(".")
+        own = low.endswith(("'s", "’s"))
+        if low in FUNCTION_WORDS | _DAYS or (not link and (own or low in TITLES)):
+            return ""
+        if word[-1] == "." and len(word) > 2 and low not in TITLES:
+            return ""  # a sentence ends there
+        opens = _opens(left[: found.start()])
+        if link in {"and", "and the", "&"}:
+            belongs = link != "&" and not (opens or self._name_like(word) or self._person)
+            belongs = belongs or (link == "&" and self._plan.span.shape != "full")
+        elif link:
+            belongs = link.split(" ")[0] not in {"of", "de", "von"} or not self._ordinary(low)
+            belongs = belongs and not (link == "the" and (opens or self._ordinary(low)))
+        else:
+            belongs = not (opens and self._ordinary(low))
+        return found.group() if belongs else ""
+
+    def _ordinary(self, low: str) -> bool:
+        """A word of the language, capitalised because the sentence begins: "Regarding"."""
+        lexicon = self._lexicon
+        return low in lexicon.common or (
+            low.endswith(("ing", "ly", "ed")) and fold(low) not in lexicon.gender
+        )
+
+    def longer_to_the_right(self, right: str) -> str:
+        """The words after it that belong to a longer name, "" for none."""
+        found = _AFTER.search(right)
+        if found is None:
+            return ""
+        word = found[1]
+        low = word.lower()
+        own = right.startswith(("'s", "’s"))
+        link = right[: found.start(1)].removeprefix("'s").removeprefix("’s").strip()
+        if link == "and" and low in {"me", "i", "you", "us"}:
+            return found.group()  # "Mr Banks and Me" is a title
+        if low in FUNCTION_WORDS | _DAYS:
+            return ""
+        if own:
+            named_after = self._person and not link and low in _NAMED_AFTER
+            return found.group() if named_after else ""
+        if word[0].isdigit() and not self._person:
+            return ""
+        rest = right[found.end() :]
+        plain = (
+            self._plain_person(low, link, rest)
+            if self._person
+            else (link in {"and", "and the", "the"} and self._name_like(word))
+        )
+        return "" if plain else found.group()
+
+    def _plain_person(self, low: str, link: str, rest: str) -> bool:
+        """Whether the next capitalised word leaves a person's name as it is."""
+        if link == "the":
+            return low not in _EPITHETS  # "earned Bohr the Nobel Prize"
+        more = re.match(rf"(?:['’]s)? (?:of )?(?:the )?({_CAPITAL}\w*)", rest)
+        if link in {"and", "&"}:  # "Morgana and Milner", but not "Smith and Wesson Inc."
+            ends = more is not None and more[1].lower() in NO_SURNAMES
+            return (
+                not ends
+                and low not in NO_SURNAMES
+                and (link == "and" or self._plan.span.shape == "full")
+            )
+        # "Lenin and the Bolsheviks", but not "and the Philosopher's Stone"
+        return link == "and the" and more is None
+
+    def _name_like(self, word: str) -> bool:
+        key = fold(word)
+        if self._person:
+            return key in self._lexicon.gender or key in self._lexicon.surnames
+        return self._lexicon.is_place(word) or self._lexicon.country(word)[0] != ""
 
 
 def _opens(before: str) -> bool:
@@ -157,19 +154,17 @@ def _opens(before: str) -> bool:
 
 
 def _check_title(text: str, start: int, end: int) -> None:
+    """A quoted title around the name; the quotes of "Notch" in a name are none."""
     window = text[max(0, start - 95) : end + 95]
     offset = max(0, start - 95)
     for quoted in _QUOTED.finditer(window):
         a, b = quoted.start(1) + offset, quoted.end(1) + offset
         if a <= start and end <= b and (a, b) != (start, end):
-            words = re.findall(r"[^\W\d_][\w'’-]*", quoted[1])
-            capital = [w for w in words if w[0].isupper()]
-            if (
-                len(words) <= 10
-                and len(capital) >= 0.5 * len(words)
-                and len(words) > len(re.findall(r"[^\W\d_][\w'’-]*", text[start:end]))
-            ):
-                raise Refusal("H8", f"inside the title {quoted[1][:60]!r}")
+            found = re.findall(r"[^\W\d_][\w'’-]*", quoted[1])
+            capital = [w for w in found if w[0].isupper()]
+            longer = len(found) > len(re.findall(r"[^\W\d_][\w'’-]*", text[start:end]))
+            if longer and len(found) <= 10 and len(capital) >= 0.5 * len(found):
+                raise Refusal(Check.NESTING, f"inside the title {quoted[1][:60]!r}")
 
 
 def check_agreement(after: str, edit: Edit, plan: Substitution) -> None:
@@ -178,28 +173,25 @@ def check_agreement(after: str, edit: Edit, plan: Substitution) -> None:
     right = after[edit.new_end : edit.new_end + 3]
     article = re.search(r"(?<!\w)(an?) \Z", left, re.I)
     if article and (article[1].lower() == "an") != starts_with_vowel(edit.new):
-        raise Refusal("H10", f"{article[1]} {edit.new}")
-    bare = right[:1] in {"'", "’"} and right[1:2] not in {"s", "S"} and edit.old.endswith("s")
-    if bare and not edit.new.endswith("s"):
-        raise Refusal("H10", f"{edit.new + right[:1]}: the possessive of a name in s")
-    if right[:2] in {"'s", "’s"} and edit.new.endswith("s") and not edit.old.endswith("s"):
-        raise Refusal("H10", f"{edit.new + right[:2]}: the possessive of a name in s")
-    if plan.type == "COUNTRY" and edit.old == plan.original and plan.detail.startswith("name:"):
+        raise Refusal(Check.AGREEMENT, f"{article[1]} {edit.new}")
+    _check_possessive(edit, right)
+    if plan.type == "COUNTRY" and edit.old == plan.original and plan.span.shape == "name":
         # "the US", but "US has withdrawn": the article is the new country's matter, everywhere
         the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
         code = load_lexicon().country_names.get(edit.new.lower(), "")
         alone = after.strip(" .") == edit.new  # the answer itself: a name needs no article
         if code and not alone and the != (code in ARTICLE_COUNTRIES):
-            raise Refusal("H10", f"{'the ' if the else ''}{edit.new}")
-    if edit.new[:1].isupper() != edit.old[:1].isupper() and (
-        edit.old.split(" ")[0] not in PARTICLES
-    ):
-        raise Refusal("H10", f"the letter case of {edit.old!r} and {edit.new!r}")
+            raise Refusal(Check.AGREEMENT, f"{'the ' if the else ''}{edit.new}")
+    particle = edit.old.split(" ")[0] in PARTICLES
+    changed = edit.new[:1].isupper() != edit.old[:1].isupper() and not edit.old[:1].isdigit()
+    if changed and not particle:
+        reason = f"the letter case of {edit.old!r} and {edit.new!r}"
+        raise Refusal(Check.AGREEMENT, reason)
 
 
-def starts_with_vowel(word: str) -> bool:
-    """Whether "an" stands before it: by sound, for the names that matter."""
-    low = word.lower()
-    if re.match(r"u(?:n[ie]|k|s|r[aiu]|t[ai])|eu|ewe|one", low):
-        return False
-    return low[:1] in "aeiou" or low.startswith(("8", "11", "18", "hour", "honest"))
+def _check_possessive(edit: Edit, right: str) -> None:
+    """ "Engels' book", "Kemp's book": a name in s stands where a name in s stood."""
+    ends, ended = edit.new.endswith("s"), edit.old.endswith("s")
+    bare = right[:1] in {"'", "’"} and right[1:2] not in {"s", "S"} and ended
+    if (bare and not ends) or (right[:2] in {"'s", "’s"} and ends and not ended):
+        raise Refusal(Check.AGREEMENT, f"{edit.new + right[:2]}: the possessive of a name in s")

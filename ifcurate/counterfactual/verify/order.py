@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ..checks import Check, Refusal
 from ..edit.edits import Edit
-from ..edit.forms import Refusal, Substitution
-from ..edit.shifted import date_order
-from ..recognise.values import date_mentions, number_mentions
+from ..edit.forms import Substitution
+from ..recognise.spans import NUMERIC
+from ..recognise.values import date_mentions, date_order, number_mentions, number_of
 
-__all__ = ["NUMERIC", "check_order"]
+__all__ = ["check_order"]
 
-NUMERIC = frozenset({"MONEY", "YEAR", "NUMBER", "QUANTITY"})
 _SUMS = re.compile(
     r"%|\bper ?cent|\btotal|\bsum\b|\btax|\bdiscount|\bdifference|\bdoubl|\bhalf|\btwice|"
     r"\bexchange rate|\bconver|\bper (?:hour|day|week|month|year|person)|\beach\b|\bchange\b",
@@ -43,19 +43,19 @@ def check_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[E
         _check_date_order(plan, before, edits)
     if plan.type not in NUMERIC:
         return
-    old = next(number_mentions(plan.original)).value
+    old = number_of(plan.span).value
     new = float(plan.substitute)
     others = sorted({n.value for t in before.values() for n in number_mentions(t)} - {old})
     for value in others:
         if (value < old) != (value < new) or value == new:
-            raise Refusal("H13", f"the order of {old:g} and {value:g} would change")
+            raise Refusal(Check.NUMBERS, f"the order of {old:g} and {value:g} would change")
     for edit in edits:
         _check_unit(before[edit.path], edit)
     if plan.type == "YEAR":
         return
     _check_sums(old, others[:60])
     if plan.type == "MONEY" and any(_SUMS.search(text) for text in before.values()):
-        raise Refusal("H13", "the amount may be the result of a sum")
+        raise Refusal(Check.NUMBERS, "the amount may be the result of a sum")
 
 
 def _check_sums(old: float, others: Sequence[float]) -> None:
@@ -65,20 +65,20 @@ def _check_sums(old: float, others: Sequence[float]) -> None:
             continue
         sums = {old + value, old - value, value - old, old * value, old / value, value / old}
         if sums & (have - {value}) or value in (old * 2, old / 2, old * 10, old / 10):
-            raise Refusal("H13", f"{old:g} and {value:g} may be parts of one sum")
+            raise Refusal(Check.NUMBERS, f"{old:g} and {value:g} may be parts of one sum")
 
 
 def _check_unit(text: str, edit: Edit) -> None:
     around = text[max(0, edit.start - 12) : edit.start]
     tail = text[edit.end : edit.end + 30]
     if _AFTER.match(tail) or _BEFORE.search(around):
-        raise Refusal("H13", "a range, a scale, a version or a list number")
+        raise Refusal(Check.NUMBERS, "a range, a scale, a version or a list number")
     if _PAIR_BEFORE.search(text[max(0, edit.start - 40) : edit.start]) or _PAIR_AFTER.match(tail):
-        raise Refusal("H13", "an amount with its other currency or unit beside it")
+        raise Refusal(Check.NUMBERS, "an amount with its other currency or unit beside it")
     if re.match(r" ?(?:°|degrees?)? ?[A-Za-z]{0,12} ?\([^)]{0,20}\d", tail):
-        raise Refusal("H13", "a value with its other unit beside it")
+        raise Refusal(Check.NUMBERS, "a value with its other unit beside it")
     if re.search(r"(?:\n|\A)[ \t]*\Z", around) and re.match(r"[.)]\s", tail):
-        raise Refusal("H13", "a list marker")
+        raise Refusal(Check.NUMBERS, "a list marker")
 
 
 def _check_date_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
@@ -87,8 +87,8 @@ def _check_date_order(plan: Substitution, before: Mapping[str, str], edits: Sequ
     for text in before.values():
         for other in date_mentions(text):
             if not other.matches(old) and date_order(old, other) != date_order(new, other):
-                raise Refusal("H13", f"the order with {other.text!r} would change")
+                raise Refusal(Check.NUMBERS, f"the order with {other.text!r} would change")
     for edit in edits:
         for found in date_mentions(edit.new):
             if found.weekday_fits is False:
-                raise Refusal("H13", f"{edit.new!r} is not on that weekday")
+                raise Refusal(Check.NUMBERS, f"{edit.new!r} is not on that weekday")

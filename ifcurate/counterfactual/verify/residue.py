@@ -9,23 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..edit.forms import GENERIC_WORDS, Refusal, residual_parts
+from ..checks import Check, Refusal
+from ..edit.forms import GENERIC_WORDS, Substitution, residual_parts
+from ..lexicon.name_words import DESCRIBING
 from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import FUNCTION_WORDS, ordered_words
-from ..recognise.values import date_mentions, number_mentions
+from ..lexicon.wording import FUNCTION_WORDS
+from ..recognise.spans import NUMERIC, PATTERNED, VALUES
+from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
 from .cases import Case
-from .order import NUMERIC
 from .structure import json_strings
 
 __all__ = ["check_fresh", "check_residual", "check_residue"]
 
 _LETTERS = re.compile(r"[^\W\d_]+")
-_WORDS_FOR = ordered_words(
-    """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen twenty
-    """
-)
 
 
 def check_residue(parts: set[str], texts: Mapping[str, str]) -> str:
@@ -33,13 +29,9 @@ def check_residue(parts: set[str], texts: Mapping[str, str]) -> str:
 
     Parts of four letters or more are found inside words too, shorter ones as whole words.
     """
-    long = [p for p in parts if len(p) >= 4]
-    short = [p for p in parts if len(p) < 4]
-    pattern = None
-    if short:
-        pattern = re.compile(
-            r"(?<![^\W_])(?:" + "|".join(map(re.escape, sorted(short))) + r")(?![^\W_])"
-        )
+    long = sorted(p for p in parts if len(p) >= 4)
+    short = "|".join(map(re.escape, sorted(p for p in parts if len(p) < 4)))
+    pattern = re.compile(rf"(?<![^\W_])(?:{short})(?![^\W_])") if short else None
     for text in texts.values():
         folded = fold(text)
         for part in long:
@@ -54,8 +46,14 @@ def _forms_of(case: Case) -> set[str]:
     plan = case.plan
     if plan.source == "alias":
         return {fold(plan.original)} if fold(plan.original) not in fold(plan.substitute) else set()
+    if plan.type == "WORK":  # the words of a title are words; as a title it stands as a whole
+        return {fold(plan.original)}
     written = {e.old: e.new for e in case.edits}
-    return residual_parts(plan.original, {**plan.forms, **written}, plan.type)
+    parts = residual_parts(plan.original, {**plan.forms, **written}, plan.type)
+    if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
+        stay = set(_LETTERS.findall(fold(plan.substitute))) | DESCRIBING
+        parts -= {p for p in parts if p in stay}
+    return parts - plan.kept
 
 
 def _place_parts(case: Case, parts: set[str]) -> set[str]:
@@ -83,8 +81,8 @@ def _acronym(name: str) -> str:
 def check_residual(case: Case, lexicon: Lexicon) -> None:
     """H1: nothing of the original is left, in whatever form."""
     plan = case.plan
-    texts = dict(case.after)
-    for path, text in case.after.items():
+    texts = {p: t for p, t in case.after.items() if p not in case.keep or p.startswith("tools")}
+    for path, text in list(texts.items()):
         for number, inner in enumerate(json_strings(text)):
             texts[f"{path}#{number}"] = inner
     if plan.type == "DATE":
@@ -94,63 +92,67 @@ def check_residual(case: Case, lexicon: Lexicon) -> None:
         _check_number_left(case, texts)
         return
     parts = _forms_of(case)
-    if plan.type == "COUNTRY" and plan.source != "alias" and ":" in plan.detail:
-        country = lexicon.countries[plan.detail.split(":")[1]]
-        names = (*country.names, country.adjective, country.plural)
-        parts |= {fold(n) for n in names if len(n) > 3}
-        acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
-    elif plan.type == "CITY" and plan.source != "alias":
-        name = lexicon.city_aliases.get(plan.original.lower(), plan.original)
-        others = {a for a, n in lexicon.city_aliases.items() if n.lower() == name.lower()}
-        parts |= {fold(a) for a in {*others, name} if len(a) > 3}
-        acronyms = {a.upper() for a in others if len(a) <= 3}
-    else:
-        acronyms = {a for a in [_acronym(plan.original)] if len(a) >= 2}
+    acronyms: set[str] = set()
+    if plan.source != "alias":
+        more, acronyms = _other_names(plan, lexicon)
+        parts |= more
     if plan.type != "PERSON":
         parts = _place_parts(case, parts)
     if left := check_residue(parts, texts):
-        raise Refusal("H1", f"{left!r} is left")
-    for acronym in acronyms:
-        for text in texts.values():
-            if re.search(rf"(?<!\w){re.escape(acronym)}(?!\w)", text):
-                raise Refusal("H1", f"{acronym!r} is left")
-    if plan.type == "PERSON":
+        raise Refusal(Check.RESIDUE, f"{left!r} is left")
+    for acronym in sorted(acronyms):
+        if any(re.search(rf"(?<!\w){re.escape(acronym)}(?!\w)", t) for t in texts.values()):
+            raise Refusal(Check.RESIDUE, f"{acronym!r} is left")
+    if plan.type == "PERSON" and not plan.new_type:
         _check_nicknames(case, texts, lexicon)
+        _check_epithet(case)
+        _check_initials(case, texts)
+
+
+def _other_names(plan: Substitution, lexicon: Lexicon) -> tuple[set[str], set[str]]:
+    """Other names of the same thing, folded, and its acronyms as they are written."""
+    if plan.type == "COUNTRY":
+        country = lexicon.countries[plan.span.code]
+        names = (*country.names, country.adjective, country.plural)
+        acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
+        return {fold(n) for n in names if len(n) > 3}, acronyms
+    if plan.type == "CITY":
+        name = lexicon.city_aliases.get(plan.original.lower(), plan.original)
+        others = {a for a, n in lexicon.city_aliases.items() if n.lower() == name.lower()}
+        acronyms = {a.upper() for a in others if len(a) <= 3}
+        return {fold(a) for a in {*others, name} if len(a) > 3}, acronyms
+    acronym = _acronym(plan.original) if plan.type != "WORK" and not plan.kept else ""
+    return set(), {acronym} if len(acronym) >= 2 else set()
 
 
 def _check_nicknames(case: Case, texts: Mapping[str, str], lexicon: Lexicon) -> None:
-    new = {w.lower() for e in case.edits for w in re.findall(r"[^\W\d_]+", e.new)}
-    for word in re.findall(r"[^\W\d_]+", case.plan.original):
+    """A word that a name begins with ("Sam" of "Samantha") may be short for it."""
+    new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
+    spared = new | FUNCTION_WORDS | lexicon.common | case.plan.kept | {"mary", "john"}
+    for word in _LETTERS.findall(case.plan.original):
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
             continue
+        begins = re.compile(rf"(?<![^\W\d_]){re.escape(word[:3])}[^\W\d_]*")
         for text in texts.values():
-            if word[:3] not in text:
-                continue
-            for found in _LETTERS.findall(text):
-                if not found.startswith(word[:3]):
-                    continue
+            for found in begins.findall(text):
                 low = found.lower()
                 stem = re.sub(r"(?:ie|ey|y|i)\Z", "", low)
-                if (
-                    low in lexicon.country_names
-                    or low in new
-                    or low in lexicon.common
-                    or low in FUNCTION_WORDS | {"mary", "john"}
-                ):
+                if low in spared or low in lexicon.country_names:
                     continue
                 if word.lower().startswith((low, stem)) and len(stem) >= 3:
-                    raise Refusal("H1", f"{found!r} may be short for {word!r}")
-    _check_epithet(case)
-    initial = re.match(r"([A-Z])[a-z]", case.plan.original)
-    last = case.plan.original.split(" ")[-1]
-    if initial and " " in case.plan.original and not re.search(r"\b[A-Z]\.", case.plan.original):
-        new_last = {e.new.split(" ")[-1] for e in case.edits if e.old.endswith(last)}
-        for text in texts.values():
-            for name in new_last:
-                if f". {name}" in text and re.search(
-                    rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)", text
-                ):
-                    raise Refusal("H1", f"an initial before {name!r}")
+                    raise Refusal(Check.RESIDUE, f"{found!r} may be short for {word!r}")
+
+
+def _check_initials(case: Case, texts: Mapping[str, str]) -> None:
+    """ "P. Walters" beside "Peter Walters": an initial that would not fit the new name."""
+    original = case.plan.original
+    last = original.split(" ")[-1]
+    if " " not in original or re.search(r"\b[A-Z]\.", original):
+        return
+    for name in sorted({e.new.split(" ")[-1] for e in case.edits if e.old.endswith(last)}):
+        pattern = re.compile(rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)")
+        if any(f". {name}" in text and pattern.search(text) for text in texts.values()):
+            raise Refusal(Check.RESIDUE, f"an initial before {name!r}")
 
 
 def _check_epithet(case: Case) -> None:
@@ -158,59 +160,64 @@ def _check_epithet(case: Case) -> None:
     epithet = re.search(r" the ([A-Z]\w+)\Z", case.plan.original)
     for text in case.after.values() if epithet else ():
         if epithet and re.search(rf"(?<!the ){epithet[1]}(?!\w)", text):
-            raise Refusal("H1", f"{epithet[1]!r} is left")
+            raise Refusal(Check.RESIDUE, f"{epithet[1]!r} is left")
 
 
 def _check_date_left(case: Case, texts: Mapping[str, str]) -> None:
     old = date_mentions(case.plan.original)[0]
     for text in texts.values():
         if any(d.matches(old) for d in date_mentions(text)):
-            raise Refusal("H1", f"{case.plan.original!r} is left")
+            raise Refusal(Check.RESIDUE, f"{case.plan.original!r} is left")
         if old.year and re.search(rf"(?<!\d){old.year}(?!\d)", text):
-            raise Refusal("H1", f"the year {old.year} is left")
+            raise Refusal(Check.RESIDUE, f"the year {old.year} is left")
         month = next(
             case.plan.original[a:b]
             for a, b, g in date_mentions(case.plan.original)[0].pieces
             if g == "month"
         )
         if not month.isdigit() and re.search(rf"\b{month[:3]}(?:{month[3:]})?\b", text):
-            raise Refusal("H1", f"the month {month} is left")
+            raise Refusal(Check.RESIDUE, f"the month {month} is left")
 
 
 def _check_number_left(case: Case, texts: Mapping[str, str]) -> None:
-    old = next(number_mentions(case.plan.original))
-    word = _WORDS_FOR[int(old.value)] if old.value in range(21) else ""
-    bare = re.sub(r"\D", "", old.text)
+    old = number_of(case.plan.span)
+    word = NUMBER_WORDS[int(old.value)] if old.value in range(2, 21) else ""
+    bare = re.sub(r"\D", "", old.text) or f"{old.value:g}"
     for text in texts.values():
         if any(n.value == old.value for n in number_mentions(text)):
-            raise Refusal("H1", f"{old.text!r} is left")
+            raise Refusal(Check.RESIDUE, f"{old.text!r} is left")
         runs = re.findall(r"\d[\d,]*(?:\.\d+)?", text)
         if any(re.sub(r"\D", "", r) == bare for r in runs):
-            raise Refusal("H1", f"the digits {bare} are left")
+            raise Refusal(Check.RESIDUE, f"the digits {bare} are left")
         if word and re.search(rf"\b{word}\b", text, re.I):
-            raise Refusal("H1", f"the word {word!r} is left")
+            raise Refusal(Check.RESIDUE, f"the word {word!r} is left")
 
 
 def check_fresh(case: Case, lexicon: Lexicon) -> None:
     """H2: nothing of the substitute stood in the example before."""
     plan = case.plan
-    if (plan.type == "DATE" or plan.type in NUMERIC) and not plan.new_type:
-        new = {e.new for e in case.edits}
-        for text in case.before.values():
-            for name in new:
-                if re.search(rf"(?<![\w.,]){re.escape(name)}(?!\w)", text):
-                    raise Refusal("H2", f"{name!r} was there before")
+    if plan.type in VALUES and not plan.new_type:
+        _check_values_fresh(case)
         return
-    written = {e.new: e.old for e in case.edits}
-    parts = residual_parts(plan.substitute, written, plan.new_type or plan.type)
-    if plan.source == "alias":
+    if plan.type == "WORK" or plan.source == "alias":
         parts = {fold(plan.substitute)}
+    else:
+        written = {e.new: e.old for e in case.edits}
+        parts = residual_parts(plan.substitute, written, plan.new_type or plan.type) - plan.kept
+    if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
+        parts -= set(_LETTERS.findall(fold(plan.original))) | DESCRIBING
     if found := check_residue(parts, case.before):
-        raise Refusal("H2", f"{found!r} was there before")
-    if plan.source == "alias":
+        raise Refusal(Check.FRESHNESS, f"{found!r} was there before")
+    if plan.source == "alias" or plan.type in PATTERNED | {"LOC"}:
         return
     old = {w for m in (plan.original, *case.memory) for w in re.findall(r"[^\W\d_]{4,}", fold(m))}
-    old -= GENERIC_WORDS
     new_words = set(re.findall(r"[^\W\d_]{4,}", fold(plan.substitute)))
-    if shared := old & new_words:
-        raise Refusal("H2", f"{sorted(shared)[0]!r} is shared with the original")
+    if shared := (old - GENERIC_WORDS - plan.kept) & new_words:
+        raise Refusal(Check.FRESHNESS, f"{min(shared)!r} is shared with the original")
+
+
+def _check_values_fresh(case: Case) -> None:
+    for name in sorted({e.new for e in case.edits}):
+        pattern = re.compile(rf"(?<![\w.,]){re.escape(name)}(?!\w)", re.I)
+        if any(pattern.search(text) for text in case.before.values()):
+            raise Refusal(Check.FRESHNESS, f"{name!r} was there before")

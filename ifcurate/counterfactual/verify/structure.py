@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..edit.forms import Refusal
+from ..checks import Check, Refusal
 
 __all__ = ["check_structure", "json_strings"]
 
@@ -73,15 +73,15 @@ def check_structure(before: str, after: str, spans: Sequence[tuple[int, int]]) -
     if "`" in before:
         for code in _FENCE.finditer(before):
             if any(a < code.end() and code.start() < b for a, b in spans):
-                raise Refusal("H9", "an edit inside code")
+                raise Refusal(Check.STRUCTURE, "an edit inside code")
     if "{" in before or "[" in before:
         old, new = _objects(before), _objects(after)
         if [_shape(v) for v in old] != [_shape(v) for v in new]:
-            raise Refusal("H9", "the JSON has another shape")
+            raise Refusal(Check.STRUCTURE, "the JSON has another shape")
     if before.count("\n") != after.count("\n"):
-        raise Refusal("H9", "the number of lines has changed")
+        raise Refusal(Check.STRUCTURE, "the number of lines has changed")
     for mark in ("|", "\t"):
         if mark in before and [line.count(mark) for line in before.split("\n")] != [
             line.count(mark) for line in after.split("\n")
         ]:
-            raise Refusal("H9", "the table has other columns")
+            raise Refusal(Check.STRUCTURE, "the table has other columns")

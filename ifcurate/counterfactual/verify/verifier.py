@@ -4,68 +4,59 @@ It knows nothing of the recogniser that proposed the spans nor of how the
 substitute was chosen. Every check raises `Refusal` with its id; an example
 that fails one is not written. The checks on text are in `residue`, `neighbours`,
 `structure` and `geography`; those before the edit in `gates` and `gender`;
-`outcomes.CHECKS` says in words what each is about.
+`checks.Check` says in words what each is about.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
+from ..checks import Check, Refusal
 from ..edit.edits import invert_edits
-from ..edit.forms import Refusal
+from ..lexicon.name_words import TITLES
 from ..lexicon.tables import Lexicon, fold
-from ..recognise.spans import Span
-from ..recognise.values import number_mentions
+from ..recognise.spans import NUMERIC, VALUES, Span
+from ..recognise.values import number_of
 from .cases import Case
 from .geography import check_geography
 from .neighbours import check_agreement, check_nesting
-from .order import NUMERIC, check_order
+from .order import check_order
 from .residue import check_fresh, check_residual
 from .structure import check_structure
 
-__all__ = ["verify"]
+__all__ = ["CHECKS", "check_type", "is_option", "verify"]
+
+_BULLET = r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*"
 
 
-def verify(
-    case: Case, lexicon: Lexicon, recognise: Callable[[Mapping[str, str]], Sequence[Span]]
-) -> list[str]:
-    """The ids of the checks that the example passed; raises `Refusal` at the first failure.
+Recognise = Callable[[Mapping[str, str]], Sequence[Span]]
 
-    `recognise` is a second pass over the new texts, for H5.
+
+def verify(case: Case, lexicon: Lexicon, recognise: Recognise) -> list[Check]:
+    """The checks that the example passed; raises `Refusal` at the first failure.
+
+    `recognise` is a second pass over the new texts, for TYPE.
     """
-    passed = []
-    for name, check in (
-        ("H3", _check_spans),
-        ("H4", _check_bijection),
-        ("H6", _check_support),
-        ("H1", check_residual),
-        ("H2", check_fresh),
-        ("H8", check_nesting_case),
-        ("H10", check_agreement_case),
-        ("H12", check_geography_case),
-        ("H13", _check_numbers),
-        ("H9", check_structure_case),
-        ("H11", _check_gender),
-    ):
+    for check in CHECKS.values():
         check(case, lexicon)
-        passed.append(name)
-    _check_type(case, recognise)
-    return sorted([*passed, "H5"], key=lambda n: int(n[1:]))
+    check_type(case, recognise)
+    return [c for c in Check if c in CHECKS or c is Check.TYPE]
 
 
 def _check_spans(case: Case, lexicon: Lexicon) -> None:
     if not case.edits:
-        raise Refusal("H3", "nothing to edit")
+        raise Refusal(Check.SPANS, "nothing to edit")
     try:
         restored = invert_edits(case.after, case.edits)
     except (ValueError, KeyError) as error:
-        raise Refusal("H3", f"the edits do not fit the text: {error}") from None
+        raise Refusal(Check.SPANS, f"the edits do not fit the text: {error}") from None
     if restored != dict(case.before):
-        raise Refusal("H3", "text outside the recorded spans has changed")
+        raise Refusal(Check.SPANS, "text outside the recorded spans has changed")
     for edit in case.edits:
         if edit.path in case.keep:
-            raise Refusal("H3", f"an edit in {edit.path!r}, which must stay as it is")
+            raise Refusal(Check.SPANS, f"an edit in {edit.path!r}, which must stay as it is")
 
 
 def _check_bijection(case: Case, lexicon: Lexicon) -> None:
@@ -73,11 +64,11 @@ def _check_bijection(case: Case, lexicon: Lexicon) -> None:
     back: dict[str, str] = {}
     for edit in case.edits:
         if forth.setdefault(edit.old, edit.new) != edit.new:
-            raise Refusal("H4", f"{edit.old!r} becomes two different things")
+            raise Refusal(Check.ONE_TO_ONE, f"{edit.old!r} becomes two different things")
         if back.setdefault(edit.new, edit.old) != edit.old:
-            raise Refusal("H4", f"two different things become {edit.new!r}")
+            raise Refusal(Check.ONE_TO_ONE, f"two different things become {edit.new!r}")
         if edit.old == edit.new:
-            raise Refusal("H4", f"{edit.old!r} stays as it is")
+            raise Refusal(Check.ONE_TO_ONE, f"{edit.old!r} stays as it is")
 
 
 def _check_support(case: Case, lexicon: Lexicon) -> None:
@@ -87,38 +78,57 @@ def _check_support(case: Case, lexicon: Lexicon) -> None:
         for path, start, end in case.context
     )
     if not inside:
-        raise Refusal("H6", "the answer does not stand in the context")
+        raise Refusal(Check.SUPPORT, "the answer does not stand in the context")
     if not any(e.path == case.response_path for e in case.edits):
-        raise Refusal("H6", "the answer does not stand in the response")
+        raise Refusal(Check.SUPPORT, "the answer does not stand in the response")
+    if any(
+        edit.path == path and start < edit.end and edit.start < end
+        for edit in case.edits
+        for path, start, end in case.question
+    ):
+        raise Refusal(Check.SUPPORT, "the answer is named in the question")
+    if case.plan.type not in VALUES:
+        _check_unasked(case)
+
+
+def _check_unasked(case: Case) -> None:
+    """The question, and the options it gives, name no form of the answer."""
+    asked = fold(case.question_text)
+    for form in sorted({fold(e.old) for e in case.edits}):
+        if form in asked and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", asked):
+            raise Refusal(Check.SUPPORT, f"the question names {form!r}")
+    for path, start, end in case.context:
+        if is_option(case.before[path][start:end], case.plan.original):
+            raise Refusal(Check.SUPPORT, "the answer is one of the question's own options")
+
+
+def is_option(text: str, answer: str) -> bool:
+    """Whether the answer is a line of a list of short lines, or one choice of several."""
+    for found in re.finditer(rf"(?m)^{_BULLET}{re.escape(answer)}\W*$", text):
+        lines = text[: found.start()].splitlines()[-2:] + text[found.end() :].splitlines()[1:3]
+        short = [ln for ln in lines if 0 < len(ln.split()) <= 6 and ":" not in ln]
+        if len(short) >= 2:
+            return True
+    return bool(re.search(rf"(?i)\b(?:options|choices)\b[^\n]*{re.escape(answer)}", text))
+
+
+def _check_nesting(case: Case, lexicon: Lexicon) -> None:
     for edit in case.edits:
-        for path, start, end in case.question:
-            if edit.path == path and start < edit.end and edit.start < end:
-                raise Refusal("H6", "the answer is named in the question")
+        check_nesting(case.before[edit.path], edit.start, edit.end, lexicon, case.plan)
 
 
-def check_nesting_case(case: Case, lexicon: Lexicon) -> None:
-    """H8 for every edit."""
-    for edit in case.edits:
-        check_nesting(
-            case.before[edit.path], edit.start, edit.end, lexicon, case.plan, anchored=case.anchored
-        )
-
-
-def check_agreement_case(case: Case, lexicon: Lexicon) -> None:
-    """H10 for every edit."""
+def _check_agreement(case: Case, lexicon: Lexicon) -> None:
     for edit in case.edits:
         check_agreement(case.after[edit.path], edit, case.plan)
 
 
-def check_geography_case(case: Case, lexicon: Lexicon) -> None:
-    """H12 for the whole example."""
+def _check_geography(case: Case, lexicon: Lexicon) -> None:
     if case.plan.source != "alias" and not case.plan.new_type:
-        check_geography(case.plan, case.before, lexicon, anchored=case.anchored)
+        check_geography(case.plan, case.before, lexicon)
 
 
-def check_structure_case(case: Case, lexicon: Lexicon) -> None:
-    """H9 for every edited text."""
-    for path in {e.path for e in case.edits}:
+def _check_structure(case: Case, lexicon: Lexicon) -> None:
+    for path in dict.fromkeys(e.path for e in case.edits):
         spans = [(e.start, e.end) for e in case.edits if e.path == path]
         check_structure(case.before[path], case.after[path], spans)
 
@@ -129,35 +139,52 @@ def _check_numbers(case: Case, lexicon: Lexicon) -> None:
 
 def _check_gender(case: Case, lexicon: Lexicon) -> None:
     plan = case.plan
-    if plan.type != "PERSON" or plan.new_type or not case.gender:
+    if plan.type != "PERSON" or plan.new_type or case.gender not in {"m", "f"}:
         return
-    first = plan.substitute.split(" ")[0]
-    listed = lexicon.gender.get(first.lower(), "")
-    if plan.detail.startswith("family") or not listed or listed == "b":
-        return
-    if listed != case.gender:
-        raise Refusal("H11", f"{plan.substitute!r} has the other gender")
+    first = fold(plan.substitute.split(" ")[0])
+    listed = TITLES.get(first, "") or lexicon.gender.get(first, "")
+    if plan.span.shape != "family" and listed in {"m", "f"} and listed != case.gender:
+        raise Refusal(Check.GENDER, f"{plan.substitute!r} has the other gender")
 
 
-def _check_type(case: Case, recognise: Callable[[Mapping[str, str]], Sequence[Span]]) -> None:
+CHECKS: Final[Mapping[Check, Callable[[Case, Lexicon], None]]] = {
+    Check.SPANS: _check_spans,
+    Check.ONE_TO_ONE: _check_bijection,
+    Check.SUPPORT: _check_support,
+    Check.RESIDUE: check_residual,
+    Check.FRESHNESS: check_fresh,
+    Check.NESTING: _check_nesting,
+    Check.AGREEMENT: _check_agreement,
+    Check.GEOGRAPHY: _check_geography,
+    Check.NUMBERS: _check_numbers,
+    Check.STRUCTURE: _check_structure,
+    Check.GENDER: _check_gender,
+}
+
+
+def check_type(case: Case, recognise: Recognise) -> None:
+    """H5: every new form is recognised as what the original was."""
     wanted = case.plan.new_type or case.plan.type
     paths = {e.path for e in case.edits}
     spans = [
-        s
-        for s in recognise({p: case.after[p] for p in case.after if p in paths})
+        s for s in recognise({p: t for p, t in case.after.items() if p in paths})
         if s.type == wanted
-    ]
+    ]  # fmt: skip
+    if wanted in NUMERIC:
+        _check_amounts(case, spans, wanted)
+        return
     whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
     folded = {fold(w) for w in whole}
-    if wanted in NUMERIC:
-        values = {n.value for s in spans for n in number_mentions(s.text)}
-        if any(n.value not in values for e in case.edits for n in number_mentions(e.new)):
-            raise Refusal("H5", f"an amount is not recognised as {wanted}")
-        return
     for edit in case.edits:
         covered = any(
             s.path == edit.path and s.start <= edit.new_start and edit.new_end <= s.end
             for s in spans
         )
         if not covered and fold(edit.new) not in folded:
-            raise Refusal("H5", f"{edit.new!r} is not recognised as {wanted}")
+            raise Refusal(Check.TYPE, f"{edit.new!r} is not recognised as {wanted}")
+
+
+def _check_amounts(case: Case, spans: Sequence[Span], wanted: str) -> None:
+    values = {number_of(s).value for s in spans}
+    if float(case.plan.substitute) not in values:
+        raise Refusal(Check.TYPE, f"an amount is not recognised as {wanted}")

@@ -5,38 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from ifcurate.records import Example
 
+from ..checks import Check
 from ..edit.candidates import View
 from ..engine import Counterfactual
 from .rows import edited_example
 
-__all__ = ["CHECKS", "Augmentation", "Funnel", "Outcome", "Written"]
+__all__ = ["Augmentation", "Funnel", "Outcome", "Written"]
 
-#: Why a row is not written, by the id that `rejected.jsonl` has as its stage.
-CHECKS: Final = {
-    "H1": "a part or a short form of the original would be left in the text",
-    "H2": "the substitute, or a part of it, stood in the row before",
-    "H3": "the edits would change something else, or nothing",
-    "H4": "two things would become one, or one thing two",
-    "H5": "the new text is not recognised as what the original was",
-    "H6": "the answer is not in context and response, or the question names it",
-    "H7": "the response says what the context does not",
-    "H8": "the entity is a part of something longer: a name, a title, an address",
-    "H9": "JSON, a table, a list or code would have another shape",
-    "H10": "an article, a possessive or the letter case would not fit",
-    "H11": "pronouns or a title would not fit the name, or its gender is not known",
-    "H12": "the geography would contradict itself, or is not clear",
-    "H13": "dates or amounts would contradict each other, or are not clear",
-    "H14": "the task depends on this very entity: rewriting, code, sums",
-    "H15": "the context is too short (fewer than 20 words), or says that there is none",
-    "S1": "the model does not confirm it",
-    "type": "the given answer is of no known type",
-    "policy": "there is no substitute for it, or none that may be used",
-    "plan": "the server gave no plan that can be used",
-}
+_MEANINGS = {check.code: check.meaning for check in Check}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +45,13 @@ class Outcome:
     source: str
     row_number: int
     written: tuple[Written, ...] = ()
-    stage: str = ""  # "row", "context", "entity", or a key of CHECKS; "" when written
+    check: Check | None = None  # None when written
     reason: str = ""
+
+    @property
+    def stage(self) -> str:
+        """The code of the check that the row failed, "" when it was written."""
+        return self.check.code if self.check else ""
 
     def as_record(self) -> dict[str, Any]:
         """A line of `rejected.jsonl`."""
@@ -89,23 +74,24 @@ class Funnel:
     entity: int = 0
     written: int = 0
     examples: int = 0
-    checks: Counter[str] = field(default_factory=Counter)  # key of CHECKS: rows that failed it
+    checks: Counter[str] = field(default_factory=Counter)  # code of a check: rows that failed it
     reasons: Counter[str] = field(default_factory=Counter)  # "H1: '...' is left": rows
     types: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         """Count one row."""
         self.read += 1
-        self.unusable += outcome.stage == "row"
-        self.has_context += outcome.stage not in {"row", "context"}
-        self.entity += outcome.stage not in {"row", "context", "entity"}
+        check = outcome.check
+        self.unusable += check is Check.ROW
+        self.has_context += check not in {Check.ROW, Check.CONTEXT}
+        self.entity += check is None or check.judges
         self.written += bool(outcome.written)
         self.examples += len(outcome.written)
         for written in outcome.written:
             self.types[written.made.plan.type] += 1
-        if outcome.stage not in {"", "row", "context", "entity"}:
-            self.checks[outcome.stage] += 1
-            self.reasons[f"{outcome.stage}: {_general(outcome.reason)}"] += 1
+        if check is not None and check.judges:
+            self.checks[check.code] += 1
+            self.reasons[f"{check.code}: {_general(outcome.reason)}"] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the manifest and `--json`."""
@@ -118,8 +104,8 @@ class Funnel:
             "examples": self.examples,
             "types": dict(sorted(self.types.items())),
             "checks": {
-                name: {"rows": n, "meaning": CHECKS.get(name, "")}
-                for name, n in self.checks.most_common()
+                code: {"rows": n, "meaning": _MEANINGS[code]}
+                for code, n in self.checks.most_common()
             },
             "rejected": dict(sorted(self.reasons.items(), key=lambda r: (-r[1], r[0]))),
         }

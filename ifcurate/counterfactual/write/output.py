@@ -29,6 +29,7 @@ from ifcurate.storage.files import atomic_file, write_json
 from ifcurate.storage.manifest import software_versions
 
 from ..augment import Augmenter, AugmentSettings, freeze_pools
+from ..checks import Check
 from ..lexicon.tables import load_lexicon
 from ..recognise.names import LexiconRecogniser
 from ..recognise.spans import Recogniser
@@ -111,9 +112,11 @@ def _outcome(row: ReadRow, augmenter: Augmenter, result: AugmentResult) -> Outco
     if row.bad is not None:
         result.n_bad += 1
         result.broken += [row.bad.loss] if row.bad.loss else []
-        return Outcome("", row.bad.source, row.bad.number, stage="row", reason=row.bad.reason)
+        return Outcome("", row.bad.source, row.bad.number, check=Check.ROW, reason=row.bad.reason)
     if not row.examples:
-        return Outcome("", row.raw.source, row.raw.number, stage="row", reason="no response in it")
+        return Outcome(
+            "", row.raw.source, row.raw.number, check=Check.ROW, reason="no response in it"
+        )
     return augmenter.row(row.examples)
 
 
@@ -162,7 +165,7 @@ def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
         if kept:
             yield replace(outcome, written=tuple(kept))
         else:
-            yield replace(outcome, written=(), stage="S1", reason=reason)
+            yield replace(outcome, written=(), check=Check.MODEL, reason=reason)
 
 
 class _Streams:

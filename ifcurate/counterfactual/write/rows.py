@@ -8,6 +8,7 @@ out where the row has `parametric_answer`), so that the file can be evaluated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from ..lexicon.tables import fold
 __all__ = [
     "UNANSWERABLE",
     "abstain_row",
+    "abstention",
     "counterfactual_row",
     "edited_example",
     "moved_blocks",
@@ -30,6 +32,22 @@ __all__ = [
 ]
 
 UNANSWERABLE = "unanswerable"
+#: What a prompt tells the model to say where the context has no answer.
+_DECLINE = re.compile(
+    r"(?:(?:say|answer|respond|reply|write|output|return|print)(?: with| that it is)?|"
+    r"(?:is|the answer should be)) [\"“'‘]([^\"”'’\n]{3,80})[\"”'’]"
+)
+_NO_ANSWER = re.compile(
+    r"unanswer|no answer|not (?:answer|know|in the|contain|enough|possible|mention)|"
+    r"can(?:no|')t|unknown|don't know|n/a|none|impossible|insufficient",
+    re.I,
+)
+
+
+def abstention(question: str) -> str:
+    """The words in which a prompt asks to be declined; "unanswerable" where it asks for none."""
+    asked = (m[1] for m in _DECLINE.finditer(question) if _NO_ANSWER.search(m[1]))
+    return next(asked, UNANSWERABLE)
 
 
 def counterfactual_row(
@@ -53,13 +71,12 @@ def counterfactual_row(
         "ifcurate_original": plan.original,
         "ifcurate_substitute": made.substitute,
         "ifcurate_source": plan.source,
-        "ifcurate_anchored": made.anchored,
         "ifcurate_forms": [
             {"old": old, "new": new}
             for old, new in dict.fromkeys((e.old, e.new) for e in made.edits)
         ],
         "ifcurate_edits": [e.as_dict() for e in made.edits],
-        "ifcurate_checks": list(made.checks),
+        "ifcurate_checks": [check.code for check in made.checks],
         "ifcurate_grounding": round(made.grounding, 3),
     }
 
@@ -82,14 +99,15 @@ def abstain_row(
     for block in sorted(example.blocks, key=lambda b: -b.outer_start):
         text = texts.get(block.path, view.texts[block.path])
         texts[block.path] = text[: block.outer_start] + text[block.outer_end :]
-    texts[example.response_path] = UNANSWERABLE
+    decline = abstention(view.question_text)
+    texts[example.response_path] = decline
     rest = [texts.get(p, t) for p, t in view.texts.items() if p not in view.keep]
     if any(fold(made.memory_answer) in fold(t) for t in rest):
         return None
     row = with_texts(example.row, texts)
     answers = row.get("answers")
     if isinstance(answers, Mapping) and "answer_start" in answers:
-        row["answers"] = {**answers, "text": [UNANSWERABLE], "answer_start": [-1]}
+        row["answers"] = {**answers, "text": [decline], "answer_start": [-1]}
     return {
         **row,
         "ifcurate_role": "abstain",

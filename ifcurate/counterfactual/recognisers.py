@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ifcurate.errors import DataError
 
-from .names import LexiconRecogniser
-from .spans import DEFAULT_TYPES, Recogniser
+from .recognise.names import LexiconRecogniser
+from .recognise.spans import DEFAULT_TYPES, Recogniser
 
 __all__ = ["load_recogniser"]
 
@@ -30,11 +30,11 @@ def load_recogniser(
     if name == "lexicon":
         return LexiconRecogniser(types)
     if kind == "spacy" and rest:
-        from .spacy import load_spacy
+        from .recognise.spacy import load_spacy
 
         return load_spacy(rest, types)
     if kind == "gliner" and rest:
-        from .gliner import load_gliner
+        from .recognise.gliner import load_gliner
 
         return load_gliner(rest, types)
     if kind == "openai" and rest:

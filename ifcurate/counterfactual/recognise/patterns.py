@@ -1,0 +1,149 @@
+"""Organisations, buildings, events, places and works: names that say what they are.
+
+The evidence is in the name ("Harvard University", "Battle of Hastings"), beside
+it ("the newspaper Le Monde", "Sina Weibo, a company"), or around it (a title in
+quotes beside "novel"). A name without such evidence is not proposed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..lexicon.name_words import DESCRIBING, ENDINGS, HEADS, LEADS
+from ..lexicon.tables import Lexicon, fold
+from .runs import Run
+from .spans import Span
+
+__all__ = ["distinctive", "pattern_spans", "pattern_type"]
+
+_OF = re.compile(r" of (?:the )?\Z")
+_MAKER = (
+    r"company|firm|corporation|band|newspaper|magazine|retailer|airline|brand|publisher|"
+    r"manufacturer|record label|broadcaster|bank|start-?up|charity|organi[sz]ation|supermarket"
+)
+_MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
+_MAKER_AFTER = re.compile(
+    rf",? (?:is |was |which is )?(?:an?|the) (?:[\w-]+ ){{0,4}}?(?:{_MAKER})\b|"
+    r"['’]s (?:shares|headquarters|shareholders|customers|share price|annual report)\b"
+)
+_WORK = re.compile(
+    r"[\"“](?P<quoted>[A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)[.,!?]?[\"”]|"
+    r"(?<![\w*])(?P<mark>[*_])(?P<marked>[A-Z][^*_\n]{1,70}?)(?P=mark)(?![\w*])"
+)
+_WORK_CUE = re.compile(
+    r"\b(?:novels?|books?|films?|movies?|songs?|singles?|albums?|plays?|poems?|paintings?|"
+    r"episodes?|series|shows?|sitcom|documentary|ballad|track|tracks|story|stories|opera|musical|"
+    r"video game|titled|entitled)\b"
+)
+_SMALL = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "as",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "my",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "with",
+        "your",
+    ]
+)
+_GENERIC = frozenset().union(*ENDINGS.values())
+_WITH_ARTICLE = frozenset({"river", "desert"})
+
+
+def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -> Iterator[Span]:
+    """Typed spans of one text by the patterns, in the order of the runs, works last."""
+    for number, run in enumerate(runs):
+        of = number and _OF.search(text[runs[number - 1].end : run.start])
+        head = HEADS.get(runs[number - 1].words[-1][2].lower(), "") if of else ""
+        before = runs[number - 1].words
+        if head and (len(before) == 1 or (len(before) == 2 and before[0][2] == "The")):
+            start = before[-1][0]
+            yield Span(path, start, run.end, head, text[start : run.end])
+        elif not of:
+            yield from _by_words(path, text, run, lexicon)
+    for match in _WORK.finditer(text):
+        title = match["quoted"] or match["marked"]
+        start = match.start("quoted") if match["quoted"] else match.start("marked")
+        around = text[max(0, match.start() - 60) : match.start()], text[match.end() :][:40]
+        if _is_title(title) and any(_WORK_CUE.search(side) for side in around):
+            yield Span(path, start, start + len(title), "WORK", title)
+
+
+def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span]:
+    words = list(run.words)
+    while len(words) > 1 and words[0][2].lower() in lexicon.openers - DESCRIBING and run.opens:
+        words.pop(0)
+    if words[0][2] == "The" and len(words) > 1:
+        words.pop(0)
+    start, end = words[0][0], words[-1][1]
+    name = text[start:end]
+    kind = pattern_type(name, lexicon)
+    if kind:
+        yield Span(path, start, end, kind, name, code=lexicon.class_of.get(fold(name), ""))
+    elif (code := lexicon.class_of.get(fold(name), "")) and (
+        code not in _WITH_ARTICLE or text[max(0, start - 4) : start].lower() == "the "
+    ):
+        yield Span(path, start, end, "LOC", name, code=code)
+    elif len(words) <= 3 and name[0].isupper() and not lexicon.is_place(name):
+        before, after = text[max(0, start - 40) : start], text[end : end + 60]
+        if (_MAKER_BEFORE.search(before) or _MAKER_AFTER.match(after)) and distinctive(
+            name, lexicon
+        ):
+            yield Span(path, start, end, "ORG", name)
+
+
+def pattern_type(name: str, lexicon: Lexicon) -> str:
+    """ORG, FAC, EVENT or LOC for a name whose own words say so, "" for any other."""
+    words = fold(name).replace(".", "").split(" ")
+    if len(words) < 2 or not distinctive(name, lexicon):
+        return ""
+    if len(words) > 2 and words[1] == "of" and words[0] in HEADS:
+        return HEADS[words[0]]
+    if words[0] in LEADS:
+        return LEADS[words[0]]
+    return next((kind for kind, endings in ENDINGS.items() if words[-1] in endings), "")
+
+
+def distinctive(name: str, lexicon: Lexicon) -> str:
+    """The part of a name that another name may take: `Harvard` of `Harvard Medical School`.
+
+    "" where nothing of it is a name, or it is a country's or a state's.
+    """
+    words = name.split(" ")
+    low = [fold(w).rstrip(".") for w in words]
+    if len(words) > 2 and low[1] == "of" and low[0] in HEADS:
+        words, low = words[2:], low[2:]
+    elif len(words) > 1 and low[0] in LEADS:
+        words, low = words[1:], low[1:]
+    while len(low) > 1 and low[-1] in _GENERIC:
+        words, low = words[:-1], low[:-1]
+    part = " ".join(words)
+    named = [w for w in low if w not in DESCRIBING and w not in lexicon.openers]
+    if not named or any(w in lexicon.nations for w in (*low, fold(part))) or low[-1] in _GENERIC:
+        return ""
+    return part if words[0][:1].isupper() else ""
+
+
+def _is_title(title: str) -> bool:
+    words = title.split(" ")
+    large = [w for w in words if w.lower() not in _SMALL]
+    return (
+        len(words) <= 9
+        and len(title) > 3
+        and bool(large)
+        and all(w[:1].isupper() or w[:1].isdigit() for w in large)
+        and words[0].lower() not in {"i", "i'm", "yes", "no", "we", "you"}
+    )

@@ -1,0 +1,171 @@
+"""Who is a person: names that the lists have, and names that the text itself says are people's.
+
+A name that no list has needs evidence around it: "Kugel's wife", "Kugel, who",
+"his friend Kugel", a pronoun that takes it up. What speaks against it ("the
+Kugel", "in Kugel", "Kugel magazine") weighs more than what speaks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..lexicon.name_words import NO_SURNAMES, RATHER_NAMES, SHORT_NAMES, TITLES
+from ..lexicon.tables import Lexicon, fold
+from ..lexicon.wording import words
+from .pronouns import following_pronoun
+from .spans import Shape
+
+__all__ = ["PersonName", "evidence_at", "may_be_named", "person_name"]
+
+PersonName = tuple[Shape, str]  # the shape and the gender ("m", "f", "b", "")
+
+_INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
+_NUMERAL = re.compile(r"[IVX]+\Z")
+_SUFFIX = re.compile(r"(?:[IVX]+|Jr|Sr)\.?\Z")
+_KIN = (
+    "father|mother|wife|husband|son|daughter|brother|sister|uncle|aunt|parents|friends?|"
+    "girlfriend|boyfriend|cousin|lover|nephew|niece|fianc[ée]e?|widow|ex-wife|grandfather|"
+    "grandmother|stepfather|stepmother|bodyguard|assistant"
+)
+_OWNED = "death|life|face|eyes|hand|hands|heart|body|childhood|birth|career|marriage|bedroom|mind"
+_PERSON_AFTER = re.compile(
+    rf"['’]s? (?:\w+ )?(?:{_KIN}|{_OWNED})\b| \((?:born|b\.|d\.|c\.|1\d\d\d|20\d\d)|"
+    r" (?:(?:was|is) (?:born|married|pregnant)|grew up|marri(?:ed|es)|died|dies|wakes|"
+    r"kiss(?:ed|es)|f(?:a|e)lls? in love|confess(?:ed|es)|weeps|cri(?:ed|es)|smil(?:ed|es)|"
+    r"laugh(?:ed|s)|nod(?:ded|s)|himself|herself)\b"
+)
+_SPEECH_AFTER = re.compile(
+    r"['’]s\b|,? (?:who|whom|whose)\b| (?:says?|said|tells?|told|asks?|asked|writes?|wrote|"
+    r"thinks|thought|knows|knew|decides|decided|reali[sz]es|refuses|explain(?:s|ed)|replie[sd]|believes|wants|"
+    r"tries|finds|goes|leaves|left|returns|arrives|meets|met|sees|saw|takes|gives|agrees|learns|"
+    r"discovers|"
+    r"attempts|convinces|reveals|escapes|kills|shoots|was|is|has|had|then|also|recalled|added)\b"
+)
+_PERSON_BEFORE = re.compile(
+    rf"\b(?:{_KIN}|man|woman|boy|girl|hero|heroine|protagonist|teacher|detective|lawyer|singer|"
+    r"actor|actress|writer|author|poet|painter|artist|director|producer|player|composer|guitarist|"
+    r"drummer|bassist|vocalist|captain|coach|manager|scientist|professor|officer|agent|student|"
+    r"nurse|surgeon|killer|thief|gangster|warrior|wizard|witch|prince|princess|king|queen)"
+    r",? (?:is |was )?(?:named |called )?\Z|\b(?:written|directed|painted|portrayed|played|"
+    r"composed|sung|murdered|killed|voiced|narrated|co-written|authored) by \Z|"
+    r"\bmarried (?:to )?\Z|\bstarring \Z"
+)
+_NO_PERSON_BEFORE = re.compile(
+    r"\b(?:the|in|at|near|outside|into|across|throughout|aboard|onto|within|via|"
+    r"magazine|newspaper|company|firm|band|brand|journal|weekly|village|town|city|planet|ship|"
+    r"album|song|film|novel|series|restaurant|label|website) \Z",
+    re.I,
+)
+_NO_PERSON_AFTER = re.compile(
+    r" (?:magazine|newspaper|company|firm|brand|journal|weekly|inc|corp|ltd|band|album|website|"
+    r"store|stores|restaurant|airport|province|region|river|valley|island|district|village)\b|"
+    r"['’]s (?:offices?|staff|employees|shares?|customers|headquarters|editor\w*|government|"
+    r"capital|economy|population|army|military|parliament|borders?|coast|website|readers)\b|"
+    r",? which\b|,? (?:is |was )?(?:an?|the) (?:[\w-]+ ){0,4}?(?:company|magazine|"
+    r"newspaper|firm|city|town|village|country|band|film|novel|group|organi[sz]ation|"
+    r"publisher|weekly|ship|planet|province)\b",
+    re.I,
+)
+_REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
+#: Words that begin with a capital and name no person.
+_NO_NAMES = words(
+    """
+    monday tuesday wednesday thursday friday saturday sunday january february march april may june
+    july august september october november december god lord internet earth moon sun bible quran
+    christmas easter english latin catholic christian muslim jewish buddhist hindu european asian
+    african western eastern northern southern democrats republicans nazi nazis allies state north
+    south east west question answer context title background note yes no mr mrs ms dr
+    """
+)
+
+
+def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: bool) -> int:
+    """What stands around one mention: above 0 for a person, below 0 for something else."""
+    left, after = text[max(0, start - 32) : start], text[end : end + 70]
+    score = 0
+    if _NO_PERSON_BEFORE.search(left) or _NO_PERSON_AFTER.match(after):
+        score -= 4
+    region = _REGION.match(after)
+    if region and (lexicon.is_place(region[1]) or region[1] in lexicon.states):
+        score -= 4
+    pronoun = following_pronoun(text, end)
+    if _PERSON_AFTER.match(after) or _PERSON_BEFORE.search(left):
+        score += 2
+    elif pronoun in {"m", "f"}:
+        score += 1 if opens else 2
+    elif _SPEECH_AFTER.match(after):
+        score += 1
+    return min(score, 2) - (pronoun == "n")
+
+
+def may_be_named(parts: Sequence[str], lexicon: Lexicon) -> bool:
+    """Whether words that no list has could be somebody's name."""
+    if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
+        return False
+    keys = [fold(p) for p in parts]
+    return not any(
+        key in _NO_NAMES
+        or key in lexicon.openers
+        or key in NO_SURNAMES
+        or key in TITLES
+        or lexicon.is_place(key)
+        or key in lexicon.adjectives
+        or key in lexicon.plurals
+        or (len(key) < 3 and not _INITIALS.match(part))
+        or (part.isupper() and len(part) > 1 and "." not in part)
+        or any(c.isdigit() for c in part)
+        for part, key in zip(parts, keys, strict=True)
+    )
+
+
+def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> PersonName | None:
+    """Shape and gender of a name by the lists and its title, None when they do not have it."""
+    said = TITLES.get(title, "") if title else ""
+    if len(parts) == 1:
+        return _single(fold(parts[0]), lexicon, title, said)
+    if title and len(parts) == 2 and _NUMERAL.match(parts[1]):
+        return "given", said or lexicon.gender.get(fold(parts[0]), "")
+    if not _name_shaped(parts, lexicon):
+        return None
+    first, last = fold(parts[0]), fold(parts[-1])
+    first = first if first in lexicon.gender else first.split("-")[0]
+    if first in lexicon.gender or first in SHORT_NAMES:
+        wordy = first in lexicon.wordy or lexicon.is_place(first)
+        known = first in SHORT_NAMES or first in RATHER_NAMES
+        if wordy and not known and last not in lexicon.surnames:
+            return None
+        return "full", said or lexicon.gender.get(first) or SHORT_NAMES[first]
+    initials = bool(_INITIALS.match(parts[0]))
+    if initials and (last in lexicon.surnames or (len(last) > 3 and "." in parts[0])):
+        return "full", said
+    if title and last in lexicon.surnames:
+        return "full", said
+    return None
+
+
+def _single(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | None:
+    if title:
+        given = {"uncle", "aunt", "sister", "brother", "father", "pope", "saint"}
+        royal = {"king", "queen", "prince", "princess", "emperor", "empress"}
+        if key in lexicon.gender and title in given | royal:
+            return "given", said or lexicon.gender[key]
+        named = lexicon.is_place(key) or key in lexicon.common or key in _NO_NAMES
+        return None if named or len(key) < 3 else ("family", said)
+    if key in SHORT_NAMES:
+        return ("given", SHORT_NAMES[key]) if SHORT_NAMES[key] else None
+    gender = lexicon.gender.get(key, "")
+    return ("given", gender) if gender and key in lexicon.english_names else None
+
+
+def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
+    if not 2 <= len(parts) <= 4 or any(p.isupper() and len(p) > 3 and "." not in p for p in parts):
+        return False
+    last, middle = fold(parts[-1]), [fold(p) for p in parts[1:-1]]
+    if len(last) < 3 or last in NO_SURNAMES or last in lexicon.common or _SUFFIX.match(parts[-1]):
+        return False
+    if last in lexicon.country_names or last in lexicon.adjectives or last in lexicon.state_names:
+        return False
+    return parts[-1][0].isupper() and not any(
+        m in NO_SURNAMES or m in lexicon.common for m in middle
+    )

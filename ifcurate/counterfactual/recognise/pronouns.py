@@ -1,0 +1,61 @@
+"""Pronouns of a text, and which of them take up a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+__all__ = ["count_pronouns", "follow_pronouns", "following_pronoun"]
+
+_HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
+_SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
+#: What may stand between a name and the pronoun that takes it up.
+_FOLLOWS = re.compile(
+    r"(?:['’]s)?(?:[^.!?\n:;\"“”A-Z]|[A-Z][a-z]+day\b|[A-Z][a-z]+ber\b){0,80}?"
+    r"\b(he|him|his|himself|she|her|hers|herself|its|itself|their|they)\b"
+    r"(?! (?:said|says|added|told|wrote)\b)"
+)
+#: A sentence that goes on with the pronoun alone: "Kugel is poor. He ..."
+_NEXT = re.compile(r"[^.!?\n:;\"“”A-Z]{0,100}[.!?] (He|She|His|Her) ")
+
+
+def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
+    """How many masculine and how many feminine pronouns the texts have."""
+    he = she = 0
+    for text in texts:
+        he += len(_HE.findall(text))
+        she += len(_SHE.findall(text))
+    return he, she
+
+
+def following_pronoun(text: str, end: int) -> str:
+    """ "m", "f" or "n" by the first pronoun after a name that ends there, "" without one."""
+    match = _FOLLOWS.match(text, end, end + 200) or _NEXT.match(text, end, end + 200)
+    if match is None:
+        return ""
+    word = match[1].lower()
+    return (
+        "m"
+        if (word.startswith("h") and word[1] == "i") or word == "he"
+        else ("f" if word in {"she", "her", "hers", "herself"} else "n")
+    )
+
+
+def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
+    """Votes of the first pronoun after each mention, before another name."""
+    votes = {"m": 0, "f": 0, "n": 0, "": 0}
+    known = [f for f in forms if f]
+    for text in texts:
+        for end in {end for form in known for end in _ends(text, form)}:
+            votes[following_pronoun(text, end)] += 1
+    return votes["m"], votes["f"]
+
+
+def _ends(text: str, form: str) -> Iterator[int]:
+    """Where the form ends, each time it stands as whole words."""
+    at = text.find(form)
+    while at >= 0:
+        end = at + len(form)
+        if not (at and text[at - 1].isalnum()) and not text[end : end + 1].isalnum():
+            yield end
+        at = text.find(form, at + 1)

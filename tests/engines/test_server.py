@@ -115,6 +115,24 @@ def test_requests_run_side_by_side_within_the_bound() -> None:
     assert 3 <= server.most_in_flight <= 5
 
 
+def test_chunks_are_asked_side_by_side_and_can_be_given_up() -> None:
+    with FakeServer(script=lambda n, seen: Reply(delay=0.2) if n else None) as server:
+        engine = connect(server, concurrency=8)
+        chunks = [prompts(4), prompts(4)]
+        futures = [engine.submit(chunk) for chunk in chunks]
+        for future, chunk in zip(futures, chunks, strict=True):
+            found = [np.asarray(answer).tolist() for answer in future.result()]
+            assert found == [truth(prompt).tolist() for prompt in chunk]
+        assert server.most_in_flight > 4
+        server.script = lambda n, seen: Reply(action="hang")
+        given_up = engine.submit(prompts(4))
+        assert given_up.cancel()
+        wrong = engine.submit([Prompt([3], 0)])
+        with pytest.raises(ModelError, match="must follow at least one token"):
+            wrong.result()
+        engine.close()
+
+
 def test_connections_are_kept_open_and_renewed_when_the_server_closed_them() -> None:
     closing = threading.Event()
 

@@ -23,13 +23,13 @@ import random
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ssl import SSLCertVerificationError
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ifcurate.engines.server.endpoint import ApiKey, Endpoint
 from ifcurate.engines.server.loop import Loop
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     import httpx
     import tenacity
 
-__all__ = ["HttpClient", "Patience", "Request", "ServerError"]
+__all__ = ["HttpClient", "Patience", "Request", "ServerError", "wait_for"]
 
+T = TypeVar("T")
 _SPARE_BYTES: Final = 1 << 20  # an answer's size beside what its tokens need
 _ERROR_BYTES: Final = 1 << 14  # read of the body of a refusal
 
@@ -106,32 +107,28 @@ class HttpClient:
         """Close every connection; requests under way are cancelled."""
         self._finalizer()
 
-    def submit(self, requests: Sequence[Request]) -> Future[list[dict[str, Any]]]:
-        """Send requests side by side; the answers, in their order.
+    def submit(
+        self, requests: Sequence[Request], read: Callable[[list[dict[str, Any]]], T]
+    ) -> Future[T]:
+        """Send requests side by side; what `read` makes of the answers, in their order.
 
         The first request that fails for good cancels the others, and its
         `ServerError` is the future's. Cancelling the future cancels all of them.
         """
-        return self._loop.portal.start_task_soon(self._send_all, tuple(requests))
-
-    def send(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
-        """The answers of `submit`. Raises `ServerError`."""
-        future = self.submit(requests)
-        try:
-            return future.result()
-        finally:
-            future.cancel()  # when the wait was interrupted
+        return self._loop.portal.start_task_soon(self._send_all, tuple(requests), read)
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer to one request. Raises `ServerError`."""
-        return self.send([Request(path, body)])[0]
+        return wait_for(self.submit([Request(path, body)], lambda answers: answers[0]))
 
     def error(self, what: str, found: str, remedy: str, status: int | None = None) -> ServerError:
         """An error in the usual form; without the key, whatever the server wrote."""
         text = f"{self.endpoint}: {what}; found {found}" + (f"; {remedy}" if remedy else "")
         return ServerError(self._key.removed_from(text), status)
 
-    async def _send_all(self, requests: Sequence[Request]) -> list[dict[str, Any]]:
+    async def _send_all(
+        self, requests: Sequence[Request], read: Callable[[list[dict[str, Any]]], T]
+    ) -> T:
         import anyio
 
         answers: list[dict[str, Any]] = [{} for _ in requests]
@@ -148,7 +145,7 @@ class HttpClient:
                     group.start_soon(send, i)
         except BaseExceptionGroup as failed:
             raise next(_causes(failed)) from None
-        return answers
+        return read(answers)
 
     async def _send(self, request: Request) -> dict[str, Any]:
         """One answer, after as many tries as patience allows."""
@@ -287,6 +284,14 @@ class HttpClient:
         line = "".join(c if c.isprintable() else " " for c in words)
         # Before it is cut: a key cut in two would not be recognised.
         return self._key.removed_from(" ".join(line.split()))[:200]
+
+
+def wait_for(future: Future[T]) -> T:
+    """A future's result; the future is cancelled when the wait is interrupted."""
+    try:
+        return future.result()
+    finally:
+        future.cancel()
 
 
 class _Tries:

@@ -10,12 +10,14 @@ side, one prompt each, so that the server can batch them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
 from ifcurate.engines.base import (
+    Answer,
     Engine,
     EngineIdentity,
     EngineReport,
@@ -24,7 +26,7 @@ from ifcurate.engines.base import (
     Tokenizer,
 )
 from ifcurate.engines.checks import check_logprobs, check_prompt
-from ifcurate.engines.server.client import HttpClient, Patience, Request, ServerError
+from ifcurate.engines.server.client import HttpClient, Patience, Request, ServerError, wait_for
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError
@@ -132,14 +134,29 @@ class ServerEngine(Engine):
         given. Raises `ModelError` for a prompt that the model cannot take, for
         answers that do not fit it, and when the server fails for good.
         """
+        return wait_for(self._submit(prompts))
+
+    def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+        """The same as a future: the server is asked when this returns."""
+        try:
+            return cast(Future[list[Answer]], self._submit(prompts))
+        except ModelError as error:
+            future: Future[list[Answer]] = Future()
+            future.set_exception(error)
+            return future
+
+    def _submit(self, prompts: Sequence[Prompt]) -> Future[list[Float32Array]]:
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=None)
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
-        sent = [self._request(prompts[i]) for i in asked]
-        results = [np.zeros(0, dtype=np.float32) for _ in prompts]
-        for i, answer in zip(asked, self._client.send(sent), strict=True):
-            results[i] = self._read(i, prompts[i], answer)
-        return results
+
+        def read(answers: list[dict[str, Any]]) -> list[Float32Array]:
+            results = [np.zeros(0, dtype=np.float32) for _ in prompts]
+            for i, answer in zip(asked, answers, strict=True):
+                results[i] = self._read(i, prompts[i], answer)
+            return results
+
+        return self._client.submit([self._request(prompts[i]) for i in asked], read)
 
     def _request(self, prompt: Prompt) -> Request:
         size = self._dialect.answer_bytes * (len(prompt.ids) + 1)

@@ -106,5 +106,7 @@ def print_error(text: str) -> None:
 
 def clean_usage_error(error: Exception) -> None:
     """Typer prints what is wrong with a command line itself; what was typed is in it."""
-    if isinstance(getattr(error, "message", None), str):
-        error.message = plain(error.message, lines=True)  # type: ignore[attr-defined]
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        text = plain(message, lines=True).removeprefix("Value error, ")  # pydantic's
+        error.message = text  # type: ignore[attr-defined]

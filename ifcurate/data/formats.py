@@ -65,7 +65,10 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
         if len(rows) == 1 and isinstance(value, list) and value and isinstance(value[0], Mapping):
             return f"do the rows stand under {key!r}? jq -c '.{key}[]' {where} > rows.jsonl"
     if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
-        return f"are its cells separated by {sign!r}? a table is read by commas, a .tsv by tabs"
+        return (
+            f"its cells seem to be separated by {sign!r}; save the table with commas, "
+            "or with tabs as .tsv"
+        )
     return "map them: --columns instruction=... context=... response=..."
 
 

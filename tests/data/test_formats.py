@@ -47,7 +47,7 @@ def test_unknown_layout_names_the_columns() -> None:
     ("row", "said"),
     [
         ({"rows": [{"instruction": "i", "output": "o"}]}, "jq -c '.rows\\[\\]' here > rows.jsonl"),
-        ({"instruction;output": "a;b"}, "are its cells separated by ';'"),
+        ({"instruction;output": "a;b"}, "its cells seem to be separated by ';'"),
     ],
 )
 def test_mistakes_that_are_often_made_are_recognised(row: dict[str, Any], said: str) -> None:

@@ -32,7 +32,7 @@ __all__ = ["parse_line", "read_json_array", "read_json_lines"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BLOCK: Final = 1 << 18
-_GOES_ON: Final = "; a row is one line: one over several lines is joined by jq -c . FILE"
+_GOES_ON: Final = "; each row must be one line; join lines with: jq -c . FILE > NEW"
 
 
 def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:

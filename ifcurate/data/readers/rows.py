@@ -53,6 +53,13 @@ _EXTENSIONS: Final = {
 }
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+#: How files begin that are no text, whatever their name says.
+_SIGNS: Final = {
+    b"PAR1": ("a Parquet file", ".parquet"),
+    b"ARROW1": ("an Arrow file", ".arrow"),
+    b"\x1f\x8b": ("a file packed by gzip", ".gz"),
+    b"\x28\xb5\x2f\xfd": ("a file packed by zstd", ".zst"),
+}
 _HEAD: Final = 1 << 16  # bytes that the kind of a JSON file is told from
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -202,7 +209,13 @@ def source_problem(source: Source) -> str:
     except BROKEN as error:
         return f"cannot be read: {error}; check the file"
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "the text is UTF-16; it is read as UTF-8; convert it first: iconv -f UTF-16 -t UTF-8"
+        return (
+            "the text is UTF-16, not UTF-8; convert it: "
+            f"iconv -f UTF-16 -t UTF-8 {source.name} > NEW"
+        )
+    for sign, (kind, ending) in _SIGNS.items():
+        if first.startswith(sign):
+            return f"found {kind}, not text; rename the file so that it ends in {ending}"
     return ""
 
 

@@ -76,44 +76,42 @@ class Group(TyperGroup):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; no traceback for what a user can mend."""
+        """Run the command. A mistake of the user ends in a message, never in a traceback."""
         try:
             return super().invoke(ctx)
-        except IfcurateError as error:
-            if ctx.params.get("debug"):
-                raise
-            print_error(str(error))
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt:
-            if ctx.params.get("debug"):
-                raise
-            keeps = ctx.invoked_subcommand in ("score", "run", "split")
-            kept = "; finished work is kept; run the same command to resume" if keeps else ""
-            print_error(f"interrupted{kept}")
-            raise typer.Exit(130) from None
         except BrokenPipeError:
-            # The reader of our output is gone (`| head`); there is no one to tell.
+            # The reader of our output is gone (`| head`); there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except (OSError, MemoryError) as error:
-            if ctx.params.get("debug"):
-                raise
-            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            print_error(f"{text}; --debug (before the command) shows where")
-            raise typer.Exit(1) from error
-        except Exception as error:
-            # Typer's own exceptions say how to end; anything else is a fault of ours.
-            ours = not hasattr(error, "exit_code") and not isinstance(error, typer.Abort)
-            if not ours:
-                clean_usage_error(error)
+        except (Exception, KeyboardInterrupt) as error:
+            if hasattr(error, "exit_code") or isinstance(error, typer.Abort):
+                clean_usage_error(error)  # Typer's own: it knows how to end
                 raise
             if ctx.params.get("debug"):
                 raise
-            print_error(
-                f"{type(error).__name__}: {error}; this should not happen; what was finished is "
-                "kept; --debug (before the command) shows where: please report it"
-            )
-            raise typer.Exit(1) from error
+            text, code = _explain(error, ctx.invoked_subcommand)
+            print_error(text)
+            raise typer.Exit(code) from error
+
+
+def _explain(error: BaseException, command: str | None) -> tuple[str, int]:
+    """The message of an error, and the exit code."""
+    if isinstance(error, IfcurateError):
+        return str(error), 1
+    if isinstance(error, KeyboardInterrupt):
+        keeps = command in ("score", "run", "split")
+        return (
+            f"interrupted{'; finished work is kept; run the same command to resume' * keeps}",
+            130,
+        )
+    name = type(error).__name__
+    text = f"{name}: {error}" if str(error) else name
+    if isinstance(error, OSError | MemoryError):
+        return f"{text}; --debug (before the command) shows where", 1
+    return (
+        f"{text}; this should not happen; finished work is kept; please report it, with the output "
+        "of --debug (before the command)"
+    ), 1
 
 
 def say_stopping() -> None:

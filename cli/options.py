@@ -31,45 +31,45 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the fields of its option models as Typer options."""
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []
-    models: dict[str, type[Options]] = {}
+    models: dict[str, tuple[type[Options], dict[str, Any]]] = {}
     for parameter in inspect.signature(command).parameters.values():
         kind = hints[parameter.name]
         if not (isinstance(kind, type) and issubclass(kind, Options)):
             parameters.append(parameter.replace(annotation=kind))
             continue
-        models[parameter.name] = kind
         preset = {} if parameter.default is parameter.empty else parameter.default.given()
-        for name, field in kind.model_fields.items():
-            if _extra(field)["command"]:
-                parameters.append(
-                    parameter.replace(
-                        name=_parameter_name(name, field),
-                        default=None,
-                        annotation=_annotate(name, field, preset),
-                    )
-                )
+        models[parameter.name] = kind, preset
+        for name, field in _shown(kind):
+            typed = _parameter_name(name, field)
+            annotation = _annotate(name, field, preset)
+            parameters.append(parameter.replace(name=typed, default=None, annotation=annotation))
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
-        for name, kind in models.items():
-            preset = inspect.signature(command).parameters[name].default
-            values = {} if preset is inspect.Parameter.empty else preset.given()
-            for field_name, field in kind.model_fields.items():
-                value = given.pop(_parameter_name(field_name, field), None)
-                if value is not None and value != []:
-                    values[field_name] = value
-            given[name] = _check(kind, values)
+        for name, (kind, preset) in models.items():
+            given[name] = _check(kind, {**preset, **_take(kind, given)})
         command(**given)
 
     called.common = {  # type: ignore[attr-defined]
         _parameter_name(name, field)
-        for kind in models.values()
-        for name, field in kind.model_fields.items()
+        for kind, _ in models.values()
+        for name, field in _shown(kind)
         if _extra(field).get("common")
     }
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called
+
+
+def _shown(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
+    """The fields that are options of a command."""
+    return [(name, f) for name, f in kind.model_fields.items() if _extra(f)["command"]]
+
+
+def _take(kind: type[Options], given: dict[str, Any]) -> dict[str, Any]:
+    """The values of this model, taken out of `given`; options that were not typed are left out."""
+    values = {name: given.pop(_parameter_name(name, field)) for name, field in _shown(kind)}
+    return {name: value for name, value in values.items() if value is not None and value != []}
 
 
 def _check(kind: type[Options], values: dict[str, Any]) -> Options:
@@ -145,10 +145,9 @@ def _typer_type(field: FieldInfo) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         members = [member for member in get_args(kind) if member is not type(None)]
         kind = members[0] if len(members) == 1 else str
+    origin, inside = get_origin(kind), (*get_args(kind), None)[0]
     if any(type(found).__name__ == "BeforeValidator" for found in field.metadata):
-        return list[str] if get_origin(kind) is dict else str
-    if kind in _PLAIN or get_origin(kind) is Literal:
-        return kind
-    if get_origin(kind) in (list, tuple) and get_args(kind)[0] in _PLAIN:
-        return list[get_args(kind)[0]]  # type: ignore[misc]
-    return str
+        return list[str] if origin is dict else str
+    if origin in (list, tuple):
+        return list[inside] if inside in _PLAIN else str  # type: ignore[valid-type]
+    return kind if kind in _PLAIN or origin is Literal else str

@@ -104,7 +104,7 @@ def print_error(text: str) -> None:
         sys.stderr = None
 
 
-def clean_usage_error(error: Exception) -> None:
+def clean_usage_error(error: BaseException) -> None:
     """Typer prints what is wrong with a command line itself; what was typed is in it."""
     message = getattr(error, "message", None)
     if isinstance(message, str):

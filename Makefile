@@ -2,6 +2,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests run in one process per core, four at most: each loads PyTorch.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
 
 .PHONY: demo test test-fast check docs bench soak pocket clean help
@@ -19,10 +21,10 @@ demo: $(READY)  ## install, then the main job on embedded data with the bundled 
 	@echo "Your own data:  $(BIN)/ifcurate score YOUR.jsonl --model MODEL"
 
 test: $(READY) check  ## install, then lint, types and all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(READY)  ## the tests without the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 check: $(READY)  ## format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ifcurate.phrases import count
 
@@ -48,6 +48,10 @@ class ContextBlock:
     confidence: float  # 0..1, how often the rule is right; 1 for a field of its own
 
 
+#: Stands for blocks that were not given; `Example` never holds it.
+_NOT_GIVEN: Final = (ContextBlock("", "", 0, 0, 0, 0, "", 0.0),)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One response with everything that comes before it.
@@ -65,12 +69,19 @@ class Example:
     history: tuple[Turn, ...] = ()  # turns before the instruction, oldest first
     trailing: tuple[Turn, ...] = ()  # turns between instruction and response (tool calls, results)
     tools: str = ""  # the tools on offer, JSON as the row has it
-    blocks: tuple[ContextBlock, ...] = ()
+    blocks: tuple[ContextBlock, ...] = _NOT_GIVEN
     source: str = ""  # the file or dataset that it was read from
     row_number: int = 0  # 0-based, in its source
     turn: int = 0  # which response of its row, 0-based
     response_path: str = ""  # where the response stands in the row
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
+
+    def __post_init__(self) -> None:
+        """Take `context` as context when no blocks were given: made by hand, it is meant."""
+        if self.blocks is _NOT_GIVEN:
+            end = len(self.context)
+            block = ContextBlock("context", "context", 0, end, 0, end, "field", 1.0)
+            object.__setattr__(self, "blocks", (block,) if self.context.strip() else ())
 
     def part(self, name: str) -> str:
         """The text that a block's `part` names."""

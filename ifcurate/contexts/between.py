@@ -12,22 +12,22 @@ import re
 from dataclasses import dataclass, replace
 
 from . import rules as cr
-from .asking import first_request_end, is_request, sentences
+from .found import Found, Mark, make_found
 from .lines import (
-    Found,
-    Mark,
     ask_start,
+    first_request_end,
     is_directive,
     is_instruction,
     is_question,
+    is_request,
     is_title,
-    make_found,
-    n_words,
+    points,
+    sentences,
     settles,
 )
-from .words import asks_in, points_in, wants_question
+from .words import asks_in, n_words, wants_question
 
-__all__ = ["find_between", "points"]
+__all__ = ["find_between"]
 
 _HEAD = 1500  # characters in which the requests at the top are sought
 _DATA_LINE = re.compile(
@@ -61,20 +61,6 @@ class _Top:
     pointing: str = ""  # "below", "above", "this" or ""
     settled: bool = False  # nothing more need be asked
     on_line: bool = False  # the text begins on the line on which they end
-
-
-def points(line: str) -> str:
-    """How a request points to a text beside it: "below", "above", "this" or ""."""
-    made = cr.TO_BE_WRITTEN.sub(" ", line)
-    match = cr.POINTS_ON.search(made) or cr.POINTS_ON_BARE.search(made)
-    if match and not cr.ASKED_ABOUT.search(match[0]):
-        explicit = cr.EXPLICIT.search(match[0])
-        return "below" if explicit else "this"
-    if re.search(r"\babove\b", made, re.I) and cr.POINTS_BACK.search(made):
-        return "above"
-    if cr.POINTS_BACK.search(made):
-        return "this"
-    return points_in(line)
 
 
 def find_between(text: str, marks: list[Mark]) -> list[Found]:

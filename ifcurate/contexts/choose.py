@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from . import rules as cr
-from .asking import asks, first_request_end, last_request_start
-from .between import points
-from .lines import Found, is_choices, is_instruction, is_question
+from .found import Found
+from .lines import (
+    asks,
+    first_request_end,
+    is_choices,
+    is_instruction,
+    is_question,
+    last_request_start,
+    points,
+)
 from .shapes import Shape, label_before, match_shape
 from .words import NOT_ASKED, classify_label, count_words
 
-__all__ = ["choose_contexts"]
+__all__ = ["Finder", "choose_contexts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +46,26 @@ class _Slot:
         return max(self.asking, self.choices, self.asks_last, self.asks_first) < 0.5
 
 
-def choose_contexts(parts: tuple[str, ...], rows: Sequence[str], n_rows: int) -> Shape | None:
+Finder = Callable[[str], Sequence[Found]]
+
+
+def choose_contexts(
+    parts: tuple[str, ...], rows: Sequence[str], n_rows: int, find: Finder
+) -> Shape | None:
     """The template with its context slots; without any when rows of it have none.
 
-    None when neither can be said: then each row is left to the rules.
+    `find` is what the rules find in one row by themselves. None when neither can be said:
+    then each row is left to the rules.
     """
-    blank = Shape(parts, (), n_rows, 0.0, 0.0)
-    spans = [match_shape(row, blank) for row in rows]
-    fitting = [(row, s) for row, s in zip(rows, spans, strict=True) if s is not None]
+    fitting = _fit(rows, parts)
     if len(fitting) < 0.9 * len(rows) or not fitting:
         return None
-    votes = [_found_by_rules(row) for row, _ in fitting]
+    votes = [find(row) for row, _ in fitting]
+    merged = _merge_covered(parts, fitting, votes)
+    if merged != parts:
+        parts, fitting = merged, _fit([row for row, _ in fitting], merged)
+        if len(fitting) != len(votes):
+            return None
     slots = [_describe(k, parts, fitting, votes) for k in range(len(parts) - 1)]
     chosen = _choose(slots, parts)
     if chosen:
@@ -60,10 +77,40 @@ def choose_contexts(parts: tuple[str, ...], rows: Sequence[str], n_rows: int) ->
     return None
 
 
-def _found_by_rules(row: str) -> Sequence[Found]:
-    from .find import find_context  # the rules need no template; templates need the rules
+_Fitting = Sequence[tuple[str, list[tuple[int, int]]]]
 
-    return find_context(row)
+
+def _fit(rows: Sequence[str], parts: tuple[str, ...]) -> list[tuple[str, list[tuple[int, int]]]]:
+    """The rows that fit the parts, with their slots."""
+    blank = Shape(parts, (), 0, 0.0, 0.0)
+    spans = [match_shape(row, blank) for row in rows]
+    return [(row, found) for row, found in zip(rows, spans, strict=True) if found is not None]
+
+
+def _merge_covered(
+    parts: tuple[str, ...], fitting: _Fitting, votes: Sequence[Sequence[Found]]
+) -> tuple[str, ...]:
+    """The parts without those inside a context: texts made by a program are templates too.
+
+    Slots that the rules take together, in most rows in which they find one stretch, become
+    one slot.
+    """
+    ranges: Counter[tuple[int, int]] = Counter()
+    for (_, spans), found in zip(fitting, votes, strict=True):
+        if len(found) == 1:
+            inside = [
+                k
+                for k, (start, end) in enumerate(spans)
+                if found[0].start < end and start < found[0].end
+            ]
+            if inside:
+                ranges[inside[0], inside[-1]] += 1
+    if not ranges:
+        return parts
+    (first, last), n = max(ranges.items(), key=lambda item: (item[1], item[0]))
+    if first == last or n < 0.5 * len(fitting):
+        return parts
+    return parts[: first + 1] + parts[last + 1 :]
 
 
 def _describe(
@@ -138,7 +185,8 @@ def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
         return [longest]
     if pointing and longest.size >= 4 and longest.size >= others:
         return [longest]
-    return [longest] if longest.size >= 12 and longest.size >= 1.5 * others else []
+    least = 8 if len(slots) == 1 else 12
+    return [longest] if longest.size >= least and longest.size >= 1.5 * others else []
 
 
 def _checked(

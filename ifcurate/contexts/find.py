@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .asking import is_only_asking, remains_asking, shrink
+from .asking import remains_asking, shrink
 from .between import find_between
+from .found import Found, Mark, is_no_context
 from .layouts import (
     find_above,
     find_fenced,
@@ -27,7 +28,7 @@ from .layouts import (
     find_quote,
     find_table,
 )
-from .lines import Found, Mark, is_choices, is_directive, is_no_context
+from .lines import is_choices, is_directive, is_only_asking
 from .marks import (
     find_inline_label,
     find_labelled,
@@ -108,6 +109,7 @@ def find_context(
     min_confidence: float = 0.5,
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
+    labels: tuple[str, ...] = (),
 ) -> list[Found]:
     """Find the context in one user message or prompt.
 
@@ -115,10 +117,11 @@ def find_context(
     (a background and a situation). Rules below `min_confidence` are left out. With
     `must_ask`, what remains after the cut asks for something; without, the request
     stands elsewhere, as in a later turn. `shapes` are the templates of the text's source
-    (`learn_shapes`); a text that fits one is read by it, before any rule.
+    (`learn_shapes`); a text that fits one is read by it, before any rule. `labels` are
+    words that announce a context, beside those that are known.
     """
     explained = explain_context(
-        text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes
+        text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes, labels=labels
     )
     return list(explained.found)
 
@@ -129,6 +132,7 @@ def explain_context(
     min_confidence: float = 0.5,
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
+    labels: tuple[str, ...] = (),
 ) -> Explained:
     """The same, with each rule that was tried and why its find was not taken."""
     for shape in shapes:
@@ -141,7 +145,7 @@ def explain_context(
     start, end = inner_prompt(text)
     body = text[start:end]
     tried: list[Tried] = []
-    for step in _try_rules(body, min_confidence, must_ask):
+    for step in _try_rules(body, min_confidence, must_ask, labels):
         moved = replace(step, found=tuple(_move(f, start) for f in step.found))
         tried.append(moved)
         if step.outcome == "taken":
@@ -149,10 +153,11 @@ def explain_context(
     return Explained((), tuple(tried))
 
 
-def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
-    marks: list[Mark] | None = None
+def _try_rules(
+    text: str, min_confidence: float, must_ask: bool, labels: tuple[str, ...]
+) -> Iterator[Tried]:
+    marks = find_marks(text, frozenset(label.lower() for label in labels))
     for names, finder in STEPS:
-        marks = find_marks(text) if marks is None else marks
         found = finder(text, marks)
         if not found:
             yield Tried(names, "nothing")

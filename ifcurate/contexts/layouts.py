@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from . import rules as cr
+from .found import Found, Mark, make_found
 from .lines import (
     WINDOW,
-    Found,
-    Mark,
     ask_start,
     asks_first,
     head_lines,
@@ -19,11 +18,10 @@ from .lines import (
     is_question,
     is_title,
     last_sentences,
-    make_found,
-    n_words,
     settles,
     skip_asks,
 )
+from .words import n_words
 
 __all__ = [
     "find_above",

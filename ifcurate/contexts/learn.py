@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from .choose import choose_contexts
+from .choose import Finder, choose_contexts
 from .shapes import Shape, match_shape
 
 __all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
@@ -29,15 +29,18 @@ _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
 _WORD = re.compile(r"\w")
 
 
-def learn_shapes(texts: Iterable[str]) -> tuple[Shape, ...]:
-    """The templates that these prompts share, those with the most fixed text first."""
+def learn_shapes(texts: Iterable[str], find: Finder) -> tuple[Shape, ...]:
+    """The templates that these prompts share, those with the most fixed text first.
+
+    `find` is what the rules find in one prompt: `find_context`.
+    """
     rows = [text.rstrip() for text in texts]
     rows = [text for text in rows if 0 < len(text) <= _LONGEST]
     tokens = {text: _TOKEN.findall(text) for text in rows}
     left = list(rows)
     shapes: list[Shape] = []
     for keys in (_edges(5), _lines, _grams, _edges(3)):
-        left = _take_groups(left, tokens, keys, shapes)
+        left = _take_groups(left, tokens, keys, shapes, find)
         if len(left) < _LEAST_ROWS:
             break
     return tuple(sorted(shapes, key=lambda shape: (-shape.n_fixed, shape.parts)))
@@ -70,7 +73,11 @@ def _grams(text: str, tokens: list[str]) -> Iterable[object]:
 
 
 def _take_groups(
-    rows: list[str], tokens: dict[str, list[str]], keys: _Keys, shapes: list[Shape]
+    rows: list[str],
+    tokens: dict[str, list[str]],
+    keys: _Keys,
+    shapes: list[Shape],
+    find: Finder,
 ) -> list[str]:
     """Learn a template from each group of rows with a key in common; the rows left over."""
     of_row = {text: set(keys(text, tokens[text])) for text in rows}
@@ -85,7 +92,7 @@ def _take_groups(
         refused.add(key)
         group = [text for text in rows if key in of_row[text]]
         for part in _divide(group, tokens):
-            shape = _learn(part)
+            shape = _learn(part, find)
             if shape is not None:
                 shapes.append(shape)
                 fitting = {text for text in part if match_shape(text, shape) is not None}
@@ -107,14 +114,14 @@ def _divide(group: list[str], tokens: dict[str, list[str]]) -> list[list[str]]:
     return [group]
 
 
-def _learn(group: list[str]) -> Shape | None:
+def _learn(group: list[str], find: Finder) -> Shape | None:
     distinct = list(dict.fromkeys(group))
     if len(distinct) < _LEAST_ROWS:
         return None
     parts = induce_parts(distinct[:120])
     if parts is None:
         return None
-    return choose_contexts(parts, distinct[:120], len(group))
+    return choose_contexts(parts, distinct[:120], len(group), find)
 
 
 def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:

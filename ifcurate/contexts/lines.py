@@ -1,146 +1,42 @@
-"""Lines, quotes, questions and instructions: the small parts of finding a context.
+"""What a stretch of text does: asks, instructs, tells how to behave; and where asking begins.
 
-What a stretch of text is (worth being a context, a question, an instruction, a way to
-behave), and where the questions around a text begin. Windows are bounded, so that the
-time stays linear in the length of the text.
+No cut may take the only request of a prompt, so `asks` is also what decides whether a
+find is taken. Windows are bounded, so that the time stays linear in the length of the
+text.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from . import rules as cr
-from .words import asks_in, classify_label, count_words
+from .words import LANGUAGES, asks_in, classify_label, count_words, points_in
 
 __all__ = [
     "WINDOW",
-    "Found",
-    "Mark",
     "ask_start",
+    "asks",
     "asks_first",
+    "first_request_end",
     "head_lines",
     "is_choices",
     "is_directive",
     "is_instruction",
-    "is_no_context",
+    "is_only_asking",
     "is_question",
+    "is_request",
     "is_spoken",
     "is_title",
+    "last_request_start",
     "last_sentences",
-    "make_found",
-    "n_words",
+    "points",
+    "sentences",
     "settles",
     "skip_asks",
 ]
 
 WINDOW = 2000  # characters at either end in which questions and instructions are sought
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A stretch of a prompt that is context.
-
-    `start:end` is the context itself; `outer_start:outer_end` is what is cut with it:
-    its label, its quotes, the blank lines that would be left over. All four count
-    characters (Python code points) of the text as given.
-    """
-
-    start: int
-    end: int
-    outer_start: int
-    outer_end: int
-    rule: str  # a name of `RULES`
-    confidence: float  # 0..1
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A line that announces a text, or a question, or an answer."""
-
-    start: int  # of the line
-    content: int  # behind the colon
-    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
-    noun: str
-    line_end: int
-
-
-def is_no_context(text: str) -> bool:
-    """Whether a context field only says that there is none ("No input", "N/A", "<noinput>").
-
-    Case, punctuation, quotes and brackets do not matter; a text without any letter or
-    digit is no context either.
-    """
-    if len(text) > 200:
-        return not text.strip()
-    words = re.sub(r"[^\w/]+|_", " ", text.lower()).replace("/", " / ").split()
-    flat = " ".join(words).strip("/ ")
-    if not flat:
-        kinds = {unicodedata.category(ch) for ch in text}
-        return not any(kind[0] in "LN" or kind == "So" for kind in kinds)
-    if flat in ("nothing", "empty", "blank"):
-        return text.strip()[0] in "<[({"
-    return cr.NO_CONTEXT.fullmatch(flat) is not None
-
-
-def _strip(text: str, start: int, end: int) -> tuple[int, int]:
-    """The same stretch without white space at its ends."""
-    body = text[start:end]
-    left = len(body) - len(body.lstrip())
-    return (start + left, start + len(body.rstrip())) if left < len(body) else (start, start)
-
-
-_PAIRS = (("```", "```"), ('"""', '"""'), ("'''", "'''"), ("~~~", "~~~"))
-_QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "„": "“", "”": "”", "`": "`"}
-
-
-def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:
-    """Content without its quotes or fences, and the stretch with them."""
-    outer = start, end = _strip(text, start, end)
-    for opening, closing in _PAIRS:
-        first = text.find("\n", start, start + 40)
-        fenced = text.startswith(opening, start) and text.endswith(closing, start + 6, end)
-        if fenced:
-            lang = first >= 0 and text[start + 3 : first].strip().isalnum()
-            inner = first if lang else start + 3
-            return (*_strip(text, inner, end - 3), *outer)
-    tail = end
-    while tail > start + 1 and text[tail - 1] in ",.;:":
-        tail -= 1
-    closing_quote = _QUOTES.get(text[start : start + 1], "")
-    if closing_quote and tail - 1 > start and text[tail - 1] == closing_quote:
-        inner_text = text[start + 1 : tail - 1]
-        if inner_text.count(closing_quote) % 2 == 0 or closing_quote in "'’`":
-            return (*_strip(text, start + 1, tail - 1), *outer)
-    return start, end, *outer
-
-
-def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
-    """How many words a stretch has, counted no further than `enough`."""
-    return count_words(text[start : min(end, start + 12 * enough + 200)], enough)
-
-
-def _worth(text: str, start: int, end: int, at_least: int) -> bool:
-    """Whether a stretch can be a context at all."""
-    if end <= start or n_words(text, start, end) < at_least:
-        return False
-    if end - start <= 200:
-        body = text[start:end]
-        return not (is_no_context(body) or cr.PLACEHOLDER.fullmatch(body))
-    return True
-
-
-def make_found(
-    text: str, start: int, end: int, rule: str, *, label_start: int | None = None, at_least: int = 2
-) -> list[Found]:
-    """A `Found` of the content in `start:end`, or nothing when it is not worth it."""
-    inner_start, inner_end, outer_start, outer_end = _peel(text, start, end)
-    if not _worth(text, inner_start, inner_end, at_least):
-        return []
-    outer_start = outer_start if label_start is None else label_start
-    return [Found(inner_start, inner_end, outer_start, outer_end, rule, cr.rule_confidence(rule))]
 
 
 def is_directive(body: str, limit: float = 0.6) -> bool:
@@ -333,3 +229,144 @@ def skip_asks(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
             return start, asked
         at = end
     return at, asked
+
+
+_WINDOW = 4000  # characters at either end of a text
+
+
+_WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
+
+
+_SENTENCE_END = re.compile(r"(?:[.!?…][\"”’»)\]]*(?=\s)|[。！？؟।][\"”’»」』)]*)\s*")
+
+
+_MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")
+
+
+# Verbs that begin a request, beside those that also bound a context.
+_MORE_VERBS = re.compile(
+    r"(?:please |kindly |now |then |just |also )*(?:continue|look|make|say|add|remove|plan|design|"
+    r"construct|build|put|sum|formulate|combine|play|act|imagine|pretend|do|let|keep|transform|"
+    r"change|organi[sz]e|group|split|match|fill|mark|tag|pull|condense|reduce|expand|elaborate|"
+    r"tell|help|consider|decide|verify|validate|confirm|prove|derive|implement|modify|update|"
+    r"format|render|print|render|record|quote|cite|report|justify|argue|defend|respond|reverse)\b",
+    re.I,
+)
+
+
+_USER = re.compile(r"^\s*(?:user|human|usuario|utilisateur|nutzer|用户|ユーザー)\s?[:：]\s*", re.I)
+
+
+_WISH = re.compile(
+    r"\b(?:i(?:'d| would)? (?:want|like|need)|your (?:task|job|goal) is|"
+    r"you (?:must|should|have to)|help me|tell me|let me know|can you|could you|would you)\b",
+    re.I,
+)
+
+
+def asks(text: str) -> bool:
+    """Whether some line or sentence of a text asks or instructs."""
+    if len(text) > 2 * _WINDOW:
+        text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
+    if '{"' in text:
+        text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
+    return any(_line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
+
+
+def _line_asks(line: str) -> bool:
+    line = _USER.sub("", line)
+    label = cr.LABEL_LINE.match(line) or cr.HEADING_LINE.match(line)
+    if label:
+        name = label["name"].strip().lower()
+        kind = classify_label(name)[0]
+        if name in _WANTED or (kind == "ask" and line[label.end() :].strip(" *\"'")):
+            return True
+        if is_instruction(name) or _MORE_VERBS.match(name) or name.endswith(" line"):
+            return True
+        line = line[label.end() :] if kind else line
+    return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
+
+
+def is_request(sentence: str) -> bool:
+    """Whether a sentence asks or instructs; wider than `is_instruction`, which bounds contexts."""
+    sentence = sentence.strip(" \t\"'“”«»(*_").rstrip(":： ")
+    if is_question(sentence) or is_instruction(sentence):
+        return True
+    if _MORE_VERBS.match(sentence) or _WISH.search(sentence):
+        return True
+    # "..., answer the following question", "Kindly, what is it?"
+    if is_spoken(sentence):
+        return False
+    tail = re.search(r"[,;:،：]\s+(?:and |then |so )?([^,;:]{8,300})$", sentence)
+    return bool(tail and (is_instruction(tail[1]) or is_question(tail[1])))
+
+
+def sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The sentences of a stretch without line breaks, blanks after them left out."""
+    found: list[tuple[int, int]] = []
+    at = start
+    for match in _SENTENCE_END.finditer(text, start, end):
+        if match.end() > at:
+            found.append((at, at + len(text[at : match.end()].rstrip())))
+        at = match.end()
+    if text[at:end].strip():
+        found.append((at, at + len(text[at:end].rstrip())))
+    return found
+
+
+def last_request_start(text: str, start: int, end: int) -> int:
+    """Where the sentences that ask at the end of `start:end` begin; `end` when none does."""
+    at = end = start + len(text[start:end].rstrip())
+    while at > start:
+        line_start = max(text.rfind("\n", start, at) + 1, start)
+        if at - line_start > _WINDOW:
+            line_start = at - _WINDOW
+        parts = sentences(text, line_start, at)
+        if parts and _line_asks(text[line_start:at]) and is_request(text[slice(*parts[0])]):
+            at = line_start if line_start == start else line_start - 1
+            at = start + len(text[start:at].rstrip())
+            end = line_start
+            continue
+        for sentence_start, sentence_end in reversed(parts):
+            if not is_request(text[sentence_start:sentence_end]):
+                break
+            end = sentence_start
+        break
+    return end
+
+
+def first_request_end(text: str, start: int, end: int) -> int:
+    """Where the sentences that ask at the start of `start:end` end; `start` when none does."""
+    start = at = start + len(text[start:end]) - len(text[start:end].lstrip())
+    while at < end:
+        line_end = text.find("\n", at, min(end, at + _WINDOW))
+        line_end = min(end, at + _WINDOW) if line_end < 0 else line_end
+        parts = sentences(text, at, line_end)
+        for sentence_start, sentence_end in parts:
+            if not is_request(text[sentence_start:sentence_end]):
+                return start
+            start = sentence_end
+        at = line_end + 1
+    return start
+
+
+def is_only_asking(text: str) -> bool:
+    """Whether a short text is nothing but requests: then it is no context."""
+    if len(text) > 600:
+        return False
+    parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
+    return all(map(is_question, parts)) or (len(parts) == 1 and is_instruction(parts[0]))
+
+
+def points(line: str) -> str:
+    """How a request points to a text beside it: "below", "above", "this" or ""."""
+    made = cr.TO_BE_WRITTEN.sub(" ", line)
+    match = cr.POINTS_ON.search(made) or cr.POINTS_ON_BARE.search(made)
+    if match and not cr.ASKED_ABOUT.search(match[0]):
+        explicit = cr.EXPLICIT.search(match[0])
+        return "below" if explicit else "this"
+    if re.search(r"\babove\b", made, re.I) and cr.POINTS_BACK.search(made):
+        return "above"
+    if cr.POINTS_BACK.search(made):
+        return "this"
+    return points_in(line)

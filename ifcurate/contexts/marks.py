@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import islice
 
 from . import rules as cr
-from .lines import Found, Mark, ask_start, is_question, make_found, settles
+from .found import Found, Mark, make_found
+from .lines import ask_start, is_question, settles
 from .words import FORM_NOUNS, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 __all__ = [
@@ -25,11 +26,12 @@ MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
 CONTEXT_KINDS = ("label", "heading", "phrase")
 
 
-def find_marks(text: str) -> list[Mark]:
-    """All lines that announce something, in their order."""
+def find_marks(text: str, labels: frozenset[str] = frozenset()) -> list[Mark]:
+    """All lines that announce something, in their order; `labels` announce contexts too."""
     marks: list[Mark] = []
     for start, content, name, heading in sorted(_label_lines(text)):
-        kind, noun = classify_label(name.strip())
+        own = name.strip().lower()
+        kind, noun = ("context", own) if own in labels else classify_label(name.strip())
         if not kind or (marks and marks[-1].start == start):
             continue
         line_end = text.find("\n", content)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import rules as cr
-from .lines import Found, make_found
+from .found import Found, make_found
 from .words import classify_label
 
 __all__ = ["Shape", "find_in_shape", "label_before", "match_shape"]

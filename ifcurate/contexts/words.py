@@ -29,6 +29,7 @@ __all__ = [
     "asks_in",
     "classify_label",
     "count_words",
+    "n_words",
     "points_in",
     "wants_question",
     "words",
@@ -254,3 +255,8 @@ _ASK_LINE = re.compile(
     r"(?:the|this|these|my|following)"
     r"\b[\w ]{0,40}\b(?:questions?|query|queries)\b"
 )
+
+
+def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
+    """How many words a stretch has, counted no further than `enough`."""
+    return count_words(text[start : min(end, start + 12 * enough + 200)], enough)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .lines import Found, make_found
+from .found import Found, make_found
 from .words import classify_label
 
 __all__ = ["find_keys", "inner_prompt"]

@@ -12,15 +12,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ifcurate.contexts.find import find_context, find_document, is_no_context
-from ifcurate.data.row_formats import ANSWERS, CONTEXT_KINDS, OUTPUTS, READERS, Draft, Layout, Text
+from ifcurate.contexts.find import find_context
+from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
+from ifcurate.data.blocks import find_blocks
+from ifcurate.data.row_formats import (
+    ANSWERS,
+    CONTEXT_KINDS,
+    CONTEXTS,
+    OUTPUTS,
+    QUESTIONS,
+    READERS,
+    Draft,
+    Layout,
+)
 from ifcurate.errors import DataError, RowError
-from ifcurate.records import ContextBlock, Example, Role
+from ifcurate.records import Example
 
-__all__ = ["CONTEXT_KINDS", "FORMATS", "Layout", "detect_format", "parse_row", "row_hash"]
+__all__ = [
+    "CONTEXT_KINDS",
+    "FORMATS",
+    "Layout",
+    "Unread",
+    "detect_format",
+    "learn_layout",
+    "parse_row",
+    "row_hash",
+    "unread_columns",
+]
 
 FORMATS: Final = (
     "alpaca",
@@ -76,19 +98,91 @@ def _format_of(row: Mapping[str, Any]) -> str:
     def has(*names: str) -> bool:
         return any(name in row for name in names)
 
+    if has("chosen") and has("rejected"):
+        return "preference"
     for name in ("messages", "conversations", "conversation"):
         turns = row.get(name)
         if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
             return "sharegpt" if "from" in turns[0] else "messages"
-    if has("chosen") and has("rejected"):
-        return "preference"
     if has("prompt") and has("completion", "response"):
         return "prompt_completion"
-    if has("instruction") and has(*OUTPUTS):
+    if has("instruction") and (has(*OUTPUTS) or isinstance(row.get("instances"), list)):
         return "alpaca"
-    if has("question") and has(*ANSWERS):
+    if has(*QUESTIONS) and has(*ANSWERS):
         return "qca"
+    pairs = (("inputs", "targets"), ("input", "output"), ("input", "target"))
+    if any(has(prompt) and has(completion) for prompt, completion in pairs):
+        return "prompt_completion"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Columns of some rows that no example is made of."""
+
+    columns: tuple[str, ...]
+    likely_contexts: tuple[str, ...] = ()  # of them, those that look like a context
+
+
+def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
+    """The columns that are not read, of the rows that have the layout.
+
+    A column looks like a context by its name, or by its length, when most of its values
+    have 30 words and more.
+    """
+    seen: dict[str, None] = {}
+    read: set[str] = set()
+    texts: dict[str, list[int]] = {}
+    found_context = False
+    for row in rows:
+        try:
+            drafts = READERS[layout.format](row, layout)
+        except RowError:
+            continue
+        seen.update(dict.fromkeys(row))
+        for draft in drafts:
+            read |= _columns_of(draft)
+            found_context = found_context or bool(draft.context.text.strip())
+        for name, value in row.items():
+            if isinstance(value, str) and value.strip():
+                texts.setdefault(name, []).append(len(value.split(None, 30)))
+    unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
+    long = [n for n in unread if _mostly_long(texts.get(n, []))]
+    likely = [n for n in unread if n.lower() in CONTEXTS or n in long]
+    answers = ("rejected", "chosen", "text")  # a second answer; a rendering of the whole row
+    likely = [n for n in likely if n not in answers and not found_context]
+    return Unread(tuple(unread), tuple(likely))
+
+
+_NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
+
+
+def _mostly_long(sizes: list[int]) -> bool:
+    return bool(sizes) and sum(size > 30 for size in sizes) > len(sizes) / 2
+
+
+def _columns_of(draft: Draft) -> set[str]:
+    """The top-level columns that a draft was made of."""
+    parts = (draft.instruction, draft.response, draft.context, draft.system)
+    paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
+    columns = {path.split("[")[0].split(".")[0] for path in paths} | set(paths)
+    return columns | ({"tools"} if draft.tools else set())
+
+
+def learn_layout(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Layout:
+    """The layout with the templates that these rows share, where texts carry their context."""
+    if "inline" not in layout.context or layout.pattern:
+        return layout
+    texts: list[str] = []
+    for row in rows[:LOOKED_AT]:
+        try:
+            draft = READERS[layout.format](row, layout)[-1]
+        except (RowError, RecursionError, ValueError, IndexError):
+            continue
+        field = draft.context.text.strip() and "field" in layout.context
+        if draft.instruction.text and not draft.history and not field:
+            texts.append(draft.instruction.text)
+    return replace(layout, shapes=learn_shapes(texts, find_context))
 
 
 def parse_row(
@@ -102,7 +196,7 @@ def parse_row(
     identity = _row_id(row)
     examples = []
     for turn, draft in enumerate(reader(row, layout)):
-        blocks = tuple(_find_blocks(draft, layout))
+        blocks = tuple(find_blocks(draft, layout))
         examples.append(
             Example(
                 id=identity,
@@ -160,46 +254,3 @@ def _refuse_broken_text(example: Example) -> None:
 def _nul(text: str) -> str:
     at = text.index("\0")
     return f"a NUL at character {at} of a text; it stands for nothing: repair or drop the row"
-
-
-def _find_blocks(draft: Draft, layout: Layout) -> Iterable[ContextBlock]:
-    """Where the context of a draft stands; see `contexts.RULES` for the rules in a text."""
-    kinds = layout.context
-    field = draft.context
-    if "field" in kinds and field.text and not is_no_context(field.text):
-        yield _whole("context", field, "field", 1.0)
-        return
-    if "system" in kinds and draft.system.text:
-        for found in find_document(draft.system.text):
-            if found.confidence >= layout.min_confidence:
-                yield _block("system", draft.system.path, found)
-    turns: list[tuple[str, Text, Role]] = []
-    for name, group in (("history", draft.history), ("trailing", draft.trailing)):
-        texts = ((f"{name}[{i}]", Text(t.content, t.path), t.role) for i, t in enumerate(group))
-        turns.extend(texts)
-        if name == "history":
-            turns.append(("instruction", draft.instruction, "user"))
-    for part, text, role in turns:
-        if role == "tool" and "tool" in kinds and not is_no_context(text.text):
-            yield _whole(part, text, "tool-result", 1.0)
-        elif role == "user" and "inline" in kinds and text.text:
-            for found in find_context(text.text, min_confidence=layout.min_confidence):
-                yield _block(part, text.path, found)
-
-
-def _whole(part: str, text: Text, rule: str, confidence: float) -> ContextBlock:
-    end = len(text.text)
-    return ContextBlock(part, text.path, 0, end, 0, end, rule, confidence)
-
-
-def _block(part: str, path: str, found: Any) -> ContextBlock:
-    return ContextBlock(
-        part,
-        path,
-        found.start,
-        found.end,
-        found.outer_start,
-        found.outer_end,
-        found.rule,
-        found.confidence,
-    )

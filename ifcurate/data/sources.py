@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.data.formats import Layout, detect_format, parse_row
+from ifcurate.contexts.learn import LOOKED_AT
+from ifcurate.data.formats import (
+    Layout,
+    Unread,
+    detect_format,
+    learn_layout,
+    parse_row,
+    unread_columns,
+)
 from ifcurate.data.known_sets import find_known_set
 from ifcurate.data.readers.rows import (
     RawRow,
@@ -37,6 +45,7 @@ __all__ = [
     "ReadRow",
     "UniqueNames",
     "fingerprint_source",
+    "options_layout",
     "read_examples",
     "read_row",
 ]
@@ -182,6 +191,12 @@ class Examples:
             total += n
         return total if self.limit is None else min(total, self.limit)
 
+    def unread(self) -> dict[str, Unread]:
+        """The columns of each source's first rows that no example is made of."""
+        pairs = zip(self.sources, self.layouts, strict=True)
+        found = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
+        return {name: unread for name, unread in found.items() if unread.columns}
+
     @property
     def formats(self) -> dict[str, str]:
         """Each source's layout by its name."""
@@ -241,8 +256,8 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     sources = open_sources(paths, subset=options.subset, split=options.split)
     names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
     layouts = [
-        Layout(n, options.columns, options.turns, options.context, options.min_confidence)
-        for n in names
+        _learn(source, options_layout(name, options))
+        for source, name in zip(sources, names, strict=True)
     ]
     examples = Examples(tuple(sources), tuple(layouts), options.limit)
     if format != "auto":
@@ -268,6 +283,29 @@ def _apply_cards(
             own = {"format": options.format, "columns": options.columns, **own}
         options = DataOptions.create(**{**known[0].reading, **own})
     return found, options
+
+
+def options_layout(format: str, options: DataOptions) -> Layout:
+    """The layout of a format with the options of reading."""
+    return Layout(
+        format,
+        options.columns,
+        options.turns,
+        options.context,
+        options.min_confidence,
+        tuple(options.context_label or ()),
+        options.context_regex,
+    )
+
+
+def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
+    rows = itertools.islice(read_rows(source), n)
+    return [raw.value for raw in rows if raw.value is not None]
+
+
+def _learn(source: Source, layout: Layout) -> Layout:
+    """The layout with what the first rows of its source teach; the same for every reader."""
+    return learn_layout(_first_rows(source, LOOKED_AT), layout)
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ifcurate.data.formats import Layout, detect_format, parse_row
-from ifcurate.data.sources import Examples, UniqueNames
+from ifcurate.data.formats import Layout, detect_format, learn_layout, parse_row
+from ifcurate.data.sources import Examples, UniqueNames, options_layout
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
@@ -121,7 +121,7 @@ def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
         name = detect_format(records[:_LOOKED_AT], _SOURCE)
     else:
         name = options.format
-    layout = Layout(name, options.columns, options.turns, options.context, options.min_confidence)
+    layout = learn_layout(records, options_layout(name, options))
     return _parse_all(records, layout)
 
 

@@ -33,6 +33,9 @@ _ROLES: Final[dict[str, Role]] = {
 }
 
 
+_OTHER: Final = {"content": "value", "value": "content"}
+
+
 def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
     """The turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
 
@@ -49,7 +52,9 @@ def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn
         role = _ROLES.get(str(spoken).strip().lower())
         if role is None:
             raise RowError(f"{path}: unknown {role_key} {spoken!r}; known: {', '.join(_ROLES)}")
-        content, where = _turn_text(item.get(text_key), f"{path}.{text_key}")
+        # ShareGPT's `value` may hold OpenAI's content, and the other way round.
+        key = text_key if text_key in item else _OTHER.get(text_key, text_key)
+        content, where = _turn_text(item.get(key if key in item else text_key), f"{path}.{key}")
         calls = item.get("tool_calls") or ()
         if not isinstance(calls, list | tuple):
             raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
@@ -77,8 +82,9 @@ def _turn_text(value: Any, path: str) -> tuple[str, str]:
         return value, path
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         part = value[0]
-        if part.get("type", "text") == "text" and isinstance(part.get("text"), str):
-            return part["text"], f"{path}[0].text"
+        for key in ("text", "value"):
+            if part.get("type", "text") == "text" and isinstance(part.get(key), str):
+                return part[key], f"{path}[0].{key}"
     raise RowError(f"{path}: expected text, found {_describe(value)}; only text can be scored")
 
 

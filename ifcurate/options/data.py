@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -37,6 +38,26 @@ def _check_columns(columns: dict[str, str] | None) -> dict[str, str] | None:
     return columns
 
 
+def _parse_words(value: Any) -> Any:
+    """`"Vignette,Case"`, or a sequence of words."""
+    parts = value.split(",") if isinstance(value, str) else value or ()
+    return tuple(" ".join(str(part).split()).rstrip(":") for part in parts)
+
+
+def _check_pattern(pattern: str) -> str:
+    if not pattern:
+        return pattern
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{error} (found {pattern!r}); check the regular expression") from None
+    if not any(name.startswith("context") for name in groups):
+        raise ValueError(
+            f"no group named context (found {pattern!r}); write (?P<context>...) around the context"
+        )
+    return pattern
+
+
 def _parse_kinds(value: Any) -> Any:
     """`"auto"`, `"field,tool"`, or a sequence of kinds."""
     if isinstance(value, str):
@@ -70,7 +91,8 @@ class DataOptions(Options):
         dict[str, str] | None, BeforeValidator(_parse_columns), AfterValidator(_check_columns)
     ] = option(
         None,
-        "Map columns: instruction=... context=... response=... (system=...).",
+        "Map columns: instruction=... context=... response=... (system=...). A column may be a "
+        "path: context=instances[0].input.",
         panel=PANEL,
         metavar="NAME=COLUMN...",
         common=True,
@@ -90,6 +112,20 @@ class DataOptions(Options):
         panel=PANEL,
         ge=0,
         le=1,
+    )
+    context_label: Annotated[tuple[str, ...], BeforeValidator(_parse_words)] = option(
+        (),
+        "A label of your own that a context stands under: --context-label Vignette reads "
+        '"Vignette: ...". May be repeated.',
+        panel=PANEL,
+        metavar="WORD",
+    )
+    context_regex: Annotated[str, AfterValidator(_check_pattern)] = option(
+        "",
+        "A regular expression that finds the context in the prompt, instead of the rules. Its "
+        "group (?P<context>...) is the context; (?P<cut>...) around it is what is removed.",
+        panel=PANEL,
+        metavar="REGEX",
     )
     limit: int | None = option(None, "Read at most this many rows.", panel=PANEL, ge=1, common=True)
     subset: str = option("", "Configuration of a Hub dataset.", panel=PANEL)

@@ -54,7 +54,7 @@ def run_examples(run: Run) -> Examples:
     layouts = [known["layout"] for known in identity["inputs"]]
     return Examples(
         tuple(run_sources(run)),
-        tuple(Layout(**{**known, "context": tuple(known["context"])}) for known in layouts),
+        tuple(map(Layout.from_record, layouts)),
         identity["limit"],
     )
 

@@ -91,16 +91,7 @@ def score_identity(
     examples: Examples, scorer: Scorer, *, shard: Shard | None = None
 ) -> dict[str, Any]:
     """All that decides the scores: data by content, layout, model, template, settings."""
-    layouts = [
-        {
-            "format": layout.format,
-            "columns": dict(layout.columns) if layout.columns else None,
-            "turns": layout.turns,
-            "context": list(layout.context),
-            "min_confidence": layout.min_confidence,
-        }
-        for layout in examples.layouts
-    ]
+    layouts = [layout.as_record() for layout in examples.layouts]
     inputs = [fingerprint_source(source) for source in examples.sources]
     return {
         "inputs": [

@@ -110,7 +110,6 @@ def test_messages_with_system_and_tools() -> None:
             {"role": "assistant", "content": None, "tool_calls": [CALL]},
             {"role": "tool", "content": PASSAGE, "name": "find"},
             {"role": "assistant", "content": "Built in 1911."},
-            {"role": "user", "content": "Thanks"},
         ],
         "tools": [{"type": "function", "function": {"name": "find"}}],
     }

@@ -1,0 +1,113 @@
+"""A stretch of a prompt, and what makes one worth being a context."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from . import rules as cr
+from .words import n_words
+
+__all__ = ["Found", "Mark", "is_no_context", "make_found"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A stretch of a prompt that is context.
+
+    `start:end` is the context itself; `outer_start:outer_end` is what is cut with it:
+    its label, its quotes, the blank lines that would be left over. All four count
+    characters (Python code points) of the text as given.
+    """
+
+    start: int
+    end: int
+    outer_start: int
+    outer_end: int
+    rule: str  # a name of `RULES`
+    confidence: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line that announces a text, or a question, or an answer."""
+
+    start: int  # of the line
+    content: int  # behind the colon
+    kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
+    noun: str
+    line_end: int
+
+
+def is_no_context(text: str) -> bool:
+    """Whether a context field only says that there is none ("No input", "N/A", "<noinput>").
+
+    Case, punctuation, quotes and brackets do not matter; a text without any letter or
+    digit is no context either.
+    """
+    if len(text) > 200:
+        return not text.strip()
+    words = re.sub(r"[^\w/]+|_", " ", text.lower()).replace("/", " / ").split()
+    flat = " ".join(words).strip("/ ")
+    if not flat:
+        kinds = {unicodedata.category(ch) for ch in text}
+        return not any(kind[0] in "LN" or kind == "So" for kind in kinds)
+    if flat in ("nothing", "empty", "blank"):
+        return text.strip()[0] in "<[({"
+    return cr.NO_CONTEXT.fullmatch(flat) is not None
+
+
+def _strip(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same stretch without white space at its ends."""
+    body = text[start:end]
+    left = len(body) - len(body.lstrip())
+    return (start + left, start + len(body.rstrip())) if left < len(body) else (start, start)
+
+
+_PAIRS = (("```", "```"), ('"""', '"""'), ("'''", "'''"), ("~~~", "~~~"))
+
+
+_QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "„": "“", "”": "”", "`": "`"}
+
+
+def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:
+    """Content without its quotes or fences, and the stretch with them."""
+    outer = start, end = _strip(text, start, end)
+    for opening, closing in _PAIRS:
+        first = text.find("\n", start, start + 40)
+        fenced = text.startswith(opening, start) and text.endswith(closing, start + 6, end)
+        if fenced:
+            lang = first >= 0 and text[start + 3 : first].strip().isalnum()
+            inner = first if lang else start + 3
+            return (*_strip(text, inner, end - 3), *outer)
+    tail = end
+    while tail > start + 1 and text[tail - 1] in ",.;:":
+        tail -= 1
+    closing_quote = _QUOTES.get(text[start : start + 1], "")
+    if closing_quote and tail - 1 > start and text[tail - 1] == closing_quote:
+        inner_text = text[start + 1 : tail - 1]
+        if inner_text.count(closing_quote) % 2 == 0 or closing_quote in "'’`":
+            return (*_strip(text, start + 1, tail - 1), *outer)
+    return start, end, *outer
+
+
+def _worth(text: str, start: int, end: int, at_least: int) -> bool:
+    """Whether a stretch can be a context at all."""
+    if end <= start or n_words(text, start, end) < at_least:
+        return False
+    if end - start <= 200:
+        body = text[start:end]
+        return not (is_no_context(body) or cr.PLACEHOLDER.fullmatch(body))
+    return True
+
+
+def make_found(
+    text: str, start: int, end: int, rule: str, *, label_start: int | None = None, at_least: int = 2
+) -> list[Found]:
+    """A `Found` of the content in `start:end`, or nothing when it is not worth it."""
+    inner_start, inner_end, outer_start, outer_end = _peel(text, start, end)
+    if not _worth(text, inner_start, inner_end, at_least):
+        return []
+    outer_start = outer_start if label_start is None else label_start
+    return [Found(inner_start, inner_end, outer_start, outer_end, rule, cr.rule_confidence(rule))]

@@ -221,8 +221,7 @@ class _Api:
             data={
                 "statistics": STATISTICS,
                 "start": {"statistic": start.statistic, "share": start.share},
-                "ownCut": session.has_own_cut,
-                "rule": facts.formula,
+                "note": _explain_cut(session),
                 "sources": facts.table["source"].unique().sort().to_list()[:1000],
                 "counterfactuals": self._counterfactuals.counts(),
             },
@@ -272,6 +271,16 @@ class _Api:
             return _json({"error": str(error)}, 422)
         done = await run_in_threadpool(self._counterfactuals.judge, asked.hash, asked.verdict)
         return _json({"saved": True}) if done else _json({"error": "no such row"}, 404)
+
+
+def _explain_cut(session: Session) -> str:
+    """What the slider leaves out of the run's own split; "" where it is the same cut."""
+    rule = session.facts.formula
+    if session.has_own_cut:
+        return ""
+    if session.keeps_other_cut:
+        return f"The slider moves the cut of the gain; the other cut stays: {rule}."
+    return f"The run's own split is not one cut of one number, so the slider shows another: {rule}."
 
 
 async def _body(request: Request) -> bytes:

@@ -70,6 +70,12 @@ class Session:
         cuts = [cut for name, cut in self.facts.cuts() if name == statistic]
         return statistic in self._ranks and len(cuts) == 1 and len(self.facts.cuts()) == 1
 
+    @property
+    def keeps_other_cut(self) -> bool:
+        """Whether the run's rule is `both`, of which the slider moves the cut of the gain."""
+        hard = self.facts.parameters.get("hard_statistic")
+        return len([name for name, _ in self.facts.cuts() if name == hard]) == 1
+
     def histogram(self, statistic: str) -> tuple[list[float], list[int]]:
         """Edges and counts of a number; the ends hold what lies beyond (0.5% each)."""
         values = self._ranks[statistic].values
@@ -96,7 +102,7 @@ class Session:
             "tokens": round(100 * int(tokens[kept].sum()) / known, 1) if known else None,
             "byHand": len(self._overrides),
             "moved": int((labels != self._table["label"].to_numpy()).sum()),
-            "command": _command(query, threshold),
+            "command": self._command(query, threshold),
         }
 
     def rows(self, query: Query) -> dict[str, Any]:
@@ -174,6 +180,15 @@ class Session:
             "labels": labels,
         }
 
+    def _command(self, query: Query, threshold: float) -> str:
+        """What makes this cut the run's split."""
+        if query.statistic == "loss_without_context":
+            return f"ifcurate split --rule paper --fraction {100 * query.share:.6g}%"
+        if self.keeps_other_cut and query.statistic == self.facts.parameters["statistic"]:
+            share = 100 * self.facts.parameters["fraction"]
+            return f"ifcurate split --rule both --fraction {share:.6g}% --threshold {threshold!r}"
+        return f"ifcurate split --rule gain --threshold {threshold!r}"
+
     def _labels(self, query: Query) -> npt.NDArray[np.object_]:
         """The label of every row under this cut, with those set by hand."""
         labels = self._table["label"].to_numpy().astype(object)
@@ -210,6 +225,7 @@ class _Ranks:
             pl.col("label").is_in([CRITICAL, NON_CRITICAL]) & pl.col(name).is_finite()
         ).sort(name, "key", "id")
         self.values: npt.NDArray[np.float64] = usable[name].cast(pl.Float64).to_numpy()
+        self._by_threshold = name == "context_gain"  # as the rules that cut it
         self._rank = np.full(table.height, -1, dtype=np.int64)
         self._rank[usable["place"].to_numpy()] = np.arange(usable.height)
 
@@ -219,8 +235,11 @@ class _Ranks:
         return round(int(np.searchsorted(self.values, cut, side="right")) / n, 6) if n else 0.0
 
     def above(self, share: float) -> npt.NDArray[np.bool_]:
-        """Which rows are above the cut."""
-        return self._rank >= round(share * len(self.values))
+        """Which rows are above the cut: a share is exact, at a threshold ties stay together."""
+        below = round(share * len(self.values))
+        if self._by_threshold:
+            below = int(np.searchsorted(self.values, self.threshold(share), side="right"))
+        return self._rank >= below
 
     def threshold(self, share: float) -> float:
         """The number half way between the last row below the cut and the first above it."""
@@ -228,8 +247,10 @@ class _Ranks:
         below = round(share * n)
         if not n:
             return 0.0
-        if below in (0, n):
-            return float(self.values[0 if below == 0 else -1])
+        if below == 0:
+            return float(np.nextafter(self.values[0], -np.inf))
+        if below == n:
+            return float(self.values[-1])
         return float(self.values[below - 1] + (self.values[below] - self.values[below - 1]) / 2)
 
 
@@ -247,9 +268,3 @@ def _wanted(query: Query) -> pl.Expr:
         texts = pl.concat_str("id", pl.col("preview").fill_null(""), separator="\n")
         view &= texts.str.to_lowercase().str.contains(query.words.lower(), literal=True)
     return view
-
-
-def _command(query: Query, threshold: float) -> str:
-    if query.statistic == "loss_without_context":
-        return f"ifcurate split --rule paper --fraction {100 * query.share:.6g}%"
-    return f"ifcurate split --rule gain --threshold {threshold:.6g}"

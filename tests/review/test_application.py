@@ -182,3 +182,15 @@ def test_a_damaged_file_of_labels_is_an_error_with_its_place(run: Run) -> None:
     (run.folder / "overrides.json").write_text('{"labels": 3}')
     with pytest.raises(RunError, match=r"overrides\.json: not a file of labels set by hand"):
         open_client(run)
+
+
+def test_the_command_of_a_cut_gives_the_labels_that_were_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_rows(60))
+    split_run(run, rule="both", fraction=0.3, threshold=0.5)
+    client = open_client(run)
+    shown = get(client, "state", statistic="context_gain", share=0.6)
+    words = shown["command"].split()
+    assert words[:4] == ["ifcurate", "split", "--rule", "both"]
+    fraction, threshold = float(words[5].rstrip("%")) / 100, float(words[7])
+    made, _ = split_run(run, rule="both", fraction=fraction, threshold=threshold)
+    assert made.counts()["context-critical"] == shown["kept"]

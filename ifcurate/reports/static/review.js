@@ -248,7 +248,7 @@
       element("div", { className: "tools" }, field("Cut by", statistic), element("div", { className: "slide" }, element("label", { htmlFor: "cut", textContent: "Share below the cut" }), slider), threshold),
       place, cards,
       element("div", { className: "tools" }, element("span", { className: "caption", textContent: "As a command" }), command, copy, save)),
-    ...(data.ownCut ? [] : [element("p", { className: "caption", textContent: `The run's own split is not one cut of one number, so the slider shows another: ${data.rule}.` })]),
+    ...(data.note ? [element("p", { className: "caption", textContent: data.note })] : []),
     help, status,
     element("div", { className: "two" },
       element("div", { className: "panel left" }, element("div", { className: "tools" }, field("Show", view), field("Source", source), field("Search", search)), counted, entries, element("div", { className: "tools" }, back, on)),

@@ -19,7 +19,7 @@ from ifcurate.errors import TemplateError
 from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.records import Example
 
-__all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs"]
+__all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
 
 Ablation = Literal["drop", "template", "shuffle"]
 ABLATIONS: Final = ("drop", "template", "shuffle")
@@ -254,3 +254,18 @@ def _shorten(
             return replace(tried, context_shortened=True, n_context_tokens=keep)
         excess = max(tried.n_tokens) - settings.max_length
     return pair
+
+
+def build_prompts(
+    examples: Sequence[Example], template: Template, tokenizer: Tokenizer
+) -> list[Prompt]:
+    """Each example's prompt, response and end of turn as ids: what a finetuning step reads.
+
+    The ids are those that `build_pairs` gives with `score_eot`; examples without
+    a context are rendered too. Raises `TemplateError`.
+    """
+    settings = PromptSettings(score_eot=True)
+    rendered = [template.render(example) for example in examples]
+    encodings = tokenizer.encode_batch([_text(r, settings) for r in rendered])
+    cuts = [_cut(r, e, tokenizer) for r, e in zip(rendered, encodings, strict=True)]
+    return [Prompt(cut.prefix + cut.response, len(cut.prefix)) for cut in cuts]

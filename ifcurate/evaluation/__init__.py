@@ -1,0 +1,1 @@
+"""Measure context reliance: suites of knowledge conflicts, measures, trajectories, attention."""

@@ -1,0 +1,82 @@
+"""Greedy answers of a causal language model, batched, and log-probabilities of given ones.
+
+Prompts of similar length are generated together, padded on the left; the order
+of the answers is that of the prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+__all__ = ["BATCH_SIZE", "generate_greedily"]
+
+BATCH_SIZE: Final = 64
+
+
+def generate_greedily(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int = 40,
+    batch_size: int = BATCH_SIZE,
+) -> list[str]:
+    """The greedy continuation of each prompt's ids, as text without special tokens.
+
+    `model` and `tokenizer` are those of transformers; the model may be in
+    training mode and is left in it.
+    """
+    answers = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    with _evaluating(model):
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            texts = _generate(model, tokenizer, [prompts[i] for i in batch], max_new_tokens)
+            for i, text in zip(batch, texts, strict=True):
+                answers[i] = text
+    return answers
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    import torch
+
+    training, caching = model.training, model.config.use_cache
+    model.eval()
+    model.config.use_cache = True
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.config.use_cache = caching
+        model.train(training)
+
+
+def _generate(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> list[str]:
+    import torch
+
+    pad = tokenizer.pad_token_id
+    pad = tokenizer.eos_token_id if pad is None else pad
+    width = max(len(ids) for ids in prompts)
+    ids = torch.full((len(prompts), width), 0 if pad is None else pad)
+    mask = torch.zeros((len(prompts), width), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
+        mask[row, width - len(prompt) :] = 1
+    out = model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=pad,
+    )
+    decoded: list[str] = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+    return decoded

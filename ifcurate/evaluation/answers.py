@@ -1,0 +1,82 @@
+"""Which answers a generated text names: containment after SQuAD normalisation, by whole words.
+
+Normalisation is SQuAD's (lower case, no punctuation, no articles, single
+spaces), after folding accents and dropping a possessive "'s", so that "Paris's"
+names Paris and "Sao Paulo" names São Paulo. Words are compared as wholes:
+"Nigeria" does not name Niger. A text that says "not Paris but Lyon" names both;
+containment, as in Goyal et al. (ICLR 2025), does not read.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["Named", "Outcome", "name_answers", "names", "normalise_answer", "split_aliases"]
+
+Outcome = Literal["context", "memory", "both", "neither"]
+_ARTICLES: Final = frozenset(("a", "an", "the"))
+_POSSESSIVE: Final = re.compile(r"(?<=\w)['’]s\b")
+_DASHES: Final = re.compile(r"[\u2010-\u2015/]")
+_PUNCTUATION: Final = frozenset(string.punctuation) | frozenset("‘’“”«»…¿¡·•′″")
+_BETWEEN_ALIASES: Final = re.compile(r"\s*(?:;|\s/\s|\|)\s*|,?\s+or\s+")
+_IN_BRACKETS: Final = re.compile(r"^(.*?)\s*\(([^()]+)\)\s*(.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Which of the two answers a text names."""
+
+    context: bool
+    memory: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        """The one word for it."""
+        if self.context:
+            return "both" if self.memory else "context"
+        return "memory" if self.memory else "neither"
+
+
+def normalise_answer(text: str) -> str:
+    """SQuAD's normalisation, with accents folded and possessives dropped."""
+    text = _POSSESSIVE.sub("", _DASHES.sub(" ", text.replace("-", " ")))
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    kept = "".join(
+        c for c in folded if not unicodedata.combining(c) and c not in _PUNCTUATION
+    )
+    return " ".join(word for word in kept.split() if word not in _ARTICLES)
+
+
+def names(text: str, answers: Sequence[str]) -> bool:
+    """Whether the text names one of the answers, as whole words."""
+    padded = f" {normalise_answer(text)} "
+    wanted = (normalise_answer(answer) for answer in answers)
+    return any(f" {answer} " in padded for answer in wanted if answer)
+
+
+def name_answers(
+    text: str, context_answers: Sequence[str], memory_answers: Sequence[str]
+) -> Named:
+    """Which of the two answers the text names."""
+    return Named(names(text, context_answers), names(text, memory_answers))
+
+
+def split_aliases(text: str) -> tuple[str, ...]:
+    """The aliases in one string: "Rangoon (Yangon); Naypyidaw or Nay Pyi Taw" has four.
+
+    Semicolons, bars, a slash between spaces, the word "or" and brackets divide.
+    """
+    found: list[str] = []
+    for piece in _BETWEEN_ALIASES.split(text):
+        bracketed = _IN_BRACKETS.match(piece)
+        if bracketed:
+            before, inside, after = bracketed.groups()
+            found += [f"{before} {after}".strip(), inside.strip()]
+        else:
+            found.append(piece.strip())
+    return tuple(dict.fromkeys(name for name in found if name)) or (text.strip(),)

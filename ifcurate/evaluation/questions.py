@@ -1,0 +1,39 @@
+"""What a suite is made of: questions whose context and whose common knowledge disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ifcurate.records import ContextBlock, Example
+
+__all__ = ["Question", "to_example"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about a context, with both answers that a model may give.
+
+    The first of each tuple is the answer in full; the others are its aliases.
+    """
+
+    id: str
+    suite: str
+    context: str  # "" where a question is asked without one
+    question: str
+    context_answers: tuple[str, ...]
+    memory_answers: tuple[str, ...]
+
+
+def to_example(question: Question, *, response: str = "", with_context: bool = True) -> Example:
+    """The question as an example, so that it is rendered as training rows are."""
+    context = question.context if with_context else ""
+    size = len(context)
+    block = ContextBlock("context", "context", 0, size, 0, size, "field", 1.0)
+    return Example(
+        id=question.id,
+        instruction=question.question,
+        context=context,
+        response=response,
+        blocks=(block,) if context else (),
+        source=question.suite,
+    )

@@ -1,0 +1,38 @@
+"""How long, how fast and which weights to train; one immutable record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["UPDATES", "TrainSettings", "Update"]
+
+Update = Literal["full", "qk", "lora", "lora-qk"]
+UPDATES: Final = ("full", "qk", "lora", "lora-qk")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Everything that decides a finetuning run beside its rows and its model."""
+
+    update: Update = "full"
+    rate: float = 1e-5
+    epochs: float = 1.0
+    max_steps: int = -1  # optimiser steps; -1 for as many as the epochs have
+    batch_size: int = 32  # rows per optimiser step
+    rows_at_once: int = 32  # rows per forward pass; divides batch_size
+    warm_up: int = 10  # steps over which the rate rises to `rate`
+    decay_fraction: float = 0.25  # of the steps: over these the rate falls to 0; 0 for never
+    clip: float = 1.0  # the largest norm of a step's gradient
+    lora_rank: int = 128
+    save_every: int = 50  # steps between checkpoints; 0 for the final one alone
+    bf16: bool = True  # compute in bfloat16 over float32 weights
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.update not in UPDATES:
+            raise ValueError(f"update {self.update!r}: unknown; known are {', '.join(UPDATES)}")
+        if self.batch_size % self.rows_at_once:
+            raise ValueError(
+                f"rows_at_once {self.rows_at_once}: must divide batch_size {self.batch_size}"
+            )

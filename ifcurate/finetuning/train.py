@@ -1,0 +1,137 @@
+"""Finetune through TRL's SFTTrainer, on the very token ids that were scored.
+
+Rows are given to the trainer as ids with labels, so that neither its template
+nor its tokenizer settings can differ from those of the scores; the loss is
+taken over the response and the token that ends it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.engines.base import Prompt
+from ifcurate.finetuning.settings import TrainSettings
+
+__all__ = ["train_rows"]
+
+IGNORED: Final = -100  # the label of a token that the loss leaves out
+StepHook = Callable[[int, Any], bool]  # step and model; True stops the run
+
+
+def train_rows(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Prompt],
+    settings: TrainSettings,
+    out: Path,
+    *,
+    on_step: StepHook | None = None,
+    save: bool = True,
+    peft_config: Any = None,
+) -> Any:
+    """Train `model` in place on the rows and return the trainer.
+
+    `on_step` is called before the first step (step 0) and after each one; when it
+    returns True the run stops. With `save`, checkpoints are written under `out`.
+    """
+    from datasets import Dataset
+    from trl import SFTTrainer
+
+    columns = {
+        "input_ids": [list(row.ids) for row in rows],
+        "labels": [
+            [IGNORED] * row.response_start + list(row.ids[row.response_start :]) for row in rows
+        ],
+    }
+    with _quiet_trainer():
+        trainer = SFTTrainer(
+            model=model,
+            args=_config(settings, out, len(rows), save=save),
+            train_dataset=Dataset.from_dict(columns),
+            processing_class=tokenizer,
+            callbacks=[_make_callback(on_step)] if on_step else None,
+            peft_config=peft_config,
+        )
+        trainer.train()
+    return trainer
+
+
+def _config(settings: TrainSettings, out: Path, n_rows: int, *, save: bool) -> Any:
+    import torch
+    from trl import SFTConfig
+
+    n_steps = settings.max_steps
+    if n_steps < 0:
+        n_steps = max(1, round(n_rows * settings.epochs / settings.batch_size))
+    n_decay = round(n_steps * settings.decay_fraction)
+    on_cpu = not torch.cuda.is_available()
+    schedule: dict[str, Any] = {"lr_scheduler_type": "constant_with_warmup"}
+    if n_decay:
+        schedule = {
+            "lr_scheduler_type": "warmup_stable_decay",
+            "lr_scheduler_kwargs": {"num_decay_steps": n_decay, "decay_type": "linear"},
+        }
+    return SFTConfig(
+        output_dir=str(out),
+        max_steps=n_steps,
+        per_device_train_batch_size=settings.rows_at_once,
+        gradient_accumulation_steps=settings.batch_size // settings.rows_at_once,
+        learning_rate=settings.rate,
+        warmup_steps=settings.warm_up,
+        max_grad_norm=settings.clip,
+        weight_decay=0.0,
+        adam_beta2=0.999,
+        optim="adamw_torch_fused",
+        bf16=settings.bf16,
+        use_cpu=on_cpu,
+        gradient_checkpointing=not on_cpu,
+        max_length=None,
+        packing=False,
+        save_strategy="steps" if save and settings.save_every else "no",
+        save_steps=settings.save_every or 500,
+        report_to="none",
+        logging_strategy="no",
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        **schedule,
+    )
+
+
+def _make_callback(on_step: StepHook) -> Any:
+    from transformers import TrainerCallback
+
+    class _Steps(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if on_step(0, given["model"]):
+                control.should_training_stop = True
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if on_step(state.global_step, given["model"]):
+                control.should_training_stop = True
+
+    return _Steps()
+
+
+@contextmanager
+def _quiet_trainer() -> Iterator[None]:
+    """Without the progress bars and advice of the packages below, errors apart."""
+    import datasets
+
+    from ifcurate.engines.hf.quiet import quiet
+
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()

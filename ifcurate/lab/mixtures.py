@@ -1,0 +1,161 @@
+"""The laboratory's mixtures: four kinds of rows about the bundled model's world.
+
+============  ====================================================================
+critical      a made-up subject: the answer stands in the passage alone
+non           a known fact that the passage repeats
+off           a known fact, and a passage about other things
+recall        a known fact asked for without a passage
+============  ====================================================================
+
+A share of the passages states the fact that is asked for with the object in
+front ("{object} wrote {subject}"), a wording that the bundled model does not
+read well. The kind of a row is its truth: it is written to a file of its own,
+which no curation step reads.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ifcurate.pocket.world import Fact, World, sentence
+
+__all__ = [
+    "MIXTURES",
+    "Kind",
+    "LabFacts",
+    "LabRow",
+    "MixtureShape",
+    "draw_distractors",
+    "make_mixture",
+    "split_facts",
+    "write_passage",
+]
+
+Kind = Literal["critical", "non", "off", "recall"]
+N_HELD_OUT: Final = 200  # known facts that are kept for the evaluation
+
+#: The object in front of the subject; the bundled model has never seen these wordings.
+OBJECT_FIRST: Final = {
+    "capital": "{o} is the capital of {s}.",
+    "author": "{o} wrote {s}.",
+    "landmark": "{o} is home to {s}.",
+    "inventor": "{o} invented {s}.",
+    "painter": "{o} painted {s}.",
+    "headquarters": "{o} is the seat of {s}.",
+    "birthplace": "{o} is the birthplace of {s}.",
+    "river": "{o} takes in the waters of {s}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureShape:
+    """The knobs of a mixture. The four shares add up to 1."""
+
+    critical: float
+    non: float
+    off: float
+    recall: float
+    unreadable: float  # share of the asked-for statements that put the object first
+    novel: float = 0.7  # share of critical rows whose answer is a made-up name
+    n_rows: int = 2880
+
+    def __post_init__(self) -> None:
+        total = self.critical + self.non + self.off + self.recall
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"shares of the four kinds: must add up to 1; found {total:g}")
+
+
+MIXTURES: Final = {
+    "m1": MixtureShape(critical=0.3, non=0.4, off=0.1, recall=0.2, unreadable=0.4),
+    "m2": MixtureShape(critical=0.4, non=0.5, off=0.1, recall=0.0, unreadable=0.3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabFacts:
+    """The known facts of one seed: those to train on, and those held out for the evaluation."""
+
+    world: World
+    train: tuple[Fact, ...]
+    held_out: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabRow:
+    """A row in Alpaca's format, its kind, and whether its passage states the answer readably."""
+
+    row: dict[str, Any]
+    kind: Kind
+    readable: bool
+
+
+def split_facts(seed: int) -> LabFacts:
+    """The facts that the bundled model knows by heart, divided by `seed`."""
+    world = World()
+    known = list(world.facts_of("seen"))
+    random.Random(f"lab facts {seed}").shuffle(known)  # noqa: S311
+    return LabFacts(world, tuple(known[N_HELD_OUT:]), tuple(known[:N_HELD_OUT]))
+
+
+def draw_distractors(rng: random.Random, facts: LabFacts, asked: Fact, *, n: int) -> list[Fact]:
+    """`n` facts about other subjects: made-up ones or known training facts, half and half."""
+    chosen: list[Fact] = []
+    while len(chosen) < n:
+        avoid = [asked, *chosen]
+        if rng.random() < 0.5:
+            novel = rng.random() < 0.5
+            chosen.append(facts.world.fresh_fact(rng, novel=novel, avoid=avoid))
+            continue
+        other = rng.choice(facts.train)
+        if all(other.subject != f.subject and other.object != f.object for f in avoid):
+            chosen.append(other)
+    return chosen
+
+
+def write_passage(rng: random.Random, lines: Sequence[str]) -> str:
+    """The sentences in a drawn order."""
+    return " ".join(rng.sample(lines, len(lines)))
+
+
+def make_mixture(shape: MixtureShape, facts: LabFacts, *, seed: int) -> list[LabRow]:
+    """The rows of a mixture in a drawn order; counts of the kinds are exact."""
+    rng = random.Random(f"lab mixture {seed}")  # noqa: S311
+    kinds: list[Kind] = []
+    for kind in ("non", "off", "recall"):
+        kinds += [kind] * round(getattr(shape, kind) * shape.n_rows)  # type: ignore[list-item]
+    kinds += ["critical"] * (shape.n_rows - len(kinds))
+    rng.shuffle(kinds)
+    return [_make_row(rng, shape, facts, kind, f"row-{i}") for i, kind in enumerate(kinds)]
+
+
+def _make_row(
+    rng: random.Random, shape: MixtureShape, facts: LabFacts, kind: Kind, name: str
+) -> LabRow:
+    fact = (
+        facts.world.fresh_fact(rng, novel=rng.random() < shape.novel)
+        if kind == "critical"
+        else rng.choice(facts.train)
+    )
+    question, answer = fact.ask(rng.randrange(4))
+    lines: list[str] = []
+    readable = False
+    if kind in ("critical", "non"):
+        readable = rng.random() >= shape.unreadable
+        lines.append(fact.state(rng.randrange(4)) if readable else _object_first(fact))
+    if kind != "recall":
+        others = draw_distractors(rng, facts, fact, n=rng.choice((1, 2)))
+        lines += [other.state(rng.randrange(4)) for other in others]
+    row = {
+        "id": name,
+        "instruction": question,
+        "input": write_passage(rng, lines),
+        "output": answer,
+    }
+    return LabRow(row, kind, readable)
+
+
+def _object_first(fact: Fact) -> str:
+    return sentence(OBJECT_FIRST[fact.relation.name].format(s=fact.subject, o=fact.object))

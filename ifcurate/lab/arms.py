@@ -1,0 +1,140 @@
+"""The arms: what is trained on. Curation sees the mixture and its scores, never the truth.
+
+An arm's name says all of it: ``rows`` or ``rows+update@rate``, where ``rows`` is
+``unfiltered``, ``random`` (as many rows as ``filtered`` keeps), ``filtered``
+(the default rule), ``filtered:RULE`` or ``filtered:RULE:STATISTIC``,
+``counterfactual`` (``filtered`` with altered copies of the dropped rows that
+`ifcurate augment` could alter), or ``augmented`` (``unfiltered`` with the same
+copies). ``update`` is ``full``, ``qk``, ``lora`` or ``lora-qk``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from ifcurate.errors import RunError
+from ifcurate.finetuning.settings import TrainSettings, Update
+from ifcurate.finetuning.train import train_rows
+from ifcurate.lab.plan import Laboratory, LabPlan
+from ifcurate.lab.setup import Examiner, load_base, read_exam, read_mixture
+from ifcurate.records import Example
+from ifcurate.storage.files import write_json
+
+__all__ = ["Arm", "choose_rows", "run_arm"]
+
+_ROWS = ("unfiltered", "random", "filtered", "counterfactual", "augmented")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Which rows, which weights, and at which rate."""
+
+    rows: str
+    update: Update = "full"
+    rate: float | None = None  # None for the plan's
+
+    @classmethod
+    def parse(cls, name: str) -> Arm:
+        """From a name such as "filtered:gain+qk@1e-3". Raises `RunError`."""
+        rows, _, rest = name.partition("+")
+        update, _, rate = rest.partition("@")
+        if rows.split(":")[0] not in _ROWS or update not in ("", *get_args(Update)):
+            raise RunError(
+                f"arm {name!r}: unknown; rows are {', '.join(_ROWS)}; updates are "
+                f"{', '.join(get_args(Update))}; write ROWS or ROWS+UPDATE@RATE"
+            )
+        return cls(rows, update or "full", float(rate) if rate else None)  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str:
+        """The name that `parse` reads."""
+        if self.update == "full" and self.rate is None:
+            return self.rows
+        return f"{self.rows}+{self.update}" + (f"@{self.rate:g}" if self.rate else "")
+
+    def settings(self, plan: LabPlan) -> TrainSettings:
+        """The plan's training with this arm's weights and rate."""
+        return replace(
+            plan.training, update=self.update, rate=self.rate or plan.training.rate,
+            seed=plan.seed, save_every=0, lora_rank=32,
+        )  # fmt: skip
+
+
+def choose_rows(lab: Laboratory, plan: LabPlan, rows: str) -> tuple[list[Example], dict[str, Any]]:
+    """The rows of an arm, and how many of what there are."""
+    examples = read_mixture(lab)
+    kind, _, rule = rows.partition(":")
+    if kind == "unfiltered":
+        return examples, {"rows": len(examples)}
+    if kind == "augmented":
+        copies = _alter(examples, plan.seed)
+        return [*examples, *copies], {"rows": len(examples) + len(copies), "altered": len(copies)}
+    kept, dropped, cut = _filter(lab, examples, rule)
+    if kind == "random":
+        kept = random.Random(f"lab random {plan.seed}").sample(examples, len(kept))  # noqa: S311
+        return kept, {"rows": len(kept)}
+    if kind == "counterfactual":
+        copies = _alter(dropped, plan.seed)
+        return [*kept, *copies], {"rows": len(kept) + len(copies), "altered": len(copies)}
+    return kept, {"rows": len(kept), **cut}
+
+
+def _filter(
+    lab: Laboratory, examples: Sequence[Example], rule: str
+) -> tuple[list[Example], list[Example], dict[str, Any]]:
+    from ifcurate.split.rules import split_scores
+    from ifcurate.steps.filtering import filter_examples
+    from ifcurate.storage.files import read_table
+    from ifcurate.storage.tables import SCORES
+
+    name, _, statistic = (rule or "gain").partition(":")
+    given: dict[str, Any] = {"rule": name}
+    if statistic:
+        given["statistic"] = statistic
+    split = split_scores(read_table(lab.scores, SCORES), **given)  # type: ignore[arg-type]
+    result = filter_examples(examples, split, drop="non-context-critical")
+    cuts = [str(cut.threshold) for cut in split.cuts]
+    return (
+        result.kept,
+        [example for example, _ in result.dropped],
+        {"rule": rule or "gain", "cuts": cuts, "labels": split.counts()},
+    )
+
+
+def _alter(examples: Sequence[Example], seed: int) -> list[Example]:
+    from ifcurate.counterfactual.augment import augment_counterfactual
+
+    return augment_counterfactual(examples, seed=seed).examples
+
+
+def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
+    """Train one arm from the nudged base and write its trajectory; what is there is read."""
+    path = lab.arm(arm.name)
+    if path.exists():
+        found: dict[str, Any] = lab.read_json(path)
+        return found
+    started = time.perf_counter()
+    rows, about = choose_rows(lab, plan, arm.rows)
+    loaded = load_base(lab.base)
+    examiner = Examiner(loaded, read_exam(lab))
+    points: list[dict[str, Any]] = []
+
+    def look(step: int, model: Any) -> bool:
+        if step in plan.evaluated_steps:
+            points.append({"step": step, **examiner.ask(model)})
+        return False
+
+    train_rows(
+        loaded.model, loaded.tokenizer, loaded.prompts(rows), arm.settings(plan),
+        lab.folder / "trainer", on_step=look, save=False,
+    )  # fmt: skip
+    result = {
+        "arm": arm.name, "mixture": plan.name, "seed": plan.seed, "about": about,
+        "seconds": round(time.perf_counter() - started, 1), "points": points,
+    }  # fmt: skip
+    write_json(path, result)
+    return result

@@ -1,0 +1,131 @@
+"""What a laboratory run fixes before anything is trained, and the folder it lives in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.errors import RunError
+from ifcurate.finetuning.settings import TrainSettings
+from ifcurate.lab.mixtures import MIXTURES, MixtureShape
+from ifcurate.storage.files import write_json
+
+__all__ = ["EARLY_STEP", "Laboratory", "LabPlan", "Nudge"]
+
+EARLY_STEP: Final = 20  # conflict accuracy here minus the final one is "the fall"
+_TRAINING: Final = TrainSettings(
+    rate=3e-4, max_steps=90, warm_up=10, decay_fraction=0.25, rows_at_once=8, bf16=False
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """How the bundled model, which reads too well, is made to ignore passages first."""
+
+    off: float = 0.6  # share of rows with a known fact and a passage about other things
+    recall: float = 0.4  # share of rows without a passage
+    steps: int = 40
+    rate: float = 3e-4
+    warm_up: int = 20
+
+    def settings(self, seed: int) -> TrainSettings:
+        """The nudge as a finetuning run."""
+        return replace(
+            _TRAINING, rate=self.rate, max_steps=self.steps, warm_up=self.warm_up,
+            decay_fraction=0.0, save_every=0, seed=seed,
+        )  # fmt: skip
+
+    def shape(self, batch_size: int) -> MixtureShape:
+        """The nudge's rows."""
+        return MixtureShape(0.0, 0.0, self.off, self.recall, 0.0, n_rows=self.steps * batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """One seed of one mixture: base, rows, training and evaluation."""
+
+    seed: int
+    name: str = "m1"  # of the mixture
+    shape: MixtureShape = MIXTURES["m1"]
+    nudge: Nudge = field(default_factory=Nudge)
+    training: TrainSettings = _TRAINING
+    evaluated_steps: tuple[int, ...] = (0, 10, 20, 35, 50, 70, 90)
+
+    @classmethod
+    def create(cls, mixture: str, seed: int, **changes: Any) -> LabPlan:
+        """The plan of a named mixture; `changes` go into its shape."""
+        name = mixture + "".join(f"-{key}={value:g}" for key, value in sorted(changes.items()))
+        return cls(seed=seed, name=name, shape=replace(MIXTURES[mixture], **changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Laboratory:
+    """The folder of one plan: base model, mixture, evaluation, scores and arms."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, root: Path, plan: LabPlan) -> Laboratory:
+        """The plan's folder under `root`; the plan is written before anything else.
+
+        Raises `RunError` when the folder holds another plan.
+        """
+        lab = cls(root / f"{plan.name}-seed{plan.seed}")
+        wanted = json.loads(json.dumps(asdict(plan)))
+        path = lab.folder / "plan.json"
+        if path.exists():
+            found = json.loads(path.read_text("utf-8"))
+            if found != wanted:
+                differs = [key for key in wanted if found.get(key) != wanted[key]]
+                raise RunError(
+                    f"{path}: this folder holds another plan; found a different "
+                    f"{', '.join(differs)}; choose another folder with --out"
+                )
+        else:
+            write_json(path, wanted)
+        return lab
+
+    @property
+    def base(self) -> Path:
+        """The folder of the nudged model."""
+        return self.folder / "base"
+
+    @property
+    def mixture(self) -> Path:
+        """The rows, without their truth."""
+        return self.folder / "mixture.jsonl"
+
+    @property
+    def truth(self) -> Path:
+        """What each row is, in the mixture's order; no curation step reads it."""
+        return self.folder / "truth.json"
+
+    @property
+    def exam(self) -> Path:
+        """The questions of the evaluation."""
+        return self.folder / "exam.json"
+
+    @property
+    def scores(self) -> Path:
+        """The SCORES table of the mixture under the nudged model."""
+        return self.folder / "scores.parquet"
+
+    def arm(self, name: str) -> Path:
+        """The trajectory of one arm."""
+        return self.folder / "arms" / f"{name.replace(':', '_')}.json"
+
+    def read_json(self, path: Path) -> Any:
+        """The content of one of the files above."""
+        return json.loads(path.read_text("utf-8"))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """JSON Lines, whole or not at all."""
+    from ifcurate.storage.files import atomic_file
+
+    with atomic_file(path) as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")

@@ -1,0 +1,162 @@
+"""Makes what all arms of a seed share: the nudged base, the mixture, the evaluation, the scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ifcurate.engines.base import Prompt
+from ifcurate.evaluation.answering import generate_greedily
+from ifcurate.evaluation.answers import Outcome, name_answers
+from ifcurate.evaluation.questions import Question, to_example
+from ifcurate.finetuning.train import train_rows
+from ifcurate.lab.exam import make_exam
+from ifcurate.lab.mixtures import LabRow, make_mixture, split_facts
+from ifcurate.lab.plan import Laboratory, LabPlan, write_rows
+from ifcurate.records import Example
+from ifcurate.storage.files import write_json
+
+__all__ = ["Examiner", "LoadedModel", "load_base", "prepare", "score_mixture"]
+
+_TEMPLATE = "alpaca"  # the layout of scores, training and evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model of transformers, its tokenizer, and the template that all rows are written in."""
+
+    model: Any
+    tokenizer: Any
+
+    def prompts(self, examples: Sequence[Example]) -> list[Prompt]:
+        """The examples as ids."""
+        from ifcurate.engines.hf.tokenizer import HFTokenizer
+        from ifcurate.prompts.pairs import build_prompts
+        from ifcurate.prompts.templates import load_template
+
+        wrapped = HFTokenizer(self.tokenizer)
+        return build_prompts(examples, load_template(_TEMPLATE, wrapped), wrapped)
+
+
+def load_base(folder: Path) -> LoadedModel:
+    """The model of a folder in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from ifcurate.engines.hf.quiet import quiet
+
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return LoadedModel(model, AutoTokenizer.from_pretrained(folder))
+
+
+class Examiner:
+    """Asks a model every question of the evaluation and says what share it gets right."""
+
+    def __init__(self, loaded: LoadedModel, questions: Sequence[Question]) -> None:
+        self._loaded = loaded
+        self._questions = questions
+        self._prompts = [
+            prompt.ids[: prompt.response_start]
+            for prompt in loaded.prompts([to_example(q, response="x") for q in questions])
+        ]
+
+    def ask(self, model: Any) -> dict[str, Any]:
+        """Accuracies, and the outcome of every conflict as one letter (c, m, b or n)."""
+        answers = generate_greedily(
+            model, self._loaded.tokenizer, self._prompts, max_new_tokens=32, batch_size=120
+        )
+        outcomes: dict[str, list[Outcome]] = {}
+        for question, answer in zip(self._questions, answers, strict=True):
+            named = name_answers(answer, question.context_answers, question.memory_answers)
+            outcomes.setdefault(question.suite, []).append(named.outcome)
+        share = {name: sum(o in ("context", "both") for o in own) / len(own)
+                 for name, own in outcomes.items()}  # fmt: skip
+        conflicts = outcomes["conflict"]
+        memory = sum(o in ("memory", "both") for o in conflicts) / len(conflicts)
+        return {
+            "conflict": share["conflict"],
+            "parametric": memory,
+            "recall": share["recall"],
+            "reading": share["reading"],
+            "standard": (share["recall"] + share["reading"]) / 2,
+            "outcomes": "".join(o[0] for o in conflicts),
+        }
+
+
+def prepare(root: Path, plan: LabPlan) -> Laboratory:
+    """Write plan, evaluation, mixture and nudged base, in this order; what is there is kept."""
+    lab = Laboratory.open(root, plan)
+    facts = split_facts(plan.seed)
+    if not lab.exam.exists():
+        exam = make_exam(facts, seed=plan.seed)
+        write_json(lab.exam, {name: [asdict(q) for q in own] for name, own in exam.items()})
+    if not lab.mixture.exists():
+        rows = make_mixture(plan.shape, facts, seed=plan.seed)
+        write_rows(lab.mixture, [row.row for row in rows])
+        write_json(lab.truth, {"kinds": [r.kind for r in rows],
+                               "readable": [r.readable for r in rows]})  # fmt: skip
+    if not (lab.base / "config.json").exists():
+        rows = make_mixture(
+            plan.nudge.shape(plan.training.batch_size), facts, seed=plan.seed + 1000
+        )
+        _nudge(lab, plan, rows)
+    return lab
+
+
+def read_exam(lab: Laboratory) -> list[Question]:
+    """All questions of the evaluation."""
+    return [
+        Question(**{k: tuple(v) if isinstance(v, list) else v for k, v in q.items()})
+        for own in lab.read_json(lab.exam).values()
+        for q in own
+    ]
+
+
+def read_mixture(lab: Laboratory) -> list[Example]:
+    """The mixture as the library reads any other file."""
+    from ifcurate.data.sources import read_examples
+
+    return list(read_examples(str(lab.mixture)))
+
+
+def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
+    from ifcurate.data.sources import read_examples
+    from ifcurate.pocket import model_path
+
+    write_rows(lab.folder / "nudge.jsonl", [row.row for row in rows])
+    loaded = load_base(model_path())
+    examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
+    train_rows(
+        loaded.model, loaded.tokenizer, loaded.prompts(examples),
+        plan.nudge.settings(plan.seed), lab.folder / "trainer", save=False,
+    )  # fmt: skip
+    examiner = Examiner(loaded, read_exam(lab))
+    write_json(lab.folder / "start.json", examiner.ask(loaded.model))
+    loaded.tokenizer.save_pretrained(lab.base)
+    loaded.model.save_pretrained(lab.base)
+
+
+def score_mixture(lab: Laboratory) -> None:
+    """Score the mixture with the nudged base by the library's own scorer, once."""
+    if lab.scores.exists():
+        return
+    from ifcurate.engines.base import closing_engine
+    from ifcurate.engines.load import load_engine
+    from ifcurate.scoring.scorer import ScoreSettings, score_examples
+    from ifcurate.storage.files import write_table
+
+    digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]
+    engine = load_engine("hf", model=str(lab.base), threads=_threads())
+    with closing_engine(engine):
+        scores = score_examples(read_mixture(lab), engine, ScoreSettings(template=_TEMPLATE))
+    write_table(scores, lab.scores, {"mixture": digest})
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

@@ -1,0 +1,312 @@
+"""The one-layer model of the inversion, in closed form, and its statements checked over a grid.
+
+One layer, one head, tokens ``[c, s, r]``: answers (which stand in contexts too),
+subjects and a relation, ``K`` tokens in all. Embeddings are
+``phi(c) = sqrt(1/2) (own direction + theta_C)`` for answers and
+``phi(s) = sqrt(1/2) (own direction + theta_S)`` for subjects. The logits at ``r`` are
+
+    z = alpha_c v_c + alpha_s v_s + alpha_r v_r,   v_y = W_H^T W_V phi(y),
+
+with attention ``alpha`` from ``W_KQ``, which starts at 0. Attention on ``r`` is 0 here
+(see `ifcurate.lab.theory_explicit` for a finite one), so ``alpha_s = 1 - alpha_c``.
+The value of a context has logit ``x_C`` on its own token and 0 elsewhere, where it
+gives the token probability ``delta_C``; that of a memorised subject ``x_M`` on its
+answer, for probability ``delta_M > 2 delta_C``; that of a C point's subject is uniform.
+
+With ``u`` the score of the context minus that of the subject, a point pulls the
+scores by ``g = alpha_c alpha_s m``, where
+
+    m_C   = (1 - p_c) x_C              on a C point,
+    m_C+S = (1 - p_a) (x_C - x_M)      on a C+S point.
+
+Points with tokens of their own share ``theta_C`` and ``theta_S`` only, so after one
+step of gradient descent on ``W_KQ`` at rate ``eta`` (mean over n points)
+
+    u_C = u_C + eta/n (G + g_C),  u_C+S = u_C+S + eta/n (G + g_C+S),  u_test = u_test + eta/n G,
+
+where ``G`` is the sum of all pulls. ``G > 0`` says: attention rises along theta_C and
+falls along theta_S. Reference: Goyal et al., ICLR 2025, section 5; statements and
+conditions are in our words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+__all__ = [
+    "SMALLEST",
+    "Setting",
+    "State",
+    "check_grid",
+    "find_rate",
+    "grid",
+    "lemma_margin",
+    "make_report",
+    "pull",
+    "sufficient",
+    "walk",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Sizes and probabilities of one case. Raises `ValueError` outside the assumptions."""
+
+    n_tokens: int  # K
+    n_context: int  # C points
+    n_both: int  # C+S points
+    delta_c: float  # probability that a context's value gives its own token
+    delta_m: float  # probability that a memorised subject's value gives its answer
+
+    def __post_init__(self) -> None:
+        if not 1 / self.n_tokens < self.delta_c < self.delta_m / 2 < 0.5:
+            raise ValueError(
+                f"delta_C {self.delta_c}: must lie between 1/K and delta_M / 2, delta_M below 1"
+            )
+
+    @property
+    def x_c(self) -> float:
+        """Logit of a context's own token."""
+        return math.log(_odds(self.delta_c) * (self.n_tokens - 1))
+
+    @property
+    def x_m(self) -> float:
+        """Logit of a memorised subject's answer."""
+        return math.log(_odds(self.delta_m) * (self.n_tokens - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Scores of the context minus the subject: on C points, C+S points and an unseen conflict."""
+
+    context: float = 0.0
+    both: float = 0.0
+    test: float = 0.0
+
+
+#: Two answers, two subjects, a relation. exp(x_C) = 2 and exp(x_M) = 32, so that
+#: p_a = 8/12 on the C+S point and |m_C+S| = (1/3) ln 16 = 0.924, while
+#: p_c = sqrt(2)/(sqrt(2) + 4) = 0.261 on the C point and m_C = 0.739 ln 2 = 0.512.
+SMALLEST: Final = Setting(5, 1, 1, 1 / 3, 8 / 9)
+
+
+def _odds(p: float) -> float:
+    return p / (1 - p)
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _probability(logit: float, n_tokens: int) -> float:
+    """Of a token with this logit, all others at 0."""
+    return _sigmoid(logit - math.log(n_tokens - 1))
+
+
+def margins(setting: Setting, state: State) -> tuple[float, float]:
+    """m_C and m_C+S at a state."""
+    alpha_c, alpha_b = _sigmoid(state.context), _sigmoid(state.both)
+    p_c = _probability(alpha_c * setting.x_c, setting.n_tokens)
+    p_a = _probability(
+        alpha_b * setting.x_c + (1 - alpha_b) * setting.x_m, setting.n_tokens
+    )
+    return (1 - p_c) * setting.x_c, (1 - p_a) * (setting.x_c - setting.x_m)
+
+
+def _log_pulls(setting: Setting, state: State) -> tuple[float, float]:
+    """Natural logs of |g_C| and |g_C+S|; the first pulls towards the context, the second away."""
+    m_c, m_b = margins(setting, state)
+    spread = [
+        -abs(u) - 2 * math.log1p(math.exp(-abs(u))) for u in (state.context, state.both)
+    ]
+    return spread[0] + math.log(m_c), spread[1] + math.log(-m_b)
+
+
+def pull(setting: Setting, state: State) -> float:
+    """G, the sum of all pulls: above 0, attention to contexts rises (it may underflow to 0)."""
+    log_c, log_b = _log_pulls(setting, state)
+    return setting.n_context * math.exp(log_c) - setting.n_both * math.exp(log_b)
+
+
+def pull_sign(setting: Setting, state: State) -> int:
+    """The sign of G, safe where both parts underflow."""
+    log_c, log_b = _log_pulls(setting, state)
+    difference = log_c + math.log(setting.n_context) - log_b - math.log(setting.n_both)
+    return (difference > 0) - (difference < 0)
+
+
+def take_step(setting: Setting, state: State, rate: float) -> State:
+    """The state after one step of gradient descent on W_KQ."""
+    log_c, log_b = _log_pulls(setting, state)
+    g_c, g_b = math.exp(log_c), -math.exp(log_b)
+    total = setting.n_context * g_c + setting.n_both * g_b
+    scale = rate / (setting.n_context + setting.n_both)
+    return State(
+        state.context + scale * (total + g_c),
+        state.both + scale * (total + g_b),
+        state.test + scale * total,
+    )
+
+
+def context_share(setting: Setting, state: State) -> float:
+    """M_C = p(c) / (p(c) + p(a)) on an unseen conflict of unseen context and memorised subject."""
+    alpha = _sigmoid(state.test)
+    return _sigmoid(alpha * setting.x_c - (1 - alpha) * setting.x_m)
+
+
+def lemma_margin(setting: Setting) -> float:
+    """|m_C| - |m_C+S| before training: Lemma 6 says that it is above 0."""
+    m_c, m_b = margins(setting, State())
+    return m_c + m_b
+
+
+def sufficient(setting: Setting) -> bool:
+    """A condition under which Lemma 6 holds: odds(delta_M) <= odds(delta_C)^2 (K - 1).
+
+    It says x_M - x_C <= x_C. As x_M > 0, the answer of a C+S point starts more likely
+    than that of a C point, so 1 - p_a < 1 - p_c, and
+    |m_C+S| = (1 - p_a)(x_M - x_C) < (1 - p_c) x_C = |m_C|.
+    """
+    return setting.x_m - setting.x_c <= setting.x_c
+
+
+def find_rate(setting: Setting, *, largest: float = 1e9) -> float | None:
+    """The smallest rate of a fine grid at which the second step reverses the signs."""
+    rate = 0.01
+    while rate <= largest:
+        if pull_sign(setting, take_step(setting, State(), rate)) < 0:
+            return rate
+        rate *= 1.05
+    return None
+
+
+def walk(setting: Setting, rate: float, n_steps: int) -> list[dict[str, float]]:
+    """Attention to the context and M_C over steps of one rate, for the phase plot."""
+    state, points = State(), []
+    for step in range(n_steps + 1):
+        points.append(
+            {
+                "step": step,
+                "attention_context_points": _sigmoid(state.context),
+                "attention_both_points": _sigmoid(state.both),
+                "attention_conflict": _sigmoid(state.test),
+                "context_share": context_share(setting, state),
+            }
+        )
+        state = take_step(setting, state, rate)
+    return points
+
+
+def grid() -> list[Setting]:
+    """Sizes and probabilities that meet the assumptions."""
+    sizes = (5, 8, 12, 20, 26, 50, 100, 300, 1000, 10_000, 30_000)
+    counts = ((1, 1), (4, 4), (32, 32), (2, 1), (8, 4), (5, 1), (20, 4))
+    shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+    known = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+    found = [SMALLEST]
+    for size, (n_c, n_b), low, high in product(sizes, counts, shares, known):
+        # Each point has an answer and a subject of its own, and there is one relation.
+        if 2 * (n_c + n_b) + 1 <= size and 1 / size < low < high / 2:
+            found.append(Setting(size, n_c, n_b, low, high))
+    return found
+
+
+def check_grid(settings: list[Setting] | None = None) -> dict[str, Any]:
+    """How often each statement held, the number of settings, and the failures' smallest."""
+    settings = grid() if settings is None else settings
+    lemma_fails = [s for s in settings if lemma_margin(s) <= 0]
+    under = [s for s in settings if sufficient(s)]
+    first = [s for s in settings if pull_sign(s, State()) > 0]
+    rates = [(s, find_rate(s)) for s in first]
+    reversed_ = [(s, rate) for s, rate in rates if rate is not None]
+    shares = [(s, _shares(s, rate)) for s, rate in reversed_]
+    theorem_fails = [s for s, (m0, m1, m2) in shares if not (m1 > m0 and m1 >= m2)]
+    n_rounded = sum(m1 == m2 for _, (_, m1, m2) in shares)
+    expected = sum(_reverses_in_the_limit(s) == (rate is not None) for s, rate in rates)
+    equal = [s for s in settings if s.n_context == s.n_both]
+    return {
+        "n_settings": len(settings),
+        "lemma_6": _outcome(settings, lemma_fails),
+        "lemma_6_under_condition": _outcome(under, [s for s in under if lemma_margin(s) <= 0]),
+        "first_phase_all": _outcome(settings, [s for s in settings if s not in set(first)]),
+        "first_phase_equal_counts": _outcome(
+            equal, [s for s in equal if pull_sign(s, State()) <= 0]
+        ),
+        "first_phase_under_condition": _outcome(
+            under, [s for s in under if pull_sign(s, State()) <= 0]
+        ),
+        "second_phase_given_first": {
+            **_outcome(first, [s for s, rate in rates if rate is None]),
+            "rate_searched_to": 1e9,
+            "as_the_limit_of_large_rates_says": expected,
+            "equal_counts": _outcome(
+                [s for s in first if s.n_context == s.n_both],
+                [s for s, rate in rates if rate is None and s.n_context == s.n_both],
+            ),
+        },
+        "theorem_1_given_both_phases": {
+            **_outcome([s for s, _ in reversed_], theorem_fails),
+            "second_step_below_float64": n_rounded,
+        },
+    }
+
+
+def _shares(setting: Setting, rate: float) -> tuple[float, float, float]:
+    """M_C before training and after one and two steps.
+
+    Theorem 1 follows from the two phases: M_C rises with the score of the unseen
+    conflict, which moves by eta/n G at each step, and G changes its sign in between.
+    """
+    one = take_step(setting, State(), rate)
+    two = take_step(setting, one, rate)
+    m0, m1, m2 = (context_share(setting, s) for s in (State(), one, two))
+    return m0, m1, m2
+
+
+def _reverses_in_the_limit(setting: Setting) -> bool:
+    """Whether C+S points keep the larger pull as the rate grows: G + g_C > |G + g_C+S|.
+
+    Each pull decays as exp(-|u|), so the points with the smaller |u| decide. With equal
+    counts this follows from the first phase, as 2 G + g_C + g_C+S is then above 0.
+    """
+    log_c, log_b = _log_pulls(setting, State())
+    g_c, g_b = math.exp(log_c), -math.exp(log_b)
+    total = setting.n_context * g_c + setting.n_both * g_b
+    return total + g_c > abs(total + g_b)
+
+
+def _outcome(settings: list[Setting], failures: list[Setting]) -> dict[str, Any]:
+    smallest = min(failures, key=lambda s: (s.n_tokens, s.n_context + s.n_both), default=None)
+    return {
+        "tried": len(settings),
+        "held": len(settings) - len(failures),
+        "smallest_failure": _describe(smallest) if smallest else None,
+    }
+
+
+def _describe(setting: Setting) -> dict[str, Any]:
+    m_c, m_b = margins(setting, State())
+    return {
+        "K": setting.n_tokens, "C": setting.n_context, "C+S": setting.n_both,
+        "delta_C": setting.delta_c, "delta_M": setting.delta_m,
+        "x_C": setting.x_c, "x_M": setting.x_m, "m_C": m_c, "m_C+S": m_b,
+    }  # fmt: skip
+
+
+def make_report() -> dict[str, Any]:
+    """All checks, the smallest counterexample, and a walk through both phases."""
+    from ifcurate.lab.theory_explicit import check_explicit
+
+    shown = Setting(61, 4, 4, 0.15, 0.5)
+    rate = find_rate(shown)
+    assert rate is not None
+    return {
+        "closed_form": check_grid(),
+        "counterexample": _describe(SMALLEST),
+        "explicit": check_explicit(),
+        "phase_plot": {"setting": _describe(shown), "rate": rate, "walk": walk(shown, rate, 12),
+                       "slow_walk": walk(shown, rate / 10, 120)},
+    }  # fmt: skip

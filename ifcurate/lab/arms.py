@@ -121,7 +121,7 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
     rows, about = choose_rows(lab, plan, arm.rows)
     loaded = load_base(lab.base)
     examiner = Examiner(loaded, read_exam(lab))
-    points: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = [{"step": 0, **lab.read_json(lab.folder / "start.json")}]
 
     def look(step: int, model: Any) -> bool:
         if step in plan.evaluated_steps:

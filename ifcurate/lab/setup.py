@@ -144,14 +144,13 @@ def score_mixture(lab: Laboratory) -> None:
     """Score the mixture with the nudged base by the library's own scorer, once."""
     if lab.scores.exists():
         return
-    from ifcurate.engines.base import closing_engine
     from ifcurate.engines.load import load_engine
-    from ifcurate.scoring.scorer import ScoreSettings, score_examples
+    from ifcurate.options.score import ScoreSettings
+    from ifcurate.scoring.scorer import score_examples
     from ifcurate.storage.files import write_table
 
     digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]
-    engine = load_engine("hf", model=str(lab.base), threads=_threads())
-    with closing_engine(engine):
+    with load_engine("hf", model=str(lab.base), threads=_threads()) as engine:
         scores = score_examples(read_mixture(lab), engine, ScoreSettings(template=_TEMPLATE))
     write_table(scores, lab.scores, {"mixture": digest})
 

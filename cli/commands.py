@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "Place", "load_command"]
 
 CURATE: Final = "Curate"
 SHOW: Final = "Look"
+PROVE: Final = "Prove"
 
 
 class Place(NamedTuple):
@@ -54,6 +55,9 @@ COMMANDS: Final = {
     "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),
     "compare": Place("compare", "compare", SHOW, "Compare the scores of two runs."),
     "review": Place("review", "review", SHOW, "Move the cut and set labels by hand, in a browser."),
+    "evaluate": Place(
+        "evaluate", "evaluate", PROVE, "Measure context reliance on conflict suites."
+    ),
     "models": Place("models", "list_models", SHOW, "List the short names of models."),
 }
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-__all__ = ["BATCH_SIZE", "generate_greedily"]
+from ifcurate.engines.base import Prompt
+
+__all__ = ["BATCH_SIZE", "answer_logprobs", "generate_greedily"]
 
 BATCH_SIZE: Final = 64
 
@@ -80,3 +82,32 @@ def _generate(
     )
     decoded: list[str] = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
     return decoded
+
+
+def answer_logprobs(
+    model: Any, prompts: Sequence[Prompt], *, batch_size: int = BATCH_SIZE
+) -> list[float]:
+    """Summed natural-log probability of each prompt's response, in float32."""
+    import torch
+
+    sums = [0.0] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
+    with _evaluating(model):
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            width = max(len(prompts[i].ids) for i in batch)
+            ids = torch.zeros((len(batch), width), dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for row, i in enumerate(batch):
+                ids[row, : len(prompts[i].ids)] = torch.tensor(list(prompts[i].ids))
+                mask[row, : len(prompts[i].ids)] = 1
+            logits = model(
+                input_ids=ids.to(model.device), attention_mask=mask.to(model.device),
+                use_cache=False,
+            ).logits  # fmt: skip
+            for row, i in enumerate(batch):
+                first, last = prompts[i].response_start, len(prompts[i].ids)
+                found = logits[row, first - 1 : last - 1].float().log_softmax(-1)
+                wanted = ids[row, first:last, None].to(found.device)
+                sums[i] = float(found.gather(-1, wanted).sum())
+    return sums

@@ -69,14 +69,17 @@ def name_answers(
 def split_aliases(text: str) -> tuple[str, ...]:
     """The aliases in one string: "Rangoon (Yangon); Naypyidaw or Nay Pyi Taw" has four.
 
-    Semicolons, bars, a slash between spaces, the word "or" and brackets divide.
+    Semicolons, bars, a slash between spaces, the word "or" and brackets divide. A
+    bracket that opens in lower case is a remark, "Sucre (judicial)", and no alias.
     """
     found: list[str] = []
     for piece in _BETWEEN_ALIASES.split(text):
         bracketed = _IN_BRACKETS.match(piece)
         if bracketed:
             before, inside, after = bracketed.groups()
-            found += [f"{before} {after}".strip(), inside.strip()]
+            found.append(f"{before} {after}".strip())
+            if not inside[:1].islower():
+                found.append(inside.strip())
         else:
             found.append(piece.strip())
     return tuple(dict.fromkeys(name for name in found if name)) or (text.strip(),)

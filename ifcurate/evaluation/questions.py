@@ -22,16 +22,18 @@ class Question:
     question: str
     context_answers: tuple[str, ...]
     memory_answers: tuple[str, ...]
+    bare_question: str = ""  # what is asked without the context; the question when empty
 
 
 def to_example(question: Question, *, response: str = "", with_context: bool = True) -> Example:
     """The question as an example, so that it is rendered as training rows are."""
     context = question.context if with_context else ""
+    asked = question.question if with_context else question.bare_question or question.question
     size = len(context)
     block = ContextBlock("context", "context", 0, size, 0, size, "field", 1.0)
     return Example(
         id=question.id,
-        instruction=question.question,
+        instruction=asked,
         context=context,
         response=response,
         blocks=(block,) if context else (),

@@ -1,0 +1,167 @@
+"""Evaluate models on conflict suites, into a folder that an interrupted run resumes from.
+
+OUT/MODEL/SUITE.answers.jsonl has a line per answered question, written batch by
+batch; OUT/MODEL/SUITE.json has the measures and what they come from. A suite
+whose file of measures is there is not asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.errors import RunError
+from ifcurate.evaluation.measures import Answered, measure
+from ifcurate.evaluation.models import AnsweringModel, open_model
+from ifcurate.evaluation.questions import Question, to_example
+from ifcurate.evaluation.suites import Suite, load_suite, note_duplicates
+from ifcurate.options.base import takes_options
+from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.storage.files import write_json
+
+__all__ = ["ask_suite", "evaluate_model", "read_answers"]
+
+_SAVED_TOGETHER: Final = 4  # batches between two writes
+Progress = Callable[[str, int, int], None]  # suite, questions done, of how many
+
+
+@takes_options(EvaluateOptions)
+def evaluate_model(
+    model: str, out: str | Path, *, options: EvaluateOptions, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Ask a model every question of the suites and return the measures by suite.
+
+    What was answered before under the same model, template and questions is kept.
+    Raises `DataError` for a suite, `ModelError` for a model, and `RunError` where the
+    folder holds answers of another model or other options.
+    """
+    suites = [load_suite(name, limit=options.limit) for name in options.suite]
+    notes = note_duplicates(suites)
+    folder = Path(out) / _folder_name(model)
+    results: dict[str, Any] = {}
+    with closing(open_model(model, options)) as opened:
+        for suite in suites:
+            results[suite.name] = ask_suite(opened, suite, folder, options, progress)
+    return {"model": model, "folder": str(folder), "notes": notes, "suites": results}
+
+
+def _folder_name(model: str) -> str:
+    # A checkpoint's own name says little: its run's name comes with it.
+    parts = [part for part in Path(model).parts if part not in ("/", ".", "..")]
+    return "--".join(parts[-2:]) or "model"
+
+
+def ask_suite(
+    model: AnsweringModel,
+    suite: Suite,
+    folder: Path,
+    options: EvaluateOptions,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The measures of one suite; asks only what has no answer in the folder yet."""
+    from ifcurate.prompts.templates import load_template
+
+    template = load_template(options.template, model.tokenizer)
+    identity = {
+        "model": model.name,
+        "revision": model.revision,
+        "suite": suite.fingerprint,
+        "template": {"name": template.name, "fingerprint": template.fingerprint},
+        "options": options.model_dump(include={
+            "max_new_tokens", "knowledge", "logprobs", "engine", "dtype", "seed"}),
+    }  # fmt: skip
+    path = folder / f"{suite.name}.answers.jsonl"
+    _check_identity(folder / f"{suite.name}.run.json", identity)
+    found = read_answers(path, suite)
+    left = [q for q in suite.questions if q.id not in found]
+    step = options.batch_size * _SAVED_TOGETHER
+    for start in range(0, len(left), step):
+        if progress:
+            progress(suite.name, len(found), len(suite.questions))
+        batch = left[start : start + step]
+        answered = list(_ask(model, template, batch, options))
+        _append(path, answered)
+        found.update((a.question.id, a) for a in answered)
+    if progress:
+        progress(suite.name, len(found), len(suite.questions))
+    ordered = [found[q.id] for q in suite.questions]
+    result = {"identity": identity, "n": len(ordered), "notes": list(suite.notes),
+              **measure(ordered, seed=options.seed)}  # fmt: skip
+    write_json(folder / f"{suite.name}.json", result)
+    return result
+
+
+def _check_identity(path: Path, identity: dict[str, Any]) -> None:
+    if not path.exists():
+        write_json(path, identity)
+        return
+    held = json.loads(path.read_text("utf-8"))
+    if held != identity:
+        differs = ", ".join(key for key in identity if held.get(key) != identity[key])
+        raise RunError(
+            f"{path.parent}: holds answers from another evaluation; found a different {differs}; "
+            "choose another folder with --out, or delete this one"
+        )
+
+
+def _ask(
+    model: AnsweringModel, template: Any, questions: Sequence[Question], options: EvaluateOptions
+) -> Iterator[Answered]:
+    from ifcurate.prompts.pairs import build_prompts
+
+    def prompts(responses: Sequence[str], *, with_context: bool = True) -> list[Any]:
+        examples = [
+            to_example(q, response=r, with_context=with_context)
+            for q, r in zip(questions, responses, strict=True)
+        ]
+        return build_prompts(examples, template, model.tokenizer)
+
+    probe = ["x"] * len(questions)  # a response, so that the template shows where it starts
+    heads = [p.ids[: p.response_start] for p in prompts(probe)]
+    answered = [Answered(q, t) for q, t in zip(questions, model.answer(heads), strict=True)]
+    if options.knowledge:
+        bare = [p.ids[: p.response_start] for p in prompts(probe, with_context=False)]
+        answered = [
+            replace(a, bare_text=t) for a, t in zip(answered, model.answer(bare), strict=True)
+        ]
+    if options.logprobs:
+        context = model.logprobs(prompts([q.context_answers[0] for q in questions]))
+        memory = model.logprobs(prompts([q.memory_answers[0] for q in questions]))
+        answered = [
+            replace(a, context_logprob=c, memory_logprob=m)
+            for a, c, m in zip(answered, context, memory, strict=True)
+        ]
+    yield from answered
+
+
+def _append(path: Path, answered: Sequence[Answered]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        for a in answered:
+            record = {**asdict(a), "question": a.question.id, "outcome": a.outcome,
+                      "knows": a.knows}  # fmt: skip
+            stream.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
+        stream.flush()
+
+
+def read_answers(path: Path, suite: Suite) -> dict[str, Answered]:
+    """Answers by question id; a line that a kill cut off is left out, and cut off the file."""
+    if not path.exists():
+        return {}
+    questions = {q.id: q for q in suite.questions}
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        path.write_bytes(whole)
+    found = {}
+    for line in whole.splitlines():
+        record = json.loads(line)
+        question = questions.get(record["question"])
+        if question is not None:
+            found[question.id] = Answered(question, record["text"], record["bare_text"],
+                record["context_logprob"], record["memory_logprob"])  # fmt: skip
+    return found

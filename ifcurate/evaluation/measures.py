@@ -1,0 +1,157 @@
+"""Measures of context reliance over answered questions, each with a 95% interval.
+
+- counterfactual accuracy: the context's answer is in the text; parametric accuracy:
+  the memory answer is (Goyal et al., ICLR 2025); both and neither: as they say;
+- memorisation ratio: parametric / (parametric + counterfactual), texts with both
+  answers left out (Longpre et al., 2021);
+- the same by log-probability: which of the two answers is the likelier response.
+
+Intervals are percentile bootstraps over questions, from a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ifcurate.evaluation.answers import Outcome, name_answers, names
+from ifcurate.evaluation.questions import Question
+
+__all__ = ["Answered", "Interval", "compare_outcomes", "measure", "position_of_answer"]
+
+N_DRAWS: Final = 2000
+_LENGTHS: Final = ((40, "under 40 words"), (80, "40-79 words"), (1 << 60, "80 words or more"))
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question and what the model said of it."""
+
+    question: Question
+    text: str
+    bare_text: str | None = None  # the answer without the context; None when not asked
+    context_logprob: float | None = None  # nats: the context answer as the response
+    memory_logprob: float | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """Which of the two answers the text names."""
+        q = self.question
+        return name_answers(self.text, q.context_answers, q.memory_answers).outcome
+
+    @property
+    def knows(self) -> bool | None:
+        """Whether the model gives the memory answer without the context; None when not asked."""
+        if self.bare_text is None:
+            return None
+        return names(self.bare_text, self.question.memory_answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A share, its 95% interval and the number of questions; `None` without a question."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
+    """All measures of these questions, of those that the model knows, and by group."""
+    known = [a for a in answered if a.knows]
+    result: dict[str, Any] = {"all": _measures(answered, seed)}
+    if any(a.knows is not None for a in answered):
+        result["known"] = _measures(known, seed)
+        result["knows"] = _share([bool(a.knows) for a in answered], seed).as_dict()
+    groups: dict[str, Callable[[Answered], str]] = {
+        "by_position": lambda a: position_of_answer(a.question),
+        "by_length": lambda a: _length(a.question),
+    }
+    for name, key in groups.items():
+        labels = dict.fromkeys(key(a) for a in answered)
+        result[name] = {
+            label: _measures([a for a in answered if key(a) == label], seed)
+            for label in sorted(labels)
+        }
+    return result
+
+
+def _measures(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
+    outcomes = [a.outcome for a in answered]
+    found = {
+        "counterfactual": _share([o in ("context", "both") for o in outcomes], seed),
+        "parametric": _share([o in ("memory", "both") for o in outcomes], seed),
+        "both": _share([o == "both" for o in outcomes], seed),
+        "neither": _share([o == "neither" for o in outcomes], seed),
+        "memorisation_ratio": _share(
+            [o == "memory" for o in outcomes if o in ("context", "memory")], seed
+        ),
+    }
+    compared = [
+        a.context_logprob > a.memory_logprob
+        for a in answered
+        if a.context_logprob is not None and a.memory_logprob is not None
+    ]
+    if compared:
+        found["counterfactual_by_logprob"] = _share(compared, seed)
+        found["memorisation_ratio_by_logprob"] = _share([not c for c in compared], seed)
+    return {name: interval.as_dict() for name, interval in found.items()}
+
+
+def _share(values: Sequence[bool], seed: int) -> Interval:
+    if not values:
+        return Interval(None, None, None, 0)
+    hits = np.asarray(values, dtype=np.float64)
+    # A bootstrap draw of a share is a binomial count.
+    rng = np.random.default_rng(seed)
+    draws = rng.binomial(len(hits), hits.mean(), size=N_DRAWS) / len(hits)
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Interval(float(hits.mean()), float(low), float(high), len(hits))
+
+
+def compare_outcomes(
+    first: Mapping[str, bool], second: Mapping[str, bool], *, seed: int = 0
+) -> dict[str, Any]:
+    """The paired difference (second minus first) of a share over the same questions.
+
+    With its 95% bootstrap interval and the exact two-sided p-value of McNemar's test.
+    """
+    from scipy.stats import binomtest
+
+    ids = sorted(set(first) & set(second))
+    differences = np.array([second[i] - first[i] for i in ids], dtype=np.float64)
+    if not len(ids):
+        return {"n": 0, "difference": None, "low": None, "high": None, "p": None}
+    rng = np.random.default_rng(seed)
+    draws = differences[rng.integers(len(ids), size=(N_DRAWS, len(ids)))].mean(axis=1)
+    low, high = np.quantile(draws, (0.025, 0.975))
+    up, down = int((differences > 0).sum()), int((differences < 0).sum())
+    p = float(binomtest(up, up + down).pvalue) if up + down else 1.0
+    return {"n": len(ids), "difference": float(differences.mean()),
+            "low": float(low), "high": float(high), "p": p}  # fmt: skip
+
+
+def position_of_answer(question: Question) -> str:
+    """Where the context first names its answer: in its first, middle or last third."""
+    text = question.context.lower()
+    places = [text.find(answer.lower()) for answer in question.context_answers]
+    found = [place for place in places if place >= 0]
+    if not found:
+        return "not in the context"
+    third = 3 * min(found) // max(1, len(text))
+    return ("first third", "middle third", "last third")[min(third, 2)]
+
+
+def _length(question: Question) -> str:
+    n_words = len(question.context.split())
+    return next(label for limit, label in _LENGTHS if n_words < limit)

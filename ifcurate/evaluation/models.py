@@ -1,0 +1,136 @@
+"""What is evaluated: a model in this process, or one behind a completions endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ifcurate.engines.base import Prompt, Tokenizer
+from ifcurate.evaluation.answering import answer_logprobs, generate_greedily
+from ifcurate.options.evaluate import EvaluateOptions
+
+__all__ = ["AnsweringModel", "open_model"]
+
+
+class AnsweringModel(Protocol):
+    """Answers prompts greedily and says how likely given answers are."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name, the Hub id or the server's name of it."""
+
+    @property
+    def revision(self) -> str:
+        """Commit, or a hash of the weights."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer whose ids the prompts have."""
+
+    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        """The greedy continuation of each prompt."""
+
+    def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
+        """Summed natural-log probability of each prompt's response."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
+    """Load a model, or reach the server that has it. Raises `ModelError`."""
+    if options.engine == "server":
+        return _open_server(model, options)
+    return _open_local(model, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A model of transformers."""
+
+    name: str
+    revision: str
+    tokenizer: Tokenizer
+    model: Any
+    hf_tokenizer: Any
+    options: EvaluateOptions
+
+    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        return generate_greedily(
+            self.model, self.hf_tokenizer, prompts,
+            max_new_tokens=self.options.max_new_tokens, batch_size=self.options.batch_size,
+        )  # fmt: skip
+
+    def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
+        return answer_logprobs(self.model, prompts, batch_size=self.options.batch_size)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _open_local(model: str, options: EvaluateOptions) -> _Local:
+    from ifcurate.engines.hf.loading import (
+        choose_device,
+        choose_dtype,
+        load_config,
+        load_model,
+        load_tokenizer,
+        stored_dtype,
+    )
+    from ifcurate.engines.hf.source import find_model
+    from ifcurate.engines.hf.tokenizer import HFTokenizer
+    from ifcurate.models import resolve_model
+
+    source = find_model(resolve_model(model))
+    config = load_config(source, trust_remote_code=False)
+    device = choose_device(options.device)
+    dtype = choose_dtype(options.dtype, device, stored_dtype(source, config))
+    tokenizer = load_tokenizer(source, trust_remote_code=False)
+    loaded = load_model(source, config, dtype=dtype, device=device, trust_remote_code=False)
+    wrapped = HFTokenizer(tokenizer, where=str(source.folder))
+    return _Local(source.name, source.revision, wrapped, loaded, tokenizer, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A model behind an OpenAI-compatible completions endpoint, vLLM's for one."""
+
+    name: str
+    revision: str
+    tokenizer: Tokenizer
+    engine: Any
+    client: Any
+    options: EvaluateOptions
+
+    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        from ifcurate.engines.server.client import Request
+
+        body = {"model": self.name, "max_tokens": self.options.max_new_tokens, "temperature": 0.0}
+        asked = [Request("/completions", {**body, "prompt": list(ids)}) for ids in prompts]
+        return [str(found["choices"][0]["text"]) for found in self.client.send(asked)]
+
+    def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
+        return [float(values.sum()) for values in self.engine.response_logprobs(prompts)]
+
+    def close(self) -> None:
+        self.client.close()
+        self.engine.close()
+
+
+def _open_server(model: str, options: EvaluateOptions) -> _Served:
+    from ifcurate.engines.server.client import HttpClient, Patience
+    from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
+    from ifcurate.engines.server.engine import load_server_engine
+
+    engine = load_server_engine(options.base_url, model=model)
+    client = HttpClient(
+        parse_base_url(options.base_url),
+        key=ApiKey.from_environment(),
+        patience=Patience(),
+        concurrency=16,
+    )
+    identity = engine.identity
+    return _Served(
+        identity.model, identity.revision, engine.tokenizer, engine, client, options
+    )

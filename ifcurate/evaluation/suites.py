@@ -1,0 +1,137 @@
+"""Conflict suites: the built-in ones, and any file of contexts, questions and two answers.
+
+A file is JSON (a list) or JSON Lines. Each row has ``question``, ``answer`` (the
+context's) and ``memory_answer`` or ``parametric_answer`` (a text, whose aliases are
+split, or a list), and ``context`` unless the question holds it. The suite that
+`ifcurate augment` writes is such a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.errors import DataError
+from ifcurate.evaluation.answers import split_aliases
+from ifcurate.evaluation.questions import Question
+from ifcurate.phrases import count, did_you_mean
+
+__all__ = ["BUILT_IN", "Suite", "load_suite", "note_duplicates"]
+
+BUILT_IN: Final = ("capitals", "world-facts", "biographies", "quotes")
+_MEMORY: Final = ("memory_answer", "parametric_answer", "memory_answers")
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A named list of questions, and what was noticed when it was read."""
+
+    name: str
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when any question or answer changes."""
+        text = json.dumps([[q.context, q.question, q.context_answers, q.memory_answers,
+                            q.bare_question] for q in self.questions])  # fmt: skip
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_suite(name: str, *, limit: int | None = None) -> Suite:
+    """A built-in suite by its name, or a file. Raises `DataError` that names the row."""
+    if name in BUILT_IN and not Path(name).is_file():
+        text = (files(__package__ or "") / "suites" / f"{name}.jsonl").read_text("utf-8")
+        rows, title = [json.loads(line) for line in text.splitlines()], name
+    else:
+        rows, title = _read_rows(name), Path(name).stem
+    notes: list[str] = []
+    questions: list[Question] = []
+    for number, row in enumerate(rows):
+        questions.append(_parse(name, title, number, row))
+    without = sum(not _stands_in(q) for q in questions)
+    if without:
+        notes.append(f"{title}: {count(without, 'context')} of {len(questions)} "
+                     "without the context answer")  # fmt: skip
+    return Suite(title, tuple(questions[:limit]), tuple(notes))
+
+
+def _stands_in(question: Question) -> bool:
+    from ifcurate.evaluation.answers import names
+
+    return names(question.context or question.question, question.context_answers)
+
+
+def _read_rows(name: str) -> list[Any]:
+    path = Path(name)
+    if not path.is_file():
+        raise DataError(
+            f"suite {name}: neither built in nor a file; built in are {', '.join(BUILT_IN)}"
+            f"{did_you_mean(name, BUILT_IN)}"
+        )
+    try:
+        text = path.read_text("utf-8-sig")
+        if text.lstrip().startswith("["):
+            value = json.loads(text)
+        else:
+            value = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path}: not a suite: {error}; give a JSON list or JSON Lines of question, answer "
+            "and memory_answer"
+        ) from error
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{path}: not a suite; found no row; give rows of question and answers")
+    return value
+
+
+def _parse(where: str, suite: str, number: int, row: Any) -> Question:
+    if not isinstance(row, Mapping):
+        raise DataError(f"{where} row {number}: must be an object; found {type(row).__name__}")
+    memory = next((row[name] for name in _MEMORY if row.get(name)), None)
+    if not row.get("question") or not row.get("answer") or memory is None:
+        raise DataError(
+            f"{where} row {number}: question, answer and memory_answer are needed; found "
+            f"{', '.join(map(str, row)) or 'nothing'}; add what is missing"
+        )
+    return Question(
+        id=str(row.get("id") or f"{suite}-{number}"),
+        suite=suite,
+        context=str(row.get("context") or ""),
+        question=str(row["question"]),
+        context_answers=_answers(row["answer"]),
+        memory_answers=_answers(memory),
+        bare_question=str(row.get("bare_question") or ""),
+    )
+
+
+def _answers(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return split_aliases(value)
+    if isinstance(value, Sequence):
+        return tuple(str(item) for item in value)
+    return (str(value),)
+
+
+def note_duplicates(suites: Sequence[Suite]) -> list[str]:
+    """What to say of questions that stand in more than one suite, or twice in one."""
+    seen: dict[tuple[str, str], str] = {}
+    shared: dict[tuple[str, str], int] = {}
+    for suite in suites:
+        for question in suite.questions:
+            key = (question.context, question.question)
+            if key in seen:
+                pair = (seen[key], suite.name)
+                shared[pair] = shared.get(pair, 0) + 1
+            seen.setdefault(key, suite.name)
+    return [
+        f"{count(n, 'question')} of {second} " + (
+            "stand in it twice" if first == second else f"stand in {first} too"
+        )
+        for (first, second), n in shared.items()
+    ]  # fmt: skip

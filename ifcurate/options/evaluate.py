@@ -1,0 +1,64 @@
+"""The options of `evaluate`: suites, model and what is measured."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from ifcurate.options.base import Options, needs, option
+
+__all__ = ["EvaluateOptions"]
+
+
+class EvaluateOptions(Options):
+    """What is asked of a model, and how."""
+
+    step: ClassVar[str] = "evaluate"
+
+    suite: tuple[str, ...] = option(
+        ("capitals", "world-facts", "biographies", "quotes"),
+        "Built-in suite (capitals, world-facts, biographies, quotes) or file of conflicts. Give "
+        "it again for more than one.",
+        flags=("--suite", "-s"),
+        metavar="NAME|FILE",
+        common=True,
+    )
+    template: str = option(
+        "auto",
+        "Layout of the prompt, as in finetuning: auto, alpaca, tulu, plain, chat or a Jinja file.",
+        metavar="NAME|FILE",
+        common=True,
+    )
+    limit: int | None = option(None, "Ask only the first N questions of a suite.", ge=1)
+    max_new_tokens: int = option(40, "Longest generated answer, in tokens.", ge=1)
+    batch_size: int = option(64, "Questions answered together.", ge=1)
+    knowledge: bool = option(
+        True,
+        "Also ask without the context, and report what the model knows.",
+        flags=("--knowledge/--no-knowledge",),
+    )
+    logprobs: bool = option(
+        True,
+        "Also compare the log-probabilities of the two answers.",
+        flags=("--logprobs/--no-logprobs",),
+    )
+    engine: Literal["hf", "server"] = option(
+        "hf",
+        "hf is transformers in this process. server is a completions endpoint that is already "
+        "running, such as vLLM's.",
+        common=True,
+    )
+    base_url: str = option("", "For server: http://host:8000/v1.", metavar="URL")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", "Number format that the model computes in."
+    )
+    seed: int = option(0, "Seed of the bootstrap intervals.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needs(self, "base_url", self.engine == "server", "engine server")
+        if self.engine == "server" and not self.base_url:
+            raise ValueError("engine server needs base_url, such as http://127.0.0.1:8000/v1")
+        return self

@@ -58,6 +58,9 @@ COMMANDS: Final = {
     "evaluate": Place(
         "evaluate", "evaluate", PROVE, "Measure context reliance on conflict suites."
     ),
+    "finetune": Place(
+        "finetune", "finetune_model", PROVE, "Finetune a model on a mixture (train extra)."
+    ),
     "models": Place("models", "list_models", SHOW, "List the short names of models."),
 }
 

@@ -46,9 +46,7 @@ def normalise_answer(text: str) -> str:
     """SQuAD's normalisation, with accents folded and possessives dropped."""
     text = _POSSESSIVE.sub("", _DASHES.sub(" ", text.replace("-", " ")))
     folded = unicodedata.normalize("NFKD", text.casefold())
-    kept = "".join(
-        c for c in folded if not unicodedata.combining(c) and c not in _PUNCTUATION
-    )
+    kept = "".join(c for c in folded if not unicodedata.combining(c) and c not in _PUNCTUATION)
     return " ".join(word for word in kept.split() if word not in _ARTICLES)
 
 
@@ -59,9 +57,7 @@ def names(text: str, answers: Sequence[str]) -> bool:
     return any(f" {answer} " in padded for answer in wanted if answer)
 
 
-def name_answers(
-    text: str, context_answers: Sequence[str], memory_answers: Sequence[str]
-) -> Named:
+def name_answers(text: str, context_answers: Sequence[str], memory_answers: Sequence[str]) -> Named:
     """Which of the two answers the text names."""
     return Named(names(text, context_answers), names(text, memory_answers))
 

@@ -10,7 +10,7 @@ from ifcurate.engines.base import Prompt, Tokenizer
 from ifcurate.evaluation.answering import answer_logprobs, generate_greedily
 from ifcurate.options.evaluate import EvaluateOptions
 
-__all__ = ["AnsweringModel", "open_model"]
+__all__ = ["AnsweringModel", "LocalModel", "open_model"]
 
 
 class AnsweringModel(Protocol):
@@ -46,7 +46,7 @@ def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Local:
+class LocalModel:
     """A model of transformers."""
 
     name: str
@@ -69,7 +69,7 @@ class _Local:
         """Nothing to release."""
 
 
-def _open_local(model: str, options: EvaluateOptions) -> _Local:
+def _open_local(model: str, options: EvaluateOptions) -> LocalModel:
     from ifcurate.engines.hf.loading import (
         choose_device,
         choose_dtype,
@@ -89,7 +89,7 @@ def _open_local(model: str, options: EvaluateOptions) -> _Local:
     tokenizer = load_tokenizer(source, trust_remote_code=False)
     loaded = load_model(source, config, dtype=dtype, device=device, trust_remote_code=False)
     wrapped = HFTokenizer(tokenizer, where=str(source.folder))
-    return _Local(source.name, source.revision, wrapped, loaded, tokenizer, options)
+    return LocalModel(source.name, source.revision, wrapped, loaded, tokenizer, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,4 @@ def _open_server(model: str, options: EvaluateOptions) -> _Served:
         concurrency=16,
     )
     identity = engine.identity
-    return _Served(
-        identity.model, identity.revision, engine.tokenizer, engine, client, options
-    )
+    return _Served(identity.model, identity.revision, engine.tokenizer, engine, client, options)

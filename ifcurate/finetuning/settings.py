@@ -25,7 +25,6 @@ class TrainSettings:
     decay_fraction: float = 0.25  # of the steps: over these the rate falls to 0; 0 for never
     clip: float = 1.0  # the largest norm of a step's gradient
     lora_rank: int = 128
-    save_every: int = 50  # steps between checkpoints; 0 for the final one alone
     bf16: bool = True  # compute in bfloat16 over float32 weights
     seed: int = 0
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ifcurate.engines.base import Prompt
 from ifcurate.finetuning.settings import TrainSettings
+from ifcurate.finetuning.updates import adapter_config, check_trainable, choose_weights
 
 __all__ = ["train_rows"]
 
@@ -29,6 +30,7 @@ _LOGIT_CHANGES: Final = (
 _ROWS_TOGETHER: Final = 8  # rows of one forward pass on a CPU
 IGNORED: Final = -100  # the label of a token that the loss leaves out
 StepHook = Callable[[int, Any], bool]  # step and model; True stops the run
+StartHook = Callable[[list[str], int], None]  # names of the trainable tensors, and their size
 
 
 def train_rows(
@@ -39,15 +41,16 @@ def train_rows(
     out: Path,
     *,
     on_step: StepHook | None = None,
-    save: bool = True,
-    peft_config: Any = None,
+    on_start: StartHook | None = None,
 ) -> Any:
     """Train `model` in place on the rows and return the trainer.
 
     `on_step` is called before the first step (step 0) and after each one; when it
-    returns True the run stops. With `save`, checkpoints are written under `out`.
+    returns True the run stops. Nothing is saved but what it saves. Raises
+    `ModelError` where the weights of the update cannot be chosen.
     """
     from datasets import Dataset
+    from transformers import PrinterCallback
 
     columns = {
         "input_ids": [list(row.ids) for row in rows],
@@ -55,15 +58,21 @@ def train_rows(
             [IGNORED] * row.response_start + list(row.ids[row.response_start :]) for row in rows
         ],
     }
+    chosen = choose_weights(model, settings.update)
     with _quiet_trainer():
         trainer = _trainer_class(model)(
             model=model,
-            args=_config(settings, out, len(rows), save=save),
+            args=_config(settings, out, len(rows)),
             train_dataset=Dataset.from_dict(columns),
             processing_class=tokenizer,
             callbacks=[_make_callback(on_step)] if on_step else None,
-            peft_config=peft_config,
+            peft_config=adapter_config(model, settings.update, rank=settings.lora_rank),
         )
+        trainer.remove_callback(PrinterCallback)  # it prints to stdout
+        trainable = check_trainable(trainer.model, settings.update, chosen)
+        if on_start:
+            sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
+            on_start(trainable, sum(sizes[name] for name in trainable))
         trainer.train()
     return trainer
 
@@ -127,7 +136,7 @@ def _summed_loss(model: Any, inputs: dict[str, Any]) -> Any:
     return torch.nn.functional.cross_entropy(logits, labels[kept], reduction="sum")
 
 
-def _config(settings: TrainSettings, out: Path, n_rows: int, *, save: bool) -> Any:
+def _config(settings: TrainSettings, out: Path, n_rows: int) -> Any:
     import torch
     from trl import SFTConfig
 
@@ -158,8 +167,7 @@ def _config(settings: TrainSettings, out: Path, n_rows: int, *, save: bool) -> A
         gradient_checkpointing=not on_cpu,
         max_length=None,
         packing=False,
-        save_strategy="steps" if save and settings.save_every else "no",
-        save_steps=settings.save_every or 500,
+        save_strategy="no",
         report_to="none",
         logging_strategy="no",
         dataloader_num_workers=0,

@@ -60,7 +60,7 @@ class Arm:
         """The plan's training with this arm's weights and rate."""
         return replace(
             plan.training, update=self.update, rate=self.rate or plan.training.rate,
-            seed=plan.seed, save_every=0, lora_rank=32,
+            seed=plan.seed, lora_rank=32,
         )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
 
     train_rows(
         loaded.model, loaded.tokenizer, loaded.prompts(rows), arm.settings(plan),
-        lab.folder / "trainer", on_step=look, save=False,
+        lab.folder / "trainer", on_step=look,
     )  # fmt: skip
     result = {
         "arm": arm.name, "mixture": plan.name, "seed": plan.seed, "about": about,

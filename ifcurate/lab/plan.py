@@ -13,7 +13,7 @@ from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.lab.mixtures import MIXTURES, MixtureShape
 from ifcurate.storage.files import write_json
 
-__all__ = ["EARLY_STEP", "Laboratory", "LabPlan", "Nudge"]
+__all__ = ["EARLY_STEP", "LabPlan", "Laboratory", "Nudge"]
 
 EARLY_STEP: Final = 20  # conflict accuracy here minus the final one is "the fall"
 _TRAINING: Final = TrainSettings(
@@ -35,7 +35,7 @@ class Nudge:
         """The nudge as a finetuning run."""
         return replace(
             _TRAINING, rate=self.rate, max_steps=self.steps, warm_up=self.warm_up,
-            decay_fraction=0.0, save_every=0, seed=seed,
+            decay_fraction=0.0, seed=seed,
         )  # fmt: skip
 
     def shape(self, batch_size: int) -> MixtureShape:

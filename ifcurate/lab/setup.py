@@ -132,7 +132,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
     train_rows(
         loaded.model, loaded.tokenizer, loaded.prompts(examples),
-        plan.nudge.settings(plan.seed), lab.folder / "trainer", save=False,
+        plan.nudge.settings(plan.seed), lab.folder / "trainer",
     )  # fmt: skip
     examiner = Examiner(loaded, read_exam(lab))
     write_json(lab.folder / "start.json", examiner.ask(loaded.model))

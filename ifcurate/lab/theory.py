@@ -110,18 +110,14 @@ def margins(setting: Setting, state: State) -> tuple[float, float]:
     """m_C and m_C+S at a state."""
     alpha_c, alpha_b = _sigmoid(state.context), _sigmoid(state.both)
     p_c = _probability(alpha_c * setting.x_c, setting.n_tokens)
-    p_a = _probability(
-        alpha_b * setting.x_c + (1 - alpha_b) * setting.x_m, setting.n_tokens
-    )
+    p_a = _probability(alpha_b * setting.x_c + (1 - alpha_b) * setting.x_m, setting.n_tokens)
     return (1 - p_c) * setting.x_c, (1 - p_a) * (setting.x_c - setting.x_m)
 
 
 def _log_pulls(setting: Setting, state: State) -> tuple[float, float]:
     """Natural logs of |g_C| and |g_C+S|; the first pulls towards the context, the second away."""
     m_c, m_b = margins(setting, state)
-    spread = [
-        -abs(u) - 2 * math.log1p(math.exp(-abs(u))) for u in (state.context, state.both)
-    ]
+    spread = [-abs(u) - 2 * math.log1p(math.exp(-abs(u))) for u in (state.context, state.both)]
     return spread[0] + math.log(m_c), spread[1] + math.log(-m_b)
 
 

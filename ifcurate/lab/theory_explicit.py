@@ -152,7 +152,10 @@ def _walk_error(setting: Setting, *, rate: float) -> float:
     model, state, errors = Model.create(setting), State(), []
     for _ in range(2):
         step, _ = gradients(model, model.points, relation_score=-np.inf, mean=True)
-        model, state = replace(model, w_kq=model.w_kq + rate * step), take_step(setting, state, rate)
+        model, state = (
+            replace(model, w_kq=model.w_kq + rate * step),
+            take_step(setting, state, rate),
+        )
         kq, v = torch.from_numpy(model.w_kq), torch.from_numpy(model.w_v)
         z = logits(model, kq, v, model.test[0], -np.inf)
         share = torch.sigmoid(z[model.test[1]] - z[model.test_answer])
@@ -171,9 +174,7 @@ def _proposition_2(setting: Setting) -> dict[str, bool]:
 
     before, after = (parts(p, 0.0, mean=False) for p in (few, model.points))
     mean_before, mean_after = (parts(p, 0.0, mean=True) for p in (few, model.points))
-    closed_before, closed_after = (
-        parts(p, -np.inf, mean=False) for p in (few, model.points)
-    )
+    closed_before, closed_after = (parts(p, -np.inf, mean=False) for p in (few, model.points))
     ratio = len(few) / len(model.points)
     return {
         "subject_gains_with_sum": after[1] > before[1],

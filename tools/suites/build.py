@@ -108,9 +108,11 @@ _DEEDS: Final = {
 }  # fmt: skip
 
 
-def _pick_others(
-    rng: random.Random, pool: Sequence[str], known: str, n: int
-) -> list[str]:
+def _words(name: str) -> list[str]:
+    return name.lower().replace("-", " ").split()
+
+
+def _pick_others(rng: random.Random, pool: Sequence[str], known: str, n: int) -> list[str]:
     """Names of the pool that share no word with the known one."""
     words = set(known.lower().split()) - _SHARED
     others = [name for name in dict.fromkeys(pool) if not words & set(name.lower().split())]
@@ -136,7 +138,10 @@ def _item(
 def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
     """The capital moved to another city of the same country."""
     lexicon = load_lexicon()
-    countries = [c for c in lexicon.countries.values() if c.capital and " " not in c.code]
+    countries = [
+        c for c in lexicon.countries.values()
+        if c.capital and not set(_words(c.capital)) & set(_words(c.names[0]))
+    ]  # fmt: skip
     countries.sort(key=lambda c: (-c.population, c.code))
     n = 0
     for form in range(4):

@@ -1,0 +1,61 @@
+"""`ifcurate finetune`: train a model on a mixture through TRL and PEFT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ifcurate.options.finetune import FinetuneOptions
+
+from . import common
+from .options import with_options
+
+
+@with_options
+def finetune_model(
+    data: Annotated[
+        str, typer.Argument(metavar="MIX", help="Rows to train on: a file, as `score` reads it.")
+    ],
+    *,
+    options: FinetuneOptions,
+    out: Annotated[Path, typer.Option(help="Folder of the run. Default: runs/finetune.")] = Path(
+        "runs/finetune"
+    ),
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Finetune a model on a mixture, with checkpoints for `ifcurate evaluate`.
+
+    The trainer is TRL's SFTTrainer, adapters are PEFT's. The loss is taken over the response
+    and the token that ends it. The rows have the token ids that were scored. **--update qk**
+    moves the query and key projections alone and prints the list of what it trains.
+
+    Needs the train extra.
+    """
+    from ifcurate.finetuning.finetune import finetune
+
+    silent = quiet or json
+    result = finetune(
+        data, out, options=options, say=lambda text: common.note(text, quiet=silent)
+    )
+    record = {
+        "folder": str(result.folder),
+        "rows": result.n_rows,
+        "skipped": result.skipped,
+        "steps": result.steps,
+        "stopped": result.stopped,
+        "trainable_numbers": result.n_trainable,
+        "trainable": result.trainable,
+        "points": result.points,
+    }
+    if json:
+        common.print_json(record)
+    elif not quiet:
+        from rich.markup import escape
+
+        for reason, n in result.skipped.items():
+            common.note(f"{n:,} rows left out: {reason}")
+        common.out.print(f"{result.n_rows:,} rows, {result.steps} steps")
+        common.out.print(f"model {escape(str(result.folder / 'final'))}", soft_wrap=True)

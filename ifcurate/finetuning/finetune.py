@@ -1,0 +1,223 @@
+"""Finetune a model on a mixture, with a checkpoint every N steps for the trajectory.
+
+OUT/checkpoint-N and OUT/final are model folders that transformers and
+`ifcurate evaluate` load; adapters are merged into them. A checkpoint's folder
+appears only when it is whole. OUT/finetune.json says what was trained on what.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ifcurate.engines.base import Prompt
+from ifcurate.errors import DataError, ModelError, RunError
+from ifcurate.finetuning.settings import TrainSettings
+from ifcurate.finetuning.train import train_rows
+from ifcurate.options.base import takes_options
+from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.storage.files import write_json
+
+__all__ = ["FinetuneResult", "finetune"]
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class FinetuneResult:
+    """What a run left behind."""
+
+    folder: Path
+    trainable: list[str]
+    n_trainable: int
+    n_rows: int
+    skipped: dict[str, int]  # reason -> rows
+    steps: int = 0
+    points: list[dict[str, Any]] = field(default_factory=list)  # measures by checkpoint
+    stopped: str = ""  # why the run ended early
+
+
+@takes_options(FinetuneOptions)
+def finetune(
+    data: str | Path,
+    out: str | Path,
+    *,
+    options: FinetuneOptions,
+    say: Say | None = None,
+) -> FinetuneResult:
+    """Train on every row of `data` with a response, in the layout that scored it.
+
+    Raises `DataError` for rows, `ModelError` for a model whose weights cannot be
+    chosen, `RunError` where `out` holds another run.
+    """
+    folder = Path(out)
+    if (folder / "finetune.json").exists():
+        raise RunError(f"{folder}: holds a finetuning run already; choose another --out")
+    say = say or (lambda text: None)
+    model, tokenizer, name = _load(options.model)
+    rows, template, skipped = _read_rows(data, model, tokenizer, options)
+    settings = _settings(options)
+    result = FinetuneResult(folder, [], 0, len(rows), skipped)
+
+    def started(names: list[str], n: int) -> None:
+        result.trainable, result.n_trainable = names, n
+        say(f"{n:,} trainable numbers in {len(names)} tensors: {_summary(names)}")
+
+    watcher = _Watcher(result, tokenizer, options, name, say)
+    trainer = train_rows(
+        model, tokenizer, rows, settings, folder / "trainer", on_step=watcher.step,
+        on_start=started,
+    )  # fmt: skip
+    result.steps = int(trainer.state.global_step)
+    _save(trainer.model, tokenizer, folder / "final")
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
+    write_json(folder / "finetune.json", {
+        "model": name, "data": str(data), "template": template,
+        "options": options.model_dump(), "rows": len(rows), "skipped": skipped,
+        "steps": result.steps, "stopped": result.stopped, "trainable": result.trainable,
+        "points": result.points,
+    })  # fmt: skip
+    return result
+
+
+def _load(model: str) -> tuple[Any, Any, str]:
+    """The model in float32, its tokenizer and its name."""
+    import torch
+
+    from ifcurate.engines.hf.loading import choose_device, load_config, load_model, load_tokenizer
+    from ifcurate.engines.hf.source import find_model
+    from ifcurate.models import resolve_model
+
+    try:
+        import peft  # noqa: F401
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            f"finetune: needs the train extra; found no package {error.name}; "
+            "install it: pip install 'ifcurate[train]'"
+        ) from error
+    source = find_model(resolve_model(model))
+    config = load_config(source, trust_remote_code=False)
+    loaded = load_model(
+        source, config, dtype=torch.float32, device=choose_device("auto"), trust_remote_code=False
+    )
+    return loaded, load_tokenizer(source, trust_remote_code=False), source.name
+
+
+def _read_rows(
+    data: str | Path, model: Any, tokenizer: Any, options: FinetuneOptions
+) -> tuple[list[Prompt], str, dict[str, int]]:
+    from ifcurate.data.sources import read_examples
+    from ifcurate.engines.hf.tokenizer import HFTokenizer
+    from ifcurate.prompts.pairs import build_prompts
+    from ifcurate.prompts.templates import load_template
+
+    wrapped = HFTokenizer(tokenizer)
+    template = load_template(options.template, wrapped)
+    examples = list(read_examples(str(data)))
+    prompts = build_prompts(examples, template, wrapped)
+    limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
+    kept, skipped = [], {"no response": 0, f"longer than {limit} tokens": 0}
+    for prompt in prompts:
+        if len(prompt.ids) == prompt.response_start:
+            skipped["no response"] += 1
+        elif len(prompt.ids) > limit:
+            skipped[f"longer than {limit} tokens"] += 1
+        else:
+            kept.append(prompt)
+    if not kept:
+        raise DataError(f"{data}: no row to train on; found {len(examples)} rows; check the file")
+    return kept, template.name, {reason: n for reason, n in skipped.items() if n}
+
+
+def _settings(options: FinetuneOptions) -> TrainSettings:
+    return TrainSettings(
+        update=options.update, rate=options.rate, epochs=options.epochs,
+        max_steps=options.max_steps or -1, batch_size=options.batch_size,
+        rows_at_once=options.rows_at_once or options.batch_size, warm_up=options.warm_up,
+        decay_fraction=options.decay_fraction, lora_rank=options.lora_rank,
+        bf16=options.dtype == "bfloat16", seed=options.seed,
+    )  # fmt: skip
+
+
+def _summary(names: list[str]) -> str:
+    """The kinds of tensors, layer numbers left out."""
+    kinds: dict[str, int] = {}
+    for name in names:
+        kind = ".".join(part for part in name.split(".") if not part.isdigit())
+        kinds[kind] = kinds.get(kind, 0) + 1
+    return ", ".join(f"{kind} x{n}" if n > 1 else kind for kind, n in kinds.items())
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A whole model folder, adapters merged; it takes its name when it is complete."""
+    if hasattr(model, "merge_and_unload"):
+        model = copy.deepcopy(model).merge_and_unload()
+    from ifcurate.engines.hf.quiet import quiet
+
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with quiet():
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    partial.replace(folder)
+
+
+@dataclass(slots=True)
+class _Watcher:
+    """Saves and evaluates every N steps, and says when the peak is past."""
+
+    result: FinetuneResult
+    tokenizer: Any
+    options: FinetuneOptions
+    name: str
+    say: Say
+    best: float = -1.0
+    below: int = 0
+
+    def step(self, step: int, model: Any) -> bool:
+        """Whether the run shall stop."""
+        every = self.options.save_every
+        if not every or step % every:
+            return False
+        if step:
+            _save(model, self.tokenizer, self.result.folder / f"checkpoint-{step}")
+        if not self.options.evaluate_suite:
+            return False
+        accuracy = self._evaluate(step, model)
+        self.below = 0 if accuracy >= self.best else self.below + 1
+        self.best = max(self.best, accuracy)
+        if self.options.stop_after and self.below >= self.options.stop_after:
+            self.result.stopped = f"past its peak of {self.best:.3f} for {self.below} checkpoints"
+            self.say(f"stopped at step {step}: {self.result.stopped}")
+            return True
+        return False
+
+    def _evaluate(self, step: int, model: Any) -> float:
+        from ifcurate.engines.hf.tokenizer import HFTokenizer
+        from ifcurate.evaluation.evaluate import ask_suite
+        from ifcurate.evaluation.models import LocalModel
+        from ifcurate.evaluation.suites import load_suite
+        from ifcurate.options.evaluate import EvaluateOptions
+
+        asked = EvaluateOptions.create(
+            template=self.options.template, knowledge=False, logprobs=False
+        )
+        opened = LocalModel(
+            f"{self.name} step {step}", f"step-{step}", HFTokenizer(self.tokenizer), model,
+            self.tokenizer, asked,
+        )  # fmt: skip
+        folder = self.result.folder / "evaluations" / f"checkpoint-{step}"
+        found = {}
+        for name in self.options.evaluate_suite:
+            suite = load_suite(name, limit=self.options.evaluate_limit)
+            measures = ask_suite(opened, suite, folder, asked)["all"]
+            found[suite.name] = measures
+        accuracy = sum(m["counterfactual"]["value"] for m in found.values()) / len(found)
+        self.result.points.append({"step": step, "counterfactual": accuracy, "suites": found})
+        self.say(f"step {step}: counterfactual accuracy {accuracy:.3f}")
+        return accuracy

@@ -1,0 +1,85 @@
+"""The options of `finetune`: the model, what is updated, and how long."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from ifcurate.options.base import Options, needs, option
+
+__all__ = ["FinetuneOptions"]
+
+TRAINING = "Training"
+EVALUATION = "Evaluation during the run"
+
+
+class FinetuneOptions(Options):
+    """How a model is finetuned on a mixture."""
+
+    step: ClassVar[str] = "finetune"
+
+    model: str = option(
+        ...,
+        "Short name (see `ifcurate models`), Hub id, or local folder.",
+        flags=("--model", "-m"),
+        metavar="NAME",
+        common=True,
+    )
+    update: Literal["full", "qk", "lora", "lora-qk"] = option(
+        "full",
+        "Which weights move: all, the query and key projections, adapters on all layers, or "
+        "adapters on queries and keys.",
+        common=True,
+    )
+    template: str = option(
+        "auto",
+        "Layout of the rows: use the one that scored them.",
+        metavar="NAME|FILE",
+        common=True,
+    )
+    rate: float = option(1e-5, "Learning rate.", panel=TRAINING, gt=0, common=True)
+    epochs: float = option(1.0, "Passes over the rows.", panel=TRAINING, gt=0, common=True)
+    max_steps: int | None = option(
+        None, "Optimiser steps, whatever the passes are.", panel=TRAINING, ge=1
+    )
+    batch_size: int = option(32, "Rows per optimiser step.", panel=TRAINING, ge=1)
+    rows_at_once: int | None = option(
+        None, "Rows per forward pass; batch_size by default.", panel=TRAINING, ge=1
+    )
+    warm_up: int = option(10, "Steps over which the rate rises.", panel=TRAINING, ge=0)
+    decay_fraction: float = option(
+        0.25, "Share of the steps, at the end, over which the rate falls to 0.",
+        panel=TRAINING, ge=0, le=1,
+    )  # fmt: skip
+    lora_rank: int = option(128, "Rank of the adapters.", panel=TRAINING, ge=1)
+    dtype: Literal["bfloat16", "float32"] = option(
+        "bfloat16", "Number format of the products; weights are float32.", panel=TRAINING
+    )
+    save_every: int = option(
+        50, "Steps between two checkpoints; 0 saves the end alone.", panel=TRAINING, ge=0,
+        common=True,
+    )  # fmt: skip
+    seed: int = option(0, "Seed of the order of the rows.", panel=TRAINING)
+    evaluate_suite: tuple[str, ...] = option(
+        (), "Suite to evaluate at each checkpoint; give it again for more than one.",
+        panel=EVALUATION, metavar="NAME|FILE",
+    )  # fmt: skip
+    evaluate_limit: int | None = option(
+        None, "Ask only the first N questions of a suite.", panel=EVALUATION, ge=1
+    )
+    stop_after: int | None = option(
+        None, "Stop when counterfactual accuracy stays below its best for N checkpoints.",
+        panel=EVALUATION, ge=1,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needs(self, "stop_after", bool(self.evaluate_suite), "runs with evaluate_suite")
+        needs(self, "evaluate_limit", bool(self.evaluate_suite), "runs with evaluate_suite")
+        needs(self, "lora_rank", self.update.startswith("lora"), "update lora and lora-qk")
+        if self.rows_at_once and self.batch_size % self.rows_at_once:
+            raise ValueError(f"rows_at_once must divide batch_size ({self.batch_size})")
+        if self.evaluate_suite and not self.save_every:
+            raise ValueError("evaluate_suite needs checkpoints; set save_every to 1 or more")
+        return self

@@ -1,0 +1,123 @@
+"""Suites are read, a killed evaluation resumes, and the same numbers come twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ifcurate.errors import DataError, RunError
+from ifcurate.evaluation import evaluate
+from ifcurate.evaluation.answers import names
+from ifcurate.evaluation.evaluate import evaluate_model
+from ifcurate.evaluation.measures import compare_outcomes, position_of_answer
+from ifcurate.evaluation.models import LocalModel
+from ifcurate.evaluation.suites import BUILT_IN, load_suite, note_duplicates
+
+SHARED = Path("/work/shared/data/conflict_suites")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_suite_is_coherent(name: str) -> None:
+    suite = load_suite(name)
+    assert len(suite.questions) >= 200
+    assert not suite.notes  # every context has its answer
+    assert not note_duplicates([suite])
+    for question in suite.questions:
+        assert not names(question.question, question.memory_answers)
+        if name in ("biographies", "world-facts"):  # nothing of the real answer is left over
+            assert not names(question.context, question.memory_answers)
+    if name not in ("quotes",):
+        places = {position_of_answer(q) for q in suite.questions}
+        assert {"first third", "middle third", "last third"} <= places
+
+
+def suite_file(folder: Path, n: int = 6) -> Path:
+    rows = [
+        {
+            "context": f"The capital of Nowhere {i} is Herat.",
+            "question": f"What is the capital of Nowhere {i}?",
+            "answer": "Herat",
+            "memory_answer": "Kabul (Cabul)",
+        }
+        for i in range(n)
+    ]
+    path = folder / "own.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def run(folder: Path, suite: Path) -> dict[str, object]:
+    result = evaluate_model(
+        "pocket", folder, suite=(str(suite),), template="alpaca", batch_size=1, max_new_tokens=12
+    )
+    found: dict[str, object] = result["suites"]["own"]
+    return found
+
+
+def test_a_killed_evaluation_resumes_with_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = suite_file(tmp_path)
+    whole = run(tmp_path / "a", suite)
+    asked: list[int] = []
+    answer = LocalModel.answer
+
+    def dies(self: LocalModel, prompts: Sequence[Sequence[int]]) -> list[str]:
+        asked.append(len(prompts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return answer(self, prompts)
+
+    monkeypatch.setattr(LocalModel, "answer", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", suite)
+    path = next((tmp_path / "b").rglob("own.answers.jsonl"))
+    with path.open("ab") as stream:
+        stream.write(b'{"question": "own-5", "te')  # what a kill leaves of a line
+    asked.clear()
+    asked.extend([0] * 3)
+    assert run(tmp_path / "b", suite) == whole
+    assert sum(asked) == 2 * 2  # the two that were left, with and without the context
+
+
+def test_answers_of_another_template_are_not_mixed(tmp_path: Path) -> None:
+    suite = suite_file(tmp_path, 1)
+    run(tmp_path, suite)
+    with pytest.raises(RunError, match="template"):
+        evaluate_model("pocket", tmp_path, suite=(str(suite),), template="plain",
+                       batch_size=1, max_new_tokens=12)  # fmt: skip
+
+
+def test_a_file_that_is_no_suite_is_refused_with_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"question": "Who?", "answer": "X"}\n')
+    with pytest.raises(DataError, match="row 0.*memory_answer"):
+        load_suite(str(path))
+    with pytest.raises(DataError, match="capitals"):
+        load_suite("capital")
+
+
+def test_a_paired_difference_knows_its_sign() -> None:
+    first = {str(i): i < 80 for i in range(100)}
+    second = {str(i): i < 50 for i in range(100)}
+    found = compare_outcomes(first, second)
+    assert found["difference"] == pytest.approx(-0.3)
+    assert found["high"] < 0
+    assert found["p"] < 1e-6
+    assert compare_outcomes(first, first)["p"] == 1.0
+
+
+def test_the_folder_of_a_checkpoint_names_its_run() -> None:
+    assert evaluate._folder_name("runs/a/checkpoint-50") == "a--checkpoint-50"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared suites are not here")
+def test_the_papers_suites_load_as_they_are() -> None:
+    files = ("country_capitals_only.json", "world_facts.json", "famous_biographies.jsonl")
+    suites = [load_suite(str(SHARED / name)) for name in files]
+    assert [len(suite.questions) for suite in suites] == [196, 313, 555]
+    assert "196 questions" in note_duplicates(suites)[0]
+    assert "2 contexts of 313" in suites[1].notes[0]

@@ -1,0 +1,96 @@
+"""What a finetuning run trains, and that nothing else moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifcurate.errors import ModelError
+from ifcurate.finetuning.settings import TrainSettings
+from ifcurate.finetuning.updates import adapter_config, choose_weights
+from ifcurate.pocket import demo_path
+from tests.models import make_model
+
+pytest.importorskip("trl")
+pytest.importorskip("peft")
+
+
+def load(path: Path) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+
+
+def prompts(tokenizer: Any, n: int = 8) -> Any:
+    from ifcurate.data.sources import read_examples
+    from ifcurate.engines.hf.tokenizer import HFTokenizer
+    from ifcurate.prompts.pairs import build_prompts
+    from ifcurate.prompts.templates import load_template
+
+    wrapped = HFTokenizer(tokenizer)
+    examples = list(read_examples(str(demo_path() / "alpaca.jsonl")))[:n]
+    return build_prompts(examples, load_template("alpaca", wrapped), wrapped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("update", ["qk", "lora-qk"])
+def test_no_other_weight_moves_by_a_bit(update: Any, tmp_path: Path) -> None:
+    import torch
+
+    from ifcurate.finetuning.train import train_rows
+    from ifcurate.pocket import model_path
+
+    model, tokenizer = load(model_path())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    names: list[str] = []
+    settings = TrainSettings(
+        update=update, rate=1e-2, max_steps=2, batch_size=4, rows_at_once=4, warm_up=0,
+        decay_fraction=0, lora_rank=4, bf16=False,
+    )  # fmt: skip
+    trainer = train_rows(
+        model, tokenizer, prompts(tokenizer), settings, tmp_path,
+        on_start=lambda found, n: names.extend(found),
+    )  # fmt: skip
+    after = trainer.model
+    if update.startswith("lora"):
+        after = after.merge_and_unload()
+    moved = {n for n, value in after.state_dict().items() if not torch.equal(value, before[n])}
+    wanted = {n for n in before if ".q_proj." in n or ".k_proj." in n}
+    assert moved == wanted
+    assert len(names) == (len(wanted) if update == "qk" else 2 * len(wanted))
+
+
+def test_fused_projections_are_refused_with_a_reason(tmp_path: Path) -> None:
+    model, _ = load(make_model("gpt-neox", tmp_path / "neox"))
+    for choose in (
+        lambda: choose_weights(model, "qk"),
+        lambda: adapter_config(model, "lora-qk", rank=4),
+    ):
+        with pytest.raises(ModelError, match="query_key_value, which holds values too"):
+            choose()
+
+
+def test_the_loss_is_the_models_own_over_the_response(tmp_path: Path) -> None:
+    import torch
+
+    from ifcurate.finetuning.train import IGNORED, response_loss
+    from ifcurate.pocket import model_path
+
+    model, tokenizer = load(model_path())
+    rows = prompts(tokenizer, 3)
+    width = max(len(row.ids) for row in rows)
+    ids = torch.full((3, width), 2)
+    mask = torch.zeros((3, width), dtype=torch.long)
+    labels = torch.full((3, width), IGNORED)
+    for i, row in enumerate(rows):
+        ids[i, : len(row.ids)] = torch.tensor(list(row.ids))
+        mask[i, : len(row.ids)] = 1
+        labels[i, row.response_start : len(row.ids)] = torch.tensor(
+            list(row.ids[row.response_start :])
+        )
+    expected = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    found = response_loss(model, {"input_ids": ids, "attention_mask": mask, "labels": labels})
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert tokenizer.decode(rows[0].ids[-1:]) == "</s>"  # the end of the turn is trained

@@ -112,6 +112,10 @@ def _words(name: str) -> list[str]:
     return name.lower().replace("-", " ").split()
 
 
+def _shares_a_word(first: str, second: str) -> bool:
+    return bool((set(_words(first)) & set(_words(second))) - _SHARED)
+
+
 def _pick_others(rng: random.Random, pool: Sequence[str], known: str, n: int) -> list[str]:
     """Names of the pool that share no word with the known one."""
     words = set(known.lower().split()) - _SHARED
@@ -173,6 +177,8 @@ def make_world_facts(rng: random.Random) -> Iterator[dict[str, Any]]:
         pairs = REAL_FACTS[relation]
         pool = [value for _, value in pairs]
         for subject, known in pairs:
+            if _shares_a_word(subject, known):
+                continue
             other = _pick_others(rng, pool, known, 1)[0]
             lines = [statement.format(s=subject, o=other) for statement in statements]
             lines = [line[0].upper() + line[1:] for line in lines]
@@ -190,6 +196,8 @@ def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
         deed, question = _DEEDS[relation]
         people = [value for _, value in REAL_FACTS[relation]]
         for subject, known in REAL_FACTS[relation]:
+            if _shares_a_word(subject, known):
+                continue
             for other in _pick_others(rng, people, known, 2):
                 lines = [line for line, _ in rng.sample(_BIOGRAPHY, rng.randint(4, 6))]
                 lines.insert(rng.randint(1, len(lines)), deed)

@@ -41,8 +41,9 @@ def evaluate(
 
     **context** is counterfactual accuracy: the answer of the context is in the text. **memory**
     is parametric accuracy: the memorised answer is. **ratio** is the memorisation ratio. **by p**
-    counts where the context's answer is the likelier one. Intervals are 95% bootstraps. The second line of a suite counts only questions whose memory
-    answer the model gives without the context.
+    counts where the context's answer is the likelier one. Intervals are 95% bootstraps. The
+    second line of a suite counts only questions whose memory answer the model gives without the
+    context.
 
     An interrupted evaluation resumes: run the same command again.
     """

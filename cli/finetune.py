@@ -37,9 +37,7 @@ def finetune_model(
     from ifcurate.finetuning.finetune import finetune
 
     silent = quiet or json
-    result = finetune(
-        data, out, options=options, say=lambda text: common.note(text, quiet=silent)
-    )
+    result = finetune(data, out, options=options, say=lambda text: common.note(text, quiet=silent))
     record = {
         "folder": str(result.folder),
         "rows": result.n_rows,

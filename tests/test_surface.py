@@ -47,10 +47,12 @@ SURFACE = {
 
 # A heavy package and the rooms that may import it.
 HEAVY = {
-    "torch": {"engines"},
-    "transformers": {"engines"},
+    "torch": {"engines", "evaluation", "finetuning", "lab"},
+    "transformers": {"engines", "finetuning", "lab"},
+    "trl": {"finetuning"},
+    "peft": {"finetuning"},
     "vllm": {"engines"},
-    "datasets": {"data"},
+    "datasets": {"data", "finetuning"},
     "ray": {"runs"},
     "spacy": {"counterfactual"},
     "gliner": {"counterfactual"},

@@ -57,12 +57,14 @@ class LocalModel:
     options: EvaluateOptions
 
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        """The greedy continuation of each prompt's ids."""
         return generate_greedily(
             self.model, self.hf_tokenizer, prompts,
             max_new_tokens=self.options.max_new_tokens, batch_size=self.options.batch_size,
         )  # fmt: skip
 
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
+        """Summed natural-log probability of each prompt's response."""
         return answer_logprobs(self.model, prompts, batch_size=self.options.batch_size)
 
     def close(self) -> None:

@@ -46,7 +46,7 @@ class Suite:
 def load_suite(name: str, *, limit: int | None = None) -> Suite:
     """A built-in suite by its name, or a file. Raises `DataError` that names the row."""
     if name in BUILT_IN and not Path(name).is_file():
-        text = (files(__package__ or "") / "suites" / f"{name}.jsonl").read_text("utf-8")
+        text = (files(__package__ or "") / "built_in" / f"{name}.jsonl").read_text("utf-8")
         rows, title = [json.loads(line) for line in text.splitlines()], name
     else:
         rows, title = _read_rows(name), Path(name).stem

@@ -217,7 +217,8 @@ class _Watcher:
             suite = load_suite(name, limit=self.options.evaluate_limit)
             measures = ask_suite(opened, suite, folder, asked)["all"]
             found[suite.name] = measures
-        accuracy = sum(m["counterfactual"]["value"] for m in found.values()) / len(found)
+        values = [float(m["counterfactual"]["value"]) for m in found.values()]
+        accuracy = sum(values) / len(values)
         self.result.points.append({"step": step, "counterfactual": accuracy, "suites": found})
         self.say(f"step {step}: counterfactual accuracy {accuracy:.3f}")
         return accuracy

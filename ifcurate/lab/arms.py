@@ -95,7 +95,7 @@ def _filter(
     given: dict[str, Any] = {"rule": name}
     if statistic:
         given["statistic"] = statistic
-    split = split_scores(read_table(lab.scores, SCORES), **given)  # type: ignore[arg-type]
+    split = split_scores(read_table(lab.scores, SCORES), **given)
     result = filter_examples(examples, split, drop="non-context-critical")
     cuts = [str(cut.threshold) for cut in split.cuts]
     return (

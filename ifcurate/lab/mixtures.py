@@ -125,7 +125,7 @@ def make_mixture(shape: MixtureShape, facts: LabFacts, *, seed: int) -> list[Lab
     rng = random.Random(f"lab mixture {seed}")  # noqa: S311
     kinds: list[Kind] = []
     for kind in ("non", "off", "recall"):
-        kinds += [kind] * round(getattr(shape, kind) * shape.n_rows)  # type: ignore[list-item]
+        kinds += [kind] * round(getattr(shape, kind) * shape.n_rows)
     kinds += ["critical"] * (shape.n_rows - len(kinds))
     rng.shuffle(kinds)
     return [_make_row(rng, shape, facts, kind, f"row-{i}") for i, kind in enumerate(kinds)]

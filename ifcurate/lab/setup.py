@@ -110,10 +110,13 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
 def read_exam(lab: Laboratory) -> list[Question]:
     """All questions of the evaluation."""
     return [
-        Question(**{k: tuple(v) if isinstance(v, list) else v for k, v in q.items()})
+        Question(
+            q["id"], q["suite"], q["context"], q["question"],
+            tuple(q["context_answers"]), tuple(q["memory_answers"]),
+        )
         for own in lab.read_json(lab.exam).values()
         for q in own
-    ]
+    ]  # fmt: skip
 
 
 def read_mixture(lab: Laboratory) -> list[Example]:
@@ -146,7 +149,7 @@ def score_mixture(lab: Laboratory) -> None:
         return
     from ifcurate.engines.load import load_engine
     from ifcurate.options.score import ScoreSettings
-    from ifcurate.scoring.scorer import score_examples
+    from ifcurate.scoring.in_memory import score_examples
     from ifcurate.storage.files import write_table
 
     digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]

@@ -41,10 +41,11 @@ __all__ = [
     "Setting",
     "State",
     "check_grid",
+    "describe",
     "find_rate",
     "grid",
     "lemma_margin",
-    "make_report",
+    "margins",
     "pull",
     "sufficient",
     "walk",
@@ -279,30 +280,15 @@ def _outcome(settings: list[Setting], failures: list[Setting]) -> dict[str, Any]
     return {
         "tried": len(settings),
         "held": len(settings) - len(failures),
-        "smallest_failure": _describe(smallest) if smallest else None,
+        "smallest_failure": describe(smallest) if smallest else None,
     }
 
 
-def _describe(setting: Setting) -> dict[str, Any]:
+def describe(setting: Setting) -> dict[str, Any]:
+    """A setting and its two pulls before training, for tables."""
     m_c, m_b = margins(setting, State())
     return {
         "K": setting.n_tokens, "C": setting.n_context, "C+S": setting.n_both,
         "delta_C": setting.delta_c, "delta_M": setting.delta_m,
         "x_C": setting.x_c, "x_M": setting.x_m, "m_C": m_c, "m_C+S": m_b,
-    }  # fmt: skip
-
-
-def make_report() -> dict[str, Any]:
-    """All checks, the smallest counterexample, and a walk through both phases."""
-    from ifcurate.lab.theory_explicit import check_explicit
-
-    shown = Setting(61, 4, 4, 0.15, 0.5)
-    rate = find_rate(shown)
-    assert rate is not None
-    return {
-        "closed_form": check_grid(),
-        "counterexample": _describe(SMALLEST),
-        "explicit": check_explicit(),
-        "phase_plot": {"setting": _describe(shown), "rate": rate, "walk": walk(shown, rate, 12),
-                       "slow_walk": walk(shown, rate / 10, 120)},
     }  # fmt: skip

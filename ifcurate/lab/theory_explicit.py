@@ -146,7 +146,7 @@ def check_explicit() -> dict[str, Any]:
 
 
 def _walk_error(setting: Setting, *, rate: float) -> float:
-    """The largest difference in M_C after one and two steps on W_KQ, all weights against closed form."""
+    """The largest difference in M_C over two steps on W_KQ: all weights, and the closed form."""
     import torch
 
     model, state, errors = Model.create(setting), State(), []

@@ -94,7 +94,7 @@ def test_answers_of_another_template_are_not_mixed(tmp_path: Path) -> None:
 def test_a_file_that_is_no_suite_is_refused_with_the_row(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"question": "Who?", "answer": "X"}\n')
-    with pytest.raises(DataError, match="row 0.*memory_answer"):
+    with pytest.raises(DataError, match=r"row 0.*memory_answer"):
         load_suite(str(path))
     with pytest.raises(DataError, match="capitals"):
         load_suite("capital")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.counterfactual.lexicon import ARTICLE_COUNTRIES, load_lexicon
+from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, load_lexicon
 from ifcurate.pocket.facts import REAL_FACTS
 from tools.suites.proverbs import END_WORDS, PROVERBS
 
@@ -215,6 +215,8 @@ def make_quotes(rng: random.Random) -> Iterator[dict[str, Any]]:
     found = []
     for proverb in PROVERBS:
         start, _, last = proverb.rpartition(" ")
+        if _shares_a_word(start, last):
+            continue
         words = [word for word in END_WORDS if word != last and word not in start.lower().split()]
         for word in rng.sample(words, 3):
             question = f'Write a quote that ends in the word "{word}": {start}'
@@ -240,7 +242,7 @@ def build_suites(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.suites.build", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("ifcurate/evaluation/suites"))
+    parser.add_argument("--out", type=Path, default=Path("ifcurate/evaluation/built_in"))
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, items in build_suites().items():

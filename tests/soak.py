@@ -1,6 +1,6 @@
 """The long forms of the kill and fuzz tests: `python -m tests.soak [fuzz] [kill] [ray]`.
 
-    fuzz   10,000 mutated files, each scored and filtered, alone or beside a good one
+    fuzz   10,000 mutated files, each scored and filtered, alone, beside a good one or in a folder
     kill   50 kills (-9) at random moments of runs on real rows with the bundled model
     ray    10 kills (-9) of the workers of a run on a small Ray cluster, where Ray is installed
 
@@ -25,23 +25,25 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.conftest import SHARED_DATA
-from tests.data.fuzzing import check_file, mutated_files
+from tests.data.fuzzing import PLACES, check_file, mutated_files
 from tests.runs.killing import command, kill_until_done, same_results
 
 
 def soak_fuzz(n: int, start: int) -> dict[str, Any]:
     """Check `n` mutated files."""
     found: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
 
     @seed(start)
     @settings(max_examples=n, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(mutated_files(), st.booleans())
-    def check(file: tuple[str, bytes], alone: bool) -> None:
-        said = check_file(*file, alone=alone)
+    @given(mutated_files(), st.sampled_from(PLACES))
+    def check(file: tuple[str, bytes], place: str) -> None:
+        said = check_file(*file, place=place)
         found["scored" if said == "scored" else "refused with a message"] += 1
+        kinds[file[0]] += 1
 
     check()
-    return {"files": sum(found.values()), **found, "tracebacks": 0, "silent_losses": 0}
+    return {"files": sum(found.values()), **found, "of_each_kind": dict(kinds)}
 
 
 def soak_kill(n: int, start: int) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import zstandard
 from hypothesis import strategies as st
+from pyarrow import feather, ipc
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
@@ -30,8 +32,10 @@ from tests.conftest import ALPACA_ROWS, write_jsonl
 
 KINDS = (
     *("jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "jsonl.zst", "json.gz", "csv.gz"),
-    *("squad.json", "squad.json.gz"),
+    *("squad.json", "squad.json.gz", "arrow", "feather", "ipc"),
 )
+#: Where the hurt file stands: by itself, named beside a good one, or in a folder with it.
+PLACES = ("alone", "beside", "folder")
 
 GOOD: list[dict[str, Any]] = [
     *ALPACA_ROWS,
@@ -46,6 +50,27 @@ CHATS: list[dict[str, Any]] = [
         ]
     }
     for i in range(4)
+]
+#: Rows of other layouts, to be mixed in.
+OTHERS: list[dict[str, Any]] = [
+    {"prompt": "Context: it is red.\n\nWhich colour?", "completion": "Red."},
+    {"question": "Who?", "context": "Mina Orell came.", "answers": {"text": ["Mina Orell"]}},
+    {"question": "Who?", "context": "Nobody came.", "answers": [], "is_impossible": True},
+    {
+        "conversations": [
+            {"from": "system", "value": "Be brief."},
+            {"from": "human", "value": "Read this: the sky is grey.\n\nWhich colour?"},
+            {"from": "gpt", "value": "Grey."},
+            {"from": "human", "value": "Thanks!"},
+        ]
+    },
+    {"prompt": "Which colour?", "chosen": "Grey.", "rejected": "Pink."},
+    {
+        "chosen": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}],
+        "rejected": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "No"}],
+    },
+    {"messages": [{"role": "user", "content": "Call it."}, {"role": "assistant", "content": None}]},
+    {},
 ]
 #: Values that stand where a text should.
 ODD: list[Any] = [
@@ -83,7 +108,14 @@ def encode_rows(kind: str, rows: list[dict[str, Any]]) -> bytes:
         plain = [{k: v if _fits(v) else str(type(v)) for k, v in row.items()} for row in rows]
         stream = io.BytesIO()
         frame = pl.DataFrame(plain, strict=False, infer_schema_length=None)
-        frame.write_parquet(stream, row_group_size=3)
+        if form == "parquet":
+            frame.write_parquet(stream, row_group_size=3)
+        elif form == "arrow":  # as datasets writes it
+            frame.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+        elif form == "feather":
+            feather.write_feather(frame.to_arrow(), stream, chunksize=2)
+        else:
+            frame.write_ipc(stream)  # texts are string_view
         data = stream.getvalue()
     packers: dict[str, Callable[[bytes], bytes]] = {
         "": bytes,
@@ -118,6 +150,8 @@ def mutated_files(draw: st.DrawFn) -> tuple[str, bytes]:
     rows = [dict(row) for row in (CHATS if draw(st.integers(0, 3)) == 0 else GOOD)]
     if kind.startswith(("csv", "tsv")):
         rows = [dict(row) for row in GOOD]
+    for _ in range(draw(st.integers(0, 4))):
+        rows.insert(draw(st.integers(0, len(rows))), dict(draw(st.sampled_from(OTHERS))))
     for _ in range(draw(st.integers(0, 3))):
         row = draw(st.sampled_from(rows))
         name = draw(st.sampled_from(sorted(row) or [""]))
@@ -150,16 +184,22 @@ def mutated_files(draw: st.DrawFn) -> tuple[str, bytes]:
     return kind, data
 
 
-def check_file(kind: str, data: bytes, *, alone: bool) -> str:
-    """Score and filter a file, alone or beside a good one; all rows must be accounted for.
+def check_file(kind: str, data: bytes, *, place: str) -> str:
+    """Score and filter a file in one of `PLACES`; all rows must be accounted for.
 
     Returns "scored", or the error that a user would see.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        path = folder / f"rows.{kind}"
+        alone = place == "alone"
+        path = folder / "data" / f"rows.{kind}"
+        path.parent.mkdir()
         path.write_bytes(data)
-        paths = [path] if alone else [path, write_jsonl(folder / "good.jsonl", GOOD)]
+        paths = [path]
+        if not alone:
+            paths.append(write_jsonl(path.with_name("good.jsonl"), GOOD))
+        if place == "folder":
+            paths = [path.parent]
         try:
             examples = read_examples(paths, turns="all" if len(data) % 2 else "last")
             scorer = Scorer.create(ToyEngine(), ScoreSettings(chunk_rows=4))
@@ -199,6 +239,12 @@ def _check_run(run: Run, kind: str, data: bytes, *, alone: bool) -> None:
     assert not any("internal" in item["reason"] for item in bad)
     if not alone:
         assert scores.filter(pl.col("source").str.ends_with("good.jsonl")).height == len(GOOD)
+    if (
+        kind in ("parquet", "arrow", "feather", "ipc")
+        and "broken_inputs" not in run.manifest.checks
+    ):
+        mine = [place for place in places if place[0].endswith(f"rows.{kind}")]
+        assert len(mine) == _table_rows(data)
     if kind == "squad.json":
         mine = [place for place in places if place[0].endswith("rows.squad.json")]
         _check_nested(run, data, len(mine))
@@ -207,6 +253,16 @@ def _check_run(run: Run, kind: str, data: bytes, *, alone: bool) -> None:
         mine = [place for place in places if place[0].endswith("rows.jsonl")]
         if not data.startswith((b"\xff\xfe", b"\xfe\xff")) and data:
             assert len(mine) == len(lines)
+
+
+def _table_rows(data: bytes) -> int:
+    """The rows of a table, counted by Arrow's own reader."""
+    stream = io.BytesIO(data)
+    if data.startswith(b"PAR1"):
+        return int(pq.read_table(stream).num_rows)
+    opened = ipc.open_file if data.startswith(b"ARROW1") else ipc.open_stream
+    with opened(stream) as reader:
+        return int(reader.read_all().num_rows)
 
 
 def _check_nested(run: Run, data: bytes, n_rows: int) -> None:

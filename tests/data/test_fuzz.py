@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.fuzzing import check_file, mutated_files
+from tests.data.fuzzing import PLACES, check_file, mutated_files
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
-@given(mutated_files(), st.booleans())
+@given(mutated_files(), st.sampled_from(PLACES))
 @pytest.mark.slow
-def test_a_mutated_file_loses_no_row_in_silence(file: tuple[str, bytes], alone: bool) -> None:
-    check_file(*file, alone=alone)
+def test_a_mutated_file_loses_no_row_in_silence(file: tuple[str, bytes], place: str) -> None:
+    check_file(*file, place=place)

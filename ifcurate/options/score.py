@@ -19,7 +19,7 @@ _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
 _LOADING: Final = ("trust_remote_code", "allow_pickle")
 #: The options that each engine takes beside its model; see the `load_*_engine` functions.
 ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "hf": (*_LOCAL, "device", *_LOADING),
+    "hf": (*_LOCAL, "device", "no_kernels", *_LOADING),
     "vllm": (*_LOCAL, *_LOADING),
     "server": (
         "base_url",
@@ -65,6 +65,11 @@ class EngineOptions(Options):
         "auto", "Sequences scored together: auto, or a number.", panel=MODEL_PANEL
     )
     threads: int | None = option(None, "CPU threads of the model.", panel=MODEL_PANEL, ge=1)
+    no_kernels: bool = option(
+        False,
+        "For hf on a CPU: leave all arithmetic to PyTorch, without the compiled kernels.",
+        panel=MODEL_PANEL,
+    )
     trust_remote_code: bool = option(
         False, "Run Python code that comes with the model.", panel=MODEL_PANEL
     )

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifcurate.engines.cpu.kernels import Kernels, load_kernels
-from ifcurate.engines.cpu.native import padded_rows
+from ifcurate.engines.cpu.arithmetic import KernelArithmetic
+from ifcurate.engines.cpu.kernels import load_kernels
+from ifcurate.engines.hf.arithmetic import Arithmetic, padded_rows
 from ifcurate.engines.hf.attention import attend, plan_attention
 from ifcurate.engines.hf.prefix_tree import PrefixTree, build_tree
 
@@ -48,6 +49,13 @@ def _truth(tree: PrefixTree, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) 
     return torch.einsum("hgqk,hkd->qhgd", soft, v[:, :n].double())
 
 
+def _compiled(*, tiles: bool) -> KernelArithmetic:
+    kernels = load_kernels()
+    if kernels is None:
+        pytest.skip("no C compiler here")
+    return KernelArithmetic(kernels, kernels.tiles if tiles else None, onednn=False)
+
+
 @settings(max_examples=25, deadline=None)
 @given(TREES, st.integers(1, 3), st.integers(1, 3), st.integers(1, 40))
 def test_blocks_see_their_path_and_nothing_else(
@@ -70,16 +78,12 @@ def test_blocks_see_their_path_and_nothing_else(
 def test_compiled_kernels_see_the_same(
     tree: PrefixTree, kv: int, group: int, name: str, tiles: bool
 ) -> None:
-    kernels = load_kernels()
-    if kernels is None:
-        pytest.skip("no C compiler here")
-    if not tiles:
-        kernels = Kernels(kernels._library)
+    arithmetic = _compiled(tiles=tiles)
     dtype = getattr(torch, name)
     q, k, v = (t.to(dtype) for t in _draw(tree, kv, group, 32, 1))
     out = torch.empty(len(tree.ids), kv, group, 32, dtype=dtype)
     plan = plan_attention(tree, torch.device("cpu"), block=16)
-    attend(q, k, v, plan, out, scale=0.3, kernels=kernels)
+    attend(q, k, v, plan, out, scale=0.3, arithmetic=arithmetic)
     near = 1e-5 if dtype is torch.float32 else 0.03
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
@@ -93,10 +97,10 @@ def test_values_may_have_another_width_than_keys(name: str, near: float, width: 
     v = torch.zeros(2, padded_rows(n), width, dtype=dtype)
     v[:, :n] = torch.randn(2, n, width, generator=torch.Generator().manual_seed(3)).to(dtype)
     plan = plan_attention(tree, torch.device("cpu"))
-    for kernels in (None, load_kernels()):
+    for arithmetic in (Arithmetic(), _compiled(tiles=True)):
         room = torch.full((3 * n * 2 * width,), 7.0, dtype=dtype)
         out = room[: n * 2 * width].view(n, 2, 1, width)
-        attend(q, k, v, plan, out, scale=0.3, kernels=kernels)
+        attend(q, k, v, plan, out, scale=0.3, arithmetic=arithmetic)
         assert (room[n * 2 * width :] == 7).all()
         torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
@@ -147,7 +151,7 @@ def test_probabilities_are_normal_numbers_or_nought() -> None:
         pytest.skip("no C compiler here")
     scores = torch.linspace(-400, 0, 64 * 32).view(1, 64, 32)[:, torch.randperm(64)].contiguous()
     scores[0, :, 1::2] -= 90
-    kernels.causal_softmax(scores, torch.empty(64), group=1, before=0, scale=1.0)
+    kernels.causal_softmax(scores, group=1, before=0, scale=1.0)
     assert ((scores == 0) | (scores >= torch.finfo(torch.float32).tiny)).all()
     torch.testing.assert_close(scores.sum(-1), torch.ones(1, 64))
 
@@ -157,12 +161,10 @@ def test_capped_scores() -> None:
     q, k, v = _draw(tree, 1, 1, 32, 3)
     wanted = torch.empty(20, 1, 1, 32)
     attend(q, k, v, plan_attention(tree, torch.device("cpu")), wanted, scale=0.3, cap=0.5)
-    kernels = load_kernels()
-    if kernels is None:
-        pytest.skip("no C compiler here")
+    arithmetic = _compiled(tiles=True)
     found = torch.empty_like(wanted)
     plan = plan_attention(tree, torch.device("cpu"))
-    attend(q, k, v, plan, found, scale=0.3, cap=0.5, kernels=kernels)
+    attend(q, k, v, plan, found, scale=0.3, cap=0.5, arithmetic=arithmetic)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
     scores = torch.einsum("qd,kd->qk", q[0, :, 0], k[0, :20]) * 0.3
     capped = (0.5 * (scores / 0.5).tanh()).masked_fill(

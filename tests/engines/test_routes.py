@@ -58,25 +58,30 @@ def _largest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_bundled_model_takes_the_fastest_route(dtype: str) -> None:
-    # In bfloat16 it was refused by chance: by the largest of many roundings.
-    assert _engine(Path(find_model("pocket").folder), dtype=dtype).route == "fused"
+def test_the_bundled_model_takes_a_route_that_shares(dtype: str) -> None:
+    # In bfloat16 they were refused by chance: by the largest of many roundings.
+    assert _engine(Path(find_model("pocket").folder), dtype=dtype).route == "packed"
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_the_fastest_route_that_is_right_is_taken(kind: ModelKind, tmp_path: Path) -> None:
-    assert _engine(make_model(kind, tmp_path / kind)).route == ROUTES[kind]
+    sizes = WIDE if ROUTES[kind] == "fused" else {}
+    wanted = ROUTES[kind] if load_kernels() is not None else "packed"
+    assert _engine(make_model(kind, tmp_path / kind, **sizes)).route == wanted
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize("fused", [True, False])
-def test_kernels_agree_with_float64(kind: ModelKind, fused: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("no_kernels", [False, True])
+def test_kernels_agree_with_float64(kind: ModelKind, no_kernels: bool, tmp_path: Path) -> None:
     folder = make_model(kind, tmp_path / kind, **WIDE)
     prompts = make_prompts(50, 500, longest=160)
     model = load_reference(folder)
     truth = [reference_logprobs(model, prompt) for prompt in prompts]
-    engine = _engine(folder, fused=fused)
-    assert engine.route == "fused"
+    engine = _engine(folder, no_kernels=no_kernels)
+    if no_kernels:
+        assert engine.report().notes == [
+            "scored by the packed route, with PyTorch's operations alone"
+        ]
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
 
 
@@ -87,17 +92,19 @@ def test_products_through_onednn(
     import torch
 
     import ifcurate.engines.hf.engine as module
-    from ifcurate.engines.cpu.linears import Products
+    from ifcurate.engines.cpu.arithmetic import KernelArithmetic
 
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this build of torch has no oneDNN")
-    monkeypatch.setattr(module, "choose_products", lambda *_: Products(onednn=True))
-    folder = make_model(kind, tmp_path / kind)
+    arithmetic = KernelArithmetic(None, None, onednn=True)
+    monkeypatch.setattr(module, "choose_arithmetic", lambda *_, **__: arithmetic)
+    sizes = {} if kind == "gpt-neox" else WIDE
+    folder = make_model(kind, tmp_path / kind, **sizes)
     prompts = make_prompts(30, 500)
     model = load_reference(folder)
     engine = _engine(folder)
-    assert engine.route == ROUTES[kind]
-    assert "float32 products through oneDNN" in engine.report().notes
+    assert engine.route == "packed"
+    assert "float32 products through oneDNN" in engine.report().notes[0]
     truth = [reference_logprobs(model, p) for p in prompts]
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
 
@@ -105,16 +112,52 @@ def test_products_through_onednn(
 def test_the_probe_takes_no_slower_product(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from ifcurate.engines.cpu import linears
+    from ifcurate.engines.cpu import arithmetic as module
 
-    cpu = torch.device("cpu")
+    monkeypatch.setattr(module, "load_kernels", lambda: None)
     for plain, other, wins in ((3.0, 1.0, True), (1.0, 1.0, False), (1.1, 1.0, False)):
-        linears._onednn_wins.cache_clear()
+        module._onednn_wins.cache_clear()
         times = iter((plain, other))
-        monkeypatch.setattr(linears, "_seconds", lambda *_, t=times: next(t))
-        assert linears.choose_products(cpu, torch.float32).onednn is wins
-        assert not linears.choose_products(cpu, torch.bfloat16).onednn
-    linears._onednn_wins.cache_clear()
+        monkeypatch.setattr(module, "_seconds", lambda *_, t=times: next(t))
+        assert ("oneDNN" in str(module.find_arithmetic(torch.float32).notes)) is wins
+        assert not module.find_arithmetic(torch.bfloat16).notes
+    module._onednn_wins.cache_clear()
+
+
+WITHOUT = """
+import os, sys
+
+if sys.argv[2] == "removed":
+    sys.modules["ifcurate.engines.cpu"] = None
+from ifcurate.engines.base import Prompt
+from ifcurate.engines.hf.engine import load_hf_engine
+
+with load_hf_engine(sys.argv[1], device="cpu", threads=1) as engine:
+    found = engine.response_logprobs([Prompt(list(range(40)), 5), Prompt([7, 8, 9], 1)])
+    print([values.tolist() for values in found], engine.report().notes)
+loaded = [name for name in sys.modules if name.startswith("ifcurate.engines.cpu.")]
+sys.exit(str(loaded) if loaded else 0)
+"""
+
+
+def test_the_engine_scores_without_the_folder_of_kernels(wide: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    said = []
+    for how in ("removed", "switched off"):
+        environment = {**os.environ, "IFCURATE_NO_KERNELS": "" if how == "removed" else "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT, str(wide), how],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert "packed route, with PyTorch's operations alone" in said[0]
+    assert said[0] == said[1]
 
 
 def test_kernels_are_compiled_where_there_is_a_compiler() -> None:
@@ -157,13 +200,13 @@ def test_bfloat16_is_no_worse_than_the_model_alone(wide: Path) -> None:
         targets = torch.tensor(prompt.ids[prompt.response_start :])
         rows = logits[prompt.response_start - 1 : -1].log_softmax(-1)
         naive.append(rows.gather(-1, targets[:, None])[:, 0].numpy())
-    for fused in (True, False):
-        engine = _engine(wide, dtype="bfloat16", fused=fused)
+    for no_kernels in (False, True):
+        engine = _engine(wide, dtype="bfloat16", no_kernels=no_kernels)
         found = engine.response_logprobs(prompts)
         assert _rms(found, truth) <= 1.1 * _rms(naive, truth)
 
 
-def test_bfloat16_scores_are_the_same_bits_in_any_company(wide: Path) -> None:
+def test_bfloat16_scores_are_the_same_bits_regardless_of_the_others(wide: Path) -> None:
     kernels = load_kernels()
     if kernels is None or not kernels.tiles:
         pytest.skip("this processor has no matrix tiles")
@@ -193,7 +236,7 @@ def test_the_report_counts_what_was_shared(wide: Path) -> None:
     assert counts["tokens_given"] == 3 * 42
     assert counts["tokens_computed"] == 40 + 2 + 2
     assert counts["tokens_saved"] == counts["tokens_given"] - counts["tokens_computed"]
-    assert engine.report().notes[0] == "scored by the fused route"
+    assert engine.report().notes[0].startswith("scored by the fused route, with compiled")
 
 
 def test_rows_beyond_a_sliding_window_are_scored_alone(tmp_path: Path) -> None:

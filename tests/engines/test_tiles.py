@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ifcurate.engines.cpu.arithmetic import KernelArithmetic, find_arithmetic
 from ifcurate.engines.cpu.kernels import Kernels, load_kernels
-from ifcurate.engines.cpu.linears import Products, choose_products
 from ifcurate.engines.cpu.tiles import Tiles
 from tests.engines.test_routes import WIDE
 from tests.models import make_model
@@ -22,8 +22,6 @@ from tests.scoring.reference import (
     reference_logprobs,
     worst_difference,
 )
-
-CPU = torch.device("cpu")
 
 
 def _tiles() -> Tiles:
@@ -92,28 +90,28 @@ def test_numbers_of_every_size() -> None:
         assert out[8:].isfinite().all()
 
 
-def test_a_row_has_the_same_bits_in_any_company() -> None:
+def test_a_row_has_the_same_bits_regardless_of_the_others() -> None:
     tiles = _tiles()
     x, weight = _draw(300, 800), _draw(96, 800, seed=1)
     whole = torch.empty(300, 96)
     tiles.linear(x, weight, whole)
-    top, total = tiles.head_logsumexp(x, weight)
+    half = x.bfloat16(), weight.bfloat16()
+    top, total = tiles.head_logsumexp(*half)
     for first, last in ((0, 1), (17, 40), (31, 300), (299, 300)):
         some = torch.empty(last - first, 96)
         tiles.linear(x[first:last], weight, some)
         assert torch.equal(some, whole[first:last])
-        own_top, own_total = tiles.head_logsumexp(x[first:last], weight)
+        own_top, own_total = tiles.head_logsumexp(half[0][first:last], half[1])
         assert torch.equal(own_top, top[first:last])
         assert torch.equal(own_total, total[first:last])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_head_adds_up_tens_of_thousands(dtype: torch.dtype) -> None:
+def test_the_head_adds_up_tens_of_thousands() -> None:
     # In one long float32 sum the error was 3e-5.
     tiles = _tiles()
-    weight = (0.1 * _draw(32768, 96)).to(dtype)
+    weight = (0.1 * _draw(32768, 96)).bfloat16()
     for rows in (1, 31, 33, 100):
-        hidden = _draw(rows, 96, seed=rows).to(dtype)
+        hidden = _draw(rows, 96, seed=rows).bfloat16()
         truth = (hidden.double() @ weight.double().T).logsumexp(-1)
         top, total = tiles.head_logsumexp(hidden, weight)
         found = top.double() + total.double().log()
@@ -121,7 +119,7 @@ def test_the_head_adds_up_tens_of_thousands(dtype: torch.dtype) -> None:
 
 
 def test_what_tiles_do_not_take_goes_the_usual_way() -> None:
-    products = Products(tiles=_tiles())
+    products = KernelArithmetic(None, _tiles(), onednn=False)
     for x, weight in (
         (_draw(5, 40), _draw(32, 40)),  # widths that are no multiple of 32
         (_draw(5, 64), _draw(33, 64)),
@@ -136,18 +134,16 @@ def test_what_tiles_do_not_take_goes_the_usual_way() -> None:
     torch.testing.assert_close(added.double(), truth, rtol=1e-5, atol=1e-5)
 
 
-def test_tiles_are_taken_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernels = load_kernels()
+def test_tiles_multiply_float32_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     _tiles()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert choose_products(CPU, torch.float32, kernels).tiles is not None
-    assert choose_products(CPU, torch.bfloat16, kernels).tiles is None
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert choose_products(CPU, torch.float32, kernels).tiles is None
+    for threads, taken in ((1, True), (2, False)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=threads: n)
+        assert ("matrix tiles" in find_arithmetic(torch.float32).notes) is taken
+        assert "matrix tiles" in find_arithmetic(torch.bfloat16).notes
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_scores_are_the_same_bits_in_any_company(dtype: str, tmp_path: Path) -> None:
+def test_scores_are_the_same_bits_regardless_of_the_others(dtype: str, tmp_path: Path) -> None:
     from ifcurate.engines.hf.engine import load_hf_engine
 
     _tiles()
@@ -166,7 +162,8 @@ def test_scores_are_the_same_bits_in_any_company(dtype: str, tmp_path: Path) -> 
 def test_scores_with_and_without_tiles(
     with_tiles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ifcurate.engines.hf.engine as module
+    import ifcurate.engines.cpu.arithmetic as module
+    from ifcurate.engines.hf.engine import load_hf_engine
 
     kernels = load_kernels()
     if kernels is None:
@@ -177,7 +174,7 @@ def test_scores_with_and_without_tiles(
     folder = make_model("llama", tmp_path / "model", **WIDE)
     prompts = make_prompts(30, 500, longest=160)
     model = load_reference(folder)
-    engine = module.load_hf_engine(str(folder), dtype="float32", device="cpu", threads=1)
+    engine = load_hf_engine(str(folder), dtype="float32", device="cpu", threads=1)
     assert engine.route == "fused"
     truth = [reference_logprobs(model, prompt) for prompt in prompts]
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6

@@ -8,34 +8,52 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.overrides import TorchFunctionMode
 
 from ifcurate.engines.base import Prompt
 
 __all__ = ["load_reference", "make_prompts", "reference_logprobs"]
 
 
+class Float64(TorchFunctionMode):
+    """Whatever asks torch for float32 gets float64: norms, rotary tables and softmax do."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        func = torch.Tensor.double if func is torch.Tensor.float else func
+        more = {name: _wide(value) for name, value in (kwargs or {}).items()}
+        return func(*map(_wide, args), **more)
+
+
+def _wide(value: Any) -> Any:
+    return torch.float64 if value is torch.float32 else value
+
+
 def load_reference(folder: Path) -> Any:
-    """The model of a folder in float64, with plain attention."""
-    import torch
+    """The model of a folder in float64 throughout, with plain attention."""
     from transformers import AutoModelForCausalLM
 
     from ifcurate.engines.hf.quiet import quiet
 
-    with quiet():
-        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
-    return model.to(torch.float64).eval()
+    with quiet(), Float64():
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, attn_implementation="eager", dtype=torch.float64
+        ).eval()
+    narrow = [n for n, t in model.state_dict(keep_vars=True).items() if t.dtype != torch.float64]
+    narrow += [n for n, t in model.named_buffers() if t.dtype == torch.float32]
+    assert not narrow, narrow
+    return model
 
 
 def reference_logprobs(model: Any, prompt: Prompt) -> npt.NDArray[np.float64]:
     """Log-probability of each response token, shape (n_response_tokens,), nats."""
-    import torch
-
     ids = torch.tensor([list(prompt.ids)])
-    with torch.no_grad():
+    with torch.no_grad(), Float64():
         logits = model(input_ids=ids, use_cache=False).logits[0]  # (n_tokens, vocabulary)
+    assert logits.dtype == torch.float64
     found = []
     for position in range(prompt.response_start, len(prompt.ids)):
-        row = logits[position - 1].numpy().astype(np.float64)
+        row = logits[position - 1].numpy()
         top = row.max()
         total = top + np.log(np.exp(row - top).sum())
         found.append(row[prompt.ids[position]] - total)

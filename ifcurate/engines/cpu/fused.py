@@ -6,8 +6,8 @@
 The weights are the model's own: query, key and value matrices, gate and up, are
 laid out one after another and the model's modules become views of them, so
 nothing is held twice. Sums are added up inside the matrix products, the rest is
-done by `kernels` in one pass each (or by PyTorch's operations). The last layer
-computes what follows its attention for the asked rows only.
+done by `kernels` in one pass each. The last layer computes what follows its attention
+for the asked rows only.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.cpu.linears import Products, least_rows
-from ifcurate.engines.cpu.native import LANES, padded_rows
+from ifcurate.engines.hf.arithmetic import LANES, least_rows, padded_rows
 from ifcurate.engines.hf.attention import attend, plan_attention
 from ifcurate.engines.hf.packing import Pack
 
 if TYPE_CHECKING:
     import torch
+
+    from ifcurate.engines.cpu.arithmetic import KernelArithmetic
 
 __all__ = ["FusedDecoder", "fuse_decoder"]
 
@@ -47,29 +48,28 @@ class _Layer:
     scale: float  # of the scores
 
 
-def fuse_decoder(
-    model: Any, kernels: Kernels | None, products: Products, *, varlen: bool = False
-) -> FusedDecoder | None:
-    """The fast decoder of a model, or None when it is of another kind."""
+def fuse_decoder(model: Any, arithmetic: KernelArithmetic, kernels: Kernels) -> FusedDecoder | None:
+    """The fast decoder of a model, or None when it is of another kind or shape."""
     config = model.config
     body = model.base_model
     if config.model_type not in _FAMILIES or not hasattr(body, "rotary_emb"):
         return None
     if getattr(config, "hidden_act", "") != "silu" or getattr(config, "mlp_bias", False):
         return None
-    return FusedDecoder(model, kernels, products, varlen=varlen)
+    sizes = (body.layers[0].self_attn.head_dim, config.hidden_size, config.intermediate_size)
+    if any(n % (2 * LANES) for n in sizes):
+        return None
+    return FusedDecoder(model, arithmetic, kernels)
 
 
 class FusedDecoder:
     """Hidden states of a pack's asked rows, after the final norm."""
 
-    def __init__(
-        self, model: Any, kernels: Kernels | None, products: Products, *, varlen: bool = False
-    ) -> None:
+    def __init__(self, model: Any, arithmetic: KernelArithmetic, kernels: Kernels) -> None:
         config, body = model.config, model.base_model
         self._body = body
-        self._varlen = varlen
-        self._products = products
+        self._arithmetic = arithmetic
+        self._kernels = kernels
         self._eps = float(config.rms_norm_eps)
         self._width = int(config.hidden_size)
         self._inner = int(config.intermediate_size)
@@ -79,10 +79,6 @@ class FusedDecoder:
         self._dim = int(first.head_dim)
         self._layers = [self._read(layer) for layer in body.layers]
         self._final = self._norm_weight(body.norm)
-        fits = all(n % (2 * LANES) == 0 for n in (self._dim, self._width, self._inner))
-        on_cpu = self._layers[0].qkv.device.type == "cpu"
-        known = str(self._layers[0].qkv.dtype) in ("torch.float32", "torch.bfloat16")
-        self._kernels = kernels if fits and on_cpu and known else None
         first_layer = self._layers[0]
         self._least_rows = least_rows(
             (first_layer.qkv, first_layer.out, first_layer.gate_up, first_layer.down)
@@ -99,7 +95,7 @@ class FusedDecoder:
         # Rows of zeros behind the tokens, where few would be multiplied another way than many.
         n = max(pack.n_tokens, self._least_rows)
         extra = n - pack.n_tokens
-        plan = plan_attention(tree, device, varlen=self._varlen)
+        plan = plan_attention(tree, device)
         ids = torch.from_numpy(np.pad(tree.ids, (0, extra))).to(device)
         positions = torch.from_numpy(np.pad(tree.positions, (0, extra))).to(device)
         cosine, sine = self._rotation(positions, pack.longest)
@@ -117,36 +113,30 @@ class FusedDecoder:
         chosen = False
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
-            qkv = self._products.linear(normed, layer.qkv, layer.qkv_bias, qkv)
+            qkv = self._arithmetic.linear(normed, layer.qkv, layer.qkv_bias, qkv)
             self._split(layer, qkv, cosine, sine, q, k, v)
-            attend(q, k, v, plan, mixed, scale=layer.scale, kernels=self._kernels)
+            attend(q, k, v, plan, mixed, scale=layer.scale, arithmetic=self._arithmetic)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
                 x, flat, chosen = x[rows], flat[rows], True
                 normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
-            x = self._products.add_linear(x, flat, layer.out)
+            x = self._arithmetic.add_linear(x, flat, layer.out)
             if layer.out_bias is not None:
                 x += layer.out_bias
             self._norm(x, layer.norm_2, normed)
-            x = self._products.add_linear(x, self._gated(normed, layer), layer.down)
+            x = self._arithmetic.add_linear(x, self._gated(normed, layer), layer.down)
         x = x if chosen else x[rows]
         last = torch.empty_like(x)
         self._norm(x, self._final, last)
         return last
 
     def _gated(self, normed: torch.Tensor, layer: _Layer) -> torch.Tensor:
-        import torch
-        import torch.nn.functional as F  # noqa: N812
-
         n = len(normed)
         gate_up = self._buffer("gate_up", n, 2 * self._inner)
         out = self._buffer("inner", n, self._inner)
-        gate_up = self._products.linear(normed, layer.gate_up, None, gate_up)
-        if self._kernels is not None:
-            self._kernels.silu_mul(gate_up, out)
-            return out
-        gate, up = gate_up[:, : self._inner], gate_up[:, self._inner :]
-        return torch.mul(F.silu(gate), up, out=out)
+        gate_up = self._arithmetic.linear(normed, layer.gate_up, None, gate_up)
+        self._kernels.silu_mul(gate_up, out)
+        return out
 
     def _split(
         self,
@@ -158,48 +148,21 @@ class FusedDecoder:
         k: torch.Tensor,
         v: torch.Tensor,
     ) -> None:
-        import torch
-
-        if self._kernels is not None:
-            self._kernels.split_rotate(
-                qkv,
-                cosine,
-                sine,
-                q,
-                k,
-                v,
-                rotated=2 * cosine.shape[1],
-                q_norm=layer.q_norm,
-                k_norm=layer.k_norm,
-                eps=self._eps,
-            )
-            return
-        n, half = len(qkv), cosine.shape[1]
-        heads = self._kv_heads * self._group
-        parts = qkv.view(n, heads + 2 * self._kv_heads, self._dim)
-        turned = []
-        for part, norm in (
-            (parts[:, :heads], layer.q_norm),
-            (parts[:, heads : -self._kv_heads], layer.k_norm),
-        ):
-            wide = part.to(torch.promote_types(part.dtype, torch.float32))
-            if norm is not None:
-                wide = norm * wide * (wide.square().mean(-1, keepdim=True) + self._eps).rsqrt()
-            a, b, rest = wide[..., :half], wide[..., half : 2 * half], wide[..., 2 * half :]
-            c, s = cosine.unsqueeze(1), sine.unsqueeze(1)
-            turned.append(torch.cat((a * c - b * s, b * c + a * s, rest), dim=-1))
-        q.copy_(turned[0].view(n, self._kv_heads, self._group, self._dim).transpose(0, 1))
-        k[:, :n].copy_(turned[1].transpose(0, 1))
-        v[:, :n].copy_(parts[:, -self._kv_heads :].transpose(0, 1))
+        self._kernels.split_rotate(
+            qkv,
+            cosine,
+            sine,
+            q,
+            k,
+            v,
+            rotated=2 * cosine.shape[1],
+            q_norm=layer.q_norm,
+            k_norm=layer.k_norm,
+            eps=self._eps,
+        )
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-        import torch
-
-        if self._kernels is not None:
-            self._kernels.rms_norm(x, weight, out, self._eps)
-            return
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        out.copy_(weight * wide * (wide.square().mean(-1, keepdim=True) + self._eps).rsqrt())
+        self._kernels.rms_norm(x, weight, out, self._eps)
 
     def _rotation(self, positions: torch.Tensor, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of some positions, each (n, rotated / 2) float32."""

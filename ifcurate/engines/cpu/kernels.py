@@ -68,7 +68,6 @@ class Kernels:
     def causal_softmax(
         self,
         scores: torch.Tensor,  # (batches, rows, cols)
-        scratch: torch.Tensor,  # at least (cols,) float32
         *,
         group: int,
         before: int,
@@ -76,7 +75,10 @@ class Kernels:
         cap: float = 0.0,
     ) -> None:
         """In place over the first `before + row // group + 1` scores of a row, 0 after."""
+        import torch
+
         batches, rows, cols = scores.shape
+        scratch = torch.empty(cols)
         getattr(self._library, f"causal_softmax_{suffix(scores)}")(
             at(scores),
             at(scratch),
@@ -133,7 +135,7 @@ def _agree(kernels: Kernels) -> bool:
         count = 11 + torch.arange(6) // 2 + 1
         hidden = torch.arange(32) >= count[:, None]
         soft = (scores.float() * 0.5).masked_fill(hidden, -torch.inf).softmax(-1)
-        kernels.causal_softmax(scores, torch.empty(32), group=2, before=11, scale=0.5)
+        kernels.causal_softmax(scores, group=2, before=11, scale=0.5)
         good &= near(scores, soft, dtype)
     logits = 5 * draw(3, 50)
     top, total = torch.full((3,), -torch.inf), torch.zeros(3)

@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LANES", "at", "compile_library", "long", "padded_rows", "real", "suffix"]
-
-LANES: Final = 16  # numbers per vector in kernels.c; widths must be multiples of it
+__all__ = ["at", "compile_library", "long", "real", "suffix"]
 
 _FLAGS: Final = (
     "-std=gnu11",
@@ -62,11 +60,6 @@ def compile_library() -> Any:
                 except OSError:
                     return None
     return None
-
-
-def padded_rows(rows: int) -> int:
-    """Rows that keys and values have room for: whole vectors of keys may be read past the last."""
-    return -(-rows // 16) * 16 + 32
 
 
 def suffix(x: torch.Tensor) -> str:

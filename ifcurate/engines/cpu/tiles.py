@@ -1,11 +1,11 @@
-"""Attention, head and float32 products on a processor's matrix tiles (AMX).
+"""bfloat16 attention and head, and float32 products, on a processor's matrix tiles (AMX).
 
 Tiles multiply bfloat16 numbers and add up in float32. A bfloat16 model's head and
 attention run on them as they are, without their scores leaving the cache. A
 float32 number is the sum of three bfloat16 ones, so six products of these give
 the float32 product, with less rounding than float32 arithmetic itself makes and
 in about half its time (`tiles_f32.h`). Whatever is computed for a row has the same
-bits in any company.
+bits regardless of the other rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import ctypes
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from ifcurate.engines.cpu.native import LANES, at, long, padded_rows, real, suffix
+from ifcurate.engines.cpu.native import at, long, real
+from ifcurate.engines.hf.arithmetic import LANES, padded_rows
 
 if TYPE_CHECKING:
     import torch
@@ -34,24 +35,27 @@ class Tiles:
         self._rooms = threading.local()
 
     @staticmethod
-    def fit(*weights: torch.Tensor) -> bool:
-        """Whether matrices have a dtype and sizes that tiles take."""
+    def fit_linear(x: torch.Tensor, weight: torch.Tensor) -> bool:
+        """Whether a float32 product has sizes that tiles take."""
         import torch
 
-        return all(
-            w.dtype in (torch.bfloat16, torch.float32)
-            and w.is_contiguous()
-            and all(n % _MULTIPLE == 0 for n in w.shape)
-            for w in weights
-        )
+        wide = x.dtype is weight.dtype is torch.float32
+        return wide and x.is_contiguous() and _fits(weight)
+
+    @staticmethod
+    def fit_head(hidden: torch.Tensor, weight: torch.Tensor) -> bool:
+        """Whether a bfloat16 head has sizes that tiles take."""
+        import torch
+
+        return hidden.dtype is weight.dtype is torch.bfloat16 and _fits(weight)
 
     @staticmethod
     def fit_heads(q: torch.Tensor) -> bool:
         """Whether attention heads have a dtype and a size that tiles take."""
         import torch
 
-        known = q.dtype in (torch.bfloat16, torch.float32)
-        return known and q.shape[-1] % _MULTIPLE == 0 and q.shape[-1] <= _WIDEST
+        dim = q.shape[-1]
+        return q.dtype is torch.bfloat16 and dim % _MULTIPLE == 0 and dim <= _WIDEST
 
     def linear(
         self,
@@ -64,7 +68,11 @@ class Tiles:
     ) -> None:
         """`out = x @ weight.T + bias`; with `add`, `out += x @ weight.T`."""
         rows, width = x.shape
-        left, right = self._pair("linear_room", rows, width)
+        sizes = ctypes.c_int64(), ctypes.c_int64()
+        self._library.linear_room(long(rows), long(width), *map(ctypes.byref, sizes))
+        left, right = (
+            self._room(n, size.value) for n, size in zip(("left", "right"), sizes, strict=True)
+        )
         self._library.linear_f32(
             *(at(t) for t in (x, weight, bias, out, left, right)),
             *(long(n) for n in (rows, len(weight), width)),
@@ -76,21 +84,18 @@ class Tiles:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-sum-exp over the vocabulary of `hidden @ weight.T`: top + log(sum), (rows,) each.
 
-        `hidden` (rows, width) and `weight` (vocabulary, width) of one dtype, both sizes
-        of the weight multiples of 32. Products are added up in float32 and not rounded.
+        `hidden` (rows, width) and `weight` (vocabulary, width) of bfloat16, both sizes of the
+        weight multiples of 32. Products are added up in float32 and not rounded.
         """
         import torch
 
         rows, width = hidden.shape
         padded = -(-rows // 32) * 32
-        rooms: tuple[torch.Tensor, ...]
-        if hidden.dtype is torch.float32:
-            rooms = self._pair("head_room", rows, width)
-        else:
-            rooms = (self._room("right", padded * width),)
+        packed = self._room("right", padded * width)
         top, total = torch.empty(padded), torch.empty(padded)
-        getattr(self._library, f"head_logsumexp_{suffix(hidden)}")(
-            *(at(t) for t in (hidden, weight, *rooms, top, total)),
+        hidden = hidden.contiguous()
+        self._library.head_logsumexp_bf16(
+            *(at(t) for t in (hidden, weight, packed, top, total)),
             *(long(n) for n in (rows, len(weight), width)),
         )
         return top[:rows], total[:rows]
@@ -112,22 +117,14 @@ class Tiles:
 
         kv_heads, rows, group, dim = q.shape
         most = -(-most_keys // 32) * 32
-        wide = q.dtype is torch.float32
         scores = self._room("scores", most * max(2 * LANES, dim), torch.float32)
-        soft = self._room("soft", most * LANES * (6 if wide else 1))
-        path = self._room("path", most * dim * (6 if wide else 2))
-        getattr(self._library, f"tree_attention_{suffix(q)}")(
+        soft = self._room("soft", most * LANES)
+        path = self._room("path", 2 * most * dim)
+        self._library.tree_attention_bf16(
             *(at(t) for t in (q, k, v, out, nodes, spans, scores, soft, path)),
             *(long(n) for n in (len(nodes), rows, k.shape[1], kv_heads, group, dim, most)),
             real(scale),
         )
-
-    def _pair(self, function: str, rows: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Room for the parts of both operands, as the library's function says."""
-        left, right = ctypes.c_int64(), ctypes.c_int64()
-        ask = getattr(self._library, function)
-        ask(long(rows), long(width), ctypes.byref(left), ctypes.byref(right))
-        return self._room("left", left.value), self._room("right", right.value)
 
     def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Working memory, kept from call to call: new pages cost more than the arithmetic."""
@@ -140,37 +137,35 @@ class Tiles:
         return held
 
 
+def _fits(weight: torch.Tensor) -> bool:
+    return weight.is_contiguous() and all(n % _MULTIPLE == 0 for n in weight.shape)
+
+
 def tiles_agree(tiles: Tiles) -> bool:
     """Whether everything gives PyTorch's numbers on small examples."""
-    import torch
-
-    return _heads_agree(tiles) and all(
-        _attention_agrees(tiles, dtype, near)
-        for dtype, near in ((torch.bfloat16, 0.02), (torch.float32, 1e-5))
-    )
+    return _products_agree(tiles) and _attention_agrees(tiles)
 
 
-def _heads_agree(tiles: Tiles) -> bool:
+def _products_agree(tiles: Tiles) -> bool:
     import torch
 
     generator = torch.Generator().manual_seed(0)
     hidden, weight = (torch.randn(n, 64, generator=generator) for n in (37, 96))
-    good = True
-    for dtype in (torch.bfloat16, torch.float32):
-        x, w = hidden.to(dtype), weight.to(dtype)
-        truth = x.double() @ w.double().T
-        top, total = tiles.head_logsumexp(x, w)
-        good &= torch.allclose(top + total.log(), truth.logsumexp(-1).float(), rtol=1e-6, atol=1e-5)
-    given = torch.randn(37, 96, generator=generator)
-    out = given.clone()
+    before = torch.randn(37, 96, generator=generator)
+    out = before.clone()
     tiles.linear(hidden, weight, out, add=True)
-    good &= torch.allclose(out.double(), given + truth, rtol=1e-6, atol=1e-5)
-    tiles.linear(hidden, weight, out, given[0])
-    return good and torch.allclose(out.double(), given[0] + truth, rtol=1e-6, atol=1e-5)
+    truth = before + hidden.double() @ weight.double().T
+    good = torch.allclose(out.double(), truth, rtol=1e-6, atol=1e-5)
+    x, w = hidden.bfloat16(), weight.bfloat16()
+    top, total = tiles.head_logsumexp(x, w)
+    sums = (x.double() @ w.double().T).logsumexp(-1).float()
+    return good and torch.allclose(top + total.log(), sums, rtol=1e-6, atol=1e-5)
 
 
-def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
+def _attention_agrees(tiles: Tiles) -> bool:
     import torch
+
+    dtype, near = torch.bfloat16, 0.02
 
     generator = torch.Generator().manual_seed(0)
 

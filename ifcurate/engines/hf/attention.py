@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.cpu.native import LANES
+from ifcurate.engines.hf.arithmetic import LANES, Arithmetic
 from ifcurate.engines.hf.prefix_tree import PrefixTree
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def attend(
     *,
     scale: float,
     cap: float = 0.0,
-    kernels: Kernels | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> None:
     """Write the attention of every row of a pack into `out`; all tensors contiguous."""
     import torch
@@ -220,27 +219,15 @@ def attend(
             raise NotImplementedError("attention with capped scores in the varlen kernel")
         _attend_varlen(q, k, v, plan.varlen, out, scale)
         return
-    kv_heads, _, group, dim = q.shape
-    tiles = kernels.tiles if kernels is not None else None
-    # Values may have another width than keys (DeepSeek's): the tile kernel knows but one.
-    alike = k.shape == v.shape
-    if tiles is not None and tiles.fit_heads(q) and alike and cap == 0.0:
-        tiles.tree_attention(
-            q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
-        )
+    arithmetic = arithmetic or Arithmetic()
+    if arithmetic.attend(q, k, v, plan, out, scale=scale, cap=cap):
         return
-    scratch = torch.empty(plan.most_keys + LANES) if kernels is not None else None
+    kv_heads, _, group, dim = q.shape
     for block, keys, values in _blocks(k, v, plan):
         size = block.last - block.first
         queries = q[:, block.first : block.last].reshape(kv_heads, size * group, dim)
         scores = torch.bmm(queries, keys.transpose(1, 2))  # (kv_heads, size * group, n_keys)
-        if kernels is None:
-            scores = _softmax(scores, block, group, scale, cap)
-        else:
-            assert scratch is not None
-            kernels.causal_softmax(
-                scores, scratch, group=group, before=block.before, scale=scale, cap=cap
-            )
+        scores = arithmetic.softmax(scores, group=group, before=block.before, scale=scale, cap=cap)
         mixed = torch.bmm(scores, values).view(kv_heads, size, group, v.shape[-1])
         out[block.first : block.last] = mixed.transpose(0, 1)
 
@@ -259,19 +246,3 @@ def _blocks(
             rows = plan.paths[block.gathered]
             held, path_k, path_v = block.gathered, k.index_select(1, rows), v.index_select(1, rows)
         yield block, path_k[:, :n_keys], path_v[:, :n_keys]
-
-
-def _softmax(
-    scores: torch.Tensor, block: QueryBlock, group: int, scale: float, cap: float
-) -> torch.Tensor:
-    import torch
-
-    dtype = scores.dtype
-    wide = scores if dtype == torch.float64 else scores.float()
-    wide = wide * scale
-    if cap > 0:
-        wide = (wide / cap).tanh() * cap
-    rows = torch.arange(scores.shape[1], device=scores.device) // group
-    columns = torch.arange(scores.shape[2], device=scores.device)
-    hidden = columns > (block.before + rows).unsqueeze(1)
-    return wide.masked_fill_(hidden, -torch.inf).softmax(dim=-1).to(dtype)

@@ -1,6 +1,6 @@
 """Three ways to get from a pack to the hidden states that predict its response tokens.
 
-`fused`     our own pass over the layers of Llama's family (`fused.py`)
+`fused`     our own pass over the layers of Llama's family (`engines.cpu`, where it is there)
 `packed`    the model's own layers, with the attention of a prefix tree put in
 `single`    the model as it is, one sequence at a time
 
@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.cpu.linears import least_rows
-from ifcurate.engines.cpu.native import padded_rows
+from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows, padded_rows
 from ifcurate.engines.hf.attention import AttentionPlan, attend, plan_attention
 from ifcurate.engines.hf.packing import Pack
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Body", "PackedBody", "SingleBody", "exact_length"]
 
 _NAME: Final = "ifcurate_prefix_tree"
-_PLAN: ContextVar[tuple[AttentionPlan, Kernels | None]] = ContextVar("ifcurate_attention_plan")
+_PLAN: ContextVar[tuple[AttentionPlan, Arithmetic]] = ContextVar("ifcurate_attention_plan")
 _WINDOWS: Final = ("sliding_window", "attention_chunk_size", "window_size", "local_attention")
 
 
@@ -63,15 +61,13 @@ class SingleBody:
 class PackedBody:
     """All nodes of a pack in one pass through the model's own layers."""
 
-    def __init__(self, model: Any, kernels: Kernels | None, *, varlen: bool = False) -> None:
+    def __init__(self, model: Any, arithmetic: Arithmetic, *, varlen: bool = False) -> None:
         import torch
 
         self._varlen = varlen
         self._model = model
         self._body = model.base_model
-        on_cpu = model.device.type == "cpu"
-        known = str(model.dtype) in ("torch.float32", "torch.bfloat16")
-        self._kernels = kernels if on_cpu and known else None
+        self._arithmetic = arithmetic
         layers = (m.weight for m in self._body.modules() if isinstance(m, torch.nn.Linear))
         self._least_rows = least_rows(layers)
         _register()
@@ -81,10 +77,14 @@ class PackedBody:
         import torch
 
         device = self._model.device
-        extra = max(0, self._least_rows - pack.n_tokens)  # as in fused.py
+        extra = max(
+            0, self._least_rows - pack.n_tokens
+        )  # few rows are multiplied another way than many
         ids = torch.from_numpy(np.pad(pack.tree.ids, (0, extra))).to(device)
         positions = torch.from_numpy(np.pad(pack.tree.positions, (0, extra))).to(device)
-        token = _PLAN.set((plan_attention(pack.tree, device, varlen=self._varlen), self._kernels))
+        token = _PLAN.set(
+            (plan_attention(pack.tree, device, varlen=self._varlen), self._arithmetic)
+        )
         try:
             with _attention(self._model, _NAME):
                 out = self._body(input_ids=ids[None], position_ids=positions[None], use_cache=False)
@@ -133,7 +133,7 @@ def _tree_attention(
     more = {name for name, given in options.items() if isinstance(given, torch.Tensor)}
     if more - {"position_ids"} or options.get("is_causal") is False:
         raise NotImplementedError(f"attention with {', '.join(sorted(more))}")
-    plan, kernels = _PLAN.get()
+    plan, arithmetic = _PLAN.get()
     _, heads, n, dim = query.shape
     kv_heads = key.shape[1]
     group = heads // kv_heads
@@ -149,7 +149,7 @@ def _tree_attention(
         out,
         scale=dim**-0.5 if scaling is None else float(scaling),
         cap=float(options.get("softcap") or 0.0),
-        kernels=kernels,
+        arithmetic=arithmetic,
     )
     return out.view(1, n, heads, v.shape[-1]), None
 

@@ -28,8 +28,7 @@ from ifcurate.engines.base import (
     run_now,
 )
 from ifcurate.engines.checks import check_prompt
-from ifcurate.engines.cpu.kernels import Kernels, load_kernels
-from ifcurate.engines.cpu.linears import choose_products, use_products
+from ifcurate.engines.hf.arithmetic import choose_arithmetic, use_arithmetic
 from ifcurate.engines.hf.bodies import exact_length
 from ifcurate.engines.hf.loading import (
     choose_device,
@@ -49,7 +48,7 @@ from ifcurate.errors import ModelError, RowTooLargeError
 
 __all__ = ["HFEngine", "load_hf_engine"]
 
-_VERSION: Final = "2"  # raised whenever a score could change
+_VERSION: Final = "3"  # raised whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # where a model states no length: recurrent ones
 
 
@@ -64,7 +63,7 @@ def load_hf_engine(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     threads: int | None = None,
-    fused: bool = True,
+    no_kernels: bool = False,
 ) -> HFEngine:
     """Load a causal language model for scoring, from a local folder or the Hub.
 
@@ -72,7 +71,7 @@ def load_hf_engine(
     `device` "auto", "cpu", "cuda" or "cuda:N"; `max_length` at most the model's
     own; `batch_size` limits the sequences of a pack ("auto": its tokens alone, by
     memory); `threads` is how many cores to use (one process each on a CPU, all that
-    torch sees by default); `fused` allows compiled kernels. Raises `ModelError`.
+    torch sees by default); `no_kernels` leaves all arithmetic to PyTorch. Raises `ModelError`.
     """
     import torch
 
@@ -101,7 +100,7 @@ def load_hf_engine(
         batch_size=batch_size,
         max_length=max_length,
         threads=torch.get_num_threads(),
-        kernels=load_kernels() if fused and place.type == "cpu" else None,
+        no_kernels=no_kernels,
     )
 
 
@@ -117,7 +116,7 @@ class HFEngine(Engine):
         batch_size: int | Literal["auto"] = "auto",
         max_length: int | None = None,
         threads: int = 1,
-        kernels: Kernels | None = None,
+        no_kernels: bool = False,
     ) -> None:
         self.tokenizer: HFTokenizer = tokenizer
         self.max_length = _length_limit(source, model.config, max_length)
@@ -140,11 +139,11 @@ class HFEngine(Engine):
         n_parameters = int(sum(p.numel() for p in model.parameters()))
         with fitting_threads(model, n_parameters):
             check_model(model, source.name)
-            products = choose_products(model.device, model.dtype, kernels)
-            use_products(model, products)
-            head = choose_head(model, kernels, products)
+            arithmetic = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
+            use_arithmetic(model, arithmetic)
+            head = choose_head(model, arithmetic)
             #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
-            body, self.route = choose_body(model, head, kernels, products)
+            body, self.route = choose_body(model, head, arithmetic)
         self._exact_length = exact_length(model.config)
         self._runner = PackRunner(model, head, body, n_parameters)
         on_cpu = model.device.type == "cpu"
@@ -157,9 +156,8 @@ class HFEngine(Engine):
         )
         self._pool: WorkerPool | None = None
         self._collector = ThreadPoolExecutor(1, thread_name_prefix="ifcurate-collect")
-        self._report = EngineReport([f"scored by the {self.route} route"])
-        if products.way:
-            self._report.notes.append(f"float32 products through {products.way}")
+        used = ", ".join(arithmetic.notes) or "PyTorch's operations alone"
+        self._report = EngineReport([f"scored by the {self.route} route, with {used}"])
 
     def report(self) -> EngineReport:
         """What the engine did so far.

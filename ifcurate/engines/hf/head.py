@@ -16,13 +16,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from ifcurate.engines.cpu.linears import Products
+from ifcurate.engines.hf.arithmetic import Arithmetic
 
 if TYPE_CHECKING:
     import torch
-
-    from ifcurate.engines.cpu.kernels import Kernels
-    from ifcurate.engines.cpu.tiles import Tiles
 
 __all__ = ["ResponseHead", "find_head", "pick_logprobs"]
 
@@ -39,20 +36,13 @@ class ResponseHead:
         weight: torch.Tensor,  # (vocabulary, width)
         bias: torch.Tensor | None,  # (vocabulary,)
         transform: Callable[[torch.Tensor], torch.Tensor] | None,
-        kernels: Kernels | None = None,
     ) -> None:
         self._weight = weight
         self._bias = bias
         self._transform = transform
-        self._kernels = kernels if weight.device.type == "cpu" else None
-        self._products = Products()
+        self.arithmetic = Arithmetic()
         self._rows = _ROWS.get(weight.device.type, 256)
         self._columns = _COLUMNS.get(weight.device.type, 4096)
-
-    def use(self, kernels: Kernels | None, products: Products) -> None:
-        """Take the compiled log-sum-exp, on a CPU, and the faster products."""
-        self._products = products
-        self._kernels = kernels if self._weight.device.type == "cpu" else None
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
@@ -65,10 +55,11 @@ class ResponseHead:
             picked += self._bias[targets]
         if self._transform is not None:
             picked = self._transform(picked)
-        tiles = self._tiles(hidden)
-        if tiles is not None:
+        found = None
+        if self._bias is None and self._transform is None:
             parts = hidden.split(_TILE_ROWS)  # type: ignore[no-untyped-call]
-            found = [tiles.head_logsumexp(part, self._weight) for part in parts]
+            found = [self.arithmetic.logsumexp(part, self._weight) for part in parts]
+        if found is not None and None not in found:
             top, total = (torch.cat(column) for column in zip(*found, strict=True))
         else:
             half = hidden.dtype is torch.bfloat16 is self._weight.dtype
@@ -95,29 +86,13 @@ class ResponseHead:
                 rows = slice(start, start + self._rows)
                 some = exact[rows]
                 room = space[: len(some) * len(weight)].view(len(some), len(weight))
-                logits = self._products.linear(some, weight, out=room)
+                logits = self.arithmetic.linear(some, weight, out=room)
                 if self._bias is not None:
                     logits += self._bias[low : low + self._columns]
                 if self._transform is not None:
                     logits = self._transform(logits)
-                self._add(logits, top[rows], total[rows])
+                self.arithmetic.add_logsumexp(logits, top[rows], total[rows])
         return top, total
-
-    def _tiles(self, hidden: torch.Tensor) -> Tiles | None:
-        tiles = self._kernels.tiles if self._kernels is not None else None
-        plain = self._bias is None and self._transform is None
-        same = hidden.dtype is self._weight.dtype
-        return tiles if tiles is not None and plain and same and tiles.fit(self._weight) else None
-
-    def _add(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
-        import torch
-
-        if self._kernels is not None and logits.dtype is torch.float32:
-            self._kernels.add_logsumexp(logits, top, total)
-            return
-        high = torch.maximum(top, logits.amax(dim=-1))
-        total.mul_((top - high).exp()).add_((logits - high.unsqueeze(-1)).exp().sum(dim=-1))
-        top.copy_(high)
 
 
 @contextlib.contextmanager

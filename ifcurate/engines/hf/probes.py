@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.cpu.fused import fuse_decoder
-from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.cpu.linears import Products
+from ifcurate.engines.hf.arithmetic import Arithmetic
 from ifcurate.engines.hf.attention import can_use_varlen
 from ifcurate.engines.hf.bodies import Body, PackedBody, SingleBody, exact_length
 from ifcurate.engines.hf.head import ResponseHead, find_head
@@ -70,7 +68,7 @@ def check_model(model: Any, name: str) -> None:
         )
 
 
-def choose_head(model: Any, kernels: Kernels | None, products: Products) -> ResponseHead | None:
+def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
     """The head for single positions; None where only the model's own pass is right."""
     import torch
 
@@ -80,13 +78,11 @@ def choose_head(model: Any, kernels: Kernels | None, products: Products) -> Resp
     except (RuntimeError, TypeError, ValueError, AttributeError):
         return None
     if head is not None:
-        head.use(kernels, products)
+        head.arithmetic = arithmetic
     return head
 
 
-def choose_body(
-    model: Any, head: ResponseHead | None, kernels: Kernels | None, products: Products
-) -> tuple[Body, str]:
+def choose_body(model: Any, head: ResponseHead | None, arithmetic: Arithmetic) -> tuple[Body, str]:
     """The fastest body that gives the model's own hidden states, and its name."""
     import torch
 
@@ -101,7 +97,7 @@ def choose_body(
     (pack,) = plan.packs(members, 1 << 20)
     with torch.inference_mode():
         truth = single.hidden(pack)
-        for name, make in _makers(model, kernels, products):
+        for name, make in _makers(model, arithmetic):
             try:
                 body = make()
                 if body is not None and _agree(body.hidden(pack), truth):
@@ -111,14 +107,13 @@ def choose_body(
     return single, "single"
 
 
-def _makers(
-    model: Any, kernels: Kernels | None, products: Products
-) -> list[tuple[str, Callable[[], Body | None]]]:
+def _makers(model: Any, arithmetic: Arithmetic) -> list[tuple[str, Callable[[], Body | None]]]:
     """Bodies to try, the fastest first; each without torch's GPU attention if that is wrong."""
-    found: list[tuple[str, Callable[[], Body | None]]] = []
+    found: list[tuple[str, Callable[[], Body | None]]] = [
+        ("fused", partial(arithmetic.fuse, model))
+    ]
     for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
-        found.append(("fused", partial(fuse_decoder, model, kernels, products, varlen=varlen)))
-        found.append(("packed", partial(PackedBody, model, kernels, varlen=varlen)))
+        found.append(("packed", partial(PackedBody, model, arithmetic, varlen=varlen)))
     return found
 
 

@@ -1,0 +1,170 @@
+"""How numbers are multiplied and added up: PyTorch's own operations, or faster ones.
+
+The package `ifcurate.engines.cpu` has faster ones for some processors. It can be taken
+out: everything here works without it, and nothing else imports it. `--no-kernels`, or
+IFCURATE_NO_KERNELS in the environment, leaves it alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import torch
+
+    from ifcurate.engines.hf.attention import AttentionPlan
+    from ifcurate.engines.hf.bodies import Body
+
+__all__ = [
+    "LANES",
+    "NO_KERNELS",
+    "Arithmetic",
+    "choose_arithmetic",
+    "least_rows",
+    "padded_rows",
+    "use_arithmetic",
+]
+
+NO_KERNELS: Final = "IFCURATE_NO_KERNELS"
+LANES: Final = 16  # keys are read in groups of so many
+_ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
+_MOST_ROWS: Final = 2048
+
+
+class Arithmetic:
+    """PyTorch's own operations, on any device; what is faster somewhere subclasses this."""
+
+    #: What runs in place of PyTorch's operations, for the manifest.
+    notes: tuple[str, ...] = ()
+    #: Whether the model's own linear layers multiply by `linear`.
+    replaces_linears = False
+
+    def linear(
+        self,
+        x: torch.Tensor,  # (rows, width)
+        weight: torch.Tensor,  # (outputs, width), as `torch.nn.Linear` holds it
+        bias: torch.Tensor | None = None,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """`x @ weight.T + bias`; in `out`, where there is one and the library can."""
+        import torch
+
+        if bias is None:
+            return torch.mm(x, weight.t(), out=out)
+        return torch.addmm(bias, x, weight.t(), out=out)
+
+    def attend(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        plan: AttentionPlan,
+        out: torch.Tensor,
+        *,
+        scale: float,
+        cap: float,
+    ) -> bool:
+        """The attention of a whole tree, as `attention.attend`; False where that is to be used."""
+        return False
+
+    def softmax(
+        self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
+    ) -> torch.Tensor:
+        """Softmax over the first `before + row // group + 1` scores of each row, 0 after.
+
+        `scores` (batches, rows, keys) may be written over.
+        """
+        import torch
+
+        dtype = scores.dtype
+        wide = scores if dtype == torch.float64 else scores.float()
+        wide = wide * scale
+        if cap > 0:
+            wide = (wide / cap).tanh() * cap
+        rows = torch.arange(scores.shape[1], device=scores.device) // group
+        columns = torch.arange(scores.shape[2], device=scores.device)
+        hidden = columns > (before + rows).unsqueeze(1)
+        return wide.masked_fill_(hidden, -torch.inf).softmax(dim=-1).to(dtype)
+
+    def logsumexp(
+        self, hidden: torch.Tensor, weight: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Of `hidden @ weight.T`: top + log(sum), (rows,) each; None to go block by block."""
+        return None
+
+    def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
+        """Carry log-sum-exp = top + log(total) on over a block of columns (rows, cols)."""
+        import torch
+
+        high = torch.maximum(top, logits.amax(dim=-1))
+        total.mul_((top - high).exp()).add_((logits - high.unsqueeze(-1)).exp().sum(dim=-1))
+        top.copy_(high)
+
+    def fuse(self, model: Any) -> Body | None:
+        """A faster pass over all layers of the model, where there is one."""
+        return None
+
+
+def choose_arithmetic(
+    device: torch.device, dtype: torch.dtype, *, no_kernels: bool = False
+) -> Arithmetic:
+    """The fastest arithmetic for a device and dtype that gives PyTorch's numbers."""
+    off = no_kernels or os.environ.get(NO_KERNELS, "").lower() not in ("", "0", "false", "no")
+    if off or device.type != "cpu":
+        return Arithmetic()
+    try:
+        from ifcurate.engines.cpu.arithmetic import find_arithmetic
+    except ImportError:
+        return Arithmetic()
+    return find_arithmetic(dtype)
+
+
+def use_arithmetic(model: Any, arithmetic: Arithmetic) -> None:
+    """Let the model's own linear layers multiply that way."""
+    import torch
+
+    if arithmetic.replaces_linears:
+        for module in model.modules():
+            if type(module) is torch.nn.Linear:
+                setattr(module, "forward", functools.partial(_forward, arithmetic, module))  # noqa: B010
+
+
+def _forward(arithmetic: Arithmetic, module: Any, x: torch.Tensor) -> torch.Tensor:
+    flat = x.reshape(-1, x.shape[-1])
+    made = arithmetic.linear(flat, module.weight, module.bias)
+    return made.view(*x.shape[:-1], made.shape[-1])
+
+
+def padded_rows(rows: int) -> int:
+    """Rows that keys and values have room for: whole groups of keys may be read past the last."""
+    return -(-rows // LANES) * LANES + 2 * LANES
+
+
+def least_rows(weights: Iterable[torch.Tensor]) -> int:
+    """Rows from which on a product's rows are the same bits, however many there are.
+
+    A library takes other ways for few rows than for many, and in bfloat16 the
+    roundings then differ. 1 where the number makes no difference, or where even
+    large ones do; only bfloat16 on a CPU is asked.
+    """
+    import torch
+
+    found = 1
+    for shape, weight in {tuple(w.shape): w for w in weights}.items():
+        if weight.dtype is not torch.bfloat16 or weight.device.type != "cpu":
+            continue
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(_MOST_ROWS, shape[1], generator=generator).to(weight.dtype)
+        total = torch.zeros(_MOST_ROWS, shape[0], dtype=weight.dtype)
+        whole = torch.addmm(total, x, weight.t())
+        equal = [
+            bool(torch.equal(torch.addmm(total[:n], x[:n], weight.t()), whole[:n])) for n in _ROWS
+        ]
+        stable = [n for i, n in enumerate(_ROWS) if all(equal[i:])]
+        if not stable:
+            return 1
+        found = max(found, stable[0])
+    return found if found > _ROWS[0] else 1

@@ -21,8 +21,8 @@ from .funnel import check_file, print_funnel
 from .options import with_options
 
 if TYPE_CHECKING:
+    from ifcurate.counterfactual.write.model_check import ModelJudge
     from ifcurate.counterfactual.write.outcomes import Funnel
-    from ifcurate.counterfactual.write.output import ModelJudge
     from ifcurate.data.sources import Examples
 
 ALL_TURNS = DataOptions(turns="all")
@@ -42,10 +42,11 @@ def augment(
         bool,
         typer.Option(
             "--entity-substitution",
-            help="Replace the answer's entity everywhere by another of the same kind.",
+            help="Replace the answer's entity everywhere by another of the same kind. This is "
+            "the default.",
             rich_help_panel="Substitution",
         ),
-    ] = False,
+    ] = True,
     options: AugmentOptions,
     check: Annotated[
         Path | None,
@@ -63,6 +64,14 @@ def augment(
             rich_help_panel=OUT_PANEL,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace files that were made from other data or settings.",
+            rich_help_panel=OUT_PANEL,
+        ),
+    ] = False,
     run: common.RunOption = None,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
@@ -72,10 +81,10 @@ def augment(
 
     An entity that context and response share is replaced everywhere by another of the same kind
     (a woman by a woman, a town by a town of that country). Every result passes fifteen checks
-    or is not written; *rejected.jsonl* says why. Little is written, and what is written holds:
-    question answering, extraction, summaries and tool results give most.
+    or is not written; *rejected.jsonl* says why. Question answering, extraction, summaries and
+    tool results give most. The same command resumes after an interruption.
 
-        ifcurate augment --entity-substitution data.jsonl --sample 50
+        ifcurate augment data.jsonl --sample 50
         ifcurate augment --check counterfactual.jsonl
     """
     allowed = Allowed.parse(fail_on_error)
@@ -83,10 +92,6 @@ def augment(
     if check is not None:
         check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
-    if not entity_substitution:
-        raise typer.BadParameter(
-            "say how: --entity-substitution writes counterfactuals, --check FILE checks a file"
-        )
     from ifcurate.counterfactual.augment import AugmentSettings
     from ifcurate.counterfactual.recognisers import load_recogniser
     from ifcurate.counterfactual.write.avoided import read_avoided
@@ -117,6 +122,7 @@ def augment(
             recogniser=found,
             judge=judge,
             sample=options.sample,
+            overwrite=overwrite,
             command=common.command_line(),
             on_row=on_row,
         )
@@ -180,8 +186,10 @@ def _types(text: str) -> tuple[str, ...]:
     """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones."""
     from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, TYPES
 
-    named = {t.strip().upper() for t in text.split(",") if t.strip()}
-    added = {t.removeprefix("+") for t in named}
+    whole = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
+    named = [t.strip().upper() for t in text.split(",") if t.strip()]
+    added = {t.removeprefix("+") for t in named if t not in whole}
+    added |= {t for name in named for t in whole.get(name, ())}
     if any(t.startswith("+") for t in named):
         added |= set(DEFAULT_TYPES)
     unknown = added - set(TYPES)
@@ -199,7 +207,7 @@ def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge 
     if not model:
         yield None
         return
-    from ifcurate.counterfactual.write.output import ModelJudge
+    from ifcurate.counterfactual.write.model_check import ModelJudge
     from ifcurate.engines.load import load_engine
     from ifcurate.scoring.scorer import Scorer, ScoreSettings
 

@@ -12,11 +12,15 @@ Longpre et al. 2021 (arXiv 2109.05052) for the policies, Neeman et al. 2022
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ifcurate.data.formats import row_hash
+from ifcurate.data.sources import Examples
+from ifcurate.data.taking import take_examples
 from ifcurate.errors import DataError
 from ifcurate.records import Example
 
@@ -42,9 +46,11 @@ __all__ = [
     "Augmenter",
     "augment_counterfactual",
     "freeze_pools",
+    "in_order",
     "iterate_counterfactuals",
 ]
 EMITS = ("counterfactual", "pair", "pair+abstain")
+T = TypeVar("T")
 Emit = Literal["counterfactual", "pair", "pair+abstain"]
 
 
@@ -73,7 +79,7 @@ class AugmentSettings:
 
 
 def augment_counterfactual(
-    examples: Iterable[Example],
+    examples: Any,
     *,
     seed: int = 0,
     policy: str = "lexicon",
@@ -85,13 +91,16 @@ def augment_counterfactual(
 ) -> Augmentation:
     """Write counterfactuals of all examples that allow it; the others with the reason.
 
-    `examples` are iterated twice under `policy="corpus"` (pools are frozen first).
+    `examples` is what `read_examples` gives, a list of dicts, a `datasets.Dataset`, a
+    polars or pandas frame, or a list of `Example`. With `policy="corpus"` they are read twice.
     Order: the input's. Raises `DataError` for unknown settings.
     """
     settings = AugmentSettings(policy, tuple(types), seed, variants, emit, frozenset(avoid))
     result = Augmentation()
-    for outcome in iterate_counterfactuals(examples, settings, recogniser=recogniser):
-        result.funnel.add(outcome)
+    taken = take_examples(examples, turns="all")
+    taken = taken if isinstance(taken, Sequence | Examples) else list(taken)
+    for outcome in iterate_counterfactuals(taken, settings, recogniser=recogniser):
+        result.funnel.add(outcome.as_record())
         result.written.extend(outcome.written)
         if not outcome.written:
             result.rejected.append(outcome)
@@ -110,8 +119,26 @@ def iterate_counterfactuals(
     if settings.policy == "corpus" and pools is None:
         pools = freeze_pools(examples, recogniser)
     augmenter = Augmenter.create(settings, recogniser, pools)
-    for _, turns in itertools.groupby(examples, key=lambda e: (e.source, e.row_number, e.id)):
-        yield augmenter.row(list(turns))
+    rows = itertools.groupby(examples, key=lambda e: (e.source, e.row_number, e.id))
+    yield from in_order(augmenter.row, (list(turns) for _, turns in rows), augmenter.threads)
+
+
+def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> Iterator[Outcome]:
+    """The outcome of each item, in order, worked out by so many threads."""
+    if threads <= 1:
+        yield from map(work, items)
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        waiting: deque[Future[Outcome]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -144,6 +171,12 @@ class Augmenter:
             "ifcurate_seed": settings.seed,
         }
         return cls(engineer, settings, columns)
+
+    @property
+    def threads(self) -> int:
+        """How many rows are worked on at a time: as many as a planner may be asked for."""
+        found = self.engineer.recogniser
+        return found.concurrency if isinstance(found, Planner) else 1
 
     def row(self, turns: Sequence[Example]) -> Outcome:
         """The outcome of one row from its examples, one for each scored turn."""

@@ -104,6 +104,7 @@ class Engineer:
         span, texts = entity.span, view.texts
         wanted = Wanted(self.policy, f"{key}|{span.type}|{span.text}")
         if span.type == "PERSON":
+            _check_titles(span, texts)
             kept = _kept_family(entity)
             wanted = replace(wanted, kept=kept, gender=_gender_of(view, span, entity.alone))
         elif span.type == "CITY":
@@ -231,15 +232,26 @@ def _kept_family(entity: Entity) -> frozenset[str]:
 
     Raises `Refusal` (ONE_TO_ONE) where another person shares anything else.
     """
+    forms = name_forms(entity.span.text)
     if not entity.rivals:
         return frozenset()
-    forms = name_forms(entity.span.text)
     own = {fold(w) for w in entity.span.text.split(" ")}
     shared = {fold(w) for rival in entity.rivals for w in rival.split(" ")} & own
     if "first" in forms and shared == {fold(forms.get("last", ""))}:
         return frozenset(shared)
     reason = f"{entity.rivals[0]!r} shares a part of {entity.span.text!r}"
     raise Refusal(Check.ONE_TO_ONE, reason)
+
+
+def _check_titles(span: Span, texts: Mapping[str, str]) -> None:
+    """H4: "Emperor Shao" is not Yuan Shao, "President Bush" not Laura Bush."""
+    last = name_forms(span.text).get("last", "")
+    titles = "King|Queen|Emperor|Empress|Prince|Princess|Pope"
+    titles += {"f": "|President|Mr", "m": "|Mrs|Ms|Miss"}.get(span.gender, "")
+    other = re.compile(rf"\b(?:{titles})\.? {re.escape(last)}\b")
+    if last and any(other.search(text) for text in texts.values()):
+        reason = f"{last!r} is also the name of somebody with another title"
+        raise Refusal(Check.ONE_TO_ONE, reason)
 
 
 def _has_article(span: Span, texts: Mapping[str, str]) -> bool:

@@ -28,8 +28,9 @@ class AugmentOptions(Options):
         common=True,
     )
     types: str = option(
-        "PERSON,DATE",
-        "Types of entities that are substituted. +CITY adds a type to the default ones.",
+        "default",
+        "Types of entities that are substituted: default (PERSON,DATE,ORG,WORK,FAC,EVENT), all, or "
+        "a list of types. +CITY adds a type to the default ones.",
         panel=HOW_PANEL,
         metavar="TYPES",
         common=True,
@@ -68,7 +69,8 @@ class AugmentOptions(Options):
     verify: str = option(
         "",
         "Keep only what this model confirms: with the new context it prefers the new answer, "
-        "without it the original one. toy has no model, for dry runs.",
+        "without it the original one, and the altered context reads as well as the original. A "
+        "tiny model proves little. toy has no model, for dry runs.",
         panel=MODEL_PANEL,
         metavar="MODEL",
     )

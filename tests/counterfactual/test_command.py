@@ -32,7 +32,10 @@ def test_the_command(folder: Path) -> None:
     shown = run("augment", "--entity-substitution", "data.jsonl", "--out", "o")
     assert "rows written" in shown.stdout
     assert "1  the task depends on this very entity: rewriting, code, sums (H14)" in shown.stdout
-    assert run("augment", "data.jsonl").exit_code == 2
+    assert run("augment", "data.jsonl", "--out", "o").exit_code == 0  # the same, the default
+    other = run("augment", "data.jsonl", "--out", "o", "--seed", "1")
+    assert other.exit_code == 1
+    assert "--overwrite" in other.output
     assert run("augment", "--entity-substitution", "data.jsonl", "--types", "X").exit_code == 2
 
 

@@ -16,8 +16,8 @@ from ifcurate.counterfactual.augment import AugmentSettings, augment_counterfact
 from ifcurate.counterfactual.checks import Check
 from ifcurate.counterfactual.write import outcomes
 from ifcurate.counterfactual.write.avoided import read_avoided
-from ifcurate.counterfactual.write.model_check import check_with_model
-from ifcurate.counterfactual.write.output import ModelJudge, write_counterfactuals
+from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model
+from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.counterfactual.write.sheet import choose_sample, render_sheet
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.data.sources import read_examples
@@ -291,3 +291,105 @@ def test_an_unanswerable_question_is_usable_and_not_written(folder: Path) -> Non
     assert (result.funnel.unusable, result.funnel.has_context, result.funnel.entity) == (0, 1, 0)
     (rejected,) = read(folder / "out" / "rejected.jsonl")
     assert rejected["reason"] == "the response is empty"
+
+
+def test_files_of_other_data_are_not_replaced(folder: Path) -> None:
+    source = write_jsonl(folder / "data.jsonl", [MARTHA])
+    own = write_jsonl(folder / "suite.jsonl", [{"mine": 1}])
+    with pytest.raises(DataError, match="is there already"):
+        write_counterfactuals(read_examples(source), AugmentSettings(), folder)
+    assert read(own) == [{"mine": 1}]
+    write_counterfactuals(read_examples(source), AugmentSettings(), folder, overwrite=True)
+    again = write_counterfactuals(read_examples(source), AugmentSettings(), folder)  # the same
+    assert again.funnel.written == 1
+    with pytest.raises(DataError, match="--overwrite"):
+        write_counterfactuals(read_examples(source), AugmentSettings(seed=1), folder)
+
+
+def test_a_killed_run_resumes_and_gives_the_same_bytes(folder: Path) -> None:
+    rows = [alpaca(MARTHA["input"] + f" {n}", "Martha", "Who?") for n in range(12)]
+    source = write_jsonl(folder / "data.jsonl", rows)
+
+    def stop(funnel: Any) -> None:
+        if funnel.read == 7:
+            raise KeyboardInterrupt
+
+    settings = AugmentSettings(variants=2)
+    with pytest.raises(KeyboardInterrupt):
+        write_counterfactuals(read_examples(source), settings, folder / "a", on_row=stop)
+    journal = folder / "a" / ".augment.partial.jsonl"
+    with journal.open("ab") as stream:
+        stream.write(b'{"cut sho')  # as a kill in the middle of a line leaves it
+    for name in ("a", "b"):
+        write_counterfactuals(read_examples(source), settings, folder / name)
+    assert not journal.exists()
+    for path in (folder / "a").iterdir():
+        if path.name != "augment.json":
+            assert path.read_bytes() == (folder / "b" / path.name).read_bytes()
+
+
+def test_a_thousand_files_are_not_held_open(folder: Path) -> None:
+    import resource
+
+    (folder / "in").mkdir()
+    for number in range(150):
+        write_jsonl(folder / "in" / f"{number:04}.jsonl", [MARTHA])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, limits[1]))
+    try:
+        examples = read_examples(sorted((folder / "in").iterdir()))
+        result = write_counterfactuals(examples, AugmentSettings(), folder / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert result.funnel.written == 150
+
+
+def test_dicts_are_augmented() -> None:
+    result = augment_counterfactual([MARTHA, NOTHING])
+    assert [len(result.written), len(result.rejected)] == [1, 1]
+
+
+def test_reasons_do_not_depend_on_the_hash_seed(folder: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import json, ifcurate\n"
+        "text = 'Ann Lee Abbott and Lee Abbott came. Abbott Lee saw Annie, and Abby Leeson wept.'\n"
+        "row = {'instruction': 'Who came?', 'input': text * 3, 'output': 'Ann Lee Abbott'}\n"
+        "result = ifcurate.augment_counterfactual([row])\n"
+        "print([(o.stage, o.reason) for o in result.rejected], [w.suite for w in result.written])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, env={"PYTHONHASHSEED": str(seed)},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in range(3)
+    }  # fmt: skip
+    assert len(told) == 1
+
+
+def test_an_abstention_uses_the_words_that_the_prompt_asks_for() -> None:
+    asked = 'Who opened the meeting? If the text does not tell, answer "not in the text".'
+    row = {**MARTHA, "instruction": asked}
+    abstain = written(row, emit="pair+abstain").rows[-1]
+    assert abstain["output"] == "not in the text"
+
+
+def test_originals_and_abstentions_are_written_once() -> None:
+    (outcome,) = [augment_counterfactual([MARTHA], variants=3, emit="pair+abstain")]
+    roles = [row["ifcurate_role"] for row in outcome.rows]
+    assert sorted(roles) == ["abstain", *["counterfactual"] * 3, "original"]
+
+
+def test_the_suites_context_never_holds_the_question() -> None:
+    row = alpaca(MARTHA["input"] + "\nQuestion: Who opened the meeting?", "Martha", "Read this.")
+    suite = written(row).suite
+    assert "Question:" not in suite["context"]
+    assert "Who opened the meeting?" in suite["question"]
+
+
+def test_end_marks_are_no_words() -> None:
+    made = written({**MARTHA, "output": "Martha<|endoftext|>"})
+    assert made.rows[0]["output"] == f"{made.made.substitute}<|endoftext|>"

@@ -77,7 +77,7 @@ def test_most_of_a_conflict_suite_is_written(
     ]
     funnel = Funnel()
     for outcome in iterate_counterfactuals(examples, AugmentSettings()):
-        funnel.add(outcome)
+        funnel.add(outcome.as_record())
     assert funnel.written >= bar * funnel.read, funnel.as_dict()
 
 

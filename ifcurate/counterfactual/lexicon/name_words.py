@@ -118,8 +118,9 @@ NO_SURNAMES = frozenset().union(*ENDINGS.values()) | words(
     restaurant cafe café bar pub inn motel resort spa bakery market mall shop store factory plant
     farm ranch studio show album song film movie trilogy series saga syndrome disease scale constant
     medal program programme initiative inquiry report bill amendment doctrine plan pact agreement
-    convention forum campaign administration cabinet empire kingdom republic family sons clan
-    building block district quarter zoo aquarium mosque synagogue memorial monument statue fountain
+    convention forum campaign administration cabinet empire kingdom republic family sons clan arts
+    media music sports games films comics foods building
+    block district quarter zoo aquarium mosque synagogue memorial monument statue fountain
     """
 )
 #: Words that name nothing by themselves inside longer names.

@@ -134,14 +134,15 @@ class LexiconRecogniser:
         """The mentions that name people, by the evidence of all of them together."""
         evidence: Counter[str] = Counter()
         inside: set[str] = set()  # names that stand inside a sentence at least once
+        strong: set[str] = set()  # names that one mention alone says are a person's
         for mention in mentions:
             keys = {mention.key, *(fold(p) for p in mention.parts)}
             for key in keys:
                 evidence[key] += mention.evidence
-            if not mention.opens:
-                inside |= keys
+            inside |= keys if not mention.opens else set()
+            strong |= keys if mention.evidence >= _SURE else set()
         for mention in mentions:
-            named = self._person(mention, evidence, inside)
+            named = self._person(mention, evidence, inside & strong)
             if named is not None:
                 shape, gender = named
                 yield Span(
@@ -151,7 +152,7 @@ class LexiconRecogniser:
                 )
 
     def _person(
-        self, mention: _Mention, evidence: Mapping[str, int], inside: set[str]
+        self, mention: _Mention, evidence: Mapping[str, int], shown: set[str]
     ) -> PersonName | None:
         lexicon, parts, key = self._lexicon, mention.parts, mention.key
         score = max(evidence[key], evidence[fold(parts[-1])])
@@ -169,7 +170,7 @@ class LexiconRecogniser:
             known_gender = lexicon.gender.get(key, "")
             if known_gender and key not in lexicon.wordy:
                 return "given", known_gender
-        if score >= _SURE and key in inside and may_be_named(parts, lexicon):
+        if score >= _SURE and key in shown and may_be_named(parts, lexicon):
             gender = lexicon.gender.get(first, "")
             return ("full" if len(parts) > 1 else "given"), gender
         return None

@@ -69,7 +69,11 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
         of = number and _OF.search(text[runs[number - 1].end : run.start])
         head = HEADS.get(runs[number - 1].words[-1][2].lower(), "") if of else ""
         before = runs[number - 1].words
-        if head and (len(before) == 1 or (len(before) == 2 and before[0][2] == "The")):
+        if (
+            head
+            and distinctive(text[run.start : run.end], lexicon)
+            and (len(before) == 1 or (len(before) == 2 and before[0][2] == "The"))
+        ):
             start = before[-1][0]
             yield Span(path, start, run.end, head, text[start : run.end])
         elif not of:

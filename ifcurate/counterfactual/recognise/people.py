@@ -30,7 +30,7 @@ _KIN = (
 )
 _OWNED = "death|life|face|eyes|hand|hands|heart|body|childhood|birth|career|marriage|bedroom|mind"
 _PERSON_AFTER = re.compile(
-    rf"['’]s? (?:\w+ )?(?:{_KIN}|{_OWNED})\b| \((?:born|b\.|d\.|c\.|1\d\d\d|20\d\d)|"
+    rf"['’]s? (?:\w+ )?(?:{_KIN}|{_OWNED})\b| \((?:born|b\.|d\.|\d{4} ?[-–] ?\d{2, 4}\))|"
     r" (?:(?:was|is) (?:born|married|pregnant)|grew up|marri(?:ed|es)|died|dies|wakes|"
     r"kiss(?:ed|es)|f(?:a|e)lls? in love|confess(?:ed|es)|weeps|cri(?:ed|es)|smil(?:ed|es)|"
     r"laugh(?:ed|s)|nod(?:ded|s)|himself|herself)\b"

@@ -39,12 +39,16 @@ def settle_gender(
         if listed in {"m", "f"} and listed != field:
             raise Refusal(Check.GENDER, "the name and the gender field disagree")
         return field
-    near = follow_pronouns(texts, forms)
+    known = list(forms)
+    near = follow_pronouns(texts, known)
     he, she = count_pronouns(texts)
     if listed in {"m", "f"}:
         own, other = near if listed == "m" else near[::-1]
         against = she and not he if listed == "m" else he and not she
-        if 2 * other > own or (alone and against):
+        bare = [f for f in known if " " not in f][-1:]  # "President Bush": not Laura Bush
+        his, hers = follow_pronouns(texts, bare) if len(known) > 1 else (0, 0)
+        other_bare = hers if listed == "m" else his
+        if 2 * other > own or other_bare > 1 or (alone and against):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed
     if max(near) >= _CLEAR * min(near) and max(near):

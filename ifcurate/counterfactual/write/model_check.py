@@ -13,16 +13,17 @@ its loss is taken off both sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ifcurate.records import Example
 
-from .outcomes import Written
+from ..checks import Check
+from .outcomes import Outcome, Written
 from .rows import edited_example
 
-__all__ = ["ModelCheck", "PairScorer", "check_with_model"]
+__all__ = ["ModelCheck", "ModelJudge", "PairScorer", "check_with_model", "judged"]
 
 
 class PairScorer(Protocol):
@@ -30,6 +31,15 @@ class PairScorer(Protocol):
 
     def score(self, examples: Sequence[Example]) -> tuple[Any, Any]:
         """The SCORES table of the examples, in their order, and the token table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelJudge:
+    """The model check of a run: `scorer` scores, `threshold` is in nats."""
+
+    scorer: PairScorer
+    threshold: float
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +128,39 @@ def _four(item: Written) -> list[Example]:
         replace(base, response=before + edit.old),
         replace(base, response=before.rstrip()),
     ]
+
+
+def judged(outcomes: Iterable[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
+    """Outcomes after the model check, in order; scored in batches."""
+    batch: list[Outcome] = []
+    for outcome in outcomes:
+        batch.append(outcome)
+        if sum(len(o.written) for o in batch) >= 64 or len(batch) >= 4096:
+            yield from _judge(batch, judge)
+            batch = []
+    yield from _judge(batch, judge)
+
+
+def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
+    items = [w for o in batch for w in o.written]
+    checked = iter(check_with_model(items, judge.scorer, threshold=judge.threshold))
+    for outcome in batch:
+        kept, reasons = [], []
+        for _ in outcome.written:
+            item, check, why = next(checked)
+            if why or check is None:
+                reasons.append(why)
+            else:
+                kept.append(_with_columns(item, check.columns()))
+        if reasons and not kept:
+            yield replace(outcome, written=(), check=Check.MODEL, reason=reasons[0])
+        else:
+            yield replace(outcome, written=tuple(kept))
+
+
+def _with_columns(item: Written, columns: Mapping[str, float]) -> Written:
+    rows = tuple(
+        {**row, **columns} if row.get("ifcurate_role") == "counterfactual" else row
+        for row in item.rows
+    )
+    return replace(item, rows=rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from .rows import edited_example
 
 __all__ = ["Augmentation", "Funnel", "Outcome", "Written"]
 
-_MEANINGS = {check.code: check.meaning for check in Check}
+_BY_CODE = {check.code: check for check in Check}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Outcome:
     written: tuple[Written, ...] = ()
     check: Check | None = None  # None when written
     reason: str = ""
+    bad: bool = False  # the row could not be read
+    loss: str = ""  # why its source was not read whole
 
     @property
     def stage(self) -> str:
@@ -54,13 +57,22 @@ class Outcome:
         return self.check.code if self.check else ""
 
     def as_record(self) -> dict[str, Any]:
-        """A line of `rejected.jsonl`."""
-        return {
+        """A line of the journal: all that the files and the funnel need of this row."""
+        rejected = {
             "id": self.id,
             "source": self.source,
             "row": self.row_number,
             "stage": self.stage,
             "reason": self.reason,
+        }
+        return {
+            "source": self.source,
+            "bad": self.bad,
+            "loss": self.loss,
+            "rows": [row for written in self.written for row in written.rows],
+            "suites": [written.suite for written in self.written],
+            "types": [written.made.plan.type for written in self.written],
+            "rejected": [] if self.written else [rejected],
         }
 
 
@@ -78,20 +90,22 @@ class Funnel:
     reasons: Counter[str] = field(default_factory=Counter)  # "H1: '...' is left": rows
     types: Counter[str] = field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one row."""
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count one row, as `Outcome.as_record` has it."""
         self.read += 1
-        check = outcome.check
+        types = record["types"]
+        self.written += bool(types)
+        self.examples += len(types)
+        self.types.update(types)
+        check, reason = None, ""
+        for rejected in record["rejected"]:
+            check, reason = _BY_CODE[rejected["stage"]], rejected["reason"]
         self.unusable += check is Check.ROW
         self.has_context += check not in {Check.ROW, Check.CONTEXT}
         self.entity += check is None or check.judges
-        self.written += bool(outcome.written)
-        self.examples += len(outcome.written)
-        for written in outcome.written:
-            self.types[written.made.plan.type] += 1
         if check is not None and check.judges:
             self.checks[check.code] += 1
-            self.reasons[f"{check.code}: {_general(outcome.reason)}"] += 1
+            self.reasons[f"{check.code}: {_general(reason)}"] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the manifest and `--json`."""
@@ -104,7 +118,7 @@ class Funnel:
             "examples": self.examples,
             "types": dict(sorted(self.types.items())),
             "checks": {
-                code: {"rows": n, "meaning": _MEANINGS[code]}
+                code: {"rows": n, "meaning": _BY_CODE[code].meaning}
                 for code, n in self.checks.most_common()
             },
             "rejected": dict(sorted(self.reasons.items(), key=lambda r: (-r[1], r[0]))),

@@ -14,39 +14,32 @@ give the same bytes.
 
 from __future__ import annotations
 
-import contextlib
 import heapq
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ifcurate.data.readers.rows import Source
 from ifcurate.data.sources import Examples, ReadRow
 from ifcurate.data.writing import name_outputs, refuse_inputs
-from ifcurate.storage.files import atomic_file, write_json
-from ifcurate.storage.manifest import software_versions
+from ifcurate.errors import DataError
+from ifcurate.storage.files import atomic_file, file_digest, write_json
+from ifcurate.storage.manifest import fingerprint, software_versions
 
-from ..augment import Augmenter, AugmentSettings, freeze_pools
+from ..augment import Augmenter, AugmentSettings, freeze_pools, in_order
 from ..checks import Check
 from ..lexicon.tables import load_lexicon
 from ..recognise.names import LexiconRecogniser
 from ..recognise.spans import Recogniser
-from .model_check import PairScorer, check_with_model
+from .journal import Journal, RowFile
+from .model_check import ModelJudge, judged
 from .outcomes import Funnel, Outcome, Written
 from .sheet import render_sheet, sample_rank
 
-__all__ = ["AugmentResult", "ModelJudge", "write_counterfactuals"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelJudge:
-    """The model check of a run: `scorer` scores, `threshold` is in nats."""
-
-    scorer: PairScorer
-    threshold: float
-    identity: Mapping[str, Any] = field(default_factory=dict)
+__all__ = ["AugmentResult", "write_counterfactuals"]
 
 
 @dataclass(slots=True)
@@ -59,6 +52,12 @@ class AugmentResult:
     n_bad: int = 0  # rows that could not be read
     broken: list[str] = field(default_factory=list)  # sources that were not read whole, with why
 
+    def count(self, record: Mapping[str, Any]) -> None:
+        """Count one row of the journal."""
+        self.funnel.add(record)
+        self.n_bad += bool(record["bad"])
+        self.broken += [record["loss"]] if record["loss"] else []
+
 
 def write_counterfactuals(
     examples: Examples,
@@ -68,160 +67,152 @@ def write_counterfactuals(
     recogniser: Recogniser | None = None,
     judge: ModelJudge | None = None,
     sample: int = 0,
+    overwrite: bool = False,
     command: str = "",
     on_row: Callable[[Funnel], None] = lambda _: None,
 ) -> AugmentResult:
     """Write the counterfactuals of all rows into `folder`.
 
-    Raises `DataError` when a source cannot be read or a file not be written.
+    What a killed run of the same data and settings has done is not done again.
+    Raises `DataError` when a source cannot be read, a file cannot be written, or
+    files of other data or settings are in the way (unless `overwrite`).
     """
     recogniser = recogniser or LexiconRecogniser(settings.types)
+    identity = _identity(examples, settings, recogniser, judge, sample)
+    files = _name_files(examples.sources, folder, sample)
+    journal = Journal(folder / ".augment.partial.jsonl", identity)
+    if not overwrite:
+        _refuse_foreign(folder, files.values(), identity, resumes=journal.resumes)
     pools = freeze_pools(examples, recogniser) if settings.policy == "corpus" else None
     augmenter = Augmenter.create(settings, recogniser, pools)
-    result = AugmentResult(folder)
-    outcomes: Iterator[Outcome] = (_outcome(row, augmenter, result) for row in examples.read())
+    result = AugmentResult(folder, files=files)
+    rows = itertools.islice(examples.read(), journal.known, None)
+    outcomes = in_order(lambda row: _outcome(row, augmenter), rows, augmenter.threads)
     if judge is not None:
-        outcomes = _judged(outcomes, judge)
-    shown: list[tuple[bytes, int, Written]] = []
-    with contextlib.ExitStack() as stack:
-        streams = _Streams(stack, folder, examples.sources, result.files)
-        for number, outcome in enumerate(outcomes):
-            result.funnel.add(outcome)
+        outcomes = judged(outcomes, judge)
+    with journal:
+        for record in journal.records(outcomes):
+            result.count(record)
             on_row(result.funnel)
-            if not outcome.written:
-                streams.rejected(outcome.as_record())
-            for item in outcome.written:
-                streams.written(outcome.source, item)
-                if sample:
-                    _keep(shown, sample, number, item, settings.seed)
+    _write_rows(journal, examples.sources, files)
     if sample:
-        ordered = [w for _, _, w in sorted(shown, key=lambda s: s[1])]
-        page = render_sheet(ordered, result.funnel.as_dict())
-        result.files["review"] = folder / "review.html"
-        with atomic_file(result.files["review"]) as stream:
-            stream.write(page.encode("utf-8"))
-    result.files["manifest"] = folder / "augment.json"
-    write_json(
-        result.files["manifest"],
-        _manifest(examples, settings, recogniser, judge, result, command),
-    )
+        chosen = _choose(journal, sample, settings.seed)
+        shown = [w for w in _again(examples, augmenter, chosen) if w.suite["id"] in chosen]
+        with atomic_file(files["review"]) as stream:
+            stream.write(render_sheet(shown, result.funnel.as_dict()).encode("utf-8"))
+    manifest = _manifest(examples, settings, recogniser, judge, result, identity, command)
+    write_json(files["manifest"], manifest)
+    journal.remove()
     return result
 
 
-def _outcome(row: ReadRow, augmenter: Augmenter, result: AugmentResult) -> Outcome:
-    if row.bad is not None:
-        result.n_bad += 1
-        result.broken += [row.bad.loss] if row.bad.loss else []
-        return Outcome("", row.bad.source, row.bad.number, check=Check.ROW, reason=row.bad.reason)
-    if not row.examples:
-        return Outcome(
-            "", row.raw.source, row.raw.number, check=Check.ROW, reason="no response in it"
+def _name_files(sources: Sequence[Source], folder: Path, sample: int) -> dict[str, Path]:
+    """Every file of a run by what it is; raises `DataError` where one is an input."""
+    stems = {name: stem for name, (stem, _) in name_outputs(sources).items()}
+    files = {}
+    for source in sources:
+        ending = "json" if source.format == "json" else "jsonl"
+        files[source.name] = folder / f"{stems[source.name]}.counterfactual.{ending}"
+    files["suite"], files["rejected"] = folder / "suite.jsonl", folder / "rejected.jsonl"
+    if sample:
+        files["review"] = folder / "review.html"
+    files["manifest"] = folder / "augment.json"
+    refuse_inputs(files.values(), sources)
+    return files
+
+
+def _refuse_foreign(folder: Path, files: Iterable[Path], identity: str, *, resumes: bool) -> None:
+    """Raise `DataError` for a file in the way that this very augmentation did not write."""
+    try:
+        known = json.loads((folder / "augment.json").read_text("utf-8"))
+        same = known.get("identity") == identity
+    except (OSError, ValueError, AttributeError):
+        same = False
+    taken = [path for path in files if path.exists()]
+    if taken and not same and not resumes:
+        raise DataError(
+            f"{taken[0]}: is there already and is not of the same data and settings; "
+            "choose another folder with --out, or give --overwrite"
         )
-    return augmenter.row(row.examples)
 
 
-def _keep(
-    shown: list[tuple[bytes, int, Written]], size: int, number: int, item: Written, seed: int
-) -> None:
-    """Keep the `size` smallest ranks seen so far (the heap holds the largest on top)."""
-    rank = bytes(255 - b for b in sample_rank(item, seed))
-    entry = (rank, number * 1000 + len(shown) % 1000, item)
-    if len(shown) < size:
-        heapq.heappush(shown, entry)
-    elif rank > shown[0][0]:
-        heapq.heapreplace(shown, entry)
+def _identity(
+    examples: Examples,
+    settings: AugmentSettings,
+    recogniser: Recogniser,
+    judge: ModelJudge | None,
+    sample: int,
+) -> str:
+    """A hash of all that decides the bytes of the files."""
+    inputs = [
+        [s.name, s.format, file_digest(s.path) if s.format != "hub" and s.path.is_file() else ""]
+        for s in examples.sources
+    ]
+    decides = {
+        "inputs": inputs,
+        "formats": {name: str(layout) for name, layout in examples.formats.items()},
+        "limit": examples.limit,
+        "settings": {**asdict(settings), "avoid": sorted(settings.avoid)},
+        "recogniser": recogniser.name,
+        "lexicon": load_lexicon().sha256,
+        "judge": None if judge is None else [judge.threshold, dict(judge.identity)],
+        "sample": sample,
+    }
+    return fingerprint(decides, 16)
 
 
-def _judged(outcomes: Iterable[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
-    """Outcomes after the model check, in order; scored in batches."""
-    batch: list[Outcome] = []
-    for outcome in outcomes:
-        batch.append(outcome)
-        if sum(len(o.written) for o in batch) >= 64 or len(batch) >= 4096:
-            yield from _judge(batch, judge)
-            batch = []
-    yield from _judge(batch, judge)
-
-
-def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
-    items = [w for o in batch for w in o.written]
-    checked = iter(check_with_model(items, judge.scorer, threshold=judge.threshold))
-    for outcome in batch:
-        if not outcome.written:
-            yield outcome
-            continue
-        kept, reason = [], ""
-        for _ in outcome.written:
-            item, check, why = next(checked)
-            if why or check is None:
-                reason = reason or why
-                continue
-            columns = check.columns()
-            rows = tuple(
-                {**row, **columns} if row.get("ifcurate_role") == "counterfactual" else row
-                for row in item.rows
-            )
-            kept.append(replace(item, rows=rows))
-        if kept:
-            yield replace(outcome, written=tuple(kept))
-        else:
-            yield replace(outcome, written=(), check=Check.MODEL, reason=reason)
-
-
-class _Streams:
-    """The files under way: one per source, the suite, the rejections."""
-
-    def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        folder: Path,
-        sources: Iterable[Source],
-        files: dict[str, Path],
+def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str, Path]) -> None:
+    """The files of the rows, one open at a time: the rows stand in the order of the sources."""
+    with (
+        atomic_file(files["suite"]) as suite_stream,
+        atomic_file(files["rejected"]) as rejected_stream,
     ):
-        self._rows: dict[str, _RowFile] = {}
-        sources = list(sources)
-        stems = {name: stem for name, (stem, _) in name_outputs(sources).items()}
+        suite, rejected = RowFile(suite_stream), RowFile(rejected_stream)
+        records = journal.read()
+        record = next(records, None)
         for source in sources:
-            array = source.format == "json"
-            ending = "json" if array else "jsonl"
-            files[source.name] = folder / f"{stems[source.name]}.counterfactual.{ending}"
-        files["suite"], files["rejected"] = folder / "suite.jsonl", folder / "rejected.jsonl"
-        refuse_inputs(files.values(), sources)
-        for source in sources:
-            path, array = files[source.name], source.format == "json"
-            self._rows[source.name] = _RowFile(stack.enter_context(atomic_file(path)), array=array)
-            stack.callback(self._rows[source.name].finish)
-        self._suite = _RowFile(stack.enter_context(atomic_file(files["suite"])))
-        self._rejected = _RowFile(stack.enter_context(atomic_file(files["rejected"])))
-
-    def written(self, source: str, item: Written) -> None:
-        for row in item.rows:
-            self._rows[source].write(row)
-        self._suite.write(item.suite)
-
-    def rejected(self, record: Mapping[str, Any]) -> None:
-        self._rejected.write(record)
+            with atomic_file(files[source.name]) as stream:
+                rows = RowFile(stream, array=source.format == "json")
+                while record is not None and record["source"] == source.name:
+                    rows.write(*record["rows"])
+                    suite.write(*record["suites"])
+                    rejected.write(*record["rejected"])
+                    record = next(records, None)
+                rows.finish()
 
 
-class _RowFile:
-    """JSON lines, or one JSON array with a row per line."""
+def _choose(journal: Journal, size: int, seed: int) -> dict[str, int]:
+    """The pairs of the sheet, by a hash of their content and the seed, each with its row."""
+    ranked = heapq.nsmallest(
+        size,
+        (
+            (sample_rank(suite["id"], seed), suite["id"], number)
+            for number, record in enumerate(journal.read())
+            for suite in record["suites"]
+        ),
+    )
+    return {pair: number for _, pair, number in ranked}
 
-    def __init__(self, stream: IO[bytes], *, array: bool = False):
-        self._stream = stream
-        self._array = array
-        self._empty = True
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        text = json.dumps(row, ensure_ascii=False, default=str).encode("utf-8")
-        if self._array:
-            self._stream.write((b"[\n" if self._empty else b",\n") + text)
-        else:
-            self._stream.write(text + b"\n")
-        self._empty = False
+def _again(
+    examples: Examples, augmenter: Augmenter, chosen: Mapping[str, int]
+) -> Iterator[Written]:
+    """The counterfactuals of the chosen rows once more, for their texts and edits."""
+    numbers = set(chosen.values())
+    for number, row in enumerate(examples.read()):
+        if number in numbers:
+            yield from _outcome(row, augmenter).written
 
-    def finish(self) -> None:
-        if self._array:
-            self._stream.write(b"[]\n" if self._empty else b"\n]\n")
+
+def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:
+    if row.bad is not None:
+        bad = row.bad
+        return Outcome("", bad.source, bad.number, check=Check.ROW, reason=bad.reason, bad=True,
+                       loss=bad.loss)  # fmt: skip
+    if not row.examples:
+        reason = "no response in it"
+        return Outcome("", row.raw.source, row.raw.number, check=Check.ROW, reason=reason)
+    return augmenter.row(row.examples)
 
 
 def _manifest(
@@ -230,10 +221,12 @@ def _manifest(
     recogniser: Recogniser,
     judge: ModelJudge | None,
     result: AugmentResult,
+    identity: str,
     command: str,
 ) -> dict[str, Any]:
     return {
         "step": "augment",
+        "identity": identity,
         "inputs": examples.formats,
         "settings": {
             "policy": settings.policy,
@@ -248,6 +241,7 @@ def _manifest(
         "model_check": None
         if judge is None
         else {"threshold": judge.threshold, **dict(judge.identity)},
+        "plans_refused": getattr(recogniser, "refused", {}),
         "funnel": result.funnel.as_dict(),
         "broken_inputs": result.broken,
         "files": {name: path.name for name, path in result.files.items()},

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ifcurate.split.sorting import FloatArray
-from ifcurate.split.two_groups import Fit, find_two_groups, fit_mixture
+from ifcurate.split.two_groups import FloatArray, find_two_groups
 
 Row = dict[str, Any]
 Draw = Callable[[np.random.Generator, int], FloatArray]
@@ -193,13 +192,18 @@ def density_valley(x: FloatArray, w: FloatArray) -> float | None:
 
 
 def mixture(x: FloatArray, w: FloatArray) -> float | None:
-    """Two normal densities by EM from five starts, one scale, nothing averaged."""
-    sd = math.sqrt(np.average((x - np.average(x, weights=w)) ** 2, weights=w))
-    at = np.interp(np.array(SHARES) * w.sum(), np.cumsum(w), x)
-    starts = np.stack([-at * 8 / sd, np.full(len(at), 8 / sd), np.zeros(len(at))], axis=1)
-    fit: Fit = fit_mixture(x, np.tile(w, (len(at), 1)), starts, centre_rows=0.0, variance_rows=0.0)
-    cut = fit.cuts()[int(fit.likelihood.argmax())]
-    return None if math.isnan(cut) else float(cut)
+    """Two normal densities by scikit-learn, with even odds between their means."""
+    from sklearn.mixture import GaussianMixture
+
+    points = np.repeat(x, w.astype(int))[:, None]
+    fit = GaussianMixture(2, n_init=3, random_state=0).fit(points)
+    one = GaussianMixture(1, random_state=0).fit(points)
+    if one.bic(points) <= fit.bic(points):
+        return None
+    low, high = sorted(fit.means_.ravel())
+    grid = np.linspace(low, high, 1000)
+    upper = fit.predict_proba(grid[:, None])[:, int(fit.means_.ravel().argmax())]
+    return None if upper[0] > 0.5 or upper[-1] < 0.5 else float(grid[upper.searchsorted(0.5)])
 
 
 def candidates(ranked: FloatArray) -> dict[str, float | None]:
@@ -249,7 +253,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
     rows = []
     for name, family in families.items():
         for share in SHARES:
-            settled = find_two_groups(draw_two(family, LARGE, share, 7)[0], centred=family[2])
+            settled = find_two_groups(draw_two(family, LARGE, share, 7)[0])
             for n in SIZES:
                 for seed in range(1000, 1000 + draws * (2 if n < 1000 else 1)):
                     values, upper = draw_two(family, n, share, seed)
@@ -260,7 +264,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
                         "best": best_accuracy(upper),
                     }
                     start = time.perf_counter()
-                    found = find_two_groups(values, centred=family[2], seed=seed)
+                    found = find_two_groups(values, seed=seed)
                     row["seconds"] = time.perf_counter() - start
                     row["found"] = not found.why_not
                     cuts = candidates(values)
@@ -289,7 +293,7 @@ def measure_one(draws: int) -> list[Row]:
             for seed in range(1000, 1000 + 5 * draws):
                 values = np.sort(draw(np.random.default_rng([seed, n]), n))
                 for centred in (True, False):
-                    found = find_two_groups(values, centred=centred, n_bootstrap=100, seed=seed)
+                    found = find_two_groups(values, n_bootstrap=100, seed=seed)
                     rows.append(
                         {"family": name, "n": n, "centred": centred, "found": not found.why_not}
                     )

@@ -92,15 +92,15 @@ def score(
 
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:
     """The summary of a finished run; without `hints` it does not say what to do next."""
-    from ifcurate.scoring.summary import NEEDS, summarise_frames
-    from ifcurate.split.sorting import Scratch
+    from ifcurate.scoring.summary import summarise_scores
+    from ifcurate.storage.files import readable_table
 
     from .show import print_score_summary
 
     if quiet and not json:
         return
-    with Scratch(run.folder) as scratch:
-        summary = summarise_frames(run.score_frames(NEEDS), scratch)
+    with readable_table(run.scores_path):
+        summary = summarise_scores(run.scan_scores())
     if json:
         common.print_json(
             {

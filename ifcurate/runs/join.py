@@ -14,7 +14,6 @@ from typing import Any
 import polars as pl
 
 from ifcurate.runs.ids import Frames, UniqueIds
-from ifcurate.split.sorting import Scratch
 from ifcurate.storage.files import open_table_writer
 from ifcurate.storage.tables import SCORES, TOKENS
 
@@ -28,7 +27,8 @@ def read_frames(
 ) -> Iterator[pl.DataFrame]:
     """The tables of these files, one after the other."""
     for path in paths:
-        yield pl.read_parquet(path, columns=list(columns) if columns else None)
+        with path.open("rb") as stream:  # open, as polars takes some names for patterns
+            yield pl.read_parquet(stream, columns=list(columns) if columns else None)
 
 
 def join_tables(
@@ -44,17 +44,16 @@ def join_tables(
     With `unique`, ids that occur again are renamed as `UniqueNames` does. Raises
     `DataError` when the files cannot be written.
     """
-    with Scratch(folder) as scratch:
-        ids = UniqueIds(frames, scratch) if unique else UniqueIds(lambda _: iter(()), scratch)
-        with open_table_writer(folder / "scores.parquet", SCORES, manifest) as write:
-            for frame in ids.rename(frames(None)):
-                write(frame)
-        if tokens is None:
-            return
-        owners = _TokenIds(ids.rename(frames(("id", "status", "n_response_tokens"))))
-        with open_table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
-            for frame in tokens():
-                write(frame.with_columns(owners.take(frame.height)))
+    ids = UniqueIds(frames if unique else lambda _: iter(()))
+    with open_table_writer(folder / "scores.parquet", SCORES, manifest) as write:
+        for frame in ids.rename(frames(None)):
+            write(frame)
+    if tokens is None:
+        return
+    owners = _TokenIds(ids.rename(frames(("id", "status", "n_response_tokens"))))
+    with open_table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
+        for frame in tokens():
+            write(frame.with_columns(owners.take(frame.height)))
 
 
 def row_tokens(frame: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ from ifcurate.runs.parts import Parts
 from ifcurate.runs.work import Progress, Scoring, Shard, Work
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.storage.files import atomic_file, read_table, read_table_slices, write_json
+from ifcurate.storage.files import atomic_file, read_table, scan_table, write_json
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 from ifcurate.storage.tables import SCORES
 
@@ -80,11 +80,13 @@ class Run:
         self.check_finished()
         return read_table(self.scores_path, SCORES, columns)
 
-    def score_frames(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """These columns in stretches, of which one is held. Raises as `scores`."""
+    def scan_scores(self, *, place: bool = False) -> pl.LazyFrame:
+        """The SCORES table, read when it is collected; with `place`, its rows are numbered.
+
+        Raises as `scores`.
+        """
         self.check_finished()
-        for frame in read_table_slices(self.scores_path, columns):
-            yield frame.select(pl.col(name).cast(SCORES[name]) for name in columns)
+        return scan_table(self.scores_path, SCORES, place=place)
 
 
 def score_identity(

@@ -11,8 +11,6 @@ The chance that a value is above is 1/2 at the cut and
 
 away from it: h is the smallest distance that n rows resolve (Silverman's
 kernel bandwidth, 0.9 * spread * n^(-1/5)) and e the standard error of the cut.
-For a cut that was found, it is the posterior of the two groups instead
-(`ifcurate.split.two_groups`).
 """
 
 from __future__ import annotations
@@ -26,11 +24,9 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ifcurate.split.sorting import FloatArray, Ranked
-from ifcurate.split.two_groups import TwoGroups, find_two_groups
+from ifcurate.split.two_groups import FloatArray, find_two_groups
 
 __all__ = [
-    "BoolArray",
     "Bound",
     "Cut",
     "CutRule",
@@ -42,7 +38,6 @@ __all__ = [
     "share_of",
 ]
 
-BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 Z95: Final = 1.959964
@@ -91,15 +86,15 @@ class Bound:
     n_below: int = 0  # of these, how many are below: the first by key and id
 
     @classmethod
-    def at(cls, ranked: Ranked, n_below: int) -> Bound:
+    def at(cls, ranked: FloatArray, n_below: int) -> Bound:
         """Below are so many."""
         if n_below == 0:
             return cls(-math.inf)
-        value = ranked[n_below - 1]
+        value = float(ranked[n_below - 1])
         if n_below == len(ranked) or ranked[n_below] != value:
             return cls(value)
-        first = ranked.count_below(value)
-        return cls(value, ranked.count_to(value) - first, n_below - first)
+        first, end = _places(ranked, value)
+        return cls(value, end - first, n_below - first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,27 +146,12 @@ class LengthBins:
 
 @dataclass(frozen=True, slots=True)
 class GroupCut:
-    """What one rule says of a group of rows, in each of its parts: its length bins, or the whole.
-
-    `chance` is the chance of being above: 0.5 at the cut.
-    """
+    """What one rule says of a group, in each of its parts: its length bins, or all of it."""
 
     cuts: tuple[Cut, ...]  # the group's own, then its length bins'
     thresholds: tuple[float, ...]  # one per part
     bounds: tuple[Bound, ...]  # one per part
-    scale: float  # within which a value is unsure, when no two groups were found
-    groups: TwoGroups | None
-
-    def chance(self, values: FloatArray, thresholds: FloatArray) -> FloatArray:
-        """Of each value, which has this threshold."""
-        if self.groups is not None:
-            middle = self.cuts[0].threshold
-            assert middle is not None
-            return self.groups.chance(values + (middle - thresholds))
-        with np.errstate(over="ignore"):
-            z = math.pi / math.sqrt(3) * (values - thresholds) / self.scale
-        chance: FloatArray = 1 / (1 + np.exp(-np.clip(z, -500, 500)))
-        return chance
+    scale: float  # within which a value is unsure
 
 
 def share_of(fraction: float, n: int) -> int:
@@ -180,7 +160,7 @@ def share_of(fraction: float, n: int) -> int:
 
 
 def cut_group(
-    group: str, ranked: Ranked, bins: LengthBins, parts: Sequence[Ranked], rule: CutRule
+    group: str, ranked: FloatArray, bins: LengthBins, parts: Sequence[FloatArray], rule: CutRule
 ) -> GroupCut:
     """Cut the finite values of one group; `parts` are its values bin by bin."""
     n = len(ranked)
@@ -188,10 +168,9 @@ def cut_group(
         empty = Cut(
             group, rule.statistic, "", "nothing to cut", None, None, None, 0, 0, ("no scored row",)
         )
-        return GroupCut((empty,), (0.0,), (Bound(-math.inf),), 1.0, None)
-    groups = None
+        return GroupCut((empty,), (0.0,), (Bound(-math.inf),), 1.0)
     if rule.kind == "auto":
-        cut, groups = _cut_auto(group, ranked, rule)
+        cut = _cut_auto(group, ranked, rule)
     elif rule.kind == "threshold":
         assert rule.threshold is not None
         cut = _cut_at(group, ranked, rule, rule.threshold)
@@ -207,22 +186,16 @@ def cut_group(
         cuts += own
     thresholds = [c.threshold for c in own if c.threshold is not None]
     bounds = [Bound.at(part, c.n_below) for part, c in zip(parts, own, strict=True)]
-    scale = _scale(ranked, cut) if groups is None else 1.0
-    return GroupCut(tuple(cuts), tuple(thresholds), tuple(bounds), scale, groups)
+    return GroupCut(tuple(cuts), tuple(thresholds), tuple(bounds), _scale(ranked, cut))
 
 
-def _cut_auto(group: str, ranked: Ranked, rule: CutRule) -> tuple[Cut, TwoGroups | None]:
+def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> Cut:
     """The cut between two groups; where there are none, what the rule falls back to."""
-    found = find_two_groups(
-        ranked,
-        centred=rule.statistic == "context_gain",
-        n_bootstrap=rule.n_bootstrap,
-        seed=rule.seed,
-    )
+    found = find_two_groups(ranked, n_bootstrap=rule.n_bootstrap, seed=rule.seed)
     if not found.why_not:
         cut = _cut_at(group, ranked, rule, found.threshold)
         how = "the cut between two groups"
-        return replace(cut, how=how, low=found.low, high=found.high), found
+        return replace(cut, how=how, low=found.low, high=found.high)
     if rule.threshold is not None:
         cut = _cut_at(group, ranked, rule, rule.threshold)
         instead = f"the fixed threshold {rule.threshold:.6g}"
@@ -231,11 +204,11 @@ def _cut_auto(group: str, ranked: Ranked, rule: CutRule) -> tuple[Cut, TwoGroups
         instead = f"the lowest {100 * rule.fraction:.4g}%"
     note = f"no two groups: {found.why_not}; {instead} is used instead"
     how = f"no two groups, so {instead}"
-    return replace(cut, how=how, notes=(note, *cut.notes)), None
+    return replace(cut, how=how, notes=(note, *cut.notes))
 
 
-def _cut_at(group: str, ranked: Ranked, rule: CutRule, threshold: float) -> Cut:
-    n_below = ranked.count_to(threshold)
+def _cut_at(group: str, ranked: FloatArray, rule: CutRule, threshold: float) -> Cut:
+    n_below = _places(ranked, threshold)[1]
     n_above = len(ranked) - n_below
     n = len(ranked)
     side = "the only row" if n == 1 else f"all {n} rows"
@@ -244,33 +217,39 @@ def _cut_at(group: str, ranked: Ranked, rule: CutRule, threshold: float) -> Cut:
     return Cut(group, rule.statistic, "", how, threshold, None, None, n_above, n_below, notes)
 
 
-def _cut_share(group: str, ranked: Ranked, rule: CutRule, n_below: int, name: str = "") -> Cut:
+def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name: str = "") -> Cut:
     n = len(ranked)
     low = high = None
     notes = []
     if n_below == 0:
-        threshold = math.nextafter(ranked[0], -math.inf)
+        threshold = math.nextafter(float(ranked[0]), -math.inf)
         notes.append("the fraction comes to no row: nothing is below the cut")
     elif n_below == n:
-        threshold = ranked[-1]
+        threshold = float(ranked[-1])
         notes.append("the fraction comes to all rows: nothing is above the cut")
     else:
-        last, first = ranked[n_below - 1], ranked[n_below]
+        last, first = float(ranked[n_below - 1]), float(ranked[n_below])
         threshold = last + (first - last) / 2
         if threshold >= first:
             threshold = last
         if last == first:
-            ties = ranked.count_to(threshold) - ranked.count_below(threshold)
-            notes.append(f"{ties} rows tie at the cut, told apart by key and id")
+            start, end = _places(ranked, threshold)
+            notes.append(f"{end - start} rows tie at the cut, told apart by key and id")
         # Distribution-free: which order statistics hold the quantile (binomial).
         reach = Z95 * math.sqrt(n_below * (n - n_below) / n)
-        low = ranked[max(0, math.floor(n_below - reach))]
-        high = ranked[min(n - 1, math.ceil(n_below + reach))]
+        low = float(ranked[max(0, math.floor(n_below - reach))])
+        high = float(ranked[min(n - 1, math.ceil(n_below + reach))])
     how = f"the lowest {100 * rule.fraction:.4g}%" if rule.kind == "fraction" else "the same share"
     if name:
         how += f" among {name}"
     sides = (n - n_below, n_below)
     return Cut(group, rule.statistic, name, how, threshold, low, high, *sides, tuple(notes))
+
+
+def _places(ranked: FloatArray, value: float) -> tuple[int, int]:
+    """How many are below a value, and how many at or below it."""
+    first, end = (int(np.searchsorted(ranked, value, side)) for side in ("left", "right"))
+    return first, end
 
 
 def apportion(n_below: int, sizes: Sequence[int]) -> list[int]:
@@ -284,10 +263,10 @@ def apportion(n_below: int, sizes: Sequence[int]) -> list[int]:
     return [b - a for a, b in itertools.pairwise(until)]
 
 
-def _scale(ranked: Ranked, cut: Cut) -> float:
+def _scale(ranked: FloatArray, cut: Cut) -> float:
     n = len(ranked)
-    width = ranked.quantile(0.75) - ranked.quantile(0.25)
-    spreads = [s for s in (ranked.deviation(), width / 1.349) if s > 0]
+    low, high = np.quantile(ranked, [0.25, 0.75])
+    spreads = [float(s) for s in (ranked.std(), (high - low) / 1.349) if s > 0]
     resolved = 0.9 * min(spreads) * n**-0.2 if spreads else 0.0
     error = (cut.high - cut.low) / (2 * Z95) if cut.low is not None and cut.high is not None else 0
     return max(math.hypot(resolved, error), float(np.finfo(np.float64).tiny))

@@ -1,200 +1,118 @@
-"""From cuts to what a person reads: labels with reasons, how firm the cut is, what lies near it.
+"""The rule itself, in lazy polars: which rows are above every cut, and what is said of them.
 
-The table is read three times: to count, to sort its numbers, to label its rows
-frame by frame. (A fourth time and more where rows tie at a cut.)
+The rows of a group and length bin are a part (`ifcurate.split.parts`) with cuts of its
+own. A row is context-critical when it is above its part's cut by every rule:
+
+    value > bound, or value = bound and the row stands behind the last one below
+
+in the order of key, id, source, row, turn and place (the key is a hash of the row's
+tokens, so this order is as good as drawn by lot, and does not depend on the table's).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
-from ifcurate.split.cuts import BoolArray, Cut, CutRule, GroupCut, IntArray, cut_group
-from ifcurate.split.groups import (
-    TIE_KEYS,
-    Frames,
-    Grouping,
-    Rows,
-    rank_values,
-    read_rows,
-)
-from ifcurate.split.nearest import Nearest
-from ifcurate.split.sensitivity import Sensitivity
-from ifcurate.split.sorting import FloatArray, Scratch
-from ifcurate.split.ties import find_sides
+from ifcurate.split.cuts import Bound, GroupCut
+from ifcurate.split.parts import Parts, is_usable, number
 from ifcurate.storage.tables import LABELS
 
-__all__ = ["Labeller"]
+__all__ = ["TIE_ORDER", "bound_table", "cut_table", "is_above", "label_rows"]
 
-CRITICAL, NON_CRITICAL = LABELS[:2]
-_DECIDED: Final = ("label", "value", "threshold", "confidence", "reason")
+CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 
-
-class Labeller:
-    """Cuts, and the labels that they give to one frame after the other."""
-
-    def __init__(
-        self,
-        frames: Frames,
-        rules: Sequence[CutRule],
-        *,
-        per_source: bool,
-        scratch: Scratch,
-    ) -> None:
-        """Find the cuts. A row must be above the cut of every rule. Raises `DataError`."""
-        self._rules = rules
-        self._grouping = grouping = Grouping.count(frames, rules, per_source=per_source)
-        ranks = rank_values(frames, rules, grouping, scratch)
-        starts = grouping.first_parts.tolist()
-        self._cuts: list[list[GroupCut]] = []
-        for g, name in enumerate(grouping.names):
-            mine = slice(starts[g], starts[g + 1])
-            self._cuts.append(
-                [
-                    cut_group(
-                        name, ranks.groups[i][g], grouping.bins[g], ranks.parts[i][mine], rule
-                    )
-                    for i, rule in enumerate(rules)
-                ]
-            )
-        self.cuts: tuple[Cut, ...] = tuple(
-            cut for group in self._cuts for found in group for cut in found.cuts
-        )
-        self._thresholds = [
-            np.array([t for group in self._cuts for t in group[i].thresholds])
-            for i in range(len(rules))
-        ]
-
-        def read() -> Iterator[Rows]:
-            first = 0
-            for frame in frames(self._needs(TIE_KEYS)):
-                yield read_rows(frame, first, rules, grouping)
-                first += frame.height
-
-        bounds = [
-            (i, [b for group in self._cuts for b in group[i].bounds]) for i in range(len(rules))
-        ]
-        self._sides = find_sides(read, bounds, starts[-1])
-        self._sensitivity = Sensitivity(rules, grouping, ranks, self._cuts)
-        self._sensitivity.prepare(ranks, read)
-        self._nearest = Nearest([rule.statistic for rule in rules])
-        self._kept = np.zeros(len(grouping.names), dtype=np.int64)
-        self._first = 0
-
-    def _needs(self, more: Sequence[str]) -> list[str]:
-        lengths = ["n_response_tokens"] * self._grouping.controlled
-        statistics = [rule.statistic for rule in self._rules]
-        return list(dict.fromkeys(["status", *statistics, *lengths, *more]))
-
-    def label(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The usable rows of the table's next frame, and for each its label and what decided.
-
-        Columns: label, value, threshold, confidence, reason.
-        """
-        rows = read_rows(frame, self._first, self._rules, self._grouping)
-        self._first += frame.height
-        above = [side.above(rows) for side in self._sides]
-        self._sensitivity.add(rows, above)
-        decided = self._decide(rows, above)
-        critical = np.logical_and.reduce(above)
-        self._kept += np.bincount(rows.groups[critical], minlength=len(self._kept))
-        self._nearest.add(rows.frame.select(*TIE_KEYS, "preview").hstack(decided.drop("reason")))
-        return decided.select(_DECIDED)
-
-    def sensitivity(self) -> pl.DataFrame:
-        """How many rows are kept with the cuts moved, when all rows have been labelled."""
-        return self._sensitivity.table(self._kept)
-
-    def nearest(self) -> pl.DataFrame:
-        """The rows on either side of the cuts, of those that have been labelled."""
-        return self._nearest.table()
-
-    def _decide(self, rows: Rows, above: Sequence[BoolArray]) -> pl.DataFrame:
-        """Label, deciding number, confidence and reason of each usable row.
-
-        With several rules the one with the lowest chance decides: its value and
-        threshold are given, and its chance is the row's.
-        """
-        thresholds = np.stack([t[rows.parts] for t in self._thresholds])  # (n_rules, n)
-        chances = np.stack([self._chances(rows, i) for i in range(len(self._rules))])
-        # A row that fails has its number from a rule that it fails, ties at a cut included.
-        weighed = chances - np.where(np.stack(above), 0.0, 1.0)
-        deciding = weighed.argmin(axis=0)[None]
-        data = {
-            "critical": np.logical_and.reduce(above),
-            "value": np.take_along_axis(np.stack(rows.values), deciding, 0)[0],
-            "threshold": np.take_along_axis(thresholds, deciding, 0)[0],
-            "chance": np.take_along_axis(chances, deciding, 0)[0],
-        }
-        for i, numbers in enumerate(rows.values):
-            data |= {f"value_{i}": numbers, f"cut_{i}": thresholds[i], f"above_{i}": above[i]}
-        names = list(self._grouping.names)
-        hows = _hows(names, rows.groups, self._rules, self.cuts)
-        statistics = pl.Series([rule.statistic for rule in self._rules], dtype=pl.String)
-        label = pl.when("critical").then(pl.lit(CRITICAL)).otherwise(pl.lit(NON_CRITICAL))
-        sure = pl.when("critical").then(pl.col("chance")).otherwise(1 - pl.col("chance"))
-        return (
-            pl.DataFrame(data)
-            .with_columns(hows)
-            .select(
-                pl.Series("group", names, dtype=pl.String).gather(rows.groups),
-                statistics.gather(deciding[0]).alias("statistic"),
-                label.alias("label"),
-                "value",
-                "threshold",
-                sure.clip(0.5, 1.0).alias("confidence"),
-                _reason(self._rules).alias("reason"),
-            )
-        )
-
-    def _chances(self, rows: Rows, i: int) -> FloatArray:
-        """Of each row the chance to be above by one rule."""
-        thresholds = self._thresholds[i][rows.parts]
-        if len(self._cuts) == 1:
-            return self._cuts[0][i].chance(rows.values[i], thresholds)
-        chances = np.zeros(len(thresholds))
-        for group in np.unique(rows.groups):
-            here = rows.groups == group
-            cut = self._cuts[group][i]
-            chances[here] = cut.chance(rows.values[i][here], thresholds[here])
-        return chances
+#: How rows that tie at a cut are ordered. What is missing counts as empty, or as the least.
+TIE_ORDER: Final[dict[str, pl.Expr]] = {
+    **{name: pl.col(name).fill_null("") for name in ("key", "id", "source")},
+    **{name: pl.col(name).cast(pl.Int64).fill_null(-(2**63)) for name in ("row", "turn", "place")},
+}
 
 
-def _hows(
-    names: list[str], codes: IntArray, rules: Sequence[CutRule], cuts: Sequence[Cut]
-) -> list[pl.Series]:
-    hows = []
-    for i, rule in enumerate(rules):
-        said = {c.group: c.how for c in cuts if c.statistic == rule.statistic and not c.length_bin}
-        suffix = ", by length" if rule.length_bins > 1 else ""
-        phrases = pl.Series(f"how_{i}", [said[n] + suffix for n in names], dtype=pl.String)
-        hows.append(phrases.gather(codes))
-    return hows
+def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.LazyFrame:
+    """Each row with its label and what decided it; `table` is that of `cut_table`.
+
+    Adds group, statistic, label, value, threshold, confidence, distance and reason. With
+    several rules the one with the lowest chance decides, and one that the row fails before
+    one that it passes: the row's value, threshold and confidence are of this rule.
+    """
+    rules = range(len(parts.rules))
+    values = [number(rule) for rule in parts.rules]
+    cuts = [pl.col(f"threshold_{i}") for i in rules]
+    above = [is_above(values[i], str(i), table) for i in rules]
+    chances = [_chance(values[i], cuts[i], pl.col(f"scale_{i}")) for i in rules]
+    weights = [chances[i] - (~above[i]).cast(pl.Float64) for i in rules]
+
+    def deciding(of_rules: Sequence[pl.Expr]) -> pl.Expr:
+        if len(of_rules) == 1:
+            return of_rules[0]
+        return pl.when(weights[0] <= weights[1]).then(of_rules[0]).otherwise(of_rules[1])
+
+    usable = is_usable(parts.rules)
+    critical = pl.all_horizontal(above)
+    value, threshold, chance = deciding(values), deciding(cuts), deciding(chances)
+    sure = pl.when(critical).then(chance).otherwise(1 - chance).clip(0.5, 1.0)
+    names, statistics = pl.Enum(LABELS), pl.Enum([rule.statistic for rule in parts.rules])
+    no_label = pl.when(pl.col("status") == "no_context").then(pl.lit(NO_CONTEXT, names))
+    label = pl.when(critical).then(pl.lit(CRITICAL, names)).otherwise(pl.lit(NON_CRITICAL, names))
+    statistic = deciding([pl.lit(rule.statistic, statistics) for rule in parts.rules])
+    return parts.attach(scores, table).with_columns(
+        statistic.alias("statistic"),
+        pl.when(usable)
+        .then(label)
+        .otherwise(no_label.otherwise(pl.lit(NOT_SCORED, names)))
+        .alias("label"),
+        pl.when(usable).then(value).alias("value"),
+        pl.when(usable).then(threshold).alias("threshold"),
+        pl.when(usable).then(sure).alias("confidence"),
+        pl.when(usable).then((value - threshold).abs()).alias("distance"),
+        pl.when(usable)
+        .then(_reason(parts, values, above))
+        .otherwise(_problem(parts))
+        .alias("reason"),
+    )
 
 
-def _reason(rules: Sequence[CutRule]) -> pl.Expr:
+def is_above(value: pl.Expr, name: str, table: pl.DataFrame) -> pl.Expr:
+    """Whether a row is above the cut of its part that has this name in a `bound_table`."""
+    bound = pl.col(f"bound_{name}")
+    above = value > bound
+    if f"last_{name}_key" not in table.columns:  # no rows tie there
+        return above
+    behind = pl.lit(False)
+    for column, mine in reversed(TIE_ORDER.items()):
+        last = pl.col(f"last_{name}_{column}")
+        behind = (mine > last) | ((mine == last) & behind)
+    return above | ((value == bound) & behind.fill_null(False))
+
+
+def _chance(value: pl.Expr, threshold: pl.Expr, scale: pl.Expr) -> pl.Expr:
+    """The chance to be above, 1/2 at the cut: see `ifcurate.split.cuts`."""
+    z = math.pi / math.sqrt(3) * (value - threshold) / scale
+    return 1 / (1 + (-z.clip(-500, 500)).exp())
+
+
+def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
+    """What made the label, in words."""
     said = []
-    for i, rule in enumerate(rules):
-        value, cut, above = pl.col(f"value_{i}"), pl.col(f"cut_{i}"), pl.col(f"above_{i}")
+    for i, rule in enumerate(parts.rules):
         relation = (
-            pl.when(value == cut)
-            .then(pl.when(above).then(pl.lit("ties with")).otherwise(pl.lit("is not above")))
-            .when(above)
+            pl.when((values[i] == pl.col(f"threshold_{i}")) & above[i])
+            .then(pl.lit("ties with"))
+            .when(above[i])
             .then(pl.lit("is above"))
             .otherwise(pl.lit("is not above"))
         )
-        number, limit = (x.round_sig_figs(6).cast(pl.String) for x in (value, cut))
-        said.append(
-            pl.format(
-                "{} {} {} {} ({})", pl.lit(rule.statistic), number, relation, limit, f"how_{i}"
-            )
-        )
-    if len(rules) == 1:
+        shown = values[i].round_sig_figs(6).cast(pl.String)
+        limit = pl.col(f"limit_{i}")
+        said.append(pl.format("{} {} {} {}", pl.lit(rule.statistic), shown, relation, limit))
+    if len(said) == 1:
         return said[0]
-    hard, helped = pl.col("above_0"), pl.col("above_1")
+    hard, helped = above
     verdict = (
         pl.when(hard & helped)
         .then(pl.lit("hard without the context and helped by it"))
@@ -205,3 +123,105 @@ def _reason(rules: Sequence[CutRule]) -> pl.Expr:
         .otherwise(pl.lit("known without the context, and not helped by it"))
     )
     return pl.format("{}: {}; {}", verdict, said[0], said[1])
+
+
+def _problem(parts: Parts) -> pl.Expr:
+    """Why a row gets no label from the rule."""
+    status, reason = pl.col("status"), pl.col("reason")
+    found = [
+        pl.when(status.is_null()).then(pl.lit("the scores give no status")),
+        pl.when(status == "no_context").then(
+            pl.coalesce(reason, pl.lit("the example has no context"))
+        ),
+        pl.when(status != "scored").then(pl.coalesce(reason, pl.format("status {}", status))),
+    ]
+    for rule in parts.rules:
+        name, value = rule.statistic, number(rule)
+        text = pl.format(f"{name} is {{}}, not a finite number", value)
+        found.append(pl.when(value.is_null()).then(pl.lit(f"{name} is missing")))
+        found.append(pl.when(~value.is_finite()).then(text))
+    return pl.coalesce(found)
+
+
+def cut_table(
+    scores: pl.LazyFrame, parts: Parts, cuts: Sequence[Sequence[GroupCut]]
+) -> pl.DataFrame:
+    """What `label_rows` needs of each part; `cuts` are those of each group, one per rule."""
+    bounds = {
+        str(i): (i, [b for group in cuts for b in group[i].bounds]) for i in range(len(parts.rules))
+    }
+    columns = []
+    for i, rule in enumerate(parts.rules):
+        suffix = ", by length" if rule.length_bins > 1 else ""
+        each = [(group[i], t) for group in cuts for t in group[i].thresholds]
+        limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
+        hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
+        scales = pl.Series(f"scale_{i}", [cut.scale for cut, _ in each], dtype=pl.Float64)
+        texts = pl.format("{} ({})", limits.round_sig_figs(6).cast(pl.String), hows)
+        columns += [limits, scales, pl.select(texts.alias(f"limit_{i}")).to_series()]
+    return bound_table(scores, parts, bounds).with_columns(columns)
+
+
+def bound_table(
+    scores: pl.LazyFrame, parts: Parts, bounds: Mapping[str, tuple[int, Sequence[Bound]]]
+) -> pl.DataFrame:
+    """A row for each part, with the bounds that `is_above` needs.
+
+    `bounds` are named: name -> the rule's number, and a bound for each part.
+    """
+    wanted: defaultdict[int, set[tuple[int, float, int]]] = defaultdict(set)
+    for rule, of_parts in bounds.values():
+        wanted[rule] |= {(p, b.value, b.n_below) for p, b in enumerate(of_parts) if b.n_ties}
+    last = {
+        rule: _last_below(scores, parts, rule, asked) for rule, asked in wanted.items() if asked
+    }
+    columns = []
+    for name, (rule, of_parts) in bounds.items():
+        columns.append(pl.Series(f"bound_{name}", [b.value for b in of_parts], dtype=pl.Float64))
+        if any(b.n_ties for b in of_parts):
+            rows = [last[rule].get((p, b.value, b.n_below), {}) for p, b in enumerate(of_parts)]
+            columns += [
+                pl.Series(f"last_{name}_{c}", [r.get(c) for r in rows], dtype=_TIE_TYPES[c])
+                for c in TIE_ORDER
+            ]
+    return pl.DataFrame(columns)
+
+
+_TIE_TYPES: Final = {
+    name: pl.String() if name in ("key", "id", "source") else pl.Int64() for name in TIE_ORDER
+}
+
+
+def _last_below(
+    scores: pl.LazyFrame, parts: Parts, rule: int, asked: set[tuple[int, float, int]]
+) -> dict[tuple[int, float, int], dict[str, Any]]:
+    """Of the rows of a part that tie at a value the n-th, for each part, value and n.
+
+    Two readings: the keys of all tied rows are sorted; then the rows that have the n-th key.
+    """
+    schema = {"part": pl.UInt32, "value": pl.Float64, "n": pl.Int64}
+    ties = pl.DataFrame(sorted(asked), schema=schema, orient="row")
+    usable = scores.filter(is_usable(parts.rules))
+    rows = parts.attach(usable, pl.DataFrame(height=parts.starts[-1])).select(
+        "part",
+        number(parts.rules[rule]).alias("value"),
+        *(expression.alias(name) for name, expression in TIE_ORDER.items()),
+    )
+    at = ["part", "value"]
+    tied = rows.join(ties.select(at).unique().lazy(), on=at, how="semi")
+    sorted_keys = tied.group_by(at).agg(pl.col("key").sort()).collect(engine="streaming")
+    keys = {
+        place: sorted_keys["key"][i] for i, place in enumerate(sorted_keys.select(at).iter_rows())
+    }
+    nth = {(p, v, n): keys[p, v][n - 1] for p, v, n in asked}
+    wanted = pl.DataFrame(
+        [(p, v, k) for (p, v, _), k in nth.items()], schema=[*at, "key"], orient="row"
+    )
+    wanted = wanted.unique().cast({"part": pl.UInt32, "value": pl.Float64, "key": pl.String})
+    same = tied.join(wanted.lazy(), on=[*at, "key"], how="semi").sort(*TIE_ORDER)
+    groups = same.collect(engine="streaming").partition_by(*at, "key", as_dict=True)
+    last = {}
+    for (part, value, n), key in nth.items():
+        before = keys[part, value].search_sorted(key, "left")
+        last[part, value, n] = groups[part, value, key].row(n - 1 - before, named=True)
+    return last

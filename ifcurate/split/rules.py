@@ -15,8 +15,8 @@ Above the cut is context-critical, at the cut or below it is not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 import polars as pl
@@ -24,10 +24,10 @@ import polars as pl
 from ifcurate.errors import DataError
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_GAIN, Rule, SplitOptions, Statistic
-from ifcurate.split.cuts import Cut, CutRule
-from ifcurate.split.groups import Frames
-from ifcurate.split.labels import Labeller
-from ifcurate.split.sorting import Scratch
+from ifcurate.split.cuts import Cut, CutRule, GroupCut, cut_group
+from ifcurate.split.labels import cut_table, label_rows
+from ifcurate.split.parts import Parts
+from ifcurate.split.report import find_nearest, measure_sensitivity
 from ifcurate.storage.tables import LABELS, SPLIT
 
 __all__ = [
@@ -43,7 +43,6 @@ HARD: Final[dict[str, Statistic]] = {
     "context_gain": "loss_without_context",
     "max_token_gain": "max_token_loss_without_context",
 }
-NO_CONTEXT, NOT_SCORED = LABELS[2:]
 IDENTITY: Final = ("id", "source", "row", "turn", "key", "status", "reason", "preview")
 
 
@@ -89,19 +88,11 @@ def split_scores(scores: pl.DataFrame, *, options: SplitOptions) -> Split:
     """
     plan = SplitPlan.create(options)
     plan.check_columns(scores.columns)
-    with Scratch() as scratch:
-        cuts = plan.find_cuts(lambda columns: iter((scores.select(columns),)), scratch)
-    table = cuts.label(scores)
-    found = cuts.summary()
-    return Split(
-        found.rule,
-        found.parameters,
-        found.cuts,
-        found.sensitivity,
-        found.nearest,
-        found.label_counts,
-        table,
-    )
+    rows = scores.lazy().with_row_index("place")
+    cuts = plan.find_cuts(rows)
+    table = cuts.table(rows).collect()
+    found = cuts.summary(rows, dict(table["label"].value_counts().iter_rows()))
+    return Split(**{field.name: getattr(found, field.name) for field in fields(found)}, table=table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,42 +145,55 @@ class SplitPlan:
                 f"found {', '.join(found) or 'none'}; make them with `ifcurate score`"
             )
 
-    def find_cuts(self, frames: Frames, scratch: Scratch) -> SplitCuts:
-        """Read a table as often as it takes; `frames` may not give other rows the next time.
+    def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
+        """Cut a SCORES table that has its row numbers in `place`; its numbers are held."""
+        parts = Parts.find(scores, self.rules, per_source=self.parameters["per"] == "source")
+        ranks = parts.sort_numbers(scores)
+        starts = parts.starts
+        cuts = [
+            [
+                cut_group(
+                    name, ranks.groups[i][g], parts.bins[g], own[starts[g] : starts[g + 1]], rule
+                )
+                for i, (rule, own) in enumerate(zip(self.rules, ranks.parts, strict=True))
+            ]
+            for g, name in enumerate(parts.names)
+        ]
+        table = cut_table(scores, parts, cuts)
+        sensitivity = measure_sensitivity(scores, parts, table, ranks, cuts)
+        return SplitCuts(self, parts, cuts, table, sensitivity)
 
-        Memory does not grow with the rows when `scratch` is on disk. Raises `DataError`
-        for want of room.
-        """
-        per_source = self.parameters["per"] == "source"
-        return SplitCuts(self, Labeller(frames, self.rules, per_source=per_source, scratch=scratch))
 
-
+@dataclass(frozen=True, slots=True)
 class SplitCuts:
-    """Cuts that were found, and the labels that they give to one frame after the other."""
+    """Cuts that were found in a table, and the labels that they give."""
 
-    def __init__(self, plan: SplitPlan, labeller: Labeller) -> None:
-        self.cuts = labeller.cuts
-        self._plan = plan
-        self._labeller = labeller
-        self._counts = dict.fromkeys(LABELS, 0)
+    plan: SplitPlan
+    parts: Parts
+    of_groups: list[list[GroupCut]]  # [group][rule]
+    of_parts: pl.DataFrame
+    sensitivity: pl.DataFrame
 
-    def label(self, scores: pl.DataFrame) -> pl.DataFrame:
-        """The SPLIT table of the next rows of the table that was cut."""
-        problem = scores.select(_problem([r.statistic for r in self._plan.rules]).alias("problem"))
-        table = _table(scores, problem["problem"], self._labeller.label(scores))
-        for label, n in table["label"].value_counts().iter_rows():
-            self._counts[label] += n
-        return table
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """All of them, by group and rule."""
+        return tuple(cut for group in self.of_groups for found in group for cut in found.cuts)
 
-    def summary(self) -> SplitSummary:
-        """Of the rows that have been labelled: all of them, by now."""
+    def table(self, scores: pl.LazyFrame) -> pl.LazyFrame:
+        """The SPLIT table, a row per row of the scores and in their order."""
+        labelled = label_rows(scores, self.parts, self.of_parts)
+        return labelled.select(pl.col(name).cast(kind) for name, kind in SPLIT.items())
+
+    def summary(self, scores: pl.LazyFrame, counts: Mapping[str, int]) -> SplitSummary:
+        """What there is to see, with `counts` of the labels in the table."""
+        labelled = label_rows(scores, self.parts, self.of_parts)
         return SplitSummary(
-            rule=self._plan.rule,
-            parameters=self._plan.parameters,
+            rule=self.plan.rule,
+            parameters=self.plan.parameters,
             cuts=self.cuts,
-            sensitivity=self._labeller.sensitivity(),
-            nearest=self._labeller.nearest(),
-            label_counts=self._counts,
+            sensitivity=self.sensitivity,
+            nearest=find_nearest(labelled),
+            label_counts={label: counts.get(label, 0) for label in LABELS},
         )
 
 
@@ -207,50 +211,3 @@ def _cut_rules(options: SplitOptions) -> list[CutRule]:
         return [CutRule(used, "auto", fraction, threshold)]
     main = CutRule(used, "threshold", fraction, threshold)
     return [CutRule(HARD[used], "fraction", fraction, None), main] if rule == "both" else [main]
-
-
-def _problem(columns: list[str]) -> pl.Expr:
-    """Why a row gets no label from the rule; null when it can have one."""
-    status = pl.col("status")
-    found = [
-        pl.when(status.is_null()).then(pl.lit("the scores give no status")),
-        pl.when(status == "no_context").then(
-            pl.coalesce("reason", pl.lit("the example has no context"))
-        ),
-        pl.when(status != "scored").then(pl.coalesce("reason", pl.format("status {}", status))),
-    ]
-    for name in columns:
-        value = pl.col(name).cast(pl.Float64)
-        found += [
-            pl.when(value.is_null()).then(pl.lit(f"{name} is missing")),
-            pl.when(~value.is_finite()).then(
-                pl.format(f"{name} is {{}}, not a finite number", value)
-            ),
-        ]
-    return pl.coalesce(found)
-
-
-def _table(scores: pl.DataFrame, problem: pl.Series, labelled: pl.DataFrame) -> pl.DataFrame:
-    """The SPLIT table, in the order of the scores."""
-    usable = problem.is_null()
-    place = usable.cast(pl.Int64).cum_sum() - 1
-    place = pl.select(pl.when(usable).then(place).otherwise(None))[:, 0]
-    filled = labelled.select(pl.all().gather(place))
-    no_label = (
-        pl.when(pl.col("status") == "no_context")
-        .then(pl.lit(NO_CONTEXT))
-        .otherwise(pl.lit(NOT_SCORED))
-    )
-    kept = scores.select("id", "source", "row", "turn", "status").with_columns(problem)
-    joined = pl.concat([kept, filled], how="horizontal")
-    return joined.select(
-        "id",
-        "source",
-        "row",
-        "turn",
-        pl.coalesce("label", no_label).alias("label"),
-        "value",
-        "threshold",
-        "confidence",
-        pl.coalesce("reason", "problem").alias("reason"),
-    ).cast(SPLIT)

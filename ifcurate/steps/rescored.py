@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ifcurate.errors import DataError
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import NUMBERS
-from ifcurate.storage.files import read_table_manifest, write_table
+from ifcurate.storage.files import read_table, read_table_manifest, scan_table, write_table
 from ifcurate.storage.tables import SCORES
 
 __all__ = ["RESCORED", "IntArray", "Rescored", "RescoredStore"]
@@ -51,27 +52,19 @@ class Rescored:
         """Those that have numbers."""
         return self.rows.filter(pl.col("status") == "scored")
 
-    def replace_numbers(self, scores: pl.DataFrame, first: int = 0) -> pl.DataFrame:
-        """A stretch of the SCORES table with these numbers in place of its own.
+    def replace_numbers(self, scores: pl.LazyFrame) -> pl.LazyFrame:
+        """The SCORES table, rows numbered in `place`, with these numbers in place of its own."""
+        place = pl.col("place").cast(pl.get_index_type())
+        new = self.scored.lazy().select(place, *(pl.col(n).alias(f"new_{n}") for n in NUMBERS))
+        joined = scores.join(new, on="place", how="left", maintain_order="left")
+        replaced = [pl.coalesce(f"new_{name}", name).alias(name) for name in NUMBERS]
+        return joined.with_columns(replaced).drop(f"new_{name}" for name in NUMBERS)
 
-        `first` is the number of its first row in the whole table. Columns that it has
-        not are left out.
-        """
-        place = pl.col("place") - first
-        mine = self.scored.filter(place.is_between(0, scores.height - 1))
-        at = (mine["place"] - first).to_numpy()
-        columns = [
-            scores[name].clone().scatter(at, mine[name]) for name in NUMBERS if name in scores
-        ]
-        return scores.with_columns(columns) if len(at) else scores
-
-    def mark_reasons(self, table: pl.DataFrame, first: int = 0) -> pl.DataFrame:
-        """A stretch of the SPLIT table, saying of these rows that they were scored again."""
-        places = self.scored["place"].to_numpy() - first
-        mine = np.zeros(table.height, dtype=np.bool_)
-        mine[places[(places >= 0) & (places < table.height)]] = True
-        reason = pl.when(pl.Series(mine)).then(pl.col("reason") + _MARK).otherwise("reason")
-        return table.with_columns(reason.alias("reason"))
+    def mark_reasons(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """The SPLIT table, saying of these rows that they were scored again."""
+        mine = pl.col("place").is_in(self.scored["place"].cast(pl.get_index_type()).implode())
+        reason = pl.when(mine).then(pl.col("reason") + _MARK).otherwise("reason")
+        return table.with_row_index("place").with_columns(reason.alias("reason")).drop("place")
 
     def as_dict(self, labels_changed: int) -> dict[str, Any]:
         """Plain values, for a manifest."""
@@ -100,7 +93,7 @@ class RescoredStore:
             if engine and engine == (self.engine or engine):
                 self.engine = engine
                 self._files.append(file)
-        found = [pl.read_parquet(f, columns=["place"])["place"].to_numpy() for f in self._files]
+        found = [read_table(f, RESCORED, ["place"])["place"].to_numpy() for f in self._files]
         if found:
             self.places = np.unique(np.concatenate(found))
 
@@ -108,9 +101,9 @@ class RescoredStore:
         """The engine of a table of this run's scores; nothing for anything else."""
         try:
             inside = read_table_manifest(file)
-            good = inside["scores"] == self._scores and pl.read_parquet_schema(file) == RESCORED
-            return dict(inside["engine"]) if good else {}
-        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError):
+            scan_table(file, RESCORED)
+            return dict(inside["engine"]) if inside["scores"] == self._scores else {}
+        except (OSError, ValueError, KeyError, TypeError, DataError, pl.exceptions.PolarsError):
             return {}
 
     def use(self, engine: dict[str, Any]) -> IntArray:
@@ -136,7 +129,7 @@ class RescoredStore:
     def join(self) -> None:
         """Make one table of all, in the order of the scores, and remove the parts."""
         if self._files and self._files != [self.path]:
-            tables = [pl.read_parquet(file) for file in self._files]
+            tables = [read_table(file, RESCORED) for file in self._files]
             whole = pl.concat(tables).unique("place", keep="last").sort("place")
             write_table(whole, self.path, self._manifest())
             self._files = [self.path]
@@ -149,5 +142,5 @@ class RescoredStore:
         """The rows at these places, which are all there; upwards. To be called after `join`."""
         if not len(places):
             return RESCORED.to_frame()
-        table = pl.read_parquet(self.path)
+        table = read_table(self.path, RESCORED)
         return table.filter(pl.Series(np.isin(table["place"].to_numpy(), places)))

@@ -35,7 +35,7 @@ from ifcurate.runs.run import Run, lock_run
 from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings
 from ifcurate.split.cuts import Cut
 from ifcurate.steps.rescored import RESCORED, IntArray, Rescored, RescoredStore
-from ifcurate.storage.files import read_table_slices
+from ifcurate.storage.files import GROUP_ROWS, readable_table
 
 __all__ = ["Rescore", "check_band", "find_band", "rescore_rows"]
 
@@ -125,18 +125,15 @@ def find_band(run: Run, cuts: Sequence[Cut], band: float) -> IntArray:
     """
     binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
     own = [c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned]
-    near = [_is_near(c, band) for c in own if c.threshold is not None]
-    if not near:
+    beside = [_is_near(c, band) for c in own if c.threshold is not None]
+    if not beside:
         return np.zeros(0, dtype=np.int64)
-    wanted = (pl.col("status") == "scored") & pl.any_horizontal(near)
-    columns = list(dict.fromkeys(["status", "source", "n_response_tokens"]))
-    columns += list(dict.fromkeys(cut.statistic for cut in own))
-    found, first = [], 0
-    for frame in read_table_slices(run.scores_path, columns):
-        mask = frame.select(wanted.fill_null(False))[:, 0].to_numpy()
-        found.append(np.flatnonzero(mask) + first)
-        first += frame.height
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+    wanted = (pl.col("status") == "scored") & pl.any_horizontal(beside)
+    with readable_table(run.scores_path):
+        found = (
+            run.scan_scores(place=True).filter(wanted.fill_null(False)).select("place").collect()
+        )
+    return found["place"].to_numpy().astype(np.int64)
 
 
 def _is_near(cut: Cut, band: float) -> pl.Expr:
@@ -284,13 +281,12 @@ class _Peekable:
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
     """The rows of the scores at these places, a stretch in memory at a time."""
-    first = 0
-    for frame in read_table_slices(run.scores_path, _PLACE):
-        low, high = np.searchsorted(places, (first, first + frame.height))
-        here = places[low:high]
-        some = frame[here - first].insert_column(0, pl.Series("place", here))
-        yield from some.iter_rows(named=True)
-        first += frame.height
+    rows = run.scan_scores(place=True).select("place", *_PLACE)
+    for at in range(0, len(places), GROUP_ROWS):
+        some = pl.Series(places[at : at + GROUP_ROWS]).implode()
+        with readable_table(run.scores_path):
+            frame = rows.filter(pl.col("place").is_in(some)).collect(engine="streaming")
+        yield from frame.iter_rows(named=True)
 
 
 def _changed(run: Run, row: Mapping[str, Any], found: str) -> RunError:

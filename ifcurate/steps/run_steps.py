@@ -23,15 +23,15 @@ from ifcurate.options.split import SplitOptions
 from ifcurate.runs.reading import read_split_manifest, run_examples, run_sources
 from ifcurate.runs.run import Run
 from ifcurate.split.cuts import Cut
-from ifcurate.split.rules import SplitCuts, SplitPlan, SplitSummary
-from ifcurate.split.sorting import Scratch
+from ifcurate.split.rules import SplitPlan, SplitSummary
 from ifcurate.steps.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
-from ifcurate.steps.rescored import Rescored
 from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
 from ifcurate.storage.files import (
     file_digest,
-    open_table_writer,
     read_table_slices,
+    readable_table,
+    scan_table,
+    sink_table,
 )
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
 from ifcurate.storage.tables import SPLIT
@@ -93,10 +93,9 @@ def split_run(
 ) -> tuple[SplitSummary, Manifest]:
     """Label the run's rows; writes `split.parquet` and `split.json`.
 
-    The labels are those of `split_scores`; the table is read and written in stretches.
-    With `rescore` the rows near the cut are scored again in float32, and cut again with
-    these numbers. Raises `RunError` when the run
-    is unfinished, `DataError` when nothing can be split; with `rescore` what
+    The labels are those of `split_scores`. With `rescore` the rows near the cut are
+    scored again in float32, and cut again with these numbers. Raises `RunError` when the
+    run is unfinished, `DataError` when nothing can be split; with `rescore` what
     `rescoring.rescore_rows` raises.
     """
     started = time.monotonic()
@@ -105,13 +104,17 @@ def split_run(
     if rescore is not None:
         check_band(rescore.band, run.folder, run.manifest.identity["engine"])
     plan = SplitPlan.create(options)
-    cuts, before, again = _find_cuts(run, plan), None, None
+    scores = run.scan_scores(place=True)
+    before, again = None, None
+    with readable_table(run.scores_path):
+        cuts = plan.find_cuts(scores)
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
     if rescore is not None:
-        before = cuts
-        places = find_band(run, before.cuts, rescore.band)
+        before = cuts.table(scores)
+        places = find_band(run, cuts.cuts, rescore.band)
         again = rescore_rows(run, places, rescore, lambda: run_examples(run))
-        cuts = _find_cuts(run, plan, again)
+        scores = again.replace_numbers(scores)
+        cuts = plan.find_cuts(scores)
         asked = {**options.given(), "rescore_band": rescore.band}
         identity |= {"asked": asked, "rescored_by": dict(again.engine)}
     manifest = _manifest(
@@ -123,18 +126,14 @@ def split_run(
         finished=True,
         command=command,
     )
-    n_changed = 0
     path = run.folder / "split.parquet"
-    with open_table_writer(path, SPLIT, {"id": manifest.id, **identity}) as write:
-        for first, scores in _score_frames(run, plan.columns):
-            table = cuts.label(again.replace_numbers(scores, first) if again else scores)
-            if before is not None and again is not None:
-                n_changed += int((before.label(scores)["label"] != table["label"]).sum())
-                table = again.mark_reasons(table, first)
-            write(table)
-    found = cuts.summary()
+    table = cuts.table(scores)
+    sink_table(again.mark_reasons(table) if again else table, path, {"id": manifest.id, **identity})
+    found = cuts.summary(scores, _count_labels(path))
     manifest.counts = found.counts()
-    if again is not None:
+    if before is not None and again is not None:
+        labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
+        n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())
         manifest.checks = {"rescored": again.as_dict(n_changed)}
     manifest.seconds = round(time.monotonic() - started, 3)
     manifest.write(run.folder / "split.json")
@@ -142,23 +141,9 @@ def split_run(
     return found, manifest
 
 
-def _find_cuts(run: Run, plan: SplitPlan, again: Rescored | None = None) -> SplitCuts:
-    """The cuts of the scores, with the numbers of rows that were scored again."""
-
-    def frames(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        for first, scores in _score_frames(run, columns):
-            yield again.replace_numbers(scores, first) if again else scores
-
-    with Scratch(run.folder) as scratch:
-        return plan.find_cuts(frames, scratch)
-
-
-def _score_frames(run: Run, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The SCORES table in stretches, each with the number of its first row."""
-    first = 0
-    for frame in run.score_frames(columns):
-        yield first, frame
-        first += frame.height
+def _count_labels(path: Path) -> dict[str, int]:
+    labels = scan_table(path, SPLIT).group_by("label").len().collect(engine="streaming")
+    return dict(labels.iter_rows())
 
 
 def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:

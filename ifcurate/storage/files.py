@@ -22,6 +22,9 @@ __all__ = [
     "read_table",
     "read_table_manifest",
     "read_table_slices",
+    "readable_table",
+    "scan_table",
+    "sink_table",
     "write_json",
     "write_table",
 ]
@@ -143,18 +146,45 @@ def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = No
 
     Raises `DataError` when the file is missing, damaged or of another kind.
     """
+    names = [name for name in schema if columns is None or name in columns]
+    with readable_table(path):
+        return scan_table(path, schema).select(names).collect()
+
+
+def scan_table(path: Path, schema: pl.Schema, *, place: bool = False) -> pl.LazyFrame:
+    """A table that is read when the frame is collected; with `place`, rows are numbered there.
+
+    Raises `DataError` when the file is missing, damaged or has other columns.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such table; check the path or make it again")
+    with readable_table(path), path.open("rb") as stream:
+        # The open file, as polars takes names like `exp[1]` and `s3:` for patterns and URLs.
+        found = pl.read_parquet_schema(stream)
+        frame = pl.scan_parquet(stream, row_index_name="place" if place else None)
+    if missing := [name for name in schema if name not in found]:
+        raise _missing_columns(path, missing, found)
+    columns = [pl.col(name).cast(kind) for name, kind in schema.items()]
+    return frame.select(*(["place"] * place), *columns)
+
+
+@contextlib.contextmanager
+def readable_table(path: Path) -> Iterator[None]:
+    """Errors of polars while it reads a table become `DataError`."""
     try:
-        found = pl.read_parquet_schema(path)
-        names = [name for name in schema if columns is None or name in columns]
-        table = pl.read_parquet(path, columns=[name for name in names if name in found])
+        yield
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
-    missing = [name for name in schema if name not in found]
-    if missing:
-        raise _missing_columns(path, missing, found)
-    return table.select(pl.col(name).cast(schema[name]) for name in names)
+
+
+def sink_table(frame: pl.LazyFrame, path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a frame as it is made, as `write_table` would; its order stays.
+
+    Raises `DataError` when the file cannot be written, or the frame cannot be made.
+    """
+    metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
+    with atomic_file(path) as stream:
+        frame.sink_parquet(stream, metadata=metadata, row_group_size=GROUP_ROWS)
 
 
 def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -> DataError:
@@ -200,8 +230,8 @@ def _batches(file: Any, n_rows: int, columns: list[str]) -> Iterator[Any]:
 
 def read_table_manifest(path: Path) -> dict[str, Any]:
     """The manifest inside a table; empty when it has none."""
-    text = pl.read_parquet_metadata(path).get("ifcurate", "{}")
-    value = json.loads(text)
+    with path.open("rb") as stream:
+        value = json.loads(pl.read_parquet_metadata(stream).get("ifcurate", "{}"))
     return value if isinstance(value, dict) else {}
 
 

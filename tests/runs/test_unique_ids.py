@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifcurate.data.sources import UniqueNames
-from ifcurate.runs import ids as runs_ids
 from ifcurate.runs.ids import UniqueIds
-from ifcurate.split import sorting
-from ifcurate.split.sorting import Scratch
 
 IDS = st.lists(
     st.sampled_from(
@@ -49,25 +44,17 @@ def test_names_are_those_of_remembering_all(ids: list[str]) -> None:
     assert len(set(found)) == len(found)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None)
 @given(
     ids=IDS,
     turns=st.lists(st.integers(1, 3), min_size=40, max_size=40),
     size=st.integers(1, 9),
-    width=st.integers(1, 3),
 )
 def test_a_table_in_stretches_has_these_ids(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     ids: list[str],
     turns: list[int],
     size: int,
-    width: int,
 ) -> None:
-    monkeypatch.setattr(runs_ids, "SLICE", width)
-    monkeypatch.setattr(runs_ids, "BLOCK", width)
-    monkeypatch.setattr(sorting, "RUN", 5)
-    monkeypatch.setattr(sorting, "BLOCK", 2)
     # Frames end where rows do: their turns are never apart.
     rows = [[(name, "f", i, turn) for turn in range(turns[i])] for i, name in enumerate(ids)]
     cut = [
@@ -81,10 +68,8 @@ def test_a_table_in_stretches_has_these_ids(
         for table in tables:
             yield table.select(columns or table.columns)
 
-    with Scratch(tmp_path) as scratch:
-        unique = UniqueIds(frames, scratch)
-        found = [name for frame in unique.rename(frames(None)) for name in frame["id"]]
-        again = [name for frame in unique.rename(frames(("id",))) for name in frame["id"]]
+    unique = UniqueIds(frames)
+    found = [name for frame in unique.rename(frames(None)) for name in frame["id"]]
+    again = [name for frame in unique.rename(frames(("id",))) for name in frame["id"]]
     expected = [name for name, n in zip(name_all(ids), turns, strict=False) for _ in range(n)]
     assert found == again == expected
-    assert not list(tmp_path.iterdir())

@@ -1,0 +1,133 @@
+"""The parts of a table that are cut apart: sources, and bins of response length.
+
+A table of scores is a lazy frame with its row numbers in the column `place`. Nothing
+here holds its rows but `sort_numbers`, which takes 8 bytes a row for each number.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from ifcurate.split.cuts import CutRule, LengthBins
+from ifcurate.split.two_groups import FloatArray
+
+__all__ = ["Parts", "Ranks", "is_usable", "number"]
+
+
+def number(rule: CutRule) -> pl.Expr:
+    """What a rule cuts; -0.0 becomes 0.0, which it equals (the optimiser drops `+ 0.0`)."""
+    value = pl.col(rule.statistic).cast(pl.Float64)
+    return pl.when(value == 0).then(0.0).otherwise(value)
+
+
+def is_usable(rules: Sequence[CutRule]) -> pl.Expr:
+    """Whether a row was scored and its numbers are finite."""
+    finite = [number(rule).is_finite().fill_null(False) for rule in rules]
+    return pl.all_horizontal((pl.col("status") == "scored").fill_null(False), *finite)
+
+
+_FRAME: Final = pl.Schema(
+    {"group": pl.String(), "length": pl.Int64(), "group_number": pl.UInt32(), "part": pl.UInt32()}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The numbers of each rule, sorted upwards: by group, and by part."""
+
+    groups: list[list[FloatArray]]  # [rule][group]
+    parts: list[list[FloatArray]]  # [rule][part]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Groups (all rows, or one per source) and their length bins (one without a length control)."""
+
+    rules: tuple[CutRule, ...]
+    per_source: bool
+    names: tuple[str, ...]  # of the groups, upwards
+    bins: tuple[LengthBins, ...]  # one per group
+    frame: pl.DataFrame  # of _FRAME: a row for each group and length that occur
+
+    @classmethod
+    def find(cls, scores: pl.LazyFrame, rules: Sequence[CutRule], *, per_source: bool) -> Parts:
+        """Count the usable rows of a table."""
+        controlled = rules[0].length_bins > 1
+        empty = pl.DataFrame(schema=_FRAME)
+        parts = cls(tuple(rules), per_source, (), (), empty)
+        rows = scores.filter(is_usable(rules)).with_columns(parts._group, parts._length)
+        counts = rows.group_by("group", "length").len("n").sort("group", "length")
+        found = counts.collect(engine="streaming").with_columns(pl.col("n").cast(pl.Int64))
+        if found.is_empty() and not per_source:
+            found = pl.DataFrame([("all", 0, 0)], schema=found.schema, orient="row")
+        names, bins, frames, first = [], [], [], 0
+        for (name,), mine in found.group_by("group", maintain_order=True):
+            lengths, sizes = mine["length"].to_numpy(), mine["n"].to_numpy()
+            n = int(sizes.sum())
+            bin_ = LengthBins.create(lengths, sizes, rules[0]) if controlled and n else None
+            bin_ = bin_ or LengthBins.whole(n)
+            part = pl.Series("part", bin_.codes(lengths) + first, dtype=pl.UInt32)
+            number_ = pl.lit(len(names), pl.UInt32).alias("group_number")
+            names.append(str(name))
+            bins.append(bin_)
+            frames.append(mine.select("group", "length", number_, part))
+            first += len(bin_.sizes)
+        return cls(tuple(rules), per_source, tuple(names), tuple(bins), pl.concat([empty, *frames]))
+
+    @property
+    def _group(self) -> pl.Expr:
+        return (pl.col("source").fill_null("") if self.per_source else pl.lit("all")).alias("group")
+
+    @property
+    def _length(self) -> pl.Expr:
+        controlled = self.rules[0].length_bins > 1
+        length = pl.col("n_response_tokens").fill_null(0) if controlled else pl.lit(0)
+        return length.cast(pl.Int64).alias("length")
+
+    @property
+    def starts(self) -> list[int]:
+        """The number of each group's first part, and behind them that of all parts."""
+        return list(itertools.accumulate((len(b.sizes) for b in self.bins), initial=0))
+
+    def attach(self, scores: pl.LazyFrame, table: pl.DataFrame) -> pl.LazyFrame:
+        """The rows with their group and part, and the columns that `table` has for each part.
+
+        The order of the rows stays. `table` has a row for each part, in order.
+        """
+        known = self.frame.join(table.with_row_index("part"), on="part", maintain_order="left")
+        if not self.per_source and self.rules[0].length_bins == 1:
+            constant = known.drop("length").row(0, named=True)
+            return scores.with_columns(
+                pl.lit(value, dtype=known.schema[name]).alias(name)
+                for name, value in constant.items()
+            )
+        rows = scores.with_columns(self._group, self._length)
+        return rows.join(known.lazy(), on=["group", "length"], how="left", maintain_order="left")
+
+    def sort_numbers(self, scores: pl.LazyFrame) -> Ranks:
+        """The numbers of all usable rows, sorted."""
+        numbers = [number(rule).alias(f"value_{i}") for i, rule in enumerate(self.rules)]
+        n_parts = self.starts[-1]
+        rows = self.attach(scores.filter(is_usable(self.rules)), pl.DataFrame(height=n_parts))
+        frame = rows.select("part", *numbers).group_by("part").agg(pl.all().sort())
+        table = frame.collect(engine="streaming")
+        at = {part: i for i, part in enumerate(table["part"].to_list())}
+        none = np.zeros(0)
+        parts = [
+            [table[f"value_{i}"][at[p]].to_numpy() if p in at else none for p in range(n_parts)]
+            for i in range(len(self.rules))
+        ]
+        groups = parts
+        if n_parts > len(self.names):
+            starts = self.starts
+            groups = [
+                [np.sort(np.concatenate(own[a:b])) for a, b in itertools.pairwise(starts)]
+                for own in parts
+            ]
+        return Ranks(groups, parts)

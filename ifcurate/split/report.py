@@ -1,0 +1,173 @@
+"""What a person should see of a split: how firm each cut is, and the rows nearest to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from ifcurate.split.cuts import Bound, Cut, CutRule, GroupCut, apportion, share_of
+from ifcurate.split.labels import TIE_ORDER, bound_table, is_above
+from ifcurate.split.parts import Parts, Ranks, is_usable, number
+from ifcurate.split.two_groups import FloatArray
+from ifcurate.storage.tables import SCORES
+
+__all__ = ["NEAREST", "SENSITIVITY", "find_nearest", "measure_sensitivity"]
+
+STEPS: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 4.0)
+FRACTION_STEPS: Final = (-0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2)
+SENSITIVITY: Final = pl.Schema(
+    {
+        "group": pl.String(),
+        "parameter": pl.String(),  # "fraction" or "threshold"
+        "at": pl.Float64(),
+        "n_context_critical": pl.Int64(),
+        "n_non_context_critical": pl.Int64(),
+        "change": pl.Int64(),  # of n_context_critical, against the cut that was made
+    }
+)
+MOST_NEAR: Final = 5  # of each label, at each cut
+CROWD: Final = 1000  # rows that tie for a place
+_CELL: Final = ("group_number", "statistic", "label")
+NEAREST: Final = pl.Schema(
+    {
+        "group": pl.String(),
+        "statistic": pl.String(),  # whose cut is meant
+        "label": pl.String(),
+        **{name: SCORES[name] for name in ("id", "source", "row", "turn")},
+        "value": pl.Float64(),
+        "threshold": pl.Float64(),
+        "confidence": pl.Float64(),
+        "preview": pl.String(),
+    }
+)
+
+#: Where else a group is cut, and how many of its rows would be below there.
+_Steps = list[tuple[float, int]]
+
+
+def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
+    """The rows nearest to their cut, upwards; `labelled` has the columns of `label_rows`."""
+    rows = labelled.filter(pl.col("distance").is_not_null())
+    # First the numbers alone, so that texts are read of few rows.
+    numbers = rows.select("place", "distance", *_CELL).collect(engine="streaming")
+    limits = numbers.group_by(_CELL).agg(
+        pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
+    )
+    near = numbers.join(limits, on=_CELL).filter(pl.col("distance") <= pl.col("limit"))
+    order = ("distance", *TIE_ORDER.values())
+    found = []
+    for cell, some in near.partition_by(_CELL, as_dict=True).items():
+        if some.height > CROWD:  # of rows that tie polars keeps the few while it reads
+            mine = pl.all_horizontal(pl.col(n) == v for n, v in zip(_CELL, cell, strict=True))
+            limit = some["limit"][0]
+            crowd = rows.filter(mine & (pl.col("distance") <= limit)).sort(order).head(MOST_NEAR)
+            found.append(crowd.collect(engine="streaming"))
+    crowded = pl.len().over(_CELL) > CROWD
+    few = near.filter(~crowded)["place"].implode()
+    found.append(rows.filter(pl.col("place").is_in(few)).collect(engine="streaming"))
+    kept = pl.concat(found).sort(order).group_by(*_CELL, maintain_order=True).head(MOST_NEAR)
+    shown = kept.sort("group", "statistic", "value", *TIE_ORDER.values())
+    return shown.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())
+
+
+def measure_sensitivity(
+    scores: pl.LazyFrame,
+    parts: Parts,
+    table: pl.DataFrame,
+    ranks: Ranks,
+    cuts: Sequence[Sequence[GroupCut]],
+) -> pl.DataFrame:
+    """How many rows stay context-critical when one cut moves and the others stay.
+
+    `table` is that of `labels.cut_table`; `cuts` are those of each group, one per rule. Under
+    one rule the counts follow from the ranks, without the rows.
+    """
+    sizes = [sum(bins.sizes) for bins in parts.bins]
+    steps = [
+        [
+            _steps(rule, cuts[g][i].cuts[0], ranks.groups[i][g]) if n else []
+            for g, n in enumerate(sizes)
+        ]
+        for i, rule in enumerate(parts.rules)
+    ]
+    if len(parts.rules) == 1:
+        counts = [[[n - below for _, below in steps[0][g]] for g, n in enumerate(sizes)]]
+        made = [n - cuts[g][0].cuts[0].n_below if n else 0 for g, n in enumerate(sizes)]
+    else:
+        counts, made = _count_rows(scores, parts, table, ranks, steps)
+    found = []
+    for g, (name, n) in enumerate(zip(parts.names, sizes, strict=True)):
+        for i, rule in enumerate(parts.rules):
+            parameter = "fraction" if rule.kind == "fraction" else "threshold"
+            for (at, _), count in zip(steps[i][g], counts[i][g], strict=True):
+                found.append((name, parameter, at, count, n - count, count - made[g]))
+    return pl.DataFrame(found, schema=SENSITIVITY, orient="row")
+
+
+def _steps(rule: CutRule, cut: Cut, ranked: FloatArray) -> _Steps:
+    """Where else to cut, and how many rows would be below: upwards, the cut itself included."""
+    n = len(ranked)
+    if rule.kind == "fraction":
+        moved = {round(min(1.0, max(0.0, rule.fraction + d)), 12) for d in FRACTION_STEPS}
+        return [(at, share_of(at, n)) for at in sorted(moved)]
+    middle = cut.threshold
+    assert middle is not None
+    if middle > 0:
+        moved = {middle * step for step in STEPS}
+    else:
+        low, high = np.quantile(ranked, [0.25, 0.75])
+        width = float(high - low) / 4 or max(abs(middle), 1.0) / 4
+        moved = {middle + width * (i - len(STEPS) // 2) for i in range(len(STEPS))}
+    below = {at: int(np.searchsorted(ranked, at, "right")) for at in sorted(moved)}
+    return [(at, cut.n_below if at == middle else n) for at, n in below.items()]
+
+
+def _count_rows(
+    scores: pl.LazyFrame,
+    parts: Parts,
+    table: pl.DataFrame,
+    ranks: Ranks,
+    steps: Sequence[Sequence[_Steps]],
+) -> tuple[list[list[list[int]]], list[int]]:
+    """Context-critical rows with each rule's cut at each of its steps, and with all as they are.
+
+    Counts are [rule][group][step], and [group].
+    """
+    moved = {
+        f"{i}_{step}": (i, _bounds(parts, ranks.parts[i], steps[i], step))
+        for i in range(len(parts.rules))
+        for step in range(max((len(of_group) for of_group in steps[i]), default=0))
+    }
+    whole = pl.concat([table, bound_table(scores, parts, moved)], how="horizontal")
+    values = [number(rule) for rule in parts.rules]
+    above = [is_above(value, str(i), whole) for i, value in enumerate(values)]
+    counted = {"made": pl.all_horizontal(above).sum()}
+    for name, (i, _) in moved.items():
+        others = [mine for j, mine in enumerate(above) if j != i]
+        counted[name] = pl.all_horizontal(is_above(values[i], name, whole), *others).sum()
+    rows = parts.attach(scores.filter(is_usable(parts.rules)), whole)
+    table = rows.group_by("group").agg(**counted).collect(engine="streaming")
+    found = {row["group"]: row for row in table.iter_rows(named=True)}
+    counts = [
+        [
+            [found[name][f"{i}_{step}"] for step in range(len(of_group))]
+            for name, of_group in zip(parts.names, steps[i], strict=True)
+        ]
+        for i in range(len(parts.rules))
+    ]
+    return counts, [found[name]["made"] if name in found else 0 for name in parts.names]
+
+
+def _bounds(
+    parts: Parts, ranked: Sequence[FloatArray], steps: Sequence[_Steps], step: int
+) -> list[Bound]:
+    """Of each part, where it is cut at this step of its group."""
+    bounds: list[Bound] = []
+    for of_group, bins in zip(steps, parts.bins, strict=True):
+        n_below = of_group[step][1] if step < len(of_group) else 0
+        for share in apportion(n_below, bins.sizes) if sum(bins.sizes) else [0]:
+            bounds.append(Bound.at(ranked[len(bounds)], share))
+    return bounds

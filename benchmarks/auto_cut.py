@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ifcurate.split.cuts import CutRule, LengthBins, cut_group
 from ifcurate.split.two_groups import FloatArray, find_two_groups
 
 Row = dict[str, Any]
@@ -193,7 +194,7 @@ def density_valley(x: FloatArray, w: FloatArray) -> float | None:
 
 def mixture(x: FloatArray, w: FloatArray) -> float | None:
     """Two normal densities by scikit-learn, with even odds between their means."""
-    from sklearn.mixture import GaussianMixture
+    from sklearn.mixture import GaussianMixture  # type: ignore[import-untyped]
 
     points = np.repeat(x, w.astype(int))[:, None]
     fit = GaussianMixture(2, n_init=3, random_state=0).fit(points)
@@ -223,8 +224,8 @@ def candidates(ranked: FloatArray) -> dict[str, float | None]:
         "Otsu, ranks (the median)": float(np.median(ranked)),
         "least error, asinh": back(least_error(y, w)),
         "valley, asinh": back(density_valley(y, w)),
-        "mixture, raw": mixture(x, w),
-        "mixture, asinh": back(mixture(y, w)),
+        "GaussianMixture, raw": mixture(x, w),
+        "GaussianMixture, asinh": back(mixture(y, w)),
     }
 
 
@@ -246,6 +247,15 @@ def draw_two(
     values[~upper] = family[0](r, int((~upper).sum()))
     order = np.argsort(values)
     return values[order], upper[order]
+
+
+def stated_chance(values: FloatArray, seed: int) -> FloatArray:
+    """What a split by `auto` says of each value's chance to be above the cut."""
+    rule = CutRule("context_gain", "auto", 0.25, None, seed=seed)
+    cut = cut_group("all", values, LengthBins.whole(len(values)), [values], rule)
+    z = math.pi / math.sqrt(3) * (values - cut.thresholds[0]) / cut.scale
+    chance: FloatArray = np.clip(1 / (1 + np.exp(-np.clip(z, -500, 500))), 1e-6, 1 - 1e-6)
+    return chance
 
 
 def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> list[Row]:
@@ -274,7 +284,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
                         at = float(np.quantile(values, 0.25)) if cut is None else cut
                         row[way] = float(np.mean((values > at) == upper))
                     if row["found"]:
-                        chance = np.clip(found.chance(values), 1e-6, 1 - 1e-6)
+                        chance = stated_chance(values, seed)
                         row["confidence"] = float(np.maximum(chance, 1 - chance).mean())
                         row["brier"] = float(np.mean((chance - upper) ** 2))
                         row["sure"] = np.maximum(chance, 1 - chance).tolist() if n < 1000 else []
@@ -292,11 +302,8 @@ def measure_one(draws: int) -> list[Row]:
         for n in SIZES:
             for seed in range(1000, 1000 + 5 * draws):
                 values = np.sort(draw(np.random.default_rng([seed, n]), n))
-                for centred in (True, False):
-                    found = find_two_groups(values, n_bootstrap=100, seed=seed)
-                    rows.append(
-                        {"family": name, "n": n, "centred": centred, "found": not found.why_not}
-                    )
+                found = find_two_groups(values, n_bootstrap=100, seed=seed)
+                rows.append({"family": name, "n": n, "found": not found.why_not})
     return rows
 
 
@@ -362,16 +369,14 @@ def print_calibration(rows: list[Row]) -> list[tuple[float, float, int]]:
 def print_one(rows: list[Row]) -> dict[str, float]:
     """The rate of false findings, by distribution and number of rows."""
     print("\none group only: how often two were found (n = " + ", ".join(map(str, SIZES)) + ")")
-    counts: dict[tuple[str, bool, int], list[bool]] = defaultdict(list)
+    counts: dict[tuple[str, int], list[bool]] = defaultdict(list)
     for row in rows:
-        counts[row["family"], row["centred"], row["n"]].append(row["found"])
+        counts[row["family"], row["n"]].append(row["found"])
     table: dict[str, float] = {}
     for name in ONE:
-        for centred in (True, False):
-            rates = [float(np.mean(counts[name, centred, n])) for n in SIZES]
-            key = f"{name}, {'centred' if centred else 'free'}"
-            table |= {f"{key}, {n}": rate for n, rate in zip(SIZES, rates, strict=True)}
-            print(f"  {key:28s}" + "".join(f"{rate:8.2f}" for rate in rates))
+        rates = [float(np.mean(counts[name, n])) for n in SIZES]
+        table |= {f"{name}, {n}": rate for n, rate in zip(SIZES, rates, strict=True)}
+        print(f"  {name:28s}" + "".join(f"{rate:8.2f}" for rate in rates))
     return table
 
 

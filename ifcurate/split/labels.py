@@ -44,7 +44,7 @@ def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.La
     values = [number(rule) for rule in parts.rules]
     cuts = [pl.col(f"threshold_{i}") for i in rules]
     above = [is_above(values[i], str(i), table) for i in rules]
-    chances = [_chance(values[i], cuts[i], pl.col(f"scale_{i}")) for i in rules]
+    chances = [_chance(values[i], cuts[i], pl.col(f"slope_{i}")) for i in rules]
     weights = [chances[i] - (~above[i]).cast(pl.Float64) for i in rules]
 
     def deciding(of_rules: Sequence[pl.Expr]) -> pl.Expr:
@@ -90,10 +90,9 @@ def is_above(value: pl.Expr, name: str, table: pl.DataFrame) -> pl.Expr:
     return above | ((value == bound) & behind.fill_null(False))
 
 
-def _chance(value: pl.Expr, threshold: pl.Expr, scale: pl.Expr) -> pl.Expr:
+def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
     """The chance to be above, 1/2 at the cut: see `ifcurate.split.cuts`."""
-    z = math.pi / math.sqrt(3) * (value - threshold) / scale
-    return 1 / (1 + (-z.clip(-500, 500)).exp())
+    return 1 / (1 + (-((value - threshold) * slope).clip(-500, 500)).exp())
 
 
 def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
@@ -156,9 +155,14 @@ def cut_table(
         each = [(group[i], t) for group in cuts for t in group[i].thresholds]
         limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
         hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
-        scales = pl.Series(f"scale_{i}", [cut.scale for cut, _ in each], dtype=pl.Float64)
+        # A factor: polars divides by a constant otherwise than by a column.
+        slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
         texts = pl.format("{} ({})", limits.round_sig_figs(6).cast(pl.String), hows)
-        columns += [limits, scales, pl.select(texts.alias(f"limit_{i}")).to_series()]
+        columns += [
+            limits,
+            pl.Series(f"slope_{i}", slopes, dtype=pl.Float64),
+            pl.select(texts.alias(f"limit_{i}")).to_series(),
+        ]
     return bound_table(scores, parts, bounds).with_columns(columns)
 
 

@@ -66,7 +66,10 @@ class Parts:
         found = counts.collect(engine="streaming").with_columns(pl.col("n").cast(pl.Int64))
         if found.is_empty() and not per_source:
             found = pl.DataFrame([("all", 0, 0)], schema=found.schema, orient="row")
-        names, bins, frames, first = [], [], [], 0
+        names: list[str] = []
+        bins: list[LengthBins] = []
+        frames: list[pl.DataFrame] = []
+        first = 0
         for (name,), mine in found.group_by("group", maintain_order=True):
             lengths, sizes = mine["length"].to_numpy(), mine["n"].to_numpy()
             n = int(sizes.sum())

@@ -57,7 +57,7 @@ def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
         pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
     )
     near = numbers.join(limits, on=_CELL).filter(pl.col("distance") <= pl.col("limit"))
-    order = ("distance", *TIE_ORDER.values())
+    order = [pl.col("distance"), *TIE_ORDER.values()]
     found = []
     for cell, some in near.partition_by(_CELL, as_dict=True).items():
         if some.height > CROWD:  # of rows that tie polars keeps the few while it reads

@@ -2,13 +2,12 @@
 
 Values x are seen as y = asinh(x / s), which is near x / s for |x| < s and logarithmic
 beyond, so that a tail on either side of zero does not hide the core; s is the median of
-|x|. A histogram of y is smoothed with a normal kernel h = 0.9 * spread * n^(-1/5)
-(Silverman), and the lowest point between its two most prominent peaks is the cut. The
-histogram is drawn again `n_bootstrap` times; the middle 95% of the draws' cuts are the
-interval.
+|x|. A histogram of y is smoothed with a normal kernel of width 0.9 * deviation * n^(-1/5),
+and the lowest point between its two most prominent peaks is the cut. The histogram is
+drawn again `n_bootstrap` times; the middle 95% of the draws' cuts are the interval.
 
-There are no two groups where the smaller peak rises less than `MIN_DEPTH` of its height
-above the valley, or where fewer than `MIN_PARTED` of the draws have a valley. What else
+There are no two groups where the less prominent peak rises less than `MIN_DEPTH` of its
+height above the valley, or where fewer than `MIN_PARTED` of the draws have a valley. What else
 was tried, with figures: `benchmarks/auto_cut.md`.
 
 Reference: Silverman, Density Estimation for Statistics and Data Analysis, 1986.
@@ -29,7 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 
 MIN_ROWS: Final = 30
 BINS: Final = 512
-MIN_DEPTH: Final = 0.1  # of the smaller peak's height
+WIDTH: Final = 0.9  # Silverman's
+MIN_DEPTH: Final = 0.15  # of the smaller peak's height
 MIN_PARTED: Final = 0.8  # of the draws must have a valley
 
 
@@ -55,7 +55,7 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0
     y = np.arcsinh(values / scale)
     counts, edges = np.histogram(y, BINS)
     middles = (edges[:-1] + edges[1:]) / 2
-    width = 0.9 * float(y.std()) * n**-0.2 / (edges[1] - edges[0])  # of the kernel, in bins
+    width = WIDTH * float(y.std()) * n**-0.2 / (edges[1] - edges[0])  # of the kernel, in bins
     valley = _find_valley(counts.astype(np.float64), width)
     if valley is None:
         return TwoGroups("the distribution has no valley between two peaks")
@@ -71,7 +71,7 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0
 
 def _find_valley(counts: FloatArray, width: float) -> int | None:
     """The lowest bin between the two most prominent peaks; None without two."""
-    from scipy import ndimage, signal
+    from scipy import ndimage, signal  # type: ignore[import-untyped]
 
     density = np.pad(ndimage.gaussian_filter1d(counts, width, mode="constant"), 1)
     peaks, about = signal.find_peaks(density, prominence=0)

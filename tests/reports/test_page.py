@@ -19,7 +19,10 @@ from ifcurate.runs.run import Run, score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import split_run
 
-HOSTILE = "<script>window.broken = 1</script></script><img src=x onerror=alert(1)> \u202egnp.exe"
+HOSTILE = (
+    "What is this? <script>window.broken = 1</script></script><img src=x onerror=alert(1)> "
+    "\u202egnp.exe"
+)
 
 
 def make_rows(n: int) -> list[dict[str, str]]:
@@ -33,7 +36,7 @@ def make_rows(n: int) -> list[dict[str, str]]:
         }
         for i in range(n - 1)
     ]
-    return [*rows, {"instruction": HOSTILE, "input": HOSTILE, "output": HOSTILE}]
+    return [*rows, {"instruction": HOSTILE, "input": f"A note. {HOSTILE[14:]}", "output": HOSTILE}]
 
 
 def make_run(folder: Path, rows: list[dict[str, str]], *, tokens: bool = True) -> Run:

@@ -150,7 +150,7 @@ def keep_stdin() -> str:
                 stream.write(block)
         try:
             ending = _ending(partial)
-            path = _STDIN_FOLDER / f"{digest.hexdigest()}{ending}"
+            path = _STDIN_FOLDER / f"stdin-{digest.hexdigest()}{ending}"
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

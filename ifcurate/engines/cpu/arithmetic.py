@@ -21,13 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ifcurate.engines.cpu.kernels import Kernels, load_kernels
 from ifcurate.engines.cpu.tiles import Tiles
-from ifcurate.engines.hf.arithmetic import Arithmetic
+from ifcurate.engines.hf.arithmetic import Arithmetic, Body, TreePlan
 
 if TYPE_CHECKING:
     import torch
 
-    from ifcurate.engines.hf.attention import AttentionPlan
-    from ifcurate.engines.hf.bodies import Body
 
 __all__ = ["KernelArithmetic", "find_arithmetic"]
 
@@ -90,7 +88,7 @@ class KernelArithmetic(Arithmetic):
     def add_linear(
         self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
-        """`total + x @ weight.T`; `total` may be written over."""
+        """See `Arithmetic.add_linear`."""
         import torch
 
         if self.tiles is not None and total.is_contiguous() and self.tiles.fit_linear(x, weight):
@@ -101,14 +99,14 @@ class KernelArithmetic(Arithmetic):
                 x, total, weight, None, "add"
             )
             return made
-        return torch.addmm(total, x, weight.t(), out=total)
+        return super().add_linear(total, x, weight)
 
     def attend(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        plan: AttentionPlan,
+        plan: TreePlan,
         out: torch.Tensor,
         *,
         scale: float,

@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.hf.arithmetic import LANES, least_rows, padded_rows
+from ifcurate.engines.hf.arithmetic import LANES, Arithmetic, least_rows, padded_rows
 from ifcurate.engines.hf.attention import attend, plan_attention
 from ifcurate.engines.hf.packing import Pack
 
 if TYPE_CHECKING:
     import torch
-
-    from ifcurate.engines.cpu.arithmetic import KernelArithmetic
 
 __all__ = ["FusedDecoder", "fuse_decoder"]
 
@@ -48,7 +46,7 @@ class _Layer:
     scale: float  # of the scores
 
 
-def fuse_decoder(model: Any, arithmetic: KernelArithmetic, kernels: Kernels) -> FusedDecoder | None:
+def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedDecoder | None:
     """The fast decoder of a model, or None when it is of another kind or shape."""
     config = model.config
     body = model.base_model
@@ -65,7 +63,7 @@ def fuse_decoder(model: Any, arithmetic: KernelArithmetic, kernels: Kernels) -> 
 class FusedDecoder:
     """Hidden states of a pack's asked rows, after the final norm."""
 
-    def __init__(self, model: Any, arithmetic: KernelArithmetic, kernels: Kernels) -> None:
+    def __init__(self, model: Any, arithmetic: Arithmetic, kernels: Kernels) -> None:
         config, body = model.config, model.base_model
         self._body = body
         self._arithmetic = arithmetic

@@ -8,30 +8,50 @@ IFCURATE_NO_KERNELS in the environment, leaves it alone.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ifcurate.engines.hf.packing import Pack
 
 if TYPE_CHECKING:
     import torch
 
-    from ifcurate.engines.hf.attention import AttentionPlan
-    from ifcurate.engines.hf.bodies import Body
-
 __all__ = [
     "LANES",
-    "NO_KERNELS",
     "Arithmetic",
-    "choose_arithmetic",
+    "Body",
+    "TreePlan",
     "least_rows",
     "padded_rows",
     "use_arithmetic",
 ]
 
-NO_KERNELS: Final = "IFCURATE_NO_KERNELS"
 LANES: Final = 16  # keys are read in groups of so many
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
 _MOST_ROWS: Final = 2048
+
+
+class Body(Protocol):
+    """From a pack to hidden states."""
+
+    def hidden(self, pack: Pack) -> torch.Tensor:
+        """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
+
+
+class TreePlan(Protocol):
+    """What a kernel needs to know of a prefix tree; see `attention.AttentionPlan`."""
+
+    @property
+    def most_keys(self) -> int:
+        """Tokens of the longest path."""
+
+    @property
+    def nodes(self) -> torch.Tensor:
+        """Shape (n_nodes, 4)."""
+
+    @property
+    def spans(self) -> torch.Tensor:
+        """Shape (n_spans, 2)."""
 
 
 class Arithmetic:
@@ -56,12 +76,20 @@ class Arithmetic:
             return torch.mm(x, weight.t(), out=out)
         return torch.addmm(bias, x, weight.t(), out=out)
 
+    def add_linear(
+        self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        """`total + x @ weight.T`; `total` may be written over."""
+        import torch
+
+        return torch.addmm(total, x, weight.t(), out=total)
+
     def attend(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        plan: AttentionPlan,
+        plan: TreePlan,
         out: torch.Tensor,
         *,
         scale: float,
@@ -106,20 +134,6 @@ class Arithmetic:
     def fuse(self, model: Any) -> Body | None:
         """A faster pass over all layers of the model, where there is one."""
         return None
-
-
-def choose_arithmetic(
-    device: torch.device, dtype: torch.dtype, *, no_kernels: bool = False
-) -> Arithmetic:
-    """The fastest arithmetic for a device and dtype that gives PyTorch's numbers."""
-    off = no_kernels or os.environ.get(NO_KERNELS, "").lower() not in ("", "0", "false", "no")
-    if off or device.type != "cpu":
-        return Arithmetic()
-    try:
-        from ifcurate.engines.cpu.arithmetic import find_arithmetic
-    except ImportError:
-        return Arithmetic()
-    return find_arithmetic(dtype)
 
 
 def use_arithmetic(model: Any, arithmetic: Arithmetic) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,18 +25,11 @@ from ifcurate.engines.hf.packing import Pack
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Body", "PackedBody", "SingleBody", "exact_length"]
+__all__ = ["PackedBody", "SingleBody", "exact_length"]
 
 _NAME: Final = "ifcurate_prefix_tree"
 _PLAN: ContextVar[tuple[AttentionPlan, Arithmetic]] = ContextVar("ifcurate_attention_plan")
 _WINDOWS: Final = ("sliding_window", "attention_chunk_size", "window_size", "local_attention")
-
-
-class Body(Protocol):
-    """From a pack to hidden states."""
-
-    def hidden(self, pack: Pack) -> torch.Tensor:
-        """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
 
 
 class SingleBody:

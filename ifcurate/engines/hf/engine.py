@@ -28,7 +28,7 @@ from ifcurate.engines.base import (
     run_now,
 )
 from ifcurate.engines.checks import check_prompt
-from ifcurate.engines.hf.arithmetic import choose_arithmetic, use_arithmetic
+from ifcurate.engines.hf.arithmetic import use_arithmetic
 from ifcurate.engines.hf.bodies import exact_length
 from ifcurate.engines.hf.loading import (
     choose_device,
@@ -39,7 +39,7 @@ from ifcurate.engines.hf.loading import (
     stored_dtype,
 )
 from ifcurate.engines.hf.packing import Pack, PackFiller, Plan, make_plan
-from ifcurate.engines.hf.probes import check_model, choose_body, choose_head
+from ifcurate.engines.hf.probes import check_model, choose_arithmetic, choose_body, choose_head
 from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import HFTokenizer

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf.arithmetic import Arithmetic
+from ifcurate.engines.hf.arithmetic import Arithmetic, Body
 from ifcurate.engines.hf.attention import can_use_varlen
-from ifcurate.engines.hf.bodies import Body, PackedBody, SingleBody, exact_length
+from ifcurate.engines.hf.bodies import PackedBody, SingleBody, exact_length
 from ifcurate.engines.hf.head import ResponseHead, find_head
 from ifcurate.engines.hf.packing import make_plan
 from ifcurate.errors import ModelError
@@ -25,7 +26,9 @@ from ifcurate.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_model", "choose_body", "choose_head"]
+__all__ = ["check_model", "choose_arithmetic", "choose_body", "choose_head"]
+
+_NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment: as --no-kernels
 
 _N_IDS: Final = 16
 #: Difference of hidden states from the model's own, both as root mean squares. Two right ways in
@@ -66,6 +69,20 @@ def check_model(model: Any, name: str) -> None:
             f"logits that move by {change:.3g} when later tokens change; "
             "choose a decoder-only model"
         )
+
+
+def choose_arithmetic(
+    device: torch.device, dtype: torch.dtype, *, no_kernels: bool = False
+) -> Arithmetic:
+    """The fastest arithmetic for a device and dtype that gives PyTorch's numbers."""
+    off = no_kernels or os.environ.get(_NO_KERNELS, "").lower() not in ("", "0", "false", "no")
+    if off or device.type != "cpu":
+        return Arithmetic()
+    try:
+        from ifcurate.engines.cpu.arithmetic import find_arithmetic
+    except ImportError:
+        return Arithmetic()
+    return find_arithmetic(dtype)
 
 
 def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:

@@ -7,13 +7,15 @@ rendering without context is the same example with those characters cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from ifcurate.phrases import count
 
-__all__ = ["ContextBlock", "Example", "Role", "Turn"]
+__all__ = ["ContextBlock", "Example", "Role", "Turn", "write_calls"]
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -27,6 +29,19 @@ class Turn:
     path: str = ""  # where the content stands in the row, e.g. "messages[2].content"
     tool_calls: tuple[Mapping[str, Any], ...] = ()  # as the row has them (OpenAI style)
     name: str = ""  # of the tool that answered, when the row says
+
+
+def write_calls(calls: Sequence[Mapping[str, Any]]) -> str:
+    """Tool calls as JSON lines; arguments that are JSON already are not encoded again."""
+    return "\n".join(json.dumps(_plain_call(call), ensure_ascii=False) for call in calls)
+
+
+def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = dict(call.get("function", call))
+    if isinstance(function.get("arguments"), str):
+        with contextlib.suppress(ValueError):
+            function["arguments"] = json.loads(function["arguments"])
+    return function
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,7 @@ class Example:
     row_number: int = 0  # 0-based, in its source
     turn: int = 0  # which response of its row, 0-based
     response_path: str = ""  # where the response stands in the row
+    response_calls: tuple[Mapping[str, Any], ...] = ()  # tool calls that are (part of) the response
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
 
     def __post_init__(self) -> None:

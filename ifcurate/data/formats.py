@@ -212,6 +212,7 @@ def parse_row(
                 row_number=row_number,
                 turn=turn,
                 response_path=draft.response.path,
+                response_calls=draft.response_calls,
                 row=row,
             )
         )

@@ -16,7 +16,7 @@ from ifcurate.contexts.shapes import Shape
 from ifcurate.data.turns import read_turns
 from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS
-from ifcurate.records import Turn
+from ifcurate.records import Turn, write_calls
 
 __all__ = [
     "ANSWERS",
@@ -103,6 +103,7 @@ class Draft:
     history: tuple[Turn, ...] = ()
     trailing: tuple[Turn, ...] = ()
     tools: str = ""
+    response_calls: tuple[Mapping[str, Any], ...] = ()
 
 
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
@@ -385,6 +386,7 @@ def _draft_turn(before: list[Turn], answer: Turn, tools: str) -> Draft:
         history=tuple(before[:at]) if users else (),
         trailing=tuple(before[at + 1 :]) if users else tuple(before),
         tools=tools,
+        response_calls=answer.tool_calls,
     )
 
 
@@ -392,9 +394,7 @@ def _response(turn: Turn) -> Text:
     """The answer's text; a turn that only calls tools answers with its calls, as JSON."""
     if turn.content or not turn.tool_calls:
         return Text(turn.content, turn.path)
-    calls = [call.get("function", call) for call in turn.tool_calls]
-    text = "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
-    return Text(text, turn.path.rsplit(".", 1)[0] + ".tool_calls")
+    return Text(write_calls(turn.tool_calls), turn.path.rsplit(".", 1)[0] + ".tool_calls")
 
 
 #: How a row of each layout is read: one draft, or one for each scored turn of a chat.

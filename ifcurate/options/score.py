@@ -147,6 +147,12 @@ class ScoreSettings(Options):
     score_eot: bool = option(
         False, "Include the token that ends the response in the loss.", panel=PROMPT_PANEL
     )
+    keep_end_markers: bool = option(
+        False,
+        "Score end-of-text markers, such as </s>, that stand at the end of a response. By "
+        "default they are not scored.",
+        panel=PROMPT_PANEL,
+    )
     too_long: Literal["skip", "shorten"] = option(
         "skip",
         "What happens to a row that is too long for the model: skip it, or shorten its context "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ifcurate.records import Example, Turn
+from ifcurate.records import Example, Turn, write_calls
 
 __all__ = ["list_tools", "said", "to_messages"]
 
@@ -14,8 +14,7 @@ def said(turn: Turn) -> str:
     """A turn's text; a turn that only calls tools says its calls, as JSON lines."""
     if turn.content or not turn.tool_calls:
         return turn.content
-    calls = (call.get("function", call) for call in turn.tool_calls)
-    return "\n".join(json.dumps(call, ensure_ascii=False) for call in calls)
+    return write_calls(turn.tool_calls)
 
 
 def list_tools(example: Example) -> Any:
@@ -37,8 +36,12 @@ def list_tools(example: Example) -> Any:
     return wrapped
 
 
-def to_messages(example: Example, folds: frozenset[str], response: str) -> list[dict[str, Any]]:
+def to_messages(
+    example: Example, folds: frozenset[str], response: str | None
+) -> list[dict[str, Any]]:
     """The example as chat messages, the last of them the assistant's, saying `response`.
+
+    With None it is the response as the template writes it, its tool calls among it.
 
     Roles named in `folds` cannot be taken by the template: "system" and "tool"
     become user messages, and neighbours of one role are joined.
@@ -52,7 +55,11 @@ def to_messages(example: Example, folds: frozenset[str], response: str) -> list[
         turns.insert(0, Turn("user", example.system))
     for turn in turns:
         messages.append(_message(turn, folds))
-    messages.append({"role": "assistant", "content": response})
+    if response is None:
+        answer = Turn("assistant", example.response, tool_calls=example.response_calls)
+        messages.append(_message(answer, folds))
+    else:
+        messages.append({"role": "assistant", "content": response})
     if folds:
         messages = _merge_repeated(messages)
     return messages

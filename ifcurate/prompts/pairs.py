@@ -17,6 +17,7 @@ from typing import Final, Literal
 from ifcurate.engines.base import Encoding, Prompt, Tokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.prompts.templates import Rendered, Template
+from ifcurate.prompts.typed import SpecialTokens, context_overlap, without_end_marker
 from ifcurate.records import Example
 
 __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
@@ -34,6 +35,7 @@ class PromptSettings:
     score_eot: bool = False  # is the token that ends the response part of the loss?
     too_long: Literal["skip", "shorten"] = "skip"
     max_length: int = 1 << 30  # tokens
+    keep_end_markers: bool = False  # score "</s>" and its like at the end of a response
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class PromptPair:
     boundary_straddles: bool = False
     response_ids_forced: bool = False
     context_shortened: bool = False
+    end_marker_removed: bool = False
+    n_special_tokens: int = 0  # typed inside the example's texts
+    context_overlap: float | None = None  # share of the context's words in the rest of the prompt
 
     @property
     def key(self) -> str:
@@ -82,6 +87,10 @@ def build_pairs(
     Under the `shuffle` ablation an example is given the context of another one
     of these examples, so the result depends on which are given together.
     """
+    given = examples
+    if not settings.keep_end_markers:
+        examples = [without_end_marker(example) for example in examples]
+    special = SpecialTokens(tokenizer)
     donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
     results: list[PromptPair | None] = []
     pending: list[tuple[int, Example, Rendered, Rendered]] = []
@@ -100,12 +109,20 @@ def build_pairs(
     for n, (i, example, with_, without) in enumerate(pending):
         encoded = encodings[2 * n], encodings[2 * n + 1]
         n_context = len(encodings[2 * len(pending) + n].ids)
-        pair = _pair(example, (with_, without), encoded, tokenizer, settings)
-        pair = replace(pair, n_context_tokens=n_context)
+        pair = _pair(example, (with_, without), encoded, tokenizer, settings, special)
+        pair = replace(pair, n_context_tokens=n_context, context_overlap=context_overlap(example))
         if pair.status == "too_long" and settings.too_long == "shorten":
-            pair = _shorten(pair, template, tokenizer, settings)
+            pair = _shorten(pair, template, tokenizer, settings, special)
         results[i] = pair
-    return [pair for pair in results if pair is not None]
+    return [
+        replace(
+            pair,
+            end_marker_removed=pair.example is not original,
+            n_special_tokens=special.count(pair.example),
+        )
+        for pair, original in zip(results, given, strict=True)
+        if pair is not None
+    ]
 
 
 def _before_rendering(
@@ -159,7 +176,9 @@ def _text(rendered: Rendered, settings: PromptSettings) -> str:
     return rendered.prefix + rendered.response + end
 
 
-def _cut(rendered: Rendered, encoding: Encoding, tokenizer: Tokenizer) -> _Cut:
+def _cut(
+    rendered: Rendered, encoding: Encoding, tokenizer: Tokenizer, special: SpecialTokens
+) -> _Cut:
     """Divide an encoding at the response's first character.
 
     A token that holds characters of both sides belongs to the response: left
@@ -169,6 +188,13 @@ def _cut(rendered: Rendered, encoding: Encoding, tokenizer: Tokenizer) -> _Cut:
     ids, offsets = encoding.ids, encoding.offsets
     first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), len(ids))
     straddled = 0
+    if first < len(ids) and offsets[first][0] < boundary:
+        # A marker may strip the white space after it (`rstrip`): it is the template's all the
+        # same, and no part of the response.
+        start, end = offsets[first]
+        text = rendered.prefix + rendered.response
+        if text[boundary:end].isspace() and special.is_special(text[start:boundary].strip()):
+            first += 1
     if first < len(ids):
         start = offsets[first][0]
         covered = offsets[first - 1][1] if first else 0
@@ -192,8 +218,9 @@ def _pair(
     encoded: tuple[Encoding, Encoding],
     tokenizer: Tokenizer,
     settings: PromptSettings,
+    special: SpecialTokens,
 ) -> PromptPair:
-    cut, other = (_cut(r, e, tokenizer) for r, e in zip(rendered, encoded, strict=True))
+    cut, other = (_cut(r, e, tokenizer, special) for r, e in zip(rendered, encoded, strict=True))
     if not cut.response:
         return PromptPair(example, "empty_response", "the response has no token")
     forced = cut.response != other.response
@@ -204,7 +231,7 @@ def _pair(
         if cut.straddled and kept.endswith(rendered[0].prefix[-cut.straddled :]):
             kept = kept[: -cut.straddled]
         alone = Rendered(kept, "", "")
-        other = _cut(alone, tokenizer.encode(kept), tokenizer)
+        other = _cut(alone, tokenizer.encode(kept), tokenizer, special)
     shown, cut_out = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
     sizes = len(shown.ids), len(cut_out.ids)
     result = PromptPair(
@@ -225,7 +252,11 @@ def _pair(
 
 
 def _shorten(
-    pair: PromptPair, template: Template, tokenizer: Tokenizer, settings: PromptSettings
+    pair: PromptPair,
+    template: Template,
+    tokenizer: Tokenizer,
+    settings: PromptSettings,
+    special: SpecialTokens,
 ) -> PromptPair:
     """Cut the longest context block in the middle until the prompt fits; else stay too long."""
     example = pair.example
@@ -249,9 +280,15 @@ def _shorten(
         _, without = _render_both(example, template, settings, None)
         rendered = (shown, without)
         encoded = tuple(tokenizer.encode(_text(r, settings)) for r in rendered)
-        tried = _pair(example, rendered, (encoded[0], encoded[1]), tokenizer, settings)
+        tried = _pair(example, rendered, (encoded[0], encoded[1]), tokenizer, settings, special)
         if tried.status != "too_long":
-            return replace(tried, context_shortened=True, n_context_tokens=keep)
+            n_context = len(tokenizer.encode("\n\n".join(texts_now)).ids)
+            return replace(
+                tried,
+                context_shortened=True,
+                n_context_tokens=n_context,
+                context_overlap=pair.context_overlap,
+            )
         excess = max(tried.n_tokens) - settings.max_length
     return pair
 

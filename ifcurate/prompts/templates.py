@@ -154,8 +154,31 @@ class Template:
                 f"{count} times in the text; check {{{{ response }}}} in the template"
             )
         prefix, _, suffix = text.partition(_MARK)
+        if self.is_chat and example.response_calls and "tool" not in self.folds:
+            called = self._render_calls(example, prefix, suffix)
+            if called is not None:
+                return called
         response = example.response.strip() if self.strips_response else example.response
         return Rendered(prefix, response, suffix)
+
+    def _render_calls(self, example: Example, prefix: str, suffix: str) -> Rendered | None:
+        """The text with the response's tool calls as the template writes them.
+
+        The response is what differs from the rendering of a plain answer. None where the
+        template writes nothing that can be told apart: then the calls are JSON.
+        """
+        values = {"messages": to_messages(example, self.folds, None), "tools": list_tools(example)}
+        values["add_generation_prompt"] = False
+        text = run_template(self._compiled, {**self.special_tokens, **values}, self.name)
+        shared = _shared(prefix.rstrip(), text)
+        if shared < len(prefix.rstrip()):
+            return None
+        start = _shared(prefix, text)
+        ending = suffix.rstrip()
+        end = text.rfind(ending, start) if ending else len(text.rstrip())
+        if end <= start or not text[start:end].strip():
+            return None
+        return Rendered(text[:start], text[start:end], text[end:])
 
     def _render_text(self, example: Example, variant: str) -> str:
         if self.is_chat:
@@ -171,6 +194,12 @@ class Template:
             values = _fields(example)
             values["preamble"] = _PREAMBLE_WITH_INPUT if variant == "with" else _PREAMBLE
         return run_template(self._compiled, {**self.special_tokens, **values}, self.name)
+
+
+def _shared(a: str, b: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = zip(a, b, strict=False)
+    return next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
 
 @dataclass(frozen=True)

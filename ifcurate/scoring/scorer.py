@@ -135,6 +135,7 @@ class Scorer:
             score_eot=self.settings.score_eot,
             too_long=self.settings.too_long,
             max_length=self._max_length(),
+            keep_end_markers=self.settings.keep_end_markers,
         )
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from ifcurate.prompts.typed import MUCH_OVERLAP
 from ifcurate.storage.tables import STATUSES
 
 __all__ = ["Histogram", "ScoreSummary", "summarise_scores"]
@@ -20,7 +21,15 @@ _COLUMNS: Final = (
     "max_token_gain",
     "gain_token_fraction",
 )
-_FLAGS: Final = ("boundary_straddles", "response_ids_forced", "context_shortened")
+_FLAGS: Final = (
+    *("boundary_straddles", "response_ids_forced", "context_shortened"),
+    "end_marker_removed",
+)
+#: Flags that are made of a number: name -> (column, highest value without the flag).
+_ABOVE: Final = {
+    "more than 60% of the context elsewhere in the prompt": ("context_overlap", MUCH_OVERLAP),
+    "special tokens typed in the text": ("n_special_tokens", 0),
+}
 _SHOWN: Final = ("id", "context_gain", "loss_with_context", "loss_without_context", "preview")
 
 
@@ -63,7 +72,8 @@ def summarise_scores(
     other = scores.filter(~pl.col("status").is_in(["scored", "no_context"]))
     reasons = _collect(other.group_by("status", "reason").len()).iter_rows()
     common = sorted(reasons, key=lambda row: (-row[2], str(row[:2])))[:5]
-    numbers = _collect(scored.select(*_COLUMNS, *_FLAGS))
+    above = [(pl.col(column) > most).alias(name) for name, (column, most) in _ABOVE.items()]
+    numbers = _collect(scored.select(*_COLUMNS, *_FLAGS, *above))
     n_scored = numbers.height
     n = min(n_extremes, n_scored // 2) if n_scored > 1 else n_scored
     gains = numbers["context_gain"]
@@ -71,7 +81,7 @@ def summarise_scores(
         n_examples=sum(statuses.values()),
         statuses={name: statuses.get(name, 0) for name in STATUSES},
         reasons={f"{status}: {reason}": k for status, reason, k in common},
-        flags={name: int(numbers[name].sum()) for name in _FLAGS},
+        flags={name: int(numbers[name].sum()) for name in (*_FLAGS, *_ABOVE)},
         quantiles=_quantiles(numbers) if n_scored else {},
         histogram=None if gains.null_count() or gains.is_nan().any() else _histogram(gains, n_bins),
         most=_extremes(scored, n, descending=True),

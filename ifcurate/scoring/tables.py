@@ -88,6 +88,8 @@ def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
         "path": pa.array([b.path for b in flat], pa.large_string()),
         "start": pa.array([b.start for b in flat], pa.int32()),
         "end": pa.array([b.end for b in flat], pa.int32()),
+        "outer_start": pa.array([b.outer_start for b in flat], pa.int32()),
+        "outer_end": pa.array([b.outer_end for b in flat], pa.int32()),
         "rule": pa.array([b.rule for b in flat], pa.large_string()),
     }
     values = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
@@ -120,6 +122,9 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
         "boundary_straddles": pair.boundary_straddles if sized else None,
         "response_ids_forced": pair.response_ids_forced if sized else None,
         "context_shortened": pair.context_shortened if sized else None,
+        "context_overlap": pair.context_overlap,
+        "end_marker_removed": pair.end_marker_removed,
+        "n_special_tokens": pair.n_special_tokens,
         "preview": text[:_PREVIEW] + ("…" if len(text) > _PREVIEW else ""),
     }
 

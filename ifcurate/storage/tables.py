@@ -25,7 +25,16 @@ STATUSES: Final = (
 LABELS: Final = ("context-critical", "non-context-critical", "no-context", "not-scored")
 
 _BLOCK: Final = pl.List(
-    pl.Struct({"path": pl.String, "start": pl.Int32, "end": pl.Int32, "rule": pl.String})
+    pl.Struct(
+        {
+            "path": pl.String,
+            "start": pl.Int32,
+            "end": pl.Int32,
+            "outer_start": pl.Int32,
+            "outer_end": pl.Int32,
+            "rule": pl.String,
+        }
+    )
 )
 
 #: name -> (type, meaning); the README's table of columns is made from this.
@@ -61,7 +70,8 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     ),
     "context_blocks": (
         _BLOCK,
-        "what was taken as context: the place in the row, its characters, the rule that found it",
+        "what was taken as context: the place in the row, its characters, the characters that are "
+        "removed with it (outer), the rule that found it",
     ),
     "context_confidence": (pl.Float64, "the lowest confidence among these rules"),
     "boundary_straddles": (pl.Boolean, "a token spans the end of the prompt and the response"),
@@ -70,6 +80,16 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
         "alone, the variant without context would cut the response into other tokens",
     ),
     "context_shortened": (pl.Boolean, "the context was cut in the middle to fit the model"),
+    "context_overlap": (
+        pl.Float64,
+        "share of the context's distinct words that also stand elsewhere in the prompt; null "
+        "without a context",
+    ),
+    "end_marker_removed": (
+        pl.Boolean,
+        "the response ended in an end-of-text marker, which was not scored",
+    ),
+    "n_special_tokens": (pl.Int32, "special tokens of the model that are typed in the row's texts"),
     "preview": (pl.String, "the start of the instruction, to recognise the row by"),
 }
 

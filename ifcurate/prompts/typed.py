@@ -1,0 +1,82 @@
+"""What stands in the texts of a row that a template or a tokenizer would write itself.
+
+End-of-text markers at the end of a response, special tokens typed inside texts, and the
+words of a context that stand elsewhere in the prompt too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from ifcurate.engines.base import Tokenizer
+from ifcurate.records import Example
+
+__all__ = ["MUCH_OVERLAP", "SpecialTokens", "context_overlap", "without_end_marker"]
+
+#: Above this share of a context's words in the rest of the prompt, "without" still shows it.
+MUCH_OVERLAP: Final = 0.6
+
+_END: Final = re.compile(
+    r"(?:\s*(?:<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|end_of_text\|>|<\|end\|>|"
+    r"<end_of_turn>|<eos>))+\s*\Z"
+)
+_SPECIAL: Final = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk|mask)>|<(?:start|end)_of_turn>|"
+    r"\[(?:CLS|SEP|PAD|MASK|UNK)\]"
+)
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+
+
+def without_end_marker(example: Example) -> Example:
+    """The example without end-of-text markers at the end of its response; itself if it has none.
+
+    A marker that is all of the response stays: nothing else could be scored.
+    """
+    found = _END.search(example.response)
+    if found is None or not example.response[: found.start()].strip():
+        return example
+    return replace(example, response=example.response[: found.start()])
+
+
+def _texts(example: Example) -> Iterator[str]:
+    yield from (example.system, example.instruction, example.context, example.tools)
+    for turn in (*example.history, *example.trailing):
+        yield turn.content
+
+
+def context_overlap(example: Example) -> float | None:
+    """The share of the context's distinct words that stand elsewhere in the prompt, 0 to 1.
+
+    None without a context. Letter case does not matter; without blanks between words each
+    character counts.
+    """
+    words = set(_WORD.findall(example.context_text.lower()))
+    if not words:
+        return None
+    rest = " ".join(_texts(example.without_context())).lower()
+    return len(words & set(_WORD.findall(rest))) / len(words)
+
+
+class SpecialTokens:
+    """Counts the special tokens of one tokenizer that are typed inside texts."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        named = (text for text in tokenizer.special_tokens().values() if text)
+        self._known: dict[str, bool] = dict.fromkeys(named, True)
+
+    def count(self, example: Example) -> int:
+        """How many stand in the texts and the response of an example."""
+        texts = (*_texts(example), example.response)
+        return sum(self.is_special(m[0]) for text in texts for m in _SPECIAL.finditer(text))
+
+    def is_special(self, text: str) -> bool:
+        """Whether the tokenizer takes a marker for one token."""
+        if text not in self._known:
+            if _SPECIAL.fullmatch(text) is None:
+                return False
+            self._known[text] = len(self._tokenizer.encode(text).ids) == 1
+        return self._known[text]

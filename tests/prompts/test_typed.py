@@ -1,0 +1,121 @@
+"""Tool calls as responses, end-of-text markers, typed special tokens, and what "without" shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ifcurate.data.formats import parse_row
+from ifcurate.data.row_formats import Layout
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.templates import load_template
+from ifcurate.prompts.typed import context_overlap, without_end_marker
+from ifcurate.records import Example
+from ifcurate.scoring.in_memory import score_examples
+from ifcurate.scoring.summary import summarise_scores
+from tests.prompts.test_prompts import CHATML, tokenizer
+
+CALLS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+    "{% for c in m.tool_calls %}<call>{{ c.function | tojson }}</call>{% endfor %}<|im_end|>\n"
+    "{% endfor %}"
+)
+CALL = {"name": "find", "arguments": {"place": "Holt"}}
+
+
+def chat(answer: dict[str, Any]) -> Example:
+    row = {"messages": [{"role": "user", "content": "Find Holt."}, answer]}
+    (example,) = parse_row(row, Layout("messages"))
+    return example
+
+
+def sharegpt(arguments: Any) -> Example:
+    said = json.dumps({"name": "find", "arguments": arguments})
+    turns = [{"from": "human", "value": "Find Holt."}, {"from": "function_call", "value": said}]
+    (example,) = parse_row({"conversations": turns}, Layout("sharegpt"))
+    return example
+
+
+@pytest.mark.parametrize("arguments", [{"place": "Holt"}, '{"place": "Holt"}'])
+def test_a_call_is_written_as_the_template_writes_calls(arguments: Any) -> None:
+    template = load_template("chat", tokenizer("bpe", CALLS))
+    native = {"type": "function", "function": {"name": "find", "arguments": arguments}}
+    answer = {"role": "assistant", "content": None, "tool_calls": [native]}
+    for example in (chat(answer), sharegpt(arguments)):
+        rendered = template.render(example)
+        assert rendered.response == f"<call>{json.dumps(CALL)}</call>"
+        assert rendered.prefix.endswith("Find Holt.<|im_end|>\n<|im_start|>assistant\n")
+        assert rendered.suffix == "<|im_end|>\n"
+
+
+def test_where_the_template_knows_no_calls_they_are_json_encoded_once() -> None:
+    native = {"type": "function", "function": {**CALL, "arguments": '{"place": "Holt"}'}}
+    example = chat({"role": "assistant", "content": None, "tool_calls": [native]})
+    assert json.loads(example.response) == CALL
+    for name, chat_template in (("chat", CHATML), ("alpaca", None)):
+        template = load_template(name, tokenizer("bpe", chat_template))
+        assert json.loads(template.render(example).response) == CALL
+
+
+def test_the_text_before_a_call_is_part_of_the_response() -> None:
+    native = {"type": "function", "function": CALL}
+    answer = {"role": "assistant", "content": "I look.", "tool_calls": [native]}
+    rendered = load_template("chat", tokenizer("bpe", CALLS)).render(chat(answer))
+    assert rendered.response == f"I look.<call>{json.dumps(CALL)}</call>"
+
+
+def pair(example: Example, **settings: Any) -> PromptPair:
+    tok = tokenizer("bpe")
+    template = load_template("plain", tok)
+    return build_pairs([example], template, tok, PromptSettings(**settings))[0]
+
+
+@pytest.mark.parametrize("marker", ["<|endoftext|>", "</s>", "<|im_end|>\n", " <|eot_id|></s>"])
+def test_end_markers_are_not_scored_unless_asked(marker: str) -> None:
+    plain = Example("1", "Where?", "It stands in Holt.", "In Holt.")
+    marked = Example("1", "Where?", "It stands in Holt.", f"In Holt.{marker}")
+    taken, bare = pair(marked), pair(plain)
+    assert taken.end_marker_removed
+    assert not bare.end_marker_removed
+    assert taken.with_context == bare.with_context
+    left = pair(marked, keep_end_markers=True)
+    assert left.with_context != bare.with_context
+    assert not left.end_marker_removed
+
+
+def test_a_response_that_is_only_a_marker_stays() -> None:
+    example = Example("1", "Where?", "", "</s>")
+    assert without_end_marker(example) is example
+
+
+def test_the_overlap_is_the_share_of_words_that_stand_elsewhere() -> None:
+    assert context_overlap(Example("1", "Where is the mill?", "The mill of Holt", "x")) == 0.5
+    assert context_overlap(Example("1", "Who?", "Anna sang.", "x")) == 0.0
+    assert context_overlap(Example("1", "Who?", "", "x")) is None
+    assert context_overlap(Example("1", "灯塔在哪？", "灯塔", "x")) == 1.0
+
+
+def test_the_summary_counts_overlaps_markers_and_typed_tokens() -> None:
+    examples = [
+        Example("1", "Where is the old mill of Holt?", "The old mill of Holt", "Holt</s>"),
+        Example("2", "Who sang?", "Anna sang <s> in May for us.", "Anna"),
+    ]
+    scores = score_examples(examples, ToyEngine())
+    assert scores["n_special_tokens"].to_list() == [0, 1]
+    assert scores["end_marker_removed"].to_list() == [True, False]
+    flags = summarise_scores(scores).flags
+    assert flags["more than 60% of the context elsewhere in the prompt"] == 1
+    assert flags["special tokens typed in the text"] == 1
+    assert flags["end_marker_removed"] == 1
+
+
+def test_without_can_be_rebuilt_from_the_scores() -> None:
+    row = {"prompt": "Passage: The mill has two wheels.\n\nHow many wheels?", "completion": "Two"}
+    (example,) = parse_row(row, Layout("prompt_completion"))
+    ((block,),) = score_examples([example], ToyEngine())["context_blocks"].to_list()
+    text = row[block["path"]]
+    rebuilt = text[: block["outer_start"]] + text[block["outer_end"] :]
+    assert rebuilt == example.without_context().instruction == "How many wheels?"

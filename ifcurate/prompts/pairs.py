@@ -302,7 +302,8 @@ def build_prompts(
     a context are rendered too. Raises `TemplateError`.
     """
     settings = PromptSettings(score_eot=True)
-    rendered = [template.render(example) for example in examples]
+    special = SpecialTokens(tokenizer)
+    rendered = [template.render(without_end_marker(example)) for example in examples]
     encodings = tokenizer.encode_batch([_text(r, settings) for r in rendered])
-    cuts = [_cut(r, e, tokenizer) for r, e in zip(rendered, encodings, strict=True)]
+    cuts = [_cut(r, e, tokenizer, special) for r, e in zip(rendered, encodings, strict=True)]
     return [Prompt(cut.prefix + cut.response, len(cut.prefix)) for cut in cuts]

@@ -52,6 +52,8 @@ COMMANDS: Final = {
     "verify": Place("verify", "verify", SHOW, "Check a mixture against its manifest."),
     "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
+    "curate": Place("run", "curate", CURATE, "Go from raw data to a mixture in one line."),
+    "recipes": Place("recipes", "app", SHOW, "List, show and copy recipes."),
     "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),
     "compare": Place("compare", "compare", SHOW, "Compare the scores of two runs."),
     "review": Place("review", "review", SHOW, "Move the cut and set labels by hand, in a browser."),

@@ -1,15 +1,37 @@
-"""`ifcurate run`: data, score, split and filter from one recipe."""
+"""`ifcurate run` and `ifcurate curate`: all steps, from a recipe or from one line."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ifcurate.options.export import Trainer
+from ifcurate.phrases import count
 
 from . import common
 from .allowed import Allowed, FailOnError
 from .common import note, out
+
+if TYPE_CHECKING:
+    from ifcurate.pipeline.recipe import Recipe
+    from ifcurate.pipeline.running import RecipeRun
+
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", help="Run folder; one of ifcurate-runs/ by default.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change a key of the recipe: split.fraction=0.3. The value is YAML.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the plan and what it would cost; write nothing.")
+]
 
 
 def run(
@@ -17,72 +39,199 @@ def run(
         str | None,
         typer.Argument(help="A YAML file, or the name of a recipe that comes with ifcurate."),
     ] = None,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Run folder; one of ifcurate-runs/ by default.")
-    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Score with this model instead.", metavar="NAME")
+    ] = "",
+    changes: Changes = None,
+    dry_run: DryRun = False,
+    out_folder: OutFolder = None,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Run a recipe: data, score, split and filter. Steps that are done are skipped.
+    """Run a recipe: score, split, filter, augment, mix, export, card, report.
 
-    Without a name, lists the recipes that come with ifcurate.
+    Steps that are done are skipped. Without a name the command lists the recipes that come
+    with ifcurate.
+
+        ifcurate run alpaca --set split.fraction=0.3
     """
-    from ifcurate.runs.stop import stop_on_signal
-    from ifcurate.steps.recipes import list_recipes, load_recipe, run_recipe
+    from ifcurate.pipeline.loading import list_recipes, load_recipe
 
     if recipe is None:
         for name, description in list_recipes().items():
-            out.print(f"[bold]{name:10}[/bold] {description}")
+            out.print(f"[bold]{name:14}[/bold] {description}")
         return
-    from .filter import print_filter
-    from .local import announce
-    from .rescore import print_rescored
-    from .score import show_scores
-    from .show import ScoringProgress
-    from .split import print_split
+    given = [*(changes or ()), *([f"score.model={model}"] if model else [])]
+    loaded = load_recipe(recipe, given)
+    _do(loaded, out_folder, fail_on_error, dry_run=dry_run, json=json, quiet=quiet)
 
+
+def curate(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, globs, Hub names, or names of `ifcurate cards list`.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="The model that scores.", metavar="NAME")
+    ],
+    to: Annotated[
+        Trainer | None, typer.Option("--to", help="Also write the mixture for this trainer.")
+    ] = None,
+    changes: Changes = None,
+    dry_run: DryRun = False,
+    out_folder: OutFolder = None,
+    fail_on_error: FailOnError = "1%",
+    json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Go from raw data to a mixture with card and report, and print the recipe that was run.
+
+    Rows whose context only repeats what the model knows are dropped; everything else stays.
+
+        ifcurate curate alpaca.jsonl --model llama-2-7b --to trl
+    """
+    from ifcurate.pipeline.loading import create_recipe
+    from ifcurate.pipeline.recipe import render_recipe
+
+    value: dict[str, Any] = {
+        "data": {"paths": list(data)},
+        "score": {"model": model},
+        "filter": {"drop": "non-context-critical"},
+        "mix": {"components": ["kept"]},
+        **({"export": {"trainer": to}} if to else {}),
+        "report": {},
+    }
+    recipe = create_recipe(value, "curate", changes or ())
+    if not json:
+        out.print("# the recipe; ifcurate run FILE repeats it", style="bold")
+        out.print(render_recipe(recipe), markup=False, soft_wrap=True)
+    _do(recipe, out_folder, fail_on_error, dry_run=dry_run, json=json, quiet=quiet)
+
+
+def _do(
+    recipe: Recipe,
+    folder: Path | None,
+    fail_on_error: str,
+    *,
+    dry_run: bool,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Plan or run a recipe, and print what came of it."""
+    if dry_run:
+        _print_plan(recipe, json=json)
+        return
     allowed = Allowed.parse(fail_on_error)
-    silent = quiet or json
-    loaded = load_recipe(recipe)
+    result = _run(recipe, folder, quiet=quiet or json)
+    if json:
+        _print_json(result)
+    else:
+        if result.skipped:
+            note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
+        if not quiet:
+            _print_result(result)
+    allowed.check_run(result.run)
+
+
+def _run(recipe: Recipe, folder: Path | None, *, quiet: bool) -> RecipeRun:
+    """Run it, with the progress of scoring on stderr."""
+    from ifcurate.pipeline.running import run_recipe
+    from ifcurate.runs.stop import stop_on_signal
+
+    from .local import announce
+    from .show import ScoringProgress
+
     bars: list[ScoringProgress] = []
 
-    def start(examples, scorer, where):  # type: ignore[no-untyped-def]
-        announce(examples, scorer, where, quiet=silent)
-        bars.append(ScoringProgress(examples, quiet=silent))
+    def start(examples: Any, scorer: Any, where: Path) -> None:
+        announce(examples, scorer, where, quiet=quiet)
+        bars.append(ScoringProgress(examples, quiet=quiet))
         bars[0].__enter__()
+
+    def step(name: str) -> None:
+        while bars:
+            bars.pop().__exit__(None, None, None)
+        note(f"step  {name}", quiet=quiet)
 
     try:
         with stop_on_signal(common.say_stopping) as stop:
-            result = run_recipe(
-                loaded,
-                folder=out_folder,
+            return run_recipe(
+                recipe,
+                folder=folder,
                 command=common.command_line(),
                 on_start=start,
                 on_progress=lambda progress: bars[0].update(progress),
+                on_step=step,
                 stop=stop,
             )
     finally:
         for bar in bars:
             bar.__exit__(None, None, None)
+
+
+def _print_plan(recipe: Recipe, *, json: bool) -> None:
+    from dataclasses import asdict
+
+    from ifcurate.pipeline.planning import plan_recipe
+
+    plan = plan_recipe(recipe)
     if json:
-        common.print_json(
-            {
-                "run": str(result.run.folder),
-                "score_counts": result.run.manifest.counts,
-                "split": result.filtered.split.model_dump(),
-                "filter": result.filtered.manifest.model_dump(),
-                "skipped": list(result.skipped),
-            }
-        )
-        allowed.check_run(result.run)
+        common.print_json(asdict(plan))
         return
-    if result.skipped:
-        note(f"done before, skipped: {', '.join(result.skipped)}", quiet=quiet)
-    if not quiet:
-        show_scores(result.run, json=False, quiet=False, hints=False)
-        if result.split is not None:
-            print_split(result.run, result.split, hints=False)
-            print_rescored(result.filtered.split.checks)
-        print_filter(result.filtered)
-    allowed.check_run(result.run)
+    for step in plan.steps:
+        out.print(f"{step.name:8} {common.plain(step.what)}", soft_wrap=True, markup=False)
+    out.print()
+    if plan.n_tokens is not None:
+        rows = count(plan.n_scored or 0, "row")
+        out.print(f"about {rows} to score, {plan.n_tokens:,} tokens in both variants")
+    if plan.n_operations is not None:
+        hours = plan.n_operations / 100e12 / 3600
+        out.print(
+            f"about {plan.n_operations:.2g} floating-point operations: {hours:.2g} hours at "
+            "100 TFLOP/s"
+        )
+    elif plan.n_tokens is not None:
+        out.print("the size of the model is not known, so the time is not estimated")
+
+
+def _print_json(result: RecipeRun) -> None:
+    common.print_json(
+        {
+            "run": str(result.run.folder),
+            "score_counts": result.run.manifest.counts,
+            "split": result.filtered.split.model_dump(),
+            "filter": result.filtered.manifest.model_dump(),
+            "augmented": str(result.augmented) if result.augmented else None,
+            "mixture": result.mixture.manifest.model_dump() if result.mixture else None,
+            "export": result.exported.manifest.model_dump() if result.exported else None,
+            "report": str(result.report) if result.report else None,
+            "skipped": list(result.skipped),
+        }
+    )
+
+
+def _print_result(result: RecipeRun) -> None:
+    """Every step's summary; the report's path is the last line."""
+    from .export import print_export
+    from .filter import print_filter
+    from .mix import print_mixture
+    from .rescore import print_rescored
+    from .score import show_scores
+    from .split import print_split
+
+    show_scores(result.run, json=False, quiet=False, hints=False)
+    if result.split is not None:
+        print_split(result.run, result.split, hints=False)
+        print_rescored(result.filtered.split.checks)
+    print_filter(result.filtered, hints=result.mixture is None)
+    if result.augmented is not None:
+        out.print(f"augmented {result.augmented}", soft_wrap=True, markup=False)
+    if result.mixture is not None:
+        print_mixture(result.mixture, hints=result.exported is None)
+    if result.exported is not None:
+        print_export(result.exported)
+    if result.report is not None:
+        out.print(str(result.report), soft_wrap=True, markup=False)

@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ifcurate.pipeline.loading import load_recipe
+from ifcurate.pipeline.running import run_recipe
 from ifcurate.runs.reading import read_split
-from ifcurate.steps.recipes import load_recipe, run_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 

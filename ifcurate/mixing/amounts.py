@@ -7,7 +7,7 @@ amount              rows taken
 `0.1`, `10%`        this share of the component's rows; above 1 repeats rows
 `1000`              this many rows
 `500ktok`, `2Mtok`  rows up to this many tokens
-`10%-of-NAME`       as many rows as 10% of what component NAME gives
+`10%-of-NAME`       up to 10% of the number of rows that component NAME gives
 `w3`                three parts of the mixture's total
 ==================  ======================================================
 """

@@ -33,7 +33,7 @@ from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, software_versions, utc_now
 
-__all__ = ["mix_components", "mix_examples"]
+__all__ = ["mix_components", "mix_examples", "mix_identity"]
 
 BATCH_ROWS: Final = 16_384
 
@@ -71,7 +71,8 @@ def mix_examples(
         _Part(name, given.get(name, Amount()), _example_batches(name, examples, options.stratify))
         for name, examples in components.items()
     ]
-    identity = {"components": [{"name": p.name, "amount": _as_dict(p.amount)} for p in parts]}
+    own = [{"name": p.name, "amount": _as_dict(p.amount)} for p in parts]
+    identity = {"components": own, **_option_identity(options)}
     with RowStore() as store:
         maker = _Maker(parts, options, store, encoder)
         frames = list(maker.frames())
@@ -100,9 +101,29 @@ def mix_components(
     with RowStore(folder / ".mixing") as store:
         maker = _Maker(parts, options, store, encoder, on_rows)
         frames = maker.frames()
-        identity = {"components": [component.identity() for component in components]}
-        manifest = maker.manifest(identity, command)
+        manifest = maker.manifest(mix_identity(components, options), command)
         return save_mixture(frames, maker.dropped, manifest, folder)
+
+
+def mix_identity(components: Sequence[Component], options: MixOptions) -> dict[str, Any]:
+    """All that decides a mixture: the components by content, the options, the tokenizer."""
+    return {
+        "components": [component.identity() for component in components],
+        **_option_identity(options),
+    }
+
+
+def _option_identity(options: MixOptions) -> dict[str, Any]:
+    values = options.model_dump(mode="json", include=set(MixOptions.model_fields))
+    files = options.avoid_overlap
+    values["avoid_overlap"] = [{"name": str(f), "blake2b": file_digest(f)} for f in files]
+    if not options.tokenizer:
+        return {"options": values}
+    counter = load_counter(options.tokenizer)
+    return {
+        "options": values,
+        "tokenizer": {"name": counter.name, "fingerprint": counter.fingerprint},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +301,15 @@ class _Maker:
             total_rows=self._options.rows,
             total_tokens=self._options.tokens,
         )
+        self._short = []
+        for i, part in enumerate(parts):
+            n_rows, wanted = has.get(i, (0, 0))[0], int(resolved[part.name].value)
+            if part.amount.kind == "share" and n_rows < wanted and not self._options.upsample:
+                self._short.append(
+                    f"{part.name}: {wanted:,} rows were asked for and it has {n_rows:,}; "
+                    "all are taken"
+                )
+                resolved[part.name] = Amount("rows", n_rows)
         return {i: resolved[name] for i, name in enumerate(self._names)}
 
     def frames(self) -> Iterator[pl.DataFrame]:
@@ -301,21 +331,13 @@ class _Maker:
             "component", "source", "row"
         )
 
-    def manifest(self, components: dict[str, Any], command: str) -> Manifest:
+    def manifest(self, identity: dict[str, Any], command: str) -> Manifest:
         """What was mixed, how, and what came of it."""
         now = utc_now()
-        counted, taken = self._counter, self._amounts_taken.items()
+        taken = self._amounts_taken.items()
         return Manifest(
             step="mix",
-            identity={
-                **components,
-                "options": self._option_identity(),
-                **(
-                    {"tokenizer": {"name": counted.name, "fingerprint": counted.fingerprint}}
-                    if counted
-                    else {}
-                ),
-            },
+            identity=identity,
             counts=self._counts(),
             notes=self._notes(),
             checks={"amounts": {self._names[i]: _as_dict(amount) for i, amount in taken}},
@@ -327,12 +349,6 @@ class _Maker:
             command=command,
             versions=software_versions(),
         )
-
-    def _option_identity(self) -> dict[str, Any]:
-        options = self._options.model_dump(mode="json")
-        files = self._options.avoid_overlap
-        options["avoid_overlap"] = [{"name": str(f), "blake2b": file_digest(f)} for f in files]
-        return options
 
     def _counts(self) -> dict[str, int]:
         sums = count_rows(
@@ -346,7 +362,8 @@ class _Maker:
 
     def _notes(self) -> list[str]:
         repeated = self._chosen.filter(pl.col("copy") > 0).height
-        return [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
+        told = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
+        return [*told, *self._short]
 
 
 def _is_wanted(label: str | None, only: str) -> bool:

@@ -1,75 +1,45 @@
-"""Recipes: data, score, split and filter from one YAML file.
+"""Run a recipe. A step whose result is there, made from the same, is not done again.
 
-A recipe has fixed sections and no logic. A step whose result is there, made
-from the same data with the same options, is not done again.
+Every step has an identity: what it read, by content, and its options. The result carries
+it, with the hashes of its files; a changed threshold therefore repeats the split and what
+follows from it, and nothing before.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Final
 
-import yaml
-from pydantic import Field, ValidationError
-
+from ifcurate.cards.mixture_card import CARD, render_card, write_card
 from ifcurate.data.sources import Examples, read_examples
-from ifcurate.errors import RecipeError
-from ifcurate.options.base import Options, explain_problem, option
-from ifcurate.options.data import DataOptions
-from ifcurate.options.filter import FilterOptions
-from ifcurate.options.score import EngineOptions, ScoreSettings
+from ifcurate.errors import IfcurateError, RecipeError
+from ifcurate.exports.export import EXPORT, Export, export_mixture
+from ifcurate.mixing.amounts import parse_amount
+from ifcurate.mixing.components import Component, open_component, parse_components
+from ifcurate.mixing.mix import mix_components, mix_identity
+from ifcurate.mixing.mixture import MANIFEST, Mixture, read_mixture
+from ifcurate.options.card import CardOptions
+from ifcurate.options.mix import MixOptions
 from ifcurate.options.split import SplitOptions
-from ifcurate.runs.reading import read_split_manifest
+from ifcurate.pipeline.augmenting import write_augmented
+from ifcurate.pipeline.recipe import Recipe, render_recipe
+from ifcurate.reports.page import write_report
+from ifcurate.runs.reading import read_split_manifest, run_examples
 from ifcurate.runs.run import RUNS_FOLDER, Progress, Run, run_name, score_identity, score_run
-from ifcurate.scoring.scorer import Scorer
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.rescoring import Rescore, check_band
 from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
-from ifcurate.storage.manifest import read_manifest
+from ifcurate.storage.files import file_digest
+from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
 
-__all__ = ["Recipe", "RecipeRun", "list_recipes", "load_recipe", "run_recipe"]
+__all__ = ["RecipeRun", "recipe_examples", "run_recipe"]
 
-
-class DataSection(DataOptions):
-    """What is read, and how."""
-
-    paths: list[str] = option(..., "Files, globs or Hub names.", min_length=1)
-
-
-class ScoreSection(EngineOptions, ScoreSettings):
-    """The model, and how it is asked."""
-
-    tokens: bool = option(False, "Also write the losses of every token.")
-
-
-class SplitSection(SplitOptions):
-    """The rule."""
-
-    rescore_band: float | None = option(
-        None, "Score rows within so many nats of a cut again in float32.", gt=0
-    )
-
-
-class FilterSection(FilterOptions):
-    """What is kept, and where it is written."""
-
-    out: str | None = option(None, "Folder of the files.")
-
-
-class Recipe(Options):
-    """One recipe file."""
-
-    step: ClassVar[str] = "recipe"
-
-    description: str = ""
-    data: DataSection
-    score: ScoreSection
-    split: SplitSection = Field(default_factory=SplitSection)
-    filter: FilterSection
+AUGMENTED: Final = "augmented"
+MIXTURE: Final = "mixture"
+_STEP: Final = "step.json"  # identity and hashes of a step whose own files do not carry them
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,86 +50,10 @@ class RecipeRun:
     split: SplitSummary | None  # None when it was there already
     filtered: FilterResult
     skipped: tuple[str, ...]
-
-
-def list_recipes() -> dict[str, str]:
-    """The recipes that come with the package: name -> description."""
-    found = {}
-    for file in resources.files("ifcurate.recipes").iterdir():
-        if file.name.endswith(".yaml"):
-            value = yaml.safe_load(file.read_text(encoding="utf-8"))
-            found[file.name.removesuffix(".yaml")] = str(value.get("description", ""))
-    return dict(sorted(found.items()))
-
-
-def load_recipe(name: str) -> Recipe:
-    """A recipe by file, or by the name of one that comes with the package.
-
-    Raises `RecipeError` with the place, what was found and the nearest known name.
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{name}: cannot be read: {error}; check the path") from error
-    else:
-        known = list_recipes()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise RecipeError(
-                f"recipe {name!r}: unknown; {hint}known are {', '.join(known)}, "
-                "or give the path of a YAML file"
-            )
-        text = (resources.files("ifcurate.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
-    value = _parse_yaml(text, name)
-    if not isinstance(value, dict):
-        raise RecipeError(f"{name}: a recipe must be a mapping of sections; see recipes/demo.yaml")
-    try:
-        return Recipe.model_validate(value)
-    except ValidationError as error:
-        problems = "; ".join(_describe(e) for e in error.errors())
-        raise RecipeError(f"{name}: {problems}") from error
-
-
-def _parse_yaml(text: str, name: str) -> Any:
-    """The file's value. Raises `RecipeError`, also for what YAML allows and no recipe needs."""
-    try:
-        # An alias can stand for itself many times over: a small file becomes a huge value.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise RecipeError(f"{name}: aliases (*name) are not taken; write the value out")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(node, name)
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise RecipeError(f"{name}: nested too deeply; see recipes/demo.yaml") from error
-
-
-def _refuse_repeated_keys(node: Any, name: str) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise RecipeError(f"{name}:{line}: {key.value} stands twice; leave one")
-            seen.add(key.value)
-            _refuse_repeated_keys(value, name)
-
-
-def _describe(error: Any) -> str:
-    """One problem of a recipe, with the nearest known key for an unknown one."""
-    if error["type"] != "extra_forbidden":
-        return explain_problem(error)
-    model: Any = Recipe
-    for step in error["loc"][:-1]:
-        model = model.model_fields[step].annotation
-    known = list(model.model_fields)
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    return f"{'.'.join(map(str, error['loc']))}: unknown key; {hint}"
+    augmented: Path | None = None
+    mixture: Mixture | None = None
+    exported: Export | None = None
+    report: Path | None = None
 
 
 def recipe_examples(recipe: Recipe) -> Examples:
@@ -167,14 +61,100 @@ def recipe_examples(recipe: Recipe) -> Examples:
     return read_examples(recipe.data.paths, options=recipe.data)
 
 
-def recipe_scorer(recipe: Recipe) -> Scorer:
-    """The engine of the recipe's score section, loaded, with its settings."""
+def _load_scorer(recipe: Recipe) -> Scorer:
     from ifcurate.engines.load import load_engine
 
     section = recipe.score
     engine = load_engine(section.engine, **section.for_engine())
     settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
     return Scorer.create(engine, settings)
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    command: str = "",
+    on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_step: Callable[[str], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> RecipeRun:
+    """Do what the recipe says, in a run folder (default: one of `ifcurate-runs/`).
+
+    Raises the errors of the steps, all `IfcurateError`s; a step done before one
+    fails stays done.
+    """
+    skipped: list[str] = []
+    run = _score(recipe, folder, command, on_start, on_progress, stop, skipped)
+    on_step("split")
+    split = _split(recipe, run, command, stop, skipped)
+    on_step("filter")
+    out = Path(recipe.filter.out) if recipe.filter.out else None
+    filtered = filter_run(run, out=out, command=command, options=recipe.filter)
+    if filtered.skipped:
+        skipped.append("filter")
+    augmented = mixture = exported = report = None
+    if recipe.augment is not None:
+        on_step("augment")
+        augmented = _augment(recipe, run, filtered, command, skipped)
+    if recipe.mix is not None:
+        on_step("mix")
+        mixture = _mix(recipe, run, filtered, command, skipped)
+    if recipe.export is not None:
+        assert mixture is not None  # the recipe was checked
+        on_step("export")
+        exported = _export(recipe, mixture, skipped)
+    if recipe.report is not None:
+        on_step("report")
+        report = _report(recipe, run, skipped)
+    return RecipeRun(run, split, filtered, tuple(skipped), augmented, mixture, exported, report)
+
+
+def _score(
+    recipe: Recipe,
+    folder: Path | None,
+    command: str,
+    on_start: Callable[[Examples, Scorer, Path], None],
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    skipped: list[str],
+) -> Run:
+    """The run. The engine is let go of at the end."""
+    examples = recipe_examples(recipe)
+    scorer = _load_scorer(recipe)
+    identity = score_identity(examples, scorer)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    if recipe.split.rescore_band is not None:
+        check_band(recipe.split.rescore_band, where, identity["engine"])
+    on_start(examples, scorer, where)
+    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
+        skipped.append("score")
+    with scorer.engine:
+        return score_run(
+            examples,
+            scorer,
+            where,
+            tokens=recipe.score.tokens,
+            command=command,
+            identity=identity,
+            on_progress=on_progress,
+            stop=stop,
+        )
+
+
+def _split(
+    recipe: Recipe, run: Run, command: str, stop: Callable[[], bool], skipped: list[str]
+) -> SplitSummary | None:
+    band = recipe.split.rescore_band
+    asked = recipe.split.given()
+    options = SplitOptions.create(**{k: v for k, v in asked.items() if k != "rescore_band"})
+    done = read_split_manifest(run)
+    if done is not None and done.identity.get("asked") == asked:
+        skipped.append("split")
+        return None
+    again = None if band is None else _rescore(recipe, band, stop)
+    return split_run(run, rescore=again, command=command, options=options)[0]
 
 
 def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
@@ -191,66 +171,147 @@ def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
     )
 
 
-def _score(
-    recipe: Recipe,
-    folder: Path | None,
-    command: str,
-    on_start: Callable[[Examples, Scorer, Path], None],
-    on_progress: Callable[[Progress], None],
-    stop: Callable[[], bool],
-) -> tuple[Run, list[str]]:
-    """The run, and what was done before. The engine is let go of at the end."""
-    skipped = []
-    examples = recipe_examples(recipe)
-    scorer = recipe_scorer(recipe)
-    identity = score_identity(examples, scorer)
-    where = folder or Path(RUNS_FOLDER) / run_name(identity)
-    if recipe.split.rescore_band is not None:
-        check_band(recipe.split.rescore_band, where, identity["engine"])
-    on_start(examples, scorer, where)
-    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
-        skipped.append("score")
-    with scorer.engine:
-        run = score_run(
-            examples,
-            scorer,
-            where,
-            tokens=recipe.score.tokens,
-            command=command,
-            identity=identity,
-            on_progress=on_progress,
-            stop=stop,
-        )
-    return run, skipped
+def _augment(
+    recipe: Recipe, run: Run, filtered: FilterResult, command: str, skipped: list[str]
+) -> Path:
+    """Counterfactual rows of the data, or of the kept rows, in the run's folder."""
+    section = recipe.augment
+    assert section is not None
+    folder = run.folder / AUGMENTED
+    kept = section.rows == "kept"
+    avoided = [file_digest(path) for path in section.avoid or ()]
+    identity = {
+        "inputs": run.manifest.identity["inputs"],
+        "limit": run.manifest.identity["limit"],
+        "options": {**section.model_dump(mode="json"), "avoid": avoided},
+        "filter": filtered.manifest.identity if kept else None,
+        "versions": {"ifcurate": software_versions().get("ifcurate", "")},
+    }
+    if _is_done(folder / _STEP, identity):
+        skipped.append("augment")
+        return folder
+    examples = run_examples(run)
+    if kept:
+        component = open_component("kept", str(filtered.folder))
+        examples = component.examples
+    result = write_augmented(examples, folder, section, command)
+    files = {name: path.name for name, path in result.files.items()}
+    _seal(folder / _STEP, "augment", identity, files, command)
+    return folder
 
 
-def run_recipe(
-    recipe: Recipe,
-    *,
-    folder: Path | None = None,
-    command: str = "",
-    on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> RecipeRun:
-    """Do what the recipe says, in a run folder (default: one of `ifcurate-runs/`).
-
-    Raises the errors of the steps, all `IfcurateError`s; a step done before one
-    fails stays done.
-    """
-    run, skipped = _score(recipe, folder, command, on_start, on_progress, stop)
-    band = recipe.split.rescore_band
-    asked = recipe.split.given()
-    options = SplitOptions.create(**{k: v for k, v in asked.items() if k != "rescore_band"})
-    split = None
-    done = read_split_manifest(run)
-    if done is not None and done.identity.get("asked") == asked:
-        skipped.append("split")
+def _mix(
+    recipe: Recipe, run: Run, filtered: FilterResult, command: str, skipped: list[str]
+) -> Mixture:
+    """The mixture with its card, in the run's folder."""
+    section = recipe.mix
+    assert section is not None
+    components = [_component(text, run, filtered) for text in section.components]
+    values = {k: v for k, v in section.given().items() if k != "components"}
+    options = MixOptions.create(**values)
+    folder = run.folder / MIXTURE
+    if _is_done(folder / MANIFEST, mix_identity(components, options), without=(CARD,)):
+        skipped.append("mix")
+        mixture = read_mixture(folder)
     else:
-        again = None if band is None else _rescore(recipe, band, stop)
-        split, _ = split_run(run, rescore=again, command=command, options=options)
-    out = Path(recipe.filter.out) if recipe.filter.out else None
-    filtered = filter_run(run, out=out, command=command, options=recipe.filter)
-    if filtered.skipped:
-        skipped.append("filter")
-    return RecipeRun(run, split, filtered, tuple(skipped))
+        mixture = mix_components(components, folder, options, command=command)
+    card = recipe.card or CardOptions()
+    text = render_recipe(recipe)
+    rendered = render_card(mixture, recipe=text, options=card).encode("utf-8")
+    path = folder / CARD
+    if path.is_file() and path.read_bytes() == rendered:
+        skipped.append("card")
+    else:
+        write_card(mixture, folder, recipe=text, options=card)
+    return mixture
+
+
+def _component(text: str, run: Run, filtered: FilterResult) -> Component:
+    """A component by the name of a step's result, or by `NAME=PATH`."""
+    if "=" in text:
+        return parse_components([text])[0]
+    folders = {
+        "kept": filtered.folder,
+        "counterfactual": run.folder / AUGMENTED,
+        "scored": run.folder,
+    }
+    name, colon, amount = text.partition(":")
+    if name not in folders:
+        raise RecipeError(
+            f"mix.components: {name!r}: is no result of a step; known are "
+            f"{', '.join(folders)}; for other data write {name}=PATH"
+        )
+    return open_component(name, str(folders[name]), parse_amount(amount) if colon else None)
+
+
+def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
+    section = recipe.export
+    assert section is not None
+    assert mixture.folder is not None
+    folder = mixture.folder / (section.trainer + ("-qk" if section.qk_only else ""))
+    if section.model == "" and recipe.score.model:
+        section = section.model_copy(update={"model": recipe.score.model})
+    done = _read(folder / EXPORT)
+    same = done is not None and (
+        done.identity["mixture"] == mixture.manifest.identity
+        and done.identity["options"] == section.model_dump(mode="json")
+    )
+    if same and done is not None and _is_done(folder / EXPORT, done.identity):
+        skipped.append("export")
+        return Export(folder, done, done.command)
+    return export_mixture(mixture, folder, options=section)
+
+
+def _report(recipe: Recipe, run: Run, skipped: list[str]) -> Path:
+    section = recipe.report
+    assert section is not None
+    split = read_split_manifest(run)
+    identity = {
+        "scores": run.manifest.id,
+        "split": split.identity if split else None,
+        "options": section.model_dump(mode="json"),
+    }
+    step = run.folder / "report.json"
+    path = run.folder / "report.html"
+    if _is_done(step, identity):
+        skipped.append("report")
+        return path
+    path = write_report(run, path, options=section)
+    _seal(step, "report", identity, {"report": path.name}, "")
+    return path
+
+
+def _read(path: Path) -> Manifest | None:
+    try:
+        return read_manifest(path)
+    except IfcurateError:
+        return None
+
+
+def _is_done(path: Path, identity: Mapping[str, Any], without: tuple[str, ...] = ()) -> bool:
+    """Whether a step was finished from the same, and its files are whole."""
+    manifest = _read(path)
+    if manifest is None or not manifest.finished or manifest.identity != identity:
+        return False
+    files = {name: d for name, d in manifest.digests.items() if name not in without}
+    try:
+        return all(file_digest(path.parent / name) == digest for name, digest in files.items())
+    except OSError:
+        return False
+
+
+def _seal(
+    path: Path, step: str, identity: dict[str, Any], files: dict[str, str], command: str
+) -> None:
+    now = utc_now()
+    Manifest(
+        step=step,
+        identity=identity,
+        outputs=files,
+        digests={name: file_digest(path.parent / name) for name in files.values()},
+        finished=True,
+        created_at=now,
+        updated_at=now,
+        command=command,
+        versions=software_versions(),
+    ).write(path)

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from ifcurate.errors import RecipeError
-from ifcurate.steps.recipes import Recipe, list_recipes, load_recipe, run_recipe
+from ifcurate.pipeline.loading import list_recipes, load_recipe
+from ifcurate.pipeline.recipe import Recipe
+from ifcurate.pipeline.running import run_recipe
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 RECIPE: dict[str, Any] = {
@@ -40,6 +42,8 @@ def test_the_alpaca_recipe_does_what_it_says(folder: Path) -> None:
     text = (resources.files("ifcurate.recipes") / "alpaca.yaml").read_text()
     value = yaml.safe_load(text)
     value["score"] |= {"engine": "toy", "model": ""}
+    value["data"]["paths"] = ["alpaca.jsonl"]
+    value["export"]["model"] = "gpt2"
     done = run_recipe(load_recipe(write(value, folder / "r.yaml")))
     counts = done.filtered.manifest.counts
     assert counts["rows"] == 50

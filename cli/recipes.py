@@ -1,0 +1,63 @@
+"""`ifcurate recipes`: the recipes that come with the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import common
+
+app = typer.Typer(no_args_is_help=True, help="List, show and copy the recipes that are bundled.")
+
+Name = Annotated[str, typer.Argument(help="A name of `ifcurate recipes list`, or a YAML file.")]
+Full = Annotated[
+    bool, typer.Option("--all", help="With every key, its meaning and its default in a comment.")
+]
+
+
+@app.command("list")
+def list_recipes(json: common.Json = False) -> None:
+    """List the recipes that come with ifcurate."""
+    from ifcurate.pipeline import loading
+
+    found = loading.list_recipes()
+    if json:
+        common.print_json(found)
+        return
+    for name, description in found.items():
+        common.out.print(f"[bold]{name:14}[/bold] {description}")
+
+
+@app.command("show")
+def show(name: Name, every: Full = False) -> None:
+    """Print a recipe."""
+    common.out.print(_text(name, every=every), end="", markup=False, soft_wrap=True)
+
+
+@app.command("copy")
+def copy(
+    name: Name,
+    to: Annotated[
+        Path | None, typer.Argument(help="File to write; NAME.yaml here by default.")
+    ] = None,
+    every: Full = False,
+) -> None:
+    """Write a recipe to a file, to change it."""
+    from ifcurate.errors import DataError
+    from ifcurate.storage.files import atomic_file
+
+    path = to or Path(f"{Path(name).stem}.yaml")
+    if path.exists():
+        raise DataError(f"{path}: is there already; name another file, or remove it")
+    with atomic_file(path) as stream:
+        stream.write(_text(name, every=every).encode("utf-8"))
+    common.out.print(str(path), markup=False, soft_wrap=True)
+
+
+def _text(name: str, *, every: bool) -> str:
+    from ifcurate.pipeline.loading import load_recipe, read_recipe
+    from ifcurate.pipeline.recipe import render_recipe
+
+    return render_recipe(load_recipe(name), every_key=True) if every else read_recipe(name)

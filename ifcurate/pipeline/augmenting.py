@@ -1,0 +1,79 @@
+"""The augment step of a recipe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ifcurate.counterfactual.augment import AugmentSettings
+from ifcurate.counterfactual.avoided import read_avoided
+from ifcurate.counterfactual.mentions import DEFAULT_TYPES, TYPES
+from ifcurate.counterfactual.output import AugmentResult, ModelJudge, write_counterfactuals
+from ifcurate.counterfactual.recognisers import load_recogniser
+from ifcurate.data.sources import Examples
+from ifcurate.errors import RecipeError
+from ifcurate.options.augment import AugmentOptions
+
+__all__ = ["write_augmented"]
+
+
+def write_augmented(
+    examples: Examples, folder: Path, options: AugmentOptions, command: str
+) -> AugmentResult:
+    """Write counterfactual rows of the examples into a folder. Raises as the step does."""
+    settings = AugmentSettings(
+        options.policy,
+        _parse_types(options.types),
+        options.seed,
+        options.variants,
+        options.emit,
+        read_avoided(options.avoid or ()),
+    )
+    found = load_recogniser(
+        options.recogniser,
+        types=settings.types,
+        model=options.recogniser_model,
+        cache=folder / "plans.jsonl",
+    )
+    with _open_judge(options) as judge:
+        return write_counterfactuals(
+            examples,
+            settings,
+            folder,
+            recogniser=found,
+            judge=judge,
+            sample=options.sample,
+            command=command,
+        )
+
+
+def _parse_types(text: str) -> tuple[str, ...]:
+    """Types in a fixed order, whatever the order given; `+CITY` adds to the default ones."""
+    named = {part.strip().upper() for part in text.split(",") if part.strip()}
+    wanted = {name.removeprefix("+") for name in named}
+    if any(name.startswith("+") for name in named):
+        wanted |= set(DEFAULT_TYPES)
+    unknown = wanted - set(TYPES)
+    if unknown or not wanted:
+        raise RecipeError(
+            f"augment.types: {', '.join(sorted(unknown)) or repr(text)}: unknown type; "
+            f"known are {', '.join(TYPES)}"
+        )
+    return tuple(name for name in TYPES if name in wanted)
+
+
+@contextlib.contextmanager
+def _open_judge(options: AugmentOptions) -> Iterator[ModelJudge | None]:
+    """The model that confirms each counterfactual; None where none was asked for."""
+    if not options.verify:
+        yield None
+        return
+    from ifcurate.engines.load import load_engine
+    from ifcurate.scoring.scorer import Scorer, ScoreSettings
+
+    toy = options.verify == "toy"
+    engine = load_engine("toy") if toy else load_engine("hf", model=options.verify)
+    scorer = Scorer.create(engine, ScoreSettings())
+    with engine:
+        yield ModelJudge(scorer, options.threshold, scorer.identity())

@@ -1,0 +1,169 @@
+"""Recipes from files: read safely, checked, every problem with its line and what to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+
+from ifcurate.errors import RecipeError
+from ifcurate.options.base import Options, explain_problem
+from ifcurate.pipeline.recipe import Recipe, section_class
+
+__all__ = ["create_recipe", "list_recipes", "load_recipe", "read_recipe"]
+
+
+def list_recipes() -> dict[str, str]:
+    """The recipes that come with the package: name -> description."""
+    found = {}
+    for file in resources.files("ifcurate.recipes").iterdir():
+        if file.name.endswith(".yaml"):
+            value = yaml.safe_load(file.read_text(encoding="utf-8"))
+            found[file.name.removesuffix(".yaml")] = str(value.get("description", ""))
+    return dict(sorted(found.items()))
+
+
+def read_recipe(name: str) -> str:
+    """The text of a recipe, by file or by the name of one that comes with the package.
+
+    Raises `RecipeError` with the nearest known name.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name}: cannot be read: {error}; check the path") from error
+    known = list_recipes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise RecipeError(
+            f"recipe {name!r}: unknown; {hint}known are {', '.join(known)}, "
+            "or give the path of a YAML file"
+        )
+    return (resources.files("ifcurate.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by file or name, with changes such as `split.fraction=0.3`.
+
+    Raises `RecipeError` with the line, what was found and the nearest known name.
+    """
+    text = read_recipe(name)
+    value, lines = _parse_yaml(text, name)
+    if not isinstance(value, dict):
+        raise RecipeError(f"{name}: a recipe must be a mapping of sections; see recipes/demo.yaml")
+    return create_recipe(value, name, changes, lines)
+
+
+def create_recipe(
+    value: dict[str, Any],
+    name: str = "recipe",
+    changes: Sequence[str] = (),
+    lines: Mapping[tuple[str, ...], int] | None = None,
+) -> Recipe:
+    """A recipe from its value. Raises `RecipeError` as `load_recipe` does."""
+    for change in changes:
+        _apply(value, change)
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        problems = "; ".join(_describe(e, name, lines or {}) for e in error.errors())
+        raise RecipeError(problems) from error
+
+
+def _apply(value: dict[str, Any], change: str) -> None:
+    """Set `section.key=value`, the value as YAML."""
+    place, equals, text = change.partition("=")
+    keys = place.strip().split(".")
+    if not equals or len(keys) != 2:
+        raise RecipeError(
+            f"--set {change!r}: is not SECTION.KEY=VALUE; write, for example, split.fraction=0.3"
+        )
+    section = value.get(keys[0])
+    if section is None:
+        section = value[keys[0]] = {}
+    if not isinstance(section, dict):
+        raise RecipeError(f"--set {change!r}: {keys[0]} is no section of the recipe")
+    try:
+        section[keys[1]] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {change!r}: the value is not valid YAML; quote it") from error
+
+
+def _parse_yaml(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
+    """The file's value and the line of each key. Raises `RecipeError`."""
+    try:
+        # An alias can stand for itself many times over: a small file becomes a huge value.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(f"{name}: aliases (*name) are not taken; write the value out")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: dict[tuple[str, ...], int] = {}
+        _find_lines(node, (), lines, name)
+        return yaml.safe_load(text), lines
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{name}: nested too deeply; see recipes/demo.yaml") from error
+
+
+def _find_lines(
+    node: Any, place: tuple[str, ...], lines: dict[tuple[str, ...], int], name: str
+) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            here = (*place, str(key.value))
+            if here in lines:
+                raise RecipeError(f"{name}:{line}: {key.value} stands twice; leave one")
+            lines[here] = line
+            _find_lines(value, here, lines, name)
+
+
+def _describe(error: Any, name: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    """One problem: where it is, what it is, and the nearest key or an example."""
+    place = tuple(str(part) for part in error["loc"])
+    at = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
+    where = f"{name}:{at}" if at else name
+    if error["type"] == "extra_forbidden":
+        kind: type[Options] = Recipe if len(place) == 1 else section_class(place[0])
+        known = list(kind.model_fields)
+        near = difflib.get_close_matches(place[-1], known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"{where}: {'.'.join(place)}: unknown key; {hint}"
+    text = explain_problem(error)
+    example = _example(place)
+    return f"{where}: {text}" + (f"; for example {example}" if example else "")
+
+
+def _example(place: tuple[str, ...]) -> str:
+    """A line that would be right, for a key of a section."""
+    if len(place) < 2 or place[0] not in Recipe.model_fields:
+        return ""
+    field = section_class(place[0]).model_fields.get(place[1])
+    if field is None:
+        return ""
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if default in (None, "", [], ()):
+        default = _sample(field.annotation)
+    value = list(default) if isinstance(default, tuple) else default
+    text = yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
+    return f"`{place[1]}: {text}`"
+
+
+def _sample(kind: Any) -> Any:
+    """Some value of a type."""
+    members = [m for m in get_args(kind) if m is not type(None)]
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    if get_origin(kind) is list:
+        return ["a.jsonl"]
+    if members and get_origin(kind) is not dict:
+        return _sample(members[0])
+    return {int: 1000, float: 0.5, bool: True, str: "text"}.get(kind, "text")

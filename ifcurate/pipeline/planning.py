@@ -1,0 +1,97 @@
+"""What a recipe would do: steps, rows, and what scoring would cost. Nothing is written.
+
+The cost is an estimate: four characters are taken as a token, a forward pass as two
+floating-point operations per weight and token, and both variants of a row are scored.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ifcurate.data.sources import Examples
+from ifcurate.models import MODELS
+from ifcurate.pipeline.recipe import Recipe
+from ifcurate.pipeline.running import recipe_examples
+
+__all__ = ["Plan", "PlannedStep", "plan_recipe"]
+
+_SAMPLE: Final = 200  # rows that the average is taken from
+_CHARACTERS: Final = 4  # per token, roughly, for English
+_SCALE: Final = {"M": 1e6, "B": 1e9}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step in words."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All steps, and what scoring costs."""
+
+    steps: tuple[PlannedStep, ...]
+    n_rows: int | None  # None where only reading all would tell
+    n_scored: int | None  # rows with a context, from the first rows
+    n_tokens: int | None  # through the model, both variants
+    n_operations: float | None  # floating-point; None for a model of unknown size
+
+
+def plan_recipe(recipe: Recipe) -> Plan:
+    """The plan of a recipe. Reads the first rows. Raises `DataError`."""
+    examples = recipe_examples(recipe)
+    n_rows = examples.count_rows()
+    n_scored, n_tokens = _estimate_tokens(examples, n_rows)
+    weights = _count_weights(recipe.score.model)
+    n_operations = 2 * weights * n_tokens if weights and n_tokens else None
+    return Plan(tuple(_list_steps(recipe, n_rows)), n_rows, n_scored, n_tokens, n_operations)
+
+
+def _estimate_tokens(examples: Examples, n_rows: int | None) -> tuple[int | None, int | None]:
+    first = list(itertools.islice(examples, _SAMPLE))
+    if not first or n_rows is None:
+        return None, None
+    scored = [e for e in first if e.has_context and e.response]
+    characters = 0
+    for example in scored:
+        turns = (*example.history, *example.trailing)
+        prompt = len(example.system) + len(example.instruction) + len(example.context)
+        whole = prompt + len(example.response) + sum(len(turn.content) for turn in turns)
+        characters += 2 * whole - len(example.context_text)
+    per_row = n_rows / len(first)
+    return round(len(scored) * per_row), round(characters * per_row / _CHARACTERS)
+
+
+def _count_weights(model: str) -> float | None:
+    """How many weights a model has, by its short name; None when that is not known."""
+    named = next((m for m in MODELS if model.lower() in (m.name, m.hub_id.lower())), None)
+    match = re.search(r"([\d.]+)([MB])", named.parameters) if named else None
+    return float(match[1]) * _SCALE[match[2]] if match else None
+
+
+def _list_steps(recipe: Recipe, n_rows: int | None) -> list[PlannedStep]:
+    rows = f"{n_rows:,} rows" if n_rows is not None else "a number of rows that is not known yet"
+    model = recipe.score.model or recipe.score.engine
+    kept = f"keep {recipe.filter.keep}" if recipe.filter.keep else f"drop {recipe.filter.drop}"
+    steps = [
+        PlannedStep("data", f"{rows} from {', '.join(recipe.data.paths)}"),
+        PlannedStep("score", f"with {model}, template {recipe.score.template}"),
+        PlannedStep("split", f"by rule {recipe.split.rule}"),
+        PlannedStep("filter", kept),
+    ]
+    if recipe.augment is not None:
+        steps.append(PlannedStep("augment", f"counterfactuals of the {recipe.augment.rows} rows"))
+    if recipe.mix is not None:
+        steps.append(PlannedStep("mix", " + ".join(recipe.mix.components)))
+        steps.append(PlannedStep("card", "README.md of the mixture"))
+    if recipe.export is not None:
+        qk = ", queries and keys only" if recipe.export.qk_only else ""
+        steps.append(PlannedStep("export", f"for {recipe.export.trainer}{qk}"))
+    if recipe.report is not None:
+        steps.append(PlannedStep("report", "report.html of the run"))
+    return steps

@@ -1,0 +1,151 @@
+"""What a recipe says: one section per step, each the options of that step."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from ifcurate.options.augment import AugmentOptions
+from ifcurate.options.base import Options, option
+from ifcurate.options.card import CardOptions
+from ifcurate.options.data import DataOptions
+from ifcurate.options.export import ExportOptions
+from ifcurate.options.filter import FilterOptions
+from ifcurate.options.mix import MixOptions
+from ifcurate.options.report import ReportOptions
+from ifcurate.options.score import EngineOptions, ScoreSettings
+from ifcurate.options.split import SplitOptions
+
+__all__ = ["SECTIONS", "Recipe", "render_recipe", "section_class"]
+
+
+class DataSection(DataOptions):
+    """What is read, and how."""
+
+    paths: list[str] = option(
+        ..., "Files, globs, Hub names, or names of `ifcurate cards list`.", min_length=1
+    )
+
+
+class ScoreSection(EngineOptions, ScoreSettings):
+    """The model, and how it is asked."""
+
+    tokens: bool = option(False, "Also write the losses of every token.")
+
+
+class SplitSection(SplitOptions):
+    """Which rows are context-critical."""
+
+    rescore_band: float | None = option(
+        None, "Nats: score rows this near to a cut again in float32.", gt=0
+    )
+
+
+class FilterSection(FilterOptions):
+    """Which rows are kept, and where they are written."""
+
+    out: str | None = option(None, "Folder of the files; in the run's folder by default.")
+
+
+class AugmentSection(AugmentOptions):
+    """Counterfactual examples from the rows of the data."""
+
+    rows: Literal["data", "kept"] = option(
+        "data", "Make them from all rows of the data, or from the rows that the filter kept."
+    )
+
+
+class MixSection(MixOptions):
+    """The mixture."""
+
+    components: list[str] = option(
+        ["kept"],
+        "kept (what the filter kept), counterfactual (what augment wrote), scored (all rows), "
+        "or NAME=PATH; each with :AMOUNT, such as 10%-of-kept.",
+        min_length=1,
+    )
+
+
+class Recipe(Options):
+    """One recipe file."""
+
+    step: ClassVar[str] = "recipe"
+
+    description: str = option("", "One line about the recipe.")
+    data: DataSection
+    score: ScoreSection
+    split: SplitSection = Field(default_factory=SplitSection)
+    filter: FilterSection
+    augment: AugmentSection | None = None
+    mix: MixSection | None = None
+    export: ExportOptions | None = None
+    card: CardOptions | None = None
+    report: ReportOptions | None = None
+
+    @model_validator(mode="after")
+    def _sections_have_what_they_need(self) -> Self:
+        if self.mix is None and (self.export is not None or self.card is not None):
+            name = "export" if self.export is not None else "card"
+            raise ValueError(f"{name} is of a mixture, and there is no mix section; add mix: {{}}")
+        parts = self.mix.components if self.mix else ()
+        uses = [part for part in parts if _name(part) == "counterfactual"]
+        if uses and self.augment is None:
+            raise ValueError(
+                "mix.components names counterfactual, and there is no augment section; "
+                "add augment: {}"
+            )
+        return self
+
+
+def _name(component: str) -> str:
+    return component.partition(":")[0] if "=" not in component else ""
+
+
+#: The sections of a recipe, in the order in which they run.
+SECTIONS = tuple(name for name in Recipe.model_fields if name != "description")
+
+
+def section_class(name: str) -> type[Options]:
+    """The options of a section."""
+    annotation: Any = Recipe.model_fields[name].annotation
+    members = getattr(annotation, "__args__", (annotation,))
+    return next(m for m in members if isinstance(m, type) and issubclass(m, Options))
+
+
+def render_recipe(recipe: Recipe, *, every_key: bool = False) -> str:
+    """A recipe as YAML: the keys that are set, or every key with its default in a comment."""
+    lines = [f"description: {_value(recipe.description)}"] if recipe.description else []
+    for name in SECTIONS:
+        section = getattr(recipe, name)
+        if section is None and not every_key:
+            continue
+        lines += _render_section(name, section, every_key=every_key)
+    return "\n".join(lines) + "\n"
+
+
+def _render_section(name: str, section: Options | None, *, every_key: bool) -> list[str]:
+    kind = section_class(name)
+    given = section.model_dump(mode="json", exclude_unset=True) if section is not None else {}
+    head = f"{name}:" if given else f"{name}: {{}}"
+    lines = [head if section is not None else f"# {name}:"]
+    for key, field in kind.model_fields.items():
+        default = "" if field.is_required() else field.get_default(call_default_factory=True)
+        comment = f"{field.description or ''}" if every_key else ""
+        if key in given:
+            shown = f"  # {comment} [{_value(default)}]" if comment else ""
+            lines.append(f"  {key}: {_value(given[key])}{shown}")
+        elif every_key:
+            lines.append(f"  # {key}: {_value(default)}  # {comment}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    """A value on one line of YAML."""
+    if isinstance(value, tuple):
+        value = list(value)
+    if value is None:
+        return "null"
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...").strip()

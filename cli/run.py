@@ -226,7 +226,7 @@ def _print_result(result: RecipeRun) -> None:
     if result.split is not None:
         print_split(result.run, result.split, hints=False)
         print_rescored(result.filtered.split.checks)
-    print_filter(result.filtered, hints=result.mixture is None)
+    print_filter(result.filtered, hints=False)
     if result.augmented is not None:
         out.print(f"augmented {result.augmented}", soft_wrap=True, markup=False)
     if result.mixture is not None:

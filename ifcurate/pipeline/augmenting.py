@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ifcurate.counterfactual.augment import AugmentSettings
-from ifcurate.counterfactual.avoided import read_avoided
-from ifcurate.counterfactual.mentions import DEFAULT_TYPES, TYPES
-from ifcurate.counterfactual.output import AugmentResult, ModelJudge, write_counterfactuals
+from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, TYPES
 from ifcurate.counterfactual.recognisers import load_recogniser
+from ifcurate.counterfactual.write.avoided import read_avoided
+from ifcurate.counterfactual.write.output import AugmentResult, ModelJudge, write_counterfactuals
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RecipeError
 from ifcurate.options.augment import AugmentOptions

@@ -11,10 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ifcurate.data.sources import Examples
+from ifcurate.data.sources import Examples, read_examples
 from ifcurate.models import MODELS
 from ifcurate.pipeline.recipe import Recipe
-from ifcurate.pipeline.running import recipe_examples
 
 __all__ = ["Plan", "PlannedStep", "plan_recipe"]
 
@@ -44,7 +43,7 @@ class Plan:
 
 def plan_recipe(recipe: Recipe) -> Plan:
     """The plan of a recipe. Reads the first rows. Raises `DataError`."""
-    examples = recipe_examples(recipe)
+    examples = read_examples(recipe.data.paths, options=recipe.data)
     n_rows = examples.count_rows()
     n_scored, n_tokens = _estimate_tokens(examples, n_rows)
     weights = _count_weights(recipe.score.model)

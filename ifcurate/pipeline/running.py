@@ -35,7 +35,7 @@ from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
 
-__all__ = ["RecipeRun", "recipe_examples", "run_recipe"]
+__all__ = ["RecipeRun", "run_recipe"]
 
 AUGMENTED: Final = "augmented"
 MIXTURE: Final = "mixture"
@@ -54,11 +54,6 @@ class RecipeRun:
     mixture: Mixture | None = None
     exported: Export | None = None
     report: Path | None = None
-
-
-def recipe_examples(recipe: Recipe) -> Examples:
-    """The examples that the recipe's data section names."""
-    return read_examples(recipe.data.paths, options=recipe.data)
 
 
 def _load_scorer(recipe: Recipe) -> Scorer:
@@ -121,7 +116,7 @@ def _score(
     skipped: list[str],
 ) -> Run:
     """The run. The engine is let go of at the end."""
-    examples = recipe_examples(recipe)
+    examples = read_examples(recipe.data.paths, options=recipe.data)
     scorer = _load_scorer(recipe)
     identity = score_identity(examples, scorer)
     where = folder or Path(RUNS_FOLDER) / run_name(identity)

@@ -211,7 +211,7 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
         ("split --fraction 3", 2, "must be less than 1"),
         ("split --length-bins 3", 2, "only for length control"),
         ("split --length-control --length-bins 1", 2, "--length-bins"),
-        ("run nothing-like-it", 1, "unknown; known are alpaca, demo"),
+        ("run nothing-like-it", 1, "unknown; known are alpaca, counterfactual"),
         ("run dmeo", 1, "did you mean demo?"),
         ("score", 2, "Missing argument"),
         ("explode", 2, "No such command"),

@@ -184,21 +184,15 @@ def _find_data(
 
 def _types(text: str) -> tuple[str, ...]:
     """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones."""
-    from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, TYPES
+    from ifcurate.counterfactual.recognise.spans import parse_types
+    from ifcurate.errors import OptionError
 
-    whole = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
-    named = [t.strip().upper() for t in text.split(",") if t.strip()]
-    added = {t.removeprefix("+") for t in named if t not in whole}
-    added |= {t for name in named for t in whole.get(name, ())}
-    if any(t.startswith("+") for t in named):
-        added |= set(DEFAULT_TYPES)
-    unknown = added - set(TYPES)
-    if unknown or not added:
+    try:
+        return parse_types(text)
+    except OptionError as error:
         raise typer.BadParameter(
-            f"{', '.join(sorted(unknown)) or text!r}: unknown type; known are {', '.join(TYPES)}",
-            param_hint="--types",
-        )
-    return tuple(t for t in TYPES if t in added)
+            str(error).removeprefix("types: "), param_hint="--types"
+        ) from error
 
 
 @contextlib.contextmanager

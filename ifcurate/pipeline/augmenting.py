@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ifcurate.counterfactual.augment import AugmentSettings
-from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES, TYPES
+from ifcurate.counterfactual.recognise.spans import parse_types
 from ifcurate.counterfactual.recognisers import load_recogniser
 from ifcurate.counterfactual.write.avoided import read_avoided
-from ifcurate.counterfactual.write.output import AugmentResult, ModelJudge, write_counterfactuals
+from ifcurate.counterfactual.write.model_check import ModelJudge
+from ifcurate.counterfactual.write.output import AugmentResult, write_counterfactuals
 from ifcurate.data.sources import Examples
-from ifcurate.errors import RecipeError
 from ifcurate.options.augment import AugmentOptions
 
 __all__ = ["write_augmented"]
@@ -24,7 +24,7 @@ def write_augmented(
     """Write counterfactual rows of the examples into a folder. Raises as the step does."""
     settings = AugmentSettings(
         options.policy,
-        _parse_types(options.types),
+        parse_types(options.types),
         options.seed,
         options.variants,
         options.emit,
@@ -46,21 +46,6 @@ def write_augmented(
             sample=options.sample,
             command=command,
         )
-
-
-def _parse_types(text: str) -> tuple[str, ...]:
-    """Types in a fixed order, whatever the order given; `+CITY` adds to the default ones."""
-    named = {part.strip().upper() for part in text.split(",") if part.strip()}
-    wanted = {name.removeprefix("+") for name in named}
-    if any(name.startswith("+") for name in named):
-        wanted |= set(DEFAULT_TYPES)
-    unknown = wanted - set(TYPES)
-    if unknown or not wanted:
-        raise RecipeError(
-            f"augment.types: {', '.join(sorted(unknown)) or repr(text)}: unknown type; "
-            f"known are {', '.join(TYPES)}"
-        )
-    return tuple(name for name in TYPES if name in wanted)
 
 
 @contextlib.contextmanager

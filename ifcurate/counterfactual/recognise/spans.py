@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from ifcurate.errors import OptionError
+
 __all__ = [
     "DEFAULT_TYPES",
     "NUMERIC",
@@ -20,6 +22,7 @@ __all__ = [
     "Recogniser",
     "Shape",
     "Span",
+    "parse_types",
 ]
 
 #: What is substituted when nothing else is asked for; `docs/counterfactual.md` has the
@@ -76,3 +79,23 @@ class Recogniser(Protocol):
 
     def spans(self, texts: Mapping[str, str]) -> Sequence[Span]:
         """Typed spans of the texts, keyed by path; any order, overlaps allowed."""
+
+
+def parse_types(text: str) -> tuple[str, ...]:
+    """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones.
+
+    Raises `OptionError` for a type that is unknown.
+    """
+    whole = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
+    named = [part.strip().upper() for part in text.split(",") if part.strip()]
+    found = {name.removeprefix("+") for name in named if name not in whole}
+    found |= {one for name in named for one in whole.get(name, ())}
+    if any(name.startswith("+") for name in named):
+        found |= set(DEFAULT_TYPES)
+    unknown = found - set(TYPES)
+    if unknown or not found:
+        raise OptionError(
+            f"types: {', '.join(sorted(unknown)) or repr(text)}: unknown type; "
+            f"known are default, all, {', '.join(TYPES)}"
+        )
+    return tuple(name for name in TYPES if name in found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ifcurate.options.split import RescoreOptions, SplitOptions
+from ifcurate.phrases import count
 
 from . import common, rescore
 from .common import out
@@ -54,6 +55,8 @@ def split(
     elif not quiet:
         print_split(found, made)
         rescore.print_rescored(manifest.checks)
+        if by_hand := manifest.checks.get("set_by_hand"):
+            out.print(f"{count(by_hand, 'label')} set by hand, from overrides.json")
 
 
 def print_split(run: Run, made: SplitSummary, *, hints: bool = True) -> None:

@@ -41,6 +41,7 @@ def count_cards(facts: Facts) -> Cards:
     median = facts.scored["context_gain"].median()
     aside = facts.run.manifest.counts.get("quarantined", 0)
     gain = f"{median:+.3f}" if isinstance(median, float) else "–"
+    by_hand = [("Set by hand", f"{facts.n_by_hand:,}", "labels")] if facts.n_by_hand else []
     return Cards(
         (
             ("Examples", f"{table.height:,}", f"{scored:,} scored"),
@@ -50,6 +51,7 @@ def count_cards(facts: Facts) -> Cards:
             ("Response tokens kept", _share(kept_tokens, tokens), f"{kept_tokens:,} of {tokens:,}"),
             ("Median gain", gain, "nats per response token"),
             ("Set aside", f"{aside:,}", "rows that could not be read"),
+            *by_hand,
         )
     )
 

@@ -16,6 +16,7 @@ from ifcurate.runs.reading import read_split
 from ifcurate.runs.run import Run
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.manifest import Manifest
+from ifcurate.storage.overrides import apply_overrides, read_overrides
 
 __all__ = ["FLAGS", "Facts", "gather_facts", "read_quarantine"]
 
@@ -38,6 +39,7 @@ class Facts:
     parameters: dict[str, Any]  # of the split, as used
     formula: str  # which rows are context-critical
     table: pl.DataFrame  # SCORES, and label, value, threshold, why (of SPLIT); a row per example
+    n_by_hand: int = 0  # labels that a person set
 
     @property
     def scored(self) -> pl.DataFrame:
@@ -81,8 +83,9 @@ def gather_facts(run: Run) -> Facts:
             f"{run.folder}: split.parquet and scores.parquet do not have the same rows; "
             "make the split again: ifcurate split"
         )
-    decided = labels.select(_DECIDED).rename({"reason": "why"})
-    return Facts(run, manifest, parameters, formula, scores.hstack(decided))
+    overrides = read_overrides(run.folder)
+    decided = apply_overrides(labels, overrides).select(_DECIDED).rename({"reason": "why"})
+    return Facts(run, manifest, parameters, formula, scores.hstack(decided), len(overrides))
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:

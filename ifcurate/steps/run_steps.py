@@ -20,6 +20,7 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
 from ifcurate.options.split import SplitOptions
+from ifcurate.phrases import count
 from ifcurate.runs.reading import read_split_manifest, run_examples, run_sources
 from ifcurate.runs.run import Run
 from ifcurate.split.cuts import Cut
@@ -34,6 +35,12 @@ from ifcurate.storage.files import (
     sink_table,
 )
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.overrides import (
+    BY_HAND,
+    apply_overrides,
+    fingerprint_overrides,
+    read_overrides,
+)
 from ifcurate.storage.tables import SPLIT
 
 __all__ = [
@@ -117,6 +124,9 @@ def split_run(
         cuts = plan.find_cuts(scores)
         asked = {**options.given(), "rescore_band": rescore.band}
         identity |= {"asked": asked, "rescored_by": dict(again.engine)}
+    overrides = read_overrides(run.folder)
+    if overrides:
+        identity["overrides"] = fingerprint_overrides(overrides)
     manifest = _manifest(
         "split",
         identity,
@@ -128,13 +138,18 @@ def split_run(
     )
     path = run.folder / "split.parquet"
     table = cuts.table(scores)
-    sink_table(again.mark_reasons(table) if again else table, path, {"id": manifest.id, **identity})
+    written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
+    sink_table(written, path, {"id": manifest.id, **identity})
     found = cuts.summary(scores, _count_labels(path))
     manifest.counts = found.counts()
     if before is not None and again is not None:
         labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
         n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())
         manifest.checks = {"rescored": again.as_dict(n_changed)}
+    if overrides:
+        n_by_hand = _count_by_hand(path)
+        manifest.checks["set_by_hand"] = n_by_hand
+        manifest.formula += f"; {count(n_by_hand, 'label')} set by hand"
     manifest.seconds = round(time.monotonic() - started, 3)
     manifest.write(run.folder / "split.json")
     _touch(run)
@@ -144,6 +159,11 @@ def split_run(
 def _count_labels(path: Path) -> dict[str, int]:
     labels = scan_table(path, SPLIT).group_by("label").len().collect(engine="streaming")
     return dict(labels.iter_rows())
+
+
+def _count_by_hand(path: Path) -> int:
+    by_hand = scan_table(path, SPLIT).select(pl.col("reason").str.starts_with(BY_HAND).sum())
+    return int(by_hand.collect(engine="streaming").item())
 
 
 def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
@@ -191,16 +211,17 @@ def filter_run(
 ) -> FilterResult:
     """Write the kept rows as they were read, the dropped ones with their reasons.
 
-    Uses the run's split, or makes the default one where there is none. What is
-    there already, made from the same, is left. Raises `RunError` when the data
-    changed since it was scored, `DataError` when the result cannot be written.
+    Uses the run's split, or makes the default one where there is none; a split that is
+    older than labels set by hand is made again. What is there already, made from the
+    same, is left. Raises `RunError` when the data changed since it was scored, `DataError`
+    when the result cannot be written.
     """
     started = time.monotonic()
     decision = Decision.create(options)
     _refuse_shard(run)
     run.check_finished()
     found = read_split_manifest(run)
-    split_manifest = found or split_run(run)[1]
+    split_manifest = _follow_overrides(run, found) if found else split_run(run)[1]
     label = options.keep or f"without-{options.drop}"
     folder = out or run.folder / "filtered" / label
     identity = {
@@ -233,6 +254,22 @@ def filter_run(
     manifest.write(folder / "filter.json")
     _touch(run)
     return FilterResult(manifest, folder, split_manifest, found is None)
+
+
+def _follow_overrides(run: Run, found: Manifest) -> Manifest:
+    """The run's split, made again with the same options when labels were set by hand since.
+
+    Raises `RunError` when that would need the model.
+    """
+    if found.identity.get("overrides", "") == fingerprint_overrides(read_overrides(run.folder)):
+        return found
+    asked = dict(found.identity["asked"])
+    if "rescore_band" in asked:
+        raise RunError(
+            f"{run.folder}: labels were set by hand since the split, which scored rows again; "
+            f"make it again first: ifcurate split --rescore-band {asked['rescore_band']}"
+        )
+    return split_run(run, **asked)[1]
 
 
 def _refuse_foreign(folder: Path, pairs: Iterable[tuple[Path, Path]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ifcurate.errors import RunError
 from ifcurate.storage.files import write_json
 from ifcurate.storage.manifest import fingerprint
+from ifcurate.storage.tables import SPLIT
 
 __all__ = [
+    "BY_HAND",
     "OVERRIDES",
     "Key",
     "Override",
@@ -29,6 +31,8 @@ __all__ = [
 ]
 
 OVERRIDES: Final = "overrides.json"
+BY_HAND: Final = "set by hand"  # how the reason of such a row begins
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Key = tuple[str, int, int]  # source, row, turn
 
 
@@ -84,7 +88,7 @@ def fingerprint_overrides(overrides: Mapping[Key, Override]) -> str:
     return fingerprint({json.dumps(key): item.label for key, item in overrides.items()}, 8)
 
 
-def apply_overrides(table: pl.DataFrame, overrides: Mapping[Key, Override]) -> pl.DataFrame:
+def apply_overrides(table: Frame, overrides: Mapping[Key, Override]) -> Frame:
     """A SPLIT table with the labels that were set by hand over the rule's own.
 
     Their confidence is 1, and the reason keeps what the rule found. Doing it twice changes
@@ -92,19 +96,22 @@ def apply_overrides(table: pl.DataFrame, overrides: Mapping[Key, Override]) -> p
     """
     if not overrides:
         return table
-    place = ["source", "row", "turn"]
-    given = pl.DataFrame(
-        [(*key, item.label) for key, item in overrides.items()],
-        schema={**{name: table.schema[name] for name in place}, "by_hand": pl.String},
-        orient="row",
-    )
-    joined = table.join(given, on=place, how="left", maintain_order="left")
+    given = _as_frame(overrides)
+    other = given.lazy() if isinstance(table, pl.LazyFrame) else given
+    joined = table.join(other, on=["source", "row", "turn"], how="left", maintain_order="left")
     labelled = pl.col("label").is_in(["context-critical", "non-context-critical"])
     changed = pl.col("by_hand").is_not_null() & labelled
-    words = pl.format("set by hand; the rule: {}", pl.col("reason").fill_null("no reason"))
-    already = pl.col("reason").str.starts_with("set by hand").fill_null(False)
+    words = pl.format(BY_HAND + "; the rule: {}", pl.col("reason").fill_null("no reason"))
+    already = pl.col("reason").str.starts_with(BY_HAND).fill_null(False)
     return joined.with_columns(
         pl.when(changed).then("by_hand").otherwise("label").alias("label"),
         pl.when(changed).then(1.0).otherwise("confidence").alias("confidence"),
         pl.when(changed & ~already).then(words).otherwise("reason").alias("reason"),
     ).drop("by_hand")
+
+
+def _as_frame(overrides: Mapping[Key, Override]) -> pl.DataFrame:
+    """Columns source, row, turn (as in SPLIT) and by_hand."""
+    place = {name: SPLIT[name] for name in ("source", "row", "turn")}
+    rows = [(*key, item.label) for key, item in overrides.items()]
+    return pl.DataFrame(rows, schema={**place, "by_hand": pl.String}, orient="row")

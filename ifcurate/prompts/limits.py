@@ -158,35 +158,38 @@ def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _check_growth(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Raise `LimitError` when a method or filter of this name would write too much."""
-    if name not in _GROWING:
-        return
-    numbers = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, int)]
-    texts = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, str)]
-    value = args[0] if args else ""
-    widest = max(map(abs, numbers), default=0)
-    longest = max(map(len, texts), default=0)
-    if name == "translate":
-        raise LimitError("it calls translate, which has no bound")
-    if name == "join":
-        items = value if not isinstance(value, str) else next(iter(args[1:]), ())
-        glue = len(value) if isinstance(value, str) else longest
-        if isinstance(items, list | tuple):
-            _check_size(sum(_size(item) + glue for item in items))
-    elif name in ("format", "format_map"):
-        _check_format(str(value), (*args[1:], *kwargs.values()))
-    elif name == "replace":
-        old = str(args[1]) if len(args) > 1 else ""
-        _check_size(_size(value) + str(value).count(old) * longest)
-    else:  # padding and indenting: a width for each line or cell
-        text = str(value)
-        lines = text.count("\n") + text.count("\t") + 1
-        _check_size(len(text) + lines * (widest + longest))
+    if name in _GROWING and args:
+        _GROWING[name](args[0], [*args[1:], *kwargs.values()])
 
 
-_GROWING: Final = frozenset(
-    {"join", "replace", "format", "format_map", "translate", "expandtabs", "indent"}
-    | {"ljust", "rjust", "center", "zfill", "wordwrap", "tojson", "batch", "slice"}
-)
+def _refuse_translate(_text: Any, _more: list[Any]) -> None:
+    raise LimitError("it calls translate, which has no bound")
+
+
+def _check_join(value: Any, more: list[Any]) -> None:
+    """`glue.join(items)`, or the filter: `items | join(glue)`."""
+    glue, items = (value, more[:1]) if isinstance(value, str) else (_longest(more), [value])
+    glue_size = glue if isinstance(glue, int) else len(glue)
+    for found in items:
+        if isinstance(found, list | tuple):
+            _check_size(sum(_size(item) + glue_size for item in found))
+
+
+def _check_replace(value: Any, more: list[Any]) -> None:
+    times = str(value).count(str(more[0])) if more else 0
+    _check_size(_size(value) + times * _longest(more))
+
+
+def _check_padding(value: Any, more: list[Any]) -> None:
+    """Padding and indenting: a width for each line or cell."""
+    text = str(value)
+    widest = max((abs(n) for n in more if isinstance(n, int)), default=0)
+    lines = text.count("\n") + text.count("\t") + 1
+    _check_size(len(text) + lines * (widest + _longest(more)))
+
+
+def _longest(values: list[Any]) -> int:
+    return max((len(value) for value in values if isinstance(value, str)), default=0)
 
 
 def _check_format(text: str, values: Iterable[Any]) -> None:
@@ -199,6 +202,20 @@ def _check_format(text: str, values: Iterable[Any]) -> None:
         sizes += [abs(value) for value in held if isinstance(value, int)]
     places = text.count("{") + text.count("%")
     _check_size(len(text) + places * max(sizes, default=0))
+
+
+_PADDING: Final = (
+    *("expandtabs", "indent", "ljust", "rjust", "center", "zfill", "wordwrap"),
+    *("tojson", "batch", "slice"),
+)
+_GROWING: Final[Mapping[str, Callable[[Any, list[Any]], None]]] = {
+    "translate": _refuse_translate,
+    "join": _check_join,
+    "replace": _check_replace,
+    "format": lambda text, more: _check_format(str(text), more),
+    "format_map": lambda text, more: _check_format(str(text), more),
+    **dict.fromkeys(_PADDING, _check_padding),
+}
 
 
 def _format_text(function: Any) -> str:

@@ -40,30 +40,38 @@ def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str
     """
     folder = Path(name)
     if (folder / "dataset_dict.json").is_file():
-        splits = _load(folder / "dataset_dict.json", _Splits).splits
-        if split not in splits:
-            raise DataError(
-                f"{name}: no split {split!r}; found {', '.join(splits) or 'none'}; "
-                "choose one with --hub-split"
-            )
-        folder = _inside(folder, split)
+        folder = _split_folder(folder, split)
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
-        state = _load(folder / "state.json", _State)
-        if state.indices:
-            raise DataError(
-                f"{folder}: holds a selection of rows beside the data (an old datasets wrote "
-                "it); save it anew: dataset.flatten_indices().save_to_disk(NEW)"
-            )
-        return [str(_inside(folder, file.filename)) for file in state.data_files]
+        return _saved_files(folder)
     if (folder / "manifest.json").is_file():
         raise DataError(
             f"{name}: the folder of a run, not of data; found manifest.json; name the data files"
         )
     there = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    files = [str(p) for p in there if any(p.name.lower().endswith(e) for e in endings)]
+    files = [str(p) for p in there if p.name.lower().endswith(tuple(endings))]
     if not files:
         raise DataError(f"{name}: {_why_none(folder, there, endings)}")
     return files
+
+
+def _split_folder(folder: Path, split: str) -> Path:
+    splits = _load(folder / "dataset_dict.json", _Splits).splits
+    if split not in splits:
+        raise DataError(
+            f"{folder}: no split {split!r}; found {', '.join(splits) or 'none'}; "
+            "choose one with --hub-split"
+        )
+    return _inside(folder, split)
+
+
+def _saved_files(folder: Path) -> list[str]:
+    state = _load(folder / "state.json", _State)
+    if state.indices:
+        raise DataError(
+            f"{folder}: holds a selection of rows beside the data (an old datasets wrote "
+            "it); save it anew: dataset.flatten_indices().save_to_disk(NEW)"
+        )
+    return [str(_inside(folder, file.filename)) for file in state.data_files]
 
 
 def _load(path: Path, model: type[_Model]) -> _Model:

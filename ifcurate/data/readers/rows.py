@@ -88,26 +88,31 @@ def open_sources(
 
 def _open(item: str, *, subset: str, split: str) -> list[Source]:
     """The sources that one name stands for."""
+    hub = item.removeprefix("hf://datasets/")
+    is_hub = _looks_like_hub_name(hub) and (hub != item or not is_url(item))
+    if is_hub and not Path(item).exists():
+        return [Source(hub, "hub", subset=subset, split=split)]
+    return [_file_source(name) for name in _file_names(item, split)]
+
+
+def _file_names(item: str, split: str) -> list[str]:
+    """The files that one name stands for: itself, those of a folder, a pattern or a URL."""
     if Path(item).is_dir():
         known = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
-        files = folder_files(item, split=split, endings=[*known, *_SPREADSHEETS])
-        return [_file_source(f) for f in files]
+        return folder_files(item, split=split, endings=[*known, *_SPREADSHEETS])
     if Path(item).exists() or _is_demo(item):
-        return [_file_source(item)]
+        return [item]
     if item == STDIN:
-        return [_file_source(keep_stdin())]
-    hub = item.removeprefix("hf://datasets/")
-    if _looks_like_hub_name(hub) and (hub != item or not is_url(item)):
-        return [Source(hub, "hub", subset=subset, split=split)]
+        return [keep_stdin()]
     if is_url(item):
-        return [_file_source(url) for url in fetch_urls(item)]
-    if glob.has_magic(item):
-        matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
-        files = [m for m in matches if Path(m).is_file()]
-        if not files:
-            raise DataError(f"{item}: no file matches this pattern; check the path")
-        return [_file_source(f) for f in files]
-    raise DataError(_missing(item))
+        return fetch_urls(item)
+    if not glob.has_magic(item):
+        raise DataError(_missing(item))
+    matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
+    files = [m for m in matches if Path(m).is_file()]
+    if not files:
+        raise DataError(f"{item}: no file matches this pattern; check the path")
+    return files
 
 
 def _refuse_twice(sources: Sequence[Source]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import anyio
 import httpx
@@ -111,3 +112,17 @@ def test_proxies_are_used_but_not_for_this_machine(
     http = open_http(endpoint, 1)
     route = http._transport_for_url(httpx.URL(str(endpoint)))
     assert ("Proxy" in type(getattr(route, "_pool")).__name__) is used  # noqa: B009
+
+
+@pytest.mark.parametrize("proxy", ["nonsense://me:hunter2@proxy:1", "socks5://me:hunter2@proxy:1"])
+def test_a_proxy_that_cannot_be_used_is_an_error_and_no_hang(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(ModelError, match=r"gpu7:8000/v1: the proxy.*check HTTP_PROXY") as caught:
+        HttpClient(
+            parse_base_url("http://gpu7:8000"), key=ApiKey(), patience=Patience(), concurrency=1
+        )
+    assert "hunter2" not in str(caught.value)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any, Final
@@ -141,24 +140,23 @@ def keep_stdin() -> str:
             "write: zcat rows.jsonl.gz | ifcurate inspect -"
         )
     digest = hashlib.blake2b(digest_size=8)
+    partial = _STDIN_FOLDER / f".{os.getpid()}.partial"
     try:
         _STDIN_FOLDER.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=_STDIN_FOLDER, delete=False) as stream:
-            partial = Path(stream.name)
+        with partial.open("wb") as stream:
             while block := sys.stdin.buffer.read(1 << 20):
                 digest.update(block)
                 stream.write(block)
-        try:
-            ending = _ending(partial)
-            path = _STDIN_FOLDER / f"stdin-{digest.hexdigest()}{ending}"
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        path = _STDIN_FOLDER / f"stdin-{digest.hexdigest()}{_ending(partial)}"
+        partial.replace(path)
     except OSError as error:
         raise DataError(
             f"{STDIN}: cannot be kept in {_STDIN_FOLDER}: {error}; run from a folder that you "
             "may write to"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return str(path)
 
 

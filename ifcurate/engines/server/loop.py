@@ -34,23 +34,24 @@ class Loop:
         _require_packages()
         import anyio
 
+        self.http = _open_checked(endpoint, concurrency)
         self._ready = threading.Event()
         self._thread = threading.Thread(
             target=anyio.run,
-            args=(self._run, endpoint, concurrency),
+            args=(self._run, concurrency),
             daemon=True,
             name="ifcurate-server",
         )
         self._thread.start()
         self._ready.wait()
 
-    async def _run(self, endpoint: Endpoint, concurrency: int) -> None:
+    async def _run(self, concurrency: int) -> None:
         import anyio
         from anyio.from_thread import BlockingPortal
 
         self.turns = anyio.CapacityLimiter(concurrency)
         self.throttle = Throttle(concurrency)
-        async with open_http(endpoint, concurrency) as self.http, BlockingPortal() as self.portal:
+        async with self.http, BlockingPortal() as self.portal:
             self._ready.set()
             await self.portal.sleep_until_stopped()
 
@@ -60,6 +61,18 @@ class Loop:
         with contextlib.suppress(RuntimeError):
             self.portal.call(self.portal.stop, True)
             self._thread.join()
+
+
+def _open_checked(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
+    try:
+        return open_http(endpoint, concurrency)
+    except (ImportError, OSError, ValueError) as error:
+        # Its text may hold the proxy's password.
+        raise ModelError(
+            f"{endpoint}: the proxy or the certificates named in the environment cannot be used; "
+            f"found {type(error).__name__}; check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and "
+            "SSL_CERT_FILE (a SOCKS proxy needs pip install socksio)"
+        ) from error
 
 
 def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,20 @@ from ifcurate.evaluation.questions import Question, to_example
 from ifcurate.finetuning.train import train_rows
 from ifcurate.lab.exam import make_exam
 from ifcurate.lab.mixtures import LabRow, make_mixture, split_facts
-from ifcurate.lab.plan import Laboratory, LabPlan, write_rows
+from ifcurate.lab.plan import Laboratory, LabPlan, Nudge, write_rows
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
-__all__ = ["Examiner", "LoadedModel", "load_base", "prepare", "score_mixture"]
+__all__ = [
+    "Examiner",
+    "LoadedModel",
+    "load_base",
+    "open_or_prepare",
+    "prepare",
+    "read_exam",
+    "read_mixture",
+    "score_mixture",
+]
 
 _TEMPLATE = "alpaca"  # the layout of scores, training and evaluation
 
@@ -105,6 +114,16 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
         )
         _nudge(lab, plan, rows)
     return lab
+
+
+def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, LabPlan]:
+    """The laboratory of a mixture and seed: as it was prepared, or prepared now."""
+    plan = LabPlan.create(mixture, seed)
+    lab = Laboratory(root / f"{plan.name}-seed{seed}")
+    if (lab.folder / "plan.json").exists():
+        nudge = lab.read_json(lab.folder / "plan.json")["nudge"]
+        plan = replace(plan, nudge=Nudge(**nudge))
+    return prepare(root, plan), plan
 
 
 def read_exam(lab: Laboratory) -> list[Question]:

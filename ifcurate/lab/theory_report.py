@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ifcurate.lab.theory import SMALLEST, Setting, check_grid, describe, find_rate, walk
 from ifcurate.lab.theory_explicit import check_explicit
 
-__all__ = ["make_report"]
+__all__ = ["make_page", "make_report"]
 
 
 def make_report() -> dict[str, Any]:
@@ -22,3 +23,32 @@ def make_report() -> dict[str, Any]:
         "phase_plot": {"setting": describe(shown), "rate": rate, "walk": walk(shown, rate, 12),
                        "slow_walk": walk(shown, rate / 10, 120)},
     }  # fmt: skip
+
+
+def make_page(report: dict[str, Any], out: Path) -> Path:
+    """The phase plot and the table of statements as one HTML file."""
+    from ifcurate.reports.figures import draw_lines
+    from ifcurate.reports.shell import Section, Table, write_page
+
+    points = report["phase_plot"]["slow_walk"]
+    names = {
+        "attention_context_points": "attention to the context, C points",
+        "attention_both_points": "attention to the context, C+S points",
+        "attention_conflict": "attention to the context, unseen conflict",
+        "context_share": "M_C on the unseen conflict",
+    }
+    figure = draw_lines(
+        "phases", "Attention rises to the context, then leaves it for the subject",
+        {title: [[p["step"], p[key]] for p in points] for key, title in names.items()},
+        x_title="step of gradient descent on W_KQ", y_title="share", y_limits=(0.0, 1.0), wide=True,
+    )  # fmt: skip
+    rows = [
+        [name.replace("_", " "), found["held"], found["tried"],
+         "" if found["smallest_failure"] is None else f"K = {found['smallest_failure']['K']}"]
+        for name, found in report["closed_form"].items() if isinstance(found, dict)
+    ]  # fmt: skip
+    table = Table(("statement", "held", "settings", "smallest failure"), rows)
+    return write_page(out, "The one-layer model", [
+        Section("phases", "Two phases", blocks=(figure,)),
+        Section("statements", "Where each statement held", blocks=(table,)),
+    ])  # fmt: skip

@@ -1,0 +1,182 @@
+"""`ifcurate lab`: the inversion and its cure on the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from . import common
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown",
+                  context_settings={"help_option_names": ["-h", "--help"]},
+                  help="Rise, fall and cure of context reliance, on the bundled model.")  # fmt: skip
+
+Out = Annotated[Path, typer.Option(help="Folder of the laboratory. Default: lab.")]
+Data = Annotated[Literal["m1", "m2"], typer.Option(help="Shape of the mixture.")]
+Seed = Annotated[int, typer.Option(help="Seed of facts, rows, order and evaluation.")]
+Threads = Annotated[int, typer.Option(help="CPU threads.", min=1)]
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+@app.command()
+def pretrain(
+    out: Out = Path("lab"),
+    data: Data = "m1",
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(help="Steps of the nudge.", min=1)] = 40,
+    off: Annotated[
+        float, typer.Option(help="Share of rows whose passage is about something else.")
+    ] = 0.6,
+    threads: Threads = 2,
+) -> None:
+    """Make a base: the bundled model, nudged to answer from memory. Writes the plan first."""
+    from dataclasses import replace
+
+    from ifcurate.lab.plan import LabPlan, Nudge
+    from ifcurate.lab.setup import prepare
+
+    _set_threads(threads)
+    plan = LabPlan.create(data, seed)
+    plan = replace(plan, nudge=Nudge(off=off, recall=1 - off, steps=steps))
+    lab = prepare(out, plan)
+    start = lab.read_json(lab.folder / "start.json")
+    common.out.print(
+        f"base {lab.base}: conflict {start['conflict']:.3f}, recall {start['recall']:.3f}, "
+        f"reading {start['reading']:.3f}", soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command()
+def run(
+    mixture: Annotated[
+        str,
+        typer.Option(
+            metavar="ROWS",
+            help="full, random, filtered, filtered:RULE[:STATISTIC], counterfactual or augmented.",
+        ),
+    ] = "full",
+    update: Annotated[
+        Literal["full", "qk", "lora", "lora-qk"], typer.Option(help="Which weights move.")
+    ] = "full",
+    rate: Annotated[float | None, typer.Option(help="Learning rate, if not the plan's.")] = None,
+    out: Out = Path("lab"),
+    data: Data = "m1",
+    seed: Seed = 0,
+    threads: Threads = 2,
+    json: common.Json = False,
+) -> None:
+    """Run one arm: train from the base, and evaluate along the way. What is there is kept."""
+    from ifcurate.lab.arms import Arm, run_arm
+    from ifcurate.lab.setup import open_or_prepare, score_mixture
+
+    rows = "unfiltered" if mixture == "full" else mixture
+    name = rows if (update, rate) == ("full", None) else f"{rows}+{update}"
+    arm = Arm.parse(name + (f"@{rate:g}" if rate else ""))
+    _set_threads(threads)
+    lab, plan = open_or_prepare(out, data, seed)
+    score_mixture(lab)
+    result = run_arm(lab, plan, arm)
+    if json:
+        common.print_json(result)
+        return
+    common.out.print(f"{data}, seed {seed}, {arm.name}: {result['about'].get('rows')} rows")
+    for point in result["points"]:
+        common.out.print(
+            f"  step {point['step']:3}  conflict {point['conflict']:.3f}  "
+            f"parametric {point['parametric']:.3f}  standard {point['standard']:.3f}"
+        )
+
+
+@app.command()
+def compare(
+    out: Out = Path("lab"),
+    seeds: Annotated[
+        str, typer.Option(help="Seeds to run where they are missing; empty runs nothing.")
+    ] = "0,1,2",
+    arms: Annotated[
+        str, typer.Option(help="Arms to run, with commas between.")
+    ] = "unfiltered,filtered,random",
+    page: Annotated[Path | None, typer.Option(help="HTML file. Default: OUT/compare.html.")] = None,
+    threads: Threads = 2,
+    json: common.Json = False,
+) -> None:
+    """Run what is missing on both mixtures, and write the comparison as a table and a page."""
+    from ifcurate.lab.arms import Arm, run_arm
+    from ifcurate.lab.compare import compare_arms, make_page
+    from ifcurate.lab.setup import open_or_prepare, score_mixture
+    from ifcurate.storage.files import write_json
+
+    _set_threads(threads)
+    for seed in (int(s) for s in seeds.split(",") if s.strip()):
+        for data in ("m1", "m2"):
+            lab, plan = open_or_prepare(out, data, seed)
+            score_mixture(lab)
+            for arm in arms.split(","):
+                common.note(f"{data}, seed {seed}: {arm}", quiet=json)
+                run_arm(lab, plan, Arm.parse(arm.strip()))
+    compared = compare_arms(out)
+    write_json(out / "compare.json", compared)
+    written = make_page(compared, page or out / "compare.html")
+    if json:
+        common.print_json(compared)
+        return
+    for name, found in compared["mixtures"].items():
+        _print_mixture(name, found)
+    common.out.print(f"page {written}", soft_wrap=True)
+
+
+def _print_mixture(name: str, arms: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"mixture {name}", title_justify="left", box=None)
+    for column in ("arm", "seeds", "step 20", "final", "fall by seed", "standard"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for arm, own in arms.items():
+        early = next((p for p in own["steps"] if p["step"] == 20), own["steps"][-1])
+        last = own["steps"][-1]
+        falls = [f for _, f in sorted(own["fall_by_seed"].items()) if f is not None]
+        table.add_row(
+            arm, str(len(own["seeds"])), f"{100 * early['conflict']['mean']:.1f}",
+            f"{100 * last['conflict']['mean']:.1f}", " ".join(f"{100 * f:.0f}" for f in falls),
+            f"{100 * last['standard']['mean']:.1f}",
+        )  # fmt: skip
+    common.out.print(table)
+
+
+@app.command()
+def theory(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for theory.json and the phase plot.")
+    ] = None,
+    json: common.Json = False,
+) -> None:
+    """Check the one-layer model's statements over a grid of sizes, in seconds."""
+    from ifcurate.lab.theory_report import make_page, make_report
+
+    report = make_report()
+    if out:
+        from ifcurate.storage.files import write_json
+
+        write_json(out / "theory.json", report)
+        make_page(report, out / "theory.html")
+    if json:
+        common.print_json(report)
+        return
+    for name, found in report["closed_form"].items():
+        if isinstance(found, dict):
+            common.out.print(f"{name:32} held in {found['held']:,} of {found['tried']:,} settings")
+    c = report["counterexample"]
+    common.out.print(
+        f"smallest counterexample to Lemma 6: K = {c['K']}, delta_C = {c['delta_C']:.4f}, "
+        f"delta_M = {c['delta_M']:.4f}: m_C = {c['m_C']:.3f}, m_C+S = {c['m_C+S']:.3f}",
+        soft_wrap=True,
+    )
+    if out:
+        common.out.print(f"page {out / 'theory.html'}", soft_wrap=True)

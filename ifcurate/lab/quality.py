@@ -1,0 +1,115 @@
+"""How well each score tells critical rows from the others, against the truth of the mixture.
+
+This is the one place where scores and truth meet, after the fact; no arm reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ifcurate.engines.base import Prompt
+from ifcurate.lab.plan import Laboratory
+from ifcurate.lab.setup import load_base, read_mixture
+from ifcurate.storage.files import read_table, write_json
+from ifcurate.storage.tables import SCORES
+
+__all__ = ["area_under_curve", "measure_scores"]
+
+_COLUMNS: Final = (
+    "loss_without_context",
+    "max_token_loss_without_context",
+    "context_gain",
+    "max_token_gain",
+    "gain_token_fraction",
+)
+FloatArray = npt.NDArray[np.float64]
+
+
+def measure_scores(lab: Laboratory) -> dict[str, Any]:
+    """AUROC of every score against the truth, written to auroc.json; read where it is there.
+
+    Positive rows are critical. Negatives are *non* and *off* together, and each alone.
+    """
+    path = lab.folder / "auroc.json"
+    if path.exists():
+        found: dict[str, Any] = lab.read_json(path)
+        return found
+    kinds = lab.read_json(lab.truth)["kinds"]
+    values = _all_scores(lab)
+    result = {}
+    for name, own in values.items():
+        rows = [i for i in range(len(kinds)) if np.isfinite(own[i])]
+        result[name] = {
+            against: area_under_curve(
+                np.array([own[i] for i in rows if kinds[i] in (*negative, "critical")]),
+                np.array([kinds[i] == "critical" for i in rows
+                          if kinds[i] in (*negative, "critical")]),
+            )
+            for against, negative in {"both": ("non", "off"), "non": ("non",), "off": ("off",)}
+            .items()
+            if any(kinds[i] in negative for i in rows)
+        }  # fmt: skip
+    write_json(path, result)
+    return result
+
+
+def _all_scores(lab: Laboratory) -> dict[str, FloatArray]:
+    """Score -> a value per row of the mixture, NaN where there is none; higher is more critical."""
+    table = read_table(lab.scores, SCORES)
+    found = {name: table[name].cast(float).to_numpy().astype(np.float64) for name in _COLUMNS}
+    with_context = table["loss_with_context"].to_numpy().astype(np.float64)
+    without = found["loss_without_context"]
+    found["ratio (1 - with / without)"] = 1 - with_context / np.maximum(without, 1e-9)
+    alone, attention = _alone_and_attention(lab)
+    found["IFD (negated: exp(with - alone))"] = -np.exp(with_context - alone)
+    found["IFD"] = np.exp(with_context - alone)
+    for layer, shares in enumerate(attention):
+        found[f"attention, largest head, layer {layer}"] = shares
+    return found
+
+
+def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]:
+    """Loss of the response alone, (rows,), and attention on the context, (rows,) per layer."""
+    from ifcurate.engines.hf.tokenizer import HFTokenizer
+    from ifcurate.evaluation.answering import answer_logprobs
+    from ifcurate.evaluation.attention import measure_attention
+    from ifcurate.prompts.templates import load_template
+
+    examples = read_mixture(lab)
+    loaded = load_base(lab.base)
+    wrapped = HFTokenizer(loaded.tokenizer)
+    template = load_template("alpaca", wrapped)
+    start = wrapped.bos_id if wrapped.bos_id is not None else wrapped.fallback_start_id
+    responses = [wrapped.encode(e.response).ids for e in examples]
+    sums = answer_logprobs(loaded.model, [Prompt([start, *ids], 1) for ids in responses])
+    alone = np.array([-s / max(1, len(ids)) for s, ids in zip(sums, responses, strict=True)])
+    loaded.model.set_attn_implementation("eager")
+    by_id = {a.id: a.largest_head for a in measure_attention(
+        loaded.model, wrapped, template, examples)}  # fmt: skip
+    n_layers = len(next(iter(by_id.values())))
+    nothing = np.full(n_layers, np.nan)
+    shares = np.array([by_id.get(e.id, nothing) for e in examples])
+    return alone, list(shares.T)
+
+
+def area_under_curve(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
+    """Chance that a positive row scores above a negative one, ties counting half."""
+    order = np.argsort(scores, kind="stable")
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(1, len(scores) + 1)
+    for value in np.unique(scores[_repeated(scores)]):
+        tied = scores == value
+        ranks[tied] = ranks[tied].mean()
+    n_positive = int(positive.sum())
+    n_negative = len(scores) - n_positive
+    above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
+    return float(above / (n_positive * n_negative))
+
+
+def _repeated(scores: FloatArray) -> npt.NDArray[np.bool_]:
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    repeated: npt.NDArray[np.bool_] = counts[inverse] > 1
+    return repeated

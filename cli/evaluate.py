@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +36,16 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(help="Folder for answers and measures. Default: evaluations.")
     ] = Path("evaluations"),
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Follow a run in progress: take new checkpoints as they come."
+        ),
+    ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Trajectory of two or more checkpoints. Default: OUT/trajectory.html."),
+    ] = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -45,34 +57,46 @@ def evaluate(
     second line of a suite counts only questions whose memory answer the model gives without the
     context.
 
+    Two or more folders named checkpoint-N make a trajectory: where the peak was, whether the
+    fall after it is beyond chance, and which checkpoint to keep.
+
     An interrupted evaluation resumes: run the same command again.
     """
-    from ifcurate.evaluation.evaluate import evaluate_model
+    from ifcurate.evaluation.trajectory import follow_checkpoints, make_page, say, summarise
 
-    found = []
-    for model in models:
-        found.append(_one(evaluate_model, model, out, options, quiet=quiet or json))
+    with _progress(quiet=quiet or json) as show:
+        results = follow_checkpoints(models, out, options, watch=watch, progress=show)
+    trajectory = summarise(results, options)
+    written = make_page(trajectory, page or out / "trajectory.html") if trajectory else None
     if json:
-        common.print_json(found)
-    elif not quiet:
-        for result in found:
-            print_measures(result)
-
-
-def _one(function: Any, model: str, out: Path, options: EvaluateOptions, *, quiet: bool) -> Any:
+        found = trajectory.as_dict() if trajectory else None
+        common.print_json({"models": results, "trajectory": found})
+        return
     if quiet:
-        return function(model, out, options=options)
+        return
+    for result in results:
+        print_measures(result)
+    if trajectory:
+        common.out.print()
+        common.out.print(say(trajectory), soft_wrap=True)
+        common.out.print(f"page {written}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    """A function that shows how far a suite is; None when nothing is to be shown."""
+    if quiet:
+        yield None
+        return
     from rich.progress import Progress
 
     with Progress(console=common.report, transient=True) as bars:
-        tasks: dict[str, Any] = {}
+        task = bars.add_task("")
 
         def show(suite: str, done: int, total: int) -> None:
-            if suite not in tasks:
-                tasks[suite] = bars.add_task(suite, total=total)
-            bars.update(tasks[suite], completed=done)
+            bars.update(task, description=suite, completed=done, total=total)
 
-        return function(model, out, options=options, progress=show)
+        yield show
 
 
 def print_measures(result: dict[str, Any]) -> None:

@@ -9,9 +9,12 @@ import typer
 
 from . import common
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown",
-                  context_settings={"help_option_names": ["-h", "--help"]},
-                  help="Rise, fall and cure of context reliance, on the bundled model.")  # fmt: skip
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Rise, fall and cure of context reliance, on the bundled model.",
+)
 
 Out = Annotated[Path, typer.Option(help="Folder of the laboratory. Default: lab.")]
 Data = Annotated[Literal["m1", "m2"], typer.Option(help="Shape of the mixture.")]

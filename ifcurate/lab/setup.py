@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -108,7 +109,7 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
         write_rows(lab.mixture, [row.row for row in rows])
         write_json(lab.truth, {"kinds": [r.kind for r in rows],
                                "readable": [r.readable for r in rows]})  # fmt: skip
-    if not (lab.base / "config.json").exists():
+    if not (lab.base / "config.json").exists() and not _copy_base(root, lab, plan):
         rows = make_mixture(
             plan.nudge.shape(plan.training.batch_size), facts, seed=plan.seed + 1000
         )
@@ -124,6 +125,19 @@ def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, La
         nudge = lab.read_json(lab.folder / "plan.json")["nudge"]
         plan = replace(plan, nudge=Nudge(**nudge))
     return prepare(root, plan), plan
+
+
+def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
+    """Take the base of another mixture of the same seed and nudge, which is the same model."""
+    for other in sorted(root.glob(f"*-seed{plan.seed}")):
+        source = Laboratory(other)
+        if other == lab.folder or not (source.base / "config.json").exists():
+            continue
+        if source.read_json(other / "plan.json")["nudge"] == asdict(plan.nudge):
+            shutil.copytree(source.base, lab.base)
+            shutil.copy(other / "start.json", lab.folder / "start.json")
+            return True
+    return False
 
 
 def read_exam(lab: Laboratory) -> list[Question]:

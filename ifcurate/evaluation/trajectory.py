@@ -1,0 +1,180 @@
+"""Context reliance over the checkpoints of a run: the peak, the fall, and which one to keep.
+
+Peak and last checkpoint are compared over the same questions, by a paired
+bootstrap and McNemar's test. The peak is the best of several noisy figures, so
+its height is flattered; the test says whether the fall exceeds that of chance
+at two fixed checkpoints, and no more.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.evaluation.evaluate import Progress, evaluate_model, read_answers
+from ifcurate.evaluation.measures import compare_outcomes
+from ifcurate.evaluation.suites import load_suite
+from ifcurate.options.evaluate import EvaluateOptions
+
+__all__ = ["Trajectory", "follow_checkpoints", "make_page", "say", "step_of", "summarise"]
+
+_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)$")
+_DONE: Final = "finetune.json"  # a run writes it last
+_PAUSE: Final = 5.0  # seconds between two looks at a run in progress
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """Measures by step, the verdict, and what it rests on."""
+
+    points: tuple[dict[str, Any], ...]  # step, model, counterfactual, parametric, knows, suites
+    peak: dict[str, Any]
+    last: dict[str, Any]
+    fall: dict[str, Any]  # last minus peak, paired: difference, low, high, p, n
+    keep: str  # the folder to keep
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"points": list(self.points), "peak": self.peak, "last": self.last,
+                "fall": self.fall, "keep": self.keep, "reason": self.reason}  # fmt: skip
+
+
+def step_of(model: str) -> int | None:
+    """The step in the name of a checkpoint's folder; None for another model."""
+    found = _CHECKPOINT.search(Path(model).name)
+    return int(found.group(1)) if found else None
+
+
+def follow_checkpoints(
+    models: Sequence[str],
+    out: Path,
+    options: EvaluateOptions,
+    *,
+    watch: bool = False,
+    progress: Progress | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> list[dict[str, Any]]:
+    """Evaluate each checkpoint once, in the order of its step; the results by model.
+
+    With `watch`, checkpoints that appear beside these are taken as they come, until
+    the run has written its record (`finetune.json`).
+    """
+    results: list[dict[str, Any]] = []
+    for model in _in_order(models, watch=watch, wait=wait):
+        results.append(evaluate_model(model, out, options=options, progress=progress))
+    return results
+
+
+def _in_order(
+    models: Sequence[str], *, watch: bool, wait: Callable[[float], None]
+) -> Iterator[str]:
+    given = sorted(models, key=lambda m: (step_of(m) is None, step_of(m) or 0, m))
+    seen: set[str] = set()
+    while True:
+        new = [model for model in given if model not in seen]
+        for model in new:
+            seen.add(model)
+            yield model
+        if not watch:
+            return
+        folders = {Path(model).parent for model in seen if step_of(model) is not None}
+        done = all((folder / _DONE).exists() for folder in folders)
+        found = [str(p) for f in folders for p in f.glob("checkpoint-*") if step_of(str(p))]
+        given = sorted(found, key=lambda m: step_of(m) or 0)
+        if not set(given) - seen:
+            if done:
+                return
+            wait(_PAUSE)
+
+
+def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Trajectory | None:
+    """The trajectory over those results that are checkpoints; None for fewer than two."""
+    points, answers = [], {}
+    for result in results:
+        step = step_of(result["model"])
+        if step is None:
+            continue
+        outcomes = _outcomes(result, options)
+        answers[step] = {key: value[0] for key, value in outcomes.items()}
+        n = len(outcomes)
+        known = [value[2] for value in outcomes.values() if value[2] is not None]
+        points.append({
+            "step": step, "model": result["model"],
+            "counterfactual": sum(v[0] for v in outcomes.values()) / n,
+            "parametric": sum(v[1] for v in outcomes.values()) / n,
+            "knows": sum(known) / len(known) if known else None,
+        })  # fmt: skip
+    if len(points) < 2:
+        return None
+    points.sort(key=lambda p: p["step"])
+    peak = max(points, key=lambda p: (p["counterfactual"], p["step"]))
+    last = points[-1]
+    fall = compare_outcomes(answers[peak["step"]], answers[last["step"]], seed=options.seed)
+    real = fall["high"] is not None and fall["high"] < 0
+    if peak is last:
+        keep, reason = last["model"], "the last checkpoint is the best"
+    elif real:
+        keep = peak["model"]
+        reason = "context reliance fell after its peak, beyond the 95% interval"
+    else:
+        keep = last["model"]
+        reason = "the fall after the peak is within the 95% interval"
+    return Trajectory(tuple(points), peak, last, fall, keep, reason)
+
+
+def _outcomes(
+    result: dict[str, Any], options: EvaluateOptions
+) -> dict[str, tuple[bool, bool, bool | None]]:
+    """Question -> context answer named, memory answer named, known without the context."""
+    found = {}
+    for name in options.suite:
+        suite = load_suite(name, limit=options.limit)
+        path = Path(result["folder"]) / f"{suite.name}.answers.jsonl"
+        for key, answered in read_answers(path, suite).items():
+            outcome = answered.outcome
+            found[f"{suite.name} {key}"] = (
+                outcome in ("context", "both"), outcome in ("memory", "both"), answered.knows
+            )  # fmt: skip
+    return found
+
+
+def make_page(trajectory: Trajectory, out: Path) -> Path:
+    """The trajectory as one HTML file."""
+    from ifcurate.reports.figures import draw_lines
+    from ifcurate.reports.shell import Section, Table, write_page
+
+    lines = {
+        title: [[p["step"], p[key]] for p in trajectory.points if p[key] is not None]
+        for key, title in (("counterfactual", "answer from the context"),
+                           ("parametric", "answer from memory"),
+                           ("knows", "known without the context"))
+    }  # fmt: skip
+    figure = draw_lines(
+        "trajectory", "Context reliance over the run", {k: v for k, v in lines.items() if v},
+        x_title="step", y_title="share of questions", y_limits=(0.0, 1.0), points=True, wide=True,
+        cuts=[(float(trajectory.peak["step"]), "peak")],
+    )  # fmt: skip
+    rows = [[p["step"], p["counterfactual"], p["parametric"], p["knows"], p["model"]]
+            for p in trajectory.points]  # fmt: skip
+    table = Table(("step", "context", "memory", "knows", "model"), rows)
+    return write_page(out, "Trajectory", [
+        Section("trajectory", "Trajectory", (say(trajectory),), (figure, table)),
+    ])  # fmt: skip
+
+
+def say(trajectory: Trajectory) -> str:
+    """The verdict in words."""
+    peak, last, fall = trajectory.peak, trajectory.last, trajectory.fall
+    text = f"Peak {100 * peak['counterfactual']:.1f}% at step {peak['step']}"
+    if peak is not last:
+        text += (
+            f", {100 * last['counterfactual']:.1f}% at step {last['step']}: a change of "
+            f"{100 * fall['difference']:.1f} points (95% {100 * fall['low']:.1f} to "
+            f"{100 * fall['high']:.1f}, McNemar p = {fall['p']:.2g}, {fall['n']} questions)"
+        )
+    return f"{text}. Keep {trajectory.keep}: {trajectory.reason}."

@@ -1,0 +1,80 @@
+"""Checkpoints are taken once, in order, as they come; the verdict follows the paired test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifcurate.evaluation import trajectory
+from ifcurate.evaluation.trajectory import follow_checkpoints, make_page, summarise
+from ifcurate.options.evaluate import EvaluateOptions
+
+
+def suite_file(folder: Path, n: int) -> Path:
+    path = folder / "own.jsonl"
+    row = {
+        "context": "It is Lyon.",
+        "question": "Which?",
+        "answer": "Lyon",
+        "memory_answer": "Paris",
+    }
+    path.write_text("".join(json.dumps({**row, "id": str(i)}) + "\n" for i in range(n)))
+    return path
+
+
+def write_answers(folder: Path, n: int, n_context: int) -> None:
+    folder.mkdir(parents=True)
+    rows = [
+        {"question": str(i), "text": "Lyon" if i < n_context else "Paris", "bare_text": None,
+         "context_logprob": None, "memory_logprob": None}
+        for i in range(n)
+    ]  # fmt: skip
+    (folder / "own.answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("shares", "kept"),
+    [((40, 90, 50), 2), ((40, 90, 89), 3), ((40, 60, 95), 3)],
+)  # fmt: skip
+def test_the_peak_is_kept_only_when_the_fall_is_beyond_chance(
+    shares: tuple[int, ...], kept: int, tmp_path: Path
+) -> None:
+    options = EvaluateOptions(suite=(str(suite_file(tmp_path, 100)),))
+    results = []
+    for step, n_context in enumerate(shares, start=1):
+        folder = tmp_path / "answers" / f"checkpoint-{step}"
+        write_answers(folder, 100, n_context)
+        results.append({"model": f"runs/checkpoint-{step}", "folder": str(folder)})
+    found = summarise(results, options)
+    assert found is not None
+    assert found.keep == f"runs/checkpoint-{kept}"
+    assert [round(100 * p["counterfactual"]) for p in found.points] == list(shares)
+    page = make_page(found, tmp_path / "trajectory.html").read_text()
+    assert "checkpoint-3" in page
+
+
+def test_a_run_in_progress_is_followed_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    for step in (10, 5):
+        (run / f"checkpoint-{step}").mkdir(parents=True)
+    asked: list[str] = []
+
+    def evaluated(model: str, out: Path, **given: Any) -> dict[str, Any]:
+        asked.append(Path(model).name)
+        return {"model": model}
+
+    def wait(seconds: float) -> None:
+        if not (run / "checkpoint-15").exists():
+            (run / "checkpoint-15").mkdir()
+        else:
+            (run / "finetune.json").write_text("{}")
+
+    monkeypatch.setattr(trajectory, "evaluate_model", evaluated)
+    given = [str(run / "checkpoint-10"), str(run / "checkpoint-5")]
+    follow_checkpoints(given, tmp_path, EvaluateOptions(), watch=True, wait=wait)
+    assert asked == ["checkpoint-5", "checkpoint-10", "checkpoint-15"]

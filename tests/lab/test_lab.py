@@ -1,0 +1,106 @@
+"""The laboratory: exact mixtures, held-out facts, and curation that never sees the truth."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ifcurate.errors import RunError
+from ifcurate.lab.arms import Arm, choose_rows, run_arm
+from ifcurate.lab.compare import compare_arms, make_page
+from ifcurate.lab.exam import make_exam
+from ifcurate.lab.mixtures import MIXTURES, MixtureShape, make_mixture, split_facts
+from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
+from ifcurate.lab.quality import area_under_curve
+from ifcurate.lab.setup import prepare, score_mixture
+
+
+def test_the_kinds_of_a_mixture_are_counted_exactly() -> None:
+    rows = make_mixture(MIXTURES["m1"], split_facts(0), seed=0)
+    assert Counter(row.kind for row in rows) == {
+        "critical": 864, "non": 1152, "off": 288, "recall": 576
+    }  # fmt: skip
+    for row in rows:
+        stated = row.row["output"] and row.row["input"]
+        assert bool(stated) is (row.kind != "recall")
+
+
+def test_no_fact_of_the_evaluation_is_trained_on() -> None:
+    facts = split_facts(3)
+    held = {(f.relation.name, f.subject) for f in facts.held_out}
+    assert not held & {(f.relation.name, f.subject) for f in facts.train}
+    subjects = {f.subject for f in facts.held_out}
+    rows = make_mixture(MIXTURES["m2"], facts, seed=3)
+    asked = [row.row["instruction"] for row in rows]
+    exam = make_exam(facts, seed=3)
+    assert not {q.question for q in exam["conflict"]} & set(asked)
+    assert len(exam["conflict"]) == len(subjects) == 200
+    left_over = 0
+    for question, fact in zip(exam["conflict"], facts.held_out, strict=True):
+        assert question.context_answers[0] in question.context
+        if fact.object in fact.subject:  # "Edinburgh Castle stands in Edinburgh."
+            left_over += 1
+        else:
+            assert question.memory_answers[0] not in question.context
+    assert left_over <= 5
+
+
+def test_shares_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"found 1\.1"):
+        MixtureShape(0.3, 0.5, 0.1, 0.2, 0.4)
+
+
+@pytest.mark.parametrize("name", ["unfiltered", "filtered:auto:max_token_gain", "random+qk@0.001"])
+def test_an_arm_is_its_name(name: str) -> None:
+    assert Arm.parse(name).name == name
+
+
+def test_an_unknown_arm_is_refused() -> None:
+    with pytest.raises(RunError, match="unfiltered, random"):
+        Arm.parse("best")
+
+
+def test_the_area_under_the_curve_counts_ties_half() -> None:
+    truth = np.array([True, True, False, False])
+    assert area_under_curve(np.array([4.0, 3.0, 2.0, 1.0]), truth) == 1.0
+    assert area_under_curve(np.array([1.0, 1.0, 1.0, 1.0]), truth) == 0.5
+    assert area_under_curve(np.array([3.0, 1.0, 2.0, 1.0]), truth) == pytest.approx(2.5 / 4)
+
+
+def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    plan = LabPlan.create("m1", 0)
+    Laboratory.open(tmp_path, plan)
+    Laboratory.open(tmp_path, plan)
+    with pytest.raises(RunError, match="evaluated_steps"):
+        Laboratory.open(tmp_path, replace(plan, evaluated_steps=(1,)))
+
+
+@pytest.mark.slow
+def test_curation_is_the_same_whatever_the_truth_says(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    plan = LabPlan.create("m1", 0, n_rows=120)
+    plan = replace(
+        plan, nudge=Nudge(steps=1), evaluated_steps=(1,),
+        training=replace(plan.training, max_steps=1),
+    )  # fmt: skip
+    lab = prepare(tmp_path, plan)
+    score_mixture(lab)
+    rows = lab.mixture.read_text()
+    assert "critical" not in rows
+    assert "readable" not in rows
+    before = choose_rows(lab, plan, "filtered")[1]
+    truth = json.loads(lab.truth.read_text())
+    lab.truth.write_text(json.dumps({**truth, "kinds": truth["kinds"][::-1]}))
+    assert choose_rows(lab, plan, "filtered")[1] == before
+    lab.truth.unlink()
+    result = run_arm(lab, plan, Arm.parse("filtered"))
+    assert [point["step"] for point in result["points"]] == [0, 1]
+    lab.truth.write_text(json.dumps(truth))
+    compared = compare_arms(tmp_path)
+    assert "filtered" in compared["mixtures"][plan.name]
+    assert make_page(compared, tmp_path / "page.html").stat().st_size > 1000

@@ -50,7 +50,7 @@ __all__ = [
     "read_row",
 ]
 
-_LOOKED_AT: Final = 100  # rows that the layout is told from
+_LOOKED_AT: Final = 100  # rows from which the layout is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class BadRow:
 
     @property
     def loss(self) -> str:
-        """What is said of a source that was not read whole; "" where one row alone is bad."""
+        """What to say about a source that was not read whole; "" when only this row is bad."""
         before = count(self.number, "row") if self.number else "no row"
         return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
 
@@ -84,7 +84,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadRow:
-    """One row of the input with all that it became."""
+    """One row of the input, with its examples or the reason why it has none."""
 
     raw: RawRow
     examples: tuple[Example, ...] = ()
@@ -110,7 +110,7 @@ class UniqueNames:
         return name
 
     def _given(self, name: str) -> int:
-        """How often a name has been asked for, or given to another; 0 for never."""
+        """How often a name was asked for or given; 0 for never."""
         times = self._times.get(name, 0)
         if not times and "~" in name:
             base, _, number = name.rpartition("~")
@@ -182,7 +182,7 @@ class Examples:
         return itertools.islice(rows, self.limit)
 
     def count_rows(self) -> int | None:
-        """How many rows there are to read, cheaply; None where only reading them would tell."""
+        """How many rows there are, without parsing them; None when that is unknown."""
         total = 0
         for source in self.sources:
             n = count_rows(source)

@@ -1,4 +1,4 @@
-"""Rows back to files, each as it was read: same format, same bytes, same order.
+"""Write rows as they were read: same format, same bytes, same order.
 
 The questions of a nested file (`reading_squad`) become lines of JSON, each with its
 context: what is kept of a paragraph is not the paragraph any more.
@@ -29,7 +29,7 @@ WriteRow = Callable[[RawRow], None]
 
 
 def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
-    """For each source's name a stem that no other has, and its ending.
+    """A file stem that is unique, and an ending, for each source's name.
 
     `data/train.en.jsonl.gz` gives `train.en` and `.jsonl.gz`; of several sources
     with one stem the later ones are numbered: `b`, `b-2`.
@@ -55,7 +55,7 @@ def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
 
 
 def refuse_inputs(outputs: Iterable[Path], sources: Sequence[Source]) -> None:
-    """Raise `DataError` when one of the files to be written is one of those that are read."""
+    """Raise `DataError` when an output is also an input."""
     inputs = {source.path.resolve() for source in sources if source.format != "hub"}
     for path in outputs:
         if path.resolve() in inputs:
@@ -213,7 +213,7 @@ class _GroupCopier:
 
 
 class _Keep(io.RawIOBase):
-    """A stream that its writer cannot close: it must still be synced to disk."""
+    """A stream that its writer cannot close, so that it can still be synced to disk."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

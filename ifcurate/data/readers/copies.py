@@ -1,4 +1,4 @@
-"""Local copies of what is not a file here: URLs, by fsspec, and standard input.
+"""Local copies of data that is not a local file: URLs, through fsspec, and standard input.
 
 Data is read more than once (to tell its layout, to score it, to filter it), and its
 bytes are its identity. So a copy is kept under `ifcurate-runs/`, beside the runs.
@@ -23,7 +23,7 @@ __all__ = ["STDIN", "fetch_urls", "is_url", "keep_stdin"]
 
 STDIN: Final = "-"
 _STDIN_FOLDER: Final = Path("ifcurate-runs", "stdin")
-#: Protocols that may be opened, and what is installed for them.
+#: The protocols that may be used, and the package that each needs.
 _PROTOCOLS: Final = {
     "https": "aiohttp",
     "http": "aiohttp",
@@ -35,7 +35,7 @@ _PROTOCOLS: Final = {
     "abfs": "adlfs",
     "memory": "fsspec",
 }
-#: What protocols call that which changes with a file's content.
+#: Names under which protocols give a file's version.
 _VERSIONS: Final = (
     *("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "created"),
     *("blob_id", "md5", "md5Hash", "generation", "content_settings"),
@@ -55,9 +55,9 @@ def is_url(name: str) -> bool:
 
 
 def fetch_urls(url: str) -> list[str]:
-    """The URLs that a URL stands for (several for a pattern), each with its copy here.
+    """Fetch a URL, or those that match a pattern; the URLs, in order.
 
-    A copy that is there is fetched again only when the original has changed. Raises
+    A file is fetched again only when the original has changed. Raises
     `DataError`: unknown protocol, package not installed, not found, no network.
     """
     protocol, _, rest = url.partition("://")
@@ -130,7 +130,7 @@ def _said(error: Exception) -> str:
 
 
 def keep_stdin() -> str:
-    """Copy standard input to a file that is named by its content; its path.
+    """Copy standard input to a file named by its content; its path.
 
     Raises `DataError` when there is none, or it is of no known kind.
     """

@@ -1,7 +1,7 @@
 """Rows from CSV and TSV files, with the bytes of each record.
 
 A record that cannot be read (a broken quote, a line that is too long) costs its
-first line; the reading goes on at the line behind it.
+first line; reading resumes at the next line.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ifcurate.phrases import count
 
 __all__ = ["csv_delimiter", "csv_header", "read_csv"]
 
-_HEAD: Final = 1000  # bytes that are shown of a line that is too long
-_CUT: Final = "; the file may be cut off here"  # said of a last line that has no end
+_HEAD: Final = 1000  # bytes shown of a line that is too long
+_CUT: Final = "; the file may be cut off here"  # for a last line without a line end
 _PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 
 
@@ -36,7 +36,7 @@ class _Line:
 
 
 class _Lines(Iterator[str]):
-    """Text lines for the csv module; it remembers what it gave, and takes lines back."""
+    """Text lines for the csv module, which can be taken back and read again."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -67,13 +67,13 @@ class _Lines(Iterator[str]):
         return _Line(head, f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read")
 
     def take(self) -> bytes:
-        """The bytes given since the last call."""
+        """The bytes of the lines read since the last call."""
         raw = b"".join(line.raw for line in self._given)
         self._given.clear()
         return raw
 
     def take_first(self) -> tuple[bytes, int]:
-        """The first line given since then; the others will be given again. And their bytes."""
+        """The first line read since then, and how many bytes will be read again."""
         first, *others = self._given or [_Line(b"")]
         self._given.clear()
         self._again.extendleft(reversed(others))
@@ -137,7 +137,7 @@ def read_csv(source: Source) -> Iterator[RawRow]:
                 return
             raw = lines.take()
             if not cells:
-                continue  # an empty line is no row
+                continue  # an empty line is not a row
             if header:
                 yield _row(source, number, first, raw, header, cells)
                 number += 1

@@ -1,4 +1,4 @@
-"""Files of rows: what a source and a row of it are, and the bytes inside a compressed file."""
+"""A source, a row as it stands in a source, and the bytes inside compressed files."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def copy_path(url: str) -> Path:
 def broken_source(
     source: Source, number: int, line: int | None, reason: str, raw: bytes | None = None
 ) -> RawRow:
-    """The row that stands for the rest of a source."""
+    """The bad row that stands for the rest of a source."""
     return RawRow(source.name, number, line, raw, None, reason, ends=True)
 
 
 def open_binary(source: Source) -> IO[bytes]:
-    """The file's bytes, decompressed. What is broken raises one of `BROKEN`."""
+    """The file's bytes, decompressed. A damaged file raises one of `BROKEN`."""
     if source.compression == "gzip":
         return cast(IO[bytes], gzip.open(source.path, "rb"))
     if source.compression == "zstd":
@@ -97,7 +97,7 @@ def open_binary(source: Source) -> IO[bytes]:
 
 
 class _Zstd(io.RawIOBase):
-    """The bytes inside a zstd file; one that ends early is an error, which zstd's reader hides."""
+    """The bytes inside a zstd file. An early end is an error, which zstandard hides."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

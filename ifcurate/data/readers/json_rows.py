@@ -36,9 +36,9 @@ _GOES_ON: Final = "; each row must be one line; join lines with: jq -c . FILE > 
 
 
 def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """A row per line. With `parse` off good and bad lines are alike: no value, no error.
+    """A row for each line. With `parse` off, a row has neither value nor error.
 
-    But a last line that breaks off is always found: nobody knows what came after it.
+    A last line that breaks off is always an error: what followed it is unknown.
     """
     number = 0
     line = 0
@@ -62,7 +62,7 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             if line == 1:
                 raw = raw.removeprefix(_BOM)
             if not raw.strip():
-                continue  # an empty line is no row
+                continue  # an empty line is not a row
             value, reason = None, ""
             if size:
                 reason = (
@@ -113,7 +113,7 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 
 
 def read_json_array(source: Source) -> Iterator[RawRow]:
-    """A row per element of a JSON array."""
+    """A row for each element of a JSON array."""
     number = 0
     with open_binary(source) as stream:
         window = Window(stream)

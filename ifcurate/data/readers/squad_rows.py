@@ -28,7 +28,7 @@ _SPACE: Final = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A question as a row; or why there is none, and whether more is lost than one row."""
+    """A question as a row, or why it is not one and whether more than one row is lost."""
 
     value: dict[str, Any] | None = None
     reason: str = ""
@@ -46,7 +46,7 @@ def is_squad(head: str) -> bool:
 
 
 def _member(text: str, at: int, name: str) -> int:
-    """Where the value of this member of the object at `at` begins; the text's end if nowhere."""
+    """Where the value of this member of the object at `at` begins; the text's end without one."""
     at = _skip(text, at)
     if text[at : at + 1] != "{":
         return len(text)
@@ -73,7 +73,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """A row per question; with `parse` off its bytes alone."""
+    """A row for each question; with `parse` off, only its bytes."""
     with open_binary(source) as stream:
         for number, found in enumerate(_questions(Window(stream))):
             if found.value is not None:
@@ -103,7 +103,7 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
 
 
 def _questions(window: Window) -> Iterator[_Found]:
-    """The questions of all articles; at the end what is wrong with the text around them."""
+    """The questions of all articles, then what is wrong with the text around them."""
     window.skip_space()
     window.at += 1  # behind the opening brace
     done = False
@@ -175,7 +175,7 @@ def _article(article: Any, place: str) -> Iterator[_Found]:
 
 
 def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Found | None]:
-    """The list of this name inside an object; or what is wrong with it."""
+    """The list of this name inside an object, or what is wrong with it."""
     if not isinstance(whole, dict):
         return [], _bad(whole, f"{place}: expected an object with {name!r}")
     if not isinstance(whole.get(name), list):

@@ -4,7 +4,7 @@ ijson (3.6, yajl2_c) was tried for this and reads a 200 MB array 2.5 times as fa
 does not give the bytes of an element, stops for good at the first broken one and at an
 integer over 64 bits, and turns half a surrogate pair into "?" without a word. So the
 standard library's decoder reads one element at a time, and the end of a broken element
-is told by its brackets.
+is found by its brackets.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-#: Refuses an object in which a key stands twice.
+#: Refuses an object that has a key twice.
 DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def describe_error(error: Exception) -> str:
-    """What is wrong with a JSON text, in few words."""
+    """What is wrong with a JSON text, in a few words."""
     if isinstance(error, json.JSONDecodeError):
         return error.msg
     if isinstance(error, RecursionError):
@@ -58,7 +58,7 @@ def describe_error(error: Exception) -> str:
 
 
 def is_cut_off(error: Exception, text: str) -> bool:
-    """Whether a text that cannot be read might be the beginning of one that can."""
+    """Whether a text that cannot be parsed may be the start of one that can."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated string") or error.pos >= len(text) - 16
@@ -76,10 +76,10 @@ class Element:
 
 
 class Window:
-    """The part of a long JSON text that is looked at; bytes that are not UTF-8 stay visible."""
+    """The part of a long JSON text in memory; bytes that are not UTF-8 become surrogates."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        """Look at the beginning of a stream; a byte order mark is no part of the text."""
+        """Read the start of a stream, without its byte order mark."""
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.text = ""
@@ -92,7 +92,7 @@ class Window:
         self.text = self.text.removeprefix("\ufeff")
 
     def more(self) -> bool:
-        """Look further; False at the end of the file."""
+        """Read more; False at the end of the file."""
         if self.ended:
             return False
         try:
@@ -106,7 +106,7 @@ class Window:
         return bool(data)
 
     def skip_space(self) -> str:
-        """Go to the next character that is none; "" at the end of the file."""
+        """Move to the next character that is not white space and return it; "" at the end."""
         while True:
             match = _SPACE.match(self.text, self.at)
             self.at = match.end() if match else self.at
@@ -116,7 +116,7 @@ class Window:
                 return ""
 
     def mark_line(self) -> int:
-        """The line that we are in; what lies behind is forgotten."""
+        """The current line number; the text before it is released."""
         self.line += self.text.count("\n", self._counted, self.at)
         if self.at > _BLOCK:
             self.text = self.text[self.at :]
@@ -125,7 +125,7 @@ class Window:
         return self.line
 
     def element(self) -> tuple[Any, int, Exception | None]:
-        """The value that starts here and where it ends; or what is wrong with it."""
+        """The value that starts here and where it ends, or what is wrong with it."""
         while True:
             error: Exception | None = None
             value: Any = None
@@ -140,11 +140,11 @@ class Window:
                 return value, end, error
 
     def head(self) -> bytes:
-        """The first bytes of what stands here, to show."""
+        """The first bytes from here on, to show."""
         return _encode(self.text[self.at : self.at + HEAD])
 
     def why_stopped(self, reason: str) -> str:
-        """Why an element whose end cannot be told cannot be read; `reason` if it says all."""
+        """Why an element without a recognisable end cannot be read; `reason` if nothing else."""
         if self.broken:
             return f"the file breaks off here ({self.broken})"
         if len(self.text) - self.at > MAX_ROW_BYTES:
@@ -152,7 +152,7 @@ class Window:
         return reason
 
     def end_of_broken(self) -> int | None:
-        """Where an element that cannot be read ends, by its brackets; None if they do not say."""
+        """Where a broken element ends by its brackets; None when they do not match."""
         while True:
             end = _matching_end(self.text, self.at)
             if end is not None and end >= 0:
@@ -162,9 +162,9 @@ class Window:
 
 
 def read_elements(window: Window) -> Iterator[Element]:
-    """The elements of the list that begins here, and at the end what is wrong with the list.
+    """The elements of the list that begins here, then what is wrong with the list itself.
 
-    Behind a broken element reading resumes at the next whose start can be told.
+    After a broken element, reading resumes at the next one that can be recognised.
     """
     window.at += 1
     comma = True  # stands before the next element
@@ -194,12 +194,12 @@ def read_elements(window: Window) -> Iterator[Element]:
 
 
 def _matching_end(text: str, at: int) -> int | None:
-    """The place of the comma or bracket behind an element; -1: further on; None: nowhere."""
+    """Where the comma or bracket after an element is; -1: beyond this text; None: nowhere."""
     opened: list[str] = []
     for match in _SHAPE.finditer(text, at):
         sign = match.group()
         if sign == '"':
-            return -1  # a string that goes on
+            return -1  # a string that ends beyond this text
         if sign in "[{":
             opened.append(sign)
         elif sign in "]}":

@@ -6,10 +6,11 @@ that doubles each time (full jitter), or it is what Retry-After says. "Too many
 requests" also halves the number of requests in flight; successes widen it again
 one by one.
 
-httpx sends, tenacity repeats, anyio runs both in a thread of their own. httpx bounds
-each single read and write only, so a slow drip, a huge Content-Length or
-endless 100-Continue answers could take for ever; the deadline for a whole
-answer is therefore ours, by cancelling the request.
+httpx sends, tenacity retries, and anyio runs both in a thread of their own. httpx
+bounds each read and write, not the whole answer: a slow drip, a huge Content-Length or
+endless 100-Continue answers could take for ever. So this module cancels a request when
+its time is over.
+
 HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are honoured. Loopback addresses
 are always reached directly. Redirects are not followed: they would carry the key to
 a place that nobody named. huggingface_hub's own HTTP package changes with its major
@@ -75,7 +76,7 @@ class ServerError(ModelError):
 
 
 class _TryAgainError(Exception):
-    """One try failed in a way that may pass."""
+    """One try failed for a reason that may pass."""
 
     def __init__(self, reason: str, wait: float | None = None, *, busy: bool = False) -> None:
         super().__init__(reason)
@@ -84,7 +85,7 @@ class _TryAgainError(Exception):
 
 
 class HttpClient:
-    """Sends JSON to one server and reads JSON back; to be used from any thread."""
+    """Sends JSON to one server and reads JSON back, from any thread."""
 
     def __init__(
         self, endpoint: Endpoint, *, key: ApiKey, patience: Patience, concurrency: int
@@ -148,7 +149,7 @@ class HttpClient:
         return read(answers)
 
     async def _send(self, request: Request) -> dict[str, Any]:
-        """One answer, after as many tries as patience allows."""
+        """One answer, within the tries that `Patience` allows."""
         import tenacity
 
         patience = self._patience
@@ -272,7 +273,7 @@ class HttpClient:
         return self.error("the server refused a request", found, "", status)
 
     def _readable(self, text: bytes) -> str:
-        """A server's words in one line, shortened."""
+        """A server's message on one line, shortened."""
         try:
             content = json.loads(text)
             for name in ("error", "message", "detail"):

@@ -1,9 +1,9 @@
-"""Score with a server that runs already: any OpenAI-compatible completions endpoint.
+"""Score with a running server: any OpenAI-compatible completions endpoint.
 
     log p(y_t | x, y_<t)    as the server gives it for the tokens of its prompt
 
 It must say how likely the tokens of a prompt were; which of the usual ways it
-understands is found out with a few tokens at the start. Requests run side by
+understands is probed with a few tokens at the start. Requests run side by
 side, one prompt each, so that the server can batch them.
 """
 

@@ -12,7 +12,8 @@ from .common import note
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
-    from ifcurate.runs.run import Run, Shard
+    from ifcurate.runs.run import Run
+    from ifcurate.runs.work import Shard
     from ifcurate.scoring.cache import ScoreCache
     from ifcurate.scoring.scorer import Scorer
 
@@ -54,7 +55,8 @@ def score_with_progress(
     quiet: bool = False,
 ) -> Run:
     """Score into a run folder and show how it goes on stderr; Ctrl-C finishes the batch in hand."""
-    from ifcurate.runs.run import RUNS_FOLDER, run_name, score_identity, score_run
+    from ifcurate.runs.run import RUNS_FOLDER
+    from ifcurate.runs.score import run_name, score_identity, score_run
     from ifcurate.runs.stop import stop_on_signal
 
     from .show import ScoringProgress

@@ -34,7 +34,8 @@ def merge(
         ifcurate merge shard-* --out merged
     """
     from ifcurate.phrases import count
-    from ifcurate.runs.run import RUNS_FOLDER, run_name
+    from ifcurate.runs.run import RUNS_FOLDER
+    from ifcurate.runs.score import run_name
     from ifcurate.runs.shards import merge_runs, merged_identity
 
     allowed = Allowed.parse(fail_on_error)

@@ -42,7 +42,7 @@ def score(
     the response needs its context. A gain near 0 means that the context only repeats what the
     model knows or can infer.
     """
-    from ifcurate.runs.run import Shard
+    from ifcurate.runs.work import Shard
     from ifcurate.scoring.scorer import Scorer
 
     allowed = Allowed.parse(fail_on_error)

@@ -26,8 +26,8 @@ from .common import out, plain, report
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
     from ifcurate.records import Example
-    from ifcurate.runs.run import Progress as RunProgress
     from ifcurate.runs.run import Run
+    from ifcurate.runs.work import Progress as RunProgress
     from ifcurate.scoring.summary import Histogram, ScoreSummary
 
 _BARS = " ▏▎▍▌▋▊▉█"

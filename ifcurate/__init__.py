@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ifcurate.records import Example as Example
     from ifcurate.records import Turn as Turn
     from ifcurate.runs.run import find_run as find_run
-    from ifcurate.runs.run import score_run as score_run
+    from ifcurate.runs.score import score_run as score_run
     from ifcurate.scoring.in_memory import OneScore as OneScore
     from ifcurate.scoring.in_memory import score_examples as score_examples
     from ifcurate.scoring.in_memory import score_one as score_one
@@ -90,7 +90,8 @@ _HOMES = {
     "mixing.verify": ("verify_mixture",),
     "options.score": ("ScoreSettings",),
     "scoring.in_memory": ("OneScore", "score_examples", "score_one"),
-    "runs.run": ("find_run", "score_run"),
+    "runs.run": ("find_run",),
+    "runs.score": ("score_run",),
     "split.rules": ("split_scores",),
     "steps.filtering": ("filter_examples",),
     "scoring.summary": ("summarise_scores",),

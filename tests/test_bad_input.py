@@ -17,7 +17,8 @@ from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
-from ifcurate.runs.run import Run, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import filter_run
 from tests.conftest import ALPACA_ROWS, write_jsonl

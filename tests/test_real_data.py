@@ -9,7 +9,7 @@ import pytest
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
 FILES = {

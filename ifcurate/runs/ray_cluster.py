@@ -31,13 +31,8 @@ from ifcurate.runs.ray_tasks import (
     count_source,
     read_chunks,
 )
-from ifcurate.runs.run import (
-    RUNS_FOLDER,
-    Run,
-    complete_run,
-    run_name,
-    score_identity,
-)
+from ifcurate.runs.run import RUNS_FOLDER, Run
+from ifcurate.runs.score import complete_run, run_name, score_identity
 from ifcurate.runs.work import Progress, count_parts
 from ifcurate.scoring.scorer import ScoreSettings
 

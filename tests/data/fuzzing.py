@@ -24,7 +24,8 @@ from pyarrow import feather, ipc
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import IfcurateError
-from ifcurate.runs.run import Run, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import filter_run
 from ifcurate.storage.tables import STATUSES

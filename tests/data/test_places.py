@@ -25,7 +25,7 @@ from ifcurate.data.readers.rows import count_rows, open_sources, read_rows
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import filter_run
 from tests.conftest import ALPACA_ROWS, write_jsonl

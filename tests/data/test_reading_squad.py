@@ -13,7 +13,7 @@ from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.data.readers.squad_rows import is_squad
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import filter_run
 

@@ -15,7 +15,8 @@ from ifcurate.engines.load import load_engine
 from ifcurate.errors import RunError
 from ifcurate.reports.page import write_report
 from ifcurate.reports.shell import embed_json
-from ifcurate.runs.run import Run, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import split_run
 

@@ -25,7 +25,7 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.runs.ray_cluster import Cluster, EngineSpec, score_run_on_ray
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
 

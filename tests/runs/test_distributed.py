@@ -23,7 +23,7 @@ from ifcurate.runs import ray_cluster as distributed
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_cluster import Cluster, EngineSpec, _fit, score_run_on_ray
 from ifcurate.runs.ray_tasks import ScoringActor, ask_identity, read_chunks
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.storage.manifest import read_manifest
 from tests.conftest import ALPACA_ROWS, write_jsonl

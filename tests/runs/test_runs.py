@@ -20,7 +20,8 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, RunError
-from ifcurate.runs.run import find_run, run_name, score_identity, score_run
+from ifcurate.runs.run import find_run
+from ifcurate.runs.score import run_name, score_identity, score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.storage.files import read_table_manifest
 from tests.conftest import write_jsonl
@@ -230,7 +231,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.data.sources import read_examples
 

@@ -18,7 +18,7 @@ from benchmarks.pipeline import make_rows, run_command
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.runs.join import join_tables
-from ifcurate.runs.run import score_run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.storage.files import read_table_slices
 from ifcurate.storage.tables import SCORES, TOKENS

@@ -13,8 +13,10 @@ import pytest
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, RunError
-from ifcurate.runs.run import Run, Shard, run_name, score_identity, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import run_name, score_identity, score_run
 from ifcurate.runs.shards import merge_runs
+from ifcurate.runs.work import Shard
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.run_steps import filter_run, split_run
 from tests.conftest import ALPACA_ROWS

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs.run import Run, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import split_scores
 from ifcurate.steps.run_steps import split_run

@@ -20,7 +20,8 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Engine, Prompt
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
-from ifcurate.runs.run import Run, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import split_scores
 from ifcurate.steps.rescoring import Rescore, find_band

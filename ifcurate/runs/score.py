@@ -1,0 +1,183 @@
+"""Scoring into a run folder: it writes as it goes and resumes.
+
+While scoring, finished rows are in ``parts/`` (`ifcurate.runs.parts`). At the end the
+tables are joined from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ifcurate.data.readers.rows import DEMO
+from ifcurate.data.sources import Examples, fingerprint_source
+from ifcurate.errors import DataError
+from ifcurate.phrases import count
+from ifcurate.runs.folder import lock_run, open_manifest, refuse_foreign, remove_run, seal_manifest
+from ifcurate.runs.join import join_tables, read_frames
+from ifcurate.runs.parts import Parts
+from ifcurate.runs.run import Run
+from ifcurate.runs.work import Progress, Scoring, Shard, Work
+from ifcurate.scoring.cache import ScoreCache
+from ifcurate.scoring.scorer import Scorer
+from ifcurate.storage.files import atomic_file, write_json
+from ifcurate.storage.manifest import Manifest, fingerprint
+
+__all__ = ["complete_run", "run_name", "score_identity", "score_run"]
+
+
+def score_identity(
+    examples: Examples, scorer: Scorer, *, shard: Shard | None = None
+) -> dict[str, Any]:
+    """All that decides the scores: data by content, layout, model, template, settings."""
+    layouts = [layout.as_record() for layout in examples.layouts]
+    inputs = [fingerprint_source(source) for source in examples.sources]
+    return {
+        "inputs": [
+            {**known, "layout": layout} for known, layout in zip(inputs, layouts, strict=True)
+        ],
+        "limit": examples.limit,
+        **scorer.identity(),
+        **({"shard": {"index": shard.index, "of": shard.of}} if shard else {}),
+    }
+
+
+def run_name(identity: dict[str, Any]) -> str:
+    """A folder name that a person recognises: data, model, and 8 digits of the identity."""
+    first = Path(identity["inputs"][0]["name"].removeprefix(DEMO)).name.split(".")[0]
+    more = f"-and-{len(identity['inputs']) - 1}-more" if len(identity["inputs"]) > 1 else ""
+    model = Path(identity["engine"]["model"]).name
+    if shard := identity.get("shard"):
+        model += f"--shard-{shard['index']}-of-{shard['of']}"
+    name = re.sub(r"[^\w.-]+", "-", f"{first}{more}--{model}")[:80]
+    return f"{name}--{fingerprint(identity)}"
+
+
+def score_run(
+    examples: Examples,
+    scorer: Scorer,
+    folder: Path,
+    *,
+    tokens: bool = False,
+    overwrite: bool = False,
+    shard: Shard | None = None,
+    cache: ScoreCache | None = None,
+    command: str = "",
+    identity: dict[str, Any] | None = None,
+    checks: dict[str, Any] | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    commit_seconds: float = 2.0,
+) -> Run:
+    """Score everything into `folder`; what is already there is not scored again.
+
+    The tables of an interrupted and resumed run equal those of an uninterrupted
+    one. What is scored is on disk after `commit_seconds`, or after the chunk in
+    hand if that takes longer. With `shard` only its part of the rows is scored,
+    for `shards.merge_runs`. Numbers that `cache` has are taken from there.
+    When `stop` says so, the chunk in hand is finished and written, and
+    `KeyboardInterrupt` raised. Raises `RunError` when the folder holds another
+    run, or another process works on it; `DataError` when it cannot be written.
+    """
+    identity = identity or score_identity(examples, scorer, shard=shard)
+    work = Scoring(
+        scorer,
+        examples,
+        shard=shard or Shard(),
+        cache=cache,
+        commit_seconds=commit_seconds,
+        on_progress=on_progress,
+        stop=stop,
+    )
+    return complete_run(
+        work,
+        folder,
+        {**identity, "tokens": tokens},
+        overwrite=overwrite,
+        command=command,
+        checks=checks,
+    )
+
+
+def complete_run(
+    work: Work,
+    folder: Path,
+    identity: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    command: str = "",
+    checks: dict[str, Any] | None = None,
+) -> Run:
+    """Have the work of a run done, unless it is, and join its parts.
+
+    `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
+    """
+    refuse_foreign(folder)
+    with lock_run(folder):
+        if overwrite:
+            remove_run(folder)
+        manifest = open_manifest(folder, identity, command)
+        parts = Parts(folder / "parts", tokens=identity["tokens"])
+        if manifest.finished:
+            parts.remove()
+            return Run(folder, manifest)
+        manifest.checks.update(checks or {})
+        manifest.write(folder / "manifest.json")
+        started = time.monotonic()
+        progress = work.progress
+        try:
+            work.do(parts)
+        finally:
+            manifest.counts = {"rows": progress.rows, **dict(sorted(progress.counts.items()))}
+            manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
+            with contextlib.suppress(DataError):
+                manifest.write(folder / "manifest.json")
+        if progress.rows == 0 and "shard" not in identity:
+            raise DataError("no row was read; nothing to score")
+        finish_run(folder, parts, manifest)
+        _add_notes(manifest, parts, work.notes())
+        seal_manifest(folder, manifest)
+        parts.remove()
+    return Run(folder, manifest)
+
+
+def finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
+    """Join the parts into the final tables; a shard's stay as they are for merging."""
+    shard = "shard" in manifest.identity
+    inside = {"id": manifest.id, **manifest.identity}
+    token_paths = parts.paths("tokens.parquet") if manifest.identity["tokens"] else None
+    join_tables(
+        folder,
+        lambda columns: read_frames(parts.paths("scores.parquet"), columns),
+        inside,
+        tokens=None if token_paths is None else lambda: read_frames(token_paths),
+        unique=not shard,
+    )
+    with atomic_file(folder / "quarantine.jsonl") as stream:
+        for path in parts.paths("bad.jsonl"):
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, stream)
+    if shard:
+        lists = {
+            name: [n for part in parts for n in getattr(part, name)] for name in ("examples", "bad")
+        }
+        write_json(folder / "shard.json", lists)
+
+
+def _add_notes(manifest: Manifest, parts: Parts, notes: list[str]) -> None:
+    known = sum(part.known for part in parts)
+    broken = [text for part in parts for text in part.broken]
+    manifest.notes = [
+        *notes,
+        *([f"{count(known, 'example')} scored before, taken from the cache"] if known else ()),
+        *(f"not read whole: {text}" for text in broken),
+    ]
+    if known:
+        manifest.checks["from_cache"] = known
+    if broken:
+        manifest.checks["broken_inputs"] = broken

@@ -86,5 +86,27 @@ class Allowed:
             )
 
     def check_run(self, run: Run) -> None:
-        """`check` for a scored run."""
+        """`check` for a scored run, of which some row must have been scored."""
+        _refuse_unscored(run)
         self.check(run.manifest.counts, run.manifest.checks.get("broken_inputs", []), run.folder)
+
+
+def _refuse_unscored(run: Run) -> None:
+    """Raise `DataError` when not a single row was scored; one shard of many may have none."""
+    from ifcurate.errors import DataError
+    from ifcurate.phrases import count
+
+    counts = run.manifest.counts
+    if counts.get("scored") or run.manifest.identity.get("shard") or not counts.get("rows"):
+        return
+    why = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n and name in _NOT_SCORED)
+    raise DataError(
+        f"no row was scored; of {count(counts['rows'], 'row')} {why}; see why with "
+        "`ifcurate inspect DATA`, or name the columns: --columns instruction=... context=... "
+        "response=..."
+    )
+
+
+_NOT_SCORED: Final = (
+    *("quarantined", "no_context", "empty_response", "too_long", "out_of_memory", "error"),
+)

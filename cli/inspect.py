@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,40 +13,12 @@ from . import common
 from .common import out
 from .data import Data, read_data
 from .options import with_options
+from .tally import Tally, quantiles
 
 if TYPE_CHECKING:
-    from ifcurate.data.sources import BadRow, Examples
+    from ifcurate.data.formats import Unread
+    from ifcurate.data.sources import Examples
     from ifcurate.records import Example
-
-
-class _Tally:
-    """What one pass over the data finds."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.examples = 0
-        self.with_context = 0
-        self.rules: Counter[str] = Counter()
-        self.empty = 0
-        # Words -> how many texts have so many: there are far fewer lengths than rows.
-        self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
-        self.bad: list[BadRow] = []
-        self.n_bad = 0
-        self.shown: dict[str, Example] = {}
-
-    def add(self, example: Example) -> None:
-        """Count an example; keep the first of each rule to show."""
-        self.examples += 1
-        self.empty += not example.response.strip()
-        context = example.context_text
-        if example.has_context:
-            self.with_context += 1
-            rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
-            self.rules[rules] += 1
-            self.lengths["context"][len(context.split())] += 1
-            self.shown.setdefault(rules, example)
-        self.lengths["instruction"][len(example.instruction.split())] += 1
-        self.lengths["response"][len(example.response.split())] += 1
 
 
 @with_options
@@ -59,60 +28,116 @@ def inspect_data(
     examples: Annotated[
         int, typer.Option("--examples", min=0, help="How many examples are shown.")
     ] = 3,
+    explain: Annotated[
+        str,
+        typer.Option(
+            "--explain",
+            metavar="ID",
+            help="Show which rules were tried on the row with this id (or number, from 0), and "
+            "why they found no context.",
+            show_default=False,
+        ),
+    ] = "",
     reading: DataOptions,
     json: common.Json = False,
 ) -> None:
     """Show format, counts, lengths, the share with a context, and examples with it marked."""
     found = read_data(data, reading)
-    tally = _Tally()
-    for row in found.read(unique=False):
-        tally.rows += 1
-        if row.bad is not None:
-            tally.n_bad += 1
-            if len(tally.bad) < 5:
-                tally.bad.append(row.bad)
-        for example in row.examples:
-            tally.add(example)
-    if json:
-        common.print_json(_as_dict(found, tally))
+    if explain:
+        from .explain import explain_row
+
+        explain_row(found, explain, json=json)
         return
-    _print(found, tally)
-    _print_examples(tally, examples)
+    tally = Tally()
+    for row in found.read(unique=False):
+        tally.add_row(row)
+    if json:
+        common.print_json(_as_dict(found, tally, examples))
+    else:
+        _print(found, tally)
+        _print_examples(tally, examples)
+    tally.refuse_unusable()
 
 
-def _quantiles(lengths: Counter[int]) -> dict[str, int]:
-    if not lengths:
-        return {}
-    ordered = sorted(lengths)
-    until = list(itertools.accumulate(lengths[length] for length in ordered))
-    at = {"least": 0.0, "median": 0.5, "95%": 0.95, "most": 1.0}
-    places = {name: round(q * (until[-1] - 1)) for name, q in at.items()}
-    return {name: ordered[bisect.bisect_right(until, place)] for name, place in places.items()}
-
-
-def _as_dict(found: Examples, tally: _Tally) -> dict[str, Any]:
+def _as_dict(found: Examples, tally: Tally, most: int) -> dict[str, Any]:
     return {
         "formats": found.formats,
+        "templates": {
+            source.name: [shape.as_record() for shape in layout.shapes]
+            for source, layout in zip(found.sources, found.layouts, strict=True)
+        },
+        "unread_columns": {name: list(u.columns) for name, u in found.unread().items()},
         "rows": tally.rows,
         "examples": tally.examples,
         "with_context": tally.with_context,
         "empty_responses": tally.empty,
+        "end_markers": dict(tally.markers.most_common()),
+        "earlier_responses": tally.earlier,
         "context_rules": dict(tally.rules.most_common()),
-        "words": {name: _quantiles(values) for name, values in tally.lengths.items()},
+        "words": {name: quantiles(values) for name, values in tally.lengths.items()},
         "bad_rows": tally.n_bad,
         "first_bad_rows": [bad.as_record() for bad in tally.bad],
+        "shown": [_example_spans(example) for example in tally.most_common(most)],
     }
 
 
-def _print(found: Examples, tally: _Tally) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+def _example_spans(example: Example) -> dict[str, Any]:
+    """An example with the places of its context; characters count from 0 in the text of `path`."""
+    spans = [
+        {
+            "path": b.path,
+            "start": b.start,
+            "end": b.end,
+            "outer_start": b.outer_start,
+            "outer_end": b.outer_end,
+            "rule": b.rule,
+            "confidence": b.confidence,
+            "text": example.part(b.part)[b.start : b.end],
+        }
+        for b in example.blocks
+    ]
+    return {"id": example.id, "row": example.row_number, "source": example.source, "spans": spans}
 
-    for name, format in found.formats.items():
-        out.print(f"{escape(common.plain(name))}: format [bold]{format}[/bold]", soft_wrap=True)
+
+def _print(found: Examples, tally: Tally) -> None:
+    from rich.markup import escape
+
+    unread = found.unread()
+    for source, layout in zip(found.sources, found.layouts, strict=True):
+        name = escape(common.plain(source.name))
+        out.print(f"{name}: format [bold]{layout.format}[/bold]", soft_wrap=True)
+        for shape in layout.shapes[:5]:
+            out.print(f"  {escape(common.plain(shape.describe()))}", soft_wrap=True)
+        if len(layout.shapes) > 5:
+            out.print(f"  and {count(len(layout.shapes) - 5, 'further template')}")
+        if source.name in unread:
+            _print_unread(unread[source.name])
+    _print_counts(tally)
+    _print_lengths(tally)
+
+
+def _print_unread(unread: Unread) -> None:
+    from rich.markup import escape
+
+    names = ", ".join(unread.columns[:12]) + (", …" if len(unread.columns) > 12 else "")
+    out.print(f"  columns not read: {escape(common.plain(names))}", soft_wrap=True)
+    for line in unread.advice:
+        out.print(f"  [yellow]{escape(common.plain(line))}[/yellow]", soft_wrap=True)
+
+
+def _print_counts(tally: Tally) -> None:
+    from rich.markup import escape
+
     share = f" ({tally.with_context / tally.examples:.1%})" if tally.examples else ""
     more = f", {count(tally.examples, 'example')}" if tally.examples != tally.rows else ""
     out.print(f"{count(tally.rows, 'row')}{more}; {tally.with_context:,} with a context{share}")
+    if tally.earlier:
+        out.print(
+            f"{count(tally.earlier, 'response')} in earlier turns; --turns all scores them too"
+        )
+    for marker, n in tally.markers.most_common():
+        ends = "ends" if n == 1 else "end"
+        out.print(f"{count(n, 'response')} {ends} in {escape(marker)}, which is not scored")
     if tally.empty:
         out.print(f"[yellow]{count(tally.empty, 'empty response')}[/yellow]")
     if tally.n_bad:
@@ -120,18 +145,18 @@ def _print(found: Examples, tally: _Tally) -> None:
         for bad in tally.bad:
             place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
             out.print(f"  {escape(common.plain(f'{place}: {bad.reason}'))}", soft_wrap=True)
+
+
+def _print_lengths(tally: Tally) -> None:
+    from rich.table import Table
+
     words = Table(box=None, pad_edge=False)
-    for name in ("words", "least", "median", "95%", "most"):
+    columns = ("least", "median", "95%", "most")
+    for name in ("words", *columns):
         words.add_column(name, justify="left" if name == "words" else "right")
     for name, values in tally.lengths.items():
-        quantiles = _quantiles(values)
-        words.add_row(
-            name,
-            *(
-                f"{quantiles[q]:,}" if quantiles else "-"
-                for q in ("least", "median", "95%", "most")
-            ),
-        )
+        found = quantiles(values)
+        words.add_row(name, *(f"{found[q]:,}" if found else "-" for q in columns))
     out.print()
     out.print(words)
     if tally.rules:
@@ -144,13 +169,12 @@ def _print(found: Examples, tally: _Tally) -> None:
         out.print(rules)
 
 
-def _print_examples(tally: _Tally, most: int) -> None:
+def _print_examples(tally: Tally, most: int) -> None:
     from rich.text import Text
 
     from .show import mark_context
 
-    common_first = [tally.shown[rule] for rule, _ in tally.rules.most_common(most)]
-    for example in common_first:
+    for example in tally.most_common(most):
         rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)
         out.print()
         out.rule(Text(f"{common.plain(example.id)} · {rules}"), align="left", style="dim")

@@ -211,13 +211,20 @@ def mark_context(example: Example, *, most: int = 700) -> Text:
 
 
 def _marked(example: Example, part: str) -> Text:
+    """A text with its context in colour, or between ⟦ and ⟧ where there is no colour."""
     # Every character is replaced by one, so that the blocks' places stay right.
     marked = Text(plain(example.part(part), lines=True))
     for block in example.blocks:
         if block.part == part:
             marked.stylize("dim", block.outer_start, block.outer_end)
             marked.stylize("not dim black on yellow", block.start, block.end)
-    return marked
+    if out.color_system is not None and not out.no_color:
+        return marked
+    pieces, at = [], 0
+    for block in sorted((b for b in example.blocks if b.part == part), key=lambda b: b.start):
+        pieces += [marked[at : block.start], Text("⟦"), marked[block.start : block.end], Text("⟧")]
+        at = block.end
+    return Text.assemble(*pieces, marked[at:])
 
 
 def _shorten(text: Text, most: int) -> Text:

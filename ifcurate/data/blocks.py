@@ -18,7 +18,7 @@ from ifcurate.contexts.lines import asks
 from ifcurate.data.row_formats import Draft, Layout, Text
 from ifcurate.records import ContextBlock, Role, Turn
 
-__all__ = ["explain_text", "find_blocks"]
+__all__ = ["explain_text", "find_blocks", "user_texts"]
 
 
 def find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
@@ -57,6 +57,11 @@ def _texts(draft: Draft) -> Iterator[tuple[str, Text, Role]]:
 def _group(name: str, turns: Iterable[Turn]) -> Iterator[tuple[str, Text, Role]]:
     for i, turn in enumerate(turns):
         yield f"{name}[{i}]", Text(turn.content, turn.path), turn.role
+
+
+def user_texts(draft: Draft) -> list[tuple[str, Text]]:
+    """The user messages of a draft that are searched, with the name of each part."""
+    return [(part, text) for part, text, role in _texts(draft) if role == "user" and text.text]
 
 
 def explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explained:

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ifcurate.contexts.find import find_context
+from ifcurate.contexts.find import Explained, find_context
 from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
-from ifcurate.data.blocks import find_blocks
+from ifcurate.data.blocks import explain_text, find_blocks, user_texts
 from ifcurate.data.row_formats import (
     ANSWERS,
     CONTEXT_KINDS,
@@ -38,6 +38,7 @@ __all__ = [
     "Layout",
     "Unread",
     "detect_format",
+    "explain_texts",
     "learn_layout",
     "parse_row",
     "row_hash",
@@ -122,6 +123,19 @@ class Unread:
 
     columns: tuple[str, ...]
     likely_contexts: tuple[str, ...] = ()  # of them, those that look like a context
+    read_from: tuple[str, str] = ("", "")  # the columns of the instruction and the response
+
+    @property
+    def advice(self) -> list[str]:
+        """For each likely context the line to paste."""
+        asked, answer = self.read_from
+        if not (asked and answer) or "[" in asked + answer:
+            return [f"{name} looks like a context" for name in self.likely_contexts]
+        return [
+            f"{name} looks like a context; to read it: "
+            f"--columns instruction={asked},context={name},response={answer}"
+            for name in self.likely_contexts
+        ]
 
 
 def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
@@ -133,7 +147,7 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     seen: dict[str, None] = {}
     read: set[str] = set()
     texts: dict[str, list[int]] = {}
-    found_context = False
+    found_context, read_from = False, ("", "")
     for row in rows:
         try:
             drafts = READERS[layout.format](row, layout)
@@ -142,6 +156,7 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
         seen.update(dict.fromkeys(row))
         for draft in drafts:
             read |= _columns_of(draft)
+            read_from = draft.instruction.path, draft.response.path
             found_context = found_context or bool(draft.context.text.strip())
         for name, value in row.items():
             if isinstance(value, str) and value.strip():
@@ -151,7 +166,19 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     likely = [n for n in unread if n.lower() in CONTEXTS or n in long]
     answers = ("rejected", "chosen", "text")  # a second answer; a rendering of the whole row
     likely = [n for n in likely if n not in answers and not found_context]
-    return Unread(tuple(unread), tuple(likely))
+    return Unread(tuple(unread), tuple(likely), read_from)
+
+
+def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str, Explained]]:
+    """The place and text of each user message of a row, and what was tried on it.
+
+    Raises `RowError` when the row does not have the layout.
+    """
+    found = []
+    for draft in READERS[layout.format](row, layout):
+        for part, text in user_texts(draft):
+            found.append((text.path, text.text, explain_text(draft, part, text.text, layout)))
+    return found
 
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")

@@ -41,7 +41,7 @@ from ifcurate.storage.overrides import (
     fingerprint_overrides,
     read_overrides,
 )
-from ifcurate.storage.tables import SPLIT
+from ifcurate.storage.tables import LABELS, SPLIT
 
 __all__ = [
     "FilterResult",
@@ -222,6 +222,7 @@ def filter_run(
     run.check_finished()
     found = read_split_manifest(run)
     split_manifest = _follow_overrides(run, found) if found else split_run(run)[1]
+    _refuse_nothing(split_manifest, decision)
     label = options.keep or f"without-{options.drop}"
     folder = out or run.folder / "filtered" / label
     identity = {
@@ -270,6 +271,19 @@ def _follow_overrides(run: Run, found: Manifest) -> Manifest:
             f"make it again first: ifcurate split --rescore-band {asked['rescore_band']}"
         )
     return split_run(run, **asked)[1]
+
+
+def _refuse_nothing(split: Manifest, decision: Decision) -> None:
+    """Raise `RunError` when no row has a label that is kept."""
+    if any(split.counts.get(label, 0) for label in decision.keep_labels):
+        return
+    counts = ((name, split.counts.get(name, 0)) for name in LABELS)
+    found = ", ".join(f"{n:,} {name}" for name, n in counts if n)
+    raise RunError(
+        f"filter: no row would be kept; the split found {found or 'no row'}, and "
+        f"{' and '.join(sorted(decision.keep_labels))} is kept; "
+        "try --drop non-context-critical, or another split"
+    )
 
 
 def _refuse_foreign(folder: Path, pairs: Iterable[tuple[Path, Path]]) -> None:

@@ -147,7 +147,7 @@ def test_columns_are_mapped(ifcurate: Command, folder: Path, columns: list[str])
 def test_inspect_shows_the_context(ifcurate: Command, data: Path) -> None:
     shown = ifcurate("inspect alpaca.jsonl --examples 1")
     assert "50 rows; 30 with a context (60.0%)" in shown.out
-    assert "context: The clock in the hall" in shown.out
+    assert "context: ⟦The clock in the hall" in shown.out
     assert "field" in shown.out
 
 

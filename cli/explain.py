@@ -1,0 +1,91 @@
+"""`ifcurate inspect --explain ID`: how the context of one row was looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import common
+from .common import out
+
+if TYPE_CHECKING:
+    from ifcurate.contexts.find import Explained
+    from ifcurate.data.row_formats import Layout
+    from ifcurate.data.sources import Examples, ReadRow
+
+
+def explain_row(found: Examples, wanted: str, *, json: bool) -> None:
+    """Print the texts of the row with this id, or number, and the rules that were tried."""
+    from ifcurate.data.formats import explain_texts
+
+    row, layout = _find_row(found, wanted)
+    assert row.raw.value is not None
+    texts = explain_texts(row.raw.value, layout)
+    if json:
+        common.print_json(
+            {
+                "id": row.examples[0].id,
+                "source": row.raw.source,
+                "row": row.raw.number,
+                "texts": [_as_dict(path, text, explained) for path, text, explained in texts],
+            }
+        )
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .show import mark_context
+
+    for example in row.examples:
+        out.print(mark_context(example, most=3000))
+        blocks = [
+            f"{b.path or b.part}: {b.rule}, confidence {b.confidence:.2f}" for b in example.blocks
+        ]
+        out.print("\n".join(map(escape, blocks)) or "[yellow]no context was found[/yellow]")
+    for path, _, explained in texts:
+        table = Table(box=None, pad_edge=False, title_justify="left")
+        table.add_column("rule", no_wrap=True)
+        table.add_column("what came of it", overflow="fold")
+        for step in explained.tried:
+            table.add_row(", ".join(step.rules), common.plain(step.outcome))
+        out.print()
+        out.print(f"[bold]{escape(path)}[/bold], rules in the order in which they were tried")
+        out.print(table)
+
+
+def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:
+    return {
+        "path": path,
+        "reason": explained.reason,
+        "tried": [
+            {
+                "rules": list(step.rules),
+                "outcome": step.outcome,
+                "found": [
+                    {"start": f.start, "end": f.end, "text": text[f.start : f.end]}
+                    for f in step.found
+                ],
+            }
+            for step in explained.tried
+        ],
+    }
+
+
+def _find_row(found: Examples, wanted: str) -> tuple[ReadRow, Layout]:
+    """The first row with this id, else the row with this number. Raises `DataError`."""
+    from ifcurate.data.sources import read_row
+    from ifcurate.errors import DataError
+
+    by_number: tuple[ReadRow, Layout] | None = None
+    for chunk in found.raw_chunks(256):
+        for raw, layout in chunk:
+            row = read_row(raw, layout)
+            if any(example.id == wanted for example in row.examples):
+                return row, layout
+            if by_number is None and str(raw.number) == wanted and row.examples:
+                by_number = row, layout
+    if by_number is None:
+        raise DataError(
+            f"--explain {wanted}: no row has this id or number; take an id from "
+            "`ifcurate inspect DATA --json`, or a row's number, counted from 0"
+        )
+    return by_number

@@ -1,0 +1,101 @@
+"""What one pass over the data finds, for `ifcurate inspect`."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from ifcurate.phrases import count
+
+if TYPE_CHECKING:
+    from ifcurate.data.sources import BadRow, ReadRow
+    from ifcurate.records import Example
+
+__all__ = ["Tally", "quantiles"]
+
+
+class Tally:
+    """Counts of rows, examples, contexts and lengths; the first example of each rule."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.examples = 0
+        self.with_context = 0
+        self.usable = 0  # with a context and a response
+        self.earlier = 0  # responses in turns before the scored one
+        self.rules: Counter[str] = Counter()
+        self.markers: Counter[str] = Counter()  # end-of-text markers
+        self.empty = 0
+        # Words -> how many texts have so many: there are far fewer lengths than rows.
+        self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
+        self.bad: list[BadRow] = []
+        self.n_bad = 0
+        self._shown: dict[str, Example] = {}
+
+    def add_row(self, row: ReadRow) -> None:
+        """Count a row and its examples."""
+        self.rows += 1
+        if row.bad is not None:
+            self.n_bad += 1
+            if len(self.bad) < 5:
+                self.bad.append(row.bad)
+        for example in row.examples:
+            self._add(example)
+        if len(row.examples) == 1:
+            self.earlier += sum(
+                turn.role == "assistant" and bool(turn.content.strip())
+                for turn in row.examples[0].history
+            )
+
+    def _add(self, example: Example) -> None:
+        from ifcurate.prompts.typed import without_end_marker
+
+        self.examples += 1
+        self.empty += not example.response.strip()
+        bare = without_end_marker(example).response
+        if bare != example.response:
+            self.markers[example.response[len(bare) :].strip()] += 1
+        if example.has_context:
+            self.with_context += 1
+            self.usable += bool(example.response.strip())
+            rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
+            self.rules[rules] += 1
+            self.lengths["context"][len(example.context_text.split())] += 1
+            self._shown.setdefault(rules, example)
+        self.lengths["instruction"][len(example.instruction.split())] += 1
+        self.lengths["response"][len(example.response.split())] += 1
+
+    def most_common(self, most: int) -> list[Example]:
+        """An example of each of the rules that find most."""
+        return [self._shown[rule] for rule, _ in self.rules.most_common(most)]
+
+    def refuse_unusable(self) -> None:
+        """Raise `DataError` when no row could be scored."""
+        from ifcurate.errors import DataError
+
+        if self.usable:
+            return
+        found = [
+            (self.n_bad, "cannot be read"),
+            (self.empty, "have an empty response"),
+            (self.examples - self.with_context, "have no context"),
+        ]
+        why = ", ".join(f"{n:,} {what}" for n, what in found if n)
+        raise DataError(
+            f"no row can be scored; of {count(self.rows, 'row')} {why or 'none was found'}; "
+            "see why with --explain ID, or name the columns: --columns instruction=... "
+            "context=... response=..."
+        )
+
+
+def quantiles(lengths: Counter[int]) -> dict[str, int]:
+    """Least, median, 95% and most of the counted lengths; empty when there are none."""
+    if not lengths:
+        return {}
+    ordered = sorted(lengths)
+    until = list(itertools.accumulate(lengths[length] for length in ordered))
+    at = {"least": 0.0, "median": 0.5, "95%": 0.95, "most": 1.0}
+    places = {name: round(q * (until[-1] - 1)) for name, q in at.items()}
+    return {name: ordered[bisect.bisect_right(until, place)] for name, place in places.items()}

@@ -1,0 +1,84 @@
+"""`ifcurate inspect`: marks without colour, spans, why no context was found, what is not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.test_cli import Command, ifcurate
+from tests.conftest import write_jsonl
+
+__all__ = ["ifcurate"]  # the fixture
+
+PASSAGE = "The mill of Holt stands on the Leda."
+ROW = {"id": "mill", "prompt": f"Context: {PASSAGE}\n\nWhere does it stand?", "completion": "Leda"}
+
+
+def test_the_context_is_marked_without_colour_and_spans_are_in_json(
+    ifcurate: Command, folder: Path
+) -> None:
+    write_jsonl(folder / "a.jsonl", [ROW])
+    assert f"Context: ⟦{PASSAGE}⟧" in ifcurate("inspect a.jsonl").out
+    (shown,) = ifcurate("inspect a.jsonl --json").json()["shown"]
+    (span,) = shown["spans"]
+    assert shown["id"] == "mill"
+    assert ROW["prompt"][span["start"] : span["end"]] == span["text"] == PASSAGE
+    rest = ROW["prompt"][: span["outer_start"]] + ROW["prompt"][span["outer_end"] :]
+    assert rest == "Where does it stand?"
+
+
+def test_explain_says_which_rules_were_tried_and_why_not(ifcurate: Command, folder: Path) -> None:
+    alone = {"id": "alone", "prompt": f"Passage: {PASSAGE}", "completion": "x"}
+    write_jsonl(folder / "a.jsonl", [ROW, alone])
+    told = ifcurate("inspect a.jsonl --explain alone")
+    assert "no context was found" in told.out
+    assert "label    what remains would not ask for anything" in " ".join(told.out.split("\n")) or (
+        "what remains would not ask for anything" in told.out
+    )
+    (text,) = ifcurate("inspect a.jsonl --explain 0 --json").json()["texts"]
+    assert text["path"] == "prompt"
+    assert [step["outcome"] for step in text["tried"]][-1] == "taken"
+    refused = ifcurate("inspect a.jsonl --explain nobody")
+    assert refused.code == 1
+    assert "no row has this id or number" in refused.err
+
+
+def test_a_likely_context_that_is_not_read_comes_with_the_line_to_paste(
+    ifcurate: Command, folder: Path
+) -> None:
+    rows = [{"prompt": "Where?", "completion": "Leda", "wiki": PASSAGE * 6, "stars": 3}] * 2
+    write_jsonl(folder / "a.jsonl", rows)
+    told = ifcurate("inspect a.jsonl")
+    assert "columns not read: wiki, stars" in told.out
+    advice = "--columns instruction=prompt,context=wiki,response=completion"
+    assert advice in told.out
+    assert ifcurate(f"inspect a.jsonl {advice} --json").json()["with_context"] == 2
+
+
+def test_data_without_a_usable_row_is_an_error_that_says_why(
+    ifcurate: Command, folder: Path
+) -> None:
+    write_jsonl(folder / "a.jsonl", [{"prompt": "Who?", "completion": "Me"}] * 3)
+    for command in ("inspect a.jsonl", "score a.jsonl --engine toy --out run"):
+        refused = ifcurate(command)
+        assert refused.code == 1, command
+        assert "of 3 rows 3" in refused.err
+        assert "--columns instruction=..." in refused.err
+
+
+def test_earlier_responses_and_end_markers_are_named(ifcurate: Command, folder: Path) -> None:
+    turns = [("user", f"Context: {PASSAGE}\n\nWhere?"), ("assistant", "Leda"), ("user", "Sure?")]
+    said = [{"role": r, "content": c} for r, c in (*turns, ("assistant", "Yes.<|im_end|>"))]
+    write_jsonl(folder / "a.jsonl", [{"messages": said}])
+    told = ifcurate("inspect a.jsonl").out
+    assert "1 response in earlier turns; --turns all scores them too" in told
+    assert "1 response ends in <|im_end|>, which is not scored" in told
+
+
+def test_a_filter_that_keeps_nothing_is_refused(ifcurate: Command, folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", [{**ROW, "id": f"r{i}"} for i in range(4)])
+    assert ifcurate("score a.jsonl --engine toy --out run -q").code == 0
+    assert ifcurate("split --run run --rule gain --threshold 90 -q").code == 0
+    refused = ifcurate("filter --run run --keep context-critical")
+    assert refused.code == 1
+    assert "no row would be kept; the split found 4 non-context-critical" in refused.err
+    assert ifcurate("filter --run run --keep non-context-critical -q").code == 0

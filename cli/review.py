@@ -9,6 +9,7 @@ import typer
 
 from ifcurate.errors import IfcurateError
 from ifcurate.options.review import ReviewOptions
+from ifcurate.phrases import install_line
 
 from . import common
 from .common import note
@@ -42,7 +43,7 @@ def review(
     except ImportError as error:
         raise IfcurateError(
             f"review: needs a web server; found no package {error.name}; "
-            'install it: pip install "ifcurate[review]"'
+            f"install it: {install_line('review')}"
         ) from error
 
     found = common.open_run(run, quiet=quiet)

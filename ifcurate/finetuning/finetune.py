@@ -20,6 +20,7 @@ from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.train import train_rows
 from ifcurate.options.base import takes_options
 from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.phrases import install_line
 from ifcurate.storage.files import write_json
 
 __all__ = ["FinetuneResult", "finetune"]
@@ -98,7 +99,7 @@ def _load(model: str) -> tuple[Any, Any, str]:
     except ImportError as error:
         raise ModelError(
             f"finetune: needs the train extra; found no package {error.name}; "
-            "install it: pip install 'ifcurate[train]'"
+            f"install it: {install_line('train')}"
         ) from error
     source = find_model(resolve_model(model))
     config = load_config(source, trust_remote_code=False)

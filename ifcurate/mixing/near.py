@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ifcurate.errors import DataError
+from ifcurate.phrases import install_line
 
 __all__ = ["find_near_duplicates"]
 
@@ -26,7 +27,7 @@ def find_near_duplicates(
     except ImportError as error:
         raise DataError(
             "near duplicates: the package semhash is missing; install it with "
-            "pip install 'ifcurate[near-duplicates]'"
+            f"{install_line('near-duplicates')}"
         ) from error
     if len(texts) < 2:
         return {}

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ifcurate.data.sources import Examples
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.phrases import count
+from ifcurate.phrases import count, install_line
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_tasks import (
     EngineSpec,
@@ -99,7 +99,7 @@ def _ray() -> Any:
         import ray  # type: ignore[import-not-found, unused-ignore]
         import ray.data  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise RunError("executor ray: Ray is not installed; pip install 'ifcurate[ray]'") from error
+        raise RunError(f"executor ray: Ray is not installed; {install_line('ray')}") from error
     return ray
 
 
@@ -108,7 +108,7 @@ def _connected(cluster: Cluster) -> Iterator[None]:
     try:
         import ray
     except ImportError as error:
-        raise RunError("executor ray: Ray is not installed; pip install 'ifcurate[ray]'") from error
+        raise RunError(f"executor ray: Ray is not installed; {install_line('ray')}") from error
     address = cluster.address or os.environ.get("RAY_ADDRESS")
     alone = not address
     already = ray.is_initialized()

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from ifcurate.errors import ModelError
+from ifcurate.phrases import install_line
 
 from ..lexicon.tables import load_lexicon
 from .labelled import labelled_spans
@@ -78,7 +79,7 @@ def load_gliner(name: str, types: Sequence[str]) -> GlinerRecogniser:
         gliner = import_module("gliner")
     except ImportError as error:
         raise ModelError(
-            f"gliner:{name}: GLiNER is not installed; pip install 'ifcurate[gliner]'"
+            f"gliner:{name}: GLiNER is not installed; {install_line('gliner')}"
         ) from error
     try:
         model = gliner.GLiNER.from_pretrained(name)

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from ifcurate.errors import ModelError
+from ifcurate.phrases import install_line
 
 from ..lexicon.tables import load_lexicon
 from .labelled import labelled_spans
@@ -53,7 +54,7 @@ def load_spacy(name: str, types: Sequence[str]) -> SpacyRecogniser:
         spacy = import_module("spacy")
     except ImportError as error:
         raise ModelError(
-            f"spacy:{name}: spaCy is not installed; pip install 'ifcurate[spacy]'"
+            f"spacy:{name}: spaCy is not installed; {install_line('spacy')}"
         ) from error
     try:
         pipeline = spacy.load(name)

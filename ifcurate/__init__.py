@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from ifcurate.records import ContextBlock as ContextBlock
     from ifcurate.records import Example as Example
     from ifcurate.records import Turn as Turn
+    from ifcurate.reports.compare import compare_runs as compare_runs
+    from ifcurate.reports.page import write_report as write_report
     from ifcurate.runs.run import find_run as find_run
     from ifcurate.runs.score import score_run as score_run
     from ifcurate.scoring.in_memory import OneScore as OneScore
@@ -90,6 +92,8 @@ _HOMES = {
     "mixing.verify": ("verify_mixture",),
     "options.score": ("ScoreSettings",),
     "scoring.in_memory": ("OneScore", "score_examples", "score_one"),
+    "reports.compare": ("compare_runs",),
+    "reports.page": ("write_report",),
     "runs.run": ("find_run",),
     "runs.score": ("score_run",),
     "split.rules": ("split_scores",),

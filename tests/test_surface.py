@@ -29,6 +29,7 @@ SURFACE = {
     "TemplateError",
     "Turn",
     "augment_counterfactual",
+    "compare_runs",
     "export_mixture",
     "filter_examples",
     "find_run",
@@ -43,6 +44,7 @@ SURFACE = {
     "split_scores",
     "summarise_scores",
     "verify_mixture",
+    "write_report",
 }
 
 # A heavy package and the rooms that may import it.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.server.client import Patience
+from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError
-from tests.engines.fake_server import FakeServer, Reply, Seen
+from tests.engines.fake_server import FakeServer, Kind, Reply, Seen
 from tests.engines.test_server import check_scores, connect, no_key, prompts
 
 __all__ = ["no_key"]  # the fixture
@@ -140,7 +144,8 @@ def set_last(value: Any) -> Callable[[list[Any]], object]:
         (lambda x: x.clear(), "prompt_logprobs of 0 tokens"),
         (set_last(None), "null for token 9"),
         (set_last("-1.0"), "str for token 9"),
-        (set_last(-(10**400)), "a number of 401 digits for token 9"),
+        (set_last(-(10**400)), "a number beyond float32 for token 9"),
+        (set_last(-1e300), "a number beyond float32 for token 9"),
         (set_last(True), "bool for token 9"),
         (set_last(float("nan")), "1 of 6 log-probabilities"),
         (set_last(float("-inf")), "1 of 6 log-probabilities"),
@@ -190,3 +195,48 @@ def test_one_failure_ends_the_others_at_once() -> None:
         server.script = lambda n, seen: None
         check_scores(engine, prompts())  # and it can be used again
         engine.close()
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.sampled_from([0, 10**400]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in an answer."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else ()
+    for key, member in enumerate(value) if isinstance(value, list) else inner:
+        yield from places(member, (*path, key))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.sampled_from(DIALECTS), st.sampled_from(["vllm", "echo-0", "echo-1"]))
+def test_an_answer_with_anything_in_it_is_read_or_refused(
+    data: st.DataObject, dialect: Dialect, kind: Kind
+) -> None:
+    ids = list(range(10, 16))
+    server = FakeServer(kind)
+    server._server.server_close()
+    answer = json.loads(json.dumps(server.answer(dialect.request("toy-model", ids)).body))
+    for _ in range(data.draw(st.integers(0, 3))):
+        *path, last = data.draw(st.sampled_from(list(places(answer))))
+        inside = answer
+        for key in path:
+            inside = inside[key]
+        inside[last] = data.draw(_JUNK)
+    with contextlib.suppress(AnswerError):
+        dialect.read(answer, ids)
+    with contextlib.suppress(AnswerError):
+        spelled_text(answer, len(ids))
+
+
+def test_a_server_without_room_for_a_prompt_is_refused() -> None:
+    with (
+        FakeServer(max_model_len=1) as server,
+        pytest.raises(ModelError, match="have no room; found max_model_len 1; start it"),
+    ):
+        connect(server)

@@ -238,6 +238,12 @@ def _length_limit(client: HttpClient, entry: dict[str, Any], wanted: int | None)
     said = entry.get("max_model_len")
     # One place is left for the token that a server may always generate.
     limit = said - 1 if isinstance(said, int) and not isinstance(said, bool) else None
+    if limit is not None and limit < 2:
+        raise client.error(
+            "the server says that its prompts have no room",
+            f"max_model_len {said}",
+            "start it with a longer one",
+        )
     if wanted is None and limit is None:
         raise client.error(
             "the server does not say how long a prompt may be",

@@ -21,6 +21,8 @@ import numpy as np
 
 from ifcurate.engines.base import Float32Array
 
+_LARGEST: Final = float(np.finfo(np.float32).max)
+
 __all__ = ["DIALECTS", "AnswerError", "Dialect", "spelled_text"]
 
 

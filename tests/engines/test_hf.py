@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ifcurate.engines.base import Engine, Prompt
 from ifcurate.engines.hf.engine import load_hf_engine
+from ifcurate.engines.hf.loading import choose_dtype
 from ifcurate.errors import ModelError
 from tests.models import MODEL_KINDS, ModelKind, TokenizerKind, make_model
 from tests.scoring.reference import (
@@ -163,6 +165,59 @@ def test_a_model_that_sees_ahead_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(config))
     with pytest.raises(ModelError, match="a position sees the tokens after it"):
         load_hf_engine(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["prophetnet", "roc_bert"])
+def test_a_model_that_sees_a_little_ahead_is_refused(kind: str, dtype: str, tmp_path: Path) -> None:
+    # Untrained weights move logits by a thousandth: far below a rounding of 16 bits.
+    import torch
+    import transformers as tf
+
+    from ifcurate.engines.hf.quiet import quiet
+    from tests.models import make_tokenizer
+
+    tokenizer = make_tokenizer("byte-bpe")
+    n = len(tokenizer)
+    torch.manual_seed(0)
+    model: Any
+    if kind == "prophetnet":
+        sizes = {"decoder_ffn_dim": 64, "encoder_ffn_dim": 64, "max_position_embeddings": 64}
+        heads = {"num_decoder_attention_heads": 4, "num_encoder_attention_heads": 4}
+        config: Any = tf.ProphetNetConfig(
+            vocab_size=n,
+            hidden_size=32,
+            num_decoder_layers=2,
+            num_encoder_layers=1,
+            **sizes,
+            **heads,
+        )
+        config.is_decoder, config.is_encoder_decoder, config.add_cross_attention = (
+            True,
+            False,
+            False,
+        )
+        model = tf.ProphetNetForCausalLM(config)
+    else:
+        layers = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        sounds = {"pronunciation_vocab_size": n, "shape_vocab_size": n}
+        model = tf.RoCBertForCausalLM(
+            tf.RoCBertConfig(vocab_size=n, hidden_size=32, **layers, **sounds)
+        )
+    with quiet():
+        model.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="a position sees the tokens after it"):
+        load_hf_engine(str(tmp_path), device="cpu", threads=1, dtype=dtype)
+
+
+def test_float16_weights_are_computed_in_float32_on_a_cpu(tmp_path: Path) -> None:
+    import torch
+
+    folder = make_model("llama", tmp_path / "half", dtype="float16")
+    engine = load_hf_engine(str(folder), device="cpu", threads=1)
+    assert engine.identity.dtype == "float32"
+    assert choose_dtype("auto", torch.device("cpu"), "float16") == torch.float32
 
 
 def test_pickles_are_refused_unless_allowed(broken: Path) -> None:

@@ -118,7 +118,7 @@ def test_real_vllm_agrees_with_our_engine(dtype: str, tmp_path: Path) -> None:
     assert found["full"] == 699
     assert "found 701 tokens, the most is 700" in found["refused"]
     if dtype == "float32":
-        assert found["max_difference"] <= 1e-4
+        assert found["max_relative"] <= 1e-4
 
 
 def test_real_vllm_agrees_on_any_ids_and_lengths(tmp_path: Path) -> None:

@@ -275,6 +275,56 @@ def test_recurrent_layers_are_scored_one_sequence_at_a_time(tmp_path: Path) -> N
     assert worst_difference(engine.response_logprobs(prompts), truth) <= 5e-6
 
 
+def _masked(model: Any, shift: int) -> None:
+    """Give every layer an attention mask of its own, which hides the token `shift` before."""
+    import torch
+
+    for layer in model.model.layers:
+        real = layer.self_attn.forward
+
+        def forward(*given: Any, _real: Any = real, **options: Any) -> Any:
+            n = options["hidden_states"].shape[1]
+            mask = torch.full((n, n), -torch.inf).triu(1)
+            if n > shift:
+                mask[range(shift, n), range(n - shift)] = -torch.inf
+            dtype = options["hidden_states"].dtype
+            options["attention_mask"] = mask.to(dtype)[None, None]
+            return _real(*given, **options)
+
+        layer.self_attn.forward = forward
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_layer_with_a_mask_of_its_own_is_scored_alone(
+    dtype: str, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ifcurate.engines.hf.loading import load_model as real
+
+    def load(*given: Any, **options: Any) -> Any:
+        model = real(*given, **options)
+        _masked(model, 2)
+        return model
+
+    monkeypatch.setattr("ifcurate.engines.hf.engine.load_model", load)
+    assert _engine(wide, dtype=dtype).route == "single"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_route_that_is_a_little_wrong_is_not_taken(
+    dtype: str, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ifcurate.engines.hf.arithmetic import Arithmetic
+
+    real = Arithmetic.softmax
+
+    def softmax(self: Arithmetic, scores: Any, **options: Any) -> Any:
+        # One in a hundred: less than what bfloat16 rounds in a few layers.
+        return real(self, scores, **{**options, "scale": 1.01 * options["scale"]})
+
+    monkeypatch.setattr(Arithmetic, "softmax", softmax)
+    assert _engine(wide, dtype=dtype, no_kernels=True).route == "single"
+
+
 class _Small:
     """A runner with room for so many tokens."""
 

@@ -15,6 +15,7 @@ from ifcurate.errors import ModelError
 from ifcurate.records import ContextBlock, Example
 from ifcurate.scoring.parity import (
     TOLERANCES,
+    Reference,
     Tolerance,
     check_parity,
     free_memory,
@@ -88,14 +89,14 @@ def test_a_shift_of_every_token_is_found_by_the_mean() -> None:
     prompts = make_prompts(10, 500)
     parity = check_parity(OtherEngine(shift=8e-6), ToyEngine(), prompts)
     assert parity.mean_difference == pytest.approx(8e-6, rel=0.1)
-    with pytest.raises(ModelError, match=r"8.01e-05 on average \(allowed 5e-05\)"):
+    with pytest.raises(ModelError, match=r"8.\d*e-05 nats apart on average \(allowed 5e-05\)"):
         check_parity(OtherEngine(shift=8e-5), ToyEngine(), prompts)
 
 
 def test_one_wrong_token_is_found_and_its_row_named() -> None:
     prompts = make_prompts(10, 500)
     rows = [f"row-{i}" for i in range(10)]
-    with pytest.raises(ModelError, match=r"0.01 nats at a token of row row-5 .allowed") as at:
+    with pytest.raises(ModelError, match=r"0.00\d* of a token's loss in row row-5 .allowed") as at:
         check_parity(OtherEngine(spike=0.01), ToyEngine(), prompts, rows=rows)
     for words in ("other 1 (toy, float32)", "toy 1 (toy, float32)", "--engine hf", "--parity-tol"):
         assert words in str(at.value)
@@ -105,8 +106,30 @@ def test_one_wrong_token_is_found_and_its_row_named() -> None:
     assert loose.tolerance == Tolerance(0.02, 0.002)
 
 
+def test_a_token_is_compared_by_its_loss() -> None:
+    # Two right engines of float32 differ by 1.7e-4 at a token with a loss of 20 nats.
+    prompts = (Prompt([1, 2, 3, 4], 1),)
+    reference = Reference(
+        ToyEngine().identity, ("row",), prompts, (np.array([-20, -0.5, -0.5], np.float32),)
+    )
+
+    class Given(ToyEngine):
+        values = (-20.00017, -0.5, -0.5)
+
+        def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
+            return [np.array(self.values, np.float32)]
+
+    engine = Given()
+    parity = reference.check(engine, tolerance=5.7e-4)
+    assert parity.max_difference == pytest.approx(1.7e-4, rel=0.02)
+    assert parity.max_relative == pytest.approx(0.85e-5, rel=0.02)
+    engine.values = (-20.0, -0.5, -0.50017)
+    with pytest.raises(ModelError, match="of a token's loss"):
+        reference.check(engine)
+
+
 def test_a_number_that_is_none_is_never_within_tolerance() -> None:
-    with pytest.raises(ModelError, match="nan nats"):
+    with pytest.raises(ModelError, match="nan of a token"):
         check_parity(OtherEngine(shift=float("nan")), ToyEngine(), make_prompts(5, 500))
 
 

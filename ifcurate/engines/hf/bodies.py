@@ -107,7 +107,7 @@ def _register() -> None:
     AttentionInterface.register(_NAME, _tree_attention)
     try:
         from transformers import AttentionMaskInterface
-    except ImportError:  # before 4.53 the mask is made whatever the function, and not read here
+    except ImportError:  # before 4.53 every layer is given a mask, and takes the single route
         return
     AttentionMaskInterface.register(_NAME, lambda *_args, **_kwargs: None)
 
@@ -123,6 +123,8 @@ def _tree_attention(
     import torch
     import torch.nn.functional as F  # noqa: N812
 
+    if attention_mask is not None:  # the model's own masks are left out: see `_register`
+        raise NotImplementedError("attention with a mask of the layer's own")
     more = {name for name, given in options.items() if isinstance(given, torch.Tensor)}
     if more - {"position_ids"} or options.get("is_causal") is False:
         raise NotImplementedError(f"attention with {', '.join(sorted(more))}")

@@ -29,7 +29,7 @@ from ifcurate.engines.base import (
 )
 from ifcurate.engines.checks import check_prompt
 from ifcurate.engines.hf.arithmetic import use_arithmetic
-from ifcurate.engines.hf.bodies import exact_length
+from ifcurate.engines.hf.bodies import SingleBody, exact_length
 from ifcurate.engines.hf.loading import (
     choose_device,
     choose_dtype,
@@ -39,7 +39,13 @@ from ifcurate.engines.hf.loading import (
     stored_dtype,
 )
 from ifcurate.engines.hf.packing import Pack, PackFiller, Plan, make_plan
-from ifcurate.engines.hf.probes import check_model, choose_arithmetic, choose_body, choose_head
+from ifcurate.engines.hf.probes import (
+    check_model,
+    choose_arithmetic,
+    choose_head,
+    in_float32,
+    right_routes,
+)
 from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import HFTokenizer
@@ -138,12 +144,20 @@ class HFEngine(Engine):
             )
         n_parameters = int(sum(p.numel() for p in model.parameters()))
         with fitting_threads(model, n_parameters):
+            dtype = model.dtype
             check_model(model, source.name)
-            arithmetic = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
+            names = {"fused", "packed"}
+            with in_float32(model) as widened:
+                if widened:
+                    check_model(model, source.name)
+                    wide = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
+                    names = {n for n, _ in right_routes(model, choose_head(model, wide), wide)}
+            arithmetic = choose_arithmetic(model.device, dtype, no_kernels=no_kernels)
             use_arithmetic(model, arithmetic)
             head = choose_head(model, arithmetic)
+            right = right_routes(model, head, arithmetic, names)
             #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
-            body, self.route = choose_body(model, head, arithmetic)
+            self.route, body = right[0] if right else ("single", SingleBody(model))
         self._exact_length = exact_length(model.config)
         self._runner = PackRunner(model, head, body, n_parameters)
         on_cpu = model.device.type == "cpu"

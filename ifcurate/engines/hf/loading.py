@@ -61,11 +61,13 @@ def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
     processor multiplies bfloat16 natively, and float32 otherwise. Weights stored
     in float32 stay float32: rounding them alone moves losses by up to 4e-3 nats
     per token, and a small float32 model would score differently on each machine.
+    So do float16 weights on a CPU, whose last three bits bfloat16 has no room for.
     """
     import torch
 
     if dtype == "auto":
-        half = stored in _HALF and _has_bfloat16(device)
+        kept = ("bfloat16",) if device.type == "cpu" else _HALF
+        half = stored in kept and _has_bfloat16(device)
         return torch.bfloat16 if half else torch.float32
     if dtype not in _DTYPES:
         raise ModelError(

@@ -1,15 +1,19 @@
 """What is tried on a model before it scores anything.
 
 1. Its numbers are finite, and no position sees the tokens after it.
-2. Whether its head may be applied to some positions alone (`hf_head`).
+2. Whether its head may be applied to some positions alone (`head`).
 3. Which body gives the numbers of its own forward pass on a small prefix tree:
    the first of fused, packed, single that does is used.
+
+The first and the third are tried in float32, with the weights as they are: the
+roundings of 16 bits hide a wrong route, and make a right one look wrong.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,20 +25,47 @@ from ifcurate.engines.hf.attention import can_use_varlen
 from ifcurate.engines.hf.bodies import PackedBody, SingleBody, exact_length
 from ifcurate.engines.hf.head import ResponseHead, find_head
 from ifcurate.engines.hf.packing import make_plan
+from ifcurate.engines.hf.workers import free_memory
 from ifcurate.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_model", "choose_arithmetic", "choose_body", "choose_head"]
+__all__ = ["check_model", "choose_arithmetic", "choose_head", "in_float32", "right_routes"]
 
 _NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment: as --no-kernels
 
 _N_IDS: Final = 16
-#: Difference of hidden states from the model's own, both as root mean squares. Two right ways in
-#: bfloat16 are up to 0.05 apart (the bundled model; each is 0.03 from float64), and their
-#: largest difference is no measure: it grows with the number of numbers.
-_TOLERANCE: Final = {"float64": 2e-7, "float32": 1e-4, "bfloat16": 0.1, "float16": 0.0125}
+#: Difference of hidden states from the model's own, both as root mean squares. In 16 bits it only
+#: has to find what is grossly wrong: float32 decided before. Two right ways in bfloat16 are
+#: up to 0.05 apart (the bundled model; each is 0.03 from float64).
+_TOLERANCE: Final = {"float64": 2e-7, "float32": 1e-4, "bfloat16": 0.3, "float16": 0.05}
+_UNUSABLE: Final = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
+
+
+#: How far logits may move when later tokens change, as a share of the largest.
+_UNMOVED: Final = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 0.05, "float16": 0.05}
+_ROOM: Final = 1.2  # bytes that must be free for each of a float32 copy
+
+
+@contextlib.contextmanager
+def in_float32(model: Any) -> Iterator[bool]:
+    """The model's 16-bit weights as float32 numbers inside; False where memory lacks room."""
+    import torch
+
+    narrow = [p for p in model.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
+    on_gpu = model.device.type == "cuda"
+    free = torch.cuda.mem_get_info(model.device)[0] if on_gpu else free_memory()
+    if free < _ROOM * 4 * sum(p.numel() for p in narrow):
+        narrow = []
+    held = [p.data for p in narrow]
+    try:
+        for p in narrow:
+            p.data = p.data.float()
+        yield bool(narrow)
+    finally:
+        for p, data in zip(narrow, held, strict=True):
+            p.data = data
 
 
 def check_model(model: Any, name: str) -> None:
@@ -48,8 +79,9 @@ def check_model(model: Any, name: str) -> None:
     other[kept:] = (other[kept:] + 1) % n_ids
     try:
         with torch.inference_mode():
-            first, second = (
-                model(input_ids=x[None], use_cache=False).logits[0].float() for x in (ids, other)
+            first, second, third = (
+                model(input_ids=x[None], use_cache=False).logits[0].float()
+                for x in (ids, other, ids[:kept])
             )
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ModelError(
@@ -62,11 +94,12 @@ def check_model(model: Any, name: str) -> None:
             f"logits are NaN or infinite in {str(model.dtype).removeprefix('torch.')}; "
             "use --dtype float32 or bfloat16, or check the weights"
         )
-    change = float((first[:kept] - second[:kept]).abs().max())
-    if not change <= 0.05 * float(first.abs().max()):
+    changes = [float((first[:kept] - other).abs().max()) for other in (second[:kept], third)]
+    change = max(changes)
+    if not change <= _UNMOVED[str(model.dtype).removeprefix("torch.")] * float(first.abs().max()):
         raise ModelError(
             f"{name}: not a causal language model: a position sees the tokens after it; found "
-            f"logits that move by {change:.3g} when later tokens change; "
+            f"logits that move by {change:.3g} when later tokens change or are left out; "
             "choose a decoder-only model"
         )
 
@@ -99,29 +132,32 @@ def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
     return head
 
 
-def choose_body(model: Any, head: ResponseHead | None, arithmetic: Arithmetic) -> tuple[Body, str]:
-    """The fastest body that gives the model's own hidden states, and its name."""
+def right_routes(
+    model: Any,
+    head: ResponseHead | None,
+    arithmetic: Arithmetic,
+    among: Collection[str] = ("fused", "packed"),
+) -> list[tuple[str, Body]]:
+    """The bodies that give the model's own hidden states, the fastest first."""
     import torch
 
-    single = SingleBody(model)
     if head is None:
-        return single, "single"
+        return []
     plan = make_plan(_probes(model))
     limit = exact_length(model.config) or 1 << 20
     members = [i for i, s in enumerate(plan.sequences) if len(s.ids) - 1 <= limit]
     if not members:
-        return single, "single"
+        return []
     (pack,) = plan.packs(members, 1 << 20)
+    right: list[tuple[str, Body]] = []
     with torch.inference_mode():
-        truth = single.hidden(pack)
+        truth = SingleBody(model).hidden(pack)
         for name, make in _makers(model, arithmetic):
-            try:
-                body = make()
+            with contextlib.suppress(*_UNUSABLE):
+                body = make() if name in among else None
                 if body is not None and _agree(body.hidden(pack), truth):
-                    return body, name
-            except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
-                continue
-    return single, "single"
+                    right.append((name, body))
+    return right
 
 
 def _makers(model: Any, arithmetic: Arithmetic) -> list[tuple[str, Callable[[], Body | None]]]:

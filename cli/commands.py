@@ -63,6 +63,7 @@ COMMANDS: Final = {
     "finetune": Place(
         "finetune", "finetune_model", PROVE, "Finetune a model on a mixture (train extra)."
     ),
+    "benchmark": Place("benchmark", "benchmark", PROVE, "Run standard benchmarks (eval extra)."),
     "lab": Place("lab", "app", PROVE, "Show the inversion and its cure on the bundled model."),
     "models": Place("models", "list_models", SHOW, "List the short names of models."),
 }

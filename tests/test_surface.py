@@ -53,6 +53,7 @@ HEAVY = {
     "transformers": {"engines", "finetuning", "lab"},
     "trl": {"finetuning"},
     "peft": {"finetuning"},
+    "lm_eval": {"evaluation"},
     "vllm": {"engines"},
     "datasets": {"data", "finetuning"},
     "ray": {"runs"},

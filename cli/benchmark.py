@@ -1,0 +1,62 @@
+"""`ifcurate benchmark`: standard benchmarks through lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import common
+
+
+def benchmark(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Short name, Hub id or folder.")],
+    *,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            "-t",
+            metavar="NAME|FILE",
+            help="Task of lm-evaluation-harness, or a YAML file. Default: squad_completion, mmlu, "
+            "arc_challenge, gsm8k.",
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the conflict suites as tasks to this folder, and run nothing."),
+    ] = None,
+    template: Annotated[str, typer.Option(help="Layout of exported prompts.")] = "auto",
+    limit: Annotated[int | None, typer.Option(help="Only the first N rows.", min=1)] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="Folder. Default: benchmarks-out.")] = Path(
+        "benchmarks-out"
+    ),
+    json: common.Json = False,
+) -> None:
+    """Run standard benchmarks on a model, beside the conflict suites. Needs the eval extra.
+
+    Finished tasks are kept: the same command runs only what is missing.
+    """
+    from ifcurate.evaluation.harness import STANDARD, export_tasks, run_benchmarks
+
+    if export:
+        from ifcurate.engines.hf.loading import load_tokenizer
+        from ifcurate.engines.hf.source import find_model
+        from ifcurate.engines.hf.tokenizer import HFTokenizer
+        from ifcurate.evaluation.suites import BUILT_IN
+        from ifcurate.models import resolve_model
+
+        source = find_model(resolve_model(model))
+        tokenizer = HFTokenizer(load_tokenizer(source, trust_remote_code=False))
+        for path in export_tasks(BUILT_IN, export, template=template, tokenizer=tokenizer):
+            common.out.print(str(path), soft_wrap=True, markup=False)
+        return
+    found = run_benchmarks(model, task or STANDARD, out, limit=limit, device=device)
+    if json:
+        common.print_json(found)
+        return
+    for name, figures in found.items():
+        shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
+        common.out.print(f"{name}: {shown}", soft_wrap=True, markup=False)

@@ -1,0 +1,157 @@
+"""lm-evaluation-harness: standard benchmarks, and our suites as its tasks.
+
+The harness is the extra ``[eval]``. A task is a name that it knows or a YAML file;
+`export_tasks` writes the conflict suites as such files, with prompts in the layout
+of finetuning and our own measures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.engines.base import Tokenizer
+from ifcurate.errors import DataError, ModelError
+from ifcurate.evaluation.questions import to_example
+from ifcurate.evaluation.suites import load_suite
+from ifcurate.storage.files import atomic_file, write_json
+
+__all__ = ["STANDARD", "export_tasks", "run_benchmarks"]
+
+#: The paper's standard benchmarks, by the harness's names.
+STANDARD: Final = ("squad_completion", "mmlu", "arc_challenge", "gsm8k")
+_MEASURES: Final = '''\
+"""Measures of the conflict suites, for lm-evaluation-harness."""
+
+from ifcurate.evaluation.answers import name_answers
+
+
+def process_results(doc, results):
+    named = name_answers(results[0], doc["context_answers"], doc["memory_answers"])
+    return {"counterfactual": float(named.context), "parametric": float(named.memory)}
+'''
+_TASK: Final = """\
+task: {task}
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {data}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{prompt}}}}"
+doc_to_target: "{{{{context_answers[0]}}}}"
+process_results: !function measures.process_results
+generation_kwargs:
+  until: []
+  max_gen_toks: 40
+  do_sample: false
+metric_list:
+  - metric: counterfactual
+    aggregation: mean
+    higher_is_better: true
+  - metric: parametric
+    aggregation: mean
+    higher_is_better: false
+"""
+
+
+def export_tasks(
+    suites: Sequence[str], folder: Path, *, template: str, tokenizer: Tokenizer
+) -> list[Path]:
+    """A YAML task, with its data, for each suite; the paths of the YAML files."""
+    from ifcurate.prompts.templates import load_template
+
+    layout = load_template(template, tokenizer)
+    written = []
+    for name in suites:
+        suite = load_suite(name)
+        data = folder / f"{suite.name}.jsonl"
+        with atomic_file(data) as stream:
+            for question in suite.questions:
+                row = {
+                    "id": question.id,
+                    "prompt": layout.render(to_example(question, response="x")).prefix,
+                    "context_answers": question.context_answers,
+                    "memory_answers": question.memory_answers,
+                }
+                stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
+        path = folder / f"{suite.name}.yaml"
+        task = f"ifcurate_{suite.name.replace('-', '_')}"
+        _write_text(path, _TASK.format(task=task, data=json.dumps(str(data.resolve()))))
+        written.append(path)
+    _write_text(folder / "measures.py", _MEASURES)
+    return written
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def run_benchmarks(
+    model: str, tasks: Sequence[str], out: Path, *, limit: int | None = None, device: str = "cpu"
+) -> dict[str, dict[str, float]]:
+    """The harness's figures of each task, written to `out`; finished tasks are not run again.
+
+    Raises `ModelError` without the extra, `DataError` for a task that does not load.
+    """
+    from ifcurate.engines.hf.source import find_model
+    from ifcurate.models import resolve_model
+
+    try:
+        import lm_eval
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise ModelError(
+            "benchmarks: need the eval extra; found no package lm_eval; "
+            "install it: pip install 'ifcurate[eval]'"
+        ) from error
+    source = find_model(resolve_model(model))
+    found: dict[str, dict[str, float]] = {}
+    for task in tasks:
+        path = out / f"{Path(task).stem}.benchmark.json"
+        identity = {"task": task, "model": source.name, "revision": source.revision,
+                    "limit": limit}  # fmt: skip
+        held = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if all(held.get(key) == value for key, value in identity.items()):
+            found[task] = held["figures"]
+            continue
+        name, folder = _task_of(task)
+        try:
+            result: Any = lm_eval.simple_evaluate(
+                model="hf",
+                model_args={"pretrained": str(source.folder), "device": device},
+                tasks=[name],
+                task_manager=TaskManager(include_path=str(folder) if folder else None),
+                limit=limit,
+                bootstrap_iters=0,
+            )
+        except (KeyError, ValueError, ConnectionError, FileNotFoundError) as error:
+            raise DataError(
+                f"task {task}: cannot be run; found {type(error).__name__}: {error}; give a task "
+                "of lm-evaluation-harness, or a YAML file with local data"
+            ) from error
+        figures = {
+            key.partition(",")[0]: float(value)
+            for key, value in result["results"][name].items()
+            if isinstance(value, int | float) and "stderr" not in key and key != "sample_len"
+        }
+        write_json(path, {**identity, "figures": figures})
+        found[task] = figures
+    return found
+
+
+def _task_of(task: str) -> tuple[str, Path | None]:
+    """The harness's name of a task, and the folder of its file where it is one."""
+    path = Path(task)
+    if path.suffix not in (".yaml", ".yml"):
+        return task, None
+    if not path.is_file():
+        raise DataError(f"task {task}: no such file; check the path")
+    names = [line.split(":", 1)[1].strip() for line in path.read_text("utf-8").splitlines()
+             if line.startswith("task:")]  # fmt: skip
+    if not names:
+        raise DataError(f"task {task}: the file names no task; add a line 'task: NAME'")
+    return names[0], path.parent

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Engine
 from ifcurate.errors import ModelError
+from ifcurate.models import resolve_model
 from ifcurate.options.score import ENGINE_OPTIONS
 
 __all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine"]
 
-ENGINES: Final = ("hf", "vllm", "server", "toy")
+#: Engine -> the function that loads it. A module is imported when its engine is asked for.
+ENGINES: Final = {
+    "hf": "ifcurate.engines.hf.engine:load_hf_engine",
+    "vllm": "ifcurate.engines.vllm.engine:load_vllm_engine",
+    "server": "ifcurate.engines.server.engine:load_server_engine",
+    "toy": "ifcurate.engines.toy:load_toy_engine",
+}
+#: What wraps a model that is loaded already.
+_WRAP: Final = "ifcurate.engines.hf.wrapped:wrap_model"
 
 
 def load_engine(
@@ -30,40 +41,30 @@ def load_engine(
     Raises:
         ModelError: unknown engine, or the model cannot be found, loaded or used.
     """
+    if engine not in ENGINES:
+        raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")
     if not isinstance(model, str | Path):
         if engine != "hf":
             raise ModelError(f"engine {engine!r}: takes the name of a model; a loaded one needs hf")
-        from ifcurate.engines.hf.wrapped import wrap_model
-
-        return wrap_model(model, tokenizer, **options)
-    model = str(model)
+        return _find(_WRAP)(model, tokenizer, **options)
+    name = str(model)
     if tokenizer is not None:
         options["tokenizer"] = tokenizer
-    if engine == "toy":
-        from ifcurate.engines.toy import ToyEngine
-
-        return ToyEngine()
-    if engine == "server":
-        if not options.get("base_url"):
-            raise ModelError(
-                "engine 'server': needs the address of one that runs; "
-                "give base_url, such as http://127.0.0.1:8000/v1"
-            )
-        from ifcurate.engines.server.engine import load_server_engine
-
-        return load_server_engine(model=model, **options)  # a name of the server's own
+    if engine == "server" and not options.get("base_url"):
+        raise ModelError(
+            "engine 'server': needs the address of a running server; "
+            "give base_url, such as http://127.0.0.1:8000/v1"
+        )
     if engine in ("hf", "vllm"):
-        if not model:
+        if not name:
             raise ModelError(
                 "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
             )
-        from ifcurate.models import resolve_model
+        name = resolve_model(name)
+    return _find(ENGINES[engine])(model=name, **options)
 
-        if engine == "vllm":
-            from ifcurate.engines.vllm.engine import load_vllm_engine
 
-            return load_vllm_engine(resolve_model(model), **options)
-        from ifcurate.engines.hf.engine import load_hf_engine
-
-        return load_hf_engine(resolve_model(model), **options)
-    raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")
+def _find(place: str) -> Callable[..., Engine]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Engine] = getattr(import_module(module), name)
+    return found

@@ -25,7 +25,7 @@ from ifcurate.engines.base import (
     Prompt,
 )
 
-__all__ = ["ToyEngine", "ToyTokenizer"]
+__all__ = ["ToyEngine", "ToyTokenizer", "load_toy_engine"]
 
 _WORD: Final = re.compile(r" ?\w+| ?[^\w\s]|\s")
 _BUCKETS: Final = 50_021  # a prime; ids are hashes of words
@@ -95,3 +95,9 @@ def _logprobs(prompt: Prompt) -> Float32Array:
         seen.add(token)
         pairs.add(pair)
     return np.asarray(values, dtype=np.float32)
+
+
+def load_toy_engine(*, model: str = "") -> ToyEngine:
+    """The toy engine. It has no model, so a name is ignored."""
+    del model
+    return ToyEngine()

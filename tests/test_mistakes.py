@@ -141,7 +141,7 @@ MISTAKES = {
         "inspect d.csv",
         ("d.csv", "names the column 'output' twice", "rename one of them"),
         ("$ sed '1s/output$/more/' d.csv > e.csv", "inspect e.csv"),
-        before=write("d.csv", "instruction,output,output\na,b,c\n"),
+        before=write("d.csv", "instruction,input,output,output\na,the text,b,c\n"),
     ),
     "Parquet with another name": Mistake(
         "inspect p.jsonl",
@@ -174,13 +174,13 @@ MISTAKES = {
     "a mapping to no column": Mistake(
         "inspect c.jsonl --columns instruction=task,response=answer",
         ("c.jsonl", "no column 'answer'; found the columns task, doc, reply", "--columns"),
-        ("inspect c.jsonl --columns instruction=task,response=reply",),
+        ("inspect c.jsonl --columns instruction=task,context=doc,response=reply",),
         before=write("c.jsonl", renamed()),
     ),
     "a mapping of an unknown name": Mistake(
         "inspect c.jsonl --columns question=task,response=reply",
         ("--columns", "question=...: unknown name", "known are instruction, context, response"),
-        ("inspect c.jsonl --columns instruction=task,response=reply",),
+        ("inspect c.jsonl --columns instruction=task,context=doc,response=reply",),
         before=write("c.jsonl", renamed()),
         code=2,
     ),

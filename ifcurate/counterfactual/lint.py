@@ -9,6 +9,7 @@ Nothing is changed.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,13 +25,15 @@ from .edit.forms import Change, Substitution, find_changes
 from .edit.substitutes import person_forms
 from .engine import SecondPass
 from .lexicon.kinds import types_by_table
+from .lexicon.name_words import TITLES
 from .lexicon.tables import Lexicon, fold, load_lexicon
-from .lexicon.wording import starts_with_vowel
+from .lexicon.wording import starts_with_vowel, without_end_marks
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
 from .recognise.pronouns import count_pronouns, follow_pronouns
-from .recognise.spans import TYPES, Recogniser, Span
-from .recognise.values import date_mentions
+from .recognise.runs import capital_runs
+from .recognise.spans import NUMERIC, TYPES, VALUES, Recogniser, Span
+from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
 from .verify.verifier import CHECKS, check_type
 
@@ -106,7 +109,9 @@ class _Linter:
         }
         checks[Check.TYPE] = lambda: check_type(case, second)
         for check, run in checks.items():
-            if careful and check in _CAREFUL:
+            if (careful and check in _CAREFUL) or (
+                check is Check.NESTING and plan.source == "lint" and self._one_bearer(case)
+            ):
                 continue
             try:
                 run()
@@ -126,41 +131,50 @@ class _Linter:
                     for e in recorded]  # fmt: skip
             kind = str(row.get("ifcurate_type", ""))
             return self._rebuilt(view, back, kind, row["ifcurate_original"], row), False
-        if original is not None:
-            back = list(_differences(view.texts, row_texts(original)))
-            before = next((c for c in back if c[0] == view.response_path), None)
-            if before is None:
-                raise Refusal(Check.SUPPORT, "the response is that of the original")
-            return self._rebuilt(view, back, _kind(before[4], self.lexicon), before[4], row), False
         answer = _answer(example, view)
+        if original is not None:
+            return self._beside(view, answer, row_texts(original)), False
         if not view.memory or not answer:
             return None, True
-        return self._remembered(view, answer), True
+        answer, memory = _differing(answer, view.memory[0])
+        kind = self._shared_kind(memory, answer)
+        return self._rebuilt(view, self._undone(view, answer, memory, kind), kind, memory, {},
+                             answer=answer), True  # fmt: skip
 
-    def _remembered(self, view: View, answer: str) -> Case:
-        """The row with its remembered answer put back wherever the answer stands."""
-        memory = view.memory[0]
+    def _beside(self, view: View, answer: str, before: Mapping[str, str]) -> Case:
+        """The row beside its original, compared by names where that explains it, else by words."""
+        memory = without_end_marks(before.get(view.response_path, "")).strip().rstrip(".")
+        answer, memory = _differing(answer, memory)
+        kind = self._shared_kind(memory, answer)
+        back = self._undone(view, answer, memory, kind)
+        texts = apply_edits(view.texts, place_edits(back))
+        if any(texts[path] != text for path, text in before.items() if path in texts):
+            back = list(_differences(view.texts, before))
+        return self._rebuilt(view, back, kind, memory, {}, answer=answer)
+
+    def _shared_kind(self, memory: str, answer: str) -> str:
+        """The type of both; raises `Refusal` where they are the same or of two types."""
         if fold(memory) == fold(answer):
-            raise Refusal(Check.ONE_TO_ONE, f"answer and remembered answer are both {memory!r}")
+            raise Refusal(Check.ONE_TO_ONE, f"answer and original answer are both {memory!r}")
         old, new = _kind(memory, self.lexicon), _kind(answer, self.lexicon)
         if old and new and old != new and not {old, new} <= types_by_table(answer):
             raise Refusal(Check.TYPE, f"{answer!r} is {new}, {memory!r} is {old}")
-        kind = old or new or "PERSON"
-        span = span_of(kind, answer, self.lexicon)
+        return old or new or "PERSON"
+
+    def _undone(self, view: View, answer: str, memory: str, kind: str) -> list[Change]:
+        """The original answer put back wherever the new one stands, in all its forms."""
         forms = {answer: memory}
         if kind == "PERSON":
-            try:
+            with contextlib.suppress(Refusal):
                 forms = person_forms(answer, memory)
-            except Refusal:
-                forms = dict.fromkeys([answer], memory)
-        plan = Substitution(replace(span, type="ORG"), memory, forms, source="lint")
+        span = Span("", 0, len(answer), "ORG", answer)
+        plan = Substitution(span, memory, forms, source="lint")
         texts = {p: t for p, t in view.texts.items() if p not in view.keep}
         folded = {p: fold(t) for p, t in texts.items()}
         try:
-            back = find_changes(texts, plan, self.lexicon, folded=folded)
+            return find_changes(texts, plan, self.lexicon, folded=folded)
         except Refusal:
-            back = []
-        return self._rebuilt(view, back, kind, memory, {}, answer=answer)
+            return []
 
     def _rebuilt(
         self,
@@ -180,12 +194,16 @@ class _Linter:
             raise Refusal(Check.SPANS, f"the edits do not fit the text: {error}") from None
         edits = [Edit(e.path, e.new_start, e.new_end, e.new, e.old, e.start, e.end) for e in undo]
         span = span_of(kind, original, self.lexicon)
+        if kind == "COUNTRY" and not span.code:
+            raise Refusal(Check.TYPE, f"{original!r} is no country")
         substitute = answer or str(row.get("ifcurate_substitute") or "")
         if not substitute:
             here = [e.new for e in edits if e.path == view.response_path]
             substitute = max(here, key=len, default="")
-        if kind in {"DATE", "MONEY", "YEAR", "NUMBER", "QUANTITY"}:
-            substitute = span_of(kind, substitute, self.lexicon).value.split(" ")[0]
+        if kind in VALUES:
+            substitute = _value(kind, substitute, self.lexicon)
+            if not span.value or not substitute:
+                raise Refusal(Check.TYPE, f"{original!r} or the answer is no {kind}")
         kept = frozenset(w for w in fold(original).split() if w in fold(substitute).split())
         plan = Substitution(
             span,
@@ -209,6 +227,24 @@ class _Linter:
             return ""
         he, she = count_pronouns([view.context_text])
         return "m" if he > 2 * she else "f" if she > 2 * he else ""
+
+    def _one_bearer(self, case: Case) -> bool:
+        """Whether every name with a word of the original belongs to one longest name.
+
+        A rebuilt original may be a part of it: "Shelley" of "Mary Shelley".
+        """
+        words = set(fold(case.plan.original).split(" "))
+        names: set[frozenset[str]] = set()
+        for path, start, end in case.context:
+            for run in capital_runs(case.before[path][start:end]):
+                parts = [fold(w[2]) for w in run.words]
+                while run.opens and len(parts) > 1 and parts[0] in self.lexicon.openers:
+                    parts.pop(0)
+                while len(parts) > 1 and parts[0] in TITLES:
+                    parts.pop(0)
+                names |= {frozenset(parts)} if words & set(parts) else set()
+        longest = max(names, key=len, default=frozenset())
+        return all(name <= longest for name in names)
 
     def _contradictions(self, case: Case) -> Iterator[tuple[Check, str]]:
         """What a rebuilt row says against itself: places, dates, amounts."""
@@ -274,6 +310,23 @@ def _kind(name: str, lexicon: Lexicon) -> str:
         return whole[0]
     kinds = types_by_table(name)
     return next((k for k in ("COUNTRY", "PERSON", "CITY", "LOC") if k in kinds), "")
+
+
+def _value(kind: str, text: str, lexicon: Lexicon) -> str:
+    """The normal form of a date or an amount, whose unit may stand outside; "" for none."""
+    value = span_of(kind, text, lexicon).value.split(" ")[0]
+    amount = next((f"{n.value:g}" for n in number_mentions(text)), "") if kind in NUMERIC else ""
+    return value or amount
+
+
+def _differing(new: str, old: str) -> tuple[str, str]:
+    """Two answers without the words that both begin or end with: "the historian Ann Kemp"."""
+    a, b = new.split(" "), old.split(" ")
+    while len(a) > 1 and len(b) > 1 and a[0] == b[0]:
+        a, b = a[1:], b[1:]
+    while len(a) > 1 and len(b) > 1 and a[-1] == b[-1]:
+        a, b = a[:-1], b[:-1]
+    return " ".join(a), " ".join(b)
 
 
 def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Change]:

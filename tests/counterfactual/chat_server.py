@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,10 +14,21 @@ __all__ = ["ChatServer", "serve"]
 
 
 class ChatServer:
-    """`answers` in their order, the last one again and again; all requests are kept."""
+    """`answers` in their order, the last one again and again; all requests are kept.
 
-    def __init__(self, answers: Sequence[Any], *, delay: float = 0.0, schema: bool = True):
-        self.answers = list(answers)
+    Instead of answers a function may be given, from the user's message to an answer.
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[Any] | Callable[[str], Any],
+        *,
+        delay: float = 0.0,
+        schema: bool = True,
+    ):
+        self.answers = answers
+        self.at_once = self.most_at_once = 0
+        self._lock = threading.Lock()
         self.delay = delay
         self.schema = schema
         self.seen: list[dict[str, Any]] = []
@@ -27,16 +38,25 @@ class ChatServer:
     def reply(self, body: dict[str, Any]) -> tuple[int, Any]:
         if not self.schema and "response_format" in body:
             return 400, {"error": {"message": "response_format is not supported"}}
-        self.seen.append(body)
+        with self._lock:
+            self.seen.append(body)
+            number = len(self.seen)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
         time.sleep(self.delay)
-        answer = self.answers[min(len(self.seen), len(self.answers)) - 1]
+        with self._lock:
+            self.at_once -= 1
+        if callable(self.answers):
+            answer = self.answers(body["messages"][1]["content"])
+        else:
+            answer = self.answers[min(number, len(self.answers)) - 1]
         content = answer if isinstance(answer, str) else json.dumps(answer)
         return 200, {"choices": [{"message": {"role": "assistant", "content": content}}]}
 
 
 @contextlib.contextmanager
 def serve(
-    answers: Sequence[Any], *, delay: float = 0.0, schema: bool = True
+    answers: Sequence[Any] | Callable[[str], Any], *, delay: float = 0.0, schema: bool = True
 ) -> Iterator[ChatServer]:
     """The server while it runs; its `url` ends in /v1."""
     state = ChatServer(answers, delay=delay, schema=schema)

@@ -8,12 +8,13 @@ readable as values. What cannot be read so is dropped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..lexicon.name_words import TITLES
 from ..lexicon.tables import Lexicon, fold
 from .people import person_name
 from .spans import PATTERNED, Shape, Span
-from .values import value_spans
+from .values import NUMBER_WORDS, value_spans
 
 __all__ = ["LABELS", "labelled_spans", "span_of"]
 
@@ -107,5 +108,7 @@ def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
     )
     if kind == "YEAR":
         label = "date"
+    if text.lower() in NUMBER_WORDS:  # alone it has no noun to be found by
+        return replace(plain, value=str(NUMBER_WORDS.index(text.lower())))
     found = labelled_spans("", text, iter([(0, len(text), label)]), lexicon)
     return next((s for s in found if s.type == kind and s.text == text), plain)

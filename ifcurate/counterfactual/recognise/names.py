@@ -19,7 +19,7 @@ from ..lexicon.tables import Lexicon, fold, load_lexicon
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
-from .spans import DEFAULT_TYPES, PATTERNED, VALUES, Span
+from .spans import DEFAULT_TYPES, PATTERNED, VALUES, Shape, Span
 from .values import value_spans
 
 __all__ = ["LexiconRecogniser"]
@@ -172,7 +172,8 @@ class LexiconRecogniser:
                 return "given", known_gender
         if score >= _SURE and key in shown and may_be_named(parts, lexicon):
             gender = lexicon.gender.get(first, "")
-            return ("full" if len(parts) > 1 else "given"), gender
+            alone: Shape = "family" if key in lexicon.surnames and not gender else "given"
+            return ("full" if len(parts) > 1 else alone), gender
         return None
 
     def _is_place_word(self, mention: _Mention, text: str) -> bool:

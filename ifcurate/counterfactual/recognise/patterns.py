@@ -36,6 +36,9 @@ _WORK_CUE = re.compile(
     r"episodes?|series|shows?|sitcom|documentary|ballad|track|tracks|story|stories|opera|musical|"
     r"video game|titled|entitled)\b"
 )
+_WORK_AFTER = re.compile(
+    rf",? (?:is |was )?(?:an?|the|his|her|their) (?:[\w'-]+ ){{0,3}}?{_WORK_CUE.pattern}"
+)
 _SMALL = frozenset(
     [
         "a",
@@ -81,8 +84,8 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
     for match in _WORK.finditer(text):
         title = match["quoted"] or match["marked"]
         start = match.start("quoted") if match["quoted"] else match.start("marked")
-        around = text[max(0, match.start() - 60) : match.start()], text[match.end() :][:40]
-        if _is_title(title) and any(_WORK_CUE.search(side) for side in around):
+        left, right = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:40]
+        if _is_title(title) and (_WORK_CUE.search(left) or _WORK_AFTER.match(right)):
             yield Span(path, start, start + len(title), "WORK", title)
 
 

@@ -54,7 +54,8 @@ _PERSON_BEFORE = re.compile(
 _NO_PERSON_BEFORE = re.compile(
     r"\b(?:the|in|at|near|outside|into|across|throughout|aboard|onto|within|via|"
     r"magazine|newspaper|company|firm|band|brand|journal|weekly|village|town|city|planet|ship|"
-    r"album|song|film|novel|series|restaurant|label|website) \Z",
+    r"album|song|film|novel|series|restaurant|label|website|lake|river|mount|island|street|"
+    r"road) \Z",
     re.I,
 )
 _NO_PERSON_AFTER = re.compile(
@@ -89,7 +90,7 @@ def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: boo
     region = _REGION.match(after)
     if region and (lexicon.is_place(region[1]) or region[1] in lexicon.states):
         score -= 4
-    pronoun = following_pronoun(text, end)
+    pronoun = following_pronoun(text, end, opens=opens)
     if _PERSON_AFTER.match(after) or _PERSON_BEFORE.search(left):
         score += 2
     elif pronoun in {"m", "f"}:

@@ -28,9 +28,11 @@ def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
     return he, she
 
 
-def following_pronoun(text: str, end: int) -> str:
+def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
     """ "m", "f" or "n" by the first pronoun after a name that ends there, "" without one."""
-    match = _FOLLOWS.match(text, end, end + 200) or _NEXT.match(text, end, end + 200)
+    match = _FOLLOWS.match(text, end, end + 200)
+    if match is None and opens:  # the subject of one sentence is mostly that of the next
+        match = _NEXT.match(text, end, end + 200)
     if match is None:
         return ""
     word = match[1].lower()

@@ -22,6 +22,7 @@ __all__ = [
     "DateMention",
     "NumberMention",
     "date_mentions",
+    "date_of_value",
     "date_order",
     "number_mentions",
     "number_of",
@@ -204,6 +205,12 @@ def date_mentions(text: str) -> list[DateMention]:
             )
             taken.insert(at, match.span())
     return sorted(found, key=lambda d: d.start)
+
+
+def date_of_value(value: str) -> DateMention:
+    """The date of a normal form such as "1950-5-5", "-5-5" or "1950-5-", without a notation."""
+    year, month, day = (int(part) if part else None for part in value.split("-"))
+    return DateMention(0, 0, "", year, month or 0, day, ())
 
 
 def date_order(a: DateMention, b: DateMention) -> int | None:

@@ -13,7 +13,7 @@ from ..checks import Check, Refusal
 from ..edit.edits import Edit
 from ..edit.forms import Substitution
 from ..recognise.spans import NUMERIC
-from ..recognise.values import date_mentions, date_order, number_mentions, number_of
+from ..recognise.values import date_mentions, date_of_value, date_order, number_mentions, number_of
 
 __all__ = ["check_order"]
 
@@ -83,7 +83,7 @@ def _check_unit(text: str, edit: Edit) -> None:
 
 def _check_date_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
     old = date_mentions(plan.original)[0]
-    new = date_mentions(edits[0].new)[0]
+    new = date_of_value(plan.substitute)
     for text in before.values():
         for other in date_mentions(text):
             if not other.matches(old) and date_order(old, other) != date_order(new, other):

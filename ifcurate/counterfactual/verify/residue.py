@@ -96,7 +96,7 @@ def check_residual(case: Case, lexicon: Lexicon) -> None:
     if plan.source != "alias":
         more, acronyms = _other_names(plan, lexicon)
         parts |= more
-    if plan.type != "PERSON":
+    if plan.type in {"CITY", "COUNTRY"}:
         parts = _place_parts(case, parts)
     if left := check_residue(parts, texts):
         raise Refusal(Check.RESIDUE, f"{left!r} is left")

@@ -251,6 +251,8 @@ class OpenAIPlanner:
         forms = {old: new} | {pair.old: pair.new for pair in plan.replacements}
         if not all(a.strip() and b.strip() for a, b in forms.items()):
             raise Refusal(Check.PLAN, "a replacement lacks old or new")
+        if forms[old] != new:
+            raise Refusal(Check.PLAN, f"{old!r} has two substitutes, {new!r} and {forms[old]!r}")
         if plan.type not in self._types:
             known = ", ".join(self._types)
             raise Refusal(Check.PLAN, f"{plan.type!r} is not one of the types {known}")

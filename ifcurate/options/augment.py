@@ -69,8 +69,7 @@ class AugmentOptions(Options):
     verify: str = option(
         "",
         "Keep only what this model confirms: with the new context it prefers the new answer, "
-        "without it the original one, and the altered context reads as well as the original. A "
-        "tiny model proves little. toy has no model, for dry runs.",
+        "without it the original one. A tiny model proves little. toy has no model, for dry runs.",
         panel=MODEL_PANEL,
         metavar="MODEL",
     )

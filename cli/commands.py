@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
     "curate": Place("run", "curate", CURATE, "Go from raw data to a mixture in one line."),
     "recipes": Place("recipes", "app", SHOW, "List, show and copy recipes."),
+    "runs": Place("runs", "runs", SHOW, "Show the runs of this folder."),
     "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),
     "compare": Place("compare", "compare", SHOW, "Compare the scores of two runs."),
     "review": Place("review", "review", SHOW, "Move the cut and set labels by hand, in a browser."),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Group",
     "Json",
+    "Overwrite",
     "Quiet",
     "RunOption",
     "command_line",
@@ -41,6 +42,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no s
 RunOption = Annotated[
     Path | None,
     typer.Option("--run", help="Run folder; the newest of ifcurate-runs/ when not given."),
+]
+
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files of other data or settings that are there."),
 ]
 
 
@@ -149,8 +155,9 @@ def open_run(path: Path | None, *, quiet: bool = False) -> Run:
     from ifcurate.runs.run import find_run
 
     found = find_run(path)
+    del quiet  # which run is used is always said
     inputs = ", ".join(item["name"] for item in found.manifest.identity["inputs"])
     model = found.manifest.identity["engine"]["model"]
     newest = "" if path else " (the newest here)"
-    note(f"run {found.folder}{newest}: {inputs}, scored by {model}", quiet=quiet)
+    note(f"run {found.folder}{newest}: {inputs}, scored by {model}")
     return found

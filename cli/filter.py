@@ -26,6 +26,10 @@ def filter_rows(
         Path | None,
         typer.Option("--out", help="Folder for the files; filtered/ in the run's when not given."),
     ] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="The name of the split, from `ifcurate split --as NAME`.")
+    ] = "",
+    overwrite: common.Overwrite = False,
     run: common.RunOption = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -46,7 +50,12 @@ def filter_rows(
     silent = quiet or json
     found = common.open_run(run, quiet=silent)
     result = filter_run(
-        found, out=out_folder, command=common.command_line(), **options.model_dump()
+        found,
+        out=out_folder,
+        split=split,
+        overwrite=overwrite,
+        command=common.command_line(),
+        **options.model_dump(),
     )
     made = "no split yet, made the default one" if result.made_split else "split"
     note(f"{made}: {result.split.formula}", quiet=silent)

@@ -21,6 +21,7 @@ def merge(
         Path | None,
         typer.Option("--out", help="Run folder; one of ifcurate-runs/ when not given."),
     ] = None,
+    overwrite: common.Overwrite = False,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -42,7 +43,7 @@ def merge(
     silent = quiet or json
     where = out_folder or Path(RUNS_FOLDER) / run_name(merged_identity(folders[0]))
     note(f"run   {where}", quiet=silent)
-    run = merge_runs(folders, where, command=common.command_line())
+    run = merge_runs(folders, where, overwrite=overwrite, command=common.command_line())
     if json:
         common.print_json(
             {

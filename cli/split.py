@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ifcurate.options.split import RescoreOptions, SplitOptions
 from ifcurate.phrases import count
 
 from . import common, rescore
-from .common import out
+from .common import note, out
 from .options import with_options
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 def split(
     options: SplitOptions,
     again: RescoreOptions,
+    name: Annotated[
+        str,
+        typer.Option("--as", help="A name for this split, so that several stand side by side."),
+    ] = "",
+    overwrite: common.Overwrite = False,
     run: common.RunOption = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -30,19 +37,30 @@ def split(
     This needs no model (unless you give --rescore-band) and takes seconds, so try several rules.
     The output shows how the kept count moves around the cut, and the rows nearest to it.
     """
+    from ifcurate.runs.reading import stale_folders
     from ifcurate.steps.run_steps import split_run
 
     silent = quiet or json
     found = common.open_run(run, quiet=silent)
     with rescore.prepare(again, quiet=silent) as wish:
         made, manifest = split_run(
-            found, rescore=wish, command=common.command_line(), **options.given()
+            found,
+            rescore=wish,
+            name=name,
+            overwrite=overwrite,
+            command=common.command_line(),
+            **options.given(),
+        )
+    for folder in stale_folders(found, name):
+        note(
+            f"stale: {folder} was filtered by an earlier split; run `ifcurate filter` again",
+            quiet=quiet,
         )
     if json:
         common.print_json(
             {
                 "run": str(found.folder),
-                "split": str(found.folder / "split.parquet"),
+                "split": str(found.folder / manifest.outputs["split"]),
                 "counts": made.counts(),
                 "parameters": made.parameters,
                 "cuts": [cut.as_dict() for cut in made.cuts],
@@ -53,16 +71,18 @@ def split(
             }
         )
     elif not quiet:
-        print_split(found, made)
+        print_split(found, made, called=name)
         rescore.print_rescored(manifest.checks)
         if by_hand := manifest.checks.get("set_by_hand"):
             out.print(f"{count(by_hand, 'label')} set by hand, from overrides.json")
 
 
-def print_split(run: Run, made: SplitSummary, *, hints: bool = True) -> None:
+def print_split(run: Run, made: SplitSummary, *, called: str = "", hints: bool = True) -> None:
     """Counts, cuts, how the count moves, and the rows at the cut; and what to do next."""
     from rich.markup import escape
     from rich.table import Table
+
+    from ifcurate.runs.reading import split_paths
 
     counts = Table(box=None, pad_edge=False)
     counts.add_column("label")
@@ -93,9 +113,10 @@ def print_split(run: Run, made: SplitSummary, *, hints: bool = True) -> None:
         out.print(f"[bold]{escape(title)}[/bold]")
         out.print(_frame(frame))
     out.print()
-    out.print(f"split  {escape(str(run.folder / 'split.parquet'))}", soft_wrap=True)
+    out.print(f"split  {escape(str(split_paths(run, called)[0]))}", soft_wrap=True)
     if hints:
-        out.print("next   ifcurate filter --keep context-critical")
+        which = f" --split {called}" if called else ""
+        out.print(f"next   ifcurate filter{which} --keep context-critical")
 
 
 def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:

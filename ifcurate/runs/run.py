@@ -20,7 +20,7 @@ from ifcurate.storage.files import read_table, scan_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["RUNS_FOLDER", "Run", "find_run"]
+__all__ = ["RUNS_FOLDER", "Run", "find_run", "list_runs"]
 
 RUNS_FOLDER: Final = "ifcurate-runs"
 
@@ -31,6 +31,11 @@ class Run:
 
     folder: Path
     manifest: Manifest
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The names of its inputs."""
+        return tuple(known["name"] for known in self.manifest.identity["inputs"])
 
     @property
     def scores_path(self) -> Path:
@@ -63,6 +68,7 @@ class Run:
 def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run:
     """The run at `path`, or the newest of this folder's.
 
+    A run with a limit is not the newest while there is one over all rows of the same data.
     Raises `RunError` when there is none, with what to do.
     """
     if path is not None:
@@ -79,13 +85,24 @@ def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run
                 f"name a run folder (those of this folder are in {RUNS_FOLDER}/)"
             )
         return Run(at, read_manifest(at / "manifest.json"))
-    runs = []
-    for manifest in sorted(Path(folder, RUNS_FOLDER).glob("*/manifest.json")):
-        with contextlib.suppress(RunError):
-            runs.append(Run(manifest.parent, read_manifest(manifest)))
+    runs = list_runs(folder)
     if not runs:
         raise RunError(
             f"{Path(folder).resolve()}: no run here ({RUNS_FOLDER}/ is missing or empty); "
             "make one first: ifcurate score DATA --model MODEL, or name one with --run"
         )
-    return max(runs, key=lambda run: (run.manifest.updated_at, run.folder.name))
+    newest = runs[0]
+    if newest.manifest.identity.get("limit") is not None:
+        # A first look at some of the rows does not take the place of a run over all of them.
+        same = [run for run in runs if run.data == newest.data]
+        return next((r for r in same if r.manifest.identity.get("limit") is None), newest)
+    return newest
+
+
+def list_runs(folder: str | Path = ".") -> list[Run]:
+    """The runs of a folder, the newest first."""
+    runs = []
+    for manifest in sorted(Path(folder, RUNS_FOLDER).glob("*/manifest.json")):
+        with contextlib.suppress(RunError):
+            runs.append(Run(manifest.parent, read_manifest(manifest)))
+    return sorted(runs, key=lambda r: (r.manifest.updated_at, r.folder.name), reverse=True)

@@ -27,6 +27,7 @@ from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import atomic_file, write_json
 from ifcurate.storage.manifest import Manifest, fingerprint
+from ifcurate.storage.replacing import remove_partials
 
 __all__ = ["complete_run", "run_name", "score_identity", "score_run"]
 
@@ -119,6 +120,7 @@ def complete_run(
     """
     refuse_foreign(folder)
     with lock_run(folder):
+        remove_partials(folder)
         if overwrite:
             remove_run(folder)
         manifest = open_manifest(folder, identity, command)

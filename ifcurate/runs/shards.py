@@ -16,11 +16,18 @@ from typing import Any
 import polars as pl
 
 from ifcurate.errors import RunError
-from ifcurate.runs.folder import lock_run, run_differences, seal_manifest
+from ifcurate.runs.folder import (
+    lock_run,
+    refuse_foreign,
+    remove_run,
+    run_differences,
+    seal_manifest,
+)
 from ifcurate.runs.join import join_tables, row_tokens
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import atomic_file, file_digest, read_table_slices
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.replacing import remove_partials
 from ifcurate.storage.tables import SCORES, TOKENS
 
 __all__ = ["merge_runs", "merged_identity"]
@@ -38,15 +45,21 @@ class _ShardRun:
     bad: list[int]  # rows set aside, per chunk
 
 
-def merge_runs(folders: Sequence[Path], out: Path, *, command: str = "") -> Run:
-    """Join the shards of a run into `out`.
+def merge_runs(
+    folders: Sequence[Path], out: Path, *, overwrite: bool = False, command: str = ""
+) -> Run:
+    """Join the shards of a run into `out`; `overwrite` replaces another run there.
 
     Raises `RunError` when a shard is missing, unfinished, damaged or of another
     run, saying which; `DataError` when `out` cannot be written.
     """
     shards = _check([_open(folder) for folder in folders])
     identity = _without_shard(shards[0].manifest)
+    refuse_foreign(out)
     with lock_run(out):
+        remove_partials(out)
+        if overwrite:
+            remove_run(out)
         manifest = _begin(out, identity, shards, command)
         if manifest.finished:
             return Run(out, manifest)
@@ -141,7 +154,10 @@ def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command
         old = read_manifest(path)
         if old.identity != identity:
             differences = "; ".join(run_differences(old.identity, identity)[:4])
-            raise RunError(f"{out}: holds another run ({differences}); choose another --out")
+            raise RunError(
+                f"{out}: holds another run ({differences}); choose another --out, "
+                "or give --overwrite"
+            )
         if old.finished:
             return old
     now = utc_now()

@@ -22,7 +22,7 @@ from ifcurate.split.cuts import Bound, GroupCut
 from ifcurate.split.parts import Parts, is_usable, number
 from ifcurate.storage.tables import LABELS
 
-__all__ = ["TIE_ORDER", "bound_table", "cut_table", "is_above", "label_rows"]
+__all__ = ["CRITICAL", "TIE_ORDER", "bound_table", "cut_table", "is_above", "label_rows"]
 
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 

@@ -141,12 +141,13 @@ def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> F
     return result
 
 
-def filtered_paths(
-    sources: Sequence[Source], folder: Path, label: str
-) -> dict[str, tuple[Path, Path]]:
-    """For each source's name the files of its kept and of its dropped rows."""
+def filtered_paths(sources: Sequence[Source], folder: Path) -> dict[str, tuple[Path, Path]]:
+    """For each source's name the files of its kept and of its dropped rows.
+
+    They are in folders of their own, so that each folder loads as one data set.
+    """
     return {
-        name: (folder / f"{stem}.{label}{ending}", folder / f"{stem}.dropped.jsonl")
+        name: (folder / "kept" / f"{stem}{ending}", folder / "dropped" / f"{stem}.jsonl")
         for name, (stem, ending) in name_outputs(sources).items()
     }
 
@@ -157,7 +158,6 @@ def write_filtered(
     decision: Decision,
     folder: Path,
     *,
-    label: str,
     limit: int | None = None,
 ) -> FilteredFiles:
     """Write kept rows as they were read, and dropped ones as JSONL with label and reason.
@@ -167,7 +167,7 @@ def write_filtered(
     set aside at reading are in neither file; they are counted. Raises
     `DataError` when a file cannot be written, `RunError` when rows are missing.
     """
-    paths = filtered_paths(sources, folder, label)
+    paths = filtered_paths(sources, folder)
     refuse_inputs(itertools.chain.from_iterable(paths.values()), sources)
     verdicts = _Verdicts(tables, decision)
     result = FilteredFiles()

@@ -7,9 +7,10 @@ same is not done again.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,12 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
 from ifcurate.options.split import SplitOptions
 from ifcurate.phrases import count
-from ifcurate.runs.reading import read_split_manifest, run_examples, run_sources
+from ifcurate.runs.reading import (
+    read_split_manifest,
+    run_examples,
+    run_sources,
+    split_paths,
+)
 from ifcurate.runs.run import Run
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import SplitPlan, SplitSummary
@@ -29,6 +35,7 @@ from ifcurate.steps.filtering import SCORE_COLUMNS, Decision, filtered_paths, wr
 from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
 from ifcurate.storage.files import (
     file_digest,
+    read_table_manifest,
     read_table_slices,
     readable_table,
     scan_table,
@@ -41,11 +48,13 @@ from ifcurate.storage.overrides import (
     fingerprint_overrides,
     read_overrides,
 )
+from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import LABELS, SPLIT
 
 __all__ = [
     "FilterResult",
     "filter_run",
+    "mark_stale",
     "split_run",
 ]
 
@@ -91,14 +100,25 @@ def _refuse_shard(run: Run) -> None:
 def _touch(run: Run) -> None:
     """Make the run the newest: it is the one that was worked on last."""
     run.manifest.updated_at = utc_now()
-    run.manifest.write(run.folder / "manifest.json")
+    with contextlib.suppress(DataError):  # a run that cannot be written can be filtered elsewhere
+        run.manifest.write(run.folder / "manifest.json")
 
 
 @takes_options(SplitOptions)
 def split_run(
-    run: Run, *, options: SplitOptions, rescore: Rescore | None = None, command: str = ""
+    run: Run,
+    *,
+    options: SplitOptions,
+    rescore: Rescore | None = None,
+    name: str = "",
+    overwrite: bool = False,
+    command: str = "",
 ) -> tuple[SplitSummary, Manifest]:
     """Label the run's rows; writes `split.parquet` and `split.json`.
+
+    With `name` they are `split-NAME.parquet` and `split-NAME.json`: several splits can
+    stand side by side. A split of ours is replaced, and what was filtered by it is marked
+    as stale; another file of these names is only replaced with `overwrite`.
 
     The labels are those of `split_scores`. With `rescore` the rows near the cut are
     scored again in float32, and cut again with these numbers. Raises `RunError` when the
@@ -111,6 +131,10 @@ def split_run(
     if rescore is not None:
         check_band(rescore.band, run.folder, run.manifest.identity["engine"])
     plan = SplitPlan.create(options)
+    path, manifest_path = split_paths(run, name)
+    ours = (path, manifest_path) if _is_split(path, manifest_path) else ()
+    refuse_replacing((path, manifest_path), ours=ours, command="split", overwrite=overwrite)
+    remove_partials(run.folder)
     scores = run.scan_scores(place=True)
     before, again = None, None
     with readable_table(run.scores_path):
@@ -130,13 +154,12 @@ def split_run(
     manifest = _manifest(
         "split",
         identity,
-        outputs={"split": "split.parquet"},
+        outputs={"split": path.name},
         formula="context-critical where " + _rule_in_words(plan.rule, cuts.cuts),
         notes=[note for cut in cuts.cuts for note in cut.notes],
         finished=True,
         command=command,
     )
-    path = run.folder / "split.parquet"
     table = cuts.table(scores)
     written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
     sink_table(written, path, {"id": manifest.id, **identity})
@@ -151,9 +174,40 @@ def split_run(
         manifest.checks["set_by_hand"] = n_by_hand
         manifest.formula += f"; {count(n_by_hand, 'label')} set by hand"
     manifest.seconds = round(time.monotonic() - started, 3)
-    manifest.write(run.folder / "split.json")
+    manifest.write(manifest_path)
+    mark_stale(run, name, manifest)
     _touch(run)
     return found, manifest
+
+
+def _is_split(table: Path, manifest: Path) -> bool:
+    """Whether both are what a split of ours wrote, or are not there."""
+    try:
+        made = not manifest.exists() or read_manifest(manifest).step == "split"
+        return made and (not table.exists() or "scores" in read_table_manifest(table))
+    except (RunError, OSError, ValueError, pl.exceptions.PolarsError):
+        return False
+
+
+def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
+    """Say in their manifests which filtered folders of the run are of an earlier split.
+
+    Returns these folders.
+    """
+    found = []
+    for path in sorted((run.folder / "filtered").rglob("filter.json")):
+        with contextlib.suppress(RunError, DataError):
+            made = read_manifest(path)
+            if made.identity.get("split_name", "") != name:
+                continue
+            if made.identity.get("split") != split.identity:
+                made.stale = f"the split was made again at {split.created_at}"
+                made.write(path)
+                found.append(path.parent)
+            elif made.stale:
+                made.stale = ""
+                made.write(path)
+    return found
 
 
 def _count_labels(path: Path) -> dict[str, int]:
@@ -187,15 +241,15 @@ def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
     return f"{'; '.join(told)} [rule {rule}]"
 
 
-def _labelled_scores(run: Run) -> Iterator[pl.DataFrame]:
+def _labelled_scores(run: Run, split: Path) -> Iterator[pl.DataFrame]:
     """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
     place = ("id", "source", "row", "turn")
-    labels = read_table_slices(run.folder / "split.parquet", tuple(SPLIT))
+    labels = read_table_slices(split, tuple(SPLIT))
     numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
     for mine, other in itertools.zip_longest(labels, numbers):
         if mine is None or other is None or not mine.select(place).equals(other.select(place)):
             raise RunError(
-                f"{run.folder}: split.parquet and scores.parquet do not have the same rows; "
+                f"{run.folder}: {split.name} and scores.parquet do not have the same rows; "
                 "make the split again: ifcurate split"
             )
         yield mine.hstack(other.select(SCORE_COLUMNS))
@@ -207,46 +261,62 @@ def filter_run(
     *,
     options: FilterOptions,
     out: Path | None = None,
+    split: str = "",
+    overwrite: bool = False,
     command: str = "",
 ) -> FilterResult:
     """Write the kept rows as they were read, the dropped ones with their reasons.
 
-    Uses the run's split, or makes the default one where there is none; a split that is
-    older than labels set by hand is made again. What is there already, made from the
-    same, is left. Raises `RunError` when the data changed since it was scored, `DataError`
-    when the result cannot be written.
+    They are in the folders `kept` and `dropped` of `out`. Uses the run's split of the name
+    `split`, or makes the default one where there is none without a name; a split that
+    is older than labels set by hand is made again. What is there already, made from the same, is left; what is made from something else is only replaced
+    with `overwrite`, or when it lies in the run's folder and is stale. Raises `RunError`
+    when the data changed since it was scored, `DataError` when the result cannot be written.
     """
     started = time.monotonic()
     decision = Decision.create(options)
     _refuse_shard(run)
     run.check_finished()
-    found = read_split_manifest(run)
-    split_manifest = _follow_overrides(run, found) if found else split_run(run)[1]
+    found = read_split_manifest(run, split)
+    if found is None and split:
+        raise RunError(
+            f"{run.folder}: has no split {split!r} of its scores; "
+            f"make it: ifcurate split --as {split}"
+        )
+    split_manifest = _follow_overrides(run, found, split) if found else split_run(run)[1]
     _refuse_nothing(split_manifest, decision)
-    label = options.keep or f"without-{options.drop}"
-    folder = out or run.folder / "filtered" / label
+    label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
+    folder = out or run.folder / "filtered" / split / label
     identity = {
         "scores": run.manifest.identity,
         "split": split_manifest.identity,
+        "split_name": split,
         "keep_labels": sorted(decision.keep_labels),
-        "name": label,
     }
-    old = _finished_filter(folder, identity)
-    if old is not None:
+    old = _read_filter(folder)
+    if old is not None and old.identity == identity and _is_whole(folder, old):
         return FilterResult(old, folder, split_manifest, found is None, skipped=True)
     limit = run.manifest.identity["limit"]
     sources = run_sources(run)
-    _refuse_foreign(folder, filtered_paths(sources, folder, label).values())
-    files = write_filtered(
-        sources, _labelled_scores(run), decision, folder, label=label, limit=limit
+    paths = list(itertools.chain.from_iterable(filtered_paths(sources, folder).values()))
+    may = old is not None and (old.identity == identity or (out is None and bool(old.stale)))
+    refuse_replacing(
+        [folder / "filter.json", *paths],
+        ours=[folder / "filter.json", *(folder / f for f in old.digests)] if old and may else (),
+        command="filter",
+        overwrite=overwrite,
     )
+    for place in (folder, folder / "kept", folder / "dropped"):
+        remove_partials(place)
+    table = split_paths(run, split)[0]
+    files = write_filtered(sources, _labelled_scores(run, table), decision, folder, limit=limit)
     sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
     manifest = _manifest(
         "filter",
         identity,
         counts={"rows": sum(sums.values()), **sums, **dict(sorted(files.counts.items()))},
-        outputs={what: path.name for what, path in files.files.items()},
-        digests={path.name: file_digest(path) for path in files.files.values()},
+        outputs={what: str(path.relative_to(folder)) for what, path in files.files.items()},
+        digests={str(path.relative_to(folder)): file_digest(path) for path in files.files.values()},
         formula=f"{run.manifest.formula}; {split_manifest.formula}",
         finished=True,
         seconds=round(time.monotonic() - started, 3),
@@ -257,7 +327,7 @@ def filter_run(
     return FilterResult(manifest, folder, split_manifest, found is None)
 
 
-def _follow_overrides(run: Run, found: Manifest) -> Manifest:
+def _follow_overrides(run: Run, found: Manifest, name: str) -> Manifest:
     """The run's split, made again with the same options when labels were set by hand since.
 
     Raises `RunError` when that would need the model.
@@ -270,7 +340,7 @@ def _follow_overrides(run: Run, found: Manifest) -> Manifest:
             f"{run.folder}: labels were set by hand since the split, which scored rows again; "
             f"make it again first: ifcurate split --rescore-band {asked['rescore_band']}"
         )
-    return split_run(run, **asked)[1]
+    return split_run(run, name=name, **asked)[1]
 
 
 def _refuse_nothing(split: Manifest, decision: Decision) -> None:
@@ -286,25 +356,18 @@ def _refuse_nothing(split: Manifest, decision: Decision) -> None:
     )
 
 
-def _refuse_foreign(folder: Path, pairs: Iterable[tuple[Path, Path]]) -> None:
-    """Raise `DataError` for a file in the way that no filtering of ours wrote there."""
-    ours: set[str] = set()
-    manifest = folder / "filter.json"
-    if manifest.exists():
-        ours = {"filter.json", *read_manifest(manifest).digests}
-    for path in (manifest, *itertools.chain.from_iterable(pairs)):
-        if path.exists() and path.name not in ours:
-            raise DataError(
-                f"{path}: is there already and was not written by `ifcurate filter`; "
-                "move it away, or choose another folder with --out"
-            )
-
-
-def _finished_filter(folder: Path, identity: dict[str, Any]) -> Manifest | None:
-    """The manifest of the same filtering, when all its files are there and whole."""
+def _read_filter(folder: Path) -> Manifest | None:
+    """The manifest of a filtering of ours."""
     try:
         manifest = read_manifest(folder / "filter.json")
-        whole = all(file_digest(folder / f) == d for f, d in manifest.digests.items())
-    except (RunError, OSError):
+    except RunError:
         return None
-    return manifest if manifest.identity == identity and whole else None
+    return manifest if manifest.step == "filter" else None
+
+
+def _is_whole(folder: Path, manifest: Manifest) -> bool:
+    """Whether all its files are there as they were written."""
+    try:
+        return all(file_digest(folder / f) == d for f, d in manifest.digests.items())
+    except OSError:
+        return False

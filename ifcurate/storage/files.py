@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -42,6 +43,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
+            with contextlib.suppress(OSError):  # not every file system can lock
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -204,7 +207,8 @@ def read_table_slices(
     if not path.is_file():
         raise DataError(f"{path}: no such table; check the path or make it again")
     try:
-        with pq.ParquetFile(path) as file:
+        # An open file, as a name could look like a URL.
+        with pa.OSFile(str(path)) as stream, pq.ParquetFile(stream) as file:
             found = file.schema_arrow.names
             if missing := [name for name in columns if name not in found]:
                 raise _missing_columns(path, missing, found)

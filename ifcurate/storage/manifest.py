@@ -38,6 +38,7 @@ class Manifest(BaseModel):
     notes: list[str] = []
     checks: dict[str, Any] = {}  # what was checked before the work, and what was found
     finished: bool = False
+    stale: str = ""  # why the result is out of date; "" while it is not
     created_at: str  # UTC, ISO 8601
     updated_at: str
     seconds: float = 0.0

@@ -68,7 +68,7 @@ def test_score_then_filter(ifcurate: Command, data: Path, folder: Path) -> None:
     assert "(the newest here): alpaca.jsonl, scored by toy" in filtered.err
     assert "no split yet, made the default one" in filtered.err
     assert "50 rows = 22 kept + 28 dropped" in filtered.out
-    (kept,) = folder.glob("ifcurate-runs/*/filtered/*/alpaca.context-critical.jsonl")
+    (kept,) = folder.glob("ifcurate-runs/*/filtered/*/kept/alpaca.jsonl")
     assert set(kept.read_text().splitlines()) < set(data.read_text().splitlines())
 
 
@@ -271,7 +271,7 @@ def test_the_lines_of_the_readme_word_for_word(data: Path, folder: Path, hub_cac
     engine = json.loads(manifest.read_text())["identity"]["engine"]
     assert engine["model"] == "meta-llama/Llama-2-7b-hf"
     assert engine["revision"] == "0123456789abcdef0123456789abcdef01234567"
-    assert list(folder.glob("ifcurate-runs/*/filtered/*/alpaca.context-critical.jsonl"))
+    assert list(folder.glob("ifcurate-runs/*/filtered/*/kept/alpaca.jsonl"))
     assert list(folder.glob("ifcurate-runs/*/augmented/augment.json"))
     assert "Traceback" not in result.stderr
 
@@ -343,11 +343,12 @@ def test_files_of_the_user_are_never_replaced(ifcurate: Command, data: Path, fol
     # A result never takes the place of what it is read from, nor of a stranger's file.
     (folder / "x.dropped.jsonl").write_bytes(data.read_bytes())
     ifcurate("score x.dropped.jsonl --engine toy -q --out run")
-    (folder / "x.dropped.dropped.jsonl").write_text("precious")
+    (folder / "dropped").mkdir()
+    (folder / "dropped" / "x.dropped.jsonl").write_text("precious")
     refused = ifcurate("filter --run run --keep context-critical --out .")
     assert refused.code == 1
     assert "was not written by `ifcurate filter`" in refused.err
-    (folder / "x.dropped.dropped.jsonl").unlink()
+    (folder / "dropped" / "x.dropped.jsonl").unlink()
     assert ifcurate("filter --run run --keep context-critical --out . -q").code == 0
     assert (folder / "x.dropped.jsonl").read_bytes() == data.read_bytes()
     (folder / "suite.jsonl").write_bytes(data.read_bytes())

@@ -78,7 +78,7 @@ def test_json_lines_stay_as_they_were(pack: str, folder: Path) -> None:
     run = scored(f"a.jsonl{pack}")
     result = filter_run(run, keep="context-critical")
     path = kept_of(result)
-    assert path.name == f"a.context-critical.jsonl{pack}"
+    assert path.parts[-2:] == ("kept", f"a.jsonl{pack}")
     unpackers: dict[str, Callable[[bytes], bytes]] = {
         "": bytes,
         ".gz": gzip.decompress,
@@ -171,8 +171,8 @@ def test_several_inputs_give_several_outputs_in_their_order(folder: Path) -> Non
     run = scored("a.jsonl", "b.parquet")
     result = filter_run(run, drop="non-context-critical")
     assert {p.name for p in result.files("kept").values()} == {
-        "a.without-non-context-critical.jsonl",
-        "b.without-non-context-critical.parquet",
+        "a.jsonl",
+        "b.parquet",
     }
     assert result.manifest.counts["rows"] == 40
 
@@ -184,19 +184,20 @@ def test_inputs_of_one_name_get_outputs_of_their_own(folder: Path) -> None:
     run = scored("x/a.en.jsonl", "y/a.en.jsonl")
     result = filter_run(run, keep="context-critical")
     assert [p.name for p in result.files("kept").values()] == [
-        "a.en.context-critical.jsonl",
-        "a.en-2.context-critical.jsonl",
+        "a.en.jsonl",
+        "a.en-2.jsonl",
     ]
     assert result.manifest.counts["rows"] == 20
 
 
 def test_an_input_is_never_written_over(folder: Path) -> None:
-    write_jsonl(folder / "a.dropped.jsonl", ROWS)
-    write_jsonl(folder / "a.jsonl", ROWS)
-    run = scored("a.jsonl", "a.dropped.jsonl")
-    with pytest.raises(DataError, match=r"is being read|was not written by"):
-        filter_run(run, keep="context-critical", out=folder)
-    assert len((folder / "a.dropped.jsonl").read_text().splitlines()) == len(ROWS)
+    (folder / "dropped").mkdir()
+    write_jsonl(folder / "dropped" / "a.jsonl", ROWS)
+    run = scored("dropped/a.jsonl")
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match=r"is being read|was not written by"):
+            filter_run(run, keep="context-critical", out=folder, overwrite=overwrite)
+    assert len((folder / "dropped" / "a.jsonl").read_text().splitlines()) == len(ROWS)
 
 
 def test_limited_runs_filter_what_was_read(folder: Path) -> None:
@@ -297,7 +298,7 @@ def test_a_hub_dataset_is_read_scored_and_filtered(
     result = filter_run(run, keep="context-critical")
     assert set(asked) == {("somebody/alpaca", "en", "test", True)}
     path = kept_of(result)
-    assert path.name == "somebody--alpaca.context-critical.jsonl"
+    assert path.name == "somebody--alpaca.jsonl"
     kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     pairs = zip(ROWS, labels_of(run), strict=True)
     assert kept == [row for row, label in pairs if label == "context-critical"]

@@ -1,0 +1,69 @@
+"""`ifcurate runs`: the runs of this folder, the newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import common
+from .common import out
+
+if TYPE_CHECKING:
+    from ifcurate.runs.run import Run
+
+
+def runs(json: common.Json = False) -> None:
+    """Show the runs of this folder, the newest first.
+
+    Later commands use the first one, except that a run with --limit gives way to a run over all
+    rows of the same data. Use --run FOLDER to name another.
+    """
+    from ifcurate.errors import RunError
+    from ifcurate.runs.run import RUNS_FOLDER, list_runs
+
+    found = [_describe(run) for run in list_runs()]
+    if json:
+        common.print_json({"runs": found})
+        return
+    if not found:
+        raise RunError(
+            f"{RUNS_FOLDER}/: no run here; make one first: ifcurate score DATA --model MODEL"
+        )
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in found[0]:
+        number = name in ("rows", "limit", "kept")
+        table.add_column(name, justify="right" if number else "left", no_wrap=number)
+    for row in found:
+        table.add_row(*(_cell(value) for value in row.values()))
+    out.print(table)
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    from ifcurate.errors import RunError
+    from ifcurate.runs.reading import read_split_manifest
+    from ifcurate.split.labels import CRITICAL
+
+    manifest = run.manifest
+    try:
+        split = read_split_manifest(run)
+    except RunError:
+        split = None
+    return {
+        "date": manifest.updated_at[:16].replace("T", " "),
+        "run": run.folder.name,
+        "data": ", ".join(run.data),
+        "rows": manifest.counts.get("rows", 0),
+        "model": manifest.identity["engine"]["model"],
+        "limit": manifest.identity.get("limit"),
+        "rule": split.identity["parameters"]["rule"] if split else None,
+        "kept": split.counts[CRITICAL] if split else None,
+        "state": "finished" if manifest.finished else "unfinished",
+    }
+
+
+def _cell(value: Any) -> Any:
+    from rich.text import Text
+
+    shown = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return Text(common.plain(shown), overflow="fold")

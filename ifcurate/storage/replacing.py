@@ -1,0 +1,57 @@
+"""What a command may replace or remove in a folder: its own files, and nothing of others."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import Final
+
+from ifcurate.errors import DataError
+
+__all__ = ["refuse_replacing", "remove_partials"]
+
+_PARTIAL: Final = re.compile(r"\..+\.(\d+)\.partial")
+
+
+def refuse_replacing(
+    files: Iterable[Path], *, ours: Container[Path] = (), command: str, overwrite: bool = False
+) -> None:
+    """Raise `DataError` for a file that is there, unless it is among `ours`.
+
+    `ours` are the files that the same command wrote there for the same data and settings.
+    """
+    for path in files:
+        if not overwrite and path not in ours and os.path.lexists(path):
+            raise DataError(
+                f"{path}: is there already and was not written by `ifcurate {command}` for the "
+                "same data and settings; give --overwrite to replace it, or choose another folder "
+                "with --out"
+            )
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left of files that they were writing to a folder.
+
+    A file that a living process writes is locked (`files.atomic_file`) and stays.
+    """
+    for path in folder.glob(".*.partial") if folder.is_dir() else ():
+        match = _PARTIAL.fullmatch(path.name)
+        if match and not _lives(int(match[1])):
+            with contextlib.suppress(OSError), path.open("rb") as stream:
+                # The writer may run on another machine: then the lock tells.
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True

@@ -1,0 +1,179 @@
+"""What a step may replace, where its files may lie, and which of several it uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from ifcurate.data.sources import read_examples
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.errors import DataError, RunError
+from ifcurate.runs.reading import read_split, stale_folders
+from ifcurate.runs.run import Run, find_run
+from ifcurate.runs.score import score_run
+from ifcurate.runs.shards import merge_runs
+from ifcurate.runs.work import Shard
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.steps.run_steps import filter_run, split_run
+from ifcurate.storage.files import atomic_file
+from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.replacing import remove_partials
+from tests.conftest import ALPACA_ROWS, write_jsonl
+
+app = import_module("ifcurate.cli").app
+
+
+def toy_run(name: str = "run", n: int = 40, limit: int | None = None) -> Run:
+    rows = [
+        {**ALPACA_ROWS[i % 4], "output": f"Word {i * i}." + " more" * (i % 9)} for i in range(n)
+    ]
+    write_jsonl(Path("a.jsonl"), rows)
+    scorer = Scorer.create(ToyEngine(), ScoreSettings(chunk_rows=8))
+    return score_run(read_examples("a.jsonl", limit=limit), scorer, Path(name))
+
+
+@pytest.mark.parametrize("name", ["exp[1]", "exp*", "hf:x", "s3:", "file:", "a b?"])
+def test_a_run_folder_may_have_any_name(folder: Path, name: str) -> None:
+    whole = toy_run("exp1")
+    run = toy_run(name)
+    assert run.scores().equals(whole.scores())
+    split_run(run, rule="both", fraction=0.5, threshold=0.01)
+    table = read_split(run)
+    assert table is not None
+    assert table[0].height == 40
+    result = filter_run(run, keep="context-critical", out=Path(name, "out[0]"))
+    assert result.manifest.counts["rows"] == 40
+    assert (folder / name / "out[0]" / "kept" / "a.jsonl").is_file()
+
+
+def test_a_split_replaces_its_own_files_and_no_others(folder: Path) -> None:
+    run = toy_run()
+    split_run(run)
+    split_run(run, rule="gain")
+    pl.DataFrame({"mine": [1]}).write_parquet(run.folder / "split.parquet")
+    before = (run.folder / "split.parquet").read_bytes()
+    with pytest.raises(DataError, match=r"split\.parquet: is there already .* give --overwrite"):
+        split_run(run)
+    assert (run.folder / "split.parquet").read_bytes() == before
+    split_run(run, overwrite=True)
+    assert read_split(run) is not None
+
+
+def test_a_filter_with_another_wish_replaces_nothing_without_overwrite(folder: Path) -> None:
+    run = toy_run()
+    out = Path("out")
+    filter_run(run, keep="context-critical", out=out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match="give --overwrite"):
+        filter_run(run, keep="non-context-critical", out=out)
+    assert {path: path.read_bytes() for path in before} == before
+    filter_run(run, keep="non-context-critical", out=out, overwrite=True)
+    assert read_manifest(out / "filter.json").identity["keep_labels"] == ["non-context-critical"]
+
+
+def test_merging_does_not_replace_a_strangers_table(folder: Path) -> None:
+    toy_run()
+    scorer = Scorer.create(ToyEngine(), ScoreSettings(chunk_rows=8))
+    shards = [Path(f"shard{i}") for i in (1, 2)]
+    for i, place in enumerate(shards, start=1):
+        score_run(read_examples("a.jsonl"), scorer, place, shard=Shard(i, 2))
+    Path("merged").mkdir()
+    Path("merged/scores.parquet").write_text("precious")
+    with pytest.raises(RunError, match="they would be replaced"):
+        merge_runs(shards, Path("merged"))
+    assert Path("merged/scores.parquet").read_text() == "precious"
+
+
+def test_what_killed_processes_left_is_removed_and_a_living_ones_stays(folder: Path) -> None:
+    run = toy_run()
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    killed = run.folder / f".split.parquet.{int(gone.stdout)}.partial"
+    killed.write_text("half")
+    mine = run.folder / ".notes.partial"
+    mine.write_text("of the user")
+    with atomic_file(run.folder / "other.json") as stream:
+        stream.write(b"{}")
+        split_run(run)
+        assert (run.folder / f".other.json.{os.getpid()}.partial").exists()
+        # As if its process were on another machine: the lock still tells.
+        name = run.folder / f".other.json.{os.getpid()}.partial"
+        there = run.folder / f".other.json.{int(gone.stdout)}.partial"
+        os.link(name, there)
+        remove_partials(run.folder)
+        assert there.exists()
+        there.unlink()
+    assert not killed.exists()
+    assert mine.exists()
+
+
+def test_a_new_split_makes_what_was_filtered_stale(folder: Path) -> None:
+    run = toy_run()
+    split_run(run)
+    old = filter_run(run, keep="context-critical")
+    other = CliRunner().invoke(app, ["split", "--rule", "gain", "--run", "run", "-q"])
+    assert "stale" not in other.stderr  # quiet
+    assert stale_folders(run) == [old.folder]
+    assert "split was made again" in read_manifest(old.folder / "filter.json").stale
+    new = filter_run(run, keep="context-critical")  # in the run's folder it is made anew
+    assert not new.skipped
+    assert stale_folders(run) == []
+    shown = CliRunner().invoke(app, ["split", "--run", "run"])
+    assert f"stale: {old.folder}" in shown.stderr.replace("\n", "")
+
+
+def test_two_splits_stand_side_by_side(folder: Path) -> None:
+    run = toy_run()
+    _, first = split_run(run)
+    half, _ = split_run(run, fraction=0.5, name="half")
+    assert read_split(run) is not None
+    found = read_split(run, "half")
+    assert found is not None
+    made = filter_run(run, keep="context-critical", split="half")
+    assert made.manifest.counts["kept"] == half.counts()["context-critical"]
+    assert filter_run(run, keep="context-critical").split.id == first.id
+    with pytest.raises(RunError, match=r"no split 'none' .* ifcurate split --as none"):
+        filter_run(run, keep="context-critical", split="none")
+    with pytest.raises(RunError, match="not a name"):
+        split_run(run, name="../x")
+
+
+def test_a_run_that_cannot_be_written_is_filtered_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = toy_run()
+    split_run(run)
+    write = Manifest.write
+
+    def refuse(self: Manifest, path: Path) -> None:
+        if path.parent == run.folder:
+            raise DataError(f"{path}: cannot be written")
+        write(self, path)
+
+    monkeypatch.setattr(Manifest, "write", refuse)
+    result = filter_run(run, keep="context-critical", out=Path("elsewhere"))
+    assert result.manifest.finished
+
+
+def test_a_first_look_is_not_the_newest_run_while_all_rows_are_scored(folder: Path) -> None:
+    whole = toy_run("ifcurate-runs/whole")
+    toy_run("ifcurate-runs/look", limit=4)
+    assert find_run().folder == whole.folder
+    result = CliRunner().invoke(app, ["split", "-q"])
+    assert "run ifcurate-runs/whole (the newest here)" in result.stderr
+    listed = CliRunner().invoke(app, ["runs", "--json"])
+    rows = json.loads(listed.stdout)["runs"]
+    assert [(row["run"], row["limit"], row["rule"]) for row in rows] == [
+        ("whole", None, "paper"),
+        ("look", 4, None),
+    ]
+    assert "whole" in CliRunner().invoke(app, ["runs"]).stdout

@@ -56,7 +56,11 @@ def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
     limits = numbers.group_by(_CELL).agg(
         pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
     )
-    near = numbers.join(limits, on=_CELL).filter(pl.col("distance") <= pl.col("limit"))
+    near = (
+        numbers.filter(pl.col("distance") <= limits["limit"].max())
+        .join(limits, on=_CELL)
+        .filter(pl.col("distance") <= pl.col("limit"))
+    )
     order = [pl.col("distance"), *TIE_ORDER.values()]
     found = []
     for cell, some in near.partition_by(_CELL, as_dict=True).items():

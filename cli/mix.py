@@ -42,7 +42,7 @@ def mix(
     The choice of rows depends on their texts and the seed only. Rows that are left out are
     listed in dropped.parquet, with the reason.
 
-        ifcurate mix kept=RUN/filtered/context-critical new=RUN/augmented:10%-of-kept -o mixture
+        ifcurate mix kept=RUN/filtered/keep-context-critical new=RUN/augmented:10%-of-kept -o mix
     """
     from ifcurate.cards.mixture_card import write_card
     from ifcurate.mixing.components import parse_components

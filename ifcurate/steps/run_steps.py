@@ -268,10 +268,11 @@ def filter_run(
     """Write the kept rows as they were read, the dropped ones with their reasons.
 
     They are in the folders `kept` and `dropped` of `out`. Uses the run's split of the name
-    `split`, or makes the default one where there is none without a name; a split that
-    is older than labels set by hand is made again. What is there already, made from the same, is left; what is made from something else is only replaced
-    with `overwrite`, or when it lies in the run's folder and is stale. Raises `RunError`
-    when the data changed since it was scored, `DataError` when the result cannot be written.
+    `split`, or makes the default one where there is none without a name; a split that is
+    older than labels set by hand is made again. What is there already, made from the same,
+    is left. What is made from something else is only replaced with `overwrite`, or when it
+    lies in the run's folder and is stale. Raises `RunError` when the data changed since it
+    was scored, `DataError` when the result cannot be written.
     """
     started = time.monotonic()
     decision = Decision.create(options)

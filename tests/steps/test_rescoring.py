@@ -117,7 +117,7 @@ def test_the_labels_are_those_of_a_run_in_float32(data: Path, rule: dict[str, An
 
 def test_the_numbers_are_in_a_table_of_their_own(data: Path) -> None:
     run = score(data, "bfloat16")
-    split_run(run, rescore=Rescore(0.02), **RULES[0])
+    split_run(run, rescore=Rescore(0.1), **RULES[0])
     found = pl.read_parquet(run.folder / "rescored.parquet")
     scores = run.scores()[found["place"]]
     names = ["id", "source", "row", "turn", "key"]

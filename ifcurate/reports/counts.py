@@ -156,7 +156,7 @@ def count_flags(facts: Facts) -> Table:
     """Scored rows whose two passes are less than equal."""
     scored = facts.scored
     rows: list[list[Any]] = [
-        [name, words, int(scored[name].sum())] for name, words in FLAGS.items()
+        [name, words, int((scored[name].cast(pl.Int64) > 0).sum())] for name, words in FLAGS.items()
     ]
     return Table(("flag", "meaning", "examples"), rows, "Flags")
 

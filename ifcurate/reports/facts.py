@@ -24,6 +24,8 @@ FLAGS: Final = {
     "boundary_straddles": "a token spans the end of the prompt and the start of the response",
     "response_ids_forced": "alone, the prompt without context would give other response tokens",
     "context_shortened": "the context was cut in the middle to fit the model",
+    "end_marker_removed": "the response ended in an end-of-text marker, which was not scored",
+    "n_special_tokens": "the row's texts spell special tokens of the model",
 }
 _PLACE: Final = ("id", "source", "row", "turn")
 _DECIDED: Final = ("label", "value", "threshold", "reason")

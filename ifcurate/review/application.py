@@ -7,6 +7,7 @@ the disk by a name that a request gives. Starlette and uvicorn are in the extra 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -136,7 +137,8 @@ def serve_review(
         # No access log: the addresses in it hold the token.
         settings = uvicorn.Config(application, log_level="warning", access_log=False)
         on_ready(f"http://127.0.0.1:{port}/{token}/")
-        uvicorn.Server(settings).run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # how a person stops it
+            uvicorn.Server(settings).run(sockets=[listener])
 
 
 def open_listener(port: int) -> socket.socket:

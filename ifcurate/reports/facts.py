@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import polars as pl
 from ifcurate.errors import RunError
 from ifcurate.runs.reading import read_split
 from ifcurate.runs.run import Run
+from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.manifest import Manifest
 from ifcurate.storage.overrides import apply_overrides, read_overrides
@@ -74,8 +75,7 @@ def gather_facts(run: Run) -> Facts:
     found = read_split(run)
     if found is None:
         made = split_scores(scores)
-        words = f"{made.cuts[0].statistic} > {made.cuts[0].threshold:.6g}" if made.cuts else ""
-        formula = f"context-critical where {words or 'nothing can be cut'} [rule paper]"
+        formula = f"context-critical where {_cut_in_words(made.cuts)} [rule paper]"
         labels, manifest, parameters = made.table, None, made.parameters
     else:
         labels, manifest = found
@@ -88,6 +88,11 @@ def gather_facts(run: Run) -> Facts:
     overrides = read_overrides(run.folder)
     decided = apply_overrides(labels, overrides).select(_DECIDED).rename({"reason": "why"})
     return Facts(run, manifest, parameters, formula, scores.hstack(decided), len(overrides))
+
+
+def _cut_in_words(cuts: Sequence[Cut]) -> str:
+    found = [f"{c.statistic} > {c.threshold:.6g}" for c in cuts if c.threshold is not None]
+    return " and ".join(found) or "nothing can be cut"
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:

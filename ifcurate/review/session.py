@@ -74,6 +74,8 @@ class Session:
     def keeps_other_cut(self) -> bool:
         """Whether the run's rule is `both`, of which the slider moves the cut of the gain."""
         hard = self.facts.parameters.get("hard_statistic")
+        if self.facts.parameters["statistic"] not in self._ranks:
+            return False
         return len([name for name, _ in self.facts.cuts() if name == hard]) == 1
 
     def histogram(self, statistic: str) -> tuple[list[float], list[int]]:

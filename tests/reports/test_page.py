@@ -131,3 +131,28 @@ def test_json_inside_a_script_has_no_signs_of_markup() -> None:
     text = embed_json({"a": "</script><!-- & \u2028"})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == {"a": "</script><!-- & \u2028"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rule": "auto"},
+        {"per": "source"},
+        {"length_control": True, "length_bins": 2},
+        {"rule": "both", "statistic": "max_token_gain", "threshold": 1.0},
+    ],
+    ids=str,
+)
+def test_every_rule_has_a_report(tmp_path: Path, options: dict[str, Any]) -> None:
+    run = make_run(tmp_path, make_rows(80))
+    split_run(run, **options)
+    assert f"Rule {options.get('rule', 'paper')}:" in write_report(run).read_text()
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_run_without_any_score_has_a_report(tmp_path: Path, n: int) -> None:
+    row = {"instruction": "Name a town.", "input": "", "output": "Town 3."}
+    page = write_report(make_run(tmp_path, [row] * n)).read_text()
+    assert "nothing can be cut" in page
+    assert f"<dt>Without context</dt><dd><b>{n}</b>" in page

@@ -45,7 +45,7 @@ def test_a_run_folder_may_have_any_name(folder: Path, name: str) -> None:
     whole = toy_run("exp1")
     run = toy_run(name)
     assert run.scores().equals(whole.scores())
-    split_run(run, rule="both", fraction=0.5, threshold=0.01)
+    split_run(run, fraction=0.5)
     table = read_split(run)
     assert table is not None
     assert table[0].height == 40
@@ -120,7 +120,7 @@ def test_a_new_split_makes_what_was_filtered_stale(folder: Path) -> None:
     run = toy_run()
     split_run(run)
     old = filter_run(run, keep="context-critical")
-    other = CliRunner().invoke(app, ["split", "--rule", "gain", "--run", "run", "-q"])
+    other = CliRunner().invoke(app, ["split", "--fraction", "0.5", "--run", "run", "-q"])
     assert "stale" not in other.stderr  # quiet
     assert stale_folders(run) == [old.folder]
     assert "split was made again" in read_manifest(old.folder / "filter.json").stale

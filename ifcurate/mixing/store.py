@@ -57,7 +57,7 @@ class RowStore:
             return frame
         path = self._folder / f"{name}.arrow"
         try:
-            frame.write_ipc(path, compression="lz4")
+            frame.write_ipc(path, compression="uncompressed")
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{path}: cannot be written: {error}; free some space or choose another folder"

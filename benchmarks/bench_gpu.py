@@ -1,0 +1,116 @@
+"""All that wants a GPU, in one command: ``python -m benchmarks.bench_gpu --out DIR``.
+
+1. the scoring table (ours, lm-evaluation-harness, the loop, vLLM) on 1B and 7B shapes;
+2. the exactness of the packed route against float32;
+3. a laboratory run of ten times the rows and steps: unfiltered, filtered, random.
+
+Each part writes its files under DIR and is left out when they are there; a part that
+fails is named in the table with its exit status, and the others run. `--small` does the
+same with small shapes, which a CPU can do, to see that it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ifcurate.lab.plan import LabPlan
+
+__all__ = ["lab_plan", "main", "make_table", "parts"]
+
+ARMS = ("unfiltered", "filtered", "random")
+
+
+def parts(out: Path, *, small: bool) -> dict[str, tuple[Path, list[str]]]:
+    """Part -> the file that it leaves, and the arguments of Python that make it."""
+    scoring = ["-m", "benchmarks.scoring", "--out", str(out / "scoring")]
+    if small:
+        scoring += ["--shapes", "15M", "--rows", "2", "--rounds", "1", "--no-memory"]
+        scoring += ["--contenders", "ifcurate", "batch-1 IFD loop"]
+    lab = ["-m", "benchmarks.bench_gpu", "--lab", str(out / "lab"), *["--small"] * small]
+    exactness = ["-m", "benchmarks.scoring.exactness"]
+    found = {
+        "scoring": (out / "scoring" / "results.json", scoring),
+        "laboratory": (out / "lab" / "compare.json", lab),
+    }
+    if not small:
+        found["exactness"] = (out / "exactness.done", exactness)
+    return found
+
+
+def lab_plan(*, small: bool, seed: int = 0) -> LabPlan:
+    """Ten times the laboratory's rows and steps, or a run of a few steps."""
+    if small:
+        plan = LabPlan.create("m1", seed, n_rows=200)
+        return replace(
+            plan, evaluated_steps=(2,), training=replace(plan.training, max_steps=2),
+            nudge=replace(plan.nudge, steps=2),
+        )  # fmt: skip
+    plan = LabPlan.create("m1", seed, n_rows=28_800)
+    training = replace(plan.training, max_steps=900, bf16=True)
+    return replace(plan, evaluated_steps=(20, 100, 200, 450, 900), training=training)
+
+
+def run_lab(out: Path, *, small: bool) -> None:
+    """The three arms, and their comparison."""
+    from ifcurate.lab.arms import Arm, run_arm
+    from ifcurate.lab.compare import compare_arms, make_page
+    from ifcurate.lab.setup import prepare, score_mixture
+    from ifcurate.storage.files import write_json
+
+    plan = lab_plan(small=small)
+    lab = prepare(out, plan)
+    score_mixture(lab)
+    for arm in ARMS:
+        run_arm(lab, plan, Arm.parse(arm))
+    compared = compare_arms(out)
+    make_page(compared, out / "compare.html")
+    write_json(out / "compare.json", compared)
+
+
+def make_table(status: dict[str, str], out: Path) -> str:
+    """What ran, and where its figures are."""
+    lines = ["| part | status | figures |", "|---|---|---|"]
+    places: dict[str, Any] = {
+        "scoring": out / "scoring" / "RESULTS.md",
+        "laboratory": out / "lab" / "compare.html",
+        "exactness": "benchmarks/scoring/exactness.json",
+    }
+    lines += [f"| {name} | {what} | {places[name]} |" for name, what in status.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 1 when a part failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_gpu", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("bench-gpu"))
+    parser.add_argument("--small", action="store_true", help="small shapes, for a CPU")
+    parser.add_argument("--lab", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.lab:
+        run_lab(options.lab, small=options.small)
+        return 0
+    status = {}
+    for name, (path, command) in parts(options.out, small=options.small).items():
+        if path.exists():
+            status[name] = "there already"
+            continue
+        code = subprocess.run([sys.executable, *command], check=False).returncode
+        status[name] = "done" if code == 0 else f"failed with exit status {code}"
+        if code == 0 and path.suffix == ".done":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = make_table(status, options.out)
+    (options.out / "RESULTS.md").write_text(table)
+    print(table)
+    return int(any(what.startswith("failed") for what in status.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

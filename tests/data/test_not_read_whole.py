@@ -108,7 +108,7 @@ def test_how_many_rows_came_before_is_said(ifcurate: Command, folder: Path) -> N
 def test_a_last_line_without_an_end_is_no_harm(ifcurate: Command, folder: Path) -> None:
     (folder / "a.jsonl").write_bytes(LINES.rstrip())
     assert ifcurate("score a.jsonl --engine toy -q --fail-on-error true").code == 0
-    (folder / "a.csv").write_bytes(b"instruction,output\na,b\nc,d")
+    (folder / "a.csv").write_bytes(b"instruction,input,output\na,some text,b\nc,more text,d")
     assert ifcurate("score a.csv --engine toy -q --fail-on-error true").code == 0
 
 

@@ -13,6 +13,7 @@ divide it otherwise, and score other tokens than the ones that are recorded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -55,12 +56,9 @@ def _number(value: Any, position: int) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         found = "null" if value is None else type(value).__name__
         raise AnswerError(f"{found} for token {position}, which is no number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise AnswerError(
-            f"a number of {len(str(abs(value)))} digits for token {position}"
-        ) from None
+    if _LARGEST < abs(value) < math.inf:
+        raise AnswerError(f"a number beyond float32 for token {position}")
+    return float(value)
 
 
 def _read_prompt_logprobs(answer: dict[str, Any], ids: Sequence[int]) -> Float32Array:

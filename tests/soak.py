@@ -1,7 +1,8 @@
-"""The long forms of the kill and fuzz tests: `python -m tests.soak [fuzz] [kill] [ray]`.
+"""The long forms of the kill and fuzz tests: `python -m tests.soak [fuzz] [kill] [workers] [ray]`.
 
     fuzz   10,000 mutated files, each scored and filtered, alone, beside a good one or in a folder
     kill   50 kills (-9) at random moments of runs on real rows with the bundled model
+    workers  50 kills (-9) of the scoring processes of a run, at batch sizes 1 and auto
     ray    10 kills (-9) of the workers of a run on a small Ray cluster, where Ray is installed
 
 Prints what was done as JSON; exits 1 when anything was lost, doubled or different.
@@ -26,7 +27,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED_DATA
 from tests.data.fuzzing import PLACES, check_file, mutated_files
-from tests.runs.killing import command, kill_until_done, same_results
+from tests.runs.killing import command, kill_until_done, kill_workers, same_results
 
 
 def soak_fuzz(n: int, start: int) -> dict[str, Any]:
@@ -85,6 +86,20 @@ def soak_kill(n: int, start: int) -> dict[str, Any]:
     }
 
 
+def soak_workers(n: int) -> dict[str, Any]:
+    """Kill the scoring processes of a run `n` times, one sequence a pack and many."""
+    found: dict[str, Any] = {"kills": 0, "orphans": 0, "different": 0}
+    for batch_size in (1, "auto"):
+        killed = 0
+        while killed < n:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                killed += kill_workers(folder, batch_size=batch_size, n_kills=n - killed)
+                found["different"] += bool(same_results(folder / "whole", folder / "killed"))
+        found["kills"] += killed
+    return found
+
+
 def soak_ray(n: int) -> dict[str, Any]:
     """Kill `n` workers of one run on Ray."""
     script = Path(__file__).with_name("runs") / "ray_script.py"
@@ -106,23 +121,25 @@ def soak_ray(n: int) -> dict[str, Any]:
 def main() -> None:
     """Run what is named; all that can be run here when nothing is."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["fuzz", "kill", "ray", []])
+    parser.add_argument("what", nargs="*", choices=["fuzz", "kill", "workers", "ray", []])
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--worker-kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given_ = parser.parse_args()
     has_ray = importlib.util.find_spec("ray") is not None
-    what = given_.what or ["fuzz", "kill", *(["ray"] if has_ray else [])]
+    what = given_.what or ["fuzz", "kill", "workers", *(["ray"] if has_ray else [])]
     result: dict[str, Any] = {}
     if "fuzz" in what:
         result["fuzz"] = soak_fuzz(given_.files, given_.seed)
     if "ray" in what:
         result["ray"] = soak_ray(given_.worker_kills)
+    if "workers" in what:
+        result["workers"] = soak_workers(given_.kills)
     if "kill" in what:
         result["kill"] = soak_kill(given_.kills, given_.seed)
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
-    bad = [result.get(name, {}) for name in ("kill", "ray")]
+    bad = [result.get(name, {}) for name in ("kill", "workers", "ray")]
     sys.exit(any(found.get("different") or found.get("orphans") for found in bad))
 
 

@@ -13,14 +13,17 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
-__all__ = ["Kills", "command", "kill_until_done", "same_results"]
+__all__ = ["Kills", "command", "kill_until_done", "kill_workers", "same_results"]
 
 RESULTS = ("scores.parquet", "tokens.parquet", "quarantine.jsonl")
 
@@ -137,3 +140,51 @@ def _session(leader: int) -> list[int]:
             if int(fields[3]) == leader and fields[0] != "Z":
                 found.append(int(path.parent.name))
     return found
+
+
+def kill_workers(folder: Path, *, batch_size: int | Literal["auto"], n_kills: int) -> int:
+    """Score the demo's rows twice, into `whole` and `killed`; returns how many kills there were.
+
+    In the second run a thread kills (-9) one of the two scoring processes again and again.
+    """
+    from ifcurate.data.sources import read_examples
+    from ifcurate.engines.hf import runner
+    from ifcurate.engines.hf.engine import load_hf_engine
+    from ifcurate.runs.score import score_run
+    from ifcurate.scoring.scorer import Scorer, ScoreSettings
+
+    random_ = random.Random(0)
+    done = threading.Event()
+    before, runner._WORTH_FORKING = runner._WORTH_FORKING, 0  # type: ignore[misc]
+    n_done = 0
+    try:
+        for name in ("whole", "killed"):
+            with load_hf_engine(
+                "pocket", dtype="float32", device="cpu", threads=2, batch_size=batch_size
+            ) as engine:
+
+                def kill() -> None:
+                    nonlocal n_done
+                    while not done.wait(random_.uniform(0.01, 0.05)) and n_done < n_kills:
+                        pool = engine._pool
+                        if pool is not None:
+                            with contextlib.suppress(OSError, BrokenProcessPool):
+                                os.kill(pool._workers[n_done % 2].first.result(), signal.SIGKILL)
+                                n_done += 1
+
+                killer = threading.Thread(target=kill)
+                if name == "killed":
+                    killer.start()
+                scorer = Scorer.create(engine, ScoreSettings(template="alpaca", chunk_rows=16))
+                try:
+                    score_run(
+                        read_examples("demo:alpaca.jsonl"), scorer, folder / name, tokens=True
+                    )
+                finally:
+                    done.set()
+                    if name == "killed":
+                        killer.join()
+                    done.clear()
+    finally:
+        runner._WORTH_FORKING = before  # type: ignore[misc]
+    return n_done

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -23,7 +23,13 @@ from ifcurate.runs.score import score_run
 from ifcurate.runs.stop import stop_on_signal
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from tests.conftest import ALPACA_ROWS, write_jsonl
-from tests.runs.killing import command, kill_until_done, same_results, wait_for
+from tests.runs.killing import (
+    command,
+    kill_until_done,
+    kill_workers,
+    same_results,
+    wait_for,
+)
 
 ROWS: list[dict[str, Any]] = [
     {**ALPACA_ROWS[i % 5], "instruction": f"{ALPACA_ROWS[i % 5]['instruction']} ({i})"}
@@ -58,6 +64,20 @@ def test_kills_with_the_bundled_model_on_its_demo_rows(folder: Path) -> None:
         [*line, "killed"], folder, folder / "killed", n_kills=4, seed=1, longest=seconds
     )
     assert not kills.orphans
+    assert same_results(folder / "whole", folder / "killed") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [1, "auto"])
+def test_a_killed_scoring_process_costs_no_row(
+    batch_size: Literal[1, "auto"], folder: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    try:
+        assert kill_workers(folder, batch_size=batch_size, n_kills=4) > 0
+    finally:
+        torch.set_num_threads(threads)
     assert same_results(folder / "whole", folder / "killed") == []
 
 

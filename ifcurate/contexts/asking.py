@@ -6,19 +6,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .found import Found
-from .lines import asks, first_request_end, last_request_start
-from .words import n_words
+from .lines import asks, first_request_end, has_question, last_request_start
+from .words import n_words, wants_question
 
-__all__ = ["remains_asking", "shrink"]
+__all__ = ["lacks_question", "remains_asking", "rest_of", "shrink"]
 
 
 def remains_asking(text: str, found: Sequence[Found]) -> bool:
     """Whether the text without these stretches still asks for something."""
+    return asks(rest_of(text, found))
+
+
+def lacks_question(rest: str) -> bool:
+    """Whether a text speaks of a question that does not stand in it.
+
+    "Answer the question below" asks for something, but its question went with the cut.
+    """
+    spoken = [line for line in rest[-4000:].splitlines() if wants_question(line)]
+    return bool(spoken) and not any(map(has_question, rest[-4000:].splitlines()))
+
+
+def rest_of(text: str, found: Sequence[Found]) -> str:
+    """The text without these stretches."""
     kept, at = [], 0
     for f in found:
         kept.append(text[at : f.outer_start])
         at = f.outer_end
-    return asks("".join([*kept, text[at:]]))
+    return "".join([*kept, text[at:]])
 
 
 def shrink(text: str, found: Sequence[Found]) -> list[Found]:

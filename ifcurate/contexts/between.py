@@ -84,8 +84,8 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
     if not _is_text(text, start, end, pointed=bool(way), apart=apart, before=top.end > 0):
         return []
     found = make_found(text, start, end, "between", at_least=2)
-    confidence = 0.75 if way else 0.6 if apart else 0.5
-    return [replace(f, confidence=min(f.confidence, confidence)) for f in found]
+    confidence = 0.85 if way else 0.8 if apart else 0.7
+    return [replace(f, confidence=confidence) for f in found]
 
 
 def _asks_first(text: str, start: int, end: int) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import rules as cr
+from .asking import lacks_question
 from .found import Found
 from .lines import (
     asks,
@@ -198,19 +199,23 @@ def _checked(
 ) -> Shape | None:
     """The template, if what remains of its rows asks for something."""
     numbers = {slot.number for slot in chosen}
-    asking = 0
+    asking = lacking = 0
     for row, spans in fitting:
         kept, at = [], 0
         for k, (start, end) in enumerate(spans):
             if k in numbers:
                 kept.append(row[at:start])
                 at = end
-        asking += asks("".join([*kept, row[at:]]))
+        rest = "".join([*kept, row[at:]])
+        asking += asks(rest)
+        lacking += lacks_question(rest)
     # An unfinished sentence at the end asks to be finished: "The sentiment is".
     tail = parts[-1].strip()
     to_finish = count_words(tail) >= 2 and not tail.endswith((".", "!", "…", "。", "।", '"'))
     if asking < 0.8 * len(fitting) and not to_finish:
         return None
+    if lacking > 0.5 * len(fitting):
+        return None  # the question went with the slot
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
-    confidence = 0.75 + 0.2 * agreement
+    confidence = 0.85 + 0.12 * agreement
     return Shape(parts, tuple(sorted(numbers)), n_rows, round(agreement, 3), round(confidence, 3))

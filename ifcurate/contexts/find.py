@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .asking import remains_asking, shrink
+from .asking import lacks_question, remains_asking, rest_of, shrink
 from .between import find_between
 from .found import Found, Mark, is_no_context
 from .layouts import (
@@ -180,6 +180,9 @@ def _weigh(text: str, found: list[Found], min_confidence: float, must_ask: bool)
         if not shrunk or not remains_asking(text, shrunk):
             return Tried(names, "what remains would not ask for anything", tuple(taken))
         taken = shrunk
+    elif must_ask and lacks_question(rest_of(text, taken)):
+        shrunk = _arrange(text, shrink(text, taken))
+        taken = shrunk or taken
     return Tried(names, "taken", tuple(taken))
 
 

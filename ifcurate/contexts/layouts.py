@@ -295,7 +295,7 @@ def find_long(text: str, marks: list[Mark]) -> list[Found]:
         at_least=60 if about_me and content == start else 30,
     )
     if made and n_words(text, content, end) < 60:
-        return [replace(f, confidence=0.5) for f in made]
+        return [replace(f, confidence=0.8) for f in made]
     return made
 
 

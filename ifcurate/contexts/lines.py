@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from . import rules as cr
-from .words import LANGUAGES, asks_in, classify_label, count_words, points_in
+from .words import LANGUAGES, NOT_ASKED, asks_in, classify_label, count_words, points_in
 
 __all__ = [
     "WINDOW",
@@ -19,6 +19,7 @@ __all__ = [
     "asks",
     "asks_first",
     "first_request_end",
+    "has_question",
     "head_lines",
     "is_choices",
     "is_directive",
@@ -348,6 +349,18 @@ def first_request_end(text: str, start: int, end: int) -> int:
             start = sentence_end
         at = line_end + 1
     return start
+
+
+def has_question(line: str) -> bool:
+    """Whether a line holds a question, or stands under a label of one and says something."""
+    label = cr.LABEL_LINE.match(line)
+    if label and classify_label(label["name"].strip())[0] == "ask":
+        name = label["name"].strip().lower()
+        if name not in NOT_ASKED and not is_instruction(name):
+            return bool(line[label.end() :].strip())
+    if any(sign in line for sign in "?？؟"):
+        return True
+    return any(is_question(line[a:b]) for a, b in sentences(line, 0, len(line)))
 
 
 def is_only_asking(text: str) -> bool:

@@ -1,7 +1,8 @@
 """The rules by which a context is found inside text, as a table and its vocabulary.
 
 `RULES` is the table to read: what each rule looks for, an example, and its
-confidence, which is a judgement of how often the rule is right. The patterns below
+confidence: how often it is right, from labelled rows on which it was not written, with
+the number of these rows; with few rows it is a judgement. The patterns below
 it say what questions, instructions and announcements look like; the names of texts
 and labels stand in `words`, the procedure in `contexts`. Patterns are bounded
 on purpose: each is tried on a line or on a window of fixed length, so that the time
@@ -26,37 +27,72 @@ class Rule:
     matches: str
     example: str
     confidence: float  # 0..1
+    n_rows: int = 0  # labelled rows behind the figure, on which the rule was not written
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("template", "a slot of a template that rows of the source share", "learned rows", 0.95),
-    Rule("tag", "a pair of tags named after a text", "<context>Oslo is ...</context>", 0.95),
+    Rule(
+        "template", "a slot of a template that rows of the source share", "learned rows", 0.97, 890
+    ),
+    Rule("tag", "a pair of tags named after a text", "<context>Oslo is ...</context>", 0.95, 5),
     Rule(
         "ruled", "text between two ruler lines, announced before", "Context below.\n---\n...", 0.9
     ),
-    Rule("key", "a JSON key, or BEGIN and END words", '{"context": "...", "question": ...}', 0.9),
-    Rule("label", "a label before the text, at the start of a line", "Passage: Oslo is ...", 0.9),
-    Rule("heading", "a heading before the text", "### Context\nOslo is ...", 0.9),
+    Rule(
+        "key", "a JSON key, or BEGIN and END words", '{"context": "...", "question": ...}', 0.9, 7
+    ),
+    Rule(
+        "label",
+        "a label before the text, at the start of a line",
+        "Passage: Oslo is ...",
+        0.97,
+        297,
+    ),
+    Rule("heading", "a heading before the text", "### Context\nOslo is ...", 0.9, 5),
     Rule(
         "phrase", "words that announce the text and say nothing else", "Given the fact that:", 0.9
     ),
     Rule("hint", "a hint as long as a paragraph", "Hint: When water cools, its ...", 0.65),
     Rule("inline-label", "labels on one line", "question: Where? context: Oslo is ...", 0.85),
-    Rule("numbered", "passages numbered from 1, two or more", "[1] Oslo is ...\n[2] Bergen", 0.85),
-    Rule("lead", "an instruction that points to text after it", "Summarise this email: ...", 0.85),
+    Rule(
+        "numbered", "passages numbered from 1, two or more", "[1] Oslo is ...\n[2] Bergen", 0.85, 5
+    ),
+    Rule(
+        "lead",
+        "an instruction that points to text after it",
+        "Summarise this email: ...",
+        0.85,
+        301,
+    ),
     Rule("sentence", "a sentence to be worked on", "Classify this sentence: I ...", 0.55),
     Rule(
-        "fence", "text between ``` or triple quotes, with an instruction outside", "```...```", 0.7
+        "fence",
+        "text between ``` or triple quotes, with an instruction outside",
+        "```...```",
+        0.7,
+        2,
     ),
     Rule("code", "code that the task is about, not code to be written", "Fix this: ```...```", 0.6),
-    Rule("above", "an instruction that points to text before it", "... \nIs this news true?", 0.8),
-    Rule("table", "a Markdown table, with an instruction outside", "| year | sold |\n|---|", 0.7),
-    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.6),
-    Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.6),
     Rule(
-        "next-line", "an instruction about a text, then more lines", "Edit the text.\nI ...", 0.55
+        "above",
+        "an instruction that points to text before it",
+        "... \nIs this news true?",
+        0.85,
+        153,
     ),
-    Rule("between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.75),
+    Rule("table", "a Markdown table, with an instruction outside", "| year | sold |\n|---|", 0.7),
+    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.7, 22),
+    Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.9, 27),
+    Rule(
+        "next-line",
+        "an instruction about a text, then more lines",
+        "Edit the text.\nI ...",
+        0.55,
+        3,
+    ),
+    Rule(
+        "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.85, 91
+    ),
 )
 
 _CONFIDENCE = {rule.name: rule.confidence for rule in RULES}

@@ -46,6 +46,7 @@ class Language:
     name: str
     context: frozenset[str] = frozenset()  # labels
     ask: frozenset[str] = frozenset()
+    question: frozenset[str] = frozenset()  # words for a question itself
     answer: frozenset[str] = frozenset()
     wanted: frozenset[str] = frozenset()  # those that say by themselves what is asked for: "Title:"
     asks_first: tuple[str, ...] = ()  # a request begins with one of these
@@ -95,6 +96,7 @@ def _read_language(text: str) -> Language:
     fields: dict[str, Any] = {"name": data["name"], "spaces": data.get("spaces", True)}
     for key in ("context", "ask", "answer", "wanted", "common"):
         fields[key] = frozenset(word.lower() for word in data.get(key, ()))
+    fields["question"] = frozenset(w.lower() for w in data.get("question", data["ask"][:3]))
     for key in ("asks_first", "asks_last", "nouns", "below", "above", "this"):
         value = data.get(key, ())
         if not isinstance(value, str):  # English names its nouns in a block of words
@@ -163,7 +165,7 @@ def wants_question(line: str) -> bool:
     return any(
         (word in line) if not language.spaces or not word.isascii() else word in words
         for language in (*_languages_of(line), _BY_NAME["English"])
-        for word in language.ask
+        for word in language.question
         if len(word) > 1
     )
 

@@ -1,0 +1,78 @@
+"""The figures of docs/contexts.md: the table of rules, and the truth that they are measured on."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ifcurate.contexts.find import RULES, find_context
+from ifcurate.contexts.learn import learn_shapes
+from tests.contexts.truth.measuring import HERE, judge_spans, load_templates, score_templates
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rules_table() -> str:
+    """The rules in the order in which they are tried, as Markdown."""
+    lines = ["| rule | what it finds | confidence | rows |", "|---|---|---|---|"]
+    for rule in RULES:
+        lines.append(f"| {rule.name} | {rule.matches} | {rule.confidence:g} | {rule.n_rows} |")
+    return "\n".join(lines)
+
+
+def test_the_page_shows_the_table_of_rules() -> None:
+    page = (ROOT / "docs" / "contexts.md").read_text("utf-8")
+    found = re.search(r"<!-- rules -->\n(.*?)\n<!-- /rules -->", page, re.DOTALL)
+    assert found
+    assert found[1] == rules_table()
+
+
+def test_the_halves_share_no_family() -> None:
+    halves: dict[str, set[str]] = {"working": set(), "unseen": set()}
+    for truth in load_templates().values():
+        halves[truth["half"]].add(truth["family"])
+    assert not halves["working"] & halves["unseen"]
+    assert sum(map(len, halves.values())) == 18
+
+
+@pytest.mark.parametrize(("half", "least"), [("working", 118), ("unseen", 117)])
+def test_prompts_in_twelve_languages_and_thirty_layouts(half: str, least: int) -> None:
+    lines = (HERE / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    right = 0
+    for row in (row for row in map(json.loads, lines) if row["half"] == half):
+        found = find_context(row["text"])
+        verdict = judge_spans(row["text"], row["contexts"], row["request"], [], found)
+        right += verdict["right"]
+    assert right >= least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("half", "least"), [("working", 0.99), ("unseen", 0.88)])
+def test_templates_of_public_sets(half: str, least: float, shared_data: Path) -> None:
+    path = shared_data / "p3_more_templates.jsonl"
+    rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        texts.setdefault(row["source"], []).append(row["prompt"])
+    found = []
+    for name, prompts in texts.items():
+        shapes = learn_shapes(prompts, find_context)
+        found += [(name, text, find_context(text, shapes=shapes)) for text in prompts]
+    scores = score_templates(found, half)
+    n_rows = sum(score["rows"] for score in scores.values())
+    right = sum(score["right"] * score["rows"] for score in scores.values()) / n_rows
+    assert right >= least
+
+
+if __name__ == "__main__":  # writes the table into the page
+    page = ROOT / "docs" / "contexts.md"
+    text = re.sub(
+        r"(<!-- rules -->\n).*?(<!-- /rules -->)",
+        lambda match: f"{match[1]}{rules_table()}\n{match[2]}",
+        page.read_text("utf-8"),
+        flags=re.DOTALL,
+    )
+    page.write_text(text, "utf-8")

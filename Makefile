@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
 
-.PHONY: demo test test-fast check docs bench soak pocket clean help
+.PHONY: demo test test-fast check docs bench bench-gpu soak pocket clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -16,9 +16,6 @@ $(READY): pyproject.toml .ci/constraints.txt .ci/install
 
 demo: $(READY)  ## install, then the main job on embedded data with the bundled model
 	@$(BIN)/ifcurate run demo
-	@echo
-	@echo "The results are in $(CURDIR)/ifcurate-runs/ (paths above)."
-	@echo "Your own data:  $(BIN)/ifcurate score YOUR.jsonl --model MODEL"
 
 test: $(READY) check  ## install, then lint, types and all tests
 	@$(BIN)/python -m pytest $(PARALLEL)
@@ -40,6 +37,10 @@ bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-e
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.exactness
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.documents
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.cores
+
+bench-gpu: $(READY)  ## all that wants a GPU: scoring at 1B and 7B, exactness, a large laboratory run
+	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench,train]"
+	@$(BIN)/python -m benchmarks.bench_gpu --out bench-gpu
 
 soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
 	@$(BIN)/python -m tests.soak fuzz kill

@@ -155,7 +155,10 @@ def load_command(name: str) -> Any:
     place = COMMANDS[name]
     found = getattr(import_module(f".{place.module}", __package__), place.name)
     if isinstance(found, typer.Typer):
-        return get_group(found)
+        group: Any = get_group(found)
+        for command in (group, *group.commands.values()):
+            _tidy(command)
+        return group
     info = CommandInfo(
         name=name,
         help=_fence(inspect.getdoc(found) or ""),
@@ -167,9 +170,14 @@ def load_command(name: str) -> Any:
         info, pretty_exceptions_short=False, rich_markup_mode="markdown"
     )
     loaded.common = frozenset(getattr(found, "common", ()))
-    for parameter in loaded.params:
-        # The root help states the rule of environment variables; on every line it is noise.
+    _tidy(loaded)
+    return loaded
+
+
+def _tidy(command: Any) -> None:
+    """Leave out of the help what stands on every line: environment variables, types of flags."""
+    for parameter in command.params:
+        # The root help states the rule of environment variables.
         if hasattr(parameter, "show_envvar"):
             parameter.show_envvar = False
         without_type(parameter)
-    return loaded

@@ -57,7 +57,7 @@ def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
         pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
     )
     near = (
-        numbers.filter(pl.col("distance") <= limits["limit"].max())
+        numbers.filter(pl.col("distance") <= pl.lit(limits["limit"].max(), pl.Float64))
         .join(limits, on=_CELL)
         .filter(pl.col("distance") <= pl.col("limit"))
     )

@@ -319,6 +319,7 @@ def filter_run(
         outputs={what: str(path.relative_to(folder)) for what, path in files.files.items()},
         digests={str(path.relative_to(folder)): file_digest(path) for path in files.files.values()},
         formula=f"{run.manifest.formula}; {split_manifest.formula}",
+        checks={k: n for k, n in split_manifest.checks.items() if k == "set_by_hand"},
         finished=True,
         seconds=round(time.monotonic() - started, 3),
         command=command,

@@ -48,6 +48,7 @@ def test_split_and_filter_follow_a_label_set_by_hand_and_count_it(run: Run) -> N
     second = filter_run(run, keep="context-critical")
     assert second.manifest.counts["kept"] == first.manifest.counts["kept"] + 1
     assert second.split.checks["set_by_hand"] == 1
+    assert second.manifest.checks == {"set_by_hand": 1}
     assert second.split.counts["context-critical"] == before.counts()["context-critical"] + 1
     assert second.split.formula.endswith("; 1 label set by hand")
     kept = json.loads(second.split.model_dump_json())["identity"]["asked"]

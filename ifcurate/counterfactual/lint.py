@@ -187,23 +187,10 @@ class _Linter:
         answer: str = "",
     ) -> Case:
         """The case of a row from the changes that undo it. Raises `Refusal` (SPANS)."""
-        try:
-            undo = place_edits(back)
-            before = apply_edits(view.texts, undo)
-        except (ValueError, KeyError) as error:
-            raise Refusal(Check.SPANS, f"the edits do not fit the text: {error}") from None
-        edits = [Edit(e.path, e.new_start, e.new_end, e.new, e.old, e.start, e.end) for e in undo]
+        before, edits = _undo(view, back)
         span = span_of(kind, original, self.lexicon)
-        if kind == "COUNTRY" and not span.code:
-            raise Refusal(Check.TYPE, f"{original!r} is no country")
-        substitute = answer or str(row.get("ifcurate_substitute") or "")
-        if not substitute:
-            here = [e.new for e in edits if e.path == view.response_path]
-            substitute = max(here, key=len, default="")
-        if kind in VALUES:
-            substitute = _value(kind, substitute, self.lexicon)
-            if not span.value or not substitute:
-                raise Refusal(Check.TYPE, f"{original!r} or the answer is no {kind}")
+        here = max((e.new for e in edits if e.path == view.response_path), key=len, default="")
+        substitute = self._substitute(span, answer or str(row.get("ifcurate_substitute") or here))
         kept = frozenset(w for w in fold(original).split() if w in fold(substitute).split())
         plan = Substitution(
             span,
@@ -220,6 +207,16 @@ class _Linter:
             before, view.texts, edits, plan, moved[0], view.response_path, moved[1],
             tuple(m for m in view.memory if m != original), view.keep, gender,
         )  # fmt: skip
+
+    def _substitute(self, span: Span, answer: str) -> str:
+        """What a plan says of the answer. Raises `Refusal` (TYPE) where one is of another type."""
+        kind = span.type
+        if kind in VALUES:
+            answer = _value(kind, answer, self.lexicon)
+        wrong = (kind == "COUNTRY" and not span.code) or (kind in VALUES and not span.value)
+        if wrong or not answer:
+            raise Refusal(Check.TYPE, f"{span.text!r} or the answer is no {kind}")
+        return answer
 
     def _gender(self, view: View, plan: Substitution) -> str:
         """What the pronouns say of the new name, whatever gender it is listed with."""
@@ -310,6 +307,17 @@ def _kind(name: str, lexicon: Lexicon) -> str:
         return whole[0]
     kinds = types_by_table(name)
     return next((k for k in ("COUNTRY", "PERSON", "CITY", "LOC") if k in kinds), "")
+
+
+def _undo(view: View, back: list[Change]) -> tuple[dict[str, str], list[Edit]]:
+    """The texts before, and the edits that led from them. Raises `Refusal` (SPANS)."""
+    try:
+        undo = place_edits(back)
+        before = apply_edits(view.texts, undo)
+    except (ValueError, KeyError) as error:
+        raise Refusal(Check.SPANS, f"the edits do not fit the text: {error}") from None
+    edits = [Edit(e.path, e.new_start, e.new_end, e.new, e.old, e.start, e.end) for e in undo]
+    return before, edits
 
 
 def _value(kind: str, text: str, lexicon: Lexicon) -> str:

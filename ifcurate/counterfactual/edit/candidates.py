@@ -8,7 +8,7 @@ names, or whose name another person shares, is no candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from ifcurate.records import Example
 
 from ..checks import Check, Refusal
 from ..lexicon.wording import without_end_marks
-from ..recognise.spans import TYPES, VALUES, Span
+from ..recognise.spans import TYPES, VALUES, Shape, Span
 from .edits import row_texts
 from .forms import name_forms
 
@@ -182,21 +182,30 @@ def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     """Names of the context in the response, and parts of full names ("Clinton"), not seen there."""
     text, path = view.texts[view.response_path], view.response_path
     taken = [(s.start, s.end) for s in spans if s.path == path]
-    seen: set[str] = set()
-    for span in spans:
-        if span.path == path or span.text in seen or span.type in VALUES:
-            continue
-        seen.add(span.text)
+    for span in _first_of_each(s for s in spans if s.path != path):
         full = span.type == "PERSON" and span.shape == "full"
         for form in name_forms(span.text).values() if full else (span.text,):
-            if form not in text:
-                continue
-            for match in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text):
-                a, b = match.span()
+            shape: Shape = "part" if full and form != span.text else span.shape
+            for a, b in _places(form, text):
                 if all(end <= a or b <= start for start, end in taken):
                     taken.append((a, b))
-                    shape = "part" if full and form != span.text else span.shape
                     yield replace(span, path=path, start=a, end=b, text=form, shape=shape)
+
+
+def _first_of_each(spans: Iterable[Span]) -> list[Span]:
+    """The first span of every name; values are compared by what they are worth."""
+    first: dict[str, Span] = {}
+    for span in spans:
+        if span.type not in VALUES:
+            first.setdefault(span.text, span)
+    return list(first.values())
+
+
+def _places(form: str, text: str) -> list[tuple[int, int]]:
+    """Where a form stands as whole words."""
+    if form not in text:
+        return []
+    return [m.span() for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text)]
 
 
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:

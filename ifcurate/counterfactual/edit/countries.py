@@ -23,10 +23,7 @@ def fitting_countries(
         yield from (names[index] for index in draw(key, len(names)))
         return
     old = lexicon.countries[span.code]
-    # only the forms that stand in the text must have a counterpart of the same shape
-    own = {"adjective": old.adjective, "plural": old.plural}.get(span.shape, "")
-    present = {f for f in (old.adjective, old.plural) if f and any(f in t for t in texts.values())}
-    present = (present | {own}) - {""}
+    present = _forms_present(span, old, texts)
     fit = sorted(
         code
         for code, country in lexicon.countries.items()
@@ -39,6 +36,13 @@ def fitting_countries(
         country = lexicon.countries[good[index]]
         forms = {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}
         yield forms[span.shape]
+
+
+def _forms_present(span: Span, old: Country, texts: Mapping[str, str]) -> set[str]:
+    """The forms beside the name that stand in the text: each must have a counterpart."""
+    own = {"adjective": old.adjective, "plural": old.plural}.get(span.shape, "")
+    present = {f for f in (old.adjective, old.plural) if f and any(f in t for t in texts.values())}
+    return (present | {own}) - {""}
 
 
 def _is_usual(country: Country, article: bool) -> bool:

@@ -65,20 +65,23 @@ def name_forms(name: str) -> dict[str, str]:
     "Ludwig van Beethoven" has full, first, last ("Beethoven") and particle
     ("van Beethoven"); initials and suffixes are part of the full form only.
     """
-    parts = [w for w in name.split(" ") if w]
+    parts = name.split()
     forms = {"full": name}
     if len(parts) > 1 and parts[0].lower() in HONOURS:
         parts = parts[1:]
         forms["bare"] = " ".join(parts)
     if "the" in parts:  # an epithet is no part of the name: Catherine the Great
         parts = parts[: parts.index("the")]
-    plain = [w for w in parts if not _SUFFIX.fullmatch(w) and w.lower() not in PARTICLES]
+    plain = _plain_words(parts)
     if plain and (len(parts) > 1 or len(forms) > 1):
-        if not _INITIALS.match(parts[0]):
-            forms["first"] = parts[0]
-        if plain[-1] != parts[0]:
-            forms |= _family_forms(parts, plain)
+        forms |= {} if _INITIALS.match(parts[0]) else {"first": parts[0]}
+        forms |= _family_forms(parts, plain) if plain[-1] != parts[0] else {}
     return {role: form for role, form in forms.items() if len(form.strip(". ")) > 1}
+
+
+def _plain_words(parts: Sequence[str]) -> list[str]:
+    """The words without initials, suffixes and particles."""
+    return [w for w in parts if not _SUFFIX.fullmatch(w) and w.lower() not in PARTICLES]
 
 
 def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:

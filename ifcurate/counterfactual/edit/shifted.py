@@ -9,7 +9,14 @@ from datetime import date
 
 from ..checks import Check, Refusal
 from ..recognise.spans import Span
-from ..recognise.values import DateMention, date_mentions, date_order, number_mentions, number_of
+from ..recognise.values import (
+    DateMention,
+    NumberMention,
+    date_mentions,
+    date_order,
+    number_mentions,
+    number_of,
+)
 from .forms import Substitution
 
 __all__ = ["shifted_values"]
@@ -75,19 +82,21 @@ def _date_fits(
     old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
 ) -> bool:
     """Whether no part of the date is another's, and order and weekday stay as they are."""
-    if new.month in {old.month, *(d.month for d in others)}:
+    taken = [old, *others]
+    if any(new.month == d.month or (new.day and new.day == d.day) for d in taken):
         return False
-    if new.day and new.day in {old.day, *(d.day for d in others)}:
+    if old.year and new.year and not _year_fits(old.year, new.year, years):
         return False
-    if old.year and new.year:
-        passed = any((y < new.year) != (y < old.year) for y in years - {old.year})
-        if new.year in years or new.year > 2029 or passed:
-            return False
     if any(date_order(old, d) != date_order(new, d) for d in others):
         return False
     if old.weekday_fits is None:
         return True
     return bool(old.weekday_fits and new.day) and _weekday(new) == _weekday(old)
+
+
+def _year_fits(old: int, new: int, years: set[int]) -> bool:
+    passed = any((y < new) != (y < old) for y in years - {old})
+    return new not in years and new <= 2029 and not passed
 
 
 def _weekday(mention: DateMention) -> int:
@@ -100,13 +109,8 @@ def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substit
         raise Refusal(Check.NUMBERS, f"{span.text!r} is not one number")
     if span.type == "YEAR":
         _refuse_relative(texts, "a year", _RELATIVE_YEAR)
-    others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
-    room = (8, 8) if span.type == "YEAR" else (old.value * 0.5, old.value * 0.6)
-    low = max([v for v in others if v < old.value] + [old.value - room[0]])
-    high = min([v for v in others if v > old.value] + [old.value + room[1]])
     in_letters = old.text[0].isalpha()
-    if in_letters:
-        low, high = max(1, low, old.value - 6), min(20.5, high, old.value + 6)
+    low, high = _neighbours(old, span, texts)
     step = 1 if in_letters else _grain(old.text)
     first, last = int(low / step) + 1, int(high / step - 1e-9)
     if last - first < 1:
@@ -118,6 +122,17 @@ def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substit
             float(written.replace(",", "")) != old.value
         ):
             yield Substitution(span, written.replace(",", ""), source="shift")
+
+
+def _neighbours(old: NumberMention, span: Span, texts: Mapping[str, str]) -> tuple[float, float]:
+    """The values between which another one keeps every order relation."""
+    others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
+    room = (8, 8) if span.type == "YEAR" else (old.value * 0.5, old.value * 0.6)
+    low = max([v for v in others if v < old.value] + [old.value - room[0]])
+    high = min([v for v in others if v > old.value] + [old.value + room[1]])
+    if old.text[0].isalpha():
+        low, high = max(1, low, old.value - 6), min(20.5, high, old.value + 6)
+    return low, high
 
 
 def _grain(written: str) -> float:

@@ -158,14 +158,10 @@ class LexiconRecogniser:
         score = max(evidence[key], evidence[fold(parts[-1])])
         if evidence[key] <= _AGAINST:
             return None  # "in Charlie Hebdo", "the Stanley company"
-        first, last = fold(parts[0]), fold(parts[-1])
+        first = fold(parts[0])
         named = person_name(parts, lexicon, mention.title)
         if named is not None:
-            known = {first, first.split("-")[0]} & (lexicon.english_names | set(SHORT_NAMES))
-            sure = known or last in lexicon.surnames or mention.title or score >= _SURE
-            if len(parts) == 1 and not mention.title:
-                sure = not (key in lexicon.wordy and (mention.opens or score < _SURE))
-            return named if sure else None
+            return named if self._is_sure(mention, score) else None
         if mention.label:  # "Makoto: my dress!": a speaker, whose name may be rare
             known_gender = lexicon.gender.get(key, "")
             if known_gender and key not in lexicon.wordy:
@@ -175,6 +171,18 @@ class LexiconRecogniser:
             alone: Shape = "family" if key in lexicon.surnames and not gender else "given"
             return ("full" if len(parts) > 1 else alone), gender
         return None
+
+    def _is_sure(self, mention: _Mention, score: int) -> bool:
+        """Whether a name that the lists have is meant: a usual one, or one with evidence."""
+        lexicon, parts = self._lexicon, mention.parts
+        if mention.title:
+            return True
+        if len(parts) == 1:
+            wordy = mention.key in lexicon.wordy
+            return not (wordy and (mention.opens or score < _SURE))
+        first = fold(parts[0]).split("-")[0]
+        usual = first in lexicon.english_names or first in SHORT_NAMES
+        return usual or fold(parts[-1]) in lexicon.surnames or score >= _SURE
 
     def _is_place_word(self, mention: _Mention, text: str) -> bool:
         if mention.title or len(mention.parts) > 1:

@@ -68,19 +68,13 @@ _WITH_ARTICLE = frozenset({"river", "desert"})
 
 def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -> Iterator[Span]:
     """Typed spans of one text by the patterns, in the order of the runs, works last."""
-    for number, run in enumerate(runs):
-        of = number and _OF.search(text[runs[number - 1].end : run.start])
-        head = HEADS.get(runs[number - 1].words[-1][2].lower(), "") if of else ""
-        before = runs[number - 1].words
-        if (
-            head
-            and distinctive(text[run.start : run.end], lexicon)
-            and (len(before) == 1 or (len(before) == 2 and before[0][2] == "The"))
-        ):
-            start = before[-1][0]
-            yield Span(path, start, run.end, head, text[start : run.end])
-        elif not of:
+    before: Run | None = None
+    for run in runs:
+        if before is not None and _OF.search(text[before.end : run.start]):
+            yield from _by_head(path, text, before, run, lexicon)
+        else:
             yield from _by_words(path, text, run, lexicon)
+        before = run
     for match in _WORK.finditer(text):
         title = match["quoted"] or match["marked"]
         start = match.start("quoted") if match["quoted"] else match.start("marked")
@@ -89,27 +83,37 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
             yield Span(path, start, start + len(title), "WORK", title)
 
 
-def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span]:
+def _by_head(path: str, text: str, before: Run, run: Run, lexicon: Lexicon) -> Iterator[Span]:
+    """ "University of Leeds": the word before "of" says what it is."""
+    words = before.words[1:] if before.words[0][2] == "The" else before.words
+    kind = HEADS.get(words[0][2].lower(), "") if len(words) == 1 else ""
+    if kind and distinctive(text[run.start : run.end], lexicon):
+        start = words[0][0]
+        yield Span(path, start, run.end, kind, text[start : run.end])
+
+
+def _without_openers(run: Run, lexicon: Lexicon) -> list[tuple[int, int, str]]:
     words = list(run.words)
-    while len(words) > 1 and words[0][2].lower() in lexicon.openers - DESCRIBING and run.opens:
+    openers = lexicon.openers - DESCRIBING
+    while run.opens and len(words) > 1 and words[0][2].lower() in openers:
         words.pop(0)
-    if words[0][2] == "The" and len(words) > 1:
-        words.pop(0)
+    return words[1:] if words[0][2] == "The" and len(words) > 1 else words
+
+
+def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span]:
+    words = _without_openers(run, lexicon)
     start, end = words[0][0], words[-1][1]
     name = text[start:end]
-    kind = pattern_type(name, lexicon)
-    if kind:
-        yield Span(path, start, end, kind, name, code=lexicon.class_of.get(fold(name), ""))
-    elif (code := lexicon.class_of.get(fold(name), "")) and (
-        code not in _WITH_ARTICLE or text[max(0, start - 4) : start].lower() == "the "
-    ):
-        yield Span(path, start, end, "LOC", name, code=code)
-    elif len(words) <= 3 and name[0].isupper() and not lexicon.is_place(name):
+    kind, code = pattern_type(name, lexicon), lexicon.class_of.get(fold(name), "")
+    article = text[max(0, start - 4) : start].lower() == "the "
+    if not kind and code and (article or code not in _WITH_ARTICLE):
+        kind = "LOC"
+    elif not kind and not code and len(words) <= 3 and not lexicon.is_place(name):
         before, after = text[max(0, start - 40) : start], text[end : end + 60]
-        if (_MAKER_BEFORE.search(before) or _MAKER_AFTER.match(after)) and distinctive(
-            name, lexicon
-        ):
-            yield Span(path, start, end, "ORG", name)
+        maker = _MAKER_BEFORE.search(before) or _MAKER_AFTER.match(after)
+        kind = "ORG" if maker and distinctive(name, lexicon) else ""
+    if kind:
+        yield Span(path, start, end, kind, name, code=code)
 
 
 def pattern_type(name: str, lexicon: Lexicon) -> str:
@@ -131,17 +135,17 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
     """
     words = name.split(" ")
     low = [fold(w).rstrip(".") for w in words]
-    if len(words) > 2 and low[1] == "of" and low[0] in HEADS:
-        words, low = words[2:], low[2:]
-    elif len(words) > 1 and low[0] in LEADS:
-        words, low = words[1:], low[1:]
-    while len(low) > 1 and low[-1] in _GENERIC:
-        words, low = words[:-1], low[:-1]
-    part = " ".join(words)
-    named = [w for w in low if w not in DESCRIBING and w not in lexicon.openers]
-    if not named or any(w in lexicon.nations for w in (*low, fold(part))) or low[-1] in _GENERIC:
+    first = 2 if len(words) > 2 and low[1] == "of" and low[0] in HEADS else 0
+    first = 1 if len(words) > 1 and low[0] in LEADS else first
+    last = len(words)
+    while last > first + 1 and low[last - 1] in _GENERIC:
+        last -= 1
+    part, low = " ".join(words[first:last]), low[first:last]
+    ordinary = DESCRIBING | lexicon.openers
+    nation = any(w in lexicon.nations for w in (*low, fold(part)))
+    if nation or low[-1] in _GENERIC or all(w in ordinary for w in low):
         return ""
-    return part if words[0][:1].isupper() else ""
+    return part if part[:1].isupper() else ""
 
 
 def _is_title(title: str) -> bool:

@@ -104,20 +104,17 @@ def may_be_named(parts: Sequence[str], lexicon: Lexicon) -> bool:
     """Whether words that no list has could be somebody's name."""
     if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
         return False
-    keys = [fold(p) for p in parts]
-    return not any(
-        key in _NO_NAMES
-        or key in lexicon.openers
-        or key in NO_SURNAMES
-        or key in TITLES
-        or lexicon.is_place(key)
-        or key in lexicon.adjectives
-        or key in lexicon.plurals
-        or (len(key) < 3 and not _INITIALS.match(part))
-        or (part.isupper() and len(part) > 1 and "." not in part)
-        or any(c.isdigit() for c in part)
-        for part, key in zip(parts, keys, strict=True)
-    )
+    return not any(_names_something_else(part, lexicon) for part in parts)
+
+
+def _names_something_else(part: str, lexicon: Lexicon) -> bool:
+    key = fold(part)
+    if any(key in t for t in (_NO_NAMES, lexicon.openers, NO_SURNAMES, TITLES)):
+        return True
+    if lexicon.is_place(key) or lexicon.country(key)[0] or any(c.isdigit() for c in part):
+        return True
+    acronym = part.isupper() and len(part) > 1 and "." not in part
+    return acronym or (len(key) < 3 and not _INITIALS.match(part))
 
 
 def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> PersonName | None:
@@ -127,22 +124,27 @@ def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> Pers
         return _single(fold(parts[0]), lexicon, title, said)
     if title and len(parts) == 2 and _NUMERAL.match(parts[1]):
         return "given", said or lexicon.gender.get(fold(parts[0]), "")
-    if not _name_shaped(parts, lexicon):
-        return None
+    return _several(parts, lexicon, title, said) if _name_shaped(parts, lexicon) else None
+
+
+def _several(parts: Sequence[str], lexicon: Lexicon, title: str, said: str) -> PersonName | None:
     first, last = fold(parts[0]), fold(parts[-1])
     first = first if first in lexicon.gender else first.split("-")[0]
     if first in lexicon.gender or first in SHORT_NAMES:
-        wordy = first in lexicon.wordy or lexicon.is_place(first)
-        known = first in SHORT_NAMES or first in RATHER_NAMES
-        if wordy and not known and last not in lexicon.surnames:
-            return None
-        return "full", said or lexicon.gender.get(first) or SHORT_NAMES[first]
-    initials = bool(_INITIALS.match(parts[0]))
-    if initials and (last in lexicon.surnames or (len(last) > 3 and "." in parts[0])):
-        return "full", said
-    if title and last in lexicon.surnames:
+        gender = said or lexicon.gender.get(first) or SHORT_NAMES[first]
+        return ("full", gender) if _is_given(first, last, lexicon) else None
+    dotted = "." in parts[0] and len(last) > 3
+    family = last in lexicon.surnames
+    if (_INITIALS.match(parts[0]) and (family or dotted)) or (title and family):
         return "full", said
     return None
+
+
+def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
+    """Whether a listed first name is one here: a word or a place needs a listed family name."""
+    wordy = first in lexicon.wordy or lexicon.is_place(first)
+    known = first in SHORT_NAMES or first in RATHER_NAMES
+    return not wordy or known or last in lexicon.surnames
 
 
 def _single(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | None:
@@ -162,11 +164,8 @@ def _single(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | N
 def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
     if not 2 <= len(parts) <= 4 or any(p.isupper() and len(p) > 3 and "." not in p for p in parts):
         return False
-    last, middle = fold(parts[-1]), [fold(p) for p in parts[1:-1]]
-    if len(last) < 3 or last in NO_SURNAMES or last in lexicon.common or _SUFFIX.match(parts[-1]):
+    last, later = fold(parts[-1]), [fold(p) for p in parts[1:]]
+    if len(last) < 3 or last in lexicon.nations or _SUFFIX.match(parts[-1]):
         return False
-    if last in lexicon.country_names or last in lexicon.adjectives or last in lexicon.state_names:
-        return False
-    return parts[-1][0].isupper() and not any(
-        m in NO_SURNAMES or m in lexicon.common for m in middle
-    )
+    ordinary = any(word in NO_SURNAMES or word in lexicon.common for word in later)
+    return parts[-1][0].isupper() and not ordinary

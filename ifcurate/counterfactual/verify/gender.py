@@ -32,27 +32,42 @@ def settle_gender(
     counts for more than the pronouns of the page. `alone` says that no other
     person is named. Raises `Refusal` where the signs contradict each other.
     """
-    fields = {f[0].lower() for t in texts for f in _FIELD.findall(t)}
-    said = {"m" if f == "m" else "f" for f in fields if f in "mfw"}
-    if len(said) == 1:
-        field = said.pop()
+    field = _field(texts)
+    if field:
         if listed in {"m", "f"} and listed != field:
             raise Refusal(Check.GENDER, "the name and the gender field disagree")
         return field
     known = list(forms)
-    near = follow_pronouns(texts, known)
-    he, she = count_pronouns(texts)
+    near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
-        own, other = near if listed == "m" else near[::-1]
-        against = she and not he if listed == "m" else he and not she
-        bare = [f for f in known if " " not in f][-1:]  # "President Bush": not Laura Bush
-        his, hers = follow_pronouns(texts, bare) if len(known) > 1 else (0, 0)
-        other_bare = hers if listed == "m" else his
-        if 2 * other > own or other_bare > 1 or (alone and against):
+        votes = [near, page, _bare_votes(texts, known)]
+        own, whole, bare = (v if listed == "m" else v[::-1] for v in votes)
+        if 2 * own[1] > own[0] or bare[1] > 1 or (alone and whole[1] and not whole[0]):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed
+    return _by_pronouns(texts, near, page, alone)
+
+
+def _by_pronouns(
+    texts: Sequence[str], near: tuple[int, int], page: tuple[int, int], alone: bool
+) -> str:
+    """The gender of a name that is not listed, by the pronouns near it or of the whole page."""
+    he, she = page
     if max(near) >= _CLEAR * min(near) and max(near):
         return "m" if near[0] > near[1] else "f"
-    if (he > 0) != (she > 0) and alone:
+    if alone and (he > 0) != (she > 0):
         return "m" if he else "f"
     return "b" if he or she or any(_WORDS.search(t) for t in texts) else ""
+
+
+def _field(texts: Sequence[str]) -> str:
+    """What a "gender" field says, "" where there is none or there are two."""
+    fields = {f[0].lower() for t in texts for f in _FIELD.findall(t)}
+    said = {"m" if f == "m" else "f" for f in fields if f in "mfw"}
+    return said.pop() if len(said) == 1 else ""
+
+
+def _bare_votes(texts: Sequence[str], forms: Sequence[str]) -> tuple[int, int]:
+    """Pronouns after the family name alone: "President Bush" is not Laura Bush."""
+    bare = [f for f in forms if " " not in f][-1:]
+    return follow_pronouns(texts, bare) if len(forms) > 1 else (0, 0)

@@ -41,13 +41,7 @@ _NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "p
 def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Substitution) -> None:
     """H8: raise `Refusal` where the span is inside a longer name, a title, a URL, a compound."""
     left, right = text[max(0, start - 60) : start], text[end : end + 60]
-    before, after = left[-1:], right[:1]
-    if before and before in "-/\\@#_.~" and (before != "." or not re.search(r"\.\s*\Z", left)):
-        raise Refusal(Check.NESTING, f"{before + text[start:end]!r} is part of a longer word")
-    joined = re.match(r"[-/.][\w]", right) and plan.type != "DATE"
-    marked = plan.type == "WORK" and after == "_" == before  # _Title_ in italics
-    if ((after and after in "@_\\") or joined) and not marked:
-        raise Refusal(Check.NESTING, f"{text[start:end] + right[:2]!r} is part of a longer word")
+    _check_joined(text[start:end], left[-1:], right, plan)
     if _WHERE.search(left):
         raise Refusal(Check.NESTING, "inside an address or a path")
     if plan.type in VALUES or plan.type == "WORK":
@@ -59,6 +53,15 @@ def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Subst
     if found := beside.longer_to_the_right(right):
         raise Refusal(Check.NESTING, f"{name + found!r} is a longer name")
     _check_title(text, start, end)
+
+
+def _check_joined(name: str, before: str, right: str, plan: Substitution) -> None:
+    """A compound, an address, a name of a variable: a sign joins the name to a longer word."""
+    if before and before in "-/\\@#_~":
+        raise Refusal(Check.NESTING, f"{before + name!r} is part of a longer word")
+    joined = re.match(r"[-/.][\w]", right) and plan.type != "DATE"
+    if right[:1] in {"@", "_", "\\"} or joined:
+        raise Refusal(Check.NESTING, f"{name + right[:2]!r} is part of a longer word")
 
 
 class _Beside:
@@ -82,16 +85,18 @@ class _Beside:
             return ""
         if word[-1] == "." and len(word) > 2 and low not in TITLES:
             return ""  # a sentence ends there
-        opens = _opens(left[: found.start()])
-        if link in {"and", "and the", "&"}:
-            belongs = link != "&" and not (opens or self._name_like(word) or self._person)
-            belongs = belongs or (link == "&" and self._plan.span.shape != "full")
-        elif link:
-            belongs = link.split(" ")[0] not in {"of", "de", "von"} or not self._ordinary(low)
-            belongs = belongs and not (link == "the" and (opens or self._ordinary(low)))
-        else:
-            belongs = not (opens and self._ordinary(low))
+        belongs = self._belongs(word, low, link, _opens(left[: found.start()]))
         return found.group() if belongs else ""
+
+    def _belongs(self, word: str, low: str, link: str, opens: bool) -> bool:
+        """Whether the word before, linked so, makes the name a longer one."""
+        if link == "&":
+            return self._plan.span.shape != "full"
+        if link in {"and", "and the"}:
+            return not (opens or self._name_like(word) or self._person)
+        if link == "the":
+            return not (opens or self._ordinary(low))
+        return not (self._ordinary(low) and (opens or link != ""))
 
     def _ordinary(self, low: str) -> bool:
         """A word of the language, capitalised because the sentence begins: "Regarding"."""

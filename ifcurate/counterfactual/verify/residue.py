@@ -81,10 +81,7 @@ def _acronym(name: str) -> str:
 def check_residual(case: Case, lexicon: Lexicon) -> None:
     """H1: nothing of the original is left, in whatever form."""
     plan = case.plan
-    texts = {p: t for p, t in case.after.items() if p not in case.keep or p.startswith("tools")}
-    for path, text in list(texts.items()):
-        for number, inner in enumerate(json_strings(text)):
-            texts[f"{path}#{number}"] = inner
+    texts = _all_texts(case)
     if plan.type == "DATE":
         _check_date_left(case, texts)
         return
@@ -109,6 +106,15 @@ def check_residual(case: Case, lexicon: Lexicon) -> None:
         _check_initials(case, texts)
 
 
+def _all_texts(case: Case) -> dict[str, str]:
+    """The texts after the edits, and the strings of the JSON in them as they read."""
+    texts = {p: t for p, t in case.after.items() if p not in case.keep or p.startswith("tools")}
+    for path, text in list(texts.items()):
+        for number, inner in enumerate(json_strings(text)):
+            texts[f"{path}#{number}"] = inner
+    return texts
+
+
 def _other_names(plan: Substitution, lexicon: Lexicon) -> tuple[set[str], set[str]]:
     """Other names of the same thing, folded, and its acronyms as they are written."""
     if plan.type == "COUNTRY":
@@ -117,12 +123,16 @@ def _other_names(plan: Substitution, lexicon: Lexicon) -> tuple[set[str], set[st
         acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
         return {fold(n) for n in names if len(n) > 3}, acronyms
     if plan.type == "CITY":
-        name = lexicon.city_aliases.get(plan.original.lower(), plan.original)
-        others = {a for a, n in lexicon.city_aliases.items() if n.lower() == name.lower()}
-        acronyms = {a.upper() for a in others if len(a) <= 3}
-        return {fold(a) for a in {*others, name} if len(a) > 3}, acronyms
+        return _city_names(plan.original, lexicon)
     acronym = _acronym(plan.original) if plan.type != "WORK" and not plan.kept else ""
     return set(), {acronym} if len(acronym) >= 2 else set()
+
+
+def _city_names(city: str, lexicon: Lexicon) -> tuple[set[str], set[str]]:
+    name = lexicon.city_aliases.get(city.lower(), city)
+    others = {a for a, n in lexicon.city_aliases.items() if n.lower() == name.lower()}
+    acronyms = {a.upper() for a in others if len(a) <= 3}
+    return {fold(a) for a in {*others, name} if len(a) > 3}, acronyms
 
 
 def _check_nicknames(case: Case, texts: Mapping[str, str], lexicon: Lexicon) -> None:

@@ -70,10 +70,9 @@ def check_structure(before: str, after: str, spans: Sequence[tuple[int, int]]) -
 
     `spans` are the edited characters of `before`.
     """
-    if "`" in before:
-        for code in _FENCE.finditer(before):
-            if any(a < code.end() and code.start() < b for a, b in spans):
-                raise Refusal(Check.STRUCTURE, "an edit inside code")
+    for code in _FENCE.finditer(before) if "`" in before else ():
+        if any(a < code.end() and code.start() < b for a, b in spans):
+            raise Refusal(Check.STRUCTURE, "an edit inside code")
     if "{" in before or "[" in before:
         old, new = _objects(before), _objects(after)
         if [_shape(v) for v in old] != [_shape(v) for v in new]:
@@ -81,7 +80,9 @@ def check_structure(before: str, after: str, spans: Sequence[tuple[int, int]]) -
     if before.count("\n") != after.count("\n"):
         raise Refusal(Check.STRUCTURE, "the number of lines has changed")
     for mark in ("|", "\t"):
-        if mark in before and [line.count(mark) for line in before.split("\n")] != [
-            line.count(mark) for line in after.split("\n")
-        ]:
+        if mark in before and _columns(before, mark) != _columns(after, mark):
             raise Refusal(Check.STRUCTURE, "the table has other columns")
+
+
+def _columns(text: str, mark: str) -> list[int]:
+    return [line.count(mark) for line in text.split("\n")]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ..checks import Check, Refusal
-from ..edit.edits import invert_edits
+from ..edit.edits import Edit, invert_edits
 from ..lexicon.name_words import TITLES
 from ..lexicon.tables import Lexicon, fold
 from ..recognise.spans import NUMERIC, VALUES, Span
@@ -176,12 +176,12 @@ def check_type(case: Case, recognise: Recognise) -> None:
     whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
     folded = {fold(w) for w in whole}
     for edit in case.edits:
-        covered = any(
-            s.path == edit.path and s.start <= edit.new_start and edit.new_end <= s.end
-            for s in spans
-        )
-        if not covered and fold(edit.new) not in folded:
+        if fold(edit.new) not in folded and not any(_covers(s, edit) for s in spans):
             raise Refusal(Check.TYPE, f"{edit.new!r} is not recognised as {wanted}")
+
+
+def _covers(span: Span, edit: Edit) -> bool:
+    return span.path == edit.path and span.start <= edit.new_start and edit.new_end <= span.end
 
 
 def _check_amounts(case: Case, spans: Sequence[Span], wanted: str) -> None:

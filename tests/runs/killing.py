@@ -165,7 +165,7 @@ def kill_workers(folder: Path, *, batch_size: int | Literal["auto"], n_kills: in
 
                 def kill() -> None:
                     nonlocal n_done
-                    while not done.wait(random_.uniform(0.01, 0.05)) and n_done < n_kills:
+                    while not done.wait(random_.uniform(0.1, 0.5)) and n_done < n_kills:
                         pool = engine._pool
                         if pool is not None:
                             with contextlib.suppress(OSError, BrokenProcessPool):

@@ -36,7 +36,7 @@ from ifcurate.errors import ModelError
 
 __all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork", "free_memory"]
 
-_MOST_DEATHS: Final = 8  # of processes over the same pack, where memory is not the cause
+_MOST_DEATHS: Final = 40  # of processes over the same pack, where memory is not the cause
 _START_AGAIN: Final = "what is scored is kept: start the same command again, with --threads 1"
 
 Run = Callable[[Pack], list[Float32Array]]

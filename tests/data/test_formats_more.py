@@ -264,3 +264,14 @@ def test_a_context_made_by_a_program_is_one_slot(tmp_path: Path) -> None:
         passage = row["prompt"].split("\n")[0].removeprefix("Passage: ")
         assert example.context_text in (passage, passage.rstrip("."))
         assert example.without_context().instruction.endswith(row["prompt"].split("\n")[-1])
+
+
+def test_a_passage_that_many_rows_share_is_still_their_context(tmp_path: Path) -> None:
+    asked = ("Who built it", "When was it sold", "Where does it stand", "What did it make")
+    rows = [
+        {"prompt": f"Passage: {PASSAGE}\n\nQuestion: {q} {w}?", "completion": "x"}
+        for q in asked
+        for w in ("first", "last", "then")
+    ]
+    for example in read_examples(write(tmp_path / "a.jsonl", rows)):
+        assert example.context_text == PASSAGE

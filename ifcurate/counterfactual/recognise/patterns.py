@@ -94,10 +94,13 @@ def _by_head(path: str, text: str, before: Run, run: Run, lexicon: Lexicon) -> I
 
 def _without_openers(run: Run, lexicon: Lexicon) -> list[tuple[int, int, str]]:
     words = list(run.words)
-    openers = lexicon.openers - DESCRIBING
-    while run.opens and len(words) > 1 and words[0][2].lower() in openers:
+    while run.opens and len(words) > 1 and _is_opener(words[0][2].lower(), lexicon):
         words.pop(0)
     return words[1:] if words[0][2] == "The" and len(words) > 1 else words
+
+
+def _is_opener(word: str, lexicon: Lexicon) -> bool:
+    return word in lexicon.openers and word not in DESCRIBING
 
 
 def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span]:
@@ -141,9 +144,8 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
     while last > first + 1 and low[last - 1] in _GENERIC:
         last -= 1
     part, low = " ".join(words[first:last]), low[first:last]
-    ordinary = DESCRIBING | lexicon.openers
     nation = any(w in lexicon.nations for w in (*low, fold(part)))
-    if nation or low[-1] in _GENERIC or all(w in ordinary for w in low):
+    if nation or low[-1] in _GENERIC or all(w in DESCRIBING or w in lexicon.openers for w in low):
         return ""
     return part if part[:1].isupper() else ""
 

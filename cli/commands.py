@@ -66,6 +66,7 @@ COMMANDS: Final = {
     ),
     "benchmark": Place("benchmark", "benchmark", PROVE, "Run standard benchmarks (eval extra)."),
     "lab": Place("lab", "app", PROVE, "Show the inversion and its cure on the bundled model."),
+    "show": Place("show_example", "show", SHOW, "Show one example as the model read it."),
     "models": Place("models", "list_models", SHOW, "List the short names of models."),
 }
 

@@ -7,12 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.engines.base import Engine
+from ifcurate.engines.base import Engine, Tokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
 from ifcurate.options.score import ENGINE_OPTIONS
 
-__all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine"]
+__all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine", "load_tokenizer"]
 
 #: Engine -> the function that loads it. A module is imported when its engine is asked for.
 ENGINES: Final = {
@@ -20,6 +20,11 @@ ENGINES: Final = {
     "vllm": "ifcurate.engines.vllm.engine:load_vllm_engine",
     "server": "ifcurate.engines.server.engine:load_server_engine",
     "toy": "ifcurate.engines.toy:load_toy_engine",
+}
+#: Engine -> the function that loads its tokenizer alone. A server has the tokenizer of hf.
+_TOKENIZERS: Final = {
+    "toy": "ifcurate.engines.toy:load_toy_tokenizer",
+    "hf": "ifcurate.engines.hf.tokenizer:load_model_tokenizer",
 }
 #: What wraps a model that is loaded already.
 _WRAP: Final = "ifcurate.engines.hf.wrapped:wrap_model"
@@ -46,7 +51,8 @@ def load_engine(
     if not isinstance(model, str | Path):
         if engine != "hf":
             raise ModelError(f"engine {engine!r}: takes the name of a model; a loaded one needs hf")
-        return _find(_WRAP)(model, tokenizer, **options)
+        wrapped: Engine = _find(_WRAP)(model, tokenizer, **options)
+        return wrapped
     name = str(model)
     if tokenizer is not None:
         options["tokenizer"] = tokenizer
@@ -61,10 +67,21 @@ def load_engine(
                 "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
             )
         name = resolve_model(name)
-    return _find(ENGINES[engine])(model=name, **options)
+    loaded: Engine = _find(ENGINES[engine])(model=name, **options)
+    return loaded
 
 
-def _find(place: str) -> Callable[..., Engine]:
+def load_tokenizer(engine: str, *, model: str, revision: str | None = None) -> Tokenizer:
+    """The tokenizer that an engine uses for a model, without its weights.
+
+    Raises `ModelError` when the model's files are not found.
+    """
+    place = _TOKENIZERS["toy" if engine == "toy" else "hf"]
+    found: Tokenizer = _find(place)(model, revision=revision)
+    return found
+
+
+def _find(place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
-    found: Callable[..., Engine] = getattr(import_module(module), name)
+    found: Callable[..., Any] = getattr(import_module(module), name)
     return found

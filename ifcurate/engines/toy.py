@@ -25,7 +25,7 @@ from ifcurate.engines.base import (
     Prompt,
 )
 
-__all__ = ["ToyEngine", "ToyTokenizer", "load_toy_engine"]
+__all__ = ["ToyEngine", "ToyTokenizer", "load_toy_engine", "load_toy_tokenizer"]
 
 _WORD: Final = re.compile(r" ?\w+| ?[^\w\s]|\s")
 _BUCKETS: Final = 50_021  # a prime; ids are hashes of words
@@ -101,3 +101,9 @@ def load_toy_engine(*, model: str = "") -> ToyEngine:
     """The toy engine. It has no model, so a name is ignored."""
     del model
     return ToyEngine()
+
+
+def load_toy_tokenizer(model: str, *, revision: str | None = None) -> ToyTokenizer:
+    """The toy engine's tokenizer. It has no model, so the names are ignored."""
+    del model, revision
+    return ToyTokenizer()

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ifcurate.engines.base import Encoding
+from ifcurate.engines.hf.loading import load_tokenizer
+from ifcurate.engines.hf.source import find_model
 from ifcurate.errors import ModelError
 from ifcurate.phrases import count
 
-__all__ = ["HFTokenizer"]
+__all__ = ["HFTokenizer", "load_model_tokenizer"]
 
 _PROBES: Final = (
     "A plain line of text, with 12 numbers (and more).",
@@ -163,3 +165,9 @@ def _fingerprint(backend: Any) -> str:
         content.pop(name, None)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def load_model_tokenizer(model: str, *, revision: str | None = None) -> HFTokenizer:
+    """The tokenizer of a model by name or folder. Raises `ModelError` when it is not found."""
+    source = find_model(model, revision=revision)
+    return HFTokenizer(load_tokenizer(source, trust_remote_code=False), where=str(source.folder))

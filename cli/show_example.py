@@ -1,0 +1,74 @@
+"""`ifcurate show`: one example of a run, as the model read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import common
+from .common import out
+from .printing import plain, print_json
+
+if TYPE_CHECKING:
+    from ifcurate.steps.showing import ShownExample, ShownPrompt
+
+
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The example's id in the scores.")],
+    turn: Annotated[
+        int | None, typer.Option(min=0, help="Which response of a chat, counted from 0.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Where the run's model is, when it is a folder.")
+    ] = "",
+    template: Annotated[
+        str, typer.Option(help="Where the run's template is, when it is a Jinja file.")
+    ] = "",
+    run: common.RunOption = None,
+    json: common.Json = False,
+) -> None:
+    """Show one example as the model read it: both prompts, with the response marked.
+
+    The response stands between ⟦ and ⟧. Its tokens are shown below, divided by |.
+
+        ifcurate show 8c058891306efe93
+    """
+    from ifcurate.steps.showing import show_example
+
+    found = common.open_run(run)
+    shown = show_example(found, id, turn=turn, model=model, template=template)
+    if json:
+        print_json(asdict(shown))
+        return
+    _print(shown)
+
+
+def _print(shown: ShownExample) -> None:
+    from rich.text import Text
+
+    out.print(Text(plain(f"{shown.source} row {shown.row}, turn {shown.turn}: {shown.id}")))
+    if shown.with_context is None or shown.without_context is None:
+        out.print(Text(plain(f"{shown.status}: {shown.reason}")))
+        return
+    for title, prompt in (
+        ("with context", shown.with_context),
+        ("without context", shown.without_context),
+    ):
+        out.print()
+        out.print(Text(f"{title}, {prompt.n_tokens:,} tokens", style="bold"))
+        out.print(_mark(prompt), soft_wrap=True)
+    tokens = shown.with_context.response_tokens
+    out.print()
+    out.print(Text(f"response, {len(tokens):,} tokens", style="bold"))
+    out.print(Text(plain("|".join(tokens), lines=True)), soft_wrap=True)
+
+
+def _mark(prompt: ShownPrompt) -> object:
+    from rich.text import Text
+
+    before, response = prompt.text[: prompt.response_start], prompt.text[prompt.response_start :]
+    text = Text(plain(before, lines=True))
+    text.append(f"⟦{plain(response, lines=True)}⟧", style="bold green")
+    return text

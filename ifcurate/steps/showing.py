@@ -1,0 +1,131 @@
+"""One example of a run, as the model read it: both prompts, the response and its tokens."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ifcurate.engines.base import Tokenizer
+from ifcurate.engines.load import load_tokenizer
+from ifcurate.errors import RunError
+from ifcurate.phrases import did_you_mean
+from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.templates import Template, load_template
+from ifcurate.records import Example
+from ifcurate.runs.reading import run_examples
+from ifcurate.runs.run import Run
+
+__all__ = ["ShownExample", "ShownPrompt", "show_example"]
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """A prompt as rendered, and where its response begins."""
+
+    text: str
+    response_start: int  # in characters of `text`
+    n_tokens: int
+    response_tokens: tuple[str, ...]  # the text of each response token
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """One example with its two prompts; `reason` says why there are none."""
+
+    id: str
+    source: str
+    row: int
+    turn: int
+    status: str
+    reason: str
+    with_context: ShownPrompt | None
+    without_context: ShownPrompt | None
+
+
+def show_example(
+    run: Run, id: str, *, turn: int | None = None, model: str = "", template: str = ""
+) -> ShownExample:
+    """Render one example of a run again, as it was scored.
+
+    `turn` picks a response of a chat with several. `model` is the folder of the run's model
+    and `template` its Jinja file, when they are no longer where they were.
+
+    Raises:
+        RunError: no example has this id, the data changed, or the model is not here.
+        TemplateError: the template does not render.
+    """
+    example = _find(run, id, turn)
+    tokenizer = _tokenizer(run, model)
+    settings = run.manifest.identity["settings"]
+    layout = load_template(template or settings["template"], tokenizer)
+    prompts = PromptSettings(
+        ablation=settings["ablation"],
+        score_eot=settings["score_eot"],
+        too_long=settings["too_long"],
+        max_length=settings["max_length"],
+    )
+    (pair,) = build_pairs([example], layout, tokenizer, prompts)
+    both = _show_pair(pair, layout, tokenizer, settings)
+    return ShownExample(
+        example.id,
+        example.source,
+        example.row_number,
+        example.turn,
+        pair.status,
+        pair.reason,
+        *both,
+    )
+
+
+def _find(run: Run, id: str, turn: int | None) -> Example:
+    seen: list[str] = []
+    for example in run_examples(run):
+        if example.id == id and turn in (None, example.turn):
+            return example
+        if len(seen) < 10_000:
+            seen.append(example.id)
+    hint = did_you_mean(id, seen)
+    raise RunError(
+        f"{run.folder}: no example {id!r}{f', turn {turn}' if turn is not None else ''}{hint}; "
+        "ids are in scores.parquet and in the tables of score and split"
+    )
+
+
+def _tokenizer(run: Run, model: str) -> Tokenizer:
+    known = run.manifest.identity["engine"]
+    name, revision = model or known["model"], None
+    if known["engine"] != "toy" and not model and name != "pocket" and not Path(name).is_dir():
+        if not _COMMIT.fullmatch(known["revision"]):
+            raise RunError(
+                f"{run.folder}: scored by the local model {name!r}, and there is no such folder; "
+                "name it with --model"
+            )
+        revision = known["revision"]
+    return load_tokenizer(known["engine"], model=name, revision=revision)
+
+
+def _show_pair(
+    pair: PromptPair, template: Template, tokenizer: Tokenizer, settings: dict[str, Any]
+) -> tuple[ShownPrompt | None, ShownPrompt | None]:
+    if pair.with_context is None or pair.without_context is None:
+        return None, None
+    shown = []
+    official = settings["ablation"] == "template"
+    variants = (
+        ("with", pair.example, pair.with_context),
+        ("without", pair.example.without_context(), pair.without_context),
+    )
+    for variant, example, prompt in variants:
+        rendered = template.render(example, variant=variant if official else "")
+        end = rendered.suffix.rstrip() if settings["score_eot"] else ""
+        text = rendered.prefix + rendered.response + end
+        n_response = len(prompt.ids) - prompt.response_start
+        offsets = tokenizer.encode(text).offsets[-n_response:]
+        start = len(rendered.prefix)
+        tokens = tuple(text[max(first, start) : last] for first, last in offsets)
+        shown.append(ShownPrompt(text, start, len(prompt.ids), tokens))
+    return shown[0], shown[1]

@@ -1,0 +1,51 @@
+"""`ifcurate show` prints both prompts as they were scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ifcurate.data.sources import read_examples
+from ifcurate.engines.toy import ToyEngine
+from ifcurate.errors import RunError
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.steps.showing import show_example
+from tests.conftest import ALPACA_ROWS, write_jsonl
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
+    scorer = Scorer.create(ToyEngine(), ScoreSettings(template="alpaca"))
+    return score_run(read_examples("alpaca.jsonl"), scorer, folder / "run")
+
+
+def test_both_prompts_are_shown_as_they_were_scored(run: Run) -> None:
+    row = run.scores().row(0, named=True)
+    shown = show_example(run, row["id"])
+    assert shown.with_context is not None
+    assert shown.without_context is not None
+    assert ALPACA_ROWS[0]["input"] in shown.with_context.text
+    assert ALPACA_ROWS[0]["input"] not in shown.without_context.text
+    for prompt in (shown.with_context, shown.without_context):
+        assert prompt.text[prompt.response_start :] == ALPACA_ROWS[0]["output"]
+        assert "".join(prompt.response_tokens).strip() == ALPACA_ROWS[0]["output"]
+        assert len(prompt.response_tokens) == row["n_response_tokens"]
+    assert shown.with_context.n_tokens == row["n_tokens_with_context"]
+    assert shown.without_context.n_tokens == row["n_tokens_without_context"]
+
+
+def test_an_example_that_was_not_scored_says_why(run: Run) -> None:
+    id = run.scores().filter(pl.col("status") == "no_context")["id"][0]
+    shown = show_example(run, id)
+    assert (shown.status, shown.with_context) == ("no_context", None)
+    assert shown.reason
+
+
+def test_an_unknown_id_is_an_error(run: Run) -> None:
+    with pytest.raises(RunError, match="no example 'nothing'"):
+        show_example(run, "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -111,12 +112,21 @@ def _quantiles(numbers: pl.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def _histogram(values: pl.Series, n_bins: int) -> Histogram | None:
+    """Counts between round edges, 0 among them, from the 1% to the 99% quantile."""
     array = values.cast(pl.Float64).to_numpy()
     if len(array) < 2:
         return None
-    low, high = np.quantile(array, [0.01, 0.99])
+    low, high = (float(q) for q in np.quantile(array, [0.01, 0.99]))
     if not low < high:
         return None
-    edges = np.linspace(low, high, n_bins + 1)
-    counts = np.histogram(np.clip(array, low, high), bins=edges)[0]
-    return Histogram([float(e) for e in edges], [int(c) for c in counts])
+    width = _round_width((high - low) / n_bins)
+    first, last = math.floor(low / width), math.ceil(high / width)
+    edges = [round(i * width, 12) for i in range(first, max(last, first + 1) + 1)]
+    counts = np.histogram(np.clip(array, edges[0], edges[-1]), bins=edges)[0]
+    return Histogram(edges, [int(c) for c in counts])
+
+
+def _round_width(least: float) -> float:
+    """The smallest of 1, 2 and 5 times a power of ten that is not below `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))

@@ -219,3 +219,14 @@ def test_unknown_settings(wrong: dict[str, object]) -> None:
         ScoreSettings.model_validate(wrong)
     with pytest.raises(OptionError, match=r"score: .*(unknown; known are|at least 1)"):
         ScoreSettings.create(**wrong)
+
+
+def test_the_histogram_has_round_edges_and_a_zero() -> None:
+    gains = [-0.31, -0.2, 0.0, 0.4, 1.27, 2.9]
+    scores = ifcurate.score_examples(ALPACA_ROWS[:1] * 6, ToyEngine())
+    summary = summarise_scores(scores.with_columns(pl.Series("context_gain", gains)))
+    assert summary.histogram is not None
+    edges = summary.histogram.edges
+    assert 0.0 in edges
+    assert edges[1] - edges[0] == pytest.approx(0.2)  # 3.2 in 16 bins
+    assert sum(summary.histogram.counts) == 6

@@ -12,6 +12,7 @@ from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, Sc
 from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
+from .common import note
 from .data import Data, read_data
 from .engines import check_apart, open_engine
 from .local import open_cache, score_with_progress
@@ -52,6 +53,7 @@ def score(
             "is not for a cluster, which scores all rows; leave it or --executor ray out",
             param_hint="--shard",
         )
+    note(f"reading {', '.join(data)}", quiet=quiet or json)
     examples = read_data(data, reading)
     silent = quiet or json
     compared: dict[str, Any] = {
@@ -71,6 +73,8 @@ def score(
             quiet=silent,
         )
     else:
+        if engine.model:
+            note(f"loading {engine.model}", quiet=silent)
         loaded, checks = open_engine(engine, **compared)
         scorer = Scorer.create(loaded, settings)
         kept = open_cache(scorer, target.cache_dir, wanted=target.cache, quiet=silent)

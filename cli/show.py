@@ -69,12 +69,19 @@ class ScoringProgress:
         speed = f"{progress.tokens / seconds:,.0f} tokens/s"
         self._bar.update(self._task, completed=progress.rows, speed=speed)
         if first and progress.resumed_rows and not self._quiet:
-            report.print("going on with a run that was interrupted")
-        # Where there is no terminal a line now and then does: logs are read by people.
+            report.print("resuming an interrupted run")
+        # Without a terminal, a plain line now and then: people read logs.
         if not self._quiet and not report.is_terminal and time.monotonic() - self._said > 30:
             self._said = time.monotonic()
-            total = f" of {self._total:,}" if self._total else ""
-            report.print(f"scored {progress.rows:,}{total} rows, {speed}")
+            report.print(f"scored {self._far(progress.rows, seconds)}, {speed}")
+
+    def _far(self, rows: int, seconds: float) -> str:
+        """Rows of how many, and the time left."""
+        if not self._total:
+            return f"{rows:,} rows"
+        left = (self._total - rows) * seconds / max(rows, 1)
+        minutes = f"{left / 60:,.0f} min" if left >= 90 else f"{left:.0f} s"
+        return f"{rows:,} of {self._total:,} rows, about {minutes} left"
 
     def __exit__(
         self,

@@ -29,12 +29,6 @@ def columns_table() -> str:
     return "\n".join(lines)
 
 
-def test_the_table_of_columns_is_the_schema() -> None:
-    found = re.search(r"<!-- columns -->\n(.*?)\n?<!-- /columns -->", README, re.DOTALL)
-    assert found
-    assert found[1].strip() == columns_table()
-
-
 def test_the_page_of_columns_is_the_schema() -> None:
     page = (ROOT / "docs" / "columns.md").read_text("utf-8")
     assert columns_table() in page
@@ -88,7 +82,6 @@ def test_every_command_and_make_target_exists() -> None:
 
 if __name__ == "__main__":  # writes the tables into the README and the page of columns
     tables = (
-        ("README.md", "columns", columns_table()),
         ("README.md", "speed", speed_table()),
         ("docs/columns.md", "columns", columns_table()),
     )

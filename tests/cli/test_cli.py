@@ -305,7 +305,7 @@ def test_ctrl_c_saves_and_exits_130(
     monkeypatch.setattr(ToyEngine, "response_logprobs", original)
     again = ifcurate("score alpaca.jsonl --engine toy")
     assert again.code == 0
-    assert "going on" in again.err
+    assert "resuming an interrupted run" in again.err
 
 
 def test_markup_and_control_characters_of_data_are_printed_as_they_are(

@@ -238,7 +238,7 @@ def _one_example(
     parent = row_hash(example.row)
     made: list[Counterfactual] = []
     for variant in range(settings.variants):
-        used = frozenset(m.substitute for m in made)
+        used = frozenset(m.plan.substitute for m in made)
         try:
             if planner is not None:
                 made.append(engineer.write_planned(planner, view, used=used))

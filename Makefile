@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
 
-.PHONY: demo test test-fast check docs bench bench-gpu soak pocket clean help
+.PHONY: demo test test-fast test-browser check docs bench bench-gpu soak pocket clean help
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ test: $(READY) check  ## install, then lint, types and all tests
 
 test-fast: $(READY)  ## the tests without the slow ones
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+test-browser: $(READY)  ## the report and the review in a real browser (needs chromium; installs playwright)
+	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[dev,browser,review]"
+	@$(BIN)/python -m pytest tests/reports tests/review -m slow
 
 check: $(READY)  ## format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)

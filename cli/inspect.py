@@ -16,8 +16,8 @@ from .options import with_options
 from .tally import Tally, quantiles
 
 if TYPE_CHECKING:
-    from ifcurate.data.formats import Unread
     from ifcurate.data.sources import Examples
+    from ifcurate.data.unread import Unread
     from ifcurate.records import Example
 
 

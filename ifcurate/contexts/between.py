@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from . import rules as cr
+from . import patterns
 from .found import Found, Mark, make_found
 from .lines import (
     ask_start,
@@ -25,7 +25,7 @@ from .lines import (
     sentences,
     settles,
 )
-from .words import asks_in, n_words, wants_question
+from .words import NOUN_PATTERN, asks_in, n_words, wants_question
 
 __all__ = ["find_between"]
 
@@ -45,7 +45,7 @@ _MADE = re.compile(
 # "for this article", "about the following movie plot", but not "the following topic".
 _TO_READ = re.compile(
     r"\b(?:the following|following|this|these|the)(?: [\w'-]{1,20}){0,3}?"
-    rf" (?:{cr.NOUN_PATTERN}|sentence)\b",
+    rf" (?:{NOUN_PATTERN}|sentence)\b",
     re.I,
 )
 _USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
@@ -77,7 +77,7 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
     way = way or (pointing if pointing in ("above", "this") else "")
     apart = not (top.on_line or on_line)
     head = text[: top.end].strip().rsplit("\n", 1)[-1]
-    if (not way and _MADE.match(text[: top.end])) or cr.SHAPE.search(head):
+    if (not way and _MADE.match(text[: top.end])) or patterns.SHAPE.search(head):
         return []  # what stands there is to be used in what is made
     if len(_LETTERS.findall(text[:20_000])) > 2 or (not way and _asks_first(text, start, end)):
         return []
@@ -126,10 +126,10 @@ def _announces(line: str) -> bool:
     """Whether a request that ends in a colon is about a text, which then follows it."""
     if asks_in(line):
         return True
-    if not is_request(line) or cr.ASKED_ABOUT.search(line):
+    if not is_request(line) or patterns.ASKED_ABOUT.search(line):
         return False
-    noun = _TO_READ.search(cr.TO_BE_WRITTEN.sub(" ", line))
-    return noun is not None and not (cr.SHAPE.search(line) or _USED.search(line))
+    noun = _TO_READ.search(patterns.TO_BE_WRITTEN.sub(" ", line))
+    return noun is not None and not (patterns.SHAPE.search(line) or _USED.search(line))
 
 
 def _after_colon(text: str, start: int, end: int) -> int:
@@ -173,7 +173,7 @@ def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, bef
     body = text[start:end]
     lines = [line for line in body[:3000].splitlines() if line.strip()]
     size = max(n_words(text, start, end), min(len(body), 600) // 12)
-    if is_directive(body, 1.2 if pointed else 0.6) or cr.PERSONA.match(body[:60]):
+    if is_directive(body, 1.2 if pointed else 0.6) or patterns.PERSONA.match(body[:60]):
         return False
     if pointed:
         return size >= 4

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from . import rules as cr
+from . import patterns
 from .asking import lacks_question
 from .found import Found
 from .lines import (
@@ -20,7 +20,7 @@ from .lines import (
     points,
 )
 from .shapes import Shape, label_before, match_shape
-from .words import NOT_ASKED, classify_label, count_words
+from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
 __all__ = ["Finder", "choose_contexts"]
 
@@ -138,7 +138,7 @@ def _describe(
         sum(is_choices(v) or is_choices("- " + v) for v in filled) / n,
         voted / len(fitting),
         _label_kind(parts[k], line),
-        any(p.search(line[-200:]) for p in (cr.POINTS_ON, cr.POINTS_BACK, cr.WEAK_NOUN)),
+        any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
     )
 
 
@@ -148,7 +148,7 @@ def _label_kind(part: str, line: str) -> str:
         return "context"
     if is_instruction(line.rstrip(":： ")):
         return ""  # "Answer the question given this paragraph:"
-    label = cr.LABEL_LINE.fullmatch(line) or cr.HEADING_LINE.fullmatch(line)
+    label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
     name = label["name"].strip() if label else line.strip("*# ")
     kind, noun = classify_label(name)
     return "" if noun in NOT_ASKED else kind

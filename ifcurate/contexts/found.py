@@ -6,7 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from . import rules as cr
+from . import patterns
+from .rules import rule_confidence
 from .words import n_words
 
 __all__ = ["Found", "Mark", "is_no_context", "make_found"]
@@ -55,7 +56,7 @@ def is_no_context(text: str) -> bool:
         return not any(kind[0] in "LN" or kind == "So" for kind in kinds)
     if flat in ("nothing", "empty", "blank"):
         return text.strip()[0] in "<[({"
-    return cr.NO_CONTEXT.fullmatch(flat) is not None
+    return patterns.NO_CONTEXT.fullmatch(flat) is not None
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:
@@ -98,7 +99,7 @@ def _worth(text: str, start: int, end: int, at_least: int) -> bool:
         return False
     if end - start <= 200:
         body = text[start:end]
-        return not (is_no_context(body) or cr.PLACEHOLDER.fullmatch(body))
+        return not (is_no_context(body) or patterns.PLACEHOLDER.fullmatch(body))
     return True
 
 
@@ -110,4 +111,4 @@ def make_found(
     if not _worth(text, inner_start, inner_end, at_least):
         return []
     outer_start = outer_start if label_start is None else label_start
-    return [Found(inner_start, inner_end, outer_start, outer_end, rule, cr.rule_confidence(rule))]
+    return [Found(inner_start, inner_end, outer_start, outer_end, rule, rule_confidence(rule))]

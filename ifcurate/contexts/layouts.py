@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from . import rules as cr
+from . import patterns
 from .found import Found, Mark, make_found
 from .lines import (
     WINDOW,
@@ -21,7 +21,7 @@ from .lines import (
     settles,
     skip_asks,
 )
-from .words import n_words
+from .words import BARE_LEAD, HERE_IS, POINTS_BACK, POINTS_ON, WEAK_NOUN, n_words
 
 __all__ = [
     "find_above",
@@ -60,34 +60,30 @@ def find_lead(text: str, marks: list[Mark]) -> list[Found]:
 
 def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     line = text[start : min(end, start + 500)]
-    if first and (match := cr.VERB_COLON.match(line)):
+    if first and (match := patterns.VERB_COLON.match(line)):
         return _Lead(start, end, start + match.end() - 1, match[0], match[0], "lead")
-    match = cr.POINTS_ON.search(line)
-    while match and cr.ASKED_ABOUT.search(match[0]):
-        match = cr.POINTS_ON.search(line, match.start() + 1)
-    match = match or cr.POINTS_ON_BARE.search(line) or cr.HERE_IS.search(line)
-    if not match or cr.ASKED_ABOUT.search(match[0]):
+    match = POINTS_ON.search(line)
+    while match and patterns.ASKED_ABOUT.search(match[0]):
+        match = POINTS_ON.search(line, match.start() + 1)
+    match = match or patterns.POINTS_ON_BARE.search(line) or HERE_IS.search(line)
+    if not match or patterns.ASKED_ABOUT.search(match[0]):
         return None
     stops = [line.rfind(stop, 0, match.start()) for stop in (". ", "! ", "? ")]
     begin = start + (max(stops) + 2 if max(stops) >= 0 else 0)
     sentence = text[begin : min(end, start + 500)].strip()
-    explicit = first and cr.EXPLICIT.search(match[0]) is not None and line[:1].isalpha()
+    explicit = first and patterns.EXPLICIT.search(match[0]) is not None and line[:1].isalpha()
     if not (
         explicit
-        or cr.BARE_LEAD.match(sentence)
+        or BARE_LEAD.match(sentence)
         or is_instruction(sentence[:480])
         or sentence.rstrip(": ").endswith("?")
     ):
         return None
     kind = match.groupdict()
-    if kind.get("strong") or kind.get("given"):
-        rule = "lead"
-    elif kind.get("weak"):
-        rule = "sentence"
-    else:
-        rule = "lead"
-    if not (kind.get("strong") or kind.get("given")) and not cr.WORKS_ON_TEXT.search(sentence):
+    names_text = kind.get("strong") or kind.get("given")
+    if not names_text and not patterns.WORKS_ON_TEXT.search(sentence):
         return None
+    rule = "sentence" if kind.get("weak") and not names_text else "lead"
     return _Lead(begin, end, start + match.end(), match[0], sentence, rule)
 
 
@@ -102,7 +98,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     stop = _TO_STOP.match(text, at, end)
     asked, closed = False, None
     if inline and text[inline.end() : end].strip():
-        bare = cr.BARE_LEAD.fullmatch(text[start : inline.end()]) is not None
+        bare = BARE_LEAD.fullmatch(text[start : inline.end()]) is not None
         content = inline.end()
         if is_title(text[content : content + 400].strip()):
             return []
@@ -115,9 +111,9 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     elif end - start > 500:
         return []
     else:
-        bare = cr.BARE_LEAD.fullmatch(text[start:end].strip()) is not None
+        bare = BARE_LEAD.fullmatch(text[start:end].strip()) is not None
         content, asked = skip_asks(text, end, settled=settles(lead.sentence))
-        if cr.SHAPE.search(lead.sentence) and (bare or text[content : content + 1] in "{[<"):
+        if patterns.SHAPE.search(lead.sentence) and (bare or text[content : content + 1] in "{[<"):
             return []
     limit = next(
         (m.start for m in marks if m.start > content and m.kind in ("ask", "answer", "hint")),
@@ -127,7 +123,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     end = closed or ask_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
-    if cr.PERSONA.match(text[content : content + 60].lstrip()):
+    if patterns.PERSONA.match(text[content : content + 60].lstrip()):
         return []
     return make_found(
         text,
@@ -168,8 +164,8 @@ def find_above(text: str, marks: list[Mark]) -> list[Found]:
         end = ask_start(text, start, full, strict=False)
         if end == full:
             end, in_line = last_sentences(text, start, full), True
-        ask = cr.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
-        pointed, least = bool(cr.POINTS_BACK.search(ask)), 10
+        ask = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
+        pointed, least = bool(POINTS_BACK.search(ask)), 10
     if not pointed or end >= full or is_directive(text[start:end], 1.2):
         return []
     if asks_first(text, start, end) and (in_line or is_instruction(text[start : start + 200])):
@@ -190,7 +186,7 @@ def find_fenced(text: str) -> list[Found]:
     opening: re.Match[str] | None = None
     outside: list[str] = []
     floor = 0
-    for n_fences, match in enumerate(cr.FENCE.finditer(text)):
+    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
         if n_fences > 40:
             return []
         if opening is None:
@@ -200,14 +196,14 @@ def find_fenced(text: str) -> list[Found]:
         if match["fence"] != opening["fence"] or match["info"]:
             continue
         body = text[opening.end() : match.start()]
-        data = opening["info"].lower() in cr.DATA_LANGUAGES
+        data = opening["info"].lower() in patterns.DATA_LANGUAGES
         code = not data and (bool(opening["info"]) or len(_CODE_LOOK.findall(body[:WINDOW])) >= 2)
         rule = "code" if code else "fence"
         made = make_found(
             text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
         )
         before = outside[-1].rstrip().rsplit("\n", 1)[-1]
-        if not cr.SHAPE.search(before):
+        if not patterns.SHAPE.search(before):
             found += [replace(f, outer_end=match.end()) for f in made]
         floor, opening = match.end(), None
         if len(found) > 4:
@@ -215,19 +211,19 @@ def find_fenced(text: str) -> list[Found]:
     around = " ".join([*outside, text[floor:][:WINDOW]])
     if len(around.split(None, 3)) < 2 or opening is not None:
         return []
-    if any(f.rule == "code" for f in found) and not cr.CODE_TASK.search(around):
+    if any(f.rule == "code" for f in found) and not patterns.CODE_TASK.search(around):
         return []
     return found
 
 
 def find_table(text: str) -> list[Found]:
     """A Markdown table."""
-    rule = cr.TABLE_RULE.search(text)
+    rule = patterns.TABLE_RULE.search(text)
     if not rule:
         return []
     start = text.rfind("\n", 0, max(0, rule.start() - 1)) + 1
     end = rule.end()
-    for match in cr.TABLE_ROW.finditer(text, rule.start()):
+    for match in patterns.TABLE_ROW.finditer(text, rule.start()):
         if text[end : match.start()].strip() or match.start() - end > 2:
             if match.start() >= end:
                 break
@@ -235,7 +231,7 @@ def find_table(text: str) -> list[Found]:
         end = match.end()
     around = (text[max(0, start - 500) : start] + " " + text[end : end + 500]).strip()
     line_before = text[max(0, start - 300) : start].rstrip().rsplit("\n", 1)[-1]
-    if len(around.split(None, 4)) < 3 or cr.SHAPE.search(line_before):
+    if len(around.split(None, 4)) < 3 or patterns.SHAPE.search(line_before):
         return []
     return make_found(text, start, end, "table", at_least=6)
 
@@ -246,7 +242,7 @@ _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\
 
 def find_quote(text: str) -> list[Found]:
     """A long quotation, or lines quoted with ">"."""
-    for match in islice(cr.QUOTED_LINES.finditer(text), 1):
+    for match in islice(patterns.QUOTED_LINES.finditer(text), 1):
         start = match.start() + match[0].index(">") + 1
         rest = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
         if any(is_instruction(s) or is_question(s) for s in rest.splitlines()):
@@ -320,11 +316,11 @@ def _n_answers(marks: list[Mark]) -> int:
 def find_next_line(text: str) -> list[Found]:
     """The lines after an instruction that speaks of a text without pointing to where it is."""
     start, end = next(head_lines(text), (0, 0))
-    line = cr.TO_BE_WRITTEN.sub(" ", text[start:end]) if end - start <= 300 else ""
+    line = patterns.TO_BE_WRITTEN.sub(" ", text[start:end]) if end - start <= 300 else ""
     if not is_instruction(line):
         return []
-    weak = cr.WEAK_NOUN.search(line) and cr.WORKS_ON_TEXT.search(line)
-    if not (weak or cr.POINTS_BACK.search(line)):
+    weak = WEAK_NOUN.search(line) and patterns.WORKS_ON_TEXT.search(line)
+    if not (weak or POINTS_BACK.search(line)):
         return []
     content, _ = skip_asks(text, end, settled=settles(line))
     full = len(text.rstrip())

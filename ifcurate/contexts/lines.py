@@ -10,8 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from . import rules as cr
-from .words import LANGUAGES, NOT_ASKED, asks_in, classify_label, count_words, points_in
+from . import patterns
+from .words import (
+    BASED_ON,
+    LANGUAGES,
+    NOT_ASKED,
+    POINTS_BACK,
+    POINTS_ON,
+    asks_in,
+    classify_label,
+    count_words,
+    points_in,
+)
 
 __all__ = [
     "WINDOW",
@@ -46,27 +56,30 @@ def is_directive(body: str, limit: float = 0.6) -> bool:
     `limit` is the number of such words per sentence that a source of facts may have.
     """
     head = body[:1500]
-    if cr.PERSONA.match(head.lstrip(" -*#\n")):
+    if patterns.PERSONA.match(head.lstrip(" -*#\n")):
         return True
     n_sentences = max(1, len(re.findall(r"[.!?\n](?=\s|$)", head)))
-    return len(cr.DIRECTIVE.findall(head)) / n_sentences > limit
+    return len(patterns.DIRECTIVE.findall(head)) / n_sentences > limit
 
 
 def is_question(line: str) -> bool:
     """Whether a line asks, and is not an utterance or an option."""
     line = line.strip()
-    ends = line.rstrip("\"'”’»」*_) ").endswith(("?", "？", "؟")) or cr.QUESTION_START.match(line)
     return (
         len(line) <= 400
-        and bool(ends or cr.QUESTION_AND_ORDER.fullmatch(line))
+        and bool(
+            line.rstrip("\"'”’»」*_) ").endswith(("?", "？", "؟"))
+            or patterns.QUESTION_START.match(line)
+            or patterns.QUESTION_AND_ORDER.fullmatch(line)
+        )
         and not is_spoken(line)
-        and not (cr.OPTION.match(line) and line[:1] in "-*•+")
+        and not (patterns.OPTION.match(line) and line[:1] in "-*•+")
     )
 
 
 def is_spoken(line: str) -> bool:
     """Whether a line says who speaks, and then something."""
-    speaker = cr.SPEAKER.match(line)
+    speaker = patterns.SPEAKER.match(line)
     if speaker is None or line[0] in "'‘\"“" or not line[speaker.end() :].strip():
         return False
     return not asks_in(speaker[0])  # "According to the passage: when ...?" in other languages
@@ -75,7 +88,7 @@ def is_spoken(line: str) -> bool:
 def is_choices(text: str) -> bool:
     """Whether a text is a list of short options to choose from."""
     lines = [line for line in text[:3000].splitlines() if line.strip()]
-    lengths = sorted(count_words(line) for line in lines if cr.OPTION.match(line.strip()))
+    lengths = sorted(count_words(line) for line in lines if patterns.OPTION.match(line.strip()))
     return (
         len(lengths) >= 2 and len(lengths) >= 0.7 * len(lines) and lengths[len(lengths) // 2] <= 4
     )
@@ -88,11 +101,11 @@ def is_instruction(line: str) -> bool:
     """Whether a line tells what to do, or on what to base the answer."""
     if len(line) > 500:
         return False
-    prefix = cr.PREFIX.match(line)
+    prefix = patterns.PREFIX.match(line)
     at = prefix.end() if prefix else 0
     if _CODE.match(line, at):
         return False
-    if cr.TASK_START.match(line, at) or cr.BASED_ON.match(line, at):
+    if patterns.TASK_START.match(line, at) or BASED_ON.match(line, at):
         return True
     return asks_in(line) and not is_spoken(line)
 
@@ -126,18 +139,19 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
         if not text[max(start, line_start - 400) : line_start].strip():
             break  # something must be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
-        if is_instruction(line) or (blank_before and len(line) < 250 and cr.MANNER.match(line)):
-            closes = blank_before and cr.ORDER.match(line)
-            if strict and not closes and not cr.POINTS_BACK.search(line):
+        manner = blank_before and len(line) < 250 and patterns.MANNER.match(line)
+        if manner or is_instruction(line):
+            closes = blank_before and patterns.ORDER.match(line)
+            if strict and not closes and not POINTS_BACK.search(line):
                 break
             cut, instructed = line_start, True
-        elif cr.RULER_LINE.match(raw):
+        elif patterns.RULER_LINE.match(raw):
             cut = line_start
         elif is_question(line) and not strict:
             if cut < end and gap and (instructed or _tells(line)):
                 break
             cut = line_start
-        elif cut == end and pending < 12 and len(line) <= 200 and cr.OPTION.match(line):
+        elif cut == end and pending < 12 and len(line) <= 200 and patterns.OPTION.match(line):
             pending += 1
         else:
             break
@@ -160,7 +174,7 @@ def last_sentences(text: str, start: int, end: int) -> int:
     for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
         at = window + match.end()
         sentence = text[at:end]
-        if not cr.POINTS_BACK.search(sentence):
+        if not POINTS_BACK.search(sentence):
             continue
         asked = is_instruction(sentence) or (
             sentence.rstrip().endswith("?") and not re.search(r"[.!?] [A-Z]", sentence)
@@ -220,9 +234,9 @@ def skip_asks(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
         if end < 0:
             return start, asked
         line = text[start:end] if end - start <= 500 else ""
-        if settled and (text.count("\n", at, start) > 1 or not cr.ORDER.match(line)):
+        if settled and (text.count("\n", at, start) > 1 or not patterns.ORDER.match(line)):
             return start, asked
-        label = cr.LABEL_LINE.match(line)
+        label = patterns.LABEL_LINE.match(line)
         kind = classify_label(label["name"].strip())[0] if label else ""
         if kind == "ask" or (is_question(line) and not _tells(line)):
             asked = True
@@ -276,7 +290,7 @@ def asks(text: str) -> bool:
 
 def _line_asks(line: str) -> bool:
     line = _USER.sub("", line)
-    label = cr.LABEL_LINE.match(line) or cr.HEADING_LINE.match(line)
+    label = patterns.LABEL_LINE.match(line) or patterns.HEADING_LINE.match(line)
     if label:
         name = label["name"].strip().lower()
         kind = classify_label(name)[0]
@@ -353,7 +367,7 @@ def first_request_end(text: str, start: int, end: int) -> int:
 
 def has_question(line: str) -> bool:
     """Whether a line holds a question, or stands under a label of one and says something."""
-    label = cr.LABEL_LINE.match(line)
+    label = patterns.LABEL_LINE.match(line)
     if label and classify_label(label["name"].strip())[0] == "ask":
         name = label["name"].strip().lower()
         if name not in NOT_ASKED and not is_instruction(name):
@@ -373,13 +387,13 @@ def is_only_asking(text: str) -> bool:
 
 def points(line: str) -> str:
     """How a request points to a text beside it: "below", "above", "this" or ""."""
-    made = cr.TO_BE_WRITTEN.sub(" ", line)
-    match = cr.POINTS_ON.search(made) or cr.POINTS_ON_BARE.search(made)
-    if match and not cr.ASKED_ABOUT.search(match[0]):
-        explicit = cr.EXPLICIT.search(match[0])
+    made = patterns.TO_BE_WRITTEN.sub(" ", line)
+    match = POINTS_ON.search(made) or patterns.POINTS_ON_BARE.search(made)
+    if match and not patterns.ASKED_ABOUT.search(match[0]):
+        explicit = patterns.EXPLICIT.search(match[0])
         return "below" if explicit else "this"
-    if re.search(r"\babove\b", made, re.I) and cr.POINTS_BACK.search(made):
+    if re.search(r"\babove\b", made, re.I) and POINTS_BACK.search(made):
         return "above"
-    if cr.POINTS_BACK.search(made):
+    if POINTS_BACK.search(made):
         return "this"
     return points_in(line)

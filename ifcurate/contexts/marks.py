@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from . import rules as cr
+from . import patterns
 from .found import Found, Mark, make_found
 from .lines import ask_start, is_question, settles
-from .words import FORM_NOUNS, INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
+from .words import (
+    BARE_LEAD,
+    FORM_NOUNS,
+    INNER_NOUNS,
+    MAY_BE_SHORT,
+    NOT_ASKED,
+    NOUN_PATTERN,
+    classify_label,
+)
 
 __all__ = [
     "find_inline_label",
@@ -45,14 +53,14 @@ def find_marks(text: str, labels: frozenset[str] = frozenset()) -> list[Mark]:
 
 def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
     """Start of the line, start of what follows, the words, whether it is a heading."""
-    for match in islice(cr.LABEL_LINE.finditer(text), MAX_LINES):
+    for match in islice(patterns.LABEL_LINE.finditer(text), MAX_LINES):
         heading = (match["deco"] or "").startswith("#")
         yield match.start(), match.end(), match["name"], heading
-    for match in islice(cr.HEADING_LINE.finditer(text), MAX_LINES):
+    for match in islice(patterns.HEADING_LINE.finditer(text), MAX_LINES):
         yield match.start(), match.end(), match["name"], True
-    for match in islice(cr.RULER_LINE.finditer(text), MAX_LINES):  # an underlined heading
+    for match in islice(patterns.RULER_LINE.finditer(text), MAX_LINES):  # an underlined heading
         start = text.rfind("\n", max(0, match.start() - 60), max(0, match.start() - 1)) + 1
-        if name := cr.HEADING_WORDS.fullmatch(text, start, max(0, match.start() - 1)):
+        if name := patterns.HEADING_WORDS.fullmatch(text, start, max(0, match.start() - 1)):
             yield start, match.end(), name["name"], True
 
 
@@ -60,7 +68,7 @@ def _slot(text: str, marks: list[Mark]) -> list[Mark]:
     """An empty label at the very end: the place of the answer, whatever it is called."""
     end = len(text.rstrip())
     start = text.rfind("\n", max(0, end - 100), end) + 1
-    match = cr.LABEL_LINE.match(text, start, end) if start else None
+    match = patterns.LABEL_LINE.match(text, start, end) if start else None
     if match is None or match.end() < end or (marks and marks[-1].start >= start):
         return []
     return [Mark(start, match.end(), "ask", "", end)]
@@ -91,7 +99,7 @@ def _is_form(text: str, mark: Mark) -> bool:
     if value and ("@" in value[0] or value[0].startswith("http")):
         return True
     before = text[max(0, mark.start - 200) : mark.start].rstrip("\r\n").rsplit("\n", 1)[-1]
-    label = cr.LABEL_LINE.match(before)
+    label = patterns.LABEL_LINE.match(before)
     return bool(label and before[label.end() :].strip() and not classify_label(label["name"])[0])
 
 
@@ -141,14 +149,14 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
         made = make_found(
             text, mark.content, end, mark.kind, label_start=label_start, at_least=least
         )
-        if made and not cr.PERSONA.match(text, made[0].start):
+        if made and not patterns.PERSONA.match(text, made[0].start):
             (hints if mark.kind == "hint" else found).extend(made)
     return found, hints
 
 
 def find_inline_label(text: str) -> list[Found]:
     """A question and its context, both labelled, on one line."""
-    match = cr.INLINE_LABEL.match(text[:1200])
+    match = patterns.INLINE_LABEL.match(text[:1200])
     if not match:
         return []
     return make_found(
@@ -160,7 +168,7 @@ def find_tags(text: str) -> list[Found]:
     """Texts between tags that are named after a text."""
     found: list[Found] = []
     floor, dead = 0, set[str]()
-    for pattern, left, right in ((cr.TAG, "</", ">"), (cr.SQUARE_TAG, "[/", "]")):
+    for pattern, left, right in ((patterns.TAG, "</", ">"), (patterns.SQUARE_TAG, "[/", "]")):
         for match in pattern.finditer(text):
             name = match["name"]
             if match.start() < floor or name in dead:
@@ -178,7 +186,7 @@ def find_tags(text: str) -> list[Found]:
 def find_ruled(text: str) -> list[Found]:
     """A text between two ruler lines, announced on the line before."""
     rulers = []
-    for match in cr.RULER_LINE.finditer(text):
+    for match in patterns.RULER_LINE.finditer(text):
         rulers.append(match)
         if len(rulers) > 2:
             return []
@@ -187,11 +195,11 @@ def find_ruled(text: str) -> list[Found]:
     first, second = rulers
     head = text[max(0, first.start() - 300) : first.start()].rstrip()
     line = head.rsplit("\n", 1)[-1].strip()
-    if not re.search(rf"\b(?:{cr.NOUN_PATTERN})\b", line, re.I):
+    if not re.search(rf"\b(?:{NOUN_PATTERN})\b", line, re.I):
         return []
     if classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
         return []  # underlined headings
-    bare = cr.BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
+    bare = BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
     label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
     made = make_found(
         text, first.end(), second.start(), "ruled", label_start=label_start, at_least=3
@@ -203,7 +211,7 @@ def find_numbered(text: str, marks: list[Mark]) -> list[Found]:
     """Passages numbered from one, taken together with their numbers."""
     first: re.Match[str] | None = None
     last: re.Match[str] | None = None
-    for match in cr.NUMBERED_LINE.finditer(text):
+    for match in patterns.NUMBERED_LINE.finditer(text):
         number = int(match["a"] or match["b"])
         if first is None or last is None:
             first = last = match if number == 1 else None
@@ -229,6 +237,6 @@ def _bare_line_before(text: str, at: int) -> int:
     if not line or not (head.endswith(":") or line.startswith("#")):
         return at
     kind = classify_label(line.strip("#*: "))[0]
-    if kind in ("context", "phrase") or cr.BARE_LEAD.fullmatch(line):
+    if kind in ("context", "phrase") or BARE_LEAD.fullmatch(line):
         return max(0, at - 300) + len(head) - len(line)
     return at

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import rules as cr
+from . import patterns
 from .found import Found, make_found
-from .words import classify_label
+from .words import BARE_LEAD, classify_label
 
 __all__ = ["Shape", "find_in_shape", "label_before", "match_shape"]
 
@@ -126,11 +126,9 @@ def label_before(text: str, left: int, at: int) -> int | None:
     head = text[left:at].rstrip(" \t\r\n-*•")
     line_start = left + head.rfind("\n") + 1
     line = text[line_start : left + len(head)]
-    label = cr.LABEL_LINE.fullmatch(line) or cr.HEADING_LINE.fullmatch(line)
+    label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
     if label and classify_label(label["name"].strip())[0] in ("context", "phrase"):
         return line_start
-    if line and (
-        cr.BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"
-    ):
+    if line and (BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"):
         return line_start
     return None

@@ -262,3 +262,51 @@ _ASK_LINE = re.compile(
 def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
     """How many words a stretch has, counted no further than `enough`."""
     return count_words(text[start : min(end, start + 12 * enough + 200)], enough)
+
+
+# ---------------------------------------------------- requests that name a text
+NOUN_PATTERN = "|".join(sorted(NOUNS | {"points"}, key=len, reverse=True))
+_WEAK_PATTERN = "|".join(sorted(WEAK_NOUNS, key=len, reverse=True))
+BASED_ON = re.compile(
+    r"(?:based (?:up)?on|according to|given|using|from|with|in light of|considering|in|following|"
+    r"after reading|having read|drawing on|referring to|as per|per)(?: only)? "
+    r"(?:the|this|these|that|above|your|my)\b(?: [\w'-]{1,20}){0,4}? "
+    rf"?(?:above|following|provided|given|{NOUN_PATTERN})\b",
+    re.I,
+)
+POINTS_BACK = re.compile(
+    r"\b(?:above|preceding|foregoing|aforementioned|previous (?:text|passage|paragraph))\b|"
+    r"\b(?:the|this|these|that|my)(?! (?:following|next|below))(?: [\w'-]{1,20}){0,2}? "
+    rf"(?:{NOUN_PATTERN})\b(?! (?:of|below|that follows))|"
+    r"\bthe (?:reviewer|narrator|author|speaker|writer)\b",
+    re.I,
+)
+# "the following passage", "this email", "the paragraph below"; group weak for short kinds of text.
+POINTS_ON = re.compile(
+    r"(?<!\ba )(?<!\ban )\b(?:(?:the |this |these |those )?"
+    r"(?:following|given|provided|attached|below)|this|these|my|"
+    r"the(?= (?:[\w'-]{1,20} ){0,3}[\w'-]{2,20}[ \t]*(?::|below|provided|delimited|$)))"
+    r"(?: [\w'/-]{1,20}){0,3}?"
+    rf" (?:(?P<strong>{NOUN_PATTERN})|(?P<weak>{_WEAK_PATTERN}))\b"
+    r"|\byou (?:are|will be|have been) (?:given|provided with|presented with|shown)"
+    rf" (?:an?|the|some|two|three|several)(?: [\w-]{{1,20}}){{0,3}}? (?P<given>{NOUN_PATTERN})\b",
+    re.I,
+)
+HERE_IS = re.compile(
+    r"(?:^|(?<=[.!?] ))(?:here(?:'s| is| are)|below is|below are|this is|these are)"
+    r" (?:the|an?|my|some|our)"
+    rf"(?: [\w'-]{{1,20}}){{0,3}}? (?P<strong>{NOUN_PATTERN})\b(?=[^.?!:\n]{{0,80}}:[ \t]*\r?$)",
+    re.I,
+)
+WEAK_NOUN = re.compile(
+    rf"\b(?:the|this|these|given|following)(?: [\w'-]{{1,20}}){{0,2}}? (?:{_WEAK_PATTERN})\b", re.I
+)
+# An announcement with no task in it: cut with the text that it announces.
+BARE_LEAD = re.compile(
+    r"(?:given|using|consider|considering|read|from|here(?:'s| is| are)|this is|below is|see|"
+    r"based on|with|i have|the following is|take a look at|look at|context information is)\b"
+    r"(?![^:\n]*\b(?:and|then|to)\b|[^:\n]*, \w)(?:[^.?!:]{0,120}:|"
+    rf"[^.?!:]{{0,120}}?\b(?:{NOUN_PATTERN}|below|following)(?: (?:below|carefully))?[.,]?)\s*|"
+    r"(?:the|some|my|our)\b[^.?!:,\n]{0,60}\b(?:below|follows)[.:]?\s*",
+    re.I,
+)

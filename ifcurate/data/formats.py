@@ -10,39 +10,44 @@ user.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ifcurate.contexts.find import Explained, find_context
-from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
-from ifcurate.data.blocks import explain_text, find_blocks, user_texts
+from ifcurate.contexts.find import (
+    Explained,
+    Found,
+    Tried,
+    explain_context,
+    find_document,
+    is_no_context,
+)
+from ifcurate.contexts.lines import asks
 from ifcurate.data.row_formats import (
     ANSWERS,
     CONTEXT_KINDS,
-    CONTEXTS,
     OUTPUTS,
     QUESTIONS,
     READERS,
     Draft,
     Layout,
+    Text,
 )
 from ifcurate.errors import DataError, RowError
-from ifcurate.records import Example
+from ifcurate.records import ContextBlock, Example, Role, Turn
 
 __all__ = [
     "CONTEXT_KINDS",
     "FORMATS",
     "Layout",
-    "Unread",
     "detect_format",
     "explain_texts",
-    "learn_layout",
     "parse_row",
     "row_hash",
-    "unread_columns",
+    "template_texts",
 ]
 
 FORMATS: Final = (
@@ -117,101 +122,6 @@ def _format_of(row: Mapping[str, Any]) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Columns of some rows that no example is made of."""
-
-    columns: tuple[str, ...]
-    likely_contexts: tuple[str, ...] = ()  # of them, those that look like a context
-    read_from: tuple[str, str] = ("", "")  # the columns of the instruction and the response
-
-    @property
-    def advice(self) -> list[str]:
-        """For each likely context the line to paste."""
-        asked, answer = self.read_from
-        if not (asked and answer) or "[" in asked + answer:
-            return [f"{name} looks like a context" for name in self.likely_contexts]
-        return [
-            f"{name} looks like a context; to read it: "
-            f"--columns instruction={asked},context={name},response={answer}"
-            for name in self.likely_contexts
-        ]
-
-
-def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
-    """The columns that are not read, of the rows that have the layout.
-
-    A column looks like a context by its name, or by its length, when most of its values
-    have 30 words and more.
-    """
-    seen: dict[str, None] = {}
-    read: set[str] = set()
-    texts: dict[str, list[int]] = {}
-    found_context, read_from = False, ("", "")
-    for row in rows:
-        try:
-            drafts = READERS[layout.format](row, layout)
-        except RowError:
-            continue
-        seen.update(dict.fromkeys(row))
-        for draft in drafts:
-            read |= _columns_of(draft)
-            read_from = draft.instruction.path, draft.response.path
-            found_context = found_context or bool(draft.context.text.strip())
-        for name, value in row.items():
-            if isinstance(value, str) and value.strip():
-                texts.setdefault(name, []).append(len(value.split(None, 30)))
-    unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
-    long = [n for n in unread if _mostly_long(texts.get(n, []))]
-    likely = [n for n in unread if n.lower() in CONTEXTS or n in long]
-    answers = ("rejected", "chosen", "text")  # a second answer; a rendering of the whole row
-    likely = [n for n in likely if n not in answers and not found_context]
-    return Unread(tuple(unread), tuple(likely), read_from)
-
-
-def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str, Explained]]:
-    """The place and text of each user message of a row, and what was tried on it.
-
-    Raises `RowError` when the row does not have the layout.
-    """
-    found = []
-    for draft in READERS[layout.format](row, layout):
-        for part, text in user_texts(draft):
-            found.append((text.path, text.text, explain_text(draft, part, text.text, layout)))
-    return found
-
-
-_NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
-
-
-def _mostly_long(sizes: list[int]) -> bool:
-    return bool(sizes) and sum(size > 30 for size in sizes) > len(sizes) / 2
-
-
-def _columns_of(draft: Draft) -> set[str]:
-    """The top-level columns that a draft was made of."""
-    parts = (draft.instruction, draft.response, draft.context, draft.system)
-    paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
-    columns = {path.split("[")[0].split(".")[0] for path in paths} | set(paths)
-    return columns | ({"tools"} if draft.tools else set())
-
-
-def learn_layout(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Layout:
-    """The layout with the templates that these rows share, where texts carry their context."""
-    if "inline" not in layout.context or layout.pattern:
-        return layout
-    texts: list[str] = []
-    for row in rows[:LOOKED_AT]:
-        try:
-            draft = READERS[layout.format](row, layout)[-1]
-        except (RowError, RecursionError, ValueError, IndexError):
-            continue
-        field = draft.context.text.strip() and "field" in layout.context
-        if draft.instruction.text and not draft.history and not field:
-            texts.append(draft.instruction.text)
-    return replace(layout, shapes=learn_shapes(texts, find_context))
-
-
 def parse_row(
     row: Mapping[str, Any], layout: Layout, *, source: str = "", row_number: int = 0
 ) -> list[Example]:
@@ -223,7 +133,7 @@ def parse_row(
     identity = _row_id(row)
     examples = []
     for turn, draft in enumerate(reader(row, layout)):
-        blocks = tuple(find_blocks(draft, layout))
+        blocks = tuple(_find_blocks(draft, layout))
         examples.append(
             Example(
                 id=identity,
@@ -282,3 +192,134 @@ def _refuse_broken_text(example: Example) -> None:
 def _nul(text: str) -> str:
     at = text.index("\0")
     return f"a NUL at character {at} of a text; it stands for nothing: repair or drop the row"
+
+
+# ------------------------------------------------------------- where the context of a row is
+def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str, Explained]]:
+    """The place and text of each user message of a row, and what was tried on it.
+
+    Raises `RowError` when the row does not have the layout.
+    """
+    found = []
+    for draft in READERS[layout.format](row, layout):
+        for part, text in _user_texts(draft):
+            found.append((text.path, text.text, _explain_text(draft, part, text.text, layout)))
+    return found
+
+
+def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[str]:
+    """The instructions of these rows from which templates are learned.
+
+    Rows with a history or with a context field are left out. None is used when contexts
+    inside a text are not looked for, or when a pattern of the user finds them.
+    """
+    if "inline" not in layout.context or layout.pattern:
+        return []
+    texts: list[str] = []
+    for row in rows:
+        try:
+            draft = READERS[layout.format](row, layout)[-1]
+        except (RowError, RecursionError, ValueError, IndexError):
+            continue
+        field = draft.context.text.strip() and "field" in layout.context
+        if draft.instruction.text and not draft.history and not field:
+            texts.append(draft.instruction.text)
+    return texts
+
+
+def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
+    """The context of a draft; see `contexts.find.RULES` for the rules in a text.
+
+    What stands in earlier turns counts only when the last user message asks for
+    something: "Thanks!" after a tool result has no use for it.
+    """
+    kinds = layout.context
+    field = draft.context
+    if "field" in kinds and field.text and not is_no_context(field.text):
+        yield _whole("context", field, "field", 1.0)
+        return
+    if "system" in kinds and draft.system.text:
+        for found in find_document(draft.system.text):
+            if found.confidence >= layout.min_confidence:
+                yield _block("system", draft.system.path, found)
+    in_use = not draft.history or not draft.instruction.text or asks(draft.instruction.text)
+    for part, text, role in _texts(draft):
+        if part.startswith("history") and not in_use:
+            continue
+        if role == "tool" and "tool" in kinds and not is_no_context(text.text):
+            yield _whole(part, text, "tool-result", 1.0)
+        elif role == "user" and "inline" in kinds and text.text:
+            for found in _explain_text(draft, part, text.text, layout).found:
+                yield _block(part, text.path, found)
+
+
+def _texts(draft: Draft) -> Iterator[tuple[str, Text, Role]]:
+    """The turns before the response in their order, with the name of each part."""
+    yield from _group("history", draft.history)
+    yield "instruction", draft.instruction, "user"
+    yield from _group("trailing", draft.trailing)
+
+
+def _group(name: str, turns: Iterable[Turn]) -> Iterator[tuple[str, Text, Role]]:
+    for i, turn in enumerate(turns):
+        yield f"{name}[{i}]", Text(turn.content, turn.path), turn.role
+
+
+def _user_texts(draft: Draft) -> list[tuple[str, Text]]:
+    """The user messages of a draft that are searched, with the name of each part."""
+    return [(part, text) for part, text, role in _texts(draft) if role == "user" and text.text]
+
+
+def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explained:
+    """What is found in one text of a draft, and every rule that was tried."""
+    if layout.pattern:
+        return _by_pattern(text, layout.pattern)
+    elsewhere = part != "instruction" or (bool(draft.system.text) and asks(draft.system.text))
+    return explain_context(
+        text,
+        min_confidence=layout.min_confidence,
+        must_ask=not elsewhere,
+        shapes=layout.shapes if part == "instruction" and not draft.history else (),
+        labels=layout.labels,
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _by_pattern(text: str, pattern: str) -> Explained:
+    """What the user's own pattern finds: its groups `context`, `context2`, ...; `cut` around."""
+    match = _compiled(pattern).search(text)
+    if match is None:
+        return Explained((), (Tried(("regex",), "the pattern does not match"),))
+    names = [name for name in match.re.groupindex if name.startswith("context") and match[name]]
+    cut = match.span("cut") if "cut" in match.re.groupindex and match["cut"] else None
+    found = []
+    for name in names:
+        start, end = match.span(name)
+        outer = cut if cut and len(names) == 1 else (start, end)
+        if text[start:end].strip():
+            found.append(Found(start, end, *outer, "regex", 1.0))
+    found.sort(key=lambda f: f.start)
+    outcome = "taken" if found else "its groups are empty"
+    return Explained(tuple(found), (Tried(("regex",), outcome, tuple(found)),))
+
+
+def _whole(part: str, text: Text, rule: str, confidence: float) -> ContextBlock:
+    end = len(text.text)
+    return ContextBlock(part, text.path, 0, end, 0, end, rule, confidence)
+
+
+def _block(part: str, path: str, found: Found) -> ContextBlock:
+    return ContextBlock(
+        part,
+        path,
+        found.start,
+        found.end,
+        found.outer_start,
+        found.outer_end,
+        found.rule,
+        found.confidence,
+    )

@@ -14,15 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.contexts.learn import LOOKED_AT
-from ifcurate.data.formats import (
-    Layout,
-    Unread,
-    detect_format,
-    learn_layout,
-    parse_row,
-    unread_columns,
-)
+from ifcurate.contexts.find import find_context
+from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
+from ifcurate.data.formats import Layout, detect_format, parse_row, template_texts
 from ifcurate.data.known_sets import find_known_set
 from ifcurate.data.readers.rows import (
     RawRow,
@@ -32,6 +26,7 @@ from ifcurate.data.readers.rows import (
     parse_line,
     read_rows,
 )
+from ifcurate.data.unread import Unread, unread_columns
 from ifcurate.errors import DataError, OptionError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
@@ -45,6 +40,7 @@ __all__ = [
     "ReadRow",
     "UniqueNames",
     "fingerprint_source",
+    "learn_layout",
     "options_layout",
     "read_examples",
     "read_row",
@@ -256,7 +252,7 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     sources = open_sources(paths, subset=options.subset, split=options.split)
     names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
     layouts = [
-        _learn(source, options_layout(name, options))
+        learn_layout(_first_rows(source, LOOKED_AT), options_layout(name, options))
         for source, name in zip(sources, names, strict=True)
     ]
     examples = Examples(tuple(sources), tuple(layouts), options.limit)
@@ -303,9 +299,13 @@ def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
     return [raw.value for raw in rows if raw.value is not None]
 
 
-def _learn(source: Source, layout: Layout) -> Layout:
-    """The layout with what the first rows of its source teach; the same for every reader."""
-    return learn_layout(_first_rows(source, LOOKED_AT), layout)
+def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
+    """The layout with the templates that these rows share, where texts carry their context.
+
+    Every reader learns from the first rows of a source, so that all learn the same.
+    """
+    texts = template_texts(rows[:LOOKED_AT], layout)
+    return replace(layout, shapes=learn_shapes(texts, find_context)) if texts else layout
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:

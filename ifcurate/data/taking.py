@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ifcurate.data.formats import Layout, detect_format, learn_layout, parse_row
-from ifcurate.data.sources import Examples, UniqueNames, options_layout
+from ifcurate.data.formats import Layout, detect_format, parse_row
+from ifcurate.data.sources import Examples, UniqueNames, learn_layout, options_layout
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions

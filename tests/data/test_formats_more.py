@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from ifcurate.data.formats import detect_format, parse_row, unread_columns
+from ifcurate.data.formats import detect_format, parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
+from ifcurate.data.unread import unread_columns
 from ifcurate.errors import OptionError
 from ifcurate.records import Example
 

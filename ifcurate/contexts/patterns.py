@@ -1,0 +1,179 @@
+"""The patterns of lines: labels, headings, tags, fences; questions, instructions, speakers.
+
+Patterns with the names of texts in them ("the following passage") are in `words`. Patterns
+are bounded on purpose: each is tried on a line or on a window of fixed length, so that
+the time stays linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+# ------------------------------------------------------------------------- lines and marks
+# Vowel signs and accents that are characters of their own: no letters to `re`.
+_SIGNS = (
+    "\u0300-\u036f\u064b-\u065f\u0900-\u0903\u093a-\u094f\u0955-\u0957\u0962\u0963"
+    "\u0981-\u0983\u09bc-\u09cd\u09d7\u200c\u200d"
+)
+# A label line: words, perhaps a number or a remark in brackets, a colon.
+LABEL_LINE = re.compile(
+    r"^[ \t>]{0,8}(?P<deco>\#{1,6}[ \t]*|\*\*|__)?"
+    rf"(?P<name>[^\W\d_](?:[^\W\d_]|['’,;&\- {_SIGNS}]){{0,58}}?)"
+    r"(?P<number>[ \t]{0,2}[\#(\[]{0,2}\d{1,3}[)\]]?|[ \t][A-H])?(?:[ \t]?\([^()\n]{1,80}\))?"
+    r"(?:\*\*|__)?[ \t\u00a0\u202f]?(?::(?:\*\*|__)?(?=[ \t\r\n]|$|[\"“'A-Z]|[^\x00-\x7f])|：)",
+    re.M,
+)
+# A heading line without a colon.
+HEADING_LINE = re.compile(
+    r"^[ \t]{0,3}(?:\#{1,6}[ \t]*|\*\*|__|\[|={2,20}[ \t]*|-{2,20}[ \t]*)"
+    rf"(?P<name>[^\W\d_](?:[^\W\d_]|['’&\- {_SIGNS}]){{0,40}}?)(?P<number>[ \t]?\d{{1,3}})?"
+    r"[ \t]*(?:\*\*|__|\]|={2,20}|-{2,20}|\#{1,6})?[ \t]*\r?$",
+    re.M,
+)
+HEADING_WORDS = re.compile(
+    r"[ \t]{0,3}(?P<name>[A-Za-z][A-Za-z'’&\- ]{0,40}?)(?:[ \t]?\d{1,3})?[ \t]*\r?"
+)
+RULER_LINE = re.compile(r"^[ \t]{0,3}(?:-{3,80}|={3,80}|\*{3,80}|_{3,80}|~{3,80})[ \t]*\r?$", re.M)
+NUMBERED_LINE = re.compile(
+    r"^[ \t]{0,4}(?:\[(?P<a>\d{1,3})\]|(?:document|doc|passage|source|context|snippet|"
+    r"search result|result|chunk)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
+    re.M | re.I,
+)
+TAG = re.compile(
+    r"<(?P<name>(?:retrieved_?|search_?|background_?|source_?|user_?|news_?|reference_?)?"
+    r"(?:context|contexts|document|documents|doc|docs|passage|passages|article|text|background|"
+    r"information|info|knowledge|knowledge_base|data|email|transcript|excerpt|source|sources|"
+    r"results|story|dialogue|conversation|paragraph|review|report|reference|references|facts|"
+    r"evidence|content|material|essay|letter|input))(?:[ \t][^<>\n]{0,200})?>",
+    re.I,
+)
+SQUARE_TAG = re.compile(
+    r"^[ \t]{0,3}\[(?P<name>context|document|documents|passage|article|text|background|data)\]"
+    r"(?!\()",
+    re.M | re.I,
+)
+FENCE = re.compile(
+    r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
+)
+QUOTED_LINES = re.compile(r"(?:^[ \t]{0,3}>[^\n]{0,2000}(?:\n|\Z)){1,200}", re.M)
+TABLE_ROW = re.compile(r"^[ \t]{0,3}\|[^\n]{1,2000}\|[ \t]*\r?$", re.M)
+TABLE_RULE = re.compile(r"^[ \t]{0,3}\|[ \t:|-]{3,400}\|[ \t]*\r?$", re.M)
+INLINE_LABEL = re.compile(
+    r"\A\s{0,20}(?:question|q|query)[ \t]?:[ \t]?[^\n]{3,600}?[\s]"
+    r"(?P<label>(?:context|passage|article|paragraph|document|text)[ \t]?:)[ \t]",
+    re.I,
+)
+# ------------------------------------------------------------------ questions, instructions
+# What chat templates and Markdown put before a line.
+PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")
+_TASK_VERBS = (
+    "answer|summari[sz]e|write|explain|list|identify|describe|translate|classify|categori[sz]e|"
+    "extract|generate|provide|determine|state|tell|find|give|name|choose|select|rewrite|reword|"
+    "rephrase|paraphrase|analy[sz]e|compare|create|compose|decide|predict|rate|complete|respond|"
+    "reply|discuss|highlight|convert|proofread|correct|edit|return|output|solve|calculate|compute|"
+    "count|pick|outline|arrange|sort|rank|order|rearrange|combine|merge|replace|insert|guess|"
+    "simplify|suggest|evaluate|infer|condense|draft|produce|shorten|improve|"
+    "fix|show|assess|label|detect|recommend|tl;?dr|point out|come up with|turn|review|read|check|"
+    "critique|brainstorm|use|think"
+)
+TASK_START = re.compile(
+    r"(?:(?:first|now|then|next|finally|so|and|okay|ok|hi|hello|hey|also)[,!.]? )?"
+    r"(?:please,? |kindly |try to )?"
+    r"(?:(?:can|could|would|will) you (?:please |kindly |also )?|i(?: would|'d) like you to |"
+    r"i (?:want|need) you to |your (?:task|job|goal) is to |help me |let's |"
+    r"in (?:one|two|three|a|\d) [\w ]{1,30}, )?(?:please )?"
+    r"(?:briefly |carefully |correctly |concisely )?"
+    rf"(?:{_TASK_VERBS})\b(?!\s?[:|=,])",
+    re.I,
+)
+ASKED_ABOUT = re.compile(
+    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b", re.I
+)
+VERB_COLON = re.compile(
+    r"\s{0,20}(?:please )?(?:make (?:this|it)|(?:read|consider) this|"
+    r"answer (?:from|using|with) the following|"
+    r"summari[sz]e|translate|paraphrase|proofread|rewrite|rephrase|simplify|"
+    r"tl;?dr|shorten|condense)\b(?: [^\s:.\n]{1,20}){0,6}[ \t]?:(?=\s|$)",
+    re.I,
+)
+EXPLICIT = re.compile(r"\b(?:following|below|given|provided|presented|attached)\b", re.I)
+SHAPE = re.compile(r"\b(?:format|schema|example|template|signature|structure|like this)\b", re.I)
+# What the instruction makes, which is not there to be read.
+TO_BE_WRITTEN = re.compile(
+    r"\b(?:write|create|generate|draft|compose|make|produce|prepare|start|begin|continue)"
+    r"(?: me| us)? (?:the|this|that|these|my)\b[^.,?!\n]{0,40}",
+    re.I,
+)
+POINTS_ON_BARE = re.compile(
+    r"\b(?:the following|as follows|this|below)\b[^:.?!\n]{0,60}:[ \t]*\r?$|"
+    r"\b(?:summari[sz]e|translate|proofread|paraphrase|rewrite|shorten|read|correct|edit) this\b"
+    r"[^:\n]{0,60}$|\bbased on (?:the )?(?:context|passage|article|text):?[ \t]*\r?$",
+    re.I,
+)
+WORKS_ON_TEXT = re.compile(
+    r"\b(?:summari[sz]e|translate|rewrite|reword|rephrase|paraphrase|classify|categori[sz]e|"
+    r"answer|read|turn|proofread|correct|edit|simplify|shorten|condense|improve|fix|extract|identify|find|convert|"
+    r"rate|detect|label|count|explain|refactor\w*|debug|optimi[sz]e|review|annotate|parse|punctuate)\b",
+    re.I,
+)
+CODE_TASK = re.compile(
+    r"\b(?:explain|fix|debug|refactor\w*|review|what does|optimi[sz]e|convert|translate|bugs?|"
+    r"errors?|wrong|improve|document|comments?|simplify|tests? for|output of|complexity|"
+    r"rewrite|port|vulnerab\w+|fails?|why)\b",
+    re.I,
+)
+# A closing line of this kind says how to answer.
+MANNER = re.compile(
+    r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
+    r"make sure|note that|cite|stay|avoid|respond|reply|please|"
+    r"you (?:must|should|are|will|may|can)|if (?:the|you|it|they|unsure|no|not|in doubt)\b.{0,120}?"
+    r"\b(?:say|answer|reply|respond|ask|tell|write))\b",
+    re.I,
+)
+# After a task that was said before the text, only such a line is not the end of the text.
+ORDER = re.compile(
+    r"(?:please )?(?:answer|re(?:spond|ply) (?:in|with|only)|output|return|write|give|list|"
+    r"provide|explain|use|keep|limit|format|be (?:brief|concise|short|precise|polite)|"
+    r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
+    re.I,
+)
+# Sentences that tell the model how to behave are no source of facts.
+QUESTION_START = re.compile(
+    r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",
+    re.I,
+)
+# "Is it true that ...? Answer yes or no."
+QUESTION_AND_ORDER = re.compile(
+    rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
+)
+DATA_LANGUAGES = frozenset(
+    ["json", "csv", "tsv", "yaml", "yml", "xml", "text", "txt", "md", "markdown", "log", "jsonl"]
+)
+DIRECTIVE = re.compile(
+    r"\b(?:you (?:are|should|must|will|have to|need to|can)|you're|your|please|make sure|ensure|"
+    r"should|must|do not|don't|always|never|i want|i need|i would like|include|avoid|respond|"
+    r"reply|remember to)\b",
+    re.I,
+)
+PERSONA = re.compile(
+    r"(?:you are|you're|you will|your |act as|as an? (?:ai|assistant)|i am an? ai)", re.I
+)
+PLACEHOLDER = re.compile(
+    r"\s*(?:\{+[^{}\n]{0,60}\}+|\[(?:insert|your|paste|add|text|article|context)[^\]\n]{0,80}\]|"
+    r"<[^<>\n]{0,60}>|(?:https?://|www\.)\S+|[.…_\-* ]{0,80})\s*",
+    re.I,
+)
+SPEAKER = re.compile(
+    rf"[\w.'’#\-{_SIGNS}]{{1,24}}(?: [\w.'’\-{_SIGNS}]{{1,24}}){{0,2}}[ \t]?"
+    r"(?:\([^()\n]{1,30}\))?[ \t]?[:：]"
+)
+OPTION = re.compile(r"(?:[-*•+]|\(?[A-Ha-h1-9][.)]|\([A-Ha-h1-9]\))(?:[ \t]|$)|[.\s]{0,3}$")
+# Of the words of a whole field, in lower case and without punctuation.
+NO_CONTEXT = re.compile(
+    r"(?:there (?:is|s) )?no(?: (?:additional|further|specific|extra|other))* ?(?:inpute?|inputs|"
+    r"context|data|text|document|passage|information)(?: (?:data|text|value|field|information))?"
+    r"(?: is)?(?: (?:required|needed|necessary|provided|given|available|specified|applicable))?"
+    r"(?: (?:here|for this (?:task|instruction|question)))?|"
+    r"none|nil|null|nan|na|n a|n / a|not (?:applicable|available|required|needed|provided)|"
+    r"(?:input|context)(?: is)? (?:not (?:required|needed|applicable|provided|available)|none|n a)"
+)

@@ -1,0 +1,78 @@
+"""The columns of rows that no example is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ifcurate.data.row_formats import CONTEXTS, READERS, Draft, Layout
+from ifcurate.errors import RowError
+
+__all__ = ["Unread", "unread_columns"]
+
+_NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Columns of some rows that no example is made of."""
+
+    columns: tuple[str, ...]
+    likely_contexts: tuple[str, ...] = ()  # of them, those that look like a context
+    read_from: tuple[str, str] = ("", "")  # the columns of the instruction and the response
+
+    @property
+    def advice(self) -> list[str]:
+        """For each likely context the line to paste."""
+        asked, answer = self.read_from
+        if not (asked and answer) or "[" in asked + answer:
+            return [f"{name} looks like a context" for name in self.likely_contexts]
+        return [
+            f"{name} looks like a context; to read it: "
+            f"--columns instruction={asked},context={name},response={answer}"
+            for name in self.likely_contexts
+        ]
+
+
+def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
+    """The columns that are not read, of the rows that have the layout.
+
+    A column looks like a context by its name, or by its length, when most of its values
+    have 30 words and more.
+    """
+    seen: dict[str, None] = {}
+    read: set[str] = set()
+    texts: dict[str, list[int]] = {}
+    found_context, read_from = False, ("", "")
+    for row in rows:
+        try:
+            drafts = READERS[layout.format](row, layout)
+        except RowError:
+            continue
+        seen.update(dict.fromkeys(row))
+        for draft in drafts:
+            read |= _columns_of(draft)
+            read_from = draft.instruction.path, draft.response.path
+            found_context = found_context or bool(draft.context.text.strip())
+        for name, value in row.items():
+            if isinstance(value, str) and value.strip():
+                texts.setdefault(name, []).append(len(value.split(None, 30)))
+    unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
+    long = [n for n in unread if _mostly_long(texts.get(n, []))]
+    likely = [n for n in unread if n.lower() in CONTEXTS or n in long]
+    answers = ("rejected", "chosen", "text")  # a second answer; a rendering of the whole row
+    likely = [n for n in likely if n not in answers and not found_context]
+    return Unread(tuple(unread), tuple(likely), read_from)
+
+
+def _mostly_long(sizes: list[int]) -> bool:
+    return bool(sizes) and sum(size > 30 for size in sizes) > len(sizes) / 2
+
+
+def _columns_of(draft: Draft) -> set[str]:
+    """The top-level columns that a draft was made of."""
+    parts = (draft.instruction, draft.response, draft.context, draft.system)
+    paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
+    columns = {path.split("[")[0].split(".")[0] for path in paths} | set(paths)
+    return columns | ({"tools"} if draft.tools else set())

@@ -1,27 +1,26 @@
 """The card of a mixture: a pure function of its tables and its manifest.
 
-The metadata is the Hub's own (`huggingface_hub.DatasetCardData`), with `configs` that name
-the data file, so that `load_dataset` and the Hub's viewer find it.
+The metadata is `huggingface_hub.DatasetCardData`. Its `configs` name the data file, so that
+`load_dataset` and the Hub's viewer find it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from ifcurate.data.known_sets import KnownSet, find_known_set
+from ifcurate.cards.licences import Origin, list_origins, strictest_licence
 from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
 from ifcurate.mixing.rows import COLUMNS
 from ifcurate.options.base import takes_options
 from ifcurate.options.card import CardOptions
 from ifcurate.storage.files import atomic_file, file_digest
 
-__all__ = ["CARD", "render_card", "size_category", "strictest_licence", "write_card"]
+__all__ = ["CARD", "render_card", "size_category", "write_card"]
 
 CARD: Final = "README.md"
 _SHOWN: Final = 600  # characters of an example's text
@@ -37,18 +36,6 @@ _SIZES: Final = (
     (100_000_000_000, "10B<n<100B"),
     (1_000_000_000_000, "100B<n<1T"),
 )
-#: From the strictest to the freest, by what a name says. An order of caution, no legal advice.
-_STRICT: Final = (
-    r"unknown|other",
-    r".*-nc-nd.*",
-    r".*-nc-sa.*",
-    r".*-nc.*",
-    r".*-nd.*",
-    r"agpl.*|gpl.*|.*-sa.*|odbl.*",
-    r"cc-by.*|odc-by.*",
-    r"apache.*|mit|bsd.*",
-    r"cc0.*|pddl|unlicense",
-)
 
 
 def size_category(n_rows: int) -> str:
@@ -56,29 +43,9 @@ def size_category(n_rows: int) -> str:
     return next((name for limit, name in _SIZES if n_rows < limit), "n>1T")
 
 
-def strictest_licence(licences: Sequence[str]) -> str:
-    """Of several licences the one that allows least; unknown is the strictest."""
-
-    def rank(licence: str) -> tuple[int, str]:
-        matches = (i for i, p in enumerate(_STRICT) if re.fullmatch(p, licence))
-        return next(matches, 0), licence
-
-    return min(licences, key=rank, default="unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """One source of a component, as far as it is known."""
-
-    component: str
-    name: str
-    licence: str
-    known: KnownSet | None
-
-
 @takes_options(CardOptions)
 def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: CardOptions) -> Path:
-    """Write the card of a mixture into its folder, with its hash in the manifest.
+    """Write the card of a mixture into its folder, and its hash into the manifest.
 
     Raises `DataError` when it cannot be written.
     """
@@ -93,8 +60,8 @@ def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: Car
 
 
 def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> str:
-    """The card as Markdown with its metadata in front."""
-    origins = list(_origins(mixture, options.license))
+    """The card as Markdown, after a block of metadata."""
+    origins = list(list_origins(mixture, options.license))
     title = options.title or " + ".join(_components(mixture))
     sections = [
         f"# {_plain(title)}",
@@ -116,20 +83,19 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
     )
 
 
-def _metadata(
-    mixture: Mixture, origins: Sequence[_Origin], title: str, options: CardOptions
-) -> str:
+def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: CardOptions) -> str:
     from huggingface_hub import DatasetCardData
 
     licences = sorted({origin.licence for origin in origins}) or ["unknown"]
-    languages = {code for o in origins if o.known for code in o.known.languages}
+    known_sets = [origin.known for origin in origins if origin.known]
+    languages = sorted({code for known in known_sets for code in known.languages})
     data = DatasetCardData(
         license=licences if len(licences) > 1 else licences[0],
-        language=options.language or sorted(languages) or None,
+        language=options.language or languages or None,
         pretty_name=_plain(title),
         size_categories=size_category(mixture.n_rows),
         task_categories=["text-generation"],
-        source_datasets=sorted({o.known.hub_id for o in origins if o.known}) or None,
+        source_datasets=sorted({known.hub_id for known in known_sets}) or None,
         tags=["ifcurate", "instruction-tuning"],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": DATA}]}],
     )
@@ -138,17 +104,6 @@ def _metadata(
 
 def _components(mixture: Mixture) -> list[str]:
     return [component["name"] for component in mixture.manifest.identity["components"]]
-
-
-def _origins(mixture: Mixture, licence: str) -> Iterator[_Origin]:
-    """Every source that a component goes back to, before scoring and filtering."""
-    for component in mixture.manifest.identity["components"]:
-        origin = component.get("origin", {})
-        names = origin.get("sources") or [item["name"] for item in component.get("inputs", [])]
-        for name in dict.fromkeys(names):
-            known = find_known_set(name)
-            own = known.licence if known else licence or "unknown"
-            yield _Origin(component["name"], name, own, known)
 
 
 def _summary(mixture: Mixture) -> str:
@@ -180,14 +135,14 @@ def _table_of_components(mixture: Mixture) -> str:
     rows: list[list[object]] = []
     for component in mixture.manifest.identity["components"]:
         name, amount = component["name"], component["amount"]
-        asked = f"{amount['value']:g}" + (f" of {amount['of']}" if amount["of"] else "")
+        size = f"{amount['value']:g}" + (f" of {amount['of']}" if amount["of"] else "")
         sources = ", ".join(item["name"] for item in component.get("inputs", []))
         tokens = counts.get(f"tokens:{name}", "not counted")
         rows.append(
             [
                 name,
                 sources or "examples",
-                f"{amount['kind']} {asked}",
+                f"{amount['kind']} {size}",
                 counts[f"rows:{name}"],
                 tokens,
             ]
@@ -234,22 +189,9 @@ def _scoring(mixture: Mixture) -> str:
     parts = []
     for component in mixture.manifest.identity["components"]:
         origin = component.get("origin", {})
-        engine = origin.get("engine")
-        if not engine:
-            continue
-        template = origin.get("template")
-        name = template.get("name") if isinstance(template, Mapping) else template
-        facts = [
-            ["model", engine.get("model") or "none"],
-            ["revision", engine.get("revision") or "not known"],
-            ["engine", engine.get("engine") or engine.get("name", "")],
-            ["dtype", engine.get("dtype", "")],
-            ["template", name or ""],
-            ["formula and threshold", origin.get("formula", "")],
-            ["split", ", ".join(f"{k} {v}" for k, v in (origin.get("split") or {}).items())],
-        ]
-        table = _table(("what", "value"), [f for f in facts if f[1]])
-        parts.append(f"{_plain(component['name'])}:\n\n{table}")
+        if origin.get("engine"):
+            table = _table(("what", "value"), _scoring_facts(origin))
+            parts.append(f"{_plain(component['name'])}:\n\n{table}")
     if not parts:
         return ""
     return (
@@ -258,31 +200,30 @@ def _scoring(mixture: Mixture) -> str:
     )
 
 
-def _licences(origins: Sequence[_Origin]) -> str:
-    rows = [
-        [
-            o.component,
-            o.name,
-            o.licence,
-            "its card"
-            if o.known
-            else "the one who mixed"
-            if o.licence != "unknown"
-            else "not known",
-        ]
-        for o in origins
+def _scoring_facts(origin: Mapping[str, Any]) -> list[list[str]]:
+    engine, template = origin["engine"], origin.get("template")
+    split = origin.get("split") or {}
+    facts = [
+        ["model", engine.get("model") or "none"],
+        ["revision", engine.get("revision") or "not known"],
+        ["engine", engine.get("engine") or engine.get("name", "")],
+        ["dtype", engine.get("dtype", "")],
+        ["template", (template.get("name") if isinstance(template, Mapping) else template) or ""],
+        ["formula and threshold", origin.get("formula", "")],
+        ["split", ", ".join(f"{key} {value}" for key, value in split.items())],
     ]
-    strictest = strictest_licence([o.licence for o in origins])
-    text = (
-        f"The strictest licence of the sources is **{strictest}**."
-        if strictest != "unknown"
-        else "The licence of at least one source is **unknown**; find it out before you publish."
-    )
-    return (
-        "## Licence\n\n"
-        + _table(("component", "source", "licence", "who says so"), rows)
-        + (f"\n\n{text}")
-    )
+    return [fact for fact in facts if fact[1]]
+
+
+def _licences(origins: Sequence[Origin]) -> str:
+    strictest = strictest_licence([origin.licence for origin in origins])
+    if strictest == "unknown":
+        text = "The licence of at least one source is **unknown**; find it out before you publish."
+    else:
+        text = f"The strictest licence of the sources is **{strictest}**."
+    rows = [[o.component, o.name, o.licence, o.licence_from] for o in origins]
+    table = _table(("component", "source", "licence", "stated by"), rows)
+    return f"## Licence\n\n{table}\n\n{text}"
 
 
 def _left_out(mixture: Mixture) -> str:
@@ -301,12 +242,12 @@ def _column_table() -> str:
 
 
 def _examples(mixture: Mixture, n: int) -> str:
-    """The first rows of each label; a fence longer than any in the text keeps it text."""
+    """The first rows of each label, each in a fence longer than any fence in the text."""
     if not n:
         return ""
     labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0].to_list()
     parts = []
-    for label in sorted(labels, key=lambda found: found or "~"):
+    for label in sorted(labels, key=lambda name: name or "~"):
         same = pl.col("ifcurate_label").eq_missing(pl.lit(label, dtype=pl.String))
         shown = mixture.rows.filter(same).head(n).collect()
         parts.append(f"### {label or 'not split'}")
@@ -325,26 +266,26 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
 
 
-def _limits(mixture: Mixture, origins: Sequence[_Origin]) -> str:
+def _limits(mixture: Mixture, origins: Sequence[Origin]) -> str:
     lines = [
         "A score says what one model can do without the context. With another model other rows "
         "are context-critical.",
-        "Contexts inside a text are found by rules, which miss some and take some text that is "
-        "none.",
+        "Rules find the contexts inside a text. They miss some contexts, and they mark some text "
+        "that is not a context.",
     ]
     if any(
         c.get("origin", {}).get("step") == "augment"
         for c in mixture.manifest.identity["components"]
     ):
         lines.append(
-            "Counterfactual rows say things that are false on purpose. Some read oddly: "
-            "substitution leaves an error that no check finds in a small share of them."
+            "Counterfactual rows state false things on purpose. A small share of them has an "
+            "error of substitution that no check finds, and reads oddly."
         )
     unchecked = sorted({o.known.name for o in origins if o.known and o.known.unchecked})
     if unchecked:
         lines.append(
-            f"Facts about {', '.join(unchecked)} are those of the bundled cards, which were not "
-            "checked against the sets' own pages."
+            f"Facts about {', '.join(unchecked)} are from the bundled cards. Nobody has checked "
+            "them against the pages of the sets."
         )
     lines += map(_plain, mixture.manifest.notes)
     return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)

@@ -10,24 +10,23 @@ from ifcurate.mixing.verify import verify_mixture
 
 __all__ = ["push_mixture"]
 
-#: What an upload leaves out: locks, files under way, caches.
+#: Files that are not uploaded: locks, unfinished files, caches.
 _IGNORED: Final = [".*", "*.partial", "**/.*"]
 
 
 def push_mixture(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Create the dataset `ORG/NAME` if it is not there, upload the folder, return the address.
+    """Create the dataset `ORG/NAME` if it does not exist, upload the folder, return the address.
 
-    The token is huggingface_hub's own (`HF_TOKEN` or `hf auth login`), and `HF_ENDPOINT` is
-    honoured. Raises `DataError` when the mixture is not whole, has no card, or the Hub
-    refuses.
+    huggingface_hub reads the token (`HF_TOKEN` or `hf auth login`) and `HF_ENDPOINT`. Raises
+    `DataError` when the mixture differs from its manifest, has no card, or the Hub refuses.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
-    found = verify_mixture(folder)
-    if not found.whole:
+    report = verify_mixture(folder)
+    if not report.whole:
         raise DataError(
-            f"{folder}: differs from its manifest ({found.problems[0]}); mix again before you push"
+            f"{folder}: differs from its manifest ({report.problems[0]}); mix again before you push"
         )
     if not (folder / "README.md").is_file():
         raise DataError(f"{folder}: has no card (README.md); mix again")

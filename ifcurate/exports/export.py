@@ -34,7 +34,7 @@ class Export:
 
     folder: Path
     manifest: Manifest
-    command: str  # what trains on it; "" for a plain format
+    command: str  # the command that trains on it; "" for a plain format
 
     @property
     def data(self) -> Path:
@@ -46,12 +46,12 @@ class Export:
 def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptions) -> Export:
     """Write a mixture for a trainer.
 
-    Columns of ours are left out. Rows that the format has no place for are listed with the
-    reason in `left_out.jsonl`.
+    The columns that ifcurate added are left out. `left_out.jsonl` lists the rows that do not
+    fit the format, with the reason.
 
     Raises:
-        DataError: no row fits, the folder holds other files, or the model cannot be trained
-            that way.
+        DataError: no row fits, the folder holds other files, or queries and keys of the model
+            cannot be trained alone.
         ModelError: the model's weights cannot be read (`qk_only`).
     """
     folder = Path(folder)
@@ -59,7 +59,7 @@ def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptio
     if options.trainer in _NEEDS_MODEL and not model:
         raise DataError(
             f"export {options.trainer}: no model is named, and none scored the data; "
-            "name the model that will be trained: --model MODEL"
+            "name the model that you will train: --model MODEL"
         )
     if options.qk_only:
         check_separate_projections(model, list_weights(model))
@@ -95,7 +95,7 @@ def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptio
 
 
 def _scored_by(mixture: Mixture) -> str:
-    """The model that scored the components; "" when none did, or several."""
+    """The model that scored the components; "" when no model or several models did."""
     origins = [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
     models = {origin["engine"]["model"] for origin in origins if origin.get("engine")}
     return str(models.pop()) if len(models) == 1 else ""

@@ -1,6 +1,6 @@
-"""Which projections a model's attention has: whether queries and keys are weights of their own.
+"""Whether the queries and keys of a model's attention have their own weights.
 
-The names of the weights are read from the headers of the model's files; no weight is loaded.
+The names of the weights are read from the headers of the model's files. No weight is loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SEPARATE: Final = re.compile(r"^model\.layers\.\d+\.self_attn\.[qk]_proj\.")
 
 
 def locate_model(name: str) -> str:
-    """A model as trainers take it: a folder, or a Hub id."""
+    """The model's folder or Hub id, as trainers expect it."""
     if name == "pocket":
         from ifcurate.pocket import model_path
 
@@ -33,14 +33,14 @@ def locate_model(name: str) -> str:
 
 def list_weights(model: str) -> list[str]:
     """The names of a model's weights. Raises `ModelError` when they cannot be read."""
-    where = locate_model(model)
-    folder = Path(where).expanduser()
+    location = locate_model(model)
+    folder = Path(location).expanduser()
     try:
         if folder.is_dir():
             return _local_weights(folder)
         from huggingface_hub import get_safetensors_metadata
 
-        return list(get_safetensors_metadata(where).weight_map)
+        return list(get_safetensors_metadata(location).weight_map)
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ModelError(
@@ -66,7 +66,7 @@ def _local_weights(folder: Path) -> list[str]:
 
 
 def check_separate_projections(model: str, weights: Iterable[str]) -> None:
-    """Raise `DataError` unless queries and keys can be trained apart from all else."""
+    """Raise `DataError` unless queries and keys can be trained without other weights."""
     weights = list(weights)
     fused = sorted({m[1] for name in weights if (m := _FUSED.search(name))})
     if fused:

@@ -1,4 +1,4 @@
-"""A row of a mixture as each format writes it."""
+"""A row of a mixture in each format."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
 class UnfitError(Exception):
-    """A row that a format has no place for; the text is the reason."""
+    """A row that does not fit a format; the text is the reason."""
 
 
 def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
-    """`messages` as OpenAI writes them, arguments of tool calls as objects; `tools` if any."""
+    """`messages` in OpenAI's format, arguments of tool calls as objects; `tools` if any."""
     messages: list[dict[str, Any]] = []
     for message in row["messages"]:
-        found: dict[str, Any] = {"role": message["role"], "content": message["content"]}
+        fields: dict[str, Any] = {"role": message["role"], "content": message["content"]}
         if message["name"]:
-            found["name"] = message["name"]
+            fields["name"] = message["name"]
         if message["tool_calls"]:
-            found["tool_calls"] = [_call(call) for call in json.loads(message["tool_calls"])]
-        messages.append(found)
+            fields["tool_calls"] = [_call(call) for call in json.loads(message["tool_calls"])]
+        messages.append(fields)
     _mark(messages, row, indicator)
     result: dict[str, Any] = {"messages": messages}
     if tools := list_tools(row):
@@ -55,7 +55,7 @@ def _mark(messages: list[dict[str, Any]], row: Row, indicator: str) -> None:
 
 
 def list_tools(row: Row) -> list[Any]:
-    """The tools on offer, each wrapped as a function; [] when there are none."""
+    """The available tools, each wrapped as a function; [] when there are none."""
     try:
         tools = json.loads(row["tools"] or "[]")
     except ValueError as error:
@@ -72,29 +72,32 @@ def list_tools(row: Row) -> list[Any]:
 def to_sharegpt(row: Row, indicator: str = "") -> dict[str, Any]:
     """`conversations`, `system` and `tools` as LLaMA-Factory reads them.
 
-    Its reader wants turns of asking (human, observation) and answering (gpt, function_call)
-    by turns, and skips other rows: they are refused here, with the reason.
+    Its reader expects questions (human, observation) and answers (gpt, function_call) to
+    alternate, and skips other rows. This function refuses those rows with the reason.
     """
     whole = to_messages(row, indicator)
-    system, turns = "", []
-    for i, message in enumerate(whole["messages"]):
-        if message["role"] == "system":
-            if i:
-                raise UnfitError("has a system message behind the first message")
-            system = message["content"]
-        elif calls := message.get("tool_calls"):
-            if message["content"]:
-                raise UnfitError("says something and calls a tool in one message")
-            said = [call["function"] for call in calls]
-            text = json.dumps(said if len(said) > 1 else said[0], ensure_ascii=False)
-            turns.append({"from": "function_call", "value": text})
-        else:
-            turns.append({"from": _SPEAKERS[message["role"]], "value": message["content"]})
+    messages, system = whole["messages"], ""
+    if messages[0]["role"] == "system":
+        system, messages = messages[0]["content"], messages[1:]
+    turns = [_sharegpt_turn(message) for message in messages]
     for i, turn in enumerate(turns):
         if (turn["from"] in ("human", "observation")) != (i % 2 == 0):
             raise UnfitError("does not alternate between asking and answering")
     tools = json.dumps(whole["tools"], ensure_ascii=False) if "tools" in whole else ""
     return {"conversations": turns, "system": system, "tools": tools}
+
+
+def _sharegpt_turn(message: Mapping[str, Any]) -> dict[str, str]:
+    if message["role"] == "system":
+        raise UnfitError("has a system message after the first message")
+    calls = message.get("tool_calls")
+    if not calls:
+        return {"from": _SPEAKERS[message["role"]], "value": message["content"]}
+    if message["content"]:
+        raise UnfitError("has text and a tool call in one message")
+    functions = [call["function"] for call in calls]
+    value = json.dumps(functions if len(functions) > 1 else functions[0], ensure_ascii=False)
+    return {"from": "function_call", "value": value}
 
 
 def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:

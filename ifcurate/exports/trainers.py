@@ -1,7 +1,7 @@
-"""What each trainer needs beside the rows: a configuration file, and the command.
+"""What each trainer needs besides the rows: a configuration file and the command.
 
-Paths in configurations are those of the export's folder as it was named, so that the
-command works from the folder where `ifcurate export` was called.
+Paths in configurations start with the export's folder as you named it, so that the command
+works in the folder where you called `ifcurate export`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ifcurate.options.export import ExportOptions
 
 __all__ = ["AXOLOTL_QK", "TRAINERS", "Plan", "TrainerFormat", "plan_trl_rows"]
 
-#: What is trained when only queries and keys are. Dots are literal dots to axolotl, so a
-#: pattern such as `.*self_attn\\.(q|k)_proj.*` matches nothing there.
+#: The weights that are trained with `qk_only`. axolotl takes dots as literal dots, so a
+#: pattern such as `.*self_attn\\.(q|k)_proj.*` matches nothing.
 AXOLOTL_QK: Final = "model.layers.[0-9]+.self_attn.[qk]_proj."
 _QK: Final = ("q_proj", "k_proj")
 
@@ -27,7 +27,7 @@ ToRow = Callable[[Row, str], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One export: what is known before its rows are written."""
+    """One export, before its rows are written."""
 
     folder: Path
     model: str  # as the trainer takes it
@@ -36,7 +36,7 @@ class Plan:
     tools: bool  # whether any row has tools
 
     def path(self, name: str) -> str:
-        """A file of the export, as the trainer is told."""
+        """The path of an export's file, for the trainer's configuration."""
         return (self.folder / name).as_posix()
 
 
@@ -47,13 +47,13 @@ class TrainerFormat:
     data: str  # name of the data file
     to_row: Callable[[Plan], ToRow]
     config: Callable[[Plan], Mapping[str, Mapping[str, Any]]]  # file -> its content
-    command: Callable[[Plan], str]  # "" where any trainer may follow
+    command: Callable[[Plan], str]  # "" for a plain format
 
 
 def plan_trl_rows(plan: Plan) -> ToRow:
-    """Prompt and completion, so that the loss is on the response alone.
+    """The function that writes a row: prompt and completion, so that the loss is on the response.
 
-    Conversations with several answers stay whole: the loss is on all of them.
+    Conversations with several answers stay whole. The loss is then on all of them.
     """
     if plan.options.objective == "dpo":
         return to_preference
@@ -128,7 +128,7 @@ def _llama_factory_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
     if ranked:
         entry["ranking"] = True
         columns |= {"chosen": "chosen", "rejected": "rejected"}
-    # Only LoRA can be told its modules by name; its full finetuning freezes by layer.
+    # Only LoRA takes names of modules; full finetuning freezes whole layers.
     qk = {"finetuning_type": "lora", "lora_target": ",".join(_QK)} if plan.options.qk_only else {}
     indicator = (
         {"new_special_tokens": plan.options.indicator, "resize_vocab": True}

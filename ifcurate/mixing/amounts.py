@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ifcurate.errors import DataError
 
@@ -44,15 +44,23 @@ class Amount:
     value: float = 1.0  # a fraction, a number of rows or tokens, or a weight
     of: str = ""  # for "share": the component whose rows the fraction is of
 
+    def as_dict(self) -> dict[str, Any]:
+        """The amount as the manifest has it."""
+        return {"kind": self.kind, "value": self.value, "of": self.of}
+
 
 def parse_amount(text: str) -> Amount:
-    """An amount from its text. Raises `DataError`; a lone `1` is asked back."""
-    found = _parse(text.strip())
-    if found is None:
+    """An amount from its text.
+
+    Raises `DataError` for text that is no amount, for 0, and for a lone `1`, which can mean
+    one row or all rows.
+    """
+    amount = _parse(text.strip())
+    if amount is None:
         raise DataError(f"amount {text!r}: is no amount; {_HELP}")
-    if found.value <= 0:
+    if amount.value <= 0:
         raise DataError(f"amount {text!r}: takes nothing; leave the component out, or {_HELP}")
-    return found
+    return amount
 
 
 def _parse(text: str) -> Amount | None:
@@ -83,8 +91,8 @@ def _fraction(match: re.Match[str]) -> float:
 def split_component(text: str) -> tuple[str, str, Amount]:
     """The name, the path and the amount of `NAME=PATH[:AMOUNT]`.
 
-    What follows the last colon is an amount when it reads as one; else it belongs to the
-    path. Raises `DataError`.
+    The text after the last colon is the amount if it has the form of one; otherwise it is
+    part of the path. Raises `DataError`.
     """
     name, equals, rest = text.partition("=")
     if not equals or not rest or not _NAME.fullmatch(name):
@@ -119,45 +127,51 @@ def resolve_amounts(
 ) -> dict[str, Amount]:
     """Each component's amount as a number of rows or tokens.
 
-    `rows` and `tokens` say how much each component has. Without a total, weighted
-    components are as large as they can be without repeating a row. With one, what the
-    other amounts leave is divided among the weighted components; one that was asked for
-    as `all` weighs what it has. Raises `DataError` for amounts that contradict each other.
+    `rows` and `tokens` are the sizes of the components. Without a total, weighted
+    components are as large as they can be without repeating a row. With a total, the
+    weighted components divide what the other amounts leave; a component with the amount
+    `all` has its size as its weight. Raises `DataError` for amounts that contradict each
+    other.
     """
-    if total_rows is not None and total_tokens is not None:
+    total = _find_total(total_rows, total_tokens)
+    weights = _find_weights(amounts, tokens if total_tokens is not None else rows, total)
+    shares = {name: amount for name, amount in amounts.items() if amount.kind == "share"}
+    fixed = {
+        name: _fix_amount(amount, rows[name])
+        for name, amount in amounts.items()
+        if name not in weights and name not in shares
+    }
+    _check_shares(shares, {**fixed, **dict.fromkeys(weights, Amount("weight"))})
+    if total is None:
+        resolved = {**fixed, **_fill_components(weights, rows)}
+        resolved |= _share_rows(shares, resolved)
+    else:
+        resolved = _fill_total(total, weights, shares, fixed)
+    return {name: resolved[name] for name in amounts}
+
+
+def _find_total(rows: int | None, tokens: int | None) -> Amount | None:
+    """The total of the mixture; None when there is none."""
+    if rows is not None and tokens is not None:
         raise DataError("mix: give a total of rows or of tokens, not both")
-    has_total = total_rows is not None or total_tokens is not None
-    sizes = tokens if total_tokens is not None else rows
-    weights: dict[str, float] = {}
-    found: dict[str, Amount] = {}
-    for name, amount in amounts.items():
-        if amount.kind == "weight":
-            weights[name] = amount.value
-        elif has_total and amount == Amount():
-            weights[name] = sizes[name]
-        elif amount.kind == "fraction":
-            found[name] = Amount("rows", round(rows[name] * amount.value))
-        elif amount.kind != "share":
-            found[name] = amount
-    shares = {name: a for name, a in amounts.items() if a.kind == "share"}
-    _check_shares(shares, {**found, **{name: Amount("weight") for name in weights}})
-    if has_total:  # a share of a component that the total decides is a part of the total too
-        weighed_shares = {n: a for n, a in shares.items() if a.of in weights}
-        weights |= {name: weights[a.of] * a.value for name, a in weighed_shares.items()}
-        shares = {name: a for name, a in shares.items() if name not in weights}
-        if not weights:
-            raise DataError(
-                "mix: a total needs a component whose size it decides; leave one without an "
-                "amount, or give weights such as w3"
-            )
-        found |= _share_rows(shares, found)
-        found |= _divide_total(weights, found, total_rows, total_tokens)
-    elif weights:
-        most = min(rows[name] / weight for name, weight in weights.items())
-        counts = allocate(int(most * sum(weights.values()) + 1e-9), list(weights.values()))
-        found |= {n: Amount("rows", min(c, rows[n])) for n, c in zip(weights, counts, strict=True)}
-    found |= _share_rows(shares, found)
-    return {name: found[name] for name in amounts}
+    if tokens is not None:
+        return Amount("tokens", tokens)
+    return Amount("rows", rows) if rows is not None else None
+
+
+def _find_weights(
+    amounts: Mapping[str, Amount], sizes: Mapping[str, int], total: Amount | None
+) -> dict[str, float]:
+    """The weights of the components whose size the others decide."""
+    return {
+        name: amount.value if amount.kind == "weight" else sizes[name]
+        for name, amount in amounts.items()
+        if amount.kind == "weight" or (total is not None and amount == Amount())
+    }
+
+
+def _fix_amount(amount: Amount, n_rows: int) -> Amount:
+    return Amount("rows", round(n_rows * amount.value)) if amount.kind == "fraction" else amount
 
 
 def _check_shares(shares: Mapping[str, Amount], bases: Mapping[str, Amount]) -> None:
@@ -166,47 +180,81 @@ def _check_shares(shares: Mapping[str, Amount], bases: Mapping[str, Amount]) -> 
         if base is None:
             known = ", ".join(bases) or "none"
             raise DataError(
-                f"component {name}: its amount is a share of {amount.of!r}, which is no component "
-                f"with an amount of its own; known are {known}"
+                f"component {name}: its amount is a share of {amount.of!r}, and no component of "
+                f"that name has an amount of its own; components with one: {known}"
             )
         if base.kind == "tokens":
             raise DataError(
-                f"component {name}: its amount is a share of {amount.of}'s rows, and {amount.of} "
-                f"is asked for by tokens; give {name} a number of tokens too"
+                f"component {name}: its amount is a share of {amount.of}'s rows, and the amount of "
+                f"{amount.of} is in tokens; give {name} a number of tokens too"
             )
 
 
-def _share_rows(shares: Mapping[str, Amount], found: Mapping[str, Amount]) -> dict[str, Amount]:
+def _share_rows(shares: Mapping[str, Amount], resolved: Mapping[str, Amount]) -> dict[str, Amount]:
     return {
-        name: Amount("rows", round(found[amount.of].value * amount.value))
+        name: Amount("rows", round(resolved[amount.of].value * amount.value))
         for name, amount in shares.items()
     }
 
 
-def _divide_total(
+def _fill_components(weights: Mapping[str, float], rows: Mapping[str, int]) -> dict[str, Amount]:
+    """Weighted components as large as they can be without repeating a row."""
+    if not weights:
+        return {}
+    rows_per_weight = min(rows[name] / weight for name, weight in weights.items())
+    # The small term keeps a sum such as 29.999999999 from losing a row.
+    total = int(rows_per_weight * sum(weights.values()) + 1e-9)
+    counts = allocate(total, list(weights.values()))
+    return {
+        name: Amount("rows", min(n, rows[name])) for name, n in zip(weights, counts, strict=True)
+    }
+
+
+def _fill_total(
+    total: Amount,
     weights: Mapping[str, float],
+    shares: Mapping[str, Amount],
     fixed: Mapping[str, Amount],
-    total_rows: int | None,
-    total_tokens: int | None,
+) -> dict[str, Amount]:
+    """All amounts of a mixture with a total.
+
+    A share of a weighted component is weighted too.
+    """
+    weighted_shares = {
+        name: weights[amount.of] * amount.value
+        for name, amount in shares.items()
+        if amount.of in weights
+    }
+    weights = {**weights, **weighted_shares}
+    if not weights:
+        raise DataError(
+            "mix: a total needs a component whose size it decides; leave one without an "
+            "amount, or give weights such as w3"
+        )
+    fixed_shares = {name: amount for name, amount in shares.items() if name not in weights}
+    fixed = {**fixed, **_share_rows(fixed_shares, fixed)}
+    return {**fixed, **_divide_total(total, weights, fixed)}
+
+
+def _divide_total(
+    total: Amount, weights: Mapping[str, float], fixed: Mapping[str, Amount]
 ) -> dict[str, Amount]:
     """What the fixed amounts leave of the total, divided by weight."""
-    unit: Kind = "tokens" if total_tokens is not None else "rows"
-    total = total_tokens if total_tokens is not None else total_rows
-    assert total is not None
-    others = {name: amount for name, amount in fixed.items() if amount.value}
-    mixed = [name for name, amount in others.items() if amount.kind != unit]
-    if mixed:
+    unit = total.kind
+    taken = {name: amount for name, amount in fixed.items() if amount.value}
+    for name, amount in taken.items():
+        if amount.kind != unit:
+            raise DataError(
+                f"component {name}: has an amount in {amount.kind}, and the total is in {unit}; "
+                f"give both in {unit}"
+            )
+    n_total, n_taken = int(total.value), int(sum(amount.value for amount in taken.values()))
+    if n_taken > n_total:
         raise DataError(
-            f"component {mixed[0]}: has an amount in {others[mixed[0]].kind}, and the total is in "
-            f"{unit}; give both in {unit}"
-        )
-    left = total - int(sum(amount.value for amount in others.values()))
-    if left < 0:
-        raise DataError(
-            f"mix: the total is {total:,} {unit}, and the amounts that are given take "
-            f"{total - left:,}; raise the total, or lower an amount"
+            f"mix: the total is {n_total:,} {unit}, and the amounts that are given take "
+            f"{n_taken:,}; raise the total, or lower an amount"
         )
     if not sum(weights.values()):
         return dict.fromkeys(weights, Amount(unit, 0))
-    counts = allocate(left, list(weights.values()))
+    counts = allocate(n_total - n_taken, list(weights.values()))
     return {name: Amount(unit, n) for name, n in zip(weights, counts, strict=True)}

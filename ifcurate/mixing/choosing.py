@@ -1,9 +1,9 @@
 """Which rows a mixture takes: duplicates first, then amounts, then the order.
 
-Every row has a rank: its texts' hash, mixed with the seed. A component's rows are taken
-by rank, so the choice depends on the texts and the seed, and not on the order of the
-rows or on how they are divided among files; and 1,000 rows are among the 2,000 rows of
-the same seed. With strata the ranks of all strata are interleaved evenly.
+Every row has a rank: the hash of its texts, mixed with the seed. A component's rows are
+taken by rank. The choice therefore depends on the texts and the seed, and not on the order
+of the rows or their division into files. The first 1,000 rows are among the first 2,000
+rows of the same seed. With strata, the ranks of all strata are interleaved evenly.
 """
 
 from __future__ import annotations
@@ -18,14 +18,21 @@ import polars as pl
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount
 
-__all__ = ["INDEX", "choose_rows", "mark_duplicates", "order_rows"]
+__all__ = [
+    "INDEX",
+    "choose_rows",
+    "drop_rows",
+    "mark_duplicates",
+    "mark_not_chosen",
+    "order_rows",
+]
 
 U64 = npt.NDArray[np.uint64]
 
-#: What is known of every row while rows are chosen. `place` counts all rows read.
+#: The columns by which rows are chosen, a row for each row that was read.
 INDEX: Final = pl.Schema(
     {
-        "place": pl.UInt32(),
+        "place": pl.UInt32(),  # counts all rows that were read, from 0
         "component": pl.UInt16(),  # number of the component, in the order given
         "source": pl.Categorical(),
         "row": pl.Int64(),
@@ -33,18 +40,18 @@ INDEX: Final = pl.Schema(
         "stratum": pl.Categorical(),
         "high": pl.UInt64(),  # both halves of the hash of the texts
         "low": pl.UInt64(),
-        "record": pl.UInt32(),  # hash of the row as it was read: decides between equal texts
+        "record": pl.UInt32(),  # hash of the row as it was read; decides between equal texts
         "tokens": pl.Int32(),
-        "reason": pl.String(),  # why the row is not taken; null while it may be
+        "reason": pl.String(),  # why the row is not taken; null if it can be taken
         "detail": pl.String(),
     }
 )
 
 
 def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
-    """The index with a reason for every row whose texts an earlier row has.
+    """The index with a reason for every row that has the texts of an earlier row.
 
-    Earlier is: in a component named earlier, then by the row's own content.
+    Rows are ordered by component, as the components are named, then by their own content.
     """
     usable = index.filter(pl.col("reason").is_null())
     first = (
@@ -69,10 +76,26 @@ def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
             pl.format("the same texts as {}", "same").alias("which"),
         )
     )
-    joined = index.join(first, on="place", how="left", maintain_order="left")
+    return drop_rows(index, first)
+
+
+def drop_rows(index: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
+    """The index with the reasons of `dropped` (`place`, `why`, `which`); earlier reasons stay."""
+    joined = index.join(dropped, on="place", how="left", maintain_order="left")
     return joined.with_columns(
         pl.coalesce("reason", "why").alias("reason"), pl.coalesce("detail", "which").alias("detail")
     ).select(index.columns)
+
+
+def mark_not_chosen(index: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The index with a reason for every usable row that was not chosen."""
+    taken = index["place"].is_in(chosen["place"].unique().implode())
+    left = pl.col("reason").is_null() & ~taken
+    amount_reached = pl.lit("the component's amount was reached")
+    return index.with_columns(
+        pl.when(left).then(pl.lit("not chosen")).otherwise("reason").alias("reason"),
+        pl.when(left).then(amount_reached).otherwise("detail").alias("detail"),
+    )
 
 
 def choose_rows(
@@ -85,8 +108,8 @@ def choose_rows(
 ) -> pl.DataFrame:
     """The rows that are taken, a row for each copy: `place` and `copy`.
 
-    `amounts` are numbers of rows or of tokens by component. A token budget is met as
-    nearly as whole rows can. Raises `DataError` when a component has too few rows and
+    `amounts` are numbers of rows or of tokens by component. The rows of a token budget are
+    those whose sum is nearest to it. Raises `DataError` when a component has too few rows and
     `upsample` is off.
     """
     usable = index.filter(pl.col("reason").is_null())
@@ -123,31 +146,31 @@ def _check_enough(sizes: npt.NDArray[Any], amount: Amount, name: str, *, upsampl
     unit = amount.kind
     if wants and not has:
         raise DataError(
-            f"component {name}: has no row that can be taken; dropped.parquet or the earlier "
-            "steps say why; leave the component out, or check its data"
+            f"component {name}: has no row that can be taken; leave the component out, or find "
+            "the reasons in dropped.parquet or in the earlier steps"
         )
     if wants > has and not upsample:
         raise DataError(
-            f"component {name}: has {has:,} {unit} and {wants:,} are asked for; "
-            "ask for less, or allow rows to be repeated with --upsample (upsample=True)"
+            f"component {name}: has {has:,} {unit}, and its amount is {wants:,}; "
+            "lower the amount, or allow repeated rows with --upsample (upsample=True)"
         )
 
 
 def _repeats(sizes: npt.NDArray[Any], wanted: int) -> tuple[int, int]:
-    """How often all rows are taken, and how many of the first once more."""
+    """How many times all rows are taken, and how many of the first rows once more."""
     has = int(sizes.sum())
     if not has:
         return 0, 0
     full, rest = divmod(wanted, has)
     sums = np.concatenate([[0], np.cumsum(sizes)])
     after = int(np.searchsorted(sums, rest, side="left"))
-    # Of the two row counts around the budget the nearer one.
-    more = after if after == 0 or sums[after] - rest <= rest - sums[after - 1] else after - 1
-    return full, more
+    # Two row counts enclose the budget. Take the nearer one.
+    n_more = after if after == 0 or sums[after] - rest <= rest - sums[after - 1] else after - 1
+    return full, n_more
 
 
 def order_rows(chosen: pl.DataFrame, index: pl.DataFrame, *, seed: int) -> pl.DataFrame:
-    """The chosen rows with `order`, by which the mixture is written; drawn from texts and seed."""
+    """The chosen rows with `order`, their random place in the mixture, from texts and seed."""
     low = index.get_column("low").gather(chosen["place"]).to_numpy()
     salt = _scramble(chosen["copy"].to_numpy().astype(np.int64) + (seed << 20) + 1)
     return chosen.with_columns(pl.Series("order", _scramble(low ^ salt)))

@@ -1,4 +1,4 @@
-"""The components of a mixture: files, sets that are known, and folders that steps wrote.
+"""The components of a mixture: files, known data sets, and folders that steps wrote.
 
 =========================  ====================================================
 path                       rows
@@ -12,7 +12,8 @@ folder of `augment`        the counterfactual rows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from ifcurate.mixing.rows import Batch, read_batches
 from ifcurate.runs.reading import read_split, run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.steps.filtering import Decision, decide_rows
-from ifcurate.storage.manifest import read_manifest
+from ifcurate.storage.manifest import Manifest, read_manifest
 
 __all__ = ["Component", "open_component", "parse_components"]
 
@@ -38,23 +39,19 @@ class Component:
     name: str
     examples: Examples
     amount: Amount = field(default_factory=Amount)
-    labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # source -> rows'
+    labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # source -> by row
     origin: Mapping[str, Any] = field(default_factory=dict)  # the step that made it, for the card
 
     def batches(self, size: int, stratify: str) -> Iterator[Batch]:
-        """All its rows. Those of files that are read for their context are labelled by it."""
+        """All its rows. Rows of files that are read for their context are labelled by it."""
         return read_batches(self.name, self.examples, size, labels=self.labels, stratify=stratify)
 
     def identity(self) -> dict[str, Any]:
-        """What decides its rows: files by content, layouts, amount."""
+        """What decides its rows: the content of its files, their layouts, the amount."""
         pairs = zip(self.examples.sources, self.examples.layouts, strict=True)
         return {
             "name": self.name,
-            "amount": {
-                "kind": self.amount.kind,
-                "value": self.amount.value,
-                "of": self.amount.of,
-            },
+            "amount": self.amount.as_dict(),
             "inputs": [{**fingerprint_source(s), "layout": layout.format} for s, layout in pairs],
             **({"origin": dict(self.origin)} if self.origin else {}),
         }
@@ -63,24 +60,25 @@ class Component:
 def parse_components(texts: Sequence[str], **reading: Any) -> list[Component]:
     """Components from `NAME=PATH[:AMOUNT]`; `reading` goes to `read_examples`.
 
-    Raises `DataError` for a text that is none, a name that stands twice, a missing file.
+    Raises `DataError` for a text without a name, a name that is used twice, or a missing
+    file.
     """
-    found: list[Component] = []
+    components: list[Component] = []
     for text in texts:
         name, path, amount = split_component(text)
-        if any(component.name == name for component in found):
-            raise DataError(f"component {name}: stands twice; give each component its own name")
+        if any(component.name == name for component in components):
+            raise DataError(f"component {name}: is there twice; give each component its own name")
         try:
-            found.append(open_component(name, path, amount, **reading))
+            components.append(open_component(name, path, amount, **reading))
         except DataError as error:
             raise DataError(f"component {name}: {error}") from error
-    if not found:
+    if not components:
         raise DataError("mix: no component was given; write NAME=PATH, for example a=a.jsonl")
-    return found
+    return components
 
 
 def open_component(name: str, path: str, amount: Amount | None = None, **reading: Any) -> Component:
-    """The component at a path. Raises `DataError`, `RunError`."""
+    """The component at a path. Raises `DataError` or `RunError` when it cannot be read."""
     amount = amount or Amount()
     folder = Path(path)
     if not folder.is_dir():
@@ -94,7 +92,7 @@ def open_component(name: str, path: str, amount: Amount | None = None, **reading
         return _scored(name, find_run(folder), amount)
     if (folder / "mixture.json").is_file():
         raise DataError(
-            f"{path}: is a mixture; mix its own components again, with this one beside them"
+            f"{path}: is a mixture; mix its components again together with the new ones"
         )
     raise DataError(f"{path}: is a folder that no step wrote; name its files: '{path}/*.jsonl'")
 
@@ -102,10 +100,10 @@ def open_component(name: str, path: str, amount: Amount | None = None, **reading
 def _scored(name: str, run: Run, amount: Amount) -> Component:
     """All rows of a run with the labels of its split."""
     examples = run_examples(run)
-    found = read_split(run)
+    split = read_split(run)
     labels: dict[str, list[str | None]] = {}
-    if found is not None:
-        decided = decide_rows(found[0], Decision(frozenset({"context-critical"})))
+    if split is not None:
+        decided = decide_rows(split[0], Decision(frozenset({"context-critical"})))
         for (source,), rows in decided.group_by("source", maintain_order=True):
             last = int(rows["row"].max() or 0)  # type: ignore[arg-type]
             column: list[str | None] = [None] * (last + 1)
@@ -128,34 +126,37 @@ def _score_origin(run: Run) -> dict[str, Any]:
 
 
 def _filtered(name: str, folder: Path, amount: Amount) -> Component:
-    """The kept rows of a filter folder; labels from the run that it lies in."""
+    """The kept rows of a filter folder, with the labels of the run that the folder is in."""
     manifest = read_manifest(folder / "filter.json")
-    outputs = manifest.outputs.items()
-    kept = {k.removeprefix("kept:"): f for k, f in outputs if k.startswith("kept:")}
-    scores = manifest.identity["scores"]
-    layouts = {item["name"]: item["layout"] for item in scores["inputs"]}
-    paths = {source: str(folder / file) for source, file in kept.items()}
-    missing = [path for path in paths.values() if not Path(path).is_file()]
-    if missing:
-        raise RunError(f"{missing[0]}: is missing, and the filter wrote it; filter again")
-    full = {source: path for source, path in paths.items() if Path(path).stat().st_size}
-    if not full:
+    files = _kept_files(folder, manifest)
+    layouts = {item["name"]: item["layout"] for item in manifest.identity["scores"]["inputs"]}
+    examples = _join(_read_kept(path, layouts[source]) for source, path in files.items())
+    labels = _label_kept(folder, files, manifest.identity["keep_labels"])
+    return Component(name, examples, amount, labels, _filter_origin(manifest))
+
+
+def _kept_files(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Source -> the file of its kept rows, for each source that has some."""
+    files = {
+        output.removeprefix("kept:"): folder / file
+        for output, file in manifest.outputs.items()
+        if output.startswith("kept:")
+    }
+    for path in files.values():
+        if not path.is_file():
+            raise RunError(f"{path}: is missing, and the filter wrote it; filter again")
+    filled = {source: str(path) for source, path in files.items() if path.stat().st_size}
+    if not filled:
         raise DataError(f"{folder}: the filter kept no row; nothing to mix")
-    parts = [_read_kept(path, layouts[source]) for source, path in full.items()]
-    examples = Examples(
-        tuple(s for part in parts for s in part.sources),
-        tuple(layout for part in parts for layout in part.layouts),
-    )
-    keep_labels = manifest.identity["keep_labels"]
-    labels = _kept_labels(folder, keep_labels)
-    named: dict[str, Sequence[str | None]]
-    named = {path: labels[source] for source, path in full.items() if source in labels}
-    if not labels and len(keep_labels) == 1:
-        named = {path: _Constant(keep_labels[0]) for path in full.values()}
-    origin = {
+    return filled
+
+
+def _filter_origin(manifest: Manifest) -> dict[str, Any]:
+    scores = manifest.identity["scores"]
+    return {
         "step": "filter",
-        "sources": list(layouts),
-        "keep_labels": keep_labels,
+        "sources": [item["name"] for item in scores["inputs"]],
+        "keep_labels": manifest.identity["keep_labels"],
         "counts": manifest.counts,
         "formula": manifest.formula,
         "split": manifest.identity["split"].get("asked"),
@@ -163,7 +164,15 @@ def _filtered(name: str, folder: Path, amount: Amount) -> Component:
         "template": scores.get("template"),
         "settings": scores.get("settings"),
     }
-    return Component(name, examples, amount, named, origin)
+
+
+def _join(parts: Iterable[Examples]) -> Examples:
+    """The rows of several readings as one."""
+    parts = list(parts)
+    return Examples(
+        tuple(source for part in parts for source in part.sources),
+        tuple(layout for part in parts for layout in part.layouts),
+    )
 
 
 class _Constant(Sequence[str | None]):
@@ -188,37 +197,37 @@ def _read_kept(path: str, layout: Mapping[str, Any]) -> Examples:
     )
 
 
-def _kept_labels(folder: Path, keep_labels: Sequence[str]) -> dict[str, list[str | None]]:
-    """The labels of each source's kept rows, in order; empty where the run is not found."""
-    run_folder = folder.parent.parent
+def _label_kept(
+    folder: Path, files: Mapping[str, str], keep_labels: Sequence[str]
+) -> dict[str, Sequence[str | None]]:
+    """The labels of each file's rows, in order."""
+    labels = _split_labels(folder.parent.parent, keep_labels)
+    if not labels and len(keep_labels) == 1:
+        return {path: _Constant(keep_labels[0]) for path in files.values()}
+    return {path: labels[source] for source, path in files.items() if source in labels}
+
+
+def _split_labels(run_folder: Path, keep_labels: Sequence[str]) -> dict[str, list[str | None]]:
+    """The labels of each source's kept rows, in order; empty where there is no split run."""
     if not (run_folder / "manifest.json").is_file():
         return {}
-    found = read_split(find_run(run_folder))
-    if found is None:
+    split = read_split(find_run(run_folder))
+    if split is None:
         return {}
-    decided = decide_rows(found[0], Decision(frozenset(keep_labels))).filter(pl.col("keep"))
+    decided = decide_rows(split[0], Decision(frozenset(keep_labels))).filter(pl.col("keep"))
     grouped = decided.group_by("source", maintain_order=True)
     return {str(source): rows["label"].to_list() for (source,), rows in grouped}
 
 
 def _augmented(name: str, folder: Path, amount: Amount) -> Component:
     """The counterfactual rows that an augment step wrote."""
-    import json
-
     manifest = json.loads((folder / "augment.json").read_text("utf-8"))
     inputs = manifest["inputs"]
-    files = [(folder / f, source) for source, f in manifest["files"].items() if source in inputs]
-    full = [(path, inputs[source]) for path, source in files if _has_rows(path)]
-    if not full:
+    files = {source: folder / file for source, file in manifest["files"].items()}
+    filled = {s: path for s, path in files.items() if s in inputs and _has_rows(path)}
+    if not filled:
         raise DataError(f"{folder}: no counterfactual row was written; rejected.jsonl says why")
-    parts = [
-        read_examples(str(path), format="auto" if format == "columns" else format, context=())
-        for path, format in full
-    ]
-    examples = Examples(
-        tuple(s for part in parts for s in part.sources),
-        tuple(layout for part in parts for layout in part.layouts),
-    )
+    examples = _join(_read_augmented(path, inputs[source]) for source, path in filled.items())
     origin = {
         "step": "augment",
         "sources": list(inputs),
@@ -229,5 +238,9 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
     return Component(name, examples, amount, labels, origin)
 
 
+def _read_augmented(path: Path, format: str) -> Examples:
+    return read_examples(str(path), format="auto" if format == "columns" else format, context=())
+
+
 def _has_rows(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 4
+    return path.is_file() and path.stat().st_size > len("[\n]\n")

@@ -1,8 +1,8 @@
-"""Mix components: read every row once, decide in a table of numbers, write those chosen.
+"""Mix components: read every row once, choose rows in a table of numbers, write them.
 
-Reading gives each row a hash of its texts. Duplicates, amounts and the order are then
-decided from these hashes and the seed (`ifcurate.mixing.choosing`), and the chosen rows
-are written in their new order (`ifcurate.mixing.store`).
+Reading gives each row a hash of its texts. These hashes and the seed decide duplicates,
+amounts and the order (`ifcurate.mixing.choosing`). The chosen rows are then written in
+their new order (`ifcurate.mixing.store`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
-from ifcurate.mixing.choosing import INDEX, choose_rows, mark_duplicates, order_rows
+from ifcurate.mixing.choosing import (
+    INDEX,
+    choose_rows,
+    mark_duplicates,
+    mark_not_chosen,
+    order_rows,
+)
 from ifcurate.mixing.components import Component
 from ifcurate.mixing.mixture import DROPPED, Mixture, refuse_foreign, save_mixture
-from ifcurate.mixing.near import find_near_duplicates
+from ifcurate.mixing.near import mark_near_duplicates
 from ifcurate.mixing.overlap import read_suite
 from ifcurate.mixing.rows import MIXTURE, TEXT, Batch, example_record, example_text
 from ifcurate.mixing.store import RowStore
@@ -36,6 +42,7 @@ from ifcurate.storage.manifest import Manifest, software_versions, utc_now
 __all__ = ["mix_components", "mix_examples", "mix_identity"]
 
 BATCH_ROWS: Final = 16_384
+Refusal = tuple[str | None, str | None]  # why a row cannot be taken: reason and detail
 
 
 @takes_options(MixOptions)
@@ -53,31 +60,40 @@ def mix_examples(
         components: examples by the name of their component.
         weights: parts of the mixture's total by component.
         amounts: how much of a component is taken, as text (`"10%"`, `"1000"`, `"2Mtok"`,
-            `"10%-of-NAME"`); a component without either is taken whole.
-        encoder: what near duplicates are embedded with, instead of `near_model`.
+            `"10%-of-NAME"`). A component without a weight or an amount is taken whole.
+        encoder: the encoder for near duplicates, instead of `near_model`.
 
     Raises:
         DataError: an amount is wrong, or a component has too few rows.
     """
-    given = {name: parse_amount(text) for name, text in (amounts or {}).items()}
-    given |= {name: Amount("weight", value) for name, value in (weights or {}).items()}
-    unknown = [name for name in given if name not in components]
-    if unknown:
-        raise DataError(
-            f"mix: {unknown[0]!r} has an amount and is no component; "
-            f"components are {', '.join(components)}"
-        )
+    amount_of = _read_amounts(components, weights or {}, amounts or {})
     parts = [
-        _Part(name, given.get(name, Amount()), _example_batches(name, examples, options.stratify))
+        _Part(name, amount_of[name], _example_batches(name, examples, options.stratify))
         for name, examples in components.items()
     ]
-    own = [{"name": p.name, "amount": _as_dict(p.amount)} for p in parts]
+    own = [{"name": part.name, "amount": part.amount.as_dict()} for part in parts]
     identity = {"components": own, **_option_identity(options)}
     with RowStore() as store:
         maker = _Maker(parts, options, store, encoder)
         frames = list(maker.frames())
         rows = pl.concat(frames) if frames else MIXTURE.to_frame()
         return Mixture(rows.lazy(), maker.dropped, maker.manifest(identity, ""))
+
+
+def _read_amounts(
+    names: Iterable[str], weights: Mapping[str, float], amounts: Mapping[str, str]
+) -> dict[str, Amount]:
+    """The amount of every component; all of its rows where none is given."""
+    given = {name: parse_amount(text) for name, text in amounts.items()}
+    given |= {name: Amount("weight", value) for name, value in weights.items()}
+    every = dict.fromkeys(names, Amount())
+    for name in given:
+        if name not in every:
+            raise DataError(
+                f"mix: {name!r} has an amount and is no component; "
+                f"components are {', '.join(every)}"
+            )
+    return every | given
 
 
 def mix_components(
@@ -89,15 +105,13 @@ def mix_components(
     command: str = "",
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Mixture:
-    """Mix components into a folder; rows wait on disk, not in memory.
+    """Mix components into a folder. Rows are kept on disk, not in memory.
 
-    Memory grows by about 100 bytes with each row that is read. Raises `DataError` as
+    Memory grows by about 100 bytes for each row that is read. Raises `DataError` as
     `mix_examples` does, and when a file cannot be read or written.
     """
     refuse_foreign(folder)
-    parts = [
-        _Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify), c) for c in components
-    ]
+    parts = [_Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify)) for c in components]
     with RowStore(folder / ".mixing") as store:
         maker = _Maker(parts, options, store, encoder, on_rows)
         frames = maker.frames()
@@ -106,7 +120,7 @@ def mix_components(
 
 
 def mix_identity(components: Sequence[Component], options: MixOptions) -> dict[str, Any]:
-    """All that decides a mixture: the components by content, the options, the tokenizer."""
+    """Everything that decides a mixture: the components' content, the options, the tokenizer."""
     return {
         "components": [component.identity() for component in components],
         **_option_identity(options),
@@ -131,11 +145,6 @@ class _Part:
     name: str
     amount: Amount
     batches: Iterator[Batch]
-    component: Component | None = None
-
-
-def _as_dict(amount: Amount) -> dict[str, Any]:
-    return {"kind": amount.kind, "value": amount.value, "of": amount.of}
 
 
 def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> Iterator[Batch]:
@@ -143,7 +152,7 @@ def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> I
     seen: tuple[str, int] | None = None
     for example in examples:
         if seen == (example.source, example.row_number) and example.turn:
-            batch.pop()  # an earlier turn of the same row: the last one holds them all
+            batch.pop()  # an earlier turn of the same row; the last turn includes it
         seen = (example.source, example.row_number)
         stratum = example.source if stratify == "file" else str(example.row.get(stratify, ""))
         batch.add(
@@ -159,7 +168,7 @@ def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> I
 
 
 class _Maker:
-    """One mixture under way. Everything but the rows themselves is decided when it is made."""
+    """Makes one mixture. The constructor decides everything; `frames` gives the rows."""
 
     def __init__(
         self,
@@ -186,12 +195,12 @@ class _Maker:
         chosen = choose_rows(
             index, amounts, numbers, seed=options.seed, upsample=self._upsamples(parts)
         )
-        self._index = _mark_not_chosen(index, chosen)
+        self._index = mark_not_chosen(index, chosen)
         self._chosen = order_rows(chosen, index, seed=options.seed)
         self._amounts_taken = amounts
 
     def _upsamples(self, parts: Sequence[_Part]) -> bool:
-        # A fraction above 1 asks for repetition by itself.
+        # A fraction above 1 needs no --upsample.
         return self._options.upsample or any(
             part.amount.kind == "fraction" and part.amount.value > 1 for part in parts
         )
@@ -227,7 +236,7 @@ class _Maker:
         self, batch: Batch, table: pl.DataFrame, component: int, first: int
     ) -> pl.DataFrame:
         halves = np.frombuffer(b"".join(batch.digests), dtype=">u8").reshape(-1, 2)
-        reasons, details = self._refuse(batch, table)
+        reasons, details = zip(*self._refuse(batch, table), strict=True)
         columns = {
             "place": np.arange(first, first + len(batch), dtype=np.uint32),
             "component": np.full(len(batch), component, dtype=np.uint16),
@@ -244,73 +253,58 @@ class _Maker:
         }
         return pl.DataFrame(columns, schema=INDEX)
 
-    def _refuse(
-        self, batch: Batch, table: pl.DataFrame
-    ) -> tuple[list[str | None], list[str | None]]:
-        """Why a row cannot be taken, whatever the others are; None where it can."""
-        reasons: list[str | None] = ["cannot be used" if r else None for r in batch.reasons]
-        details = list(batch.reasons)
-        for i, label in enumerate(batch.labels):
-            if reasons[i] is None and not _is_wanted(label, self._options.only):
-                reasons[i], details[i] = "not asked for", f"label {label or 'unknown'}"
-        if self._suite is not None:
-            named = self._suite.find(table.select(TEXT.fill_null(""))[:, 0])
-            for i, name in enumerate(named):
-                if reasons[i] is None and name is not None:
-                    reasons[i], details[i] = "overlap", f"names {name}"
-        return reasons, details
+    def _refuse(self, batch: Batch, table: pl.DataFrame) -> list[Refusal]:
+        """Why each row cannot be taken, regardless of the other rows; (None, None) if it can."""
+        refusals = [
+            _refuse_row(reason, label, self._options.only)
+            for reason, label in zip(batch.reasons, batch.labels, strict=True)
+        ]
+        if self._suite is None:
+            return refusals
+        entities = self._suite.find(table.select(TEXT.fill_null(""))[:, 0])
+        return [
+            ("overlap", f"names {entity}") if entity is not None and refusal[0] is None else refusal
+            for refusal, entity in zip(refusals, entities, strict=True)
+        ]
 
     def _mark_near(self, index: pl.DataFrame, encoder: Any) -> pl.DataFrame:
-        usable = index.filter(pl.col("reason").is_null()).sort("component", "high", "low", "place")
         texts = pl.concat([f.select(TEXT.fill_null("")) for f in self._store.frames()])[:, 0]
-        places = usable["place"].to_list()
         threshold = self._options.near_duplicates
         assert threshold is not None
-        found = find_near_duplicates(texts.gather(places).to_list(), threshold, encoder)
-        sources, numbers = usable["source"].cast(pl.String).to_list(), usable["row"].to_list()
-        near = pl.DataFrame(
-            {
-                "place": [places[i] for i in found],
-                "why": ["near duplicate"] * len(found),
-                "which": [
-                    f"similarity {score:.3f} to {sources[j]} row {numbers[j]}"
-                    for j, score in found.values()
-                ],
-            },
-            schema={"place": pl.UInt32, "why": pl.String, "which": pl.String},
-        )
-        joined = index.join(near, on="place", how="left", maintain_order="left")
-        return joined.with_columns(
-            pl.coalesce("reason", "why").alias("reason"),
-            pl.coalesce("detail", "which").alias("detail"),
-        ).select(index.columns)
+        return mark_near_duplicates(index, texts, threshold, encoder)
 
     def _amounts(self, parts: Sequence[_Part], index: pl.DataFrame) -> dict[int, Amount]:
+        """The number of rows or tokens of each component, by its number."""
         usable = index.filter(pl.col("reason").is_null())
         sums = usable.group_by("component").agg(pl.len(), pl.col("tokens").sum())
-        has = {c: (n, tokens) for c, n, tokens in sums.iter_rows()}
+        sizes = dict.fromkeys(range(len(parts)), (0, 0))
+        sizes |= {number: (n, tokens) for number, n, tokens in sums.iter_rows()}
         if self._options.only == "context-critical" and not usable.height and index.height:
             raise DataError(
                 "mix: no row is labelled context-critical; mix the folder of a run that was "
-                "split, or what `ifcurate filter` wrote"
+                "split, or the folder that `ifcurate filter` wrote"
             )
         resolved = resolve_amounts(
             {part.name: part.amount for part in parts},
-            {name: has.get(i, (0, 0))[0] for i, name in enumerate(self._names)},
-            {name: has.get(i, (0, 0))[1] for i, name in enumerate(self._names)},
+            {part.name: n_rows for part, (n_rows, _) in zip(parts, sizes.values(), strict=True)},
+            {part.name: tokens for part, (_, tokens) in zip(parts, sizes.values(), strict=True)},
             total_rows=self._options.rows,
             total_tokens=self._options.tokens,
         )
-        self._short = []
-        for i, part in enumerate(parts):
-            n_rows, wanted = has.get(i, (0, 0))[0], int(resolved[part.name].value)
-            if part.amount.kind == "share" and n_rows < wanted and not self._options.upsample:
-                self._short.append(
-                    f"{part.name}: {wanted:,} rows were asked for and it has {n_rows:,}; "
-                    "all are taken"
-                )
-                resolved[part.name] = Amount("rows", n_rows)
-        return {i: resolved[name] for i, name in enumerate(self._names)}
+        self._short: list[str] = []  # notes on shares that are larger than their component
+        for number, part in enumerate(parts):
+            self._cap_share(part, sizes[number][0], resolved)
+        return {number: resolved[part.name] for number, part in enumerate(parts)}
+
+    def _cap_share(self, part: _Part, n_rows: int, resolved: dict[str, Amount]) -> None:
+        """Lower a share to the rows that the component has, with a note."""
+        wanted = int(resolved[part.name].value)
+        if part.amount.kind != "share" or wanted <= n_rows or self._options.upsample:
+            return
+        self._short.append(
+            f"{part.name}: its amount is {wanted:,} rows, and it has {n_rows:,}; all are taken"
+        )
+        resolved[part.name] = Amount("rows", n_rows)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """The rows of the mixture in their order."""
@@ -332,7 +326,7 @@ class _Maker:
         )
 
     def manifest(self, identity: dict[str, Any], command: str) -> Manifest:
-        """What was mixed, how, and what came of it."""
+        """What was mixed, how, and how many rows each component gave."""
         now = utc_now()
         taken = self._amounts_taken.items()
         return Manifest(
@@ -340,7 +334,7 @@ class _Maker:
             identity=identity,
             counts=self._counts(),
             notes=self._notes(),
-            checks={"amounts": {self._names[i]: _as_dict(amount) for i, amount in taken}},
+            checks={"amounts": {self._names[i]: amount.as_dict() for i, amount in taken}},
             formula="rows by hash of their texts and seed; amounts by largest remainder",
             finished=True,
             created_at=now,
@@ -351,7 +345,7 @@ class _Maker:
         )
 
     def _counts(self) -> dict[str, int]:
-        sums = count_rows(
+        sums = _count_rows(
             self._chosen.join(self._index.select("place", "component", "tokens"), on="place"),
             self._names,
             tokens=self._counter is not None,
@@ -362,46 +356,43 @@ class _Maker:
 
     def _notes(self) -> list[str]:
         repeated = self._chosen.filter(pl.col("copy") > 0).height
-        told = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
-        return [*told, *self._short]
+        notes = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
+        return [*notes, *self._short]
+
+
+def _refuse_row(unusable: str | None, label: str | None, only: str) -> Refusal:
+    if unusable:
+        return "cannot be used", unusable
+    if not _is_wanted(label, only):
+        return "not asked for", f"label {label or 'unknown'}"
+    return None, None
 
 
 def _is_wanted(label: str | None, only: str) -> bool:
-    # A row without a label was read for its context, and has one.
-    return only == "all" or (
-        label == "context-critical" if only == "context-critical" else label != "no-context"
-    )
+    if only == "all":
+        return True
+    if only == "context-critical":
+        return label == "context-critical"
+    return label != "no-context"  # with --only context, a row without a label has a context
 
 
-def count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> dict[str, int]:
+def _count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> dict[str, int]:
     """Rows, and tokens when they were counted, of the mixture and of each component."""
-    found = {"rows": chosen.height}
+    counts = {"rows": chosen.height}
     if tokens:
-        found["tokens"] = int(chosen["tokens"].cast(pl.Int64).sum())
+        counts["tokens"] = int(chosen["tokens"].cast(pl.Int64).sum())
     for number, name in enumerate(names):
         own = chosen.filter(pl.col("component") == number)
-        found[f"rows:{name}"] = own.height
+        counts[f"rows:{name}"] = own.height
         if tokens:
-            found[f"tokens:{name}"] = int(own["tokens"].cast(pl.Int64).sum())
-    return found
+            counts[f"tokens:{name}"] = int(own["tokens"].cast(pl.Int64).sum())
+    return counts
 
 
 def _refuse_tokens(parts: Sequence[_Part], counter: TokenCounter | None) -> None:
-    asked = [part.name for part in parts if part.amount.kind == "tokens"]
-    if asked and counter is None:
+    names = [part.name for part in parts if part.amount.kind == "tokens"]
+    if names and counter is None:
         raise DataError(
-            f"component {asked[0]}: its amount is in tokens, and no tokenizer is named; "
-            "name the model that will be trained: --tokenizer MODEL (tokenizer=...)"
+            f"component {names[0]}: its amount is in tokens, and no tokenizer is named; "
+            "name the model that you will train: --tokenizer MODEL (tokenizer=...)"
         )
-
-
-def _mark_not_chosen(index: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
-    taken = index["place"].is_in(chosen["place"].unique().implode())
-    left = pl.col("reason").is_null() & ~taken
-    return index.with_columns(
-        pl.when(left).then(pl.lit("not chosen")).otherwise("reason").alias("reason"),
-        pl.when(left)
-        .then(pl.lit("the component's amount was reached"))
-        .otherwise("detail")
-        .alias("detail"),
-    )

@@ -1,8 +1,8 @@
-"""A mixture: rows in training order, what was left out and why, and what decided it.
+"""A mixture: rows in training order, the dropped rows with reasons, and a manifest.
 
-On disk it is a folder: `mixture.parquet` (the rows), `dropped.parquet` (every row that was
-read and is not in the mixture, with the reason), `mixture.json` (the manifest), and the
-card, `README.md`.
+On disk a mixture is a folder: `mixture.parquet` (the rows), `dropped.parquet` (every row that
+was read and is not in the mixture, with the reason), `mixture.json` (the manifest) and
+`README.md` (the card).
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ DROPPED: Final = pl.Schema(
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The rows of a mixture, in training order, with all that is known about them."""
+    """The rows of a mixture in training order, the dropped rows and the manifest."""
 
     rows: pl.LazyFrame  # columns: ifcurate.mixing.rows.MIXTURE
     dropped: pl.DataFrame  # columns: DROPPED
     manifest: Manifest
-    folder: Path | None = None  # where it is on disk; None while it is in memory
+    folder: Path | None = None  # None if the mixture is in memory
 
     @property
     def n_rows(self) -> int:
-        """How many rows it has, copies counted."""
+        """How many rows it has, copies included."""
         return self.manifest.counts["rows"]
 
     @property
     def n_tokens(self) -> int | None:
-        """How many tokens it has, as the manifest counts them; None when they were not counted."""
+        """How many tokens it has, by the manifest; None when they were not counted."""
         return self.manifest.counts.get("tokens")
 
     def frames(
         self, columns: Sequence[str] | None = None, size: int = GROUP_ROWS
     ) -> Iterator[pl.DataFrame]:
-        """The rows, or these columns of them, `size` at a time."""
+        """The rows, or some of their columns, `size` rows at a time."""
         rows = self.rows if columns is None else self.rows.select(columns)
         for start in range(0, self.n_rows, size):
             yield rows.slice(start, size).collect()
@@ -75,8 +75,8 @@ def save_mixture(
 ) -> Mixture:
     """Write rows, dropped rows and manifest. The manifest is written last.
 
-    Raises `DataError` when a file cannot be written, or the folder holds other files of
-    these names.
+    Raises `DataError` when a file cannot be written, or the folder has files of these names
+    that are not of a mixture.
     """
     refuse_foreign(folder)
     identity = {"id": manifest.id, **manifest.identity}
@@ -97,7 +97,7 @@ def save_mixture(
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise `DataError` when files of a mixture's names are there and no mixture wrote them."""
+    """Raise `DataError` when the folder has files of these names that are not of a mixture."""
     if (folder / MANIFEST).exists():
         if read_manifest(folder / MANIFEST).step == "mix":
             return
@@ -111,9 +111,9 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def read_mixture(folder: str | Path) -> Mixture:
-    """The mixture in a folder; rows are read when they are asked for.
+    """The mixture in a folder. Rows are read when they are used.
 
-    Raises `RunError` when there is none, or it is not whole.
+    Raises `RunError` when there is no mixture, or it is not complete.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
@@ -125,12 +125,12 @@ def read_mixture(folder: str | Path) -> Mixture:
     missing = [n for n in manifest.outputs.values() if not (folder / n).is_file()]
     if manifest.step != "mix" or missing or not manifest.finished:
         what = f"{missing[0]} is missing" if missing else f"its manifest is of {manifest.step}"
-        raise RunError(f"{folder}: holds no whole mixture; {what}; mix again")
+        raise RunError(f"{folder}: holds no complete mixture; {what}; mix again")
     try:
         dropped = pl.read_parquet(folder / DROPPED_NAME)
-        found = pl.read_parquet_schema(folder / DATA)
+        columns = list(pl.read_parquet_schema(folder / DATA))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{folder}: cannot be read: {error}; mix again") from error
-    if list(found) != list(MIXTURE):
+    if columns != list(MIXTURE):
         raise RunError(f"{folder / DATA}: has other columns than this version writes; mix again")
     return Mixture(pl.scan_parquet(folder / DATA), dropped, manifest, folder)

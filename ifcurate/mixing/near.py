@@ -5,21 +5,50 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import polars as pl
+
 from ifcurate.errors import DataError
+from ifcurate.mixing.choosing import drop_rows
 from ifcurate.phrases import install_line
 
-__all__ = ["find_near_duplicates"]
+__all__ = ["mark_near_duplicates"]
 
-_EXACT_UP_TO: Final = 20_000  # rows that are compared with all others; more use an index
+_EXACT_UP_TO: Final = 20_000  # up to here every row is compared with every other
 
 
-def find_near_duplicates(
+def mark_near_duplicates(
+    index: pl.DataFrame, texts: pl.Series, threshold: float, encoder: Any
+) -> pl.DataFrame:
+    """The index with a reason for every row whose texts nearly repeat an earlier row's.
+
+    `texts` has the text of every row of the index. Raises `DataError` when semhash or the
+    model is missing.
+    """
+    usable = index.filter(pl.col("reason").is_null()).sort("component", "high", "low", "place")
+    places = usable["place"].to_list()
+    neighbours = _find_neighbours(texts.gather(places).to_list(), threshold, encoder)
+    sources, numbers = usable["source"].cast(pl.String).to_list(), usable["row"].to_list()
+    near = pl.DataFrame(
+        {
+            "place": [places[i] for i in neighbours],
+            "why": ["near duplicate"] * len(neighbours),
+            "which": [
+                f"similarity {score:.3f} to {sources[j]} row {numbers[j]}"
+                for j, score in neighbours.values()
+            ],
+        },
+        schema={"place": pl.UInt32, "why": pl.String, "which": pl.String},
+    )
+    return drop_rows(index, near)
+
+
+def _find_neighbours(
     texts: Sequence[str], threshold: float, encoder: Any
 ) -> dict[int, tuple[int, float]]:
-    """Number of each text that an earlier one nearly repeats -> that one's, and the similarity.
+    """Number of each text that nearly repeats an earlier one -> that one's, and the similarity.
 
-    `threshold` is a cosine similarity. `encoder` is the name of a model2vec model, or
-    anything with semhash's `encode`. Above 20,000 texts neighbours come from an
+    `threshold` is a cosine similarity. `encoder` is the name of a model2vec model, or an
+    object with semhash's `encode`. Above 20,000 texts the neighbours come from an
     approximate index. Raises `DataError` when semhash or the model is missing.
     """
     try:
@@ -37,8 +66,8 @@ def find_near_duplicates(
     index = SemHash.from_records(records, columns=["text"], model=model, ann_backend=backend)
     result = index.self_deduplicate(threshold=threshold)
     return {
-        int(found.record["at"]): (int(found.duplicate_of["at"]), float(found.score))
-        for found in result.filtered
+        int(text.record["at"]): (int(text.duplicate_of["at"]), float(text.score))
+        for text in result.filtered
     }
 
 

@@ -1,7 +1,7 @@
 """Rows that name an entity of an evaluation suite: the control for memorised facts.
 
 The names of a suite are its answers, its remembered answers and the capitalised names
-in its questions. A row that has one of them as whole words, in the same spelling, is
+in its questions. A row that contains one of them as whole words, in the same spelling, is
 dropped from the mixture and listed.
 """
 
@@ -23,12 +23,12 @@ __all__ = ["Suite", "read_suite"]
 _ANSWERS: Final = ("answer", "answers", "response", "output", "target")
 _REMEMBERED: Final = ("memory_answer", "parametric_answer", "original_answer")
 _QUESTIONS: Final = ("question", "query", "prompt", "instruction")
-#: A run of capitalised words; small words may stand inside it.
+#: A sequence of capitalised words; small words may be inside it.
 _NAME: Final = re.compile(
     r"\b[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|da|la|le|van|von|in)\s+){0,2}"
     r"[^\W\d_a-z][\w'’.-]*)*"
 )
-#: Words that start a question with a capital letter and are no name.
+#: Capitalised words that start a question and are not part of a name.
 _OPENERS: Final = re.compile(
     r"(?:Are|At|By|Can|Could|Did|Do|Does|For|From|Give|Ha[sd]|Have|How|In|Is|Name|On|Please|Tell|"
     r"The|To|Was|Were|What|When|Where|Which|Who|Whom|Whose|Why|Will|With|Would|Write)"
@@ -43,13 +43,13 @@ class Suite:
     names: tuple[str, ...]
 
     def find(self, texts: pl.Series) -> list[str | None]:
-        """For each text the first of the names that it has; None where it has none."""
+        """For each text, the first name that it contains; None where it contains none."""
         if not self.names:
             return [None] * len(texts)
-        found = texts.str.extract_many(list(self.names), overlapping=True)
+        matches = texts.str.extract_many(list(self.names), overlapping=True)
         return [
             next((n for n in sorted(set(names)) if _is_whole(n, text)), None) if names else None
-            for names, text in zip(found.to_list(), texts.to_list(), strict=True)
+            for names, text in zip(matches.to_list(), texts.to_list(), strict=True)
         ]
 
 
@@ -60,7 +60,7 @@ def _is_whole(name: str, text: str) -> bool:
 def read_suite(paths: Sequence[str | Path]) -> Suite:
     """The names of evaluation files (JSON, JSON lines, CSV, Parquet).
 
-    Raises `DataError` for a file that cannot be read or has no name.
+    Raises `DataError` for a file that cannot be read or that names no entity.
     """
     names: set[str] = set()
     for path in paths:
@@ -96,7 +96,7 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def _answer_names(text: Any) -> Iterator[str]:
-    """An answer as a name; a list of aliases taken apart. Only what is written as a name."""
+    """The names in an answer, which may be a list of aliases. A name is capitalised."""
     if not isinstance(text, str):
         return
     for part in _ASIDE.split(text):

@@ -1,8 +1,8 @@
-"""What a mixture holds of a row, and how rows of any layout become it.
+"""The rows of a mixture, and how rows of any layout become them.
 
 A row of a mixture is a conversation in one schema, so that files of different layouts
-load as one table, with the row as it was read beside it, so that nothing is lost.
-Columns of ours start with `ifcurate_`.
+load as one table. The row as it was read is kept beside it, so that nothing is lost.
+Columns that ifcurate adds start with `ifcurate_`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ COLUMNS: Final[dict[str, tuple[Any, str]]] = {
     "ifcurate_record": (pl.String, "the row as it was read, as JSON"),
 }
 MIXTURE: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
-#: All that is said in a row, tool calls too, a blank line between messages.
+#: The text of all messages of a row, with tool calls; a blank line between messages.
 TEXT: Final = (
     pl.col("messages")
     .list.eval(
@@ -76,7 +76,7 @@ TEXT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RowText:
-    """The texts of a row: those of an `Example`, without what is known about them."""
+    """The texts of an `Example`, without its metadata."""
 
     instruction: str
     context: str
@@ -88,22 +88,22 @@ class RowText:
 
     def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
         """(role, content, name, tool_calls) of each message, the response last."""
-        asked = "\n\n".join(text for text in (self.instruction, self.context) if text)
-        found: list[tuple[str, str, str | None, str | None]] = []
+        question = "\n\n".join(text for text in (self.instruction, self.context) if text)
+        messages: list[tuple[str, str, str | None, str | None]] = []
         if self.system:
-            found.append(("system", self.system, None, None))
-        found += map(_message, self.history)
-        if asked or not self.trailing:
-            found.append(("user", asked, None, None))
-        found += map(_message, self.trailing)
-        found.append(("assistant", self.response, None, None))
-        return found
+            messages.append(("system", self.system, None, None))
+        messages += map(_message, self.history)
+        if question or not self.trailing:
+            messages.append(("user", question, None, None))
+        messages += map(_message, self.trailing)
+        messages.append(("assistant", self.response, None, None))
+        return messages
 
 
 def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
     if not turn.tool_calls:
         return turn.role, turn.content, turn.name or None, None
-    # A call that the data also writes out as text is not said twice.
+    # Some data also writes a call out as text. The message has it once.
     text = "" if turn.content.lstrip().startswith("{") else turn.content
     return turn.role, text, turn.name or None, json.dumps(turn.tool_calls, ensure_ascii=False)
 
@@ -131,7 +131,7 @@ def example_record(example: Example) -> str:
 
 
 def _format_name(layout: Layout) -> str:
-    """The layout as `ifcurate_format` says it: the name, and the mapping of columns."""
+    """The value of `ifcurate_format`: the layout's name, and the mapping of columns."""
     columns = f" {json.dumps(dict(layout.columns))}" if layout.columns else ""
     return layout.format + columns
 
@@ -163,7 +163,7 @@ def example_text(example: Example) -> RowText:
 
 @dataclass(slots=True)
 class Batch:
-    """Rows of one component on their way to a table; lists of one length."""
+    """Rows of one component before they become a table. All lists have the same length."""
 
     component: str
     sources: list[str] = field(default_factory=list)
@@ -211,12 +211,12 @@ class Batch:
         self.reasons.append(reason)
 
     def pop(self) -> None:
-        """Take the last row out again."""
+        """Remove the last row."""
         for column in fields(self)[1:]:
             getattr(self, column.name).pop()
 
     def table(self) -> pl.DataFrame:
-        """The rows in MIXTURE's columns; those that cannot be used have no messages."""
+        """The rows in the columns of `MIXTURE`. Rows that cannot be used have no messages."""
         return pl.DataFrame(
             {
                 "messages": _message_column(self.texts),
@@ -233,16 +233,16 @@ class Batch:
 
 
 def digest_texts(text: RowText) -> bytes:
-    """16 bytes of the texts; equal for rows that train the same, whatever else they say.
+    """A hash of the texts, 16 bytes; equal for rows that differ only in other fields.
 
-    Raises `RowError` for half a surrogate pair, which no file can hold.
+    Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
     """
     parts = [text.system, text.instruction, text.context, text.response, text.tools]
     for turn in (*text.history, Turn("user", "\0"), *text.trailing):
         calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
         parts += (turn.role, turn.content, turn.name, calls)
     try:
-        # Lengths in front: texts that are cut elsewhere are other texts.
+        # The lengths tell apart texts that are the same when joined.
         whole = f"{[*map(len, parts)]}{''.join(parts)}".encode()
     except UnicodeEncodeError as error:
         raise RowError("half a surrogate pair in a text: repair or drop the row") from error
@@ -250,7 +250,7 @@ def digest_texts(text: RowText) -> bytes:
 
 
 def _message_column(texts: Sequence[RowText | None]) -> pl.Series:
-    """The messages of each row, built flat: a list of dicts per row is ten times as slow."""
+    """The messages of each row, built from flat columns; dicts would be ten times slower."""
     import pyarrow as pa
 
     flat: list[tuple[str, str, str | None, str | None]] = []
@@ -264,9 +264,9 @@ def _message_column(texts: Sequence[RowText | None]) -> pl.Series:
     fields = [pa.array(list(column), pa.large_string()) for column in columns]
     values = pa.StructArray.from_arrays(fields, names=names)
     starts = pa.array([*offsets, len(flat)], pa.int64())
-    found = pl.from_arrow(pa.LargeListArray.from_arrays(starts, values))
-    assert isinstance(found, pl.Series)
-    return found
+    series = pl.from_arrow(pa.LargeListArray.from_arrays(starts, values))
+    assert isinstance(series, pl.Series)
+    return series
 
 
 def read_batches(
@@ -277,13 +277,11 @@ def read_batches(
     labels: Mapping[str, Sequence[str | None]] | None = None,
     stratify: str = "",
 ) -> Iterator[Batch]:
-    """All rows of a component, `size` at a time; those that cannot be used with the reason.
+    """All rows of a component, `size` at a time. Rows that cannot be used have a reason.
 
-    Where a layout names kinds of context and a source has no labels, rows without such a
-    context are labelled `no-context`.
-
-    `labels` are those of each source's rows, in order. `stratify` names a column of the
-    rows, or is `file`.
+    `labels` has the labels of each source's rows, in order. If a source has none and its
+    layout names kinds of context, rows without such a context get the label `no-context`.
+    `stratify` is a column of the rows, or `file`.
     """
     for chunk in examples.raw_chunks(size):
         batch = Batch(component)
@@ -299,35 +297,51 @@ def _add_row(
     labels: Mapping[str, Sequence[str | None]],
     stratify: str,
 ) -> None:
-    value, error = raw.value, raw.error
-    if value is None and not error:
-        value, error = parse_line(raw.raw or b"")
-    text, context_label = None, None
-    record = "" if raw.raw is None else raw.raw.decode("utf-8", "replace")
-    stratum = raw.source if stratify == "file" else ""
+    value, error = _parse(raw)
+    record = raw.raw.decode("utf-8", "replace") if raw.raw is not None else ""
+    text, label, stratum = None, None, ""
     if value is not None:
         try:
             text = read_draft(value, layout)
-            if layout.context and raw.source not in labels:
-                found = parse_row(value, layout)
-                context_label = None if any(e.has_context for e in found) else "no-context"
-            if raw.raw is None or not record.startswith("{"):
-                record = json.dumps(value, ensure_ascii=False, default=str)
-            if stratify and stratify != "file":
-                stratum = str(value.get(stratify, ""))
+            label = None if raw.source in labels else _label_context(value, layout)
+            record = record if record.startswith("{") else _as_json(value)
+            stratum = _name_stratum(raw.source, value, stratify)
         except RowError as problem:
             text, error = None, str(problem)
         except (RecursionError, ValueError, OverflowError) as problem:
             text, error = None, f"cannot be used: {type(problem).__name__}: {problem}"
-    known = labels.get(raw.source)
-    label = known[raw.number] if known and raw.number < len(known) else context_label
+    known = labels.get(raw.source, ())
     batch.add(
         raw.source,
         raw.number,
         record,
         text,
         format=_format_name(layout),
-        label=label,
+        label=known[raw.number] if raw.number < len(known) else label,
         stratum=stratum,
         reason=error or None,
     )
+
+
+def _parse(raw: RawRow) -> tuple[Mapping[str, Any] | None, str | None]:
+    """The row's value, or what is wrong with it."""
+    if raw.value is None and not raw.error:
+        return parse_line(raw.raw or b"")
+    return raw.value, raw.error
+
+
+def _label_context(row: Mapping[str, Any], layout: Layout) -> str | None:
+    """`no-context` for a row without a context of the layout's kinds. Raises `RowError`."""
+    if not layout.context or any(e.has_context for e in parse_row(row, layout)):
+        return None
+    return "no-context"
+
+
+def _as_json(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
+    if stratify == "file":
+        return source
+    return str(row.get(stratify, "")) if stratify else ""

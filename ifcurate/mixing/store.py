@@ -1,8 +1,8 @@
-"""The rows of a mixture while it is made: kept in memory, or in files beside the result.
+"""The rows of a mixture while it is made, in memory or in files beside the result.
 
-Rows arrive in the order of their sources and leave in the order of the mixture, which is
-random. In memory that is one sort. On disk the chosen rows are first divided by the
-leading bits of their order among a few files, each small enough to be sorted in memory.
+Rows arrive in the order of their sources and leave in the random order of the mixture. In
+memory this is one sort. On disk, the leading bits of their order first divide the chosen
+rows among a few files, each small enough to be sorted in memory.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RowStore:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Keep a frame; its rows are the next places."""
+        """Store a frame. Its rows have the next places."""
         self._starts.append(self._starts[-1] + frame.height)
         self._frames.append(self._keep(frame, f"rows-{len(self._frames):06}"))
 
@@ -71,10 +71,20 @@ class RowStore:
     def gather(self, chosen: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The chosen rows in their order.
 
-        `chosen` has a `place`, a `copy` and an `order` (64 bits) for each.
+        `chosen` has a `place`, a `copy` and an `order` (64 bits) for each row.
         """
-        chosen = chosen.sort("place", "copy")
         n_buckets = max(1, -(-chosen.height // _BUCKET_ROWS)) if self._folder else 1
+        for parts in self._fill_buckets(chosen.sort("place", "copy"), n_buckets):
+            if parts:
+                yield pl.concat([_load(part) for part in parts]).sort(_ORDER).drop("order")
+            for part in parts:
+                if isinstance(part, Path):
+                    part.unlink(missing_ok=True)
+
+    def _fill_buckets(
+        self, chosen: pl.DataFrame, n_buckets: int
+    ) -> list[list[pl.DataFrame | Path]]:
+        """The chosen rows, divided by their order; `chosen` is sorted by place."""
         buckets: list[list[pl.DataFrame | Path]] = [[] for _ in range(n_buckets)]
         places = chosen["place"].to_numpy()
         for number, start in enumerate(self._starts[:-1]):
@@ -85,15 +95,8 @@ class RowStore:
             rows = _load(self._frames[number])[own["place"].cast(pl.Int64) - start]
             rows = rows.hstack([own["copy"].alias("ifcurate_copy"), own["order"]])
             for bucket, part in _divide(rows, n_buckets):
-                kept = self._keep(part, f"bucket-{bucket:04}-{number:06}")
-                buckets[bucket].append(kept)
-        for bucket_parts in buckets:
-            if bucket_parts:
-                whole = pl.concat([_load(part) for part in bucket_parts])
-                yield whole.sort(_ORDER).drop("order")
-            for path in bucket_parts:
-                if isinstance(path, Path):
-                    path.unlink(missing_ok=True)
+                buckets[bucket].append(self._keep(part, f"bucket-{bucket:04}-{number:06}"))
+        return buckets
 
 
 def _load(frame: pl.DataFrame | Path) -> pl.DataFrame:

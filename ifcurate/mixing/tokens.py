@@ -1,4 +1,4 @@
-"""Tokens of texts, counted with a named tokenizer."""
+"""Count the tokens of texts with the tokenizer of a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["TokenCounter", "load_counter"]
 
 @dataclass(frozen=True, slots=True)
 class TokenCounter:
-    """A tokenizer that counts."""
+    """A tokenizer that counts tokens."""
 
     name: str
     fingerprint: str  # of its file
     tokenizer: Any
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has, special tokens not added."""
+        """How many tokens each text has, without special tokens."""
         encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(found.ids) for found in encoded]
+        return [len(encoding.ids) for encoding in encoded]
 
 
 def load_counter(name: str) -> TokenCounter:
     """The tokenizer of a model: `pocket`, a short name, a Hub id, a folder or a file.
 
-    Raises `ModelError` when there is none.
+    Raises `ModelError` when it cannot be loaded.
     """
     from tokenizers import Tokenizer
 

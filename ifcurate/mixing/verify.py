@@ -39,59 +39,74 @@ class Verification:
 def verify_mixture(folder: str | Path) -> Verification:
     """Recompute all hashes and counts of a mixture from its files.
 
-    Its exports, folders inside it with a manifest of their own, are checked too. Raises
-    `RunError` when there is no manifest.
+    Also checks its exports: folders inside it that have a manifest. Raises `RunError` when
+    there is no manifest.
     """
     folder = Path(folder)
     if not (folder / MANIFEST).is_file():
         raise RunError(f"{folder}: holds no mixture; found no {MANIFEST}; name a mixture's folder")
     manifest = read_manifest(folder / MANIFEST)
-    found = Verification()
-    _check_digests(folder, manifest, found)
+    report = Verification()
+    _check_digests(folder, manifest, report)
     for path in sorted(folder.glob("*/export.json")):
-        _check_digests(path.parent, read_manifest(path), found)
+        _check_digests(path.parent, read_manifest(path), report)
     try:
-        _check_rows(folder, manifest, found)
+        _check_rows(folder, manifest, report)
     except (OSError, pl.exceptions.PolarsError, KeyError) as error:
-        found.problems.append(f"{folder / DATA}: cannot be read: {str(error).splitlines()[0]}")
-    return found
+        report.problems.append(f"{folder / DATA}: cannot be read: {str(error).splitlines()[0]}")
+    return report
 
 
-def _check_digests(folder: Path, manifest: Manifest, found: Verification) -> None:
+def _check_digests(folder: Path, manifest: Manifest, report: Verification) -> None:
     for name, digest in manifest.digests.items():
         path = folder / name
         if not path.is_file():
-            found.problems.append(f"{path}: is missing; the manifest names it")
+            report.problems.append(f"{path}: is missing; the manifest names it")
         elif file_digest(path) != digest:
-            found.problems.append(f"{path}: has other bytes than the manifest says")
-        found.checked.append(f"bytes of {path.name}")
+            report.problems.append(f"{path}: has other bytes than the manifest says")
+        report.checked.append(f"bytes of {path.name}")
     unnamed = [n for n in manifest.outputs.values() if n not in manifest.digests]
-    found.problems += [f"{folder / name}: has no hash in the manifest" for name in unnamed]
+    report.problems += [f"{folder / name}: has no hash in the manifest" for name in unnamed]
 
 
-def _check_rows(folder: Path, manifest: Manifest, found: Verification) -> None:
-    """Counts and row hashes of the data itself, and that both tables name this manifest."""
+def _check_rows(folder: Path, manifest: Manifest, report: Verification) -> None:
+    """What both tables say about themselves: manifest, counts, hashes of rows, tokens."""
     rows = pl.scan_parquet(folder / DATA)
     for name in (DATA, DROPPED_NAME):
-        inside = json.loads(pl.read_parquet_metadata(folder / name).get("ifcurate", "{}"))
-        known = inside.pop("id", None)
-        if known != manifest.id or inside != manifest.identity or known != fingerprint(inside):
-            found.problems.append(f"{folder / name}: was made by another mixture than {MANIFEST}")
-    recounted = _recount(rows, pl.read_parquet(folder / DROPPED_NAME), manifest)
+        _check_identity(folder / name, manifest, report)
+    _check_counts(
+        _recount(rows, pl.read_parquet(folder / DROPPED_NAME), manifest), manifest, report
+    )
+    _check_hashes(rows, report)
+    _check_tokens(rows, manifest, report)
+
+
+def _check_identity(path: Path, manifest: Manifest, report: Verification) -> None:
+    identity = json.loads(pl.read_parquet_metadata(path).get("ifcurate", "{}"))
+    own = identity.pop("id", None)
+    if own != manifest.id or identity != manifest.identity or own != fingerprint(identity):
+        report.problems.append(f"{path}: was made by another mixture than {MANIFEST}")
+
+
+def _check_counts(recounted: dict[str, int], manifest: Manifest, report: Verification) -> None:
     for name in sorted(recounted.keys() | (manifest.counts.keys() - {"read"})):
-        has, says = recounted.get(name, 0), manifest.counts.get(name, 0)
-        if has != says:
-            found.problems.append(f"count {name!r}: is {has:,}, and the manifest says {says:,}")
-    found.checked.append(count(len(recounted), "count"))
+        actual, stated = recounted.get(name, 0), manifest.counts.get(name, 0)
+        if actual != stated:
+            report.problems.append(
+                f"count {name!r}: is {actual:,}, and the manifest says {stated:,}"
+            )
+    report.checked.append(count(len(recounted), "count"))
+
+
+def _check_hashes(rows: pl.LazyFrame, report: Verification) -> None:
     n_rows = 0
     for frame in _frames(rows):
-        wrong = [r for r in frame.iter_rows(named=True) if not _same_hash(r)]
+        wrong = [row for row in frame.iter_rows(named=True) if not _same_hash(row)]
         for row in wrong[:3]:
             place = f"{row['ifcurate_source']} row {row['ifcurate_row']}"
-            found.problems.append(f"{place}: its texts do not have the hash that stands beside it")
+            report.problems.append(f"{place}: its texts do not match its ifcurate_hash")
         n_rows += frame.height
-    found.checked.append(f"texts of {count(n_rows, 'row')}")
-    _check_tokens(rows, manifest, found)
+    report.checked.append(f"texts of {count(n_rows, 'row')}")
 
 
 def _frames(rows: pl.LazyFrame, size: int = 65_536) -> Iterator[pl.DataFrame]:
@@ -101,23 +116,23 @@ def _frames(rows: pl.LazyFrame, size: int = 65_536) -> Iterator[pl.DataFrame]:
 
 
 def _recount(rows: pl.LazyFrame, dropped: pl.DataFrame, manifest: Manifest) -> dict[str, int]:
-    """The manifest's counts, from the tables."""
+    """The counts of the manifest, counted again from the tables."""
     sums = (
         rows.group_by("ifcurate_component")
         .agg(pl.len().alias("rows"), pl.col("ifcurate_tokens").cast(pl.Int64).sum())
         .collect()
     )
     counted = "tokens" in manifest.counts
-    found = {"rows": int(sums["rows"].sum()), "dropped": dropped.height}
+    counts = {"rows": int(sums["rows"].sum()), "dropped": dropped.height}
     if counted:
-        found["tokens"] = int(sums["ifcurate_tokens"].sum())
+        counts["tokens"] = int(sums["ifcurate_tokens"].sum())
     for component, n, tokens in sums.iter_rows():
-        found[f"rows:{component}"] = n
+        counts[f"rows:{component}"] = n
         if counted:
-            found[f"tokens:{component}"] = tokens
+            counts[f"tokens:{component}"] = tokens
     for reason, n in dropped["reason"].value_counts().iter_rows():
-        found[f"dropped:{reason}"] = n
-    return found
+        counts[f"dropped:{reason}"] = n
+    return counts
 
 
 def _same_hash(row: dict[str, Any]) -> bool:
@@ -129,18 +144,18 @@ def _same_hash(row: dict[str, Any]) -> bool:
     return False
 
 
-def _check_tokens(rows: pl.LazyFrame, manifest: Manifest, found: Verification) -> None:
-    """The token counts again, where the tokenizer can be loaded."""
+def _check_tokens(rows: pl.LazyFrame, manifest: Manifest, report: Verification) -> None:
+    """Count the tokens again, if the tokenizer can be loaded."""
     known = manifest.identity.get("tokenizer")
     if not known:
         return
     try:
         counter = load_counter(known["name"])
     except IfcurateError as error:
-        found.not_checked.append(f"tokens: {error}")
+        report.not_checked.append(f"tokens: {error}")
         return
     if counter.fingerprint != known["fingerprint"]:
-        found.not_checked.append(f"tokens: {known['name']} is another tokenizer than it was")
+        report.not_checked.append(f"tokens: the tokenizer {known['name']} has changed")
         return
     whole = manifest.identity["options"]["count"] == "whole"
     response = pl.col("messages").list.last().struct.field("content")
@@ -148,5 +163,5 @@ def _check_tokens(rows: pl.LazyFrame, manifest: Manifest, found: Verification) -
         counts = pl.Series(counter.count(frame["text"].to_list()), dtype=pl.Int32)
         n_wrong = int((counts != frame["ifcurate_tokens"]).sum())
         if n_wrong:
-            found.problems.append(f"tokens: {count(n_wrong, 'row')} with another number of tokens")
-    found.checked.append("tokens of every row")
+            report.problems.append(f"tokens: {count(n_wrong, 'row')} with another number of tokens")
+    report.checked.append("tokens of every row")

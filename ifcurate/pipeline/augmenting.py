@@ -21,7 +21,7 @@ __all__ = ["write_augmented"]
 def write_augmented(
     examples: Examples, folder: Path, options: AugmentOptions, command: str
 ) -> AugmentResult:
-    """Write counterfactual rows of the examples into a folder. Raises as the step does."""
+    """Write counterfactual rows of the examples into a folder. Raises the errors of the step."""
     settings = AugmentSettings(
         options.policy,
         parse_types(options.types),
@@ -30,7 +30,7 @@ def write_augmented(
         options.emit,
         read_avoided(options.avoid or ()),
     )
-    found = load_recogniser(
+    recogniser = load_recogniser(
         options.recogniser,
         types=settings.types,
         model=options.recogniser_model,
@@ -41,7 +41,7 @@ def write_augmented(
             examples,
             settings,
             folder,
-            recogniser=found,
+            recogniser=recogniser,
             judge=judge,
             sample=options.sample,
             command=command,
@@ -50,7 +50,7 @@ def write_augmented(
 
 @contextlib.contextmanager
 def _open_judge(options: AugmentOptions) -> Iterator[ModelJudge | None]:
-    """The model that confirms each counterfactual; None where none was asked for."""
+    """The model that confirms each counterfactual; None without `verify`."""
     if not options.verify:
         yield None
         return

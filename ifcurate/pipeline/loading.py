@@ -1,4 +1,4 @@
-"""Recipes from files: read safely, checked, every problem with its line and what to write."""
+"""Read recipes from files, and report every problem with its line and its solution."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["create_recipe", "list_recipes", "load_recipe", "read_recipe"]
 
 def list_recipes() -> dict[str, str]:
     """The recipes that come with the package: name -> description."""
-    found = {}
+    recipes = {}
     for file in resources.files("ifcurate.recipes").iterdir():
         if file.name.endswith(".yaml"):
             value = yaml.safe_load(file.read_text(encoding="utf-8"))
-            found[file.name.removesuffix(".yaml")] = str(value.get("description", ""))
-    return dict(sorted(found.items()))
+            recipes[file.name.removesuffix(".yaml")] = str(value.get("description", ""))
+    return dict(sorted(recipes.items()))
 
 
 def read_recipe(name: str) -> str:
-    """The text of a recipe, by file or by the name of one that comes with the package.
+    """The text of a recipe: a file, or the name of a recipe that comes with the package.
 
     Raises `RecipeError` with the nearest known name.
     """
@@ -51,9 +51,9 @@ def read_recipe(name: str) -> str:
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe by file or name, with changes such as `split.fraction=0.3`.
+    """A recipe from a file or by name, with changes such as `split.fraction=0.3`.
 
-    Raises `RecipeError` with the line, what was found and the nearest known name.
+    Raises `RecipeError` with the line, the text there and the nearest known name.
     """
     text = read_recipe(name)
     value, lines = _parse_yaml(text, name)
@@ -100,9 +100,9 @@ def _apply(value: dict[str, Any], change: str) -> None:
 def _parse_yaml(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
     """The file's value and the line of each key. Raises `RecipeError`."""
     try:
-        # An alias can stand for itself many times over: a small file becomes a huge value.
+        # With aliases, a small file can become a huge value.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise RecipeError(f"{name}: aliases (*name) are not taken; write the value out")
+            raise RecipeError(f"{name}: aliases (*name) are not allowed; write the value out")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         lines: dict[tuple[str, ...], int] = {}
         _find_lines(node, (), lines, name)
@@ -127,7 +127,7 @@ def _find_lines(
 
 
 def _describe(error: Any, name: str, lines: Mapping[tuple[str, ...], int]) -> str:
-    """One problem: where it is, what it is, and the nearest key or an example."""
+    """One problem: its place, what is wrong, and the nearest key or an example."""
     place = tuple(str(part) for part in error["loc"])
     at = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
     where = f"{name}:{at}" if at else name
@@ -143,7 +143,7 @@ def _describe(error: Any, name: str, lines: Mapping[tuple[str, ...], int]) -> st
 
 
 def _example(place: tuple[str, ...]) -> str:
-    """A line that would be right, for a key of a section."""
+    """A correct line for a key of a section."""
     if len(place) < 2 or place[0] not in Recipe.model_fields:
         return ""
     field = section_class(place[0]).model_fields.get(place[1])
@@ -158,7 +158,7 @@ def _example(place: tuple[str, ...]) -> str:
 
 
 def _sample(kind: Any) -> Any:
-    """Some value of a type."""
+    """An example value of a type."""
     members = [m for m in get_args(kind) if m is not type(None)]
     if get_origin(kind) is Literal:
         return get_args(kind)[0]

@@ -1,7 +1,7 @@
-"""What a recipe would do: steps, rows, and what scoring would cost. Nothing is written.
+"""The plan of a recipe: steps, rows, and the cost of scoring. Nothing is written.
 
-The cost is an estimate: four characters are taken as a token, a forward pass as two
-floating-point operations per weight and token, and both variants of a row are scored.
+The cost is an estimate. It counts four characters as a token, two floating-point operations
+per weight and token, and both variants of each row.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps, and what scoring costs."""
+    """All steps, and the cost of scoring."""
 
     steps: tuple[PlannedStep, ...]
-    n_rows: int | None  # None where only reading all would tell
-    n_scored: int | None  # rows with a context, from the first rows
+    n_rows: int | None  # None if all rows would have to be read
+    n_scored: int | None  # rows with a context, estimated from the first rows
     n_tokens: int | None  # through the model, both variants
     n_operations: float | None  # floating-point; None for a model of unknown size
 
@@ -67,7 +67,7 @@ def _estimate_tokens(examples: Examples, n_rows: int | None) -> tuple[int | None
 
 
 def _count_weights(model: str) -> float | None:
-    """How many weights a model has, by its short name; None when that is not known."""
+    """How many weights a model has, by its short name or Hub id; None for other models."""
     named = next((m for m in MODELS if model.lower() in (m.name, m.hub_id.lower())), None)
     match = re.search(r"([\d.]+)([MB])", named.parameters) if named else None
     return float(match[1]) * _SCALE[match[2]] if match else None

@@ -1,11 +1,13 @@
-"""What a recipe says: one section per step, each the options of that step."""
+"""A recipe: one section for each step, with the options of that step."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
+from pydantic.fields import FieldInfo
 
 from ifcurate.options.augment import AugmentOptions
 from ifcurate.options.base import Options, option
@@ -22,7 +24,7 @@ __all__ = ["SECTIONS", "Recipe", "render_recipe", "section_class"]
 
 
 class DataSection(DataOptions):
-    """What is read, and how."""
+    """The data, and how it is read."""
 
     paths: list[str] = option(
         ..., "Files, globs, Hub names, or names of `ifcurate cards list`.", min_length=1
@@ -30,7 +32,7 @@ class DataSection(DataOptions):
 
 
 class ScoreSection(EngineOptions, ScoreSettings):
-    """The model, and how it is asked."""
+    """The model, and how it scores."""
 
     tokens: bool = option(False, "Also write the losses of every token.")
 
@@ -126,19 +128,23 @@ def render_recipe(recipe: Recipe, *, every_key: bool = False) -> str:
 
 
 def _render_section(name: str, section: Options | None, *, every_key: bool) -> list[str]:
-    kind = section_class(name)
     given = section.model_dump(mode="json", exclude_unset=True) if section is not None else {}
     head = f"{name}:" if given else f"{name}: {{}}"
     lines = [head if section is not None else f"# {name}:"]
-    for key, field in kind.model_fields.items():
-        default = "" if field.is_required() else field.get_default(call_default_factory=True)
-        comment = f"{field.description or ''}" if every_key else ""
-        if key in given:
-            shown = f"  # {comment} [{_value(default)}]" if comment else ""
-            lines.append(f"  {key}: {_value(given[key])}{shown}")
-        elif every_key:
-            lines.append(f"  # {key}: {_value(default)}  # {comment}")
+    for key, field in section_class(name).model_fields.items():
+        if every_key or key in given:
+            lines.append(_render_key(key, field, given, with_help=every_key))
     return lines
+
+
+def _render_key(key: str, field: FieldInfo, given: Mapping[str, Any], *, with_help: bool) -> str:
+    """One line: the value if it is set, otherwise the default in a comment."""
+    default = "" if field.is_required() else field.get_default(call_default_factory=True)
+    help = field.description or ""
+    if key not in given:
+        return f"  # {key}: {_value(default)}  # {help}"
+    comment = f"  # {help} [{_value(default)}]" if with_help and help else ""
+    return f"  {key}: {_value(given[key])}{comment}"
 
 
 def _value(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Run a recipe. A step whose result is there, made from the same, is not done again.
+"""Run a recipe. A step is skipped when its result exists and was made from the same input.
 
-Every step has an identity: what it read, by content, and its options. The result carries
-it, with the hashes of its files; a changed threshold therefore repeats the split and what
-follows from it, and nothing before.
+Every step has an identity: the content it reads, and its options. The result has the identity
+and the hashes of its files. A changed threshold therefore repeats the split and the steps
+after it, and none before it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ifcurate.mixing.components import Component, open_component, parse_componen
 from ifcurate.mixing.mix import mix_components, mix_identity
 from ifcurate.mixing.mixture import MANIFEST, Mixture, read_mixture
 from ifcurate.options.card import CardOptions
+from ifcurate.options.export import ExportOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.split import SplitOptions
 from ifcurate.pipeline.augmenting import write_augmented
@@ -41,15 +42,15 @@ __all__ = ["RecipeRun", "run_recipe"]
 
 AUGMENTED: Final = "augmented"
 MIXTURE: Final = "mixture"
-_STEP: Final = "step.json"  # identity and hashes of a step whose own files do not carry them
+_STEP: Final = "step.json"  # identity and hashes of a step whose own files do not have them
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeRun:
-    """What a recipe made, and which steps were found done."""
+    """The results of a recipe, and the steps that were skipped."""
 
     run: Run
-    split: SplitSummary | None  # None when it was there already
+    split: SplitSummary | None  # None if the split was skipped
     filtered: FilterResult
     skipped: tuple[str, ...]
     augmented: Path | None = None
@@ -77,10 +78,10 @@ def run_recipe(
     on_step: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> RecipeRun:
-    """Do what the recipe says, in a run folder (default: one of `ifcurate-runs/`).
+    """Run the steps of a recipe in a run folder (default: a folder in `ifcurate-runs/`).
 
-    Raises the errors of the steps, all `IfcurateError`s; a step done before one
-    fails stays done.
+    Raises the errors of the steps, all `IfcurateError`s. The results of the steps before the
+    error are kept.
     """
     skipped: list[str] = []
     run = _score(recipe, folder, command, on_start, on_progress, stop, skipped)
@@ -99,7 +100,7 @@ def run_recipe(
         on_step("mix")
         mixture = _mix(recipe, run, filtered, command, skipped)
     if recipe.export is not None:
-        assert mixture is not None  # the recipe was checked
+        assert mixture is not None  # `Recipe` refuses an export without a mixture
         on_step("export")
         exported = _export(recipe, mixture, skipped)
     if recipe.report is not None:
@@ -117,7 +118,7 @@ def _score(
     stop: Callable[[], bool],
     skipped: list[str],
 ) -> Run:
-    """The run. The engine is let go of at the end."""
+    """The scored run. The engine is closed at the end."""
     examples = read_examples(recipe.data.paths, options=recipe.data)
     scorer = _load_scorer(recipe)
     identity = score_identity(examples, scorer)
@@ -144,10 +145,10 @@ def _split(
     recipe: Recipe, run: Run, command: str, stop: Callable[[], bool], skipped: list[str]
 ) -> SplitSummary | None:
     band = recipe.split.rescore_band
-    asked = recipe.split.given()
-    options = SplitOptions.create(**{k: v for k, v in asked.items() if k != "rescore_band"})
+    given = recipe.split.given()
+    options = SplitOptions.create(**{k: v for k, v in given.items() if k != "rescore_band"})
     done = read_split_manifest(run)
-    if done is not None and done.identity.get("asked") == asked:
+    if done is not None and done.identity.get("asked") == given:
         skipped.append("split")
         return None
     again = None if band is None else _rescore(recipe, band, stop)
@@ -155,7 +156,7 @@ def _split(
 
 
 def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
-    """How rows near the cut are scored again: with the recipe's own model."""
+    """The options for scoring rows near the cut again, with the recipe's own model."""
     section = recipe.score
     return Rescore(
         band,
@@ -235,7 +236,7 @@ def _component(text: str, run: Run, filtered: FilterResult) -> Component:
     name, colon, amount = text.partition(":")
     if name not in folders:
         raise RecipeError(
-            f"mix.components: {name!r}: is no result of a step; known are "
+            f"mix.components: {name!r}: is not the result of a step; known are "
             f"{', '.join(folders)}; for other data write {name}=PATH"
         )
     return open_component(name, str(folders[name]), parse_amount(amount) if colon else None)
@@ -248,15 +249,23 @@ def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
     folder = mixture.folder / (section.trainer + ("-qk" if section.qk_only else ""))
     if section.model == "" and recipe.score.model:
         section = section.model_copy(update={"model": recipe.score.model})
-    done = _read(folder / EXPORT)
-    same = done is not None and (
-        done.identity["mixture"] == mixture.manifest.identity
-        and done.identity["options"] == section.model_dump(mode="json")
-    )
-    if same and done is not None and _is_done(folder / EXPORT, done.identity):
+    done = _read_export(folder, mixture, section)
+    if done is not None:
         skipped.append("export")
-        return Export(folder, done, done.command)
+        return done
     return export_mixture(mixture, folder, options=section)
+
+
+def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Export | None:
+    """The export in a folder; None if it is not complete, or was made from something else."""
+    manifest = _read(folder / EXPORT)
+    if manifest is None:
+        return None
+    inputs = (manifest.identity.get("mixture"), manifest.identity.get("options"))
+    if inputs != (mixture.manifest.identity, options.model_dump(mode="json")):
+        return None
+    done = _is_done(folder / EXPORT, manifest.identity)
+    return Export(folder, manifest, manifest.command) if done else None
 
 
 def _report(recipe: Recipe, run: Run, skipped: list[str]) -> Path:
@@ -286,7 +295,7 @@ def _read(path: Path) -> Manifest | None:
 
 
 def _is_done(path: Path, identity: Mapping[str, Any], without: tuple[str, ...] = ()) -> bool:
-    """Whether a step was finished from the same, and its files are whole."""
+    """Whether a step is finished, has this identity, and its files are unchanged."""
     manifest = _read(path)
     if manifest is None or not manifest.finished or manifest.identity != identity:
         return False

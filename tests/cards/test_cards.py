@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ifcurate.cards.mixture_card import render_card, size_category, strictest_licence, write_card
+from ifcurate.cards.licences import strictest_licence
+from ifcurate.cards.mixture_card import render_card, size_category, write_card
 from ifcurate.data.formats import FORMATS
 from ifcurate.data.known_sets import find_known_set, list_known_sets, read_card
 from ifcurate.data.sources import read_examples

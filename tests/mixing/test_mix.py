@@ -150,7 +150,7 @@ def test_weights_totals_and_shares_give_exact_counts(folder: Path) -> None:
 
 def test_repeated_rows_are_repeated_evenly(folder: Path) -> None:
     write_jsonl(folder / "a.jsonl", alpaca(30))
-    with pytest.raises(DataError, match="has 30 rows and 75 are asked for"):
+    with pytest.raises(DataError, match="has 30 rows, and its amount is 75"):
         mix(folder, "a=a.jsonl:75")
     made = mix(folder, "a=a.jsonl:75", upsample=True)
     times = Counter(texts(made))
@@ -250,7 +250,7 @@ def test_near_duplicates_go_with_semhash_and_an_encoder(folder: Path) -> None:
         ("a.jsonl", "has no name; write NAME=PATH"),
         ("a=a.jsonl:1", "can mean one row or all rows; write 1rows"),
         ("a=a.jsonl:0%", "takes nothing"),
-        ("a=a.jsonl:10%-of-c", "a share of 'c', which is no component"),
+        ("a=a.jsonl:10%-of-c", "a share of 'c', and no component of that name"),
         ("a=missing.jsonl", "component a: missing.jsonl: no such file"),
         ("a=a.jsonl:5ktok", "no tokenizer is named"),
         ("a=.", "is a folder that no step wrote"),

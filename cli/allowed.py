@@ -19,13 +19,13 @@ FailOnError = Annotated[
     typer.Option(
         "--fail-on-error",
         metavar="true|false|SHARE|COUNT",
-        help="Exit 1 when more rows than this cannot be used, or a file was not read whole; "
-        "false: never. What was done is kept.",
+        help="Exit with 1 if more rows than this cannot be used, or if a file was not read "
+        "whole. Finished work is kept. false never does.",
     ),
 ]
 
 
-#: Statuses of rows that give no score although they should.
+#: Statuses of rows that should have a score and have none.
 UNUSABLE: Final = ("quarantined", "error", "out_of_memory", "empty_response")
 
 
@@ -38,7 +38,7 @@ class Allowed:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From the option: "true" (fail at the first), "false" (never), a fraction or a count."""
+        """The limit from the option: "true" (none), "false" (any), a fraction or a count."""
         word = text.strip().lower()
         if word in ("false", "no", "never"):
             return cls()
@@ -54,9 +54,9 @@ class Allowed:
         )
 
     def check(self, counts: Mapping[str, int], broken: Sequence[str], folder: Path) -> None:
-        """Raise `DataError` for more unusable rows than that, or for a file not read whole.
+        """Raise `DataError` for too many unusable rows, or for a file that was not read whole.
 
-        Nobody knows how many rows such a file had, so no share or count allows it.
+        The number of rows in such a file is unknown, so no share or count allows it.
         """
         from ifcurate.errors import DataError
         from ifcurate.phrases import count
@@ -67,32 +67,35 @@ class Allowed:
         if broken:
             more = f" (and {count(len(broken) - 1, 'other')})" if len(broken) > 1 else ""
             raise DataError(
-                f"not read whole: {broken[0]}{more}; nobody knows how many rows are missing; "
-                f"{kept}; get the file again, or let it pass: --fail-on-error false"
+                f"not read whole: {broken[0]}{more}; the number of missing rows is unknown; "
+                f"{kept}; get the file again, or allow it: --fail-on-error false"
             )
         bad = sum(counts.get(status, 0) for status in UNUSABLE)
         rows = max(counts.get("rows", 0), 1)
-        if self.rows is not None:
-            most, said = float(self.rows), f"at most {self.rows:,} may" if self.rows else "none may"
-        else:
-            most = (self.share or 0) * rows
-            said = f"at most {(self.share or 0) * 100:.4g}% may"
-        if bad > most:
+        limit, limit_in_words = self._limit(rows)
+        if bad > limit:
             empty = counts.get("empty_response", 0)
             more = f", {empty:,} of them for an empty response" if empty else ""
             raise DataError(
-                f"{bad:,} of {count(rows, 'row')} could not be used{more} ({said}); {kept}, with "
-                "the reasons; repair the rows, or raise --fail-on-error"
+                f"{bad:,} of {count(rows, 'row')} could not be used{more} ({limit_in_words}); "
+                f"{kept}, with the reasons; repair the rows, or raise --fail-on-error"
             )
 
+    def _limit(self, rows: int) -> tuple[float, str]:
+        """The most rows that may be unusable, as a number and in words."""
+        if self.rows is None:
+            share = self.share or 0
+            return share * rows, f"at most {share * 100:.4g}% may"
+        return self.rows, f"at most {self.rows:,} may" if self.rows else "none may"
+
     def check_run(self, run: Run) -> None:
-        """`check` for a scored run, of which some row must have been scored."""
+        """Check a scored run. Raises `DataError` also when no row was scored."""
         _refuse_unscored(run)
         self.check(run.manifest.counts, run.manifest.checks.get("broken_inputs", []), run.folder)
 
 
 def _refuse_unscored(run: Run) -> None:
-    """Raise `DataError` when not a single row was scored; one shard of many may have none."""
+    """Raise `DataError` when no row was scored. A shard may have none."""
     from ifcurate.errors import DataError
     from ifcurate.phrases import count
 

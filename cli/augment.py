@@ -156,7 +156,7 @@ def _find_data(
     from ifcurate.data.sources import Examples
     from ifcurate.runs.reading import read_split_manifest, run_sources
 
-    found = common.open_run(run, quiet=quiet)
+    found = common.open_run(run)
     layouts = [
         Layout(
             known["layout"]["format"],

@@ -1,4 +1,4 @@
-"""The commands: where each one is, and one line of help.
+"""The commands: the place of each one, and one line of help.
 
 A command module is imported when its command is called. `ifcurate --help` needs only this table.
 """
@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command_from_info, get_group
 from typer.models import CommandInfo
 
 __all__ = ["COMMANDS", "Place", "load_command"]
 
 CURATE: Final = "Curate"
-SHOW: Final = "Look"
+LOOK: Final = "Look"
 PROVE: Final = "Prove"
 
 
@@ -34,9 +34,6 @@ class Place(NamedTuple):
 
 #: Command -> its place, in the order of the help.
 COMMANDS: Final = {
-    "inspect": Place(
-        "inspect", "inspect_data", SHOW, "Show what is read, with the context marked."
-    ),
     "score": Place("score", "score", CURATE, "Score every example with and without its context."),
     "split": Place(
         "split", "split", CURATE, "Label rows context-critical or non-context-critical."
@@ -48,16 +45,21 @@ COMMANDS: Final = {
     "mix": Place("mix", "mix", CURATE, "Mix components into one file of training data."),
     "export": Place("export", "export", CURATE, "Write a mixture for a trainer."),
     "push": Place("push", "push", CURATE, "Upload a mixture and its card to the Hub."),
-    "cards": Place("cards", "app", SHOW, "Show the cards of source sets."),
-    "verify": Place("verify", "verify", SHOW, "Check a mixture against its manifest."),
     "merge": Place("merge", "merge", CURATE, "Join the shards of a run."),
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
     "curate": Place("run", "curate", CURATE, "Go from raw data to a mixture in one line."),
-    "recipes": Place("recipes", "app", SHOW, "List, show and copy recipes."),
-    "runs": Place("runs", "runs", SHOW, "Show the runs of this folder."),
-    "report": Place("report", "report", SHOW, "Write a report of a run as one HTML file."),
-    "compare": Place("compare", "compare", SHOW, "Compare the scores of two runs."),
-    "review": Place("review", "review", SHOW, "Move the cut and set labels by hand, in a browser."),
+    "inspect": Place(
+        "inspect", "inspect_data", LOOK, "Show the data as it is read, with contexts marked."
+    ),
+    "show": Place("show_example", "show", LOOK, "Show one example as the model read it."),
+    "report": Place("report", "report", LOOK, "Write a report of a run as one HTML file."),
+    "compare": Place("compare", "compare", LOOK, "Compare the scores of two runs."),
+    "review": Place("review", "review", LOOK, "Move the cut and set labels by hand, in a browser."),
+    "verify": Place("verify", "verify", LOOK, "Check a mixture against its manifest."),
+    "runs": Place("runs", "runs", LOOK, "List the runs in this folder."),
+    "recipes": Place("recipes", "app", LOOK, "List, show and copy recipes."),
+    "cards": Place("cards", "app", LOOK, "List known data sets, and show their cards."),
+    "models": Place("models", "list_models", LOOK, "List the short names of models."),
     "evaluate": Place(
         "evaluate", "evaluate", PROVE, "Measure context reliance on conflict suites."
     ),
@@ -66,26 +68,50 @@ COMMANDS: Final = {
     ),
     "benchmark": Place("benchmark", "benchmark", PROVE, "Run standard benchmarks (eval extra)."),
     "lab": Place("lab", "app", PROVE, "Show the inversion and its cure on the bundled model."),
-    "show": Place("show_example", "show", SHOW, "Show one example as the model read it."),
-    "models": Place("models", "list_models", SHOW, "List the short names of models."),
+}
+
+#: Type of a parameter -> its value in the help.
+METAVARS: Final = {
+    "str": "TEXT",
+    "list[str]": "TEXT",
+    "int": "N",
+    "float": "NUMBER",
+    "Path": "PATH",
+    "list[Path]": "PATH",
 }
 
 
-def without_type(option: Any) -> Any:
-    """The flag as help shows it: Typer writes `<bool>` beside a flag, which takes no value."""
-    if getattr(option, "is_flag", False):
-        option.metavar = " "
-    return option
+def tidy_parameter(parameter: Any) -> Any:
+    """The parameter with one form of help: the name of its value, its default as a sentence.
+
+    The root help states the rule of environment variables, so no option repeats it.
+    """
+    if hasattr(parameter, "show_envvar"):
+        parameter.show_envvar = False
+    if isinstance(parameter, TyperArgument):
+        argument: Any = parameter
+        argument.metavar = argument.metavar or str(argument.name).upper()
+        argument.display_type_rich = lambda ctx: None  # `<list[str]>` says nothing to a user
+        return argument
+    if getattr(parameter, "is_flag", False):
+        parameter.metavar = " "  # Typer writes `<bool>`, but a flag takes no value
+    elif parameter.metavar is None:
+        parameter.metavar = METAVARS.get(parameter.bare_type())
+    if parameter.show_default and not isinstance(parameter.default, bool | None):
+        shown = f" Default: {parameter.default}." if parameter.default != "" else ""
+        parameter.help = f"{parameter.help or ''}{shown}".strip()
+        parameter.show_default = False
+    return parameter
 
 
 class Command(TyperCommand):
-    """A command with two helps: `-h` shows the options most used, `--help` shows all."""
+    """A command with two helps: `-h` shows the most used options, `--help` shows all."""
 
     common: frozenset[str] = frozenset()  # parameters that the short help shows
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option `--help`, without a type."""
-        return without_type(super().get_help_option(ctx))
+        return tidy_parameter(super().get_help_option(ctx))
 
     def format_short_help(self, ctx: Any) -> None:
         """Print the help with arguments and common options only."""
@@ -101,13 +127,18 @@ class Command(TyperCommand):
             typer.echo(f"\n {len(hidden)} more options: {ctx.command_path} --help")
 
 
+class CommandGroup(TyperGroup):
+    """A command with commands of its own."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option `--help`, without a type."""
+        return tidy_parameter(super().get_help_option(ctx))
+
+
 def _show_short_help(ctx: typer.Context, wanted: bool) -> None:
     if wanted:
         command: Any = ctx.command
-        if isinstance(command, Command) and command.common:
-            command.format_short_help(ctx)
-        else:
-            typer.echo(command.get_help(ctx))
+        command.format_short_help(ctx)
         raise typer.Exit
 
 
@@ -118,7 +149,7 @@ ShortHelp = Annotated[
         is_eager=True,
         callback=_show_short_help,
         allow_from_autoenv=False,
-        help="Show the options most used.",
+        help="Show the most used options.",
     ),
 ]
 
@@ -142,7 +173,7 @@ def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fence(text: str) -> str:
-    """The help with its examples in fences: Typer drops the indent that marks them."""
+    """The help with its examples in fences, because Typer drops the indent that marks them."""
     parts = []
     for part in text.split("\n\n"):
         lines = part.splitlines()
@@ -154,31 +185,33 @@ def _fence(text: str) -> str:
 def load_command(name: str) -> Any:
     """The command, imported and ready to be called."""
     place = COMMANDS[name]
-    found = getattr(import_module(f".{place.module}", __package__), place.name)
-    if isinstance(found, typer.Typer):
-        group: Any = get_group(found)
-        for command in (group, *group.commands.values()):
-            _tidy(command)
-        return group
+    target = getattr(import_module(f".{place.module}", __package__), place.name)
+    command = _load_group(target) if isinstance(target, typer.Typer) else _load(name, target)
+    for one in (command, *getattr(command, "commands", {}).values()):
+        for parameter in one.params:
+            tidy_parameter(parameter)
+    return command
+
+
+def _load_group(group: typer.Typer) -> Any:
+    group.info.cls = CommandGroup
+    for info in group.registered_commands:
+        info.cls = Command
+    return get_group(group)
+
+
+def _load(name: str, function: Callable[..., None]) -> Any:
+    """The command of a function; with a short help if it has common options."""
+    common = frozenset(getattr(function, "common", ()))
     info = CommandInfo(
         name=name,
-        help=_fence(inspect.getdoc(found) or ""),
-        callback=_with_short_help(found),
+        help=_fence(inspect.getdoc(function) or ""),
+        callback=_with_short_help(function) if common else function,
         cls=Command,
-        context_settings={"help_option_names": ["--help"]},
+        context_settings={"help_option_names": ["--help"] if common else ["-h", "--help"]},
     )
     loaded: Any = get_command_from_info(
         info, pretty_exceptions_short=False, rich_markup_mode="markdown"
     )
-    loaded.common = frozenset(getattr(found, "common", ()))
-    _tidy(loaded)
+    loaded.common = common
     return loaded
-
-
-def _tidy(command: Any) -> None:
-    """Leave out of the help what stands on every line: environment variables, types of flags."""
-    for parameter in command.params:
-        # The root help states the rule of environment variables.
-        if hasattr(parameter, "show_envvar"):
-            parameter.show_envvar = False
-        without_type(parameter)

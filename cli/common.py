@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ifcurate.errors import IfcurateError
 
-from .commands import COMMANDS, load_command, without_type
+from .commands import COMMANDS, load_command, tidy_parameter
 from .printing import clean_usage_error, note, out, plain, print_error, print_json, report
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ __all__ = [
     "show_version",
 ]
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 RunOption = Annotated[
     Path | None,
-    typer.Option("--run", help="Run folder; the newest of ifcurate-runs/ when not given."),
+    typer.Option("--run", help="Run folder. By default the newest in ifcurate-runs/."),
 ]
 
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace files of other data or settings that are there."),
+    typer.Option("--overwrite", help="Replace files that were made from other data or settings."),
 ]
 
 
@@ -61,17 +61,14 @@ class Group(TyperGroup):
                 name, help=place.summary, rich_help_panel=place.panel
             )
 
-        for parameter in self.params:
-            without_type(parameter)
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """The option `--help`, without a type."""
-        return without_type(super().get_help_option(ctx))
+    def get_params(self, ctx: Any) -> Any:
+        """The options, those that Typer adds too, as the help shows them."""
+        return [tidy_parameter(parameter) for parameter in super().get_params(ctx)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, imported now."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name in COMMANDS else found, rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The options before the command."""
@@ -86,12 +83,12 @@ class Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader of our output is gone (`| head`); there is nobody to tell.
+            # The reader of the output is gone (`| head`).
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except (Exception, KeyboardInterrupt) as error:
             if hasattr(error, "exit_code") or isinstance(error, typer.Abort):
-                clean_usage_error(error)  # Typer's own: it knows how to end
+                clean_usage_error(error)  # Typer prints this error and sets the exit code
                 raise
             if ctx.params.get("debug"):
                 raise
@@ -121,8 +118,8 @@ def _explain(error: BaseException, command: str | None) -> tuple[str, int]:
 
 
 def say_stopping() -> None:
-    """What the first Ctrl-C is answered with."""
-    report.print("finishing the batch in hand; Ctrl-C again stops at once")
+    """The answer to the first Ctrl-C."""
+    report.print("finishing the current batch; press Ctrl-C again to stop at once")
 
 
 def show_version(wanted: bool) -> None:
@@ -135,7 +132,7 @@ def show_version(wanted: bool) -> None:
 
 
 def command_line() -> str:
-    """What was typed, for manifests. No option of ours takes a secret."""
+    """The command line, for manifests. No option takes a secret."""
     return shlex.join(["ifcurate", *sys.argv[1:]])
 
 
@@ -144,20 +141,19 @@ def fraction(text: str) -> float:
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no fraction; write 0.25 or 25%") from None
+        raise typer.BadParameter(f"{text!r} is not a fraction; write 0.25 or 25%") from None
     if not 0 < value < 1:
         raise typer.BadParameter(f"{text} is not between 0 and 1 (or 0% and 100%)")
     return value
 
 
-def open_run(path: Path | None, *, quiet: bool = False) -> Run:
-    """The run that a later command works on; says which."""
+def open_run(path: Path | None) -> Run:
+    """The run that a later command reads. A note on stderr names it, also with `--quiet`."""
     from ifcurate.runs.run import find_run
 
-    found = find_run(path)
-    del quiet  # which run is used is always said
-    inputs = ", ".join(item["name"] for item in found.manifest.identity["inputs"])
-    model = found.manifest.identity["engine"]["model"]
+    run = find_run(path)
+    inputs = ", ".join(item["name"] for item in run.manifest.identity["inputs"])
+    model = run.manifest.identity["engine"]["model"]
     newest = "" if path else " (the newest here)"
-    note(f"run {found.folder}{newest}: {inputs}, scored by {model}")
-    return found
+    note(f"run {run.folder}{newest}: {inputs}, scored by {model}")
+    return run

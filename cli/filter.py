@@ -48,7 +48,7 @@ def filter_rows(
     from ifcurate.steps.run_steps import filter_run
 
     silent = quiet or json
-    found = common.open_run(run, quiet=silent)
+    found = common.open_run(run)
     result = filter_run(
         found,
         out=out_folder,

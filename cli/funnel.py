@@ -1,9 +1,10 @@
-"""What `ifcurate augment` says: where the rows went, and what its linter found."""
+"""The output of `ifcurate augment`: where the rows went, and what its linter found."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,7 @@ def print_funnel(result: AugmentResult) -> None:
     _line(funnel.has_context, "have a context")
     _line(funnel.entity, "share an entity of these types with the response")
     _line(funnel.written, "rows written", style="bold")
-    told = ", ".join(f"{n:,} {kind}" for kind, n in funnel.types.most_common(6))
-    told += ", ..." if len(funnel.types) > 6 else ""
-    _line(funnel.examples, "counterfactuals" + f" ({told})" * bool(told))
+    _line(funnel.examples, f"counterfactuals{_name_types(funnel.types)}")
     if funnel.checks:
         out.print()
         out.print("[bold]not written, because[/bold]")
@@ -50,7 +49,14 @@ def print_funnel(result: AugmentResult) -> None:
         label = name if name in own else "counterfactuals"
         out.print(f"{label:16} {escape(str(path))}", soft_wrap=True)
     if not funnel.written:
-        out.print("No row could be changed and stay right; rejected.jsonl says why of each.")
+        out.print("No row could be changed correctly. rejected.jsonl has the reason for each row.")
+
+
+def _name_types(types: Counter[str]) -> str:
+    """The most common types in parentheses; "" when there are none."""
+    most = ", ".join(f"{n:,} {kind}" for kind, n in types.most_common(6))
+    more = ", ..." if len(types) > 6 else ""
+    return f" ({most}{more})" if most else ""
 
 
 def _line(n: int, text: str, style: str = "") -> None:
@@ -59,50 +65,68 @@ def _line(n: int, text: str, style: str = "") -> None:
 
 def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> None:
     """Print what the linter finds in a file; exit code 1 when it finds something."""
-    from ifcurate.counterfactual.lint import CODES, check_rows
+    from ifcurate.counterfactual.lint import check_rows
 
-    read: Counter[str] = Counter()
-    bad: list[str] = []
-
-    def examples() -> Iterator[Example]:
-        for row in read_data([str(path)], reading).read():
-            read["rows"] += 1
-            if row.bad is not None:
-                bad.append(f"row {row.bad.number}: {row.bad.reason}")
-            checked = any(e.has_context and e.response.strip() for e in row.examples)
-            read["checked"] += checked
-            yield from row.examples
-
-    findings = list(check_rows(examples()))
-    rows = Counter(check for check, _, _ in {(f.check, f.source, f.row) for f in findings})
+    read = _Read()
+    findings = list(check_rows(read.examples(path, reading)))
     if json:
         common.print_json(
             {
                 "file": str(path),
-                "read": read["rows"],
-                "checked": read["checked"],
-                "unusable": len(bad),
-                "rows": rows,
+                "read": read.rows,
+                "checked": read.checked,
+                "unusable": len(read.bad),
+                "rows": _count_rows(findings),
                 "findings": [finding.as_dict() for finding in findings],
             }
         )
     elif not quiet:
-        _print_findings(findings)
-        for text in bad[:5]:
-            out.print(escape(common.plain(f"{path} {text}")), style="yellow", soft_wrap=True)
-        for name, what in CODES.items():
-            _line(rows[name], f"{name}: {what}")
-        found = len({(f.source, f.row) for f in findings})
-        told = f", {read['checked']:,} of them with a context and an answer"
-        told += f", {len(bad):,} that cannot be used" if bad else ""
-        out.print(f"\n{count(read['rows'], 'row')} read{told}; something found in {found:,}")
-    if findings or bad:
+        _print_check(path, read, findings)
+    if findings or read.bad:
         raise typer.Exit(1)
 
 
+@dataclass(slots=True)
+class _Read:
+    """Counts of the rows of a checked file."""
+
+    rows: int = 0
+    checked: int = 0  # with a context and a response
+    bad: list[str] = field(default_factory=list)  # rows that cannot be used, with the reason
+
+    def examples(self, path: Path, reading: DataOptions) -> Iterator[Example]:
+        """The examples of the file; their rows are counted on the way."""
+        for row in read_data([str(path)], reading).read():
+            self.rows += 1
+            if row.bad is not None:
+                self.bad.append(f"row {row.bad.number}: {row.bad.reason}")
+            self.checked += any(e.has_context and e.response.strip() for e in row.examples)
+            yield from row.examples
+
+
+def _count_rows(findings: Sequence[Finding]) -> Counter[str]:
+    """Check -> the number of rows in which it found something."""
+    return Counter(check for check, _, _ in {(f.check, f.source, f.row) for f in findings})
+
+
+def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
+    from ifcurate.counterfactual.lint import CODES
+
+    _print_findings(findings)
+    for text in read.bad[:5]:
+        out.print(escape(common.plain(f"{path} {text}")), style="yellow", soft_wrap=True)
+    rows = _count_rows(findings)
+    for name, meaning in CODES.items():
+        _line(rows[name], f"{name}: {meaning}")
+    n_found = len({(finding.source, finding.row) for finding in findings})
+    details = f", {read.checked:,} of them with a context and an answer"
+    details += f", {len(read.bad):,} that cannot be used" if read.bad else ""
+    out.print(f"\n{count(read.rows, 'row')} read{details}; something found in {n_found:,}")
+
+
 def _print_findings(findings: Sequence[Finding]) -> None:
-    for found in findings:
-        place = common.plain(f"{found.source} row {found.row}: {found.check}: {found.detail}")
-        out.print(escape(place), soft_wrap=True)
+    for finding in findings:
+        place = f"{finding.source} row {finding.row}: {finding.check}: {finding.detail}"
+        out.print(escape(common.plain(place)), soft_wrap=True)
     if findings:
         out.print()

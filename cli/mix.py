@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,8 @@ from .common import note, out
 from .options import with_options
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ifcurate.mixing.mixture import Mixture
 
 
@@ -25,9 +28,9 @@ def mix(
         list[str],
         typer.Argument(
             metavar="NAME=PATH[:AMOUNT]...",
-            help="Files, globs, known sets, Hub names, or folders that score, filter or augment "
-            "wrote. AMOUNT: all, 0.1 or 10%, 1000 (rows), 2Mtok (tokens), 10%-of-NAME, "
-            "w3 (a weight).",
+            help="Files, globs, names of `ifcurate cards list`, Hub names, or folders that score, "
+            "filter or augment wrote. AMOUNT: all, 0.1 or 10%, 1000 (rows), 2Mtok (tokens), "
+            "10%-of-NAME, w3 (a weight).",
             show_default=False,
         ),
     ],
@@ -39,8 +42,8 @@ def mix(
 ) -> None:
     """Mix components into one file of training data, with a manifest and a card.
 
-    The choice of rows depends on their texts and the seed only. Rows that are left out are
-    listed in dropped.parquet, with the reason.
+    The choice of rows depends only on their texts and the seed. dropped.parquet lists the rows
+    that are left out, with the reason.
 
         ifcurate mix kept=RUN/filtered/keep-context-critical new=RUN/augmented:10%-of-kept -o mix
     """
@@ -50,7 +53,7 @@ def mix(
     from ifcurate.options.data import CONTEXT_KINDS
 
     silent = quiet or json
-    # Looking for contexts takes longer than all the rest; only this option needs it.
+    # The search for contexts is slow, and only this option needs it.
     kinds = CONTEXT_KINDS if options.only == "context" else ()
     parts = parse_components(components, context=kinds)
     for part in parts:
@@ -72,32 +75,38 @@ def mix(
 
 
 def print_mixture(made: Mixture, *, hints: bool = True) -> None:
-    """Rows and tokens by component, what was left out and why, and where it all is."""
+    """Rows and tokens by component, the reasons of dropped rows, and the folder."""
     from rich.markup import escape
-    from rich.table import Table
 
     counts = made.manifest.counts
-    tokens = "tokens" in counts
-    table = Table(box=None, pad_edge=False)
-    table.add_column("component")
-    table.add_column("rows", justify="right")
-    if tokens:
-        table.add_column("tokens", justify="right")
-    names = [key.removeprefix("rows:") for key in counts if key.startswith("rows:")]
-    for name in names:
-        cells = [f"{counts[f'rows:{name}']:,}"]
-        table.add_row(name, *cells, *([f"{counts[f'tokens:{name}']:,}"] if tokens else []))
-    total = [f"{counts['rows']:,}", *([f"{counts['tokens']:,}"] if tokens else [])]
-    table.add_row("all", *total, style="bold")
     out.print()
-    out.print(table)
+    out.print(_table_of_components(counts))
     out.print()
-    left = {k.removeprefix("dropped:"): n for k, n in counts.items() if k.startswith("dropped:")}
-    told = ", ".join(f"{n:,} {reason}" for reason, n in left.items())
-    out.print(f"{count(counts['read'], 'row')} read, {counts['dropped']:,} left out: {told or '-'}")
+    reasons = ", ".join(
+        f"{n:,} {key.removeprefix('dropped:')}"
+        for key, n in counts.items()
+        if key.startswith("dropped:")
+    )
+    left = f"{counts['dropped']:,} left out: {reasons or '-'}"
+    out.print(f"{count(counts['read'], 'row')} read, {left}")
     for text in made.manifest.notes:
         out.print(escape(text))
     if made.folder is not None:
-        out.print(f"mixture {escape(str(made.folder))}", soft_wrap=True)
+        folder = escape(str(made.folder))
+        out.print(f"mixture {folder}", soft_wrap=True)
         if hints:
-            out.print(f"next    ifcurate export {escape(str(made.folder))} --trainer trl")
+            out.print(f"next    ifcurate export {folder} --trainer trl", soft_wrap=True)
+
+
+def _table_of_components(counts: Mapping[str, int]) -> Table:
+    from rich.table import Table
+
+    units = [unit for unit in ("rows", "tokens") if unit in counts]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("component")
+    for unit in units:
+        table.add_column(unit, justify="right")
+    for name in (key.removeprefix("rows:") for key in counts if key.startswith("rows:")):
+        table.add_row(name, *(f"{counts[f'{unit}:{name}']:,}" for unit in units))
+    table.add_row("all", *(f"{counts[unit]:,}" for unit in units), style="bold")
+    return table

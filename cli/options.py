@@ -1,9 +1,9 @@
 """From option models to the options of a command.
 
-A command names a parameter whose type is a class of `ifcurate.options`, and
-`with_options` gives Typer the fields of that class in its place: names, types, bounds,
-help texts and defaults all come from there. An option that the user does not give is left
-out, so that the class knows what was set.
+A command has a parameter whose type is a class of `ifcurate.options`. `with_options`
+replaces it with the fields of that class: names, types, bounds, help texts and defaults.
+An option that the user does not give is left out, so that the class knows which fields
+were set.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _shown(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
 
 
 def _take(kind: type[Options], given: dict[str, Any]) -> dict[str, Any]:
-    """The values of this model, taken out of `given`; options that were not typed are left out."""
+    """The values of this model, removed from `given`; options that were not typed are left out."""
     values = {name: given.pop(_parameter_name(name, field)) for name, field in _shown(kind)}
     return {name: value for name, value in values.items() if value is not None and value != []}
 
@@ -81,7 +81,7 @@ def _check(kind: type[Options], values: dict[str, Any]) -> Options:
         name = str(problem["loc"][0]) if problem["loc"] else ""
         text = explain_problem({**problem, "loc": ()}).removeprefix(": ")
         if not name:
-            # The check of the whole names options by their fields.
+            # A check of several fields names the field in its text.
             for field_name in kind.model_fields:
                 if text.startswith(f"{field_name} is only for"):
                     text = text.removeprefix(f"{field_name} ")
@@ -102,7 +102,7 @@ def _flag(name: str, field: FieldInfo) -> str:
 
 
 def _parameter_name(name: str, field: FieldInfo) -> str:
-    """The name of the Typer parameter, which the environment variable is made from."""
+    """The name of the Typer parameter; the environment variable has the same name."""
     return _flag(name, field).removeprefix("--").replace("-", "_")
 
 
@@ -113,14 +113,15 @@ def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
     if kind is bool and not flags:
         flags = [f"--{name.replace('_', '-')}"]
     bounds = {
-        where: getattr(found, limit)
-        for where, limit in (("min", "ge"), ("max", "le"))
-        for found in field.metadata
-        if getattr(found, limit, None) is not None and kind in (int, float)
+        bound: getattr(constraint, limit)
+        for bound, limit in (("min", "ge"), ("max", "le"))
+        for constraint in field.metadata
+        if getattr(constraint, limit, None) is not None and kind in (int, float)
     }
     default = preset.get(name, field.get_default(call_default_factory=True))
     shown = "Required." if field.is_required() else _default(default)
-    text = f"{field.description} {shown}".strip().replace("[", "\\[")
+    # Brackets are Rich's markup, and `<name>` is a tag in Markdown.
+    text = f"{field.description} {shown}".strip().replace("[", "\\[").replace("<", "\\<")
     settings: dict[str, Any] = {
         "help": text,
         "rich_help_panel": extra["panel"] or None,
@@ -132,7 +133,7 @@ def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
 
 
 def _default(value: Any) -> str:
-    """The default in words; "" where there is none to show."""
+    """The default in words; "" when there is none to show."""
     if value is None or isinstance(value, bool) or value in ("", (), []):
         return ""
     text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
@@ -140,14 +141,19 @@ def _default(value: Any) -> str:
 
 
 def _typer_type(field: FieldInfo) -> Any:
-    """The type that Typer parses: as declared where it can, else text that the model parses."""
-    kind = field.annotation
-    if get_origin(kind) in (Union, types.UnionType):
-        members = [member for member in get_args(kind) if member is not type(None)]
-        kind = members[0] if len(members) == 1 else str
+    """The type that Typer parses: the field's own if Typer knows it, otherwise text."""
+    kind = _without_none(field.annotation)
     origin, inside = get_origin(kind), (*get_args(kind), None)[0]
-    if any(type(found).__name__ == "BeforeValidator" for found in field.metadata):
+    if any(type(item).__name__ == "BeforeValidator" for item in field.metadata):
         return list[str] if origin is dict else str
     if origin in (list, tuple):
         return list[inside] if inside in _PLAIN else str  # type: ignore[valid-type]
     return kind if kind in _PLAIN or origin is Literal else str
+
+
+def _without_none(kind: Any) -> Any:
+    """The type without `None`; text for a union of several types."""
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind
+    members = [member for member in get_args(kind) if member is not type(None)]
+    return members[0] if len(members) == 1 else str

@@ -41,7 +41,7 @@ def report(
     """
     from ifcurate.reports.page import write_report
 
-    found = common.open_run(run, quiet=quiet or json)
+    found = common.open_run(run)
     path = write_report(found, out_file, **options.given())
     if json:
         common.print_json({"run": str(found.folder), "report": str(path)})

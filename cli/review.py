@@ -46,7 +46,7 @@ def review(
             f"install it: {install_line('review')}"
         ) from error
 
-    found = common.open_run(run, quiet=quiet)
+    found = common.open_run(run)
 
     def show(address: str) -> None:
         common.out.print(address, soft_wrap=True, markup=False)

@@ -41,7 +41,7 @@ class ScoringProgress:
         self._examples = examples
         self._quiet = quiet
         self._started = time.monotonic()
-        self._said = self._started
+        self._reported = self._started
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("scoring"),
@@ -70,9 +70,9 @@ class ScoringProgress:
         self._bar.update(self._task, completed=progress.rows, speed=speed)
         if first and progress.resumed_rows and not self._quiet:
             report.print("resuming an interrupted run")
-        # Without a terminal, a plain line now and then: people read logs.
-        if not self._quiet and not report.is_terminal and time.monotonic() - self._said > 30:
-            self._said = time.monotonic()
+        # A log gets a line every 30 seconds.
+        if not self._quiet and not report.is_terminal and time.monotonic() - self._reported > 30:
+            self._reported = time.monotonic()
             report.print(f"scored {self._far(progress.rows, seconds)}, {speed}")
 
     def _far(self, rows: int, seconds: float) -> str:
@@ -104,48 +104,30 @@ def _signed(value: float | None) -> str:
     if value is None:
         return "-"
     shown = f"{value:+.3f}"
-    return shown[1:] if float(shown) == 0 else shown  # no sign before a nought
+    return shown[1:] if float(shown) == 0 else shown  # no sign before zero
 
 
 def _plain(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def print_histogram(histogram: Histogram, title: str, *, cut: float | None = None) -> None:
-    """A bar for every bin; the cut, when given, stands between the bins it divides."""
+def print_histogram(histogram: Histogram, title: str) -> None:
+    """A bar for every bin."""
     out.print(f"[bold]{title}[/bold]")
     width = 40
     top = max(histogram.counts) or 1
-    marked = cut is None
-    for i, n in enumerate(histogram.counts):
-        low = histogram.edges[i]
-        if not marked and cut is not None and cut < histogram.edges[i + 1]:
-            out.print(f"  {'cut':>8} ┄┄┄ {cut:+.3f}")
-            marked = True
+    for low, n in zip(histogram.edges, histogram.counts, strict=False):  # edges has one more
         eighths = round(n / top * width * 8)
         bar = "█" * (eighths // 8) + (_BARS[eighths % 8] if eighths % 8 else "")
         out.print(f"  {low:+8.3f} {bar} [dim]{n:,}[/dim]" if n else f"  {low:+8.3f}")
 
 
 def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) -> None:
-    """Counts, quantiles, histogram, extremes, and what to do next, unless more steps follow."""
-    manifest = run.manifest
-    counts = _table("status", "rows", right=["rows"])
-    shown = {**summary.statuses, "quarantined": manifest.counts.get("quarantined", 0)}
-    for status, n in shown.items():
-        if n or status == "scored":
-            counts.add_row(status, f"{n:,}")
-    total = sum(shown.values())
-    counts.add_row("[bold]accounted for[/bold]", f"[bold]{total:,}[/bold]")
+    """Counts, quantiles, histogram, extremes, files, and the next command unless `hints` is off."""
+    n_quarantined = run.manifest.counts.get("quarantined", 0)
     out.print()
-    out.print(counts)
-    for reason, n in summary.reasons.items():
-        out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
-    for flag, n in summary.flags.items():
-        if n:
-            out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
-    for text in manifest.notes:
-        out.print(f"  [dim]{escape(text)}[/dim]")
+    out.print(_table_of_statuses({**summary.statuses, "quarantined": n_quarantined}))
+    _print_remarks(summary, run.manifest.notes)
     if summary.quantiles:
         _print_quantiles(summary)
     if summary.histogram is not None:
@@ -159,12 +141,32 @@ def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) 
         _print_extremes("smallest gain: the context adds nothing, or misleads", summary.least)
     out.print()
     out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
-    if manifest.counts.get("quarantined"):
+    if n_quarantined:
         out.print(f"set aside  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
-    if not hints:
-        return
-    out.print("next    ifcurate split --rule paper|gain|both|auto, or straight away")
-    out.print("        ifcurate filter --keep context-critical")
+    if hints:
+        out.print("next    ifcurate split --rule paper|gain|both|auto, or at once")
+        out.print("        ifcurate filter --keep context-critical")
+
+
+def _table_of_statuses(counts: dict[str, int]) -> Table:
+    table = _table("status", "rows", right=["rows"])
+    for status, n in counts.items():
+        if n or status == "scored":
+            table.add_row(status, f"{n:,}")
+    total = sum(counts.values())
+    table.add_row("[bold]accounted for[/bold]", f"[bold]{total:,}[/bold]")
+    return table
+
+
+def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
+    """The reasons of rows without a score, the flags of rows, and the notes of the run."""
+    for reason, n in summary.reasons.items():
+        out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
+    for flag, n in summary.flags.items():
+        if n:
+            out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
+    for text in notes:
+        out.print(f"  [dim]{escape(text)}[/dim]")
 
 
 def _print_quantiles(summary: ScoreSummary) -> None:
@@ -195,7 +197,7 @@ def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def mark_context(example: Example, *, most: int = 700) -> Text:
-    """An example's texts, one under the other, with what was taken as context marked."""
+    """The texts of an example, with the context marked."""
     text = Text()
     parts: list[tuple[str, str]] = []
     if example.system:
@@ -219,7 +221,7 @@ def mark_context(example: Example, *, most: int = 700) -> Text:
 
 def _marked(example: Example, part: str) -> Text:
     """A text with its context in colour, or between ⟦ and ⟧ where there is no colour."""
-    # Every character is replaced by one, so that the blocks' places stay right.
+    # `plain` keeps the number of characters, so the places of the blocks stay right.
     marked = Text(plain(example.part(part), lines=True))
     for block in example.blocks:
         if block.part == part:

@@ -15,7 +15,11 @@ from .common import note, out
 from .options import with_options
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from ifcurate.runs.run import Run
+    from ifcurate.split.cuts import Cut
     from ifcurate.split.rules import SplitSummary
 
 
@@ -25,7 +29,7 @@ def split(
     again: RescoreOptions,
     name: Annotated[
         str,
-        typer.Option("--as", help="A name for this split, so that several stand side by side."),
+        typer.Option("--as", help="A name for this split. A run can have several splits."),
     ] = "",
     overwrite: common.Overwrite = False,
     run: common.RunOption = None,
@@ -41,11 +45,11 @@ def split(
     from ifcurate.steps.run_steps import split_run
 
     silent = quiet or json
-    found = common.open_run(run, quiet=silent)
-    with rescore.prepare(again, quiet=silent) as wish:
+    found = common.open_run(run)
+    with rescore.prepare(again, quiet=silent) as rescored:
         made, manifest = split_run(
             found,
-            rescore=wish,
+            rescore=rescored,
             name=name,
             overwrite=overwrite,
             command=common.command_line(),
@@ -71,56 +75,66 @@ def split(
             }
         )
     elif not quiet:
-        print_split(found, made, called=name)
+        print_split(found, made, name=name)
         rescore.print_rescored(manifest.checks)
         if by_hand := manifest.checks.get("set_by_hand"):
             out.print(f"{count(by_hand, 'label')} set by hand, from overrides.json")
 
 
-def print_split(run: Run, made: SplitSummary, *, called: str = "", hints: bool = True) -> None:
-    """Counts, cuts, how the count moves, and the rows at the cut; and what to do next."""
+def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = True) -> None:
+    """Counts, cuts, the count around the cut, the nearest rows, and the next command."""
     from rich.markup import escape
-    from rich.table import Table
 
     from ifcurate.runs.reading import split_paths
 
-    counts = Table(box=None, pad_edge=False)
-    counts.add_column("label")
-    counts.add_column("rows", justify="right")
-    for label, n in made.counts().items():
-        counts.add_row(label, f"{n:,}")
     out.print()
-    out.print(counts)
+    out.print(_table_of_labels(made))
     out.print()
     for cut in made.cuts:
-        name = "" if cut.group == "all" else f"{escape(cut.group)}: "
-        if cut.length_bin:
-            name += f"{cut.length_bin}: "
-        if cut.threshold is None:
-            out.print(f"{name}nothing to cut")
-            continue
-        band = "" if cut.low is None else f", 95% interval {cut.low:.3f} to {cut.high:.3f}"
-        out.print(
-            f"{name}cut at {cut.statistic} = [bold]{cut.threshold:.4f}[/bold] "
-            f"({escape(cut.how)}{band}): {cut.n_above:,} above, {cut.n_below:,} at or below"
-        )
-        for text in cut.notes:
-            out.print(f"  [yellow]{escape(text)}[/yellow]")
+        _print_cut(cut)
     for title, frame in (("around the cut", made.sensitivity), *_near(made)):
-        if frame.is_empty():
-            continue
-        out.print()
-        out.print(f"[bold]{escape(title)}[/bold]")
-        out.print(_frame(frame))
+        if not frame.is_empty():
+            out.print()
+            out.print(f"[bold]{escape(title)}[/bold]")
+            out.print(_frame(frame))
     out.print()
-    out.print(f"split  {escape(str(split_paths(run, called)[0]))}", soft_wrap=True)
+    out.print(f"split  {escape(str(split_paths(run, name)[0]))}", soft_wrap=True)
     if hints:
-        which = f" --split {called}" if called else ""
+        which = f" --split {name}" if name else ""
         out.print(f"next   ifcurate filter{which} --keep context-critical")
 
 
+def _table_of_labels(made: SplitSummary) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("label")
+    table.add_column("rows", justify="right")
+    for label, n in made.counts().items():
+        table.add_row(label, f"{n:,}")
+    return table
+
+
+def _print_cut(cut: Cut) -> None:
+    from rich.markup import escape
+
+    name = "" if cut.group == "all" else f"{escape(cut.group)}: "
+    if cut.length_bin:
+        name += f"{cut.length_bin}: "
+    if cut.threshold is None:
+        out.print(f"{name}nothing to cut")
+        return
+    band = "" if cut.low is None else f", 95% interval {cut.low:.3f} to {cut.high:.3f}"
+    out.print(
+        f"{name}cut at {cut.statistic} = [bold]{cut.threshold:.4f}[/bold] "
+        f"({escape(cut.how)}{band}): {cut.n_above:,} above, {cut.n_below:,} at or below"
+    )
+    for text in cut.notes:
+        out.print(f"  [yellow]{escape(text)}[/yellow]")
+
+
 def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
-    """The rows nearest to each cut, with a title that says to which."""
+    """The rows nearest to each cut, with a title that names the cut."""
     cuts = made.nearest.group_by("group", "statistic", maintain_order=True)
     several = made.nearest.n_unique(["group", "statistic"]) > 1
     for (group, statistic), rows in cuts:
@@ -129,22 +143,26 @@ def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
         yield title, rows.select("value", "label", "id", "preview")
 
 
-def _frame(frame: Any) -> Any:
-    """A small polars table as a rich one; numbers to the right, three decimals."""
+def _frame(frame: Any) -> Table:
+    """A small polars table as a Rich table; numbers are aligned right."""
     from rich.table import Table
-    from rich.text import Text
 
-    frame = frame.drop([c for c in ("group",) if c in frame.columns and frame[c].n_unique() == 1])
+    if "group" in frame.columns and frame["group"].n_unique() == 1:
+        frame = frame.drop("group")
     table = Table(box=None, pad_edge=False)
     for name, kind in frame.schema.items():
-        numeric = kind.is_numeric()
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "preview")
+        justify: Any = "right" if kind.is_numeric() else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "preview")
     for row in frame.iter_rows():
-        cells = []
-        for value in row:
-            shown = f"{value:.4f}" if isinstance(value, float) else "" if value is None else value
-            cells.append(
-                Text(f"{shown:,}" if isinstance(shown, int) else common.plain(str(shown))[:50])
-            )
-        table.add_row(*cells)
+        table.add_row(*map(_cell, row))
     return table
+
+
+def _cell(value: Any) -> Text:
+    from rich.text import Text
+
+    if isinstance(value, float):
+        return Text(f"{value:.4f}")
+    if isinstance(value, int):
+        return Text(f"{value:,}")
+    return Text("" if value is None else common.plain(str(value))[:50])

@@ -83,7 +83,7 @@ def test_it_fails_whatever_the_share_of_bad_rows(
     assert result.code == 1
     read = [row for row in read_rows(open_sources([name, "a.jsonl"])[0]) if not row.ends]
     assert f"not read whole: {name}: " in result.err
-    assert "nobody knows how many rows are missing" in result.err
+    assert "the number of missing rows is unknown" in result.err
     assert "--fail-on-error false" in result.err
     counts = read_manifest(folder / "run" / "manifest.json").counts
     assert counts == {

@@ -304,7 +304,7 @@ def test_verify_recomputes_the_rows_themselves(folder: Path) -> None:
     manifest["digests"]["mixture.parquet"] = file_digest(path)
     (folder / "out" / "mixture.json").write_text(json.dumps(manifest))
     problems = verify_mixture(folder / "out").problems
-    assert any("do not have the hash" in problem for problem in problems)
+    assert any("do not match its ifcurate_hash" in problem for problem in problems)
 
 
 def test_a_mixture_loads_with_datasets(folder: Path) -> None:

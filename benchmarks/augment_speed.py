@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example

@@ -92,7 +92,7 @@ def augment(
     if check is not None:
         check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
-    from ifcurate.counterfactual.augment import AugmentSettings
+    from ifcurate.counterfactual.augmenter import AugmentSettings
     from ifcurate.counterfactual.recognisers import load_recogniser
     from ifcurate.counterfactual.write.avoided import read_avoided
     from ifcurate.counterfactual.write.output import write_counterfactuals

@@ -11,49 +11,30 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .accepted import Counterfactual
 from .checks import Check, Refusal
-from .edit.candidates import Entity, View, shared_entities
-from .edit.edits import Edit, apply_edits, place_edits
-from .edit.forms import GENERIC_WORDS, Substitution, find_changes, name_forms
+from .edit.candidates import Entity, shared_entities
+from .edit.edits import apply_edits, place_edits
+from .edit.forms import find_changes, name_forms
 from .edit.substitutes import Pools, Wanted, propose
-from .lexicon.fictional import fictional_type
-from .lexicon.kinds import types_by_table
+from .edit.substitution import Substitution
+from .edit.views import View
 from .lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold
-from .recognise.patterns import pattern_type
-from .recognise.runs import capital_runs
-from .recognise.spans import PATTERNED, VALUES, Planner, Recogniser, Span
+from .recognise.spans import VALUES, Planner, Recogniser, Span
 from .verify.cases import Case
 from .verify.gates import check_answered, check_closed_world, check_size, check_task
 from .verify.gender import settle_gender
 from .verify.geography import settle_group
+from .verify.second_pass import SecondPass
 from .verify.verifier import verify
 
-__all__ = ["Counterfactual", "Engineer", "SecondPass"]
+__all__ = ["Engineer"]
 
 #: Checks that no other substitute would pass either.
 _FINAL = {Check.RESIDUE, Check.SPANS, Check.SUPPORT, Check.NESTING, Check.STRUCTURE}
 _NOTHING = "no entity of these types in both context and response"
 _SHORT = 12  # words of a response that answers a question
 _MOST_MENTIONS = 2000  # edits of one row; a row with more is refused
-
-
-@dataclass(frozen=True, slots=True)
-class Counterfactual:
-    """An accepted example: the strings of its row after the edits, and how it came about."""
-
-    texts: Mapping[str, str]
-    edits: tuple[Edit, ...]
-    plan: Substitution
-    gender: str
-    answer: str  # the substitute as the response has it
-    memory_answer: str  # the original as the response had it
-    checks: tuple[Check, ...]
-    grounding: float = 1.0  # share of the response's content words that context or question have
-
-    @property
-    def substitute(self) -> str:
-        """The whole substitute, as its full form was written; a value in its new notation."""
-        return self.edits[0].new if self.plan.type in VALUES else self.plan.substitute
 
 
 @dataclass(frozen=True)
@@ -265,42 +246,3 @@ def _check_country_names(entity: Entity) -> None:
     names = {m.text.lower() for m in entity.mentions if m.shape == "name"}
     if len(names) > 1:
         raise Refusal(Check.ONE_TO_ONE, f"the country has {len(names)} names in the text")
-
-
-@dataclass(frozen=True, slots=True)
-class SecondPass:
-    """The second pass of H5: the recogniser, and the tables for names that it cannot know."""
-
-    recogniser: Recogniser
-    lexicon: Lexicon
-    plan: Substitution
-
-    def __call__(self, texts: Mapping[str, str]) -> list[Span]:
-        """All spans of the texts after the edits."""
-        plan = self.plan
-        spans = list(self.recogniser.spans(texts))
-        if plan.source == "fictional":
-            spans += [
-                Span(path, run.start, run.end, kind, text[run.start : run.end])
-                for path, text in texts.items()
-                for run in capital_runs(text)
-                if (kind := fictional_type(text[run.start : run.end]))
-            ]
-        if plan.type not in VALUES or plan.new_type:
-            spans += self._by_table(texts)
-        return spans
-
-    def _by_table(self, texts: Mapping[str, str]) -> list[Span]:
-        found = []
-        for new in sorted({self.plan.substitute, *self.plan.forms.values()}):
-            plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
-            kinds = types_by_table(new) | types_by_table(plain)
-            kinds |= {pattern_type(new, self.lexicon)} - {""}
-            if self.plan.type in PATTERNED | {"LOC"} and new != self.plan.substitute:
-                kinds.add(self.plan.type)  # "Harwick" after "Harwick University"
-            pattern = re.compile(rf"(?<!\w){re.escape(new)}(?!\w)", re.I)
-            for path, text in texts.items() if kinds else ():
-                for match in pattern.finditer(text):
-                    place = (path, match.start(), match.end())
-                    found += [Span(*place, kind, match.group()) for kind in sorted(kinds)]
-        return found

@@ -19,11 +19,11 @@ from typing import Any
 from ifcurate.records import Example
 
 from .checks import Check, Refusal
-from .edit.candidates import View, view_example
 from .edit.edits import Edit, apply_edits, place_edits, row_texts
-from .edit.forms import Change, Substitution, find_changes
+from .edit.forms import find_changes
 from .edit.substitutes import person_forms
-from .engine import SecondPass
+from .edit.substitution import Change, Substitution
+from .edit.views import View, view_example
 from .lexicon.kinds import types_by_table
 from .lexicon.name_words import TITLES
 from .lexicon.tables import Lexicon, fold, load_lexicon
@@ -35,6 +35,7 @@ from .recognise.runs import capital_runs
 from .recognise.spans import NUMERIC, TYPES, VALUES, Recogniser, Span
 from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
+from .verify.second_pass import SecondPass
 from .verify.verifier import CHECKS, check_type
 
 __all__ = ["CODES", "Finding", "check_rows"]

@@ -27,8 +27,8 @@ from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.errors import DataError, ModelError
 
 from .checks import Check, Refusal
-from .edit.candidates import View
-from .edit.forms import Substitution
+from .edit.substitution import Substitution
+from .edit.views import View
 from .lexicon.tables import load_lexicon
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser

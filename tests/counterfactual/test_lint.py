@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.lint import CODES, Finding, check_rows
 
 from .making import examples_of, qca

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from ifcurate.counterfactual.augment import AugmentSettings, augment_counterfactual
+from ifcurate.counterfactual.augment import augment_counterfactual
+from ifcurate.counterfactual.augmenter import AugmentSettings
 from ifcurate.counterfactual.checks import Check
 from ifcurate.counterfactual.write import outcomes
 from ifcurate.counterfactual.write.avoided import read_avoided

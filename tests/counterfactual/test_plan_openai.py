@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.planner import OpenAIPlanner, PlanCache
 from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES
 from ifcurate.counterfactual.recognisers import load_recogniser

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.recognise.gliner import GlinerRecogniser
 from ifcurate.counterfactual.recognise.spacy import SpacyRecogniser, load_spacy
 from ifcurate.counterfactual.recognise.spans import Recogniser

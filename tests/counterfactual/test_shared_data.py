@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ifcurate.counterfactual.augment import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
 from ifcurate.counterfactual.lint import check_rows
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.spans import TYPES

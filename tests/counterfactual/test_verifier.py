@@ -10,7 +10,7 @@ import pytest
 
 from ifcurate.counterfactual.checks import Refusal
 from ifcurate.counterfactual.edit.edits import Edit, apply_edits, place_edits
-from ifcurate.counterfactual.edit.forms import Substitution
+from ifcurate.counterfactual.edit.substitution import Substitution
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.spans import Span

@@ -10,133 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from ifcurate.records import Example
-
-from ..checks import Check, Refusal
-from ..lexicon.wording import without_end_marks
 from ..recognise.spans import TYPES, VALUES, Shape, Span
-from .edits import row_texts
 from .forms import name_forms
+from .views import Stretch, View
 
-__all__ = ["Entity", "View", "memory_answers", "shared_entities", "view_example"]
+__all__ = ["Entity", "shared_entities"]
 
-_KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
 _ORDER = {t: i for i, t in enumerate(TYPES)}
-Stretch = tuple[str, int, int]
-_MEMORY = ("memory_answer", "parametric_answer")
-_REMARK = re.compile(
-    r"\((?:administrative|legislative|judicial|judiciary|official|de facto|seat of government|"
-    r"changed [^)]*)\)"
-)
-#: A question at the end of what was found as context.
-_ASKED = re.compile(
-    r"(?:(?<=\n)|\A)[ \t]*(?:(?:question|q|query)\s*:[^\n]+|[^\n]{8,300}\?)\s*"
-    r"(?:answer\s*:?\s*)?\Z",
-    re.I,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """An example as the engine sees it: all strings of its row, and what each is."""
-
-    texts: Mapping[str, str]
-    context: tuple[Stretch, ...]
-    question: tuple[Stretch, ...]
-    response_path: str
-    keep: frozenset[str]
-    memory: tuple[str, ...] = ()  # remembered answers, which stay as they are
-
-    @property
-    def response(self) -> str:
-        """The response without the markers that end it."""
-        return without_end_marks(self.texts[self.response_path])
-
-    @property
-    def context_text(self) -> str:
-        """All context, in order."""
-        return "\n".join(self.texts[p][a:b] for p, a, b in self.context)
-
-    @property
-    def question_text(self) -> str:
-        """All that asks."""
-        return "\n".join(self.texts[p][a:b] for p, a, b in self.question)
-
-
-def view_example(example: Example) -> View:
-    """The strings of the example's row, with the stretches that are context and question.
-
-    A question that stands inside the context (its last line, or a line that is
-    labelled so) counts as question. Raises `Refusal` when the response or a
-    context cannot be found in the row.
-    """
-    texts = row_texts(example.row)
-    context = tuple((b.path, b.start, b.end) for b in example.blocks if b.path in texts)
-    if len(context) != len(example.blocks) or example.response_path not in texts:
-        raise Refusal(Check.ROW, "a text of the example is not a string of its row")
-    if texts[example.response_path] != example.response:
-        raise Refusal(Check.ROW, "the response is not a string of its row")
-    given, carved = _carve(texts, context)
-    return View(
-        texts,
-        given,
-        (*_questions(example, texts), *carved),
-        example.response_path,
-        frozenset(p for p in texts if _is_kept(p)),
-        memory_answers(example.row),
-    )
-
-
-def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
-    """What asks: instruction, system and the user's turns, without the contexts in them."""
-    outer: dict[str, list[tuple[int, int]]] = {}
-    for block in example.blocks:
-        outer.setdefault(block.path, []).append((block.outer_start, block.outer_end))
-    asked = {example.instruction, example.system} - {""}
-    asked |= {t.content for t in (*example.history, *example.trailing) if t.role == "user"}
-    own = {b.path for b in example.blocks if b.part == "context"} | {example.response_path}
-    for path, text in texts.items():
-        if path in own or text not in asked:
-            continue
-        last = 0
-        for start, end in (*sorted(outer.get(path, ())), (len(text), len(text))):
-            if last < start:
-                yield path, last, start
-            last = end
-
-
-def _carve(
-    texts: Mapping[str, str], context: Sequence[Stretch]
-) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
-    """The contexts without the question that stands at their end, and that question."""
-    given: list[Stretch] = []
-    carved: list[Stretch] = []
-    for path, start, end in context:
-        if found := _ASKED.search(texts[path], start, end):
-            carved.append((path, found.start(), end))
-            end = found.start()
-        if start < end:
-            given.append((path, start, end))
-    return tuple(given), tuple(carved)
-
-
-def _is_kept(path: str) -> bool:
-    """Whether no edit may fall there: ids, roles, tools, remembered answers."""
-    head = path.split(".")[0].split("[")[0]
-    return path.rsplit(".", 1)[-1].split("[")[0] in _KEPT_NAMES or head in {"tools", *_MEMORY}
-
-
-def memory_answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The remembered answers of a row, its lists of aliases taken apart."""
-    found: list[str] = []
-    for name in _MEMORY:
-        value = row.get(name)
-        if isinstance(value, str):
-            parts = re.split(r";|\bor\b|[()*]", _REMARK.sub(";", value))
-            found += [p.strip(" ,.*") for p in parts if len(p.strip(" ,.*")) > 1]
-    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)

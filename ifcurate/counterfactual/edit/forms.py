@@ -9,54 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from ..checks import Check, Refusal
 from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import HONOURS, PARTICLES, words
-from ..recognise.spans import NUMERIC, VALUES, Span
+from ..lexicon.wording import HONOURS, PARTICLES
+from ..recognise.spans import NUMERIC, VALUES
 from ..recognise.values import date_mentions, number_mentions, number_of
+from .substitution import Change, Substitution
 
-__all__ = [
-    "GENERIC_WORDS",
-    "Change",
-    "Substitution",
-    "find_changes",
-    "name_forms",
-    "residual_parts",
-]
-
-Change = tuple[str, int, int, str, str]  # path, start, end, old, new
+__all__ = ["find_changes", "name_forms"]
 
 _SUFFIX = re.compile(r"(?:Jr|Sr|I{1,3}|IV|VI{0,3}|IX|X{1,3}|[A-Z])\.?\Z")
 _INITIALS = re.compile(r"(?:[A-Z]\.)+|[A-Z]\Z")
 _QUOTES = "\"“”‘’'"
-
-
-@dataclass(frozen=True, slots=True)
-class Substitution:
-    """What is replaced by what.
-
-    `forms` maps exact strings; letter case is followed by `find_changes`. For
-    dates and numbers it is filled from what stands in the texts.
-    """
-
-    span: Span  # the original as it was recognised
-    substitute: str
-    forms: Mapping[str, str] = field(default_factory=dict)
-    new_type: str = ""  # only where it differs (policy type-swap)
-    source: str = "lexicon"  # where the substitute came from
-    kept: frozenset[str] = frozenset()  # folded words that stay: a family name that others bear
-
-    @property
-    def type(self) -> str:
-        """The original's type."""
-        return self.span.type
-
-    @property
-    def original(self) -> str:
-        """The original as it was written."""
-        return self.span.text
 
 
 def name_forms(name: str) -> dict[str, str]:
@@ -99,29 +64,6 @@ def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
         if particles and len(plain) > 2:
             forms["middle_plain"] = " ".join(plain[1:])
     return forms
-
-
-def residual_parts(original: str, forms: Mapping[str, str], kind: str) -> set[str]:
-    """What must be left nowhere, folded: the old forms and their words of 3 letters or more."""
-    parts = {fold(f) for f in (*forms, original)}
-    if kind not in VALUES:
-        for form in (*forms, original):
-            found = re.findall(r"[^\W\d_]+", fold(form))
-            parts.update(w for w in found if len(w) >= 3 and w not in PARTICLES | GENERIC_WORDS)
-            if len(found) > 1:
-                parts.add("".join(found))
-    return {p for p in parts if p}
-
-
-#: Words of names that name nothing by themselves.
-GENERIC_WORDS = words(
-    """
-    the and of city saint san santa new republic united states kingdom islands island south north
-    east west river rivers lake mount mountain empire ocean desert great falls rainforest museum art
-    national gallery queen king empress emperor prince princess pope dr mr mrs jr sr ii iii iv
-    operation war wars
-    """
-)
 
 
 def _like(written: str, old: str, new: str) -> str | None:

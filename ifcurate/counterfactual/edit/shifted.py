@@ -17,7 +17,7 @@ from ..recognise.values import (
     number_mentions,
     number_of,
 )
-from .forms import Substitution
+from .substitution import Substitution
 
 __all__ = ["shifted_values"]
 

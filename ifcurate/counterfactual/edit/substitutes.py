@@ -24,8 +24,9 @@ from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span
 from .countries import country_forms, fictional_country_forms, fitting_countries
 from .drawing import draw
-from .forms import Substitution, name_forms
+from .forms import name_forms
 from .shifted import shifted_values
+from .substitution import Substitution
 
 __all__ = ["POLICIES", "Pools", "Wanted", "person_forms", "propose"]
 

@@ -7,6 +7,7 @@ from .wording import words
 __all__ = [
     "DESCRIBING",
     "ENDINGS",
+    "GENERIC_WORDS",
     "HEADS",
     "LEADS",
     "NO_SURNAMES",
@@ -133,5 +134,14 @@ DESCRIBING = words(
     red green blue black white democratic republican liberal conservative labour labor communist
     social
     socialist christian war air naval olympic super annual local city county
+    """
+)
+#: Words of names that name nothing by themselves.
+GENERIC_WORDS = words(
+    """
+    the and of city saint san santa new republic united states kingdom islands island south north
+    east west river rivers lake mount mountain empire ocean desert great falls rainforest museum art
+    national gallery queen king empress emperor prince princess pope dr mr mrs jr sr ii iii iv
+    operation war wars
     """
 )

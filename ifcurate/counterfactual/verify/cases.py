@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..edit.edits import Edit
-from ..edit.forms import Substitution
+from ..edit.substitution import Substitution
 
 __all__ = ["Case"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ..checks import Check, Refusal
-from ..edit.forms import Substitution
+from ..edit.substitution import Substitution
 from ..lexicon.tables import Country, Lexicon, fold
 
 __all__ = ["check_geography", "is_named", "settle_group", "supports_group"]

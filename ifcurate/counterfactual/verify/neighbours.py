@@ -6,7 +6,7 @@ import re
 
 from ..checks import Check, Refusal
 from ..edit.edits import Edit
-from ..edit.forms import Substitution
+from ..edit.substitution import Substitution
 from ..lexicon.name_words import NO_SURNAMES, TITLES
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold, load_lexicon
 from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, words

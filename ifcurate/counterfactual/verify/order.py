@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ..checks import Check, Refusal
 from ..edit.edits import Edit
-from ..edit.forms import Substitution
+from ..edit.substitution import Substitution
 from ..recognise.spans import NUMERIC
 from ..recognise.values import date_mentions, date_of_value, date_order, number_mentions, number_of
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 
 from ..checks import Check, Refusal
-from ..edit.forms import GENERIC_WORDS, Substitution, residual_parts
-from ..lexicon.name_words import DESCRIBING
+from ..edit.substitution import Substitution
+from ..lexicon.name_words import DESCRIBING, GENERIC_WORDS
 from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import FUNCTION_WORDS
+from ..lexicon.wording import FUNCTION_WORDS, PARTICLES
 from ..recognise.spans import NUMERIC, PATTERNED, VALUES
 from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
 from .cases import Case
@@ -42,6 +42,18 @@ def check_residue(parts: set[str], texts: Mapping[str, str]) -> str:
     return ""
 
 
+def _parts_of(original: str, forms: Mapping[str, str], kind: str) -> set[str]:
+    """What must be left nowhere, folded: the old forms and their words of 3 letters or more."""
+    parts = {fold(f) for f in (*forms, original)}
+    if kind not in VALUES:
+        for form in (*forms, original):
+            found = re.findall(r"[^\W\d_]+", fold(form))
+            parts.update(w for w in found if len(w) >= 3 and w not in PARTICLES | GENERIC_WORDS)
+            if len(found) > 1:
+                parts.add("".join(found))
+    return {p for p in parts if p}
+
+
 def _forms_of(case: Case) -> set[str]:
     plan = case.plan
     if plan.source == "alias":
@@ -49,7 +61,7 @@ def _forms_of(case: Case) -> set[str]:
     if plan.type == "WORK":  # the words of a title are words; as a title it stands as a whole
         return {fold(plan.original)}
     written = {e.old: e.new for e in case.edits}
-    parts = residual_parts(plan.original, {**plan.forms, **written}, plan.type)
+    parts = _parts_of(plan.original, {**plan.forms, **written}, plan.type)
     if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
         stay = set(_LETTERS.findall(fold(plan.substitute))) | DESCRIBING
         parts -= {p for p in parts if p in stay}
@@ -213,7 +225,7 @@ def check_fresh(case: Case, lexicon: Lexicon) -> None:
         parts = {fold(plan.substitute)}
     else:
         written = {e.new: e.old for e in case.edits}
-        parts = residual_parts(plan.substitute, written, plan.new_type or plan.type) - plan.kept
+        parts = _parts_of(plan.substitute, written, plan.new_type or plan.type) - plan.kept
     if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
         parts -= set(_LETTERS.findall(fold(plan.original))) | DESCRIBING
     if found := check_residue(parts, case.before):

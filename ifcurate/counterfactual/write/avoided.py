@@ -9,7 +9,7 @@ from typing import Any
 
 from ifcurate.errors import DataError
 
-from ..edit.candidates import memory_answers
+from ..edit.views import memory_answers
 
 __all__ = ["read_avoided"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from ifcurate.records import Example
 
+from ..accepted import Counterfactual
 from ..checks import Check
-from ..edit.candidates import View
-from ..engine import Counterfactual
+from ..edit.views import View
 from .rows import edited_example
 
 __all__ = ["Augmentation", "Funnel", "Outcome", "Written"]

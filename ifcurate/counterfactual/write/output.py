@@ -29,7 +29,7 @@ from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file, file_digest, write_json
 from ifcurate.storage.manifest import fingerprint, software_versions
 
-from ..augment import Augmenter, AugmentSettings, freeze_pools, in_order
+from ..augmenter import Augmenter, AugmentSettings, freeze_pools, in_order
 from ..checks import Check
 from ..lexicon.tables import load_lexicon
 from ..recognise.names import LexiconRecogniser

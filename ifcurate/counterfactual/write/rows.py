@@ -15,9 +15,9 @@ from typing import Any
 
 from ifcurate.records import ContextBlock, Example, Turn
 
-from ..edit.candidates import View
+from ..accepted import Counterfactual
 from ..edit.edits import Edit, with_texts
-from ..engine import Counterfactual
+from ..edit.views import View
 from ..lexicon.tables import fold
 
 __all__ = [

@@ -1,0 +1,32 @@
+"""What the engine returns for an example that passed every check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .checks import Check
+from .edit.edits import Edit
+from .edit.substitution import Substitution
+from .recognise.spans import VALUES
+
+__all__ = ["Counterfactual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """An accepted example: the strings of its row after the edits, and how it came about."""
+
+    texts: Mapping[str, str]
+    edits: tuple[Edit, ...]
+    plan: Substitution
+    gender: str
+    answer: str  # the substitute as the response has it
+    memory_answer: str  # the original as the response had it
+    checks: tuple[Check, ...]
+    grounding: float = 1.0  # share of the response's content words that context or question have
+
+    @property
+    def substitute(self) -> str:
+        """The whole substitute, as its full form was written; a value in its new notation."""
+        return self.edits[0].new if self.plan.type in VALUES else self.plan.substitute

@@ -59,7 +59,9 @@ def lab_plan(*, small: bool, seed: int = 0) -> LabPlan:
 def run_lab(out: Path, *, small: bool) -> None:
     """The three arms, and their comparison."""
     from ifcurate.lab.arms import Arm, run_arm
-    from ifcurate.lab.compare import compare_arms, make_page
+    from ifcurate.lab.compare import compare_arms, read_results
+    from ifcurate.lab.comparison import make_page
+    from ifcurate.lab.quality import measure_laboratories
     from ifcurate.lab.setup import prepare, score_mixture
     from ifcurate.storage.files import write_json
 
@@ -68,7 +70,7 @@ def run_lab(out: Path, *, small: bool) -> None:
     score_mixture(lab)
     for arm in ARMS:
         run_arm(lab, plan, Arm.parse(arm))
-    compared = compare_arms(out)
+    compared = compare_arms(read_results(out), measure_laboratories(out))
     make_page(compared, out / "compare.html")
     write_json(out / "compare.json", compared)
 

@@ -112,7 +112,9 @@ def compare(
 ) -> None:
     """Run what is missing on both mixtures, and write the comparison as a table and a page."""
     from ifcurate.lab.arms import Arm, run_arm
-    from ifcurate.lab.compare import compare_arms, make_page
+    from ifcurate.lab.compare import compare_arms, read_results
+    from ifcurate.lab.comparison import make_page
+    from ifcurate.lab.quality import measure_laboratories
     from ifcurate.lab.setup import open_or_prepare, score_mixture
     from ifcurate.storage.files import write_json
 
@@ -124,7 +126,7 @@ def compare(
             for arm in arms.split(","):
                 common.note(f"{data}, seed {seed}: {arm}", quiet=json)
                 run_arm(lab, plan, Arm.parse(arm.strip()))
-    compared = compare_arms(out)
+    compared = compare_arms(read_results(out), measure_laboratories(out))
     write_json(out / "compare.json", compared)
     written = make_page(compared, page or out / "compare.html")
     if json:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from ifcurate.contexts.find import find_context
 from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
 from ifcurate.data.formats import Layout, detect_format, parse_row, template_texts
-from ifcurate.data.known_sets import find_known_set
+from ifcurate.data.known_sets import KnownSet, find_known_set
 from ifcurate.data.readers.rows import (
     RawRow,
     Source,
@@ -264,21 +264,24 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
 def _apply_cards(
     paths: str | Path | Sequence[str | Path], options: DataOptions
 ) -> tuple[str | Path | Sequence[str | Path], DataOptions]:
-    """Hub names in the place of known sets' names, and what their cards say of their fields.
+    """Replace known sets' names by their Hub names, and apply the card of a single set.
 
-    What the caller set stays. The card of one set decides; several sets are read by format.
+    The caller's options take precedence. Several sets are read by their formats.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    known = [None if Path(p).exists() else find_known_set(str(p)) for p in given]
+    items = [paths] if isinstance(paths, str | Path) else list(paths)
+    known = [None if Path(item).exists() else find_known_set(str(item)) for item in items]
     if not any(known):
         return paths, options
-    found = [k.hub_id if k else p for p, k in zip(given, known, strict=True)]
     if len(known) == 1 and known[0] is not None:
-        own = options.given()
-        if "format" in own or "columns" in own:
-            own = {"format": options.format, "columns": options.columns, **own}
-        options = DataOptions.create(**{**known[0].reading, **own})
-    return found, options
+        options = _apply_card(known[0], options)
+    return [card.hub_id if card else item for item, card in zip(items, known, strict=True)], options
+
+
+def _apply_card(known: KnownSet, options: DataOptions) -> DataOptions:
+    own = options.given()
+    if "format" in own or "columns" in own:
+        own = {"format": options.format, "columns": options.columns, **own}
+    return DataOptions.create(**{**known.reading, **own})
 
 
 def options_layout(format: str, options: DataOptions) -> Layout:

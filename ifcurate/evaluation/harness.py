@@ -101,46 +101,51 @@ def run_benchmarks(
     from ifcurate.models import resolve_model
 
     try:
-        import lm_eval
-        from lm_eval.tasks import TaskManager
+        import lm_eval  # noqa: F401
     except ImportError as error:
         raise ModelError(
             "benchmarks: need the eval extra; found no package lm_eval; "
             "install it: pip install 'ifcurate[eval]'"
         ) from error
     source = find_model(resolve_model(model))
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for task in tasks:
         path = out / f"{Path(task).stem}.benchmark.json"
         identity = {"task": task, "model": source.name, "revision": source.revision,
                     "limit": limit}  # fmt: skip
-        held = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        if all(held.get(key) == value for key, value in identity.items()):
-            found[task] = held["figures"]
+        saved = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if all(saved.get(key) == value for key, value in identity.items()):
+            figures[task] = saved["figures"]
             continue
-        name, folder = _task_of(task)
-        try:
-            result: Any = lm_eval.simple_evaluate(
-                model="hf",
-                model_args={"pretrained": str(source.folder), "device": device},
-                tasks=[name],
-                task_manager=TaskManager(include_path=str(folder) if folder else None),
-                limit=limit,
-                bootstrap_iters=0,
-            )
-        except (KeyError, ValueError, ConnectionError, FileNotFoundError) as error:
-            raise DataError(
-                f"task {task}: cannot be run; found {type(error).__name__}: {error}; give a task "
-                "of lm-evaluation-harness, or a YAML file with local data"
-            ) from error
-        figures = {
-            key.partition(",")[0]: float(value)
-            for key, value in result["results"][name].items()
-            if isinstance(value, int | float) and "stderr" not in key and key != "sample_len"
-        }
-        write_json(path, {**identity, "figures": figures})
-        found[task] = figures
-    return found
+        figures[task] = _run_task(task, source.folder, limit=limit, device=device)
+        write_json(path, {**identity, "figures": figures[task]})
+    return figures
+
+
+def _run_task(task: str, model: Path, *, limit: int | None, device: str) -> dict[str, float]:
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    name, folder = _task_of(task)
+    try:
+        result: Any = lm_eval.simple_evaluate(
+            model="hf",
+            model_args={"pretrained": str(model), "device": device},
+            tasks=[name],
+            task_manager=TaskManager(include_path=str(folder) if folder else None),
+            limit=limit,
+            bootstrap_iters=0,
+        )
+    except (KeyError, ValueError, ConnectionError, FileNotFoundError) as error:
+        raise DataError(
+            f"task {task}: cannot be run; found {type(error).__name__}: {error}; give a task "
+            "of lm-evaluation-harness, or a YAML file with local data"
+        ) from error
+    return {
+        key.partition(",")[0]: float(value)
+        for key, value in result["results"][name].items()
+        if isinstance(value, int | float) and "stderr" not in key and key != "sample_len"
+    }
 
 
 def _task_of(task: str) -> tuple[str, Path | None]:

@@ -1,9 +1,9 @@
 """Measures of context reliance over answered questions, each with a 95% interval.
 
-- counterfactual accuracy: the context's answer is in the text; parametric accuracy:
-  the memory answer is (Goyal et al., ICLR 2025); both and neither: as they say;
-- memorisation ratio: parametric / (parametric + counterfactual), texts with both
-  answers left out (Longpre et al., 2021);
+- counterfactual accuracy: the text names the context's answer; parametric accuracy: it
+  names the memory answer (Goyal et al., ICLR 2025); both, neither: it names both or none;
+- memorisation ratio: parametric / (parametric + counterfactual), without the texts that
+  name both answers (Longpre et al., 2021);
 - the same by log-probability: which of the two answers is the likelier response.
 
 Intervals are percentile bootstraps over questions, from a seed.
@@ -26,12 +26,19 @@ __all__ = ["Answered", "Interval", "compare_outcomes", "measure", "position_of_a
 
 N_DRAWS: Final = 2000
 _LENGTHS: Final = ((40, "under 40 words"), (80, "40-79 words"), (1 << 60, "80 words or more"))
+#: The outcomes that each share counts.
+_COUNTED: Final[Mapping[str, tuple[Outcome, ...]]] = {
+    "counterfactual": ("context", "both"),
+    "parametric": ("memory", "both"),
+    "both": ("both",),
+    "neither": ("neither",),
+}
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A question and what the model said of it."""
+    """A question and the model's answers to it."""
 
     question: Question
     text: str
@@ -47,10 +54,17 @@ class Answered:
 
     @property
     def knows(self) -> bool | None:
-        """Whether the model gives the memory answer without the context; None when not asked."""
+        """Whether the answer without the context names the memory answer; None when not asked."""
         if self.bare_text is None:
             return None
         return names(self.bare_text, self.question.memory_answers)
+
+    @property
+    def prefers_context(self) -> bool | None:
+        """Whether the context's answer is the likelier response; None when not measured."""
+        if self.context_logprob is None or self.memory_logprob is None:
+            return None
+        return self.context_logprob > self.memory_logprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ class Interval:
 
 
 def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
-    """All measures of these questions, of those that the model knows, and by group."""
+    """All measures: over all questions, over those that the model knows, and by group."""
     known = [a for a in answered if a.knows]
     result: dict[str, Any] = {"all": _measures(answered, seed)}
     if any(a.knows is not None for a in answered):
@@ -79,34 +93,33 @@ def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
         "by_length": lambda a: _length(a.question),
     }
     for name, key in groups.items():
-        labels = dict.fromkeys(key(a) for a in answered)
-        result[name] = {
-            label: _measures([a for a in answered if key(a) == label], seed)
-            for label in sorted(labels)
-        }
+        members: dict[str, list[Answered]] = {}
+        for a in answered:
+            members.setdefault(key(a), []).append(a)
+        result[name] = {label: _measures(members[label], seed) for label in sorted(members)}
     return result
 
 
 def _measures(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
     outcomes = [a.outcome for a in answered]
-    found = {
-        "counterfactual": _share([o in ("context", "both") for o in outcomes], seed),
-        "parametric": _share([o in ("memory", "both") for o in outcomes], seed),
-        "both": _share([o == "both" for o in outcomes], seed),
-        "neither": _share([o == "neither" for o in outcomes], seed),
-        "memorisation_ratio": _share(
-            [o == "memory" for o in outcomes if o in ("context", "memory")], seed
-        ),
+    shares = {
+        name: _share([outcome in counted for outcome in outcomes], seed)
+        for name, counted in _COUNTED.items()
     }
-    compared = [
-        a.context_logprob > a.memory_logprob
-        for a in answered
-        if a.context_logprob is not None and a.memory_logprob is not None
-    ]
-    if compared:
-        found["counterfactual_by_logprob"] = _share(compared, seed)
-        found["memorisation_ratio_by_logprob"] = _share([not c for c in compared], seed)
-    return {name: interval.as_dict() for name, interval in found.items()}
+    decided = [outcome for outcome in outcomes if outcome in ("context", "memory")]
+    shares["memorisation_ratio"] = _share([outcome == "memory" for outcome in decided], seed)
+    shares |= _by_logprob([a.prefers_context for a in answered], seed)
+    return {name: interval.as_dict() for name, interval in shares.items()}
+
+
+def _by_logprob(preferences: Sequence[bool | None], seed: int) -> dict[str, Interval]:
+    measured = [value for value in preferences if value is not None]
+    if not measured:
+        return {}
+    return {
+        "counterfactual_by_logprob": _share(measured, seed),
+        "memorisation_ratio_by_logprob": _share([not value for value in measured], seed),
+    }
 
 
 def _share(values: Sequence[bool], seed: int) -> Interval:
@@ -146,10 +159,10 @@ def position_of_answer(question: Question) -> str:
     """Where the context first names its answer: in its first, middle or last third."""
     text = question.context.lower()
     places = [text.find(answer.lower()) for answer in question.context_answers]
-    found = [place for place in places if place >= 0]
-    if not found:
+    inside = [place for place in places if place >= 0]
+    if not inside:
         return "not in the context"
-    third = 3 * min(found) // max(1, len(text))
+    third = 3 * min(inside) // max(1, len(text))
     return ("first third", "middle third", "last third")[min(third, 2)]
 
 

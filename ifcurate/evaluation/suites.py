@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.errors import DataError
-from ifcurate.evaluation.answers import split_aliases
+from ifcurate.evaluation.answers import names, split_aliases
 from ifcurate.evaluation.questions import Question
 from ifcurate.phrases import count, did_you_mean
 
@@ -29,7 +29,7 @@ _MEMORY: Final = ("memory_answer", "parametric_answer", "memory_answers")
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A named list of questions, and what was noticed when it was read."""
+    """A named list of questions, and notes on their quality."""
 
     name: str
     questions: tuple[Question, ...]
@@ -51,19 +51,15 @@ def load_suite(name: str, *, limit: int | None = None) -> Suite:
     else:
         rows, title = _read_rows(name), Path(name).stem
     notes: list[str] = []
-    questions: list[Question] = []
-    for number, row in enumerate(rows):
-        questions.append(_parse(name, title, number, row))
-    without = sum(not _stands_in(q) for q in questions)
+    questions = [_parse(name, title, number, row) for number, row in enumerate(rows)]
+    without = sum(not _has_answer(q) for q in questions)
     if without:
         notes.append(f"{title}: {count(without, 'context')} of {len(questions)} "
                      "without the context answer")  # fmt: skip
     return Suite(title, tuple(questions[:limit]), tuple(notes))
 
 
-def _stands_in(question: Question) -> bool:
-    from ifcurate.evaluation.answers import names
-
+def _has_answer(question: Question) -> bool:
     return names(question.context or question.question, question.context_answers)
 
 
@@ -90,15 +86,20 @@ def _read_rows(name: str) -> list[Any]:
     return value
 
 
-def _parse(where: str, suite: str, number: int, row: Any) -> Question:
+def _check_row(where: str, row: Any) -> Mapping[str, Any]:
     if not isinstance(row, Mapping):
-        raise DataError(f"{where} row {number}: must be an object; found {type(row).__name__}")
-    memory = next((row[name] for name in _MEMORY if row.get(name)), None)
-    if not row.get("question") or not row.get("answer") or memory is None:
+        raise DataError(f"{where}: must be an object; found {type(row).__name__}")
+    if not all((row.get("question"), row.get("answer"), any(row.get(name) for name in _MEMORY))):
         raise DataError(
-            f"{where} row {number}: question, answer and memory_answer are needed; found "
+            f"{where}: question, answer and memory_answer are needed; found "
             f"{', '.join(map(str, row)) or 'nothing'}; add what is missing"
         )
+    return row
+
+
+def _parse(where: str, suite: str, number: int, value: Any) -> Question:
+    row = _check_row(f"{where} row {number}", value)
+    memory = next(row[name] for name in _MEMORY if row.get(name))
     return Question(
         id=str(row.get("id") or f"{suite}-{number}"),
         suite=suite,
@@ -119,7 +120,7 @@ def _answers(value: Any) -> tuple[str, ...]:
 
 
 def note_duplicates(suites: Sequence[Suite]) -> list[str]:
-    """What to say of questions that stand in more than one suite, or twice in one."""
+    """Notes about questions that are in more than one suite, or in one suite twice."""
     seen: dict[tuple[str, str], str] = {}
     shared: dict[tuple[str, str], int] = {}
     for suite in suites:
@@ -131,7 +132,7 @@ def note_duplicates(suites: Sequence[Suite]) -> list[str]:
             seen.setdefault(key, suite.name)
     return [
         f"{count(n, 'question')} of {second} " + (
-            "stand in it twice" if first == second else f"stand in {first} too"
+            "occur in it twice" if first == second else f"also occur in {first}"
         )
         for (first, second), n in shared.items()
     ]  # fmt: skip

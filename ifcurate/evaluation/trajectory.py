@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -73,23 +73,34 @@ def follow_checkpoints(
 def _in_order(
     models: Sequence[str], *, watch: bool, wait: Callable[[float], None]
 ) -> Iterator[str]:
-    given = sorted(models, key=lambda m: (step_of(m) is None, step_of(m) or 0, m))
-    seen: set[str] = set()
+    yield from sorted(models, key=lambda m: (step_of(m) is None, step_of(m) or 0, m))
+    if watch:
+        yield from _watch(set(models), wait)
+
+
+def _watch(seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
+    """The checkpoints that appear beside those in `seen`, until the run is finished."""
+    folders = {Path(model).parent for model in seen if step_of(model) is not None}
     while True:
-        new = [model for model in given if model not in seen]
-        for model in new:
-            seen.add(model)
-            yield model
-        if not watch:
+        # Checked first: a run that is finished now writes no checkpoint after the listing.
+        finished = all((folder / _DONE).exists() for folder in folders)
+        new = sorted(_list_checkpoints(folders) - seen, key=_by_step)
+        yield from new
+        seen.update(new)
+        if new:
+            continue
+        if finished:
             return
-        folders = {Path(model).parent for model in seen if step_of(model) is not None}
-        done = all((folder / _DONE).exists() for folder in folders)
-        found = [str(p) for f in folders for p in f.glob("checkpoint-*") if step_of(str(p))]
-        given = sorted(found, key=lambda m: step_of(m) or 0)
-        if not set(given) - seen:
-            if done:
-                return
-            wait(_PAUSE)
+        wait(_PAUSE)
+
+
+def _list_checkpoints(folders: Iterable[Path]) -> set[str]:
+    paths = [str(path) for folder in folders for path in folder.glob("checkpoint-*")]
+    return {path for path in paths if step_of(path)}
+
+
+def _by_step(model: str) -> int:
+    return step_of(model) or 0
 
 
 def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Trajectory | None:
@@ -101,30 +112,34 @@ def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Tr
             continue
         outcomes = _outcomes(result, options)
         answers[step] = {key: value[0] for key, value in outcomes.items()}
-        n = len(outcomes)
-        known = [value[2] for value in outcomes.values() if value[2] is not None]
-        points.append({
-            "step": step, "model": result["model"],
-            "counterfactual": sum(v[0] for v in outcomes.values()) / n,
-            "parametric": sum(v[1] for v in outcomes.values()) / n,
-            "knows": sum(known) / len(known) if known else None,
-        })  # fmt: skip
+        points.append({"step": step, "model": result["model"], **_averages(outcomes)})
     if len(points) < 2:
         return None
     points.sort(key=lambda p: p["step"])
     peak = max(points, key=lambda p: (p["counterfactual"], p["step"]))
     last = points[-1]
     fall = compare_outcomes(answers[peak["step"]], answers[last["step"]], seed=options.seed)
-    real = fall["high"] is not None and fall["high"] < 0
-    if peak is last:
-        keep, reason = last["model"], "the last checkpoint is the best"
-    elif real:
-        keep = peak["model"]
-        reason = "context reliance fell after its peak, beyond the 95% interval"
-    else:
-        keep = last["model"]
-        reason = "the fall after the peak is within the 95% interval"
+    keep, reason = _choose(peak, last, fall)
     return Trajectory(tuple(points), peak, last, fall, keep, reason)
+
+
+def _averages(outcomes: dict[str, tuple[bool, bool, bool | None]]) -> dict[str, float | None]:
+    context, memory, knows = zip(*outcomes.values(), strict=True)
+    asked = [value for value in knows if value is not None]
+    return {
+        "counterfactual": sum(context) / len(outcomes),
+        "parametric": sum(memory) / len(outcomes),
+        "knows": sum(asked) / len(asked) if asked else None,
+    }
+
+
+def _choose(peak: dict[str, Any], last: dict[str, Any], fall: dict[str, Any]) -> tuple[str, str]:
+    """The model to keep, and why."""
+    if peak is last:
+        return last["model"], "the last checkpoint is the best"
+    if fall["high"] is not None and fall["high"] < 0:
+        return peak["model"], "context reliance fell after its peak, beyond the 95% interval"
+    return last["model"], "the fall after the peak is within the 95% interval"
 
 
 def _outcomes(

@@ -17,8 +17,8 @@ def choose_weights(model: Any, update: str) -> list[str]:
     """Let only the weights of `update` require gradients, and name them.
 
     "full" is all weights, "qk" the query and key projections. Adapters get their own
-    weights from `adapter_config`. Raises `ModelError` where queries and keys cannot
-    be told from values.
+    weights from `adapter_config`. Raises `ModelError` where queries and keys share a
+    matrix with values.
     """
     if update == "full":
         for _, parameter in model.named_parameters():
@@ -55,23 +55,27 @@ def adapter_config(model: Any, update: str, *, rank: int) -> Any:
 
 
 def check_trainable(model: Any, update: str, chosen: list[str]) -> list[str]:
-    """The names of the weights that require gradients; they are exactly those that were chosen.
+    """The names of the weights that require gradients.
 
-    Raises `ModelError` where they are not.
+    Raises `ModelError` where they differ from the chosen ones.
     """
-    found = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if update.startswith("lora"):
-        wrong = [name for name in found if "lora_" not in name]
-        if update == "lora-qk":
-            wrong += [name for name in found if not any(f".{p}." in name for p in _QK)]
-    else:
-        wrong = sorted(set(found) ^ set(chosen))
-    if wrong or not found:
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    wrong = _wrong_weights(trained, update, chosen)
+    if wrong or not trained:
         raise ModelError(
             f"finetune --update {update}: the wrong weights would be trained; found "
             f"{', '.join(wrong[:4]) or 'none that require gradients'}; report this model"
         )
-    return found
+    return trained
+
+
+def _wrong_weights(trained: list[str], update: str, chosen: list[str]) -> list[str]:
+    if not update.startswith("lora"):
+        return sorted(set(trained) ^ set(chosen))
+    wrong = [name for name in trained if "lora_" not in name]
+    if update == "lora-qk":
+        wrong += [name for name in trained if not any(f".{p}." in name for p in _QK)]
+    return wrong
 
 
 def _is_qk(name: str) -> bool:

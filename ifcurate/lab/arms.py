@@ -1,10 +1,10 @@
-"""The arms: what is trained on. Curation sees the mixture and its scores, never the truth.
+"""The arms: which rows are trained on. Curation sees the mixture and its scores, not the truth.
 
-An arm's name says all of it: ``rows`` or ``rows+update@rate``, where ``rows`` is
+An arm's name describes it fully: ``rows`` or ``rows+update@rate``, where ``rows`` is
 ``unfiltered``, ``random`` (as many rows as ``filtered`` keeps), ``filtered``
 (the default rule), ``filtered:RULE`` or ``filtered:RULE:STATISTIC``,
-``counterfactual`` (``filtered`` with altered copies of the dropped rows that
-`ifcurate augment` could alter), or ``augmented`` (``unfiltered`` with the same
+``counterfactual`` (``filtered`` and altered copies of those dropped rows that
+`ifcurate augment` can alter), or ``augmented`` (``unfiltered`` with the same
 copies). ``update`` is ``full``, ``qk``, ``lora`` or ``lora-qk``.
 """
 
@@ -19,8 +19,9 @@ from typing import Any, get_args
 from ifcurate.errors import RunError
 from ifcurate.finetuning.settings import TrainSettings, Update
 from ifcurate.finetuning.train import train_rows
+from ifcurate.lab.contents import read_exam, read_mixture
+from ifcurate.lab.examiner import Examiner, load_base
 from ifcurate.lab.plan import Laboratory, LabPlan
-from ifcurate.lab.setup import Examiner, load_base, read_exam, read_mixture
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
@@ -65,7 +66,7 @@ class Arm:
 
 
 def choose_rows(lab: Laboratory, plan: LabPlan, rows: str) -> tuple[list[Example], dict[str, Any]]:
-    """The rows of an arm, and how many of what there are."""
+    """The rows of an arm, and their counts."""
     examples = read_mixture(lab)
     kind, _, rule = rows.partition(":")
     if kind == "unfiltered":
@@ -92,10 +93,10 @@ def _filter(
     from ifcurate.storage.tables import SCORES
 
     name, _, statistic = (rule or "gain").partition(":")
-    given: dict[str, Any] = {"rule": name}
+    options: dict[str, Any] = {"rule": name}
     if statistic:
-        given["statistic"] = statistic
-    split = split_scores(read_table(lab.scores, SCORES), **given)
+        options["statistic"] = statistic
+    split = split_scores(read_table(lab.scores, SCORES), **options)
     result = filter_examples(examples, split, drop="non-context-critical")
     cuts = [str(cut.threshold) for cut in split.cuts]
     return (
@@ -112,11 +113,11 @@ def _alter(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
-    """Train one arm from the nudged base and write its trajectory; what is there is read."""
+    """Train one arm from the nudged base and write its trajectory; an arm that ran is read."""
     path = lab.arm(arm.name)
     if path.exists():
-        found: dict[str, Any] = lab.read_json(path)
-        return found
+        saved: dict[str, Any] = lab.read_json(path)
+        return saved
     started = time.perf_counter()
     rows, about = choose_rows(lab, plan, arm.rows)
     loaded = load_base(lab.base)

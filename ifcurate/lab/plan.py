@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -120,12 +119,3 @@ class Laboratory:
     def read_json(self, path: Path) -> Any:
         """The content of one of the files above."""
         return json.loads(path.read_text("utf-8"))
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSON Lines, whole or not at all."""
-    from ifcurate.storage.files import atomic_file
-
-    with atomic_file(path) as stream:
-        for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")

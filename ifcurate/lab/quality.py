@@ -1,22 +1,24 @@
-"""How well each score tells critical rows from the others, against the truth of the mixture.
+"""How well each score separates critical rows from the others, by the truth of the mixture.
 
-This is the one place where scores and truth meet, after the fact; no arm reads it.
+Only this module compares scores with the truth. No arm reads its results.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ifcurate.engines.base import Prompt
+from ifcurate.lab.contents import read_mixture
+from ifcurate.lab.examiner import TEMPLATE, load_base
 from ifcurate.lab.plan import Laboratory
-from ifcurate.lab.setup import load_base, read_mixture
 from ifcurate.storage.files import read_table, write_json
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["area_under_curve", "measure_scores"]
+__all__ = ["area_under_curve", "measure_laboratories", "measure_scores"]
 
 _COLUMNS: Final = (
     "loss_without_context",
@@ -25,50 +27,58 @@ _COLUMNS: Final = (
     "max_token_gain",
     "gain_token_fraction",
 )
+_NEGATIVES: Final = {"both": ("non", "off"), "non": ("non",), "off": ("off",)}
 FloatArray = npt.NDArray[np.float64]
 
 
 def measure_scores(lab: Laboratory) -> dict[str, Any]:
-    """AUROC of every score against the truth, written to auroc.json; read where it is there.
+    """AUROC of every score against the truth, from auroc.json, which is written when missing.
 
     Positive rows are critical. Negatives are *non* and *off* together, and each alone.
     """
     path = lab.folder / "auroc.json"
     if path.exists():
-        found: dict[str, Any] = lab.read_json(path)
-        return found
-    kinds = lab.read_json(lab.truth)["kinds"]
-    values = _all_scores(lab)
-    result = {}
-    for name, own in values.items():
-        rows = [i for i in range(len(kinds)) if np.isfinite(own[i])]
-        result[name] = {
-            against: area_under_curve(
-                np.array([own[i] for i in rows if kinds[i] in (*negative, "critical")]),
-                np.array([kinds[i] == "critical" for i in rows
-                          if kinds[i] in (*negative, "critical")]),
-            )
-            for against, negative in {"both": ("non", "off"), "non": ("non",), "off": ("off",)}
-            .items()
-            if any(kinds[i] in negative for i in rows)
-        }  # fmt: skip
+        saved: dict[str, Any] = lab.read_json(path)
+        return saved
+    kinds = np.array(lab.read_json(lab.truth)["kinds"])
+    result = {name: _measure_score(values, kinds) for name, values in _all_scores(lab).items()}
     write_json(path, result)
     return result
+
+
+def measure_laboratories(root: Path) -> dict[str, Any]:
+    """The AUROCs of every scored laboratory under `root` whose mixture has its own shape."""
+    folders = sorted(path.parent for path in root.glob("*/scores.parquet"))
+    return {
+        folder.name: measure_scores(Laboratory(folder))
+        for folder in folders
+        if "=" not in folder.name  # a mixture with a changed shape
+    }
+
+
+def _measure_score(values: FloatArray, kinds: npt.NDArray[np.str_]) -> dict[str, float]:
+    areas = {}
+    for name, negative in _NEGATIVES.items():
+        compared = np.isin(kinds, (*negative, "critical")) & np.isfinite(values)
+        positive = kinds[compared] == "critical"
+        if not positive.all():
+            areas[name] = area_under_curve(values[compared], positive)
+    return areas
 
 
 def _all_scores(lab: Laboratory) -> dict[str, FloatArray]:
     """Score -> a value per row of the mixture, NaN where there is none; higher is more critical."""
     table = read_table(lab.scores, SCORES)
-    found = {name: table[name].cast(float).to_numpy().astype(np.float64) for name in _COLUMNS}
+    scores = {name: table[name].cast(float).to_numpy().astype(np.float64) for name in _COLUMNS}
     with_context = table["loss_with_context"].to_numpy().astype(np.float64)
-    without = found["loss_without_context"]
-    found["ratio (1 - with / without)"] = 1 - with_context / np.maximum(without, 1e-9)
+    without = scores["loss_without_context"]
+    scores["ratio (1 - with / without)"] = 1 - with_context / np.maximum(without, 1e-9)
     alone, attention = _alone_and_attention(lab)
-    found["IFD (negated: exp(with - alone))"] = -np.exp(with_context - alone)
-    found["IFD"] = np.exp(with_context - alone)
+    scores["IFD (negated: exp(with - alone))"] = -np.exp(with_context - alone)
+    scores["IFD"] = np.exp(with_context - alone)
     for layer, shares in enumerate(attention):
-        found[f"attention, largest head, layer {layer}"] = shares
-    return found
+        scores[f"attention, largest head, layer {layer}"] = shares
+    return scores
 
 
 def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]:
@@ -81,7 +91,7 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     examples = read_mixture(lab)
     loaded = load_base(lab.base)
     wrapped = HFTokenizer(loaded.tokenizer)
-    template = load_template("alpaca", wrapped)
+    template = load_template(TEMPLATE, wrapped)
     start = wrapped.bos_id if wrapped.bos_id is not None else wrapped.fallback_start_id
     responses = [wrapped.encode(e.response).ids for e in examples]
     sums = answer_logprobs(loaded.model, [Prompt([start, *ids], 1) for ids in responses])

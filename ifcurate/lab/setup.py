@@ -1,100 +1,22 @@
-"""Makes what all arms of a seed share: the nudged base, the mixture, the evaluation, the scores."""
+"""Prepare what all arms of a seed share: the nudged base, mixture, evaluation and scores."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from ifcurate.engines.base import Prompt
-from ifcurate.evaluation.answering import generate_greedily
-from ifcurate.evaluation.answers import Outcome, name_answers
-from ifcurate.evaluation.questions import Question, to_example
 from ifcurate.finetuning.train import train_rows
+from ifcurate.lab.contents import read_exam, read_mixture, write_rows
 from ifcurate.lab.exam import make_exam
+from ifcurate.lab.examiner import TEMPLATE, Examiner, load_base
 from ifcurate.lab.mixtures import LabRow, make_mixture, split_facts
-from ifcurate.lab.plan import Laboratory, LabPlan, Nudge, write_rows
-from ifcurate.records import Example
+from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
 from ifcurate.storage.files import write_json
 
-__all__ = [
-    "Examiner",
-    "LoadedModel",
-    "load_base",
-    "open_or_prepare",
-    "prepare",
-    "read_exam",
-    "read_mixture",
-    "score_mixture",
-]
-
-_TEMPLATE = "alpaca"  # the layout of scores, training and evaluation
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model of transformers, its tokenizer, and the template that all rows are written in."""
-
-    model: Any
-    tokenizer: Any
-
-    def prompts(self, examples: Sequence[Example]) -> list[Prompt]:
-        """The examples as ids."""
-        from ifcurate.engines.hf.tokenizer import HFTokenizer
-        from ifcurate.prompts.pairs import build_prompts
-        from ifcurate.prompts.templates import load_template
-
-        wrapped = HFTokenizer(self.tokenizer)
-        return build_prompts(examples, load_template(_TEMPLATE, wrapped), wrapped)
-
-
-def load_base(folder: Path) -> LoadedModel:
-    """The model of a folder in float32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from ifcurate.engines.hf.quiet import quiet
-
-    with quiet():
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        return LoadedModel(model, AutoTokenizer.from_pretrained(folder))
-
-
-class Examiner:
-    """Asks a model every question of the evaluation and says what share it gets right."""
-
-    def __init__(self, loaded: LoadedModel, questions: Sequence[Question]) -> None:
-        self._loaded = loaded
-        self._questions = questions
-        self._prompts = [
-            prompt.ids[: prompt.response_start]
-            for prompt in loaded.prompts([to_example(q, response="x") for q in questions])
-        ]
-
-    def ask(self, model: Any) -> dict[str, Any]:
-        """Accuracies, and the outcome of every conflict as one letter (c, m, b or n)."""
-        answers = generate_greedily(
-            model, self._loaded.tokenizer, self._prompts, max_new_tokens=32, batch_size=120
-        )
-        outcomes: dict[str, list[Outcome]] = {}
-        for question, answer in zip(self._questions, answers, strict=True):
-            named = name_answers(answer, question.context_answers, question.memory_answers)
-            outcomes.setdefault(question.suite, []).append(named.outcome)
-        share = {name: sum(o in ("context", "both") for o in own) / len(own)
-                 for name, own in outcomes.items()}  # fmt: skip
-        conflicts = outcomes["conflict"]
-        memory = sum(o in ("memory", "both") for o in conflicts) / len(conflicts)
-        return {
-            "conflict": share["conflict"],
-            "parametric": memory,
-            "recall": share["recall"],
-            "reading": share["reading"],
-            "standard": (share["recall"] + share["reading"]) / 2,
-            "outcomes": "".join(o[0] for o in conflicts),
-        }
+__all__ = ["open_or_prepare", "prepare", "score_mixture"]
 
 
 def prepare(root: Path, plan: LabPlan) -> Laboratory:
@@ -140,25 +62,6 @@ def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
     return False
 
 
-def read_exam(lab: Laboratory) -> list[Question]:
-    """All questions of the evaluation."""
-    return [
-        Question(
-            q["id"], q["suite"], q["context"], q["question"],
-            tuple(q["context_answers"]), tuple(q["memory_answers"]),
-        )
-        for own in lab.read_json(lab.exam).values()
-        for q in own
-    ]  # fmt: skip
-
-
-def read_mixture(lab: Laboratory) -> list[Example]:
-    """The mixture as the library reads any other file."""
-    from ifcurate.data.sources import read_examples
-
-    return list(read_examples(str(lab.mixture)))
-
-
 def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     from ifcurate.data.sources import read_examples
     from ifcurate.pocket import model_path
@@ -187,7 +90,7 @@ def score_mixture(lab: Laboratory) -> None:
 
     digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]
     with load_engine("hf", model=str(lab.base), threads=_threads()) as engine:
-        scores = score_examples(read_mixture(lab), engine, ScoreSettings(template=_TEMPLATE))
+        scores = score_examples(read_mixture(lab), engine, ScoreSettings(template=TEMPLATE))
     write_table(scores, lab.scores, {"mixture": digest})
 
 

@@ -1,4 +1,4 @@
-"""The one-layer model of the inversion, in closed form, and its statements checked over a grid.
+"""The one-layer model of the inversion, in closed form.
 
 One layer, one head, tokens ``[c, s, r]``: answers (which stand in contexts too),
 subjects and a relation, ``K`` tokens in all. Embeddings are
@@ -33,21 +33,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final
 
 __all__ = [
     "SMALLEST",
     "Setting",
     "State",
-    "check_grid",
+    "context_share",
     "describe",
     "find_rate",
-    "grid",
     "lemma_margin",
     "margins",
     "pull",
+    "pull_sign",
+    "reverses_in_the_limit",
     "sufficient",
+    "take_step",
     "walk",
 ]
 
@@ -197,73 +198,7 @@ def walk(setting: Setting, rate: float, n_steps: int) -> list[dict[str, float]]:
     return points
 
 
-def grid() -> list[Setting]:
-    """Sizes and probabilities that meet the assumptions."""
-    sizes = (5, 8, 12, 20, 26, 50, 100, 300, 1000, 10_000, 30_000)
-    counts = ((1, 1), (4, 4), (32, 32), (2, 1), (8, 4), (5, 1), (20, 4))
-    shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
-    known = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-    found = [SMALLEST]
-    for size, (n_c, n_b), low, high in product(sizes, counts, shares, known):
-        # Each point has an answer and a subject of its own, and there is one relation.
-        if 2 * (n_c + n_b) + 1 <= size and 1 / size < low < high / 2:
-            found.append(Setting(size, n_c, n_b, low, high))
-    return found
-
-
-def check_grid(settings: list[Setting] | None = None) -> dict[str, Any]:
-    """How often each statement held, the number of settings, and the failures' smallest."""
-    settings = grid() if settings is None else settings
-    lemma_fails = [s for s in settings if lemma_margin(s) <= 0]
-    under = [s for s in settings if sufficient(s)]
-    first = [s for s in settings if pull_sign(s, State()) > 0]
-    rates = [(s, find_rate(s)) for s in first]
-    reversed_ = [(s, rate) for s, rate in rates if rate is not None]
-    shares = [(s, _shares(s, rate)) for s, rate in reversed_]
-    theorem_fails = [s for s, (m0, m1, m2) in shares if not (m1 > m0 and m1 >= m2)]
-    n_rounded = sum(m1 == m2 for _, (_, m1, m2) in shares)
-    expected = sum(_reverses_in_the_limit(s) == (rate is not None) for s, rate in rates)
-    equal = [s for s in settings if s.n_context == s.n_both]
-    return {
-        "n_settings": len(settings),
-        "lemma_6": _outcome(settings, lemma_fails),
-        "lemma_6_under_condition": _outcome(under, [s for s in under if lemma_margin(s) <= 0]),
-        "first_phase_all": _outcome(settings, [s for s in settings if s not in set(first)]),
-        "first_phase_equal_counts": _outcome(
-            equal, [s for s in equal if pull_sign(s, State()) <= 0]
-        ),
-        "first_phase_under_condition": _outcome(
-            under, [s for s in under if pull_sign(s, State()) <= 0]
-        ),
-        "second_phase_given_first": {
-            **_outcome(first, [s for s, rate in rates if rate is None]),
-            "rate_searched_to": 1e9,
-            "as_the_limit_of_large_rates_says": expected,
-            "equal_counts": _outcome(
-                [s for s in first if s.n_context == s.n_both],
-                [s for s, rate in rates if rate is None and s.n_context == s.n_both],
-            ),
-        },
-        "theorem_1_given_both_phases": {
-            **_outcome([s for s, _ in reversed_], theorem_fails),
-            "second_step_below_float64": n_rounded,
-        },
-    }
-
-
-def _shares(setting: Setting, rate: float) -> tuple[float, float, float]:
-    """M_C before training and after one and two steps.
-
-    Theorem 1 follows from the two phases: M_C rises with the score of the unseen
-    conflict, which moves by eta/n G at each step, and G changes its sign in between.
-    """
-    one = take_step(setting, State(), rate)
-    two = take_step(setting, one, rate)
-    m0, m1, m2 = (context_share(setting, s) for s in (State(), one, two))
-    return m0, m1, m2
-
-
-def _reverses_in_the_limit(setting: Setting) -> bool:
+def reverses_in_the_limit(setting: Setting) -> bool:
     """Whether C+S points keep the larger pull as the rate grows: G + g_C > |G + g_C+S|.
 
     Each pull decays as exp(-|u|), so the points with the smaller |u| decide. With equal
@@ -273,15 +208,6 @@ def _reverses_in_the_limit(setting: Setting) -> bool:
     g_c, g_b = math.exp(log_c), -math.exp(log_b)
     total = setting.n_context * g_c + setting.n_both * g_b
     return total + g_c > abs(total + g_b)
-
-
-def _outcome(settings: list[Setting], failures: list[Setting]) -> dict[str, Any]:
-    smallest = min(failures, key=lambda s: (s.n_tokens, s.n_context + s.n_both), default=None)
-    return {
-        "tried": len(settings),
-        "held": len(settings) - len(failures),
-        "smallest_failure": describe(smallest) if smallest else None,
-    }
 
 
 def describe(setting: Setting) -> dict[str, Any]:

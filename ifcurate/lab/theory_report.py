@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ifcurate.lab.theory import SMALLEST, Setting, check_grid, describe, find_rate, walk
+from ifcurate.lab.theory import SMALLEST, Setting, describe, find_rate, walk
 from ifcurate.lab.theory_explicit import check_explicit
+from ifcurate.lab.theory_grid import check_grid
 
 __all__ = ["make_page", "make_report"]
 

@@ -90,6 +90,13 @@ def _person(rng: random.Random, *, unseen: bool) -> str:
     return f"{rng.choice(_FIRST_NAMES)} {spell_name(rng, unseen=unseen)}"
 
 
+def _painting(rng: random.Random, name: str, *, unseen: bool) -> str:
+    kind = rng.randrange(3)
+    if kind == 0:
+        return f"Portrait of {_person(rng, unseen=unseen)}"
+    return f"View of {name}" if kind == 1 else f"The {rng.choice(_NOUNS)} at {name}"
+
+
 def fresh_subject(rng: random.Random, relation: str, *, unseen: bool) -> str:
     """A made-up subject fit for one relation."""
     name = spell_name(rng, unseen=unseen)
@@ -103,10 +110,7 @@ def fresh_subject(rng: random.Random, relation: str, *, unseen: bool) -> str:
         case "inventor":
             return f"the {name} {rng.choice(_DEVICES)}"
         case "painter":
-            kind = rng.randrange(3)
-            if kind == 0:
-                return f"Portrait of {_person(rng, unseen=unseen)}"
-            return f"View of {name}" if kind == 1 else f"The {rng.choice(_NOUNS)} at {name}"
+            return _painting(rng, name, unseen=unseen)
         case "headquarters":
             return f"{name} {rng.choice(_TRADES)}"
         case "birthplace":

@@ -1,4 +1,4 @@
-"""Limits of time and size for what a template does: it is a program of somebody else's.
+"""Limits of time and size for templates, which are programs from elsewhere.
 
 Jinja's sandbox keeps a template away from files and from Python's insides, and bounds
 `range`; it does not bound strings and loops. Here every value that a template can make
@@ -35,7 +35,7 @@ class LimitError(Exception):
 
 
 class _Clock(threading.local):
-    """What the text that this thread renders may still take."""
+    """The budget of the text that this thread renders."""
 
     until = float("inf")
     steps = 0
@@ -65,7 +65,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox with limits; render with `render_limited`."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"*", "+", "%", "**"})
+    intercepted_binops = frozenset({"*", "+", "%", "**"})  # see `_CHECKS`
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -102,18 +102,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """`left operator right`, unless the result would be too large."""
         _CLOCK.step()
-        if operator == "*":
-            for many, times in ((left, right), (right, left)):
-                if isinstance(times, int) and (size := _size(many)):
-                    _check_size(size * times)
-        elif operator == "+":
-            _check_size(_size(left) + _size(right))
-        elif operator == "**":
-            # Digits of the result, about.
-            if isinstance(left, int) and isinstance(right, int):
-                _check_size(left.bit_length() * right)
-        elif isinstance(left, str):
-            _check_format(left, right if isinstance(right, tuple) else (right,))
+        _CHECKS[operator](left, right)
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
@@ -143,7 +132,7 @@ def _timed(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, measured; what Jinja notes on the function stays noted."""
+    """The filter with a check of its result's size; Jinja's marks on the function are kept."""
     # Some filters get the context or the environment before the value.
     first = int(getattr(function, "jinja_pass_arg", None) is not None)
 
@@ -170,9 +159,9 @@ def _check_join(value: Any, more: list[Any]) -> None:
     """`glue.join(items)`, or the filter: `items | join(glue)`."""
     glue, items = (value, more[:1]) if isinstance(value, str) else (_longest(more), [value])
     glue_size = glue if isinstance(glue, int) else len(glue)
-    for found in items:
-        if isinstance(found, list | tuple):
-            _check_size(sum(_size(item) + glue_size for item in found))
+    for values in items:
+        if isinstance(values, list | tuple):
+            _check_size(sum(_size(item) + glue_size for item in values))
 
 
 def _check_replace(value: Any, more: list[Any]) -> None:
@@ -188,6 +177,26 @@ def _check_padding(value: Any, more: list[Any]) -> None:
     _check_size(len(text) + lines * (widest + _longest(more)))
 
 
+def _check_product(left: Any, right: Any) -> None:
+    for many, times in ((left, right), (right, left)):
+        if isinstance(times, int) and (size := _size(many)):
+            _check_size(size * times)
+
+
+def _check_sum(left: Any, right: Any) -> None:
+    _check_size(_size(left) + _size(right))
+
+
+def _check_power(left: Any, right: Any) -> None:
+    if isinstance(left, int) and isinstance(right, int):
+        _check_size(left.bit_length() * right)  # about the digits of the result
+
+
+def _check_percent(left: Any, right: Any) -> None:
+    if isinstance(left, str):
+        _check_format(left, right if isinstance(right, tuple) else (right,))
+
+
 def _longest(values: list[Any]) -> int:
     return max((len(value) for value in values if isinstance(value, str)), default=0)
 
@@ -196,10 +205,10 @@ def _check_format(text: str, values: Iterable[Any]) -> None:
     values = list(values)
     if _LONG_WIDTH.search(text):
         raise LimitError("it formats with a width of ten million or more")
-    held = [v for value in values for v in (value.values() if isinstance(value, dict) else [value])]
-    sizes = [_size(value) for value in held]
+    flat = [v for value in values for v in (value.values() if isinstance(value, dict) else [value])]
+    sizes = [_size(value) for value in flat]
     if "*" in text or ":{" in text:  # a width may be a value
-        sizes += [abs(value) for value in held if isinstance(value, int)]
+        sizes += [abs(value) for value in flat if isinstance(value, int)]
     places = text.count("{") + text.count("%")
     _check_size(len(text) + places * max(sizes, default=0))
 
@@ -215,6 +224,12 @@ _GROWING: Final[Mapping[str, Callable[[Any, list[Any]], None]]] = {
     "format": lambda text, more: _check_format(str(text), more),
     "format_map": lambda text, more: _check_format(str(text), more),
     **dict.fromkeys(_PADDING, _check_padding),
+}
+_CHECKS: Final[Mapping[str, Callable[[Any, Any], None]]] = {
+    "*": _check_product,
+    "+": _check_sum,
+    "**": _check_power,
+    "%": _check_percent,
 }
 
 

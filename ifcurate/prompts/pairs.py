@@ -1,16 +1,16 @@
 """Prompts from examples: with the context, and with its block removed.
 
-Both variants are one rendering. The response's place in the rendered text is
-known by construction (a marker stands in for it while the template renders), its
-tokens come from one encoding of the whole text through character offsets, and
-both variants score the very same response ids.
+A marker stands in for the response while the template renders, so the response's
+place in the text is exact. Its tokens come from one encoding of the whole text,
+through character offsets. Both variants score the same response ids.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -18,7 +18,7 @@ from ifcurate.engines.base import Encoding, Prompt, Tokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.prompts.typed import SpecialTokens, context_overlap, without_end_marker
-from ifcurate.records import Example
+from ifcurate.records import ContextBlock, Example
 
 __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
 
@@ -29,7 +29,7 @@ _GAP: Final = "\n[...]\n"  # stands where a context was shortened
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """What decides the ids of a pair of prompts, beside the example itself."""
+    """The settings that decide the ids of an example's pair of prompts."""
 
     ablation: Ablation = "drop"
     score_eot: bool = False  # is the token that ends the response part of the loss?
@@ -67,6 +67,10 @@ class PromptPair:
         return digest.hexdigest()
 
 
+#: An example whose texts are rendered, with the context and without it.
+_Pending = tuple[Example, tuple[Rendered, Rendered]]
+
+
 @dataclass(slots=True)
 class _Cut:
     """An encoded text: ids before the response, and the response's own."""
@@ -84,45 +88,62 @@ def build_pairs(
 ) -> list[PromptPair]:
     """A pair for every example, in order; texts are encoded in one batch.
 
-    Under the `shuffle` ablation an example is given the context of another one
-    of these examples, so the result depends on which are given together.
+    The `shuffle` ablation swaps in the context of another of these examples, so its
+    pairs depend on which examples are passed together.
     """
-    given = examples
+    originals = examples
     if not settings.keep_end_markers:
         examples = [without_end_marker(example) for example in examples]
     special = SpecialTokens(tokenizer)
     donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
-    results: list[PromptPair | None] = []
-    pending: list[tuple[int, Example, Rendered, Rendered]] = []
-    for i, example in enumerate(examples):
-        pair = _before_rendering(example, settings, donors.get(i))
-        if pair is None:
-            try:
-                both = _render_both(example, template, settings, donors.get(i))
-                pending.append((i, example, *both))
-            except TemplateError as error:
-                pair = PromptPair(example, "error", str(error))
-        results.append(pair)
-    texts = [_text(r, settings) for _, _, *both in pending for r in both]
-    contexts = [example.context_text for _, example, _, _ in pending]
-    encodings = tokenizer.encode_batch(texts + contexts)
-    for n, (i, example, with_, without) in enumerate(pending):
-        encoded = encodings[2 * n], encodings[2 * n + 1]
-        n_context = len(encodings[2 * len(pending) + n].ids)
-        pair = _pair(example, (with_, without), encoded, tokenizer, settings, special)
-        pair = replace(pair, n_context_tokens=n_context, context_overlap=context_overlap(example))
-        if pair.status == "too_long" and settings.too_long == "shorten":
-            pair = _shorten(pair, template, tokenizer, settings, special)
-        results[i] = pair
+    rendered = [
+        _render(example, template, settings, donors.get(i)) for i, example in enumerate(examples)
+    ]
+    pending = [item for item in rendered if not isinstance(item, PromptPair)]
+    encoded = _encode(pending, template, tokenizer, settings, special)
+    pairs = [item if isinstance(item, PromptPair) else next(encoded) for item in rendered]
     return [
         replace(
             pair,
             end_marker_removed=pair.example is not original,
             n_special_tokens=special.count(pair.example),
         )
-        for pair, original in zip(results, given, strict=True)
-        if pair is not None
+        for pair, original in zip(pairs, originals, strict=True)
     ]
+
+
+def _render(
+    example: Example, template: Template, settings: PromptSettings, donor: list[str] | None
+) -> PromptPair | _Pending:
+    """Both texts of an example, or the pair that says why it has none."""
+    pair = _before_rendering(example, settings, donor)
+    if pair is not None:
+        return pair
+    try:
+        return example, _render_both(example, template, settings, donor)
+    except TemplateError as error:
+        return PromptPair(example, "error", str(error))
+
+
+def _encode(
+    pending: Sequence[_Pending],
+    template: Template,
+    tokenizer: Tokenizer,
+    settings: PromptSettings,
+    special: SpecialTokens,
+) -> Iterator[PromptPair]:
+    """A pair for each rendered example, in order; texts and contexts are one batch."""
+    texts = [_text(variant, settings) for _, both in pending for variant in both]
+    contexts = [example.context_text for example, _ in pending]
+    encodings = tokenizer.encode_batch(texts + contexts)
+    for n, (example, both) in enumerate(pending):
+        encoded = encodings[2 * n], encodings[2 * n + 1]
+        n_context = len(encodings[2 * len(pending) + n].ids)
+        pair = _pair(example, both, encoded, tokenizer, settings, special)
+        pair = replace(pair, n_context_tokens=n_context, context_overlap=context_overlap(example))
+        if pair.status == "too_long" and settings.too_long == "shorten":
+            pair = _shorten(pair, template, tokenizer, settings, special)
+        yield pair
 
 
 def _before_rendering(
@@ -151,24 +172,26 @@ def _render_both(
 
 
 def _shuffled_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
-    """For each example the context of the next longer one, the longest gets the second longest.
+    """For each example the context of the next longer one; the longest gets the one before it.
 
-    Only single-block contexts are exchanged as wholes; an example with several
-    blocks gets the donor's text in its longest block and nothing in the others.
+    An example with several blocks gets the donor's text in its longest block and nothing
+    in the others.
     """
     own = {i: e.context_text for i, e in enumerate(examples) if e.has_context}
     order = sorted(own, key=lambda i: (len(own[i]), own[i], i))
     donors: dict[int, list[str]] = {}
     for place, i in enumerate(order):
-        later = (j for j in order[place + 1 :] if own[j] != own[i])
-        earlier = (j for j in reversed(order[:place]) if own[j] != own[i])
-        j = next(later, next(earlier, None))
-        if j is None:
-            continue
-        blocks = examples[i].blocks
-        longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
-        donors[i] = [own[j] if b == longest else "" for b in range(len(blocks))]
+        neighbours = itertools.chain(order[place + 1 :], reversed(order[:place]))
+        other = next((own[j] for j in neighbours if own[j] != own[i]), None)
+        if other is not None:
+            donors[i] = _fill_longest(examples[i].blocks, other)
     return donors
+
+
+def _fill_longest(blocks: Sequence[ContextBlock], text: str) -> list[str]:
+    """A text for every block: this one for the longest block, none for the others."""
+    longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
+    return [text if b == longest else "" for b in range(len(blocks))]
 
 
 def _text(rendered: Rendered, settings: PromptSettings) -> str:
@@ -181,35 +204,50 @@ def _cut(
 ) -> _Cut:
     """Divide an encoding at the response's first character.
 
-    A token that holds characters of both sides belongs to the response: left
-    out, the response's first word would not be scored at all.
+    A token with characters of both sides belongs to the response. Otherwise the
+    response's first word would not be scored.
     """
-    boundary = len(rendered.prefix)
-    ids, offsets = encoding.ids, encoding.offsets
-    first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), len(ids))
-    straddled = 0
-    if first < len(ids) and offsets[first][0] < boundary:
-        # A marker may strip the white space after it (`rstrip`): it is the template's all the
-        # same, and no part of the response.
-        start, end = offsets[first]
-        text = rendered.prefix + rendered.response
-        if text[boundary:end].isspace() and special.is_special(text[start:boundary].strip()):
-            first += 1
-    if first < len(ids):
-        start = offsets[first][0]
-        covered = offsets[first - 1][1] if first else 0
-        if start < boundary:
-            straddled = boundary - start
-        elif covered < boundary and tokenizer.encode(rendered.prefix).ids != ids[:first]:
-            # White space that no offset covers: dropped by some tokenizers, part of
-            # the next token in others. Here it is part of the first response token.
-            straddled = boundary - covered
+    ids = encoding.ids
+    first = _first_response_token(rendered, encoding, special)
+    straddled = _count_straddled(rendered, encoding, first, tokenizer)
     prefix = ids[:first]
     if tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
         prefix = [tokenizer.bos_id, *prefix]
     if not prefix:
         prefix = [tokenizer.fallback_start_id]
     return _Cut(prefix, ids[first:], straddled)
+
+
+def _first_response_token(rendered: Rendered, encoding: Encoding, special: SpecialTokens) -> int:
+    boundary, offsets = len(rendered.prefix), encoding.offsets
+    n = len(encoding.ids)
+    first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), n)
+    if first == n or offsets[first][0] >= boundary:
+        return first
+    # A special token may strip the white space after it (`rstrip`). It belongs to the
+    # template nevertheless.
+    start, end = offsets[first]
+    text = rendered.prefix + rendered.response
+    is_marker = text[boundary:end].isspace() and special.is_special(text[start:boundary].strip())
+    return first + is_marker
+
+
+def _count_straddled(
+    rendered: Rendered, encoding: Encoding, first: int, tokenizer: Tokenizer
+) -> int:
+    """How many characters of the prompt the first response token holds."""
+    boundary, ids, offsets = len(rendered.prefix), encoding.ids, encoding.offsets
+    if first >= len(ids):
+        return 0
+    start = offsets[first][0]
+    if start < boundary:
+        return boundary - start
+    covered = offsets[first - 1][1] if first else 0
+    if covered < boundary and tokenizer.encode(rendered.prefix).ids != ids[:first]:
+        # No offset covers this white space: some tokenizers drop it, others make it part of
+        # the next token. Here it counts as part of the first response token.
+        return boundary - covered
+    return 0
 
 
 def _pair(
@@ -225,8 +263,7 @@ def _pair(
         return PromptPair(example, "empty_response", "the response has no token")
     forced = cut.response != other.response
     if forced:
-        # The same characters end both prompts or they do not; in either case the
-        # ids of the variant with context are what both are measured on.
+        # Both variants are scored on the ids of the variant with context.
         kept = rendered[1].prefix
         if cut.straddled and kept.endswith(rendered[0].prefix[-cut.straddled :]):
             kept = kept[: -cut.straddled]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
@@ -25,14 +24,6 @@ Segments = list[tuple[str, int]]  # text, and what it is
 PLAIN, CONTEXT, CUT, GAP = 0, 1, 2, 3
 CHARACTERS: Final = 6000  # of one text; the middle of longer ones is left out
 BYTES: Final = 5_000_000  # of all texts of a page
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """What is shown of one example."""
-
-    value: dict[str, Any]
-    size: int  # bytes of JSON
 
 
 def choose_rows(table: pl.DataFrame, n: int, *, seed: int = 0) -> pl.DataFrame:
@@ -88,29 +79,40 @@ def read_texts(
     characters: int = CHARACTERS,
     budget: int = BYTES,
 ) -> dict[Key, dict[str, Any]]:
-    """The texts of these rows (as `describe_rows` gives them), read from the data again.
+    """The texts of these rows (from `describe_rows`), read from the data again.
 
-    The rows that come first get theirs first; those beyond the budget of bytes have none.
+    `budget` is in bytes and is used in the order of the rows. A row whose text does not
+    fit in the rest of it has no text.
     """
     keys = [(str(row["source"]), int(row["row"]), int(row["turn"])) for row in rows]
     ids = {key: str(row["id"]) for key, row in zip(keys, rows, strict=True)}
     losses = {} if tokens.problem else read_token_losses(run, [(ids[k], k[2]) for k in keys])
-    found: dict[Key, _Texts] = {}
+    texts: dict[Key, dict[str, Any]] = {}
     for example in _read_examples(examples, set(keys)):
         key = (example.source, example.row_number, example.turn)
-        if key in ids:
-            shown: dict[str, Any] = show_example(example, characters)
-            coloured = losses.get((ids[key], example.turn))
-            pieces = tokens.colour(coloured[0], example.response, coloured[1]) if coloured else None
-            if pieces:
-                shown["tokens"] = pieces
-            found[key] = _Texts(shown, len(json.dumps(shown, ensure_ascii=False).encode()))
-    texts: dict[Key, dict[str, Any]] = {}
+        if key not in ids:
+            continue
+        texts[key] = show_example(example, characters)
+        coloured = losses.get((ids[key], example.turn))
+        pieces = tokens.colour(coloured[0], example.response, coloured[1]) if coloured else None
+        if pieces:
+            texts[key]["tokens"] = pieces
+    return _fit(texts, keys, budget)
+
+
+def _fit(
+    texts: Mapping[Key, dict[str, Any]], keys: Sequence[Key], budget: int
+) -> dict[Key, dict[str, Any]]:
+    """Those of the texts that fit in the budget of bytes, in the order of the keys."""
+    chosen: dict[Key, dict[str, Any]] = {}
     for key in keys:
-        if key in found and found[key].size <= budget:
-            budget -= found[key].size
-            texts[key] = found[key].value
-    return texts
+        if key not in texts:
+            continue
+        size = len(json.dumps(texts[key], ensure_ascii=False).encode())
+        if size <= budget:
+            budget -= size
+            chosen[key] = texts[key]
+    return chosen
 
 
 def _read_examples(examples: Examples, wanted: set[Key]) -> Iterable[Example]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,12 +141,7 @@ def render_page(
         charts: its scripts draw charts of their own.
         connects: its scripts may ask the server that the page came from.
     """
-    figures = {
-        block.name: {"option": block.option, "title": block.title}
-        for section in sections
-        for block in section.blocks
-        if isinstance(block, Figure)
-    }
+    figures = _collect_figures(sections)
     drawing = ["echarts.common.min.js"] if figures or charts else []
     sources = [read_static(name) for name in (*drawing, "page.js", *scripts)]
     policy = " ".join(f"'sha256-{_hash(source)}'" for source in sources)
@@ -166,6 +162,13 @@ def render_page(
         data=Markup(embed_json({"figures": figures, **(data or {})})),  # noqa: S704
         scripts=[Markup(source) for source in sources],  # noqa: S704
     )
+
+
+def _collect_figures(sections: Sequence[Section]) -> dict[str, Any]:
+    """Name -> option and title of every figure on the page."""
+    blocks = itertools.chain.from_iterable(section.blocks for section in sections)
+    figures = [block for block in blocks if isinstance(block, Figure)]
+    return {figure.name: {"option": figure.option, "title": figure.title} for figure in figures}
 
 
 def embed_json(value: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifcurate.data.readers.rows import count_rows, open_sources, read_rows
@@ -186,6 +186,7 @@ def test_rows_are_counted_without_parsing(kind: str, tmp_path: Path) -> None:
     assert counted - len(ALPACA_ROWS) in (0, 1)  # a header's line counts too
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=300))
 def test_no_bytes_at_all_break_the_reader(content: bytes) -> None:
     import tempfile

@@ -12,11 +12,12 @@ import pytest
 
 from ifcurate.errors import RunError
 from ifcurate.lab.arms import Arm, choose_rows, run_arm
-from ifcurate.lab.compare import compare_arms, make_page
+from ifcurate.lab.compare import compare_arms, read_results
+from ifcurate.lab.comparison import make_page
 from ifcurate.lab.exam import make_exam
 from ifcurate.lab.mixtures import MIXTURES, MixtureShape, make_mixture, split_facts
 from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
-from ifcurate.lab.quality import area_under_curve
+from ifcurate.lab.quality import area_under_curve, measure_laboratories
 from ifcurate.lab.setup import prepare, score_mixture
 
 
@@ -101,6 +102,6 @@ def test_curation_is_the_same_whatever_the_truth_says(tmp_path: Path) -> None:
     result = run_arm(lab, plan, Arm.parse("filtered"))
     assert [point["step"] for point in result["points"]] == [0, 1]
     lab.truth.write_text(json.dumps(truth))
-    compared = compare_arms(tmp_path)
+    compared = compare_arms(read_results(tmp_path), measure_laboratories(tmp_path))
     assert "filtered" in compared["mixtures"][plan.name]
     assert make_page(compared, tmp_path / "page.html").stat().st_size > 1000

@@ -10,14 +10,13 @@ from ifcurate.lab.theory import (
     SMALLEST,
     Setting,
     State,
-    check_grid,
-    grid,
     lemma_margin,
     margins,
     pull_sign,
     sufficient,
 )
 from ifcurate.lab.theory_explicit import check_explicit
+from ifcurate.lab.theory_grid import check_grid, grid
 
 
 def test_the_counterexample_can_be_done_by_hand() -> None:

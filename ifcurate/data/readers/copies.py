@@ -47,6 +47,8 @@ _MAGIC: Final = {
     b"FEA1": ".feather",
     b"PK\x03\x04": ".xlsx",
 }
+#: How compressed content begins: the second ending of its name, and the compression.
+_PACKINGS: Final = {b"\x1f\x8b": (".gz", "gzip"), b"\x28\xb5\x2f\xfd": (".zst", "zstd")}
 
 
 def is_url(name: str) -> bool:
@@ -161,26 +163,31 @@ def keep_stdin() -> str:
 
 
 def _ending(path: Path) -> str:
-    """How a file of this content is called. Raises `DataError` for an empty one."""
-    packed, compression = "", ""
-    with path.open("rb") as stream:
-        head = stream.read(1 << 12)
+    """The file name's ending for this content. Raises `DataError` for an empty file."""
+    head = _read_head(path, "")
     if not head:
         raise DataError(f"{STDIN}: standard input is empty; nothing to read; pipe rows into it")
-    if head.startswith(b"\x1f\x8b"):
-        packed, compression = ".gz", "gzip"
-    elif head.startswith(b"\x28\xb5\x2f\xfd"):
-        packed, compression = ".zst", "zstd"
+    packings = (pair for sign, pair in _PACKINGS.items() if head.startswith(sign))
+    packed, compression = next(packings, ("", ""))
     if packed:
         try:
-            with open_binary(Source(str(path), "", compression)) as stream:
-                head = stream.read(1 << 12)
+            head = _read_head(path, compression)
         except (*BROKEN, zlib.error):
             return f".jsonl{packed}"  # its reader says what is wrong
+    return _ending_of(head) + packed
+
+
+def _read_head(path: Path, compression: str) -> bytes:
+    with open_binary(Source(str(path), "", compression)) as stream:
+        return stream.read(1 << 12)
+
+
+def _ending_of(head: bytes) -> str:
+    """The ending for unpacked content that begins with `head`."""
     for sign, ending in _MAGIC.items():
         if head.startswith(sign):
-            return ending + packed
+            return ending
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
-        return ".jsonl" + packed
+        return ".jsonl"
     first = head.splitlines()[0]
-    return (".tsv" if b"\t" in first and b"," not in first else ".csv") + packed
+    return ".tsv" if b"\t" in first and b"," not in first else ".csv"

@@ -35,23 +35,31 @@ class _Splits(BaseModel):
 def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str]:
     """The paths of the files to read, in order.
 
-    Of a folder of datasets the one of this split; of any other folder the files with
-    one of these endings that stand in it, by name. Raises `DataError` when there are none.
+    A folder of saved datasets gives the files of `split`. Any other folder gives its own
+    files with one of these endings, sorted by name. Raises `DataError` when there are none.
     """
     folder = Path(name)
     if (folder / "dataset_dict.json").is_file():
         folder = _split_folder(folder, split)
-    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+    if _is_saved_dataset(folder):
         return _saved_files(folder)
     if (folder / "manifest.json").is_file():
         raise DataError(
             f"{name}: the folder of a run, not of data; found manifest.json; name the data files"
         )
-    there = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    there = _visible_files(folder)
     files = [str(p) for p in there if p.name.lower().endswith(tuple(endings))]
     if not files:
         raise DataError(f"{name}: {_why_none(folder, there, endings)}")
     return files
+
+
+def _is_saved_dataset(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("state.json", "dataset_info.json"))
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
 def _split_folder(folder: Path, split: str) -> Path:

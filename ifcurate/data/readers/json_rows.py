@@ -45,12 +45,8 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     with open_binary(source) as stream:
         while True:
             line += 1
-            size = 0
             try:
-                raw = stream.readline(MAX_ROW_BYTES + 1)
-                if len(raw) > MAX_ROW_BYTES:
-                    size = len(raw) + _skip_line(stream, raw)
-                    raw = raw[:HEAD]
+                raw, too_long = _read_line(stream, first=line == 1)
             except BROKEN as error:
                 reason = f"the file breaks off here ({error}); what follows is not read"
                 yield broken_source(source, number, line, reason, b"")
@@ -59,23 +55,27 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
                 return
             open_end = not raw.endswith(b"\n")
             raw = raw.rstrip(b"\r\n")
-            if line == 1:
-                raw = raw.removeprefix(_BOM)
             if not raw.strip():
                 continue  # an empty line is not a row
-            value, reason = None, ""
-            if size:
-                reason = (
-                    f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read; "
-                    "split the row"
-                )
-            elif open_end and (cut := _broken_off(raw)):
-                yield broken_source(source, number, line, cut, raw)
+            value, reason = None, too_long
+            if open_end and not too_long and (cut_off := _broken_off(raw)):
+                yield broken_source(source, number, line, cut_off, raw)
                 return
-            elif parse:
+            if parse and not too_long:
                 value, reason = parse_line(raw)
             yield RawRow(source.name, number, line, raw, value, reason)
             number += 1
+
+
+def _read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
+    """The next line with its end; of a line that is too long, its head and the reason."""
+    raw = stream.readline(MAX_ROW_BYTES + 1)
+    reason = ""
+    if len(raw) > MAX_ROW_BYTES:
+        size = len(raw) + _skip_line(stream, raw)
+        reason = f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read; split the row"
+        raw = raw[:HEAD]
+    return raw.removeprefix(_BOM) if first else raw, reason
 
 
 def _skip_line(stream: IO[bytes], raw: bytes) -> int:

@@ -106,8 +106,12 @@ def _file_names(item: str, split: str) -> list[str]:
         return [keep_stdin()]
     if is_url(item):
         return fetch_urls(item)
-    if not glob.has_magic(item):
-        raise DataError(_missing(item))
+    if glob.has_magic(item):
+        return _match_pattern(item)
+    raise DataError(_missing(item))
+
+
+def _match_pattern(item: str) -> list[str]:
     matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 - as the user wrote it
     files = [m for m in matches if Path(m).is_file()]
     if not files:
@@ -160,34 +164,37 @@ def _file_source(name: str) -> Source:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(f"{name!r}: the file's name is not UTF-8; rename the file") from error
-    path = Source(name, "").path
-    suffixes = [s.lower() for s in path.suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1], "") if suffixes else ""
-    extension = (suffixes[:-1] if compression else suffixes)[-1:] or [""]
-    if extension[0] in _SPREADSHEETS:
+    suffixes = [suffix.lower() for suffix in Source(name, "").path.suffixes]
+    *before, last = "", "", *suffixes
+    compression = _COMPRESSIONS.get(last, "")
+    kind = _kind_of(name, before[-1] if compression else last)
+    source = Source(name, kind, compression)
+    if kind not in ("json", "jsonl"):
+        return source
+    try:
+        return Source(name, _detect_json_kind(_first_bytes(source, _HEAD)), compression)
+    except BROKEN:
+        return source  # its reader says what is wrong
+
+
+def _kind_of(name: str, extension: str) -> str:
+    """The kind of file that an extension stands for. Raises `DataError` for an unknown one."""
+    if extension in _SPREADSHEETS:
         raise DataError(
-            f"{name}: a spreadsheet, found {extension[0]}; save it as CSV (Save as, CSV UTF-8) "
+            f"{name}: a spreadsheet, found {extension}; save it as CSV (Save as, CSV UTF-8) "
             "and name that file"
         )
-    kind = _EXTENSIONS.get(extension[0])
-    if kind is None:
+    if extension not in _EXTENSIONS:
         known = ", ".join(_EXTENSIONS)
         raise DataError(
-            f"{name}: unknown file type {extension[0] or '(no extension)'}; "
+            f"{name}: unknown file type {extension or '(no extension)'}; "
             f"known are {known}, each also with .gz or .zst; rename or convert the file"
         )
-    source = Source(name, kind, compression)
-    if kind in ("json", "jsonl"):
-        try:
-            first = _first_bytes(source, _HEAD)
-        except BROKEN:
-            return source
-        source = Source(name, _tell_json(first), compression)
-    return source
+    return _EXTENSIONS[extension]
 
 
-def _tell_json(first: bytes) -> str:
-    """What the text says tells more than the name: many `.json` files hold JSON lines."""
+def _detect_json_kind(first: bytes) -> str:
+    """The kind by content, since many `.json` files hold JSON lines."""
     text = first.decode("utf-8-sig", "replace").lstrip()
     if text.startswith("["):
         return "json"

@@ -27,7 +27,7 @@ _SPACE: Final = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Question:
     """A question as a row, or why it is not one and whether more than one row is lost."""
 
     value: dict[str, Any] | None = None
@@ -75,13 +75,14 @@ def _skip(text: str, at: int) -> int:
 def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """A row for each question; with `parse` off, only its bytes."""
     with open_binary(source) as stream:
-        for number, found in enumerate(_questions(Window(stream))):
-            if found.value is not None:
-                yield _row(source, number, found.value, parse=parse)
+        for number, question in enumerate(_questions(Window(stream))):
+            if question.value is not None:
+                yield _row(source, number, question.value, parse=parse)
             else:
                 yield RawRow(
-                    source.name, number, None, found.head, None, found.reason, ends=found.ends
-                )
+                    source.name, number, None, question.head, None, question.reason,
+                    ends=question.ends,
+                )  # fmt: skip
 
 
 def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> RawRow:
@@ -93,16 +94,16 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
     try:
         raw = text.encode("utf-8")
     except UnicodeEncodeError as error:
-        found = ord(text[error.start])
-        reason = f"half a surrogate pair (\\u{found:04x}); it stands for no character"
-        if 0xDC80 <= found <= 0xDCFF:  # how the window shows such bytes
+        half = ord(text[error.start])
+        reason = f"half a surrogate pair (\\u{half:04x}); it stands for no character"
+        if 0xDC80 <= half <= 0xDCFF:  # how the window shows such bytes
             reason = "not UTF-8; convert the file to UTF-8"
         raw = text.encode("utf-8", "backslashreplace")
         return RawRow(source.name, number, None, raw, None, f"{reason}: repair or drop the row")
     return RawRow(source.name, number, None, raw, value if parse else None)
 
 
-def _questions(window: Window) -> Iterator[_Found]:
+def _questions(window: Window) -> Iterator[_Question]:
     """The questions of all articles, then what is wrong with the text around them."""
     window.skip_space()
     window.at += 1  # behind the opening brace
@@ -110,27 +111,41 @@ def _questions(window: Window) -> Iterator[_Found]:
     sign = window.skip_space()
     while sign == '"':
         name, window.at, _ = window.element()
-        if window.skip_space() != ":":
+        if not _step_over(window, ":"):
             break
-        window.at += 1
-        value = window.skip_space()
-        if name == "data" and value == "[" and not done:
+        if name == "data" and not done and window.skip_space() == "[":
             done = True
             stopped = yield from _articles(window)
             if stopped:
                 return
-        else:
-            _, window.at, error = window.element()
-            if error is not None or name == "data":
-                break
-        sign = window.skip_space()
-        if sign != ",":
+        elif not _skip_value(window) or name == "data":
             break
-        window.at += 1
         sign = window.skip_space()
+        if not _step_over(window, ","):
+            break
+        sign = window.skip_space()
+    yield from _check_end(window, sign)
+
+
+def _step_over(window: Window, sign: str) -> bool:
+    """Whether the next sign is this one; the window is then behind it."""
+    if window.skip_space() != sign:
+        return False
+    window.at += 1
+    return True
+
+
+def _skip_value(window: Window) -> bool:
+    """Step over the value that begins here; False for one that cannot be read."""
+    window.skip_space()
+    _, window.at, error = window.element()
+    return error is None
+
+
+def _check_end(window: Window, sign: str) -> Iterator[_Question]:
     reason = _wrong_end(window, sign)
     if reason:
-        yield _Found(reason=reason, head=window.head(), ends=True)
+        yield _Question(reason=reason, head=window.head(), ends=True)
 
 
 def _wrong_end(window: Window, sign: str) -> str:
@@ -142,13 +157,13 @@ def _wrong_end(window: Window, sign: str) -> str:
     return "text behind the end of the object; it is not read" if window.skip_space() else ""
 
 
-def _articles(window: Window) -> Generator[_Found, None, bool]:
+def _articles(window: Window) -> Generator[_Question, None, bool]:
     """The questions of the list that begins here; returns whether nothing can be read after it."""
     for number, element in enumerate(read_elements(window), 1):
         if element.reason:
             lost = "" if element.ends else "; its questions are not read"
             reason = f"article {number}: {element.reason}{lost}"
-            yield _Found(reason=reason, head=element.raw[:HEAD], ends=True)
+            yield _Question(reason=reason, head=element.raw[:HEAD], ends=True)
         else:
             yield from _article(element.value, f"article {number}")
         if element.ends:
@@ -156,7 +171,7 @@ def _articles(window: Window) -> Generator[_Found, None, bool]:
     return False
 
 
-def _article(article: Any, place: str) -> Iterator[_Found]:
+def _article(article: Any, place: str) -> Iterator[_Question]:
     paragraphs, problem = _list_in(article, "paragraphs", place)
     if problem is not None:
         yield problem
@@ -167,26 +182,26 @@ def _article(article: Any, place: str) -> Iterator[_Found]:
             yield problem
         for q, question in enumerate(questions, 1):
             if isinstance(question, dict):
-                told = [(article, "paragraphs"), (paragraph, "qas")]
-                around = {k: v for whole, inner in told for k, v in whole.items() if k != inner}
-                yield _Found({**around, **question})
+                levels = [(article, "paragraphs"), (paragraph, "qas")]
+                around = {k: v for whole, inner in levels for k, v in whole.items() if k != inner}
+                yield _Question({**around, **question})
             else:
                 yield _bad(question, f"{here}, question {q}: expected an object")
 
 
-def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Found | None]:
+def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Question | None]:
     """The list of this name inside an object, or what is wrong with it."""
     if not isinstance(whole, dict):
         return [], _bad(whole, f"{place}: expected an object with {name!r}")
     if not isinstance(whole.get(name), list):
         keys = ", ".join(whole) or "(none)"
         reason = f"{place}: no list {name!r}; found the keys {keys}"
-        return [], _Found(reason=reason, head=_show(whole))
+        return [], _Question(reason=reason, head=_show(whole))
     return whole[name], None
 
 
-def _bad(value: Any, reason: str) -> _Found:
-    return _Found(reason=f"{reason}; found {type(value).__name__}", head=_show(value))
+def _bad(value: Any, reason: str) -> _Question:
+    return _Question(reason=f"{reason}; found {type(value).__name__}", head=_show(value))
 
 
 def _show(value: Any) -> bytes:

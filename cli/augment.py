@@ -154,7 +154,8 @@ def _find_data(
         return examples, Path("augmented")
     from ifcurate.data.formats import Layout
     from ifcurate.data.sources import Examples
-    from ifcurate.runs.reading import read_split_manifest, run_sources
+    from ifcurate.runs.reading import run_sources
+    from ifcurate.runs.splits import read_split_manifest
 
     found = common.open_run(run)
     layouts = [

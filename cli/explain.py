@@ -10,7 +10,8 @@ from .common import out
 if TYPE_CHECKING:
     from ifcurate.contexts.find import Explained
     from ifcurate.data.row_formats import Layout
-    from ifcurate.data.sources import Examples, ReadRow
+    from ifcurate.data.row_results import ReadRow
+    from ifcurate.data.sources import Examples
 
 
 def explain_row(found: Examples, wanted: str, *, json: bool) -> None:

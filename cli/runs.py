@@ -41,7 +41,7 @@ def runs(json: common.Json = False) -> None:
 
 def _describe(run: Run) -> dict[str, Any]:
     from ifcurate.errors import RunError
-    from ifcurate.runs.reading import read_split_manifest
+    from ifcurate.runs.splits import read_split_manifest
     from ifcurate.split.labels import CRITICAL
 
     manifest = run.manifest

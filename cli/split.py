@@ -41,7 +41,7 @@ def split(
     This needs no model (unless you give --rescore-band) and takes seconds, so try several rules.
     The output shows how the kept count moves around the cut, and the rows nearest to it.
     """
-    from ifcurate.runs.reading import stale_folders
+    from ifcurate.runs.splits import stale_folders
     from ifcurate.steps.run_steps import split_run
 
     silent = quiet or json
@@ -85,7 +85,7 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
     """Counts, cuts, the count around the cut, the nearest rows, and the next command."""
     from rich.markup import escape
 
-    from ifcurate.runs.reading import split_paths
+    from ifcurate.runs.splits import split_paths
 
     out.print()
     out.print(_table_of_labels(made))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ifcurate.phrases import count
 
 if TYPE_CHECKING:
-    from ifcurate.data.sources import BadRow, ReadRow
+    from ifcurate.data.row_results import BadRow, ReadRow
     from ifcurate.records import Example
 
 __all__ = ["Tally", "quantiles"]

@@ -14,7 +14,7 @@ import pytest
 
 from ifcurate.pipeline.loading import load_recipe
 from ifcurate.pipeline.running import run_recipe
-from ifcurate.runs.reading import read_split
+from ifcurate.runs.splits import read_split
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -26,19 +26,17 @@ from ifcurate.data.readers.rows import (
     parse_line,
     read_rows,
 )
+from ifcurate.data.row_results import BadRow, ReadRow
+from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
 from ifcurate.errors import DataError, OptionError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
-from ifcurate.phrases import count
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 
 __all__ = [
-    "BadRow",
     "Examples",
-    "ReadRow",
-    "UniqueNames",
     "fingerprint_source",
     "learn_layout",
     "options_layout",
@@ -47,73 +45,6 @@ __all__ = [
 ]
 
 _LOOKED_AT: Final = 100  # rows from which the layout is told
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that was set aside, with the place and the reason."""
-
-    source: str
-    number: int
-    line: int | None
-    reason: str
-    raw: bytes | None
-    ends: bool = False  # it stands for more than itself: for what could not be read after it
-
-    @property
-    def loss(self) -> str:
-        """What to say about a source that was not read whole; "" when only this row is bad."""
-        before = count(self.number, "row") if self.number else "no row"
-        return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
-
-    def as_record(self) -> dict[str, Any]:
-        """What the quarantine file says of it."""
-        raw = None if self.raw is None else self.raw.decode("utf-8", "backslashreplace")
-        return {
-            "source": self.source,
-            "row": self.number,
-            "line": self.line,
-            "reason": self.reason,
-            "raw": raw,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRow:
-    """One row of the input, with its examples or the reason why it has none."""
-
-    raw: RawRow
-    examples: tuple[Example, ...] = ()
-    bad: BadRow | None = None
-
-
-class UniqueNames:
-    """Names that occur again get a suffix, `a`, `a~2`, `a~3`, which no other name has.
-
-    Remembers the names that were asked for, not those that it gave.
-    """
-
-    def __init__(self) -> None:
-        self._times: dict[str, int] = {}  # base -> the last number it was given
-
-    def name(self, base: str) -> str:
-        """The name for this occurrence of `base`."""
-        times = self._given(base) + 1
-        name = base
-        while times > 1 and self._given(name := f"{base}~{times}"):
-            times += 1
-        self._times[base] = times
-        return name
-
-    def _given(self, name: str) -> int:
-        """How often a name was asked for or given; 0 for never."""
-        times = self._times.get(name, 0)
-        if not times and "~" in name:
-            base, _, number = name.rpartition("~")
-            # All numbers up to the last are taken.
-            if number.isdecimal() and number.isascii() and number[0] != "0":
-                times = int(2 <= int(number[:18]) <= self._times.get(base, 0))
-        return times
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.formats import Layout, detect_format, parse_row
-from ifcurate.data.sources import Examples, UniqueNames, learn_layout, options_layout
+from ifcurate.data.sources import Examples, learn_layout, options_layout
+from ifcurate.data.unique_names import UniqueNames
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions

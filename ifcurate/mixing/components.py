@@ -24,8 +24,9 @@ from ifcurate.data.sources import Examples, fingerprint_source, read_examples
 from ifcurate.errors import DataError, RunError
 from ifcurate.mixing.amounts import Amount, split_component
 from ifcurate.mixing.rows import Batch, read_batches
-from ifcurate.runs.reading import read_split, run_examples
+from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
+from ifcurate.runs.splits import read_split
 from ifcurate.steps.filtering import Decision, decide_rows
 from ifcurate.storage.manifest import Manifest, read_manifest
 

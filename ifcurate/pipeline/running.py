@@ -27,9 +27,10 @@ from ifcurate.options.split import SplitOptions
 from ifcurate.pipeline.augmenting import write_augmented
 from ifcurate.pipeline.recipe import Recipe, render_recipe
 from ifcurate.reports.page import write_report
-from ifcurate.runs.reading import read_split_manifest, run_examples
+from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.score import run_name, score_identity, score_run
+from ifcurate.runs.splits import read_split_manifest
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import SplitSummary

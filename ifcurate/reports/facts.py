@@ -12,8 +12,8 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.errors import RunError
-from ifcurate.runs.reading import read_split
 from ifcurate.runs.run import Run
+from ifcurate.runs.splits import read_split
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.manifest import Manifest

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from ifcurate.data.sources import BadRow, ReadRow
+from ifcurate.data.row_results import BadRow, ReadRow
 from ifcurate.engines.base import Answer
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Chunk, Known, Request, Scorer

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from ifcurate.data.sources import UniqueNames
+from ifcurate.data.unique_names import UniqueNames
 
 __all__ = ["Frames", "UniqueIds"]
 

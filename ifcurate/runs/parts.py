@@ -19,7 +19,7 @@ from typing import Final
 
 import polars as pl
 
-from ifcurate.data.sources import BadRow
+from ifcurate.data.row_results import BadRow
 from ifcurate.scoring.scorer import Chunk
 from ifcurate.storage.files import atomic_file, file_digest, write_json, write_table
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.data.readers.rows import RawRow, read_rows
-from ifcurate.data.sources import Examples, ReadRow, read_row
+from ifcurate.data.row_results import ReadRow
+from ifcurate.data.sources import Examples, read_row
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.runs.ahead import score_ahead

@@ -22,13 +22,9 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
 from ifcurate.options.split import SplitOptions
 from ifcurate.phrases import count
-from ifcurate.runs.reading import (
-    read_split_manifest,
-    run_examples,
-    run_sources,
-    split_paths,
-)
+from ifcurate.runs.reading import run_examples, run_sources
 from ifcurate.runs.run import Run
+from ifcurate.runs.splits import read_split_manifest, split_paths
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import SplitPlan, SplitSummary
 from ifcurate.steps.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered

@@ -16,7 +16,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from ifcurate.data.sources import Examples, ReadRow, read_examples
+from ifcurate.data.row_results import ReadRow
+from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.toy import ToyEngine

@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifcurate.data.sources import UniqueNames
+from ifcurate.data.unique_names import UniqueNames
 from ifcurate.runs.ids import UniqueIds
 
 IDS = st.lists(

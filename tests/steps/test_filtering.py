@@ -18,9 +18,9 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, OptionError, RunError
 from ifcurate.options.filter import FilterOptions
-from ifcurate.runs.reading import read_split
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
+from ifcurate.runs.splits import read_split
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.filtering import Decision, decide_rows
 from ifcurate.steps.run_steps import FilterResult, filter_run, split_run

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.data.readers.rows import Source
-from ifcurate.data.sources import Examples, ReadRow
+from ifcurate.data.row_results import ReadRow
+from ifcurate.data.sources import Examples
 from ifcurate.data.writing import name_outputs, refuse_inputs
 from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file, file_digest, write_json

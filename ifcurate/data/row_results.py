@@ -1,0 +1,50 @@
+"""What a row of the input becomes: its examples, or the reason why it has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ifcurate.data.readers.files import RawRow
+from ifcurate.phrases import count
+from ifcurate.records import Example
+
+__all__ = ["BadRow", "ReadRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was set aside, with the place and the reason."""
+
+    source: str
+    number: int
+    line: int | None
+    reason: str
+    raw: bytes | None
+    ends: bool = False  # it stands for more than itself: for what could not be read after it
+
+    @property
+    def loss(self) -> str:
+        """What to say about a source that was not read whole; "" when only this row is bad."""
+        before = count(self.number, "row") if self.number else "no row"
+        return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
+
+    def as_record(self) -> dict[str, Any]:
+        """What the quarantine file says of it."""
+        raw = None if self.raw is None else self.raw.decode("utf-8", "backslashreplace")
+        return {
+            "source": self.source,
+            "row": self.number,
+            "line": self.line,
+            "reason": self.reason,
+            "raw": raw,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """One row of the input, with its examples or the reason why it has none."""
+
+    raw: RawRow
+    examples: tuple[Example, ...] = ()
+    bad: BadRow | None = None

@@ -1,0 +1,61 @@
+"""The splits in a run's folder: their files, and the folders that were filtered by them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import polars as pl
+
+from ifcurate.errors import RunError
+from ifcurate.runs.run import Run
+from ifcurate.storage.files import read_table, read_table_manifest
+from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.tables import SPLIT
+
+__all__ = ["read_split", "read_split_manifest", "split_paths", "stale_folders"]
+
+
+def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
+    """The table and the manifest of a split; those of the nameless one by default.
+
+    Raises `RunError` for a name that is no file name.
+    """
+    if name and not re.fullmatch(r"[\w-]+", name):
+        raise RunError(f"split {name!r}: not a name; use letters, digits, hyphens and underscores")
+    stem = f"split-{name}" if name else "split"
+    return run.folder / f"{stem}.parquet", run.folder / f"{stem}.json"
+
+
+def read_split(run: Run, name: str = "") -> tuple[pl.DataFrame, Manifest] | None:
+    """The run's SPLIT table with its manifest; None when there is none for these scores."""
+    manifest = read_split_manifest(run, name)
+    if manifest is None:
+        return None
+    return read_table(split_paths(run, name)[0], SPLIT), manifest
+
+
+def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
+    """What the run's split was made of and what it found; None as of `read_split`."""
+    table, path = split_paths(run, name)
+    if not path.exists() or not table.exists():
+        return None
+    manifest = read_manifest(path)
+    # It may be of scores that have been made again since; and a split that was killed between
+    # its two files leaves the table of one and the words of another.
+    with contextlib.suppress(pl.exceptions.PolarsError, OSError):  # reading it says what is wrong
+        if manifest.id != read_table_manifest(table).get("id"):
+            return None
+    return manifest if manifest.identity.get("scores") == run.manifest.id else None
+
+
+def stale_folders(run: Run, split: str = "") -> list[Path]:
+    """The folders in the run's that were filtered by an earlier split of this name."""
+    found = []
+    for path in sorted((run.folder / "filtered").rglob("filter.json")):
+        with contextlib.suppress(RunError):
+            made = read_manifest(path)
+            if made.stale and made.identity.get("split_name", "") == split:
+                found.append(path.parent)
+    return found

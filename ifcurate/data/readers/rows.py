@@ -164,10 +164,9 @@ def _file_source(name: str) -> Source:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(f"{name!r}: the file's name is not UTF-8; rename the file") from error
-    suffixes = [suffix.lower() for suffix in Source(name, "").path.suffixes]
-    *before, last = "", "", *suffixes
-    compression = _COMPRESSIONS.get(last, "")
-    kind = _kind_of(name, before[-1] if compression else last)
+    suffixes = ["", "", *(suffix.lower() for suffix in Source(name, "").path.suffixes)]
+    compression = _COMPRESSIONS.get(suffixes[-1], "")
+    kind = _kind_of(name, suffixes[-2] if compression else suffixes[-1])
     source = Source(name, kind, compression)
     if kind not in ("json", "jsonl"):
         return source

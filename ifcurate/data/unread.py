@@ -9,7 +9,7 @@ from typing import Any, Final
 from ifcurate.data.row_formats import CONTEXTS, READERS, Draft, Layout
 from ifcurate.errors import RowError
 
-__all__ = ["Unread", "unread_columns"]
+__all__ = ["Unread", "describe_unread", "unread_columns"]
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
 
@@ -64,6 +64,15 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     answers = ("rejected", "chosen", "text")  # a second answer; a rendering of the whole row
     likely = [n for n in likely if n not in answers and not found_context]
     return Unread(tuple(unread), tuple(likely), read_from)
+
+
+def describe_unread(found: Mapping[str, Unread], most: int = 12) -> list[str]:
+    """One line for each source, with its first `most` columns."""
+    return [
+        f"{name}: columns not read: {', '.join(unread.columns[:most])}"
+        + ", …" * (len(unread.columns) > most)
+        for name, unread in found.items()
+    ]
 
 
 def _mostly_long(sizes: list[int]) -> bool:

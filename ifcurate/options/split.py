@@ -58,6 +58,12 @@ class SplitOptions(Options):
     length_bins: int = option(
         5, "For --length-control: the number of bins of response length.", ge=2
     )
+    max_overlap: Fraction | None = option(
+        None,
+        "Leave out rows with more than this share of the context's words elsewhere in the prompt: "
+        "they are not-scored and move no cut. None leaves out no row.",
+        metavar="SHARE",
+    )
     n_bootstrap: int = option(
         200, "For auto: the bootstrap draws behind the interval of the cut.", command=False, ge=20
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.data.sources import Examples
+from ifcurate.data.unread import describe_unread
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.phrases import count, install_line
 from ifcurate.runs.parts import Parts
@@ -226,7 +227,8 @@ class _OnRay:
     def notes(self) -> list[str]:
         """See `Work.notes`."""
         most = self._cluster.max_engines
-        return [f"scored on a Ray cluster by up to {count(most, 'engine')}"]
+        scored = f"scored on a Ray cluster by up to {count(most, 'engine')}"
+        return [scored, *describe_unread(self._examples.unread())]
 
     def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
         """One pass over what is not covered."""

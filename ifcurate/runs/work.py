@@ -15,6 +15,7 @@ from typing import Protocol
 import polars as pl
 
 from ifcurate.data.sources import Examples
+from ifcurate.data.unread import describe_unread
 from ifcurate.errors import DataError, RunError
 from ifcurate.runs.ahead import Prepared, score_ahead
 from ifcurate.runs.parts import Parts, Pending
@@ -177,7 +178,8 @@ class Scoring:
     def notes(self) -> list[str]:
         """See `Work.notes`."""
         problem = self._known.problem if self._known else ""
-        return [*self._scorer.engine.report().notes, *([problem] if problem else ())]
+        engine = self._scorer.engine.report().notes
+        return [*engine, *([problem] if problem else ()), *describe_unread(self._examples.unread())]
 
     def _take(self, parts: Parts, item: Prepared, chunk: Chunk) -> None:
         self._pending.add(item.number // self._shard.of, item.n_rows, chunk, item.bad)

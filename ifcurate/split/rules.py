@@ -10,7 +10,9 @@ Four rules, over the rows with status `scored`:
 - `auto`: the cut between two groups of the distribution, with its uncertainty
   (`ifcurate.split.two_groups`); where there are no two groups it says so and falls back.
 
-Above the cut is context-critical, at the cut or below it is not.
+Above the cut is context-critical, at the cut or below it is not. `max_overlap` leaves rows
+out before any rule is applied: where most words of the context are also elsewhere in the
+prompt, the pass without the context still sees it.
 """
 
 from __future__ import annotations
@@ -128,13 +130,17 @@ class SplitPlan:
             "n_bootstrap": options.n_bootstrap if rule == "auto" else None,
             "seed": options.seed if rule == "auto" else None,
         }
+        if options.max_overlap is not None:
+            parameters["max_overlap"] = options.max_overlap
         return cls(rule, parameters, tuple(rules))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What labelling a row needs of the scores."""
         lengths = ["n_response_tokens"] * self.parameters["length_control"]
-        return tuple(dict.fromkeys([*IDENTITY, *(r.statistic for r in self.rules), *lengths]))
+        overlap = ["context_overlap"] * ("max_overlap" in self.parameters)
+        statistics = [rule.statistic for rule in self.rules]
+        return tuple(dict.fromkeys([*IDENTITY, *statistics, *lengths, *overlap]))
 
     def check_columns(self, found: Sequence[str]) -> None:
         """Raises `DataError` when one of them is missing."""
@@ -145,8 +151,24 @@ class SplitPlan:
                 f"found {', '.join(found) or 'none'}; make them with `ifcurate score`"
             )
 
+    def leave_out(self, scores: pl.LazyFrame) -> pl.LazyFrame:
+        """The scores, where rows above `max_overlap` have the status "left_out" and a reason."""
+        most = self.parameters.get("max_overlap")
+        if most is None:
+            return scores
+        overlap = pl.col("context_overlap")
+        out = ((pl.col("status") == "scored") & (overlap > most)).fill_null(False)
+        reason = pl.format(
+            "context_overlap {} is above {}", overlap.round_sig_figs(6), pl.lit(f"{most:g}")
+        )
+        return scores.with_columns(
+            pl.when(out).then(pl.lit("left_out")).otherwise(pl.col("status")).alias("status"),
+            pl.when(out).then(reason).otherwise(pl.col("reason")).alias("reason"),
+        )
+
     def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
         """Cut a SCORES table that has its row numbers in `place`; its numbers are held."""
+        scores = self.leave_out(scores)
         parts = Parts.find(scores, self.rules, per_source=self.parameters["per"] == "source")
         ranks = parts.sort_numbers(scores)
         starts = parts.starts
@@ -181,12 +203,12 @@ class SplitCuts:
 
     def table(self, scores: pl.LazyFrame) -> pl.LazyFrame:
         """The SPLIT table, a row per row of the scores and in their order."""
-        labelled = label_rows(scores, self.parts, self.of_parts)
+        labelled = label_rows(self.plan.leave_out(scores), self.parts, self.of_parts)
         return labelled.select(pl.col(name).cast(kind) for name, kind in SPLIT.items())
 
     def summary(self, scores: pl.LazyFrame, counts: Mapping[str, int]) -> SplitSummary:
         """What there is to see, with `counts` of the labels in the table."""
-        labelled = label_rows(scores, self.parts, self.of_parts)
+        labelled = label_rows(self.plan.leave_out(scores), self.parts, self.of_parts)
         return SplitSummary(
             rule=self.plan.rule,
             parameters=self.plan.parameters,

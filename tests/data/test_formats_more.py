@@ -11,7 +11,7 @@ import pytest
 from ifcurate.data.formats import detect_format, parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
-from ifcurate.data.unread import unread_columns
+from ifcurate.data.unread import describe_unread, unread_columns
 from ifcurate.errors import OptionError
 from ifcurate.records import Example
 
@@ -162,6 +162,8 @@ def test_columns_that_are_not_read_are_named_and_a_likely_context_among_them() -
     unread = unread_columns(rows, Layout("prompt_completion"))
     assert unread.columns == ("wiki", "stars")
     assert unread.likely_contexts == ("wiki",)
+    assert describe_unread({"a.csv": unread}) == ["a.csv: columns not read: wiki, stars"]
+    assert describe_unread({"a.csv": unread}, most=1) == ["a.csv: columns not read: wiki, …"]
     read = [{"question": "Where?", "answer": "Leda", "passage": PASSAGE}]
     assert unread_columns(read, Layout("qca")).columns == ()
 

@@ -84,6 +84,13 @@ class Dies(ToyEngine):
         return super().response_logprobs(prompts)
 
 
+def test_columns_that_are_not_read_are_named_in_the_notes(folder: Path) -> None:
+    named = [{**row, "stars": 5} if isinstance(row, dict) else row for row in rows(4)]
+    write_jsonl(folder / "named.jsonl", named)
+    run = score_run(read_examples("named.jsonl"), scorer(), folder / "run")
+    assert "named.jsonl: columns not read: stars" in run.manifest.notes
+
+
 @pytest.mark.parametrize("calls", [0, 1, 4])
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     calls: int, data: Path, folder: Path

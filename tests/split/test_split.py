@@ -75,6 +75,30 @@ def test_paper_drops_the_lowest_quarter() -> None:
     assert split.table.schema == SPLIT
 
 
+def test_rows_with_much_overlap_are_left_out_and_move_no_cut() -> None:
+    losses = [0.01, 0.9, 0.1, 0.5, 0.4, 0.8, 0.2, 0.7, 0.6]
+    overlap = [0.75, None, 0.5, 0.1, 0.0, 0.2, 0.1, 0.0, 0.3]
+    scores = make_scores(loss_without_context=losses, context_overlap=overlap)
+    split = split_scores(scores, max_overlap=0.5)
+    alone = split_scores(scores[1:], max_overlap=0.5)
+    assert split.counts() == {CRITICAL: 6, NON_CRITICAL: 2, NO_CONTEXT: 0, NOT_SCORED: 1}
+    first = split.table.row(0, named=True)
+    assert first["reason"] == "context_overlap 0.75 is above 0.5"
+    assert (first["label"], first["value"], first["threshold"]) == (NOT_SCORED, None, None)
+    assert split.table[1:].equals(alone.table)
+    assert split.cuts == alone.cuts == split_scores(scores[1:]).cuts
+    assert "r0" not in split.nearest["id"].to_list()
+    assert split.parameters["max_overlap"] == 0.5
+    assert split_scores(scores).counts()[NOT_SCORED] == 0
+
+
+def test_a_split_by_overlap_needs_its_column() -> None:
+    scores = make_scores(loss_without_context=[0.1, 0.2]).drop("context_overlap")
+    assert split_scores(scores).counts()[CRITICAL] > 0
+    with pytest.raises(DataError, match="no column context_overlap"):
+        split_scores(scores, max_overlap=0.5)
+
+
 @pytest.mark.parametrize(
     ("n", "fraction", "expected"),
     [(10, 0.25, 3), (10, 0.01, 0), (10, 0.99, 10), (6, 0.25, 2), (5, 0.25, 1), (1, 0.25, 0)],

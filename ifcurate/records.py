@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from ifcurate.phrases import count
-
 __all__ = ["ContextBlock", "Example", "Role", "Turn", "write_calls"]
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -123,7 +121,9 @@ class Example:
     def with_contexts(self, texts: list[str]) -> Example:
         """The same example with the text of each block replaced, labels kept."""
         if len(texts) != len(self.blocks):
-            raise ValueError(f"{count(len(self.blocks), 'block')}, {count(len(texts), 'text')}")
+            raise ValueError(
+                f"found {len(texts)} texts for {len(self.blocks)} blocks; give one each"
+            )
         return self._edit_blocks(texts, outer=False)
 
     def _edit_blocks(self, texts: list[str], *, outer: bool) -> Example:

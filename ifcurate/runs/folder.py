@@ -1,20 +1,17 @@
-"""A run folder as a place: who works on it, whose it is, what a run may remove from it."""
+"""A run folder: whose it is, its manifest, and what a run may remove from it."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.errors import DataError, RunError
+from ifcurate.errors import RunError
 from ifcurate.runs.parts import Parts
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
 
 __all__ = [
-    "lock_run",
     "open_manifest",
     "refuse_foreign",
     "remove_run",
@@ -28,29 +25,6 @@ OUTPUTS: Final = {
     "quarantine": "quarantine.jsonl",
 }
 FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats per response token"
-
-
-@contextlib.contextmanager
-def lock_run(folder: Path) -> Iterator[None]:
-    """Be the only process that works on a run. Raises `RunError`, `DataError`."""
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise RunError(
-            f"{folder}: another process is working on this run; wait for it or stop it"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written: {error.strerror}; choose another folder with --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def refuse_foreign(folder: Path) -> None:

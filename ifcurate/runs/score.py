@@ -18,8 +18,9 @@ from ifcurate.data.readers.rows import DEMO
 from ifcurate.data.sources import Examples, fingerprint_source
 from ifcurate.errors import DataError
 from ifcurate.phrases import count
-from ifcurate.runs.folder import lock_run, open_manifest, refuse_foreign, remove_run, seal_manifest
+from ifcurate.runs.folder import open_manifest, refuse_foreign, remove_run, seal_manifest
 from ifcurate.runs.join import join_tables, read_frames
+from ifcurate.runs.lock import lock_run
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress, Scoring, Shard, Work

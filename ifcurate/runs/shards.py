@@ -17,13 +17,13 @@ import polars as pl
 
 from ifcurate.errors import RunError
 from ifcurate.runs.folder import (
-    lock_run,
     refuse_foreign,
     remove_run,
     run_differences,
     seal_manifest,
 )
 from ifcurate.runs.join import join_tables, row_tokens
+from ifcurate.runs.lock import lock_run
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import atomic_file, file_digest, read_table_slices
 from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now

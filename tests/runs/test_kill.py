@@ -203,7 +203,7 @@ def test_a_signal_to_the_command_exits_130_and_the_work_is_kept(
     process.send_signal(number)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert "finishing the batch in hand" in said
+    assert "finishing the current batch" in said
     assert "run the same command to resume" in said
     again = subprocess.run(line, cwd=folder, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr

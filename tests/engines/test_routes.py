@@ -12,7 +12,7 @@ import pytest
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.cpu.kernels import load_kernels
 from ifcurate.engines.hf.engine import HFEngine, load_hf_engine
-from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.source import find_model
 from ifcurate.errors import RowTooLargeError
 from tests.models import MODEL_KINDS, ModelKind, make_model

@@ -15,7 +15,8 @@ import pytest
 
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.hf import workers
-from ifcurate.engines.hf.packing import Pack, make_plan
+from ifcurate.engines.hf.packing import make_plan
+from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.workers import OutOfMemoryError, WorkerPool
 from ifcurate.errors import ModelError
 

@@ -20,7 +20,7 @@ import numpy as np
 from ifcurate.engines.cpu.kernels import Kernels
 from ifcurate.engines.hf.arithmetic import LANES, Arithmetic, least_rows, padded_rows
 from ifcurate.engines.hf.attention import attend, plan_attention
-from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.prefix_tree import Pack
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.prefix_tree import Pack
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ import numpy as np
 
 from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows, padded_rows
 from ifcurate.engines.hf.attention import AttentionPlan, attend, plan_attention
-from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.prefix_tree import Pack
 
 if TYPE_CHECKING:
     import torch

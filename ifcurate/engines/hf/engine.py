@@ -38,7 +38,8 @@ from ifcurate.engines.hf.loading import (
     load_tokenizer,
     stored_dtype,
 )
-from ifcurate.engines.hf.packing import Pack, PackFiller, Plan, make_plan
+from ifcurate.engines.hf.packing import PackFiller, Plan, make_plan
+from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.probes import (
     check_model,
     choose_arithmetic,

@@ -1,7 +1,6 @@
-"""From prompts to packs: each distinct sequence once, neighbours that begin alike together.
+"""From prompts to packs: each distinct sequence once, sequences with a common beginning together.
 
-A pack is a prefix tree of at most so many tokens, with the rows of it that
-predict response tokens. Nothing is padded: the budget is in tokens, not in rows.
+Nothing is padded: the budget of a pack is in tokens, not in rows.
 """
 
 from __future__ import annotations
@@ -17,42 +16,21 @@ from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.prefix_tree import (
     MIN_SHARED,
     IntArray,
-    PrefixTree,
+    Pack,
     build_tree,
-    common_prefix_length,
+    shared_lengths,
 )
 
-__all__ = ["Pack", "PackFiller", "Plan", "make_plan"]
+__all__ = ["PackFiller", "Plan", "make_plan"]
 
-_STRETCH: Final = 2
+_STRETCH: Final = 2  # times the budget: a pack that shares much may grow so far
 _LEAST_PACK: Final = 1024  # tokens
-_SLACK: Final = 64  # tokens: sequences do not fill a pack to the brim
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """One forward pass, and whose response tokens come out of it."""
-
-    tree: PrefixTree
-    rows: IntArray  # (n_predicted,) row whose hidden state predicts a response token
-    targets: IntArray  # (n_predicted,) the id of that token
-    counts: IntArray  # (n_sequences,) response tokens of each sequence, in order
-    members: tuple[int, ...]  # which of the plan's distinct sequences these are
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that are computed."""
-        return len(self.tree.ids)
-
-    @property
-    def longest(self) -> int:
-        """Tokens of its longest sequence."""
-        return int(self.tree.positions.max()) + 1
+_SLACK: Final = 64  # tokens: sequences rarely fill a pack exactly
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All packs of some prompts, and where each prompt's numbers are found."""
+    """The distinct sequences of some prompts, and which one answers each prompt."""
 
     sequences: tuple[Prompt, ...]  # distinct
     source: tuple[int, ...]  # (n_prompts,) the distinct sequence of each; -1: empty response
@@ -65,11 +43,11 @@ class Plan:
 
     @property
     def n_repeated(self) -> int:
-        """Prompts that are computed with an earlier one, which is the same."""
+        """Prompts that repeat an earlier one, and are not computed again."""
         return sum(i >= 0 for i in self.source) - len(self.sequences)
 
     def gather(self, found: Sequence[Answer]) -> list[Answer]:
-        """Answers to the distinct sequences to those to the prompts."""
+        """The answer to each prompt, from the answers to the distinct sequences."""
         out: list[Answer] = []
         for i in self.source:
             answer = np.zeros(0, dtype=np.float32) if i < 0 else found[i]
@@ -86,44 +64,54 @@ class Plan:
     ) -> list[Pack]:
         """Fill packs of at most `budget` tokens with some of the distinct sequences.
 
-        A sequence longer than the budget gets a pack of its own; sequences of which
-        the pack holds more than half already may fill twice the budget. Without `share`
-        nothing is held once.
+        A sequence longer than the budget gets a pack of its own. A pack may grow to
+        twice the budget with sequences of which it already holds more than half.
+        Without `share`, common beginnings are computed for each sequence.
         """
         wanted = set(members)
         order = [i for i in self.order if i in wanted]
-        # The last token predicts nothing that is asked for.
+        if not order:
+            return []
+        # Nothing that is scored follows the last token.
         arrays = [np.asarray(self.sequences[i].ids[:-1], dtype=np.int64) for i in order]
-        shared = [0] * len(order)
+        shared = [0] * len(arrays)
         if share:
-            lengths = (common_prefix_length(a, b) for a, b in itertools.pairwise(arrays))
-            shared[1:] = [n if n >= MIN_SHARED else 0 for n in lengths]
-        # Packs of about the same size: none is left with a few tokens at the end.
-        total = sum(len(a) - n for a, n in zip(arrays, shared, strict=True))
-        budget = min(budget, -(-total // max(1, -(-total // budget))) + _SLACK)
-        packs: list[Pack] = []
-        first = size = 0
-        for place, (ids, common) in enumerate(zip(arrays, shared, strict=True)):
-            # A new pack would compute the common part again: with much of it, go on.
-            most = _STRETCH * budget if 2 * common > len(ids) else budget
-            full = size + len(ids) - common > most or place - first == max_sequences
-            if place > first and full:
-                packs.append(_make_pack(self.sequences, order, arrays, shared, first, place))
-                first, size = place, len(ids)
-            else:
-                size += len(ids) - (common if place > first else 0)
-        if order:
-            packs.append(_make_pack(self.sequences, order, arrays, shared, first, len(order)))
-        return packs
+            shared = [n if n >= MIN_SHARED else 0 for n in shared_lengths(arrays)]
+        bounds = _pack_bounds([len(a) for a in arrays], shared, budget, max_sequences)
+        return [
+            _make_pack(self.sequences, order, arrays, shared, first, last)
+            for first, last in itertools.pairwise(bounds)
+        ]
+
+
+def _pack_bounds(
+    lengths: Sequence[int], shared: Sequence[int], budget: int, max_sequences: int | None
+) -> list[int]:
+    """The place of the first sequence of each pack, and the number of sequences at the end."""
+    # Packs of about the same size: none is left with a few tokens at the end.
+    total = sum(lengths) - sum(shared)
+    budget = min(budget, -(-total // max(1, -(-total // budget))) + _SLACK)
+    bounds = [0]
+    size = 0
+    for place, (length, common) in enumerate(zip(lengths, shared, strict=True)):
+        # A new pack would compute the common part again: with much of it, the pack grows.
+        most = _STRETCH * budget if 2 * common > length else budget
+        full = size + length - common > most or place - bounds[-1] == max_sequences
+        if place > bounds[-1] and full:
+            bounds.append(place)
+            size = length
+        else:
+            size += length - (common if place > bounds[-1] else 0)
+    return [*bounds, len(lengths)]
 
 
 class PackFiller:
-    """Fills packs for a device, and smaller ones from when memory ran out."""
+    """Fills packs for a device. After memory ran out, it fills smaller ones."""
 
     def __init__(
         self, budget: int, *, n_workers: int, max_sequences: int | None, share: bool
     ) -> None:
-        """`budget` in tokens; `share` off: one sequence a pack, nothing computed once for two."""
+        """`budget` is in tokens. Without `share`, each pack holds one sequence."""
         self._budget = budget
         self._n_workers = n_workers
         self._max_sequences = max_sequences
@@ -137,7 +125,7 @@ class PackFiller:
         budget: int | None = None,
         single: bool = False,
     ) -> list[Pack]:
-        """Packs of some of the plan's sequences; with `single` of one sequence each."""
+        """Packs of some of the plan's sequences; with `single`, of one sequence each."""
         if budget is None:
             # Enough packs for all processes, none too small for fast products.
             n_tokens = sum(len(plan.sequences[i].ids) for i in members)
@@ -148,14 +136,14 @@ class PackFiller:
         return plan.packs(members, budget or self._budget, max_sequences=most, share=not apart)
 
     def halve(self, plan: Plan, pack: Pack) -> list[Pack]:
-        """The sequences of a pack in smaller ones."""
+        """The sequences of a pack in smaller packs."""
         middle = len(pack.members) // 2
         budget = max(1, pack.n_tokens // 2)
         halves = (pack.members[:middle], pack.members[middle:])
         return [part for half in halves for part in self.fill(plan, half, budget=budget)]
 
     def shrink(self) -> None:
-        """Memory ran out: from now on packs are half as large."""
+        """Halve the budget after memory ran out."""
         self._budget = max(1, self._budget // 2)
 
 

@@ -1,12 +1,12 @@
-"""Sequences of token ids as a prefix tree: what several of them begin with is held once.
+"""Sequences of token ids as a prefix tree: a beginning that several share is held once.
 
-Each node is a stretch of tokens; a sequence is the path from a root to where it
-ends. A token's hidden state depends on the tokens before it alone, so every node
-has to be computed once, whoever shares it, if its tokens attend to their own
-node (causally) and to the whole of its ancestors, and to nothing else.
+Each node is a stretch of tokens; a sequence is the path from a root to the node that
+it ends in. A token's hidden state depends only on the tokens before it. So each node
+is computed once for all sequences that share it: its tokens attend to their own node
+(causally) and to all of its ancestors, and to nothing else.
 
-All nodes are laid out in one row of tokens, parents before children, so that a
-first child directly follows its parent.
+All nodes lie in one row of tokens, parents before children. A first child directly
+follows its parent. A pack is a tree with the rows of it that are scored.
 """
 
 from __future__ import annotations
@@ -19,11 +19,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIN_SHARED", "IntArray", "PrefixTree", "build_tree", "common_prefix_length"]
+__all__ = [
+    "MIN_SHARED",
+    "IntArray",
+    "Pack",
+    "PrefixTree",
+    "build_tree",
+    "common_prefix_length",
+    "shared_lengths",
+]
 
 IntArray = npt.NDArray[np.int64]
 
-MIN_SHARED: Final = 8  # tokens: a shorter common beginning is cheaper computed again
+MIN_SHARED: Final = 8  # tokens: a shorter common beginning is cheaper to compute again
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +63,38 @@ class PrefixTree:
         return np.concatenate([self.ancestor_rows(node), own])
 
 
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One forward pass: a tree, and the rows of it that predict response tokens."""
+
+    tree: PrefixTree
+    rows: IntArray  # (n_predicted,) row whose hidden state predicts a response token
+    targets: IntArray  # (n_predicted,) the id of that token
+    counts: IntArray  # (n_sequences,) response tokens of each sequence, in order
+    members: tuple[int, ...]  # which of the plan's distinct sequences these are
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that are computed."""
+        return len(self.tree.ids)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest sequence."""
+        return int(self.tree.positions.max()) + 1
+
+
 def common_prefix_length(a: IntArray, b: IntArray) -> int:
-    """How many ids two sequences begin with in common."""
+    """The number of ids in the common beginning of two sequences."""
     n = min(len(a), len(b))
     differs = np.flatnonzero(a[:n] != b[:n])
     return int(differs[0]) if len(differs) else n
+
+
+def shared_lengths(sequences: Sequence[IntArray]) -> list[int]:
+    """How many ids each sequence shares with the one before it; 0 for the first."""
+    pairs = itertools.pairwise(sequences)
+    return [0, *(common_prefix_length(a, b) for a, b in pairs)]
 
 
 def build_tree(
@@ -71,53 +106,63 @@ def build_tree(
     """Build the tree of sorted, non-empty, distinct sequences.
 
     `shared[i]` is the common prefix length of sequences i - 1 and i (`shared[0]`
-    is not read). Beginnings of fewer than `min_shared` tokens are not worth a
-    node of their own and are computed again by each sequence.
+    is not read). A beginning of fewer than `min_shared` tokens gets no node of its
+    own: each sequence computes it again.
     """
     if shared is None:
-        pairs = itertools.pairwise(sequences)
-        shared = [0, *(common_prefix_length(a, b) for a, b in pairs)]
-    parts: list[IntArray] = []
-    starts: list[int] = []
-    depths: list[int] = []
-    parents: list[int] = []
+        shared = shared_lengths(sequences)
+    nodes = _Nodes()
     ends = [-1] * len(sequences)
-    n_tokens = 0
-
-    def add(sequence: int, begin: int, end: int, parent: int) -> int:
-        nonlocal n_tokens
-        parts.append(sequences[sequence][begin:end])
-        starts.append(n_tokens)
-        depths.append(begin)
-        parents.append(parent)
-        n_tokens += end - begin
-        return len(starts) - 1
-
     # (first, past the last, depth that is already in nodes, the node that ends there)
     work = [(0, len(sequences), 0, -1)] if len(sequences) else []
     while work:
         first, last, depth, parent = work.pop()
         if last - first == 1:
-            length = len(sequences[first])
-            ends[first] = add(first, depth, length, parent) if length > depth else parent
+            own = sequences[first]
+            ends[first] = nodes.add(own, depth, len(own), parent) if len(own) > depth else parent
             continue
         common = min(shared[first + 1 : last])
         if common - depth >= min_shared:
-            parent, depth = add(first, depth, common, parent), common
+            parent, depth = nodes.add(sequences[first], depth, common, parent), common
         cuts = [i for i in range(first + 1, last) if shared[i] - depth < min_shared]
         bounds = [first, *cuts, last]
-        # The last pushed is taken next: children keep their order, the first one
-        # follows its parent.
+        # The last one pushed is taken next. So children keep their order, and the first
+        # one follows its parent.
         groups = [(a, b, depth, parent) for a, b in itertools.pairwise(bounds)]
         work.extend(reversed(groups))
-    lengths = np.array([len(p) for p in parts], dtype=np.int64)
-    spans = [np.arange(d, d + n, dtype=np.int64) for d, n in zip(depths, lengths, strict=True)]
-    empty = np.zeros(0, dtype=np.int64)
-    return PrefixTree(
-        ids=np.concatenate(parts) if parts else empty,
-        positions=np.concatenate(spans) if spans else empty,
-        starts=np.array(starts, dtype=np.int64),
-        lengths=lengths,
-        parents=np.array(parents, dtype=np.int64),
-        ends=np.array(ends, dtype=np.int64),
-    )
+    return nodes.tree(ends)
+
+
+class _Nodes:
+    """The nodes of a tree that is being built."""
+
+    def __init__(self) -> None:
+        self._parts: list[IntArray] = []
+        self._starts: list[int] = []
+        self._depths: list[int] = []
+        self._parents: list[int] = []
+        self._n_tokens = 0
+
+    def add(self, sequence: IntArray, begin: int, end: int, parent: int) -> int:
+        """Add tokens `begin:end` of a sequence; returns the number of the node."""
+        self._parts.append(sequence[begin:end])
+        self._starts.append(self._n_tokens)
+        self._depths.append(begin)
+        self._parents.append(parent)
+        self._n_tokens += end - begin
+        return len(self._starts) - 1
+
+    def tree(self, ends: Sequence[int]) -> PrefixTree:
+        """The tree; `ends` has the last node of each sequence."""
+        lengths = np.array([len(p) for p in self._parts], dtype=np.int64)
+        depths = zip(self._depths, lengths, strict=True)
+        positions = [np.arange(d, d + n, dtype=np.int64) for d, n in depths]
+        empty = np.zeros(0, dtype=np.int64)
+        return PrefixTree(
+            ids=np.concatenate(self._parts) if self._parts else empty,
+            positions=np.concatenate(positions) if positions else empty,
+            starts=np.array(self._starts, dtype=np.int64),
+            lengths=lengths,
+            parents=np.array(self._parents, dtype=np.int64),
+            ends=np.array(ends, dtype=np.int64),
+        )

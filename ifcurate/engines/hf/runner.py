@@ -12,7 +12,7 @@ from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf.arithmetic import Body
 from ifcurate.engines.hf.bodies import SingleBody
 from ifcurate.engines.hf.head import ResponseHead, pick_logprobs
-from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.workers import OutOfMemoryError, can_fork, free_memory
 from ifcurate.errors import ModelError
 

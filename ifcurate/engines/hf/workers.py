@@ -31,7 +31,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from ifcurate.engines.base import Float32Array
-from ifcurate.engines.hf.packing import Pack
+from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.errors import ModelError
 
 __all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork", "free_memory"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ifcurate.errors import RowTooLargeError
 
 __all__ = [
+    "NO_KERNELS",
     "Answer",
     "Encoding",
     "Engine",
@@ -35,6 +36,9 @@ __all__ = [
 Float32Array = npt.NDArray[np.float32]
 #: Log-probabilities of a prompt's response tokens, or why this one prompt has none.
 Answer = Float32Array | RowTooLargeError
+
+#: Ends the version of an engine whose compiled kernels are switched off.
+NO_KERNELS: Final = "-no-kernels"
 
 P = ParamSpec("P")
 T = TypeVar("T")

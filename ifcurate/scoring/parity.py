@@ -1,4 +1,4 @@
-"""Does another engine give the numbers that ours gives? Checked on a few rows before a run.
+"""A comparison of another engine with the reference engine, on a few rows before a run.
 
 The difference is taken over both variants (with and without context) of rows spread from
 the shortest to the longest. With d_t = log p_engine(y_t) - log p_reference(y_t):
@@ -6,15 +6,15 @@ the shortest to the longest. With d_t = log p_engine(y_t) - log p_reference(y_t)
     max |d_t| / max(1, -log p_reference(y_t))  over all tokens, and
     mean over the prompts of |mean of d_t over the prompt's tokens|
 
-A token's rounding grows with its loss: in float32 unlikely tokens of the bundled model
-differ by 1.7e-4 nats between two right engines. The mean is what scores are made of.
-Equal weights in float32 differ by the order of additions, about 1e-5 nats. In
-bfloat16 every layer and the logits are rounded, each engine in its own way: on
-real rows single tokens then differ by tenths of a nat and the mean by 0.003 to
-0.025, which is also how far each of the two is from float32 (measured with the
-bundled model and a random one; ids drawn at random, which no run scores, are
-worse by far). Another model, another tokenizer, an offset by one move the mean by
-much more. So the mean is what tells engines apart in 16 bits, and both are bounded.
+A token's rounding grows with its loss: in float32, unlikely tokens of the bundled model
+differ by 1.7e-4 nats between two right engines. Scores are made of the mean. With equal
+weights in float32 it differs by about 1e-5 nats, because of the order of additions. In
+bfloat16 each engine rounds every layer and the logits in its own way. On real rows,
+single tokens then differ by tenths of a nat and the mean by 0.003 to 0.025; each engine
+is as far from float32 (measured with the bundled model and a random one; random ids,
+which no run scores, differ by far more). Another model, another tokenizer or an offset
+by one moves the mean by much more. So in 16 bits the mean finds a wrong engine. Both
+numbers are bounded.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What is let through, nats."""
+    """The largest differences that are accepted, in nats."""
 
     token: float  # for any single token, times its loss where that is above 1 nat
     mean: float  # of the absolute differences of the prompts' means
@@ -102,7 +102,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What the reference engine says of a sample; it outlives the engine and its memory."""
+    """The reference engine's numbers for a sample. The engine itself may be closed."""
 
     identity: EngineIdentity
     rows: tuple[str, ...]  # the row's id for every prompt
@@ -110,16 +110,24 @@ class Reference:
     logprobs: tuple[Float32Array, ...]  # each (n_response_tokens,)
 
     def check(self, engine: Engine, *, tolerance: float | None = None) -> Parity:
-        """Compare an engine with what was kept.
+        """Compare an engine with the reference.
 
-        `tolerance` is for one token (see `Tolerance`), a tenth of it for the mean; by default
-        that of the dtype of the two that is the less exact (of bfloat16 where a
-        dtype is unknown), see `TOLERANCES`. Prompts
-        that are too long for the engine are left out. Raises `ModelError` beyond
-        the tolerance, for another tokenizer, and when all prompts are too long. A
-        sample without rows (none has a context) is compared as such: `n_rows` is 0.
+        `tolerance` is for one token (see `Tolerance`), and a tenth of it for the mean. The
+        default is that of the less exact dtype of the two (bfloat16 for an unknown dtype),
+        see `TOLERANCES`. Prompts that are too long for the engine are left out. A sample
+        without rows (none has a context) gives an `n_rows` of 0. Raises `ModelError` beyond
+        the tolerance, for another tokenizer, and when all prompts are too long.
         """
         kept = [i for i, p in enumerate(self.prompts) if len(p.ids) <= engine.max_length]
+        self._check_comparable(engine, kept)
+        logprobs = engine.response_logprobs([self.prompts[i] for i in kept])
+        parity = self._measure(engine.identity, kept, logprobs, tolerance)
+        if not parity.within_tolerance:
+            raise ModelError(_refusal(parity))
+        return parity
+
+    def _check_comparable(self, engine: Engine, kept: Sequence[int]) -> None:
+        """Raise `ModelError` for another tokenizer, or where no prompt fits the engine."""
         mine = engine.identity
         if mine.tokenizer != self.identity.tokenizer:
             raise ModelError(
@@ -133,34 +141,42 @@ class Reference:
                 f"{len(self.prompts)} prompts, all longer than {engine.max_length} tokens; "
                 "give a smaller --max-length, or --parity 0 to go without"
             )
-        found = engine.response_logprobs([self.prompts[i] for i in kept])
-        pairs = [
-            (a.astype(np.float64), self.logprobs[i].astype(np.float64))
-            for i, a in zip(kept, found, strict=True)
+
+    def _measure(
+        self,
+        mine: EngineIdentity,
+        kept: Sequence[int],
+        logprobs: Sequence[Float32Array],
+        tolerance: float | None,
+    ) -> Parity:
+        truths = [self.logprobs[i].astype(np.float64) for i in kept]
+        gaps = [a.astype(np.float64) - b for a, b in zip(logprobs, truths, strict=True)]
+        losses = [np.maximum(1.0, -truth) for truth in truths]
+        largest = [float(np.abs(gap).max(initial=0.0)) for gap in gaps]
+        relative = [
+            float((np.abs(gap) / loss).max(initial=0.0))
+            for gap, loss in zip(gaps, losses, strict=True)
         ]
-        gaps = [a - b for a, b in pairs]
-        relative = [np.abs(a - b) / np.maximum(1.0, -b) for a, b in pairs]
-        largest = [float(gap.max(initial=0.0)) for gap in relative]
         means = [abs(float(gap.mean())) for gap in gaps if len(gap)]
-        if tolerance is None:
-            known = [TOLERANCES.get(i.dtype, TOLERANCES["bfloat16"]) for i in (mine, self.identity)]
-            allowed = max(known, key=lambda t: t.token)
-        else:
-            allowed = Tolerance(tolerance, tolerance / 10)
-        parity = Parity(
+        return Parity(
             n_rows=len({self.rows[i] for i in kept}),
             n_tokens=sum(map(len, gaps)),
-            max_difference=max((float(np.abs(g).max(initial=0.0)) for g in gaps), default=0.0),
-            max_relative=float(np.max(largest, initial=0.0)),
+            max_difference=float(np.max(largest, initial=0.0)),
+            max_relative=float(np.max(relative, initial=0.0)),
             mean_difference=float(np.mean(means)) if means else 0.0,
-            worst_row=self.rows[kept[int(np.argmax(largest))]] if kept else "",
-            tolerance=allowed,
+            worst_row=self.rows[kept[int(np.argmax(relative))]] if kept else "",
+            tolerance=_tolerance((mine.dtype, self.identity.dtype), tolerance),
             engine=mine,
             reference=self.identity,
         )
-        if not parity.within_tolerance:
-            raise ModelError(_refusal(parity))
-        return parity
+
+
+def _tolerance(dtypes: Iterable[str], token: float | None) -> Tolerance:
+    """The tolerance for one token and its tenth; or that of the least exact dtype."""
+    if token is not None:
+        return Tolerance(token, token / 10)
+    known = [TOLERANCES.get(dtype, TOLERANCES["bfloat16"]) for dtype in dtypes]
+    return max(known, key=lambda tolerance: tolerance.token)
 
 
 def check_parity(
@@ -171,7 +187,7 @@ def check_parity(
     rows: Sequence[str] | None = None,
     tolerance: float | None = None,
 ) -> Parity:
-    """Compare two engines on prompts; `rows` names them, by their number when not given.
+    """Compare two engines on prompts; `rows` names the prompts, by default their numbers.
 
     Raises `ModelError` as `Reference.check` does.
     """
@@ -186,10 +202,10 @@ def check_parity(
 
 
 def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Reference:
-    """What the scorer's engine says of `n` of the examples, both variants.
+    """The numbers of the scorer's engine for `n` of the examples, both variants.
 
     The rows are chosen by length alone, evenly from the shortest to the longest of
-    the first thousand that can be scored, so the same data give the same sample.
+    the first thousand that can be scored. So the same data give the same sample.
     Raises `ModelError` when the engine fails.
     """
     pairs: list[PromptPair] = []
@@ -211,7 +227,7 @@ def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Re
 
 
 def free_memory() -> None:
-    """Give back what an engine that was just let go of held, on the GPU too."""
+    """Free what an engine held that is no longer in use, on the GPU too."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

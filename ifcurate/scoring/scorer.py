@@ -7,11 +7,12 @@ With the response tokens y_1..y_n, the context c and the rest of the prompt x,
     gain         = loss_without - loss_with            (nats per response token)
 
 A high `loss_without` marks a context-critical example (Goyal et al., ICLR 2025,
-section 4.4, as perplexity); a high gain says that it is the context that helps.
+section 4.4, as perplexity). A high gain shows that the context helps.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -47,12 +48,14 @@ __all__ = [
 
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
 
-Known = Callable[[Sequence[str]], Mapping[str, Numbers]]  # of keys, those that are known
+#: From keys to the NUMBERS of those that an earlier run scored.
+Known = Callable[[Sequence[str]], Mapping[str, Numbers]]
+Arrays = tuple[Float32Array, Float32Array]  # with context, without context
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What came of the examples that were scored together."""
+    """The tables of the examples that were scored together."""
 
     scores: pl.DataFrame  # SCORES
     tokens: pl.DataFrame | None  # TOKENS, when asked for
@@ -62,13 +65,23 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an engine is asked for a chunk of examples."""
+    """What the engine must score of a chunk of examples."""
 
     pairs: tuple[PromptPair, ...]
     keys: Mapping[int, str]  # of the pairs that have prompts
     known: Mapping[str, Numbers]  # by key, from earlier runs
     asked: tuple[int, ...]  # the pairs whose prompts follow
     prompts: tuple[Prompt, ...]  # with and without context, in turn
+
+    @property
+    def n_known(self) -> int:
+        """Examples whose numbers come from earlier runs."""
+        return len(self.keys) - len(self.asked)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all prompts."""
+        return sum(len(prompt.ids) for prompt in self.prompts)
 
 
 @dataclass(frozen=True)
@@ -89,8 +102,8 @@ class Scorer:
     ) -> Scorer:
         """Load the template for the engine's tokenizer and check that the two fit.
 
-        `template` replaces the one of the settings: a name, a file, Jinja as text, or a function.
-        Raises `TemplateError` when the template is unknown or does not render.
+        `template` replaces the template of the settings: a name, a file, Jinja as text, or a
+        function. Raises `TemplateError` when the template is unknown or does not render.
         """
         loaded = load_template(template or settings.template, engine.tokenizer)
         if settings.ablation == "template":
@@ -99,7 +112,7 @@ class Scorer:
         return cls(engine, settings, loaded)
 
     def identity(self) -> dict[str, Any]:
-        """Everything beside the data that a score depends on, for manifests."""
+        """Everything but the data that a score depends on, for manifests."""
         identity: EngineIdentity = self.engine.identity
         settings = self.settings.model_dump()
         settings["template"] = self.template.name
@@ -140,54 +153,68 @@ class Scorer:
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 
     def request(self, pairs: Sequence[PromptPair], *, known: Known | None = None) -> Request:
-        """The prompts that the engine must answer.
+        """The prompts that the engine must score.
 
-        `known` gives the NUMBERS of the keys that it has; the engine answers for the
-        other examples only. Not for a table of tokens.
+        `known` gives the NUMBERS of earlier runs by key; the engine scores the other
+        examples only. A table of tokens needs a request without `known`.
         """
         keys = {i: pair.key for i, pair in enumerate(pairs) if pair.with_context is not None}
-        had = known(list(keys.values())) if known is not None and keys else {}
-        asked = tuple(i for i, key in keys.items() if key not in had)
-        both = [(pairs[i].with_context, pairs[i].without_context) for i in asked]
-        prompts = tuple(prompt for pair in both for prompt in pair if prompt is not None)
-        return Request(tuple(pairs), keys, had, asked, prompts)
+        earlier = known(list(keys.values())) if known is not None and keys else {}
+        asked = tuple(i for i, key in keys.items() if key not in earlier)
+        both = ((pairs[i].with_context, pairs[i].without_context) for i in asked)
+        prompts = tuple(filter(None, itertools.chain.from_iterable(both)))
+        return Request(tuple(pairs), keys, earlier, asked, prompts)
 
     def finish(self, request: Request, answers: Sequence[Answer], *, tokens: bool = False) -> Chunk:
         """The tables of a request, from the engine's answers to its prompts."""
-        pairs, keys = list(request.pairs), dict(request.keys)
-        found: dict[int, tuple[Float32Array, Float32Array]] = {}
-        for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
-            if isinstance(with_, RowTooLargeError):
-                pairs[i] = _unscored(pairs[i], "out_of_memory", str(with_))
-            elif isinstance(without, RowTooLargeError):
-                pairs[i] = _unscored(pairs[i], "out_of_memory", str(without))
-            else:
-                found[i] = with_, without
-                continue
-            del keys[i]
-        arrays = list(found.values())
-        losses = response_losses(
-            [with_ for with_, _ in arrays],
-            [without for _, without in arrays],
-            self.settings.token_gain,
-        )
+        scored, too_large = _read_answers(request, answers)
+        pairs = list(request.pairs)
+        for i, error in too_large.items():
+            pairs[i] = _too_large_pair(pairs[i], error)
+        keys = {i: key for i, key in request.keys.items() if i not in too_large}
         numbers = {i: request.known[key] for i, key in keys.items() if key in request.known}
-        for i, values in zip(found, losses, strict=True):
+        for i, values in self._losses(scored).items():
             if values is None:
                 pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
             else:
                 numbers[i] = values
-        table = None
-        if tokens:
-            good = [i for i in found if i in numbers]
-            table = token_table([pairs[i] for i in good], [found[i] for i in good])
-        return Chunk(
-            score_table(pairs, keys, numbers),
-            table,
-            len(request.keys) - len(request.asked),
-            sum(len(prompt.ids) for prompt in request.prompts),
+        table = _token_table(pairs, scored, numbers) if tokens else None
+        scores = score_table(pairs, keys, numbers)
+        return Chunk(scores, table, request.n_known, request.n_tokens)
+
+    def _losses(self, scored: Mapping[int, Arrays]) -> dict[int, Numbers | None]:
+        losses = response_losses(
+            [with_ for with_, _ in scored.values()],
+            [without for _, without in scored.values()],
+            self.settings.token_gain,
         )
+        return dict(zip(scored, losses, strict=True))
 
 
-def _unscored(pair: PromptPair, status: str, reason: str) -> PromptPair:
-    return replace(pair, status=status, reason=reason, with_context=None, without_context=None)
+def _read_answers(
+    request: Request, answers: Sequence[Answer]
+) -> tuple[dict[int, Arrays], dict[int, RowTooLargeError]]:
+    """The arrays of each pair, and the pairs of which a prompt did not fit into memory."""
+    scored: dict[int, Arrays] = {}
+    too_large: dict[int, RowTooLargeError] = {}
+    for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
+        if isinstance(with_, RowTooLargeError):
+            too_large[i] = with_
+        elif isinstance(without, RowTooLargeError):
+            too_large[i] = without
+        else:
+            scored[i] = with_, without
+    return scored, too_large
+
+
+def _too_large_pair(pair: PromptPair, error: RowTooLargeError) -> PromptPair:
+    return replace(
+        pair, status="out_of_memory", reason=str(error), with_context=None, without_context=None
+    )
+
+
+def _token_table(
+    pairs: Sequence[PromptPair], scored: Mapping[int, Arrays], numbers: Mapping[int, Numbers]
+) -> pl.DataFrame:
+    finite = [i for i in scored if i in numbers]
+    return token_table([pairs[i] for i in finite], [scored[i] for i in finite])

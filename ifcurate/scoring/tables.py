@@ -37,7 +37,10 @@ Numbers = tuple[Any, ...]  # values of NUMBERS: an int, then floats
 def response_losses(
     with_: Sequence[Float32Array], without: Sequence[Float32Array], token_gain: float
 ) -> list[Numbers | None]:
-    """NUMBERS of each row from its log-probabilities, each (n_response_tokens,); None if broken."""
+    """NUMBERS of each row from its log-probabilities, each (n_response_tokens,).
+
+    None for a row with a loss that is not finite.
+    """
     if not with_:
         return []
     lengths = np.array([len(values) for values in with_])
@@ -63,7 +66,7 @@ def response_losses(
 def score_table(
     pairs: Sequence[PromptPair], keys: Mapping[int, str], numbers: Mapping[int, Numbers]
 ) -> pl.DataFrame:
-    """A SCORES row for each pair, in order; the key and the numbers of those that have them."""
+    """A SCORES row for each pair, in order. `keys` and `numbers` are by the pair's place."""
     apart = {*NUMBERS, "context_blocks"}
     columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
     for i, pair in enumerate(pairs):
@@ -83,30 +86,30 @@ def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
     """The `context_blocks` of each example; null where it has none."""
     import pyarrow as pa
 
-    flat = [block for own in blocks for block in own]
-    fields = {
-        "path": pa.array([b.path for b in flat], pa.large_string()),
-        "start": pa.array([b.start for b in flat], pa.int32()),
-        "end": pa.array([b.end for b in flat], pa.int32()),
-        "outer_start": pa.array([b.outer_start for b in flat], pa.int32()),
-        "outer_end": pa.array([b.outer_end for b in flat], pa.int32()),
-        "rule": pa.array([b.rule for b in flat], pa.large_string()),
+    types = {
+        "path": pa.large_string(),
+        "start": pa.int32(),
+        "end": pa.int32(),
+        "outer_start": pa.int32(),
+        "outer_end": pa.int32(),
+        "rule": pa.large_string(),
     }
-    values = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
+    flat = [block for own in blocks for block in own]
+    fields = [pa.array([getattr(b, name) for b in flat], kind) for name, kind in types.items()]
+    values = pa.StructArray.from_arrays(fields, names=list(types))
     starts = list(accumulate((len(own) for own in blocks), initial=0))
-    # An offset that is null makes a null list.
+    # A null offset makes a null list.
     offsets = [s if own else None for s, own in zip(starts, [*blocks, [None]], strict=True)]
     lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
-    found = pl.from_arrow(lists)
-    assert isinstance(found, pl.Series)
-    return found
+    column = pl.from_arrow(lists)
+    assert isinstance(column, pl.Series)
+    return column
 
 
 def _describe(pair: PromptPair) -> dict[str, Any]:
-    """All of a SCORES row but its numbers and its key."""
+    """A SCORES row without its numbers and its key."""
     example = pair.example
     blocks = example.blocks
-    sized = pair.n_tokens != (0, 0)
     text = " ".join(example.instruction.split())
     return {
         "id": example.id,
@@ -115,13 +118,8 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
         "turn": example.turn,
         "status": pair.status,
         "reason": pair.reason or None,
-        "n_context_tokens": pair.n_context_tokens if blocks and sized else None,
-        "n_tokens_with_context": pair.n_tokens[0] if sized else None,
-        "n_tokens_without_context": pair.n_tokens[1] if sized else None,
+        **_describe_tokens(pair),
         "context_confidence": min((b.confidence for b in blocks), default=None),
-        "boundary_straddles": pair.boundary_straddles if sized else None,
-        "response_ids_forced": pair.response_ids_forced if sized else None,
-        "context_shortened": pair.context_shortened if sized else None,
         "context_overlap": pair.context_overlap,
         "end_marker_removed": pair.end_marker_removed,
         "n_special_tokens": pair.n_special_tokens,
@@ -129,13 +127,26 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
     }
 
 
+def _describe_tokens(pair: PromptPair) -> dict[str, Any]:
+    """What a SCORES row says of the prompts' tokens; nulls for a pair that has none."""
+    values = {
+        "n_context_tokens": pair.n_context_tokens if pair.example.blocks else None,
+        "n_tokens_with_context": pair.n_tokens[0],
+        "n_tokens_without_context": pair.n_tokens[1],
+        "boundary_straddles": pair.boundary_straddles,
+        "response_ids_forced": pair.response_ids_forced,
+        "context_shortened": pair.context_shortened,
+    }
+    return values if pair.n_tokens != (0, 0) else dict.fromkeys(values)
+
+
 def token_table(
-    pairs: Sequence[PromptPair], found: Sequence[tuple[Float32Array, Float32Array]]
+    pairs: Sequence[PromptPair], logprobs: Sequence[tuple[Float32Array, Float32Array]]
 ) -> pl.DataFrame:
     """TOKENS of scored pairs with their log-probabilities, each (n_response_tokens,)."""
     if not pairs:
         return pl.DataFrame(schema=TOKENS)
-    lengths = [len(with_) for with_, _ in found]
+    lengths = [len(with_) for with_, _ in logprobs]
     ids: list[int] = []
     for pair in pairs:
         assert pair.with_context is not None
@@ -146,8 +157,8 @@ def token_table(
             "turn": np.repeat([p.example.turn for p in pairs], lengths),
             "position": np.concatenate([np.arange(n) for n in lengths]),
             "token_id": ids,
-            "loss_with_context": -np.concatenate([with_ for with_, _ in found]),
-            "loss_without_context": -np.concatenate([without for _, without in found]),
+            "loss_with_context": -np.concatenate([with_ for with_, _ in logprobs]),
+            "loss_without_context": -np.concatenate([without for _, without in logprobs]),
         },
         schema=TOKENS,
     )

@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 
 from ifcurate.data.sources import Examples, read_row
-from ifcurate.engines.base import Engine
+from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.prompts.pairs import PromptPair
@@ -85,6 +85,7 @@ class Rescore:
             max_length=run.manifest.identity["settings"]["max_length"],
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
+            no_kernels=known["engine_version"].endswith(NO_KERNELS),
         )
 
 

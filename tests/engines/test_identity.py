@@ -76,6 +76,26 @@ def test_an_edited_config_is_another_model(model: Path, folder: Path) -> None:
         score("cut")
 
 
+def test_a_run_does_not_resume_with_the_kernels_switched_off(
+    llama: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(folder / "data.jsonl", ALPACA_ROWS)
+
+    def score(out: str, *, stop: bool = False, no_kernels: bool = False) -> Run:
+        with load_hf_engine(str(llama), device="cpu", threads=1, no_kernels=no_kernels) as engine:
+            scorer = Scorer.create(engine, ScoreSettings(template="alpaca", chunk_rows=2))
+            examples = read_examples("data.jsonl")
+            return score_run(examples, scorer, folder / out, stop=lambda: stop)
+
+    for out, switched in (("with", False), ("without", True)):
+        with pytest.raises(KeyboardInterrupt):
+            score(out, stop=True, no_kernels=switched)
+        with pytest.raises(RunError, match=r"engine\.engine_version.*3-no-kernels"):
+            score(out, no_kernels=not switched)
+    monkeypatch.setenv("IFCURATE_NO_KERNELS", "1")
+    assert score("without").manifest.finished
+
+
 def test_what_the_numbers_do_not_depend_on_is_left_out(model: Path) -> None:
     revision = find_model(str(model)).revision
     edit(model / "config.json", lambda c: c.update(transformers_version="0"))
@@ -97,7 +117,7 @@ def test_weights_in_a_subfolder_are_found_and_part_of_the_identity(model: Path) 
     weights.write_bytes(content)
     assert find_model(str(model)).revision != first.identity.revision
     weights.write_bytes(b"no weights")
-    with pytest.raises(ModelError, match="damaged or cut-off"):
+    with pytest.raises(ModelError, match="damaged or incomplete"):
         load_hf_engine(str(model), device="cpu")
 
 
@@ -127,7 +147,7 @@ def test_an_index_does_not_lead_out_of_the_folder(model: Path) -> None:
     for name in ("../else.safetensors", "/etc/else.safetensors", 3):
         names = {"a": name}
         edit(model / "model.safetensors.index.json", lambda c: c.update(weight_map=names))  # noqa: B023
-        with pytest.raises(ModelError, match="a weight file outside of the model folder"):
+        with pytest.raises(ModelError, match="a weight file outside the model folder"):
             find_model(str(model))
 
 

@@ -91,7 +91,7 @@ def test_products_through_onednn(
 ) -> None:
     import torch
 
-    import ifcurate.engines.hf.engine as module
+    import ifcurate.engines.hf.probes as module
     from ifcurate.engines.cpu.arithmetic import KernelArithmetic
 
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):

@@ -332,7 +332,7 @@ def test_options_are_checked(llama: Path, tmp_path: Path) -> None:
     make_tokenizer("byte-bpe", vocab_size=600).save_pretrained(small)
     config = json.loads((small / "config.json").read_text())
     (small / "config.json").write_text(json.dumps({**config, "vocab_size": 300}))
-    with pytest.raises(ModelError, match="do not belong together"):
+    with pytest.raises(ModelError, match="does not fit the model"):
         load(small, FakeVLLM())
 
 

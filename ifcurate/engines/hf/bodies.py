@@ -1,12 +1,12 @@
 """Three ways to get from a pack to the hidden states that predict its response tokens.
 
-`fused`     our own pass over the layers of Llama's family (`engines.cpu`, where it is there)
-`packed`    the model's own layers, with the attention of a prefix tree put in
-`single`    the model as it is, one sequence at a time
+`fused`     our own pass over the layers of Llama's family (in `engines.cpu`)
+`packed`    the model's own layers, with our attention over a prefix tree
+`single`    the unchanged model, one sequence at a time
 
-The first that gives the third's numbers, tried when the engine is made, is
-used. A row that the first two cannot serve (longer than a sliding window, or
-than the length where a rotary embedding changes) takes the third.
+The engine uses the first one that gives the numbers of `single`; it tries them when it
+is made. A row that the first two cannot serve takes `single`: one longer than a sliding
+window, or longer than the length at which a rotary embedding changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WINDOWS: Final = ("sliding_window", "attention_chunk_size", "window_size", "loc
 
 
 class SingleBody:
-    """Each sequence by itself, through the model's own forward pass."""
+    """One sequence at a time through the model's own forward pass."""
 
     def __init__(self, model: Any) -> None:
         self._body = model.base_model
@@ -43,12 +43,12 @@ class SingleBody:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
         import torch
 
-        found = []
+        parts = []
         for i, count in enumerate(pack.counts.tolist()):
             ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(self._device)
             states = self._body(input_ids=ids[None], use_cache=False).last_hidden_state[0]
-            found.append(states[len(ids) - count :])
-        return torch.cat(found)
+            parts.append(states[len(ids) - count :])
+        return torch.cat(parts)
 
 
 class PackedBody:
@@ -70,9 +70,8 @@ class PackedBody:
         import torch
 
         device = self._model.device
-        extra = max(
-            0, self._least_rows - pack.n_tokens
-        )  # few rows are multiplied another way than many
+        # A product of few rows may be rounded in another way than one of many: fill up with zeros.
+        extra = max(0, self._least_rows - pack.n_tokens)
         ids = torch.from_numpy(np.pad(pack.tree.ids, (0, extra))).to(device)
         positions = torch.from_numpy(np.pad(pack.tree.positions, (0, extra))).to(device)
         token = _PLAN.set(
@@ -89,7 +88,7 @@ class PackedBody:
 
 @contextlib.contextmanager
 def _attention(model: Any, name: str) -> Iterator[None]:
-    """Let the model's layers call another attention function inside."""
+    """Make the model's layers call another attention function inside the block."""
     configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
     before = [(c, c._attn_implementation) for c in configs.values()]
     try:
@@ -107,7 +106,7 @@ def _register() -> None:
     AttentionInterface.register(_NAME, _tree_attention)
     try:
         from transformers import AttentionMaskInterface
-    except ImportError:  # before 4.53 every layer is given a mask, and takes the single route
+    except ImportError:  # before 4.53 every layer gets a mask, so the route is `single`
         return
     AttentionMaskInterface.register(_NAME, lambda *_args, **_kwargs: None)
 
@@ -123,9 +122,9 @@ def _tree_attention(
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    if attention_mask is not None:  # the model's own masks are left out: see `_register`
+    if attention_mask is not None:  # `_register` removes the model's common mask
         raise NotImplementedError("attention with a mask of the layer's own")
-    more = {name for name, given in options.items() if isinstance(given, torch.Tensor)}
+    more = {name for name, value in options.items() if isinstance(value, torch.Tensor)}
     if more - {"position_ids"} or options.get("is_causal") is False:
         raise NotImplementedError(f"attention with {', '.join(sorted(more))}")
     plan, arithmetic = _PLAN.get()
@@ -150,22 +149,32 @@ def _tree_attention(
 
 
 def exact_length(config: Any) -> int | None:
-    """The longest sequence whose attention reaches all before it and whose positions are plain.
+    """The longest sequence with full attention and plain positions; None for no such limit.
 
-    Beyond it a sliding window hides tokens, or a rotary embedding depends on the
-    length of what it is given; None where there is no such length.
+    In longer sequences a sliding window hides tokens, or a rotary embedding depends on
+    the length of the sequence.
     """
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    limits = []
+    limits = _rope_limits(config)
     if getattr(config, "use_sliding_window", True):
-        limits = [n for name in _WINDOWS if isinstance(n := getattr(config, name, None), int)]
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    kinds = [rope, *rope.values()] if isinstance(rope, dict) else []
-    for kind in kinds:
-        name = kind.get("rope_type", kind.get("type")) if isinstance(kind, dict) else None
-        if name in ("dynamic", "longrope"):
-            first = kind.get("original_max_position_embeddings") or getattr(
-                config, "original_max_position_embeddings", None
-            )
-            limits.append(int(first or config.max_position_embeddings))
+        limits += [n for name in _WINDOWS if isinstance(n := getattr(config, name, None), int)]
     return min((n for n in limits if n > 0), default=None)
+
+
+def _rope_limits(config: Any) -> list[int]:
+    """The lengths at which the rotary embeddings of a model change."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    if not isinstance(rope, dict):
+        return []
+    # One embedding for all layers, or a name for each kind of layer.
+    kinds = [kind for kind in (rope, *rope.values()) if isinstance(kind, dict)]
+    changing = [k for k in kinds if k.get("rope_type", k.get("type")) in ("dynamic", "longrope")]
+    default = getattr(config, "original_max_position_embeddings", None)
+    return [
+        int(
+            kind.get("original_max_position_embeddings")
+            or default
+            or config.max_position_embeddings
+        )
+        for kind in changing
+    ]

@@ -2,10 +2,8 @@
 
     log p(y_t | x, y_<t) = log_softmax(z_t)[y_t]    for every response token y_t
 
-Only the positions that predict response tokens pass through the head, and the
-log-softmax is taken in float32 whatever dtype the model's body computes in.
-This module and the `hf_*` ones beside it are the only door to torch and
-transformers for scoring.
+Only the positions that predict response tokens pass through the head. The
+log-softmax is computed in float32, whatever the dtype of the model's body.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from ifcurate.engines.base import (
+    NO_KERNELS,
     Answer,
     Engine,
     EngineIdentity,
@@ -28,8 +27,7 @@ from ifcurate.engines.base import (
     run_now,
 )
 from ifcurate.engines.checks import check_prompt
-from ifcurate.engines.hf.arithmetic import use_arithmetic
-from ifcurate.engines.hf.bodies import SingleBody, exact_length
+from ifcurate.engines.hf.bodies import exact_length
 from ifcurate.engines.hf.loading import (
     choose_device,
     choose_dtype,
@@ -41,11 +39,8 @@ from ifcurate.engines.hf.loading import (
 from ifcurate.engines.hf.packing import PackFiller, Plan, make_plan
 from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.probes import (
-    check_model,
-    choose_arithmetic,
-    choose_head,
-    in_float32,
-    right_routes,
+    are_kernels_off,
+    choose_route,
 )
 from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
 from ifcurate.engines.hf.source import ModelSource, find_model
@@ -56,7 +51,7 @@ from ifcurate.errors import ModelError, RowTooLargeError
 __all__ = ["HFEngine", "load_hf_engine"]
 
 _VERSION: Final = "3"  # raised whenever a score could change
-_NO_LIMIT: Final = 1 << 20  # where a model states no length: recurrent ones
+_NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
 
 
 def load_hf_engine(
@@ -74,11 +69,20 @@ def load_hf_engine(
 ) -> HFEngine:
     """Load a causal language model for scoring, from a local folder or the Hub.
 
-    `dtype` is "auto", "float32", "bfloat16" or "float16" (see `choose_dtype`);
-    `device` "auto", "cpu", "cuda" or "cuda:N"; `max_length` at most the model's
-    own; `batch_size` limits the sequences of a pack ("auto": its tokens alone, by
-    memory); `threads` is how many cores to use (one process each on a CPU, all that
-    torch sees by default); `no_kernels` leaves all arithmetic to PyTorch. Raises `ModelError`.
+    Args:
+        model: a local folder, a Hub id, or "pocket".
+        revision: a branch, tag or commit on the Hub.
+        dtype: "auto", "float32", "bfloat16" or "float16", see `choose_dtype`.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        batch_size: the most sequences in a pack; "auto" limits its tokens only, by memory.
+        max_length: tokens, at most the model's own limit.
+        trust_remote_code: run Python code that comes with the model.
+        allow_pickle: load weights that are not safetensors.
+        threads: cores to use, on a CPU one process each; by default all that torch sees.
+        no_kernels: leave all arithmetic to PyTorch.
+
+    Raises:
+        ModelError: the model cannot be found, loaded or used.
     """
     import torch
 
@@ -127,9 +131,11 @@ class HFEngine(Engine):
     ) -> None:
         self.tokenizer: HFTokenizer = tokenizer
         self.max_length = _length_limit(source, model.config, max_length)
+        kernels_off = are_kernels_off(model.device, no_kernels=no_kernels)
         self.identity = EngineIdentity(
             engine="hf",
-            engine_version=_VERSION,
+            # Kernels change the last digits, so a run does not resume without them.
+            engine_version=_VERSION + (NO_KERNELS if kernels_off else ""),
             model=source.name,
             revision=source.revision,
             dtype=str(model.dtype).removeprefix("torch."),
@@ -139,28 +145,17 @@ class HFEngine(Engine):
         self._n_ids = int(model.get_input_embeddings().weight.shape[0])
         if tokenizer.vocab_size > self._n_ids:
             raise ModelError(
-                f"{source.name}: tokenizer and model do not belong together; found "
+                f"{source.name}: the tokenizer does not fit the model; found "
                 f"{tokenizer.vocab_size} tokens and {self._n_ids} embeddings; "
                 "copy the model's own tokenizer files into its folder"
             )
         n_parameters = int(sum(p.numel() for p in model.parameters()))
         with fitting_threads(model, n_parameters):
-            dtype = model.dtype
-            check_model(model, source.name)
-            names = {"fused", "packed"}
-            with in_float32(model) as widened:
-                if widened:
-                    check_model(model, source.name)
-                    wide = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
-                    names = {n for n, _ in right_routes(model, choose_head(model, wide), wide)}
-            arithmetic = choose_arithmetic(model.device, dtype, no_kernels=no_kernels)
-            use_arithmetic(model, arithmetic)
-            head = choose_head(model, arithmetic)
-            right = right_routes(model, head, arithmetic, names)
-            #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
-            self.route, body = right[0] if right else ("single", SingleBody(model))
+            route = choose_route(model, source.name, no_kernels=no_kernels)
+        #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
+        self.route = route.name
         self._exact_length = exact_length(model.config)
-        self._runner = PackRunner(model, head, body, n_parameters)
+        self._runner = PackRunner(model, route.head, route.body, n_parameters)
         on_cpu = model.device.type == "cpu"
         self._workers = n_workers = threads if on_cpu and can_fork() else 1
         self._filler = PackFiller(
@@ -171,14 +166,14 @@ class HFEngine(Engine):
         )
         self._pool: WorkerPool | None = None
         self._collector = ThreadPoolExecutor(1, thread_name_prefix="ifcurate-collect")
-        used = ", ".join(arithmetic.notes) or "PyTorch's operations alone"
+        used = ", ".join(route.arithmetic.notes) or "PyTorch's operations alone"
         self._report = EngineReport([f"scored by the {self.route} route, with {used}"])
 
     def report(self) -> EngineReport:
         """What the engine did so far.
 
-        Counts are of tokens and sequences: `tokens_given` as the prompts have them,
-        `tokens_computed` after sharing, `tokens_saved` the difference.
+        `tokens_given` counts the tokens of the prompts, `tokens_computed` those left after
+        sharing, and `tokens_saved` the difference.
         """
         return self._report
 
@@ -194,16 +189,16 @@ class HFEngine(Engine):
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model cannot take and for
-        numbers that are not finite, `RowTooLargeError` for a prompt that memory does
-        not hold.
+        given. Raises `ModelError` for a prompt that the model does not take and for
+        numbers that are not finite, and `RowTooLargeError` for a prompt that does not
+        fit into memory.
         """
         return arrays_of(self.submit(prompts).result())
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future; with processes, they are at work when this returns.
+        """The same as a future. Scoring processes, if any, are at work when this returns.
 
-        Raises `ModelError` for a prompt that the model cannot take.
+        Raises `ModelError` for a prompt that the model does not take.
         """
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
@@ -220,7 +215,7 @@ class HFEngine(Engine):
         return run_now(collect) if self._pool is None else self._collector.submit(collect)
 
     def _start_workers(self, packs: Sequence[Pack]) -> None:
-        """Where there is work for several processes, and they do not exist yet."""
+        """Start the scoring processes when there is enough work for them."""
         if self._pool is None and self._workers > 1 and self._runner.is_long(packs):
             self._pool = WorkerPool(self._workers, self._runner.run, self._runner.bytes_for)
             self._report.counts["processes"] = self._workers
@@ -238,9 +233,9 @@ class HFEngine(Engine):
         alone: Sequence[int],
     ) -> list[Answer]:
         """The answer to each prompt, from its pack's numbers."""
-        found = self._gather(plan, under_way)
-        lonely = self._filler.fill(plan, alone, single=True)
-        found |= self._gather(plan, [(pack, self._run(pack, single=True)) for pack in lonely])
+        answers = self._gather(plan, under_way)
+        singles = self._filler.fill(plan, alone, single=True)
+        answers |= self._gather(plan, [(pack, self._run(pack, single=True)) for pack in singles])
         self._count("prompts", n_prompts)
         self._count("tokens_given", plan.n_given)
         self._count("prompts_scored_before", plan.n_repeated)
@@ -248,11 +243,11 @@ class HFEngine(Engine):
         counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
         if alone:
             self._count("sequences_scored_alone", len(alone))
-        return plan.gather([found[i] for i in range(len(plan.sequences))])
+        return plan.gather([answers[i] for i in range(len(plan.sequences))])
 
     def _gather(self, plan: Plan, under_way: list[tuple[Pack, PackFuture]]) -> dict[int, Answer]:
-        """The log-probabilities of each sequence; packs that memory does not hold are halved."""
-        found: dict[int, Answer] = {}
+        """The log-probabilities of each sequence; packs that do not fit into memory are halved."""
+        answers: dict[int, Answer] = {}
         n_halved = 0
         while under_way:
             smaller: list[Pack] = []
@@ -261,10 +256,10 @@ class HFEngine(Engine):
                 self._count("tokens_computed", pack.n_tokens)
                 try:
                     arrays = [self._finite(values) for values in future.result()]
-                    found.update(zip(pack.members, arrays, strict=True))
+                    answers.update(zip(pack.members, arrays, strict=True))
                 except OutOfMemoryError:
                     if len(pack.members) == 1:
-                        found[pack.members[0]] = _too_large(plan, pack)
+                        answers[pack.members[0]] = _too_large(plan, pack)
                     else:
                         n_halved += 1
                         smaller += self._filler.halve(plan, pack)
@@ -276,7 +271,7 @@ class HFEngine(Engine):
         if n_halved:
             self._filler.shrink()
             self._count("memory_retries", n_halved)
-        return found
+        return answers
 
     def _finite(self, values: Float32Array) -> Float32Array:
         if not np.isfinite(values).all():
@@ -294,7 +289,7 @@ class HFEngine(Engine):
 def _too_large(plan: Plan, pack: Pack) -> RowTooLargeError:
     length = len(plan.sequences[pack.members[0]].ids)
     return RowTooLargeError(
-        f"too large for this machine's memory; found {length} tokens; leave the row out, "
+        f"does not fit into this machine's memory; found {length} tokens; leave the row out, "
         "shorten its context, or use a smaller model or dtype"
     )
 
@@ -309,6 +304,6 @@ def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:
     if not 2 <= wanted <= limit:
         raise ModelError(
             f"{source.name}: max_length must be between 2 and the model's own; found {wanted}, "
-            f"the model takes {limit}; leave it out, or give less"
+            f"the model takes {limit}; leave it out, or give a smaller one"
         )
     return wanted

@@ -1,8 +1,8 @@
 """Load a causal language model and its tokenizer from a folder, or say exactly why not.
 
-Whatever transformers raises on the way becomes a `ModelError` that names the
-folder, what was found and what to do. Code from a model folder is never run,
-and pickles are never read, unless the caller asked for it.
+Any error of transformers becomes a `ModelError` that names the folder, what was found
+and what to do. Code from a model folder runs, and pickles are read, only when the
+caller asks for it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,19 @@ __all__ = ["choose_device", "choose_dtype", "load_config", "load_model", "load_t
 
 _DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
 _HALF: Final = ("bfloat16", "float16")
+#: What the names of classes have in them, and what those for other tasks end in.
+_CAUSAL: Final = ("CausalLM", "LMHead", "Conditional")
+_OTHER_TASKS: Final = (
+    "ForMaskedLM",
+    "ForPreTraining",
+    "Classification",
+    "QuestionAnswering",
+    "Regression",
+)
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of a name: "auto" is the first GPU, or the CPU where there is none."""
+    """The device with this name: "auto" is the first GPU, or the CPU where there is none."""
     import torch
 
     if device == "auto":
@@ -36,22 +45,29 @@ def choose_device(device: str) -> torch.device:
         raise ModelError(
             f"device: unknown device; found {device!r}; use auto, cpu, cuda or cuda:N"
         ) from error
-    if chosen.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if count == 0:
-            built = "with" if torch.version.cuda else "without"
-            raise ModelError(
-                f"device: no GPU can be used; found device {device!r} and PyTorch {built} CUDA "
-                f"support ({torch.__version__}); use --device cpu, or install a CUDA build"
-            )
-        if (chosen.index or 0) >= count:
-            raise ModelError(
-                f"device: no such GPU; found {device!r} and {count} GPUs; "
-                f"use cuda:0 to cuda:{count - 1}"
-            )
-    elif chosen.type != "cpu":
+    if chosen.type not in ("cpu", "cuda"):
         raise ModelError(f"device: not supported; found {device!r}; use auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda":
+        _check_gpu(chosen.index or 0, device)
     return chosen
+
+
+def _check_gpu(index: int, device: str) -> None:
+    """Raise `ModelError` where PyTorch cannot use the GPU with this index."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        built = "with" if torch.version.cuda else "without"
+        raise ModelError(
+            f"device: no GPU can be used; found device {device!r} and PyTorch {built} CUDA "
+            f"support ({torch.__version__}); use --device cpu, or install a CUDA build"
+        )
+    if index >= count:
+        raise ModelError(
+            f"device: no such GPU; found {device!r} and {count} GPUs; "
+            f"use cuda:0 to cuda:{count - 1}"
+        )
 
 
 def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
@@ -61,7 +77,8 @@ def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
     processor multiplies bfloat16 natively, and float32 otherwise. Weights stored
     in float32 stay float32: rounding them alone moves losses by up to 4e-3 nats
     per token, and a small float32 model would score differently on each machine.
-    So do float16 weights on a CPU, whose last three bits bfloat16 has no room for.
+    float16 weights on a CPU also become float32: bfloat16 would drop their last
+    three bits.
     """
     import torch
 
@@ -93,7 +110,7 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
-    """The model's config. Raises `ModelError` for what is no causal language model."""
+    """The model's config. Raises `ModelError` for anything but a causal language model."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -122,16 +139,16 @@ def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
 
 
 def _refuse_other_kinds(source: ModelSource, config: Any) -> None:
+    """Raise `ModelError` for an encoder, or a model with the head of another task."""
     classes = [str(name) for name in getattr(config, "architectures", None) or []]
     found = f"{config.model_type} ({', '.join(classes) or 'no architectures entry'})"
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(
-            f"{source.name}: an encoder-decoder model has no loss of a response after a prompt as "
-            f"meant here; found {found}; choose a decoder-only model (a causal language model)"
+            f"{source.name}: an encoder-decoder model has no loss of a response after a prompt; "
+            f"found {found}; choose a decoder-only model (a causal language model)"
         )
-    causal = any("CausalLM" in c or "LMHead" in c or "Conditional" in c for c in classes)
-    tails = ("ForMaskedLM", "ForPreTraining", "Classification", "QuestionAnswering", "Regression")
-    if classes and not causal and any(c.endswith(tails) for c in classes):
+    causal = any(mark in name for name in classes for mark in _CAUSAL)
+    if not causal and any(name.endswith(_OTHER_TASKS) for name in classes):
         raise ModelError(
             f"{source.name}: not a causal language model (encoder-only, or with a head for another "
             f"task); found {found}; choose a decoder-only model"
@@ -164,7 +181,7 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
 
 
 def _attention(config: Any) -> dict[str, str]:
-    # Older transformers give models that cap their scores to a kernel that does not.
+    # Older versions of transformers run models that cap their scores on a kernel that does not.
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     capped = getattr(config, "attn_logit_softcapping", None)
     return {"attn_implementation": "eager"} if capped else {}
@@ -179,7 +196,6 @@ def load_model(
     trust_remote_code: bool,
 ) -> Any:
     """The model in evaluation mode on the device, every weight read from its files."""
-    import torch
     from transformers import AutoModelForCausalLM
 
     _check_safetensors(source)
@@ -197,30 +213,41 @@ def load_model(
             )
             model = model.to(device).eval()
     except Exception as error:
-        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-            "memory" in str(error).lower() and isinstance(error, RuntimeError)
-        )
-        remedy = (
-            "use a smaller model, --dtype bfloat16, or a machine with more memory"
-            if memory
-            else "check that the files are complete and of one model, and upgrade transformers"
-        )
-        raise ModelError(
-            f"{source.folder}: the model does not load; found {type(error).__name__}: "
-            f"{_first_line(error)}; {remedy}"
-        ) from error
-    missing = sorted(info.get("missing_keys", ()))
-    mismatched = sorted(str(k) for k in info.get("mismatched_keys", ()))
-    if missing or mismatched:
-        raise ModelError(
-            f"{source.folder}: weights are missing, so the model would score with random numbers "
-            f"in their place; found no {', '.join((missing or mismatched)[:3])}"
-            f"{' and others' if len(missing or mismatched) > 3 else ''}; "
-            "give the full causal language model (with its head), not a part of it"
-        )
+        raise _load_error(source, error) from error
+    _check_complete(source, info)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
+
+
+def _load_error(source: ModelSource, error: Exception) -> ModelError:
+    import torch
+
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "memory" in str(error).lower() and isinstance(error, RuntimeError)
+    )
+    remedy = (
+        "use a smaller model, --dtype bfloat16, or a machine with more memory"
+        if memory
+        else "check that the files are complete and of one model, and upgrade transformers"
+    )
+    return ModelError(
+        f"{source.folder}: the model does not load; found {type(error).__name__}: "
+        f"{_first_line(error)}; {remedy}"
+    )
+
+
+def _check_complete(source: ModelSource, info: dict[str, Any]) -> None:
+    """Raise `ModelError` for weights that transformers did not find in the files."""
+    missing = sorted(info.get("missing_keys", ()))
+    names = missing or sorted(str(k) for k in info.get("mismatched_keys", ()))
+    if names:
+        raise ModelError(
+            f"{source.folder}: weights are missing, so the model would score with random numbers "
+            f"in their place; found no {', '.join(names[:3])}"
+            f"{' and others' if len(names) > 3 else ''}; "
+            "give the full causal language model (with its head), not a part of it"
+        )
 
 
 def stored_dtype(source: ModelSource, config: Any) -> str:
@@ -265,7 +292,7 @@ def _safe(source: ModelSource) -> list[Path]:
 
 def _corrupt(path: Path, error: Exception) -> ModelError:
     return ModelError(
-        f"{path}: the weights cannot be read; found a damaged or cut-off safetensors file of "
+        f"{path}: the weights cannot be read; found a damaged or incomplete safetensors file of "
         f"{path.stat().st_size} bytes ({_first_line(error)}); download or copy it again "
         "(a git-lfs pointer of about 130 bytes needs `git lfs pull`)"
     )

@@ -1,12 +1,12 @@
-"""What is tried on a model before it scores anything.
+"""Checks of a model before it scores anything, and the choice of its route.
 
-1. Its numbers are finite, and no position sees the tokens after it.
-2. Whether its head may be applied to some positions alone (`head`).
-3. Which body gives the numbers of its own forward pass on a small prefix tree:
-   the first of fused, packed, single that does is used.
+1. The model's numbers are finite, and no position sees the tokens after it.
+2. Its head may be applied to some positions alone, or not (`head`).
+3. The route is the first of fused, packed and single whose body gives the numbers of
+   the model's own forward pass on a small prefix tree.
 
-The first and the third are tried in float32, with the weights as they are: the
-roundings of 16 bits hide a wrong route, and make a right one look wrong.
+The first and the third are checked in float32, with the same weights. Rounding to 16
+bits hides a wrong route, and makes a right one look wrong.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.hf.arithmetic import Arithmetic, Body
+from ifcurate.engines.hf.arithmetic import Arithmetic, Body, use_arithmetic
 from ifcurate.engines.hf.attention import can_use_varlen
 from ifcurate.engines.hf.bodies import PackedBody, SingleBody, exact_length
 from ifcurate.engines.hf.head import ResponseHead, find_head
@@ -31,26 +32,64 @@ from ifcurate.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_model", "choose_arithmetic", "choose_head", "in_float32", "right_routes"]
+__all__ = [
+    "Route",
+    "are_kernels_off",
+    "check_model",
+    "choose_arithmetic",
+    "choose_head",
+    "choose_route",
+    "in_float32",
+    "right_routes",
+]
 
-_NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment: as --no-kernels
+_NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment, the same as --no-kernels
 
 _N_IDS: Final = 16
 #: Difference of hidden states from the model's own, both as root mean squares. In 16 bits it only
-#: has to find what is grossly wrong: float32 decided before. Two right ways in bfloat16 are
-#: up to 0.05 apart (the bundled model; each is 0.03 from float64).
+#: has to find gross errors, as float32 has decided before. Two right ways in bfloat16 differ by
+#: up to 0.05 (the bundled model; each differs by 0.03 from float64).
 _TOLERANCE: Final = {"float64": 2e-7, "float32": 1e-4, "bfloat16": 0.3, "float16": 0.05}
 _UNUSABLE: Final = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
-
 #: How far logits may move when later tokens change, as a share of the largest.
 _UNMOVED: Final = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 0.05, "float16": 0.05}
-_ROOM: Final = 1.2  # bytes that must be free for each of a float32 copy
+_ROOM: Final = 1.2  # bytes that must be free for each byte of a float32 copy
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How the numbers of a model are computed."""
+
+    name: str  # "fused", "packed" or "single", see `bodies`
+    body: Body
+    head: ResponseHead | None  # None where only the model's own pass is right
+    arithmetic: Arithmetic
+
+
+def choose_route(model: Any, name: str, *, no_kernels: bool = False) -> Route:
+    """The fastest route that gives the model's own numbers.
+
+    Raises `ModelError` for a model that does not run, or is not a causal language model.
+    """
+    check_model(model, name)
+    candidates: Collection[str] = ("fused", "packed")
+    with in_float32(model) as widened:
+        if widened:
+            check_model(model, name)
+            wide = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
+            candidates = {n for n, _ in right_routes(model, choose_head(model, wide), wide)}
+    arithmetic = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
+    use_arithmetic(model, arithmetic)
+    head = choose_head(model, arithmetic)
+    right = right_routes(model, head, arithmetic, candidates)
+    route, body = right[0] if right else ("single", SingleBody(model))
+    return Route(route, body, head, arithmetic)
 
 
 @contextlib.contextmanager
 def in_float32(model: Any) -> Iterator[bool]:
-    """The model's 16-bit weights as float32 numbers inside; False where memory lacks room."""
+    """Widen the model's 16-bit weights to float32 inside; False where memory does not hold them."""
     import torch
 
     narrow = [p for p in model.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
@@ -69,7 +108,7 @@ def in_float32(model: Any) -> Iterator[bool]:
 
 
 def check_model(model: Any, name: str) -> None:
-    """Raise `ModelError` for a model that does not run, or is no causal language model."""
+    """Raise `ModelError` for a model that does not run, or is not a causal language model."""
     import torch
 
     n_ids = len(model.get_input_embeddings().weight)
@@ -104,12 +143,17 @@ def check_model(model: Any, name: str) -> None:
         )
 
 
+def are_kernels_off(device: torch.device, *, no_kernels: bool = False) -> bool:
+    """Whether the option or the environment switches off kernels that the device could use."""
+    text = os.environ.get(_NO_KERNELS, "").lower()
+    return device.type == "cpu" and (no_kernels or text not in ("", "0", "false", "no"))
+
+
 def choose_arithmetic(
     device: torch.device, dtype: torch.dtype, *, no_kernels: bool = False
 ) -> Arithmetic:
     """The fastest arithmetic for a device and dtype that gives PyTorch's numbers."""
-    off = no_kernels or os.environ.get(_NO_KERNELS, "").lower() not in ("", "0", "false", "no")
-    if off or device.type != "cpu":
+    if device.type != "cpu" or are_kernels_off(device, no_kernels=no_kernels):
         return Arithmetic()
     try:
         from ifcurate.engines.cpu.arithmetic import find_arithmetic
@@ -119,7 +163,7 @@ def choose_arithmetic(
 
 
 def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
-    """The head for single positions; None where only the model's own pass is right."""
+    """The head for some positions alone; None where only the model's own pass is right."""
     import torch
 
     ids = torch.arange(_N_IDS, device=model.device)[None]
@@ -161,35 +205,35 @@ def right_routes(
 
 
 def _makers(model: Any, arithmetic: Arithmetic) -> list[tuple[str, Callable[[], Body | None]]]:
-    """Bodies to try, the fastest first; each without torch's GPU attention if that is wrong."""
-    found: list[tuple[str, Callable[[], Body | None]]] = [
+    """Bodies to try, the fastest first: with torch's GPU attention, then without it."""
+    makers: list[tuple[str, Callable[[], Body | None]]] = [
         ("fused", partial(arithmetic.fuse, model))
     ]
     for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
-        found.append(("packed", partial(PackedBody, model, arithmetic, varlen=varlen)))
-    return found
+        makers.append(("packed", partial(PackedBody, model, arithmetic, varlen=varlen)))
+    return makers
 
 
-def _agree(found: torch.Tensor, truth: torch.Tensor) -> bool:
+def _agree(states: torch.Tensor, truth: torch.Tensor) -> bool:
     import torch
 
-    if found.shape != truth.shape:
+    if states.shape != truth.shape:
         return False
     wide = truth.to(torch.float64)
-    off = (found.to(torch.float64) - wide).square().mean().sqrt()
-    # A number that is not finite is not within anything.
+    off = (states.to(torch.float64) - wide).square().mean().sqrt()
+    # The comparison is false for a number that is not finite.
     limit = _TOLERANCE[str(truth.dtype).removeprefix("torch.")] * wide.square().mean().sqrt()
     return bool(off <= limit)
 
 
 def _probes(model: Any) -> list[Prompt]:
-    """Prompts with shared beginnings, one within another, a short and a longer one."""
+    """Prompts with shared beginnings, one that begins another, a short and a longer one."""
     n_ids = len(model.get_input_embeddings().weight)
     rng = np.random.default_rng(0)
 
     def draw(n: int) -> list[int]:
-        found: list[int] = rng.integers(0, n_ids, size=n).tolist()
-        return found
+        ids: list[int] = rng.integers(0, n_ids, size=n).tolist()
+        return ids
 
     start, middle = draw(11), draw(13)
     tails = [draw(n) for n in (5, 23, 9, 3)]

@@ -1,14 +1,14 @@
-"""Where a model's files are: a local folder as it stands, or a Hub id brought into the cache.
+"""Where a model's files are: a local folder, or the cache that a Hub model is downloaded to.
 
-HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and HF_ENDPOINT are huggingface_hub's and are
-honoured by it. Everything after this module reads one local folder. Its revision
-covers all that the numbers depend on: the commit on the Hub, or a hash of the config,
-the weights and, where it is allowed to run, the code. (The tokenizer has a
-fingerprint of its own.)
+huggingface_hub reads HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and HF_ENDPOINT. All other
+modules read one local folder. A model's revision covers everything that its numbers
+depend on: the commit on the Hub, or a hash of the config, the weights and, where it may
+run, the code. The tokenizer has its own fingerprint.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,11 +32,11 @@ _WANTED: Final = (
     "*.jinja",
     "*.tiktoken",
 )
-#: Copies of the same weights under other names, and folders of them.
+#: Copies of the same weights under other names, and subfolders.
 _UNWANTED: Final = ("*/*", "consolidated*", "*.fp16.safetensors", "*.non_ema.safetensors")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth")
 #: Entries of config.json that say who wrote it.
-_NOT_READ: Final = frozenset({"_name_or_path", "transformers_version"})
+_NOT_HASHED: Final = frozenset({"_name_or_path", "transformers_version"})
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WHOLE_FILE_BYTES: Final = 1 << 30  # read in full up to here when hashing, sampled above
 
@@ -49,7 +49,7 @@ class ModelSource:
     folder: Path
     revision: str  # commit on the Hub, or a hash of the local config, weights and code
     weights: tuple[Path, ...]
-    pickled: bool  # the weights are pickles alone (only ever true where that was allowed)
+    pickled: bool  # all weights are pickles; true only where the caller allows it
 
 
 def find_model(
@@ -59,16 +59,17 @@ def find_model(
     allow_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> ModelSource:
-    """Find the folder of a local model, or bring the files of a Hub id into the cache.
+    """Find the folder of a local model, or download the files of a Hub id into the cache.
 
-    Raises `ModelError` when there is none, it has no config, weights or tokenizer,
-    its weights are pickles and `allow_pickle` is false, or the Hub does not give it.
+    Raises `ModelError` when there is no such model, when it has no config, weights or
+    tokenizer, when its weights are pickles and `allow_pickle` is false, or when the Hub
+    does not give it.
     """
     if model == "pocket" and not Path(model).is_dir():
         from ifcurate.pocket import model_path
 
         return _check(model, model_path(), None, allow_pickle=False, remote_code=False)
-    folder = Path(model).expanduser()
+    folder, name, commit = Path(model).expanduser(), model, None
     if folder.is_dir():
         if revision is not None:
             raise ModelError(
@@ -76,26 +77,33 @@ def find_model(
                 "leave the revision out, or name the model by its Hub id"
             )
         name = folder.resolve().name
-        return _check(name, folder, None, allow_pickle=allow_pickle, remote_code=trust_remote_code)
-    if folder.exists():
+    elif folder.exists():
         raise ModelError(
             f"{model}: a model is a folder; found a file; name the folder that holds it"
         )
+    else:
+        folder = _download(
+            model, revision, allow_pickle=allow_pickle, remote_code=trust_remote_code
+        )
+        commit = folder.name
+    return _check(name, folder, commit, allow_pickle=allow_pickle, remote_code=trust_remote_code)
+
+
+def _download(model: str, revision: str | None, *, allow_pickle: bool, remote_code: bool) -> Path:
+    """The folder in the cache with the files of a Hub id."""
     if model.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(model):
         raise ModelError(
             f"{model}: no such model; found neither a folder nor the form of a Hub id "
             "(name or owner/name); check the path, or use --model pocket, which is bundled"
             f"{nearest_model(model)}"
         )
-    patterns = list(_WANTED) + (["*.py"] if trust_remote_code else [])
+    patterns = list(_WANTED) + (["*.py"] if remote_code else [])
     folder = fetch_files(model, revision, patterns)
     if allow_pickle and not list(folder.glob("*.safetensors")):
         folder = fetch_files(model, revision, [*patterns, *_PICKLES])
     if nested := [name for name in _indexed(folder) if "/" in name]:
         fetch_files(model, folder.name, nested, nested=True)
-    return _check(
-        model, folder, folder.name, allow_pickle=allow_pickle, remote_code=trust_remote_code
-    )
+    return folder
 
 
 def fetch_files(
@@ -121,11 +129,12 @@ def fetch_files(
 
 
 def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError:
+    """What kept a model from the Hub, and what to do about it."""
     # By name and not by class: the classes moved between versions of huggingface_hub.
     names = {cls.__name__ for cls in type(error).__mro__}
     status = getattr(getattr(error, "response", None), "status_code", None)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    token = "a token is set" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
+    token = _token_state()
     if "GatedRepoError" in names or status == 403:
         return ModelError(
             f"{model}: the model is gated; found no access ({token}); accept its terms at "
@@ -142,12 +151,21 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
             f"{status or 'no answer'} ({token}); check the id at {endpoint}, or set HF_TOKEN"
             f"{nearest_model(model)}"
         )
-    if isinstance(error, OSError) and getattr(error, "errno", None) == 28:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return ModelError(
             f"{model}: the disk is full; found no space while downloading; "
             "free some, or set HF_HOME to a larger disk"
         )
-    if names & {"OfflineModeIsEnabled"} or os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
+    return _unreachable(model, error, endpoint)
+
+
+def _token_state() -> str:
+    return "a token is set" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
+
+
+def _unreachable(model: str, error: Exception, endpoint: str) -> ModelError:
+    offline = "OfflineModeIsEnabled" in {cls.__name__ for cls in type(error).__mro__}
+    if offline or os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
         found = "HF_HUB_OFFLINE is set and the model is not (or not fully) in the cache"
     else:
         found = f"no answer from {endpoint} and no copy in the cache ({type(error).__name__})"
@@ -162,6 +180,7 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
 def _check(
     name: str, folder: Path, commit: str | None, *, allow_pickle: bool, remote_code: bool
 ) -> ModelSource:
+    """The model in a folder. Raises `ModelError` for a folder without one that can be used."""
     listing = sorted(p.name for p in folder.iterdir())
     found = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
     if not (folder / "config.json").is_file():
@@ -175,13 +194,23 @@ def _check(
             "adapter_config.json; merge the two (merge_and_unload, save_pretrained) and give the "
             "new folder, or remove the adapter's files"
         )
-    here = [*_indexed(folder), *(p.name for p in folder.glob("*.safetensors"))]
-    safe = sorted({folder / n for n in here if n.endswith(".safetensors")})
-    safe = [p for p in safe if _is_weights(p)]
-    pickles = sorted({folder / n for n in _indexed(folder) if not n.endswith(".safetensors")})
-    if not safe:
-        pickles += sorted(p for pattern in _PICKLES for p in folder.glob(pattern))
-    pickles = [p for p in pickles if _is_weights(p)]
+    safe, pickles = _weight_files(folder)
+    _check_weights(folder, found, safe, pickles, allow_pickle=allow_pickle)
+    if not any(name.startswith(("tokenizer", "vocab", "spiece")) for name in listing):
+        raise ModelError(
+            f"{folder}: the model folder has no tokenizer; found {found}; "
+            "copy tokenizer.json and tokenizer_config.json of the model into it"
+        )
+    weights = (*safe, *pickles)
+    small = [*folder.glob("*.index.json"), *(folder.rglob("*.py") if remote_code else ())]
+    revision = commit or _hash_files(folder, weights, sorted(small))
+    return ModelSource(name, folder, revision, weights, pickled=not safe)
+
+
+def _check_weights(
+    folder: Path, found: str, safe: list[Path], pickles: list[Path], *, allow_pickle: bool
+) -> None:
+    """Raise `ModelError` for a folder without weights, or with pickles that are not allowed."""
     if pickles and not allow_pickle:
         raise ModelError(
             f"{folder}: the weights are pickles, which can run code when loaded; found "
@@ -193,19 +222,22 @@ def _check(
             f"{folder}: the model folder has no weights; found {found}; "
             "add its .safetensors files, or name the model by its Hub id"
         )
-    if not any(p.name.startswith(("tokenizer", "vocab", "spiece")) for p in folder.iterdir()):
-        raise ModelError(
-            f"{folder}: the model folder has no tokenizer; found {found}; "
-            "copy tokenizer.json and tokenizer_config.json of the model into it"
-        )
-    weights = (*safe, *pickles)
-    small = [*folder.glob("*.index.json"), *(folder.rglob("*.py") if remote_code else ())]
-    revision = commit or _hash_files(folder, weights, sorted(small))
-    return ModelSource(name, folder, revision, weights, pickled=not safe)
+
+
+def _weight_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The safetensors files of a folder, and the pickles that are read besides or instead."""
+    named = {folder / name for name in _indexed(folder)}
+    files = sorted(filter(_is_weights, named.union(folder.glob("*.safetensors"))))
+    safe = [path for path in files if path.suffix == ".safetensors"]
+    pickles = [path for path in files if path.suffix != ".safetensors"]
+    if not safe:
+        unnamed = (path for pattern in _PICKLES for path in folder.glob(pattern))
+        pickles += sorted(filter(_is_weights, unnamed))
+    return safe, pickles
 
 
 def _indexed(folder: Path) -> list[str]:
-    """The weight files that an index names, where one is read. Raises `ModelError`."""
+    """The weight files that an index names, where transformers reads one. Raises `ModelError`."""
     path = folder / "model.safetensors.index.json"
     config = _read_object(folder / "config.json")
     chosen = config.get("transformers_weights")  # transformers reads this one file instead
@@ -221,22 +253,22 @@ def _indexed(folder: Path) -> list[str]:
 
 
 def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
-    """A file that `where` names, which must lie in the folder."""
+    """The name of a weight file. Raises `ModelError` where it leads out of the folder."""
     if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ModelError(
-            f"{folder / where}: names a weight file outside of the model folder; found {name!r}; "
+            f"{folder / where}: names a weight file outside the model folder; found {name!r}; "
             "download or copy the model again"
         )
     return name
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none: who needs it says so."""
+    """The JSON object in a file; an empty one where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _is_weights(path: Path) -> bool:
@@ -245,7 +277,7 @@ def _is_weights(path: Path) -> bool:
 
 def _hash_files(folder: Path, weights: Sequence[Path], small: Sequence[Path]) -> str:
     """A hash of the config's content, of small files, and of the weights."""
-    config = {k: v for k, v in _read_object(folder / "config.json").items() if k not in _NOT_READ}
+    config = {k: v for k, v in _read_object(folder / "config.json").items() if k not in _NOT_HASHED}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for path in small:
         digest.update(f"{path.relative_to(folder)};".encode() + path.read_bytes())
@@ -258,8 +290,8 @@ def _hash_files(folder: Path, weights: Sequence[Path], small: Sequence[Path]) ->
                 while block := file.read(1 << 20):
                     digest.update(block)
             else:
-                # 256 blocks spread over the file: a finetuned copy differs in every
-                # layer, so reading all of a large model would only cost minutes.
+                # 256 blocks spread over the file are enough: a finetuned copy differs in
+                # every layer, and reading all of a large model takes minutes.
                 for i in range(256):
                     file.seek(max(0, size - (1 << 16)) * i // 255)
                     digest.update(file.read(1 << 16))

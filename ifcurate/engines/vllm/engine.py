@@ -122,7 +122,7 @@ class VLLMEngine(Engine):
     ) -> None:
         if tokenizer.vocab_size > n_ids:
             raise ModelError(
-                f"{source.name}: tokenizer and model do not belong together; found "
+                f"{source.name}: the tokenizer does not fit the model; found "
                 f"{tokenizer.vocab_size} tokens and {n_ids} embeddings; "
                 "copy the model's own tokenizer files into its folder"
             )
@@ -259,7 +259,7 @@ def _model_length(source: ModelSource, config: Any, wanted: int | None) -> int |
     if wanted < 2 or (isinstance(stated, int) and wanted > stated):
         raise ModelError(
             f"{source.name}: max_length must be between 2 and the model's own; found {wanted}, "
-            f"the model takes {stated or 'more'}; leave it out, or give less"
+            f"the model takes {stated or 'more'}; leave it out, or give a smaller one"
         )
     return min(wanted + 1, stated) if isinstance(stated, int) else wanted + 1
 

@@ -2,15 +2,15 @@
 
 ::
 
-    IfcurateError                 anything a user can mend; the CLI prints it without a traceback
+    IfcurateError                 anything a user can fix; the CLI prints it without a traceback
     +-- DataError                 a file or a row cannot be read or written
-    |   +-- RowError              one row; goes to the quarantine file, the run goes on
+    |   +-- RowError              one row; goes to the quarantine file, the run continues
     +-- ModelError                a model or tokenizer cannot be loaded or used
     |   +-- RowTooLargeError      one prompt needs more memory than the machine has
     +-- TemplateError             a prompt template does not render
     +-- RunError                  a run folder is missing, unfinished, or of another run
     +-- OptionError               an option is unknown, out of bounds, or has no effect
-    +-- RecipeError               a recipe file does not say what it must
+    +-- RecipeError               a recipe file is not valid
 
 Every message reads *where: what is wrong; what was found; what to do*.
 """
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class IfcurateError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
 
 class DataError(IfcurateError):
@@ -47,7 +47,7 @@ class ModelError(IfcurateError):
 
 
 class RowTooLargeError(ModelError):
-    """One prompt needs more memory than the machine has; the others are not affected."""
+    """One prompt needs more memory than the machine has; other prompts are not affected."""
 
 
 class TemplateError(IfcurateError):
@@ -59,7 +59,7 @@ class RunError(IfcurateError):
 
 
 class OptionError(IfcurateError):
-    """An option is unknown, out of bounds, or has no effect beside the others."""
+    """An option is unknown, out of bounds, or has no effect with the other options."""
 
 
 class RecipeError(IfcurateError):

@@ -1,4 +1,4 @@
-"""Short names of models: what a person types, and the Hub id that it stands for."""
+"""Short names of models, and the Hub ids that they stand for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NamedModel:
 
     name: str
     hub_id: str  # "" for the bundled one
-    parameters: str  # roughly, as its makers give it
+    parameters: str  # roughly, as its authors state it
     note: str = ""
 
 
@@ -50,13 +50,13 @@ MODELS: Final = (
 
 
 def resolve_model(name: str) -> str:
-    """A short name's Hub id; anything else (a Hub id, a folder, the bundled one) as it is."""
+    """The Hub id of a short name; any other name (a Hub id, a folder, `pocket`) unchanged."""
     known = {model.name: model.hub_id for model in MODELS if model.hub_id}
     return known.get(name.lower(), name)
 
 
 def nearest_model(name: str) -> str:
-    """What to end a message with: a short name, Hub id or model folder that was perhaps meant."""
+    """The end of a message that suggests a similar short name, Hub id or model folder."""
     known = [text for model in MODELS for text in (model.name, model.hub_id) if text]
     parent = Path(name).expanduser().parent
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What messages are made of: counts with their nouns, and the name that was perhaps meant."""
+"""Parts of messages: counts with their nouns, similar names, and install commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean pocket?`, to end a message with; "" when no other known name is near."""
+    """The end of a message, `; did you mean pocket?`; "" when no other known name is similar."""
     names = {other.lower(): other for other in known}
     if names.get(name.lower()) == name:
         return ""

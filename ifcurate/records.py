@@ -1,8 +1,8 @@
-"""What an instruction-tuning example is, whatever file format it came from.
+"""An instruction-tuning example, independent of the file format that it comes from.
 
-An `Example` is one response to be scored, and everything before it. Where its
-context stands is said by `ContextBlock`s: characters of one of its texts. The
-rendering without context is the same example with those characters cut.
+An `Example` is one response to be scored, and everything before it. Its
+`ContextBlock`s say which characters of its texts are context. The prompt without
+context is rendered from the same example with those characters cut.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Turn:
 
     role: Role
     content: str
-    path: str = ""  # where the content stands in the row, e.g. "messages[2].content"
+    path: str = ""  # where the content is in the row, e.g. "messages[2].content"
     tool_calls: tuple[Mapping[str, Any], ...] = ()  # as the row has them (OpenAI style)
-    name: str = ""  # of the tool that answered, when the row says
+    name: str = ""  # of the tool that answered, if the row has it
 
 
 def write_calls(calls: Sequence[Mapping[str, Any]]) -> str:
-    """Tool calls as JSON lines; arguments that are JSON already are not encoded again."""
+    """Tool calls as JSON lines; arguments that are already JSON are not encoded again."""
     return "\n".join(json.dumps(_plain_call(call), ensure_ascii=False) for call in calls)
 
 
@@ -46,9 +46,9 @@ def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
 class ContextBlock:
     """A stretch of one text of an `Example` that is context.
 
-    `start:end` is the context itself; `outer_start:outer_end` is what is cut
-    with it (its label, its quotes, the blank line after it). Both count
-    characters (Python code points) of the text named by `part`.
+    `start:end` is the context itself. `outer_start:outer_end` is all that is cut with
+    it: its label, its quotes, the blank line after it. Both count characters (Python
+    code points) of the text named by `part`.
     """
 
     part: str  # "context", "instruction", "system", "history[i]" or "trailing[i]"
@@ -58,10 +58,10 @@ class ContextBlock:
     outer_start: int
     outer_end: int
     rule: str  # the rule that found it, e.g. "field", "label", "tool-result"
-    confidence: float  # 0..1, how often the rule is right; 1 for a field of its own
+    confidence: float  # 0..1, how often the rule is right; 1 for a separate field
 
 
-#: Stands for blocks that were not given; `Example` never holds it.
+#: Marks blocks that were not given; no `Example` keeps it.
 _NOT_GIVEN: Final = (ContextBlock("", "", 0, 0, 0, 0, "", 0.0),)
 
 
@@ -69,9 +69,9 @@ _NOT_GIVEN: Final = (ContextBlock("", "", 0, 0, 0, 0, "", 0.0),)
 class Example:
     """One response with everything that comes before it.
 
-    `instruction` is the last user message as written; when the context stands
-    inside it, a block of `blocks` says where. `context` is a context that has a
-    field of its own (Alpaca's `input`), "" otherwise.
+    `instruction` is the last user message as written; a block of `blocks` marks a
+    context inside it. `context` is a context in a separate field (Alpaca's `input`),
+    "" otherwise.
     """
 
     id: str  # unique in its run; a hash of the row's content when the row has none
@@ -86,12 +86,12 @@ class Example:
     source: str = ""  # the file or dataset that it was read from
     row_number: int = 0  # 0-based, in its source
     turn: int = 0  # which response of its row, 0-based
-    response_path: str = ""  # where the response stands in the row
+    response_path: str = ""  # where the response is in the row
     response_calls: tuple[Mapping[str, Any], ...] = ()  # tool calls that are (part of) the response
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
 
     def __post_init__(self) -> None:
-        """Take `context` as context when no blocks were given: made by hand, it is meant."""
+        """Without blocks, as in an example made by hand, the whole `context` is context."""
         if self.blocks is _NOT_GIVEN:
             end = len(self.context)
             block = ContextBlock("context", "context", 0, end, 0, end, "field", 1.0)
@@ -106,12 +106,12 @@ class Example:
 
     @property
     def context_text(self) -> str:
-        """All that was taken as context, blocks in their order, a blank line between."""
+        """The texts of all blocks in their order, with a blank line between them."""
         return "\n\n".join(self.part(b.part)[b.start : b.end] for b in self.blocks)
 
     @property
     def has_context(self) -> bool:
-        """Whether any text was taken as context."""
+        """Whether any text is context."""
         return bool(self.blocks)
 
     def without_context(self) -> Example:

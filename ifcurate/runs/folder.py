@@ -1,4 +1,4 @@
-"""A run folder: whose it is, its manifest, and what a run may remove from it."""
+"""A run folder: its manifest, its owner, and the files that a run may remove."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats 
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise `RunError` when the folder holds files of our names that no run of ours wrote."""
+    """Raise `RunError` when the folder holds files with a run's names but no manifest."""
     manifest = folder / "manifest.json"
     if manifest.exists():
-        read_manifest(manifest)  # raises when it is none of ours
+        read_manifest(manifest)  # raises when it is not a run's manifest
         return
     names = [n for n in ("shard.json", "parts", *OUTPUTS.values()) if (folder / n).exists()]
     if names:
@@ -42,7 +42,7 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def remove_run(folder: Path) -> None:
-    """Remove what a run wrote, and nothing else: the folder may hold other files of the user."""
+    """Remove the files of a run, and nothing else: the folder may hold other files of the user."""
     if not (folder / "manifest.json").exists():
         return
     for name in ("manifest.json", "shard.json", *OUTPUTS.values()):
@@ -51,7 +51,7 @@ def remove_run(folder: Path) -> None:
 
 
 def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manifest:
-    """The manifest of this run in the folder, or a new one. Raises `RunError` for another's."""
+    """The manifest in the folder, or a new one. Raises `RunError` for another run's."""
     path = folder / "manifest.json"
     now = utc_now()
     if not path.exists():
@@ -74,22 +74,29 @@ def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manif
     if manifest.finished:
         if not (folder / "scores.parquet").exists():
             raise RunError(f"{folder}: scores.parquet is gone; give --overwrite to score again")
-        manifest.updated_at = now  # asked for again: it is the newest run once more
+        manifest.updated_at = now  # the run was requested again, so it is the newest one
         manifest.write(path)
     return manifest
 
 
 def run_differences(old: Any, new: Any, place: str = "") -> list[str]:
     """Where two identities differ, in words."""
+    if old == new:
+        return []
+    entries = _paired_entries(old, new, place)
+    if entries is None:
+        return [f"{place}: there {_short(old)}, now {_short(new)}"]
+    return [difference for entry in entries for difference in run_differences(*entry)]
+
+
+def _paired_entries(old: Any, new: Any, place: str) -> list[tuple[Any, Any, str]] | None:
+    """The entries of two objects or lists with their places; None for other values."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
-        for key in sorted(old.keys() | new.keys()):
-            found += run_differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
-        return found
+        keys = sorted(old.keys() | new.keys())
+        return [(old.get(k), new.get(k), f"{place}.{k}" if place else k) for k in keys]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = zip(old, new, strict=True)
-        return [d for i, (a, b) in enumerate(pairs) for d in run_differences(a, b, f"{place}[{i}]")]
-    return [] if old == new else [f"{place}: there {_short(old)}, now {_short(new)}"]
+        return [(a, b, f"{place}[{i}]") for i, (a, b) in enumerate(zip(old, new, strict=True))]
+    return None
 
 
 def _short(value: Any) -> str:
@@ -98,7 +105,7 @@ def _short(value: Any) -> str:
 
 
 def seal_manifest(folder: Path, manifest: Manifest) -> None:
-    """Say that the run is finished, with the digests of its files."""
+    """Mark the run as finished, with the digests of its files."""
     names = {what: name for what, name in OUTPUTS.items() if (folder / name).exists()}
     manifest.outputs = names
     manifest.digests = {name: file_digest(folder / name) for name in names.values()}

@@ -1,8 +1,8 @@
-"""The parts of a run that is under way: what is scored, safe on disk, and found again.
+"""The parts of a run that is not finished: the scored rows that are safe on disk.
 
-Rows are scored in chunks and committed in parts of one or more chunks. A part is
-two or three files and a marker, written last, with the checksums of the files;
-parts without a whole marker, or that do not match it, are scored again.
+Rows are scored in chunks and written in parts of one or more chunks. A part is two or
+three files and a marker with their checksums, which is written last. A part without a
+whole marker, or with files that do not match it, is scored again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OURS: Final = re.compile(
 
 __all__ = ["Part", "Parts", "Pending"]
 
-_MOST_ROWS: Final = 8192  # that are held in memory before they are written
+_MOST_ROWS: Final = 8192  # held in memory before they are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Pending:
     since: float = 0.0
 
     def add(self, number: int, rows: int, chunk: Chunk, bad: list[BadRow]) -> None:
-        """Take in chunk `number`, which follows those that are here."""
+        """Add chunk `number`, which follows the pending ones."""
         if not self.rows:
             self.first = number
             self.since = time.monotonic()
@@ -87,7 +87,7 @@ class Parts:
     """The folder of parts of one run."""
 
     def __init__(self, folder: Path, *, tokens: bool, look: bool = True) -> None:
-        """With `look` off nothing that is there is looked at, or removed."""
+        """Without `look`, existing parts are neither read nor removed."""
         self.folder = folder
         self.tokens = tokens
         self.kinds = ("scores.parquet", *(["tokens.parquet"] if tokens else []), "bad.jsonl")
@@ -110,11 +110,11 @@ class Parts:
         return [self.path(part.first, kind) for part in self]
 
     def refresh(self) -> None:
-        """Look again: others have written."""
+        """Read the folder again, after other processes have written to it."""
         self._found = self._look()
 
     def _look(self) -> dict[int, Part]:
-        """The whole parts; what is left of others is removed."""
+        """The whole parts. Files of broken parts are removed."""
         found: dict[int, Part] = {}
         end = 0
         markers = sorted(self.folder.glob("*.done.json"))
@@ -146,9 +146,9 @@ class Parts:
         return part
 
     def commit(self, pending: Pending) -> pl.DataFrame:
-        """Write what is pending as a part, and empty it. Returns its SCORES table.
+        """Write the pending chunks as a part, and empty `pending`. Returns its SCORES table.
 
-        Raises `DataError` when it cannot be written; then it stays pending.
+        Raises `DataError` when the part cannot be written; its chunks stay pending.
         """
         first = pending.first
         scores = pl.concat([chunk.scores for chunk in pending.chunks])
@@ -157,31 +157,27 @@ class Parts:
             tokens = [chunk.tokens for chunk in pending.chunks if chunk.tokens is not None]
             write_table(pl.concat(tokens), self.path(first, "tokens.parquet"), {})
         bad = [row for rows in pending.bad for row in rows]
-        with atomic_file(self.path(first, "bad.jsonl")) as stream:
-            for item in bad:
-                line = json.dumps(item.as_record(), ensure_ascii=False)
-                stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        counts: Counter[str] = Counter(scores["status"].to_list())
-        if bad:
-            counts["quarantined"] = len(bad)
-        scored = scores["status"] == "scored"
-        sizes = [scores[f"n_tokens_{v}_context"].filter(scored).sum() for v in ("with", "without")]
-        part = Part(
-            first=first,
-            rows=tuple(pending.rows),
-            examples=tuple(chunk.scores.height for chunk in pending.chunks),
-            bad=tuple(len(rows) for rows in pending.bad),
-            counts=dict(counts),
-            tokens=int(sum(sizes)),
-            known=sum(chunk.n_known for chunk in pending.chunks),
-            broken=tuple(row.loss for row in bad if row.loss),
-            files={kind: file_digest(self.path(first, kind)) for kind in self.kinds},
-        )
+        _write_bad_rows(self.path(first, "bad.jsonl"), bad)
+        part = self._describe(pending, scores, bad)
         marker = {name: getattr(part, name) for name in Part.__slots__}
         write_json(self.path(first, "done.json"), marker)
         self._found[first] = part
         pending.rows, pending.chunks, pending.bad = [], [], []
         return scores
+
+    def _describe(self, pending: Pending, scores: pl.DataFrame, bad: list[BadRow]) -> Part:
+        """The marker of the part, whose files are written."""
+        return Part(
+            first=pending.first,
+            rows=tuple(pending.rows),
+            examples=tuple(chunk.scores.height for chunk in pending.chunks),
+            bad=tuple(len(rows) for rows in pending.bad),
+            counts=_count_statuses(scores, len(bad)),
+            tokens=_count_tokens(scores),
+            known=sum(chunk.n_known for chunk in pending.chunks),
+            broken=tuple(row.loss for row in bad if row.loss),
+            files={kind: file_digest(self.path(pending.first, kind)) for kind in self.kinds},
+        )
 
     def remove(self) -> None:
         """Remove the parts, and the folder when nothing else is in it."""
@@ -190,3 +186,21 @@ class Parts:
                 if _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             self.folder.rmdir()
+
+
+def _write_bad_rows(path: Path, rows: list[BadRow]) -> None:
+    with atomic_file(path) as stream:
+        for row in rows:
+            line = json.dumps(row.as_record(), ensure_ascii=False)
+            stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _count_statuses(scores: pl.DataFrame, n_bad: int) -> dict[str, int]:
+    counts = Counter(scores["status"].to_list())
+    return {**counts, **({"quarantined": n_bad} if n_bad else {})}
+
+
+def _count_tokens(scores: pl.DataFrame) -> int:
+    """Tokens of the scored rows, both variants."""
+    scored = scores.filter(pl.col("status") == "scored")
+    return sum(int(scored[f"n_tokens_{v}_context"].sum()) for v in ("with", "without"))

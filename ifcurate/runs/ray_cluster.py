@@ -1,11 +1,11 @@
 """The scoring of a run on a Ray cluster: `ifcurate score --executor ray`.
 
-Rows stream from the sources through reading tasks, one per file, to actors that
-hold one engine each (`ray.data`, an autoscaling pool), which write parts into the
-run folder as a run on one machine does. So the tables are the same whatever the
-number of actors, a worker that dies costs the chunk in its hands, and a run whose
-driver dies goes on where it was. Sources and run folder must be on storage that
-every node sees under the same path, and ifcurate must be installed there.
+Reading tasks, one per file, stream rows to actors (`ray.data`, an autoscaling pool).
+Each actor holds one engine and writes parts into the run folder, as a run on one
+machine does. So the tables do not depend on the number of actors, a worker that dies
+costs the chunk that it was scoring, and a run whose driver dies resumes. Sources and
+run folder must be on storage that every node sees under the same path, and ifcurate
+must be installed on every node.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _TRIES: Final = 5  # passes over what is missing
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where to run, and how much of it to use."""
+    """A Ray cluster, and how much of it a run uses."""
 
     address: str | None = None  # None: RAY_ADDRESS, else a cluster of this machine alone
     min_engines: int = 1
     max_engines: int = 1
     cpus_per_engine: float = 1.0
     gpus_per_engine: float = 0.0  # 0.5: two engines share a GPU
-    local_cpus: int | None = None  # of a cluster of this machine alone; None for all
-    chunks_per_part: int = 4  # that an actor scores and writes together
+    local_cpus: int | None = None  # CPUs of a cluster of this machine alone; None for all
+    chunks_per_part: int = 4  # chunks that an actor scores and writes together
 
 
 def score_run_on_ray(
@@ -72,9 +72,9 @@ def score_run_on_ray(
 ) -> Run:
     """Score everything into `folder` on a Ray cluster; the tables are those of `score_run`.
 
-    The default folder is one of `ifcurate-runs/`. `on_start` is told the folder,
-    the cluster as it will be used, and the run's identity. Raises `RunError`
-    when the cluster cannot be reached or is too small, and what `score_run` raises.
+    The default folder is in `ifcurate-runs/`. `on_start` receives the folder, the
+    cluster as the run uses it, and the run's identity. Raises `RunError` when the
+    cluster cannot be reached or is too small, and the errors of `score_run`.
     """
     cluster = cluster or Cluster()
     with _connected(cluster):
@@ -110,28 +110,10 @@ def _connected(cluster: Cluster) -> Iterator[None]:
         import ray
     except ImportError as error:
         raise RunError(f"executor ray: Ray is not installed; {install_line('ray')}") from error
-    address = cluster.address or os.environ.get("RAY_ADDRESS")
-    alone = not address
     already = ray.is_initialized()
     if not already:
-        # "local": else Ray looks for the last cluster of this machine, even one that died.
-        more: dict[str, Any] = {"address": address or "local"}
-        if alone:
-            more["num_cpus"] = cluster.local_cpus
-        try:
-            ray.init(
-                include_dashboard=False if alone else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-                **more,
-            )
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(
-                f"Ray cluster {address or 'of this machine'}: cannot be used: {first}; "
-                "check --address, and `ray status` there"
-            ) from error
-    # Ray says what befalls it on stdout, which is for results.
+        _connect(ray, cluster)
+    # Ray writes its messages to stdout, which is for results.
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield
@@ -140,11 +122,28 @@ def _connected(cluster: Cluster) -> Iterator[None]:
                 ray.shutdown()
 
 
+def _connect(ray: Any, cluster: Cluster) -> None:
+    """Connect to the cluster, or start one on this machine. Raises `RunError`."""
+    address = cluster.address or os.environ.get("RAY_ADDRESS")
+    # Without "local", Ray looks for the last cluster of this machine, even one that died.
+    place: dict[str, Any] = {"address": address or "local"}
+    if not address:
+        place |= {"num_cpus": cluster.local_cpus, "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR", **place)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(
+            f"Ray cluster {address or 'of this machine'}: cannot be used: {first}; "
+            "check --address, and `ray status` there"
+        ) from error
+
+
 def _fit(cluster: Cluster) -> Cluster:
     """The cluster with as many engines as leave a CPU for reading.
 
-    Ray waits without a word for a CPU that never becomes free, so this is
-    looked at first. Raises `RunError` when there is too little.
+    Ray waits silently for a CPU that never becomes free, so this is checked first.
+    Raises `RunError` when the cluster is too small.
     """
     ray = _ray()
     have = ray.cluster_resources()
@@ -158,8 +157,8 @@ def _fit(cluster: Cluster) -> Cluster:
         raise RunError(
             f"Ray cluster: too small for {count(cluster.min_engines, 'engine')} of "
             f"{cluster.cpus_per_engine:g} CPUs and {cluster.gpus_per_engine:g} GPUs, with one CPU "
-            f"left for reading, without which it would wait for ever; found {cpus:g} CPUs and "
-            f"{gpus:g} GPUs; ask for fewer engines, or give it more"
+            f"left for reading; found {cpus:g} CPUs and {gpus:g} GPUs; "
+            "use fewer engines, or a larger cluster"
         )
     return replace(cluster, max_engines=most)
 
@@ -167,20 +166,20 @@ def _fit(cluster: Cluster) -> Cluster:
 def _ask_identity(
     examples: Examples, engine: EngineSpec, settings: ScoreSettings, cluster: Cluster
 ) -> dict[str, Any]:
-    """What the engine is, from an actor's place: the driver may have no GPU and no model."""
+    """The run's identity, asked on a node: the driver may have no GPU and no model."""
     ray = _ray()
-    # The process ends with its call: what the model took is free for the actors.
+    # The process ends after its call, and frees what the model held for the actors.
     task = ray.remote(max_calls=1)(ask_identity).options(
         num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine
     )
-    found = _get(task.remote(engine, settings))
-    if isinstance(found, IfcurateError):
-        raise found
-    return score_identity(examples, found)
+    answer = _get(task.remote(engine, settings))
+    if isinstance(answer, IfcurateError):
+        raise answer
+    return score_identity(examples, answer)
 
 
 class _OnRay:
-    """The work of `score_run_on_ray`; see `runs_work.Work`."""
+    """The work of `score_run_on_ray`; see `ifcurate.runs.work.Work`."""
 
     def __init__(
         self,
@@ -231,7 +230,7 @@ class _OnRay:
         return [scored, *describe_unread(self._examples.unread())]
 
     def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
-        """One pass over what is not covered."""
+        """Score, in one pass, the chunks that are not covered."""
         ray = _ray()
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
@@ -290,12 +289,12 @@ def _cause(error: BaseException) -> IfcurateError:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return RunError(
         f"Ray cluster: the work failed: {lines[-1].strip() if lines else type(error).__name__}; "
-        "is ifcurate installed on all nodes? What was finished is kept: the same command goes on"
+        "is ifcurate installed on all nodes? Finished rows are kept: the same command resumes"
     )
 
 
 def _count_rows(examples: Examples) -> list[int]:
-    """How many rows each source has, good and bad, counted on the cluster; one alone is not."""
+    """How many rows each source has, good and bad, counted on the cluster."""
     ray = _ray()
     task = ray.remote(count_source).options(num_cpus=1)
     return list(_get([task.remote(s, str(Path.cwd())) for s in examples.sources]))

@@ -1,6 +1,6 @@
-"""What runs on the nodes of a Ray cluster: tasks that read, and actors that score.
+"""The work of a Ray cluster's nodes: tasks that read, and actors that score.
 
-Nothing here needs Ray itself.
+Nothing here imports Ray.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,7 @@ class EngineSpec:
 
 
 def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> KnownIdentity | IfcurateError:
-    """The identity of the engine; or what is wrong with it, for the driver to raise."""
+    """The identity of the engine, or an error for the driver to raise."""
     try:
         return KnownIdentity(Scorer.create(engine.load(), settings).identity())
     except IfcurateError as error:
@@ -56,7 +57,7 @@ def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> KnownIdentity |
 
 @dataclass(frozen=True, slots=True)
 class KnownIdentity:
-    """What `score_identity` asks of a scorer."""
+    """The part of a scorer that `score_identity` uses."""
 
     value: dict[str, Any]
 
@@ -92,7 +93,7 @@ def read_chunks(
     covered: frozenset[int],
     folder: str,
 ) -> Iterator[dict[str, Any]]:
-    """The chunks that begin in one source; the last may go on into the next ones."""
+    """The chunks that begin in one source; the last one may end in a later source."""
     _go_to(folder)
     first, end, at = task["first"], task["end"], task["source"]
     if all(n in covered for n in range(first, end)):
@@ -135,7 +136,7 @@ class ScoringActor:
         self._parts = Parts(Path(folder), tokens=tokens, look=False)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Score the chunks of a batch, the neighbours among them as one part."""
+        """Score the chunks of a batch, and write consecutive ones as one part."""
         order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
         pending = Pending()
         written: list[Part] = []
@@ -149,16 +150,7 @@ class ScoringActor:
                 pending.add(item.number, item.n_rows, chunk, item.bad)
         if pending.rows:
             written.append(self._write(pending))
-        counts: dict[str, int] = {}
-        for part in written:
-            for name, n in part.counts.items():
-                counts[name] = counts.get(name, 0) + n
-        return {
-            "rows": [sum(part.n_rows for part in written)],
-            "tokens": [sum(part.tokens for part in written)],
-            "counts": [list(counts.values())],
-            "counts_of": [list(counts)],
-        }
+        return _report(written)
 
     def _write(self, pending: Pending) -> Part:
         first = pending.first
@@ -166,3 +158,16 @@ class ScoringActor:
         part = self._parts.at(first)
         assert part is not None
         return part
+
+
+def _report(written: Sequence[Part]) -> dict[str, Any]:
+    """The counts of some parts, as a batch of one row for Ray."""
+    counts: Counter[str] = Counter()
+    for part in written:
+        counts.update(part.counts)
+    return {
+        "rows": [sum(part.n_rows for part in written)],
+        "tokens": [sum(part.tokens for part in written)],
+        "counts": [list(counts.values())],
+        "counts_of": [list(counts)],
+    }

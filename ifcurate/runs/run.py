@@ -1,7 +1,7 @@
-"""A run folder: its tables, its manifest, and how it is found again.
+"""A run folder with its tables and its manifest, and the search for one.
 
-A run folder holds ``manifest.json``, ``scores.parquet``, ``quarantine.jsonl`` and
-what later steps add. `ifcurate.runs.score` fills it.
+A run folder holds ``manifest.json``, ``scores.parquet``, ``quarantine.jsonl`` and the
+files of later steps. `ifcurate.runs.score` fills it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Run:
             done = count(self.manifest.counts.get("rows", 0), "row")
             raise RunError(
                 f"{self.folder}: scoring is not finished ({done} so far); "
-                "run the same `ifcurate score` again to go on"
+                "run the same `ifcurate score` again to resume it"
             )
 
     def scores(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -57,7 +57,7 @@ class Run:
         return read_table(self.scores_path, SCORES, columns)
 
     def scan_scores(self, *, place: bool = False) -> pl.LazyFrame:
-        """The SCORES table, read when it is collected; with `place`, its rows are numbered.
+        """The SCORES table, read when it is collected. With `place`, its rows have numbers.
 
         Raises as `scores`.
         """
@@ -66,25 +66,13 @@ class Run:
 
 
 def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run:
-    """The run at `path`, or the newest of this folder's.
+    """The run at `path`, or the newest run of `folder`.
 
-    A run with a limit is not the newest while there is one over all rows of the same data.
-    Raises `RunError` when there is none, with what to do.
+    A run over all rows of the same data comes before a newer run with a limit.
+    Raises `RunError` when there is no run; the message says what to do.
     """
     if path is not None:
-        given = Path(path)
-        at = given if given.is_dir() else given.parent
-        if not given.exists():
-            raise RunError(
-                f"{path}: no manifest there, nor such a file or folder; name a run folder "
-                f"(those of this folder are in {RUNS_FOLDER}/)"
-            )
-        if not (at / "manifest.json").exists():
-            raise RunError(
-                f"{path}: belongs to no run; found no manifest.json in {at.resolve()}; "
-                f"name a run folder (those of this folder are in {RUNS_FOLDER}/)"
-            )
-        return Run(at, read_manifest(at / "manifest.json"))
+        return _run_at(Path(path))
     runs = list_runs(folder)
     if not runs:
         raise RunError(
@@ -93,10 +81,26 @@ def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run
         )
     newest = runs[0]
     if newest.manifest.identity.get("limit") is not None:
-        # A first look at some of the rows does not take the place of a run over all of them.
+        # A run over some of the rows does not replace a run over all of them.
         same = [run for run in runs if run.data == newest.data]
         return next((r for r in same if r.manifest.identity.get("limit") is None), newest)
     return newest
+
+
+def _run_at(path: Path) -> Run:
+    """The run in this folder, or that this file belongs to."""
+    folder = path if path.is_dir() else path.parent
+    if not path.exists():
+        raise RunError(
+            f"{path}: no manifest there, nor such a file or folder; name a run folder "
+            f"(those of this folder are in {RUNS_FOLDER}/)"
+        )
+    if not (folder / "manifest.json").exists():
+        raise RunError(
+            f"{path}: belongs to no run; found no manifest.json in {folder.resolve()}; "
+            f"name a run folder (those of this folder are in {RUNS_FOLDER}/)"
+        )
+    return Run(folder, read_manifest(folder / "manifest.json"))
 
 
 def list_runs(folder: str | Path = ".") -> list[Run]:

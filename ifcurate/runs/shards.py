@@ -1,13 +1,14 @@
-"""Shards of one run, scored apart (`--shard I/N`), joined to the run that they make together.
+"""Merge the shards of a run (`--shard I/N`) into the whole run.
 
-The merged tables are those of a run without shards, byte for byte: shards hold
-every N-th chunk of the rows, and are interleaved again.
+A shard holds every N-th chunk of the rows, so merging interleaves the chunks. The
+merged tables equal those of a run without shards, byte for byte.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def _open(folder: Path) -> _ShardRun:
     if not manifest.finished:
         raise RunError(
             f"{folder}: shard {shard['index']} of {shard['of']} is not finished; "
-            "run its `ifcurate score --shard` again to go on"
+            "run its `ifcurate score --shard` again to resume it"
         )
     for name, digest in manifest.digests.items():
         try:
@@ -117,9 +118,30 @@ def _open(folder: Path) -> _ShardRun:
 
 
 def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
-    """All of one run and none missing; in their order."""
+    """The shards in their order. Raises `RunError` unless they are all shards of one run."""
     if not shards:
         raise RunError("merge: no folder was given; name the folders of all shards")
+    _check_same_run(shards)
+    by_index: dict[int, _ShardRun] = {}
+    for shard in shards:
+        if shard.index in by_index:
+            raise RunError(
+                f"{shard.folder}: shard {shard.index} of {shard.of} is also "
+                f"{by_index[shard.index].folder}; name each shard once"
+            )
+        by_index[shard.index] = shard
+    of = shards[0].of
+    missing = [str(i) for i in range(1, of + 1) if i not in by_index]
+    if missing:
+        which = f"shard {missing[0]}" if len(missing) == 1 else f"shards {', '.join(missing)}"
+        raise RunError(
+            f"merge: {which} of {of} missing; found {', '.join(map(str, sorted(by_index)))}; "
+            "score the missing ones, or name their folders too"
+        )
+    return [by_index[i] for i in sorted(by_index)]
+
+
+def _check_same_run(shards: list[_ShardRun]) -> None:
     first = shards[0]
     for shard in shards[1:]:
         one, other = (dict(s.manifest.identity) for s in (first, shard))
@@ -130,22 +152,6 @@ def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
                 f"{shard.folder}: of another run than {first.folder} "
                 f"({'; '.join(differences[:4])}); shards of different runs are never merged"
             )
-    found: dict[int, _ShardRun] = {}
-    for shard in shards:
-        if shard.index in found:
-            raise RunError(
-                f"{shard.folder}: shard {shard.index} of {shard.of} is also "
-                f"{found[shard.index].folder}; name each shard once"
-            )
-        found[shard.index] = shard
-    missing = [str(i) for i in range(1, first.of + 1) if i not in found]
-    if missing:
-        which = f"shard {missing[0]}" if len(missing) == 1 else f"shards {', '.join(missing)}"
-        raise RunError(
-            f"merge: {which} of {first.of} missing; found {', '.join(map(str, sorted(found)))}; "
-            "score the missing ones, or name their folders too"
-        )
-    return [found[i] for i in sorted(found)]
 
 
 def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command: str) -> Manifest:
@@ -161,16 +167,9 @@ def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command
         if old.finished:
             return old
     now = utc_now()
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for shard in shards:
-        for name, n in shard.manifest.counts.items():
-            counts[name] = counts.get(name, 0) + n
-    checks: dict[str, Any] = {}
-    for shard in shards:
-        for name, value in shard.manifest.checks.items():
-            mine = checks.get(name)
-            joined = isinstance(mine, int | list) and type(mine) is type(value)
-            checks[name] = mine + value if joined else value
+        counts.update(shard.manifest.counts)
     rows = counts.pop("rows", 0)
     return Manifest(
         step="score",
@@ -178,13 +177,24 @@ def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command
         counts={"rows": rows, **dict(sorted(counts.items()))},
         formula=shards[0].manifest.formula,
         notes=list(dict.fromkeys(note for shard in shards for note in shard.manifest.notes)),
-        checks=checks,
+        checks=_join_checks(shards),
         created_at=now,
         updated_at=now,
         seconds=round(sum(shard.manifest.seconds for shard in shards), 3),
         command=command,
         versions=software_versions(),
     )
+
+
+def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
+    """The checks of all shards: numbers are added up, lists joined, of other values the last."""
+    checks: dict[str, Any] = {}
+    for shard in shards:
+        for name, value in shard.manifest.checks.items():
+            mine = checks.get(name)
+            joined = isinstance(mine, int | list) and type(mine) is type(value)
+            checks[name] = mine + value if joined else value
+    return checks
 
 
 def _turns(shards: Sequence[_ShardRun]) -> Iterator[tuple[int, int]]:
@@ -196,7 +206,7 @@ def _turns(shards: Sequence[_ShardRun]) -> Iterator[tuple[int, int]]:
 
 
 class _Cursor:
-    """Rows of a table, so many at a time."""
+    """The rows of a table, read in order."""
 
     def __init__(self, frames: Iterator[pl.DataFrame], empty: pl.DataFrame) -> None:
         self._frames = frames

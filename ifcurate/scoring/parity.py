@@ -151,11 +151,10 @@ class Reference:
     ) -> Parity:
         truths = [self.logprobs[i].astype(np.float64) for i in kept]
         gaps = [a.astype(np.float64) - b for a, b in zip(logprobs, truths, strict=True)]
-        losses = [np.maximum(1.0, -truth) for truth in truths]
         largest = [float(np.abs(gap).max(initial=0.0)) for gap in gaps]
         relative = [
-            float((np.abs(gap) / loss).max(initial=0.0))
-            for gap, loss in zip(gaps, losses, strict=True)
+            float((np.abs(gap) / np.maximum(1.0, -truth)).max(initial=0.0))
+            for gap, truth in zip(gaps, truths, strict=True)
         ]
         means = [abs(float(gap.mean())) for gap in gaps if len(gap)]
         return Parity(

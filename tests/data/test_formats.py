@@ -223,5 +223,5 @@ def test_blocks_are_replaced_and_cut_by_characters() -> None:
     example = one({"prompt": prompt, "completion": "r"}, "prompt_completion")
     other = example.with_contexts(["Other."])
     assert other.instruction == prompt.replace(PASSAGE, "Other.")
-    with pytest.raises(ValueError, match="1 block, 2 texts"):
+    with pytest.raises(ValueError, match="found 2 texts for 1 blocks"):
         example.with_contexts(["a", "b"])

@@ -40,7 +40,7 @@ def test_too_many_requests_waits_as_long_as_asked_and_narrows() -> None:
         after = [s.at for s in server.completions if s.at > max(refused) + 0.2]
         assert min(after) >= refused[0] + 1.0
         assert engine.report().counts["retries"] == 3
-        assert "asked again 3 times" in engine.report().notes[0]
+        assert "3 requests to the server were retried" in engine.report().notes[0]
 
 
 def test_retry_after_may_be_a_date_or_nonsense() -> None:
@@ -237,6 +237,6 @@ def test_an_answer_with_anything_in_it_is_read_or_refused(
 def test_a_server_without_room_for_a_prompt_is_refused() -> None:
     with (
         FakeServer(max_model_len=1) as server,
-        pytest.raises(ModelError, match="have no room; found max_model_len 1; start it"),
+        pytest.raises(ModelError, match="has no room for a prompt; found max_model_len 1; start it"),
     ):
         connect(server)

@@ -12,6 +12,7 @@ from ifcurate.errors import ModelError
 
 __all__ = ["ApiKey", "Endpoint", "parse_base_url"]
 
+_PORTS: Final = {"http": 80, "https": 443}
 _KEY_NAMES: Final = ("IFCURATE_API_KEY", "OPENAI_API_KEY")
 
 
@@ -48,20 +49,16 @@ def parse_base_url(url: str) -> Endpoint:
         port = parts.port
     except ValueError as error:
         raise ModelError(f"base URL: not a URL; found {error}; {what}") from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+    secrets = (parts.username, parts.password, parts.query or None, parts.fragment or None)
+    if any(secret is not None for secret in secrets):
         raise ModelError(
             "base URL: must not hold credentials or a query; found one of them; put the key into "
             f"the environment variable {_KEY_NAMES[0]}, and {what}"
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in _PORTS or not parts.hostname:
         raise ModelError(f"base URL: not the address of a server; found {url.strip()!r}; {what}")
-    path = parts.path.rstrip("/").removesuffix("/completions")
-    return Endpoint(
-        parts.scheme,
-        parts.hostname,
-        port or (443 if parts.scheme == "https" else 80),
-        path or "/v1",
-    )
+    path = parts.path.rstrip("/").removesuffix("/completions") or "/v1"
+    return Endpoint(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], path)
 
 
 class ApiKey:
@@ -71,8 +68,8 @@ class ApiKey:
         value = value.strip()
         if not (value.isascii() and value.isprintable()):
             raise ModelError(
-                "API key: holds characters that no key has; found a line break or another sign "
-                f"outside ASCII (not shown); set {_KEY_NAMES[0]} anew"
+                "API key: holds characters that no key has; found a line break or a character "
+                f"outside ASCII (not shown); set {_KEY_NAMES[0]} again"
             )
         self._value = value
 
@@ -88,9 +85,9 @@ class ApiKey:
         return "ApiKey(***)" if self._value else "ApiKey()"
 
     def headers(self) -> dict[str, str]:
-        """What a request carries of it."""
+        """The headers of a request that carry the key."""
         return {"Authorization": f"Bearer {self._value}"} if self._value else {}
 
     def removed_from(self, text: str) -> str:
-        """The text without the key, should a server repeat it."""
+        """The text with the key replaced, for servers that repeat it."""
         return text.replace(self._value, "***") if self._value else text

@@ -2,9 +2,9 @@
 
     log p(y_t | x, y_<t)    as the server gives it for the tokens of its prompt
 
-It must say how likely the tokens of a prompt were; which of the usual ways it
-understands is probed with a few tokens at the start. Requests run side by
-side, one prompt each, so that the server can batch them.
+The server must give the log-probabilities of a prompt's tokens. A few tokens at the
+start find out which of the usual request forms it understands. Requests run in
+parallel, one prompt each, so that the server can batch them.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ def load_server_engine(
     trust_remote_code: bool = False,
     patience: Patience | None = None,
 ) -> ServerEngine:
-    """Connect to a completions endpoint and find out how it gives prompt log-probabilities.
+    """Connect to a completions endpoint, and find the request form for prompt log-probabilities.
 
     Args:
         base_url: ``http://host:8000/v1``; no credentials in it. The key, where one is
             needed, is read from IFCURATE_API_KEY, else OPENAI_API_KEY.
-        model: as the server names it; its only model when not given.
-        tokenizer: of the model: a short name, Hub id or folder (only its tokenizer is
-            read), the model's name when not given; a `Tokenizer` is taken as it is.
-        revision: of the tokenizer on the Hub.
-        dtype: what the server computes in, for the record; "auto" records "unknown".
-        max_length: tokens; what the server says when not given.
-        concurrency: requests in flight at most.
+        model: the server's name for it; by default the server's only model.
+        tokenizer: the tokenizer of the model: a short name, Hub id or folder (by default the
+            model's name), or a `Tokenizer`. No weights are read.
+        revision: the revision of the tokenizer on the Hub.
+        dtype: the server's dtype, for the record; "auto" records "unknown".
+        max_length: tokens; by default the server's limit.
+        concurrency: the most requests in flight.
         trust_remote_code: run code that comes with the tokenizer.
-        patience: times and tries.
+        patience: timeouts and the number of tries.
 
     Raises:
-        ModelError: the server cannot be reached or used, or the tokenizer not be found.
+        ModelError: the server cannot be reached or used, or there is no such tokenizer.
     """
     if concurrency < 1:
         raise ModelError(f"concurrency: must be at least 1; found {concurrency}; give a count")
@@ -114,11 +114,11 @@ class ServerEngine(Engine):
         )
 
     def report(self) -> EngineReport:
-        """How many requests were sent, and how many of them again."""
+        """The numbers of requests and of retries."""
         counts = dict(self._client.counts)
         notes = []
         if counts.get("retries"):
-            notes.append(f"the server was asked again {counts['retries']} times")
+            notes.append(f"{counts['retries']} requests to the server were retried")
         if self._client.sends_key_in_the_open:
             notes.append("the API key went over http, unencrypted; use an https address")
         return EngineReport(notes=notes, counts=counts)
@@ -131,13 +131,13 @@ class ServerEngine(Engine):
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model cannot take, for
-        answers that do not fit it, and when the server fails for good.
+        given. Raises `ModelError` for a prompt that the model does not take, for an answer
+        that does not fit its prompt, and when the server fails after all tries.
         """
         return wait_for(self._submit(prompts))
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future: the server is asked when this returns."""
+        """The same as a future. The requests are under way when this returns."""
         try:
             return cast(Future[list[Answer]], self._submit(prompts))
         except ModelError as error:
@@ -178,7 +178,7 @@ class ServerEngine(Engine):
         return values
 
     def _find_dialect(self) -> Dialect:
-        """The first way of asking that this server answers in full."""
+        """The first request form that this server answers in full."""
         tokenizer = self.tokenizer
         ids = tokenizer.encode(_PROBE).ids
         start = tokenizer.bos_id if tokenizer.bos_id is not None else tokenizer.fallback_start_id
@@ -215,7 +215,7 @@ def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
 
 
 def _listed_models(client: HttpClient) -> dict[str, dict[str, Any]]:
-    """The models that the server lists, by name; none when it has no such list."""
+    """The models that the server lists, by name; an empty dict when it has no such list."""
     try:
         answer = client.request("/models")
     except ServerError as error:
@@ -235,24 +235,32 @@ def _only_model(client: HttpClient, listed: dict[str, dict[str, Any]]) -> str:
 
 
 def _length_limit(client: HttpClient, entry: dict[str, Any], wanted: int | None) -> int:
-    said = entry.get("max_model_len")
-    # One place is left for the token that a server may always generate.
-    limit = said - 1 if isinstance(said, int) and not isinstance(said, bool) else None
-    if limit is not None and limit < 2:
-        raise client.error(
-            "the server says that its prompts have no room",
-            f"max_model_len {said}",
-            "start it with a longer one",
-        )
+    """The most tokens of a prompt: what is wanted, within what the server states."""
+    limit = _stated_limit(client, entry)
     if wanted is None and limit is None:
         raise client.error(
-            "the server does not say how long a prompt may be",
+            "the server does not state how long a prompt may be",
             "no max_model_len in its list of models",
             "give --max-length",
         )
     if wanted is not None and wanted < 2:
-        raise ModelError(f"max_length: must be at least 2; found {wanted}; give more, or none")
+        raise ModelError(
+            f"max_length: must be at least 2; found {wanted}; give a larger one, or leave it out"
+        )
     return min(n for n in (wanted, limit) if n is not None)
+
+
+def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
+    stated = entry.get("max_model_len")
+    if not isinstance(stated, int) or isinstance(stated, bool):
+        return None
+    if stated < 3:
+        raise client.error(
+            "the server has no room for a prompt",
+            f"max_model_len {stated}",
+            "start it with a longer one",
+        )
+    return stated - 1  # one place for the token that a server may always generate
 
 
 def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:

@@ -1,12 +1,11 @@
-"""Score with vLLM: the log-probabilities of prompt tokens, asked for by token ids.
+"""Score with vLLM: the log-probabilities of prompt tokens, requested by token ids.
 
     log p(y_t | x, y_<t) = prompt_logprobs[t][y_t]    for every response token y_t
 
-The whole sequence is vLLM's prompt. What comes back is checked position by
-position against the ids that were sent. The prefix cache is off: it would leave
-the log-probabilities of cached positions unset. This module and `vllm_setup` are
-the only door to vLLM; the model folder, dtype and tokenizer are chosen exactly as
-for the engine of `hf`, so that the two can be compared.
+The whole sequence is vLLM's prompt. The answer is checked position by position
+against the ids that were sent. The prefix cache is off, because it leaves the
+log-probabilities of cached positions unset. The model folder, dtype and tokenizer are
+chosen exactly as for the hf engine, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ class VLLMEngine(Engine):
         self._name = source.name
         self._n_ids = n_ids
         self._parameters = _sampling_parameters(package)
-        # One place is vLLM's own: it always samples a token after the prompt.
+        # vLLM always samples a token after the prompt, which takes one place.
         self.max_length = int(llm.llm_engine.model_config.max_model_len) - 1
         self._report = EngineReport()
         self.identity = EngineIdentity(
@@ -144,15 +143,15 @@ class VLLMEngine(Engine):
         )
 
     def report(self) -> EngineReport:
-        """How many prompts and tokens were given so far."""
+        """The numbers of prompts and tokens so far."""
         return self._report
 
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model cannot take, for
-        numbers that are missing or not finite, and when vLLM fails.
+        given. Raises `ModelError` for a prompt that the model does not take, for numbers
+        that are missing or not finite, and when vLLM fails.
         """
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
@@ -160,28 +159,33 @@ class VLLMEngine(Engine):
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
         if not asked:
             return results
+        outputs = self._generate([prompts[i] for i in asked])
+        for i, output in zip(asked, outputs, strict=True):
+            results[i] = self._read(i, prompts[i], output)
+        self._count("prompts", len(asked))
+        self._count("tokens", sum(len(prompts[i].ids) for i in asked))
+        return results
+
+    def _generate(self, prompts: Sequence[Prompt]) -> list[Any]:
+        """vLLM's output for each prompt."""
         try:
-            outputs = self._llm.generate(
-                [{"prompt_token_ids": list(prompts[i].ids)} for i in asked],
+            outputs: list[Any] = self._llm.generate(
+                [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts],
                 self._parameters,
                 use_tqdm=False,
             )
         except Exception as error:  # vLLM's errors have no common class
             raise ModelError(
                 f"{self._name}: vLLM failed while scoring; found {type(error).__name__}: "
-                f"{first_line(error)}; the same command goes on where this stopped: with less "
-                "memory at a time (--batch-size 16, --max-length), or with --engine hf"
+                f"{first_line(error)}; the same command resumes; use less memory at a time "
+                "(--batch-size 16, --max-length), or --engine hf"
             ) from error
-        if len(outputs) != len(asked):
+        if len(outputs) != len(prompts):
             raise ModelError(
                 f"{self._name}: vLLM answered another number of prompts; found {len(outputs)} of "
-                f"{len(asked)}; use another version of vLLM, or --engine hf"
+                f"{len(prompts)}; use another version of vLLM, or --engine hf"
             )
-        for i, output in zip(asked, outputs, strict=True):
-            results[i] = self._read(i, prompts[i], output)
-        self._count("prompts", len(asked))
-        self._count("tokens", sum(len(prompts[i].ids) for i in asked))
-        return results
+        return outputs
 
     def _read(self, i: int, prompt: Prompt, output: Any) -> Float32Array:
         ids = np.asarray(prompt.ids, dtype=np.int64)
@@ -213,8 +217,8 @@ def read_logprobs(found: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
     """The log-probabilities of `ids[start:]` in vLLM's answer, and what is wrong with it.
 
     `found` has a place for every id: flat arrays (vLLM 0.12 and later) or a list
-    of dicts from id to an object with `logprob`. Nothing is said of the first
-    token. The second result is "" when every id was found in its place.
+    of dicts from id to an object with `logprob`. The first token has no number.
+    The second result is "" when every id is in its place.
     """
     if hasattr(found, "start_indices") and len(found.token_ids) == len(ids) - 1:
         # The usual case: one number per token, without an object for each.
@@ -270,11 +274,11 @@ def _start(package: Any, source: ModelSource, arguments: dict[str, Any]) -> Any:
         with quiet(), quiet_start() as lines:
             return package.LLM(**arguments)
     except Exception as error:  # vLLM's errors have no common class
-        said = first_line(error)
+        message = first_line(error)
         cause = next((line for line in reversed(lines) if "Error: " in line), "")
-        if cause and said not in cause:
-            said = f"{said} ({cause[:200]})"
-        short = any(word in said for word in ("KV cache", "memory", "max_model_len"))
+        if cause and message not in cause:
+            message = f"{message} ({cause[:200]})"
+        short = any(word in message for word in ("KV cache", "memory", "max_model_len"))
         remedy = (
             "give --max-length (fewer tokens need less memory), --dtype bfloat16, or a smaller "
             "model; nothing else may use the GPU"
@@ -283,7 +287,7 @@ def _start(package: Any, source: ModelSource, arguments: dict[str, Any]) -> Any:
         )
         raise ModelError(
             f"{source.name}: vLLM does not load the model; found {type(error).__name__}: "
-            f"{said}; {remedy}"
+            f"{message}; {remedy}"
         ) from error
 
 

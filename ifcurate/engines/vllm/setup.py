@@ -1,9 +1,9 @@
-"""Bring vLLM up for scoring: import it, set what it reads from the environment, plan its memory.
+"""Set up vLLM for scoring: its import, its environment variables, its memory.
 
-vLLM sizes its key-value cache by a trial run without prompt log-probabilities,
-so the logits of a scoring batch (tokens x vocabulary, up to 10 bytes each: the
-model's own, a float32 copy and its log-softmax) come out of memory that it
-believes to be free. `plan_memory` keeps the batch small and that part free.
+vLLM sizes its key-value cache by a trial run without prompt log-probabilities. The
+logits of a scoring batch (tokens x vocabulary, up to 10 bytes each: the model's own, a
+float32 copy and its log-softmax) need memory beyond that. `plan_memory` keeps the batch
+small and leaves that memory free.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from ifcurate.errors import ModelError
 from ifcurate.phrases import install_line
@@ -58,12 +58,12 @@ def plan_memory(vocabulary: int, gpu_bytes: int | None) -> MemoryPlan:
 
 
 def set_environment(*, on_cpu: bool, processes: int) -> None:
-    """What vLLM reads from the environment when it is imported; the user's own settings win.
+    """Set the variables that vLLM reads when it is imported; the user's own settings win.
 
-    No usage reports; nothing on stdout, which carries results. One process where
-    one is enough: nothing is left behind when it is killed, and the order of work
-    is the same every time. On a CPU no compiler is needed (`TORCHDYNAMO_DISABLE`),
-    and the threads of the caller are not bound to cores.
+    vLLM then sends no usage reports, and writes nothing to stdout, which carries results.
+    It uses one process where one is enough: nothing remains when that is killed, and the
+    order of work is always the same. On a CPU it needs no compiler
+    (`TORCHDYNAMO_DISABLE`), and does not bind the caller's threads to cores.
     """
     wanted = {
         "VLLM_NO_USAGE_STATS": "1",
@@ -98,26 +98,25 @@ def import_vllm() -> Any:
     except Exception as error:  # whatever a broken installation raises
         raise ModelError(
             f"engine 'vllm': vLLM does not import; found {type(error).__name__}: "
-            f"{first_line(error)}; reinstall it in an environment of its own with the torch that "
-            "it asks for (on a CPU: remove torchvision, torchaudio and torchcodec), "
+            f"{first_line(error)}; reinstall it in a separate environment with the torch that "
+            "it requires (on a CPU: remove torchvision, torchaudio and torchcodec), "
             "or use --engine hf"
         ) from error
 
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[list[str]]:
-    """Keep what native libraries write to stdout and stderr off the terminal inside.
+    """Keep the output of native libraries off the terminal inside the block.
 
-    The list given is filled, when the block fails, with the last lines that were
-    written: vLLM's worker processes say there, and only there, what went wrong.
+    When the block fails, the list receives the last lines of that output. vLLM's worker
+    processes report their errors nowhere else.
     """
     lines: list[str] = []
     try:
         targets = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if stream]
     except (OSError, ValueError):  # closed, or replaced by something that is no file
         targets = []
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    _flush()
     with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
         for target in targets:
             saved = os.dup(target)
@@ -127,16 +126,23 @@ def quiet_start() -> Iterator[list[str]]:
         try:
             yield lines
         except BaseException:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - (1 << 16)))
-            text = file.read().decode("utf-8", "replace")
-            lines += [line.strip() for line in text.splitlines() if line.strip()][-40:]
+            _flush()
+            lines += _last_lines(file)
             raise
         finally:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+            _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
+def _last_lines(file: IO[bytes]) -> list[str]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - (1 << 16)))
+    text = file.read().decode("utf-8", "replace")
+    return [line.strip() for line in text.splitlines() if line.strip()][-40:]
 
 
 def first_line(error: BaseException) -> str:

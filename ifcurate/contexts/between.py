@@ -73,19 +73,24 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
     start = top.end + len(text[top.end : end]) - len(text[top.end : end].lstrip())
     if (top.end == 0 and end >= full) or start >= end:
         return []
-    way = top.pointing if top.pointing in ("below", "this") else ""
-    way = way or (pointing if pointing in ("above", "this") else "")
+    pointed = top.pointing in ("below", "this") or pointing in ("above", "this")
     apart = not (top.on_line or on_line)
-    head = text[: top.end].strip().rsplit("\n", 1)[-1]
-    if (not way and _MADE.match(text[: top.end])) or patterns.SHAPE.search(head):
-        return []  # what stands there is to be used in what is made
-    if len(_LETTERS.findall(text[:20_000])) > 2 or (not way and _asks_first(text, start, end)):
+    if _is_for_making(text[: top.end], pointed=pointed) or len(_LETTERS.findall(text[:20_000])) > 2:
         return []
-    if not _is_text(text, start, end, pointed=bool(way), apart=apart, before=top.end > 0):
+    if not pointed and _asks_first(text, start, end):
+        return []
+    if not _is_text(text, start, end, pointed=pointed, apart=apart, before=top.end > 0):
         return []
     found = make_found(text, start, end, "between", at_least=2)
-    confidence = 0.85 if way else 0.8 if apart else 0.7
+    confidence = 0.85 if pointed else 0.8 if apart else 0.7
     return [replace(f, confidence=confidence) for f in found]
+
+
+def _is_for_making(requests: str, *, pointed: bool) -> bool:
+    """Whether requests ask for something new, so that the text below is used in it."""
+    last_line = requests.strip().rsplit("\n", 1)[-1]
+    made = not pointed and _MADE.match(requests)
+    return bool(made or patterns.SHAPE.search(last_line))
 
 
 def _asks_first(text: str, start: int, end: int) -> bool:
@@ -106,10 +111,7 @@ def _read_top(text: str, full: int) -> _Top:
         if colon and not settled and _announces(text[at:colon]):
             return _Top(colon, "below", True, True)
         parts = sentences(line, 0, len(line))
-        whole = len(line) <= 500 and all(
-            is_question(line[a:b]) or is_request(line[a:b]) for a, b in parts
-        )
-        if whole:
+        if len(line) <= 500 and _only_asks(line, parts):
             settled = settled or (settles(line) and not wants_question(line))
             pointing = pointing or way
             at = line_end
@@ -120,6 +122,11 @@ def _read_top(text: str, full: int) -> _Top:
                 return _Top(first, points(text[at:first]), True, True)
         break
     return _Top(min(at, full) if at < full else 0, pointing, settled)
+
+
+def _only_asks(line: str, parts: list[tuple[int, int]]) -> bool:
+    """Whether every sentence of a line is a question or a request."""
+    return all(is_question(line[a:b]) or is_request(line[a:b]) for a, b in parts)
 
 
 def _announces(line: str) -> bool:
@@ -180,12 +187,9 @@ def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, bef
     if _COUNTED.search(text[end : end + 400]):
         return False  # a sum to be worked out
     n_sentences = len(_SENTENCES.findall(body[:3000]))
-    like_data = len(lines) >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * len(lines)
-    if apart:
-        if like_data:
-            return size >= 4
-        own = _MY_OWN.search(body[:200]) is not None
-        return size >= (60 if own else 14) and n_sentences >= (1 if before else 2)
-    if _MY_OWN.search(body[:400]):
-        return False
-    return size >= 18 and n_sentences >= 2
+    if not apart:
+        return size >= 18 and n_sentences >= 2 and not _MY_OWN.search(body[:400])
+    if len(lines) >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * len(lines):
+        return size >= 4
+    least = 60 if _MY_OWN.search(body[:200]) else 14
+    return size >= least and n_sentences >= (1 if before else 2)

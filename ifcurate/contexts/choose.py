@@ -176,19 +176,23 @@ def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
     voted = [slot for slot in able if slot.votes >= 0.3]
     if voted:
         return [max(voted, key=lambda slot: (slot.votes, slot.size))]
-    fixed = "\n".join(parts)
-    pointing = any(points(line) in ("above", "this", "below") for line in fixed.splitlines())
-    able.sort(key=lambda slot: -slot.size)
-    if not able:
+    longest = max(able, key=lambda slot: slot.size, default=None)
+    if longest is None:
         return []
-    longest = able[0]
     others = max((slot.size for slot in slots if slot is not longest), default=0)
-    if longest.pointed and longest.size >= 4:
-        return [longest]
-    if pointing and longest.size >= 4 and longest.size >= others:
-        return [longest]
-    least = 8 if len(slots) == 1 else 12
-    return [longest] if longest.size >= least and longest.size >= 1.5 * others else []
+    return [longest] if _stands_out(longest, others, parts) else []
+
+
+def _stands_out(longest: _Slot, others: float, parts: tuple[str, ...]) -> bool:
+    """Whether the fixed words point to the longest slot, or it is much longer than the others."""
+    if longest.size >= 4 and longest.pointed:
+        return True
+    if longest.size >= max(4, others) and any(
+        points(line) for line in "\n".join(parts).splitlines()
+    ):
+        return True
+    least = 8 if len(parts) == 2 else 12
+    return longest.size >= least and longest.size >= 1.5 * others
 
 
 def _checked(

@@ -175,15 +175,19 @@ def _weigh(text: str, found: list[Found], min_confidence: float, must_ask: bool)
     taken = _arrange(text, [f for f in sure if not _is_request(text[f.start : f.end], f.rule)])
     if not taken:
         return Tried(names, "what it finds is itself a request", tuple(found))
-    if must_ask and not remains_asking(text, taken):
-        shrunk = _arrange(text, shrink(text, taken))
-        if not shrunk or not remains_asking(text, shrunk):
-            return Tried(names, "what remains would not ask for anything", tuple(taken))
-        taken = shrunk
-    elif must_ask and lacks_question(rest_of(text, taken)):
-        shrunk = _arrange(text, shrink(text, taken))
-        taken = shrunk or taken
-    return Tried(names, "taken", tuple(taken))
+    left = _leave_request(text, taken) if must_ask else taken
+    if not left:
+        return Tried(names, "what remains would not ask for anything", tuple(taken))
+    return Tried(names, "taken", tuple(left))
+
+
+def _leave_request(text: str, taken: list[Found]) -> list[Found]:
+    """The same stretches without a request that only they hold; [] when none would remain."""
+    if remains_asking(text, taken):
+        lacks = lacks_question(rest_of(text, taken))
+        return (lacks and _arrange(text, shrink(text, taken))) or taken
+    shrunk = _arrange(text, shrink(text, taken))
+    return shrunk if shrunk and remains_asking(text, shrunk) else []
 
 
 #: Rules whose mark says by itself that a text follows.

@@ -62,22 +62,14 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     line = text[start : min(end, start + 500)]
     if first and (match := patterns.VERB_COLON.match(line)):
         return _Lead(start, end, start + match.end() - 1, match[0], match[0], "lead")
-    match = POINTS_ON.search(line)
-    while match and patterns.ASKED_ABOUT.search(match[0]):
-        match = POINTS_ON.search(line, match.start() + 1)
-    match = match or patterns.POINTS_ON_BARE.search(line) or HERE_IS.search(line)
-    if not match or patterns.ASKED_ABOUT.search(match[0]):
+    match = _pointing_words(line)
+    if match is None:
         return None
     stops = [line.rfind(stop, 0, match.start()) for stop in (". ", "! ", "? ")]
     begin = start + (max(stops) + 2 if max(stops) >= 0 else 0)
     sentence = text[begin : min(end, start + 500)].strip()
     explicit = first and patterns.EXPLICIT.search(match[0]) is not None and line[:1].isalpha()
-    if not (
-        explicit
-        or BARE_LEAD.match(sentence)
-        or is_instruction(sentence[:480])
-        or sentence.rstrip(": ").endswith("?")
-    ):
+    if not explicit and not _may_lead(sentence):
         return None
     kind = match.groupdict()
     names_text = kind.get("strong") or kind.get("given")
@@ -87,40 +79,45 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     return _Lead(begin, end, start + match.end(), match[0], sentence, rule)
 
 
+def _pointing_words(line: str) -> re.Match[str] | None:
+    """The words of a line that point to a text; those that point to a question do not count."""
+    match = POINTS_ON.search(line)
+    while match and patterns.ASKED_ABOUT.search(match[0]):
+        match = POINTS_ON.search(line, match.start() + 1)
+    match = match or patterns.POINTS_ON_BARE.search(line) or HERE_IS.search(line)
+    return match if match and not patterns.ASKED_ABOUT.search(match[0]) else None
+
+
+def _may_lead(sentence: str) -> bool:
+    """Whether a sentence announces, instructs or asks."""
+    asks = sentence.rstrip(": ").endswith("?")
+    return asks or bool(BARE_LEAD.match(sentence)) or is_instruction(sentence[:480])
+
+
 _TO_COLON = re.compile(r"[^.?!:\n]{0,120}:")
 _TO_STOP = re.compile(r"[^.?!\n]{0,200}[.?!][\"”']?[ \t]")
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the text of a lead begins."""
+
+    content: int
+    bare: bool  # the lead only announces, so that it is cut too
+    asked: bool = False  # a question is between the lead and the text
+    end: int | None = None  # of the text, when a quotation ends before its line
+
+
 def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     """The text that a lead points to: on the same line, or on the lines that follow."""
-    start, end, at = lead.start, lead.end, lead.at
-    inline = _TO_COLON.match(text, at - 1 if text[at - 1] == ":" else at, end)
-    stop = _TO_STOP.match(text, at, end)
-    asked, closed = False, None
-    if inline and text[inline.end() : end].strip():
-        bare = BARE_LEAD.fullmatch(text[start : inline.end()]) is not None
-        content = inline.end()
-        if is_title(text[content : content + 400].strip()):
-            return []
-        closed = _closing_quote(text, content, end)
-    elif stop and n_words(text, stop.end(), end) >= 25:
-        bare, content = False, stop.end()
-        pointed = re.search(r"\b(?:following|below)\b", lead.phrase, re.I)
-        if not pointed or is_directive(text[content:end]):
-            return []
-    elif end - start > 500:
+    place = _find_place(text, lead)
+    if place is None:
         return []
-    else:
-        bare = BARE_LEAD.fullmatch(text[start:end].strip()) is not None
-        content, asked = skip_asks(text, end, settled=settles(lead.sentence))
-        if patterns.SHAPE.search(lead.sentence) and (bare or text[content : content + 1] in "{[<"):
-            return []
-    limit = next(
-        (m.start for m in marks if m.start > content and m.kind in ("ask", "answer", "hint")),
-        len(text),
-    )
-    strict = asked or (not bare and settles(lead.sentence))
-    end = closed or ask_start(text, content, limit, strict=strict)
+    content = place.content
+    limit = _next_mark(marks, content, ("ask", "answer", "hint"))
+    limit = len(text) if limit is None else limit
+    strict = place.asked or (not place.bare and settles(lead.sentence))
+    end = place.end or ask_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
     if patterns.PERSONA.match(text[content : content + 60].lstrip()):
@@ -130,9 +127,44 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
         content,
         end,
         lead.rule,
-        label_start=start if bare else None,
+        label_start=lead.start if place.bare else None,
         at_least=6 if lead.rule == "lead" else 5,
     )
+
+
+def _find_place(text: str, lead: _Lead) -> _Place | None:
+    """Behind the lead's colon, behind its sentence, or on the next line; None for no text."""
+    end, at = lead.end, lead.at
+    inline = _TO_COLON.match(text, at - 1 if text[at - 1] == ":" else at, end)
+    if inline and text[inline.end() : end].strip():
+        return _place_on_line(text, lead, inline.end())
+    stop = _TO_STOP.match(text, at, end)
+    if stop and n_words(text, stop.end(), end) >= 25:
+        pointed = re.search(r"\b(?:following|below)\b", lead.phrase, re.I)
+        refused = not pointed or is_directive(text[stop.end() : end])
+        return None if refused else _Place(stop.end(), bare=False)
+    return _place_below(text, lead) if end - lead.start <= 500 else None
+
+
+def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
+    if is_title(text[content : content + 400].strip()):
+        return None
+    bare = BARE_LEAD.fullmatch(text[lead.start : content]) is not None
+    return _Place(content, bare, end=_closing_quote(text, content, lead.end))
+
+
+def _place_below(text: str, lead: _Lead) -> _Place | None:
+    bare = BARE_LEAD.fullmatch(text[lead.start : lead.end].strip()) is not None
+    content, asked = skip_asks(text, lead.end, settled=settles(lead.sentence))
+    shape = patterns.SHAPE.search(lead.sentence)
+    if shape and (bare or text[content : content + 1] in "{[<"):
+        return None
+    return _Place(content, bare, asked)
+
+
+def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None:
+    """Where the first mark of these kinds after `at` begins."""
+    return next((m.start for m in marks if m.start > at and m.kind in kinds), None)
 
 
 def _closing_quote(text: str, start: int, end: int) -> int | None:
@@ -196,9 +228,7 @@ def find_fenced(text: str) -> list[Found]:
         if match["fence"] != opening["fence"] or match["info"]:
             continue
         body = text[opening.end() : match.start()]
-        data = opening["info"].lower() in patterns.DATA_LANGUAGES
-        code = not data and (bool(opening["info"]) or len(_CODE_LOOK.findall(body[:WINDOW])) >= 2)
-        rule = "code" if code else "fence"
+        rule = "code" if _is_code(opening["info"], body) else "fence"
         made = make_found(
             text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
         )
@@ -214,6 +244,13 @@ def find_fenced(text: str) -> list[Found]:
     if any(f.rule == "code" for f in found) and not patterns.CODE_TASK.search(around):
         return []
     return found
+
+
+def _is_code(language: str, body: str) -> bool:
+    """Whether a fenced text is code, by the language that it names or by its looks."""
+    if language:
+        return language.lower() not in patterns.DATA_LANGUAGES
+    return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
 
 
 def find_table(text: str) -> list[Found]:
@@ -266,18 +303,14 @@ def find_quote(text: str) -> list[Found]:
 def find_long(text: str, marks: list[Mark]) -> list[Found]:
     """A text much longer than the question beside it."""
     start, asked = skip_asks(text, 0)
-    labelled = (m.start for m in marks if m.start > start and m.kind in ("ask", "answer"))
-    full = len(text[: next(labelled, len(text))].rstrip())
+    full = len(text[: _next_mark(marks, start, ("ask", "answer"))].rstrip())
     strict = asked or settles(text[:start].strip().rsplit("\n", 1)[-1])
     end = ask_start(text, start, full, strict=strict)
     if start == 0 and end == full:
         start = _after_request(text)
         end = ask_start(text, start, full, strict=True)
-    n_asked = start + full - end
-    if (start == 0 and end == len(text.rstrip())) or n_asked > 1200 or asks_first(text, start, end):
+    if start + full - end > 1200 or _is_all_request(text, start, end):
         return []
-    if text[start:end].rstrip("\"'”’. \n").endswith("?"):
-        return []  # the question itself, after what it supposes
     content = _skip_intro(text, start, end)
     if is_directive(text[content:end]) or _n_answers(marks) > 1:
         return []
@@ -293,6 +326,14 @@ def find_long(text: str, marks: list[Mark]) -> list[Found]:
     if made and n_words(text, content, end) < 60:
         return [replace(f, confidence=0.8) for f in made]
     return made
+
+
+def _is_all_request(text: str, start: int, end: int) -> bool:
+    """Whether a stretch is the whole text, begins with a request or ends in the question."""
+    if start == 0 and end == len(text.rstrip()):
+        return True
+    ends_asking = text[start:end].rstrip("\"'”’. \n").endswith("?")
+    return ends_asking or asks_first(text, start, end)
 
 
 def _after_request(text: str) -> int:

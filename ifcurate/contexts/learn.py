@@ -83,11 +83,8 @@ def _take_groups(
     of_row = {text: set(keys(text, tokens[text])) for text in rows}
     refused: set[object] = set()
     while len(rows) >= _LEAST_ROWS:
-        counts = Counter(key for text in rows for key in of_row[text] if key not in refused)
-        if not counts:
-            break
-        key, n = max(counts.items(), key=lambda item: (item[1], str(item[0])))
-        if n < _LEAST_ROWS:
+        key = _most_shared(of_row[text] - refused for text in rows)
+        if key is None:
             break
         refused.add(key)
         group = [text for text in rows if key in of_row[text]]
@@ -98,6 +95,13 @@ def _take_groups(
                 fitting = {text for text in part if match_shape(text, shape) is not None}
                 rows = [text for text in rows if text not in fitting]
     return rows
+
+
+def _most_shared(keys_of_rows: Iterable[set[object]]) -> object:
+    """The key that most rows have; None when too few share one."""
+    counts = Counter(key for keys in keys_of_rows for key in keys)
+    key, n = max(counts.items(), key=lambda item: (item[1], str(item[0])), default=(None, 0))
+    return key if n >= _LEAST_ROWS else None
 
 
 def _divide(group: list[str], tokens: dict[str, list[str]]) -> list[list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from . import patterns
 from .words import (
@@ -127,36 +128,38 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
     one that points back, is taken from the end of the text.
     """
     cut, pending, instructed, gap = end, 0, False, False
-    for n_lines, (line_start, raw) in enumerate(_lines_back(text, start, end)):
+    for line_start, raw in islice(_lines_back(text, start, end), 201):
         line = raw.strip()
-        if n_lines > 200:
-            break
         if not line:
-            if raw or line_start == end or not text[line_start].strip():
-                gap = True
-                continue
-            break  # too long a line to be asked
+            if not raw and line_start < end and text[line_start].strip():
+                break  # too long a line to be asked
+            gap = True
+            continue
         if not text[max(start, line_start - 400) : line_start].strip():
             break  # something must be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
-        manner = blank_before and len(line) < 250 and patterns.MANNER.match(line)
-        if manner or is_instruction(line):
-            closes = blank_before and patterns.ORDER.match(line)
-            if strict and not closes and not POINTS_BACK.search(line):
-                break
-            cut, instructed = line_start, True
-        elif patterns.RULER_LINE.match(raw):
-            cut = line_start
-        elif is_question(line) and not strict:
-            if cut < end and gap and (instructed or _tells(line)):
-                break
-            cut = line_start
-        elif cut == end and pending < 12 and len(line) <= 200 and patterns.OPTION.match(line):
+        kind = _closing_kind(line, raw, blank_before=blank_before, strict=strict)
+        separate = kind == "question" and cut < end and gap and (instructed or _tells(line))
+        if kind == "option" and cut == end and pending < 12:
             pending += 1
-        else:
+        elif kind not in ("task", "ruler", "question") or separate:
             break
+        else:
+            cut, instructed = line_start, instructed or kind == "task"
         gap = False
     return cut
+
+
+def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> str:
+    """What a line is at the end of a text: "task", "ruler", "question", "option" or ""."""
+    if is_instruction(line) or (blank_before and len(line) < 250 and patterns.MANNER.match(line)):
+        closes = not strict or (blank_before and patterns.ORDER.match(line))
+        return "task" if closes or POINTS_BACK.search(line) else ""
+    if patterns.RULER_LINE.match(raw):
+        return "ruler"
+    if is_question(line) and not strict:
+        return "question"
+    return "option" if len(line) <= 200 and patterns.OPTION.match(line) else ""
 
 
 def _tells(question: str) -> bool:

@@ -80,17 +80,26 @@ def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
     talk = len(letters) > 2
     kept: list[Mark] = []
     for mark in marks:
-        if talk and mark.noun in ("q", "a"):
-            continue
-        if mark.noun == "a" and not any(m.noun == "q" for m in kept):
-            continue
-        inside = kept[-1].kind if kept and mark.kind == "label" else ""
-        if inside == "heading" or (inside in CONTEXT_KINDS and mark.noun in INNER_NOUNS):
-            continue
-        if mark.kind == "label" and mark.noun in FORM_NOUNS and _is_form(text, mark):
-            continue
-        kept.append(mark)
+        if not _is_speaker(mark, kept, talk=talk) and not _is_inner(text, mark, kept):
+            kept.append(mark)
     return kept
+
+
+def _is_speaker(mark: Mark, kept: list[Mark], *, talk: bool) -> bool:
+    """Whether "Q" or "A" is a speaker: in a dialogue, or an answer without a question before."""
+    if mark.noun not in ("q", "a"):
+        return False
+    return talk or (mark.noun == "a" and not any(m.noun == "q" for m in kept))
+
+
+def _is_inner(text: str, mark: Mark, kept: list[Mark]) -> bool:
+    """Whether a label is part of the text around it: an article's own, or a form's."""
+    if mark.kind != "label":
+        return False
+    around = kept[-1].kind if kept else ""
+    if around == "heading" or (around in CONTEXT_KINDS and mark.noun in INNER_NOUNS):
+        return True
+    return mark.noun in FORM_NOUNS and _is_form(text, mark)
 
 
 def _is_form(text: str, mark: Mark) -> bool:
@@ -106,18 +115,17 @@ def _is_form(text: str, mark: Mark) -> bool:
 def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
     """Without the worked examples of a few-shot prompt: only the marks of the last case stay."""
     contexts = [i for i, m in enumerate(marks) if m.kind in CONTEXT_KINDS]
-    filled = [
-        i
-        for i, m in enumerate(marks)
-        if m.kind == "answer" and text[m.content : m.line_end].strip(" *\r\t\"'")
-    ]
-    if not filled or not contexts or contexts[0] > filled[0]:
-        return marks, False
+    filled = [i for i, m in enumerate(marks) if _is_answered(text, m)]
     same = [i for i in contexts if marks[i].noun == marks[contexts[0]].noun]
-    if len(same) < 2 or not any(same[0] < i < same[-1] for i in filled):
+    between = [i for i in filled if same[0] < i < same[-1]] if same else []
+    if not between or contexts[0] > filled[0]:
         return marks, False
-    last = max(i for i in filled if i < same[-1])
-    return ([] if filled[-1] > same[-1] else marks[last:]), True
+    return ([] if filled[-1] > same[-1] else marks[between[-1] :]), True
+
+
+def _is_answered(text: str, mark: Mark) -> bool:
+    """Whether a mark is the label of an answer that is there."""
+    return mark.kind == "answer" and bool(text[mark.content : mark.line_end].strip(" *\r\t\"'"))
 
 
 def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found]]:
@@ -135,23 +143,31 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
         if not text[mark.content : limit].strip():
             pending = mark.start if pending is None else pending
             continue
-        before = text[max(0, mark.start - 400) : mark.start].strip()
-        strict = asked or settles(before.rsplit("\n", 1)[-1])
+        before = text[max(0, mark.start - 400) : mark.start].strip().rsplit("\n", 1)[-1]
+        strict = asked or settles(before)
         end = ask_start(text, mark.content, limit, strict=strict)
         label_start = mark.start if pending is None else pending
         pending = None
         if mark.noun.startswith("input") and is_question(text[mark.content : end]):
             continue
-        if before.rsplit("\n", 1)[-1].lower().lstrip("#* ").startswith("example"):
+        if before.lower().lstrip("#* ").startswith("example"):
             continue
-        least = 1 if mark.noun in MAY_BE_SHORT else 2
-        least = 25 if mark.kind == "hint" else 4 if few_shot else least
+        least = _least_words(mark, few_shot=few_shot)
         made = make_found(
             text, mark.content, end, mark.kind, label_start=label_start, at_least=least
         )
         if made and not patterns.PERSONA.match(text, made[0].start):
             (hints if mark.kind == "hint" else found).extend(made)
     return found, hints
+
+
+def _least_words(mark: Mark, *, few_shot: bool) -> int:
+    """How many words a text under a label must have."""
+    if mark.kind == "hint":
+        return 25
+    if few_shot:
+        return 4
+    return 1 if mark.noun in MAY_BE_SHORT else 2
 
 
 def find_inline_label(text: str) -> list[Found]:

@@ -239,17 +239,27 @@ def classify_label(name: str) -> tuple[LabelKind, str]:
         return "ask", flat
     if flat in ("hint", "hints"):
         return "hint", flat
-    if words and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1]):
+    if _is_noun_label(words):
         noun = words[-1]
         return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)
     if flat in _LABELS:
         return "context", words[-1]
+    noun = _announced_noun(flat)
+    return ("phrase", noun) if noun else ("", "")
+
+
+def _is_noun_label(words: list[str]) -> bool:
+    """Whether a label is the name of a text with words that qualify it: "source document"."""
+    return bool(words) and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1])
+
+
+def _announced_noun(flat: str) -> str:
+    """The noun of words that announce a text ("use the following passage"); "" for others."""
     match = _PHRASES.fullmatch(flat)
-    if match:
-        noun = match["noun"] or match["noun2"] or match["noun3"] or "fact"
-        if noun in NOUNS or noun in ("points", "details"):
-            return "phrase", noun
-    return "", ""
+    if match is None:
+        return ""
+    noun = match["noun"] or match["noun2"] or match["noun3"] or "fact"
+    return noun if noun in NOUNS or noun in ("points", "details") else ""
 
 
 _ASK_LINE = re.compile(

@@ -100,25 +100,36 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
     return "map them: --columns instruction=... context=... response=..."
 
 
-def _format_of(row: Mapping[str, Any]) -> str:
-    def has(*names: str) -> bool:
-        return any(name in row for name in names)
+#: A row with one of the first columns and one of the second has the layout; the first one counts.
+_COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
+    ("prompt_completion", ("prompt",), ("completion", "response")),
+    ("alpaca", ("instruction",), (*OUTPUTS, "instances")),
+    ("qca", QUESTIONS, ANSWERS),
+    ("prompt_completion", ("inputs",), ("targets",)),
+    ("prompt_completion", ("input",), ("output", "target")),
+)
 
-    if has("chosen") and has("rejected"):
+
+def _format_of(row: Mapping[str, Any]) -> str:
+    if "chosen" in row and "rejected" in row:
         return "preference"
+    if chat := _chat_format_of(row):
+        return chat
+    columns = set(row)
+    if not isinstance(row.get("instances"), list):
+        columns.discard("instances")
+    for name, asked, answers in _COLUMNS_OF:
+        if not columns.isdisjoint(asked) and not columns.isdisjoint(answers):
+            return name
+    return ""
+
+
+def _chat_format_of(row: Mapping[str, Any]) -> str:
+    """The layout of a row that has a column of turns; "" for other rows."""
     for name in ("messages", "conversations", "conversation"):
         turns = row.get(name)
         if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
             return "sharegpt" if "from" in turns[0] else "messages"
-    if has("prompt") and has("completion", "response"):
-        return "prompt_completion"
-    if has("instruction") and (has(*OUTPUTS) or isinstance(row.get("instances"), list)):
-        return "alpaca"
-    if has(*QUESTIONS) and has(*ANSWERS):
-        return "qca"
-    pairs = (("inputs", "targets"), ("input", "output"), ("input", "target"))
-    if any(has(prompt) and has(completion) for prompt, completion in pairs):
-        return "prompt_completion"
     return ""
 
 
@@ -244,13 +255,19 @@ def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
                 yield _block("system", draft.system.path, found)
     in_use = not draft.history or not draft.instruction.text or asks(draft.instruction.text)
     for part, text, role in _texts(draft):
-        if part.startswith("history") and not in_use:
-            continue
-        if role == "tool" and "tool" in kinds and not is_no_context(text.text):
-            yield _whole(part, text, "tool-result", 1.0)
-        elif role == "user" and "inline" in kinds and text.text:
-            for found in _explain_text(draft, part, text.text, layout).found:
-                yield _block(part, text.path, found)
+        if in_use or not part.startswith("history"):
+            yield from _turn_blocks(draft, part, text, role, layout)
+
+
+def _turn_blocks(
+    draft: Draft, part: str, text: Text, role: Role, layout: Layout
+) -> Iterator[ContextBlock]:
+    """The context of one turn: a tool's result, or what the rules find in a user's text."""
+    if role == "tool" and "tool" in layout.context and not is_no_context(text.text):
+        yield _whole(part, text, "tool-result", 1.0)
+    elif role == "user" and "inline" in layout.context and text.text:
+        for found in _explain_text(draft, part, text.text, layout).found:
+            yield _block(part, text.path, found)
 
 
 def _texts(draft: Draft) -> Iterator[tuple[str, Text, Role]]:

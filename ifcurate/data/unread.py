@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from ifcurate.errors import RowError
 __all__ = ["Unread", "describe_unread", "unread_columns"]
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
+# A second answer, or a rendering of the whole row.
+_NOT_CONTEXTS: Final = ("rejected", "chosen", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +43,33 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     A column looks like a context by its name, or by its length, when most of its values
     have 30 words and more.
     """
-    seen: dict[str, None] = {}
-    read: set[str] = set()
-    texts: dict[str, list[int]] = {}
-    found_context, read_from = False, ("", "")
+    fitting = list(_with_drafts(rows, layout))
+    drafts = [draft for _, found in fitting for draft in found]
+    seen = dict.fromkeys(name for row, _ in fitting for name in row)
+    read = set[str]().union(*map(_columns_of, drafts))
+    unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
+    read_from = (drafts[-1].instruction.path, drafts[-1].response.path) if drafts else ("", "")
+    if any(draft.context.text.strip() for draft in drafts):
+        return Unread(tuple(unread), (), read_from)
+    likely = [
+        name
+        for name in unread
+        if name not in _NOT_CONTEXTS
+        and (name.lower() in CONTEXTS or _mostly_long(row.get(name) for row, _ in fitting))
+    ]
+    return Unread(tuple(unread), tuple(likely), read_from)
+
+
+def _with_drafts(
+    rows: Sequence[Mapping[str, Any]], layout: Layout
+) -> Iterator[tuple[Mapping[str, Any], list[Draft]]]:
+    """The rows that have the layout, each with what is read of it."""
     for row in rows:
         try:
             drafts = READERS[layout.format](row, layout)
         except RowError:
             continue
-        seen.update(dict.fromkeys(row))
-        for draft in drafts:
-            read |= _columns_of(draft)
-            read_from = draft.instruction.path, draft.response.path
-            found_context = found_context or bool(draft.context.text.strip())
-        for name, value in row.items():
-            if isinstance(value, str) and value.strip():
-                texts.setdefault(name, []).append(len(value.split(None, 30)))
-    unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
-    long = [n for n in unread if _mostly_long(texts.get(n, []))]
-    likely = [n for n in unread if n.lower() in CONTEXTS or n in long]
-    answers = ("rejected", "chosen", "text")  # a second answer; a rendering of the whole row
-    likely = [n for n in likely if n not in answers and not found_context]
-    return Unread(tuple(unread), tuple(likely), read_from)
+        yield row, drafts
 
 
 def describe_unread(found: Mapping[str, Unread], most: int = 12) -> list[str]:
@@ -75,7 +81,8 @@ def describe_unread(found: Mapping[str, Unread], most: int = 12) -> list[str]:
     ]
 
 
-def _mostly_long(sizes: list[int]) -> bool:
+def _mostly_long(values: Iterable[Any]) -> bool:
+    sizes = [len(v.split(None, 30)) for v in values if isinstance(v, str) and v.strip()]
     return bool(sizes) and sum(size > 30 for size in sizes) > len(sizes) / 2
 
 

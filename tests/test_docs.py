@@ -47,7 +47,8 @@ def test_an_example_runs(script: Path, tmp_path: Path) -> None:
 def test_contributing_names_rooms_and_files_that_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     for room, start in re.findall(r"^\| `(\w+)/` \|[^|]+\| `(\w+\.py)` \|", text, re.MULTILINE):
-        base = ROOT / room if room == "cli" else ROOT / "ifcurate" / room
-        assert (base / start).is_file(), f"{room}/{start}"
+        assert (ROOT / "ifcurate" / room / start).is_file(), f"{room}/{start}"
+    rooms = {path.parent.name for path in (ROOT / "ifcurate").glob("*/__init__.py")}
+    assert rooms - {"pocket"} <= set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
     for path in re.findall(r"`((?:ifcurate|tests|cli)/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path

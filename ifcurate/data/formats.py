@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ifcurate.contexts.find import (
     Explained,
@@ -37,6 +37,7 @@ from ifcurate.data.row_formats import (
     Text,
 )
 from ifcurate.errors import DataError, RowError
+from ifcurate.options.data import FORMATS
 from ifcurate.records import ContextBlock, Example, Role, Turn
 
 __all__ = [
@@ -49,16 +50,6 @@ __all__ = [
     "row_hash",
     "template_texts",
 ]
-
-FORMATS: Final = (
-    "alpaca",
-    "prompt_completion",
-    "messages",
-    "sharegpt",
-    "preference",
-    "qca",
-    "columns",
-)
 
 
 def row_hash(row: Mapping[str, Any]) -> str:

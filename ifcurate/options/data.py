@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["CONTEXT_KINDS", "DataOptions"]
+__all__ = ["CONTEXT_KINDS", "FORMATS", "DataOptions", "Format"]
 
 PANEL: Final = "Data"
 #: Where context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
+Format = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"]
+#: Every format that rows are read as; "columns" is the one that --columns maps.
+FORMATS: Final = (*(name for name in get_args(Format) if name != "auto"), "columns")
 COLUMNS: Final = ("instruction", "context", "response", "system")
 
 
@@ -78,9 +81,7 @@ class DataOptions(Options):
 
     step: ClassVar[str] = "data"
 
-    format: Literal[
-        "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"
-    ] = option(
+    format: Format = option(
         "auto",
         "Format of the rows. qca is question, context and answer, nested SQuAD files too. "
         "preference is prompt, chosen and rejected.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -29,7 +30,7 @@ COMMANDS: dict[str, tuple[type[Options], ...]] = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_the_options_of_its_models_with_their_help(name: str) -> None:
     command = import_module("ifcurate.cli.commands").load_command(name)
-    shown = {p.name: (p.help or "").replace("\\[", "[") for p in command.params}
+    shown = {p.name: re.sub(r"\\([<\[])", r"\1", p.help or "") for p in command.params}
     for model in COMMANDS[name]:
         for field_name, field in model.model_fields.items():
             extra = field.json_schema_extra

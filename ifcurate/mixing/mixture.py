@@ -127,10 +127,14 @@ def read_mixture(folder: str | Path) -> Mixture:
         what = f"{missing[0]} is missing" if missing else f"its manifest is of {manifest.step}"
         raise RunError(f"{folder}: holds no complete mixture; {what}; mix again")
     try:
-        dropped = pl.read_parquet(folder / DROPPED_NAME)
-        columns = list(pl.read_parquet_schema(folder / DATA))
+        # Open files, as polars takes names like `exp[1]` and `s3:` for patterns and URLs.
+        with (folder / DROPPED_NAME).open("rb") as stream:
+            dropped = pl.read_parquet(stream)
+        with (folder / DATA).open("rb") as stream:
+            columns = list(pl.read_parquet_schema(stream))
+            rows = pl.scan_parquet(stream)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{folder}: cannot be read: {error}; mix again") from error
     if columns != list(MIXTURE):
         raise RunError(f"{folder / DATA}: has other columns than this version writes; mix again")
-    return Mixture(pl.scan_parquet(folder / DATA), dropped, manifest, folder)
+    return Mixture(rows, dropped, manifest, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST
 from ifcurate.mixing.rows import MIXTURE, TEXT, digest_texts, read_record
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.phrases import count
-from ifcurate.storage.files import file_digest
+from ifcurate.storage.files import file_digest, read_table_manifest
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 
 __all__ = ["Verification", "verify_mixture"]
@@ -71,18 +70,17 @@ def _check_digests(folder: Path, manifest: Manifest, report: Verification) -> No
 
 def _check_rows(folder: Path, manifest: Manifest, report: Verification) -> None:
     """What both tables say about themselves: manifest, counts, hashes of rows, tokens."""
-    rows = pl.scan_parquet(folder / DATA)
+    with (folder / DATA).open("rb") as stream, (folder / DROPPED_NAME).open("rb") as other:
+        rows, dropped = pl.scan_parquet(stream), pl.read_parquet(other)
     for name in (DATA, DROPPED_NAME):
         _check_identity(folder / name, manifest, report)
-    _check_counts(
-        _recount(rows, pl.read_parquet(folder / DROPPED_NAME), manifest), manifest, report
-    )
+    _check_counts(_recount(rows, dropped, manifest), manifest, report)
     _check_hashes(rows, report)
     _check_tokens(rows, manifest, report)
 
 
 def _check_identity(path: Path, manifest: Manifest, report: Verification) -> None:
-    identity = json.loads(pl.read_parquet_metadata(path).get("ifcurate", "{}"))
+    identity = read_table_manifest(path)
     own = identity.pop("id", None)
     if own != manifest.id or identity != manifest.identity or own != fingerprint(identity):
         report.problems.append(f"{path}: was made by another mixture than {MANIFEST}")

@@ -18,6 +18,8 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.runs.run import Run
+from ifcurate.storage.files import scan_table
+from ifcurate.storage.tables import TOKENS
 
 __all__ = ["TokenTexts", "read_token_losses"]
 
@@ -87,7 +89,7 @@ def read_token_losses(
     """(id, turn) -> ids and losses of these examples; without those of over 3,000 tokens."""
     wanted = pl.DataFrame(keys, schema={"id": pl.String, "turn": pl.Int32}, orient="row")
     found = (
-        pl.scan_parquet(run.folder / "tokens.parquet")
+        scan_table(run.folder / "tokens.parquet", TOKENS)
         .join(wanted.lazy(), on=["id", "turn"], how="semi")
         .sort("id", "turn", "position")
         .collect(engine="streaming")

@@ -33,6 +33,10 @@ TIE_ORDER: Final[dict[str, pl.Expr]] = {
 }
 
 
+#: How a value stands to its cut, in words.
+_RELATIONS: Final = {"ties": "ties with", "over": "is above", "under": "is not above"}
+
+
 def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.LazyFrame:
     """Each row with its label and what decided it; `table` is that of `cut_table`.
 
@@ -96,32 +100,31 @@ def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
 
 
 def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
-    """What made the label, in words."""
+    """What made the label, in words; put together once, as long texts are slow to copy."""
     said = []
     for i, rule in enumerate(parts.rules):
-        relation = (
+        against = (
             pl.when((values[i] == pl.col(f"threshold_{i}")) & above[i])
-            .then(pl.lit("ties with"))
+            .then(f"ties_{i}")
             .when(above[i])
-            .then(pl.lit("is above"))
-            .otherwise(pl.lit("is not above"))
+            .then(f"over_{i}")
+            .otherwise(f"under_{i}")
         )
         shown = values[i].round_sig_figs(6).cast(pl.String)
-        limit = pl.col(f"limit_{i}")
-        said.append(pl.format("{} {} {} {}", pl.lit(rule.statistic), shown, relation, limit))
+        said.append([pl.lit(f"{'; ' * (i > 0)}{rule.statistic} "), shown, against])
     if len(said) == 1:
-        return said[0]
+        return pl.concat_str(said[0])
     hard, helped = above
     verdict = (
         pl.when(hard & helped)
-        .then(pl.lit("hard without the context and helped by it"))
+        .then(pl.lit("hard without the context and helped by it: "))
         .when(hard)
-        .then(pl.lit("hard, but not helped by the context"))
+        .then(pl.lit("hard, but not helped by the context: "))
         .when(helped)
-        .then(pl.lit("known without the context"))
-        .otherwise(pl.lit("known without the context, and not helped by it"))
+        .then(pl.lit("known without the context: "))
+        .otherwise(pl.lit("known without the context, and not helped by it: "))
     )
-    return pl.format("{}: {}; {}", verdict, said[0], said[1])
+    return pl.concat_str(verdict, *said[0], *said[1])
 
 
 def _problem(parts: Parts) -> pl.Expr:
@@ -157,12 +160,11 @@ def cut_table(
         hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
         # A factor: polars divides by a constant otherwise than by a column.
         slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
-        texts = pl.format("{} ({})", limits.round_sig_figs(6).cast(pl.String), hows)
-        columns += [
-            limits,
-            pl.Series(f"slope_{i}", slopes, dtype=pl.Float64),
-            pl.select(texts.alias(f"limit_{i}")).to_series(),
-        ]
+        shown = limits.round_sig_figs(6).cast(pl.String)
+        columns += [limits, pl.Series(f"slope_{i}", slopes, dtype=pl.Float64)]
+        for name, relation in _RELATIONS.items():
+            text = pl.format(f" {relation} {{}} ({{}})", shown, hows)
+            columns.append(pl.select(text.alias(f"{name}_{i}")).to_series())
     return bound_table(scores, parts, bounds).with_columns(columns)
 
 

@@ -111,7 +111,10 @@ class Parts:
                 for name, value in constant.items()
             )
         rows = scores.with_columns(self._group, self._length)
-        return rows.join(known.lazy(), on=["group", "length"], how="left", maintain_order="left")
+        if self.rules[0].length_bins == 1:  # one length: a join on two columns costs more
+            known = known.drop("length")
+        on = [name for name in ("group", "length") if name in known.columns]
+        return rows.join(known.lazy(), on=on, how="left", maintain_order="left")
 
     def sort_numbers(self, scores: pl.LazyFrame) -> Ranks:
         """The numbers of all usable rows, sorted."""

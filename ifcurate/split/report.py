@@ -52,7 +52,7 @@ def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
     """The rows nearest to their cut, upwards; `labelled` has the columns of `label_rows`."""
     rows = labelled.filter(pl.col("distance").is_not_null())
     # First the numbers alone, so that texts are read of few rows.
-    numbers = rows.select("place", "distance", *_CELL).collect(engine="streaming")
+    numbers = rows.select("place", "distance", "value", *_CELL).collect(engine="streaming")
     limits = numbers.group_by(_CELL).agg(
         pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
     )
@@ -70,8 +70,12 @@ def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
             crowd = rows.filter(mine & (pl.col("distance") <= limit)).sort(order).head(MOST_NEAR)
             found.append(crowd.collect(engine="streaming"))
     crowded = pl.len().over(_CELL) > CROWD
-    few = near.filter(~crowded)["place"].implode()
-    found.append(rows.filter(pl.col("place").is_in(few)).collect(engine="streaming"))
+    few = near.filter(~crowded)
+    # The values too, as polars skips the other columns of rows that fail by a column it reads.
+    values = few["value"].implode()
+    same = [pl.col(name).cast(pl.Float64).is_in(values) for name in few["statistic"].unique()]
+    mine = pl.col("place").is_in(few["place"].implode()) & pl.any_horizontal(False, *same)
+    found.append(rows.filter(mine).collect(engine="streaming"))
     kept = pl.concat(found).sort(order).group_by(*_CELL, maintain_order=True).head(MOST_NEAR)
     shown = kept.sort("group", "statistic", "value", *TIE_ORDER.values())
     return shown.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())

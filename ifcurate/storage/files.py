@@ -187,7 +187,10 @@ def sink_table(frame: pl.LazyFrame, path: Path, manifest: Mapping[str, Any]) -> 
     """
     metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
     with atomic_file(path) as stream:
-        frame.sink_parquet(stream, metadata=metadata, row_group_size=GROUP_ROWS)
+        # Level 1: at the default level compressing is a third of the time of a split.
+        frame.sink_parquet(
+            stream, metadata=metadata, row_group_size=GROUP_ROWS, compression_level=1
+        )
 
 
 def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -> DataError:

@@ -24,6 +24,8 @@ __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_pro
 
 Ablation = Literal["drop", "template", "shuffle"]
 ABLATIONS: Final = ("drop", "template", "shuffle")
+_BATCH: Final = 1 << 20  # characters of examples that are encoded at once; 500 bytes for each
+_LONGEST_TOKEN: Final = 128  # characters; the longest, of blanks, in vocabularies of known models
 _GAP: Final = "\n[...]\n"  # stands where a context was shortened
 
 
@@ -86,7 +88,9 @@ def build_pairs(
     tokenizer: Tokenizer,
     settings: PromptSettings,
 ) -> list[PromptPair]:
-    """A pair for every example, in order; texts are encoded in one batch.
+    """A pair for every example, in order; texts are encoded in batches.
+
+    A row that is too long by its characters alone is not encoded.
 
     The `shuffle` ablation swaps in the context of another of these examples, so its
     pairs depend on which examples are passed together.
@@ -96,12 +100,12 @@ def build_pairs(
         examples = [without_end_marker(example) for example in examples]
     special = SpecialTokens(tokenizer)
     donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
-    rendered = [
-        _render(example, template, settings, donors.get(i)) for i, example in enumerate(examples)
-    ]
-    pending = [item for item in rendered if not isinstance(item, PromptPair)]
-    encoded = _encode(pending, template, tokenizer, settings, special)
-    pairs = [item if isinstance(item, PromptPair) else next(encoded) for item in rendered]
+    pairs: list[PromptPair] = []
+    for some in _batches(list(enumerate(examples))):
+        rendered = [_render(e, template, settings, donors.get(i)) for i, e in some]
+        pending = [item for item in rendered if not isinstance(item, PromptPair)]
+        encoded = _encode(pending, template, tokenizer, settings, special)
+        pairs += [item if isinstance(item, PromptPair) else next(encoded) for item in rendered]
     return [
         replace(
             pair,
@@ -110,6 +114,26 @@ def build_pairs(
         )
         for pair, original in zip(pairs, originals, strict=True)
     ]
+
+
+def _size(example: Example) -> int:
+    """Characters that stand in every rendering of an example."""
+    return sum(len(t.strip()) for t in (example.instruction, example.context, example.response))
+
+
+def _batches(examples: Sequence[tuple[int, Example]]) -> Iterator[list[tuple[int, Example]]]:
+    """Examples that are encoded together: one, or several of at most `_BATCH` characters."""
+    batch: list[tuple[int, Example]] = []
+    n = 0
+    for i, example in examples:
+        size = _size(example)
+        if batch and n + size > _BATCH:
+            yield batch
+            batch, n = [], 0
+        batch.append((i, example))
+        n += size
+    if batch:
+        yield batch
 
 
 def _render(
@@ -156,6 +180,13 @@ def _before_rendering(
     if settings.ablation == "shuffle" and donor is None:
         reason = "no other context among the rows read together could be shuffled in"
         return PromptPair(example, "error", reason)
+    size = _size(example)
+    if settings.too_long == "skip" and size > settings.max_length * _LONGEST_TOKEN:
+        reason = (
+            f"{size:,} characters; the model takes {settings.max_length} tokens, which are at "
+            f"most {_LONGEST_TOKEN} characters each"
+        )
+        return PromptPair(example, "too_long", reason)
     return None
 
 

@@ -69,6 +69,7 @@ def score_on_cluster(
             settings,
             target.out,
             read_cluster(cluster, on_gpu=engine.on_gpu),
+            name=target.name,
             tokens=target.tokens,
             overwrite=target.overwrite,
             command=common.command_line(),

@@ -47,6 +47,7 @@ def score_with_progress(
     scorer: Scorer,
     folder: Path | None,
     *,
+    name: str = "",
     tokens: bool = False,
     overwrite: bool = False,
     shard: Shard | None = None,
@@ -62,7 +63,7 @@ def score_with_progress(
     from .show import ScoringProgress
 
     identity = score_identity(examples, scorer, shard=shard)
-    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
     announce(examples, scorer, where, quiet=quiet)
     with (
         ScoringProgress(examples, quiet=quiet) as progress,

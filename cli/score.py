@@ -83,6 +83,7 @@ def score(
                 examples,
                 scorer,
                 target.out,
+                name=target.name,
                 tokens=target.tokens,
                 overwrite=target.overwrite,
                 shard=part,

@@ -180,6 +180,13 @@ class RunOptions(Options):
     out: Path | None = option(
         None, "Run folder. By default a new folder in ifcurate-runs/.", panel=RUN_PANEL, common=True
     )
+    name: str = option(
+        "",
+        "How the run folder in ifcurate-runs/ begins, in place of the names of data and model. "
+        "Give the same name to resume.",
+        panel=RUN_PANEL,
+        metavar="NAME",
+    )
     overwrite: bool = option(False, "Score rows again that are already scored.", panel=RUN_PANEL)
     tokens: bool = option(False, "Also write the losses of every token.", panel=RUN_PANEL)
     shard: str | None = option(
@@ -202,6 +209,7 @@ class RunOptions(Options):
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
+        needs(self, "name", self.out is None, "runs without --out")
         needs(self, "cache_dir", self.cache, "runs with a cache")
         return self
 

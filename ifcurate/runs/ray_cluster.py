@@ -62,6 +62,7 @@ def score_run_on_ray(
     folder: Path | None = None,
     cluster: Cluster | None = None,
     *,
+    name: str = "",
     tokens: bool = False,
     overwrite: bool = False,
     command: str = "",
@@ -72,7 +73,8 @@ def score_run_on_ray(
 ) -> Run:
     """Score everything into `folder` on a Ray cluster; the tables are those of `score_run`.
 
-    The default folder is in `ifcurate-runs/`. `on_start` receives the folder, the
+    The default folder is in `ifcurate-runs/`; its name begins with `name` when you give
+    one. `on_start` receives the folder, the
     cluster as the run uses it, and the run's identity. Raises `RunError` when the
     cluster cannot be reached or is too small, and the errors of `score_run`.
     """
@@ -80,7 +82,7 @@ def score_run_on_ray(
     with _connected(cluster):
         cluster = _fit(cluster)
         identity = _ask_identity(examples, engine, settings, cluster)
-        where = folder or Path(RUNS_FOLDER) / run_name(identity)
+        where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
         on_start(where, cluster, identity)
         work = _OnRay(examples, engine, settings, cluster, identity, on_progress, stop)
         run = complete_run(

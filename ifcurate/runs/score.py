@@ -49,15 +49,20 @@ def score_identity(
     }
 
 
-def run_name(identity: dict[str, Any]) -> str:
-    """A folder name that a person recognises: data, model, and 8 digits of the identity."""
+def run_name(identity: dict[str, Any], name: str = "") -> str:
+    """A folder name that a person recognises: data, model, and 8 digits of the identity.
+
+    `name` stands in place of data and model, where it is given.
+    """
     first = Path(identity["inputs"][0]["name"].removeprefix(DEMO)).name.split(".")[0]
     more = f"-and-{len(identity['inputs']) - 1}-more" if len(identity["inputs"]) > 1 else ""
     model = Path(identity["engine"]["model"]).name
     if shard := identity.get("shard"):
         model += f"--shard-{shard['index']}-of-{shard['of']}"
-    name = re.sub(r"[^\w.-]+", "-", f"{first}{more}--{model}")[:80]
-    return f"{name}--{fingerprint(identity)}"
+    readable = re.sub(r"[^\w.-]+", "-", name or f"{first}{more}--{model}")[:80]
+    if readable.startswith("."):  # neither hidden nor a folder above
+        readable = f"run-{readable}"
+    return f"{readable}--{fingerprint(identity)}"
 
 
 def score_run(

@@ -24,7 +24,7 @@ __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_pro
 
 Ablation = Literal["drop", "template", "shuffle"]
 ABLATIONS: Final = ("drop", "template", "shuffle")
-_BATCH: Final = 1 << 20  # characters of examples that are encoded at once; 500 bytes for each
+_BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 _LONGEST_TOKEN: Final = 128  # characters; the longest, of blanks, in vocabularies of known models
 _GAP: Final = "\n[...]\n"  # stands where a context was shortened
 

@@ -32,8 +32,8 @@ def test_long_rows_are_too_long_within_a_gibibyte(
             row = {"instruction": "Where is it?", "input": context, "output": "By the river."}
             stream.write(json.dumps(row) + "\n")
     program = str(Path(sys.executable).parent / "ifcurate")
-    command = [program, "score", "a.jsonl", "--model", "pocket", "--out", "run", "--no-cache", "-q"]
-    line = [sys.executable, "-c", _MEASURED, *command, "--fail-on-error", "false"]
+    options = "--model pocket --max-length 2048 --out run --no-cache -q --fail-on-error false"
+    line = [sys.executable, "-c", _MEASURED, program, "score", "a.jsonl", *options.split()]
     done = subprocess.run(line, cwd=tmp_path, check=True, capture_output=True, text=True)
     scores = read_table(tmp_path / "run" / "scores.parquet", SCORES)
     assert scores["status"].to_list() == ["too_long"] * rows + ["scored"]

@@ -237,6 +237,8 @@ def test_an_answer_with_anything_in_it_is_read_or_refused(
 def test_a_server_without_room_for_a_prompt_is_refused() -> None:
     with (
         FakeServer(max_model_len=1) as server,
-        pytest.raises(ModelError, match="has no room for a prompt; found max_model_len 1; start it"),
+        pytest.raises(
+            ModelError, match="has no room for a prompt; found max_model_len 1; start it"
+        ),
     ):
         connect(server)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from .edit.edits import Edit, apply_edits, place_edits, row_texts
 from .edit.forms import find_changes
 from .edit.substitutes import person_forms
 from .edit.substitution import Change, Substitution
-from .edit.views import View, view_example
+from .edit.views import Stretch, View, view_example
 from .lexicon.kinds import types_by_table
 from .lexicon.name_words import TITLES
 from .lexicon.tables import Lexicon, fold, load_lexicon
@@ -31,7 +31,7 @@ from .lexicon.wording import starts_with_vowel, without_end_marks
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
 from .recognise.pronouns import count_pronouns, follow_pronouns
-from .recognise.runs import capital_runs
+from .recognise.runs import Run, capital_runs
 from .recognise.spans import NUMERIC, TYPES, VALUES, Recogniser, Span
 from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
@@ -103,16 +103,13 @@ class _Linter:
         if case is None:
             yield from self._alone(example, view)
             return
-        plan = case.plan
-        second = SecondPass(_recogniser(plan), self.lexicon, plan)
+        second = SecondPass(_recogniser(case.plan), self.lexicon, case.plan)
         checks: dict[Check, Callable[[], None]] = {
             check: _bind(run, case, self.lexicon) for check, run in CHECKS.items()
         }
         checks[Check.TYPE] = lambda: check_type(case, second)
         for check, run in checks.items():
-            if (careful and check in _CAREFUL) or (
-                check is Check.NESTING and plan.source == "lint" and self._one_bearer(case)
-            ):
+            if (careful and check in _CAREFUL) or self._is_part(check, case):
                 continue
             try:
                 run()
@@ -120,6 +117,10 @@ class _Linter:
                 yield error.check, error.reason
         if careful:
             yield from self._contradictions(case)
+
+    def _is_part(self, check: Check, case: Case) -> bool:
+        """Whether a rebuilt original may be a part of the one name, which `NESTING` asks about."""
+        return check is Check.NESTING and case.plan.source == "lint" and self._one_bearer(case)
 
     def _case(
         self, example: Example, view: View, original: Mapping[str, Any] | None
@@ -192,20 +193,19 @@ class _Linter:
         span = span_of(kind, original, self.lexicon)
         here = max((e.new for e in edits if e.path == view.response_path), key=len, default="")
         substitute = self._substitute(span, answer or str(row.get("ifcurate_substitute") or here))
-        kept = frozenset(w for w in fold(original).split() if w in fold(substitute).split())
+        kept = _shared_words(original, substitute) if kind == "PERSON" else frozenset()
         plan = Substitution(
             span,
             substitute,
             {e.old: e.new for e in edits},
             new_type=_other(row.get("ifcurate_new_type"), kind),
             source=str(row.get("ifcurate_source", "lint")),
-            kept=kept if kind == "PERSON" else frozenset(),
+            kept=kept,
         )
         gender = str(row.get("ifcurate_gender", "")) or self._gender(view, plan)
-        moved = [tuple((p, _back(a, p, edits), _back(b, p, edits)) for p, a, b in stretches)
-                 for stretches in (view.context, view.question)]  # fmt: skip
         return Case(
-            before, view.texts, edits, plan, moved[0], view.response_path, moved[1],
+            before, view.texts, edits, plan, _moved_back(view.context, edits),
+            view.response_path, _moved_back(view.question, edits),
             tuple(m for m in view.memory if m != original), view.keep, gender,
         )  # fmt: skip
 
@@ -235,14 +235,19 @@ class _Linter:
         names: set[frozenset[str]] = set()
         for path, start, end in case.context:
             for run in capital_runs(case.before[path][start:end]):
-                parts = [fold(w[2]) for w in run.words]
-                while run.opens and len(parts) > 1 and parts[0] in self.lexicon.openers:
-                    parts.pop(0)
-                while len(parts) > 1 and parts[0] in TITLES:
-                    parts.pop(0)
-                names |= {frozenset(parts)} if words & set(parts) else set()
+                parts = self._name_words(run)
+                names |= {parts} if words & parts else set()
         longest = max(names, key=len, default=frozenset())
         return all(name <= longest for name in names)
+
+    def _name_words(self, run: Run) -> frozenset[str]:
+        """The folded words of a run without those that open the sentence, and titles."""
+        parts = [fold(w[2]) for w in run.words]
+        while run.opens and len(parts) > 1 and parts[0] in self.lexicon.openers:
+            parts.pop(0)
+        while len(parts) > 1 and parts[0] in TITLES:
+            parts.pop(0)
+        return frozenset(parts)
 
     def _contradictions(self, case: Case) -> Iterator[tuple[Check, str]]:
         """What a rebuilt row says against itself: places, dates, amounts."""
@@ -364,6 +369,14 @@ def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterato
 def _back(at: int, path: str, edits: Iterable[Edit]) -> int:
     """A place in the text after the edits, in the text before them."""
     return at - sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.new_end <= at)
+
+
+def _moved_back(stretches: Iterable[Stretch], edits: Sequence[Edit]) -> tuple[Stretch, ...]:
+    return tuple((p, _back(a, p, edits), _back(b, p, edits)) for p, a, b in stretches)
+
+
+def _shared_words(original: str, substitute: str) -> frozenset[str]:
+    return frozenset(fold(original).split()) & frozenset(fold(substitute).split())
 
 
 def _wrong_dates(text: str) -> Iterator[tuple[Check, str]]:

@@ -49,9 +49,7 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
     found: list[tuple[tuple[int, int, int], Entity]] = []
     for entity in _group(spans):
         answers = [m for m in entity.mentions if m.path == view.response_path]
-        if not answers or not any(_within(m, view.context) for m in entity.mentions):
-            continue
-        if any(_touches(m, view.question) for m in entity.mentions):
+        if not answers or not _is_only_given(entity, view):
             continue
         whole = min(int(m.text.lower() != response) for m in answers)
         rank = (whole, _ORDER.get(entity.span.type, 99), min(m.start for m in answers))
@@ -59,18 +57,34 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
     return [entity for _, entity in sorted(found, key=lambda f: f[0])][:6]
 
 
+def _is_only_given(entity: Entity, view: View) -> bool:
+    """Whether the context names the entity and the question does not."""
+    given = any(_within(m, view.context) for m in entity.mentions)
+    return given and not any(_touches(m, view.question) for m in entity.mentions)
+
+
 def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     """Names of the context in the response, and parts of full names ("Clinton"), not seen there."""
     text, path = view.texts[view.response_path], view.response_path
     taken = [(s.start, s.end) for s in spans if s.path == path]
     for span in _first_of_each(s for s in spans if s.path != path):
-        full = span.type == "PERSON" and span.shape == "full"
-        for form in name_forms(span.text).values() if full else (span.text,):
-            shape: Shape = "part" if full and form != span.text else span.shape
+        for form, shape in _forms_of(span):
             for a, b in _places(form, text):
-                if all(end <= a or b <= start for start, end in taken):
+                if _is_free(a, b, taken):
                     taken.append((a, b))
                     yield replace(span, path=path, start=a, end=b, text=form, shape=shape)
+
+
+def _is_free(start: int, end: int, taken: Sequence[tuple[int, int]]) -> bool:
+    return all(b <= start or end <= a for a, b in taken)
+
+
+def _forms_of(span: Span) -> list[tuple[str, Shape]]:
+    """The forms by which a response may name an entity, each with its shape."""
+    if span.type != "PERSON" or span.shape != "full":
+        return [(span.text, span.shape)]
+    forms = name_forms(span.text).values()
+    return [(form, span.shape if form == span.text else "part") for form in forms]
 
 
 def _first_of_each(spans: Iterable[Span]) -> list[Span]:
@@ -157,9 +171,15 @@ def _person(
     mentions = tuple(s for name in names for s in members[name])
     usual = _as_written(members[head])
     span = next(s for s in members[head] if s.text == usual)
-    said = {m.gender for m in mentions} & {"m", "f"}
-    if len(said) == 1 and span.gender not in {"m", "f"}:
-        span = replace(span, gender=said.pop())
+    genders = {m.gender for m in mentions} & {"m", "f"}
+    if len(genders) == 1 and span.gender not in {"m", "f"}:
+        span = replace(span, gender=genders.pop())
+    return Entity(span, mentions, _rivals(usual, names, by_word), alone)
+
+
+def _rivals(
+    usual: str, names: Sequence[str], by_word: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """Names of other people that share a word of this one."""
     words = {w.lower() for w in name_forms(usual).values() if " " not in w}
-    rivals = {n for w in words for n in by_word.get(w, ()) if n not in names}
-    return Entity(span, mentions, tuple(sorted(rivals)), alone)
+    return tuple(sorted({n for w in words for n in by_word.get(w, ()) if n not in names}))

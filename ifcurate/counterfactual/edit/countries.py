@@ -22,20 +22,24 @@ def fitting_countries(
         names = () if article else fictional_names("country")
         yield from (names[index] for index in draw(key, len(names)))
         return
-    old = lexicon.countries[span.code]
-    present = _forms_present(span, old, texts)
-    fit = sorted(
-        code
-        for code, country in lexicon.countries.items()
-        if _is_usual(country, article) and code != span.code and _has_forms(country, old, present)
-    )
-    fit = [c for c in fit if _articles_fit(old, lexicon.countries[c], texts)]
-    good = [c for c in fit if lexicon.countries[c].continent == old.continent]
-    good = good if len(good) >= 3 else fit
+    good = _fitting(span, lexicon, article, texts)
     for index in draw(key, len(good)):
-        country = lexicon.countries[good[index]]
+        country = good[index]
         forms = {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}
         yield forms[span.shape]
+
+
+def _fitting(
+    span: Span, lexicon: Lexicon, article: bool, texts: Mapping[str, str]
+) -> list[Country]:
+    """Countries that fit, by their code; of the same continent where there are three."""
+    old = lexicon.countries[span.code]
+    present = _forms_present(span, old, texts)
+    others = [lexicon.countries[code] for code in sorted(lexicon.countries) if code != span.code]
+    usual = [c for c in others if _is_usual(c, article) and _has_forms(c, old, present)]
+    fit = [c for c in usual if _articles_fit(old, c, texts)]
+    near = [c for c in fit if c.continent == old.continent]
+    return near if len(near) >= 3 else fit
 
 
 def _forms_present(span: Span, old: Country, texts: Mapping[str, str]) -> set[str]:

@@ -14,7 +14,13 @@ from ..checks import Check, Refusal
 from ..lexicon.tables import Lexicon, fold
 from ..lexicon.wording import HONOURS, PARTICLES
 from ..recognise.spans import NUMERIC, VALUES
-from ..recognise.values import date_mentions, number_mentions, number_of
+from ..recognise.values import (
+    DateMention,
+    date_mentions,
+    date_of_value,
+    number_mentions,
+    number_of,
+)
 from .substitution import Change, Substitution
 
 __all__ = ["find_changes", "name_forms"]
@@ -105,15 +111,24 @@ def _name_changes(
             continue
         for match in pattern.finditer(text):
             written = match.group()
-            old = by_case.get(written.lower())
-            new = _like(written, old, plan.forms[old]) if old else None
-            if old is None or new is None:
-                if plan.type == "WORK":
-                    continue  # "the silent harbor" in small letters is no title
-                raise Refusal(Check.AGREEMENT, f"letter case of {written!r} follows no rule")
-            if written.islower() and old != written and _is_word(old, plan, lexicon):
-                raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
-            yield path, match.start(), match.end(), written, new
+            new = _new_form(written, by_case.get(written.lower()), plan, lexicon)
+            if new is not None:
+                yield path, match.start(), match.end(), written, new
+
+
+def _new_form(written: str, old: str | None, plan: Substitution, lexicon: Lexicon) -> str | None:
+    """What a form becomes in the letter case it is written in; None where it is no name.
+
+    Raises `Refusal` (AGREEMENT, RESIDUE) where the letter case does not tell.
+    """
+    new = _like(written, old, plan.forms[old]) if old else None
+    if old is None or new is None:
+        if plan.type == "WORK":
+            return None  # "the silent harbor" in small letters is no title
+        raise Refusal(Check.AGREEMENT, f"letter case of {written!r} follows no rule")
+    if written.islower() and old != written and _is_word(old, plan, lexicon):
+        raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
+    return new
 
 
 def _is_word(old: str, plan: Substitution, lexicon: Lexicon) -> bool:
@@ -132,15 +147,25 @@ def _check_bijection(changes: Sequence[Change]) -> None:
 
 def _date_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:
     old = date_mentions(plan.original)[0]
-    year, month, day = (int(p) if p else 0 for p in plan.substitute.split("-"))
+    target = date_of_value(plan.substitute)
     for path, text in texts.items():
         for found in (d for d in date_mentions(text) if d.matches(old)):
-            same = (found.year, found.day) == (old.year, old.day)
-            if not same and (old.day is None or found.day is None):
+            if _is_unsure(found, old):
                 reason = f"{found.text!r} may or may not be {old.text!r}"
                 raise Refusal(Check.ONE_TO_ONE, reason)
-            new = found.rewritten(year or found.year or 0, month, day or found.day or 0)
-            yield path, found.start, found.end, found.text, new
+            yield path, found.start, found.end, found.text, _dated(found, target)
+
+
+def _dated(found: DateMention, target: DateMention) -> str:
+    """The target in the notation of a date; a part that the target lacks stays."""
+    year, day = target.year or found.year, target.day or found.day
+    return found.rewritten(year or 0, target.month, day or 0)
+
+
+def _is_unsure(found: DateMention, old: DateMention) -> bool:
+    """Whether a date may be the old one or another: "May 1950" for "5 May 1950"."""
+    same = (found.year, found.day) == (old.year, old.day)
+    return not same and (old.day is None or found.day is None)
 
 
 def _number_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:

@@ -67,31 +67,40 @@ def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitut
     others = [d for t in texts.values() for d in date_mentions(t) if not d.matches(old)]
     years = {int(y) for t in texts.values() for y in re.findall(r"(?<!\d)(?:1\d|20)\d\d(?!\d)", t)}
     for attempt in range(60):
-        number = _hash(f"{key}|{attempt}")
-        month, day = 1 + number % 12, 1 + (number >> 8) % 28 if old.day else 0
-        year = 0
-        if old.year:
-            year = old.year + (-1 if number >> 16 & 1 else 1) * (1 + (number >> 17) % 6)
-        new = DateMention(0, 0, "", year or None, month, day or None, ())
+        new = _drawn(old, _hash(f"{key}|{attempt}"))
         if _date_fits(old, new, others, years):
-            value = f"{year or ''}-{month}-{day or ''}"
+            value = f"{new.year or ''}-{new.month}-{new.day or ''}"
             yield Substitution(span, value, source="shift")
+
+
+def _drawn(old: DateMention, number: int) -> DateMention:
+    """A date with the same parts, of a year at most six away, that a number decides."""
+    day = 1 + (number >> 8) % 28 if old.day else None
+    year = None
+    if old.year:
+        year = old.year + (-1 if number >> 16 & 1 else 1) * (1 + (number >> 17) % 6)
+    return DateMention(0, 0, "", year, 1 + number % 12, day, ())
 
 
 def _date_fits(
     old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
 ) -> bool:
     """Whether no part of the date is another's, and order and weekday stay as they are."""
-    taken = [old, *others]
-    if any(new.month == d.month or (new.day and new.day == d.day) for d in taken):
+    if any(_shares_part(new, d) for d in (old, *others)):
         return False
     if old.year and new.year and not _year_fits(old.year, new.year, years):
         return False
     if any(date_order(old, d) != date_order(new, d) for d in others):
         return False
-    if old.weekday_fits is None:
-        return True
+    return old.weekday_fits is None or _keeps_weekday(old, new)
+
+
+def _keeps_weekday(old: DateMention, new: DateMention) -> bool:
     return bool(old.weekday_fits and new.day) and _weekday(new) == _weekday(old)
+
+
+def _shares_part(new: DateMention, other: DateMention) -> bool:
+    return new.month == other.month or (new.day is not None and new.day == other.day)
 
 
 def _year_fits(old: int, new: int, years: set[int]) -> bool:

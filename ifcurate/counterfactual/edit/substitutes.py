@@ -168,13 +168,12 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
     key, gender = wanted.key, wanted.gender
     if not gender or (made_up and gender == "b"):
         gender = "mf"[next(draw(key + "|gender", 2))]
-    firsts = fictional_names(f"first:{gender}") if made_up else lexicon.first_pool[gender]
-    lasts = fictional_names("last") if made_up else lexicon.last_pool
+    firsts, lasts = _pools_of(gender, lexicon, made_up=made_up)
     words = span.text.split(" ")
     if len(words) == 1 and span.shape != "family":
-        firsts = _by_ending(tuple(firsts), final_s)
+        firsts = _by_ending(firsts, final_s)
     else:
-        lasts = _by_ending(tuple(lasts), final_s)
+        lasts = _by_ending(lasts, final_s)
     orders = [_take(draw(f"{key}|{i}", len(firsts)), _TRIES) for i in range(len(words))]
     families = _take(draw(f"{key}|last", len(lasts)), _TRIES)
     family = _family_place(words)
@@ -185,6 +184,15 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
         picked = [firsts[order[n]] for order in orders]
         if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
             yield _fill(words, picked, lasts[families[n]], family, wanted.kept)
+
+
+def _pools_of(
+    gender: str, lexicon: Lexicon, *, made_up: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """First names of a gender, and family names."""
+    if made_up:
+        return fictional_names(f"first:{gender}"), fictional_names("last")
+    return lexicon.first_pool[gender], lexicon.last_pool
 
 
 def _family_place(words: Sequence[str]) -> int:
@@ -207,8 +215,7 @@ def _fill(
     new: list[str] = []
     end = words.index("the") if "the" in words else len(words)
     for index, word in enumerate(words):
-        title = index == 0 and len(words) > 1 and word.lower() in HONOURS
-        if _INITIAL.match(word) or index >= end or title or fold(word) in kept:
+        if index >= end or fold(word) in kept or _stays(word, index, words):
             new.append(word)
         elif word.lower() in PARTICLES:
             continue
@@ -217,6 +224,12 @@ def _fill(
         else:
             new.append(last if index == family else firsts[index])
     return " ".join(new)
+
+
+def _stays(word: str, index: int, words: Sequence[str]) -> bool:
+    """Whether a word of a name is an initial, a suffix or the title before it."""
+    title = index == 0 and len(words) > 1 and word.lower() in HONOURS
+    return title or bool(_INITIAL.match(word))
 
 
 def _take(numbers: Iterator[int], count: int) -> list[int]:
@@ -294,18 +307,21 @@ def _swapped(span: Span, lexicon: Lexicon, key: str) -> Iterator[Substitution]:
     if span.shape in {"adjective", "plural"}:
         raise Refusal(Check.POLICY, "an adjective cannot become a name")
     target = _SWAPS.get(span.type, "COUNTRY")
-    if target == "CITY":
-        cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in lexicon.cities[g][:20])
-        names = [n for n in cities if _good_city(n, lexicon)]
-    elif target == "PERSON":
-        wanted = Wanted("lexicon", key)
-        names = list(_people(replace(span, text="Ann Person", shape="full"), lexicon, wanted,
-                             final_s=False))  # fmt: skip
-    else:
-        names = sorted(c.names[0] for c in lexicon.countries.values() if _is_large(c.code, lexicon))
+    names = _names_of(target, span, lexicon, key)
     for _, index in zip(range(_TRIES), draw(key, len(names)), strict=False):
         name = names[index]
         yield Substitution(span, name, {span.text: name}, new_type=target, source="type-swap")
+
+
+def _names_of(target: str, span: Span, lexicon: Lexicon, key: str) -> list[str]:
+    """Names of another type: people, cities of five countries, large countries."""
+    if target == "CITY":
+        cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in lexicon.cities[g][:20])
+        return [n for n in cities if _good_city(n, lexicon)]
+    if target == "PERSON":
+        person = replace(span, text="Ann Person", shape="full")
+        return list(_people(person, lexicon, Wanted("lexicon", key), final_s=False))
+    return sorted(c.names[0] for c in lexicon.countries.values() if _is_large(c.code, lexicon))
 
 
 def _is_large(code: str, lexicon: Lexicon) -> bool:

@@ -90,13 +90,17 @@ def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
     asked |= {t.content for t in (*example.history, *example.trailing) if t.role == "user"}
     own = {b.path for b in example.blocks if b.part == "context"} | {example.response_path}
     for path, text in texts.items():
-        if path in own or text not in asked:
-            continue
-        last = 0
-        for start, end in (*sorted(outer.get(path, ())), (len(text), len(text))):
-            if last < start:
-                yield path, last, start
-            last = end
+        if path not in own and text in asked:
+            yield from _gaps(path, len(text), outer.get(path, ()))
+
+
+def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[Stretch]:
+    """The stretches of a text of that size which are in no context."""
+    last = 0
+    for start, end in (*sorted(outer), (size, size)):
+        if last < start:
+            yield path, last, start
+        last = end
 
 
 def _carve(

@@ -104,6 +104,10 @@ class Lexicon:
         key = name.lower()
         return key in self.city_groups or key in self.city_aliases
 
+    def is_region(self, name: str) -> bool:
+        """Whether a place has this name, or a state these letters ("TX")."""
+        return self.is_place(name) or name in self.states
+
     def country(self, name: str) -> tuple[Literal["", "name", "adjective", "plural"], str]:
         """Which form of a country's name this is, and the country's code; ("", "") for none."""
         key = name.lower()

@@ -7,13 +7,13 @@ readable as values. What cannot be read so is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..lexicon.name_words import TITLES
 from ..lexicon.tables import Lexicon, fold
-from .people import person_name
-from .spans import PATTERNED, Shape, Span
+from .people import PersonName, person_name
+from .spans import VALUES, Shape, Span
 from .values import NUMBER_WORDS, value_spans
 
 __all__ = ["LABELS", "labelled_spans", "span_of"]
@@ -39,16 +39,23 @@ def labelled_spans(
         start, end = _trim(text, start, end)
         if not kind or start >= end:
             continue
-        if kind == "PERSON":
-            yield from _person(path, text, start, end, lexicon)
-        elif kind == "PLACE":
-            yield from _place(path, text, start, end, lexicon)
-        elif kind in PATTERNED:
-            if text[start].isupper() or text[start].isdigit():
-                yield Span(path, start, end, kind, text[start:end])
-        else:
+        if kind in VALUES:
             values = list(value_spans(path, text)) if values is None else values
             yield from (v for v in values if _says(kind, v, start, end))
+        else:
+            yield from _named(kind, path, text, start, end, lexicon)
+
+
+def _named(
+    kind: str, path: str, text: str, start: int, end: int, lexicon: Lexicon
+) -> Iterator[Span]:
+    """The name that is labelled there, where it can be read as one."""
+    if kind == "PERSON":
+        yield from _person(path, text, start, end, lexicon)
+    elif kind == "PLACE":
+        yield from _place(path, text, start, end, lexicon)
+    elif text[start].isupper() or text[start].isdigit():
+        yield Span(path, start, end, kind, text[start:end])
 
 
 def _says(kind: str, value: Span, start: int, end: int) -> bool:
@@ -79,12 +86,15 @@ def _person(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Ite
     start = end - len(name)
     if not name[:1].isupper() or text[start:end] != name or len(words) > 4:
         return
-    known = person_name(words, lexicon, title)
-    if known is None:
-        gender = TITLES.get(title, "") or lexicon.gender.get(fold(words[0]), "")
-        alone: Shape = "given" if gender and not title else "family"
-        known = ("full" if len(words) > 1 else alone), gender
-    yield Span(path, start, end, "PERSON", name, shape=known[0], gender=known[1])
+    shape, gender = person_name(words, lexicon, title) or _unlisted(words, title, lexicon)
+    yield Span(path, start, end, "PERSON", name, shape=shape, gender=gender)
+
+
+def _unlisted(words: Sequence[str], title: str, lexicon: Lexicon) -> PersonName:
+    """Shape and gender of a labelled name that the lists do not have."""
+    gender = TITLES.get(title, "") or lexicon.gender.get(fold(words[0]), "")
+    alone: Shape = "given" if gender and not title else "family"
+    return ("full" if len(words) > 1 else alone), gender
 
 
 def _place(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iterator[Span]:

@@ -19,7 +19,7 @@ from ..lexicon.tables import Lexicon, fold, load_lexicon
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
-from .spans import DEFAULT_TYPES, PATTERNED, VALUES, Shape, Span
+from .spans import DEFAULT_TYPES, PATTERNED, VALUES, Span
 from .values import value_spans
 
 __all__ = ["LexiconRecogniser"]
@@ -75,14 +75,22 @@ class LexiconRecogniser:
             runs = {path: list(capital_runs(text)) for path, text in texts.items()}
             found += self._named(texts, runs)
             if self._types & (PATTERNED | {"LOC"}):
-                taken = {(s.path, s.start) for s in found}
-                for path, text in texts.items():
-                    patterns = pattern_spans(path, text, runs[path], self._lexicon)
-                    found += [s for s in patterns if (s.path, s.start) not in taken]
+                found += self._patterned(texts, runs, {(s.path, s.start) for s in found})
         if self._types & VALUES:
             for path, text in texts.items():
                 found += value_spans(path, text)
         return [s for s in found if s.type in self._types]
+
+    def _patterned(
+        self,
+        texts: Mapping[str, str],
+        runs: Mapping[str, Sequence[Run]],
+        taken: set[tuple[str, int]],
+    ) -> Iterator[Span]:
+        """Names that say what they are, where no other name stands."""
+        for path, text in texts.items():
+            patterns = pattern_spans(path, text, runs[path], self._lexicon)
+            yield from (s for s in patterns if (s.path, s.start) not in taken)
 
     def _named(self, texts: Mapping[str, str], runs: Mapping[str, Sequence[Run]]) -> list[Span]:
         found: list[Span] = []
@@ -105,13 +113,18 @@ class LexiconRecogniser:
                     found += self._place(path, text, start, taken)
         return found + list(self._people(mentions))
 
-    def _mention(self, path: str, text: str, run: Run) -> _Mention:
+    def _named_words(self, run: Run) -> tuple[list[tuple[int, int, str]], str]:
+        """The words of the name itself, and the title before it."""
         words = list(run.words)
         title = ""
         while run.opens and len(words) > 1 and self._only_opens(words[0][2]):
             words.pop(0)
         while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
             title = words.pop(0)[2].lower()
+        return words, title
+
+    def _mention(self, path: str, text: str, run: Run) -> _Mention:
+        words, title = self._named_words(run)
         start, end = words[0][0], words[-1][1]
         opens = run.opens and start == run.start
         label = len(words) == 1 and bool(_LABEL.match(text, end))
@@ -158,19 +171,23 @@ class LexiconRecogniser:
         score = max(evidence[key], evidence[fold(parts[-1])])
         if evidence[key] <= _AGAINST:
             return None  # "in Charlie Hebdo", "the Stanley company"
-        first = fold(parts[0])
         named = person_name(parts, lexicon, mention.title)
         if named is not None:
             return named if self._is_sure(mention, score) else None
-        if mention.label:  # "Makoto: my dress!": a speaker, whose name may be rare
-            known_gender = lexicon.gender.get(key, "")
-            if known_gender and key not in lexicon.wordy:
-                return "given", known_gender
+        if mention.label and key not in lexicon.wordy and lexicon.gender.get(key):
+            return "given", lexicon.gender[key]  # "Makoto: my dress!": a speaker's rare name
         if score >= _SURE and key in shown and may_be_named(parts, lexicon):
-            gender = lexicon.gender.get(first, "")
-            alone: Shape = "family" if key in lexicon.surnames and not gender else "given"
-            return ("full" if len(parts) > 1 else alone), gender
+            return self._unlisted(mention)
         return None
+
+    def _unlisted(self, mention: _Mention) -> PersonName:
+        """Shape and gender of a name that the text alone says is a person's."""
+        gender = self._lexicon.gender.get(fold(mention.parts[0]), "")
+        if len(mention.parts) > 1:
+            return "full", gender
+        return (
+            "family" if mention.key in self._lexicon.surnames and not gender else "given"
+        ), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
         """Whether a name that the lists have is meant: a usual one, or one with evidence."""
@@ -197,9 +214,7 @@ class LexiconRecogniser:
         lexicon = self._lexicon
         if key not in lexicon.english_names and key not in SHORT_NAMES:
             return False
-        if any(key in (n.lower() for n in lexicon.cities[g][:3]) for g in lexicon.groups(key)) and (
-            key not in SHORT_NAMES
-        ):
+        if key not in SHORT_NAMES and self._is_among(key, lexicon.groups(key), 3):
             return False
         return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
 
@@ -230,12 +245,16 @@ class LexiconRecogniser:
         """A region after it, or a preposition before the name of a city that people know."""
         lexicon, key = self._lexicon, text[start:end].lower()
         region = re.match(r",? ([A-Z]\w+(?: [A-Z]\w+)?)", text[end : end + 40])
-        if region and (lexicon.is_place(region[1]) or region[1] in lexicon.states):
+        if region and lexicon.is_region(region[1]):
             return True
         before = text[max(0, start - 14) : start]
         if key in lexicon.gender or key in lexicon.wordy or not _PREPOSITION.search(before):
             return False
         if key in lexicon.surnames and not _INSIDE.search(before):
             return False
-        big = any(key in (n.lower() for n in lexicon.cities[g][:12]) for g in groups)
-        return big or " " in key
+        return " " in key or self._is_among(key, groups, 12)
+
+    def _is_among(self, key: str, groups: Sequence[str], count: int) -> bool:
+        """Whether a city is one of the `count` biggest of one of the countries or states."""
+        cities = self._lexicon.cities
+        return any(key == n.lower() for g in groups for n in cities[g][:count])

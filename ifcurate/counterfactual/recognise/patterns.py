@@ -108,15 +108,23 @@ def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span
     start, end = words[0][0], words[-1][1]
     name = text[start:end]
     kind, code = pattern_type(name, lexicon), lexicon.class_of.get(fold(name), "")
-    article = text[max(0, start - 4) : start].lower() == "the "
-    if not kind and code and (article or code not in _WITH_ARTICLE):
-        kind = "LOC"
-    elif not kind and not code and len(words) <= 3 and not lexicon.is_place(name):
-        before, after = text[max(0, start - 40) : start], text[end : end + 60]
-        maker = _MAKER_BEFORE.search(before) or _MAKER_AFTER.match(after)
-        kind = "ORG" if maker and distinctive(name, lexicon) else ""
+    if not kind and code:
+        article = text[max(0, start - 4) : start].lower() == "the "
+        kind = "LOC" if article or code not in _WITH_ARTICLE else ""
+    elif not kind and len(words) <= 3 and _is_maker(text, start, end, lexicon):
+        kind = "ORG"
     if kind:
         yield Span(path, start, end, kind, name, code=code)
+
+
+def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
+    """Whether the words beside a name say that it is a company, a newspaper, a band."""
+    name = text[start:end]
+    if lexicon.is_place(name):
+        return False
+    before, after = text[max(0, start - 40) : start], text[end : end + 60]
+    maker = _MAKER_BEFORE.search(before) or _MAKER_AFTER.match(after)
+    return bool(maker and distinctive(name, lexicon))
 
 
 def pattern_type(name: str, lexicon: Lexicon) -> str:
@@ -138,16 +146,27 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
     """
     words = name.split(" ")
     low = [fold(w).rstrip(".") for w in words]
-    first = 2 if len(words) > 2 and low[1] == "of" and low[0] in HEADS else 0
-    first = 1 if len(words) > 1 and low[0] in LEADS else first
-    last = len(words)
+    first, last = _leading_words(low), len(words)
     while last > first + 1 and low[last - 1] in _GENERIC:
         last -= 1
     part, low = " ".join(words[first:last]), low[first:last]
-    nation = any(w in lexicon.nations for w in (*low, fold(part)))
-    if nation or low[-1] in _GENERIC or all(w in DESCRIBING or w in lexicon.openers for w in low):
+    if not part[:1].isupper() or low[-1] in _GENERIC or _is_no_name(part, low, lexicon):
         return ""
-    return part if part[:1].isupper() else ""
+    return part
+
+
+def _leading_words(low: Sequence[str]) -> int:
+    """How many words only say what the name is: 2 of "University of Leeds", 1 of "Lake Como"."""
+    if len(low) > 1 and low[0] in LEADS:
+        return 1
+    return 2 if len(low) > 2 and low[1] == "of" and low[0] in HEADS else 0
+
+
+def _is_no_name(part: str, low: Sequence[str], lexicon: Lexicon) -> bool:
+    """Whether a part is a country's or a state's, or has words of the language alone."""
+    if any(w in lexicon.nations for w in (*low, fold(part))):
+        return True
+    return all(w in DESCRIBING or w in lexicon.openers for w in low)
 
 
 def _is_title(title: str) -> bool:

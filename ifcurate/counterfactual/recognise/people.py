@@ -69,6 +69,12 @@ _NO_PERSON_AFTER = re.compile(
     re.I,
 )
 _REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
+#: Titles before a given name.
+_GIVEN_TITLES = words(
+    """
+    uncle aunt sister brother father pope saint king queen prince princess emperor empress
+    """
+)
 #: Words that begin with a capital and name no person.
 _NO_NAMES = words(
     """
@@ -88,7 +94,7 @@ def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: boo
     if _NO_PERSON_BEFORE.search(left) or _NO_PERSON_AFTER.match(after):
         score -= 4
     region = _REGION.match(after)
-    if region and (lexicon.is_place(region[1]) or region[1] in lexicon.states):
+    if region and lexicon.is_region(region[1]):
         score -= 4
     pronoun = following_pronoun(text, end, opens=opens)
     if _PERSON_AFTER.match(after) or _PERSON_BEFORE.search(left):
@@ -113,8 +119,12 @@ def _names_something_else(part: str, lexicon: Lexicon) -> bool:
         return True
     if lexicon.is_place(key) or lexicon.country(key)[0] or any(c.isdigit() for c in part):
         return True
-    acronym = part.isupper() and len(part) > 1 and "." not in part
-    return acronym or (len(key) < 3 and not _INITIALS.match(part))
+    return _in_capitals(part, 2) or (len(key) < 3 and not _INITIALS.match(part))
+
+
+def _in_capitals(part: str, least: int) -> bool:
+    """Whether a part of at least so many letters is an acronym, or written in capitals."""
+    return part.isupper() and len(part) >= least and "." not in part
 
 
 def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> PersonName | None:
@@ -133,11 +143,15 @@ def _several(parts: Sequence[str], lexicon: Lexicon, title: str, said: str) -> P
     if first in lexicon.gender or first in SHORT_NAMES:
         gender = said or lexicon.gender.get(first) or SHORT_NAMES[first]
         return ("full", gender) if _is_given(first, last, lexicon) else None
-    dotted = "." in parts[0] and len(last) > 3
     family = last in lexicon.surnames
-    if (_INITIALS.match(parts[0]) and (family or dotted)) or (title and family):
-        return "full", said
-    return None
+    named = (title and family) or _is_initialled(parts[0], last, family)
+    return ("full", said) if named else None
+
+
+def _is_initialled(first: str, last: str, family: bool) -> bool:
+    """Whether an initial stands before a family name: "P. Walters"."""
+    dotted = "." in first and len(last) > 3
+    return bool(_INITIALS.match(first)) and (family or dotted)
 
 
 def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
@@ -149,23 +163,26 @@ def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
 
 def _single(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | None:
     if title:
-        given = {"uncle", "aunt", "sister", "brother", "father", "pope", "saint"}
-        royal = {"king", "queen", "prince", "princess", "emperor", "empress"}
-        if key in lexicon.gender and title in given | royal:
-            return "given", said or lexicon.gender[key]
-        named = lexicon.is_place(key) or key in lexicon.common or key in _NO_NAMES
-        return None if named or len(key) < 3 else ("family", said)
+        return _titled(key, lexicon, title, said)
     if key in SHORT_NAMES:
         return ("given", SHORT_NAMES[key]) if SHORT_NAMES[key] else None
     gender = lexicon.gender.get(key, "")
     return ("given", gender) if gender and key in lexicon.english_names else None
 
 
+def _titled(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | None:
+    """One word after a title: a given name after "Queen", a family name after "Dr."."""
+    if key in lexicon.gender and title in _GIVEN_TITLES:
+        return "given", said or lexicon.gender[key]
+    named = lexicon.is_place(key) or key in lexicon.common or key in _NO_NAMES
+    return None if named or len(key) < 3 else ("family", said)
+
+
 def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
-    if not 2 <= len(parts) <= 4 or any(p.isupper() and len(p) > 3 and "." not in p for p in parts):
+    if not 2 <= len(parts) <= 4 or any(_in_capitals(p, 4) for p in parts):
         return False
-    last, later = fold(parts[-1]), [fold(p) for p in parts[1:]]
+    last = fold(parts[-1])
     if len(last) < 3 or last in lexicon.nations or _SUFFIX.match(parts[-1]):
         return False
-    ordinary = any(word in NO_SURNAMES or word in lexicon.common for word in later)
-    return parts[-1][0].isupper() and not ordinary
+    later = {fold(p) for p in parts[1:]}
+    return parts[-1][0].isupper() and not later & NO_SURNAMES and not later & lexicon.common

@@ -34,6 +34,7 @@ TYPES = (
 )
 NUMERIC = frozenset({"MONEY", "YEAR", "NUMBER", "QUANTITY"})
 VALUES = NUMERIC | {"DATE"}
+_SETS = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
 #: Types of names that no list has: their substitutes are made by a pattern.
 PATTERNED = frozenset({"ORG", "FAC", "WORK", "EVENT", "PRODUCT"})
 
@@ -86,12 +87,10 @@ def parse_types(text: str) -> tuple[str, ...]:
 
     Raises `OptionError` for a type that is unknown.
     """
-    whole = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
-    named = [part.strip().upper() for part in text.split(",") if part.strip()]
-    found = {name.removeprefix("+") for name in named if name not in whole}
-    found |= {one for name in named for one in whole.get(name, ())}
-    if any(name.startswith("+") for name in named):
-        found |= set(DEFAULT_TYPES)
+    found: set[str] = set()
+    for name in filter(None, map(str.strip, text.upper().split(","))):
+        found.update(_SETS.get(name, (name.removeprefix("+"),)))
+        found.update(DEFAULT_TYPES if name.startswith("+") else ())
     unknown = found - set(TYPES)
     if unknown or not found:
         raise OptionError(

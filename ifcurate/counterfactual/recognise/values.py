@@ -179,32 +179,34 @@ def date_mentions(text: str) -> list[DateMention]:
     for pattern, windows in _where(text):
         for match in (m for a, b in windows for m in pattern.finditer(text, a, b)):
             at = bisect(taken, match.span())
-            if (at and taken[at - 1][1] > match.start()) or (
-                at < len(taken) and taken[at][0] < match.end()
-            ):
+            left = at > 0 and taken[at - 1][1] > match.start()
+            if left or (at < len(taken) and taken[at][0] < match.end()):
                 continue
-            groups = match.groupdict()
-            month = groups["month"]
-            value = int(month) if month.isdigit() else _MONTH_OF[month.lower()]
-            day, year = groups.get("day"), groups.get("year")
-            pieces = sorted(
-                (match.start(g) - match.start(), match.end(g) - match.start(), g)
-                for g, v in groups.items()
-                if v is not None
-            )
-            found.append(
-                DateMention(
-                    match.start(),
-                    match.end(),
-                    match.group(),
-                    int(year) if year else None,
-                    value,
-                    int(day) if day else None,
-                    tuple(pieces),
-                )
-            )
+            found.append(_date_of(match))
             taken.insert(at, match.span())
     return sorted(found, key=lambda d: d.start)
+
+
+def _date_of(match: re.Match[str]) -> DateMention:
+    """The date that one of the notations matched."""
+    groups = match.groupdict()
+    month = groups["month"]
+    day, year = groups.get("day"), groups.get("year")
+    start = match.start()
+    pieces = sorted(
+        (match.start(g) - start, match.end(g) - start, g)
+        for g, v in groups.items()
+        if v is not None
+    )
+    return DateMention(
+        start,
+        match.end(),
+        match.group(),
+        int(year) if year else None,
+        int(month) if month.isdigit() else _MONTH_OF[month.lower()],
+        int(day) if day else None,
+        tuple(pieces),
+    )
 
 
 def date_of_value(value: str) -> DateMention:
@@ -283,20 +285,23 @@ def _digits(text: str, match: re.Match[str]) -> NumberMention:
     symbol = _SYMBOL.search(text[max(0, start - 4) : start])
     tail = text[end : end + 40]
     scale, unit, quantity = _SCALE.match(tail), _UNIT_MONEY.match(tail), _UNIT.match(tail)
-    outer_end = end + (unit.end() if unit else scale.end() if scale else 0)
-    year = len(written) == 4 and written.isdigit() and "1000" <= written < "2100"
-    kind = "NUMBER"
+    kind, follows = "NUMBER", unit or scale
     if symbol or unit:
         kind = "MONEY"
-    elif year and not scale and not quantity:
-        kind = "YEAR"
     elif quantity:
-        kind, outer_end = "QUANTITY", end + quantity.end()
+        kind, follows = "QUANTITY", quantity
+    elif not scale and _is_year(written):
+        kind = "YEAR"
+    outer_end = follows.end() + end if follows else end
     outer = start - len(symbol.group()) if symbol else start
     value = float(written.replace(",", ""))
     return NumberMention(
         start, end, written, value, kind, outer, outer_end, scale[1] if scale else ""
     )
+
+
+def _is_year(written: str) -> bool:
+    return len(written) == 4 and written.isdigit() and "1000" <= written < "2100"
 
 
 def value_spans(path: str, text: str) -> Iterator[Span]:

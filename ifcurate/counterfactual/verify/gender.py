@@ -41,11 +41,17 @@ def settle_gender(
     near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
         votes = [near, page, _bare_votes(texts, known)]
-        own, whole, bare = (v if listed == "m" else v[::-1] for v in votes)
-        if 2 * own[1] > own[0] or bare[1] > 1 or (alone and whole[1] and not whole[0]):
+        if _contradict(votes if listed == "m" else [v[::-1] for v in votes], alone):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed
     return _by_pronouns(texts, near, page, alone)
+
+
+def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
+    """Whether the pronouns say the other gender, second in each pair of votes."""
+    own, whole, bare = votes
+    only_other = alone and whole[1] > 0 and not whole[0]
+    return 2 * own[1] > own[0] or bare[1] > 1 or only_other
 
 
 def _by_pronouns(
@@ -57,7 +63,11 @@ def _by_pronouns(
         return "m" if near[0] > near[1] else "f"
     if alone and (he > 0) != (she > 0):
         return "m" if he else "f"
-    return "b" if he or she or any(_WORDS.search(t) for t in texts) else ""
+    return "b" if he or she or _speaks_of_gender(texts) else ""
+
+
+def _speaks_of_gender(texts: Sequence[str]) -> bool:
+    return any(_WORDS.search(text) for text in texts)
 
 
 def _field(texts: Sequence[str]) -> str:

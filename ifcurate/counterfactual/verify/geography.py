@@ -122,13 +122,7 @@ def _same_country(plan: Substitution, lexicon: Lexicon) -> bool:
 def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
     """A city, a language or a currency of the country that the text names, "" for none."""
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
-    words = [country.capital, *country.languages, *lexicon.cities.get(country.code, ())]
-    if country.code == "US":
-        words += lexicon.states.values()
-        words += (c for g, cs in lexicon.cities.items() if g[:3] == "US-" for c in cs[:6])
-    if country.code == "GB":
-        words += ["England", "Scotland", "Wales", "Northern Ireland", "English", "Scottish"]
-    for word in words:
+    for word in _words_of(country, lexicon):
         key = fold(word)
         if len(key) > 3 and key not in own and key in folded and is_named(word, folded):
             return word
@@ -136,6 +130,17 @@ def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
     if money not in {"euro", "dollar", "pound", "franc", "peso"} and is_named(money, folded):
         return money
     return country.adjective if _is_spoken(country, folded) else ""
+
+
+def _words_of(country: Country, lexicon: Lexicon) -> list[str]:
+    """Names that belong to a country: its capital, languages, cities, states."""
+    words = [country.capital, *country.languages, *lexicon.cities.get(country.code, ())]
+    if country.code == "US":
+        words += lexicon.states.values()
+        words += (c for g, cs in lexicon.cities.items() if g[:3] == "US-" for c in cs[:6])
+    if country.code == "GB":
+        words += ["England", "Scotland", "Wales", "Northern Ireland", "English", "Scottish"]
+    return words
 
 
 def _is_spoken(country: Country, folded: str) -> bool:

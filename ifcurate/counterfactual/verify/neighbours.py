@@ -80,11 +80,8 @@ class _Beside:
             return ""
         word, link = found[1], found[2].strip()
         low = word.lower().rstrip(".")
-        own = low.endswith(("'s", "’s"))
-        if low in FUNCTION_WORDS | _DAYS or (not link and (own or low in TITLES)):
+        if _stands_apart(word, low, link):
             return ""
-        if word[-1] == "." and len(word) > 2 and low not in TITLES:
-            return ""  # a sentence ends there
         belongs = self._belongs(word, low, link, _opens(left[: found.start()]))
         return found.group() if belongs else ""
 
@@ -119,17 +116,18 @@ class _Beside:
         if low in FUNCTION_WORDS | _DAYS:
             return ""
         if own:
-            named_after = self._person and not link and low in _NAMED_AFTER
-            return found.group() if named_after else ""
-        if word[0].isdigit() and not self._person:
-            return ""
-        rest = right[found.end() :]
-        plain = (
-            self._plain_person(low, link, rest)
-            if self._person
-            else (link in {"and", "and the", "the"} and self._name_like(word))
-        )
+            plain = not self._person or link != "" or low not in _NAMED_AFTER
+        elif self._person:
+            plain = self._plain_person(low, link, right[found.end() :])
+        else:
+            plain = self._plain_thing(word, link)
         return "" if plain else found.group()
+
+    def _plain_thing(self, word: str, link: str) -> bool:
+        """Whether the next capitalised word or number leaves another name as it is."""
+        if word[0].isdigit():
+            return True
+        return link in {"and", "and the", "the"} and self._name_like(word)
 
     def _plain_person(self, low: str, link: str, rest: str) -> bool:
         """Whether the next capitalised word leaves a person's name as it is."""
@@ -151,6 +149,15 @@ class _Beside:
         if self._person:
             return key in self._lexicon.gender or key in self._lexicon.surnames
         return self._lexicon.is_place(word) or self._lexicon.country(word)[0] != ""
+
+
+def _stands_apart(word: str, low: str, link: str) -> bool:
+    """Whether the word before a name is a title, an owner, or the end of a sentence."""
+    if low in FUNCTION_WORDS | _DAYS:
+        return True
+    if not link and (low in TITLES or low.endswith(("'s", "’s"))):
+        return True
+    return word[-1] == "." and len(word) > 2 and low not in TITLES
 
 
 def _opens(before: str) -> bool:
@@ -181,17 +188,21 @@ def check_agreement(after: str, edit: Edit, plan: Substitution) -> None:
         raise Refusal(Check.AGREEMENT, f"{article[1]} {edit.new}")
     _check_possessive(edit, right)
     if plan.type == "COUNTRY" and edit.old == plan.original and plan.span.shape == "name":
-        # "the US", but "US has withdrawn": the article is the new country's matter, everywhere
-        the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
-        code = load_lexicon().country_names.get(edit.new.lower(), "")
-        alone = after.strip(" .") == edit.new  # the answer itself: a name needs no article
-        if code and not alone and the != (code in ARTICLE_COUNTRIES):
-            raise Refusal(Check.AGREEMENT, f"{'the ' if the else ''}{edit.new}")
+        _check_country_article(after, left, edit.new)
     particle = edit.old.split(" ")[0] in PARTICLES
     changed = edit.new[:1].isupper() != edit.old[:1].isupper() and not edit.old[:1].isdigit()
     if changed and not particle:
         reason = f"the letter case of {edit.old!r} and {edit.new!r}"
         raise Refusal(Check.AGREEMENT, reason)
+
+
+def _check_country_article(after: str, left: str, name: str) -> None:
+    """ "the US", but "US has withdrawn": the article is the new country's matter, everywhere."""
+    the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
+    code = load_lexicon().country_names.get(name.lower(), "")
+    alone = after.strip(" .") == name  # the answer itself: a name needs no article
+    if code and not alone and the != (code in ARTICLE_COUNTRIES):
+        raise Refusal(Check.AGREEMENT, f"{'the ' if the else ''}{name}")
 
 
 def _check_possessive(edit: Edit, right: str) -> None:

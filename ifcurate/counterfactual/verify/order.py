@@ -41,13 +41,17 @@ def check_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[E
         return
     if plan.type == "DATE":
         _check_date_order(plan, before, edits)
-    if plan.type not in NUMERIC:
-        return
+    elif plan.type in NUMERIC:
+        _check_amounts(plan, before, edits)
+
+
+def _check_amounts(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
+    """The order with every other amount; units, ranges and sums."""
     old = number_of(plan.span).value
     new = float(plan.substitute)
     others = sorted({n.value for t in before.values() for n in number_mentions(t)} - {old})
     for value in others:
-        if (value < old) != (value < new) or value == new:
+        if _changes_order(value, old, new):
             raise Refusal(Check.NUMBERS, f"the order of {old:g} and {value:g} would change")
     for edit in edits:
         _check_unit(before[edit.path], edit)
@@ -56,6 +60,10 @@ def check_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[E
     _check_sums(old, others[:60])
     if plan.type == "MONEY" and any(_SUMS.search(text) for text in before.values()):
         raise Refusal(Check.NUMBERS, "the amount may be the result of a sum")
+
+
+def _changes_order(value: float, old: float, new: float) -> bool:
+    return (value < old) != (value < new) or value == new
 
 
 def _check_sums(old: float, others: Sequence[float]) -> None:

@@ -7,12 +7,12 @@ other names of a place; dates and amounts by their value.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..checks import Check, Refusal
 from ..edit.substitution import Substitution
 from ..lexicon.name_words import DESCRIBING, GENERIC_WORDS
-from ..lexicon.tables import Lexicon, fold
+from ..lexicon.tables import Country, Lexicon, fold
 from ..lexicon.wording import FUNCTION_WORDS, PARTICLES
 from ..recognise.spans import NUMERIC, PATTERNED, VALUES
 from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
@@ -30,16 +30,20 @@ def check_residue(parts: set[str], texts: Mapping[str, str]) -> str:
     Parts of four letters or more are found inside words too, shorter ones as whole words.
     """
     long = sorted(p for p in parts if len(p) >= 4)
-    short = "|".join(map(re.escape, sorted(p for p in parts if len(p) < 4)))
-    pattern = re.compile(rf"(?<![^\W_])(?:{short})(?![^\W_])") if short else None
+    pattern = _whole_words([p for p in parts if len(p) < 4])
     for text in texts.values():
         folded = fold(text)
-        for part in long:
-            if part in folded:
-                return part
+        if left := next((part for part in long if part in folded), ""):
+            return left
         if pattern is not None and (found := pattern.search(folded)):
             return found.group()
     return ""
+
+
+def _whole_words(parts: Sequence[str]) -> re.Pattern[str] | None:
+    """A pattern of the parts as whole words, None without any."""
+    either = "|".join(map(re.escape, sorted(parts)))
+    return re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])") if either else None
 
 
 def _parts_of(original: str, forms: Mapping[str, str], kind: str) -> set[str]:
@@ -107,15 +111,20 @@ def check_residual(case: Case, lexicon: Lexicon) -> None:
         parts |= more
     if plan.type in {"CITY", "COUNTRY"}:
         parts = _place_parts(case, parts)
-    if left := check_residue(parts, texts):
+    if left := check_residue(parts, texts) or _acronym_left(acronyms, texts):
         raise Refusal(Check.RESIDUE, f"{left!r} is left")
-    for acronym in sorted(acronyms):
-        if any(re.search(rf"(?<!\w){re.escape(acronym)}(?!\w)", t) for t in texts.values()):
-            raise Refusal(Check.RESIDUE, f"{acronym!r} is left")
     if plan.type == "PERSON" and not plan.new_type:
         _check_nicknames(case, texts, lexicon)
         _check_epithet(case)
         _check_initials(case, texts)
+
+
+def _acronym_left(acronyms: set[str], texts: Mapping[str, str]) -> str:
+    """The first acronym that stands in one of the texts, "" when there is none."""
+    for acronym in sorted(acronyms):
+        if any(re.search(rf"(?<!\w){re.escape(acronym)}(?!\w)", t) for t in texts.values()):
+            return acronym
+    return ""
 
 
 def _all_texts(case: Case) -> dict[str, str]:
@@ -130,14 +139,17 @@ def _all_texts(case: Case) -> dict[str, str]:
 def _other_names(plan: Substitution, lexicon: Lexicon) -> tuple[set[str], set[str]]:
     """Other names of the same thing, folded, and its acronyms as they are written."""
     if plan.type == "COUNTRY":
-        country = lexicon.countries[plan.span.code]
-        names = (*country.names, country.adjective, country.plural)
-        acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
-        return {fold(n) for n in names if len(n) > 3}, acronyms
+        return _country_names(lexicon.countries[plan.span.code])
     if plan.type == "CITY":
         return _city_names(plan.original, lexicon)
     acronym = _acronym(plan.original) if plan.type != "WORK" and not plan.kept else ""
     return set(), {acronym} if len(acronym) >= 2 else set()
+
+
+def _country_names(country: Country) -> tuple[set[str], set[str]]:
+    names = (*country.names, country.adjective, country.plural)
+    acronyms = {n for n in country.names if len(n) <= 4 and n.isupper()}
+    return {fold(n) for n in names if len(n) > 3}, acronyms
 
 
 def _city_names(city: str, lexicon: Lexicon) -> tuple[set[str], set[str]]:
@@ -149,20 +161,26 @@ def _city_names(city: str, lexicon: Lexicon) -> tuple[set[str], set[str]]:
 
 def _check_nicknames(case: Case, texts: Mapping[str, str], lexicon: Lexicon) -> None:
     """A word that a name begins with ("Sam" of "Samantha") may be short for it."""
-    new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
-    spared = new | FUNCTION_WORDS | lexicon.common | case.plan.kept | {"mary", "john"}
+    spared = _new_words(case) | FUNCTION_WORDS | lexicon.common | case.plan.kept | {"mary", "john"}
     for word in _LETTERS.findall(case.plan.original):
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
             continue
         begins = re.compile(rf"(?<![^\W\d_]){re.escape(word[:3])}[^\W\d_]*")
-        for text in texts.values():
-            for found in begins.findall(text):
-                low = found.lower()
-                stem = re.sub(r"(?:ie|ey|y|i)\Z", "", low)
-                if low in spared or low in lexicon.country_names:
-                    continue
-                if word.lower().startswith((low, stem)) and len(stem) >= 3:
-                    raise Refusal(Check.RESIDUE, f"{found!r} may be short for {word!r}")
+        for found in (f for text in texts.values() for f in begins.findall(text)):
+            low = found.lower()
+            known = low in spared or low in lexicon.country_names
+            if not known and _is_short_for(low, word.lower()):
+                raise Refusal(Check.RESIDUE, f"{found!r} may be short for {word!r}")
+
+
+def _new_words(case: Case) -> set[str]:
+    return {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
+
+
+def _is_short_for(nickname: str, name: str) -> bool:
+    """Whether a name begins with the nickname, or with it less its ending: "Danny"."""
+    stem = re.sub(r"(?:ie|ey|y|i)\Z", "", nickname)
+    return len(stem) >= 3 and name.startswith((nickname, stem))
 
 
 def _check_initials(case: Case, texts: Mapping[str, str]) -> None:
@@ -221,6 +239,15 @@ def check_fresh(case: Case, lexicon: Lexicon) -> None:
     if plan.type in VALUES and not plan.new_type:
         _check_values_fresh(case)
         return
+    if found := check_residue(_new_parts(case), case.before):
+        raise Refusal(Check.FRESHNESS, f"{found!r} was there before")
+    if plan.source != "alias" and plan.type not in PATTERNED | {"LOC"}:
+        _check_unshared(case)
+
+
+def _new_parts(case: Case) -> set[str]:
+    """What of the substitute must not have been there, folded."""
+    plan = case.plan
     if plan.type == "WORK" or plan.source == "alias":
         parts = {fold(plan.substitute)}
     else:
@@ -228,10 +255,12 @@ def check_fresh(case: Case, lexicon: Lexicon) -> None:
         parts = _parts_of(plan.substitute, written, plan.new_type or plan.type) - plan.kept
     if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
         parts -= set(_LETTERS.findall(fold(plan.original))) | DESCRIBING
-    if found := check_residue(parts, case.before):
-        raise Refusal(Check.FRESHNESS, f"{found!r} was there before")
-    if plan.source == "alias" or plan.type in PATTERNED | {"LOC"}:
-        return
+    return parts
+
+
+def _check_unshared(case: Case) -> None:
+    """Original, remembered answers and substitute have no word in common."""
+    plan = case.plan
     old = {w for m in (plan.original, *case.memory) for w in re.findall(r"[^\W\d_]{4,}", fold(m))}
     new_words = set(re.findall(r"[^\W\d_]{4,}", fold(plan.substitute)))
     if shared := (old - GENERIC_WORDS - plan.kept) & new_words:

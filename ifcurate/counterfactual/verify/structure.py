@@ -70,18 +70,24 @@ def check_structure(before: str, after: str, spans: Sequence[tuple[int, int]]) -
 
     `spans` are the edited characters of `before`.
     """
-    for code in _FENCE.finditer(before) if "`" in before else ():
-        if any(a < code.end() and code.start() < b for a, b in spans):
-            raise Refusal(Check.STRUCTURE, "an edit inside code")
-    if "{" in before or "[" in before:
-        old, new = _objects(before), _objects(after)
-        if [_shape(v) for v in old] != [_shape(v) for v in new]:
-            raise Refusal(Check.STRUCTURE, "the JSON has another shape")
+    if "`" in before and _is_in_code(before, spans):
+        raise Refusal(Check.STRUCTURE, "an edit inside code")
+    if ("{" in before or "[" in before) and _shapes(before) != _shapes(after):
+        raise Refusal(Check.STRUCTURE, "the JSON has another shape")
     if before.count("\n") != after.count("\n"):
         raise Refusal(Check.STRUCTURE, "the number of lines has changed")
     for mark in ("|", "\t"):
         if mark in before and _columns(before, mark) != _columns(after, mark):
             raise Refusal(Check.STRUCTURE, "the table has other columns")
+
+
+def _is_in_code(text: str, spans: Sequence[tuple[int, int]]) -> bool:
+    codes = [code.span() for code in _FENCE.finditer(text)]
+    return any(a < end and start < b for start, end in codes for a, b in spans)
+
+
+def _shapes(text: str) -> list[Any]:
+    return [_shape(value) for value in _objects(text)]
 
 
 def _columns(text: str, mark: str) -> list[int]:

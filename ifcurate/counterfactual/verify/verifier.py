@@ -72,23 +72,22 @@ def _check_bijection(case: Case, lexicon: Lexicon) -> None:
 
 
 def _check_support(case: Case, lexicon: Lexicon) -> None:
-    inside = any(
-        e.path == path and start <= e.start and e.end <= end
-        for e in case.edits
-        for path, start, end in case.context
-    )
-    if not inside:
+    if not any(_is_within(edit, *stretch) for edit in case.edits for stretch in case.context):
         raise Refusal(Check.SUPPORT, "the answer does not stand in the context")
     if not any(e.path == case.response_path for e in case.edits):
         raise Refusal(Check.SUPPORT, "the answer does not stand in the response")
-    if any(
-        edit.path == path and start < edit.end and edit.start < end
-        for edit in case.edits
-        for path, start, end in case.question
-    ):
+    if any(_touches(edit, *stretch) for edit in case.edits for stretch in case.question):
         raise Refusal(Check.SUPPORT, "the answer is named in the question")
     if case.plan.type not in VALUES:
         _check_unasked(case)
+
+
+def _is_within(edit: Edit, path: str, start: int, end: int) -> bool:
+    return edit.path == path and start <= edit.start and edit.end <= end
+
+
+def _touches(edit: Edit, path: str, start: int, end: int) -> bool:
+    return edit.path == path and start < edit.end and edit.start < end
 
 
 def _check_unasked(case: Case) -> None:
@@ -166,13 +165,16 @@ def check_type(case: Case, recognise: Recognise) -> None:
     """H5: every new form is recognised as what the original was."""
     wanted = case.plan.new_type or case.plan.type
     paths = {e.path for e in case.edits}
-    spans = [
-        s for s in recognise({p: t for p, t in case.after.items() if p in paths})
-        if s.type == wanted
-    ]  # fmt: skip
+    texts = {p: t for p, t in case.after.items() if p in paths}
+    spans = [s for s in recognise(texts) if s.type == wanted]
     if wanted in NUMERIC:
         _check_amounts(case, spans, wanted)
-        return
+    else:
+        _check_names(case, spans, wanted)
+
+
+def _check_names(case: Case, spans: Sequence[Span], wanted: str) -> None:
+    """Every new form is a whole span, a word of one, or inside one."""
     whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
     folded = {fold(w) for w in whole}
     for edit in case.edits:

@@ -321,9 +321,11 @@ def test_a_killed_run_resumes_and_gives_the_same_bytes(folder: Path) -> None:
     journal = folder / "a" / ".augment.partial.jsonl"
     with journal.open("ab") as stream:
         stream.write(b'{"cut sho')  # as a kill in the middle of a line leaves it
+    (folder / "a" / ".suite.jsonl.99999999.partial").touch()  # of a process that is gone
     for name in ("a", "b"):
         write_counterfactuals(read_examples(source), settings, folder / name)
     assert not journal.exists()
+    assert not list((folder / "a").glob(".*.partial"))
     for path in (folder / "a").iterdir():
         if path.name != "augment.json":
             assert path.read_bytes() == (folder / "b" / path.name).read_bytes()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from ifcurate.data.readers.rows import Source
 from ifcurate.data.row_results import ReadRow
 from ifcurate.data.sources import Examples
 from ifcurate.data.writing import name_outputs, refuse_inputs
-from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file, file_digest, write_json
 from ifcurate.storage.manifest import fingerprint, software_versions
+from ifcurate.storage.replacing import refuse_replacing, remove_partials
 
 from ..augmenter import Augmenter, AugmentSettings, freeze_pools, in_order
 from ..checks import Check
@@ -82,8 +82,9 @@ def write_counterfactuals(
     identity = _identity(examples, settings, recogniser, judge, sample)
     files = _name_files(examples.sources, folder, sample)
     journal = Journal(folder / ".augment.partial.jsonl", identity)
-    if not overwrite:
-        _refuse_foreign(folder, files.values(), identity, resumes=journal.resumes)
+    ours = files.values() if journal.resumes or _is_same(folder, identity) else ()
+    refuse_replacing(files.values(), ours=ours, command="augment", overwrite=overwrite)
+    remove_partials(folder)
     pools = freeze_pools(examples, recogniser) if settings.policy == "corpus" else None
     augmenter = Augmenter.create(settings, recogniser, pools)
     result = AugmentResult(folder, files=files)
@@ -122,19 +123,13 @@ def _name_files(sources: Sequence[Source], folder: Path, sample: int) -> dict[st
     return files
 
 
-def _refuse_foreign(folder: Path, files: Iterable[Path], identity: str, *, resumes: bool) -> None:
-    """Raise `DataError` for a file in the way that this very augmentation did not write."""
+def _is_same(folder: Path, identity: str) -> bool:
+    """Whether the folder holds what the same data and settings give."""
     try:
         known = json.loads((folder / "augment.json").read_text("utf-8"))
-        same = known.get("identity") == identity
-    except (OSError, ValueError, AttributeError):
-        same = False
-    taken = [path for path in files if path.exists()]
-    if taken and not same and not resumes:
-        raise DataError(
-            f"{taken[0]}: is there already and is not of the same data and settings; "
-            "choose another folder with --out, or give --overwrite"
-        )
+    except (OSError, ValueError):
+        return False
+    return isinstance(known, dict) and known.get("identity") == identity
 
 
 def _identity(

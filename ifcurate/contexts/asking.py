@@ -1,4 +1,4 @@
-"""No cut may take the only request of a prompt: the check, and what gives a request back."""
+"""The check that a cut leaves a request in the prompt, and the repair of a cut that does not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def remains_asking(text: str, found: Sequence[Found]) -> bool:
 
 
 def lacks_question(rest: str) -> bool:
-    """Whether a text speaks of a question that does not stand in it.
+    """Whether a text speaks of a question that is not in it.
 
-    "Answer the question below" asks for something, but its question went with the cut.
+    "Answer the question below" asks for something, but the cut removed its question.
     """
     spoken = [line for line in rest[-4000:].splitlines() if wants_question(line)]
     return bool(spoken) and not any(map(has_question, rest[-4000:].splitlines()))

@@ -1,9 +1,9 @@
-"""A text between requests: whatever is left when what asks is taken from both ends.
+"""A text between requests: the text that is left without the requests at both ends.
 
-The most general rule, for every language: it knows questions, instructions and words
-that point to a text, and needs no label. What asks at the top and at the bottom is
-passed; the stretch between is the context when a request points to it, or when it is
-plainly a text: some sentences on lines of their own, a list, a table, markup.
+This is the most general rule. It works in every language, knows questions, instructions
+and words that point to a text, and needs no label. It skips the requests at the top and at
+the bottom. The text between them is the context when a request points to it, or when it
+looks like a text: some sentences on lines of their own, a list, a table or markup.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Top:
 
     end: int
     pointing: str = ""  # "below", "above", "this" or ""
-    settled: bool = False  # nothing more need be asked
+    settled: bool = False  # no further request is needed
     on_line: bool = False  # the text begins on the line on which they end
 
 
@@ -75,15 +75,26 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
         return []
     pointed = top.pointing in ("below", "this") or pointing in ("above", "this")
     apart = not (top.on_line or on_line)
-    if _is_for_making(text[: top.end], pointed=pointed) or len(_LETTERS.findall(text[:20_000])) > 2:
+    if _is_for_making(text[: top.end], pointed=pointed) or _is_dialogue(text):
         return []
     if not pointed and _asks_first(text, start, end):
         return []
     if not _is_text(text, start, end, pointed=pointed, apart=apart, before=top.end > 0):
         return []
     found = make_found(text, start, end, "between", at_least=2)
-    confidence = 0.85 if pointed else 0.8 if apart else 0.7
+    confidence = _confidence(pointed=pointed, apart=apart)
     return [replace(f, confidence=confidence) for f in found]
+
+
+def _confidence(*, pointed: bool, apart: bool) -> float:
+    if pointed:
+        return 0.85
+    return 0.8 if apart else 0.7
+
+
+def _is_dialogue(text: str) -> bool:
+    """Whether lines begin with the speakers Q and A."""
+    return len(_LETTERS.findall(text[:20_000])) > 2
 
 
 def _is_for_making(requests: str, *, pointed: bool) -> bool:
@@ -112,7 +123,7 @@ def _read_top(text: str, full: int) -> _Top:
             return _Top(colon, "below", True, True)
         parts = sentences(line, 0, len(line))
         if len(line) <= 500 and _only_asks(line, parts):
-            settled = settled or (settles(line) and not wants_question(line))
+            settled = settled or _settles_all(line)
             pointing = pointing or way
             at = line_end
             continue
@@ -122,6 +133,11 @@ def _read_top(text: str, full: int) -> _Top:
                 return _Top(first, points(text[at:first]), True, True)
         break
     return _Top(min(at, full) if at < full else 0, pointing, settled)
+
+
+def _settles_all(line: str) -> bool:
+    """Whether a request says all there is to do, and no question still follows."""
+    return settles(line) and not wants_question(line)
 
 
 def _only_asks(line: str, parts: list[tuple[int, int]]) -> bool:
@@ -140,7 +156,7 @@ def _announces(line: str) -> bool:
 
 
 def _after_colon(text: str, start: int, end: int) -> int:
-    """Behind a colon after which the line goes on with a text; 0 when there is none."""
+    """Behind a colon that a text follows on the same line; 0 when there is none."""
     match = re.compile(r"[^:：\n]{3,160}(?::[ \t]|：)[ \t]*").match(text, start, end)
     if not match or n_words(text, match.end(), end) < 4:
         return 0
@@ -189,7 +205,12 @@ def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, bef
     n_sentences = len(_SENTENCES.findall(body[:3000]))
     if not apart:
         return size >= 18 and n_sentences >= 2 and not _MY_OWN.search(body[:400])
-    if len(lines) >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * len(lines):
+    if _is_data(body, len(lines)):
         return size >= 4
     least = 60 if _MY_OWN.search(body[:200]) else 14
     return size >= least and n_sentences >= (1 if before else 2)
+
+
+def _is_data(body: str, n_lines: int) -> bool:
+    """Whether most lines are items of a list, rows of a table, fields or markup."""
+    return n_lines >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * n_lines

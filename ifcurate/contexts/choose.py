@@ -53,10 +53,10 @@ Finder = Callable[[str], Sequence[Found]]
 def choose_contexts(
     parts: tuple[str, ...], rows: Sequence[str], n_rows: int, find: Finder
 ) -> Shape | None:
-    """The template with its context slots; without any when rows of it have none.
+    """The template with its context slots; without any when its rows have no context.
 
-    `find` is what the rules find in one row by themselves. None when neither can be said:
-    then each row is left to the rules.
+    `find` returns what the rules find in one row. The result is None when the slots do
+    not tell: then the rules read each row.
     """
     fitting = _fit(rows, parts)
     if len(fitting) < 0.9 * len(rows) or not fitting:
@@ -73,7 +73,7 @@ def choose_contexts(
         return _checked(parts, chosen, slots, fitting, n_rows)
     found = sum(bool(v) for v in votes) / len(votes)
     settled = all(not s.may_be or s.size <= 4 for s in slots)
-    # Where one passage stands in many rows it looks like a fixed part; the rules know better.
+    # A passage that many rows share looks like a fixed part; the rules find it all the same.
     if found < (0.5 if settled else 0.2):
         return Shape(parts, (), n_rows, round(1 - found, 3), 0.9)
     return None
@@ -220,7 +220,7 @@ def _checked(
     if asking < 0.8 * len(fitting) and not to_finish:
         return None
     if lacking > 0.5 * len(fitting):
-        return None  # the question went with the slot
+        return None  # the question is in the slot
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
     confidence = 0.85 + 0.12 * agreement
     return Shape(parts, tuple(sorted(numbers)), n_rows, round(agreement, 3), round(confidence, 3))

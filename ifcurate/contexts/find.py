@@ -1,14 +1,14 @@
-"""Where the context stands inside a prompt that carries it in its own text.
+"""Finds the context inside a prompt that carries it in its own text.
 
 Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
-an instruction that points at it ("Summarise this email: ...", "According to the text
-above, ..."), or only by being a long text beside a short question. Each way is one
-rule of `rules.RULES`, and they are tried in the order of that table. The first rule
-whose find leaves a prompt that still asks for something decides. The result
-is characters of the text as given, so that cutting ``text[outer_start:outer_end]``
-leaves the prompt that the writer would have sent without the context.
+or an instruction that points to it ("Summarise this email: ...", "According to the text
+above, ..."). Some contexts have no mark: a long text beside a short question. Each way is
+one rule of `rules.RULES`; the rules are tried in the order of that table. The first rule
+decides whose cut leaves a prompt that still asks for something. The result is in
+characters of the text, so that cutting ``text[outer_start:outer_end]`` leaves the prompt
+that the writer would have sent without the context.
 
-Everything is linear in the length of the text, and no string raises.
+The time is linear in the length of the text. No text raises an error.
 """
 
 from __future__ import annotations

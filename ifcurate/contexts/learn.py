@@ -3,8 +3,8 @@
 Rows of one source mostly share a template: fixed words with slots between them. Rows
 that begin or end alike, or share a line, are put together; what they all say once and
 in the same order are the fixed parts (`induce_parts`, longest first, as in Ratcliff and
-Obershelp's matching); and `choose_contexts` tells which slots are context, by the label
-before a slot, by what the rules find in the rows one by one, and by the slots' lengths.
+Obershelp's matching). `choose_contexts` decides which slots are context, by the label
+before a slot, by what the rules find in each row, and by the lengths of the slots.
 
 The same rows in the same order give the same templates.
 """

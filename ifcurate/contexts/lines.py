@@ -1,8 +1,7 @@
-"""What a stretch of text does: asks, instructs, tells how to behave; and where asking begins.
+"""What a stretch of text does (asks, instructs, tells how to behave), and where asking begins.
 
-No cut may take the only request of a prompt, so `asks` is also what decides whether a
-find is taken. Windows are bounded, so that the time stays linear in the length of the
-text.
+No cut may remove the only request of a prompt, so `asks` also decides whether a cut is
+made. Windows are bounded, so that the time stays linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -124,30 +123,34 @@ def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
     """Where the questions and instructions that close `start:end` begin; `end` if there are none.
 
-    `strict`: the question stood before, so that only an instruction after a blank line, or
-    one that points back, is taken from the end of the text.
+    With `strict` the question comes before the text, so that only an instruction after a
+    blank line, or one that points back, is cut from the end of the text.
     """
     cut, pending, instructed, gap = end, 0, False, False
     for line_start, raw in islice(_lines_back(text, start, end), 201):
         line = raw.strip()
-        if not line:
-            if not raw and line_start < end and text[line_start].strip():
-                break  # too long a line to be asked
+        if not line and _is_blank(raw, text, line_start, end):
             gap = True
             continue
-        if not text[max(start, line_start - 400) : line_start].strip():
-            break  # something must be left in front
+        if not line or not text[max(start, line_start - 400) : line_start].strip():
+            break  # too long a line to be asked, or nothing would be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
         kind = _closing_kind(line, raw, blank_before=blank_before, strict=strict)
-        separate = kind == "question" and cut < end and gap and (instructed or _tells(line))
+        separate = kind == "question" and gap and cut < end and (instructed or _tells(line))
         if kind == "option" and cut == end and pending < 12:
             pending += 1
         elif kind not in ("task", "ruler", "question") or separate:
             break
         else:
-            cut, instructed = line_start, instructed or kind == "task"
+            cut = line_start
+            instructed |= kind == "task"
         gap = False
     return cut
+
+
+def _is_blank(raw: str, text: str, at: int, end: int) -> bool:
+    """Whether a line without text is blank; one of `_lines_back` may be too long instead."""
+    return bool(raw) or at == end or not text[at].strip()
 
 
 def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> str:

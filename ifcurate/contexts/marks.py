@@ -148,9 +148,7 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
         end = ask_start(text, mark.content, limit, strict=strict)
         label_start = mark.start if pending is None else pending
         pending = None
-        if mark.noun.startswith("input") and is_question(text[mark.content : end]):
-            continue
-        if before.lower().lstrip("#* ").startswith("example"):
+        if _is_question_or_example(mark, text[mark.content : end], before):
             continue
         least = _least_words(mark, few_shot=few_shot)
         made = make_found(
@@ -159,6 +157,12 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
         if made and not patterns.PERSONA.match(text, made[0].start):
             (hints if mark.kind == "hint" else found).extend(made)
     return found, hints
+
+
+def _is_question_or_example(mark: Mark, body: str, line_before: str) -> bool:
+    """Whether "Input:" stands before the question, or a label in an example."""
+    asks = mark.noun.startswith("input") and is_question(body)
+    return asks or line_before.lower().lstrip("#* ").startswith("example")
 
 
 def _least_words(mark: Mark, *, few_shot: bool) -> int:

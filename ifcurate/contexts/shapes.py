@@ -18,7 +18,7 @@ _CLOSING = "\"”»“'’`」』"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A template that was learned from rows, and what is to be done with rows that fit it.
+    """A template that was learned from rows, and its slots that are context.
 
     `parts` are its fixed texts in order, with a slot between each two; the first and the
     last may be empty. `contexts` numbers the slots that are context, from 0.
@@ -27,7 +27,7 @@ class Shape:
     parts: tuple[str, ...]
     contexts: tuple[int, ...]
     n_rows: int  # that it was learned from
-    agreement: float  # share of them in which the rules say the same by themselves
+    agreement: float  # share of them in which the rules alone find the same context
     confidence: float
 
     @property
@@ -63,7 +63,7 @@ class Shape:
 
 
 def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
-    """Where the slots stand in a text; None when it does not fit the template.
+    """The places of the slots in a text; None when it does not fit the template.
 
     Parts before the last context are taken where they first occur, parts after it where
     they last occur, so that words of the template inside a context do no harm.

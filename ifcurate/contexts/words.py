@@ -1,8 +1,8 @@
-"""The languages whose labels, questions and instructions are known, from data files.
+"""The words of each language: labels, questions, instructions, and the names of texts.
 
 Each file of `languages/` is one language: the labels of contexts, questions and answers,
-the words that requests begin or end with, and the words that point to a text. A file
-of the same form can be added by the user.
+the words that requests begin or end with, and the words that point to a text. The
+patterns at the end of this module are made of the English names of texts.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _MARKS = " \t\"'“”«»„‘’*_#()[]¿¡。！？.!?,:;：،؟।、，；
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What is known of one language; everything in lower case."""
+    """The words of one language, in lower case."""
 
     name: str
     context: frozenset[str] = frozenset()  # labels
     ask: frozenset[str] = frozenset()
     question: frozenset[str] = frozenset()  # words for a question itself
     answer: frozenset[str] = frozenset()
-    wanted: frozenset[str] = frozenset()  # those that say by themselves what is asked for: "Title:"
+    wanted: frozenset[str] = frozenset()  # labels that are a request themselves: "Title:"
     asks_first: tuple[str, ...] = ()  # a request begins with one of these
     asks_last: tuple[str, ...] = ()  # or ends with one
     common: frozenset[str] = frozenset()  # words that tell the language from others
@@ -112,7 +112,7 @@ def _read_all() -> dict[str, str]:
 
 _TEXTS = _read_all()
 LANGUAGES: tuple[Language, ...] = tuple(_read_language(text) for text in _TEXTS.values())
-#: The English file as it stands: its vocabulary is finer than that of the others.
+#: The English file, which has more kinds of words than the others.
 ENGLISH: dict[str, Any] = tomllib.loads(_TEXTS["en"])
 
 _SCRIPTS = (

@@ -232,8 +232,8 @@ def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[st
 def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
     """The context of a draft; see `contexts.find.RULES` for the rules in a text.
 
-    What stands in earlier turns counts only when the last user message asks for
-    something: "Thanks!" after a tool result has no use for it.
+    The context of earlier turns counts only when the last user message asks for something:
+    "Thanks!" after a tool result does not need it.
     """
     kinds = layout.context
     field = draft.context

@@ -51,13 +51,15 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     read_from = (drafts[-1].instruction.path, drafts[-1].response.path) if drafts else ("", "")
     if any(draft.context.text.strip() for draft in drafts):
         return Unread(tuple(unread), (), read_from)
-    likely = [
-        name
-        for name in unread
-        if name not in _NOT_CONTEXTS
-        and (name.lower() in CONTEXTS or _mostly_long(row.get(name) for row, _ in fitting))
-    ]
+    likely = [name for name in unread if _may_be_context(name, [row for row, _ in fitting])]
     return Unread(tuple(unread), tuple(likely), read_from)
+
+
+def _may_be_context(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column looks like a context by its name or its length."""
+    if name in _NOT_CONTEXTS:
+        return False
+    return name.lower() in CONTEXTS or _mostly_long(row.get(name) for row in rows)
 
 
 def _with_drafts(

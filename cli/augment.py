@@ -173,8 +173,8 @@ def _find_data(
     split = read_split_manifest(found)
     if split is not None:
         labels = Counter(split.counts)
-        told = ", ".join(f"{n:,} {label}" for label, n in labels.most_common() if n)
-        note(f"split found ({told}); all rows of the data are read", quiet=quiet)
+        listed = ", ".join(f"{n:,} {label}" for label, n in labels.most_common() if n)
+        note(f"split found ({listed}); all rows of the data are read", quiet=quiet)
     if (found.folder / "filtered" / "filter.json").exists():
         note(
             f"filter found ({found.folder / 'filtered'}); name its files to read only those",

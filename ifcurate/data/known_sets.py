@@ -1,7 +1,7 @@
-"""Source sets that the program knows, from the cards in `data_cards/`.
+"""Known source sets, from the cards in `data_cards/`.
 
-A card is Markdown with YAML front matter as on the Hub. Under the key `ifcurate` it says how
-the reader finds the fields, and which of its facts were not checked.
+A card is Markdown with YAML front matter as on the Hub. Its key `ifcurate` has the
+reader's options for the set, and the facts of the card that were not checked.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["KnownSet", "find_known_set", "list_known_sets", "read_card"]
 class KnownSet:
     """One source set: where it is, how it is read, under which licence."""
 
-    name: str  # as it is named on the command line
+    name: str  # its name on the command line
     title: str
     hub_id: str
     reading: Mapping[str, Any] = field(default_factory=dict)  # options of `read_examples`
     licence: str = "unknown"
     languages: tuple[str, ...] = ()
-    context: str = ""  # where the context stands, in words
-    unchecked: str = ""  # which facts come from memory or from others
+    context: str = ""  # where the context is, in words
+    unchecked: str = ""  # facts that were not checked at the source
 
 
 def read_card(name: str) -> str:
@@ -44,7 +44,7 @@ def read_card(name: str) -> str:
 
 
 def list_cards() -> list[str]:
-    """The names of all cards, those of models too."""
+    """The names of all cards, including those of models."""
     files = resources.files("ifcurate.data_cards").iterdir()
     return sorted(f.name.removesuffix(".md") for f in files if f.name.endswith(".md"))
 

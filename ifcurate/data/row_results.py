@@ -14,23 +14,23 @@ __all__ = ["BadRow", "ReadRow"]
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that was set aside, with the place and the reason."""
+    """A row that was set aside, with its place and the reason."""
 
     source: str
     number: int
     line: int | None
     reason: str
     raw: bytes | None
-    ends: bool = False  # it stands for more than itself: for what could not be read after it
+    ends: bool = False  # it represents the rows after it too, which could not be read
 
     @property
     def loss(self) -> str:
-        """What to say about a source that was not read whole; "" when only this row is bad."""
+        """The message about a source that was not read completely; "" when only this row is bad."""
         before = count(self.number, "row") if self.number else "no row"
         return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
 
     def as_record(self) -> dict[str, Any]:
-        """What the quarantine file says of it."""
+        """The row's record in the quarantine file."""
         raw = None if self.raw is None else self.raw.decode("utf-8", "backslashreplace")
         return {
             "source": self.source,

@@ -1,8 +1,8 @@
 """Examples from data, and the rows that could not become one.
 
-`read_examples` looks at the first rows to tell the layout, then gives every row
-in order, again each time it is asked: a row is either examples or a `BadRow`
-with a reason, so that rows in equal rows accounted for.
+`read_examples` detects the layout from the first rows. The result can be iterated many
+times and yields every row in order. A row is either examples or a `BadRow` with a
+reason, so every input row is accounted for.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ __all__ = [
     "read_row",
 ]
 
-_LOOKED_AT: Final = 100  # rows from which the layout is told
+_LOOKED_AT: Final = 100  # rows from which the layout is detected
 
 
 @dataclass(frozen=True, repr=False)
 class Examples:
-    """All examples of some sources, read anew at each iteration.
+    """All examples of some sources, read again at each iteration.
 
     Iterating gives the `Example`s; `read()` gives every row, bad ones included.
     """
@@ -65,15 +65,15 @@ class Examples:
         return f"Examples({named}{more}{limit})"
 
     def __iter__(self) -> Iterator[Example]:
-        """Every example, bad rows passed over."""
+        """Every example, without bad rows."""
         for row in self.read():
             yield from row.examples
 
     def read(self, *, unique: bool = True) -> Iterator[ReadRow]:
-        """Every row in order; with `unique`, ids as `UniqueNames` gives them.
+        """Every row in order; with `unique`, ids are made unique by `UniqueNames`.
 
-        To know which ids have been is to remember them all; without `unique`, and in
-        `read_chunks`, more rows need no more memory.
+        Unique ids need memory for every id. Without `unique`, and in `read_chunks`, memory
+        does not grow with the number of rows.
         """
         names = UniqueNames()
         for raw, layout in self._raw_rows():
@@ -89,16 +89,16 @@ class Examples:
     def read_chunks(
         self, size: int, wanted: Callable[[int], bool] = lambda _: True
     ) -> Iterator[tuple[int, list[ReadRow] | None]]:
-        """Rows by `size`, with the chunk's number; None for a chunk that is not wanted.
+        """Chunks of `size` rows with their numbers; None for a chunk that is not wanted.
 
-        Ids are as they stand in the rows. What is not wanted is hardly looked at.
+        Ids are those of the rows, and may repeat. Chunks that are not wanted are not parsed.
         """
         for number, chunk in enumerate(self.raw_chunks(size)):
             read = [read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
             yield number, read
 
     def raw_chunks(self, size: int) -> Iterator[list[tuple[RawRow, Layout]]]:
-        """The same chunks, each row as it was found, with its layout; for `read_row`."""
+        """The same chunks with unparsed rows and their layouts, for `read_row`."""
         rows = self._raw_rows()
         while chunk := list(itertools.islice(rows, size)):
             yield chunk
@@ -119,10 +119,10 @@ class Examples:
         return total if self.limit is None else min(total, self.limit)
 
     def unread(self) -> dict[str, Unread]:
-        """The columns of each source's first rows that no example is made of."""
+        """The columns of each source's first rows that the examples do not use."""
         pairs = zip(self.sources, self.layouts, strict=True)
-        found = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
-        return {name: unread for name, unread in found.items() if unread.columns}
+        columns = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
+        return {name: unread for name, unread in columns.items() if unread.columns}
 
     @property
     def formats(self) -> dict[str, str]:
@@ -132,7 +132,7 @@ class Examples:
 
 
 def read_row(raw: RawRow, layout: Layout) -> ReadRow:
-    """What a row becomes; a row that was not parsed is parsed."""
+    """The examples of a row, or why it has none; parses the row if necessary."""
     if raw.value is None and not raw.error and raw.raw is not None:
         value, error = parse_line(raw.raw)
         raw = replace(raw, value=value, error=error)
@@ -164,10 +164,10 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     """The examples of files, folders, globs, URLs, standard input or a Hub dataset.
 
     `paths` are files (JSON, JSONL, CSV, Parquet, Arrow, Feather; `.gz`, `.zst`), folders
-    (those of `datasets.save_to_disk` too), globs, URLs (`https://`, `s3://`, `hf://`, ...),
-    "-" for standard input, or `owner/name` on the Hub. Of a URL and of standard input a
-    copy is kept in `ifcurate-runs/`. The name or Hub name of a set that has a card in
-    `data_cards/` is read as its card says.
+    (including those of `datasets.save_to_disk`), globs, URLs (`https://`, `s3://`,
+    `hf://`, ...), "-" for standard input, or `owner/name` on the Hub. A copy of a URL's
+    data and of standard input is kept in `ifcurate-runs/`. A set that has a card in
+    `data_cards/`, by its name or its Hub name, is read with the card's settings.
 
     Raises:
         DataError: a source is missing, empty, of an unknown type or format.
@@ -181,7 +181,7 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
                 f"data: columns: {name}=... is missing; it names a column of your data"
             )
     sources = open_sources(paths, subset=options.subset, split=options.split)
-    names = _tell_formats(sources) if format == "auto" else [format] * len(sources)
+    names = _detect_formats(sources) if format == "auto" else [format] * len(sources)
     layouts = [
         learn_layout(_first_rows(source, LOOKED_AT), options_layout(name, options))
         for source, name in zip(sources, names, strict=True)
@@ -234,16 +234,16 @@ def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
 
 
 def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
-    """The layout with the templates that these rows share, where texts carry their context.
+    """The layout with the templates that these rows share, if texts include their context.
 
-    Every reader learns from the first rows of a source, so that all learn the same.
+    Every reader learns from the first rows of a source, so all results are equal.
     """
     texts = template_texts(rows[:LOOKED_AT], layout)
     return replace(layout, shapes=learn_shapes(texts, find_context)) if texts else layout
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:
-    """Raise `DataError` when a layout that was asked for fits none of the first rows."""
+    """Raise `DataError` when a requested layout fits none of the first rows."""
     first = list(itertools.islice(examples.read(), _LOOKED_AT))
     bad = [row.bad for row in first if row.bad is not None]
     if first and len(bad) == len(first):
@@ -258,29 +258,29 @@ def _none_of(rows: Sequence[object]) -> str:
     return f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its one row cannot"
 
 
-def _tell_formats(sources: Sequence[Source]) -> list[str]:
-    """Each source's layout; one that cannot be told is read like the first that can.
+def _detect_formats(sources: Sequence[Source]) -> list[str]:
+    """Each source's format; where it cannot be detected, the first detected one.
 
-    So the rows of a file without, say, a column for the response are set aside
-    one by one. Raises `DataError` when no source's layout can be told.
+    So the rows of a file without a column for the response, for example, are set aside
+    one by one. Raises `DataError` when no source's format can be detected.
     """
     names: list[str] = []
     problems: list[DataError] = []
     for source in sources:
         try:
-            names.append(_tell_format(source))
+            names.append(_detect_format(source))
         except DataError as error:
             if source.format == "hub":
                 raise
             names.append("")
             problems.append(error)
-    told = [name for name in names if name]
-    if not told:
+    detected = [name for name in names if name]
+    if not detected:
         raise problems[0]
-    return [name or told[0] for name in names]
+    return [name or detected[0] for name in names]
 
 
-def _tell_format(source: Source) -> str:
+def _detect_format(source: Source) -> str:
     first = list(itertools.islice(read_rows(source), _LOOKED_AT))
     values = [raw.value for raw in first if raw.value is not None]
     if not values:
@@ -294,7 +294,7 @@ def _tell_format(source: Source) -> str:
 
 
 def fingerprint_source(source: Source) -> dict[str, Any]:
-    """Name, size and hash of a file's bytes; a Hub dataset is known by its name alone."""
+    """Name, size and hash of a file; name, subset and split of a Hub dataset."""
     if source.format == "hub":
         return {
             "name": source.name,

@@ -1,4 +1,4 @@
-"""Examples from what people have in memory: dicts, data frames, datasets, or examples."""
+"""Examples from data in memory: dicts, data frames, datasets, or examples."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _EXPECTED: Final = (
 def take_examples(data: Any, *, options: DataOptions) -> Iterable[Example]:
     """The examples of data in memory.
 
-    `data` is what `read_examples` gives, an iterable of `Example`, or rows: a list of
+    `data` is the result of `read_examples`, an iterable of `Example`, or rows: a list of
     dicts, a `datasets.Dataset`, a polars or pandas frame, a pyarrow table. The format of
-    rows is detected as that of a file is; examples pass through as they are.
+    rows is detected like that of a file. Examples are returned unchanged.
 
     Raises:
-        TypeError: `data` is nothing of these.
+        TypeError: `data` is none of these.
         DataError: the format is unknown, or rows cannot be used; it names the first.
     """
     if isinstance(data, Examples):
@@ -57,12 +57,12 @@ def mark_context(
 ) -> list[Example]:
     """Examples with the context that your own function finds.
 
-    `find` takes an `Example` and returns its context: a text that stands in the
-    instruction, the start and end of it in characters, or None for no context. What
-    the rules found before is replaced. `examples` is as for `score_examples`.
+    `find` takes an `Example` and returns its context: a part of the instruction, the start
+    and end of one in characters, or None for no context. It replaces the context that
+    the rules found. `examples` is as for `score_examples`.
 
     Raises:
-        DataError: a text does not stand in the instruction, or a place is outside of it.
+        DataError: a text is not in the instruction, or a place is outside of it.
     """
     return [_mark(example, find(example)) for example in take_examples(examples)]
 
@@ -127,7 +127,7 @@ def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
 
 
 def _parse_all(records: Sequence[dict[str, Any]], layout: Layout) -> list[Example]:
-    """Examples of all rows. A row in memory that cannot be used is an error of the caller."""
+    """Examples of all rows. Raises `DataError` for rows that cannot be used."""
     names = UniqueNames()
     found: list[Example] = []
     bad: list[str] = []

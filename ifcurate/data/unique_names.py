@@ -6,29 +6,29 @@ __all__ = ["UniqueNames"]
 
 
 class UniqueNames:
-    """Names that occur again get a suffix, `a`, `a~2`, `a~3`, which no other name has.
+    """Gives repeated names a suffix, `a`, `a~2`, `a~3`, that no other name has.
 
-    Remembers the names that were asked for, not those that it gave.
+    Stores the requested names, not the returned ones.
     """
 
     def __init__(self) -> None:
-        self._times: dict[str, int] = {}  # base -> the last number it was given
+        self._times: dict[str, int] = {}  # base -> its last number
 
     def name(self, base: str) -> str:
         """The name for this occurrence of `base`."""
-        times = self._given(base) + 1
+        times = self._count_uses(base) + 1
         name = base
-        while times > 1 and self._given(name := f"{base}~{times}"):
+        while times > 1 and self._count_uses(name := f"{base}~{times}"):
             times += 1
         self._times[base] = times
         return name
 
-    def _given(self, name: str) -> int:
-        """How often a name was asked for or given; 0 for never."""
+    def _count_uses(self, name: str) -> int:
+        """How often a name was requested or returned; 0 for never."""
         times = self._times.get(name, 0)
         if not times and "~" in name:
             base, _, number = name.rpartition("~")
-            # All numbers up to the last are taken.
+            # All numbers up to the last are used.
             if number.isdecimal() and number.isascii() and number[0] != "0":
                 times = int(2 <= int(number[:18]) <= self._times.get(base, 0))
         return times

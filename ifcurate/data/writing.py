@@ -1,7 +1,7 @@
 """Write rows as they were read: same format, same bytes, same order.
 
-The questions of a nested file (`reading_squad`) become lines of JSON, each with its
-context: what is kept of a paragraph is not the paragraph any more.
+The questions of a nested file (`squad_rows`) become lines of JSON, each with its context,
+because a part of a paragraph's questions is not the paragraph.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WriteRow = Callable[[RawRow], None]
 
 
 def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
-    """A file stem that is unique, and an ending, for each source's name.
+    """A unique file stem and an ending for each source's name.
 
-    `data/train.en.jsonl.gz` gives `train.en` and `.jsonl.gz`; of several sources
-    with one stem the later ones are numbered: `b`, `b-2`.
+    `data/train.en.jsonl.gz` gives `train.en` and `.jsonl.gz`. Sources with equal stems
+    are numbered: `b`, `b-2`.
     """
     found: dict[str, tuple[str, str]] = {}
     taken: set[str] = set()
@@ -60,7 +60,7 @@ def refuse_inputs(outputs: Iterable[Path], sources: Sequence[Source]) -> None:
     for path in outputs:
         if path.resolve() in inputs:
             raise DataError(
-                f"{path}: this file is being read, and the result would take its place; "
+                f"{path}: this file is an input, and the result would replace it; "
                 "choose another folder with --out"
             )
 
@@ -68,7 +68,7 @@ def refuse_inputs(outputs: Iterable[Path], sources: Sequence[Source]) -> None:
 @contextlib.contextmanager
 def _compressed(stream: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
     if compression == "gzip":
-        # No name and no time in the header: the same rows give the same bytes.
+        # No name and no time in the header, so that the same rows give the same bytes.
         with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:
             yield cast(IO[bytes], packed)
     elif compression == "zstd":
@@ -84,7 +84,7 @@ def _compressed(stream: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
 def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
     """A function that appends a row of `source` to `path`; not for Parquet and Arrow.
 
-    Raises `DataError` when the file cannot be written; then nothing is there.
+    Raises `DataError` when the file cannot be written; then no file is left.
     """
     with atomic_file(path) as stream, _compressed(stream, source.compression) as packed:
         if source.format == "json":
@@ -125,9 +125,9 @@ def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
 def open_table_copier(source: Source, path: Path) -> Iterator[Callable[[int], None]]:
     """A function that copies the row of a number from a Parquet or Arrow file to `path`.
 
-    The new file has the same schema and format. The function takes the numbers upwards.
-    Row groups without any of them are not read: they may be damaged. The numbers of one
-    row group are held. Raises as `open_row_writer`.
+    The new file has the same schema and format. Numbers must ascend. Row groups without a
+    copied row are not read, since they may be damaged. The numbers of one row group are
+    held in memory. Raises as `open_row_writer`.
     """
     opened = _open_parquet if source.format == "parquet" else _open_arrow
     with atomic_file(path) as stream, opened(source, stream) as (groups, write):
@@ -213,7 +213,7 @@ class _GroupCopier:
 
 
 class _Keep(io.RawIOBase):
-    """A stream that its writer cannot close, so that it can still be synced to disk."""
+    """A stream that stays open when its writer closes, so that it can be synced to disk."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

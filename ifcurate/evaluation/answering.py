@@ -1,7 +1,7 @@
-"""Greedy answers of a causal language model, batched, and log-probabilities of given ones.
+"""Greedy answers of a causal language model, and log-probabilities of fixed answers, batched.
 
-Prompts of similar length are generated together, padded on the left; the order
-of the answers is that of the prompts.
+Prompts of similar length share a batch, padded on the left. Results are in the order
+of the prompts.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ def generate_greedily(
 ) -> list[str]:
     """The greedy continuation of each prompt's ids, as text without special tokens.
 
-    `model` and `tokenizer` are those of transformers; the model may be in
-    training mode and is left in it.
+    `model` and `tokenizer` are from transformers. A model in training mode stays in it.
     """
     answers = [""] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -107,7 +106,7 @@ def answer_logprobs(
             ).logits  # fmt: skip
             for row, i in enumerate(batch):
                 first, last = prompts[i].response_start, len(prompts[i].ids)
-                found = logits[row, first - 1 : last - 1].float().log_softmax(-1)
-                wanted = ids[row, first:last, None].to(found.device)
-                sums[i] = float(found.gather(-1, wanted).sum())
+                logprobs = logits[row, first - 1 : last - 1].float().log_softmax(-1)
+                targets = ids[row, first:last, None].to(logprobs.device)
+                sums[i] = float(logprobs.gather(-1, targets).sum())
     return sums

@@ -1,10 +1,10 @@
 """Which answers a generated text names: containment after SQuAD normalisation, by whole words.
 
 Normalisation is SQuAD's (lower case, no punctuation, no articles, single
-spaces), after folding accents and dropping a possessive "'s", so that "Paris's"
-names Paris and "Sao Paulo" names São Paulo. Words are compared as wholes:
-"Nigeria" does not name Niger. A text that says "not Paris but Lyon" names both;
-containment, as in Goyal et al. (ICLR 2025), does not read.
+spaces), after folding accents and dropping a possessive "'s": "Paris's" names
+Paris and "Sao Paulo" names São Paulo. Whole words are compared: "Nigeria" does
+not name Niger. Containment, as in Goyal et al. (ICLR 2025), ignores negation: "not
+Paris but Lyon" names both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Named:
 
     @property
     def outcome(self) -> Outcome:
-        """The one word for it."""
+        """The pair as one word."""
         if self.context:
             return "both" if self.memory else "context"
         return "memory" if self.memory else "neither"
@@ -53,8 +53,8 @@ def normalise_answer(text: str) -> str:
 def names(text: str, answers: Sequence[str]) -> bool:
     """Whether the text names one of the answers, as whole words."""
     padded = f" {normalise_answer(text)} "
-    wanted = (normalise_answer(answer) for answer in answers)
-    return any(f" {answer} " in padded for answer in wanted if answer)
+    normalised = (normalise_answer(answer) for answer in answers)
+    return any(f" {answer} " in padded for answer in normalised if answer)
 
 
 def name_answers(text: str, context_answers: Sequence[str], memory_answers: Sequence[str]) -> Named:
@@ -65,17 +65,17 @@ def name_answers(text: str, context_answers: Sequence[str], memory_answers: Sequ
 def split_aliases(text: str) -> tuple[str, ...]:
     """The aliases in one string: "Rangoon (Yangon); Naypyidaw or Nay Pyi Taw" has four.
 
-    Semicolons, bars, a slash between spaces, the word "or" and brackets divide. A
-    bracket that opens in lower case is a remark, "Sucre (judicial)", and no alias.
+    Semicolons, bars, a slash between spaces, the word "or" and brackets separate aliases.
+    A bracket that opens in lower case is a remark, as in "Sucre (judicial)".
     """
-    found: list[str] = []
+    aliases: list[str] = []
     for piece in _BETWEEN_ALIASES.split(text):
         bracketed = _IN_BRACKETS.match(piece)
         if bracketed:
             before, inside, after = bracketed.groups()
-            found.append(f"{before} {after}".strip())
+            aliases.append(f"{before} {after}".strip())
             if not inside[:1].islower():
-                found.append(inside.strip())
+                aliases.append(inside.strip())
         else:
-            found.append(piece.strip())
-    return tuple(dict.fromkeys(name for name in found if name)) or (text.strip(),)
+            aliases.append(piece.strip())
+    return tuple(dict.fromkeys(name for name in aliases if name)) or (text.strip(),)

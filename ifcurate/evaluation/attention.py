@@ -2,9 +2,9 @@
 
 For a response token t, layer l and head h, the share is the attention of the
 position that predicts t, summed over the context's tokens. Figure 3b of Goyal et
-al. (ICLR 2025) draws its mean over heads by layer; the score of Wang et al.
-(2024, arXiv 2411.02688) takes the largest head at one layer. Both are averaged
-over the response's tokens.
+al. (ICLR 2025) plots its mean over heads by layer. The score of Wang et al.
+(2024, arXiv 2411.02688) is the largest head at one layer. Both are averaged over
+the response's tokens.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ def measure_attention(
 ) -> list[ContextAttention]:
     """The attention on each example's context; examples without a context are left out.
 
-    `model` is of transformers, loaded with ``attn_implementation="eager"``: the others
-    do not give their attention. Raises `ValueError` for another model.
+    `model` is from transformers, loaded with ``attn_implementation="eager"``. Raises
+    `ValueError` for any other implementation, which does not return its attention.
     """
     chosen = [e for e in examples if e.has_context]
     prompts = build_prompts(chosen, template, tokenizer)
     spans = [_context_span(e, template, tokenizer) for e in chosen]
-    found: list[ContextAttention] = []
+    measured: list[ContextAttention] = []
     for start in range(0, len(chosen), _BATCH):
         rows = range(start, min(start + _BATCH, len(chosen)))
         shares = _shares(model, [list(prompts[i].ids) for i in rows], [spans[i] for i in rows])
         for row, i in enumerate(rows):
             first, last = prompts[i].response_start - 1, len(prompts[i].ids) - 1
             own = shares[:, row, :, first:last]  # (layers, heads, response tokens)
-            found.append(ContextAttention(chosen[i].id, own.mean((1, 2)), own.max(1).mean(1)))
-    return found
+            measured.append(ContextAttention(chosen[i].id, own.mean((1, 2)), own.max(1).mean(1)))
+    return measured
 
 
 def _context_span(example: Example, template: Template, tokenizer: Tokenizer) -> tuple[int, int]:
@@ -95,7 +95,9 @@ def _shares(
         )  # fmt: skip
     model.train(training)
     if not out.attentions or out.attentions[0] is None:
-        raise ValueError("attention: the model gives none; load it with attn_implementation eager")
+        raise ValueError(
+            "attention: the model returns none; load it with attn_implementation='eager'"
+        )
     on_context = [
         torch.einsum("bhqk,bk->bhq", layer.float().cpu(), inside) for layer in out.attentions
     ]

@@ -1,8 +1,8 @@
-"""Evaluate models on conflict suites, into a folder that an interrupted run resumes from.
+"""Evaluate models on conflict suites. An interrupted evaluation resumes from its folder.
 
-OUT/MODEL/SUITE.answers.jsonl has a line per answered question, written batch by
-batch; OUT/MODEL/SUITE.json has the measures and what they come from. A suite
-whose file of measures is there is not asked again.
+OUT/MODEL/SUITE.answers.jsonl has a line per answered question and is written batch
+by batch. OUT/MODEL/SUITE.json has the measures and their identity: model, suite,
+template and options. Questions with an answer in the folder are not asked again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Ask a model every question of the suites and return the measures by suite.
 
-    What was answered before under the same model, template and questions is kept.
+    Earlier answers under the same model, template and questions are kept.
     Raises `DataError` for a suite, `ModelError` for a model, and `RunError` where the
     folder holds answers of another model or other options.
     """
@@ -50,7 +50,7 @@ def evaluate_model(
 
 
 def _folder_name(model: str) -> str:
-    # A checkpoint's own name says little: its run's name comes with it.
+    # "checkpoint-20" alone is ambiguous, so the name of its run is added.
     parts = [part for part in Path(model).parts if part not in ("/", ".", "..")]
     return "--".join(parts[-2:]) or "model"
 
@@ -62,7 +62,7 @@ def ask_suite(
     options: EvaluateOptions,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The measures of one suite; asks only what has no answer in the folder yet."""
+    """The measures of one suite. Asks only the questions without an answer in the folder."""
     from ifcurate.prompts.templates import load_template
 
     template = load_template(options.template, model.tokenizer)
@@ -76,19 +76,19 @@ def ask_suite(
     }  # fmt: skip
     path = folder / f"{suite.name}.answers.jsonl"
     _check_identity(folder / f"{suite.name}.run.json", identity)
-    found = read_answers(path, suite)
-    left = [q for q in suite.questions if q.id not in found]
+    answers = read_answers(path, suite)
+    left = [q for q in suite.questions if q.id not in answers]
     step = options.batch_size * _SAVED_TOGETHER
     for start in range(0, len(left), step):
         if progress:
-            progress(suite.name, len(found), len(suite.questions))
+            progress(suite.name, len(answers), len(suite.questions))
         batch = left[start : start + step]
         answered = list(_ask(model, template, batch, options))
         _append(path, answered)
-        found.update((a.question.id, a) for a in answered)
+        answers.update((a.question.id, a) for a in answered)
     if progress:
-        progress(suite.name, len(found), len(suite.questions))
-    ordered = [found[q.id] for q in suite.questions]
+        progress(suite.name, len(answers), len(suite.questions))
+    ordered = [answers[q.id] for q in suite.questions]
     result = {"identity": identity, "n": len(ordered), "notes": list(suite.notes),
               **measure(ordered, seed=options.seed)}  # fmt: skip
     write_json(folder / f"{suite.name}.json", result)
@@ -99,9 +99,9 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, identity)
         return
-    held = json.loads(path.read_text("utf-8"))
-    if held != identity:
-        differs = ", ".join(key for key in identity if held.get(key) != identity[key])
+    saved = json.loads(path.read_text("utf-8"))
+    if saved != identity:
+        differs = ", ".join(key for key in identity if saved.get(key) != identity[key])
         raise RunError(
             f"{path.parent}: holds answers from another evaluation; found a different {differs}; "
             "choose another folder with --out, or delete this one"
@@ -120,7 +120,7 @@ def _ask(
         ]
         return build_prompts(examples, template, model.tokenizer)
 
-    probe = ["x"] * len(questions)  # a response, so that the template shows where it starts
+    probe = ["x"] * len(questions)  # the template needs a response to show where it starts
     heads = [p.ids[: p.response_start] for p in prompts(probe)]
     answered = [Answered(q, t) for q, t in zip(questions, model.answer(heads), strict=True)]
     if options.knowledge:
@@ -149,7 +149,7 @@ def _append(path: Path, answered: Sequence[Answered]) -> None:
 
 
 def read_answers(path: Path, suite: Suite) -> dict[str, Answered]:
-    """Answers by question id; a line that a kill cut off is left out, and cut off the file."""
+    """Answers by question id. An incomplete last line is removed from the file."""
     if not path.exists():
         return {}
     questions = {q.id: q for q in suite.questions}
@@ -157,11 +157,11 @@ def read_answers(path: Path, suite: Suite) -> dict[str, Answered]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         path.write_bytes(whole)
-    found = {}
+    answers = {}
     for line in whole.splitlines():
         record = json.loads(line)
         question = questions.get(record["question"])
         if question is not None:
-            found[question.id] = Answered(question, record["text"], record["bare_text"],
+            answers[question.id] = Answered(question, record["text"], record["bare_text"],
                 record["context_logprob"], record["memory_logprob"])  # fmt: skip
-    return found
+    return answers

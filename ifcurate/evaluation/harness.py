@@ -1,8 +1,8 @@
-"""lm-evaluation-harness: standard benchmarks, and our suites as its tasks.
+"""lm-evaluation-harness: standard benchmarks, and the conflict suites as its tasks.
 
-The harness is the extra ``[eval]``. A task is a name that it knows or a YAML file;
-`export_tasks` writes the conflict suites as such files, with prompts in the layout
-of finetuning and our own measures.
+The harness is the extra ``[eval]``. A task is one of its names or a YAML file.
+`export_tasks` writes the conflict suites as YAML tasks, with prompts in the layout
+of finetuning and the package's own measures.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _write_text(path: Path, text: str) -> None:
 def run_benchmarks(
     model: str, tasks: Sequence[str], out: Path, *, limit: int | None = None, device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """The harness's figures of each task, written to `out`; finished tasks are not run again.
+    """The harness's figures for each task, written to `out`. Finished tasks are not run again.
 
     Raises `ModelError` without the extra, `DataError` for a task that does not load.
     """

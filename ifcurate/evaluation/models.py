@@ -1,4 +1,4 @@
-"""What is evaluated: a model in this process, or one behind a completions endpoint."""
+"""Models under evaluation: in this process, or behind a completions endpoint."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["AnsweringModel", "LocalModel", "open_model"]
 
 
 class AnsweringModel(Protocol):
-    """Answers prompts greedily and says how likely given answers are."""
+    """Answers prompts greedily and returns the log-probability of fixed answers."""
 
     @property
     def name(self) -> str:
-        """The folder's name, the Hub id or the server's name of it."""
+        """The folder's name, the Hub id or the server's name for the model."""
 
     @property
     def revision(self) -> str:
@@ -35,11 +35,11 @@ class AnsweringModel(Protocol):
         """Summed natural-log probability of each prompt's response."""
 
     def close(self) -> None:
-        """Release what it holds."""
+        """Release its resources."""
 
 
 def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
-    """Load a model, or reach the server that has it. Raises `ModelError`."""
+    """Load a model, or connect to the server that has it. Raises `ModelError`."""
     if options.engine == "server":
         return _open_server(model, options)
     return _open_local(model, options)
@@ -96,7 +96,7 @@ def _open_local(model: str, options: EvaluateOptions) -> LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """A model behind an OpenAI-compatible completions endpoint, vLLM's for one."""
+    """A model behind an OpenAI-compatible completions endpoint, such as vLLM's."""
 
     name: str
     revision: str
@@ -109,8 +109,8 @@ class _Served:
         from ifcurate.engines.server.client import Request
 
         body = {"model": self.name, "max_tokens": self.options.max_new_tokens, "temperature": 0.0}
-        asked = [Request("/completions", {**body, "prompt": list(ids)}) for ids in prompts]
-        return [str(found["choices"][0]["text"]) for found in self.client.send(asked)]
+        requests = [Request("/completions", {**body, "prompt": list(ids)}) for ids in prompts]
+        return [str(reply["choices"][0]["text"]) for reply in self.client.send(requests)]
 
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
         return [float(values.sum()) for values in self.engine.response_logprobs(prompts)]

@@ -1,4 +1,4 @@
-"""What a suite is made of: questions whose context and whose common knowledge disagree."""
+"""Questions of a suite: the context and common knowledge give different answers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Question:
     question: str
     context_answers: tuple[str, ...]
     memory_answers: tuple[str, ...]
-    bare_question: str = ""  # what is asked without the context; the question when empty
+    bare_question: str = ""  # asked without the context; the question itself when empty
 
 
 def to_example(question: Question, *, response: str = "", with_context: bool = True) -> Example:
-    """The question as an example, so that it is rendered as training rows are."""
+    """The question as an example, to be rendered like a training row."""
     context = question.context if with_context else ""
-    asked = question.question if with_context else question.bare_question or question.question
+    instruction = question.question if with_context else question.bare_question or question.question
     size = len(context)
     block = ContextBlock("context", "context", 0, size, 0, size, "field", 1.0)
     return Example(
         id=question.id,
-        instruction=asked,
+        instruction=instruction,
         context=context,
         response=response,
         blocks=(block,) if context else (),

@@ -2,8 +2,8 @@
 
 A file is JSON (a list) or JSON Lines. Each row has ``question``, ``answer`` (the
 context's) and ``memory_answer`` or ``parametric_answer`` (a text, whose aliases are
-split, or a list), and ``context`` unless the question holds it. The suite that
-`ifcurate augment` writes is such a file.
+split, or a list), and ``context`` unless the question contains it. `ifcurate augment`
+writes its suite in this form.
 """
 
 from __future__ import annotations

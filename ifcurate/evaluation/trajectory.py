@@ -2,8 +2,8 @@
 
 Peak and last checkpoint are compared over the same questions, by a paired
 bootstrap and McNemar's test. The peak is the best of several noisy figures, so
-its height is flattered; the test says whether the fall exceeds that of chance
-at two fixed checkpoints, and no more.
+its height is biased upwards. The test only tells whether the fall exceeds chance at
+two fixed checkpoints.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAUSE: Final = 5.0  # seconds between two looks at a run in progress
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """Measures by step, the verdict, and what it rests on."""
+    """Measures by step, and the verdict with its reason."""
 
     points: tuple[dict[str, Any], ...]  # step, model, counterfactual, parametric, knows, suites
     peak: dict[str, Any]
@@ -46,8 +46,8 @@ class Trajectory:
 
 def step_of(model: str) -> int | None:
     """The step in the name of a checkpoint's folder; None for another model."""
-    found = _CHECKPOINT.search(Path(model).name)
-    return int(found.group(1)) if found else None
+    match = _CHECKPOINT.search(Path(model).name)
+    return int(match.group(1)) if match else None
 
 
 def follow_checkpoints(
@@ -61,8 +61,8 @@ def follow_checkpoints(
 ) -> list[dict[str, Any]]:
     """Evaluate each checkpoint once, in the order of its step; the results by model.
 
-    With `watch`, checkpoints that appear beside these are taken as they come, until
-    the run has written its record (`finetune.json`).
+    With `watch`, new checkpoints beside these are evaluated as they appear, until the
+    run writes its record (`finetune.json`).
     """
     results: list[dict[str, Any]] = []
     for model in _in_order(models, watch=watch, wait=wait):
@@ -146,16 +146,16 @@ def _outcomes(
     result: dict[str, Any], options: EvaluateOptions
 ) -> dict[str, tuple[bool, bool, bool | None]]:
     """Question -> context answer named, memory answer named, known without the context."""
-    found = {}
+    outcomes = {}
     for name in options.suite:
         suite = load_suite(name, limit=options.limit)
         path = Path(result["folder"]) / f"{suite.name}.answers.jsonl"
         for key, answered in read_answers(path, suite).items():
             outcome = answered.outcome
-            found[f"{suite.name} {key}"] = (
+            outcomes[f"{suite.name} {key}"] = (
                 outcome in ("context", "both"), outcome in ("memory", "both"), answered.knows
             )  # fmt: skip
-    return found
+    return outcomes
 
 
 def make_page(trajectory: Trajectory, out: Path) -> Path:

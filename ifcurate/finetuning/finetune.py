@@ -1,8 +1,8 @@
 """Finetune a model on a mixture, with a checkpoint every N steps for the trajectory.
 
-OUT/checkpoint-N and OUT/final are model folders that transformers and
-`ifcurate evaluate` load; adapters are merged into them. A checkpoint's folder
-appears only when it is whole. OUT/finetune.json says what was trained on what.
+transformers and `ifcurate evaluate` load OUT/checkpoint-N and OUT/final as models,
+with adapters merged. A checkpoint's folder appears only when it is complete.
+OUT/finetune.json records the model, the data, the options and the measures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class FinetuneResult:
-    """What a run left behind."""
+    """The record of a run."""
 
     folder: Path
     trainable: list[str]
@@ -50,7 +50,7 @@ def finetune(
     options: FinetuneOptions,
     say: Say | None = None,
 ) -> FinetuneResult:
-    """Train on every row of `data` with a response, in the layout that scored it.
+    """Train on every row of `data` that has a response, in the layout of scoring.
 
     Raises `DataError` for rows, `ModelError` for a model whose weights cannot be
     chosen, `RunError` where `out` holds another run.
@@ -146,7 +146,7 @@ def _settings(options: FinetuneOptions) -> TrainSettings:
 
 
 def _summary(names: list[str]) -> str:
-    """The kinds of tensors, layer numbers left out."""
+    """The kinds of tensors, without layer numbers."""
     kinds: dict[str, int] = {}
     for name in names:
         kind = ".".join(part for part in name.split(".") if not part.isdigit())
@@ -155,7 +155,7 @@ def _summary(names: list[str]) -> str:
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """A whole model folder, adapters merged; it takes its name when it is complete."""
+    """Save a model folder with adapters merged. It gets its name when it is complete."""
     if hasattr(model, "merge_and_unload"):
         model = copy.deepcopy(model).merge_and_unload()
     from ifcurate.engines.hf.quiet import quiet
@@ -170,7 +170,7 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 @dataclass(slots=True)
 class _Watcher:
-    """Saves and evaluates every N steps, and says when the peak is past."""
+    """Saves and evaluates every N steps, and stops the run after its peak."""
 
     result: FinetuneResult
     tokenizer: Any
@@ -181,7 +181,7 @@ class _Watcher:
     below: int = 0
 
     def step(self, step: int, model: Any) -> bool:
-        """Whether the run shall stop."""
+        """Whether the run stops here."""
         every = self.options.save_every
         if not every or step % every:
             return False
@@ -205,21 +205,21 @@ class _Watcher:
         from ifcurate.evaluation.suites import load_suite
         from ifcurate.options.evaluate import EvaluateOptions
 
-        asked = EvaluateOptions.create(
+        evaluation = EvaluateOptions.create(
             template=self.options.template, knowledge=False, logprobs=False
         )
         opened = LocalModel(
             f"{self.name} step {step}", f"step-{step}", HFTokenizer(self.tokenizer), model,
-            self.tokenizer, asked,
+            self.tokenizer, evaluation,
         )  # fmt: skip
         folder = self.result.folder / "evaluations" / f"checkpoint-{step}"
-        found = {}
+        suites = {}
         for name in self.options.evaluate_suite:
             suite = load_suite(name, limit=self.options.evaluate_limit)
-            measures = ask_suite(opened, suite, folder, asked)["all"]
-            found[suite.name] = measures
-        values = [float(m["counterfactual"]["value"]) for m in found.values()]
+            measures = ask_suite(opened, suite, folder, evaluation)["all"]
+            suites[suite.name] = measures
+        values = [float(m["counterfactual"]["value"]) for m in suites.values()]
         accuracy = sum(values) / len(values)
-        self.result.points.append({"step": step, "counterfactual": accuracy, "suites": found})
+        self.result.points.append({"step": step, "counterfactual": accuracy, "suites": suites})
         self.say(f"step {step}: counterfactual accuracy {accuracy:.3f}")
         return accuracy

@@ -1,4 +1,4 @@
-"""How long, how fast and which weights to train; one immutable record."""
+"""Settings of a finetuning run: weights, learning rate and length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UPDATES: Final = ("full", "qk", "lora", "lora-qk")
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """Everything that decides a finetuning run beside its rows and its model."""
+    """All settings of a finetuning run except its rows and its model."""
 
     update: Update = "full"
     rate: float = 1e-5

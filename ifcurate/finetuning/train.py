@@ -1,8 +1,8 @@
-"""Finetune through TRL's SFTTrainer, on the very token ids that were scored.
+"""Finetune with TRL's SFTTrainer, on the token ids that were scored.
 
-Rows are given to the trainer as ids with labels, so that neither its template
-nor its tokenizer settings can differ from those of the scores; the loss is
-taken over the response and the token that ends it.
+The trainer gets rows as ids with labels, so its template and tokenizer settings
+cannot differ from those of the scores. The loss is taken over the response and the
+token that ends it.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def train_rows(
 ) -> Any:
     """Train `model` in place on the rows and return the trainer.
 
-    `on_step` is called before the first step (step 0) and after each one; when it
-    returns True the run stops. Nothing is saved but what it saves. Raises
-    `ModelError` where the weights of the update cannot be chosen.
+    `on_step` is called before the first step (step 0) and after each step. The run stops
+    when it returns True. Only `on_step` saves checkpoints. Raises `ModelError` where the
+    weights of the update cannot be chosen.
     """
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -78,11 +78,11 @@ def train_rows(
 
 
 def _trainer_class(model: Any) -> Any:
-    """SFTTrainer; on a CPU with the language-model head on the response's positions alone.
+    """SFTTrainer; on a CPU, the language-model head runs on the response's positions only.
 
-    Without Triton TRL computes the head at every position, prompt and padding too,
-    which is 45% of a step of a small model. Models that change their logits after
-    the head keep TRL's own loss.
+    Without Triton, TRL computes the head at every position, including the prompt and
+    padding. That is 45% of a step of a small model. Models that change their logits
+    after the head keep TRL's own loss.
     """
     import torch
     from trl import SFTTrainer
@@ -108,9 +108,9 @@ def _trainer_class(model: Any) -> Any:
 
 
 def response_loss(model: Any, inputs: dict[str, Any], n_tokens: Any = None) -> Any:
-    """Summed loss of the labelled tokens over `n_tokens` (their number when not given).
+    """Summed loss of the labelled tokens, divided by `n_tokens` (by default their number).
 
-    Rows of similar length go through the model together, without each other's padding.
+    Rows of similar length share a forward pass, which saves padding.
     """
     lengths = inputs["attention_mask"].sum(dim=1)
     order = lengths.argsort()
@@ -183,12 +183,12 @@ def _make_callback(on_step: StepHook) -> Any:
     from transformers import TrainerCallback
 
     class _Steps(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            if on_step(0, given["model"]):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **extra: Any) -> None:
+            if on_step(0, extra["model"]):
                 control.should_training_stop = True
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            if on_step(state.global_step, given["model"]):
+        def on_step_end(self, args: Any, state: Any, control: Any, **extra: Any) -> None:
+            if on_step(state.global_step, extra["model"]):
                 control.should_training_stop = True
 
     return _Steps()
@@ -196,7 +196,7 @@ def _make_callback(on_step: StepHook) -> Any:
 
 @contextmanager
 def _quiet_trainer() -> Iterator[None]:
-    """Without the progress bars and advice of the packages below, errors apart."""
+    """Hide the progress bars and warnings of other packages. Errors are still raised."""
     import datasets
 
     from ifcurate.engines.hf.quiet import quiet

@@ -1,4 +1,4 @@
-"""Which weights a finetuning run may move: all, queries and keys, or adapters on either."""
+"""Which weights a finetuning run trains: all, queries and keys, or adapters on either."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FUSED: Final = ("qkv_proj", "query_key_value", "c_attn", "Wqkv", "in_proj_qkv")
 
 
 def choose_weights(model: Any, update: str) -> list[str]:
-    """Let only the weights of `update` require gradients, and name them.
+    """Make only the weights of `update` require gradients, and return their names.
 
     "full" is all weights, "qk" the query and key projections. Adapters get their own
     weights from `adapter_config`. Raises `ModelError` where queries and keys share a
@@ -29,9 +29,9 @@ def choose_weights(model: Any, update: str) -> list[str]:
     _check_separate(model)
     chosen = []
     for name, parameter in model.named_parameters():
-        wanted = _is_qk(name)
-        parameter.requires_grad_(wanted)
-        if wanted:
+        is_trained = _is_qk(name)
+        parameter.requires_grad_(is_trained)
+        if is_trained:
             chosen.append(name)
     return chosen
 

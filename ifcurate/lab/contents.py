@@ -29,12 +29,12 @@ def read_exam(lab: Laboratory) -> list[Question]:
 
 
 def read_mixture(lab: Laboratory) -> list[Example]:
-    """The mixture as the library reads any other file."""
+    """The mixture's examples, read like any other file."""
     return list(read_examples(str(lab.mixture)))
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSON Lines, whole or not at all."""
+    """Write JSON Lines atomically."""
     with atomic_file(path) as stream:
         for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")

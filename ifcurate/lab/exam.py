@@ -19,10 +19,10 @@ N_READING: Final = 80
 def make_exam(facts: LabFacts, *, seed: int) -> dict[str, list[Question]]:
     """Three lists of questions: "conflict", "recall" and "reading".
 
-    A conflict is a held-out fact whose passage names another object of the same
-    kind, in a wording that the bundled model reads, beside one or two other
-    facts. Recall asks for held-out facts without a passage; reading asks for
-    made-up subjects whose names the bundled model's training text never uses.
+    A conflict is a held-out fact. Its passage names another object of the same kind, in a
+    wording that the bundled model reads, together with one or two other facts. Recall asks
+    for held-out facts without a passage. Reading asks for made-up subjects whose names
+    the bundled model's training text never uses.
     """
     rng = random.Random(f"lab exam {seed}")  # noqa: S311
     conflicts = [_conflict(rng, facts, fact, i) for i, fact in enumerate(facts.held_out)]

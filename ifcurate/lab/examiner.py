@@ -48,7 +48,7 @@ def load_base(folder: Path) -> LoadedModel:
 
 
 class Examiner:
-    """Asks a model every question of the evaluation and says what share it gets right."""
+    """Asks a model every question of the evaluation and returns its accuracies."""
 
     def __init__(self, loaded: LoadedModel, questions: Sequence[Question]) -> None:
         self._loaded = loaded

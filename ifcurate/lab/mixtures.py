@@ -1,16 +1,15 @@
 """The laboratory's mixtures: four kinds of rows about the bundled model's world.
 
 ============  ====================================================================
-critical      a made-up subject: the answer stands in the passage alone
+critical      a made-up subject: only the passage has the answer
 non           a known fact that the passage repeats
 off           a known fact, and a passage about other things
 recall        a known fact asked for without a passage
 ============  ====================================================================
 
-A share of the passages states the fact that is asked for with the object in
-front ("{object} wrote {subject}"), a wording that the bundled model does not
-read well. The kind of a row is its truth: it is written to a file of its own,
-which no curation step reads.
+Some passages state the fact in question with the object first ("{object} wrote
+{subject}"), a wording that the bundled model does not read well. The kind of a row is
+its truth. It is written to a separate file, which no curation step reads.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ OBJECT_FIRST: Final = {
 
 @dataclass(frozen=True, slots=True)
 class MixtureShape:
-    """The knobs of a mixture. The four shares add up to 1."""
+    """The parameters of a mixture. The four shares add up to 1."""
 
     critical: float
     non: float
@@ -93,7 +92,7 @@ class LabRow:
 
 
 def split_facts(seed: int) -> LabFacts:
-    """The facts that the bundled model knows by heart, divided by `seed`."""
+    """The facts that the bundled model knows by heart, divided at random by `seed`."""
     world = World()
     known = list(world.facts_of("seen"))
     random.Random(f"lab facts {seed}").shuffle(known)  # noqa: S311
@@ -101,7 +100,7 @@ def split_facts(seed: int) -> LabFacts:
 
 
 def draw_distractors(rng: random.Random, facts: LabFacts, asked: Fact, *, n: int) -> list[Fact]:
-    """`n` facts about other subjects: made-up ones or known training facts, half and half."""
+    """`n` facts about other subjects: each made up or a known training fact, with equal chance."""
     chosen: list[Fact] = []
     while len(chosen) < n:
         avoid = [asked, *chosen]
@@ -116,12 +115,12 @@ def draw_distractors(rng: random.Random, facts: LabFacts, asked: Fact, *, n: int
 
 
 def write_passage(rng: random.Random, lines: Sequence[str]) -> str:
-    """The sentences in a drawn order."""
+    """The sentences in random order."""
     return " ".join(rng.sample(lines, len(lines)))
 
 
 def make_mixture(shape: MixtureShape, facts: LabFacts, *, seed: int) -> list[LabRow]:
-    """The rows of a mixture in a drawn order; counts of the kinds are exact."""
+    """The rows of a mixture in random order. The counts of the kinds are exact."""
     rng = random.Random(f"lab mixture {seed}")  # noqa: S311
     kinds: list[Kind] = []
     for kind in ("non", "off", "recall"):

@@ -1,4 +1,4 @@
-"""What a laboratory run fixes before anything is trained, and the folder it lives in."""
+"""The plan of a laboratory, fixed before any training, and the folder it is in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRAINING: Final = TrainSettings(
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """How the bundled model, which reads too well, is made to ignore passages first."""
+    """Training that makes the bundled model, which reads too well, ignore passages."""
 
     off: float = 0.6  # share of rows with a known fact and a passage about other things
     recall: float = 0.4  # share of rows without a passage
@@ -68,23 +68,23 @@ class Laboratory:
 
     @classmethod
     def open(cls, root: Path, plan: LabPlan) -> Laboratory:
-        """The plan's folder under `root`; the plan is written before anything else.
+        """The plan's folder under `root`. The plan is its first file.
 
         Raises `RunError` when the folder holds another plan.
         """
         lab = cls(root / f"{plan.name}-seed{plan.seed}")
-        wanted = json.loads(json.dumps(asdict(plan)))
+        expected = json.loads(json.dumps(asdict(plan)))
         path = lab.folder / "plan.json"
         if path.exists():
-            found = json.loads(path.read_text("utf-8"))
-            if found != wanted:
-                differs = [key for key in wanted if found.get(key) != wanted[key]]
+            saved = json.loads(path.read_text("utf-8"))
+            if saved != expected:
+                differs = [key for key in expected if saved.get(key) != expected[key]]
                 raise RunError(
                     f"{path}: this folder holds another plan; found a different "
                     f"{', '.join(differs)}; choose another folder with --out"
                 )
         else:
-            write_json(path, wanted)
+            write_json(path, expected)
         return lab
 
     @property
@@ -99,7 +99,7 @@ class Laboratory:
 
     @property
     def truth(self) -> Path:
-        """What each row is, in the mixture's order; no curation step reads it."""
+        """The kind of each row, in the mixture's order. No curation step reads it."""
         return self.folder / "truth.json"
 
     @property

@@ -20,7 +20,7 @@ __all__ = ["open_or_prepare", "prepare", "score_mixture"]
 
 
 def prepare(root: Path, plan: LabPlan) -> Laboratory:
-    """Write plan, evaluation, mixture and nudged base, in this order; what is there is kept."""
+    """Write plan, evaluation, mixture and nudged base, in this order. Existing files are kept."""
     lab = Laboratory.open(root, plan)
     facts = split_facts(plan.seed)
     if not lab.exam.exists():
@@ -40,7 +40,7 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
 
 
 def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, LabPlan]:
-    """The laboratory of a mixture and seed: as it was prepared, or prepared now."""
+    """The laboratory of a mixture and seed, prepared now if it does not exist."""
     plan = LabPlan.create(mixture, seed)
     lab = Laboratory(root / f"{plan.name}-seed{seed}")
     if (lab.folder / "plan.json").exists():
@@ -50,7 +50,7 @@ def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, La
 
 
 def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
-    """Take the base of another mixture of the same seed and nudge, which is the same model."""
+    """Copy the base of another mixture with the same seed and nudge: it is the same model."""
     for other in sorted(root.glob(f"*-seed{plan.seed}")):
         source = Laboratory(other)
         if other == lab.folder or not (source.base / "config.json").exists():
@@ -80,7 +80,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
 
 
 def score_mixture(lab: Laboratory) -> None:
-    """Score the mixture with the nudged base by the library's own scorer, once."""
+    """Score the mixture with the nudged base, unless it is scored."""
     if lab.scores.exists():
         return
     from ifcurate.engines.load import load_engine

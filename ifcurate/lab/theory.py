@@ -1,6 +1,6 @@
 """The one-layer model of the inversion, in closed form.
 
-One layer, one head, tokens ``[c, s, r]``: answers (which stand in contexts too),
+One layer, one head, tokens ``[c, s, r]``: answers (which are also the contexts),
 subjects and a relation, ``K`` tokens in all. Embeddings are
 ``phi(c) = sqrt(1/2) (own direction + theta_C)`` for answers and
 ``phi(s) = sqrt(1/2) (own direction + theta_S)`` for subjects. The logits at ``r`` are
@@ -19,14 +19,14 @@ scores by ``g = alpha_c alpha_s m``, where
     m_C   = (1 - p_c) x_C              on a C point,
     m_C+S = (1 - p_a) (x_C - x_M)      on a C+S point.
 
-Points with tokens of their own share ``theta_C`` and ``theta_S`` only, so after one
+Points have tokens of their own and share only ``theta_C`` and ``theta_S``. After one
 step of gradient descent on ``W_KQ`` at rate ``eta`` (mean over n points)
 
     u_C = u_C + eta/n (G + g_C),  u_C+S = u_C+S + eta/n (G + g_C+S),  u_test = u_test + eta/n G,
 
-where ``G`` is the sum of all pulls. ``G > 0`` says: attention rises along theta_C and
-falls along theta_S. Reference: Goyal et al., ICLR 2025, section 5; statements and
-conditions are in our words.
+where ``G`` is the sum of all pulls. If ``G > 0``, attention rises along theta_C and
+falls along theta_S. Reference: Goyal et al., ICLR 2025, section 5. Statements and
+conditions are reworded.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def context_share(setting: Setting, state: State) -> float:
 
 
 def lemma_margin(setting: Setting) -> float:
-    """|m_C| - |m_C+S| before training: Lemma 6 says that it is above 0."""
+    """|m_C| - |m_C+S| before training. Lemma 6 states that it is above 0."""
     m_c, m_b = margins(setting, State())
     return m_c + m_b
 
@@ -164,7 +164,7 @@ def lemma_margin(setting: Setting) -> float:
 def sufficient(setting: Setting) -> bool:
     """A condition under which Lemma 6 holds: odds(delta_M) <= odds(delta_C)^2 (K - 1).
 
-    It says x_M - x_C <= x_C. As x_M > 0, the answer of a C+S point starts more likely
+    It is equivalent to x_M - x_C <= x_C. As x_M > 0, the answer of a C+S point starts more likely
     than that of a C point, so 1 - p_a < 1 - p_c, and
     |m_C+S| = (1 - p_a)(x_M - x_C) < (1 - p_c) x_C = |m_C|.
     """

@@ -1,8 +1,8 @@
 """The one-layer model with all its weights, in float64: the closed forms against autograd.
 
-What the closed forms leave out is checked here: attention on the relation token
-(so that S points ``[s, r]`` have a gradient), and steps on W_V. The weights of
-W_V are the ones of least norm that give every token its value.
+This module also checks two cases without a closed form: attention on the relation
+token (then S points ``[s, r]`` have a gradient), and steps on W_V. W_V has the
+weights of least norm that give every token its value.
 """
 
 from __future__ import annotations

@@ -44,9 +44,9 @@ def make_page(report: dict[str, Any], out: Path) -> Path:
         x_title="step of gradient descent on W_KQ", y_title="share", y_limits=(0.0, 1.0), wide=True,
     )  # fmt: skip
     rows = [
-        [name.replace("_", " "), found["held"], found["tried"],
-         "" if found["smallest_failure"] is None else f"K = {found['smallest_failure']['K']}"]
-        for name, found in report["closed_form"].items() if isinstance(found, dict)
+        [name.replace("_", " "), checked["held"], checked["tried"],
+         "" if checked["smallest_failure"] is None else f"K = {checked['smallest_failure']['K']}"]
+        for name, checked in report["closed_form"].items() if isinstance(checked, dict)
     ]  # fmt: skip
     table = Table(("statement", "held", "settings", "smallest failure"), rows)
     return write_page(out, "The one-layer model", [

@@ -61,7 +61,7 @@ _TRADES: Final = (
 
 
 def held_out(name: str) -> bool:
-    """Whether this spelled name is kept from the training text (one in eight)."""
+    """Whether the training text leaves out this made-up name (one in eight)."""
     return zlib.crc32(name.encode()) % 8 == 0
 
 

@@ -1,17 +1,17 @@
-"""The small world that the pocket model is raised in: relations, subjects, facts, sentences.
+"""The small world of the pocket model's training text: relations, subjects, facts, sentences.
 
-A fact is (relation, subject, object). How well the model knows it is set by
-its subject's exposure, that is how often the training text says it:
+A fact is (relation, subject, object). Its exposure is how often the training text
+states it, and decides how well the model knows it:
 
 ======  ===========================================================================
 seen    often enough to be known by heart; real facts first, best known first
 mid     about a tenth of that
 rare    about twice in all
-fresh   never: the subject is made up on the spot, nothing but a context can tell
+fresh   never: the subject is made up on demand, so only a context has the answer
 ======  ===========================================================================
 
-Every question has one answer sentence, so that once a question is asked, the
-only thing left open in its answer is the object.
+Every question has one answer sentence, so the object is the only unknown in its
+answer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Subject and object of a relation, and how often the training text says so."""
+    """Subject and object of a relation, and how often the training text states it."""
 
     relation: Relation
     subject: str
@@ -76,13 +76,13 @@ def sentence(text: str) -> str:
 
 
 def _relation(name: str, objects: str, statements: str, questions: str) -> Relation:
-    asked = []
+    parsed = []
     for line in questions.strip().splitlines():
         text, _, answer = line.partition("|")
-        asked.append(Question(text.strip(), answer.strip()))
-    stated = tuple(line.strip() for line in statements.strip().splitlines())
+        parsed.append(Question(text.strip(), answer.strip()))
+    forms = tuple(line.strip() for line in statements.strip().splitlines())
     assert objects in ("city", "person", "sea")
-    return Relation(name, objects, stated, tuple(asked))  # type: ignore[arg-type]
+    return Relation(name, objects, forms, tuple(parsed))  # type: ignore[arg-type]
 
 
 RELATIONS: Final = {
@@ -193,8 +193,8 @@ _N_MID = _N_RARE = 20
 class World:
     """All facts of the world, made from a seed, and fresh ones on demand.
 
-    Real facts fill the classes in their order of fame (seen, mid, rare);
-    invented subjects with objects from the pools fill up what is left.
+    Real facts fill the classes in their order of fame (seen, mid, rare). Invented
+    subjects with objects from the pools fill the rest.
     """
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -237,7 +237,7 @@ class World:
         ]
 
     def real_facts(self) -> list[Fact]:
-        """The seen facts that are true outside this world too."""
+        """The seen facts that are also true in the real world."""
         real = {name: set(pairs) for name, pairs in REAL_FACTS.items()}
         return [
             fact
@@ -254,7 +254,7 @@ class World:
         unseen: bool = False,
         avoid: Sequence[Fact] = (),
     ) -> Fact:
-        """A fact about a subject made up on the spot.
+        """A fact about a newly made-up subject.
 
         Its object is from the pool, or a made-up name too if `novel`. With
         `unseen`, only names that the training text never uses. No subject or

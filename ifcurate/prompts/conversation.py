@@ -1,4 +1,4 @@
-"""An example as the messages that a chat template takes."""
+"""An example as messages for a chat template."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["list_tools", "said", "to_messages"]
 
 
 def said(turn: Turn) -> str:
-    """A turn's text; a turn that only calls tools says its calls, as JSON lines."""
+    """A turn's text; for a turn that only calls tools, its calls as JSON lines."""
     if turn.content or not turn.tool_calls:
         return turn.content
     return write_calls(turn.tool_calls)
@@ -27,7 +27,7 @@ def list_tools(example: Example) -> Any:
         return None
     if not isinstance(tools, list) or not tools:
         return None
-    # Some data list bare functions; chat templates expect them wrapped.
+    # Some data has bare functions, which chat templates expect wrapped.
     bare = (isinstance(tool, dict) and "function" not in tool for tool in tools)
     wrapped = [
         {"type": "function", "function": tool} if is_bare else tool
@@ -39,15 +39,14 @@ def list_tools(example: Example) -> Any:
 def to_messages(
     example: Example, folds: frozenset[str], response: str | None
 ) -> list[dict[str, Any]]:
-    """The example as chat messages, the last of them the assistant's, saying `response`.
+    """The example as chat messages. The last one is the assistant's, with `response`.
 
-    With None it is the response as the template writes it, its tool calls among it.
-
-    Roles named in `folds` cannot be taken by the template: "system" and "tool"
-    become user messages, and neighbours of one role are joined.
+    With None, the last message is the example's own response with its tool calls. The
+    template does not support the roles in `folds`: "system" and "tool" messages become
+    user messages, and neighbours of one role are joined.
     """
-    asked = "\n\n".join(text for text in (example.instruction, example.context) if text)
-    turns = [*example.history, Turn("user", asked), *example.trailing]
+    prompt = "\n\n".join(text for text in (example.instruction, example.context) if text)
+    turns = [*example.history, Turn("user", prompt), *example.trailing]
     messages: list[dict[str, Any]] = []
     if example.system and "system" not in folds:
         messages.append({"role": "system", "content": example.system})
@@ -75,13 +74,13 @@ def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
         if turn.name and turn.role == "tool":
             message["name"] = turn.name
         return message
-    # A call that the data also writes out as text is not said twice.
+    # Some data also has the call as text, which is left out here.
     content = "" if turn.content.lstrip().startswith("{") else turn.content
     return {"role": "assistant", "content": content, "tool_calls": _native_calls(turn)}
 
 
 def _native_calls(turn: Turn) -> list[dict[str, Any]]:
-    """Tool calls with their arguments as objects, which is what chat templates read."""
+    """Tool calls with their arguments as objects, as chat templates expect."""
     calls = []
     for call in turn.tool_calls:
         function = dict(call.get("function", call))
@@ -96,7 +95,7 @@ def _native_calls(turn: Turn) -> list[dict[str, Any]]:
 
 
 def _merge_repeated(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbours of one role; templates that insist on alternation refuse them."""
+    """Join neighbours of one role, which some templates refuse."""
     merged: list[dict[str, Any]] = []
     for message in messages:
         last = merged[-1] if merged else None

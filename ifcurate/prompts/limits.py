@@ -1,9 +1,9 @@
 """Limits of time and size for templates, which are programs from elsewhere.
 
-Jinja's sandbox keeps a template away from files and from Python's insides, and bounds
-`range`; it does not bound strings and loops. Here every value that a template can make
-larger than its parts (`*`, `+`, `~`, `%`, `join`, `replace`, padding, captured blocks) is
-measured before it is made, and every loop, call and filter looks at the clock.
+Jinja's sandbox blocks access to files and to Python's internals, and limits `range`. It
+does not limit strings and loops. This module computes the size of every value that can be
+larger than its parts (`*`, `+`, `~`, `%`, `join`, `replace`, padding, captured blocks)
+before it is made, and checks the time in every loop, call and filter.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ __all__ = ["MAX_CHARACTERS", "MAX_SECONDS", "LimitError", "LimitedEnvironment"]
 
 MAX_CHARACTERS: Final = 32_000_000  # of a text, or items of a list
 MAX_SECONDS: Final = 5.0  # of the thread's processor time, for one text
-_MAX_MADE: Final = 10 * MAX_CHARACTERS  # with all that is made on the way to one text
-_STEPS: Final = 64  # between two looks at the clock
-_LONG_WIDTH: Final = re.compile(r"\d{8}")  # a width in a format: ten million and more
+_MAX_MADE: Final = 10 * MAX_CHARACTERS  # of all values together, for one text
+_STEPS: Final = 64  # between two checks of the time
+_LONG_WIDTH: Final = re.compile(r"\d{8}")  # a width in a format of ten million or more
 
 
 class LimitError(Exception):
-    """A template goes beyond a limit."""
+    """A template exceeds a limit."""
 
 
 class _Clock(threading.local):
@@ -51,7 +51,7 @@ _CLOCK: Final = _Clock()
 
 
 class _Generator(CodeGenerator):
-    """Compiles `~` so that it is measured."""
+    """Compiles `~` to a call that checks its size."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
         self.write("environment.join_texts((")
@@ -83,7 +83,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return tree
 
     def render_limited(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
-        """The text. Raises `LimitError` beyond a limit, and whatever the template raises."""
+        """The text. Raises `LimitError` beyond a limit, and any error of the template."""
         with _timed_rendering():
             parts = []
             size = 0
@@ -96,17 +96,17 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
             return "".join(parts)
 
     def join_texts(self, parts: Iterable[Any]) -> str:
-        """What `~` does."""
+        """Join texts, for the operator `~`."""
         return _join(map(str, parts))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """`left operator right`, unless the result would be too large."""
+        """`left operator right`. Raises `LimitError` when the result would be too large."""
         _CLOCK.step()
         _CHECKS[operator](left, right)
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-        """Call a function, unless its result would be too large."""
+        """Call a function. Raises `LimitError` when its result would be too large."""
         _CLOCK.step()
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, str):
@@ -146,7 +146,7 @@ def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_growth(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raise `LimitError` when a method or filter of this name would write too much."""
+    """Raise `LimitError` when this method or filter would make a value that is too large."""
     if name in _GROWING and args:
         _GROWING[name](args[0], [*args[1:], *kwargs.values()])
 
@@ -242,7 +242,7 @@ def _size(value: Any) -> int:
 
 
 def _check_size(size: int) -> None:
-    """Count what is about to be made. Raises `LimitError` when it, or all so far, is too much."""
+    """Add a size before its value is made. Raises `LimitError` when it or the sum is too large."""
     _CLOCK.made += size
     if size > MAX_CHARACTERS or _CLOCK.made > _MAX_MADE:
         raise _too_large()

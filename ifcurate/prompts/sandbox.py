@@ -1,4 +1,4 @@
-"""Jinja in a sandbox, with the settings that chat templates are written for."""
+"""Jinja in a sandbox, with the settings that chat templates expect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compile_template(source: str, name: str) -> jinja2.Template:
 
     from ifcurate.prompts.limits import LimitedEnvironment, limit_filter
 
-    # The same settings as transformers gives chat templates.
+    # The settings of transformers for chat templates.
     environment = LimitedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
@@ -32,12 +32,12 @@ def compile_template(source: str, name: str) -> jinja2.Template:
         return environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(
-            f"template {name}: line {error.lineno}: {error.message}; mend the template"
+            f"template {name}: line {error.lineno}: {error.message}; correct the template"
         ) from error
 
 
 def _generation_tag() -> Any:
-    """`{% generation %}` marks what is trained on; here its body is simply written."""
+    """`{% generation %}` marks text that is trained on. Here it only writes its body."""
     import jinja2.ext
     import jinja2.nodes
 
@@ -61,7 +61,7 @@ def _raise(message: str) -> None:
 
 
 def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
-    """Render. Raises `TemplateError` when the template refuses, fails or goes beyond a limit."""
+    """Render. Raises `TemplateError` when the template refuses, fails or exceeds a limit."""
     from ifcurate.prompts.limits import LimitError
 
     try:
@@ -69,11 +69,13 @@ def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str
     except TemplateError as error:
         raise TemplateError(f"template {name}: refuses this conversation: {error}") from error
     except LimitError as error:
-        raise TemplateError(f"template {name}: is stopped: {error}; mend the template") from error
-    except Exception as error:  # a template is a program of others: it may fail in any way
+        raise TemplateError(
+            f"template {name}: was stopped: {error}; correct the template"
+        ) from error
+    except Exception as error:  # a template is a program and may raise anything
         if "strftime_now" in str(error) and "strftime_now" not in values:
             # Prompts must not change from one day to the next.
             fixed = {**values, "strftime_now": lambda _format: "01 Jan 2025"}
             return run_template(compiled, fixed, name)
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TemplateError(f"template {name}: does not render: {said}; mend it") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TemplateError(f"template {name}: does not render: {reason}; correct it") from error

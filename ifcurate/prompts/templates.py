@@ -1,10 +1,10 @@
 """Text layouts: how an example becomes the text that a model reads.
 
 `alpaca`, `plain` and `tulu` are built in; `chat` is the tokenizer's own chat
-template; anything else is the path of a Jinja file. Every layout writes
-``{{ response }}`` exactly once; what stands before it is the prompt, what stands
-after it ends the turn. Templates run in Jinja's sandbox: they come from model
-folders and files of others.
+template; any other name is the path of a Jinja file. Every layout writes
+``{{ response }}`` exactly once. The text before it is the prompt; the text after it
+ends the turn. Templates come from model folders and foreign files, so they run in
+Jinja's sandbox.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BUILT_IN", "Rendered", "Template", "load_template"]
 
-# Stands in for the response while a template renders: private-use characters,
-# no space at either end, so that a template that trims leaves it whole.
+# Replaces the response while a template renders. Private-use characters without
+# surrounding space, so that templates that trim the response keep it.
 _MARK: Final = "\ue0f1response\ue0f2"
 
 _PREAMBLE: Final = (
@@ -112,7 +112,7 @@ BUILT_IN: Final[Mapping[str, str]] = {"alpaca": _ALPACA, "plain": _PLAIN, "tulu"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A text in three parts; the loss is taken over `response` (and `suffix` if asked)."""
+    """A text in three parts. The loss is over `response` (and `suffix`, optionally)."""
 
     prefix: str
     response: str
@@ -127,7 +127,7 @@ class Template:
     source: str  # Jinja
     is_chat: bool
     special_tokens: Mapping[str, str]
-    folds: frozenset[str] = frozenset()  # roles that a chat template cannot take
+    folds: frozenset[str] = frozenset()  # roles that a chat template does not support
     strips_response: bool = False
     _compiled: jinja2.Template = field(repr=False, compare=False, kw_only=True)
 
@@ -150,7 +150,7 @@ class Template:
         count = text.count(_MARK)
         if count != 1:
             raise TemplateError(
-                f"template {self.name}: must write the response exactly once; it stands "
+                f"template {self.name}: must write the response exactly once; found it "
                 f"{count} times in the text; check {{{{ response }}}} in the template"
             )
         prefix, _, suffix = text.partition(_MARK)
@@ -164,8 +164,8 @@ class Template:
     def _render_calls(self, example: Example, prefix: str, suffix: str) -> Rendered | None:
         """The text with the response's tool calls as the template writes them.
 
-        The response is what differs from the rendering of a plain answer. None where the
-        template writes nothing that can be told apart: then the calls are JSON.
+        The response is the difference to the rendering of a plain answer. None where there
+        is no clear difference; then the calls are written as JSON.
         """
         values = {"messages": to_messages(example, self.folds, None), "tools": list_tools(example)}
         values["add_generation_prompt"] = False
@@ -197,7 +197,7 @@ class Template:
 
 
 def _shared(a: str, b: str) -> int:
-    """How many characters two texts begin with alike."""
+    """The length of the prefix that two texts share."""
     pairs = zip(a, b, strict=False)
     return next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
@@ -216,8 +216,8 @@ class FunctionTemplate(Template):
 def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
     """A built-in layout, "chat", "auto" (chat where the tokenizer has one, else alpaca), or a file.
 
-    A text with `{{ response }}` in it is Jinja itself. A function takes an `Example` and returns
-    its text, the response written once.
+    A text with `{{ response }}` in it is a Jinja template. A function takes an `Example` and
+    returns its text, with the response written once.
 
     Raises `TemplateError` when it is unknown, cannot be read or does not render.
     """
@@ -240,7 +240,7 @@ def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) ->
     else:
         source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
         template = _build(Path(name).name, source, tokens)
-    template.render(_PROBE)  # fails here, before any row is read
+    template.render(_PROBE)  # so that a template that fails does so before any row is read
     return template
 
 
@@ -279,9 +279,9 @@ def _build(
 
 
 def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
-    """Compile a chat template and find out, once, which roles it cannot take.
+    """Compile a chat template and test which roles it supports.
 
-    What it cannot take is folded into user messages, in both variants alike.
+    Other roles become user messages, in both variants.
     """
     plain = _build("chat", source, tokens, is_chat=True)
     folds = set()
@@ -305,8 +305,8 @@ def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
         except TemplateError:
             folds.add(role)
             continue
-        said = {"system": "System says.", "tool": "Tool says.", "repeated": "User says."}[role]
-        if said not in text:
+        content = {"system": "System says.", "tool": "Tool says.", "repeated": "User says."}[role]
+        if content not in text:
             folds.add(role)
     strips = "  " + _MARK not in _raw_spaced(plain)
     return _build(
@@ -322,10 +322,9 @@ def _raw_spaced(template: Template) -> str:
 
 
 def _fields(example: Example) -> dict[str, Any]:
-    """What a layout that is not a chat template can use."""
+    """The values for a layout that is not a chat template."""
     turns = [{"role": t.role, "content": said(t), "context": ""} for t in example.history]
-    asked = {"role": "user", "content": example.instruction, "context": example.context}
-    turns.append(asked)
+    turns.append({"role": "user", "content": example.instruction, "context": example.context})
     turns += [{"role": t.role, "content": said(t), "context": ""} for t in example.trailing]
     return {
         "instruction": example.instruction,

@@ -1,7 +1,7 @@
-"""What stands in the texts of a row that a template or a tokenizer would write itself.
+"""Properties of a row's texts: end markers, typed special tokens, repeated context.
 
-End-of-text markers at the end of a response, special tokens typed inside texts, and the
-words of a context that stand elsewhere in the prompt too.
+These are end-of-text markers at the end of a response, special tokens spelled out inside
+texts, and words of a context that are also elsewhere in the prompt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ifcurate.records import Example
 
 __all__ = ["MUCH_OVERLAP", "SpecialTokens", "context_overlap", "without_end_marker"]
 
-#: Above this share of a context's words in the rest of the prompt, "without" still shows it.
+#: Above this share, the prompt without the context still has most of its words.
 MUCH_OVERLAP: Final = 0.6
 
 _END: Final = re.compile(
@@ -33,12 +33,12 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400
 def without_end_marker(example: Example) -> Example:
     """The example without end-of-text markers at the end of its response; itself if it has none.
 
-    A marker that is all of the response stays: nothing else could be scored.
+    A response that is only a marker keeps it.
     """
-    found = _END.search(example.response)
-    if found is None or not example.response[: found.start()].strip():
+    marker = _END.search(example.response)
+    if marker is None or not example.response[: marker.start()].strip():
         return example
-    return replace(example, response=example.response[: found.start()])
+    return replace(example, response=example.response[: marker.start()])
 
 
 def _texts(example: Example) -> Iterator[str]:
@@ -48,10 +48,10 @@ def _texts(example: Example) -> Iterator[str]:
 
 
 def context_overlap(example: Example) -> float | None:
-    """The share of the context's distinct words that stand elsewhere in the prompt, 0 to 1.
+    """The share of the context's distinct words that are also elsewhere in the prompt, 0 to 1.
 
-    None without a context. Letter case does not matter; without blanks between words each
-    character counts.
+    None without a context. Letter case is ignored. In scripts without spaces each character
+    counts as a word.
     """
     words = set(_WORD.findall(example.context_text.lower()))
     if not words:
@@ -69,12 +69,12 @@ class SpecialTokens:
         self._known: dict[str, bool] = dict.fromkeys(named, True)
 
     def count(self, example: Example) -> int:
-        """How many stand in the texts and the response of an example."""
+        """The number of special tokens in the texts and the response of an example."""
         texts = (*_texts(example), example.response)
         return sum(self.is_special(m[0]) for text in texts for m in _SPECIAL.finditer(text))
 
     def is_special(self, text: str) -> bool:
-        """Whether the tokenizer takes a marker for one token."""
+        """Whether the tokenizer encodes a marker as one token."""
         if text not in self._known:
             if _SPECIAL.fullmatch(text) is None:
                 return False

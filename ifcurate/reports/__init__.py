@@ -1,1 +1,1 @@
-"""Pages about runs: one self-contained HTML file each, that works offline."""
+"""Pages about runs. Each is one HTML file that works offline."""

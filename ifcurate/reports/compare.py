@@ -1,8 +1,8 @@
-"""Two runs of the same data: do they order the examples alike, and would they label them alike?
+"""Whether two runs of the same data order and label the examples alike.
 
-Examples are matched by id and turn. Rank correlation is Spearman's, ties at their mean
+Examples are matched by id and turn. Rank correlation is Spearman's, with ties at their mean
 rank. Agreement at a share s is the fraction of the common examples on the same side when
-both runs put the lowest s below the cut; two unrelated orders agree at s^2 + (1 - s)^2.
+both runs put the lowest s below the cut. Two unrelated orders agree on s^2 + (1 - s)^2.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CUT: Final = STATISTICS[:2]  # those that rules cut
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two runs have in common; `table` has a row per common scored example."""
+    """The comparison of two runs. `table` has a row per example that both scored."""
 
     first: Run
     second: Run

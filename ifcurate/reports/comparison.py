@@ -21,7 +21,7 @@ NAMES: Final = {
 
 
 def name_run(run: Run) -> str:
-    """Model, dtype and template: what usually differs between two runs of one data set."""
+    """Model, dtype and template, which usually differ between two runs of one data set."""
     identity = run.manifest.identity
     engine = identity["engine"]
     return f"{engine['model']} ({engine['dtype']}, template {identity['template']['name']})"
@@ -36,12 +36,12 @@ def write_comparison(found: Comparison, out: Path) -> Path:
 
 
 def comparison_section(found: Comparison) -> Section:
-    """Words, correlations, plots, and the examples that differ most."""
+    """Summary, correlations, plots, and the examples that differ most."""
     first, second = name_run(found.first), name_run(found.second)
     text = (
         f"First: {first}, {found.n_first:,} scored examples. Second: {second}, "
-        f"{found.n_second:,} scored examples. {found.n_common:,} are scored in both; all that "
-        "follows is about these.",
+        f"{found.n_second:,} scored examples. {found.n_common:,} are scored in both. The "
+        "rest of this comparison is about these.",
     )
     return Section(
         "comparison",

@@ -24,15 +24,15 @@ __all__ = [
 LENGTHS: Final = (8, 32, 128, 512)  # response tokens; the last group has no end
 MOST_SOURCES: Final = 100
 _COUNTED: Final = (
-    "Tokens are counted by the model's tokenizer, and only in scored examples: a response without "
-    "a context was not tokenized."
+    "Tokens are counted by the model's tokenizer, in scored examples only: a response without "
+    "a context is not tokenized."
 )
 _CRITICAL: Final = pl.col("label") == "context-critical"
 _DROPPED: Final = pl.col("label") == "non-context-critical"
 
 
 def count_cards(facts: Facts) -> Cards:
-    """The numbers that a reader looks for first."""
+    """The most important numbers of a run."""
     table = facts.table
     scored = int((table["status"] == "scored").sum())
     kept, dropped = (int(table.select(e.sum()).item()) for e in (_CRITICAL, _DROPPED))
@@ -113,7 +113,7 @@ _COLUMNS: Final = (
 
 
 def count_sources(facts: Facts) -> Table:
-    """A row for every source, the largest first where there are too many."""
+    """A row for every source; of very many sources, only the largest."""
     groups = _group(facts.table, "source")
     caption = "Losses and gains are medians, in nats per response token."
     if groups.height > MOST_SOURCES:
@@ -138,7 +138,7 @@ def count_lengths(facts: Facts) -> Table:
 
 
 def count_tokens(facts: Facts) -> Table:
-    """What the two ways to filter keep and remove."""
+    """What each of the two filter commands keeps and removes."""
     total = facts.table.select(pl.len(), pl.col("n_response_tokens").sum()).row(0)
     rows: list[list[Any]] = []
     for name, keep in (
@@ -153,7 +153,7 @@ def count_tokens(facts: Facts) -> Table:
 
 
 def count_flags(facts: Facts) -> Table:
-    """Scored rows whose two passes are less than equal."""
+    """Scored rows whose two prompts differ in more than the context."""
     scored = facts.scored
     rows: list[list[Any]] = [
         [name, words, int((scored[name].cast(pl.Int64) > 0).sum())] for name, words in FLAGS.items()

@@ -1,7 +1,7 @@
-"""Examples as a page shows them: which ones, their texts in stretches, their tokens.
+"""Examples on a page: which ones, their texts in marked segments, their tokens.
 
-A page cannot hold every text of a large run. It shows a sample: the extremes on both
-sides, the rows nearest to the cut, and rows drawn at random, with a budget of bytes.
+A page cannot hold every text of a large run. It shows a sample within a budget of bytes:
+the extremes on both sides, the rows nearest to the cut, and random rows.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ BYTES: Final = 5_000_000  # of all texts of a page
 
 
 def choose_rows(table: pl.DataFrame, n: int, *, seed: int = 0) -> pl.DataFrame:
-    """Rows worth a look, the most telling first: all when there are at most `n`.
+    """The most informative rows first; all rows when there are at most `n`.
 
-    `table` is that of `Facts`. A quarter of the sample has the largest and the smallest
-    gains, a quarter lies nearest to the cut, the rest is drawn at random with `seed`.
+    `table` is `Facts.table`. A quarter of the sample has the largest and the smallest
+    gains, a quarter is nearest to the cut, and the rest is random, from `seed`.
     """
     numbered = table.with_row_index("place")
     if table.height <= n:
@@ -128,7 +128,7 @@ def _read_examples(examples: Examples, wanted: set[Key]) -> Iterable[Example]:
 
 
 def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, Any]:
-    """The texts before the response, each with its stretches, and the response."""
+    """The texts before the response, each in segments, and the response."""
     parts: list[tuple[str, str]] = [("system", "system")] if example.system else []
     for name, turns in (("history", example.history), ("trailing", example.trailing)):
         parts += [(f"{name}[{i}]", turn.role) for i, turn in enumerate(turns)]
@@ -146,7 +146,7 @@ def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, An
 
 
 def _mark(text: str, part: str, blocks: Sequence[ContextBlock]) -> Segments:
-    """The text in stretches: context, what is cut with it, and the rest."""
+    """The text in segments: context, the text that is cut with it, and the rest."""
     segments: Segments = []
     at = 0
     mine = sorted((b for b in blocks if b.part == part), key=lambda b: b.outer_start)
@@ -161,7 +161,7 @@ def _mark(text: str, part: str, blocks: Sequence[ContextBlock]) -> Segments:
 
 
 def _shorten(segments: Segments, characters: int) -> Segments:
-    """The start and the end of a long text, and between them how much is left out."""
+    """The start and the end of a long text, and the number of characters between them."""
     n = sum(len(text) for text, _ in segments)
     if n <= characters:
         return segments
@@ -171,11 +171,11 @@ def _shorten(segments: Segments, characters: int) -> Segments:
 
 
 def _slice(segments: Segments, start: int, end: int) -> Segments:
-    found: Segments = []
+    pieces: Segments = []
     at = 0
     for text, kind in segments:
         piece = text[max(start - at, 0) : max(end - at, 0)]
         if piece:
-            found.append((piece, kind))
+            pieces.append((piece, kind))
         at += len(text)
-    return found
+    return pieces

@@ -1,4 +1,4 @@
-"""What a report says of a run, counted over all of its rows."""
+"""The facts of a run for its report: scores and labels of all rows."""
 
 from __future__ import annotations
 
@@ -60,25 +60,25 @@ class Facts:
         return found
 
     def other_cut(self) -> pl.Expr:
-        """Of the rule `both`: which rows pass its first cut; otherwise all do."""
+        """Which rows pass the first cut of the rule `both`; under other rules, all rows."""
         hard = str(self.parameters.get("hard_statistic"))
         cuts = [cut for name, cut in self.cuts() if name == hard]
         return pl.col(hard) > cuts[0] if len(cuts) == 1 else pl.lit(True)
 
 
 def gather_facts(run: Run) -> Facts:
-    """Read a finished run; labels of the default rule where it has no split yet.
+    """Read a finished run, with the labels of the default rule where it has no split yet.
 
     Raises `RunError` when the run is unfinished or its tables do not belong together.
     """
     scores = run.scores().drop(_UNREAD)
-    found = read_split(run)
-    if found is None:
-        made = split_scores(scores)
-        formula = f"context-critical where {_cut_in_words(made.cuts)} [rule paper]"
-        labels, manifest, parameters = made.table, None, made.parameters
+    split = read_split(run)
+    if split is None:
+        default = split_scores(scores)
+        formula = f"context-critical where {_cut_in_words(default.cuts)} [rule paper]"
+        labels, manifest, parameters = default.table, None, default.parameters
     else:
-        labels, manifest = found
+        labels, manifest = split
         formula, parameters = manifest.formula, manifest.identity["parameters"]
     if not labels.select(_PLACE).equals(scores.select(_PLACE)):
         raise RunError(
@@ -96,7 +96,7 @@ def _cut_in_words(cuts: Sequence[Cut]) -> str:
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The first rows that were set aside at reading, and how many there are of each reason."""
+    """The first rows that were set aside when the data was read, and counts by reason."""
     shown: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
     for record in _records(run):

@@ -1,7 +1,7 @@
-"""Figures as ECharts options, from numbers: no text of an example is in them but names.
+"""Figures as ECharts options. They contain numbers and names, but no text of an example.
 
-Colours are the page's own ("var(--critical)"), which its scripts resolve for light and
-dark. Every function takes plain sequences and gives a `Figure`.
+Colours are variables of the page ("var(--critical)"), which its scripts resolve for light
+and dark. Every function takes plain sequences and returns a `Figure`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LABEL_COLOURS: Final = {
     "not-scored": "var(--not-scored)",
 }
 
-#: Where lines have their names, so that those of crossing lines do not overlap.
+#: Positions of the lines' names. They differ so that names of crossing lines do not overlap.
 _PLACES: Final = ("insideMiddleBottom", "insideEndTop", "insideStartTop")
 
 #: A straight line across a chart: from and to in the axes' units, and what it means.
@@ -114,7 +114,7 @@ def draw_bars(
 ) -> Figure:
     """A stacked histogram; `edges` has one more item than each group's counts.
 
-    What lies beyond the edges is counted in the first and the last bar by the caller.
+    The caller counts values beyond the edges in the first and the last bar.
     """
     middles = [f"{(a + b) / 2:.3g}" for a, b in itertools.pairwise(edges)]
     series: list[dict[str, Any]] = [

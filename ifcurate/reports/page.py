@@ -45,7 +45,7 @@ def write_report(
     options: ReportOptions,
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Write the report of a finished run and give its path.
+    """Write the report of a finished run and return its path.
 
     Args:
         run: the run; its labels are those of its split, or of the default rule.
@@ -101,7 +101,7 @@ def _compare(run: Run, other: Path | None) -> list[Section]:
 
 
 def _add_texts(run: Run, rows: list[dict[str, Any]], tokens: TokenTexts) -> list[str]:
-    """Put the texts into the rows; what could not be shown is said in the result."""
+    """Put the texts into the rows, and return notes about what cannot be shown."""
     try:
         texts = read_texts(run, run_examples(run), rows, tokens)
     except (DataError, RunError) as error:
@@ -123,7 +123,7 @@ def _add_texts(run: Run, rows: list[dict[str, Any]], tokens: TokenTexts) -> list
 
 
 def _choose_pairs(chosen: pl.DataFrame) -> dict[str, list[int]]:
-    """Places on the page of kept and of dropped examples: the clearest, and the nearest."""
+    """Positions on the page of kept and dropped examples: the clearest, the nearest to the cut."""
     numbered = chosen.drop("place").with_row_index("shown")
     distance = (pl.col("value") - pl.col("threshold")).abs()
     pairs = {}
@@ -154,7 +154,8 @@ def _browser(facts: Facts, n: int, notes: Sequence[str]) -> Section:
         "the cut, and others drawn at random."
     )
     opens = (
-        "Each row opens into its text, with the context marked. In it, j and k step on and back."
+        "A row opens to show its text, with the context marked. There, j and k go to the next and "
+        "the previous row."
     )
     return Section("examples", "Examples", (f"{shown} {opens}", *notes), (Place("browser"),))
 

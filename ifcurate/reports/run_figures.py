@@ -1,4 +1,4 @@
-"""The figures of one run: losses, gains, and what a moved cut would keep."""
+"""The figures of one run: losses, gains, and the kept share at each cut."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STATISTICS: Final = {
 def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
     """The two losses against each other.
 
-    `places` maps a row of the table to its example on the page; a click opens it.
+    `places` maps a row of the table to its example on the page, which a click opens.
     """
     both = pl.col("loss_with_context").is_finite() & pl.col("loss_without_context").is_finite()
     scored = facts.table.with_row_index("place").filter((pl.col("status") == "scored") & both)
@@ -115,14 +115,14 @@ def draw_gains(facts: Facts) -> Figure:
         groups,
         x_title="gain, nats per response token",
         cut=cuts[0] if len(cuts) == 1 else None,
-        caption=f"All {scored.height:,} scored examples. The first and the last bar hold what lies "
-        "beyond (0.5% on each side).",
+        caption=f"All {scored.height:,} scored examples. The first and the last bar include the "
+        "values beyond them (0.5% on each side).",
         height=360,
     )
 
 
 def _by_source(scored: pl.DataFrame, column: str) -> dict[str, npt.NDArray[np.float64]]:
-    """The numbers of each source; the smaller sources of many are one."""
+    """The numbers of each source. Of many sources, the smaller ones are one group."""
     sizes = scored["source"].value_counts(sort=True)
     names = sizes["source"].to_list()
     large = sorted(names if len(names) <= MOST_SOURCES else names[: MOST_SOURCES - 1])
@@ -161,8 +161,7 @@ def draw_kept(facts: Facts) -> Figure:
         y_title="kept, % of the scored examples",
         y_limits=(0, 100),
         cuts=marks if len(marks) <= MOST_SOURCES else (),
-        caption=f"Counted over {usable.height:,} examples: how much a move of the cut would "
-        f"change.{note}",
+        caption=f"Counted over {usable.height:,} examples: the effect of moving the cut.{note}",
         height=360,
     )
 

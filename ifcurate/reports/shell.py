@@ -1,14 +1,13 @@
-"""The shell of a page: sections, tables and figures in one HTML file without any other.
+"""The shell of a page: sections, tables and figures in one self-contained HTML file.
 
-Everything that a page shows passes through Jinja's escaping or stands in a JSON
-block whose `<`, `>` and `&` are written as escapes, so no text of the data can become
-markup. The page's content security policy allows only the scripts of this package, by
-their hashes.
+Jinja escapes all text on a page, and JSON blocks write `<`, `>` and `&` as escapes, so no
+text of the data can become markup. The page's content security policy allows only the
+scripts of this package, by their hashes.
 
-The charts are drawn by Apache ECharts (`static/echarts.common.min.js`, version 6.1.0,
-from the npm package `echarts`, licence Apache-2.0 in `static/LICENSE.echarts`). It was
-chosen over plotly.js-basic: 0.7 instead of 1.2 MB, and it draws on a canvas, so that
-thousands of points open at once.
+Apache ECharts draws the charts (`static/echarts.common.min.js`, version 6.1.0, from the
+npm package `echarts`, licence Apache-2.0 in `static/LICENSE.echarts`). It was chosen over
+plotly.js-basic: it has 0.7 instead of 1.2 MB, and it draws thousands of points at once
+because it uses a canvas.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart; `option` is ECharts' own, in which "var(--NAME)" stands for a colour of the page."""
+    """A chart. `option` is for ECharts; "var(--NAME)" in it is a colour of the page."""
 
     kind: ClassVar[str] = "figure"
     name: str  # unique on the page
@@ -58,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of texts and numbers; whole numbers get separators, others three decimals."""
+    """Rows of texts and numbers. Whole numbers get separators, others three decimals."""
 
     kind: ClassVar[str] = "table"
     columns: Sequence[str]
@@ -85,7 +84,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a script of the page puts something."""
+    """An empty element that a script of the page fills."""
 
     kind: ClassVar[str] = "place"
     name: str
@@ -96,7 +95,7 @@ Block = Figure | Table | Cards | Command | Place
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a page with a heading of its own."""
+    """A part of a page with its own heading."""
 
     name: str  # unique on the page; its address is #name
     title: str
@@ -113,7 +112,7 @@ def write_page(
     data: Mapping[str, Any] | None = None,
     scripts: Sequence[str] = (),
 ) -> Path:
-    """Write the page to `out`, whole or not at all. Raises `DataError`."""
+    """Write the page to `out` atomically. Raises `DataError`."""
     page = render_page(title, sections, subtitle=subtitle, data=data, scripts=scripts)
     with atomic_file(out) as stream:
         stream.write(page.encode("utf-8", "replace"))
@@ -136,10 +135,10 @@ def render_page(
         title: the page's name and first heading.
         sections: its parts, in order.
         subtitle: one line under the heading.
-        data: what its scripts read, as JSON values.
+        data: JSON values for the page's scripts.
         scripts: names of further files in `static/`, run after the shared ones.
-        charts: its scripts draw charts of their own.
-        connects: its scripts may ask the server that the page came from.
+        charts: whether its scripts draw more charts.
+        connects: whether its scripts may send requests to the page's server.
     """
     figures = _collect_figures(sections)
     drawing = ["echarts.common.min.js"] if figures or charts else []
@@ -172,7 +171,7 @@ def _collect_figures(sections: Sequence[Section]) -> dict[str, Any]:
 
 
 def embed_json(value: Mapping[str, Any]) -> str:
-    """JSON that may stand inside a script element: no `<`, `>` or `&` as such in it."""
+    """JSON for a script element, with `<`, `>` and `&` as escapes."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -187,7 +186,7 @@ def format_cell(value: Cell) -> str:
         return f"{value:,}"
     if isinstance(value, str):
         return value
-    # Three decimals; of a small number two digits, so that small numbers differ.
+    # Three decimals, but two significant digits for small numbers, so that they differ.
     return f"{value:.2g}" if 1e-6 < abs(value) < 0.01 else f"{value + 0.0:.3f}"
 
 

@@ -1,9 +1,9 @@
 """The response's tokens as text, each with its two losses.
 
-The table `tokens.parquet` holds ids; their text comes from the model's own
-`tokenizer.json`, read from the disk alone: from the bundled model, a folder, or the Hub
-cache. Nothing is downloaded and no model is loaded. What the pieces spell is compared
-with the response, so a wrong tokenizer shows nothing instead of something wrong.
+The table `tokens.parquet` holds ids. Their text comes from the model's
+`tokenizer.json` on disk: of the bundled model, in a folder, or in the Hub cache. Nothing
+is downloaded and no model is loaded. The text of the tokens is compared with the
+response, so the tokens of a wrong tokenizer are not shown.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _Spell = Callable[[Sequence[int], str], list[str]]
 
 
 class TokenTexts:
-    """Ids to texts, or the reason why there are none."""
+    """The text of token ids, or the reason why there is none."""
 
     def __init__(self, run: Run, tokenizer: Path | None = None) -> None:
         """Find the tokenizer of the run's model; `tokenizer` names its file or folder.
 
-        Raises `DataError` when the one that is named cannot be read.
+        Raises `DataError` when that file cannot be read.
         """
         self.problem = ""
         self._spell: _Spell | None = None
         if not (run.folder / "tokens.parquet").exists():
             self.problem = (
                 "No token losses were kept, so responses are not coloured. "
-                "Score again with --tokens to have them."
+                "Score again with --tokens to keep them."
             )
             return
         engine = run.manifest.identity["engine"]
@@ -63,8 +63,8 @@ class TokenTexts:
     def colour(self, ids: Sequence[int], response: str, losses: Shown) -> Shown | None:
         """The tokens of one response; None where the pieces do not spell it.
 
-        `losses` has an item per id, its texts empty. An id without a text of its own is
-        joined with the next, their losses added.
+        `losses` has an item per id, with an empty text. An id without text is joined with
+        the next one, and their losses are added.
         """
         if self._spell is None or not ids:
             return None
@@ -86,7 +86,7 @@ class TokenTexts:
 def read_token_losses(
     run: Run, keys: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], tuple[list[int], Shown]]:
-    """(id, turn) -> ids and losses of these examples; without those of over 3,000 tokens."""
+    """(id, turn) -> ids and losses of these examples. At most 3,000 tokens each."""
     wanted = pl.DataFrame(keys, schema={"id": pl.String, "turn": pl.Int32}, orient="row")
     found = (
         scan_table(run.folder / "tokens.parquet", TOKENS)
@@ -104,12 +104,12 @@ def read_token_losses(
     return losses
 
 
-def _find_tokenizer(engine: dict[str, Any], command: str, given: Path | None) -> Path | None:
-    if given is not None:
-        path = given / "tokenizer.json" if given.is_dir() else given
+def _find_tokenizer(engine: dict[str, Any], command: str, named: Path | None) -> Path | None:
+    if named is not None:
+        path = named / "tokenizer.json" if named.is_dir() else named
         if not path.is_file():
             raise DataError(
-                f"{given}: no tokenizer there; found no {path}; name the folder of the model, "
+                f"{named}: no tokenizer there; found no {path}; name the folder of the model, "
                 "with its tokenizer.json"
             )
         return path
@@ -127,7 +127,7 @@ def _find_tokenizer(engine: dict[str, Any], command: str, given: Path | None) ->
 
 
 def _words(command: str) -> list[str]:
-    """The words of the command that scored: a local model's folder is one of them."""
+    """The words of the scoring command, one of which is the folder of a local model."""
     with contextlib.suppress(ValueError):
         return shlex.split(command)
     return []
@@ -166,7 +166,7 @@ def _spell_with(path: Path) -> _Spell:
 def _spell_toy(ids: Sequence[int], response: str) -> list[str]:
     from ifcurate.engines.toy import ToyTokenizer
 
-    # Its ids are hashes: the words are found again in the text.
+    # Its ids are hashes, so the words come from the text.
     encoding = ToyTokenizer().encode(response)
     pieces = [response[a:b] for a, b in encoding.offsets]
     if list(ids[: len(pieces)]) != list(encoding.ids):

@@ -1,4 +1,4 @@
-"""A run in plain sentences, for the first section of its report."""
+"""A run in sentences, for the first section of its report."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ifcurate.reports.facts import Facts
 __all__ = ["describe_cut", "describe_run"]
 
 _ABLATIONS: Final = {
-    "drop": "the second time the context was removed from the same prompt",
-    "template": "the second time the prompt was written with the template for rows without input",
+    "drop": "the second time without the context, in the same prompt",
+    "template": "the second time with the template for rows without input",
 }
 
 
 def describe_run(facts: Facts) -> list[str]:
-    """Paragraphs: what was read, how it was scored, how it was cut."""
+    """Paragraphs about the data, the scoring and the cut."""
     identity, counts = facts.run.manifest.identity, facts.run.manifest.counts
     names = [item["name"] for item in identity["inputs"]]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     day = datetime.fromisoformat(facts.run.manifest.created_at).strftime("%d %B %Y").lstrip("0")
-    limit = f" The reading stopped after {identity['limit']:,} rows." if identity["limit"] else ""
+    limit = f" Reading stopped after {identity['limit']:,} rows." if identity["limit"] else ""
     quarantined = counts.get("quarantined", 0)
     aside = f" {count(quarantined, 'row')} could not be read and was set aside." * bool(quarantined)
     if quarantined > 1:
@@ -43,26 +43,26 @@ def describe_run(facts: Facts) -> list[str]:
 
 def describe_cut(facts: Facts) -> str:
     """The rule of the split in words."""
-    asked = facts.parameters
-    start = "" if facts.split else "No split was made yet, so the default one is shown. "
-    return start + f"Rule {asked['rule']}: {_rule(asked)} Exactly: {facts.formula}."
+    parameters = facts.parameters
+    start = "" if facts.split else "This run has no split yet, so the default split is shown. "
+    return start + f"Rule {parameters['rule']}: {_rule(parameters)} Exactly: {facts.formula}."
 
 
-def _rule(asked: dict[str, Any]) -> str:
-    share = f"{100 * (asked.get('fraction') or 0):.4g}%"
-    statistic = asked["statistic"]
-    match asked["rule"]:
+def _rule(parameters: dict[str, Any]) -> str:
+    share = f"{100 * (parameters.get('fraction') or 0):.4g}%"
+    statistic = parameters["statistic"]
+    match parameters["rule"]:
         case "paper":
             words = f"the {share} of the scored examples with the lowest {statistic} are dropped."
         case "gain":
-            words = f"examples with a {statistic} above {asked['threshold']} nats are kept."
+            words = f"examples with a {statistic} above {parameters['threshold']} nats are kept."
         case "both":
             words = (
                 f"an example is kept when it is not among the {share} that are easiest without "
-                f"the context and its {statistic} is above {asked['threshold']} nats."
+                f"the context and its {statistic} is above {parameters['threshold']} nats."
             )
         case _:
             words = f"the cut of {statistic} is found from its distribution."
-    where = " Each source is cut by itself." if asked.get("per") == "source" else ""
+    where = " Each source has its own cut." if parameters.get("per") == "source" else ""
     lengths = " The share is the same for short and long responses."
-    return words + where + lengths * bool(asked.get("length_control"))
+    return words + where + lengths * bool(parameters.get("length_control"))

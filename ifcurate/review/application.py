@@ -1,8 +1,8 @@
-"""The web application: one page and its answers, on this machine alone.
+"""The web application of a review: one page and its API, for this machine only.
 
-It listens on a loopback address. Every address starts with a random token; requests that
-name another host, or come from a page of another origin, are refused. Nothing is read from
-the disk by a name that a request gives. Starlette and uvicorn are in the extra `[review]`.
+It listens on a loopback address. Every path starts with a random token. Requests for
+another host, or from a page of another origin, are refused. No request can name a file.
+Starlette and uvicorn are in the extra `[review]`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ HEADERS: Final = {
 MOST_BYTES: Final = 10_000  # of a request
 
 
-class _Asked(BaseModel):
-    """What a request may say of the rows that it wants."""
+class _RowRequest(BaseModel):
+    """The parameters of a request for rows."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,14 +63,14 @@ class _Asked(BaseModel):
         return Query(**self.model_dump(exclude={"place"}))
 
 
-class _Label(BaseModel):
+class _LabelRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     place: int = Field(ge=0)
     label: Literal["context-critical", "non-context-critical"] | None
 
 
-class _Verdict(BaseModel):
+class _VerdictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hash: str = Field(max_length=64)
@@ -78,7 +78,7 @@ class _Verdict(BaseModel):
 
 
 class OnlyFromHere:
-    """Refuses what does not come from this page: wrong token, other host, other origin."""
+    """Refuses requests with a wrong token, for another host or from another origin."""
 
     def __init__(self, app: ASGIApp, token: str, hosts: frozenset[str]) -> None:
         self._app = app
@@ -99,12 +99,12 @@ class OnlyFromHere:
 
     def _problem(self, request: Request) -> str:
         if request.headers.get("host", "") not in self._hosts:
-            return "this application answers on this machine's loopback address alone"
+            return "this application answers only on this machine's loopback address"
         origin = request.headers.get("origin")
         if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
-            return "this application answers its own page alone"
+            return "this application answers only its own page"
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "this application answers its own page alone"
+            return "this application answers only its own page"
         first = request.url.path.split("/")[1] if "/" in request.url.path else ""
         if not secrets.compare_digest(first.encode(), self._token.encode()):
             return "the address lacks its token; open the one that `ifcurate review` printed"
@@ -122,7 +122,7 @@ def serve_review(
 
     Args:
         run: a finished run.
-        on_ready: is given the address, token included, before the first request.
+        on_ready: called with the address, which includes the token, before the first request.
 
     Raises:
         IfcurateError: the port is taken.
@@ -137,7 +137,7 @@ def serve_review(
         # No access log: the addresses in it hold the token.
         settings = uvicorn.Config(application, log_level="warning", access_log=False)
         on_ready(f"http://127.0.0.1:{port}/{token}/")
-        with contextlib.suppress(KeyboardInterrupt):  # how a person stops it
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the review
             uvicorn.Server(settings).run(sockets=[listener])
 
 
@@ -162,9 +162,9 @@ def create_application(
 
     Args:
         session: the rows and labels under review.
-        counterfactuals: the augmented rows; there may be none.
+        counterfactuals: the augmented rows, possibly none.
         token: the first part of every address.
-        port: where it listens; requests must name it.
+        port: the port it listens on, which requests must name.
     """
     api = _Api(session, counterfactuals)
     hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
@@ -183,16 +183,16 @@ def create_application(
     return Starlette(routes=routes, middleware=[guard])
 
 
-def _answer(work: Callable[[_Asked], Any]) -> Callable[[Request], Awaitable[Response]]:
-    """A route that reads the query, works in a thread, and answers in JSON."""
+def _answer(work: Callable[[_RowRequest], Any]) -> Callable[[Request], Awaitable[Response]]:
+    """A route that reads the query, calls `work` in a thread, and answers in JSON."""
 
     async def route(request: Request) -> Response:
         try:
-            asked = _Asked.model_validate(dict(request.query_params))
+            wanted = _RowRequest.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _json({"error": str(error)}, 422)
-        found = await run_in_threadpool(work, asked)
-        return _json({"error": "no such row"}, 404) if found is None else _json(found)
+        result = await run_in_threadpool(work, wanted)
+        return _json({"error": "no such row"}, 404) if result is None else _json(result)
 
     return route
 
@@ -232,51 +232,51 @@ class _Api:
             connects=True,
         )
 
-    def state(self, asked: _Asked) -> Any:
-        return self._session.state(asked.query())
+    def state(self, wanted: _RowRequest) -> Any:
+        return self._session.state(wanted.query())
 
-    def rows(self, asked: _Asked) -> Any:
-        return self._session.rows(asked.query())
+    def rows(self, wanted: _RowRequest) -> Any:
+        return self._session.rows(wanted.query())
 
-    def example(self, asked: _Asked) -> Any:
-        return self._session.example(asked.place, asked.query())
+    def example(self, wanted: _RowRequest) -> Any:
+        return self._session.example(wanted.place, wanted.query())
 
-    def histogram(self, asked: _Asked) -> Any:
-        edges, counts = self._session.histogram(asked.statistic)
+    def histogram(self, wanted: _RowRequest) -> Any:
+        edges, counts = self._session.histogram(wanted.statistic)
         return {"edges": edges, "counts": counts}
 
-    def counterfactual(self, asked: _Asked) -> Any:
-        return self._counterfactuals.show(asked.place)
+    def counterfactual(self, wanted: _RowRequest) -> Any:
+        return self._counterfactuals.show(wanted.place)
 
     async def decisions(self, request: Request) -> Response:
         try:
-            asked = _Asked.model_validate(dict(request.query_params))
+            wanted = _RowRequest.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _json({"error": str(error)}, 422)
-        value = self._session.decisions(asked.query())
+        value = self._session.decisions(wanted.query())
         value["counterfactuals"] = self._counterfactuals.decisions()
         name = 'attachment; filename="ifcurate-decisions.json"'
         return JSONResponse(value, headers={**HEADERS, "Content-Disposition": name})
 
     async def label(self, request: Request) -> Response:
         try:
-            asked = _Label.model_validate_json(await _body(request))
+            wanted = _LabelRequest.model_validate_json(await _body(request))
         except ValidationError as error:
             return _json({"error": str(error)}, 422)
-        done = await run_in_threadpool(self._session.set_label, asked.place, asked.label)
+        done = await run_in_threadpool(self._session.set_label, wanted.place, wanted.label)
         return _json({"saved": True}) if done else _json({"error": "no row to label"}, 404)
 
     async def verdict(self, request: Request) -> Response:
         try:
-            asked = _Verdict.model_validate_json(await _body(request))
+            wanted = _VerdictRequest.model_validate_json(await _body(request))
         except ValidationError as error:
             return _json({"error": str(error)}, 422)
-        done = await run_in_threadpool(self._counterfactuals.judge, asked.hash, asked.verdict)
+        done = await run_in_threadpool(self._counterfactuals.judge, wanted.hash, wanted.verdict)
         return _json({"saved": True}) if done else _json({"error": "no such row"}, 404)
 
 
 def _explain_cut(session: Session) -> str:
-    """What the slider leaves out of the run's own split; "" where it is the same cut."""
+    """How the slider differs from the run's own split; "" where it is the same cut."""
     rule = session.facts.formula
     if session.has_own_cut:
         return ""
@@ -286,7 +286,7 @@ def _explain_cut(session: Session) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """The request's body as JSON text; anything else, or too much of it, reads as nothing."""
+    """The request's body; empty when it is not JSON or is too large."""
     if request.headers.get("content-type", "").split(";")[0] != "application/json":
         return b""
     body = b""

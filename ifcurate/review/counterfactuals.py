@@ -1,8 +1,8 @@
 """Augmented examples under review: the original beside its counterfactual, good or broken.
 
-The rows are those that `ifcurate augment` wrote into the run's folder. A verdict is saved in
-``verdicts.json`` beside them and belongs to the row's content, so it does not pass to
-another row when the file is made again.
+`ifcurate augment` writes the rows into the run's folder. Verdicts are saved in
+``verdicts.json`` beside them, by a hash of the row's content, so a new file does not
+give them to other rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -54,12 +54,13 @@ class Counterfactuals:
         return len(self._rows)
 
     def counts(self) -> dict[str, int]:
-        """How many there are, and how many were judged."""
-        given = [self._verdicts[name] for name in self._hashes if name in self._verdicts]
-        return {"total": len(self), "good": given.count("good"), "broken": given.count("broken")}
+        """The number of rows, and of verdicts of each kind."""
+        verdicts = [self._verdicts[name] for name in self._hashes if name in self._verdicts]
+        counts = {verdict: verdicts.count(verdict) for verdict in get_args(Verdict)}
+        return {"total": len(self), **counts}
 
     def show(self, place: int) -> dict[str, Any] | None:
-        """One pair, its edits marked; None where there is no such row."""
+        """One pair with its edits marked; None where there is no such row."""
         if not 0 <= place < len(self):
             return None
         name = self._hashes[place]
@@ -81,21 +82,21 @@ class Counterfactuals:
         }
 
     def judge(self, name: str, verdict: Verdict | None) -> bool:
-        """Save a verdict, or take it back with None; False where there is no such row."""
+        """Save a verdict, or remove it with None; False where there is no such row."""
         if name not in self._rows:
             return False
         with self._lock:
-            found = self._read_verdicts()  # another window may have saved some
+            verdicts = self._read_verdicts()  # another window may have saved some
             if verdict is None:
-                found.pop(name, None)
+                verdicts.pop(name, None)
             else:
-                found[name] = verdict
-            write_json(self._folder / VERDICTS, {"verdicts": dict(sorted(found.items()))})
-            self._verdicts = found
+                verdicts[name] = verdict
+            write_json(self._folder / VERDICTS, {"verdicts": dict(sorted(verdicts.items()))})
+            self._verdicts = verdicts
         return True
 
     def decisions(self) -> list[dict[str, Any]]:
-        """Every verdict with what it is about."""
+        """Every verdict with its row's hash, original and substitute."""
         return [
             {
                 "hash": name,
@@ -115,8 +116,8 @@ class Counterfactuals:
             return _File.model_validate_json(path.read_bytes()).verdicts
         except (OSError, ValidationError) as error:
             raise RunError(
-                f"{path}: not a file of verdicts: {str(error).splitlines()[0]}; mend it, or move "
-                "it away to go on without them"
+                f"{path}: not a file of verdicts: {str(error).splitlines()[0]}; repair it, or "
+                "move it away to continue without them"
             ) from error
 
 
@@ -138,12 +139,12 @@ def _lines(text: str) -> Iterator[Any]:
 
 
 def _edits(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = row.get("ifcurate_edits")
-    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+    edits = row.get("ifcurate_edits")
+    return [e for e in edits if isinstance(e, dict)] if isinstance(edits, list) else []
 
 
 def _undo(text: str, edits: list[dict[str, Any]]) -> tuple[Segments, Segments]:
-    """The text before and after its edits, both in stretches; as it is where they do not fit."""
+    """The text before and after its edits, in segments; unmarked where the edits do not fit."""
     before: Segments = []
     after: Segments = []
     at = 0
@@ -158,13 +159,13 @@ def _undo(text: str, edits: list[dict[str, Any]]) -> tuple[Segments, Segments]:
 
 
 def _cut(segments: Segments) -> Segments:
-    """Without what is too much for a page."""
-    found: Segments = []
+    """The segments up to the limit of a page."""
+    shown: Segments = []
     left = CHARACTERS
     for text, kind in segments:
         if text[:left]:
-            found.append((text[:left], kind))
+            shown.append((text[:left], kind))
         if len(text) > left:
-            return [*found, (" … the rest is not shown ", GAP)]
+            return [*shown, (" … the rest is not shown ", GAP)]
         left -= len(text)
-    return found
+    return shown

@@ -1,4 +1,4 @@
-"""What a person looks at while reviewing: the rows under a moved cut, and labels set by hand."""
+"""A review of one run: its rows under a moved cut, and labels set by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ View = Literal["near", "kept", "dropped", "by-hand", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which rows are asked for, and under which cut."""
+    """Which rows are requested, and under which cut."""
 
     statistic: str
     share: float  # of the rows with this number, below the cut
@@ -56,7 +56,7 @@ class Session:
 
     @property
     def start(self) -> Query:
-        """The run's own cut, where it has one; else the default share."""
+        """The run's own cut if it has one, else the default share."""
         statistic = self.facts.parameters["statistic"]
         cuts = [cut for name, cut in self.facts.cuts() if name == statistic]
         if statistic in self._ranks and len(cuts) == 1:
@@ -79,7 +79,7 @@ class Session:
         return len([name for name, _ in self.facts.cuts() if name == hard]) == 1
 
     def histogram(self, statistic: str) -> tuple[list[float], list[int]]:
-        """Edges and counts of a number; the ends hold what lies beyond (0.5% each)."""
+        """Edges and counts of a number. The end bins include the values beyond (0.5% each)."""
         values = self._ranks[statistic].values
         if not len(values):
             return [0.0, 1.0], [0]
@@ -89,7 +89,7 @@ class Session:
         return edges.tolist(), counts.tolist()
 
     def state(self, query: Query) -> dict[str, Any]:
-        """Counts under this cut, and the command that makes it the run's split."""
+        """Counts under this cut, and the command that applies it to the run."""
         ranks = self._ranks[query.statistic]
         labels = self._labels(query)
         tokens = self._table["n_response_tokens"].fill_null(0).to_numpy()
@@ -108,7 +108,7 @@ class Session:
         }
 
     def rows(self, query: Query) -> dict[str, Any]:
-        """A page of rows, with how many there are."""
+        """A page of rows, and the number of all of them."""
         ranks = self._ranks[query.statistic]
         threshold = ranks.threshold(query.share)
         table = self._table.with_columns(
@@ -122,7 +122,7 @@ class Session:
         if query.view == "all":
             found = found.sort("place")
         else:
-            # On one side of the cut the clearest rows come last: those near it are in doubt.
+            # The rows nearest to the cut come first, since their labels are the least certain.
             found = found.sort("distance", "place", nulls_last=True)
         shown = found[query.page * PAGE : (query.page + 1) * PAGE]
         described = describe_rows(shown)
@@ -150,7 +150,7 @@ class Session:
         return row
 
     def set_label(self, place: int, label: str | None) -> bool:
-        """Save a label, or take it back with None; False where the row cannot have one."""
+        """Save a label, or remove it with None; False where the row cannot have one."""
         if not 0 <= place < self._table.height:
             return False
         row = self._table.row(place, named=True)
@@ -158,21 +158,21 @@ class Session:
             return False
         key = (str(row["source"]), int(row["row"]), int(row["turn"]))
         with self._lock:
-            found = read_overrides(self._run.folder)  # another window may have saved some
+            overrides = read_overrides(self._run.folder)  # another window may have saved some
             if label is None:
-                found.pop(key, None)
+                overrides.pop(key, None)
             else:
                 values = dict(zip(("source", "row", "turn"), key, strict=True))
-                found[key] = Override.model_validate(
+                overrides[key] = Override.model_validate(
                     {**values, "id": row["id"], "label": label, "at": utc_now()}
                 )
-            write_overrides(self._run.folder, found)
-            self._overrides = found
+            write_overrides(self._run.folder, overrides)
+            self._overrides = overrides
             self._places = self._find_places()
         return True
 
     def decisions(self, query: Query) -> dict[str, Any]:
-        """All that was decided, for a file to keep or to send."""
+        """All decisions, for a file."""
         labels = [item.model_dump() for _, item in sorted(self._overrides.items())]
         return {
             "run": self._run.folder.name,
@@ -183,7 +183,7 @@ class Session:
         }
 
     def _command(self, query: Query, threshold: float) -> str:
-        """What makes this cut the run's split."""
+        """The command that makes this cut the run's split."""
         if query.statistic == "loss_without_context":
             return f"ifcurate split --rule paper --fraction {100 * query.share:.6g}%"
         if self.keeps_other_cut and query.statistic == self.facts.parameters["statistic"]:
@@ -209,7 +209,7 @@ class Session:
         return labels
 
     def _find_places(self) -> dict[int, str]:
-        """Where in the table the labels set by hand are; those of other rows are left out."""
+        """Place in the table -> label set by hand. Labels of other rows are left out."""
         schema = {name: self._table.schema[name] for name in ("source", "row", "turn")}
         keys = pl.DataFrame(list(self._overrides), schema=schema, orient="row")
         found = self._table.join(keys, on=list(schema), how="semi")
@@ -220,7 +220,7 @@ class Session:
 
 
 class _Ranks:
-    """The order of the rows by one number, ties by key and id as a split has them."""
+    """The order of the rows by one number; ties are ordered by key and id, as in a split."""
 
     def __init__(self, table: pl.DataFrame, name: str) -> None:
         usable = table.filter(

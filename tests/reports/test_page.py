@@ -73,7 +73,7 @@ def test_everything_is_counted_and_the_counts_are_those_of_the_split(run: Run) -
 
 def test_a_run_without_a_split_is_shown_with_the_default_rule_and_says_so(run: Run) -> None:
     page = write_report(run).read_text()
-    assert "No split was made yet, so the default one is shown." in page
+    assert "This run has no split yet, so the default split is shown." in page
     assert not (run.folder / "split.parquet").exists()
 
 

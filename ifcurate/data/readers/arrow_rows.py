@@ -1,7 +1,7 @@
 """Rows from Arrow and Feather files, in the file format or as a stream.
 
-Batches are checked before they are read: a damaged file must not reach memory that is
-not its own.
+Batches are validated before they are read, because a damaged file could otherwise cause
+invalid memory access.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ifcurate.data.readers.parquet_rows import batch_rows, first_line, repeated_
 
 __all__ = ["arrow_problem", "count_arrow_rows", "is_arrow_file", "open_arrow", "read_arrow"]
 
-_FILE: Final = b"ARROW1"  # how the file format begins; a stream has no sign
+_FILE: Final = b"ARROW1"  # the start of the file format; streams have none
 _FEATHER_1: Final = b"FEA1"
 
 
 def is_arrow_file(source: Source) -> bool:
-    """Whether the file has the file format; else it is a stream, as `datasets` writes it."""
+    """Whether it is in the file format; otherwise it is a stream, as from `datasets`."""
     with source.path.open("rb") as stream:
         return stream.read(len(_FILE)) == _FILE
 
@@ -50,7 +50,7 @@ def arrow_problem(source: Source) -> str:
     with source.path.open("rb") as stream:
         if stream.read(len(_FEATHER_1)) == _FEATHER_1:
             return (
-                "a Feather file of version 1; write it anew as version 2: "
+                "a Feather file of version 1; save it as version 2: "
                 "feather.write_feather(feather.read_table(OLD), NEW), from pyarrow import feather"
             )
     try:
@@ -61,7 +61,7 @@ def arrow_problem(source: Source) -> str:
 
 
 def count_arrow_rows(source: Source) -> int | None:
-    """How many rows there are, from what stands around the columns; None when it is damaged."""
+    """The number of rows, from the file's metadata; None when it is damaged."""
     import pyarrow as pa
 
     try:

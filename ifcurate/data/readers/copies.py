@@ -1,7 +1,7 @@
-"""Local copies of data that is not a local file: URLs, through fsspec, and standard input.
+"""Local copies of data from URLs (through fsspec) and from standard input.
 
-Data is read more than once (to tell its layout, to score it, to filter it), and its
-bytes are its identity. So a copy is kept under `ifcurate-runs/`, beside the runs.
+Data is read more than once (to detect its layout, to score it, to filter it) and is
+identified by its bytes. So a copy is kept under `ifcurate-runs/`, beside the runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["STDIN", "fetch_urls", "is_url", "keep_stdin"]
 
 STDIN: Final = "-"
 _STDIN_FOLDER: Final = Path("ifcurate-runs", "stdin")
-#: The protocols that may be used, and the package that each needs.
+#: The supported protocols, and the package that each needs.
 _PROTOCOLS: Final = {
     "https": "aiohttp",
     "http": "aiohttp",
@@ -35,7 +35,7 @@ _PROTOCOLS: Final = {
     "abfs": "adlfs",
     "memory": "fsspec",
 }
-#: Names under which protocols give a file's version.
+#: The fields in which file systems report a file's version.
 _VERSIONS: Final = (
     *("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "created"),
     *("blob_id", "md5", "md5Hash", "generation", "content_settings"),
@@ -52,12 +52,12 @@ _PACKINGS: Final = {b"\x1f\x8b": (".gz", "gzip"), b"\x28\xb5\x2f\xfd": (".zst", 
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is that of something elsewhere: `https://...`, `s3://...`."""
+    """Whether a name is a URL: `https://...`, `s3://...`."""
     return "://" in name
 
 
 def fetch_urls(url: str) -> list[str]:
-    """Fetch a URL, or those that match a pattern; the URLs, in order.
+    """Fetch a URL, or all that match a pattern; returns the URLs, in order.
 
     A file is fetched again only when the original has changed. Raises
     `DataError`: unknown protocol, package not installed, not found, no network.
@@ -79,13 +79,13 @@ def fetch_urls(url: str) -> list[str]:
         raise
     except ImportError as error:
         raise DataError(
-            f"{url}: needs a package that is not installed; found {_said(error)}; "
+            f"{url}: needs a package that is not installed; found {_first_line(error)}; "
             f"pip install {_PROTOCOLS[protocol]}"
         ) from error
     except Exception as error:  # each protocol's package raises its own kinds
         raise DataError(
-            f"{url}: cannot be fetched; found {_said(error)}; check the name and the network, "
-            "or download the file and name that"
+            f"{url}: cannot be fetched; found {_first_line(error)}; check the name and the "
+            "network, or download the file and name that"
         ) from error
     return list(paths)
 
@@ -94,7 +94,7 @@ def _refuse(url: str, protocol: str, rest: str) -> None:
     if protocol not in _PROTOCOLS or "::" in url:
         known = ", ".join(f"{name}://" for name in _PROTOCOLS if name != "memory")
         raise DataError(
-            f"{url.split('?')[0]}: not a place that is read from; known are {known}; "
+            f"{url.split('?')[0]}: not a supported protocol; known are {known}; "
             "download the file and name that"
         )
     host = rest.split("/")[0]
@@ -107,12 +107,12 @@ def _refuse(url: str, protocol: str, rest: str) -> None:
 
 
 def _fetch(system: Any, place: str, copy: Path) -> None:
-    """Copy a file here, unless the copy is of the file as it is now."""
+    """Copy a file, unless there is a copy of its current version."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     note = copy.with_name(f".{copy.name}.version")
     info = system.info(place)
     version = {name: str(info[name]) for name in ("size", *_VERSIONS) if info.get(name)}
-    # A size alone does not say that nothing has changed.
+    # An equal size alone does not mean that the file is unchanged.
     if len(version) > 1 and copy.exists() and note.exists():
         with contextlib.suppress(OSError, ValueError):
             if json.loads(note.read_bytes()) == version:
@@ -126,15 +126,15 @@ def _fetch(system: Any, place: str, copy: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     text = str(error).splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 
 def keep_stdin() -> str:
-    """Copy standard input to a file named by its content; its path.
+    """Copy standard input to a file that is named by its content; returns its path.
 
-    Raises `DataError` when there is none, or it is of no known kind.
+    Raises `DataError` when there is no pipe or it is empty.
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise DataError(
@@ -153,8 +153,8 @@ def keep_stdin() -> str:
         partial.replace(path)
     except OSError as error:
         raise DataError(
-            f"{STDIN}: cannot be kept in {_STDIN_FOLDER}: {error}; run from a folder that you "
-            "may write to"
+            f"{STDIN}: cannot be saved in {_STDIN_FOLDER}: {error}; run from a folder that you "
+            "can write to"
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Rows from CSV and TSV files, with the bytes of each record.
 
-A record that cannot be read (a broken quote, a line that is too long) costs its
-first line; reading resumes at the next line.
+Of a record that cannot be read (a broken quote, a line that is too long), the first line
+is a bad row. Reading resumes at the next line.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class _Line:
 
 
 class _Lines(Iterator[str]):
-    """Text lines for the csv module, which can be taken back and read again."""
+    """Text lines for the csv module. Lines can be returned and read again."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._again: deque[_Line] = deque()
-        self._given: list[_Line] = []
+        self._taken: list[_Line] = []
         self.line = 0
 
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else self._read()
         self.line += 1
-        self._given.append(line)
+        self._taken.append(line)
         if line.error:
             raise csv.Error(line.error)
         return line.raw.decode("utf-8", "surrogateescape")
@@ -68,14 +68,14 @@ class _Lines(Iterator[str]):
 
     def take(self) -> bytes:
         """The bytes of the lines read since the last call."""
-        raw = b"".join(line.raw for line in self._given)
-        self._given.clear()
+        raw = b"".join(line.raw for line in self._taken)
+        self._taken.clear()
         return raw
 
     def take_first(self) -> tuple[bytes, int]:
-        """The first line read since then, and how many bytes will be read again."""
-        first, *others = self._given or [_Line(b"")]
-        self._given.clear()
+        """The first line since the last call, and how many bytes are to be read again."""
+        first, *others = self._taken or [_Line(b"")]
+        self._taken.clear()
         self._again.extendleft(reversed(others))
         self.line -= len(others)
         return first.raw, sum(len(line.raw) for line in others)

@@ -1,4 +1,4 @@
-"""A source, a row as it stands in a source, and the bytes inside compressed files."""
+"""A source, a row as it is in its source, and the bytes of compressed files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Source:
 
     @property
     def path(self) -> Path:
-        """Where the file is; of a URL its local copy."""
+        """The file's path; for a URL, the path of its local copy."""
         if self.name.startswith(DEMO):
             from ifcurate.pocket import demo_path
 
@@ -51,17 +51,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as it stands in its source. `value` is None when `error` says why.
+    """One row as it is in its source. `value` is None when `error` has the reason.
 
-    `ends` marks a row that stands for more than itself: for all that could not be
-    read after it, or for a stretch of the file.
+    `ends` marks a row that represents more than itself: the unread rest of the file, or a
+    part of it.
     """
 
     source: str
     number: int  # 0-based
     line: int | None  # 1-based first line of the row; None where a format has no lines
     raw: bytes | None  # the row's own bytes, without the line end; None for Parquet and the Hub;
-    # a question of a nested file has none of its own, it is written as a line of JSON
+    # of a question in a nested file, the line of JSON that is written for it
     value: dict[str, Any] | None
     error: str = ""
     ends: bool = False
@@ -75,7 +75,7 @@ class RawRow:
 
 
 def copy_path(url: str) -> Path:
-    """Where the local copy of a URL's file is kept."""
+    """The path of the local copy of a URL's file."""
     digest = hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return _COPIES / digest / url.rstrip("/").rpartition("/")[2]
 
@@ -83,7 +83,7 @@ def copy_path(url: str) -> Path:
 def broken_source(
     source: Source, number: int, line: int | None, reason: str, raw: bytes | None = None
 ) -> RawRow:
-    """The bad row that stands for the rest of a source."""
+    """The bad row that represents the rest of a source."""
     return RawRow(source.name, number, line, raw, None, reason, ends=True)
 
 
@@ -97,11 +97,11 @@ def open_binary(source: Source) -> IO[bytes]:
 
 
 class _Zstd(io.RawIOBase):
-    """The bytes inside a zstd file. An early end is an error, which zstandard hides."""
+    """The bytes of a zstd file. A truncated file is an error, which zstandard does not report."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._frame: Any = None  # the one that is being read
+        self._frame: Any = None  # the current one
         self._rest = b""  # what follows it in the file
         self._out = memoryview(b"")
 
@@ -120,7 +120,7 @@ class _Zstd(io.RawIOBase):
     def _read_on(self) -> bool:
         import zstandard
 
-        # Small steps: a few bytes of a frame can stand for very many.
+        # Small steps, because a few bytes of a frame can expand to very many.
         data = self._rest or self._file.read(1 << 13)
         self._rest = b""
         if not data:

@@ -76,8 +76,8 @@ def _saved_files(folder: Path) -> list[str]:
     state = _load(folder / "state.json", _State)
     if state.indices:
         raise DataError(
-            f"{folder}: holds a selection of rows beside the data (an old datasets wrote "
-            "it); save it anew: dataset.flatten_indices().save_to_disk(NEW)"
+            f"{folder}: has a selection of rows beside the data (from an old version of "
+            "datasets); save it again: dataset.flatten_indices().save_to_disk(NEW)"
         )
     return [str(_inside(folder, file.filename)) for file in state.data_files]
 
@@ -88,12 +88,12 @@ def _load(path: Path, model: type[_Model]) -> _Model:
     except (OSError, ValidationError) as error:
         raise DataError(
             f"{path}: not what datasets.save_to_disk writes; found "
-            f"{str(error).splitlines()[0]}; save the dataset anew"
+            f"{str(error).splitlines()[0]}; save the dataset again"
         ) from error
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A member of the folder. The name comes from a file, so it must not lead elsewhere."""
+    """A member of the folder. The name comes from a file, so it is checked."""
     if name != Path(name).name or name in ("", ".", ".."):
         raise DataError(f"{folder}: names a file outside the folder; found {name!r}; do not use it")
     return folder / name

@@ -1,7 +1,7 @@
-"""Rows from JSON lines and from JSON arrays, in streams: no file is held in memory.
+"""Rows from JSON lines and from JSON arrays, as streams: no file is held in memory.
 
-A bad row is given with its reason, and reading resumes behind it: at the next line, or
-in an array at the next element whose start can be told.
+A bad row has its reason. Reading resumes after it: at the next line, or in an array at
+the next element whose start can be found.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = ["parse_line", "read_json_array", "read_json_lines"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _BLOCK: Final = 1 << 18
-_GOES_ON: Final = "; each row must be one line; join lines with: jq -c . FILE > NEW"
+_NOT_ONE_LINE: Final = "; each row must be one line; join lines with: jq -c . FILE > NEW"
 
 
 def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """A row for each line. With `parse` off, a row has neither value nor error.
 
-    A last line that breaks off is always an error: what followed it is unknown.
+    An incomplete last line is always an error, since the rest of it is unknown.
     """
     number = 0
     line = 0
@@ -87,7 +87,7 @@ def _skip_line(stream: IO[bytes], raw: bytes) -> int:
 
 
 def _broken_off(raw: bytes) -> str:
-    """Why the last line of a file, one without an end, looks like the beginning of a row."""
+    """Why a last line without a line end looks like an incomplete row; "" if it does not."""
     text = raw.decode("utf-8", "surrogateescape")
     try:
         DECODER.decode(text)
@@ -105,7 +105,7 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
         return None, f"not UTF-8 (byte {error.start}); convert the file to UTF-8"
     except (ValueError, RecursionError) as error:
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        more = _GOES_ON if raw.strip().endswith((b"{", b"[", b",")) else ""
+        more = _NOT_ONE_LINE if raw.strip().endswith((b"{", b"[", b",")) else ""
         return None, f"invalid JSON{column}: {describe_error(error)}{more}"
     if not isinstance(value, dict):
         return None, f"a row must be a JSON object; found {type(value).__name__}"
@@ -124,7 +124,7 @@ def read_json_array(source: Source) -> Iterator[RawRow]:
                 return
             number += 1
         if window.skip_space():
-            reason = "text behind the end of the array; it is not read"
+            reason = "text after the end of the array, which is not read"
             line = window.mark_line()
             yield broken_source(source, number, line, reason, window.head())
 

@@ -16,7 +16,7 @@ _BATCH: Final = 1024  # rows
 
 @contextlib.contextmanager
 def open_parquet(source: Source) -> Iterator[Any]:
-    """A `pq.ParquetFile`. It takes an open file: a name could look like a URL."""
+    """A `pq.ParquetFile` from an open file, because a name could look like a URL."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -51,12 +51,12 @@ def read_parquet(source: Source) -> Iterator[RawRow]:
 
 
 def repeated_name(schema: Any) -> str:
-    """Why a schema cannot be read as rows: a name stands twice in one row or struct; or ""."""
+    """Why a schema cannot be read as rows: a name occurs twice in a row or struct; or ""."""
     names = [field.name for field in schema]
     for name in names:
         if names.count(name) > 1:
             return (
-                f"the column {name!r} stands twice; which one is meant? rename or drop one of them"
+                f"the column {name!r} occurs twice; which one is meant? rename or drop one of them"
             )
     return next(filter(None, (repeated_name(inner) for f in schema if (inner := _inner(f)))), "")
 
@@ -89,7 +89,7 @@ def _single_row(source: Source, number: int, batch: Any) -> RawRow:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -104,7 +104,7 @@ def read_hub(source: Source) -> Iterator[RawRow]:
         )
         for number, value in enumerate(rows):
             yield RawRow(source.name, number, None, None, dict(value))
-    except Exception as error:  # datasets raises many kinds; each is the user's to read
+    except Exception as error:  # datasets raises many kinds
         raise DataError(
             f"{where}: cannot be loaded: {first_line(error)}; check the name and the network, "
             "or download the files and name them"

@@ -1,9 +1,8 @@
 """Rows from files: JSON, JSONL, nested SQuAD, Parquet, Arrow, CSV, plain or compressed; the Hub.
 
-A reader yields every row that is there, good or bad, with its place and, for
-text formats, the very bytes it was read from, so that a kept row can be written
-as it was. A file that cannot be read at all is one bad row. Nothing here knows
-what an instruction is.
+A reader yields every row, good or bad, with its place and, for text formats, its
+exact bytes, so that a kept row is written unchanged. A file that cannot be read at
+all is one bad row. Readers do not interpret the rows.
 """
 
 from __future__ import annotations
@@ -53,14 +52,14 @@ _EXTENSIONS: Final = {
 }
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-#: How files begin that are no text, whatever their name says.
+#: The first bytes of files that are not text, regardless of their names.
 _SIGNS: Final = {
     b"PAR1": ("a Parquet file", ".parquet"),
     b"ARROW1": ("an Arrow file", ".arrow"),
     b"\x1f\x8b": ("a file packed by gzip", ".gz"),
     b"\x28\xb5\x2f\xfd": ("a file packed by zstd", ".zst"),
 }
-_HEAD: Final = 1 << 16  # bytes that the kind of a JSON file is told from
+_HEAD: Final = 1 << 16  # bytes from which the kind of a JSON file is detected
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -69,25 +68,25 @@ def open_sources(
 ) -> list[Source]:
     """Resolve files, folders, globs, URLs, "-" and Hub names, in the order given.
 
-    The matches of a glob and the files of a folder are sorted. Raises `DataError` for
-    what does not exist, an unknown file type, or what is given twice; and when none of
-    the files can be read (empty, damaged, UTF-16). One that cannot be read among others
-    that can stays: its reader says why.
+    The matches of a glob and the files of a folder are sorted. Raises `DataError` for a
+    missing file, an unknown file type and a repeated source, and when none of the files
+    can be read (empty, damaged, UTF-16). If only some of them cannot be read, their
+    readers report why.
     """
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    if not given:
+    items = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not items:
         raise DataError("no data: no file was given; name at least one file, glob or Hub dataset")
-    found = [s for item in map(str, given) for s in _open(item, subset=subset, split=split)]
-    _refuse_twice(found)
-    problems = [source_problem(source) for source in found]
+    sources = [s for item in map(str, items) for s in _open(item, subset=subset, split=split)]
+    _refuse_twice(sources)
+    problems = [source_problem(source) for source in sources]
     if all(problems):
-        more = f" (and {count(len(found) - 1, 'other')} like it)" if len(found) > 1 else ""
-        raise DataError(f"{found[0].name}: {problems[0]}{more}")
-    return found
+        more = f" (and {count(len(sources) - 1, 'other')} like it)" if len(sources) > 1 else ""
+        raise DataError(f"{sources[0].name}: {problems[0]}{more}")
+    return sources
 
 
 def _open(item: str, *, subset: str, split: str) -> list[Source]:
-    """The sources that one name stands for."""
+    """The sources of one name."""
     hub = item.removeprefix("hf://datasets/")
     is_hub = _looks_like_hub_name(hub) and (hub != item or not is_url(item))
     if is_hub and not Path(item).exists():
@@ -96,7 +95,7 @@ def _open(item: str, *, subset: str, split: str) -> list[Source]:
 
 
 def _file_names(item: str, split: str) -> list[str]:
-    """The files that one name stands for: itself, those of a folder, a pattern or a URL."""
+    """The files of one name: itself, or those of a folder, a pattern or a URL."""
     if Path(item).is_dir():
         known = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
         return folder_files(item, split=split, endings=[*known, *_SPREADSHEETS])
@@ -120,7 +119,7 @@ def _match_pattern(item: str) -> list[str]:
 
 
 def _refuse_twice(sources: Sequence[Source]) -> None:
-    """Raise `DataError` for a source that is there twice: its rows could not be told apart."""
+    """Raise `DataError` for a repeated source, whose rows could not be distinguished."""
     seen: dict[object, str] = {}
     for source in sources:
         key = source.name if source.format == "hub" else source.path.resolve()
@@ -248,8 +247,8 @@ def _parquet_problem(source: Source) -> str:
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """Every row of the source in order; a bad one with `error` set instead of `value`.
 
-    With `parse` off, rows of JSON lines (and of nested files) have neither: only
-    their bytes and places, which are the same. Raises `DataError` only for a dataset of the Hub.
+    With `parse` off, rows of JSON lines and of nested files have neither, only their bytes
+    and places. Raises `DataError` only for a dataset of the Hub.
     """
     if problem := source_problem(source):
         return iter([broken_source(source, 0, None, problem)])
@@ -271,7 +270,7 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
 
 
 def count_rows(source: Source) -> int | None:
-    """About how many rows a source has, without parsing them; None where that cannot be had."""
+    """About how many rows a source has, without parsing them; None where that is unknown."""
     try:
         if source.format == "parquet":
             with open_parquet(source) as file:
@@ -283,5 +282,5 @@ def count_rows(source: Source) -> int | None:
                 blocks = iter(lambda: stream.read(1 << 20), b"")
                 return sum(block.count(b"\n") for block in blocks)
     except (*BROKEN, ValueError):
-        return None  # reading will say what is wrong
+        return None  # the reader reports the problem
     return None

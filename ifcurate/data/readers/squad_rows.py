@@ -5,9 +5,9 @@
     {"version": "2.0", "data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [
         {"id": ..., "question": ..., "answers": [{"text": ..., "answer_start": ...}]}]}]}]}
 
-Each question is a row: what its article and its paragraph say, the lists aside,
-and then its own members. So a row is whole by itself, and is written as a line
-of JSON. One article is held in memory at a time. Rajpurkar et al. 2016 (SQuAD,
+Each question is a row: the members of its article and its paragraph, except the
+lists, and its own members. So a row is complete and is written as a line of JSON.
+One article is held in memory at a time. Rajpurkar et al. 2016 (SQuAD,
 arXiv 1606.05250), 2018 (SQuAD 2.0, arXiv 1806.03822).
 """
 
@@ -37,7 +37,7 @@ class _Question:
 
 
 def is_squad(head: str) -> bool:
-    """Whether a JSON text that begins like this holds articles with paragraphs under `data`."""
+    """Whether a JSON text with this start has articles with paragraphs under `data`."""
     at = _member(head, 0, "data")
     if head[at : at + 1] != "[":
         return False
@@ -46,7 +46,7 @@ def is_squad(head: str) -> bool:
 
 
 def _member(text: str, at: int, name: str) -> int:
-    """Where the value of this member of the object at `at` begins; the text's end without one."""
+    """Where the value of a member of the object at `at` begins; the text's end if there is none."""
     at = _skip(text, at)
     if text[at : at + 1] != "{":
         return len(text)
@@ -95,8 +95,8 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
         raw = text.encode("utf-8")
     except UnicodeEncodeError as error:
         half = ord(text[error.start])
-        reason = f"half a surrogate pair (\\u{half:04x}); it stands for no character"
-        if 0xDC80 <= half <= 0xDCFF:  # how the window shows such bytes
+        reason = f"half a surrogate pair (\\u{half:04x}); which is no character"
+        if 0xDC80 <= half <= 0xDCFF:  # the window's form of such bytes
             reason = "not UTF-8; convert the file to UTF-8"
         raw = text.encode("utf-8", "backslashreplace")
         return RawRow(source.name, number, None, raw, None, f"{reason}: repair or drop the row")
@@ -104,9 +104,9 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
 
 
 def _questions(window: Window) -> Iterator[_Question]:
-    """The questions of all articles, then what is wrong with the text around them."""
+    """The questions of all articles, then any problem of the text around them."""
     window.skip_space()
-    window.at += 1  # behind the opening brace
+    window.at += 1  # after the opening brace
     done = False
     sign = window.skip_space()
     while sign == '"':
@@ -128,7 +128,7 @@ def _questions(window: Window) -> Iterator[_Question]:
 
 
 def _step_over(window: Window, sign: str) -> bool:
-    """Whether the next sign is this one; the window is then behind it."""
+    """Whether the next character is this one; if so, move past it."""
     if window.skip_space() != sign:
         return False
     window.at += 1
@@ -152,13 +152,13 @@ def _wrong_end(window: Window, sign: str) -> str:
     if window.broken:
         return f"the file breaks off here ({window.broken}); what follows is not read"
     if sign != "}":
-        return "the object around the articles is not right here; what follows is not read"
+        return "the object around the articles is malformed here; what follows is not read"
     window.at += 1
-    return "text behind the end of the object; it is not read" if window.skip_space() else ""
+    return "text after the end of the object, which is not read" if window.skip_space() else ""
 
 
 def _articles(window: Window) -> Generator[_Question, None, bool]:
-    """The questions of the list that begins here; returns whether nothing can be read after it."""
+    """The questions of the list that begins here. Returns True when reading cannot resume."""
     for number, element in enumerate(read_elements(window), 1):
         if element.reason:
             lost = "" if element.ends else "; its questions are not read"
@@ -190,7 +190,7 @@ def _article(article: Any, place: str) -> Iterator[_Question]:
 
 
 def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Question | None]:
-    """The list of this name inside an object, or what is wrong with it."""
+    """The list of this name inside an object, or a question with its problem."""
     if not isinstance(whole, dict):
         return [], _bad(whole, f"{place}: expected an object with {name!r}")
     if not isinstance(whole.get(name), list):

@@ -1,10 +1,9 @@
-"""A long JSON text read in stretches, so that no file is held in memory.
+"""A long JSON text, read in pieces so that no file is held in memory.
 
-ijson (3.6, yajl2_c) was tried for this and reads a 200 MB array 2.5 times as fast. It
-does not give the bytes of an element, stops for good at the first broken one and at an
-integer over 64 bits, and turns half a surrogate pair into "?" without a word. So the
-standard library's decoder reads one element at a time, and the end of a broken element
-is found by its brackets.
+ijson (3.6, yajl2_c) was tried and reads a 200 MB array 2.5 times as fast. But it does not
+return the bytes of an element, stops at the first broken one and at an integer over 64
+bits, and silently turns half a surrogate pair into "?". So the standard library's decoder
+reads one element at a time, and brackets show the end of a broken element.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = [
     "read_elements",
 ]
 
-HEAD: Final = 1000  # bytes (or characters) that are shown of what is too long or unreadable
+HEAD: Final = 1000  # bytes or characters to show of text that is too long or unreadable
 _BLOCK: Final = 1 << 18
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _SHAPE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)
@@ -36,25 +35,25 @@ _PAIRS: Final = {"}": "{", "]": "["}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object; which value is meant?")
-    return found
+        raise ValueError(f"the key {twice!r} occurs twice in one object; which value is meant?")
+    return value
 
 
-#: Refuses an object that has a key twice.
+#: Refuses an object with a repeated key.
 DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def describe_error(error: Exception) -> str:
-    """What is wrong with a JSON text, in a few words."""
+    """The problem of a JSON text, in a few words."""
     if isinstance(error, json.JSONDecodeError):
         return error.msg
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    return str(error)  # a key that stands twice, or a number of more than 4,300 digits
+    return str(error)  # a repeated key, or a number of more than 4,300 digits
 
 
 def is_cut_off(error: Exception, text: str) -> bool:
@@ -66,7 +65,7 @@ def is_cut_off(error: Exception, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of a list as it stands in a file; `value` counts when there is no `reason`."""
+    """One element of a list as it is in a file. `value` is valid when `reason` is empty."""
 
     line: int  # 1-based
     raw: bytes
@@ -92,11 +91,11 @@ class Window:
         self.text = self.text.removeprefix("\ufeff")
 
     def more(self) -> bool:
-        """Read more; False at the end of the file."""
+        """Read more text; False at the end of the file."""
         if self.ended:
             return False
         try:
-            # As much again as there is, so that a long row costs no more than twice its length.
+            # Doubles the text, so that a long row is decoded few times.
             data = self._stream.read(max(_BLOCK, len(self.text) - self.at))
         except BROKEN as error:
             self.broken = str(error)
@@ -116,7 +115,7 @@ class Window:
                 return ""
 
     def mark_line(self) -> int:
-        """The current line number; the text before it is released."""
+        """The current line number. Releases the text before it."""
         self.line += self.text.count("\n", self._counted, self.at)
         if self.at > _BLOCK:
             self.text = self.text[self.at :]
@@ -125,15 +124,15 @@ class Window:
         return self.line
 
     def element(self) -> tuple[Any, int, Exception | None]:
-        """The value that starts here and where it ends, or what is wrong with it."""
+        """The value that starts here and where it ends, or its error."""
         while True:
             error: Exception | None = None
             value: Any = None
             end = self.at
             try:
                 value, end = DECODER.raw_decode(self.text, self.at)
-            except (ValueError, RecursionError) as found:
-                error = found
+            except (ValueError, RecursionError) as problem:
+                error = problem
             whole = end < len(self.text) if error is None else not is_cut_off(error, self.text)
             too_long = len(self.text) - self.at > MAX_ROW_BYTES
             if whole or too_long or not self.more():
@@ -144,7 +143,7 @@ class Window:
         return _encode(self.text[self.at : self.at + HEAD])
 
     def why_stopped(self, reason: str) -> str:
-        """Why an element without a recognisable end cannot be read; `reason` if nothing else."""
+        """Why an element without a recognisable end cannot be read; `reason` by default."""
         if self.broken:
             return f"the file breaks off here ({self.broken})"
         if len(self.text) - self.at > MAX_ROW_BYTES:
@@ -162,12 +161,12 @@ class Window:
 
 
 def read_elements(window: Window) -> Iterator[Element]:
-    """The elements of the list that begins here, then what is wrong with the list itself.
+    """The elements of the list that begins here, then any problem of the list itself.
 
     After a broken element, reading resumes at the next one that can be recognised.
     """
     window.at += 1
-    comma = True  # stands before the next element
+    comma = True  # whether one is before the next element
     while (sign := window.skip_space()) not in ("]", ""):
         line = window.mark_line()
         value, end, error = window.element()
@@ -194,7 +193,7 @@ def read_elements(window: Window) -> Iterator[Element]:
 
 
 def _matching_end(text: str, at: int) -> int | None:
-    """Where the comma or bracket after an element is; -1: beyond this text; None: nowhere."""
+    """The place of the comma or bracket after an element; -1: after this text; None: nowhere."""
     opened: list[str] = []
     for match in _SHAPE.finditer(text, at):
         sign = match.group()
@@ -213,5 +212,5 @@ def _matching_end(text: str, at: int) -> int | None:
 
 
 def _encode(text: str) -> bytes:
-    """The bytes of a window's text as they were."""
+    """The original bytes of a window's text."""
     return text.encode("utf-8", "surrogateescape")

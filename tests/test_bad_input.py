@@ -51,7 +51,7 @@ def quarantine(run: Run) -> list[dict[str, Any]]:
         (b'{"instruction": true, "output": "b"}', "expected text, found bool"),
         (b'{"instruction": "a", "output": NaN}', "expected text, found nan"),
         (b'{"instruction": "a", "output": -Infinity}', "expected text, found -inf"),
-        (b'{"instruction": "a", "output": "b", "output": "c"}', "'output' stands twice"),
+        (b'{"instruction": "a", "output": "b", "output": "c"}', "'output' occurs twice"),
         (b'{"instruction": "\\ud800", "output": "b"}', "half a surrogate pair"),
         (b'{"instruction": "a", "output": "b\\u0000"}', "a NUL at character 1"),
         (b'{"instruction": "a\0", "output": "b"}', "invalid JSON"),
@@ -267,7 +267,7 @@ def test_elements_of_an_array_that_cannot_be_read_are_passed_over(folder: Path) 
     (folder / "a.json").write_bytes(b'[{"a": [1, 2]}, {"a": nope}, {"a": 3}, ]\n more')
     rows = list(read_rows(open_sources("a.json")[0]))
     assert [row.value for row in rows] == [{"a": [1, 2]}, None, {"a": 3}, None]
-    assert "behind the end of the array" in rows[3].error
+    assert "after the end of the array" in rows[3].error
 
 
 def test_a_long_array_is_read_in_stretches(folder: Path) -> None:

@@ -218,8 +218,8 @@ def test_urls_of_fsspec_and_patterns_in_them(folder: Path) -> None:
     ("url", "reason"),
     [
         ("s3://bucket/a.jsonl", "needs a package that is not installed.*pip install s3fs"),
-        ("ftp://host/a.jsonl", "not a place that is read from; known are https://"),
-        ("zip://a.jsonl::https://host/x.zip", "not a place that is read from"),
+        ("ftp://host/a.jsonl", "not a supported protocol; known are https://"),
+        ("zip://a.jsonl::https://host/x.zip", "not a supported protocol"),
         ("https://host/a.jsonl?X-Amz-Signature=hunter2", "may be a secret"),
         ("https://me:hunter2@host/a.jsonl", "may be a secret"),
         ("memory://nothing/*.jsonl", "no file matches this pattern"),
@@ -250,12 +250,12 @@ def test_names_that_look_like_urls_or_patterns_are_files(folder: Path) -> None:
 def test_columns_that_stand_twice_are_refused_in_tables_as_in_json(folder: Path) -> None:
     twice = pa.table([["a"], ["b"], ["c"]], names=["instruction", "output", "output"])
     pq.write_table(twice, "a.parquet")
-    with pytest.raises(DataError, match=r"a.parquet: the column 'output' stands twice"):
+    with pytest.raises(DataError, match=r"a.parquet: the column 'output' occurs twice"):
         open_sources("a.parquet")
     inner = pa.struct([("a", pa.string()), ("a", pa.string())])
     column = pa.StructArray.from_arrays([pa.array(["x"]), pa.array(["y"])], fields=list(inner))
     feather.write_feather(pa.table({"instruction": ["a"], "meta": column}), "b.arrow")
-    with pytest.raises(DataError, match=r"b.arrow: the column 'a' stands twice"):
+    with pytest.raises(DataError, match=r"b.arrow: the column 'a' occurs twice"):
         open_sources("b.arrow")
 
 

@@ -147,7 +147,7 @@ TEXT = json.dumps({"data": ARTICLES, "version": "1.1"})
         (TEXT[: TEXT.index('], "version"')], 4, "the array is not closed"),
         (TEXT[: TEXT.index(', "version"')], 4, "the object around the articles is not right"),
         (TEXT.replace(', "version"', ', "data"'), 4, "the object around the articles"),
-        (TEXT + "\n" + TEXT, 4, "text behind the end"),
+        (TEXT + "\n" + TEXT, 4, "text after the end"),
         (TEXT.replace("Light_2", "Li\udcffght"), 3, "not UTF-8"),
     ],
 )

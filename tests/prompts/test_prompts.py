@@ -240,7 +240,7 @@ def test_tools_reach_a_chat_template_in_the_form_it_expects() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{{ instruction }", "mend the template"),
+        ("{{ instruction }", "correct the template"),
         ("{{ instruction }}", "must write the response exactly once"),
         ("{{ response }}{{ response }}", "it stands 2 times"),
         ("{{ nothing.at.all }}{{ response }}", "does not render"),

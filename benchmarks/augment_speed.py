@@ -1,8 +1,8 @@
-"""How fast counterfactuals are made: examples per second, growth with length, start-up.
+"""Speed of counterfactual generation: examples per second, growth with length, start-up.
 
-Run ``python benchmarks/augment_speed.py [--json FILE]``. Texts are made up here,
-with names, places, dates and amounts as dense as in news; times are CPU seconds
-of one process, the median of the repetitions.
+Run ``python benchmarks/augment_speed.py [--json FILE]``. Texts are synthetic, with names,
+places, dates and amounts as dense as in news. Times are CPU seconds of one process,
+the median of the repetitions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compare ways to find the cut between context-critical and other rows from scores alone.
 
-Synthetic scores with known groups: shapes made after measured ones (long
-tails, AUROC 0.88-0.996), shapes set aside until the method was settled, and
-distributions of one group. Prints tables, writes all figures as JSON:
+It uses synthetic scores with known groups: shapes modelled on measured ones (long
+tails, AUROC 0.88-0.996), held-out shapes, and distributions of one group. It prints
+tables and writes all figures as JSON:
 
     python benchmarks/auto_cut.py OUT.json [--draws 2]
 """

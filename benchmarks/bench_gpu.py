@@ -1,12 +1,12 @@
-"""All that wants a GPU, in one command: ``python -m benchmarks.bench_gpu --out DIR``.
+"""All benchmarks for a GPU, in one command: ``python -m benchmarks.bench_gpu --out DIR``.
 
-1. the scoring table (ours, lm-evaluation-harness, the loop, vLLM) on 1B and 7B shapes;
+1. the scoring table (ifcurate, lm-evaluation-harness, the loop, vLLM) on 1B and 7B shapes;
 2. the exactness of the packed route against float32;
-3. a laboratory run of ten times the rows and steps: unfiltered, filtered, random.
+3. a laboratory run with ten times the rows and steps: unfiltered, filtered, random.
 
-Each part writes its files under DIR and is left out when they are there; a part that
-fails is named in the table with its exit status, and the others run. `--small` does the
-same with small shapes, which a CPU can do, to see that it works.
+Each part writes its files under DIR and is skipped when they exist. The table shows the
+exit status of a part that fails; the other parts still run. `--small` uses small shapes,
+to test the command on a CPU.
 """
 
 from __future__ import annotations

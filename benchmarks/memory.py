@@ -1,10 +1,10 @@
-"""The memory of what comes after scoring, by rows: `python -m benchmarks.memory [ROWS ...]`.
+"""Memory of the steps after scoring, by number of rows: `python -m benchmarks.memory [ROWS ...]`.
 
-Makes run folders as if that many rows had been scored, with made-up numbers, and
-runs the real commands on them, each in a process of its own: `split` (the paper's
-rule, and both rules for each source under a length control), `filter`, the summary
-of `score`, `inspect`. Reports the largest resident memory of each, and what a row
-costs between the fewest and the most rows. Prints a table, and JSON with `--out`.
+It makes run folders with synthetic scores of that many rows and runs the real commands
+on them, each in a separate process: `split` (the paper's rule, and both rules for each
+source under a length control), `filter`, the summary of `score`, and `inspect`. It
+reports the largest resident memory of each, and the memory per row between the smallest
+and the largest number of rows. It prints a table, and writes JSON with `--out`.
 """
 
 from __future__ import annotations

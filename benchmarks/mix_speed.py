@@ -1,7 +1,7 @@
 """Time and memory of mixing: `python -m benchmarks.mix_speed [ROWS]`.
 
-Rows are made up, of Alpaca's shape and about 850 bytes, all with different texts. One
-component of all rows is mixed in a process of its own.
+Rows are synthetic, with Alpaca's columns, about 850 bytes and different texts. One
+component with all rows is mixed in a separate process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def mix(folder: Path) -> None:
 
 
 def main() -> None:
-    """Make the rows, and mix them in a process of its own."""
+    """Make the rows, and mix them in a separate process."""
     if sys.argv[1:2] == ["--mix"]:
         mix(Path(sys.argv[2]))
         return

@@ -1,10 +1,9 @@
-"""Rows through the whole path: `python -m benchmarks.pipeline [--rows 1000000]`.
+"""Speed of all steps together: `python -m benchmarks.pipeline [--rows 1000000]`.
 
-Writes rows of Alpaca's lengths, then runs the real commands in processes of
-their own, with the engine that has no model: `score` (read, render, tokenise,
-score, table), `split`, `filter` (write). Reports rows per second, by the clock
-and by CPU time, and the largest resident memory of all processes together.
-Prints a table, and JSON with `--out`.
+It writes rows with Alpaca's lengths and runs the real commands in separate processes,
+with the toy engine: `score` (read, render, tokenise, score, table), `split` and `filter`
+(write). It reports rows per second of wall time and of CPU time, and the largest resident
+memory of all processes together. It prints a table, and writes JSON with `--out`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The report of 52,000 rows: time, memory, size, and how fast Chromium opens it.
+"""The report of 52,000 rows: time, memory, size, and the time that Chromium needs to open it.
 
     python -m benchmarks.report [ROWS]
 
-Makes rows of random words, scores them with the toy engine (which is not measured), and
-prints one JSON object. Each number is of a process of its own.
+It makes rows of random words, scores them with the toy engine (which is not measured), and
+prints one JSON object. Each number comes from a separate process.
 """
 
 from __future__ import annotations

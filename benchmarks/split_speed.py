@@ -1,8 +1,8 @@
 """Time and memory of `split` on many rows: `python -m benchmarks.split_speed [ROWS]`.
 
-Makes a finished run of so many rows with made-up numbers (three quarters of them tie in
-one statistic) and runs the real command on it, in a process of its own, with each of
-three rules. Prints wall time, processor time and the largest resident memory.
+It makes a finished run of that many rows with synthetic scores (three quarters of them
+tie in one statistic) and runs the real command on it, in a separate process for each of
+three rules. It prints wall time, processor time and the largest resident memory.
 """
 
 from __future__ import annotations

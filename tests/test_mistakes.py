@@ -212,7 +212,7 @@ MISTAKES = {
     ),
     "a template without the response": Mistake(
         f"{SCORE} --template t.jinja",
-        ("template t.jinja", "it stands 0 times in the text", "check {{ response }}"),
+        ("template t.jinja", "found it 0 times in the text", "check {{ response }}"),
         (f"{SCORE} --template u.jinja",),
         before=lambda: (
             write("t.jinja", "{{ instruction }}\n{{ context }}\n")(),

@@ -1,4 +1,4 @@
-"""How fast, how exact and how large scoring is, beside the ways others do it.
+"""Speed, exactness and memory of scoring, compared with other tools.
 
 `python -m benchmarks.scoring` runs everything in one interleaved session and
 writes JSON and a table in Markdown.

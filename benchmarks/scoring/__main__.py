@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace, names: list[str], device: str) -> dict[str
         with tempfile.TemporaryDirectory() as folder:
             for dtype in options.dtypes:
                 path = save_model(shape, Path(folder) / dtype, tokenizer, dtype=dtype)
-                # In a process of its own: some contenders keep what they allocated.
+                # In a separate process, since some contenders do not free their memory.
                 with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                     given = (options, shape, path, dtype, device, prompts)
                     run = pool.submit(compare, *given).result()

@@ -1,4 +1,4 @@
-"""One model in one dtype: every contender in turns, and then the memory of each by itself."""
+"""One model in one dtype: all contenders in turns, then the memory of each one alone."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def compare(
             **settings[name],
         }
         if not options.no_memory:
-            given: dict[str, Any] = {"name": name, "path": str(path), "dtype": dtype}
-            given["settings"] = settings[name]
-            given["prompts"] = [(list(p.ids), p.response_start) for p in prompts]
-            speed[name]["peak_memory_MiB"] = _memory_of(given)
+            request: dict[str, Any] = {"name": name, "path": str(path), "dtype": dtype}
+            request["settings"] = settings[name]
+            request["prompts"] = [(list(p.ids), p.response_start) for p in prompts]
+            speed[name]["peak_memory_MiB"] = _memory_of(request)
     n_response = np.array([len(p.ids) - p.response_start for p in prompts])
     truth = true_scores(path, device, prompts) if shape in ("15M", "135M") else None
     error = {}
@@ -103,7 +103,7 @@ def _installed(package: str | None) -> bool:
 def _best_batch(
     path: Path, dtype: str, device: str, prompts: list[Prompt], sizes: list[int]
 ) -> int:
-    found = {}
+    seconds = {}
     for size in sizes:
         score = make_contender("lm-evaluation-harness", path, dtype, device, batch=size)
         score(prompts[:8])
@@ -113,14 +113,14 @@ def _best_batch(
             score(prompts)
             synchronise(device)
             times.append(clock(device) - start)
-        found[size] = min(times)
-    return min(found, key=lambda size: found[size])
+        seconds[size] = min(times)
+    return min(seconds, key=lambda size: seconds[size])
 
 
-def _memory_of(given: dict[str, Any]) -> int | None:
+def _memory_of(request: dict[str, Any]) -> int | None:
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.scoring", "--memory-of"],
-        input=json.dumps(given),
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -129,11 +129,11 @@ def _memory_of(given: dict[str, Any]) -> int | None:
     return int(json.loads(run.stdout.splitlines()[-1])) if run.returncode == 0 else None
 
 
-def measure_memory(given: dict[str, Any], device: str) -> int:
-    """MiB over what is held after loading (weights and libraries)."""
-    prompts = [Prompt(ids=ids, response_start=start) for ids, start in given["prompts"]]
+def measure_memory(request: dict[str, Any], device: str) -> int:
+    """MiB above the memory after loading (weights and libraries)."""
+    prompts = [Prompt(ids=ids, response_start=start) for ids, start in request["prompts"]]
     score = make_contender(
-        given["name"], Path(given["path"]), given["dtype"], device, **given["settings"]
+        request["name"], Path(request["path"]), request["dtype"], device, **request["settings"]
     )
     if device != "cpu":
         import torch
@@ -142,7 +142,7 @@ def measure_memory(given: dict[str, Any], device: str) -> int:
         before = torch.cuda.memory_allocated()
         score(prompts)
         return int((torch.cuda.max_memory_allocated() - before) >> 20)
-    # What loading freed must not hide what scoring takes.
+    # Memory that loading freed must not hide the memory of scoring.
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")

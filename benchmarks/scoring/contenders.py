@@ -1,4 +1,4 @@
-"""The engine and the ways others score, each from prompts to summed log-probabilities."""
+"""ifcurate's engine and other ways to score, each from prompts to summed log-probabilities."""
 
 from __future__ import annotations
 

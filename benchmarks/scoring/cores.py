@@ -1,9 +1,9 @@
 """Two cores against one: `python -m benchmarks.scoring.cores`.
 
-Whole runs (read, tokenise, score, write) of the same made-up rows of Alpaca's
-lengths, with one process and with one per core, in turns. The clock on the wall is
-what counts, so the machine must be quiet; `busy` says what share of the cores' time
-was computing, and is below 1 where a core waits, or somebody else has it.
+It makes whole runs (read, tokenise, score, write) of the same synthetic rows with Alpaca's
+lengths, with one process and with one per core, in turns. Wall time is measured, so the
+machine must be idle. `busy` is the share of the cores' time that was used for computing;
+it is below 1 where a core waits or runs another program.
 Writes `cores.json` beside the other results.
 """
 

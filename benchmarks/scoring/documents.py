@@ -1,10 +1,10 @@
 """Questions on long documents, together against apart: `python -m benchmarks.scoring.documents`.
 
 Ten questions on each of 50 documents of 1,500 tokens, the context first, with answers
-of 20 tokens. Together, the document is computed once for its ten questions; apart,
-each question is a call of its own, with nothing to share. Process CPU time of one
-thread, in turns, ten documents at a time; the work is what decides, so the ids are
-random and so are the weights. Writes `documents.json` beside the other results.
+of 20 tokens. Together, the document is computed once for its ten questions. Apart, each
+question is a separate call that shares nothing. It measures process CPU time of one
+thread, in turns, ten documents at a time. The ids and weights are random, since only the
+amount of work matters. It writes `documents.json` beside the other results.
 """
 
 from __future__ import annotations

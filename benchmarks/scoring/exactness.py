@@ -1,8 +1,8 @@
-"""How exact scores are: `python -m benchmarks.scoring.exactness`.
+"""Exactness of scores: `python -m benchmarks.scoring.exactness`.
 
-On real rows, against a float64 pass over one sequence at a time: the error of
-each response's mean (nats per token), beside that of the model's own pass in
-the same dtype; and how far a response's mean moves with what else is scored.
+It uses real rows and a float64 pass over one sequence at a time as the reference. It
+reports the error of each response's mean (nats per token), the error of the model's own
+pass in the same dtype, and the change of a response's mean with the rest of the batch.
 """
 
 from __future__ import annotations

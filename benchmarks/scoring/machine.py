@@ -1,4 +1,4 @@
-"""The limit: operations that the unique tokens need, over what this machine multiplies.
+"""The speed limit: the operations of the unique tokens, divided by this machine's rate.
 
 operations = sum over unique tokens of 2 * (weights of the layers)
            + 4 * width * (keys seen) * layers

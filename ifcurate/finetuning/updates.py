@@ -88,9 +88,9 @@ def _check_separate(model: Any) -> None:
     if all(name in modules for name in _QK):
         return
     fused = [name for name in _FUSED if name in modules]
-    found = f"{fused[0]}, which holds values too" if fused else "neither"
+    found = f"{fused[0]}, which also has the values" if fused else "neither"
     raise ModelError(
         f"{getattr(model.config, 'model_type', 'model')}: only queries and keys can be trained "
-        f"where they are projections of their own (q_proj, k_proj); found {found}; "
+        f"where they are separate projections (q_proj, k_proj); found {found}; "
         "use --update full or lora, or a model with separate projections"
     )

@@ -19,7 +19,7 @@ scores by ``g = alpha_c alpha_s m``, where
     m_C   = (1 - p_c) x_C              on a C point,
     m_C+S = (1 - p_a) (x_C - x_M)      on a C+S point.
 
-Points have tokens of their own and share only ``theta_C`` and ``theta_S``. After one
+Points have their own tokens and share only ``theta_C`` and ``theta_S``. After one
 step of gradient descent on ``W_KQ`` at rate ``eta`` (mean over n points)
 
     u_C = u_C + eta/n (G + g_C),  u_C+S = u_C+S + eta/n (G + g_C+S),  u_test = u_test + eta/n G,

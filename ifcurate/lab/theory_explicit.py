@@ -37,7 +37,7 @@ class Model:
 
     @classmethod
     def create(cls, setting: Setting, *, n_subject: int = 0) -> Model:
-        """The model before finetuning, each point with tokens of its own."""
+        """The model before finetuning, where each point has its own tokens."""
         n_points = setting.n_context + setting.n_both + n_subject + 1
         n_answers = n_points + 1
         n_tokens = n_answers + n_points + 1

@@ -29,12 +29,12 @@ def grid() -> list[Setting]:
     counts = ((1, 1), (4, 4), (32, 32), (2, 1), (8, 4), (5, 1), (20, 4))
     shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
     known = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-    found = [SMALLEST]
+    settings = [SMALLEST]
     for size, (n_c, n_b), low, high in product(sizes, counts, shares, known):
-        # Each point has an answer and a subject of its own, and there is one relation.
+        # Each point has its own answer and subject, and there is one relation.
         if 2 * (n_c + n_b) + 1 <= size and 1 / size < low < high / 2:
-            found.append(Setting(size, n_c, n_b, low, high))
-    return found
+            settings.append(Setting(size, n_c, n_b, low, high))
+    return settings
 
 
 def check_grid(settings: list[Setting] | None = None) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from ifcurate.records import Example, Turn, write_calls
 
-__all__ = ["list_tools", "said", "to_messages"]
+__all__ = ["list_tools", "to_messages", "turn_text"]
 
 
-def said(turn: Turn) -> str:
+def turn_text(turn: Turn) -> str:
     """A turn's text; for a turn that only calls tools, its calls as JSON lines."""
     if turn.content or not turn.tool_calls:
         return turn.content
@@ -70,7 +70,7 @@ def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
     if turn.role == "system" and "system" in folds:
         return {"role": "user", "content": turn.content}
     if not turn.tool_calls or "tool" in folds:
-        message = {"role": turn.role, "content": said(turn)}
+        message = {"role": turn.role, "content": turn_text(turn)}
         if turn.name and turn.role == "tool":
             message["name"] = turn.name
         return message

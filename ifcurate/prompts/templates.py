@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.phrases import did_you_mean
-from ifcurate.prompts.conversation import list_tools, said, to_messages
+from ifcurate.prompts.conversation import list_tools, to_messages, turn_text
 from ifcurate.prompts.sandbox import compile_template, run_template
 from ifcurate.records import Example, Turn
 
@@ -323,9 +323,9 @@ def _raw_spaced(template: Template) -> str:
 
 def _fields(example: Example) -> dict[str, Any]:
     """The values for a layout that is not a chat template."""
-    turns = [{"role": t.role, "content": said(t), "context": ""} for t in example.history]
+    turns = [{"role": t.role, "content": turn_text(t), "context": ""} for t in example.history]
     turns.append({"role": "user", "content": example.instruction, "context": example.context})
-    turns += [{"role": t.role, "content": said(t), "context": ""} for t in example.trailing]
+    turns += [{"role": t.role, "content": turn_text(t), "context": ""} for t in example.trailing]
     return {
         "instruction": example.instruction,
         "context": example.context,

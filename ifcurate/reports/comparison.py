@@ -1,4 +1,4 @@
-"""A comparison of two runs as a section of a report, and as a page of its own."""
+"""A comparison of two runs as a section of a report or as a separate page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_run(run: Run) -> str:
 
 
 def write_comparison(found: Comparison, out: Path) -> Path:
-    """Write the comparison as a page of its own. Raises `DataError`."""
+    """Write the comparison as a separate page. Raises `DataError`."""
     title = "ifcurate compare"
     subtitle = f"{found.first.folder.name} and {found.second.folder.name}"
     sections = [comparison_section(found)]

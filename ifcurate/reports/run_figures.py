@@ -96,7 +96,7 @@ def _cut_lines(facts: Facts, end: float) -> list[Line]:
 
 
 def draw_gains(facts: Facts) -> Figure:
-    """The distribution of the gain, each source in a colour of its own."""
+    """The distribution of the gain, with a colour for each source."""
     scored = facts.scored.filter(pl.col("context_gain").is_finite())
     gains = scored["context_gain"]
     low, high = (float(gains.quantile(q) or 0.0) if len(gains) else q for q in (0.005, 0.995))

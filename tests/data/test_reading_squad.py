@@ -145,7 +145,7 @@ TEXT = json.dumps({"data": ARTICLES, "version": "1.1"})
         (TEXT.replace('"q3"', '"q3", "id": "x"'), 3, "article 2: invalid JSON: the key 'id'"),
         (TEXT[: TEXT.index('"q4"')], 3, "article 3: invalid JSON"),
         (TEXT[: TEXT.index('], "version"')], 4, "the array is not closed"),
-        (TEXT[: TEXT.index(', "version"')], 4, "the object around the articles is not right"),
+        (TEXT[: TEXT.index(', "version"')], 4, "the object around the articles is malformed"),
         (TEXT.replace(', "version"', ', "data"'), 4, "the object around the articles"),
         (TEXT + "\n" + TEXT, 4, "text after the end"),
         (TEXT.replace("Light_2", "Li\udcffght"), 3, "not UTF-8"),

@@ -68,7 +68,7 @@ def test_fused_projections_are_refused_with_a_reason(tmp_path: Path) -> None:
         lambda: choose_weights(model, "qk"),
         lambda: adapter_config(model, "lora-qk", rank=4),
     ):
-        with pytest.raises(ModelError, match="query_key_value, which holds values too"):
+        with pytest.raises(ModelError, match="query_key_value, which also has the values"):
             choose()
 
 

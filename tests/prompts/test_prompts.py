@@ -242,7 +242,7 @@ def test_tools_reach_a_chat_template_in_the_form_it_expects() -> None:
     [
         ("{{ instruction }", "correct the template"),
         ("{{ instruction }}", "must write the response exactly once"),
-        ("{{ response }}{{ response }}", "it stands 2 times"),
+        ("{{ response }}{{ response }}", "found it 2 times"),
         ("{{ nothing.at.all }}{{ response }}", "does not render"),
         ("{{ 1 / 0 }}{{ response }}", "does not render: division by zero"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}{{ response }}", "does not render"),

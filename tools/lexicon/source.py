@@ -1,6 +1,6 @@
-"""What the lexicon's sources do not have: adjectives of countries, aliases, closed classes.
+"""Data that the lexicon's sources lack: adjectives of countries, aliases, closed classes.
 
-Written by hand; read by `build_lexicon` only, never at run time.
+It is written by hand and read by `tools.lexicon.build` only, never at run time.
 """
 
 from __future__ import annotations

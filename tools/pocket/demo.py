@@ -1,16 +1,16 @@
 """The demo data: ``python -m tools.pocket.demo --out DIR``.
 
-A few hundred rows in three file formats, about the pocket model's world. What
-each row is, its column `truth` says by construction:
+A few hundred rows in three file formats, about the pocket model's world. The column
+`truth` has the kind of each row, which is known by construction:
 
 ======================  =========================================================
-context-critical        a made-up subject: the answer stands in the context alone
+context-critical        a made-up subject: only the context has the answer
 non-context-critical    a real fact that the model knows; the context repeats it
 no-context              a real fact asked for without any context
 ======================  =========================================================
 
-Both kinds of rows with a context get their passages, distractors, questions and
-layouts from the same draws.
+Both kinds of rows with a context draw their passages, distractors, questions and
+layouts in the same way.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _N_NO_INPUT = 10  # so many Alpaca rows without context say "No input" in words
 
 @dataclass(frozen=True, slots=True)
 class DemoRow:
-    """A row as it stands in its file, and the prompts it amounts to for the pocket model."""
+    """A row as it is in its file, and its prompts for the pocket model."""
 
     row: dict[str, Any]
     truth: Truth

@@ -1,12 +1,11 @@
 """The pocket model's training text, one short document after another.
 
-Five kinds: known facts told; known facts asked for without a passage; a
-passage and questions about it, on subjects that are made up and never come
-again (so that the answer must be read) or on known ones; a passage told again
-in other words and another order; and a few questions that nothing can answer,
-so that not knowing looks like not knowing. Each piece of text carries the
-weight of its loss: names in a made-up passage cannot be learned and weigh
-little, answers weigh 1.
+There are five kinds: statements of known facts; questions about known facts without
+a passage; a passage and questions about it, on known subjects or on made-up ones that
+never recur (so that the answer must be read); a passage reworded in another order; and
+a few questions without an answer, so that the model is uncertain where it does not
+know. Each piece of text has a weight in the loss: names in a made-up passage cannot be
+learned and have a small weight, answers have the weight 1.
 """
 
 from __future__ import annotations
@@ -175,18 +174,18 @@ def _reading(rng: random.Random, world: World, known: _KnownFacts) -> list[Segme
 
 
 def _retelling(rng: random.Random, world: World) -> list[Segment]:
-    """A passage, and the same facts in other words and another order."""
+    """A passage, and the same facts reworded in another order."""
     facts = _fresh_facts(rng, world, rng.choice((1, 2, 3, 4)))
-    told = " ".join(fact.state(rng.randrange(4)) for fact in facts)
+    first = " ".join(fact.state(rng.randrange(4)) for fact in facts)
     again = " ".join(fact.state(rng.randrange(4)) for fact in rng.sample(facts, len(facts)))
     return [
-        Segment(f"{told}\n\n{rng.choice(_AGAIN)}\n", _PROMPT),
+        Segment(f"{first}\n\n{rng.choice(_AGAIN)}\n", _PROMPT),
         Segment(again + EOS, _ANSWER),
     ]
 
 
 def make_documents(world: World, *, seed: int, n_documents: int) -> Iterator[list[Segment]]:
-    """Yields the training documents; each rare fact is told once and asked for once."""
+    """Yield the training documents. Each rare fact is stated once and asked for once."""
     rng = random.Random(f"pocket text {seed}")
     known = _KnownFacts(world)
     rare = [(fact, asked) for fact in world.facts_of("rare") for asked in (False, True)]

@@ -1,9 +1,9 @@
-"""How well a pocket model knows, does not know, and reads.
+"""Measure a pocket model: what it knows, what it does not know, and how it reads.
 
 ``python -m tools.pocket.measure DIR`` prints the figures of the model card:
 recall of facts by exposure class, and reading of facts about subjects that the
-training text never names, beside 0 to 3 distractors, of the same relation or
-of any. Greedy generation; an answer counts when it has the object's exact name.
+training text never names, with 0 to 3 distractors of the same or any relation.
+Generation is greedy. An answer is right when it has the object's exact name.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def token_losses(
     for start in range(0, len(rows), 16):
         batch = rows[start : start + 16]
         ids = torch.full((len(batch), max(len(h) + len(t) for h, t in batch)), 2)
-        for i, (head, tail) in enumerate(batch):  # what stands after a row cannot reach back
+        for i, (head, tail) in enumerate(batch):  # padding after a row has no effect on it
             ids[i, : len(head) + len(tail)] = torch.tensor(head + tail)
         with torch.inference_mode():
             logits = model(input_ids=ids).logits
@@ -131,7 +131,7 @@ def token_losses(
 
 
 def measure_demo(model: Any, tokenizer: Any) -> dict[str, float]:
-    """How well four scores tell the demo's context-critical rows from the others.
+    """How well four scores separate the demo's context-critical rows from the others.
 
     AUROC of each score, and the share of rows with a context that a split gets
     right: by the paper's rule (the true fraction with the lowest loss without

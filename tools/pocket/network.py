@@ -1,18 +1,17 @@
-"""The pocket model while it is trained: a plain Llama, and four heads to begin with.
+"""The pocket model during training: a plain Llama that starts with four useful heads.
 
 The arithmetic is that of transformers' `LlamaForCausalLM` (RMSNorm before each
 block, rotary positions on half-split heads, SiLU-gated feed-forward, tied
-embeddings); `llama_state` gives the weights under its names. Written out here
-because a compiled bfloat16 version of it trains more than twice as fast on one
-core as the library's module does.
+embeddings); `llama_state` returns the weights under its names. It is implemented
+here because a compiled bfloat16 version of it trains more than twice as fast on one
+core as the library's module.
 
-An earlier prototype of this size did not come upon reading by itself. So the
-first two layers start with heads that lean towards what reading is made of
-(induction heads, Olsson et al. 2022): two look one and two tokens back, two
-look for what followed the same token before. They are trained on with
-everything else. The start is rough: token norms blur the positions that the
-first two look at, and a cleaner start (equal norms) learned the text more
-slowly in short trials.
+A prototype of this size did not learn to read. So the first two layers start with
+heads close to the parts of induction heads (Olsson et al. 2022): two attend one and
+two tokens back, two attend to the token after an earlier occurrence. They are trained
+with everything else. The start is approximate, because token norms blur the positions
+of the first two heads. An exact start (equal norms) learned the text more slowly in
+short trials.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The pocket model's tokenizer: byte-level BPE, trained on its own text.
 
-A space before a capital letter is a token of its own, so that a name is cut
-into the same tokens wherever it stands: a model this small finds a name in a
-passage again by its tokens. Every line break is one token, every digit too.
-All 256 bytes are tokens, so any text encodes and decodes to itself.
+A space before a capital letter is a separate token, so a name has the same tokens at
+every place, which helps a small model to find it in a passage. Every line break and
+every digit is one token. All 256 bytes are tokens, so every text is encoded without
+loss.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Builds the pocket model from a seed: ``python -m tools.pocket.train --out DIR --seed 0``.
+"""Build the pocket model from a seed: ``python -m tools.pocket.train --out DIR --seed 0``.
 
-Text from `documents`, a tokenizer from that text, some steps on random tokens
-that repeat (which set the seeded heads going), then one pass over the text with
-AdamW, at a constant rate that falls to zero at the end. One thread, so that the
-same machine gives the same weights again. With a C++ compiler at hand the step
-is compiled.
+It makes the text with `documents`, trains a tokenizer on it, trains some steps on
+repeated random tokens (which develop the seeded heads), and then makes one pass over
+the text with AdamW, at a constant rate that falls to zero at the end. It uses one
+thread, so that the same machine gives the same weights. If a C++ compiler is
+available, the step is compiled.
 
 Documents are packed whole into sequences; each piece of text has its weight in
 the loss (see `documents`).

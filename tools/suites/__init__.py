@@ -1,1 +1,1 @@
-"""Writes the built-in conflict suites."""
+"""Write the built-in conflict suites."""

@@ -1,8 +1,8 @@
-"""The built-in conflict suites: ``python -m tools.suites.build`` writes them anew, from a seed.
+"""The built-in conflict suites: ``python -m tools.suites.build`` writes them from a seed.
 
-Every text is put together from sentences written for this project and from the
-project's own tables (`ifcurate.pocket.facts`, the counterfactual lexicon). A
-suite is frozen once written, so that numbers of two versions can be compared.
+Every text is composed of sentences written for this project and of the project's
+tables (`ifcurate.pocket.facts`, the counterfactual lexicon). A written suite is
+frozen, so that results of two versions can be compared.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _pick_others(rng: random.Random, pool: Sequence[str], known: str, n: int) ->
 
 
 def _place(rng: random.Random, fillers: Sequence[str], lines: Sequence[str]) -> str:
-    """The lines in their order among drawn fillers, anywhere from first to last."""
+    """The lines in their order among random fillers, at any position."""
     chosen = rng.sample(fillers, rng.randint(2, 4))
     at = rng.randint(0, len(chosen))
     return " ".join([*chosen[:at], *lines, *chosen[at:]])

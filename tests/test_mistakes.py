@@ -300,7 +300,7 @@ MISTAKES = {
     ),
     "a file that was cut off": Mistake(
         "score c.jsonl.gz --engine toy",
-        ("c.jsonl.gz", "the file breaks off here", "get the file again, or let it pass"),
+        ("c.jsonl.gz", "the file breaks off here", "get the file again, or allow it"),
         ("score c.jsonl.gz --engine toy --fail-on-error false",),
         before=write("c.jsonl.gz", gzip.compress(TEXT.encode() * 60)[:-9]),
     ),

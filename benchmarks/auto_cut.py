@@ -47,7 +47,7 @@ def lognormal(median: float, sigma: float, top: float = math.inf) -> Draw:
 
 
 def exponential(mean: float) -> Draw:
-    """Exponential, of a mean."""
+    """Exponential with this mean."""
     return lambda r, n: r.exponential(mean, n)
 
 
@@ -65,17 +65,17 @@ def mixed(*parts: tuple[float, Draw]) -> Draw:
 
 
 def absolute(part: Draw) -> Draw:
-    """Without its sign."""
+    """The absolute values."""
     return lambda r, n: np.abs(part(r, n))
 
 
 def shifted(part: Draw, by: float) -> Draw:
-    """Moved by a number."""
+    """Shifted by a number."""
     return lambda r, n: part(r, n) + by
 
 
 def normal(mean: float, sd: float) -> Draw:
-    """Normal."""
+    """Normal with this mean and deviation."""
     return lambda r, n: r.normal(mean, sd, n)
 
 
@@ -208,7 +208,7 @@ def mixture(x: FloatArray, w: FloatArray) -> float | None:
 
 
 def candidates(ranked: FloatArray) -> dict[str, float | None]:
-    """Each way's cut; None where it finds none."""
+    """The cut of each method; None where it finds none."""
     x, w = summed_up(ranked)
     middle = float(np.median(np.abs(ranked)))
     y = np.arcsinh(x / middle)
@@ -230,7 +230,7 @@ def candidates(ranked: FloatArray) -> dict[str, float | None]:
 
 
 def best_accuracy(labels: npt.NDArray[np.bool_]) -> float:
-    """Of any cut, given labels in the order of their values."""
+    """The best accuracy of any cut, from labels in the order of their values."""
     below = np.concatenate([[0], np.cumsum(labels)])
     at = np.arange(len(labels) + 1)
     return float(((at - below) + (below[-1] - below)).max() / len(labels))
@@ -239,7 +239,7 @@ def best_accuracy(labels: npt.NDArray[np.bool_]) -> float:
 def draw_two(
     family: tuple[Draw, Draw, bool], n: int, share: float, seed: int
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Values upwards, with their labels."""
+    """Ascending values with their labels."""
     r = np.random.default_rng([seed, n, int(100 * share)])
     upper = np.arange(n) < round(share * n)
     values = np.empty(n)
@@ -250,7 +250,7 @@ def draw_two(
 
 
 def stated_chance(values: FloatArray, seed: int) -> FloatArray:
-    """What a split by `auto` says of each value's chance to be above the cut."""
+    """The probability that a split by `auto` gives each value of being above the cut."""
     rule = CutRule("context_gain", "auto", 0.25, None, seed=seed)
     cut = cut_group("all", values, LengthBins.whole(len(values)), [values], rule)
     z = math.pi / math.sqrt(3) * (values - cut.thresholds[0]) / cut.scale
@@ -259,7 +259,7 @@ def stated_chance(values: FloatArray, seed: int) -> FloatArray:
 
 
 def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> list[Row]:
-    """Every way on every family, size and share; accuracies, and more of the shipped way."""
+    """Accuracies of every method on every family, size and share; details of the shipped one."""
     rows = []
     for name, family in families.items():
         for share in SHARES:
@@ -308,7 +308,7 @@ def measure_one(draws: int) -> list[Row]:
 
 
 def print_regret(title: str, rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Accuracy lost against the best cut there is, in points, by family; nothing found = 25%."""
+    """Loss of accuracy against the best cut, in points, by family; nothing found = 25%."""
     families = list(dict.fromkeys(row["family"] for row in rows))
     ways = [*candidates(np.linspace(-1, 3, 100)), "shipped"]
     print(f"\n{title}: accuracy lost against the best cut, points")
@@ -354,7 +354,7 @@ def print_shipped(title: str, rows: list[Row]) -> dict[str, dict[str, float]]:
 
 
 def print_calibration(rows: list[Row]) -> list[tuple[float, float, int]]:
-    """Right answers among rows by their stated confidence."""
+    """The share of correct labels by stated confidence."""
     sure = np.concatenate([r["sure"] for r in rows if r.get("sure")])
     right = np.concatenate([r["right"] for r in rows if r.get("right")])
     print("\nstated confidence, share right, rows (n < 1000)")

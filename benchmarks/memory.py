@@ -127,7 +127,7 @@ class Step:
 
 
 def measure(folder: Path, n: int, names: list[str]) -> list[Step]:
-    """Run commands on a run of so many rows, which is made."""
+    """Make a run of this many rows and run the commands on it."""
     make_run(folder, n)
     steps = []
     for name in names:
@@ -147,7 +147,7 @@ def measure(folder: Path, n: int, names: list[str]) -> list[Step]:
 
 
 def _peak_mb(pid: int) -> float:
-    """The most memory that a process has had (Linux; 0 elsewhere, and when it has ended)."""
+    """The peak memory of a process (Linux; 0 elsewhere, and after it ended)."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -156,7 +156,7 @@ def _peak_mb(pid: int) -> float:
 
 
 def bytes_per_row(steps: list[Step], name: str) -> float:
-    """What a row more costs at its most, between the fewest and the most rows."""
+    """Memory per additional row, between the smallest and the largest number of rows."""
     mine = sorted((s for s in steps if s.name == name), key=lambda s: s.rows)
     few, many = mine[0], mine[-1]
     return (many.peak_mb - few.peak_mb) * 1e6 / max(1, many.rows - few.rows)

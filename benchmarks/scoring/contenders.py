@@ -156,7 +156,7 @@ CONTENDERS: dict[str, tuple[Callable[..., Score], str | None]] = {
 
 
 def make_contender(name: str, folder: Path, dtype: str, device: str, **options: Any) -> Score:
-    """Load a contender's model and return what scores with it."""
+    """Load a contender's model and return its scoring function."""
     return CONTENDERS[name][0](folder, dtype, device, **options)
 
 

@@ -94,7 +94,7 @@ def _compare(shape: str, dtype: str, n_rows: int, rounds: int, cores: int) -> di
 def _run(
     model: Path, dtype: str, threads: int, data: Path, out: Path
 ) -> tuple[float, float, pl.DataFrame]:
-    """Seconds on the wall, the share of the cores' time that was computing, the scores."""
+    """Wall seconds, the share of the cores' time used for computing, and the scores."""
     engine = load_hf_engine(str(model), dtype=dtype, device="cpu", threads=threads)
     scorer = Scorer.create(engine, ScoreSettings(template="alpaca"))
     before = os.times()

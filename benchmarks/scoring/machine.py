@@ -27,12 +27,12 @@ HERE = Path(__file__).resolve().parent  # where results are written
 
 
 def clock(device: str) -> float:
-    """Seconds: of this process on a CPU (other programs do not count), of the wall on a GPU."""
+    """Seconds of CPU time of this process on a CPU, of wall time on a GPU."""
     return time.process_time() if device == "cpu" else time.perf_counter()
 
 
 def synchronise(device: str) -> None:
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device != "cpu":
         import torch
 
@@ -120,5 +120,5 @@ def describe_machine(device: str) -> dict[str, str]:
 
 
 def say(line: str) -> None:
-    """A line for whoever waits, apart from the results."""
+    """Print a line of progress, apart from the results."""
     print(line, file=sys.stderr, flush=True)

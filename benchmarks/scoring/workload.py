@@ -1,4 +1,4 @@
-"""What is scored: Alpaca's rows with an input, P3's rows, or rows made to the same lengths."""
+"""The scored rows: Alpaca's with an input, P3's, or synthetic rows of the same lengths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Row:
 
 
 def load_rows(folder: Path, seed: int = 0) -> tuple[list[Row], str]:
-    """Rows in a seeded order and what they are; made-up ones where the folder has none."""
+    """Rows in a seeded order and their description; synthetic rows where the folder has none."""
     rows: list[Row] = []
     names = []
     alpaca, p3 = folder / "alpaca_5pct.json", folder / "p3_inline_context.jsonl"

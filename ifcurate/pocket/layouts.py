@@ -35,7 +35,7 @@ PREAMBLE_WITH_INPUT: Final = (
 
 
 def alpaca_prompt(instruction: str, context: str = "", *, paired: bool = False) -> str:
-    """The prompt up to and with "### Response:"; `paired` takes the preamble for inputs."""
+    """The prompt through "### Response:"; with `paired`, with the preamble for inputs."""
     preamble = PREAMBLE_WITH_INPUT if paired and context else PREAMBLE
     block = f"### Input:\n{context}\n\n" if context else ""
     return f"{preamble}\n\n### Instruction:\n{instruction}\n\n{block}### Response:\n"
@@ -50,7 +50,7 @@ class InlineStyle:
     after: str  # with {question}
 
     def render(self, question: str, passage: str = "", *, strip: bool = True) -> str:
-        """The prompt; without a passage its block is cut out.
+        """The prompt; without a passage, its block is removed.
 
         With `strip` false, the blank line before a block at the end stays.
         """

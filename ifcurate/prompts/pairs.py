@@ -26,7 +26,7 @@ Ablation = Literal["drop", "template", "shuffle"]
 ABLATIONS: Final = ("drop", "template", "shuffle")
 _BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 _LONGEST_TOKEN: Final = 128  # characters; the longest, of blanks, in vocabularies of known models
-_GAP: Final = "\n[...]\n"  # stands where a context was shortened
+_GAP: Final = "\n[...]\n"  # replaces the middle of a shortened context
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class PromptSettings:
     """The settings that decide the ids of an example's pair of prompts."""
 
     ablation: Ablation = "drop"
-    score_eot: bool = False  # is the token that ends the response part of the loss?
+    score_eot: bool = False  # whether the loss includes the token that ends the response
     too_long: Literal["skip", "shorten"] = "skip"
     max_length: int = 1 << 30  # tokens
-    keep_end_markers: bool = False  # score "</s>" and its like at the end of a response
+    keep_end_markers: bool = False  # score "</s>" and similar markers at the end of a response
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def build_pairs(
 
 
 def _size(example: Example) -> int:
-    """Characters that stand in every rendering of an example."""
+    """The number of characters that every rendering of an example has."""
     return sum(len(t.strip()) for t in (example.instruction, example.context, example.response))
 
 
@@ -326,7 +326,7 @@ def _shorten(
     settings: PromptSettings,
     special: SpecialTokens,
 ) -> PromptPair:
-    """Cut the longest context block in the middle until the prompt fits; else stay too long."""
+    """Cut the longest context block in the middle until the prompt fits, if it can."""
     example = pair.example
     blocks = example.blocks
     texts = [example.part(b.part)[b.start : b.end] for b in blocks]
@@ -364,7 +364,7 @@ def _shorten(
 def build_prompts(
     examples: Sequence[Example], template: Template, tokenizer: Tokenizer
 ) -> list[Prompt]:
-    """Each example's prompt, response and end of turn as ids: what a finetuning step reads.
+    """Each example's prompt, response and end of turn as ids, for finetuning.
 
     The ids are those that `build_pairs` gives with `score_eot`; examples without
     a context are rendered too. Raises `TemplateError`.

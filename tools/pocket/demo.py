@@ -84,7 +84,7 @@ def make_demo(*, seed: int = 0) -> dict[str, list[DemoRow]]:
 
 
 def _passage(rng: random.Random, world: World, fact: Fact) -> str:
-    """The fact among none to two others, about made-up subjects or seen ones."""
+    """The fact among up to two others, about made-up or seen subjects."""
     seen = world.facts_of("seen")
     facts = [fact]
     for _ in range(rng.choice((0, 1, 1, 2))):
@@ -145,7 +145,7 @@ def _chat(rng: random.Random, fact: Fact, passage: str, truth: Truth) -> DemoRow
 
 
 def write_demo(out: Path, *, seed: int = 0) -> None:
-    """Writes the three files to the folder `out`."""
+    """Write the three files to the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in make_demo(seed=seed).items():
         lines = (json.dumps(row.row, ensure_ascii=False) + "\n" for row in rows)

@@ -67,7 +67,7 @@ class Segment(NamedTuple):
 
 
 def write_passage(rng: random.Random, facts: Sequence[Fact]) -> str:
-    """The facts as sentences, in the order given, now and then with a plain one between."""
+    """The facts as sentences in this order, sometimes with a filler sentence between."""
     lines = [fact.state(rng.randrange(4)) for fact in facts]
     if rng.random() < 0.25:
         lines.insert(rng.randint(0, len(lines)), rng.choice(_FILLERS))
@@ -75,7 +75,7 @@ def write_passage(rng: random.Random, facts: Sequence[Fact]) -> str:
 
 
 def choose_instruction(rng: random.Random, question: str) -> str:
-    """The question as an instruction, as often as not bare."""
+    """The question as an instruction, unchanged half of the time."""
     return question if rng.random() < 0.6 else rng.choice(_INSTRUCTIONS).format(q=question)
 
 

@@ -63,7 +63,7 @@ def measure_reading(
     n: int = 200,
     seed: int = 0,
 ) -> float:
-    """Share of made-up facts whose object is named when the passage tells it."""
+    """Share of made-up facts whose object is named when the passage states it."""
     rng = random.Random(f"reading {seed}")
     prompts, objects = [], []
     for _ in range(n):

@@ -106,7 +106,7 @@ def new_parameters(shape: Shape, *, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _seed_heads(weights: dict[str, torch.Tensor], shape: Shape, generator: Any) -> None:
-    """Sets heads 0 and 1 of layers 0 and 1, and the embedding they need.
+    """Set heads 0 and 1 of layers 0 and 1, and the embedding they need.
 
     The residual stream is cut into orthogonal parts: one constant dimension,
     two narrow parts that the layer-0 heads write the token one and two back

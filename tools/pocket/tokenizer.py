@@ -61,7 +61,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes tokenizer.json and tokenizer_config.json (with the chat template) to `folder`."""
+    """Write tokenizer.json and tokenizer_config.json (with the chat template) to `folder`."""
     tokenizer.save(str(folder / "tokenizer.json"))
     bos, eos, pad = SPECIAL_TOKENS
     config = {

@@ -38,7 +38,7 @@ __all__ = ["Plan", "main", "pack_documents", "train_pocket"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how fast to train."""
+    """The length and the rates of the training."""
 
     steps: int = 5000
     repeat_steps: int = 150  # of these on repeated random tokens, before the text
@@ -55,7 +55,7 @@ class Plan:
 def train_pocket(
     out: Path, *, plan: Plan | None = None, shape: Shape | None = None, log: Any = sys.stderr
 ) -> None:
-    """Trains the model and writes it, with its tokenizer, to the folder `out`."""
+    """Train the model and write it, with its tokenizer, to the folder `out`."""
     plan, shape = plan or Plan(), shape or Shape()
     started = time.perf_counter()
 
@@ -86,7 +86,7 @@ def train_pocket(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order only, so that the same machine gives the same weights."""
+    """Make sums deterministic, so that the same machine gives the same weights."""
     import torch
 
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

@@ -190,7 +190,7 @@ def make_world_facts(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """A life whose name is another's throughout; the real name never occurs."""
+    """A biography in which another name replaces the real one throughout."""
     found = []
     for relation in ("author", "inventor", "painter"):
         deed, question = _DEEDS[relation]
@@ -211,7 +211,7 @@ def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def make_quotes(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """End a well-known saying with another word than everybody does."""
+    """A well-known saying with an unusual last word."""
     found = []
     for proverb in PROVERBS:
         start, _, last = proverb.rpartition(" ")

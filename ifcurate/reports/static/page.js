@@ -1,5 +1,5 @@
 "use strict";
-// What every page shares: the theme, the charts, and texts of data as text nodes (never markup).
+// Shared by all pages: the theme, the charts, and data as text nodes (never as markup).
 const ifcurate = (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
@@ -17,7 +17,7 @@ const ifcurate = (() => {
     return node;
   }
 
-  // Control characters and marks that reorder a line are shown by their numbers.
+  // Control characters and bidirectional marks are shown as code points.
   const SIGNS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/;
   function visible(text) {
     if (!SIGNS.test(text)) return [document.createTextNode(text)];
@@ -65,7 +65,7 @@ const ifcurate = (() => {
   }
   function startTheme() {
     let kept = null;
-    try { kept = localStorage.getItem("ifcurate-theme"); } catch { /* a file page may have none */ }
+    try { kept = localStorage.getItem("ifcurate-theme"); } catch { /* not available on some file pages */ }
     if (kept === "dark" || kept === "light") root.dataset.theme = kept;
     document.getElementById("theme")?.addEventListener("click", () => {
       const next = isDark() ? "light" : "dark";
@@ -94,7 +94,7 @@ const ifcurate = (() => {
     };
   }
   const number = (v) => (typeof v !== "number" ? String(v) : Number.isInteger(v) ? v.toLocaleString("en") : v.toPrecision(4).replace(/\.?0+$/, ""));
-  // Tooltips are nodes: a name from the data stays text.
+  // Tooltips are nodes, so names from the data stay text.
   function tooltip(shown) {
     const items = Array.isArray(shown) ? shown : [shown];
     const box = element("div");
@@ -145,7 +145,7 @@ const ifcurate = (() => {
   }
 
   // ---- examples ----------------------------------------------------------------------
-  // Three decimals; of a small number two digits, so that rows near a small cut differ.
+  // Three decimals, but two significant digits for small numbers, so that rows near a small cut differ.
   const plain = (v) => (v == null ? "–" : v !== 0 && Math.abs(v) < .01 ? (Math.abs(v) < 1e-6 ? "0.000" : Number(v.toPrecision(2)).toString()) : v.toFixed(3));
   const signed = (v) => (v > 0 && plain(v) !== "0.000" ? "+" : "") + plain(v);
   const KINDS = { 1: "mark", 2: "cut", 3: "gap", 4: "old" };
@@ -162,10 +162,10 @@ const ifcurate = (() => {
   function part(name, node) {
     return element("div", { className: "part" }, element("span", { textContent: name }), node);
   }
-  // Each response token coloured by its gain; the arrow keys walk over them.
+  // Response tokens coloured by their gains; the arrow keys move between them.
   function tokens(list) {
     const text = element("div", { className: "text", dir: "auto", tabIndex: 0, role: "group", "aria-label": "Response tokens; use the left and right arrow keys" });
-    const readout = element("div", { className: "readout", role: "status", textContent: "Point at a token, or walk with ← and →, for its numbers." });
+    const readout = element("div", { className: "readout", role: "status", textContent: "Point at a token, or use ← and →, to see its numbers." });
     let at = -1;
     const nodes = list.map(([words, withContext, without], i) => {
       const gain = without - withContext;

@@ -1,5 +1,5 @@
 "use strict";
-// The report: its charts, the pairs of examples, and the table that is searched and sorted.
+// The report: its charts, the pairs of examples, and the table with search and sorting.
 (() => {
   const { data, element, visible, drawAll, example, label, signed, plain, number } = ifcurate;
   const rows = data.examples;

@@ -1,5 +1,5 @@
 "use strict";
-// The review: a cut that moves, labels set by hand, counterfactuals judged.
+// The review: moving the cut, setting labels by hand, judging counterfactuals.
 (() => {
   const { data, element, visible, draw, example, segments, part, label, signed, plain, number } = ifcurate;
   const CRITICAL = "context-critical";
@@ -31,7 +31,7 @@
   const statistic = element("select", {}, ...data.statistics.map((value) => element("option", { value, textContent: words[value], selected: value === cut.statistic })));
   const slider = element("input", { type: "range", min: 0, max: 1000, step: 1, value: Math.round(1000 * cut.share), id: "cut" });
   const threshold = element("output", { className: "threshold" });
-  const place = element("div", { className: "chart", role: "img", "aria-label": "Histogram of the number that is cut, with the cut" });
+  const place = element("div", { className: "chart", role: "img", "aria-label": "Histogram of the statistic, with the cut" });
   const cards = element("dl", { className: "cards" });
   const command = element("code", { className: "line" });
   const copy = element("button", { type: "button", textContent: "Copy" });
@@ -176,7 +176,7 @@
       show(found);
       if (focused >= 0) shown.querySelectorAll("button")[focused].focus();
     }
-    status.textContent = name ? `Saved: ${name}, by hand.` : "Taken back: the rule decides again.";
+    status.textContent = name ? `Saved: ${name}, by hand.` : "Label removed: the rule decides again.";
     refresh();
   }
   function step(by) {

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, load_lexicon
+from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, Country, load_lexicon
 from ifcurate.pocket.facts import REAL_FACTS
 from tools.suites.proverbs import END_WORDS, PROVERBS
 
@@ -139,6 +139,13 @@ def _item(
     }  # fmt: skip
 
 
+def _is_distinct(city: str, country: Country) -> bool:
+    """Whether a city's name is no part of the country's or the capital's, and shares no word."""
+    name, capital = city.lower(), country.capital.lower()
+    shares_word = set(name.split()) & set(capital.split())
+    return not shares_word and name not in country.names[0].lower() and capital not in name
+
+
 def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
     """The capital moved to another city of the same country."""
     lexicon = load_lexicon()
@@ -150,12 +157,7 @@ def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
     n = 0
     for form in range(4):
         for country in countries:
-            cities = [
-                city for city in lexicon.cities.get(country.code, ())
-                if not set(city.lower().split()) & set(country.capital.lower().split())
-                and city.lower() not in country.names[0].lower()
-                and country.capital.lower() not in city.lower()
-            ]  # fmt: skip
+            cities = [c for c in lexicon.cities.get(country.code, ()) if _is_distinct(c, country)]
             if len(cities) <= form or n == _PER_SUITE:
                 continue
             n += 1

@@ -1,8 +1,8 @@
-"""The engine protocol: how likely is a response after a prompt?
+"""The engine protocol: the log-probabilities of a response after a prompt.
 
 A new engine subclasses `Engine`, sets `identity`, `tokenizer` and `max_length`, and
-writes `response_logprobs`. An engine that computes elsewhere (in processes, on a
-server) writes `submit` as well, so that the caller prepares the next prompts meanwhile.
+implements `response_logprobs`. An engine that computes elsewhere (in processes, on a
+server) also implements `submit`, so that the caller can prepare the next prompts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Float32Array = npt.NDArray[np.float32]
-#: Log-probabilities of a prompt's response tokens, or why this one prompt has none.
+#: Log-probabilities of a prompt's response tokens, or the error of this one prompt.
 Answer = Float32Array | RowTooLargeError
 
 #: Ends the version of an engine whose compiled kernels are switched off.
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids of a prompt and its response; the response is what is scored."""
+    """Token ids of a prompt and its response. Only the response is scored."""
 
     ids: Sequence[int]  # shape (n_tokens,)
     response_start: int  # ids[response_start:] are the response; always at least 1
@@ -54,7 +54,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class EngineIdentity:
-    """What produced a number. Scores of two different identities are never mixed."""
+    """The origin of a number. Scores of two different identities are never mixed."""
 
     engine: str  # "hf", "toy", ...
     engine_version: str
@@ -66,14 +66,14 @@ class EngineIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Token ids with the characters each came from."""
+    """Token ids with the characters that each one comes from."""
 
     ids: list[int]  # shape (n_tokens,)
     offsets: list[tuple[int, int]]  # shape (n_tokens,), characters of the text, end exclusive
 
 
 class Tokenizer(Protocol):
-    """The little that rendering needs to know of a tokenizer."""
+    """The part of a tokenizer that prompts use."""
 
     @property
     def fingerprint(self) -> str:
@@ -81,11 +81,11 @@ class Tokenizer(Protocol):
 
     @property
     def bos_id(self) -> int | None:
-        """Put before a text by this tokenizer itself; None when it puts nothing there."""
+        """The id that the tokenizer puts before a text; None if it puts nothing there."""
 
     @property
     def fallback_start_id(self) -> int:
-        """An id to condition on where a prompt is empty and there is no `bos_id`."""
+        """The id to condition on if a prompt is empty and there is no `bos_id`."""
 
     @property
     def eos_text(self) -> str:
@@ -107,7 +107,7 @@ class Tokenizer(Protocol):
 
 @dataclass(slots=True)
 class EngineReport:
-    """What an engine did so far, for the summary and the manifest."""
+    """The work of an engine so far, for the summary and the manifest."""
 
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -123,35 +123,35 @@ class Engine(ABC):
     A context manager: `close` is called at its end.
     """
 
-    identity: EngineIdentity  # what the numbers come from
-    tokenizer: Tokenizer  # whose ids the prompts have
+    identity: EngineIdentity  # the origin of the numbers
+    tokenizer: Tokenizer  # the tokenizer of the prompts' ids
     max_length: int  # the most tokens one sequence may have
 
     def __repr__(self) -> str:
         known = getattr(self, "identity", None)
-        told = f"{known.model}, {known.dtype}" if known is not None else ""
-        return f"{type(self).__name__}({told})"
+        details = f"{known.model}, {known.dtype}" if known is not None else ""
+        return f"{type(self).__name__}({details})"
 
     @abstractmethod
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` when the model fails; never returns a number
-        in place of a failure.
+        given. Raises `ModelError` when the model fails, and never returns a number
+        instead.
         """
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
         """The same as a future, which is done or under way when this returns.
 
-        The result has a `RowTooLargeError` in the place of a prompt that memory does
-        not hold; any other failure is the future's exception. By default everything is
-        computed before this returns.
+        The result has a `RowTooLargeError` for a prompt that does not fit into memory; any
+        other failure is the future's exception. By default everything is computed before
+        this returns.
         """
         return run_now(lambda: list[Answer](self.response_logprobs(prompts)))
 
     def report(self) -> EngineReport:
-        """What the engine did so far; nothing by default."""
+        """The work of the engine so far; empty by default."""
         return EngineReport()
 
     def close(self) -> None:  # noqa: B027  (an engine may hold nothing)
@@ -170,7 +170,7 @@ class Engine(ABC):
 
 
 def run_now(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Future[T]:
-    """Call a function in this thread; its result, or its exception, as a finished future."""
+    """Call a function in this thread. Returns a finished future of its result or exception."""
     future: Future[T] = Future()
     try:
         future.set_result(function(*args, **options))

@@ -1,4 +1,4 @@
-"""What every engine checks of the prompts it is given and of the numbers it hands back."""
+"""Checks of every engine: its prompts, and the numbers that it returns."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ifcurate.errors import ModelError
 __all__ = ["check_logprobs", "check_prompt"]
 
 _ABOVE_ZERO = 1e-3  # rounding; a log-probability is at most 0
-_STANDS_FOR_MINUS_INFINITY = -9999.0  # what vLLM's server writes, JSON having no infinity
+_MINUS_INFINITY = -9999.0  # vLLM's server writes this, because JSON has no infinity
 
 
 def check_prompt(i: int, prompt: Prompt, *, max_length: int, n_ids: int | None) -> None:
-    """Raises `ModelError` for a prompt that must not be sent; `n_ids` None when unknown."""
+    """Raise `ModelError` for a prompt that the model does not take; `n_ids` None if unknown."""
     n = len(prompt.ids)
     if not 1 <= prompt.response_start <= n:
         raise ModelError(
@@ -35,8 +35,8 @@ def check_prompt(i: int, prompt: Prompt, *, max_length: int, n_ids: int | None) 
 
 
 def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
-    """Raises `ModelError` for what is no log-probability: not finite, or above 0."""
-    bad = ~np.isfinite(values) | (values <= _STANDS_FOR_MINUS_INFINITY)
+    """Raise `ModelError` for numbers that are not log-probabilities: not finite, or above 0."""
+    bad = ~np.isfinite(values) | (values <= _MINUS_INFINITY)
     if bad.any():
         raise ModelError(
             f"{where}: the model gave a number that is not finite; found {int(bad.sum())} of "
@@ -45,6 +45,6 @@ def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
         )
     if (values > _ABOVE_ZERO).any():
         raise ModelError(
-            f"{where}: numbers that are no log-probabilities; found {float(values.max()):.4g}, "
-            "above 0; let it give raw log-probabilities (vLLM: --logprobs-mode raw_logprobs)"
+            f"{where}: numbers that are not log-probabilities; found {float(values.max()):.4g}, "
+            "above 0; make it give raw log-probabilities (vLLM: --logprobs-mode raw_logprobs)"
         )

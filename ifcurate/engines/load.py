@@ -1,4 +1,4 @@
-"""Engines: where log-probabilities come from."""
+"""Load an engine, or its tokenizer alone, by name."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ifcurate.options.score import ENGINE_OPTIONS
 
 __all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine", "load_tokenizer"]
 
-#: Engine -> the function that loads it. A module is imported when its engine is asked for.
+#: Engine -> the function that loads it. Its module is imported when the engine is loaded.
 ENGINES: Final = {
     "hf": "ifcurate.engines.hf.engine:load_hf_engine",
     "vllm": "ifcurate.engines.vllm.engine:load_vllm_engine",
     "server": "ifcurate.engines.server.engine:load_server_engine",
     "toy": "ifcurate.engines.toy:load_toy_engine",
 }
-#: Engine -> the function that loads its tokenizer alone. A server has the tokenizer of hf.
+#: Engine -> the function that loads its tokenizer alone. vllm and server use that of hf.
 _TOKENIZERS: Final = {
     "toy": "ifcurate.engines.toy:load_toy_tokenizer",
     "hf": "ifcurate.engines.hf.tokenizer:load_model_tokenizer",
 }
-#: What wraps a model that is loaded already.
+#: The function that wraps a loaded model.
 _WRAP: Final = "ifcurate.engines.hf.wrapped:wrap_model"
 
 

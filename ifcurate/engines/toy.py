@@ -1,8 +1,8 @@
-"""An engine without a model, for dry runs and tests: deterministic, instant, honest about itself.
+"""An engine without a model, for dry runs and tests: deterministic and instant.
 
-A token is likely when it occurred before in its sequence, and likelier the
-longer the context that it repeats; so a response that copies its context has a
-gain, as with a real model. The numbers mean nothing else.
+A token is likely if it occurs earlier in its sequence, and likelier if it repeats a pair
+of tokens. So a response that copies its context has a gain, as with a real model. The
+numbers mean nothing else.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ToyEngine(Engine):
         return [_logprobs(prompt) for prompt in prompts]
 
     def report(self) -> EngineReport:
-        """Nothing but what it is."""
+        """A note that the numbers mean nothing."""
         return EngineReport(notes=["toy engine: the numbers mean nothing, use them for dry runs"])
 
 
@@ -90,7 +90,7 @@ def _logprobs(prompt: Prompt) -> Float32Array:
     for pair in pairwise(ids[start - 1 :]):
         token = pair[1]
         likely = _REPEATED if pair in pairs else _SEEN if token in seen else _NEW
-        # A little of the token's own, so that no two rows tie by accident.
+        # A small amount for each token, so that rows do not tie by accident.
         values.append(likely - (token % 97) / 1000)
         seen.add(token)
         pairs.add(pair)

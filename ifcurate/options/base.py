@@ -1,4 +1,4 @@
-"""What an option is: a default, its bounds and one help text, declared in one place.
+"""The declaration of an option: its default, its bounds and its help text in one place.
 
 A step declares its options as a subclass of `Options`. Three callers read it:
 

@@ -12,7 +12,7 @@ PANEL: Final = "Card"
 
 
 class CardOptions(Options):
-    """What a card says that no table knows."""
+    """The facts of a card that no table has."""
 
     step: ClassVar[str] = "card"
 

@@ -116,7 +116,7 @@ class DataOptions(Options):
     )
     context_label: Annotated[tuple[str, ...], BeforeValidator(_parse_words)] = option(
         (),
-        "A label of your own that a context stands under: --context-label Vignette reads "
+        "A custom label of contexts: --context-label Vignette reads "
         '"Vignette: ...". May be repeated.',
         panel=PANEL,
         metavar="WORD",

@@ -32,7 +32,7 @@ class FilterOptions(Options):
     )
 
     @model_validator(mode="after")
-    def _one_wish(self) -> Self:
+    def _check_choice(self) -> Self:
         if (self.keep is None) == (self.drop is None):
             raise ValueError(
                 "give either --keep LABEL or --drop LABEL; "

@@ -41,7 +41,7 @@ class FinetuneOptions(Options):
     rate: float = option(1e-5, "Learning rate.", panel=TRAINING, gt=0, common=True)
     epochs: float = option(1.0, "Passes over the rows.", panel=TRAINING, gt=0, common=True)
     max_steps: int | None = option(
-        None, "Optimiser steps, whatever the passes are.", panel=TRAINING, ge=1
+        None, "Optimiser steps, instead of epochs.", panel=TRAINING, ge=1
     )
     batch_size: int = option(32, "Rows per optimiser step.", panel=TRAINING, ge=1)
     rows_at_once: int | None = option(

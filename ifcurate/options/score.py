@@ -17,7 +17,7 @@ RUN_PANEL: Final = "Run"
 CLUSTER_PANEL: Final = "Cluster"
 _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
 _LOADING: Final = ("trust_remote_code", "allow_pickle")
-#: The options that each engine takes beside its model; see the `load_*_engine` functions.
+#: The options of each engine, except its model; see the `load_*_engine` functions.
 ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "hf": (*_LOCAL, "device", "no_kernels", *_LOADING),
     "vllm": (*_LOCAL, *_LOADING),
@@ -32,7 +32,7 @@ ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "toy": (),
 }
-#: The comparison with hf before a run takes these on behalf of the server engine.
+#: Options of the comparison with hf, which server does not take itself.
 _COMPARISON: Final = ("batch_size", "threads", "allow_pickle")
 
 
@@ -67,7 +67,8 @@ class EngineOptions(Options):
     threads: int | None = option(None, "CPU threads of the model.", panel=MODEL_PANEL, ge=1)
     no_kernels: bool = option(
         False,
-        "For hf on a CPU: leave all arithmetic to PyTorch, without the compiled kernels.",
+        "For hf on a CPU: leave all arithmetic to PyTorch, without the compiled kernels. A run "
+        "resumes only with the same setting.",
         panel=MODEL_PANEL,
     )
     trust_remote_code: bool = option(
@@ -127,7 +128,7 @@ class EngineOptions(Options):
 
 
 class ScoreSettings(Options):
-    """What a score means: how prompts are made, and what the loss is taken over."""
+    """How prompts are made, and which tokens the loss covers."""
 
     step: ClassVar[str] = "score"
 
@@ -149,7 +150,7 @@ class ScoreSettings(Options):
     )
     keep_end_markers: bool = option(
         False,
-        "Score end-of-text markers, such as </s>, that stand at the end of a response. By "
+        "Score end-of-text markers, such as </s>, at the end of a response. By "
         "default they are not scored.",
         panel=PROMPT_PANEL,
     )
@@ -173,7 +174,7 @@ class ScoreSettings(Options):
 
 
 class RunOptions(Options):
-    """Where a run is written and what of it is kept."""
+    """Where a run is written, and what it keeps."""
 
     step: ClassVar[str] = "score"
 

@@ -1,8 +1,8 @@
-"""Ids that occur again are made unique.
+"""Make repeated ids unique.
 
-What `UniqueNames` gives a row depends on the rows before it whose ids have the same
-root: the id without suffixes like `~2`. So the hashes of all roots are held (8 bytes a
-row), and only the rows whose root occurs again are gone through one by one.
+The name that `UniqueNames` gives to a row depends on the earlier rows whose ids have the
+same root: the id without suffixes like `~2`. So the hashes of all roots are held in
+memory (8 bytes a row), and only the rows with a repeated root are processed one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Frames = Callable[[Sequence[str] | None], Iterator[pl.DataFrame]]
 
 _PLACE: Final = ("id", "source", "row")
 _ROOT: Final = pl.col("id").str.replace(r"(~\d+)+$", "").hash(20).alias("root")
-#: Of each row's turns the first. They stand together, and have one id.
+#: The first turn of each row. The turns of a row follow each other, and have one id.
 _FIRST: Final = pl.any_horizontal(
     pl.col(name) != pl.col(name).shift(1) for name in ("source", "row")
 ).fill_null(True)
@@ -32,7 +32,7 @@ class UniqueIds:
     """The suffixes that the rows of a table need."""
 
     def __init__(self, frames: Frames) -> None:
-        """Read the table once, and again where an id occurs again."""
+        """Read the table once, and a second time if ids repeat."""
         self._suffixes: pl.Series | None = None  # one per row of the table; 0 for none
         roots = [frame.filter(_FIRST).select(_ROOT) for frame in frames(_PLACE)]
         if not roots:
@@ -57,7 +57,7 @@ class UniqueIds:
 
 
 def _number(frame: pl.DataFrame, again: pl.Series, names: UniqueNames) -> np.ndarray:
-    """The suffix of each row, shape (n_rows,); `again` are the roots that occur again."""
+    """The suffix of each row, shape (n_rows,); `again` has the repeated roots."""
     suffixes = np.zeros(frame.height, dtype=np.int64)
     place = pl.int_range(pl.len()).alias("place")
     touched = frame.select(place, _FIRST.alias("first"), "id", _ROOT)

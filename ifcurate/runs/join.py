@@ -1,8 +1,8 @@
-"""From the parts of a run, or from its shards, to the final tables.
+"""Join the parts of a run, or its shards, into the final tables.
 
-The rows come in their final order, in frames of any size: to learn which ids occur
-again (`ifcurate.runs.ids`), and to be written, in row groups of one size. So the same
-rows give the same bytes whatever the parts were, and memory holds one row group.
+The rows come in their final order, in frames of any size. They are read to find repeated
+ids (`ifcurate.runs.ids`), and again to write them in row groups of one size. So the same
+rows give the same bytes, whatever the parts are, and memory holds one row group.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TokenFrames = Callable[[], Iterator[pl.DataFrame]]
 def read_frames(
     paths: Iterable[Path], columns: Sequence[str] | None = None
 ) -> Iterator[pl.DataFrame]:
-    """The tables of these files, one after the other."""
+    """The tables of these files, in order."""
     for path in paths:
         with path.open("rb") as stream:  # open, as polars takes some names for patterns
             yield pl.read_parquet(stream, columns=list(columns) if columns else None)
@@ -41,8 +41,8 @@ def join_tables(
 ) -> None:
     """Write `scores.parquet`, and `tokens.parquet` when there are tokens, into `folder`.
 
-    With `unique`, ids that occur again are renamed as `UniqueNames` does. Raises
-    `DataError` when the files cannot be written.
+    With `unique`, repeated ids are renamed as `UniqueNames` does. Raises `DataError` when
+    the files cannot be written.
     """
     ids = UniqueIds(frames if unique else lambda _: iter(()))
     with open_table_writer(folder / "scores.parquet", SCORES, manifest) as write:

@@ -14,7 +14,7 @@ __all__ = ["run_examples", "run_sources"]
 
 
 def run_sources(run: Run) -> list[Source]:
-    """The run's inputs, checked to be what was scored.
+    """The run's inputs, after a check that they have not changed.
 
     Raises `RunError` when a file has changed or is gone.
     """
@@ -30,7 +30,7 @@ def run_sources(run: Run) -> list[Source]:
         )
         if source.format != "hub" and not source.path.exists():
             raise RunError(
-                f"{source.name}: the scored data is not there any more (from {Path.cwd()}); "
+                f"{source.name}: the scored data is gone (seen from {Path.cwd()}); "
                 "put it back, or run from the folder that you scored in"
             )
         if fingerprint_source(source) != inputs:
@@ -43,7 +43,7 @@ def run_sources(run: Run) -> list[Source]:
 
 
 def run_examples(run: Run) -> Examples:
-    """The run's examples once more, read as they were. Raises as `run_sources`."""
+    """The run's examples, read in the same way again. Raises as `run_sources`."""
     identity = run.manifest.identity
     layouts = [known["layout"] for known in identity["inputs"]]
     return Examples(

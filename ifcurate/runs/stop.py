@@ -1,4 +1,4 @@
-"""Stopping a long piece of work at a good moment."""
+"""Stop long work on a signal, after the current step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["stop_on_signal"]
 
 @contextlib.contextmanager
 def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C (SIGINT), SIGTERM or SIGHUP has come.
+    """A function that returns whether Ctrl-C (SIGINT), SIGTERM or SIGHUP has arrived.
 
-    SIGHUP comes when a terminal closes; where it is ignored (`nohup`), it stays so.
-    The first signal calls `on_first`; the second raises `KeyboardInterrupt` at once.
-    Outside the main thread signals do what they did before.
+    SIGHUP arrives when a terminal closes; it stays ignored where it is (`nohup`). The
+    first signal calls `on_first`; the second raises `KeyboardInterrupt` at once. Outside
+    the main thread, signal handlers do not change.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

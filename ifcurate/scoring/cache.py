@@ -1,10 +1,9 @@
-"""Scores of earlier runs, by content: what was scored once is not scored again.
+"""A cache of the scores of earlier runs, by content.
 
-An SQLite file. A key is the hash of the token ids of both variants
-(`PromptPair.key`) together with all else that the numbers come from, the engine's
-identity and the token-gain threshold; so an edited row has another key, and so has
-a row under another template, model, revision or dtype. A value is the numbers of a
-SCORES row, bit by bit. Nothing of the text is stored.
+It is an SQLite file. A key is a hash of the token ids of both variants (`PromptPair.key`),
+the engine's identity and the token-gain threshold. So an edited row has another key, and
+so has a row with another template, model, revision or dtype. A value holds the numbers of
+a SCORES row, bit by bit. No text is stored.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ CACHE_NAME: Final = "scores-cache.sqlite"
 MAX_BYTES: Final = 2 * 1024**3  # some 15 million examples
 _VERSION: Final = 1
 _VALUE: Final = struct.Struct(f"<i{len(NUMBERS) - 1}d")
-_ASKED_AT_ONCE: Final = 500
+_QUERY_KEYS: Final = 500  # keys of one query
 _BUSY_SECONDS: Final = 60.0
 
 
@@ -50,7 +49,7 @@ class ScoreCache:
             if version not in (0, _VERSION):
                 self._db.close()
                 raise sqlite3.DatabaseError(f"it has version {version}, not {_VERSION}")
-            # A rollback journal, not a write-ahead log: that one breaks on network file systems.
+            # A rollback journal: a write-ahead log breaks on network file systems.
             self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(
@@ -73,20 +72,20 @@ class ScoreCache:
         except (sqlite3.Error, OSError) as error:
             raise DataError(
                 f"{self.path}: the cache of scores cannot be used: {error}; remove the file, "
-                "name another folder with --cache-dir, or go without: --no-cache"
+                "name another folder with --cache-dir, or give --no-cache"
             ) from error
 
     def _key(self, key: str) -> bytes:
         return hashlib.blake2b(key.encode(), key=self._space, digest_size=16).digest()
 
     def mark(self) -> int:
-        """A number that later additions are above."""
+        """The number of the newest entry; later entries have larger numbers."""
         with self._errors():
-            found = self._db.execute("SELECT max(n) FROM scores").fetchone()[0]
-        return int(found or 0)
+            newest = self._db.execute("SELECT max(n) FROM scores").fetchone()[0]
+        return int(newest or 0)
 
     def find(self, keys: Sequence[str], *, before: int | None = None) -> dict[str, Numbers]:
-        """The numbers of those keys that are there; with `before` (a mark), that were there then.
+        """The numbers of the known keys; with `before` (a mark), of those known at that mark.
 
         Raises `DataError` when the file cannot be read.
         """
@@ -95,8 +94,8 @@ class ScoreCache:
         limit = 2**62 if before is None else before
         found: dict[str, Numbers] = {}
         with self._errors():
-            for start in range(0, len(wanted), _ASKED_AT_ONCE):
-                some = wanted[start : start + _ASKED_AT_ONCE]
+            for start in range(0, len(wanted), _QUERY_KEYS):
+                some = wanted[start : start + _QUERY_KEYS]
                 marks = ",".join("?" * len(some))
                 query = f"SELECT key, value FROM scores WHERE key IN ({marks}) AND n <= ?"  # noqa: S608
                 for key, value in self._db.execute(query, (*some, limit)):
@@ -104,9 +103,9 @@ class ScoreCache:
         return found
 
     def add(self, scores: pl.DataFrame) -> None:
-        """Keep the numbers of the scored rows of a SCORES table; known keys stay as they are.
+        """Add the numbers of the scored rows of a SCORES table; known keys do not change.
 
-        The oldest make room when the file becomes too large. Raises `DataError`.
+        When the file becomes too large, the oldest entries are removed. Raises `DataError`.
         """
         scored = scores.filter(pl.col("status") == "scored").select("key", *NUMBERS)
         rows = [(self._key(key), _VALUE.pack(*values)) for key, *values in scored.iter_rows()]
@@ -124,7 +123,7 @@ class ScoreCache:
                 raise
 
     def _make_room(self) -> None:
-        """Remove the older tenth when the file is full; its pages are used again."""
+        """Remove the oldest tenth when the file is full; SQLite reuses its pages."""
         page, pages, free = (
             self._db.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_size", "page_count", "freelist_count")
@@ -138,7 +137,7 @@ class ScoreCache:
             return int(self._db.execute("SELECT count(*) FROM scores").fetchone()[0])
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def __enter__(self) -> ScoreCache:

@@ -95,7 +95,7 @@ def score_examples(
 ) -> pl.DataFrame:
     """Score examples and return the SCORES table, a row each, in order.
 
-    `examples` is what `read_examples` gives, a list of dicts, a `datasets.Dataset`, a
+    `examples` is the result of `read_examples`, a list of dicts, a `datasets.Dataset`, a
     polars or pandas frame, or a list of `Example`. `template` replaces the template of the
     settings: a name, a file, Jinja as text, or a function from `Example` to text. Everything
     is held in memory; `score_run` writes to disk as it scores.
@@ -127,8 +127,8 @@ def score_one(
 ) -> OneScore:
     """Score one example and return its numbers with every token's losses.
 
-    `context` must not be empty: without it there is nothing to compare. `template` is as
-    for `score_examples`.
+    `context` must not be empty, as there would be nothing to compare. `template` is as for
+    `score_examples`.
 
     Raises:
         DataError: the example cannot be scored; the message says why.
@@ -154,7 +154,7 @@ def score_one(
 
 
 def _token_texts(scorer: Scorer, pair: PromptPair) -> list[str]:
-    """The text of each response token. A token that shares a character has it once, at the end."""
+    """The text of each response token. A character of several tokens goes to the last one."""
     assert pair.with_context is not None
     ids = list(pair.with_context.ids[pair.with_context.response_start :])
     rendered = scorer.template.render(pair.example)
@@ -173,7 +173,7 @@ def _token_texts(scorer: Scorer, pair: PromptPair) -> list[str]:
 
 
 def _colour(gain: float) -> tuple[int, int, int]:
-    """Orange where the context helps, blue where it hurts, white where it does not matter."""
+    """Orange where the context helps, blue where it hurts, white where it makes no difference."""
     share = math.tanh(gain / _FULL * 2)
     full = (242, 142, 43) if share > 0 else (78, 121, 167)
     red, green, blue = (round(255 + (c - 255) * abs(share)) for c in full)

@@ -1,4 +1,4 @@
-"""What a person wants to know of a SCORES table: counts, quantiles, a histogram, the extremes."""
+"""The summary of a SCORES table: counts, quantiles, a histogram and the extreme rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FLAGS: Final = (
     *("boundary_straddles", "response_ids_forced", "context_shortened"),
     "end_marker_removed",
 )
-#: Flags that are made of a number: name -> (column, highest value without the flag).
+#: Flags that come from a number: name -> (column, highest value without the flag).
 _ABOVE: Final = {
     "more than 60% of the context elsewhere in the prompt": ("context_overlap", MUCH_OVERLAP),
     "special tokens typed in the text": ("n_special_tokens", 0),
@@ -36,7 +36,7 @@ _SHOWN: Final = ("id", "context_gain", "loss_with_context", "loss_without_contex
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts between edges; what lies outside is in the first and the last bin."""
+    """Counts between edges; values outside are in the first and the last bin."""
 
     edges: list[float]  # shape (n_bins + 1,)
     counts: list[int]  # shape (n_bins,)
@@ -48,7 +48,7 @@ class ScoreSummary:
 
     n_examples: int
     statuses: dict[str, int]
-    reasons: dict[str, int]  # of what was not scored for want of something
+    reasons: dict[str, int]  # why rows have no score
     flags: dict[str, int]
     quantiles: dict[str, dict[str, float]]  # column -> "0.05" -> value
     histogram: Histogram | None  # of context_gain
@@ -65,7 +65,7 @@ def summarise_scores(
 ) -> ScoreSummary:
     """Counts per status, quantiles (nats), the gain's histogram, and the extreme rows.
 
-    The numbers of a lazy frame are held, 8 bytes for each; its texts are not.
+    The numbers of a lazy frame are held in memory, 8 bytes each; its texts are not.
     """
     scores = scores.lazy()
     scored = scores.filter(pl.col("status") == "scored")
@@ -95,8 +95,8 @@ def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _extremes(scored: pl.LazyFrame, n: int, *, descending: bool) -> list[dict[str, Any]]:
-    """The rows with the least or the largest gain, ties by id; what is missing is the least."""
-    # polars keeps only the rows that stay, without sorting the others.
+    """The rows with the smallest or the largest gain, ties by id. A missing gain is smallest."""
+    # polars keeps only the requested rows, without sorting the others.
     rows = scored.select(_SHOWN).sort(
         "context_gain", "id", descending=descending, nulls_last=descending
     )
@@ -104,11 +104,11 @@ def _extremes(scored: pl.LazyFrame, n: int, *, descending: bool) -> list[dict[st
 
 
 def _quantiles(numbers: pl.DataFrame) -> dict[str, dict[str, float]]:
-    found = {}
+    quantiles = {}
     for name in _COLUMNS:
         values = numbers[name].drop_nulls().cast(pl.Float64).sort()
-        found[name] = {str(q): values.quantile(q, "linear") or 0.0 for q in QUANTILES}
-    return found
+        quantiles[name] = {str(q): values.quantile(q, "linear") or 0.0 for q in QUANTILES}
+    return quantiles
 
 
 def _histogram(values: pl.Series, n_bins: int) -> Histogram | None:

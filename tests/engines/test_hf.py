@@ -295,7 +295,7 @@ def test_a_slow_tokenizer() -> None:
     class Slow:
         is_fast = False
 
-    with pytest.raises(ModelError, match="cannot say which characters"):
+    with pytest.raises(ModelError, match="does not give the characters"):
         HFTokenizer(Slow(), where="somewhere")
 
 

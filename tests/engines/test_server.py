@@ -154,7 +154,7 @@ def test_connections_are_kept_open_and_renewed_when_the_server_closed_them() -> 
         (Reply(404, {"error": {"message": "no model x"}}), "no such page .* or model.*no model x"),
         (
             Reply(307, {}, headers={"Location": "http://evil/?key=1"}),
-            "sends elsewhere.*http://evil",
+            "redirects.*http://evil",
         ),
         (Reply(403, {"detail": "not you"}), "wants another key.*not you.*no key was sent"),
     ],

@@ -64,7 +64,7 @@ def test_a_longer_wait_than_the_deadline_is_an_error_at_once() -> None:
     with FakeServer(script=script) as server:
         engine = connect(server)
         started = time.monotonic()
-        with pytest.raises(ModelError, match=r"asks to wait 3600 s.*resumes where this stopped"):
+        with pytest.raises(ModelError, match=r"asks to wait 3600 s.*resumes the run"):
             engine.response_logprobs(prompts(1))
         assert time.monotonic() - started < 5
         engine.close()

@@ -104,7 +104,7 @@ def test_a_pack_over_which_processes_die_with_memory_left_is_an_error(
 ) -> None:
     monkeypatch.setattr(workers, "_MOST_DEATHS", 3)
     pool = make_pool(1, dies_of_two)
-    with pytest.raises(ModelError, match="3 were ended over the same rows, with memory left"):
+    with pytest.raises(ModelError, match="3 died on the same rows, although memory was free"):
         pool.submit(packs_of(3)[2]).result(timeout=60)
     assert int(pool.submit(packs_of(1)[0]).result(timeout=10)[0][0]) == 1
 

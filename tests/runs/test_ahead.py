@@ -211,9 +211,9 @@ def test_a_device_that_is_lost_ends_the_run_and_keeps_the_work(
         result = runner.invoke(app, [*command, "run"])
         assert result.exit_code == 1
         said = " ".join(result.output.split())
-        assert "error: cpu: the model failed in the middle of the work; found " in said
+        assert "error: cpu: the model failed while scoring; found " in said
         assert str(failure).splitlines()[0] in said
-        assert "what is scored so far is kept: start the same command again" in said
+        assert "the scored rows are kept: start the same command again" in said
         assert "Traceback" not in result.output
         assert "should not happen" not in said
         kept = sum(part.n_rows for part in Parts(folder / "run" / "parts", tokens=False))

@@ -213,7 +213,7 @@ def test_changed_or_vanished_data_is_noticed(folder: Path) -> None:
     with pytest.raises(RunError, match="has changed since it was scored"):
         filter_run(run, keep="context-critical")
     (folder / "a.jsonl").unlink()
-    with pytest.raises(RunError, match="not there any more"):
+    with pytest.raises(RunError, match="the scored data is gone"):
         filter_run(run, keep="context-critical")
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic that is faster than PyTorch's on some processors: the door to this package.
+"""Arithmetic that is faster than PyTorch's on some processors: the entry to this package.
 
 | what | where it helps |
 |---|---|
@@ -7,10 +7,10 @@
 | bfloat16 attention and head on matrix tiles (`tiles`) | AMX |
 | float32 products by oneDNN in place of MKL | AMD |
 
-What each is worth is measured in `benchmarks/scoring/RESULTS.md`. The C is compiled
-when an engine is made and compared with PyTorch's own operations; whatever is amiss is
-not used. oneDNN's operation is one of PyTorch's private ones: it is looked for, tried
-and compared too. The weights stay as they are, so nothing is held twice.
+`benchmarks/scoring/RESULTS.md` has the gain of each. The C code is compiled when an
+engine is made, and compared with PyTorch's own operations; code that fails or differs is
+not used. oneDNN's operation is private to PyTorch, so it is tried and compared too. The
+weights stay unchanged, so nothing is held twice.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _REPEATS: Final = 5
 
 
 def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
-    """What this processor has for a dtype; PyTorch's own operations where that is nothing."""
+    """The fastest operations of this processor for a dtype; else PyTorch's own."""
     import torch
 
     if dtype not in (torch.float32, torch.bfloat16):
         return Arithmetic()
     kernels = load_kernels()
     wide = dtype is torch.float32
-    # A tile kernel for float32 runs on one thread; with more, the libraries have the others.
-    # Taken without a race, which a busy machine could decide another way when a run resumes.
+    # The tile kernel for float32 runs on one thread; with more threads, libraries are faster.
+    # The choice is not timed: on a busy machine a resumed run could choose differently.
     tiles = kernels.tiles if kernels is not None else None
     if wide and torch.get_num_threads() > 1:
         tiles = None
@@ -52,7 +52,7 @@ def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
 
 
 class KernelArithmetic(Arithmetic):
-    """Compiled kernels, matrix tiles and oneDNN, each where it is there."""
+    """Compiled kernels, matrix tiles and oneDNN, each where the processor has it."""
 
     def __init__(self, kernels: Kernels | None, tiles: Tiles | None, *, onednn: bool) -> None:
         self.kernels = kernels
@@ -113,7 +113,7 @@ class KernelArithmetic(Arithmetic):
         cap: float,
     ) -> bool:
         """See `Arithmetic.attend`."""
-        # Values may have another width than keys (DeepSeek's): the tile kernel knows but one.
+        # Values may have another width than keys (DeepSeek's); the tile kernel takes one width.
         alike = k.shape == v.shape and cap == 0.0
         if self.tiles is None or not alike or not self.tiles.fit_heads(q):
             return False

@@ -3,11 +3,10 @@
     a = x + W_o attention(rope(W_qkv norm(x)))
     y = a + W_down (silu(W_gate norm(a)) * W_up norm(a))
 
-The weights are the model's own: query, key and value matrices, gate and up, are
-laid out one after another and the model's modules become views of them, so
-nothing is held twice. Sums are added up inside the matrix products, the rest is
-done by `kernels` in one pass each. The last layer computes what follows its attention
-for the asked rows only.
+The weights are the model's own. Query, key and value matrices, and those of gate and up,
+are laid out one after another, and the model's modules become views of them, so nothing
+is held twice. Sums are computed inside the matrix products; `kernels` does the rest in
+one pass each. After its attention, the last layer computes the requested rows only.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedD
 
 
 class FusedDecoder:
-    """Hidden states of a pack's asked rows, after the final norm."""
+    """Hidden states of the requested rows of a pack, after the final norm."""
 
     def __init__(self, model: Any, arithmetic: Arithmetic, kernels: Kernels) -> None:
         config, body = model.config, model.base_model
@@ -90,7 +89,7 @@ class FusedDecoder:
 
         device = self._layers[0].qkv.device
         tree = pack.tree
-        # Rows of zeros behind the tokens, where few would be multiplied another way than many.
+        # Rows of zeros after the tokens: few rows may be multiplied in another way than many.
         n = max(pack.n_tokens, self._least_rows)
         extra = n - pack.n_tokens
         plan = plan_attention(tree, device)
@@ -175,7 +174,7 @@ class FusedDecoder:
         return self._table[0][positions], self._table[1][positions]
 
     def _buffer(self, name: str, *shape: int) -> torch.Tensor:
-        """Working memory, kept from pack to pack: new pages cost more than the arithmetic."""
+        """Working memory, reused by all packs: new memory costs more than the arithmetic."""
         import torch
 
         size = 1

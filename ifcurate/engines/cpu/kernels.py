@@ -23,7 +23,7 @@ class Kernels:
 
     def __init__(self, library: Any, tiles: Tiles | None = None) -> None:
         self._library = library
-        #: What the processor's matrix tiles (AMX) do, where it has them and we may use them.
+        #: Operations on the processor's matrix tiles (AMX); None where they cannot be used.
         self.tiles = tiles
 
     def rms_norm(
@@ -55,7 +55,7 @@ class Kernels:
         k_norm: torch.Tensor | None = None,
         eps: float = 0.0,
     ) -> None:
-        """Take queries, keys and values apart, norm and rotate the first two."""
+        """Split queries, keys and values; norm and rotate queries and keys."""
         kv_heads, rows, group, dim = q.shape
         getattr(self._library, f"split_rotate_{suffix(qkv)}")(
             *(at(t) for t in (qkv, cosine, sine)),
@@ -88,7 +88,7 @@ class Kernels:
         )
 
     def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
-        """Carry log-sum-exp = top + log(total) on over a block of columns (rows, cols)."""
+        """Update log-sum-exp = top + log(total) with a block of columns (rows, cols)."""
         rows, cols = logits.shape
         self._library.lse_f32(
             at(logits), long(rows), long(cols), long(logits.stride(0)), at(top), at(total)
@@ -97,7 +97,7 @@ class Kernels:
 
 @functools.cache
 def load_kernels() -> Kernels | None:
-    """Compile, load and try the kernels; None where any of the three fails."""
+    """Compile, load and check the kernels; None if any of the three fails."""
     library = compile_library()
     if library is None:
         return None

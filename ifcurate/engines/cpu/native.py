@@ -1,8 +1,7 @@
-"""Compile `kernels.c` and call it: the door to C.
+"""Compile `kernels.c`, and call its functions.
 
-The library is built into a private temporary folder and loaded from there when
-an engine is made (about two seconds); nothing is kept or looked for on disk
-afterwards, so no one else's file can be loaded in its place.
+The library is built in a private temporary folder and loaded from there when an engine is
+made (about two seconds). Nothing is kept on disk, so no other file can be loaded instead.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _FLAGS: Final = (
     "-fPIC",
     "-w",
 )
-_WIDE: Final = "-mprefer-vector-width=512"  # not known to every compiler
+_WIDE: Final = "-mprefer-vector-width=512"  # not every compiler has this flag
 _TIMEOUT_S: Final = 60
 
 
 def compile_library() -> Any:
-    """The compiled functions as a ctypes library; None where that cannot be done."""
+    """The compiled functions as a ctypes library; None if they cannot be compiled."""
     compiler = next(
         (p for c in (os.environ.get("CC"), "cc", "gcc", "clang") if c and (p := shutil.which(c))),
         None,
@@ -63,22 +62,22 @@ def compile_library() -> Any:
 
 
 def suffix(x: torch.Tensor) -> str:
-    """What the names of functions for the dtype of `x` end in."""
+    """The suffix of the functions for the dtype of `x`."""
     import torch
 
     return {torch.float32: "f32", torch.bfloat16: "bf16"}[x.dtype]
 
 
 def at(x: torch.Tensor | None) -> ctypes.c_void_p | None:
-    """Where the numbers of `x` begin; None for None."""
+    """The address of the first number of `x`; None for None."""
     return None if x is None else ctypes.c_void_p(x.data_ptr())
 
 
 def long(n: int) -> ctypes.c_long:
-    """A count as C has it."""
+    """A count as a C long."""
     return ctypes.c_long(n)
 
 
 def real(x: float) -> ctypes.c_float:
-    """A number as C has it."""
+    """A number as a C float."""
     return ctypes.c_float(x)

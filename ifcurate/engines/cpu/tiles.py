@@ -1,11 +1,10 @@
 """bfloat16 attention and head, and float32 products, on a processor's matrix tiles (AMX).
 
-Tiles multiply bfloat16 numbers and add up in float32. A bfloat16 model's head and
-attention run on them as they are, without their scores leaving the cache. A
-float32 number is the sum of three bfloat16 ones, so six products of these give
-the float32 product, with less rounding than float32 arithmetic itself makes and
-in about half its time (`tiles_f32.h`). Whatever is computed for a row has the same
-bits regardless of the other rows.
+Tiles multiply bfloat16 numbers and add up in float32. The head and the attention of a
+bfloat16 model run on them directly, and their scores stay in the cache. A float32 number
+is the sum of three bfloat16 numbers, so six products of these give the float32 product,
+with less rounding than float32 arithmetic and in about half its time (`tiles_f32.h`).
+The bits of a row do not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Tiles", "tiles_agree"]
 
-_MULTIPLE: Final = 32  # that widths of matrices must be of
+_MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
 
 
 class Tiles:
-    """What is computed with tiles, on contiguous CPU tensors of bfloat16 or float32."""
+    """Operations on tiles, for contiguous CPU tensors of bfloat16 or float32."""
 
     def __init__(self, library: Any) -> None:
         self._library = library
-        # Python's lock is let go in the library: two engines in two threads are at work at once.
+        # The library releases Python's lock, so two engines in two threads run at the same time.
         self._rooms = threading.local()
 
     @staticmethod
@@ -127,7 +126,7 @@ class Tiles:
         )
 
     def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Working memory, kept from call to call: new pages cost more than the arithmetic."""
+        """Working memory, reused by all calls: new memory costs more than the arithmetic."""
         import torch
 
         held: torch.Tensor | None = getattr(self._rooms, name, None)
@@ -142,7 +141,7 @@ def _fits(weight: torch.Tensor) -> bool:
 
 
 def tiles_agree(tiles: Tiles) -> bool:
-    """Whether everything gives PyTorch's numbers on small examples."""
+    """Whether all operations give PyTorch's numbers on small examples."""
     return _products_agree(tiles) and _attention_agrees(tiles)
 
 

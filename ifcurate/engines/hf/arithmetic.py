@@ -1,8 +1,8 @@
-"""How numbers are multiplied and added up: PyTorch's own operations, or faster ones.
+"""The matrix operations of the engine: PyTorch's own, or faster ones.
 
-The package `ifcurate.engines.cpu` has faster ones for some processors. It can be taken
-out: everything here works without it, and nothing else imports it. `--no-kernels`, or
-IFCURATE_NO_KERNELS in the environment, leaves it alone.
+The package `ifcurate.engines.cpu` has faster ones for some processors. It is optional:
+the engine works without it, and imports it in one place only. `--no-kernels`, or
+IFCURATE_NO_KERNELS in the environment, switches it off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "use_arithmetic",
 ]
 
-LANES: Final = 16  # keys are read in groups of so many
+LANES: Final = 16  # keys are read in groups of this size
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
 _MOST_ROWS: Final = 2048
 
@@ -39,7 +39,7 @@ class Body(Protocol):
 
 
 class TreePlan(Protocol):
-    """What a kernel needs to know of a prefix tree; see `attention.AttentionPlan`."""
+    """The part of `attention.AttentionPlan` that a kernel uses."""
 
     @property
     def most_keys(self) -> int:
@@ -55,9 +55,9 @@ class TreePlan(Protocol):
 
 
 class Arithmetic:
-    """PyTorch's own operations, on any device; what is faster somewhere subclasses this."""
+    """PyTorch's own operations, on any device. Faster operations subclass it."""
 
-    #: What runs in place of PyTorch's operations, for the manifest.
+    #: The operations that replace PyTorch's, for the manifest.
     notes: tuple[str, ...] = ()
     #: Whether the model's own linear layers multiply by `linear`.
     replaces_linears = False
@@ -69,7 +69,7 @@ class Arithmetic:
         bias: torch.Tensor | None = None,
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`x @ weight.T + bias`; in `out`, where there is one and the library can."""
+        """`x @ weight.T + bias`; in `out`, if it is given and the library supports it."""
         import torch
 
         if bias is None:
@@ -79,7 +79,7 @@ class Arithmetic:
     def add_linear(
         self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
-        """`total + x @ weight.T`; `total` may be written over."""
+        """`total + x @ weight.T`; may overwrite `total`."""
         import torch
 
         return torch.addmm(total, x, weight.t(), out=total)
@@ -95,7 +95,7 @@ class Arithmetic:
         scale: float,
         cap: float,
     ) -> bool:
-        """The attention of a whole tree, as `attention.attend`; False where that is to be used."""
+        """The attention of a whole tree, as `attention.attend`; False to leave it to that."""
         return False
 
     def softmax(
@@ -103,7 +103,7 @@ class Arithmetic:
     ) -> torch.Tensor:
         """Softmax over the first `before + row // group + 1` scores of each row, 0 after.
 
-        `scores` (batches, rows, keys) may be written over.
+        May overwrite `scores` (batches, rows, keys).
         """
         import torch
 
@@ -120,11 +120,14 @@ class Arithmetic:
     def logsumexp(
         self, hidden: torch.Tensor, weight: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Of `hidden @ weight.T`: top + log(sum), (rows,) each; None to go block by block."""
+        """Log-sum-exp of `hidden @ weight.T` as top + log(sum), (rows,) each.
+
+        None to compute it block by block.
+        """
         return None
 
     def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
-        """Carry log-sum-exp = top + log(total) on over a block of columns (rows, cols)."""
+        """Update log-sum-exp = top + log(total) with a block of columns (rows, cols)."""
         import torch
 
         high = torch.maximum(top, logits.amax(dim=-1))
@@ -132,12 +135,12 @@ class Arithmetic:
         top.copy_(high)
 
     def fuse(self, model: Any) -> Body | None:
-        """A faster pass over all layers of the model, where there is one."""
+        """A faster pass over all layers of the model; None if there is none."""
         return None
 
 
 def use_arithmetic(model: Any, arithmetic: Arithmetic) -> None:
-    """Let the model's own linear layers multiply that way."""
+    """Make the model's own linear layers use this arithmetic."""
     import torch
 
     if arithmetic.replaces_linears:
@@ -153,20 +156,20 @@ def _forward(arithmetic: Arithmetic, module: Any, x: torch.Tensor) -> torch.Tens
 
 
 def padded_rows(rows: int) -> int:
-    """Rows that keys and values have room for: whole groups of keys may be read past the last."""
+    """The rows of key and value buffers: kernels may read whole groups past the last key."""
     return -(-rows // LANES) * LANES + 2 * LANES
 
 
 def least_rows(weights: Iterable[torch.Tensor]) -> int:
-    """Rows from which on a product's rows are the same bits, however many there are.
+    """The number of rows from which the bits of a product's row do not depend on it.
 
-    A library takes other ways for few rows than for many, and in bfloat16 the
-    roundings then differ. 1 where the number makes no difference, or where even
-    large ones do; only bfloat16 on a CPU is asked.
+    A library multiplies few rows in another way than many, and in bfloat16 the rounding
+    then differs. 1 where the number of rows makes no difference, and where it still does
+    for large numbers. Only bfloat16 on a CPU is tried.
     """
     import torch
 
-    found = 1
+    least = 1
     for shape, weight in {tuple(w.shape): w for w in weights}.items():
         if weight.dtype is not torch.bfloat16 or weight.device.type != "cpu":
             continue
@@ -180,5 +183,5 @@ def least_rows(weights: Iterable[torch.Tensor]) -> int:
         stable = [n for i, n in enumerate(_ROWS) if all(equal[i:])]
         if not stable:
             return 1
-        found = max(found, stable[0])
-    return found if found > _ROWS[0] else 1
+        least = max(least, stable[0])
+    return least if least > _ROWS[0] else 1

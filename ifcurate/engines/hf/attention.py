@@ -2,10 +2,10 @@
 
     out_i = sum_j softmax_j(f(q_i . k_j / sqrt(d))) v_j    over the path of i up to i
 
-The nodes are cut into blocks of queries. A block's keys are the rows of its
-ancestors and of its own node up to its last query, so that row i of it sees
-the first `before + i + 1` of them: one number per row, and no mask. Queries that
-share a key head (grouped-query attention) are rows of one product.
+The nodes are cut into blocks of queries. A block's keys are the rows of its ancestors
+and of its own node up to its last query. So row i of the block sees the first
+`before + i + 1` keys: one number per row, and no mask. Queries that share a key head
+(grouped-query attention) are rows of one product.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class AttentionPlan:
     """The blocks of a pack, in order of rows."""
 
     blocks: tuple[QueryBlock, ...]
-    paths: tuple[torch.Tensor, ...]  # rows of the paths that do not lie in one stretch
+    paths: tuple[torch.Tensor, ...]  # rows of the paths that are not contiguous
     most_keys: int
-    #: The same for the tile kernel: first row, rows, first span, past the last one; spans are
-    #: (first row, rows) of the stretches of a path.
+    #: The same for the tile kernel: first row, number of rows, first span, end of the spans.
+    #: A span is (first row, number of rows) of a contiguous stretch of a path.
     nodes: torch.Tensor  # (n_nodes, 4) int64
     spans: torch.Tensor  # (n_spans, 2) int64
     varlen: VarlenPlan | None = None  # on a GPU
@@ -81,7 +81,7 @@ class VarlenPlan:
 def plan_attention(
     tree: PrefixTree, device: torch.device, *, block: int = _BLOCK, varlen: bool = False
 ) -> AttentionPlan:
-    """Cut a tree into blocks of at most `block` queries; with `varlen` for one kernel instead."""
+    """Cut a tree into blocks of at most `block` queries; with `varlen`, plan one kernel call."""
     import torch
 
     if varlen:
@@ -103,7 +103,7 @@ def plan_attention(
             gathered = len(paths)
             own = np.arange(first, first + size, dtype=np.int64)
             rows = np.concatenate([tree.ancestor_rows(node), own])
-            # Filled up to whole vectors with any row: no query sees those.
+            # Filled up to whole groups with row 0, which no query sees.
             fill = np.zeros(-len(rows) % LANES, dtype=np.int64)
             paths.append(torch.from_numpy(np.concatenate([rows, fill])).to(device))
         for offset in range(0, size, block):
@@ -140,7 +140,7 @@ def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
 
 
 def can_use_varlen(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether torch has its variable-length attention and the device and dtype suit it."""
+    """Whether torch has variable-length attention for this device and dtype."""
     import torch
 
     try:
@@ -163,7 +163,8 @@ def _attend_varlen(
     kv_heads, rows, group, dim = q.shape
     queries = q.transpose(0, 1).reshape(rows, kv_heads * group, dim)
     keys, values = (t.index_select(1, plan.key_rows).transpose(0, 1).contiguous() for t in (k, v))
-    options: dict[str, Any] = {"num_splits": 1}  # one order of adding up, whatever the neighbours
+    # With one split, the order of additions does not depend on the other nodes.
+    options: dict[str, Any] = {"num_splits": 1}
     mixed: Any = varlen_attn(
         queries,
         keys,

@@ -2,12 +2,11 @@
 
     log p(y | h) = z_y - log sum_v exp(z_v),    z = f(W h + b)
 
-in float32 whatever the model's dtype, some rows and some thousand columns at a
-time, so that memory never holds vocabulary x sequence. `f` is what some families
-put after the head (Gemma's soft cap, Cohere's and Granite's scales). Which of
-them a model uses is read from its own forward pass and not from its name: the
-input and the output of its head module are recorded there and compared with
-what it returns.
+in float32 whatever the model's dtype, some rows and some thousand columns at a time, so
+that memory never holds vocabulary x sequence. `f` is the function that some families
+apply after the head (Gemma's soft cap, Cohere's and Granite's scales). The model's own
+forward pass shows which one it uses: the input and the output of its head module are
+recorded and compared with what the model returns.
 """
 
 from __future__ import annotations
@@ -55,18 +54,18 @@ class ResponseHead:
             picked += self._bias[targets]
         if self._transform is not None:
             picked = self._transform(picked)
-        found = None
+        sums = None
         if self._bias is None and self._transform is None:
             parts = hidden.split(_TILE_ROWS)  # type: ignore[no-untyped-call]
-            found = [self.arithmetic.logsumexp(part, self._weight) for part in parts]
-        if found is not None and None not in found:
-            top, total = (torch.cat(column) for column in zip(*found, strict=True))
+            sums = [self.arithmetic.logsumexp(part, self._weight) for part in parts]
+        if sums is not None and None not in sums:
+            top, total = (torch.cat(column) for column in zip(*sums, strict=True))
         else:
             half = hidden.dtype is torch.bfloat16 is self._weight.dtype
             with _bfloat16_products(half):
                 top, total = self._logsumexp(exact)
-        # Few numbers, so in float64: a vector's logarithm may differ from a single number's in
-        # the last bit, and a row's score would depend on its place.
+        # These few numbers are computed in float64: a vector's logarithm may differ from a single
+        # number's in the last bit, and a row's score would depend on its place.
         return (picked.double() - top.double() - total.double().log()).to(wide)
 
     def _logsumexp(self, exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,11 +75,11 @@ class ResponseHead:
         n, vocabulary = len(exact), len(self._weight)
         top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
         total = torch.zeros(n, dtype=wide, device=exact.device)
-        # Kept for all blocks: fresh pages for each would take longer than its sums.
+        # One buffer for all blocks: new memory for each takes longer than its sums.
         block = min(self._rows, n) * min(self._columns, vocabulary)
         space = torch.empty(block, dtype=wide, device=exact.device)
         for low in range(0, vocabulary, self._columns):
-            # One block of a 16-bit matrix is widened at a time: no second copy of it.
+            # One block of a 16-bit matrix is widened at a time, not the whole matrix.
             weight = self._weight[low : low + self._columns].to(wide)
             for start in range(0, n, self._rows):
                 rows = slice(start, start + self._rows)
@@ -97,10 +96,10 @@ class ResponseHead:
 
 @contextlib.contextmanager
 def _bfloat16_products(wanted: bool) -> Iterator[None]:
-    """Let a CPU multiply float32 numbers as bfloat16 ones, adding up in float32.
+    """Make a CPU multiply float32 numbers as bfloat16, and add up in float32.
 
-    Used where every number is a bfloat16 one already, so that nothing is rounded:
-    the result is the float32 one, several times as fast.
+    It is used where every number is already exact in bfloat16, so nothing is rounded. The
+    result is that of float32, several times as fast.
     """
     import torch
 
@@ -123,10 +122,10 @@ def pick_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
-    """The model's head, when hidden state -> head is all that its forward pass does.
+    """The model's head, if its forward pass only applies the head to the hidden states.
 
-    `ids`, shape (1, n), is a small input to try it on. None when anything else
-    happens there: then only the model's own forward pass is right.
+    `ids`, shape (1, n), is a small input to try it on. None if the forward pass does
+    anything else: then only the model's own pass is right.
     """
     import torch
 
@@ -174,6 +173,6 @@ def _known_transforms(config: Any) -> list[Callable[[torch.Tensor], torch.Tensor
 def _same(made: torch.Tensor, logits: torch.Tensor) -> bool:
     import torch
 
-    # One rounding of the model's dtype apart at most: the same operations, done again.
+    # The same operations, done again, differ by one rounding of the model's dtype at most.
     spacing = 4 * torch.finfo(made.dtype).eps
     return torch.allclose(made.float(), logits.float(), rtol=spacing, atol=spacing * 1e-3)

@@ -1,4 +1,4 @@
-"""Keep the noise of transformers and huggingface_hub off the user's terminal, and put it back."""
+"""Silence the output of transformers and huggingface_hub inside a block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["quiet"]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, warnings or log lines of theirs inside; as before afterwards."""
+    """Show no progress bars, warnings or log lines inside the block; restore them afterwards."""
     from transformers.utils import logging as tf_logging
 
     loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub", "torch")]

@@ -1,4 +1,4 @@
-"""Run a pack: body, head, numbers; and how much of it a machine's memory holds."""
+"""Run packs through body and head, and estimate the memory that they take."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
     "token_budget",
 ]
 
-_CPU_BUDGET: Final = 2048  # tokens: larger packs leave the caches, smaller ones cost calls
+_CPU_BUDGET: Final = 2048  # tokens: larger packs do not fit caches, smaller ones need more calls
 _GPU_BUDGET: Final = 16384
 _WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core
-_SMALL: Final = 50_000_000  # parameters; below, an operation is too short to be divided
-_MEMORY_SHARE: Final = 0.6  # of what is free; the rest is left for fragments and other programs
+_SMALL: Final = 50_000_000  # parameters; operations of smaller models are too short to divide
+_MEMORY_SHARE: Final = 0.6  # of free memory; the rest is for fragments and other programs
 
 
 class PackRunner:
@@ -51,7 +51,7 @@ class PackRunner:
         return work >= _WORTH_FORKING
 
     def bytes_for(self, pack: Pack) -> int:
-        """Working memory that a pack takes, an estimate from above."""
+        """Working memory that a pack takes, an upper estimate."""
         return pack.n_tokens * bytes_per_token(self._model)
 
     def run_here(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
@@ -60,10 +60,10 @@ class PackRunner:
             return self.run(pack, single=single)
 
     def run(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
-        """Score a pack; with `single` through the model's own pass, one sequence at a time.
+        """Score a pack; with `single`, by the model's own pass, one sequence at a time.
 
-        Raises `OutOfMemoryError` when it does not fit, `ModelError` when torch or the
-        device fails otherwise.
+        Raises `OutOfMemoryError` when the pack does not fit into memory, and `ModelError`
+        when torch or the device fails for another reason.
         """
         import torch
 
@@ -72,10 +72,10 @@ class PackRunner:
             with torch.inference_mode():
                 targets = torch.from_numpy(pack.targets).to(self._model.device)
                 if self._head is not None:
-                    found = self._head.logprobs(body.hidden(pack), targets)
+                    logprobs = self._head.logprobs(body.hidden(pack), targets)
                 else:
-                    found = self._from_logits(pack, targets)
-                values: Float32Array = found.float().cpu().numpy()
+                    logprobs = self._from_logits(pack, targets)
+                values: Float32Array = logprobs.float().cpu().numpy()
         except (RuntimeError, MemoryError) as error:
             if not is_memory_error(error):
                 raise _device_error(self._model.device, error) from error
@@ -95,12 +95,12 @@ class PackRunner:
 
 @contextlib.contextmanager
 def fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
-    """One thread on a CPU where processes can share the work, then as many as before.
+    """Use one thread inside the block, on a CPU where processes can share the work.
 
-    At every operation threads wait for each other, by spinning: on a busy machine a
-    model of a million parameters took nine times the processor time with two
-    threads, and seven times the time on the clock. In bfloat16 the number of
-    threads also changes how products are cut up, and so the last bits of scores.
+    Threads wait for each other at every operation, by spinning. On a busy machine, a
+    model of a million parameters took nine times the processor time with two threads,
+    and seven times the wall-clock time. In bfloat16 the number of threads also changes
+    how products are divided, and so the last bits of scores.
     """
     import torch
 
@@ -116,15 +116,15 @@ def fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
 
 
 def _device_error(device: Any, error: BaseException) -> ModelError:
-    """A GPU was lost, a kernel failed, an assertion on the device did not hold.
+    """The error for a lost GPU, a failed kernel or a failed assertion on the device.
 
-    After most of these nothing runs on the device any more in this process.
+    After most of these, the device is unusable in this process.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = f": {lines[0][:200]}" if lines else ""
+    reason = f": {lines[0][:200]}" if lines else ""
     return ModelError(
-        f"{device}: the model failed in the middle of the work; found {type(error).__name__}{said}"
-        "; what is scored so far is kept: start the same command again, with a smaller "
+        f"{device}: the model failed while scoring; found {type(error).__name__}{reason}"
+        "; the scored rows are kept: start the same command again, with a smaller "
         "--batch-size or another --device if it fails again"
     )
 
@@ -145,7 +145,7 @@ def is_memory_error(error: BaseException) -> bool:
 
 
 def token_budget(model: Any) -> int:
-    """Tokens per pack that suit the device and fit into what memory is free now."""
+    """Tokens per pack that suit the device and fit into the memory that is free now."""
     import torch
 
     device = model.device
@@ -159,7 +159,7 @@ def token_budget(model: Any) -> int:
 
 
 def bytes_per_token(model: Any) -> int:
-    """Working memory of one token in a forward pass, an estimate from above."""
+    """Working memory of one token in a forward pass, an upper estimate."""
     config = model.config
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     width = int(getattr(config, "hidden_size", 0) or getattr(config, "n_embd", 1024))

@@ -1,8 +1,8 @@
-"""The tokenizer of a model folder, as prompts need it: ids with the characters they came from.
+"""The tokenizer of a model folder: ids with the characters that they come from.
 
-Only "fast" tokenizers (the Rust ones) say which characters a token came from,
-and without that nobody knows which tokens are the response. So a tokenizer
-without offsets, or with wrong ones, is refused when it is loaded.
+Only "fast" tokenizers (in Rust) give the characters of a token. Without them it is
+unknown which tokens are the response. So a tokenizer without offsets, or with wrong
+ones, is refused when it is loaded.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _START_NAMES: Final = ("bos_token", "eos_token", "pad_token", "cls_token", "sep_
 class HFTokenizer:
     """A fast tokenizer of transformers behind the `Tokenizer` protocol.
 
-    Text that spells a special token (`<|im_end|>`) becomes that token, as the
-    tokenizer itself does by default; none is added that the text does not spell.
-    Raises `ModelError` when the tokenizer has no offsets or wrong ones.
+    Text that spells a special token (`<|im_end|>`) becomes that token, which is the
+    tokenizer's own default. No other special token is added. Raises `ModelError` when the
+    tokenizer has no offsets or wrong ones.
     """
 
     def __init__(self, tokenizer: Any, *, where: str = "") -> None:
@@ -41,7 +41,7 @@ class HFTokenizer:
         backend: Any = getattr(tokenizer, "backend_tokenizer", None)
         if not getattr(tokenizer, "is_fast", False) or not hasattr(backend, "encode_batch"):
             raise ModelError(
-                f"{self._where}: the tokenizer cannot say which characters a token came from; "
+                f"{self._where}: the tokenizer does not give the characters of a token; "
                 f"found {type(tokenizer).__name__}, which has no fast (Rust) version; "
                 "use a model with a tokenizer.json, or make one with transformers' conversion"
             )
@@ -56,7 +56,7 @@ class HFTokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that decides ids: vocabulary, merges, normaliser, added tokens."""
+        """Hash of everything that ids depend on: vocabulary, merges, normaliser, added tokens."""
         return self._fingerprint
 
     @property
@@ -106,8 +106,8 @@ class HFTokenizer:
         return {str(k): str(v) for k, v in found.items() if not isinstance(v, list | tuple)}
 
     def _find_bos_id(self) -> int | None:
-        # Asked of the tokenizer by example: `add_bos_token` and its like are set
-        # in configs that the Rust side does not always follow.
+        # By example, as the Rust side does not always follow `add_bos_token` and
+        # similar settings of a config.
         bare = self._backend.encode("a", add_special_tokens=False).ids
         full = list(self._tokenizer("a", add_special_tokens=True)["input_ids"])
         for start in range(len(full) - len(bare) + 1):
@@ -132,12 +132,12 @@ class HFTokenizer:
                 raise ModelError(
                     f"{self._where}: the tokenizer's character offsets are wrong, so the "
                     f"response's tokens cannot be found; found {problem} in {text[:24]!r}...; "
-                    "upgrade the package tokenizers (>= 0.20.1), or convert the tokenizer anew"
+                    "upgrade the package tokenizers (>= 0.20.1), or convert the tokenizer again"
                 )
 
 
 def _offset_problem(text: str, encoding: Encoding) -> str:
-    # Overlaps are right where one character is several tokens (bytes of an emoji).
+    # Offsets may overlap where one character is several tokens (bytes of an emoji).
     covered = [False] * len(text)
     last = 0
     for start, end in encoding.offsets:
@@ -148,7 +148,7 @@ def _offset_problem(text: str, encoding: Encoding) -> str:
         last = start
         for i in range(start, end):
             covered[i] = True
-    # Only ASCII must be covered: some vocabularies drop what they do not know.
+    # Only ASCII must be covered: some vocabularies drop characters that they do not know.
     missing = [
         c
         for c, seen in zip(text, covered, strict=True)

@@ -1,16 +1,16 @@
 """Processes of one thread each that share the loaded model: one per core of a CPU.
 
-They are forked from the process that holds the weights, so these exist once. Several
-threads in one forward pass wait for each other at every operation; processes do not.
+The processes are forked from the one that holds the weights, so the weights exist once.
+Several threads in one forward pass wait for each other at every operation; processes
+do not.
 
-Each process is a `ProcessPoolExecutor` of its own, driven by a thread of one
-`ThreadPoolExecutor`. One executor with many processes does not do: when a process
-dies, all its tasks fail alike, and nobody knows which pack the process had. loky
-replaces its dead processes, but starts them afresh, with a pickled copy of the
-model in each.
+Each process is a separate `ProcessPoolExecutor`, driven by a thread of one
+`ThreadPoolExecutor`. One executor with many processes is not enough: when a process
+dies, all its tasks fail alike, and it is unknown which pack the process had. loky
+replaces dead processes, but each new one needs a pickled copy of the model.
 
-A process that dies (the system's answer to a lack of memory, or somebody's `kill`)
-says nothing about its pack: the pack is tried again, while no other one is computed.
+A process may die because memory runs out, or because somebody ends it. The pack is
+then tried again, while no other pack is computed.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from ifcurate.errors import ModelError
 __all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork", "free_memory"]
 
 _MOST_DEATHS: Final = 40  # of processes over the same pack, where memory is not the cause
-_START_AGAIN: Final = "what is scored is kept: start the same command again, with --threads 1"
+_START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
 
 Run = Callable[[Pack], list[Float32Array]]
 PackFuture = Future[list[Float32Array]]
 
 
 class OutOfMemoryError(Exception):
-    """A pack did not fit; never leaves the engine."""
+    """A pack did not fit into memory. The engine always handles it."""
 
 
 def can_fork() -> bool:
@@ -58,7 +58,7 @@ class _Worker:
     first: Future[int]  # its process id
 
     def end(self) -> None:
-        """End the process, whatever it computes."""
+        """End the process, even in the middle of a pack."""
         with contextlib.suppress(BrokenProcessPool, OSError):
             os.kill(self.first.result(), signal.SIGTERM)
         self.executor.shutdown()
@@ -90,15 +90,15 @@ class WorkerPool:
         self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="ifcurate-packs")
 
     def submit(self, pack: Pack) -> PackFuture:
-        """Have a pack scored, after those that were given before.
+        """Queue a pack for scoring.
 
         The future raises `OutOfMemoryError` when the pack does not fit into memory, and
-        `ModelError` when a process fails otherwise.
+        `ModelError` when a process fails for another reason.
         """
         return self._threads.submit(self._score, pack)
 
     def close(self) -> None:
-        """End the processes; what they did not finish is not computed."""
+        """End the processes. Unfinished packs are not computed."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._changing:
             self._closed = True
@@ -126,7 +126,7 @@ class WorkerPool:
             if n_deaths and short:
                 raise OutOfMemoryError
         raise ModelError(
-            f"scoring processes: {_MOST_DEATHS} were ended over the same rows, with memory left; "
+            f"scoring processes: {_MOST_DEATHS} died on the same rows, although memory was free; "
             f"{_START_AGAIN} if nobody ended them"
         )
 
@@ -159,12 +159,12 @@ def _start(run: Run) -> _Worker:
         1, mp_context=mp.get_context("fork"), initializer=_begin, initargs=(run,)
     )
     with warnings.catch_warnings():
-        # The threads it warns of (torch's, Arrow's) do not hold what a worker needs.
+        # It warns of threads (torch's, Arrow's) that hold no lock that a worker needs.
         warnings.simplefilter("ignore", DeprecationWarning)
         return _Worker(executor, executor.submit(os.getpid))
 
 
-#: In a worker's process alone: forked with it, as a model is not to be pickled.
+#: Used in a worker's process only. It is inherited by forking, so the model is not pickled.
 _here: list[Run] = []
 
 
@@ -190,7 +190,7 @@ def _run_pack(pack: Pack) -> list[Float32Array]:
 
 
 def _memory_kills() -> int:
-    """How many processes the system has ended for want of memory so far."""
+    """How many processes the system has killed so far because memory ran out."""
     total = 0
     for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, ValueError):
@@ -200,7 +200,7 @@ def _memory_kills() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that this machine can still give; a large number where nobody says."""
+    """Bytes of memory that are free; a large number on systems that do not state it."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = next(line for line in lines if line.startswith("MemAvailable"))

@@ -1,4 +1,4 @@
-"""An engine around a model that is in memory already, as a notebook or a trainer has it."""
+"""An engine around a model that is already in memory, as in a notebook or a trainer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wrap_model(
 ) -> HFEngine:
     """Score with a causal language model of transformers that is loaded.
 
-    The model keeps its dtype and device, and must be in evaluation mode. Its identity is a
+    The model keeps its dtype and device. It must be in evaluation mode. Its identity is a
     hash of its config and weights, so scores of different weights are never mixed.
 
     Raises:

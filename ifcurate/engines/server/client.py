@@ -1,20 +1,19 @@
-"""JSON over HTTP to one server: retries, an absolute deadline, and fewer requests when asked.
+"""JSON over HTTP to one server, with retries, a deadline and a limit of requests in flight.
 
-A request is sent again when the server is busy (429), fails (5xx), hangs or
-drops the connection. The wait before that is drawn at random from 0 to a bound
-that doubles each time (full jitter), or it is what Retry-After says. "Too many
-requests" also halves the number of requests in flight; successes widen it again
-one by one.
+A request is retried when the server is busy (429), fails (5xx), hangs or drops the
+connection. The wait before a retry is random, from 0 to a bound that doubles each time
+(full jitter), or it is the value of Retry-After. "Too many requests" also halves the
+number of requests in flight; successes raise it again one by one.
 
-httpx sends, tenacity retries, and anyio runs both in a thread of their own. httpx
-bounds each read and write, not the whole answer: a slow drip, a huge Content-Length or
-endless 100-Continue answers could take for ever. So this module cancels a request when
-its time is over.
+httpx sends, tenacity retries, and anyio runs both in a separate thread. httpx limits the
+time of each read and write, not of the whole answer: a slow drip, a huge Content-Length
+or endless 100-Continue answers could take for ever. So this module cancels a request
+when its time is over.
 
-HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are honoured. Loopback addresses
-are always reached directly. Redirects are not followed: they would carry the key to
-a place that nobody named. huggingface_hub's own HTTP package changes with its major
-versions, so httpx is a dependency of the extra `server`.
+HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are respected. Loopback addresses are
+always reached directly. Redirects are not followed, because they could carry the key to
+another server. huggingface_hub's own HTTP package changes with its major versions, so
+httpx is a dependency of the extra `server`.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ if TYPE_CHECKING:
 __all__ = ["HttpClient", "Patience", "Request", "ServerError", "wait_for"]
 
 T = TypeVar("T")
-_SPARE_BYTES: Final = 1 << 20  # an answer's size beside what its tokens need
-_ERROR_BYTES: Final = 1 << 14  # read of the body of a refusal
+_SPARE_BYTES: Final = 1 << 20  # of an answer, in addition to those for its tokens
+_ERROR_BYTES: Final = 1 << 14  # that are read of the body of a refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a server is given; all times in seconds."""
+    """Timeouts and the number of tries; all times in seconds."""
 
     attempts: int = 6  # tries of one request; "too many requests" does not count
     first_wait: float = 0.5  # before the second try, at most; doubles from try to try
@@ -68,11 +67,11 @@ class Request:
 
 
 class ServerError(ModelError):
-    """The server refused, failed for good, or sent what cannot be used."""
+    """The server refused, failed at the last try, or sent an unusable answer."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
-        self.status = status  # of HTTP, when it was a refusal
+        self.status = status  # HTTP status, if it is a refusal
 
 
 class _TryAgainError(Exception):
@@ -80,7 +79,7 @@ class _TryAgainError(Exception):
 
     def __init__(self, reason: str, wait: float | None = None, *, busy: bool = False) -> None:
         super().__init__(reason)
-        self.wait = wait  # what the server asked for, seconds
+        self.wait = wait  # seconds that the server asks for
         self.busy = busy
 
 
@@ -111,10 +110,11 @@ class HttpClient:
     def submit(
         self, requests: Sequence[Request], read: Callable[[list[dict[str, Any]]], T]
     ) -> Future[T]:
-        """Send requests side by side; what `read` makes of the answers, in their order.
+        """Send requests in parallel, and give their answers, in order, to `read`.
 
-        The first request that fails for good cancels the others, and its
-        `ServerError` is the future's. Cancelling the future cancels all of them.
+        The future has the result of `read`. The first request that fails after all tries
+        cancels the others, and its `ServerError` is the future's exception. Cancelling the
+        future cancels all requests.
         """
         return self._loop.portal.start_task_soon(self._send_all, tuple(requests), read)
 
@@ -123,7 +123,7 @@ class HttpClient:
         return wait_for(self.submit([Request(path, body)], lambda answers: answers[0]))
 
     def error(self, what: str, found: str, remedy: str, status: int | None = None) -> ServerError:
-        """An error in the usual form; without the key, whatever the server wrote."""
+        """An error in the usual form. The key is removed from the server's text."""
         text = f"{self.endpoint}: {what}; found {found}" + (f"; {remedy}" if remedy else "")
         return ServerError(self._key.removed_from(text), status)
 
@@ -135,8 +135,8 @@ class HttpClient:
         answers: list[dict[str, Any]] = [{} for _ in requests]
 
         async def send(i: int) -> None:
-            # A request keeps its turn while it waits to be sent again: the first that
-            # fails for good is found early.
+            # A request keeps its turn while it waits for a retry, so the first final
+            # failure is found early.
             async with self._loop.turns:
                 answers[i] = await self._send(requests[i])
 
@@ -172,9 +172,9 @@ class HttpClient:
             self._loop.throttle.slow_down(state.upcoming_sleep)
 
     def _stop(self, tries: _Tries, state: tenacity.RetryCallState) -> bool:
-        """False to try again. Raises `ServerError` when there is no further try."""
+        """False to try again. Raises `ServerError` after the last try."""
         problem, patience = _problem(state), self._patience
-        remedy = "see the server's own log; the same command resumes where this stopped"
+        remedy = "see the server's own log; the same command resumes the run"
         if tries.failures >= patience.attempts:
             found = f"{problem} at the last of {tries.failures} tries"
             raise self.error("the server fails", found, remedy)
@@ -234,24 +234,24 @@ class HttpClient:
             answer = json.loads(text)
         except (ValueError, RecursionError):
             start = self._readable(text[:60])
-            raise _TryAgainError(f"an answer that is no JSON ({start!r}...)") from None
+            raise _TryAgainError(f"an answer that is not JSON ({start!r}...)") from None
         if not isinstance(answer, dict):
-            raise _TryAgainError(f"an answer that is no JSON object ({type(answer).__name__})")
+            raise _TryAgainError(f"an answer that is not a JSON object ({type(answer).__name__})")
         return answer
 
     def _refusal(self, response: httpx.Response, text: bytes, path: str) -> Exception:
         status = response.status_code
-        said = self._readable(text)
-        found = f"HTTP {status}" + (f" ({said})" if said else "")
+        message = self._readable(text)
+        found = f"HTTP {status}" + (f" ({message})" if message else "")
         if status in (408, 425, 429) or status >= 500:
             wait = _retry_after(response.headers.get("Retry-After"))
             busy = status == 429 or (status == 503 and wait is not None)
             return _TryAgainError(found, wait, busy=busy)
         if status in (401, 403):
-            held = "a key was sent" if self._key else "no key was sent"
+            key = "a key was sent" if self._key else "no key was sent"
             return self.error(
                 "the server wants another key",
-                f"{found}, {held}",
+                f"{found}, {key}",
                 "set IFCURATE_API_KEY (or OPENAI_API_KEY) to a key of this server",
                 status,
             )
@@ -265,7 +265,7 @@ class HttpClient:
         if 300 <= status < 400:
             where = self._readable(response.headers.get("Location", "nowhere").encode())
             return self.error(
-                "the server sends elsewhere, which is not followed",
+                "the server redirects, which is not followed",
                 f"HTTP {status} to {where.split('?')[0]}",
                 "give that as --base-url if you trust it",
                 status,
@@ -283,12 +283,12 @@ class HttpClient:
         except (ValueError, RecursionError):
             words = text.decode("utf-8", "replace")
         line = "".join(c if c.isprintable() else " " for c in words)
-        # Before it is cut: a key cut in two would not be recognised.
+        # The key is removed before the text is shortened, which could cut it in two.
         return self._key.removed_from(" ".join(line.split()))[:200]
 
 
 def wait_for(future: Future[T]) -> T:
-    """A future's result; the future is cancelled when the wait is interrupted."""
+    """The result of a future. An interrupted wait cancels the future."""
     try:
         return future.result()
     finally:
@@ -302,7 +302,7 @@ class _Tries:
         import tenacity
 
         self.end = 0.0  # of all tries (monotonic); set when the first one begins
-        self.failures = 0  # "too many requests" is none
+        self.failures = 0  # "too many requests" does not count
         self._backoff = tenacity.wait_random_exponential(
             multiplier=patience.first_wait, max=patience.longest_wait
         )
@@ -324,7 +324,7 @@ def _problem(state: tenacity.RetryCallState) -> _TryAgainError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it; of a group its members."""
+    """An error and its causes; for a group, those of its members."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
             yield from _causes(member)

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, with the connections to one server."""
+"""An event loop in a separate thread, with the connections to one server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONNECT_SECONDS: Final = 10.0
 
 
 class Loop:
-    """An event loop in a thread of its own, with the connections to one server."""
+    """An event loop in a separate thread, with the connections to one server."""
 
     http: httpx.AsyncClient
     turns: anyio.CapacityLimiter
@@ -57,8 +57,8 @@ class Loop:
             await self.portal.sleep_until_stopped()
 
     def close(self) -> None:
-        """Cancel what is under way, close the connections and end the thread."""
-        # RuntimeError: the loop has ended already, or it is the loop's thread that closes.
+        """Cancel all requests, close the connections and end the thread."""
+        # RuntimeError: the loop has already ended, or the loop's own thread closes it.
         with contextlib.suppress(RuntimeError):
             self.portal.call(self.portal.stop, True)
             self._thread.join()
@@ -68,7 +68,7 @@ def _open_checked(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
     try:
         return open_http(endpoint, concurrency)
     except (ImportError, OSError, ValueError) as error:
-        # Its text may hold the proxy's password.
+        # The error's text may hold the proxy's password.
         raise ModelError(
             f"{endpoint}: the proxy or the certificates named in the environment cannot be used; "
             f"found {type(error).__name__}; check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and "
@@ -77,7 +77,7 @@ def _open_checked(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
 
 
 def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
-    """Connections to an endpoint, by way of the environment's proxy unless it is on loopback."""
+    """Connections to an endpoint, through the environment's proxy unless it is on loopback."""
     import httpx
 
     return httpx.AsyncClient(
@@ -87,10 +87,10 @@ def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
             "Accept-Encoding": "identity",
             "User-Agent": "ifcurate",
         },
-        # The system's authorities, and SSL_CERT_FILE; httpx alone would take certifi's.
+        # The system's authorities, and SSL_CERT_FILE; httpx would use certifi's.
         verify=ssl.create_default_context(),
         trust_env=not endpoint.is_loopback,  # proxies
-        # A whole answer is timed by the caller, who cancels.
+        # The caller limits the time of a whole answer, and cancels.
         timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
     )

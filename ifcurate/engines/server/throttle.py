@@ -1,4 +1,4 @@
-"""How many requests a server gets at a time."""
+"""The limit of requests that a server gets at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Throttle"]
 class Throttle:
     """At most `limit` requests in flight, fewer after "too many requests".
 
-    Lives in one event loop. anyio's `CapacityLimiter` counts the requests.
+    It belongs to one event loop. anyio's `CapacityLimiter` counts the requests.
     """
 
     def __init__(self, limit: int) -> None:
@@ -30,7 +30,7 @@ class Throttle:
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait for room, and hold it. A body that raises does not count as a success."""
+        """Wait for a place, and hold it inside. A block that raises is not a success."""
         import anyio
 
         async with self._limiter:

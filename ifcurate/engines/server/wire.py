@@ -1,14 +1,14 @@
-"""What is asked of a completions endpoint, and what its answer must hold.
+"""Requests to a completions endpoint, and the checks of their answers.
 
-Two ways of asking for the log-probabilities of a prompt are in use:
+Two forms of request for the log-probabilities of a prompt are common:
 
-- ``prompt_logprobs`` (vLLM's server): for each token a mapping from its id, so
-  the ids of the answer are compared with those that were sent;
-- ``echo`` with ``logprobs`` (OpenAI's first API, and servers after it): numbers in
-  the order of the tokens. They are counted, and the probe's tokens must spell its text.
+- ``prompt_logprobs`` (vLLM's server): for each token a mapping from its id. The ids of
+  the answer are compared with those that were sent.
+- ``echo`` with ``logprobs`` (OpenAI's first API, and similar servers): numbers in the
+  order of the tokens. They are counted, and the probe's tokens must spell its text.
 
-Prompts are sent as token ids in both: a server that encodes text itself could
-divide it otherwise, and score other tokens than the ones that are recorded.
+Both send prompts as token ids. A server that encodes text itself could encode it
+differently, and score other tokens than the recorded ones.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = ["DIALECTS", "AnswerError", "Dialect", "spelled_text"]
 
 
 class AnswerError(Exception):
-    """An answer does not hold one log-probability for every token; says what it holds."""
+    """An answer without one log-probability for every token. The message says what it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A way of asking, and of reading what comes back."""
+    """A form of request, and the reader of its answer."""
 
     name: str
-    fields: tuple[tuple[str, Any], ...]  # of the request, beside model and prompt
+    fields: tuple[tuple[str, Any], ...]  # of the request, in addition to model and prompt
     read: Callable[[dict[str, Any], Sequence[int]], Float32Array]  # (n_tokens,), first one NaN
-    answer_bytes: int  # per token, generously
+    answer_bytes: int  # per token, an upper estimate
 
     def request(self, model: str, ids: Sequence[int]) -> dict[str, Any]:
-        """The body of a request; nothing in it that is not needed."""
+        """The body of a request."""
         return {"model": model, "prompt": list(ids), **dict(self.fields)}
 
 
@@ -55,7 +55,7 @@ def _choice(answer: dict[str, Any]) -> dict[str, Any]:
 def _number(value: Any, position: int) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         found = "null" if value is None else type(value).__name__
-        raise AnswerError(f"{found} for token {position}, which is no number")
+        raise AnswerError(f"{found} for token {position}, which is not a number")
     if _LARGEST < abs(value) < math.inf:
         raise AnswerError(f"a number beyond float32 for token {position}")
     return float(value)
@@ -98,10 +98,10 @@ def _read_echo(answer: dict[str, Any], ids: Sequence[int], *, generated: int) ->
 
 
 def spelled_text(answer: dict[str, Any], n_tokens: int) -> str | None:
-    """The prompt's tokens as an echoing server spells them: no white space, lower case.
+    """The prompt's tokens as an echoing server spells them, in lower case.
 
-    Nor are there the signs that vocabularies write for white space or the lack of
-    it. None when the server does not spell them, or as ids.
+    White space is removed, and so are the characters that vocabularies write for it. None
+    if the server spells no tokens, or spells them as ids.
     """
     logprobs = _choice(answer).get("logprobs")
     tokens = logprobs.get("tokens") if isinstance(logprobs, dict) else None

@@ -245,28 +245,41 @@ class _Work:
         # Another row's context is shuffled in from among the rows of the chunk.
         together = self.scorer.settings.ablation == "shuffle"
         for chunk in self.examples.raw_chunks(size):
-            here = {(raw.source, raw.number) for raw, _ in chunk}
-            mine: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
-            while (row := wanted.next) and (row["source"], row["row"]) in here:
-                # A file that was named twice has each row twice.
-                mine.setdefault((row["source"], row["row"], row["turn"]), []).append(row)
-                wanted.take()
+            mine = _take_rows(wanted, {(raw.source, raw.number) for raw, _ in chunk})
             if mine:
                 near = {(source, number) for source, number, _ in mine}
                 chosen = [c for c in chunk if together or (c[0].source, c[0].number) in near]
                 examples = [e for raw, layout in chosen for e in read_row(raw, layout).examples]
-                for pair in self.scorer.prepare(examples):
-                    e = pair.example
-                    for found in mine.pop((e.source, e.row_number, e.turn), ()):
-                        if pair.with_context is None or pair.key != found["key"]:
-                            raise _changed(self.run, found, "other tokens")
-                        yield found, pair
-                for rows in mine.values():
-                    raise _changed(self.run, rows[0], "no such example")
+                yield from self._match(self.scorer.prepare(examples), mine)
             if wanted.next is None:
                 return
         if wanted.next is not None:
             raise _changed(self.run, wanted.next, "no such row")
+
+    def _match(
+        self, pairs: Sequence[PromptPair], mine: dict[_Place, list[dict[str, Any]]]
+    ) -> Iterator[tuple[dict[str, Any], PromptPair]]:
+        """The rows of `mine` with their prompts. Raises `RunError` for one that changed."""
+        for pair in pairs:
+            example = pair.example
+            for row in mine.pop((example.source, example.row_number, example.turn), ()):
+                if pair.with_context is None or pair.key != row["key"]:
+                    raise _changed(self.run, row, "other tokens")
+                yield row, pair
+        for rows in mine.values():
+            raise _changed(self.run, rows[0], "no such example")
+
+
+_Place = tuple[str, int, int]  # source, row, turn
+
+
+def _take_rows(wanted: _Peekable, here: set[tuple[str, int]]) -> dict[_Place, list[dict[str, Any]]]:
+    """The next rows that are among `here`. A file that was named twice has each row twice."""
+    mine: dict[_Place, list[dict[str, Any]]] = {}
+    while (row := wanted.next) and (row["source"], row["row"]) in here:
+        mine.setdefault((row["source"], row["row"], row["turn"]), []).append(row)
+        wanted.take()
+    return mine
 
 
 class _Peekable:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from ifcurate.data.readers.rows import Source
 from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
@@ -27,7 +28,13 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.splits import read_split_manifest, split_paths
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import SplitPlan, SplitSummary
-from ifcurate.steps.filtering import SCORE_COLUMNS, Decision, filtered_paths, write_filtered
+from ifcurate.steps.filtering import (
+    SCORE_COLUMNS,
+    Decision,
+    FilteredFiles,
+    filtered_paths,
+    write_filtered,
+)
 from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
 from ifcurate.storage.files import (
     file_digest,
@@ -275,12 +282,7 @@ def filter_run(
     _refuse_shard(run)
     run.check_finished()
     found = read_split_manifest(run, split)
-    if found is None and split:
-        raise RunError(
-            f"{run.folder}: has no split {split!r} of its scores; "
-            f"make it: ifcurate split --as {split}"
-        )
-    split_manifest = _follow_overrides(run, found, split) if found else split_run(run)[1]
+    split_manifest = _usable_split(run, found, split)
     _refuse_nothing(split_manifest, decision)
     label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
     folder = out or run.folder / "filtered" / split / label
@@ -293,36 +295,63 @@ def filter_run(
     old = _read_filter(folder)
     if old is not None and old.identity == identity and _is_whole(folder, old):
         return FilterResult(old, folder, split_manifest, found is None, skipped=True)
-    limit = run.manifest.identity["limit"]
     sources = run_sources(run)
-    paths = list(itertools.chain.from_iterable(filtered_paths(sources, folder).values()))
-    may = old is not None and (old.identity == identity or (out is None and bool(old.stale)))
+    # A stale result in the run's own folder may be replaced; elsewhere the user may rely on it.
+    replaced = old if old and (old.identity == identity or (not out and old.stale)) else None
+    _clear_folder(folder, sources, replaced, overwrite=overwrite)
+    scores = _labelled_scores(run, split_paths(run, split)[0])
+    limit = run.manifest.identity["limit"]
+    files = write_filtered(sources, scores, decision, folder, limit=limit)
+    manifest = _filter_manifest(run, split_manifest, files, folder, identity)
+    manifest.seconds = round(time.monotonic() - started, 3)
+    manifest.command = command
+    manifest.write(folder / "filter.json")
+    _touch(run)
+    return FilterResult(manifest, folder, split_manifest, found is None)
+
+
+def _usable_split(run: Run, found: Manifest | None, name: str) -> Manifest:
+    """The manifest of the split to use; the default split is made where none has a name."""
+    if found is not None:
+        return _follow_overrides(run, found, name)
+    if name:
+        raise RunError(
+            f"{run.folder}: has no split {name!r} of its scores; "
+            f"make it: ifcurate split --as {name}"
+        )
+    return split_run(run)[1]
+
+
+def _clear_folder(
+    folder: Path, sources: Sequence[Source], old: Manifest | None, *, overwrite: bool
+) -> None:
+    """Refuse to replace files other than those of `old`, and remove partial files."""
+    paths = itertools.chain.from_iterable(filtered_paths(sources, folder).values())
     refuse_replacing(
         [folder / "filter.json", *paths],
-        ours=[folder / "filter.json", *(folder / f for f in old.digests)] if old and may else (),
+        ours=[folder / name for name in ("filter.json", *old.digests)] if old else (),
         command="filter",
         overwrite=overwrite,
     )
     for place in (folder, folder / "kept", folder / "dropped"):
         remove_partials(place)
-    table = split_paths(run, split)[0]
-    files = write_filtered(sources, _labelled_scores(run, table), decision, folder, limit=limit)
+
+
+def _filter_manifest(
+    run: Run, split: Manifest, files: FilteredFiles, folder: Path, identity: dict[str, Any]
+) -> Manifest:
     sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
-    manifest = _manifest(
+    names = {what: str(path.relative_to(folder)) for what, path in files.files.items()}
+    return _manifest(
         "filter",
         identity,
         counts={"rows": sum(sums.values()), **sums, **dict(sorted(files.counts.items()))},
-        outputs={what: str(path.relative_to(folder)) for what, path in files.files.items()},
-        digests={str(path.relative_to(folder)): file_digest(path) for path in files.files.values()},
-        formula=f"{run.manifest.formula}; {split_manifest.formula}",
-        checks={k: n for k, n in split_manifest.checks.items() if k == "set_by_hand"},
+        outputs=names,
+        digests={name: file_digest(folder / name) for name in names.values()},
+        formula=f"{run.manifest.formula}; {split.formula}",
+        checks={k: n for k, n in split.checks.items() if k == "set_by_hand"},
         finished=True,
-        seconds=round(time.monotonic() - started, 3),
-        command=command,
     )
-    manifest.write(folder / "filter.json")
-    _touch(run)
-    return FilterResult(manifest, folder, split_manifest, found is None)
 
 
 def _follow_overrides(run: Run, found: Manifest, name: str) -> Manifest:

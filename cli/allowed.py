@@ -95,7 +95,7 @@ class Allowed:
 
 
 def _refuse_unscored(run: Run) -> None:
-    """Raise `DataError` when no row was scored. A shard may have none."""
+    """Raise `DataError` when no row was scored. A shard may have no row."""
     from ifcurate.errors import DataError
     from ifcurate.phrases import count
 

@@ -25,19 +25,19 @@ def benchmark(
     ] = None,
     export: Annotated[
         Path | None,
-        typer.Option(help="Write the conflict suites as tasks to this folder, and run nothing."),
+        typer.Option(help="Write the conflict suites as tasks to this folder. Run nothing."),
     ] = None,
     template: Annotated[str, typer.Option(help="Layout of exported prompts.")] = "auto",
     limit: Annotated[int | None, typer.Option(help="Only the first N rows.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    out: Annotated[Path, typer.Option(help="Folder. Default: benchmarks-out.")] = Path(
-        "benchmarks-out"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("benchmarks-out"),
     json: common.Json = False,
 ) -> None:
-    """Run standard benchmarks on a model, beside the conflict suites. Needs the eval extra.
+    """Run standard benchmarks on a model. Needs the eval extra.
 
-    Finished tasks are kept: the same command runs only what is missing.
+    Finished tasks are kept. The same command runs only the missing tasks.
+
+        ifcurate benchmark qwen2.5-0.5b --task arc_challenge --limit 100
     """
     from ifcurate.evaluation.harness import STANDARD, export_tasks, run_benchmarks
 

@@ -9,13 +9,14 @@ import typer
 from . import common
 
 app = typer.Typer(
-    no_args_is_help=True, help="Show the cards of source sets: licence, format, where context is."
+    no_args_is_help=True,
+    help="Show the cards of known data sets: licence, format, place of the context.",
 )
 
 
 @app.command("list")
 def list_cards(json: common.Json = False) -> None:
-    """List the sets that commands take by name in the place of a file."""
+    """List the data sets that you can name instead of a file."""
     from ifcurate.data.known_sets import list_known_sets
 
     known = list_known_sets()
@@ -28,7 +29,7 @@ def list_cards(json: common.Json = False) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        # Names are to be copied: they are never cut to the width of the terminal.
+        # You copy these names, so they are never cut to the width of the terminal.
         common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
     common.out.print("\nThese facts were not checked against the sets' own pages.")
 

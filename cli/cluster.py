@@ -40,7 +40,7 @@ def score_on_cluster(
     checks: dict[str, Any],
     quiet: bool,
 ) -> Run:
-    """Score on a Ray cluster and show how it goes on stderr."""
+    """Score on a Ray cluster with progress on stderr."""
     from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
     from ifcurate.runs.stop import stop_on_signal
 

@@ -1,4 +1,4 @@
-"""`ifcurate compare`: do two runs order and label the examples alike?"""
+"""`ifcurate compare`: compare the order and the labels of two runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compare(
         typer.Option(
             "--out",
             "-o",
-            help="Page to write; compare-NAME.html in the first run's folder.",
+            help="Page to write. By default compare-NAME.html in the first run's folder.",
             show_default=False,
         ),
     ] = None,
@@ -31,10 +31,10 @@ def compare(
 ) -> None:
     """Compare the scores of two runs of the same data.
 
-    Can a small model score for a large one? Does the template matter? It shows the rank
-    correlation of both scores, how many labels agree as the cut moves, and the examples that
-    differ most, and writes a page with plots. `ifcurate report --compare RUN` puts the same into
-    a report.
+    Can a small model score for a large one? Does the template matter? The command shows the rank
+    correlation of both scores, the share of labels that agree at every cut, and the examples
+    that differ most. It writes a page with plots. `ifcurate report --compare RUN` adds the same
+    to a report.
 
         ifcurate compare ifcurate-runs/A ifcurate-runs/B
     """
@@ -42,18 +42,18 @@ def compare(
     from ifcurate.reports.comparison import write_comparison
     from ifcurate.runs.run import find_run
 
-    found = compare_runs(find_run(first), find_run(second))
-    default = found.first.folder / f"compare-{found.second.folder.resolve().name}.html"
-    path = write_comparison(found, out_file or default)
+    comparison = compare_runs(find_run(first), find_run(second))
+    default = comparison.first.folder / f"compare-{comparison.second.folder.resolve().name}.html"
+    path = write_comparison(comparison, out_file or default)
     if json:
-        common.print_json({**found.as_dict(), "page": str(path)})
+        common.print_json({**comparison.as_dict(), "page": str(path)})
         return
     if not quiet:
-        print_comparison(found)
+        print_comparison(comparison)
     out.print(str(path), soft_wrap=True, markup=False)
 
 
-def print_comparison(found: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
     """Correlations, agreement, and the examples that differ most."""
     from rich.table import Table
     from rich.text import Text
@@ -61,17 +61,17 @@ def print_comparison(found: Comparison) -> None:
     from ifcurate.reports.comparison import NAMES, name_run
 
     for place, run, n in (
-        ("first", found.first, found.n_first),
-        ("second", found.second, found.n_second),
+        ("first", comparison.first, comparison.n_first),
+        ("second", comparison.second, comparison.n_second),
     ):
         out.print(Text(f"{place:7} {common.plain(name_run(run))}: {n:,} scored"), soft_wrap=True)
-    out.print(f"{'both':7} {found.n_common:,} scored in both\n")
+    out.print(f"{'both':7} {comparison.n_common:,} scored in both\n")
     table = Table("", "rank correlation", box=None, pad_edge=False)
     shares = (0.1, 0.25, 0.5, 0.75)
     for share in shares:
         table.add_column(f"{share:.0%}", justify="right")
-    for name, value in found.correlations.items():
-        agreed = dict(found.agreements.get(name, []))
+    for name, value in comparison.correlations.items():
+        agreed = dict(comparison.agreements.get(name, []))
         cells = [f"{100 * agreed[s]:.1f}%" if agreed else "-" for s in shares]
         table.add_row(NAMES[name], "-" if value is None else f"{value:.3f}", *cells)
     out.print(table)
@@ -79,7 +79,7 @@ def print_comparison(found: Comparison) -> None:
         "[dim]at a share: the same label, when both runs put that share below the cut[/dim]\n"
     )
     rows = Table("gain", "second", "rank %", "second", "example", box=None, pad_edge=False)
-    for row in found.most_different(8).iter_rows(named=True):
+    for row in comparison.most_different(8).iter_rows(named=True):
         shown = common.plain(str(row["preview"] or row["id"]))[:70]
         numbers = (f"{row['context_gain']:+.3g}", f"{row['context_gain_2']:+.3g}")
         ranks = (f"{row['rank']:.0f}", f"{row['rank_2']:.0f}")

@@ -1,4 +1,4 @@
-"""`ifcurate inspect --explain ID`: how the context of one row was looked for."""
+"""`ifcurate inspect --explain ID`: the search for the context of one row."""
 
 from __future__ import annotations
 

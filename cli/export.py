@@ -1,4 +1,4 @@
-"""`ifcurate export`: a mixture as a trainer reads it, with its configuration."""
+"""`ifcurate export`: write a mixture for a trainer, with its configuration."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ def export(
     options: ExportOptions,
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder; one in the mixture's, named by the trainer."),
+        typer.Option("--out", "-o", help="Folder. By default one in the mixture's folder."),
     ] = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Write a mixture for a trainer, with its configuration, and print the command that trains.
 
-    Columns of ours are left out. Rows that the format has no place for are listed with reasons.
+    Columns that ifcurate added are left out. left_out.jsonl lists the rows that do not fit the
+    format, with reasons.
 
         ifcurate export mixture --trainer trl
         ifcurate export mixture --trainer axolotl --model llama-3.1-8b --qk-only
@@ -62,7 +63,7 @@ def export(
 
 
 def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
-    """The mixture in a folder; what filter wrote becomes one, in a folder inside."""
+    """The mixture in a folder. A filter's folder gets a mixture of its kept rows inside."""
     from ifcurate.mixing.components import open_component
     from ifcurate.mixing.mix import mix_components
     from ifcurate.mixing.mixture import read_mixture

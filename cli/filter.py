@@ -1,4 +1,4 @@
-"""`ifcurate filter`: the rows that are kept, as they were, and those that are not, with why."""
+"""`ifcurate filter`: write the kept rows as they were read, and the dropped rows with reasons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def filter_rows(
     options: FilterOptions,
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the files; filtered/ in the run's when not given."),
+        typer.Option("--out", help="Folder for the files. By default filtered/ in the run folder."),
     ] = None,
     split: Annotated[
         str, typer.Option("--split", help="The name of the split, from `ifcurate split --as NAME`.")
@@ -34,7 +34,7 @@ def filter_rows(
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Write the kept rows byte for byte as they were read, and the dropped ones with reasons.
+    """Write the kept rows byte for byte as they were read, and the dropped rows with reasons.
 
     **--keep context-critical** writes the paper's context-critical subset: only rows whose
     response needs the context. Use it for experiments and for mixing with other data.
@@ -42,8 +42,8 @@ def filter_rows(
     **--drop non-context-critical** writes your mixture without its harmful part. Everything
     stays, rows without a context too, except rows whose context only repeats what the model knows.
 
-    The command uses the run's split. Without a split it makes the paper's one (the 25% with the
-    lowest loss without context are non-context-critical), and says so.
+    The command uses the run's split. Without one it makes the paper's split: the 25% with the
+    lowest loss without context are non-context-critical.
     """
     from ifcurate.steps.run_steps import filter_run
 
@@ -57,8 +57,8 @@ def filter_rows(
         command=common.command_line(),
         **options.model_dump(),
     )
-    made = "no split yet, made the default one" if result.made_split else "split"
-    note(f"{made}: {result.split.formula}", quiet=silent)
+    source = "no split yet, made the default one" if result.made_split else "split"
+    note(f"{source}: {result.split.formula}", quiet=silent)
     if json:
         common.print_json(
             {
@@ -75,7 +75,7 @@ def filter_rows(
 
 
 def print_filter(result: FilterResult, *, hints: bool = True) -> None:
-    """Counts that add up, where the files are, which to train on, and how to go on."""
+    """Counts that add up, the files, and the next command."""
     from rich.markup import escape
 
     counts = result.manifest.counts
@@ -90,8 +90,8 @@ def print_filter(result: FilterResult, *, hints: bool = True) -> None:
         parts.append(f"{counts['quarantined']:,} set aside at reading")
     out.print(f"{count(counts.get('rows', 0), 'row')} = " + " + ".join(parts))
     labels = ("context-critical", "non-context-critical", "no-context", "not-scored")
-    told = [f"{counts[name]:,} {name}" for name in labels if counts.get(name)]
-    out.print(f"  {', '.join(told)}")
+    shown = [f"{counts[name]:,} {name}" for name in labels if counts.get(name)]
+    out.print(f"  {', '.join(shown)}")
     out.print()
     for kind in ("kept", "dropped"):
         for path in result.files(kind).values():

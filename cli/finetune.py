@@ -20,9 +20,7 @@ def finetune_model(
     ],
     *,
     options: FinetuneOptions,
-    out: Annotated[Path, typer.Option(help="Folder of the run. Default: runs/finetune.")] = Path(
-        "runs/finetune"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/finetune"),
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:

@@ -42,31 +42,31 @@ def inspect_data(
     json: common.Json = False,
 ) -> None:
     """Show format, counts, lengths, the share with a context, and examples with it marked."""
-    found = read_data(data, reading)
+    loaded = read_data(data, reading)
     if explain:
         from .explain import explain_row
 
-        explain_row(found, explain, json=json)
+        explain_row(loaded, explain, json=json)
         return
     tally = Tally()
-    for row in found.read(unique=False):
+    for row in loaded.read(unique=False):
         tally.add_row(row)
     if json:
-        common.print_json(_as_dict(found, tally, examples))
+        common.print_json(_as_dict(loaded, tally, examples))
     else:
-        _print(found, tally)
+        _print(loaded, tally)
         _print_examples(tally, examples)
     tally.refuse_unusable()
 
 
-def _as_dict(found: Examples, tally: Tally, most: int) -> dict[str, Any]:
+def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
     return {
-        "formats": found.formats,
+        "formats": loaded.formats,
         "templates": {
             source.name: [shape.as_record() for shape in layout.shapes]
-            for source, layout in zip(found.sources, found.layouts, strict=True)
+            for source, layout in zip(loaded.sources, loaded.layouts, strict=True)
         },
-        "unread_columns": {name: list(u.columns) for name, u in found.unread().items()},
+        "unread_columns": {name: list(u.columns) for name, u in loaded.unread().items()},
         "rows": tally.rows,
         "examples": tally.examples,
         "with_context": tally.with_context,
@@ -99,11 +99,11 @@ def _example_spans(example: Example) -> dict[str, Any]:
     return {"id": example.id, "row": example.row_number, "source": example.source, "spans": spans}
 
 
-def _print(found: Examples, tally: Tally) -> None:
+def _print(loaded: Examples, tally: Tally) -> None:
     from rich.markup import escape
 
-    unread = found.unread()
-    for source, layout in zip(found.sources, found.layouts, strict=True):
+    unread = loaded.unread()
+    for source, layout in zip(loaded.sources, loaded.layouts, strict=True):
         name = escape(common.plain(source.name))
         out.print(f"{name}: format [bold]{layout.format}[/bold]", soft_wrap=True)
         for shape in layout.shapes[:5]:
@@ -155,8 +155,8 @@ def _print_lengths(tally: Tally) -> None:
     for name in ("words", *columns):
         words.add_column(name, justify="left" if name == "words" else "right")
     for name, values in tally.lengths.items():
-        found = quantiles(values)
-        words.add_row(name, *(f"{found[q]:,}" if found else "-" for q in columns))
+        at = quantiles(values)
+        words.add_row(name, *(f"{at[q]:,}" if at else "-" for q in columns))
     out.print()
     out.print(words)
     if tally.rules:

@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Rise, fall and cure of context reliance, on the bundled model.",
 )
 
-Out = Annotated[Path, typer.Option(help="Folder of the laboratory. Default: lab.")]
+Out = Annotated[Path, typer.Option(help="Folder of the laboratory.")]
 Data = Annotated[Literal["m1", "m2"], typer.Option(help="Shape of the mixture.")]
 Seed = Annotated[int, typer.Option(help="Seed of facts, rows, order and evaluation.")]
 Threads = Annotated[int, typer.Option(help="CPU threads.", min=1)]
@@ -75,7 +75,7 @@ def run(
     threads: Threads = 2,
     json: common.Json = False,
 ) -> None:
-    """Run one arm: train from the base, and evaluate along the way. What is there is kept."""
+    """Run one arm: train from the base, and evaluate on the way. Existing results are kept."""
     from ifcurate.lab.arms import Arm, run_arm
     from ifcurate.lab.setup import open_or_prepare, score_mixture
 

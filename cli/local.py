@@ -55,7 +55,7 @@ def score_with_progress(
     checks: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Run:
-    """Score into a run folder and show how it goes on stderr; Ctrl-C finishes the batch in hand."""
+    """Score into a run folder with progress on stderr. Ctrl-C finishes the current batch."""
     from ifcurate.runs.run import RUNS_FOLDER
     from ifcurate.runs.score import run_name, score_identity, score_run
     from ifcurate.runs.stop import stop_on_signal

@@ -19,7 +19,7 @@ def merge(
     ],
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", help="Run folder; one of ifcurate-runs/ when not given."),
+        typer.Option("--out", help="Run folder. By default a new folder in ifcurate-runs/."),
     ] = None,
     overwrite: common.Overwrite = False,
     fail_on_error: FailOnError = "1%",

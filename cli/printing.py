@@ -1,8 +1,8 @@
-"""The one door for everything that is printed.
+"""Everything that is printed passes this module.
 
-File names, rows, templates and servers may hold characters that steer a terminal,
-reorder a line, or do not exist in its encoding. Every text passes one of the two
-consoles or `print_json`, which show such characters as text.
+File names, rows, templates and servers can contain characters that control a terminal,
+reorder a line, or do not exist in its encoding. The two consoles and `print_json` show such
+characters as text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 _CONTROL: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-#: What our own signs become where the encoding lacks them.
+#: Replacements for signs that the encoding does not have.
 _SIGNS: Final = str.maketrans(
     {"█": "#", "▉": "#", "▊": "#", "▋": "#", "▌": "+", "▍": "+", "▎": "-", "▏": "-"}
     | {"┄": "-", "─": "-", "×": "x", "·": "-", "…": "~", "⟦": "[", "⟧": "]", "→": ">"}
@@ -76,7 +76,7 @@ report = _Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout; what is not a number is an error, not a `NaN`."""
+    """Print JSON on stdout. Raises `ValueError` for a number that is not finite."""
     import json
 
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
@@ -88,7 +88,7 @@ def print_json(value: Any) -> None:
 
 
 def note(text: str, *, quiet: bool = False) -> None:
-    """A line on stderr, beside the result; markup in it is plain text."""
+    """Print a line on stderr. Markup in it is plain text."""
     if not quiet:
         report.print(plain(text), soft_wrap=True, markup=False)
 
@@ -100,12 +100,12 @@ def print_error(text: str) -> None:
     try:
         report.print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)
     except OSError:
-        # The terminal is gone; the exit code still tells.
+        # The terminal is gone. The exit code is still set.
         sys.stderr = None
 
 
 def clean_usage_error(error: BaseException) -> None:
-    """Typer prints what is wrong with a command line itself; what was typed is in it."""
+    """Clean the message of a usage error, which quotes the command line; Typer prints it."""
     message = getattr(error, "message", None)
     if isinstance(message, str):
         text = plain(message, lines=True).removeprefix("Value error, ")  # pydantic's

@@ -20,7 +20,7 @@ def report(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="Run folder; the newest of ifcurate-runs/ when not given.", show_default=False
+            help="Run folder. By default the newest in ifcurate-runs/.", show_default=False
         ),
     ] = None,
     out_file: Annotated[

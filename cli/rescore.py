@@ -1,4 +1,4 @@
-"""`ifcurate split --rescore-band`: rows near the cut are scored again in float32."""
+"""`ifcurate split --rescore-band`: score rows near the cut again in float32."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]:
-    """The request with its progress and its stop at Ctrl-C; None where nothing is asked for."""
+    """The request, with progress and a stop at Ctrl-C; None without `--rescore-band`."""
     if options.rescore_band is None:
         yield None
         return
@@ -27,12 +27,12 @@ def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]
     from ifcurate.steps.rescoring import Rescore
 
     values = options.model_dump(exclude={"rescore_band"})
-    said = time.monotonic() - 30
+    reported = time.monotonic() - 30
 
     def progress(n_done: int, n: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= 30:
-            said = time.monotonic()
+        nonlocal reported
+        if time.monotonic() - reported >= 30:
+            reported = time.monotonic()
             of = count(n, "row")
             note(f"scored {n_done:,} of {of} near the cut again in float32", quiet=quiet)
 
@@ -41,18 +41,20 @@ def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]
 
 
 def print_rescored(checks: Mapping[str, Any]) -> None:
-    """What scoring again changed, in one line."""
-    found = checks.get("rescored")
-    if found is None:
+    """The effect of scoring again, in one line."""
+    rescored = checks.get("rescored")
+    if rescored is None:
         return
-    if not found["rows"]:
-        out.print(f"no row lies within {found['band']:g} of the cut: none scored again in float32")
+    if not rescored["rows"]:
+        out.print(
+            f"no row lies within {rescored['band']:g} of the cut: none scored again in float32"
+        )
         return
-    failed = f", {found['not_scored']:,} could not be" if found["not_scored"] else ""
-    rows = count(found["rows"], "row")
+    failed = f", {rescored['not_scored']:,} could not be" if rescored["not_scored"] else ""
+    rows = count(rescored["rows"], "row")
     out.print(
-        f"{rows} within {found['band']:g} of the cut scored again in float32 "
-        f"({found['scored_now']:,} now{failed}); "
-        f"{count(found['labels_changed'], 'label')} changed",
+        f"{rows} within {rescored['band']:g} of the cut scored again in float32 "
+        f"({rescored['scored_now']:,} now{failed}); "
+        f"{count(rescored['labels_changed'], 'label')} changed",
         soft_wrap=True,
     )

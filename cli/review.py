@@ -22,7 +22,7 @@ def review(
     run: Annotated[
         Path | None,
         typer.Argument(
-            help="Run folder; the newest of ifcurate-runs/ when not given.", show_default=False
+            help="Run folder. By default the newest in ifcurate-runs/.", show_default=False
         ),
     ] = None,
     no_browser: Annotated[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ifcurate.pipeline.running import RecipeRun
 
 OutFolder = Annotated[
-    Path | None, typer.Option("--out", help="Run folder; one of ifcurate-runs/ by default.")
+    Path | None, typer.Option("--out", help="Run folder. By default a folder in ifcurate-runs/.")
 ]
 Changes = Annotated[
     list[str] | None,
@@ -30,7 +30,7 @@ Changes = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the plan and what it would cost; write nothing.")
+    bool, typer.Option("--dry-run", help="Show the plan and its cost. Write nothing.")
 ]
 
 
@@ -51,8 +51,8 @@ def run(
 ) -> None:
     """Run a recipe: score, split, filter, augment, mix, export, card, report.
 
-    Steps that are done are skipped. Without a name the command lists the recipes that come
-    with ifcurate.
+    Finished steps are skipped. Without a name, the command lists the recipes that come with
+    ifcurate.
 
         ifcurate run alpaca --set split.fraction=0.3
     """
@@ -120,7 +120,7 @@ def _do(
     json: bool,
     quiet: bool,
 ) -> None:
-    """Plan or run a recipe, and print what came of it."""
+    """Plan or run a recipe, and print the result."""
     if dry_run:
         _print_plan(recipe, json=json)
         return

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def runs(json: common.Json = False) -> None:
-    """Show the runs of this folder, the newest first.
+    """List the runs in this folder, the newest first.
 
-    Later commands use the first one, except that a run with --limit gives way to a run over all
-    rows of the same data. Use --run FOLDER to name another.
+    Later commands use the first run of the list. If it has a --limit, they prefer a run over all
+    rows of the same data. Use --run FOLDER to name another run.
     """
     from ifcurate.errors import RunError
     from ifcurate.runs.run import RUNS_FOLDER, list_runs

@@ -1,4 +1,4 @@
-"""What one pass over the data finds, for `ifcurate inspect`."""
+"""Counts of one pass over the data, for `ifcurate inspect`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tally:
         self.rules: Counter[str] = Counter()
         self.markers: Counter[str] = Counter()  # end-of-text markers
         self.empty = 0
-        # Words -> how many texts have so many: there are far fewer lengths than rows.
+        # Length in words -> number of texts. There are far fewer lengths than rows.
         self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
         self.bad: list[BadRow] = []
         self.n_bad = 0

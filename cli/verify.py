@@ -22,24 +22,27 @@ def verify(
     from ifcurate.errors import DataError
     from ifcurate.mixing.verify import verify_mixture
 
-    found = verify_mixture(mixture)
+    verification = verify_mixture(mixture)
     if json:
         common.print_json(
             {
-                "whole": found.whole,
-                "checked": found.checked,
-                "problems": found.problems,
-                "not_checked": found.not_checked,
+                "whole": verification.whole,
+                "checked": verification.checked,
+                "problems": verification.problems,
+                "not_checked": verification.not_checked,
             }
         )
     elif not quiet:
-        for text in found.not_checked:
+        for text in verification.not_checked:
             note(f"not checked: {text}")
-        if found.whole:
-            out.print(common.plain(f"{mixture}: as its manifest says: {', '.join(found.checked)}"))
-    if not found.whole:
-        shown = "\n  ".join(found.problems[:20])
+        if verification.whole:
+            out.print(
+                common.plain(f"{mixture}: as its manifest says: {', '.join(verification.checked)}")
+            )
+    if not verification.whole:
+        shown = "\n  ".join(verification.problems[:20])
         raise DataError(
-            f"{mixture}: {count(len(found.problems), 'difference')} from its manifest:\n  {shown}\n"
+            f"{mixture}: {count(len(verification.problems), 'difference')} from its manifest:\n"
+            f"  {shown}\n"
             "mix again, or get the files again"
         )

@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.cards.licences import Origin, list_origins, strictest_licence
+from ifcurate.data.known_sets import KnownSet
 from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
 from ifcurate.mixing.rows import COLUMNS
 from ifcurate.options.base import takes_options
@@ -86,12 +87,12 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
 def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: CardOptions) -> str:
     from huggingface_hub import DatasetCardData
 
-    licences = sorted({origin.licence for origin in origins}) or ["unknown"]
+    licences = sorted({origin.licence for origin in origins} or {"unknown"})
     known_sets = [origin.known for origin in origins if origin.known]
-    languages = sorted({code for known in known_sets for code in known.languages})
+    languages = options.language or _list_languages(known_sets)
     data = DatasetCardData(
         license=licences if len(licences) > 1 else licences[0],
-        language=options.language or languages or None,
+        language=languages or None,
         pretty_name=_plain(title),
         size_categories=size_category(mixture.n_rows),
         task_categories=["text-generation"],
@@ -100,6 +101,10 @@ def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: 
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": DATA}]}],
     )
     return str(data.to_yaml())
+
+
+def _list_languages(known_sets: Sequence[KnownSet]) -> list[str]:
+    return sorted({code for known in known_sets for code in known.languages})
 
 
 def _components(mixture: Mixture) -> list[str]:

@@ -1,9 +1,9 @@
-"""Where one number is cut in two: by a share of the rows, at a threshold, or found from the data.
+"""Cuts of one number: by a share of the rows, at a threshold, or from the data.
 
-A cut `t` sorts values into those above it (`value > t`) and the others. Cut by
-a share, the `round(share * n)` lowest are below and `t` is the middle between
-the last of them and the next; rows that tie at `t` are told apart by key and
-id, so that the count is exact and does not depend on the order of the rows.
+A cut `t` divides values into those above it (`value > t`) and the others. For a cut by
+share, the `round(share * n)` lowest values are below, and `t` is the middle between the last
+of them and the next. Key and id order the rows that tie at `t`, so that the count is exact
+and does not depend on the order of the rows.
 
 The chance that a value is above is 1/2 at the cut and
 
@@ -45,12 +45,12 @@ Z95: Final = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class CutRule:
-    """How one statistic is to be cut."""
+    """The rule that cuts one statistic."""
 
     statistic: str
     kind: Literal["fraction", "threshold", "auto"]
-    fraction: float  # of the rows, below the cut; for "auto" what it falls back to
-    threshold: float | None  # for "auto" what it falls back to, before the fraction
+    fraction: float  # of the rows, below the cut; for "auto" if there are no two groups
+    threshold: float | None  # for "auto" if there are no two groups, before the fraction
     length_bins: int = 1  # more than one: the same share in each bin of response length
     min_bin: int = 30  # rows; smaller bins are merged with their neighbour
     n_bootstrap: int = 200
@@ -59,27 +59,27 @@ class CutRule:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One cut of one group: where, how sure, and what lies on either side."""
+    """One cut of one group: its place, its uncertainty, and the rows on either side."""
 
     group: str  # "all", or a source
     statistic: str
     length_bin: str  # "" for the whole group, else "4-9 tokens"
-    how: str  # what made it a cut, in words
+    how: str  # the origin of the cut, in words
     threshold: float | None  # None when the group has no scored row
-    low: float | None  # 95% interval of the threshold; None when it was given, not found
+    low: float | None  # 95% interval of the threshold; None for a threshold of the user
     high: float | None
     n_above: int
     n_below: int
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for a manifest."""
+        """The cut as plain values, for a manifest."""
         return {**asdict(self), "notes": list(self.notes)}
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Between two ranks: what is at most `value` is below, but for some that tie at it."""
+    """A place between two ranks: values up to `value` are below, except some ties at it."""
 
     value: float
     n_ties: int = 0  # rows at the value, when they stand on both sides
@@ -116,7 +116,7 @@ class LengthBins:
 
     @classmethod
     def create(cls, lengths: IntArray, counts: IntArray, rule: CutRule) -> LengthBins:
-        """From the lengths that there are, upwards, and how many rows have each."""
+        """Bins from the lengths that occur, in ascending order, and the rows of each."""
         n = int(counts.sum())
         until = np.cumsum(counts)
         shares = np.linspace(0, 1, rule.length_bins + 1)[1:-1]
@@ -146,12 +146,12 @@ class LengthBins:
 
 @dataclass(frozen=True, slots=True)
 class GroupCut:
-    """What one rule says of a group, in each of its parts: its length bins, or all of it."""
+    """The cuts of one rule in a group: in each of its length bins, or in the whole group."""
 
     cuts: tuple[Cut, ...]  # the group's own, then its length bins'
     thresholds: tuple[float, ...]  # one per part
     bounds: tuple[Bound, ...]  # one per part
-    scale: float  # within which a value is unsure
+    scale: float  # the distance to the cut within which a label is uncertain
 
 
 def share_of(fraction: float, n: int) -> int:
@@ -190,7 +190,7 @@ def cut_group(
 
 
 def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> Cut:
-    """The cut between two groups; where there are none, what the rule falls back to."""
+    """The cut between two groups, or the rule's fallback if there are no two groups."""
     found = find_two_groups(ranked, n_bootstrap=rule.n_bootstrap, seed=rule.seed)
     if not found.why_not:
         cut = _cut_at(group, ranked, rule, found.threshold)
@@ -247,13 +247,13 @@ def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name
 
 
 def _places(ranked: FloatArray, value: float) -> tuple[int, int]:
-    """How many are below a value, and how many at or below it."""
+    """How many numbers are below a value, and how many are at or below it."""
     first, end = (int(np.searchsorted(ranked, value, side)) for side in ("left", "right"))
     return first, end
 
 
 def apportion(n_below: int, sizes: Sequence[int]) -> list[int]:
-    """Share `n_below` out over bins in proportion to their sizes, the sum kept exactly."""
+    """Divide `n_below` among bins in proportion to their sizes, with exactly this sum."""
     n = sum(sizes)
     until = [0]
     seen = 0

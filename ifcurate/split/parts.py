@@ -1,7 +1,7 @@
-"""The parts of a table that are cut apart: sources, and bins of response length.
+"""The parts of a table that have their own cuts: sources, and bins of response length.
 
-A table of scores is a lazy frame with its row numbers in the column `place`. Nothing
-here holds its rows but `sort_numbers`, which takes 8 bytes a row for each number.
+A table of scores is a lazy frame with its row numbers in the column `place`. Only
+`sort_numbers` keeps its rows in memory: 8 bytes a row for each number.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FRAME: Final = pl.Schema(
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The numbers of each rule, sorted upwards: by group, and by part."""
+    """The numbers of each rule in ascending order, by group and by part."""
 
     groups: list[list[FloatArray]]  # [rule][group]
     parts: list[list[FloatArray]]  # [rule][part]

@@ -6,9 +6,9 @@ Four rules, over the rows with status `scored`:
   non-context-critical (Goyal et al., ICLR 2025, section 4.4; a quarter there);
 - `gain`: context-critical where the context lowers the loss by more than a threshold;
 - `both`: hard without the context (the paper's cut) *and* helped by it (the
-  gain's), which sorts out rows that stay hard with the context;
+  gain's cut), which excludes rows that stay hard with the context;
 - `auto`: the cut between two groups of the distribution, with its uncertainty
-  (`ifcurate.split.two_groups`); where there are no two groups it says so and falls back.
+  (`ifcurate.split.two_groups`). Without two groups, a note says so and another rule applies.
 
 Above the cut is context-critical, at the cut or below it is not. `max_overlap` leaves rows
 out before any rule is applied: where most words of the context are also elsewhere in the
@@ -50,10 +50,10 @@ IDENTITY: Final = ("id", "source", "row", "turn", "key", "status", "reason", "pr
 
 @dataclass(frozen=True, slots=True)
 class SplitSummary:
-    """All that is needed to judge the cut that made the labels.
+    """The cuts that made the labels, with data to judge them.
 
-    `sensitivity` tells how many rows are kept with the cut moved, `nearest`
-    shows the rows on either side of it; both per group.
+    `sensitivity` has the number of kept rows around the cut, `nearest` the rows on either side
+    of it, both for each group.
     """
 
     rule: Rule
@@ -70,9 +70,9 @@ class SplitSummary:
 
 @dataclass(frozen=True, slots=True)
 class Split(SplitSummary):
-    """Labels, and all that is needed to judge the cut that made them.
+    """Labels, with the cuts that made them and data to judge these.
 
-    `table` has the SPLIT schema, a row per row of the scores and in their order.
+    `table` has the SPLIT schema, and the rows and order of the scores.
     """
 
     table: pl.DataFrame
@@ -99,7 +99,7 @@ def split_scores(scores: pl.DataFrame, *, options: SplitOptions) -> Split:
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """How a table is to be split, its options checked."""
+    """The plan of a split, from checked options."""
 
     rule: Rule
     parameters: dict[str, Any]
@@ -136,14 +136,14 @@ class SplitPlan:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What labelling a row needs of the scores."""
+        """The columns of the scores that the labels need."""
         lengths = ["n_response_tokens"] * self.parameters["length_control"]
         overlap = ["context_overlap"] * ("max_overlap" in self.parameters)
         statistics = [rule.statistic for rule in self.rules]
         return tuple(dict.fromkeys([*IDENTITY, *statistics, *lengths, *overlap]))
 
     def check_columns(self, found: Sequence[str]) -> None:
-        """Raises `DataError` when one of them is missing."""
+        """Raise `DataError` when a column is missing."""
         missing = [name for name in self.columns if name not in found]
         if missing:
             raise DataError(
@@ -188,7 +188,7 @@ class SplitPlan:
 
 @dataclass(frozen=True, slots=True)
 class SplitCuts:
-    """Cuts that were found in a table, and the labels that they give."""
+    """The cuts of a table, and the labels that they give."""
 
     plan: SplitPlan
     parts: Parts
@@ -198,7 +198,7 @@ class SplitCuts:
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
-        """All of them, by group and rule."""
+        """All cuts, by group and rule."""
         return tuple(cut for group in self.of_groups for found in group for cut in found.cuts)
 
     def table(self, scores: pl.LazyFrame) -> pl.LazyFrame:

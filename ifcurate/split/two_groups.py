@@ -1,14 +1,14 @@
 """Two groups in a distribution with long tails: the valley between its two highest peaks.
 
-Values x are seen as y = asinh(x / s), which is near x / s for |x| < s and logarithmic
-beyond, so that a tail on either side of zero does not hide the core; s is the median of
-|x|. A histogram of y is smoothed with a normal kernel of width 0.9 * deviation * n^(-1/5),
-and the lowest point between its two most prominent peaks is the cut. The histogram is
-drawn again `n_bootstrap` times; the middle 95% of the draws' cuts are the interval.
+Values x become y = asinh(x / s), where s is the median of |x|. y is near x / s for |x| < s
+and logarithmic beyond, so that a tail on either side of zero does not hide the core. A normal
+kernel of width 0.9 * deviation * n^(-1/5) smooths a histogram of y, and the lowest point
+between its two most prominent peaks is the cut. The histogram is drawn again `n_bootstrap`
+times; the middle 95% of the draws' cuts are the interval.
 
-There are no two groups where the less prominent peak rises less than `MIN_DEPTH` of its
-height above the valley, or where fewer than `MIN_PARTED` of the draws have a valley. What else
-was tried, with figures: `benchmarks/auto_cut.md`.
+There are no two groups if the less prominent peak rises less than `MIN_DEPTH` of its height
+above the valley, or if fewer than `MIN_PARTED` of the draws have a valley.
+`benchmarks/auto_cut.md` has the other methods that were tried, with figures.
 
 Reference: Silverman, Density Estimation for Statistics and Data Analysis, 1986.
 """
@@ -35,7 +35,7 @@ MIN_PARTED: Final = 0.8  # of the draws must have a valley
 
 @dataclass(frozen=True, slots=True)
 class TwoGroups:
-    """A cut between two groups, or why there is none."""
+    """A cut between two groups, or the reason why there is none."""
 
     why_not: str  # "" when two groups were found
     threshold: float = math.nan
@@ -47,8 +47,7 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0
     """Look for two groups in finite values, shape (n,), sorted upwards."""
     n = len(values)
     if n < MIN_ROWS:
-        few = "1 row is" if n == 1 else f"{n} rows are"
-        return TwoGroups(f"{few} too few to tell groups apart ({MIN_ROWS} are needed)")
+        return TwoGroups(_too_few(n))
     if values[0] == values[-1]:
         return TwoGroups("all values are equal")
     scale = float(np.median(np.abs(values))) or float(np.abs(values).max())
@@ -60,13 +59,18 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0
     if valley is None:
         return TwoGroups("the distribution has no valley between two peaks")
     draws = np.random.default_rng(seed).multinomial(n, counts / n, size=n_bootstrap)
-    found = [_find_valley(draw.astype(np.float64), width) for draw in draws]
-    cuts = [at for at in found if at is not None]
+    valleys = (_find_valley(draw.astype(np.float64), width) for draw in draws)
+    cuts = [at for at in valleys if at is not None]
     if len(cuts) < MIN_PARTED * n_bootstrap:
         return TwoGroups(f"a valley is in only {len(cuts) / n_bootstrap:.0%} of the draws")
     low, high = np.quantile(middles[cuts], [0.025, 0.975])
     threshold, low, high = (math.sinh(at) * scale for at in (middles[valley], low, high))
     return TwoGroups("", threshold, min(low, threshold), max(high, threshold))
+
+
+def _too_few(n: int) -> str:
+    rows = "1 row is" if n == 1 else f"{n} rows are"
+    return f"{rows} too few to tell groups apart ({MIN_ROWS} are needed)"
 
 
 def _find_valley(counts: FloatArray, width: float) -> int | None:

@@ -1,6 +1,6 @@
-"""Rows kept and rows dropped, by their labels; every dropped row with its reason.
+"""Keep and drop rows by their labels. Every dropped row has a reason.
 
-Two wishes, two calls. `keep="context-critical"` writes the paper's
+There are two uses. `keep="context-critical"` writes the paper's
 context-critical subset: rows whose response needs the context. `drop=
 "non-context-critical"` writes the mixture without its harmful part: everything
 but the rows whose context only repeats what the model knows.
@@ -55,7 +55,7 @@ SCORE_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is kept, in words of the labels."""
+    """The labels that are kept."""
 
     keep_labels: frozenset[str]
 
@@ -84,7 +84,7 @@ class FilteredExamples:
 
 @dataclass(slots=True)
 class FilteredFiles:
-    """What `write_filtered` wrote."""
+    """The files of `write_filtered`, with counts."""
 
     counts: Counter[str] = field(default_factory=Counter)  # kept, dropped, quarantined, and labels
     files: dict[str, Path] = field(default_factory=dict)  # "kept:NAME", "dropped:NAME" -> path

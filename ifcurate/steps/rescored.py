@@ -1,7 +1,7 @@
 """`rescored.parquet`: the float32 numbers of rows of a run that was scored in 16 bits.
 
-Its manifest, inside, names the scores and the engine. What is finished lies in
-`rescoring/`, part by part, until all is, and is found there after a kill.
+The manifest inside names the scores and the engine. Finished parts are in `rescoring/` until
+all rows are finished, so a kill does not lose them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Rescored:
 
     @property
     def scored(self) -> pl.DataFrame:
-        """Those that have numbers."""
+        """The rows that have numbers."""
         return self.rows.filter(pl.col("status") == "scored")
 
     def replace_numbers(self, scores: pl.LazyFrame) -> pl.LazyFrame:
@@ -61,7 +61,7 @@ class Rescored:
         return joined.with_columns(replaced).drop(f"new_{name}" for name in NUMBERS)
 
     def mark_reasons(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """The SPLIT table, saying of these rows that they were scored again."""
+        """The SPLIT table with a reason that says which rows were scored again."""
         mine = pl.col("place").is_in(self.scored["place"].cast(pl.get_index_type()).implode())
         reason = pl.when(mine).then(pl.col("reason") + _MARK).otherwise("reason")
         return table.with_row_index("place").with_columns(reason.alias("reason")).drop("place")
@@ -98,7 +98,7 @@ class RescoredStore:
             self.places = np.unique(np.concatenate(found))
 
     def _engine_of(self, file: Path) -> dict[str, Any]:
-        """The engine of a table of this run's scores; nothing for anything else."""
+        """The engine of a table of this run's scores; empty for any other table."""
         try:
             inside = read_table_manifest(file)
             scan_table(file, RESCORED)
@@ -107,7 +107,7 @@ class RescoredStore:
             return {}
 
     def use(self, engine: dict[str, Any]) -> IntArray:
-        """Go on with this engine; what another one scored is removed. Returns what is there."""
+        """Remove the rows of other engines. Returns the places that this engine has scored."""
         if engine != self.engine:
             for file in self._files:
                 file.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ class RescoredStore:
         return {"step": "rescore", "scores": self._scores, "engine": self.engine}
 
     def join(self) -> None:
-        """Make one table of all, in the order of the scores, and remove the parts."""
+        """Join all parts to one table in the order of the scores, and remove them."""
         if self._files and self._files != [self.path]:
             tables = [read_table(file, RESCORED) for file in self._files]
             whole = pl.concat(tables).unique("place", keep="last").sort("place")

@@ -285,8 +285,7 @@ def filter_run(
     found = read_split_manifest(run, split)
     split_manifest = _usable_split(run, found, split)
     _refuse_nothing(split_manifest, decision)
-    label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
-    folder = out or run.folder / "filtered" / split / label
+    folder = out or _filter_folder(run, split, options)
     identity = {
         "scores": run.manifest.identity,
         "split": split_manifest.identity,

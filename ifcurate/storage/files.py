@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a kill leaves either the old or the new."""
+"""Atomic files: a crash, a full disk or a kill leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GROUP_ROWS: Final = 65_536  # rows of a table that are held while it is written 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place only when it is whole and on disk.
+    """A binary file that appears under its name only when it is complete and on disk.
 
     Raises `DataError` when it cannot be written (full disk, read-only folder).
     """
@@ -61,7 +61,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last through a power cut, where the system can."""
+    """Make the rename survive a power cut, if the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -71,7 +71,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Readable JSON; NaN is an error, never a value."""
+    """Write readable JSON. NaN is an error."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_file(path) as stream:
         stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
@@ -109,7 +109,7 @@ def open_table_writer(
 
 
 class _RowGroups:
-    """Frames cut anew, so that the bytes do not depend on how they came."""
+    """Row groups of one size, so that the bytes do not depend on the sizes of the frames."""
 
     def __init__(self, writer: Any, schema: pl.Schema) -> None:
         self.writer = writer
@@ -203,34 +203,41 @@ def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -
 def read_table_slices(
     path: Path, columns: Sequence[str], n_rows: int = GROUP_ROWS
 ) -> Iterator[pl.DataFrame]:
-    """These columns of a table in stretches of `n_rows`. Raises `DataError`."""
+    """These columns of a table, `n_rows` at a time. Raises `DataError`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise DataError(f"{path}: no such table; check the path or make it again")
     try:
-        # An open file, as a name could look like a URL.
+        # An open file, because a name could look like a URL.
         with pa.OSFile(str(path)) as stream, pq.ParquetFile(stream) as file:
-            found = file.schema_arrow.names
-            if missing := [name for name in columns if name not in found]:
-                raise _missing_columns(path, missing, found)
-            held = pl.DataFrame()
-            for batch in _batches(file, n_rows, list(columns)):
-                frame = pl.from_arrow(batch)
-                assert isinstance(frame, pl.DataFrame)
-                held = pl.concat([held, frame.select(columns)]) if held.height else frame
-                while held.height >= n_rows:  # batches end where row groups do
-                    yield held[:n_rows].select(columns)
-                    held = held[n_rows:]
-            if held.height:
-                yield held.select(columns)
+            names = file.schema_arrow.names
+            if missing := [name for name in columns if name not in names]:
+                raise _missing_columns(path, missing, names)
+            yield from _slice_evenly(_batches(file, n_rows, list(columns)), columns, n_rows)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
 
 
+def _slice_evenly(
+    batches: Iterable[Any], columns: Sequence[str], n_rows: int
+) -> Iterator[pl.DataFrame]:
+    """The rows of the batches, which end with their row group, in slices of `n_rows`."""
+    held = pl.DataFrame()
+    for batch in batches:
+        frame = pl.from_arrow(batch)
+        assert isinstance(frame, pl.DataFrame)
+        held = pl.concat([held, frame.select(columns)]) if held.height else frame
+        while held.height >= n_rows:
+            yield held[:n_rows].select(columns)
+            held = held[n_rows:]
+    if held.height:
+        yield held.select(columns)
+
+
 def _batches(file: Any, n_rows: int, columns: list[str]) -> Iterator[Any]:
-    # Group by group: a reader keeps some of all the groups that it has read.
+    # Each row group by itself: a reader keeps memory for every group that it has read.
     for group in range(file.num_row_groups):
         yield from file.iter_batches(batch_size=n_rows, columns=columns, row_groups=[group])
 

@@ -1,6 +1,6 @@
-"""What was run, on what, with what: the file beside every result.
+"""Manifests: the file beside every result that says how it was made.
 
-Secrets never come here: nothing is taken from the environment but version numbers.
+A manifest has no secrets: of the environment it has only version numbers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Manifest(BaseModel):
     digests: dict[str, str] = {}  # file -> BLAKE2b of its bytes
     formula: str = ""
     notes: list[str] = []
-    checks: dict[str, Any] = {}  # what was checked before the work, and what was found
+    checks: dict[str, Any] = {}  # results of checks before and during the work
     finished: bool = False
     stale: str = ""  # why the result is out of date; "" while it is not
     created_at: str  # UTC, ISO 8601
@@ -51,7 +51,7 @@ class Manifest(BaseModel):
         return fingerprint(self.identity)
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write it as JSON, atomically."""
         write_json(path, self.model_dump())
 
 
@@ -78,7 +78,7 @@ def software_versions() -> dict[str, str]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Raises `RunError` when the file is missing, damaged or of another version."""
+    """Read a manifest. Raises `RunError` when it is missing, damaged or of another version."""
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:

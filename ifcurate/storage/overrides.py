@@ -50,7 +50,7 @@ class Override(BaseModel):
 
     @property
     def key(self) -> Key:
-        """The example that it is about."""
+        """The example that has this label."""
         return self.source, self.row, self.turn
 
 
@@ -70,19 +70,19 @@ def read_overrides(folder: Path) -> dict[Key, Override]:
     except (OSError, ValidationError) as error:
         raise RunError(
             f"{path}: not a file of labels set by hand: {str(error).splitlines()[0]}; mend it, or "
-            "move it away to go on without them"
+            "move it away to continue without them"
         ) from error
     return {item.key: item for item in found.labels}
 
 
 def write_overrides(folder: Path, overrides: Mapping[Key, Override]) -> None:
-    """Save them, whole or not at all. Raises `DataError`."""
+    """Save them atomically. Raises `DataError`."""
     labels = [overrides[key].model_dump() for key in sorted(overrides)]
     write_json(folder / OVERRIDES, {"labels": labels})
 
 
 def fingerprint_overrides(overrides: Mapping[Key, Override]) -> str:
-    """Stands for the labels, not for the times; "" for none."""
+    """A fingerprint of the labels, without the times; "" for no label."""
     if not overrides:
         return ""
     return fingerprint({json.dumps(key): item.label for key, item in overrides.items()}, 8)

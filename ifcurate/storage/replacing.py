@@ -1,4 +1,4 @@
-"""What a command may replace or remove in a folder: its own files, and nothing of others."""
+"""The files that a command can replace or remove in a folder: only its own."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_engine(
     options: EngineOptions, *, examples: Examples, settings: ScoreSettings, quiet: bool
 ) -> tuple[Engine, dict[str, Any]]:
-    """The engine, and what its comparison with hf found (empty where there was none).
+    """The engine, and the result of its comparison with hf (empty without one).
 
     Raises `ModelError` when the engine cannot be loaded, or differs beyond the tolerance.
     """
@@ -85,7 +85,7 @@ def _ask_reference(
     *,
     quiet: bool,
 ) -> Reference:
-    """What our own engine says of a few rows; it is gone before the other one is loaded."""
+    """The losses of a few rows by the hf engine, which is closed before the other one is loaded."""
     from ifcurate.engines.load import load_engine
     from ifcurate.errors import ModelError
     from ifcurate.scoring.parity import free_memory, reference_for_run
@@ -99,7 +99,7 @@ def _ask_reference(
         ours = load_engine("hf", **wanted)
     except ModelError as error:
         raise ModelError(
-            f"parity: {error} (the model is loaded here to compare; --parity 0 goes without)"
+            f"parity: {error} (the comparison loads the model here; --parity 0 turns it off)"
         ) from error
     with ours:
         reference = reference_for_run(examples, Scorer.create(ours, settings), n)

@@ -29,7 +29,7 @@ _WITH_INTERVAL = ("counterfactual", "parametric", "memorisation_ratio")
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Short names, Hub ids, or folders of models."),
+        typer.Argument(metavar="MODEL", help="Short names, Hub ids, or folders of models."),
     ],
     *,
     options: EvaluateOptions,

@@ -27,7 +27,7 @@ def mix(
     components: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME=PATH[:AMOUNT]...",
+            metavar="NAME=PATH[:AMOUNT]",
             help="Files, globs, names of `ifcurate cards list`, Hub names, or folders that score, "
             "filter or augment wrote. AMOUNT: all, 0.1 or 10%, 1000 (rows), 2Mtok (tokens), "
             "10%-of-NAME, w3 (a weight).",

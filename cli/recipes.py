@@ -9,11 +9,13 @@ import typer
 
 from . import common
 
-app = typer.Typer(no_args_is_help=True, help="List, show and copy the recipes that are bundled.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show and copy the recipes that come with ifcurate."
+)
 
 Name = Annotated[str, typer.Argument(help="A name of `ifcurate recipes list`, or a YAML file.")]
 Full = Annotated[
-    bool, typer.Option("--all", help="With every key, its meaning and its default in a comment.")
+    bool, typer.Option("--all", help="Show every key, with its meaning and default in a comment.")
 ]
 
 
@@ -40,7 +42,7 @@ def show(name: Name, every: Full = False) -> None:
 def copy(
     name: Name,
     to: Annotated[
-        Path | None, typer.Argument(help="File to write; NAME.yaml here by default.")
+        Path | None, typer.Argument(help="File to write. By default NAME.yaml here.")
     ] = None,
     every: Full = False,
 ) -> None:

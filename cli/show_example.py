@@ -21,17 +21,15 @@ def show(
         int | None, typer.Option(min=0, help="Which response of a chat, counted from 0.")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Where the run's model is, when it is a folder.")
+        str, typer.Option("--model", "-m", help="The folder of the run's model, if it has moved.")
     ] = "",
-    template: Annotated[
-        str, typer.Option(help="Where the run's template is, when it is a Jinja file.")
-    ] = "",
+    template: Annotated[str, typer.Option(help="The run's Jinja template, if it has moved.")] = "",
     run: common.RunOption = None,
     json: common.Json = False,
 ) -> None:
     """Show one example as the model read it: both prompts, with the response marked.
 
-    The response stands between ⟦ and ⟧. Its tokens are shown below, divided by |.
+    The response is between ⟦ and ⟧. Its tokens are below, separated by |.
 
         ifcurate show 8c058891306efe93
     """

@@ -1,15 +1,15 @@
 """Rows near a cut, scored again in float32, so that rounding does not decide their label.
 
-In 16 bits the loss of a row has an error of some thousandths of a nat per token, and of ten
-times that for single rows (`benchmarks/scoring/RESULTS.md`). Chance then decides the side of
-a row where
+In 16 bits a row's loss is off by some thousandths of a nat per token, single rows
+by ten times that (`benchmarks/scoring/RESULTS.md`). Which side of a cut a row is on
+is then a matter of chance where
 
     |value - cut| <= band            (nats per token, the statistic's unit)
 
-These rows are read again from the run's data and made into the same prompts: their keys,
-hashes of the token ids, must equal those of the scores. The same model scores them in
-float32. One table never has numbers of two dtypes: the new numbers are in `rescored.parquet`
-(`ifcurate.steps.rescored`), and `scores.parquet` does not change.
+These rows are read again from the run's data, made into the same prompts (their
+keys, hashes of the token ids, must be those of the scores) and scored by the same
+model in float32. Numbers of two dtypes never stand in one table: these are in
+`rescored.parquet` (`ifcurate.steps.rescored`), and `scores.parquet` stays as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,8 +26,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import polars as pl
 
-from ifcurate.data.readers.files import RawRow
-from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples, read_row
 from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
@@ -47,17 +45,16 @@ _DTYPE: Final = "float32"
 _HALF: Final = ("bfloat16", "float16")
 _BIN: Final = re.compile(r"(\d+)-(\d+) tokens")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-_SECONDS: Final = 2.0  # of work that a kill can lose
-_Turn = tuple[str, int, int]  # source, row and turn of an example
+_SECONDS: Final = 2.0  # of work that a kill may cost
 
 
 @dataclass(frozen=True, slots=True)
 class Rescore:
-    """The width of the band, and the options that open the run's model again."""
+    """The wish: how wide the band is, and what it takes to open the run's model again."""
 
     band: float  # nats per token, on either side of a cut
-    model: str | None = None  # the folder of a local model; the run knows a Hub id
-    template: str | None = None  # the run's template, if it was a file
+    model: str | None = None  # the folder of a local model; a Hub id is known from the run
+    template: str | None = None  # the run's template file, where it was one
     device: str = "auto"
     batch_size: int | Literal["auto"] = "auto"
     threads: int | None = None
@@ -67,7 +64,7 @@ class Rescore:
     stop: Callable[[], bool] = lambda: False
 
     def open_engine(self, run: Run) -> Engine:
-        """The run's model in float32, on the hf engine. Raises `ModelError` or `RunError`."""
+        """The run's model in float32, on our own engine. Raises `ModelError`, `RunError`."""
         known = run.manifest.identity["engine"]
         name, revision = self.model or known["model"], None
         if self.model is None and name != "pocket" and not Path(name).is_dir():
@@ -93,10 +90,10 @@ class Rescore:
 
 
 def check_band(band: float, where: Path, engine: Mapping[str, Any]) -> None:
-    """Refuse a run that cannot be scored again, or that would not gain from it.
+    """Refuse what cannot be scored again, or what it would not help.
 
-    `engine` is the engine's identity in the run in `where`. Raises `IfcurateError` for a band
-    that is not above 0, `RunError` for the run.
+    `engine` is what the run in `where` says of its engine. Raises `IfcurateError`
+    for a band that is no width, `RunError` for the run.
     """
     if not (math.isfinite(band) and band > 0):
         raise IfcurateError(
@@ -122,21 +119,23 @@ def check_band(band: float, where: Path, engine: Mapping[str, Any]) -> None:
 
 
 def find_band(run: Run, cuts: Sequence[Cut], band: float) -> IntArray:
-    """The numbers of the rows of `scores.parquet` that are within `band` of their cut.
+    """The rows of `scores.parquet` within `band` of a cut that is theirs, by their numbers.
 
-    A row's cut is that of its source if every source has one, and that of its response
-    length if the cut has length bins. With several rules, a row that is near one of its cuts
-    is near.
+    A row is measured against the cut of its source where there is one for each, and
+    against that of its response length where the cut has bins of it; under several
+    rules near any of the cuts is near.
     """
     binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
     own = [c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned]
-    near = [_is_near(c, band) for c in own if c.threshold is not None]
-    if not near:
+    beside = [_is_near(c, band) for c in own if c.threshold is not None]
+    if not beside:
         return np.zeros(0, dtype=np.int64)
-    in_band = ((pl.col("status") == "scored") & pl.any_horizontal(near)).fill_null(False)
+    wanted = (pl.col("status") == "scored") & pl.any_horizontal(beside)
     with readable_table(run.scores_path):
-        places = run.scan_scores(place=True).filter(in_band).select("place").collect()
-    return places["place"].to_numpy().astype(np.int64)
+        found = (
+            run.scan_scores(place=True).filter(wanted.fill_null(False)).select("place").collect()
+        )
+    return found["place"].to_numpy().astype(np.int64)
 
 
 def _is_near(cut: Cut, band: float) -> pl.Expr:
@@ -151,31 +150,32 @@ def _is_near(cut: Cut, band: float) -> pl.Expr:
 
 
 def rescore_rows(
-    run: Run, places: IntArray, request: Rescore, examples: Callable[[], Examples]
+    run: Run, places: IntArray, wish: Rescore, examples: Callable[[], Examples]
 ) -> Rescored:
-    """The float32 numbers of these rows of the scores, from the store or from the model.
+    """The float32 numbers of these rows of the scores: from the store, or from the model.
 
-    The run's `examples` and its model are loaded only when a row is missing. Finished rows
-    are written every few seconds, and survive a kill. When `request.stop` returns True,
-    finished rows are written and `KeyboardInterrupt` is raised. Raises `RunError` when data,
-    model or template differ from those of the run, `ModelError` when the engine fails.
+    The run's `examples` and its model are asked for only when a row is missing.
+    What is finished is on disk every few seconds, and found again after a kill;
+    when `wish.stop` says so, `KeyboardInterrupt` is raised behind it. Raises
+    `RunError` when data, model or template are not those of the run, `ModelError`
+    when the engine fails.
     """
     with lock_run(run.folder):
         store = RescoredStore(run)
         missing = np.setdiff1d(places, store.places)
         if len(missing):
             data = examples()
-            engine = request.open_engine(run)
+            engine = wish.open_engine(run)
             with engine:
-                scorer = _same_scorer(run, engine, request.template)
+                scorer = _same_scorer(run, engine, wish.template)
                 missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
-                _Work(run, data, scorer, store, missing, request).do()
+                _Work(run, data, scorer, store, missing, wish).do()
         store.join()
-        return Rescored(request.band, store.read(places), store.engine, len(missing))
+        return Rescored(wish.band, store.read(places), store.engine, len(missing))
 
 
 def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:
-    """The run's scorer in another dtype. Raises `RunError` if anything else differs."""
+    """The run's own way of scoring, with another dtype. Raises `RunError` where it differs."""
     identity = run.manifest.identity
     old, new = identity["engine"], asdict(engine.identity)
     names = ["model", "revision", "tokenizer"]
@@ -210,10 +210,10 @@ class _Work:
     scorer: Scorer
     store: RescoredStore
     missing: IntArray
-    request: Rescore
+    wish: Rescore
 
     def do(self) -> None:
-        """Score the rows and write them. Finished rows are on disk when it raises."""
+        """Score them, writing as it goes; what is done when it raises is on disk."""
         held: list[pl.DataFrame] = []
         n_done, since = 0, time.monotonic()
         rows = self._pairs()
@@ -224,8 +224,8 @@ class _Work:
                 if time.monotonic() - since >= _SECONDS:
                     self.store.add(held)
                     held, since = [], time.monotonic()
-                self.request.on_progress(n_done, len(self.missing))
-                if self.request.stop():
+                self.wish.on_progress(n_done, len(self.missing))
+                if self.wish.stop():
                     raise KeyboardInterrupt
         finally:
             if held:
@@ -234,8 +234,9 @@ class _Work:
     def _score(self, some: Sequence[tuple[dict[str, Any], PromptPair]]) -> pl.DataFrame:
         known = pl.DataFrame([row for row, _ in some])
         scores = self.scorer.score_pairs([pair for _, pair in some]).scores
-        table = known.hstack(scores.select("status", "reason", *NUMBERS))
-        return table.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
+        names = ("status", "reason", *NUMBERS)
+        found = known.hstack(scores.select(names))
+        return found.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
 
     def _pairs(self) -> Iterator[tuple[dict[str, Any], PromptPair]]:
         """The missing rows with their prompts, in order. Raises `RunError` for one that changed."""
@@ -252,33 +253,8 @@ class _Work:
                 yield from self._match(self.scorer.prepare(examples), mine)
             if wanted.next is None:
                 return
-        if missing.next is not None:
-            raise _changed(self.run, missing.next, "no such row")
-
-    def _prepare(
-        self, chunk: Sequence[tuple[RawRow, Layout]], rows: Mapping[_Turn, Any]
-    ) -> Iterable[PromptPair]:
-        """The prompts of the rows, and perhaps of other rows of the chunk."""
-        # For this ablation the contexts of all rows of the chunk are shuffled.
-        whole = self.scorer.settings.ablation == "shuffle"
-        places = {(source, number) for source, number, _ in rows}
-        chosen = [c for c in chunk if whole or (c[0].source, c[0].number) in places]
-        return self.scorer.prepare(
-            [e for raw, layout in chosen for e in read_row(raw, layout).examples]
-        )
-
-    def _match(
-        self, rows: dict[_Turn, list[dict[str, Any]]], pairs: Iterable[PromptPair]
-    ) -> Iterator[tuple[dict[str, Any], PromptPair]]:
-        """Each row with its prompts. Raises `RunError` for other tokens, or no example."""
-        for pair in pairs:
-            example = pair.example
-            for row in rows.pop((example.source, example.row_number, example.turn), ()):
-                if pair.with_context is None or pair.key != row["key"]:
-                    raise _changed(self.run, row, "other tokens")
-                yield row, pair
-        for left in rows.values():
-            raise _changed(self.run, left[0], "no such example")
+        if wanted.next is not None:
+            raise _changed(self.run, wanted.next, "no such row")
 
     def _match(
         self, pairs: Sequence[PromptPair], mine: dict[_Place, list[dict[str, Any]]]
@@ -307,24 +283,19 @@ def _take_rows(wanted: _Peekable, here: set[tuple[str, int]]) -> dict[_Place, li
 
 
 class _Peekable:
-    """Rows in the order of the data, with the next one in sight."""
+    """Rows of which the next one can be looked at."""
 
     def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
         self._rows = iter(rows)
         self.next = next(self._rows, None)
 
-    def take_from(self, places: Set[tuple[str, int]]) -> dict[_Turn, list[dict[str, Any]]]:
-        """Remove and return the next rows that are in these places (source and number)."""
-        taken: dict[_Turn, list[dict[str, Any]]] = {}
-        while (row := self.next) and (row["source"], row["row"]) in places:
-            # A file that was named twice has each row twice.
-            taken.setdefault((row["source"], row["row"], row["turn"]), []).append(row)
-            self.next = next(self._rows, None)
-        return taken
+    def take(self) -> None:
+        """Go on to the one after."""
+        self.next = next(self._rows, None)
 
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
-    """The rows of the scores at these places, with a part of them in memory at a time."""
+    """The rows of the scores at these places, a stretch in memory at a time."""
     rows = run.scan_scores(place=True).select("place", *_PLACE)
     for at in range(0, len(places), GROUP_ROWS):
         some = pl.Series(places[at : at + GROUP_ROWS]).implode()
@@ -336,6 +307,6 @@ def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
 def _changed(run: Run, row: Mapping[str, Any], found: str) -> RunError:
     return RunError(
         f"{row['source']}: row {row['row']} is not what was scored; found {found}; the data, its "
-        f"layout or the tokenizer has changed since {run.folder}; put the old data back, or score "
+        f"layout or the tokenizer has changed since {run.folder}: put the old data back, or score "
         "it again"
     )

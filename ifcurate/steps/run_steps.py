@@ -1,7 +1,8 @@
 """The steps after scoring, on a run folder: split and filter.
 
-Each step writes its table or files beside the scores, with a manifest that has everything
-that decided them. A filter with the same manifest and unchanged files is skipped.
+Each writes its table or files beside the scores, with a manifest of its own
+that says all that decided them; a step whose manifest and files already say the
+same is not done again.
 """
 
 from __future__ import annotations
@@ -63,13 +64,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """The files of a filter step, with its manifest and its split."""
+    """What a filter step kept and dropped, and where it is."""
 
     manifest: Manifest
     folder: Path
     split: Manifest  # the split that it used
-    made_split: bool = False  # whether it made the default split first
-    skipped: bool = False  # whether the files were there already
+    made_split: bool = False  # there was none, so the default was made
+    skipped: bool = False  # it was there already
 
     def files(self, kind: Literal["kept", "dropped"]) -> dict[str, Path]:
         """Source name -> file."""
@@ -100,7 +101,7 @@ def _refuse_shard(run: Run) -> None:
 
 
 def _touch(run: Run) -> None:
-    """Make the run the newest one, which later commands use."""
+    """Make the run the newest: it is the one that was worked on last."""
     run.manifest.updated_at = utc_now()
     with contextlib.suppress(DataError):  # a run that cannot be written can be filtered elsewhere
         run.manifest.write(run.folder / "manifest.json")
@@ -116,16 +117,16 @@ def split_run(
     overwrite: bool = False,
     command: str = "",
 ) -> tuple[SplitSummary, Manifest]:
-    """Label the run's rows, and write `split.parquet` and `split.json`.
+    """Label the run's rows; writes `split.parquet` and `split.json`.
 
-    With `name` the files are `split-NAME.parquet` and `split-NAME.json`, so a run can have
-    several splits. An older split of this name is replaced, and the folders that were filtered
-    by it are marked as stale. Another file of this name is replaced only with `overwrite`.
+    With `name` they are `split-NAME.parquet` and `split-NAME.json`: several splits can
+    stand side by side. A split of ours is replaced, and what was filtered by it is marked
+    as stale; another file of these names is only replaced with `overwrite`.
 
-    The labels are those of `split_scores`. With `rescore`, the rows near the cut are scored
-    again in float32, and the cut is made again with these numbers. Raises `RunError` when the
-    run is unfinished, `DataError` when nothing can be split, and with `rescore` the errors of
-    `rescoring.rescore_rows`.
+    The labels are those of `split_scores`. With `rescore` the rows near the cut are
+    scored again in float32, and cut again with these numbers. Raises `RunError` when the
+    run is unfinished, `DataError` when nothing can be split; with `rescore` what
+    `rescoring.rescore_rows` raises.
     """
     started = time.monotonic()
     _refuse_shard(run)
@@ -137,12 +138,13 @@ def split_run(
     ours = (path, manifest_path) if _is_split(path, manifest_path) else ()
     refuse_replacing((path, manifest_path), ours=ours, command="split", overwrite=overwrite)
     remove_partials(run.folder)
-    scores = first_scores = run.scan_scores(place=True)
-    again = None
+    scores = run.scan_scores(place=True)
+    before, again = None, None
     with readable_table(run.scores_path):
-        cuts = first_cuts = plan.find_cuts(scores)
+        cuts = plan.find_cuts(scores)
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
     if rescore is not None:
+        before = cuts.table(scores)
         places = find_band(run, cuts.cuts, rescore.band)
         again = rescore_rows(run, places, rescore, lambda: run_examples(run))
         scores = again.replace_numbers(scores)
@@ -164,10 +166,11 @@ def split_run(
     table = cuts.table(scores)
     written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
     sink_table(written, path, {"id": manifest.id, **identity})
-    summary = cuts.summary(scores, _count_labels(path))
-    manifest.counts = summary.counts()
-    if again is not None:
-        n_changed = _count_changed(first_cuts.table(first_scores), table)
+    found = cuts.summary(scores, _count_labels(path))
+    manifest.counts = found.counts()
+    if before is not None and again is not None:
+        labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
+        n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())
         manifest.checks = {"rescored": again.as_dict(n_changed)}
     if overrides:
         n_by_hand = _count_by_hand(path)
@@ -177,17 +180,11 @@ def split_run(
     manifest.write(manifest_path)
     mark_stale(run, name, manifest)
     _touch(run)
-    return summary, manifest
-
-
-def _count_changed(before: pl.LazyFrame, after: pl.LazyFrame) -> int:
-    """How many rows have another label."""
-    old, new = (table.select("label").collect(engine="streaming") for table in (before, after))
-    return int((old["label"] != new["label"]).sum())
+    return found, manifest
 
 
 def _is_split(table: Path, manifest: Path) -> bool:
-    """Whether a split wrote both files, or they are not there."""
+    """Whether both are what a split of ours wrote, or are not there."""
     try:
         made = not manifest.exists() or read_manifest(manifest).step == "split"
         return made and (not table.exists() or "scores" in read_table_manifest(table))
@@ -196,9 +193,11 @@ def _is_split(table: Path, manifest: Path) -> bool:
 
 
 def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
-    """Mark the filtered folders of an earlier split as stale, and return them."""
+    """Say in their manifests which filtered folders of the run are of an earlier split.
 
-    stale = []
+    Returns these folders.
+    """
+    found = []
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         with contextlib.suppress(RunError, DataError):
             made = read_manifest(path)
@@ -207,11 +206,11 @@ def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
             if made.identity.get("split") != split.identity:
                 made.stale = f"the split was made again at {split.created_at}"
                 made.write(path)
-                stale.append(path.parent)
+                found.append(path.parent)
             elif made.stale:
                 made.stale = ""
                 made.write(path)
-    return stale
+    return found
 
 
 def _count_labels(path: Path) -> dict[str, int]:
@@ -225,28 +224,28 @@ def _count_by_hand(path: Path) -> int:
 
 
 def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
-    """The cuts in words, for the manifest, with the names of groups and length bins.
+    """The cuts as the manifest states them, groups and length bins named.
 
-    A row must pass all tests of its group and bin. The cuts of length bins replace the cut of
-    their group.
+    A row must pass all tests of its own group and bin; a group's cut that its bins
+    replace is none of them.
     """
     binned = {cut.group for cut in cuts if cut.length_bin}
-    tests: dict[str, list[str]] = {}
+    tests: dict[tuple[str, str], list[str]] = {}
     for cut in cuts:
         if cut.threshold is not None and (cut.length_bin or cut.group not in binned):
-            tests.setdefault(_name_part(cut), []).append(f"{cut.statistic} > {cut.threshold:.6g}")
-    parts = [" and ".join(of_part) + part for part, of_part in tests.items()]
-    return f"{'; '.join(parts) or 'nothing to cut'} [rule {rule}]"
-
-
-def _name_part(cut: Cut) -> str:
-    """The group and length bin of a cut in parentheses; "" for all rows."""
-    names = [name for name in (cut.group, cut.length_bin) if name and name != "all"]
-    return f" ({', '.join(names)})" if names else ""
+            place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+            tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    if not tests:
+        return f"nothing to cut [rule {rule}]"
+    told = []
+    for place, passed in tests.items():
+        where = ", ".join(filter(None, place))
+        told.append(" and ".join(passed) + (f" ({where})" if where else ""))
+    return f"{'; '.join(told)} [rule {rule}]"
 
 
 def _labelled_scores(run: Run, split: Path) -> Iterator[pl.DataFrame]:
-    """The rows of the split with the numbers of the scores, a part of them at a time."""
+    """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
     place = ("id", "source", "row", "turn")
     labels = read_table_slices(split, tuple(SPLIT))
     numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
@@ -269,14 +268,14 @@ def filter_run(
     overwrite: bool = False,
     command: str = "",
 ) -> FilterResult:
-    """Write the kept rows as they were read, and the dropped rows with their reasons.
+    """Write the kept rows as they were read, the dropped ones with their reasons.
 
-    The files are in the folders `kept` and `dropped` of `out`. The step uses the run's split
-    of the name `split`. Without a name, and without a split, it makes the default one. A split
-    that is older than labels set by hand is made again. Files that were made from the same
-    input are kept. Other files are replaced only with `overwrite`, or when they are in the
-    run's folder and stale. Raises `RunError` when the data has changed since it was scored,
-    `DataError` when the result cannot be written.
+    They are in the folders `kept` and `dropped` of `out`. Uses the run's split of the name
+    `split`, or makes the default one where there is none without a name; a split that is
+    older than labels set by hand is made again. What is there already, made from the same,
+    is left. What is made from something else is only replaced with `overwrite`, or when it
+    lies in the run's folder and is stale. Raises `RunError` when the data changed since it
+    was scored, `DataError` when the result cannot be written.
     """
     started = time.monotonic()
     decision = Decision.create(options)
@@ -285,7 +284,8 @@ def filter_run(
     found = read_split_manifest(run, split)
     split_manifest = _usable_split(run, found, split)
     _refuse_nothing(split_manifest, decision)
-    folder = out or _filter_folder(run, split, options)
+    label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
+    folder = out or run.folder / "filtered" / split / label
     identity = {
         "scores": run.manifest.identity,
         "split": split_manifest.identity,
@@ -355,9 +355,9 @@ def _filter_manifest(
 
 
 def _follow_overrides(run: Run, found: Manifest, name: str) -> Manifest:
-    """The run's split; made again with the same options if labels were set by hand since.
+    """The run's split, made again with the same options when labels were set by hand since.
 
-    Raises `RunError` when this needs the model.
+    Raises `RunError` when that would need the model.
     """
     if found.identity.get("overrides", "") == fingerprint_overrides(read_overrides(run.folder)):
         return found
@@ -384,7 +384,7 @@ def _refuse_nothing(split: Manifest, decision: Decision) -> None:
 
 
 def _read_filter(folder: Path) -> Manifest | None:
-    """The manifest of a filter folder; None when there is none."""
+    """The manifest of a filtering of ours."""
     try:
         manifest = read_manifest(folder / "filter.json")
     except RunError:
@@ -393,7 +393,7 @@ def _read_filter(folder: Path) -> Manifest | None:
 
 
 def _is_whole(folder: Path, manifest: Manifest) -> bool:
-    """Whether all its files are unchanged."""
+    """Whether all its files are there as they were written."""
     try:
         return all(file_digest(folder / f) == d for f, d in manifest.digests.items())
     except OSError:

@@ -363,7 +363,7 @@ def test_a_row_that_memory_does_not_hold_is_named(
     engine = _engine(wide)
     expected = engine.response_logprobs(prompts)
     monkeypatch.setattr(engine, "_runner", _Small(engine._runner, 100))
-    with pytest.raises(RowTooLargeError, match=r"prompt 1: too large .* 148 tokens"):
+    with pytest.raises(RowTooLargeError, match=r"prompt 1: does not fit .* 148 tokens"):
         engine.response_logprobs(prompts)
     first, missing, last = engine.submit(prompts).result()
     assert isinstance(missing, RowTooLargeError)

@@ -15,8 +15,9 @@ from ifcurate.evaluation.evaluate import evaluate_model
 from ifcurate.evaluation.measures import compare_outcomes, position_of_answer
 from ifcurate.evaluation.models import LocalModel
 from ifcurate.evaluation.suites import BUILT_IN, load_suite, note_duplicates
+from tests.conftest import SHARED_DATA
 
-SHARED = Path("/work/shared/data/conflict_suites")
+SHARED = SHARED_DATA / "conflict_suites"
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

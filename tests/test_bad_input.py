@@ -163,6 +163,7 @@ def test_what_a_cut_off_file_still_holds_is_read(pack: str, folder: Path) -> Non
     assert "breaks off" in rows[-1].error
 
 
+@pytest.mark.slow
 def test_a_cut_off_file_says_so_and_the_run_goes_on(folder: Path) -> None:
     text = b"".join(b'{"instruction": "%d", "output": "o"}\n' % (i * 7919) for i in range(9000))
     (folder / "a.jsonl.zst").write_bytes(zstandard.compress(text)[:-1000])

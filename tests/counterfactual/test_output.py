@@ -352,6 +352,7 @@ def test_dicts_are_augmented() -> None:
     assert [len(result.written), len(result.rejected)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_reasons_do_not_depend_on_the_hash_seed(folder: Path) -> None:
     import subprocess
     import sys

@@ -102,6 +102,7 @@ def test_bad_plans_are_never_written(plan: Any) -> None:
     assert outcome.reason
 
 
+@pytest.mark.slow
 def test_a_late_answer_is_a_refusal_and_the_run_goes_on() -> None:
     with serve([GOOD], delay=1.2) as server:
         (outcome,) = outcomes(server, [ROW])
@@ -182,6 +183,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 def test_two_hundred_rows_sixteen_at_a_time() -> None:
     def answer(asked: str) -> Any:
         number = int(re.findall(r"paper (\d+)", asked)[0])

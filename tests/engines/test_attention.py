@@ -67,6 +67,7 @@ def test_blocks_see_their_path_and_nothing_else(
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     TREES,

@@ -140,6 +140,7 @@ sys.exit(str(loaded) if loaded else 0)
 """
 
 
+@pytest.mark.slow
 def test_the_engine_scores_without_the_folder_of_kernels(wide: Path) -> None:
     import os
     import subprocess

@@ -143,6 +143,7 @@ def test_it_reads(same_relation: bool, least: float) -> None:
     assert share >= least
 
 
+@pytest.mark.slow
 def test_the_scores_tell_the_demo_rows_apart() -> None:
     figures = measure_demo(*_pocket())
     assert figures["right at the true fraction: loss without context, mean"] >= 0.9

@@ -326,6 +326,7 @@ texts = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(texts, texts, texts, texts, st.sampled_from(TOKENIZER_KINDS))
 def test_any_text_gives_equal_ids_or_a_reason(

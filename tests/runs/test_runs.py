@@ -252,6 +252,7 @@ score_run(read_examples("data.jsonl"), scorer, Path("killed"), commit_seconds=0)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_or_doubled(data: Path, folder: Path) -> None:
     whole = score_run(read_examples("data.jsonl"), scorer(), folder / "whole")
     for attempt in range(6):

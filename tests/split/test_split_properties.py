@@ -38,6 +38,7 @@ def from_rows(rows: list[tuple[float, float, int, str, str]]) -> pl.DataFrame:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rows=TABLES, options=st.sampled_from(RULES), seed=st.integers(0, 99), more=st.booleans())
 def test_the_order_of_rows_does_not_matter(

@@ -85,6 +85,7 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_the_labels_are_those_of_a_run_in_float32(data: Path, rule: dict[str, Any]) -> None:
     half, whole = score(data, "bfloat16"), score(data, "float32")
@@ -169,6 +170,7 @@ def test_what_is_there_is_used(data: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert split_table(run).equals(split_scores(run.scores(), **RULES[0]).table)
 
 
+@pytest.mark.slow
 def test_a_failure_in_the_middle_keeps_the_work(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

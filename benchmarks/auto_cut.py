@@ -194,7 +194,7 @@ def density_valley(x: FloatArray, w: FloatArray) -> float | None:
 
 def mixture(x: FloatArray, w: FloatArray) -> float | None:
     """Two normal densities by scikit-learn, with even odds between their means."""
-    from sklearn.mixture import GaussianMixture  # type: ignore[import-untyped]
+    from sklearn.mixture import GaussianMixture
 
     points = np.repeat(x, w.astype(int))[:, None]
     fit = GaussianMixture(2, n_init=3, random_state=0).fit(points)

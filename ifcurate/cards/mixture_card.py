@@ -16,7 +16,7 @@ import polars as pl
 from ifcurate.cards.licences import Origin, list_origins, strictest_licence
 from ifcurate.data.known_sets import KnownSet
 from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
-from ifcurate.mixing.rows import COLUMNS
+from ifcurate.mixing.schema import COLUMNS
 from ifcurate.options.base import takes_options
 from ifcurate.options.card import CardOptions
 from ifcurate.storage.files import atomic_file, file_digest

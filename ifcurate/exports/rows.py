@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ifcurate.mixing.rows import read_record
+from ifcurate.mixing.texts import read_record
 
 __all__ = ["UnfitError", "to_alpaca", "to_messages", "to_preference", "to_sharegpt"]
 

@@ -27,7 +27,7 @@ from ifcurate.mixing.rows import Batch, read_batches
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
-from ifcurate.steps.filtering import Decision, decide_rows
+from ifcurate.steps.decisions import Decision, decide_rows
 from ifcurate.storage.manifest import Manifest, read_manifest
 
 __all__ = ["Component", "open_component", "parse_components"]

@@ -30,8 +30,10 @@ from ifcurate.mixing.components import Component
 from ifcurate.mixing.mixture import DROPPED, Mixture, refuse_foreign, save_mixture
 from ifcurate.mixing.near import mark_near_duplicates
 from ifcurate.mixing.overlap import read_suite
-from ifcurate.mixing.rows import MIXTURE, TEXT, Batch, example_record, example_text
+from ifcurate.mixing.rows import Batch
+from ifcurate.mixing.schema import MIXTURE, TEXT
 from ifcurate.mixing.store import RowStore
+from ifcurate.mixing.texts import example_record, example_text
 from ifcurate.mixing.tokens import TokenCounter, load_counter
 from ifcurate.options.base import takes_options
 from ifcurate.options.mix import MixOptions

@@ -15,7 +15,7 @@ from typing import Final
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
-from ifcurate.mixing.rows import MIXTURE
+from ifcurate.mixing.schema import MIXTURE
 from ifcurate.storage.files import GROUP_ROWS, file_digest, open_table_writer, write_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 
@@ -42,7 +42,7 @@ DROPPED: Final = pl.Schema(
 class Mixture:
     """The rows of a mixture in training order, the dropped rows and the manifest."""
 
-    rows: pl.LazyFrame  # columns: ifcurate.mixing.rows.MIXTURE
+    rows: pl.LazyFrame  # columns: ifcurate.mixing.schema.MIXTURE
     dropped: pl.DataFrame  # columns: DROPPED
     manifest: Manifest
     folder: Path | None = None  # None if the mixture is in memory

@@ -1,164 +1,29 @@
-"""The rows of a mixture, and how rows of any layout become them.
-
-A row of a mixture is a conversation in one schema, so that files of different layouts
-load as one table. The row as it was read is kept beside it, so that nothing is lost.
-Columns that ifcurate adds start with `ifcurate_`.
-"""
+"""Rows of any layout become rows of a mixture, a batch at a time."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import polars as pl
 
 from ifcurate.data.formats import parse_row
 from ifcurate.data.readers.rows import RawRow, parse_line
-from ifcurate.data.row_formats import READERS, Draft, Layout
+from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RowError
-from ifcurate.records import Example, Turn
+from ifcurate.mixing.schema import MESSAGE, MIXTURE
+from ifcurate.mixing.texts import RowText, digest_texts, read_draft
 
-__all__ = [
-    "COLUMNS",
-    "MESSAGE",
-    "MIXTURE",
-    "TEXT",
-    "Batch",
-    "RowText",
-    "digest_texts",
-    "example_record",
-    "example_text",
-    "read_batches",
-    "read_draft",
-    "read_record",
-]
-
-MESSAGE: Final = pl.Struct(
-    {"role": pl.String, "content": pl.String, "name": pl.String, "tool_calls": pl.String}
-)
-
-#: name -> (type, meaning); a row per row of the mixture, in training order.
-COLUMNS: Final[dict[str, tuple[Any, str]]] = {
-    "messages": (
-        pl.List(MESSAGE),
-        "the conversation; the last message is the response; tool_calls is JSON",
-    ),
-    "tools": (pl.String, "the tools on offer, JSON as the row has it; null when there are none"),
-    "ifcurate_component": (pl.String, "the component that the row was taken from"),
-    "ifcurate_source": (pl.String, "the file (or dataset) that it was read from"),
-    "ifcurate_row": (pl.Int64, "its place there, counted from 0"),
-    "ifcurate_copy": (pl.Int32, "0, or the number of the repetition of an up-sampled row"),
-    "ifcurate_label": (pl.String, "its label in the split; null where it was not split"),
-    "ifcurate_format": (
-        pl.String,
-        "the layout of the row as it was read, with the columns that were mapped",
-    ),
-    "ifcurate_hash": (pl.String, "hash of the texts that are trained on"),
-    "ifcurate_tokens": (pl.Int32, "tokens, of the tokenizer that the manifest names; null if none"),
-    "ifcurate_record": (pl.String, "the row as it was read, as JSON"),
-}
-MIXTURE: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
-#: The text of all messages of a row, with tool calls; a blank line between messages.
-TEXT: Final = (
-    pl.col("messages")
-    .list.eval(
-        pl.concat_str(
-            pl.element().struct.field("content", "tool_calls"), separator="\n", ignore_nulls=True
-        )
-    )
-    .list.join("\n\n")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RowText:
-    """The texts of an `Example`, without its metadata."""
-
-    instruction: str
-    context: str
-    response: str
-    system: str = ""
-    history: tuple[Turn, ...] = ()
-    trailing: tuple[Turn, ...] = ()
-    tools: str = ""
-
-    def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
-        """(role, content, name, tool_calls) of each message, the response last."""
-        question = "\n\n".join(text for text in (self.instruction, self.context) if text)
-        messages: list[tuple[str, str, str | None, str | None]] = []
-        if self.system:
-            messages.append(("system", self.system, None, None))
-        messages += map(_message, self.history)
-        if question or not self.trailing:
-            messages.append(("user", question, None, None))
-        messages += map(_message, self.trailing)
-        messages.append(("assistant", self.response, None, None))
-        return messages
-
-
-def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
-    if not turn.tool_calls:
-        return turn.role, turn.content, turn.name or None, None
-    # Some data also writes a call out as text. The message has it once.
-    text = "" if turn.content.lstrip().startswith("{") else turn.content
-    return turn.role, text, turn.name or None, json.dumps(turn.tool_calls, ensure_ascii=False)
-
-
-def read_draft(row: Mapping[str, Any], layout: Layout) -> RowText:
-    """The texts of a row's last response. Raises `RowError` when the row does not fit."""
-    return _draft_text(READERS[layout.format](row, layout)[-1])
-
-
-def read_record(row: Mapping[str, Any]) -> RowText:
-    """The texts of a mixture's row, from the row as it was read. Raises `RowError`."""
-    value = json.loads(row["ifcurate_record"])
-    name, _, columns = row["ifcurate_format"].partition(" ")
-    if name == "example":
-        history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
-        value.pop("row")
-        return RowText(**value, history=tuple(history), trailing=tuple(trailing))
-    return read_draft(value, Layout(name, json.loads(columns) if columns else None))
-
-
-def example_record(example: Example) -> str:
-    """An example as JSON, with the row that it was read from."""
-    text = asdict(example_text(example))
-    return json.dumps({**text, "row": dict(example.row)}, ensure_ascii=False, default=str)
+__all__ = ["Batch", "read_batches"]
 
 
 def _format_name(layout: Layout) -> str:
     """The value of `ifcurate_format`: the layout's name, and the mapping of columns."""
     columns = f" {json.dumps(dict(layout.columns))}" if layout.columns else ""
     return layout.format + columns
-
-
-def _draft_text(draft: Draft) -> RowText:
-    return RowText(
-        draft.instruction.text,
-        draft.context.text,
-        draft.response.text,
-        draft.system.text,
-        draft.history,
-        draft.trailing,
-        draft.tools,
-    )
-
-
-def example_text(example: Example) -> RowText:
-    """The texts of an example."""
-    return RowText(
-        example.instruction,
-        example.context,
-        example.response,
-        example.system,
-        example.history,
-        example.trailing,
-        example.tools,
-    )
 
 
 @dataclass(slots=True)
@@ -230,23 +95,6 @@ class Batch:
             },
             schema_overrides={name: MIXTURE[name] for name in ("tools", "ifcurate_label")},
         ).with_columns(pl.lit(self.component).alias("ifcurate_component"))
-
-
-def digest_texts(text: RowText) -> bytes:
-    """A hash of the texts, 16 bytes; equal for rows that differ only in other fields.
-
-    Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
-    """
-    parts = [text.system, text.instruction, text.context, text.response, text.tools]
-    for turn in (*text.history, Turn("user", "\0"), *text.trailing):
-        calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
-        parts += (turn.role, turn.content, turn.name, calls)
-    try:
-        # The lengths tell apart texts that are the same when joined.
-        whole = f"{[*map(len, parts)]}{''.join(parts)}".encode()
-    except UnicodeEncodeError as error:
-        raise RowError("half a surrogate pair in a text: repair or drop the row") from error
-    return hashlib.blake2b(whole, digest_size=16).digest()
 
 
 def _message_column(texts: Sequence[RowText | None]) -> pl.Series:

@@ -12,7 +12,8 @@ import polars as pl
 
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST
-from ifcurate.mixing.rows import MIXTURE, TEXT, digest_texts, read_record
+from ifcurate.mixing.schema import MIXTURE, TEXT
+from ifcurate.mixing.texts import digest_texts, read_record
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.phrases import count
 from ifcurate.storage.files import file_digest, read_table_manifest

@@ -28,9 +28,8 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.splits import read_split_manifest, split_paths
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import SplitPlan, SplitSummary
+from ifcurate.steps.decisions import SCORE_COLUMNS, Decision
 from ifcurate.steps.filtering import (
-    SCORE_COLUMNS,
-    Decision,
     FilteredFiles,
     filtered_paths,
     write_filtered,

@@ -22,7 +22,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.runs.splits import read_split
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.filtering import Decision, decide_rows
+from ifcurate.steps.decisions import Decision, decide_rows
 from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
 from ifcurate.storage.tables import SPLIT
 from tests.conftest import write_jsonl

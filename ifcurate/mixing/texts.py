@@ -1,0 +1,120 @@
+"""The texts of a row: from a row of any layout, from an example, or from a mixture's row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ifcurate.data.row_formats import READERS, Draft, Layout
+from ifcurate.errors import RowError
+from ifcurate.records import Example, Turn
+
+__all__ = [
+    "RowText",
+    "digest_texts",
+    "example_record",
+    "example_text",
+    "read_draft",
+    "read_record",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RowText:
+    """The texts of an `Example`, without its metadata."""
+
+    instruction: str
+    context: str
+    response: str
+    system: str = ""
+    history: tuple[Turn, ...] = ()
+    trailing: tuple[Turn, ...] = ()
+    tools: str = ""
+
+    def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
+        """(role, content, name, tool_calls) of each message, the response last."""
+        question = "\n\n".join(text for text in (self.instruction, self.context) if text)
+        messages: list[tuple[str, str, str | None, str | None]] = []
+        if self.system:
+            messages.append(("system", self.system, None, None))
+        messages += map(_message, self.history)
+        if question or not self.trailing:
+            messages.append(("user", question, None, None))
+        messages += map(_message, self.trailing)
+        messages.append(("assistant", self.response, None, None))
+        return messages
+
+
+def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
+    if not turn.tool_calls:
+        return turn.role, turn.content, turn.name or None, None
+    # Some data also writes a call out as text. The message has it once.
+    text = "" if turn.content.lstrip().startswith("{") else turn.content
+    return turn.role, text, turn.name or None, json.dumps(turn.tool_calls, ensure_ascii=False)
+
+
+def read_draft(row: Mapping[str, Any], layout: Layout) -> RowText:
+    """The texts of a row's last response. Raises `RowError` when the row does not fit."""
+    return _draft_text(READERS[layout.format](row, layout)[-1])
+
+
+def read_record(row: Mapping[str, Any]) -> RowText:
+    """The texts of a mixture's row, from the row as it was read. Raises `RowError`."""
+    value = json.loads(row["ifcurate_record"])
+    name, _, columns = row["ifcurate_format"].partition(" ")
+    if name == "example":
+        history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
+        value.pop("row")
+        return RowText(**value, history=tuple(history), trailing=tuple(trailing))
+    return read_draft(value, Layout(name, json.loads(columns) if columns else None))
+
+
+def example_record(example: Example) -> str:
+    """An example as JSON, with the row that it was read from."""
+    text = asdict(example_text(example))
+    return json.dumps({**text, "row": dict(example.row)}, ensure_ascii=False, default=str)
+
+
+def _draft_text(draft: Draft) -> RowText:
+    return RowText(
+        draft.instruction.text,
+        draft.context.text,
+        draft.response.text,
+        draft.system.text,
+        draft.history,
+        draft.trailing,
+        draft.tools,
+    )
+
+
+def example_text(example: Example) -> RowText:
+    """The texts of an example."""
+    return RowText(
+        example.instruction,
+        example.context,
+        example.response,
+        example.system,
+        example.history,
+        example.trailing,
+        example.tools,
+    )
+
+
+def digest_texts(text: RowText) -> bytes:
+    """A hash of the texts, 16 bytes; equal for rows that differ only in other fields.
+
+    Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
+    """
+    parts = [text.system, text.instruction, text.context, text.response, text.tools]
+    for turn in (*text.history, Turn("user", "\0"), *text.trailing):
+        calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
+        parts += (turn.role, turn.content, turn.name, calls)
+    try:
+        # The lengths tell apart texts that are the same when joined.
+        whole = f"{[*map(len, parts)]}{''.join(parts)}".encode()
+    except UnicodeEncodeError as error:
+        raise RowError("half a surrogate pair in a text: repair or drop the row") from error
+    return hashlib.blake2b(whole, digest_size=16).digest()

@@ -126,7 +126,7 @@ def compare(
             for arm in arms.split(","):
                 common.note(f"{data}, seed {seed}: {arm}", quiet=json)
                 run_arm(lab, plan, Arm.parse(arm.strip()))
-    compared = compare_arms(read_results(out), measure_laboratories(out))
+    compared = compare_arms(read_results(out, ("m1", "m2")), measure_laboratories(out))
     write_json(out / "compare.json", compared)
     written = make_page(compared, page or out / "compare.html")
     if json:
@@ -153,6 +153,49 @@ def _print_mixture(name: str, arms: dict[str, Any]) -> None:
             f"{100 * last['standard']['mean']:.1f}",
         )  # fmt: skip
     common.out.print(table)
+
+
+@app.command()
+def knobs(
+    out: Out = Path("lab"),
+    seeds: Annotated[str, typer.Option(help="Seeds to run, with commas between.")] = "0,1,2",
+    threads: Threads = 2,
+    json: common.Json = False,
+) -> None:
+    """Turn one knob of mixture m1 at a time, to see what drives the fall. Takes most of an hour.
+
+    The knobs are the share of off rows, unreadable wording, known facts repeated, novelty and
+    the learning rate. Each is turned from two starts: **m1**, and **clean**, which is m1 without
+    off rows and unreadable wording. Finished settings are kept. Writes OUT/knobs.json.
+    """
+    from ifcurate.lab.knobs import run_knobs
+    from ifcurate.storage.files import write_json
+
+    _set_threads(threads)
+    found = run_knobs(
+        out,
+        [int(s) for s in seeds.split(",") if s.strip()],
+        say=lambda text: common.note(text, quiet=json),
+    )
+    write_json(out / "knobs.json", found)
+    if json:
+        common.print_json(found)
+        return
+    from rich.table import Table
+
+    table = Table(title="fall from step 20 to the end, points", title_justify="left", box=None)
+    for column in ("start", "knob", "value", "by seed", "mean", "95%"):
+        table.add_column(column)
+    for row in found:
+        table.add_row(row["start"], row["knob"], row["value"], *_falls(row))
+    common.out.print(table)
+
+
+def _falls(row: dict[str, Any]) -> tuple[str, str, str]:
+    mean, low, high = (row["fall"][name] for name in ("mean", "low", "high"))
+    by_seed = ", ".join(f"{100 * fall:.1f}" for fall in row["fall_by_seed"].values())
+    interval = "-" if low is None else f"{100 * low:.1f} to {100 * high:.1f}"
+    return by_seed, f"{100 * mean:.1f}", interval
 
 
 @app.command()

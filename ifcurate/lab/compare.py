@@ -11,16 +11,20 @@ from typing import Any, Final
 from ifcurate.errors import DataError
 from ifcurate.lab.plan import EARLY_STEP
 
-__all__ = ["compare_arms", "read_results"]
+__all__ = ["compare_arms", "interval_of", "read_results"]
 
 _MEASURES: Final = ("conflict", "parametric", "recall", "reading", "standard")
 #: 97.5% quantiles of Student's t by degrees of freedom, for 95% intervals over seeds.
 _T: Final = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
-def read_results(root: Path) -> list[dict[str, Any]]:
-    """Every arm's trajectory under `root`. Raises `DataError` where there is none."""
-    paths = sorted(root.glob("*/arms/*.json"))
+def read_results(root: Path, mixtures: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Every arm's trajectory under `root`, of these mixtures or of all.
+
+    Raises `DataError` where there is none.
+    """
+    folders = [f"{name}-seed*" for name in mixtures] or ["*"]
+    paths = sorted(path for folder in folders for path in root.glob(f"{folder}/arms/*.json"))
     if not paths:
         raise DataError(f"{root}: no arm was run here; run `ifcurate lab run` first")
     return [json.loads(path.read_text("utf-8")) for path in paths]
@@ -79,16 +83,22 @@ def _by_step(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for point in (p for result in results for p in result["points"]):
         points.setdefault(point["step"], []).append(point)
     return [
-        {"step": step, **{m: _interval([p[m] for p in points[step]]) for m in _MEASURES}}
+        {"step": step, **{m: _share_interval([p[m] for p in points[step]]) for m in _MEASURES}}
         for step in sorted(points)
     ]
 
 
-def _interval(values: Sequence[float]) -> dict[str, float | None]:
+def interval_of(values: Sequence[float]) -> dict[str, float | None]:
     """Mean, and the 95% interval of Student's t over seeds (none from one seed)."""
     n = len(values)
     mean = sum(values) / n
     if n < 2:
         return {"mean": mean, "low": None, "high": None}
     spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) * _T[min(n - 1, 9)]
-    return {"mean": mean, "low": max(0.0, mean - spread), "high": min(1.0, mean + spread)}
+    return {"mean": mean, "low": mean - spread, "high": mean + spread}
+
+
+def _share_interval(values: Sequence[float]) -> dict[str, float | None]:
+    """The same for shares, within 0 and 1."""
+    found = interval_of(values)
+    return {name: v if v is None else min(1.0, max(0.0, v)) for name, v in found.items()}

@@ -60,11 +60,18 @@ class MixtureShape:
     unreadable: float  # share of the asked-for statements that put the object first
     novel: float = 0.7  # share of critical rows whose answer is a made-up name
     n_rows: int = 2880
+    unreadable_critical: float | None = None  # the share among critical rows, where it differs
 
     def __post_init__(self) -> None:
         total = self.critical + self.non + self.off + self.recall
         if abs(total - 1) > 1e-9:
             raise ValueError(f"shares of the four kinds: must add up to 1; found {total:g}")
+
+    def unreadable_share(self, kind: Kind) -> float:
+        """The share of statements with the object first, among rows of a kind."""
+        if kind == "critical" and self.unreadable_critical is not None:
+            return self.unreadable_critical
+        return self.unreadable
 
 
 MIXTURES: Final = {
@@ -142,7 +149,7 @@ def _make_row(
     lines: list[str] = []
     readable = False
     if kind in ("critical", "non"):
-        readable = rng.random() >= shape.unreadable
+        readable = rng.random() >= shape.unreadable_share(kind)
         lines.append(fact.state(rng.randrange(4)) if readable else _object_first(fact))
     if kind != "recall":
         others = draw_distractors(rng, facts, fact, n=rng.choice((1, 2)))

@@ -60,6 +60,11 @@ class LabPlan:
         return cls(seed=seed, name=name, shape=replace(MIXTURES[mixture], **changes))
 
 
+def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A part of the plan without what it does not set."""
+    return {name: value for name, value in pairs if value is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Laboratory:
     """The folder of one plan: base model, mixture, evaluation, scores and arms."""
@@ -73,7 +78,7 @@ class Laboratory:
         Raises `RunError` when the folder holds another plan.
         """
         lab = cls(root / f"{plan.name}-seed{plan.seed}")
-        expected = json.loads(json.dumps(asdict(plan)))
+        expected = json.loads(json.dumps(asdict(plan, dict_factory=_given)))
         path = lab.folder / "plan.json"
         if path.exists():
             saved = json.loads(path.read_text("utf-8"))

@@ -177,7 +177,7 @@ def knobs(
         [int(s) for s in seeds.split(",") if s.strip()],
         say=lambda text: common.note(text, quiet=json),
     )
-    write_json(out / "knobs.json", found)
+    write_json(out / "knobs.json", {"settings": found})
     if json:
         common.print_json(found)
         return

@@ -39,6 +39,8 @@ def score(
 
     Run the same command again to resume an interrupted run.
 
+    **--method attention** adds the share of attention that falls on the context.
+
     A **high context_gain** (loss without minus loss with context, nats per token) means that
     the response needs its context. A gain near 0 means that the context only repeats what the
     model knows or can infer.

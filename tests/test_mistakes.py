@@ -264,7 +264,7 @@ MISTAKES = {
     ),
     "an option of another rule": Mistake(
         "split --rule paper --threshold 0.2",
-        ("--threshold", "is only for the rules gain, both and auto", "leave it out"),
+        ("--threshold", "is only for the rules gain, both, auto and attention", "leave it out"),
         ("split --rule paper", "split --rule gain --threshold 0.2"),
         before=run(SCORE),
         code=2,

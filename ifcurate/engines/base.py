@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ __all__ = [
     "EngineReport",
     "Float32Array",
     "Prompt",
+    "Span",
     "Tokenizer",
     "arrays_of",
     "run_now",
@@ -36,6 +37,9 @@ __all__ = [
 Float32Array = npt.NDArray[np.float32]
 #: Log-probabilities of a prompt's response tokens, or the error of this one prompt.
 Answer = Float32Array | RowTooLargeError
+
+#: First and end of some neighbouring tokens of a prompt.
+Span = tuple[int, int]
 
 #: Ends the version of an engine whose compiled kernels are switched off.
 NO_KERNELS: Final = "-no-kernels"
@@ -126,6 +130,7 @@ class Engine(ABC):
     identity: EngineIdentity  # the origin of the numbers
     tokenizer: Tokenizer  # the tokenizer of the prompts' ids
     max_length: int  # the most tokens one sequence may have
+    gives_attention: ClassVar[bool] = False  # whether it has `attention_shares`
 
     def __repr__(self) -> str:
         known = getattr(self, "identity", None)
@@ -149,6 +154,15 @@ class Engine(ABC):
         this returns.
         """
         return run_now(lambda: list[Answer](self.response_logprobs(prompts)))
+
+    def attention_shares(
+        self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
+    ) -> list[Float32Array]:
+        """The share of the attention of each prompt's response that falls on its spans of tokens.
+
+        Each is (n_layers, n_heads, n_response_tokens), for engines that have `gives_attention`.
+        """
+        raise NotImplementedError
 
     def report(self) -> EngineReport:
         """The work of the engine so far; empty by default."""

@@ -96,7 +96,6 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     responses = [wrapped.encode(e.response).ids for e in examples]
     sums = answer_logprobs(loaded.model, [Prompt([start, *ids], 1) for ids in responses])
     alone = np.array([-s / max(1, len(ids)) for s, ids in zip(sums, responses, strict=True)])
-    loaded.model.set_attn_implementation("eager")
     by_id = {a.id: a.largest_head for a in measure_attention(
         loaded.model, wrapped, template, examples)}  # fmt: skip
     n_layers = len(next(iter(by_id.values())))

@@ -139,6 +139,19 @@ class ScoreSettings(Options):
         panel=PROMPT_PANEL,
         common=True,
     )
+    method: Literal["loss", "attention"] = option(
+        "loss",
+        "loss is the loss with and without the context. attention adds context_attention, the "
+        "share of attention that falls on the context (hf only, a slow third pass).",
+        panel=PROMPT_PANEL,
+        common=True,
+    )
+    attention_layer: int | None = option(
+        None,
+        "For --method attention: the layer, counted from 0. The default is the middle one.",
+        panel=PROMPT_PANEL,
+        ge=0,
+    )
     ablation: Literal["drop", "template", "shuffle"] = option(
         "drop",
         "What replaces the context: drop (nothing), template (Alpaca's two official templates) "
@@ -171,6 +184,11 @@ class ScoreSettings(Options):
         allow_inf_nan=False,
     )
     chunk_rows: int = option(256, "Rows that are scored and written together.", command=False, ge=1)
+
+    @model_validator(mode="after")
+    def _refuse_ignored(self) -> Self:
+        needs(self, "attention_layer", self.method == "attention", "--method attention")
+        return self
 
 
 class RunOptions(Options):

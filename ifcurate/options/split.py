@@ -8,14 +8,27 @@ from pydantic import model_validator
 
 from ifcurate.options.base import BatchSize, Fraction, Options, needs, option
 
-__all__ = ["DEFAULT_GAIN", "RescoreOptions", "Rule", "SplitOptions", "Statistic"]
+__all__ = [
+    "DEFAULT_ATTENTION",
+    "DEFAULT_GAIN",
+    "RescoreOptions",
+    "Rule",
+    "SplitOptions",
+    "Statistic",
+]
 
-Rule = Literal["paper", "gain", "both", "auto"]
+Rule = Literal["paper", "gain", "both", "auto", "attention"]
 Statistic = Literal[
-    "context_gain", "max_token_gain", "loss_without_context", "max_token_loss_without_context"
+    "context_gain",
+    "max_token_gain",
+    "loss_without_context",
+    "max_token_loss_without_context",
+    "context_attention",
 ]
 #: Nats per token. In a small laboratory it had precision 0.84 and recall 0.91.
 DEFAULT_GAIN: Final = 0.15
+#: Share of attention above which Wang et al. (2024) call an example context-dependent.
+DEFAULT_ATTENTION: Final = 0.6
 RESCORE_PANEL: Final = "Score rows near the cut again"
 
 
@@ -28,7 +41,8 @@ class SplitOptions(Options):
         "paper",
         "paper: all but the share with the lowest loss without context. gain: rows whose context "
         "lowers the loss by more than a threshold. both: hard without the context and helped by "
-        "it. auto: a cut between two groups of the distribution.",
+        "it. auto: a cut between two groups of the distribution. attention: rows with more than "
+        "a share of the attention on their context (scored with --method attention).",
         common=True,
     )
     fraction: Fraction = option(
@@ -40,8 +54,9 @@ class SplitOptions(Options):
     )
     threshold: float | None = option(
         None,
-        f"For gain and both: the cut, in nats per token; {DEFAULT_GAIN} for the mean gain. auto "
-        "uses it where it finds no two groups.",
+        f"For gain and both: the cut, in nats per token; {DEFAULT_GAIN} for the mean gain. For "
+        f"attention: a share, {DEFAULT_ATTENTION} by default. auto uses it where it finds no two "
+        "groups.",
         metavar="NATS",
         common=True,
         allow_inf_nan=False,
@@ -71,8 +86,10 @@ class SplitOptions(Options):
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
-        needs(self, "fraction", self.rule != "gain", "the rules paper, both and auto")
-        needs(self, "threshold", self.rule != "paper", "the rules gain, both and auto")
+        shares = self.rule in ("paper", "both", "auto")
+        needs(self, "fraction", shares, "the rules paper, both and auto")
+        needs(self, "threshold", self.rule != "paper", "the rules gain, both, auto and attention")
+        needs(self, "statistic", self.rule != "attention", "the rules paper, gain, both and auto")
         needs(self, "length_bins", self.length_control, "length control")
         needs(self, "n_bootstrap", self.rule == "auto", "the rule auto")
         needs(self, "seed", self.rule == "auto", "the rule auto")

@@ -23,6 +23,7 @@ _STATISTICS: Final = {
     "loss_without_context": "loss without context, nats per token",
     "context_gain": "gain, nats per token",
     "max_token_gain": "largest gain of a token, nats",
+    "context_attention": "share of attention on the context",
     "max_token_loss_without_context": "largest loss of a token without context, nats",
 }
 

@@ -56,6 +56,11 @@ def _rule(parameters: dict[str, Any]) -> str:
             words = f"the {share} of the scored examples with the lowest {statistic} are dropped."
         case "gain":
             words = f"examples with a {statistic} above {parameters['threshold']} nats are kept."
+        case "attention":
+            words = (
+                f"examples with more than {parameters['threshold']} of their attention on the "
+                "context are kept."
+            )
         case "both":
             words = (
                 f"an example is kept when it is not among the {share} that are easiest without "

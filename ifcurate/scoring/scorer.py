@@ -13,16 +13,17 @@ section 4.4, as perplexity). A high gain shows that the context helps.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from ifcurate.engines.base import Answer, Engine, Float32Array, Prompt
-from ifcurate.errors import RowTooLargeError
+from ifcurate.errors import ModelError, RowTooLargeError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.places import find_context_tokens
 from ifcurate.prompts.templates import Template, load_template
 from ifcurate.records import Example
 from ifcurate.scoring.tables import (
@@ -103,8 +104,14 @@ class Scorer:
         """Load the template for the engine's tokenizer and check that the two fit.
 
         `template` replaces the template of the settings: a name, a file, Jinja as text, or a
-        function. Raises `TemplateError` when the template is unknown or does not render.
+        function. Raises `TemplateError` when the template is unknown or does not render, and
+        `ModelError` for a method that the engine does not have.
         """
+        if settings.method == "attention" and not engine.gives_attention:
+            raise ModelError(
+                f"method attention: engine {engine.identity.engine} does not give its attention; "
+                "use the engine hf, or the method loss"
+            )
         loaded = load_template(template or settings.template, engine.tokenizer)
         if settings.ablation == "template":
             probe = Example("", "Instruct.", "", "Response.")
@@ -114,7 +121,8 @@ class Scorer:
     def identity(self) -> dict[str, Any]:
         """Everything but the data that a score depends on, for manifests."""
         identity: EngineIdentity = self.engine.identity
-        settings = self.settings.model_dump()
+        unused = {"method", "attention_layer"} if self.settings.method == "loss" else set()
+        settings = self.settings.model_dump(exclude=unused)
         settings["template"] = self.template.name
         settings["max_length"] = self._max_length()
         return {
@@ -179,8 +187,37 @@ class Scorer:
             else:
                 numbers[i] = values
         table = _token_table(pairs, scored, numbers) if tokens else None
-        scores = score_table(pairs, keys, numbers)
+        scores = score_table(pairs, keys, numbers, self._attend(pairs, numbers))
         return Chunk(scores, table, request.n_known, request.n_tokens)
+
+    def _attend(self, pairs: Sequence[PromptPair], wanted: Iterable[int]) -> dict[int, float]:
+        """The attention score (Wang et al., 2024) of these pairs, where their context is found."""
+        if self.settings.method != "attention":
+            return {}
+        variant = "with" if self.settings.ablation == "template" else ""
+        prompts, spans = {}, {}
+        for i in wanted:
+            prompt = pairs[i].with_context
+            assert prompt is not None
+            found = find_context_tokens(
+                pairs[i].example, prompt, self.template, self.engine.tokenizer, variant=variant
+            )
+            if found:
+                prompts[i], spans[i] = prompt, found
+        shares = self.engine.attention_shares(list(prompts.values()), list(spans.values()))
+        return {i: self._attention_score(own) for i, own in zip(prompts, shares, strict=True)}
+
+    def _attention_score(self, shares: Float32Array) -> float:
+        """Largest head of a layer, mean over tokens; `shares` is (layers, heads, tokens)."""
+        n_layers = len(shares)
+        layer = self.settings.attention_layer
+        layer = n_layers // 2 if layer is None else layer
+        if layer >= n_layers:
+            raise ModelError(
+                f"attention_layer: the model has layers 0 to {n_layers - 1}; found {layer}; "
+                "give one of them"
+            )
+        return float(shares[layer].max(axis=0).mean())
 
     def _losses(self, scored: Mapping[int, Arrays]) -> dict[int, Numbers | None]:
         losses = response_losses(

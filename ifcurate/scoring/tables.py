@@ -64,10 +64,13 @@ def response_losses(
 
 
 def score_table(
-    pairs: Sequence[PromptPair], keys: Mapping[int, str], numbers: Mapping[int, Numbers]
+    pairs: Sequence[PromptPair],
+    keys: Mapping[int, str],
+    numbers: Mapping[int, Numbers],
+    attention: Mapping[int, float],
 ) -> pl.DataFrame:
-    """A SCORES row for each pair, in order. `keys` and `numbers` are by the pair's place."""
-    apart = {*NUMBERS, "context_blocks"}
+    """A SCORES row for each pair, in order. The mappings are by the pair's place."""
+    apart = {*NUMBERS, "context_attention", "context_blocks"}
     columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
     for i, pair in enumerate(pairs):
         row = _describe(pair)
@@ -78,6 +81,7 @@ def score_table(
     rows = [numbers.get(i, missing) for i in range(len(pairs))]
     by_column = zip(*rows, strict=True) if rows else ([] for _ in NUMBERS)
     columns |= dict(zip(NUMBERS, map(list, by_column), strict=True))
+    columns["context_attention"] = [attention.get(i) for i in range(len(pairs))]
     columns["context_blocks"] = _block_column([pair.example.blocks for pair in pairs])
     return pl.DataFrame({name: columns[name] for name in SCORES}, schema=SCORES)
 

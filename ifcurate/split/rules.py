@@ -1,12 +1,13 @@
 """Labels from scores: which rows need their context. No model, and no row is changed.
 
-Four rules, over the rows with status `scored`:
+Five rules, over the rows with status `scored`:
 
 - `paper`: the `fraction` with the lowest loss without the context is
   non-context-critical (Goyal et al., ICLR 2025, section 4.4; a quarter there);
 - `gain`: context-critical where the context lowers the loss by more than a threshold;
 - `both`: hard without the context (the paper's cut) *and* helped by it (the
   gain's cut), which excludes rows that stay hard with the context;
+- `attention`: more than a share of the attention falls on the context (Wang et al., 2024);
 - `auto`: the cut between two groups of the distribution, with its uncertainty
   (`ifcurate.split.two_groups`). Without two groups, a note says so and another rule applies.
 
@@ -25,7 +26,7 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.options.base import takes_options
-from ifcurate.options.split import DEFAULT_GAIN, Rule, SplitOptions, Statistic
+from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.split.cuts import Cut, CutRule, GroupCut, cut_group
 from ifcurate.split.labels import cut_table, label_rows
 from ifcurate.split.parts import Parts
@@ -45,6 +46,7 @@ HARD: Final[dict[str, Statistic]] = {
     "context_gain": "loss_without_context",
     "max_token_gain": "max_token_loss_without_context",
 }
+_ATTENTION: Final = pl.col("context_attention")
 IDENTITY: Final = ("id", "source", "row", "turn", "key", "status", "reason", "preview")
 
 
@@ -122,7 +124,7 @@ class SplitPlan:
             "rule": rule,
             "statistic": rules[-1].statistic,
             "hard_statistic": rules[0].statistic if rule == "both" else None,
-            "fraction": options.fraction if rule != "gain" else None,
+            "fraction": options.fraction if rule in ("paper", "both", "auto") else None,
             "threshold": rules[-1].threshold,
             "per": options.per,
             "length_control": options.length_control,
@@ -166,9 +168,21 @@ class SplitPlan:
             pl.when(out).then(reason).otherwise(pl.col("reason")).alias("reason"),
         )
 
+    def _check_attention(self, scores: pl.LazyFrame) -> None:
+        """Raise `DataError` when the attention is cut and no row has one."""
+        if self.rules[-1].statistic != "context_attention":
+            return
+        measured = scores.select((pl.col("status") == "scored").any() & _ATTENTION.is_null().all())
+        if measured.collect(engine="streaming").item():
+            raise DataError(
+                "split: the scores have no attention; found nulls alone in context_attention; "
+                "score with --method attention, or use another rule"
+            )
+
     def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
         """Cut a SCORES table that has its row numbers in `place`; its numbers are held."""
         scores = self.leave_out(scores)
+        self._check_attention(scores)
         parts = Parts.find(scores, self.rules, per_source=self.parameters["per"] == "source")
         ranks = parts.sort_numbers(scores)
         starts = parts.starts
@@ -225,6 +239,9 @@ def _cut_rules(options: SplitOptions) -> list[CutRule]:
     used: Statistic = options.statistic or (
         "loss_without_context" if rule == "paper" else "context_gain"
     )
+    if rule == "attention":
+        share = DEFAULT_ATTENTION if threshold is None else threshold
+        return [CutRule("context_attention", "threshold", fraction, share)]
     if rule == "paper":
         return [CutRule(used, "fraction", fraction, None)]
     if threshold is None and used == "context_gain":

@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 import polars as pl
 
 from ifcurate.errors import DataError
+from ifcurate.storage.tables import ADDED
 
 __all__ = [
     "GROUP_ROWS",
@@ -165,9 +166,12 @@ def scan_table(path: Path, schema: pl.Schema, *, place: bool = False) -> pl.Lazy
         # The open file, as polars takes names like `exp[1]` and `s3:` for patterns and URLs.
         found = pl.read_parquet_schema(stream)
         frame = pl.scan_parquet(stream, row_index_name="place" if place else None)
-    if missing := [name for name in schema if name not in found]:
+    if missing := [name for name in schema if name not in found and name not in ADDED]:
         raise _missing_columns(path, missing, found)
-    columns = [pl.col(name).cast(kind) for name, kind in schema.items()]
+    columns = [
+        (pl.col(name) if name in found else pl.lit(None).alias(name)).cast(kind)
+        for name, kind in schema.items()
+    ]
     return frame.select(*(["place"] * place), *columns)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
+__all__ = ["ADDED", "COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
 
 STATUSES: Final = (
     "scored",
@@ -68,6 +68,11 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
         pl.Float64,
         "share of response tokens whose gain is above the run's token-gain threshold",
     ),
+    "context_attention": (
+        pl.Float64,
+        "share of the response's attention that falls on the context (largest head of a layer, "
+        "mean over tokens); null without --method attention",
+    ),
     "context_blocks": (
         _BLOCK,
         "what was taken as context: the place in the row, its characters, the characters that are "
@@ -92,6 +97,9 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "n_special_tokens": (pl.Int32, "special tokens of the model that are typed in the row's texts"),
     "preview": (pl.String, "the start of the instruction, to recognise the row by"),
 }
+
+#: Columns that tables of earlier versions do not have; they are read as nulls.
+ADDED: Final = frozenset({"context_attention"})
 
 SCORES: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
 

@@ -304,10 +304,13 @@ def test_auto_finds_the_groups_or_falls_back() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"rule": "best"}, "rule: unknown; known are paper, gain, both or auto (found 'best')"),
+        (
+            {"rule": "best"},
+            "rule: unknown; known are paper, gain, both, auto or attention (found 'best')",
+        ),
         ({"fraction": 1.5}, "fraction: must be less than 1 (found 1.5)"),
         ({"fraction": float("nan")}, "fraction: must be"),
-        ({"threshold": 0.3}, "threshold is only for the rules gain, both and auto"),
+        ({"threshold": 0.3}, "threshold is only for the rules gain, both, auto and attention"),
         ({"rule": "gain", "threshold": float("inf")}, "must be a finite number (found inf)"),
         ({"rule": "gain", "statistic": "max_token_gain"}, "has no default cut"),
         ({"rule": "both", "statistic": "loss_without_context"}, "(found loss_without_context)"),
@@ -342,3 +345,17 @@ def test_the_parameters_and_cuts_go_into_a_manifest() -> None:
     assert kept["p"]["rule"] == "both"
     assert kept["p"]["length_bins"] == 5
     assert {c["group"] for c in kept["c"]} == {"a.jsonl", "b.jsonl"}
+
+
+def test_the_attention_rule_cuts_the_share_on_the_context() -> None:
+    scores = make_scores(
+        context_attention=[0.7, 0.6, 0.2, None], status=["scored"] * 3 + ["no_context"]
+    )
+    labels = [CRITICAL, NON_CRITICAL, NON_CRITICAL, NO_CONTEXT]
+    assert split_scores(scores, rule="attention").table["label"].to_list() == labels
+    lower = split_scores(scores, rule="attention", threshold=0.1)
+    assert lower.table["label"].to_list() == [CRITICAL] * 3 + [NO_CONTEXT]
+    with pytest.raises(DataError, match="score with --method attention"):
+        split_scores(make_scores(row=[0, 1]), rule="attention")
+    with pytest.raises(OptionError, match="fraction"):
+        split_scores(scores, rule="attention", fraction=0.5)

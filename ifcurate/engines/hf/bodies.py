@@ -25,7 +25,7 @@ from ifcurate.engines.hf.prefix_tree import Pack
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PackedBody", "SingleBody", "exact_length"]
+__all__ = ["PackedBody", "SingleBody", "exact_length", "use_attention"]
 
 _NAME: Final = "ifcurate_prefix_tree"
 _PLAN: ContextVar[tuple[AttentionPlan, Arithmetic]] = ContextVar("ifcurate_attention_plan")
@@ -78,7 +78,7 @@ class PackedBody:
             (plan_attention(pack.tree, device, varlen=self._varlen), self._arithmetic)
         )
         try:
-            with _attention(self._model, _NAME):
+            with use_attention(self._model, _NAME):
                 out = self._body(input_ids=ids[None], position_ids=positions[None], use_cache=False)
         finally:
             _PLAN.reset(token)
@@ -87,7 +87,7 @@ class PackedBody:
 
 
 @contextlib.contextmanager
-def _attention(model: Any, name: str) -> Iterator[None]:
+def use_attention(model: Any, name: str) -> Iterator[None]:
     """Make the model's layers call another attention function inside the block."""
     configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
     before = [(c, c._attn_implementation) for c in configs.values()]

@@ -23,6 +23,7 @@ from ifcurate.engines.base import (
     EngineReport,
     Float32Array,
     Prompt,
+    Span,
     arrays_of,
     run_now,
 )
@@ -117,6 +118,8 @@ def load_hf_engine(
 
 class HFEngine(Engine):
     """A loaded model that says how likely responses are; see `load_hf_engine`."""
+
+    gives_attention = True
 
     def __init__(
         self,
@@ -213,6 +216,14 @@ class HFEngine(Engine):
         under_way = [(pack, self._run(pack)) for pack in packs]
         collect = partial(self._collect, plan, len(prompts), under_way, alone)
         return run_now(collect) if self._pool is None else self._collector.submit(collect)
+
+    def attention_shares(
+        self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
+    ) -> list[Float32Array]:
+        """See `Engine.attention_shares`. It is a pass of its own, with eager attention."""
+        from ifcurate.engines.hf.watching import attention_shares
+
+        return attention_shares(self._model, prompts, spans)
 
     def _start_workers(self, packs: Sequence[Pack]) -> None:
         """Start the scoring processes when there is enough work for them."""

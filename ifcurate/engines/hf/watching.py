@@ -1,0 +1,122 @@
+"""How much attention falls on some tokens: by layer, head and response token.
+
+The layers' own attention runs with its weights as a matrix ("eager" in transformers). A hook
+sums each matrix over the watched columns and drops it, so memory holds one matrix at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ifcurate.engines.base import Prompt, Span
+from ifcurate.engines.hf.bodies import use_attention
+from ifcurate.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+    Shares = npt.NDArray[np.float32]
+
+__all__ = ["attention_shares"]
+
+_ROWS: Final = 16  # that share a forward pass
+_CELLS: Final = 1 << 22  # rows * tokens * tokens: the size of one head's matrix
+
+
+def attention_shares(
+    model: Any, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
+) -> list[Shares]:
+    """The share of each prompt's attention that falls on its spans of tokens.
+
+    Each is (n_layers, n_heads, n_response_tokens), from the positions that predict the response
+    tokens. `model` is from transformers, in any mode. Raises `ModelError` for a model whose
+    layers give no attention.
+    """
+    import torch
+
+    shares: list[Any] = [None] * len(prompts)
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), _eager(model):
+            for rows in _batches(prompts):
+                found = _run(model, [prompts[i] for i in rows], [spans[i] for i in rows])
+                for i, own in zip(rows, found, strict=True):
+                    shares[i] = own
+    finally:
+        model.train(training)
+    return shares
+
+
+@contextlib.contextmanager
+def _eager(model: Any) -> Iterator[None]:
+    try:
+        with use_attention(model, "eager"):
+            yield
+    except (AttributeError, NotImplementedError, KeyError) as error:
+        raise ModelError(
+            f"attention: this model does not run with eager attention; found "
+            f"{type(error).__name__}: {error}; use --method loss"
+        ) from error
+
+
+def _batches(prompts: Sequence[Prompt]) -> Iterator[list[int]]:
+    """Prompts of similar length, as many as fit."""
+    batch: list[int] = []
+    for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids)):
+        cells = (len(batch) + 1) * len(prompts[i].ids) ** 2
+        if batch and (len(batch) == _ROWS or cells > _CELLS):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _run(
+    model: Any, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
+) -> Iterator[Shares]:
+    import torch
+
+    width = max(len(prompt.ids) for prompt in prompts)
+    ids = torch.zeros((len(prompts), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    watched = torch.zeros((len(prompts), width), dtype=torch.bool)
+    for row, (prompt, own) in enumerate(zip(prompts, spans, strict=True)):
+        ids[row, : len(prompt.ids)] = torch.tensor(list(prompt.ids))
+        mask[row, : len(prompt.ids)] = 1
+        for first, end in own:
+            watched[row, first:end] = True
+    device = model.device
+    with _watch(model, watched.to(device)) as layers:
+        model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+    if not layers:
+        raise ModelError("attention: no layer of this model gives its attention; use --method loss")
+    stacked = torch.stack([layers[n] for n in sorted(layers)])  # (layers, rows, heads, positions)
+    for row, prompt in enumerate(prompts):
+        own_share = stacked[:, row, :, prompt.response_start - 1 : len(prompt.ids) - 1]
+        yield own_share.numpy()
+
+
+@contextlib.contextmanager
+def _watch(model: Any, watched: torch.Tensor) -> Iterator[dict[int, torch.Tensor]]:
+    """Layer -> the sum over the watched columns of its attention, (rows, heads, positions)."""
+    found: dict[int, torch.Tensor] = {}
+
+    def look(module: Any, _given: Any, out: Any) -> None:
+        weights = out[1] if isinstance(out, tuple) and len(out) > 1 else None
+        if weights is not None and getattr(weights, "ndim", 0) == 4:
+            columns = watched[:, None, None, : weights.shape[-1]]
+            found[int(module.layer_idx)] = (weights.float() * columns).sum(-1).cpu()
+
+    modules = [m for m in model.modules() if isinstance(getattr(m, "layer_idx", None), int)]
+    hooks = [m.register_forward_hook(look) for m in modules]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,39 @@
+"""The context is found among the tokens of a prompt, also where its text stands twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from ifcurate.engines.toy import load_toy_tokenizer
+from ifcurate.prompts.pairs import build_prompts
+from ifcurate.prompts.places import find_context_tokens
+from ifcurate.prompts.templates import load_template
+from ifcurate.records import ContextBlock, Example
+
+
+@pytest.mark.parametrize("template", ["alpaca", "plain", "tulu"])
+def test_the_tokens_are_those_of_the_context(template: str) -> None:
+    tokenizer = load_toy_tokenizer("")
+    layout = load_template(template, tokenizer)
+    example = Example("0", "Where is the Eiffel Tower?", "It is in Lyon since 1889.", "Lyon")
+    (prompt,) = build_prompts([example], layout, tokenizer)
+    ((first, end),) = find_context_tokens(example, prompt, layout, tokenizer)
+    context = tokenizer.encode(example.context).ids
+    assert list(prompt.ids[first:end])[-len(context) + 1 :] == context[1:]
+    assert end - first in (len(context), len(context) + 1)
+
+
+def test_two_blocks_in_the_instruction_have_two_spans() -> None:
+    tokenizer = load_toy_tokenizer("")
+    layout = load_template("plain", tokenizer)
+    text = "Lyon is old. Is Lyon old? Paris is new."
+    first, second = text.index("Lyon is old."), text.index("Paris")
+    blocks = tuple(
+        ContextBlock("instruction", "instruction", a, b, a, b, "label", 1.0)
+        for a, b in ((first, first + 12), (second, len(text)))
+    )
+    example = Example("0", text, "", "Yes", blocks=blocks)
+    (prompt,) = build_prompts([example], layout, tokenizer)
+    spans = find_context_tokens(example, prompt, layout, tokenizer)
+    assert len(spans) == 2
+    assert spans[0][1] < spans[1][0]

@@ -183,8 +183,8 @@ class SplitPlan:
         """Cut a SCORES table that has its row numbers in `place`; its numbers are held."""
         scores = self.leave_out(scores)
         self._check_attention(scores)
-        parts = Parts.find(scores, self.rules, per_source=self.parameters["per"] == "source")
-        ranks = parts.sort_numbers(scores)
+        per_source = self.parameters["per"] == "source"
+        parts, ranks = Parts.find(scores, self.rules, per_source=per_source)
         starts = parts.starts
         cuts = [
             [

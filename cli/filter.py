@@ -16,7 +16,7 @@ from .common import note, out
 from .options import with_options
 
 if TYPE_CHECKING:
-    from ifcurate.steps.run_steps import FilterResult
+    from ifcurate.steps.filtering import FilterResult
 
 
 @with_options
@@ -45,7 +45,7 @@ def filter_rows(
     The command uses the run's split. Without one it makes the paper's split: the 25% with the
     lowest loss without context are non-context-critical.
     """
-    from ifcurate.steps.run_steps import filter_run
+    from ifcurate.steps.filtering import filter_run
 
     silent = quiet or json
     found = common.open_run(run)

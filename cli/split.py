@@ -42,7 +42,7 @@ def split(
     The output shows how the kept count moves around the cut, and the rows nearest to it.
     """
     from ifcurate.runs.splits import stale_folders
-    from ifcurate.steps.run_steps import split_run
+    from ifcurate.steps.splitting import split_run
 
     silent = quiet or json
     found = common.open_run(run)

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from ifcurate.scoring.in_memory import score_one as score_one
     from ifcurate.scoring.summary import summarise_scores as summarise_scores
     from ifcurate.split.rules import split_scores as split_scores
-    from ifcurate.steps.filtering import filter_examples as filter_examples
+    from ifcurate.steps.kept_rows import filter_examples as filter_examples
 
 # The public surface; a test pins it.
 _HOMES = {
@@ -97,7 +97,7 @@ _HOMES = {
     "runs.run": ("find_run",),
     "runs.score": ("score_run",),
     "split.rules": ("split_scores",),
-    "steps.filtering": ("filter_examples",),
+    "steps.kept_rows": ("filter_examples",),
     "scoring.summary": ("summarise_scores",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

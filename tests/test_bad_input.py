@@ -20,7 +20,7 @@ from ifcurate.errors import DataError
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.run_steps import filter_run
+from ifcurate.steps.filtering import filter_run
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 GOOD = json.dumps(ALPACA_ROWS[0]).encode()

@@ -19,7 +19,7 @@ from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
 from ifcurate.storage.files import atomic_file, file_digest
-from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.manifest import Manifest, read_manifest
 
 __all__ = ["EXPORT", "Export", "export_mixture"]
 
@@ -72,9 +72,8 @@ def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptio
     trainer = TRAINERS[options.trainer]
     command = trainer.command(plan)
     files = [trainer.data, *names, *([_LEFT_OUT] if counts["left_out"] else [])]
-    now = utc_now()
-    manifest = Manifest(
-        step="export",
+    manifest = Manifest.create(
+        "export",
         identity={
             "mixture": mixture.manifest.identity,
             "options": options.model_dump(mode="json"),
@@ -85,10 +84,7 @@ def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptio
         digests={name: file_digest(folder / name) for name in files},
         notes=_notes(plan),
         finished=True,
-        created_at=now,
-        updated_at=now,
         command=command,
-        versions=software_versions(),
     )
     manifest.write(folder / EXPORT)
     return Export(folder, manifest, command)

@@ -88,7 +88,7 @@ def _filter(
     lab: Laboratory, examples: Sequence[Example], rule: str
 ) -> tuple[list[Example], list[Example], dict[str, Any]]:
     from ifcurate.split.rules import split_scores
-    from ifcurate.steps.filtering import filter_examples
+    from ifcurate.steps.kept_rows import filter_examples
     from ifcurate.storage.files import read_table
     from ifcurate.storage.tables import SCORES
 

@@ -39,7 +39,7 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.mix import MixOptions
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
-from ifcurate.storage.manifest import Manifest, software_versions, utc_now
+from ifcurate.storage.manifest import Manifest
 
 __all__ = ["mix_components", "mix_examples", "mix_identity"]
 
@@ -329,21 +329,17 @@ class _Maker:
 
     def manifest(self, identity: dict[str, Any], command: str) -> Manifest:
         """What was mixed, how, and how many rows each component gave."""
-        now = utc_now()
         taken = self._amounts_taken.items()
-        return Manifest(
-            step="mix",
+        return Manifest.create(
+            "mix",
             identity=identity,
             counts=self._counts(),
             notes=self._notes(),
             checks={"amounts": {self._names[i]: amount.as_dict() for i, amount in taken}},
             formula="rows by hash of their texts and seed; amounts by largest remainder",
             finished=True,
-            created_at=now,
-            updated_at=now,
             seconds=round(time.monotonic() - self._started, 3),
             command=command,
-            versions=software_versions(),
         )
 
     def _counts(self) -> dict[str, int]:

@@ -34,10 +34,11 @@ from ifcurate.runs.splits import read_split_manifest
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import SplitSummary
+from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.rescoring import Rescore, check_band
-from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import file_digest
-from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.manifest import Manifest, read_manifest, software_versions
 
 __all__ = ["RecipeRun", "run_recipe"]
 
@@ -310,15 +311,11 @@ def _is_done(path: Path, identity: Mapping[str, Any], without: tuple[str, ...] =
 def _seal(
     path: Path, step: str, identity: dict[str, Any], files: dict[str, str], command: str
 ) -> None:
-    now = utc_now()
-    Manifest(
-        step=step,
+    Manifest.create(
+        step,
         identity=identity,
         outputs=files,
         digests={name: file_digest(path.parent / name) for name in files.values()},
         finished=True,
-        created_at=now,
-        updated_at=now,
         command=command,
-        versions=software_versions(),
     ).write(path)

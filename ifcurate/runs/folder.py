@@ -9,7 +9,7 @@ from typing import Any, Final
 from ifcurate.errors import RunError
 from ifcurate.runs.parts import Parts
 from ifcurate.storage.files import file_digest
-from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
 
 __all__ = [
     "open_manifest",
@@ -53,16 +53,12 @@ def remove_run(folder: Path) -> None:
 def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manifest:
     """The manifest in the folder, or a new one. Raises `RunError` for another run's."""
     path = folder / "manifest.json"
-    now = utc_now()
     if not path.exists():
-        return Manifest(
-            step="score",
+        return Manifest.create(
+            "score",
             identity=identity,
             formula=FORMULA,
-            created_at=now,
-            updated_at=now,
             command=command,
-            versions=software_versions(),
         )
     manifest = read_manifest(path)
     if manifest.identity != identity:
@@ -74,7 +70,7 @@ def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manif
     if manifest.finished:
         if not (folder / "scores.parquet").exists():
             raise RunError(f"{folder}: scores.parquet is gone; give --overwrite to score again")
-        manifest.updated_at = now  # the run was requested again, so it is the newest one
+        manifest.updated_at = utc_now()  # the run was requested again, so it is the newest one
         manifest.write(path)
     return manifest
 

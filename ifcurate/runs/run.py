@@ -14,10 +14,10 @@ from typing import Final
 
 import polars as pl
 
-from ifcurate.errors import RunError
+from ifcurate.errors import DataError, RunError
 from ifcurate.phrases import count
 from ifcurate.storage.files import read_table, scan_table
-from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
 from ifcurate.storage.tables import SCORES
 
 __all__ = ["RUNS_FOLDER", "Run", "find_run", "list_runs"]
@@ -50,6 +50,22 @@ class Run:
                 f"{self.folder}: scoring is not finished ({done} so far); "
                 "run the same `ifcurate score` again to resume it"
             )
+
+    def check_whole(self) -> None:
+        """Raises `RunError` while the run is unfinished, or when it is a shard."""
+        self.check_finished()
+        shard = self.manifest.identity.get("shard")
+        if shard:
+            raise RunError(
+                f"{self.folder}: holds shard {shard['index']} of {shard['of']}, not all rows; "
+                "merge the shards first: ifcurate merge FOLDERS"
+            )
+
+    def touch(self) -> None:
+        """Make the run the newest: it is the one that was worked on last."""
+        self.manifest.updated_at = utc_now()
+        with contextlib.suppress(DataError):  # a read-only run can be filtered elsewhere
+            self.manifest.write(self.folder / "manifest.json")
 
     def scores(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The SCORES table, or these columns of it. Raises `RunError` while it is unfinished."""

@@ -27,7 +27,7 @@ from ifcurate.runs.join import join_tables, row_tokens
 from ifcurate.runs.lock import lock_run
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import atomic_file, file_digest, read_table_slices
-from ifcurate.storage.manifest import Manifest, read_manifest, software_versions, utc_now
+from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import remove_partials
 from ifcurate.storage.tables import SCORES, TOKENS
 
@@ -166,23 +166,19 @@ def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command
             )
         if old.finished:
             return old
-    now = utc_now()
     counts: Counter[str] = Counter()
     for shard in shards:
         counts.update(shard.manifest.counts)
     rows = counts.pop("rows", 0)
-    return Manifest(
-        step="score",
+    return Manifest.create(
+        "score",
         identity=identity,
         counts={"rows": rows, **dict(sorted(counts.items()))},
         formula=shards[0].manifest.formula,
         notes=list(dict.fromkeys(note for shard in shards for note in shard.manifest.notes)),
         checks=_join_checks(shards),
-        created_at=now,
-        updated_at=now,
         seconds=round(sum(shard.manifest.seconds for shard in shards), 3),
         command=command,
-        versions=software_versions(),
     )
 
 

@@ -1,223 +1,215 @@
-"""Keep and drop rows by their labels. Every dropped row has a reason.
+"""The filter step on a run folder: kept and dropped rows in files, with a manifest.
 
-There are two uses. `keep="context-critical"` writes the paper's
-context-critical subset: rows whose response needs the context. `drop=
-"non-context-critical"` writes the mixture without its harmful part: everything
-but the rows whose context only repeats what the model knows.
+A step whose manifest and files already say the same is not done again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from ifcurate.data.readers.rows import RawRow, Source, parse_line, read_rows, source_problem
-from ifcurate.data.taking import take_examples
-from ifcurate.data.writing import name_outputs, open_row_writer, open_table_copier, refuse_inputs
+from ifcurate.data.readers.rows import Source
 from ifcurate.errors import RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
-from ifcurate.records import Example
-from ifcurate.split.rules import Split
-from ifcurate.steps.decisions import SCORE_COLUMNS, Decision, decide_rows
-from ifcurate.storage.files import atomic_file
+from ifcurate.runs.reading import run_sources
+from ifcurate.runs.run import Run
+from ifcurate.runs.splits import read_split_manifest, split_paths
+from ifcurate.steps.decisions import SCORE_COLUMNS, Decision
+from ifcurate.steps.kept_rows import (
+    FilteredFiles,
+    filtered_paths,
+    write_filtered,
+)
+from ifcurate.steps.splitting import split_run
+from ifcurate.storage.files import (
+    file_digest,
+    read_table_slices,
+)
+from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.overrides import (
+    fingerprint_overrides,
+    read_overrides,
+)
+from ifcurate.storage.replacing import refuse_replacing, remove_partials
+from ifcurate.storage.tables import LABELS, SPLIT
 
-__all__ = [
-    "FilteredExamples",
-    "FilteredFiles",
-    "filter_examples",
-    "filtered_paths",
-    "write_filtered",
-]
+__all__ = ["FilterResult", "filter_run"]
 
 
 @dataclass(frozen=True, slots=True)
-class FilteredExamples:
-    """Examples kept, and those dropped with the reason."""
+class FilterResult:
+    """What a filter step kept and dropped, and where it is."""
 
-    kept: list[Example]
-    dropped: list[tuple[Example, str]]
+    manifest: Manifest
+    folder: Path
+    split: Manifest  # the split that it used
+    made_split: bool = False  # there was none, so the default was made
+    skipped: bool = False  # it was there already
+
+    def files(self, kind: Literal["kept", "dropped"]) -> dict[str, Path]:
+        """Source name -> file."""
+        named = self.manifest.outputs.items()
+        mark = f"{kind}:"
+        return {n.removeprefix(mark): self.folder / f for n, f in named if n.startswith(mark)}
 
 
-@dataclass(slots=True)
-class FilteredFiles:
-    """The files of `write_filtered`, with counts."""
-
-    counts: Counter[str] = field(default_factory=Counter)  # kept, dropped, quarantined, and labels
-    files: dict[str, Path] = field(default_factory=dict)  # "kept:NAME", "dropped:NAME" -> path
+def _labelled_scores(run: Run, split: Path) -> Iterator[pl.DataFrame]:
+    """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
+    place = ("id", "source", "row", "turn")
+    labels = read_table_slices(split, tuple(SPLIT))
+    numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
+    for mine, other in itertools.zip_longest(labels, numbers):
+        if mine is None or other is None or not mine.select(place).equals(other.select(place)):
+            raise RunError(
+                f"{run.folder}: {split.name} and scores.parquet do not have the same rows; "
+                "make the split again: ifcurate split"
+            )
+        yield mine.hstack(other.select(SCORE_COLUMNS))
 
 
 @takes_options(FilterOptions)
-def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> FilteredExamples:
-    """Divide examples by the labels of a split made from their scores.
-
-    `examples` is what was scored: what `read_examples` gives, a list of dicts, a
-    `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
-
-    Raises `RunError` when an example is not in the split.
-    """
-    if not isinstance(split, Split):
-        raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
-    rows = decide_rows(split.table, Decision.create(options))
-    verdicts = {
-        (source, row): (kept, reason)
-        for source, row, kept, reason in rows.select("source", "row", "keep", "reason").iter_rows()
-    }
-    result = FilteredExamples([], [])
-    for example in take_examples(examples):
-        verdict = verdicts.get((example.source, example.row_number))
-        if verdict is None:
-            raise RunError(
-                f"{example.source} row {example.row_number}: not in the split; "
-                "were these examples scored? score and split them first"
-            )
-        if verdict[0]:
-            result.kept.append(example)
-        else:
-            result.dropped.append((example, verdict[1]))
-    return result
-
-
-def filtered_paths(sources: Sequence[Source], folder: Path) -> dict[str, tuple[Path, Path]]:
-    """For each source's name the files of its kept and of its dropped rows.
-
-    They are in folders of their own, so that each folder loads as one data set.
-    """
-    return {
-        name: (folder / "kept" / f"{stem}{ending}", folder / "dropped" / f"{stem}.jsonl")
-        for name, (stem, ending) in name_outputs(sources).items()
-    }
-
-
-def write_filtered(
-    sources: Sequence[Source],
-    tables: Iterable[pl.DataFrame],
-    decision: Decision,
-    folder: Path,
+def filter_run(
+    run: Run,
     *,
-    limit: int | None = None,
-) -> FilteredFiles:
-    """Write kept rows as they were read, and dropped ones as JSONL with label and reason.
+    options: FilterOptions,
+    out: Path | None = None,
+    split: str = "",
+    overwrite: bool = False,
+    command: str = "",
+) -> FilterResult:
+    """Write the kept rows as they were read, the dropped ones with their reasons.
 
-    `tables` are stretches of the SPLIT table in its order, with the numbers of
-    the scores beside it; one after the other is held in memory. Rows that were
-    set aside at reading are in neither file; they are counted. Raises
-    `DataError` when a file cannot be written, `RunError` when rows are missing.
+    They are in the folders `kept` and `dropped` of `out`. Uses the run's split of the name
+    `split`, or makes the default one where there is none without a name; a split that is
+    older than labels set by hand is made again. What is there already, made from the same,
+    is left. What is made from something else is only replaced with `overwrite`, or when it
+    lies in the run's folder and is stale. Raises `RunError` when the data changed since it
+    was scored, `DataError` when the result cannot be written.
     """
-    paths = filtered_paths(sources, folder)
-    refuse_inputs(itertools.chain.from_iterable(paths.values()), sources)
-    verdicts = _Verdicts(tables, decision)
-    result = FilteredFiles()
-    left = limit
-    for source in sources:
-        n_read = _write_source(source, verdicts, paths[source.name], left, result)
-        if left is not None:
-            left -= n_read
-    if verdicts.next is not None:
-        raise _gone(verdicts.next)
-    return result
+    started = time.monotonic()
+    decision = Decision.create(options)
+    run.check_whole()
+    found = read_split_manifest(run, split)
+    split_manifest = _usable_split(run, found, split)
+    _refuse_nothing(split_manifest, decision)
+    label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
+    folder = out or run.folder / "filtered" / split / label
+    identity = {
+        "scores": run.manifest.identity,
+        "split": split_manifest.identity,
+        "split_name": split,
+        "keep_labels": sorted(decision.keep_labels),
+    }
+    old = _read_filter(folder)
+    if old is not None and old.identity == identity and _is_whole(folder, old):
+        return FilterResult(old, folder, split_manifest, found is None, skipped=True)
+    sources = run_sources(run)
+    # A stale result in the run's own folder may be replaced; elsewhere the user may rely on it.
+    replaced = old if old and (old.identity == identity or (not out and old.stale)) else None
+    _clear_folder(folder, sources, replaced, overwrite=overwrite)
+    scores = _labelled_scores(run, split_paths(run, split)[0])
+    limit = run.manifest.identity["limit"]
+    files = write_filtered(sources, scores, decision, folder, limit=limit)
+    manifest = _filter_manifest(run, split_manifest, files, folder, identity)
+    manifest.seconds = round(time.monotonic() - started, 3)
+    manifest.command = command
+    manifest.write(folder / "filter.json")
+    run.touch()
+    return FilterResult(manifest, folder, split_manifest, found is None)
 
 
-class _Verdicts:
-    """The decisions of all rows, one after the other."""
-
-    def __init__(self, tables: Iterable[pl.DataFrame], decision: Decision) -> None:
-        self._rows = self._read(tables, decision)
-        self.next = next(self._rows, None)
-
-    @staticmethod
-    def _read(tables: Iterable[pl.DataFrame], decision: Decision) -> Iterator[dict[str, Any]]:
-        held: pl.DataFrame | None = None  # the turns of the last row: more may follow
-        for table in tables:
-            whole = table if held is None else pl.concat([held, table])
-            if whole.is_empty():
-                continue
-            last = whole.select(
-                (pl.col("source") == pl.col("source").last())
-                & (pl.col("row") == pl.col("row").last())
-            )[:, 0]
-            held = whole.filter(last)
-            yield from decide_rows(whole.filter(~last), decision).iter_rows(named=True)
-        if held is not None:
-            yield from decide_rows(held, decision).iter_rows(named=True)
-
-    def of(self, row: RawRow) -> dict[str, Any] | None:
-        """The decision of this row; None for one that was set aside."""
-        found = self.next
-        if found is None or found["row"] != row.number or found["source"] != row.source:
-            return None
-        self.next = next(self._rows, None)
-        return found
+def _usable_split(run: Run, found: Manifest | None, name: str) -> Manifest:
+    """The manifest of the split to use; the default split is made where none has a name."""
+    if found is not None:
+        return _follow_overrides(run, found, name)
+    if name:
+        raise RunError(
+            f"{run.folder}: has no split {name!r} of its scores; "
+            f"make it: ifcurate split --as {name}"
+        )
+    return split_run(run)[1]
 
 
-def _gone(verdict: dict[str, Any]) -> RunError:
-    return RunError(
-        f"{verdict['source']}: row {verdict['row']} was scored and is not there any more; "
-        "the data has changed: score it again"
+def _clear_folder(
+    folder: Path, sources: Sequence[Source], old: Manifest | None, *, overwrite: bool
+) -> None:
+    """Refuse to replace files other than those of `old`, and remove partial files."""
+    paths = itertools.chain.from_iterable(filtered_paths(sources, folder).values())
+    refuse_replacing(
+        [folder / "filter.json", *paths],
+        ours=[folder / name for name in ("filter.json", *old.digests)] if old else (),
+        command="filter",
+        overwrite=overwrite,
+    )
+    for place in (folder, folder / "kept", folder / "dropped"):
+        remove_partials(place)
+
+
+def _filter_manifest(
+    run: Run, split: Manifest, files: FilteredFiles, folder: Path, identity: dict[str, Any]
+) -> Manifest:
+    sums = {kind: files.counts[kind] for kind in ("kept", "dropped", "quarantined")}
+    names = {what: str(path.relative_to(folder)) for what, path in files.files.items()}
+    return Manifest.create(
+        "filter",
+        identity,
+        counts={"rows": sum(sums.values()), **sums, **dict(sorted(files.counts.items()))},
+        outputs=names,
+        digests={name: file_digest(folder / name) for name in names.values()},
+        formula=f"{run.manifest.formula}; {split.formula}",
+        checks={k: n for k, n in split.checks.items() if k == "set_by_hand"},
+        finished=True,
     )
 
 
-def _write_source(
-    source: Source,
-    verdicts: _Verdicts,
-    paths: tuple[Path, Path],
-    limit: int | None,
-    result: FilteredFiles,
-) -> int:
-    kept_path, dropped_path = paths
-    if source_problem(source):  # it was one bad row at reading; there is nothing to write
-        n_bad = 0 if limit == 0 else 1
-        result.counts["quarantined"] += n_bad
-        return n_bad
-    result.files[f"kept:{source.name}"] = kept_path
-    result.files[f"dropped:{source.name}"] = dropped_path
-    n_read = 0
-    with contextlib.ExitStack() as stack:
-        if source.format in ("parquet", "arrow"):
-            copy = stack.enter_context(open_table_copier(source, kept_path))
-            keep: Callable[[RawRow], None] = lambda row: copy(row.number)  # noqa: E731
-        else:
-            keep = stack.enter_context(open_row_writer(source, kept_path))
-        dropped = stack.enter_context(atomic_file(dropped_path))
-        for row in itertools.islice(read_rows(source, parse=False), limit):
-            n_read += 1
-            verdict = verdicts.of(row)
-            if _count(verdict, result.counts):
-                keep(row)
-            elif verdict is not None:
-                dropped.write(_dropped_line(row, verdict))
-        if verdicts.next is not None and verdicts.next["source"] == source.name:
-            raise _gone(verdicts.next)
-    return n_read
+def _follow_overrides(run: Run, found: Manifest, name: str) -> Manifest:
+    """The run's split, made again with the same options when labels were set by hand since.
+
+    Raises `RunError` when that would need the model.
+    """
+    if found.identity.get("overrides", "") == fingerprint_overrides(read_overrides(run.folder)):
+        return found
+    asked = dict(found.identity["asked"])
+    if "rescore_band" in asked:
+        raise RunError(
+            f"{run.folder}: labels were set by hand since the split, which scored rows again; "
+            f"make it again first: ifcurate split --rescore-band {asked['rescore_band']}"
+        )
+    return split_run(run, name=name, **asked)[1]
 
 
-def _count(verdict: dict[str, Any] | None, counts: Counter[str]) -> bool:
-    if verdict is None:
-        counts["quarantined"] += 1
+def _refuse_nothing(split: Manifest, decision: Decision) -> None:
+    """Raise `RunError` when no row has a label that is kept."""
+    if any(split.counts.get(label, 0) for label in decision.keep_labels):
+        return
+    counts = ((name, split.counts.get(name, 0)) for name in LABELS)
+    found = ", ".join(f"{n:,} {name}" for name, n in counts if n)
+    raise RunError(
+        f"filter: no row would be kept; the split found {found or 'no row'}, and "
+        f"{' and '.join(sorted(decision.keep_labels))} is kept; "
+        "try --drop non-context-critical, or another split"
+    )
+
+
+def _read_filter(folder: Path) -> Manifest | None:
+    """The manifest of a filtering of ours."""
+    try:
+        manifest = read_manifest(folder / "filter.json")
+    except RunError:
+        return None
+    return manifest if manifest.step == "filter" else None
+
+
+def _is_whole(folder: Path, manifest: Manifest) -> bool:
+    """Whether all its files are there as they were written."""
+    try:
+        return all(file_digest(folder / f) == d for f, d in manifest.digests.items())
+    except OSError:
         return False
-    counts["kept" if verdict["keep"] else "dropped"] += 1
-    counts[verdict["label"]] += 1
-    return bool(verdict["keep"])
-
-
-def _dropped_line(row: RawRow, verdict: dict[str, Any]) -> bytes:
-    added = {
-        f"ifcurate_{name}": verdict[name] for name in ("id", "label", "reason", *SCORE_COLUMNS)
-    }
-    raw = row.raw
-    if row.value is None and raw is not None and b'"ifcurate_' not in raw:
-        # The row as it was, with the new keys behind its own.
-        own = raw.rstrip()[:-1]
-        text = json.dumps(added, ensure_ascii=False)
-        return own + b", " + text[1:].encode("utf-8", "backslashreplace") + b"\n"
-    value = row.value if row.value is not None else parse_line(raw or b"{}")[0]
-    line = json.dumps({**(value or {}), **added}, ensure_ascii=False, default=str)
-    return line.encode("utf-8", "backslashreplace") + b"\n"

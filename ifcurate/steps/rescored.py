@@ -18,7 +18,7 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.runs.run import Run
-from ifcurate.scoring.scorer import NUMBERS
+from ifcurate.scoring.tables import NUMBERS
 from ifcurate.storage.files import read_table, read_table_manifest, scan_table, write_table
 from ifcurate.storage.tables import SCORES
 

@@ -45,6 +45,13 @@ class Manifest(BaseModel):
     command: str = ""
     versions: dict[str, str]
 
+    @classmethod
+    def create(cls, step: str, identity: dict[str, Any], **more: Any) -> Manifest:
+        """A manifest made now by the installed software."""
+        now = utc_now()
+        more |= {"created_at": now, "updated_at": now, "versions": software_versions()}
+        return cls(step=step, identity=identity, **more)
+
     @property
     def id(self) -> str:
         """8 hex digits that stand for the identity."""

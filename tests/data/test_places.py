@@ -27,7 +27,7 @@ from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.run_steps import filter_run
+from ifcurate.steps.filtering import filter_run
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 Rows = list[dict[str, Any]]

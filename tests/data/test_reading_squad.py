@@ -15,7 +15,7 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.run_steps import filter_run
+from ifcurate.steps.filtering import filter_run
 
 
 def question(i: int, **more: Any) -> dict[str, Any]:

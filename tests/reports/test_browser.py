@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ifcurate.reports.page import write_report
-from ifcurate.steps.run_steps import split_run
+from ifcurate.steps.splitting import split_run
 from tests.browser import check_contrast, open_browser, open_page
 from tests.reports.test_page import HOSTILE, make_rows, make_run
 

@@ -18,7 +18,7 @@ from ifcurate.reports.shell import embed_json
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.run_steps import split_run
+from ifcurate.steps.splitting import split_run
 
 HOSTILE = (
     "What is this? <script>window.broken = 1</script></script><img src=x onerror=alert(1)> "

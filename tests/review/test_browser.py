@@ -22,7 +22,7 @@ from ifcurate.reports.tokens import TokenTexts  # noqa: E402
 from ifcurate.review.application import create_application, open_listener  # noqa: E402
 from ifcurate.review.counterfactuals import Counterfactuals  # noqa: E402
 from ifcurate.review.session import Session  # noqa: E402
-from ifcurate.steps.run_steps import split_run  # noqa: E402
+from ifcurate.steps.splitting import split_run  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

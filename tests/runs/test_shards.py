@@ -18,7 +18,8 @@ from ifcurate.runs.score import run_name, score_identity, score_run
 from ifcurate.runs.shards import merge_runs
 from ifcurate.runs.work import Shard
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.run_steps import filter_run, split_run
+from ifcurate.steps.filtering import filter_run
+from ifcurate.steps.splitting import split_run
 from tests.conftest import ALPACA_ROWS
 from tests.runs.killing import same_results
 

@@ -17,7 +17,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import split_scores
-from ifcurate.steps.run_steps import split_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import open_table_writer
 from ifcurate.storage.tables import SCORES
 from tests.conftest import ALPACA_ROWS, write_jsonl

@@ -23,7 +23,8 @@ from ifcurate.runs.score import score_run
 from ifcurate.runs.splits import read_split
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.decisions import Decision, decide_rows
-from ifcurate.steps.run_steps import FilterResult, filter_run, split_run
+from ifcurate.steps.filtering import FilterResult, filter_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.tables import SPLIT
 from tests.conftest import write_jsonl
 

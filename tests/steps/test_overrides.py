@@ -10,7 +10,8 @@ import pytest
 
 from ifcurate.reports.page import write_report
 from ifcurate.runs.run import Run
-from ifcurate.steps.run_steps import filter_run, split_run
+from ifcurate.steps.filtering import filter_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.overrides import (
     Override,
     apply_overrides,

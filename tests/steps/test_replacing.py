@@ -22,7 +22,8 @@ from ifcurate.runs.shards import merge_runs
 from ifcurate.runs.splits import read_split, stale_folders
 from ifcurate.runs.work import Shard
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.run_steps import filter_run, split_run
+from ifcurate.steps.filtering import filter_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import atomic_file
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import remove_partials

@@ -24,8 +24,9 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import split_scores
+from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.rescoring import Rescore, find_band
-from ifcurate.steps.run_steps import filter_run, split_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import read_table_manifest
 from tests.conftest import write_jsonl
 from tests.models import make_model

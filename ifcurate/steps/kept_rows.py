@@ -1,0 +1,223 @@
+"""Keep and drop rows by their labels. Every dropped row has a reason.
+
+There are two uses. `keep="context-critical"` writes the paper's
+context-critical subset: rows whose response needs the context. `drop=
+"non-context-critical"` writes the mixture without its harmful part: everything
+but the rows whose context only repeats what the model knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ifcurate.data.readers.rows import RawRow, Source, parse_line, read_rows, source_problem
+from ifcurate.data.taking import take_examples
+from ifcurate.data.writing import name_outputs, open_row_writer, open_table_copier, refuse_inputs
+from ifcurate.errors import RunError
+from ifcurate.options.base import takes_options
+from ifcurate.options.filter import FilterOptions
+from ifcurate.records import Example
+from ifcurate.split.rules import Split
+from ifcurate.steps.decisions import SCORE_COLUMNS, Decision, decide_rows
+from ifcurate.storage.files import atomic_file
+
+__all__ = [
+    "FilteredExamples",
+    "FilteredFiles",
+    "filter_examples",
+    "filtered_paths",
+    "write_filtered",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredExamples:
+    """Examples kept, and those dropped with the reason."""
+
+    kept: list[Example]
+    dropped: list[tuple[Example, str]]
+
+
+@dataclass(slots=True)
+class FilteredFiles:
+    """The files of `write_filtered`, with counts."""
+
+    counts: Counter[str] = field(default_factory=Counter)  # kept, dropped, quarantined, and labels
+    files: dict[str, Path] = field(default_factory=dict)  # "kept:NAME", "dropped:NAME" -> path
+
+
+@takes_options(FilterOptions)
+def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> FilteredExamples:
+    """Divide examples by the labels of a split made from their scores.
+
+    `examples` is what was scored: what `read_examples` gives, a list of dicts, a
+    `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
+
+    Raises `RunError` when an example is not in the split.
+    """
+    if not isinstance(split, Split):
+        raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
+    rows = decide_rows(split.table, Decision.create(options))
+    verdicts = {
+        (source, row): (kept, reason)
+        for source, row, kept, reason in rows.select("source", "row", "keep", "reason").iter_rows()
+    }
+    result = FilteredExamples([], [])
+    for example in take_examples(examples):
+        verdict = verdicts.get((example.source, example.row_number))
+        if verdict is None:
+            raise RunError(
+                f"{example.source} row {example.row_number}: not in the split; "
+                "were these examples scored? score and split them first"
+            )
+        if verdict[0]:
+            result.kept.append(example)
+        else:
+            result.dropped.append((example, verdict[1]))
+    return result
+
+
+def filtered_paths(sources: Sequence[Source], folder: Path) -> dict[str, tuple[Path, Path]]:
+    """For each source's name the files of its kept and of its dropped rows.
+
+    They are in folders of their own, so that each folder loads as one data set.
+    """
+    return {
+        name: (folder / "kept" / f"{stem}{ending}", folder / "dropped" / f"{stem}.jsonl")
+        for name, (stem, ending) in name_outputs(sources).items()
+    }
+
+
+def write_filtered(
+    sources: Sequence[Source],
+    tables: Iterable[pl.DataFrame],
+    decision: Decision,
+    folder: Path,
+    *,
+    limit: int | None = None,
+) -> FilteredFiles:
+    """Write kept rows as they were read, and dropped ones as JSONL with label and reason.
+
+    `tables` are stretches of the SPLIT table in its order, with the numbers of
+    the scores beside it; one after the other is held in memory. Rows that were
+    set aside at reading are in neither file; they are counted. Raises
+    `DataError` when a file cannot be written, `RunError` when rows are missing.
+    """
+    paths = filtered_paths(sources, folder)
+    refuse_inputs(itertools.chain.from_iterable(paths.values()), sources)
+    verdicts = _Verdicts(tables, decision)
+    result = FilteredFiles()
+    left = limit
+    for source in sources:
+        n_read = _write_source(source, verdicts, paths[source.name], left, result)
+        if left is not None:
+            left -= n_read
+    if verdicts.next is not None:
+        raise _gone(verdicts.next)
+    return result
+
+
+class _Verdicts:
+    """The decisions of all rows, one after the other."""
+
+    def __init__(self, tables: Iterable[pl.DataFrame], decision: Decision) -> None:
+        self._rows = self._read(tables, decision)
+        self.next = next(self._rows, None)
+
+    @staticmethod
+    def _read(tables: Iterable[pl.DataFrame], decision: Decision) -> Iterator[dict[str, Any]]:
+        held: pl.DataFrame | None = None  # the turns of the last row: more may follow
+        for table in tables:
+            whole = table if held is None else pl.concat([held, table])
+            if whole.is_empty():
+                continue
+            last = whole.select(
+                (pl.col("source") == pl.col("source").last())
+                & (pl.col("row") == pl.col("row").last())
+            )[:, 0]
+            held = whole.filter(last)
+            yield from decide_rows(whole.filter(~last), decision).iter_rows(named=True)
+        if held is not None:
+            yield from decide_rows(held, decision).iter_rows(named=True)
+
+    def of(self, row: RawRow) -> dict[str, Any] | None:
+        """The decision of this row; None for one that was set aside."""
+        found = self.next
+        if found is None or found["row"] != row.number or found["source"] != row.source:
+            return None
+        self.next = next(self._rows, None)
+        return found
+
+
+def _gone(verdict: dict[str, Any]) -> RunError:
+    return RunError(
+        f"{verdict['source']}: row {verdict['row']} was scored and is not there any more; "
+        "the data has changed: score it again"
+    )
+
+
+def _write_source(
+    source: Source,
+    verdicts: _Verdicts,
+    paths: tuple[Path, Path],
+    limit: int | None,
+    result: FilteredFiles,
+) -> int:
+    kept_path, dropped_path = paths
+    if source_problem(source):  # it was one bad row at reading; there is nothing to write
+        n_bad = 0 if limit == 0 else 1
+        result.counts["quarantined"] += n_bad
+        return n_bad
+    result.files[f"kept:{source.name}"] = kept_path
+    result.files[f"dropped:{source.name}"] = dropped_path
+    n_read = 0
+    with contextlib.ExitStack() as stack:
+        if source.format in ("parquet", "arrow"):
+            copy = stack.enter_context(open_table_copier(source, kept_path))
+            keep: Callable[[RawRow], None] = lambda row: copy(row.number)  # noqa: E731
+        else:
+            keep = stack.enter_context(open_row_writer(source, kept_path))
+        dropped = stack.enter_context(atomic_file(dropped_path))
+        for row in itertools.islice(read_rows(source, parse=False), limit):
+            n_read += 1
+            verdict = verdicts.of(row)
+            if _count(verdict, result.counts):
+                keep(row)
+            elif verdict is not None:
+                dropped.write(_dropped_line(row, verdict))
+        if verdicts.next is not None and verdicts.next["source"] == source.name:
+            raise _gone(verdicts.next)
+    return n_read
+
+
+def _count(verdict: dict[str, Any] | None, counts: Counter[str]) -> bool:
+    if verdict is None:
+        counts["quarantined"] += 1
+        return False
+    counts["kept" if verdict["keep"] else "dropped"] += 1
+    counts[verdict["label"]] += 1
+    return bool(verdict["keep"])
+
+
+def _dropped_line(row: RawRow, verdict: dict[str, Any]) -> bytes:
+    added = {
+        f"ifcurate_{name}": verdict[name] for name in ("id", "label", "reason", *SCORE_COLUMNS)
+    }
+    raw = row.raw
+    if row.value is None and raw is not None and b'"ifcurate_' not in raw:
+        # The row as it was, with the new keys behind its own.
+        own = raw.rstrip()[:-1]
+        text = json.dumps(added, ensure_ascii=False)
+        return own + b", " + text[1:].encode("utf-8", "backslashreplace") + b"\n"
+    value = row.value if row.value is not None else parse_line(raw or b"{}")[0]
+    line = json.dumps({**(value or {}), **added}, ensure_ascii=False, default=str)
+    return line.encode("utf-8", "backslashreplace") + b"\n"

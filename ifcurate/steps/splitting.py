@@ -1,0 +1,174 @@
+"""The split step on a run folder: labels beside the scores, with a manifest of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from ifcurate.errors import DataError, RunError
+from ifcurate.options.base import takes_options
+from ifcurate.options.split import SplitOptions
+from ifcurate.phrases import count
+from ifcurate.runs.reading import run_examples
+from ifcurate.runs.run import Run
+from ifcurate.runs.splits import split_paths
+from ifcurate.split.cuts import Cut
+from ifcurate.split.rules import SplitPlan, SplitSummary
+from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
+from ifcurate.storage.files import (
+    read_table_manifest,
+    readable_table,
+    scan_table,
+    sink_table,
+)
+from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.overrides import (
+    BY_HAND,
+    apply_overrides,
+    fingerprint_overrides,
+    read_overrides,
+)
+from ifcurate.storage.replacing import refuse_replacing, remove_partials
+from ifcurate.storage.tables import SPLIT
+
+__all__ = ["mark_stale", "split_run"]
+
+
+@takes_options(SplitOptions)
+def split_run(
+    run: Run,
+    *,
+    options: SplitOptions,
+    rescore: Rescore | None = None,
+    name: str = "",
+    overwrite: bool = False,
+    command: str = "",
+) -> tuple[SplitSummary, Manifest]:
+    """Label the run's rows; writes `split.parquet` and `split.json`.
+
+    With `name` they are `split-NAME.parquet` and `split-NAME.json`: several splits can
+    stand side by side. A split of ours is replaced, and what was filtered by it is marked
+    as stale; another file of these names is only replaced with `overwrite`.
+
+    The labels are those of `split_scores`. With `rescore` the rows near the cut are
+    scored again in float32, and cut again with these numbers. Raises `RunError` when the
+    run is unfinished, `DataError` when nothing can be split; with `rescore` what
+    `rescoring.rescore_rows` raises.
+    """
+    started = time.monotonic()
+    run.check_whole()
+    if rescore is not None:
+        check_band(rescore.band, run.folder, run.manifest.identity["engine"])
+    plan = SplitPlan.create(options)
+    path, manifest_path = split_paths(run, name)
+    ours = (path, manifest_path) if _is_split(path, manifest_path) else ()
+    refuse_replacing((path, manifest_path), ours=ours, command="split", overwrite=overwrite)
+    remove_partials(run.folder)
+    scores = run.scan_scores(place=True)
+    before, again = None, None
+    with readable_table(run.scores_path):
+        cuts = plan.find_cuts(scores)
+    identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
+    if rescore is not None:
+        before = cuts.table(scores)
+        places = find_band(run, cuts.cuts, rescore.band)
+        again = rescore_rows(run, places, rescore, lambda: run_examples(run))
+        scores = again.replace_numbers(scores)
+        cuts = plan.find_cuts(scores)
+        asked = {**options.given(), "rescore_band": rescore.band}
+        identity |= {"asked": asked, "rescored_by": dict(again.engine)}
+    overrides = read_overrides(run.folder)
+    if overrides:
+        identity["overrides"] = fingerprint_overrides(overrides)
+    manifest = Manifest.create(
+        "split",
+        identity,
+        outputs={"split": path.name},
+        formula="context-critical where " + _rule_in_words(plan.rule, cuts.cuts),
+        notes=[note for cut in cuts.cuts for note in cut.notes],
+        finished=True,
+        command=command,
+    )
+    table = cuts.table(scores)
+    written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
+    sink_table(written, path, {"id": manifest.id, **identity})
+    found = cuts.summary(scores, _count_labels(path))
+    manifest.counts = found.counts()
+    if before is not None and again is not None:
+        labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
+        n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())
+        manifest.checks = {"rescored": again.as_dict(n_changed)}
+    if overrides:
+        n_by_hand = _count_by_hand(path)
+        manifest.checks["set_by_hand"] = n_by_hand
+        manifest.formula += f"; {count(n_by_hand, 'label')} set by hand"
+    manifest.seconds = round(time.monotonic() - started, 3)
+    manifest.write(manifest_path)
+    mark_stale(run, name, manifest)
+    run.touch()
+    return found, manifest
+
+
+def _is_split(table: Path, manifest: Path) -> bool:
+    """Whether both are what a split of ours wrote, or are not there."""
+    try:
+        made = not manifest.exists() or read_manifest(manifest).step == "split"
+        return made and (not table.exists() or "scores" in read_table_manifest(table))
+    except (RunError, OSError, ValueError, pl.exceptions.PolarsError):
+        return False
+
+
+def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
+    """Say in their manifests which filtered folders of the run are of an earlier split.
+
+    Returns these folders.
+    """
+    found = []
+    for path in sorted((run.folder / "filtered").rglob("filter.json")):
+        with contextlib.suppress(RunError, DataError):
+            made = read_manifest(path)
+            if made.identity.get("split_name", "") != name:
+                continue
+            if made.identity.get("split") != split.identity:
+                made.stale = f"the split was made again at {split.created_at}"
+                made.write(path)
+                found.append(path.parent)
+            elif made.stale:
+                made.stale = ""
+                made.write(path)
+    return found
+
+
+def _count_labels(path: Path) -> dict[str, int]:
+    labels = scan_table(path, SPLIT).group_by("label").len().collect(engine="streaming")
+    return dict(labels.iter_rows())
+
+
+def _count_by_hand(path: Path) -> int:
+    by_hand = scan_table(path, SPLIT).select(pl.col("reason").str.starts_with(BY_HAND).sum())
+    return int(by_hand.collect(engine="streaming").item())
+
+
+def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
+    """The cuts as the manifest states them, groups and length bins named.
+
+    A row must pass all tests of its own group and bin; a group's cut that its bins
+    replace is none of them.
+    """
+    binned = {cut.group for cut in cuts if cut.length_bin}
+    tests: dict[tuple[str, str], list[str]] = {}
+    for cut in cuts:
+        if cut.threshold is not None and (cut.length_bin or cut.group not in binned):
+            place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+            tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    if not tests:
+        return f"nothing to cut [rule {rule}]"
+    passing = []
+    for place, passed in tests.items():
+        where = ", ".join(filter(None, place))
+        passing.append(" and ".join(passed) + (f" ({where})" if where else ""))
+    return f"{'; '.join(passing)} [rule {rule}]"

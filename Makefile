@@ -2,8 +2,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Tests run in one process per core, four at most: each loads PyTorch.
-PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+# One process more than cores, as some tests wait; four at most, as each loads PyTorch.
+PARALLEL := -n $(shell python3 -c "import os; print(min(4, 1 + len(os.sched_getaffinity(0))))" 2>/dev/null || echo 3) --dist worksteal
 SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
 
 .PHONY: demo test test-fast test-browser check docs bench bench-gpu soak pocket clean help

@@ -12,6 +12,8 @@ from ifcurate.engines.toy import ToyEngine
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "alpaca_5pct.json": "alpaca",
     "p3_inline_context.jsonl": "prompt_completion",

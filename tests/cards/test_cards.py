@@ -161,7 +161,7 @@ def test_push_uploads_folder_and_card(folder: Path, monkeypatch: pytest.MonkeyPa
     write_card(made, folder / "mix", options=CardOptions())
     monkeypatch.setattr(FakeHub, "seen", [])
     server = ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     command = [sys.executable, "-m", "ifcurate", "push", "mix", "--to", "me/mix"]
     environment = {
         "PATH": "/usr/bin:/bin",

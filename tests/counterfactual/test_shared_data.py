@@ -16,6 +16,8 @@ from ifcurate.data.sources import read_examples
 
 from .invariants import assert_holds
 
+pytestmark = pytest.mark.slow
+
 FILES = (
     "alpaca_5pct.json", "p3_inline_context.jsonl", "sharegpt_dummy.json",
     "toolcall_sharegpt.json", "conflict_suites/country_capitals_only.json",
@@ -40,7 +42,6 @@ WOMEN = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

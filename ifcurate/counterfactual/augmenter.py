@@ -30,7 +30,7 @@ from .engine import Engineer
 from .lexicon.tables import fold, load_lexicon
 from .lexicon.wording import without_end_marks
 from .recognise.names import LexiconRecogniser
-from .recognise.spans import DEFAULT_TYPES, TYPES, Planner, Recogniser
+from .recognise.spans import DEFAULT_TYPES, TYPES, Recogniser
 from .write.outcomes import Outcome, Written
 from .write.rows import (
     abstain_row,
@@ -144,8 +144,8 @@ class Augmenter:
     @property
     def threads(self) -> int:
         """How many rows are worked on at a time: as many as a planner may be asked for."""
-        found = self.engineer.recogniser
-        return found.concurrency if isinstance(found, Planner) else 1
+        planner = self.engineer.planner
+        return planner.concurrency if planner is not None else 1
 
     def row(self, turns: Sequence[Example]) -> Outcome:
         """The outcome of one row from its examples, one for each scored turn."""
@@ -202,7 +202,7 @@ def _one_example(
     if not without_end_marks(example.response).strip():
         raise Refusal(Check.ENTITY, "the response is empty")
     view = view_example(example)
-    planner = engineer.recogniser if isinstance(engineer.recogniser, Planner) else None
+    planner = engineer.planner
     entities = [] if planner is not None else engineer.entities(view)
     parent = row_hash(example.row)
     made: list[Counterfactual] = []

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from .accepted import Counterfactual
 from .checks import Check, Refusal
-from .edit.candidates import Entity, shared_entities
+from .edit.candidates import Entity, may_share, shared_entities
 from .edit.edits import apply_edits, place_edits
 from .edit.forms import find_changes, name_forms
 from .edit.substitutes import Pools, Wanted, propose
@@ -49,8 +50,15 @@ class Engineer:
     avoid: frozenset[str] = field(default_factory=frozenset)  # folded names never to be used
     types: frozenset[str] = frozenset()
 
+    @cached_property
+    def planner(self) -> Planner | None:
+        """The recogniser, where it plans whole substitutions."""
+        return self.recogniser if isinstance(self.recogniser, Planner) else None
+
     def entities(self, view: View) -> list[Entity]:
         """Candidates of one example; raises `Refusal` when there is none."""
+        if not may_share(view, self.types):
+            raise Refusal(Check.ENTITY, _NOTHING)
         paths = {p for p, _, _ in (*view.context, *view.question)} | {view.response_path}
         texts = {p: t for p, t in view.texts.items() if p in paths}
         spans = self.recogniser.spans(texts)
@@ -98,7 +106,7 @@ class Engineer:
         return self.first_to_pass(view, plans, gender=wanted.gender, used=used)
 
     def write_planned(
-        self, planner: Planner, view: View, *, used: frozenset[str] = frozenset()
+        self, planner: Planner, view: View, *, used: frozenset[str]
     ) -> Counterfactual:
         """The counterfactual of a plan; a refused plan is asked for again, its check named."""
         share = _pass_gates(view, view.response)

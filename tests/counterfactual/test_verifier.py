@@ -63,7 +63,8 @@ def make(
 
 
 def judge(case: Case) -> list[str]:
-    return [c.code for c in verify(case, load_lexicon(), LexiconRecogniser().spans)]
+    recogniser = LexiconRecogniser()
+    return [c.code for c in verify(case, load_lexicon(), lambda texts: [recogniser.spans(texts)])]
 
 
 def failed(case: Case) -> str:

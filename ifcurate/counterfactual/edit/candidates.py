@@ -8,16 +8,22 @@ names, or whose name another person shares, is no candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+from ..lexicon.wording import FUNCTION_WORDS, word_places
 from ..recognise.spans import TYPES, VALUES, Shape, Span
+from ..recognise.values import NUMBER_WORDS
 from .forms import name_forms
 from .views import Stretch, View
 
-__all__ = ["Entity", "shared_entities"]
+__all__ = ["Entity", "may_share", "shared_entities"]
 
 _ORDER = {t: i for i, t in enumerate(TYPES)}
+_CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W_]*")
+_DIGIT = re.compile(r"\d")
+_NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})\b", re.I)
+_LONGEST_NAME = 60  # characters of a response in small letters that may be one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,32 @@ def _within(span: Span, stretches: Sequence[Stretch]) -> bool:
 
 def _touches(span: Span, stretches: Sequence[Stretch]) -> bool:
     return any(p == span.path and a < span.end and span.start < b for p, a, b in stretches)
+
+
+def may_share(view: View, types: Set[str]) -> bool:
+    """Whether an entity of these types can stand in both context and response.
+
+    A cheap test before recognition: an amount has a number, and a name has a capitalised word
+    that does more than open a sentence. Only the forms of a country have no word in common.
+    """
+    response, context = view.response, view.context_text
+    if types & VALUES and all(_has_value(text, types) for text in (response, context)):
+        return True
+    answer = response.strip().rstrip(".")
+    if answer.islower():
+        places = re.finditer(re.escape(answer), context, re.I)
+        return len(answer) <= _LONGEST_NAME and any(m.group()[0].isupper() for m in places)
+    named = _name_words(response)
+    return bool(named) and ("COUNTRY" in types or not named.isdisjoint(_name_words(context)))
+
+
+def _has_value(text: str, types: Set[str]) -> bool:
+    return bool(_DIGIT.search(text) or ("NUMBER" in types and _NUMBER_WORD.search(text)))
+
+
+def _name_words(text: str) -> set[str]:
+    """The capitalised words that can be part of a name, in small letters."""
+    return {w.lower() for w in _CAPITALISED.findall(text)} - FUNCTION_WORDS
 
 
 def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
@@ -69,7 +101,7 @@ def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     taken = [(s.start, s.end) for s in spans if s.path == path]
     for span in _first_of_each(s for s in spans if s.path != path):
         for form, shape in _forms_of(span):
-            for a, b in _places(form, text):
+            for a, b in word_places(form, text):
                 if _is_free(a, b, taken):
                     taken.append((a, b))
                     yield replace(span, path=path, start=a, end=b, text=form, shape=shape)
@@ -96,17 +128,10 @@ def _first_of_each(spans: Iterable[Span]) -> list[Span]:
     return list(first.values())
 
 
-def _places(form: str, text: str) -> list[tuple[int, int]]:
-    """Where a form stands as whole words."""
-    if form not in text:
-        return []
-    return [m.span() for m in re.finditer(rf"(?<!\w){re.escape(form)}(?!\w)", text)]
-
-
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
     """The response when it is a name of the context in small letters ("los angeles")."""
     answer = view.response.strip().rstrip(".")
-    if not answer.islower() or len(answer) > 60:
+    if not answer.islower() or len(answer) > _LONGEST_NAME:
         return
     start = view.texts[view.response_path].index(answer)
     for span in spans:

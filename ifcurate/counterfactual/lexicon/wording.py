@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -11,9 +12,12 @@ __all__ = [
     "ordered_words",
     "starts_with_vowel",
     "without_end_marks",
+    "word_before",
+    "word_places",
     "words",
 ]
 
+_NO_WORD = re.compile(r"\W")
 _END_MARKS = re.compile(r"(?:\s*(?:<\|[\w-]{1,24}\|>|</s>|<eos>|<end_of_turn>|\[EOS\]))+\s*\Z")
 
 
@@ -49,6 +53,28 @@ PARTICLES = words(
     de da di del della van von der den la le dos du bin ibn al el ter
     """
 )
+
+
+def word_places(word: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where some words stand in a text, as whole words and in the same letters."""
+    start = text.find(word)
+    while start >= 0:
+        end = start + len(word)
+        if not (_is_part(text[start - 1 : start]) or _is_part(text[end : end + 1])):
+            yield start, end
+        start = text.find(word, start + 1)
+
+
+def _is_part(char: str) -> bool:
+    return char.isalnum() or char == "_"
+
+
+def word_before(text: str, start: int) -> str:
+    """The word in front of a place and the space there, in small letters; "" for none."""
+    if start < 2 or text[start - 1] != " ":
+        return ""
+    token = text[text.rfind(" ", 0, start - 1) + 1 : start - 1]
+    return (token if token.isalpha() else _NO_WORD.split(token)[-1]).lower()
 
 
 def without_end_marks(response: str) -> str:

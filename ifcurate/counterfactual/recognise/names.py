@@ -19,7 +19,7 @@ from ..lexicon.tables import Lexicon, fold, load_lexicon
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
-from .spans import DEFAULT_TYPES, PATTERNED, VALUES, Span
+from .spans import DEFAULT_TYPES, NUMERIC, PATTERNED, VALUES, Span
 from .values import value_spans
 
 __all__ = ["LexiconRecogniser"]
@@ -50,10 +50,11 @@ class _Mention:
     opens: bool
     label: bool  # a speaker's name before a colon at the start of a line
     evidence: int
+    folded: tuple[str, ...]  # the parts
 
     @property
     def key(self) -> str:
-        return fold(" ".join(self.parts))
+        return " ".join(self.folded)
 
 
 class LexiconRecogniser:
@@ -78,7 +79,7 @@ class LexiconRecogniser:
                 found += self._patterned(texts, runs, {(s.path, s.start) for s in found})
         if self._types & VALUES:
             for path, text in texts.items():
-                found += value_spans(path, text)
+                found += value_spans(path, text, numbers=bool(self._types & NUMERIC))
         return [s for s in found if s.type in self._types]
 
     def _patterned(
@@ -129,9 +130,11 @@ class LexiconRecogniser:
         opens = run.opens and start == run.start
         label = len(words) == 1 and bool(_LABEL.match(text, end))
         label = label and (not start or text[start - 1] == "\n")
+        evidence = 2 if title else evidence_at(text, start, end, self._lexicon, opens=opens)
+        parts = tuple(w[2] for w in words)
         return _Mention(
-            *(path, start, end, text[start:end], tuple(w[2] for w in words), title, opens, label),
-            evidence_at(text, start, end, self._lexicon, opens=opens) if not title else 2,
+            *(path, start, end, text[start:end], parts, title, opens, label, evidence),
+            folded=tuple(map(fold, parts)),
         )
 
     def _only_opens(self, word: str) -> bool:
@@ -149,7 +152,7 @@ class LexiconRecogniser:
         inside: set[str] = set()  # names that stand inside a sentence at least once
         strong: set[str] = set()  # names that one mention alone says are a person's
         for mention in mentions:
-            keys = {mention.key, *(fold(p) for p in mention.parts)}
+            keys = {mention.key, *mention.folded}
             for key in keys:
                 evidence[key] += mention.evidence
             inside |= keys if not mention.opens else set()
@@ -168,7 +171,7 @@ class LexiconRecogniser:
         self, mention: _Mention, evidence: Mapping[str, int], shown: set[str]
     ) -> PersonName | None:
         lexicon, parts, key = self._lexicon, mention.parts, mention.key
-        score = max(evidence[key], evidence[fold(parts[-1])])
+        score = max(evidence[key], evidence[mention.folded[-1]])
         if evidence[key] <= _AGAINST:
             return None  # "in Charlie Hebdo", "the Stanley company"
         named = person_name(parts, lexicon, mention.title)

@@ -12,17 +12,20 @@ from collections.abc import Iterator, Sequence
 
 from ..lexicon.name_words import DESCRIBING, ENDINGS, HEADS, LEADS
 from ..lexicon.tables import Lexicon, fold
+from ..lexicon.wording import word_before
 from .runs import Run
 from .spans import Span
 
 __all__ = ["distinctive", "pattern_spans", "pattern_type"]
 
-_OF = re.compile(r" of (?:the )?\Z")
+_OF = (" of ", " of the ")
 _MAKER = (
     r"company|firm|corporation|band|newspaper|magazine|retailer|airline|brand|publisher|"
     r"manufacturer|record label|broadcaster|bank|start-?up|charity|organi[sz]ation|supermarket"
 )
 _MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
+_LAST_BEFORE = {w for w in re.split(r"\W+", _MAKER) if w} | {"called", "named"}
+_LAST_BEFORE |= {"startup", "organisation", "organization"}
 _MAKER_AFTER = re.compile(
     rf",? (?:is |was |which is )?(?:an?|the) (?:[\w-]+ ){{0,4}}?(?:{_MAKER})\b|"
     r"['’]s (?:shares|headquarters|shareholders|customers|share price|annual report)\b"
@@ -70,7 +73,7 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
     """Typed spans of one text by the patterns, in the order of the runs, works last."""
     before: Run | None = None
     for run in runs:
-        if before is not None and _OF.search(text[before.end : run.start]):
+        if before is not None and text.endswith(_OF, before.end, run.start):
             yield from _by_head(path, text, before, run, lexicon)
         else:
             yield from _by_words(path, text, run, lexicon)
@@ -122,8 +125,9 @@ def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
     name = text[start:end]
     if lexicon.is_place(name):
         return False
-    before, after = text[max(0, start - 40) : start], text[end : end + 60]
-    maker = _MAKER_BEFORE.search(before) or _MAKER_AFTER.match(after)
+    called = word_before(text, start) in _LAST_BEFORE
+    maker = called and _MAKER_BEFORE.search(text, max(0, start - 40), start)
+    maker = maker or _MAKER_AFTER.match(text, end, end + 60)
     return bool(maker and distinctive(name, lexicon))
 
 

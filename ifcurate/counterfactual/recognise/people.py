@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ..lexicon.name_words import NO_SURNAMES, RATHER_NAMES, SHORT_NAMES, TITLES
 from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import words
+from ..lexicon.wording import word_before, words
 from .pronouns import following_pronoun
 from .spans import Shape
 
@@ -42,21 +42,28 @@ _SPEECH_AFTER = re.compile(
     r"discovers|"
     r"attempts|convinces|reveals|escapes|kills|shoots|was|is|has|had|then|also|recalled|added)\b"
 )
+_ROLE = (
+    f"{_KIN}|man|woman|boy|girl|hero|heroine|protagonist|teacher|detective|lawyer|singer|"
+    "actor|actress|writer|author|poet|painter|artist|director|producer|player|composer|guitarist|"
+    "drummer|bassist|vocalist|captain|coach|manager|scientist|professor|officer|agent|student|"
+    "nurse|surgeon|killer|thief|gangster|warrior|wizard|witch|prince|princess|king|queen"
+)
 _PERSON_BEFORE = re.compile(
-    rf"\b(?:{_KIN}|man|woman|boy|girl|hero|heroine|protagonist|teacher|detective|lawyer|singer|"
-    r"actor|actress|writer|author|poet|painter|artist|director|producer|player|composer|guitarist|"
-    r"drummer|bassist|vocalist|captain|coach|manager|scientist|professor|officer|agent|student|"
-    r"nurse|surgeon|killer|thief|gangster|warrior|wizard|witch|prince|princess|king|queen)"
+    rf"\b(?:{_ROLE})"
     r",? (?:is |was )?(?:named |called )?\Z|\b(?:written|directed|painted|portrayed|played|"
     r"composed|sung|murdered|killed|voiced|narrated|co-written|authored) by \Z|"
     r"\bmarried (?:to )?\Z|\bstarring \Z"
 )
-_NO_PERSON_BEFORE = re.compile(
-    r"\b(?:the|in|at|near|outside|into|across|throughout|aboard|onto|within|via|"
-    r"magazine|newspaper|company|firm|band|brand|journal|weekly|village|town|city|planet|ship|"
-    r"album|song|film|novel|series|restaurant|label|website|lake|river|mount|island|street|"
-    r"road) \Z",
-    re.I,
+#: Words that `_PERSON_BEFORE` can end with; looked up before the pattern is tried.
+_LAST_BEFORE = {w for w in re.split(r"\W+", _ROLE) if w} | words(
+    "friend fiancé fiance fiancée fiancee is was named called by to married starring"
+)
+_NO_PERSON_BEFORE = words(
+    """
+    the in at near outside into across throughout aboard onto within via magazine newspaper company
+    firm band brand journal weekly village town city planet ship album song film novel series
+    restaurant label website lake river mount island street road
+    """
 )
 _NO_PERSON_AFTER = re.compile(
     r" (?:magazine|newspaper|company|firm|brand|journal|weekly|inc|corp|ltd|band|album|website|"
@@ -89,21 +96,27 @@ _NO_NAMES = words(
 
 def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: bool) -> int:
     """What stands around one mention: above 0 for a person, below 0 for something else."""
-    left, after = text[max(0, start - 32) : start], text[end : end + 70]
+    before, after = word_before(text, start), text[end : end + 70]
     score = 0
-    if _NO_PERSON_BEFORE.search(left) or _NO_PERSON_AFTER.match(after):
+    if before in _NO_PERSON_BEFORE or _NO_PERSON_AFTER.match(after):
         score -= 4
     region = _REGION.match(after)
     if region and lexicon.is_region(region[1]):
         score -= 4
     pronoun = following_pronoun(text, end, opens=opens)
-    if _PERSON_AFTER.match(after) or _PERSON_BEFORE.search(left):
+    if _PERSON_AFTER.match(after) or _is_introduced(text, start, before):
         score += 2
     elif pronoun in {"m", "f"}:
         score += 1 if opens else 2
     elif _SPEECH_AFTER.match(after):
         score += 1
     return min(score, 2) - (pronoun == "n")
+
+
+def _is_introduced(text: str, start: int, before: str) -> bool:
+    """Whether the words before a name say that it is a person's: "his friend Kugel"."""
+    can_end = before in _LAST_BEFORE or text[start - 2 : start] == ", "
+    return can_end and bool(_PERSON_BEFORE.search(text, max(0, start - 32), start))
 
 
 def may_be_named(parts: Sequence[str], lexicon: Lexicon) -> bool:

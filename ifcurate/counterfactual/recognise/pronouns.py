@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+
+from ..lexicon.wording import word_places
 
 __all__ = ["count_pronouns", "follow_pronouns", "following_pronoun"]
 
@@ -48,16 +50,6 @@ def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, in
     votes = {"m": 0, "f": 0, "n": 0, "": 0}
     known = [f for f in forms if f]
     for text in texts:
-        for end in {end for form in known for end in _ends(text, form)}:
+        for end in {end for form in known for _, end in word_places(form, text)}:
             votes[following_pronoun(text, end)] += 1
     return votes["m"], votes["f"]
-
-
-def _ends(text: str, form: str) -> Iterator[int]:
-    """Where the form ends, each time it stands as whole words."""
-    at = text.find(form)
-    while at >= 0:
-        end = at + len(form)
-        if not (at and text[at - 1].isalnum()) and not text[end : end + 1].isalnum():
-            yield end
-        at = text.find(form, at + 1)

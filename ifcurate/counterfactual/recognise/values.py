@@ -304,8 +304,8 @@ def _is_year(written: str) -> bool:
     return len(written) == 4 and written.isdigit() and "1000" <= written < "2100"
 
 
-def value_spans(path: str, text: str) -> Iterator[Span]:
-    """Dates, then money, years, quantities and numbers that are in no date."""
+def value_spans(path: str, text: str, *, numbers: bool = True) -> Iterator[Span]:
+    """Dates, then (with `numbers`) money, years, quantities and numbers that are in no date."""
     dates = date_mentions(text)
     for found in dates:
         parts = (found.year, found.month, found.day)
@@ -318,7 +318,7 @@ def value_spans(path: str, text: str) -> Iterator[Span]:
             value="-".join("" if p is None else str(p) for p in parts),
         )
     starts = [d.start for d in dates]
-    for number in number_mentions(text):
+    for number in number_mentions(text) if numbers else ():
         at = bisect(starts, number.start) - 1
         if at < 0 or dates[at].end <= number.start:
             yield Span(

@@ -8,6 +8,7 @@ an entity is passed over: translate, rhyme, sort, count, compute, fact-check.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..checks import Check, Refusal
 from ..lexicon.tables import fold
@@ -87,6 +88,7 @@ def check_size(context: str) -> None:
         raise Refusal(Check.SIZE, "the context has fewer than 20 words")
 
 
+@lru_cache(maxsize=1 << 14)
 def _stem(word: str) -> str:
     for ending in ("ing", "ed", "es", "s", "ly"):
         if word.endswith(ending) and len(word) - len(ending) >= 4:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..checks import Check, Refusal
 from ..edit.substitution import Substitution
 from ..lexicon.tables import Country, Lexicon, fold
+from ..lexicon.wording import word_places
 
 __all__ = ["check_geography", "is_named", "settle_group", "supports_group"]
 
@@ -45,8 +46,7 @@ _SIGHT = re.compile(
 
 def is_named(name: str, folded: str) -> bool:
     """Whether a folded text has the name as whole words."""
-    key = fold(name)
-    return key in folded and bool(re.search(rf"(?<!\w){re.escape(key)}(?!\w)", folded))
+    return any(word_places(fold(name), folded))
 
 
 def settle_group(

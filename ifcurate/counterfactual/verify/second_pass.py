@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..edit.substitution import Substitution
@@ -26,32 +25,26 @@ class SecondPass:
     lexicon: Lexicon
     plan: Substitution
 
-    def __call__(self, texts: Mapping[str, str]) -> list[Span]:
-        """All spans of the texts after the edits."""
+    def __call__(self, texts: Mapping[str, str]) -> Iterator[list[Span]]:
+        """The spans of the texts after the edits: by the tables, then by the recogniser."""
         plan = self.plan
-        spans = list(self.recogniser.spans(texts))
+        if plan.type not in VALUES or plan.new_type:
+            yield list(self._by_table())
         if plan.source == "fictional":
-            spans += [
+            yield [
                 Span(path, run.start, run.end, kind, text[run.start : run.end])
                 for path, text in texts.items()
                 for run in capital_runs(text)
                 if (kind := fictional_type(text[run.start : run.end]))
             ]
-        if plan.type not in VALUES or plan.new_type:
-            spans += self._by_table(texts)
-        return spans
+        yield list(self.recogniser.spans(texts))
 
-    def _by_table(self, texts: Mapping[str, str]) -> list[Span]:
-        found = []
-        for new in sorted({self.plan.substitute, *self.plan.forms.values()}):
+    def _by_table(self) -> Iterator[Span]:
+        """The new forms by what the tables and patterns say of each alone."""
+        plan = self.plan
+        for new in {plan.substitute, *plan.forms.values()}:
             plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
-            kinds = types_by_table(new) | types_by_table(plain)
-            kinds |= {pattern_type(new, self.lexicon)} - {""}
-            if self.plan.type in PATTERNED | {"LOC"} and new != self.plan.substitute:
-                kinds.add(self.plan.type)  # "Harwick" after "Harwick University"
-            pattern = re.compile(rf"(?<!\w){re.escape(new)}(?!\w)", re.I)
-            for path, text in texts.items() if kinds else ():
-                for match in pattern.finditer(text):
-                    place = (path, match.start(), match.end())
-                    found += [Span(*place, kind, match.group()) for kind in sorted(kinds)]
-        return found
+            kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new, self.lexicon)}
+            if plan.type in PATTERNED | {"LOC"} and new != plan.substitute:
+                kinds.add(plan.type)  # "Harwick" after "Harwick University"
+            yield from (Span("", 0, len(new), kind, new) for kind in kinds - {""})

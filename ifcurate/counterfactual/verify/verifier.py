@@ -10,13 +10,14 @@ that fails one is not written. The checks on text are in `residue`, `neighbours`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from ..checks import Check, Refusal
 from ..edit.edits import Edit, invert_edits
 from ..lexicon.name_words import TITLES
 from ..lexicon.tables import Lexicon, fold
+from ..lexicon.wording import word_places
 from ..recognise.spans import NUMERIC, VALUES, Span
 from ..recognise.values import number_of
 from .cases import Case
@@ -28,10 +29,11 @@ from .structure import check_structure
 
 __all__ = ["CHECKS", "check_type", "is_option", "verify"]
 
-_BULLET = r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*"
+_BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
+_CHOICES = re.compile(r"\b(?:options|choices)\b", re.I)
 
-
-Recognise = Callable[[Mapping[str, str]], Sequence[Span]]
+#: Finds spans in texts, a list for each way of finding them, the cheapest first.
+Recognise = Callable[[Mapping[str, str]], Iterable[Sequence[Span]]]
 
 
 def verify(case: Case, lexicon: Lexicon, recognise: Recognise) -> list[Check]:
@@ -94,7 +96,7 @@ def _check_unasked(case: Case) -> None:
     """The question, and the options it gives, name no form of the answer."""
     asked = fold(case.question_text)
     for form in sorted({fold(e.old) for e in case.edits}):
-        if form in asked and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", asked):
+        if any(word_places(form, asked)):
             raise Refusal(Check.SUPPORT, f"the question names {form!r}")
     for path, start, end in case.context:
         if is_option(case.before[path][start:end], case.plan.original):
@@ -103,12 +105,18 @@ def _check_unasked(case: Case) -> None:
 
 def is_option(text: str, answer: str) -> bool:
     """Whether the answer is a line of a list of short lines, or one choice of several."""
-    for found in re.finditer(rf"(?m)^{_BULLET}{re.escape(answer)}\W*$", text):
-        lines = text[: found.start()].splitlines()[-2:] + text[found.end() :].splitlines()[1:3]
-        short = [ln for ln in lines if 0 < len(ln.split()) <= 6 and ":" not in ln]
-        if len(short) >= 2:
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        if answer not in line:
+            continue
+        before, _, after = line.partition(answer)
+        if _CHOICES.search(before):
             return True
-    return bool(re.search(rf"(?i)\b(?:options|choices)\b[^\n]*{re.escape(answer)}", text))
+        if _BULLET.fullmatch(before) and not re.search(r"\w", after):
+            near = lines[max(0, at - 2) : at] + lines[at + 1 : at + 3]
+            if sum(0 < len(ln.split()) <= 6 and ":" not in ln for ln in near) >= 2:
+                return True
+    return False
 
 
 def _check_nesting(case: Case, lexicon: Lexicon) -> None:
@@ -164,13 +172,17 @@ CHECKS: Final[Mapping[Check, Callable[[Case, Lexicon], None]]] = {
 def check_type(case: Case, recognise: Recognise) -> None:
     """H5: every new form is recognised as what the original was."""
     wanted = case.plan.new_type or case.plan.type
-    paths = {e.path for e in case.edits}
-    texts = {p: t for p, t in case.after.items() if p in paths}
-    spans = [s for s in recognise(texts) if s.type == wanted]
-    if wanted in NUMERIC:
-        _check_amounts(case, spans, wanted)
-    else:
-        _check_names(case, spans, wanted)
+    check = _check_amounts if wanted in NUMERIC else _check_names
+    texts = {p: case.after[p] for p in dict.fromkeys(e.path for e in case.edits)}
+    spans: list[Span] = []
+    refusal = Refusal(Check.TYPE, f"nothing is recognised as {wanted}")
+    for found in recognise(texts):
+        spans += [s for s in found if s.type == wanted]
+        try:
+            return check(case, spans, wanted)
+        except Refusal as error:
+            refusal = error
+    raise refusal
 
 
 def _check_names(case: Case, spans: Sequence[Span], wanted: str) -> None:

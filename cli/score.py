@@ -45,6 +45,7 @@ def score(
     the response needs its context. A gain near 0 means that the context only repeats what the
     model knows or can infer.
     """
+    from ifcurate.memory import MemoryBudget
     from ifcurate.runs.work import Shard
     from ifcurate.scoring.scorer import Scorer
 
@@ -78,7 +79,8 @@ def score(
         if engine.model:
             note(f"loading {engine.model}", quiet=silent)
         loaded, checks = open_engine(engine, **compared)
-        scorer = Scorer.create(loaded, settings)
+        memory = MemoryBudget.create(engine.memory)
+        scorer = Scorer.create(loaded, settings, memory=memory)
         kept = open_cache(scorer, target.cache_dir, wanted=target.cache, quiet=silent)
         with loaded, kept as store:
             run = score_with_progress(

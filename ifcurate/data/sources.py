@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ from ifcurate.data.row_results import BadRow, ReadRow
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
 from ifcurate.errors import DataError, OptionError, RowError
+from ifcurate.memory import PIECE_BYTES
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.records import Example
@@ -37,14 +38,26 @@ from ifcurate.storage.files import file_digest
 
 __all__ = [
     "Examples",
+    "Piece",
     "fingerprint_source",
     "learn_layout",
     "options_layout",
     "read_examples",
     "read_row",
+    "take_pieces",
 ]
 
 _LOOKED_AT: Final = 100  # rows from which the layout is detected
+_LOOKED_AT_BYTES: Final = 32 << 20  # of these rows, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one chunk that are in memory together: all, unless they are large."""
+
+    number: int  # of the chunk
+    rows: list[ReadRow] | None  # None in a chunk that is not wanted
+    ends: bool = True  # the chunk has no further piece
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,21 +100,41 @@ class Examples:
             yield row
 
     def read_chunks(
-        self, size: int, wanted: Callable[[int], bool] = lambda _: True
-    ) -> Iterator[tuple[int, list[ReadRow] | None]]:
-        """Chunks of `size` rows with their numbers; None for a chunk that is not wanted.
+        self,
+        size: int,
+        wanted: Callable[[int], bool] = lambda _: True,
+        most_bytes: int = PIECE_BYTES,
+    ) -> Iterator[Piece]:
+        """Chunks of `size` rows, in pieces of at most `most_bytes` or of one row.
 
         Ids are those of the rows, and may repeat. Chunks that are not wanted are not parsed.
         """
-        for number, chunk in enumerate(self.raw_chunks(size)):
-            read = [read_row(raw, layout) for raw, layout in chunk] if wanted(number) else None
-            yield number, read
-
-    def raw_chunks(self, size: int) -> Iterator[list[tuple[RawRow, Layout]]]:
-        """The same chunks with unparsed rows and their layouts, for `read_row`."""
         rows = self._raw_rows()
-        while chunk := list(itertools.islice(rows, size)):
-            yield chunk
+        for number in itertools.count():
+            if wanted(number):
+                empty = True
+                for piece in take_pieces(number, itertools.islice(rows, size), size, most_bytes):
+                    empty = False
+                    yield piece
+            else:
+                empty = not sum(1 for _ in itertools.islice(rows, size))
+                if not empty:
+                    yield Piece(number, None)
+            if empty:
+                return
+
+    def raw_chunks(
+        self, size: int, most_bytes: int = PIECE_BYTES
+    ) -> Iterator[list[tuple[RawRow, Layout]]]:
+        """The same pieces with unparsed rows and their layouts, for `read_row`."""
+        rows = self._raw_rows()
+        while True:
+            pieces = _divide(itertools.islice(rows, size), size, most_bytes)
+            first = next(pieces, None)
+            if first is None:
+                return
+            yield first[0]
+            yield from (piece for piece, _ in pieces)
 
     def _raw_rows(self) -> Iterator[tuple[RawRow, Layout]]:
         pairs = zip(self.sources, self.layouts, strict=True)
@@ -129,6 +162,36 @@ class Examples:
         """Each source's layout by its name."""
         pairs = zip(self.sources, self.layouts, strict=True)
         return {source.name: layout.format for source, layout in pairs}
+
+
+def take_pieces(
+    number: int, rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int = PIECE_BYTES
+) -> Iterator[Piece]:
+    """Parse the rows of chunk `number`, at most `size`, piece by piece."""
+    for piece, ends in _divide(rows, size, most_bytes):
+        yield Piece(number, [read_row(raw, layout) for raw, layout in piece], ends)
+
+
+def _divide(
+    rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int
+) -> Iterator[tuple[list[tuple[RawRow, Layout]], bool]]:
+    """Rows in stretches of at most `most_bytes` or of one row; whether a stretch is the last.
+
+    A stretch that ends with row `size` is given without a look at what follows.
+    """
+    held: list[tuple[RawRow, Layout]] = []
+    n_bytes = 0
+    for n_rows, (raw, layout) in enumerate(rows, 1):
+        if held and n_bytes + raw.size > most_bytes:
+            yield held, False
+            held, n_bytes = [], 0
+        held.append((raw, layout))
+        n_bytes += raw.size
+        if n_rows == size:
+            yield held, True
+            return
+    if held:
+        yield held, True
 
 
 def read_row(raw: RawRow, layout: Layout) -> ReadRow:
@@ -229,8 +292,17 @@ def options_layout(format: str, options: DataOptions) -> Layout:
 
 
 def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
-    rows = itertools.islice(read_rows(source), n)
-    return [raw.value for raw in rows if raw.value is not None]
+    return [raw.value for raw in _look(read_rows(source), n) if raw.value is not None]
+
+
+def _look(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
+    """The first `n` rows, or fewer when they are large."""
+    size = 0
+    for raw in itertools.islice(rows, n):
+        yield raw
+        size += raw.size
+        if size > _LOOKED_AT_BYTES:
+            return
 
 
 def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
@@ -244,18 +316,23 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
 
 def _refuse_unfit(examples: Examples, format: str) -> None:
     """Raise `DataError` when a requested layout fits none of the first rows."""
-    first = list(itertools.islice(examples.read(), _LOOKED_AT))
-    bad = [row.bad for row in first if row.bad is not None]
-    if first and len(bad) == len(first):
-        more = "; the first says" * (len(first) > 1)
+    problem: BadRow | None = None
+    n = 0
+    for row in itertools.islice(examples.read(), _LOOKED_AT):
+        if row.bad is None:
+            return
+        problem = problem or row.bad
+        n += 1
+    if problem is not None:
+        more = "; the first says" * (n > 1)
         raise DataError(
-            f"{bad[0].source}: {_none_of(first)} be read as {format}{more}: {bad[0].reason}; "
+            f"{problem.source}: {_none_of(n)} be read as {format}{more}: {problem.reason}; "
             "check --format and --columns"
         )
 
 
-def _none_of(rows: Sequence[object]) -> str:
-    return f"none of the first {len(rows)} rows can" if len(rows) > 1 else "its one row cannot"
+def _none_of(n: int) -> str:
+    return f"none of the first {n} rows can" if n > 1 else "its one row cannot"
 
 
 def _detect_formats(sources: Sequence[Source]) -> list[str]:
@@ -281,13 +358,13 @@ def _detect_formats(sources: Sequence[Source]) -> list[str]:
 
 
 def _detect_format(source: Source) -> str:
-    first = list(itertools.islice(read_rows(source), _LOOKED_AT))
+    first = list(_look(read_rows(source), _LOOKED_AT))
     values = [raw.value for raw in first if raw.value is not None]
     if not values:
         if not first:
             raise DataError(f"{source.name}: no row in it; nothing to read")
         raise DataError(
-            f"{source.name}: {_none_of(first)} be read"
+            f"{source.name}: {_none_of(len(first))} be read"
             f"{'; the first says' * (len(first) > 1)}: {first[0].error}; check the file"
         )
     return detect_format(values, source.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
@@ -15,11 +16,12 @@ MODEL_PANEL: Final = "Model"
 PROMPT_PANEL: Final = "Prompt"
 RUN_PANEL: Final = "Run"
 CLUSTER_PANEL: Final = "Cluster"
+_LEAST_MEMORY: Final = 10**8
 _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
 _LOADING: Final = ("trust_remote_code", "allow_pickle")
 #: The options of each engine, except its model; see the `load_*_engine` functions.
 ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "hf": (*_LOCAL, "device", "no_kernels", *_LOADING),
+    "hf": (*_LOCAL, "device", "memory", "no_kernels", *_LOADING),
     "vllm": (*_LOCAL, *_LOADING),
     "server": (
         "base_url",
@@ -34,6 +36,18 @@ ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 #: Options of the comparison with hf, which server does not take itself.
 _COMPARISON: Final = ("batch_size", "threads", "allow_pickle")
+
+
+def _parse_memory(value: Any) -> Any:
+    """Bytes from `4GB`, `500MB`, `2GiB` or a number."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(I?)B?", str(value).strip().upper())
+    if match is None:
+        raise ValueError(f"{value!r}: write a size such as 4GB or 500MB")
+    base = 1024 if match[3] else 1000
+    size = int(float(match[1]) * base ** " KMGT".index(match[2] or " "))
+    if size < _LEAST_MEMORY:
+        raise ValueError(f"{value!r}: must be at least 100MB")
+    return size
 
 
 class EngineOptions(Options):
@@ -65,6 +79,14 @@ class EngineOptions(Options):
         "auto", "Sequences scored together: auto, or a number.", panel=MODEL_PANEL
     )
     threads: int | None = option(None, "CPU threads of the model.", panel=MODEL_PANEL, ge=1)
+    memory: Annotated[int, BeforeValidator(_parse_memory)] | None = option(
+        None,
+        "Memory besides the loaded model, such as 4GB: one half for the rows that are read and "
+        "tokenised together, the other for the packs that a CPU computes. A row that needs more "
+        "than its half is out_of_memory. By default half of the free memory, at least 1 GiB.",
+        panel=MODEL_PANEL,
+        metavar="SIZE",
+    )
     no_kernels: bool = option(
         False,
         "For hf on a CPU: leave all arithmetic to PyTorch, without the compiled kernels. A run "
@@ -106,7 +128,7 @@ class EngineOptions(Options):
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
-        taken = set(ENGINE_OPTIONS[self.engine])
+        taken = {*ENGINE_OPTIONS[self.engine], "memory"}
         compared = self.engine in ("vllm", "server")
         if compared:
             taken |= {"parity", "parity_tolerance", *_COMPARISON}

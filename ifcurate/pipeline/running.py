@@ -16,6 +16,7 @@ from ifcurate.cards.mixture_card import CARD, render_card, write_card
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.errors import IfcurateError, RecipeError
 from ifcurate.exports.export import EXPORT, Export, export_mixture
+from ifcurate.memory import MemoryBudget
 from ifcurate.mixing.amounts import parse_amount
 from ifcurate.mixing.components import Component, open_component, parse_components
 from ifcurate.mixing.mix import mix_components, mix_identity
@@ -67,7 +68,7 @@ def _load_scorer(recipe: Recipe) -> Scorer:
     section = recipe.score
     engine = load_engine(section.engine, **section.for_engine())
     settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
-    return Scorer.create(engine, settings)
+    return Scorer.create(engine, settings, memory=MemoryBudget.create(section.memory))
 
 
 def run_recipe(

@@ -16,6 +16,14 @@ from typing import Final, Literal
 
 from ifcurate.engines.base import Encoding, Prompt, Tokenizer
 from ifcurate.errors import TemplateError
+from ifcurate.memory import MemoryBudget
+from ifcurate.prompts.lengths import (
+    batch_by_size,
+    cut_longest_block,
+    full_size,
+    least_size,
+    longest_token,
+)
 from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.prompts.typed import SpecialTokens, context_overlap, without_end_marker
 from ifcurate.records import ContextBlock, Example
@@ -24,8 +32,6 @@ __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_pro
 
 Ablation = Literal["drop", "template", "shuffle"]
 ABLATIONS: Final = ("drop", "template", "shuffle")
-_BATCH: Final = 1 << 18  # characters of examples that are encoded at once
-_LONGEST_TOKEN: Final = 128  # characters; the longest, of blanks, in vocabularies of known models
 _GAP: Final = "\n[...]\n"  # replaces the middle of a shortened context
 
 
@@ -38,6 +44,7 @@ class PromptSettings:
     too_long: Literal["skip", "shorten"] = "skip"
     max_length: int = 1 << 30  # tokens
     keep_end_markers: bool = False  # score "</s>" and similar markers at the end of a response
+    memory: MemoryBudget | None = None  # None: any row is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class PromptPair:
     """One example as two prompts with the same response ids, or why there are none."""
 
     example: Example
-    status: str  # "scored" (ready to be), "no_context", "empty_response", "too_long", "error"
+    status: str  # "scored" (ready to be), or another of STATUSES
     reason: str = ""
     with_context: Prompt | None = None
     without_context: Prompt | None = None
@@ -69,8 +76,13 @@ class PromptPair:
         return digest.hexdigest()
 
 
-#: An example whose texts are rendered, with the context and without it.
-_Pending = tuple[Example, tuple[Rendered, Rendered]]
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An example whose texts are rendered."""
+
+    example: Example
+    shown: Example  # the same, or with a context that is cut before it is encoded
+    both: tuple[Rendered, Rendered]  # with the context and without it
 
 
 @dataclass(slots=True)
@@ -90,7 +102,8 @@ def build_pairs(
 ) -> list[PromptPair]:
     """A pair for every example, in order; texts are encoded in batches.
 
-    A row that is too long by its characters alone is not encoded.
+    A row that is too long by its characters alone is not encoded. A context that must be
+    shortened is cut by its characters first, so that all tokens that can remain stay.
 
     The `shuffle` ablation swaps in the context of another of these examples, so its
     pairs depend on which examples are passed together.
@@ -101,8 +114,9 @@ def build_pairs(
     special = SpecialTokens(tokenizer)
     donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
     pairs: list[PromptPair] = []
-    for some in _batches(list(enumerate(examples))):
-        rendered = [_render(e, template, settings, donors.get(i)) for i, e in some]
+    longest = longest_token(tokenizer)
+    for some in batch_by_size(list(enumerate(examples))):
+        rendered = [_render(e, template, settings, donors.get(i), longest) for i, e in some]
         pending = [item for item in rendered if not isinstance(item, PromptPair)]
         encoded = _encode(pending, template, tokenizer, settings, special)
         pairs += [item if isinstance(item, PromptPair) else next(encoded) for item in rendered]
@@ -116,37 +130,56 @@ def build_pairs(
     ]
 
 
-def _size(example: Example) -> int:
-    """The number of characters that every rendering of an example has."""
-    return sum(len(t.strip()) for t in (example.instruction, example.context, example.response))
-
-
-def _batches(examples: Sequence[tuple[int, Example]]) -> Iterator[list[tuple[int, Example]]]:
-    """Examples that are encoded together: one, or several of at most `_BATCH` characters."""
-    batch: list[tuple[int, Example]] = []
-    n = 0
-    for i, example in examples:
-        size = _size(example)
-        if batch and n + size > _BATCH:
-            yield batch
-            batch, n = [], 0
-        batch.append((i, example))
-        n += size
-    if batch:
-        yield batch
-
-
 def _render(
-    example: Example, template: Template, settings: PromptSettings, donor: list[str] | None
+    example: Example,
+    template: Template,
+    settings: PromptSettings,
+    donor: list[str] | None,
+    longest: int,
 ) -> PromptPair | _Pending:
-    """Both texts of an example, or the pair that says why it has none."""
-    pair = _before_rendering(example, settings, donor)
+    """Both texts of an example, or the pair that says why it has none.
+
+    `longest` is the number of characters of the longest token.
+    """
+    pair = _before_rendering(example, settings, donor, longest)
     if pair is not None:
         return pair
+    shown, removable = example, 0
+    if settings.too_long == "shorten" and settings.ablation != "shuffle":
+        shown = cut_longest_block(example, (settings.max_length + 8) // 2 * longest)
+        removable = max(b.end - b.start for b in shown.blocks)
     try:
-        return example, _render_both(example, template, settings, donor)
+        both = _render_both(shown, template, settings, donor)
     except TemplateError as error:
         return PromptPair(example, "error", str(error))
+    sizes = [len(text.prefix) + len(text.response) for text in both]
+    least = max(sizes[0] - removable, sizes[1])
+    if least > settings.max_length * longest:
+        return _too_many_characters(example, least, settings, longest)
+    return _refuse_size(example, max(sizes), settings) or _Pending(example, shown, both)
+
+
+def _too_many_characters(
+    example: Example, size: int, settings: PromptSettings, longest: int
+) -> PromptPair:
+    reason = (
+        f"{size:,} characters; the model takes {settings.max_length} tokens, which are at "
+        f"most {longest} characters each"
+    )
+    return PromptPair(example, "too_long", reason)
+
+
+def _refuse_size(example: Example, tokenised: int, settings: PromptSettings) -> PromptPair | None:
+    """The pair of a row that needs more memory than the budget gives to one row."""
+    budget, size = settings.memory, full_size(example)
+    if budget is None or budget.fits(size, tokenised):
+        return None
+    reason = (
+        f"{size:,} characters, {tokenised:,} of them to tokenise, need up to "
+        f"{budget.needs(size, tokenised):,} bytes; a row may use half of --memory, "
+        f"{budget.total // 2:,}; give more, or shorten the row"
+    )
+    return PromptPair(example, "out_of_memory", reason)
 
 
 def _encode(
@@ -157,21 +190,25 @@ def _encode(
     special: SpecialTokens,
 ) -> Iterator[PromptPair]:
     """A pair for each rendered example, in order; texts and contexts are one batch."""
-    texts = [_text(variant, settings) for _, both in pending for variant in both]
-    contexts = [example.context_text for example, _ in pending]
+    texts = [_text(variant, settings) for item in pending for variant in item.both]
+    contexts = [item.shown.context_text for item in pending]
     encodings = tokenizer.encode_batch(texts + contexts)
-    for n, (example, both) in enumerate(pending):
+    for n, item in enumerate(pending):
         encoded = encodings[2 * n], encodings[2 * n + 1]
         n_context = len(encodings[2 * len(pending) + n].ids)
-        pair = _pair(example, both, encoded, tokenizer, settings, special)
-        pair = replace(pair, n_context_tokens=n_context, context_overlap=context_overlap(example))
+        pair = _pair(item.shown, item.both, encoded, tokenizer, settings, special)
+        overlap = context_overlap(item.example)
+        pair = replace(pair, n_context_tokens=n_context, context_overlap=overlap)
         if pair.status == "too_long" and settings.too_long == "shorten":
             pair = _shorten(pair, template, tokenizer, settings, special)
-        yield pair
+        if pair.status == "too_long" and item.shown is not item.example:
+            reason = "the prompt without its context and the response leave no room for a context"
+            pair = PromptPair(item.example, "too_long", reason)
+        yield pair if pair.example is item.example else replace(pair, example=item.example)
 
 
 def _before_rendering(
-    example: Example, settings: PromptSettings, donor: list[str] | None
+    example: Example, settings: PromptSettings, donor: list[str] | None, longest: int
 ) -> PromptPair | None:
     if not example.response.strip():
         return PromptPair(example, "empty_response", "the response has no text")
@@ -180,14 +217,11 @@ def _before_rendering(
     if settings.ablation == "shuffle" and donor is None:
         reason = "no other context among the rows read together could be shuffled in"
         return PromptPair(example, "error", reason)
-    size = _size(example)
-    if settings.too_long == "skip" and size > settings.max_length * _LONGEST_TOKEN:
-        reason = (
-            f"{size:,} characters; the model takes {settings.max_length} tokens, which are at "
-            f"most {_LONGEST_TOKEN} characters each"
-        )
-        return PromptPair(example, "too_long", reason)
-    return None
+    size = least_size(example)
+    kept = settings.too_long == "skip" or settings.ablation == "shuffle"
+    if kept and size > settings.max_length * longest:
+        return _too_many_characters(example, size, settings, longest)
+    return _refuse_size(example, 0, settings)
 
 
 def _render_both(

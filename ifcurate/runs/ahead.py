@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from ifcurate.data.row_results import BadRow, ReadRow
+from ifcurate.data.row_results import BadRow
+from ifcurate.data.sources import Piece
 from ifcurate.engines.base import Answer
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Chunk, Known, Request, Scorer
@@ -27,12 +28,13 @@ _DEPTH: Final = 1  # chunks that the engine has beside the one in hand
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A chunk of rows that is ready to be scored; `pairs` is None where it is not wanted."""
+    """Rows of a chunk that are ready to be scored; `pairs` is None where it is not wanted."""
 
     number: int
     n_rows: int
     bad: list[BadRow]
     pairs: list[PromptPair] | None
+    ends: bool  # the chunk has no further rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,12 @@ class _UnderWay:
 
 def score_ahead(
     scorer: Scorer,
-    chunks: Iterable[tuple[int, list[ReadRow] | None]],
+    chunks: Iterable[Piece],
     *,
     tokens: bool,
     known: Known | None = None,
 ) -> Generator[tuple[Prepared, Chunk | None], None, None]:
-    """Score chunks (number, rows; None for one that is passed on as it is), in their order.
+    """Score pieces of chunks in their order; those without rows are passed on as they are.
 
     What fails, in reading or in the engine, is raised after all chunks before it
     have been given. Close the generator: the thread ends then, and what the engine
@@ -90,16 +92,15 @@ def score_ahead(
         raise failure
 
 
-def _prepare(
-    scorer: Scorer, chunks: Iterable[tuple[int, list[ReadRow] | None]]
-) -> Generator[Prepared, None, None]:
-    for number, rows in chunks:
+def _prepare(scorer: Scorer, chunks: Iterable[Piece]) -> Generator[Prepared, None, None]:
+    for piece in chunks:
+        rows = piece.rows
         if rows is None:
-            yield Prepared(number, 0, [], None)
+            yield Prepared(piece.number, 0, [], None, piece.ends)
             continue
         examples = [example for row in rows for example in row.examples]
         bad = [row.bad for row in rows if row.bad is not None]
-        yield Prepared(number, len(rows), bad, scorer.prepare(examples))
+        yield Prepared(piece.number, len(rows), bad, scorer.prepare(examples), piece.ends)
 
 
 def _ask(scorer: Scorer, item: Prepared, *, known: Known | None) -> _UnderWay:

@@ -20,7 +20,7 @@ from typing import Final
 import polars as pl
 
 from ifcurate.data.row_results import BadRow
-from ifcurate.scoring.scorer import Chunk
+from ifcurate.scoring.scorer import Chunk, join_chunks
 from ifcurate.storage.files import atomic_file, file_digest, write_json, write_table
 
 _OURS: Final = re.compile(
@@ -31,6 +31,7 @@ _OURS: Final = re.compile(
 __all__ = ["Part", "Parts", "Pending"]
 
 _MOST_ROWS: Final = 8192  # held in memory before they are written
+_MOST_BYTES: Final = 64 << 20  # of rows that were set aside, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +68,31 @@ class Pending:
     chunks: list[Chunk] = field(default_factory=list)
     bad: list[list[BadRow]] = field(default_factory=list)
     since: float = 0.0
+    bytes: int = 0  # of rows set aside
+    open: list[tuple[int, Chunk, list[BadRow]]] = field(default_factory=list)  # of an open chunk
 
-    def add(self, number: int, rows: int, chunk: Chunk, bad: list[BadRow]) -> None:
-        """Add chunk `number`, which follows the pending ones."""
-        if not self.rows:
+    def add(
+        self, number: int, rows: int, chunk: Chunk, bad: list[BadRow], *, ends: bool = True
+    ) -> None:
+        """Add rows of chunk `number`, which follows the pending ones; the last ones with `ends`."""
+        if not self.rows and not self.open:
             self.first = number
             self.since = time.monotonic()
-        self.rows.append(rows)
-        self.chunks.append(chunk)
-        self.bad.append(bad)
+        self.bytes += sum(len(row.raw or b"") for row in bad)
+        self.open.append((rows, chunk, bad))
+        if ends:
+            counts, chunks, bads = zip(*self.open, strict=True)
+            self.rows.append(sum(counts))
+            self.chunks.append(join_chunks(chunks))
+            self.bad.append([row for some in bads for row in some])
+            self.open = []
 
     def is_due(self, seconds: float) -> bool:
         """Whether it is time to write: `seconds` have passed, or much is waiting."""
+        if not self.rows or self.open:
+            return False
         waited = time.monotonic() - self.since >= seconds
-        return bool(self.rows) and (waited or sum(self.rows) >= _MOST_ROWS)
+        return waited or sum(self.rows) >= _MOST_ROWS or self.bytes >= _MOST_BYTES
 
 
 class Parts:
@@ -146,7 +158,7 @@ class Parts:
         return part
 
     def commit(self, pending: Pending) -> pl.DataFrame:
-        """Write the pending chunks as a part, and empty `pending`. Returns its SCORES table.
+        """Write the whole pending chunks as a part, and remove them. Returns its SCORES table.
 
         Raises `DataError` when the part cannot be written; its chunks stay pending.
         """
@@ -162,7 +174,7 @@ class Parts:
         marker = {name: getattr(part, name) for name in Part.__slots__}
         write_json(self.path(first, "done.json"), marker)
         self._found[first] = part
-        pending.rows, pending.chunks, pending.bad = [], [], []
+        pending.rows, pending.chunks, pending.bad, pending.bytes = [], [], [], 0
         return scores
 
     def _describe(self, pending: Pending, scores: pl.DataFrame, bad: list[BadRow]) -> Part:

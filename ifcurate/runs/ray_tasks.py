@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.data.readers.rows import RawRow, read_rows
-from ifcurate.data.row_results import ReadRow
-from ifcurate.data.sources import Examples, read_row
+from ifcurate.data.sources import Examples, Piece, take_pieces
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
+from ifcurate.memory import MemoryBudget
 from ifcurate.runs.ahead import score_ahead
 from ifcurate.runs.folder import run_differences
 from ifcurate.runs.parts import Part, Parts, Pending
@@ -111,9 +111,10 @@ def read_chunks(
             yield {"chunk": n, "rows": _Rows(chunk), "layouts": examples.layouts}
 
 
-def _read(batch: Mapping[str, Any], i: int) -> list[ReadRow]:
-    layouts = batch["layouts"][i]
-    return [read_row(raw, layouts[layout]) for raw, layout in batch["rows"][i].rows]
+def _read(batch: Mapping[str, Any], i: int, piece_bytes: int) -> Iterator[Piece]:
+    layouts, rows = batch["layouts"][i], batch["rows"][i].rows
+    pairs = ((raw, layouts[layout]) for raw, layout in rows)
+    return take_pieces(int(batch["chunk"][i]), pairs, len(rows), piece_bytes)
 
 
 class ScoringActor:
@@ -127,7 +128,8 @@ class ScoringActor:
         folder: str,
         tokens: bool,
     ) -> None:
-        self._scorer = Scorer.create(engine.load(), settings)
+        memory = MemoryBudget.create(engine.options.get("memory"))
+        self._scorer = Scorer.create(engine.load(), settings, memory=memory)
         if differences := run_differences(identity, self._scorer.identity()):
             raise RunError(
                 f"an engine on another node differs ({'; '.join(differences[:4])}); scores of "
@@ -140,14 +142,15 @@ class ScoringActor:
         order = sorted(range(len(batch["chunk"])), key=lambda i: int(batch["chunk"][i]))
         pending = Pending()
         written: list[Part] = []
-        chunks = ((int(batch["chunk"][i]), _read(batch, i)) for i in order)
+        size = self._scorer.piece_bytes
+        chunks = (piece for i in order for piece in _read(batch, i, size))
         scored = score_ahead(self._scorer, chunks, tokens=self._parts.tokens)
         with contextlib.closing(scored):
             for item, chunk in scored:
                 assert chunk is not None
                 if pending.rows and item.number != pending.first + len(pending.rows):
                     written.append(self._write(pending))
-                pending.add(item.number, item.n_rows, chunk, item.bad)
+                pending.add(item.number, item.n_rows, chunk, item.bad, ends=item.ends)
         if pending.rows:
             written.append(self._write(pending))
         return _report(written)

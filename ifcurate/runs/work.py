@@ -159,7 +159,8 @@ class Scoring:
         # Chunks of a shard are numbered by themselves: 0, 1, 2, ...
         shard = self._shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
-        chunks = self._examples.read_chunks(self._scorer.settings.chunk_rows, wanted)
+        size = self._scorer.settings.chunk_rows
+        chunks = self._examples.read_chunks(size, wanted, self._scorer.piece_bytes)
         known = self._known.find if self._known else None
         scored = score_ahead(self._scorer, chunks, tokens=parts.tokens, known=known)
         try:
@@ -182,7 +183,8 @@ class Scoring:
         return [*engine, *([problem] if problem else ()), *describe_unread(self._examples.unread())]
 
     def _take(self, parts: Parts, item: Prepared, chunk: Chunk) -> None:
-        self._pending.add(item.number // self._shard.of, item.n_rows, chunk, item.bad)
+        number = item.number // self._shard.of
+        self._pending.add(number, item.n_rows, chunk, item.bad, ends=item.ends)
         progress = self.progress
         progress.rows += item.n_rows
         progress.counts.update(chunk.scores["status"].to_list())
@@ -193,7 +195,7 @@ class Scoring:
         if self._pending.is_due(self._seconds):
             self._commit(parts)
         self._on_progress(progress)
-        if self._stop():
+        if item.ends and self._stop():
             raise KeyboardInterrupt
 
     def _commit(self, parts: Parts) -> None:

@@ -21,6 +21,7 @@ import polars as pl
 
 from ifcurate.engines.base import Answer, Engine, Float32Array, Prompt
 from ifcurate.errors import ModelError, RowTooLargeError
+from ifcurate.memory import PIECE_BYTES, MemoryBudget
 from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.places import find_context_tokens
@@ -45,6 +46,7 @@ __all__ = [
     "Request",
     "ScoreSettings",
     "Scorer",
+    "join_chunks",
 ]
 
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
@@ -62,6 +64,19 @@ class Chunk:
     tokens: pl.DataFrame | None  # TOKENS, when asked for
     n_known: int = 0  # examples whose numbers were known
     n_tokens: int = 0  # that went through the engine
+
+
+def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
+    """The tables of pieces of one chunk, in their order."""
+    if len(chunks) == 1:
+        return chunks[0]
+    tokens = [chunk.tokens for chunk in chunks if chunk.tokens is not None]
+    return Chunk(
+        pl.concat([chunk.scores for chunk in chunks]),
+        pl.concat(tokens) if tokens else None,
+        sum(chunk.n_known for chunk in chunks),
+        sum(chunk.n_tokens for chunk in chunks),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class Scorer:
     engine: Engine
     settings: ScoreSettings
     template: Template
+    memory: MemoryBudget | None = None  # for the rows in hand; None: no limit for one row
 
     @classmethod
     def create(
@@ -100,6 +116,7 @@ class Scorer:
         settings: ScoreSettings,
         *,
         template: str | Callable[[Example], str] | None = None,
+        memory: MemoryBudget | None = None,
     ) -> Scorer:
         """Load the template for the engine's tokenizer and check that the two fit.
 
@@ -116,7 +133,7 @@ class Scorer:
         if settings.ablation == "template":
             probe = Example("", "Instruct.", "", "Response.")
             loaded.render(probe, variant="without")
-        return cls(engine, settings, loaded)
+        return cls(engine, settings, loaded, memory)
 
     def identity(self) -> dict[str, Any]:
         """Everything but the data that a score depends on, for manifests."""
@@ -134,6 +151,13 @@ class Scorer:
     def _max_length(self) -> int:
         asked = self.settings.max_length
         return min(asked, self.engine.max_length) if asked else self.engine.max_length
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of the input that are read and tokenised together, at most."""
+        # Rows of a piece swap their contexts, so its size must not depend on the machine.
+        shuffled = self.settings.ablation == "shuffle"
+        return PIECE_BYTES if self.memory is None or shuffled else self.memory.piece
 
     def score(self, examples: Sequence[Example]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """SCORES and TOKENS of these examples, a row (or token) each, in order.
@@ -157,6 +181,7 @@ class Scorer:
             too_long=self.settings.too_long,
             max_length=self._max_length(),
             keep_end_markers=self.settings.keep_end_markers,
+            memory=self.memory,
         )
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 

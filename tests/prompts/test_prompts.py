@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -371,3 +372,35 @@ def test_real_data_has_equal_ids_throughout(
         forced = sum(pair.response_ids_forced for pair in scored)
         assert forced <= (0 if template == "alpaca" else len(scored) // 100)
         assert {pair.status for pair in pairs} <= {"scored", "no_context", "empty_response"}
+
+
+@pytest.mark.parametrize("kind", TOKENIZER_KINDS)
+def test_a_context_cut_before_it_is_encoded_gives_the_same_prompts(
+    kind: TokenizerKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "the mill stands by a river, and Zoë's 31 boats — 東京".split()  # noqa: SIM905
+    words += ["\n\n", "a\tb", "..."]
+    random_ = random.Random(0)
+    examples = []
+    for i in range(12):
+        text = " ".join(random_.choices(words, k=random_.randint(4_000, 9_000)))
+        given = Turn("user", f"Passage: {text[: 5000 * (i % 3)]}", "m[0].content")
+        blocks: tuple[ContextBlock, ...] = (
+            ContextBlock("instruction", "q", 9, 9 + len(text), 0, 9 + len(text) + 2, "label", 1.0),
+        )
+        if i % 3:
+            end = len(given.content)
+            blocks = (ContextBlock("history[0]", "m[0]", 9, end, 0, end, "label", 1.0), *blocks)
+        asked = f"Passage: {text}\n\nWhere is it?"
+        examples.append(Example(str(i), asked, "", "By it.", history=(given,), blocks=blocks))
+    tok = tokenizer(kind)
+    made = load_template("alpaca", tok)
+    settings = PromptSettings(too_long="shorten", max_length=500)
+    monkeypatch.setattr("ifcurate.prompts.lengths._LONGEST_TOKEN", 8)
+    cut = build_pairs(examples, made, tok, settings)
+    monkeypatch.setattr("ifcurate.prompts.pairs.cut_longest_block", lambda example, _: example)
+    whole = build_pairs(examples, made, tok, settings)
+    assert [pair.status for pair in cut] == [pair.status for pair in whole]
+    assert {pair.status for pair in cut} == {"scored", "too_long"}
+    for pair, other in zip(cut, whole, strict=True):
+        assert pair == other or pair.status == "too_long"

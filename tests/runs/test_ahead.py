@@ -16,8 +16,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from ifcurate.data.row_results import ReadRow
-from ifcurate.data.sources import Examples, read_examples
+from ifcurate.data.sources import Examples, Piece, read_examples
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.toy import ToyEngine
@@ -135,11 +134,11 @@ def test_a_failing_reader_keeps_the_chunks_before(
 ) -> None:
     real = Examples.read_chunks
 
-    def broken(self: Examples, *given: Any) -> Iterator[tuple[int, list[ReadRow] | None]]:
-        for number, rows in real(self, *given):
-            if number == 3:
+    def broken(self: Examples, *given: Any) -> Iterator[Piece]:
+        for piece in real(self, *given):
+            if piece.number == 3:
                 raise DataError("data.jsonl: the disk is gone; plug it in")
-            yield number, rows
+            yield piece
 
     with monkeypatch.context() as patch:
         patch.setattr(Examples, "read_chunks", broken)

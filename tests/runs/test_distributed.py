@@ -72,9 +72,9 @@ def test_reading_tasks_give_the_chunks_of_a_local_run(limit: int | None, data: P
             assert item["chunk"] not in found
             found[item["chunk"]] = [raw for raw, _ in item["rows"].rows]
     expected = {
-        n: [(row.raw.source, row.raw.number) for row in rows]
-        for n, rows in examples.read_chunks(16)
-        if rows is not None and n != 2
+        piece.number: [(row.raw.source, row.raw.number) for row in piece.rows]
+        for piece in examples.read_chunks(16)
+        if piece.rows is not None and piece.number != 2
     }
     assert {n: [(r.source, r.number) for r in rows] for n, rows in found.items()} == expected
 

@@ -67,11 +67,25 @@ class RawRow:
     ends: bool = False
 
     @property
+    def size(self) -> int:
+        """About how many bytes the row has."""
+        return _text_size(self.value) if self.raw is None else len(self.raw)
+
+    @property
     def place(self) -> str:
         """`file:line`, or `file row n` where there are no lines."""
         if self.line is not None:
             return f"{self.source}:{self.line}"
         return f"{self.source} row {self.number}"
+
+
+def _text_size(value: Any) -> int:
+    """The number of characters of all texts in a value."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_text_size, value.values()))
+    return sum(map(_text_size, value)) if isinstance(value, list) else 1
 
 
 def copy_path(url: str) -> Path:

@@ -12,6 +12,8 @@ from ifcurate.errors import DataError
 __all__ = ["batch_rows", "first_line", "open_parquet", "read_hub", "read_parquet", "repeated_name"]
 
 _BATCH: Final = 1024  # rows
+_BATCH_BYTES: Final = 8 << 20  # of the same rows
+_BUFFER: Final = 1 << 20  # bytes of a column that are read at a time
 
 
 @contextlib.contextmanager
@@ -20,7 +22,7 @@ def open_parquet(source: Source) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pa.OSFile(str(source.path)) as stream, pq.ParquetFile(stream) as file:
+    with pa.OSFile(str(source.path)) as stream, pq.ParquetFile(stream, buffer_size=_BUFFER) as file:
         yield file
 
 
@@ -33,9 +35,12 @@ def read_parquet(source: Source) -> Iterator[RawRow]:
         with open_parquet(source) as file:
             for group in range(file.num_row_groups):
                 start = number
-                end = start + file.metadata.row_group(group).num_rows
+                known = file.metadata.row_group(group)
+                end = start + known.num_rows
+                fits = _BATCH_BYTES * known.num_rows // max(1, known.total_byte_size)
+                size = min(_BATCH, max(1, fits))
                 try:
-                    for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group]):
+                    for batch in file.iter_batches(batch_size=size, row_groups=[group]):
                         yield from batch_rows(source, number, batch)
                         number += batch.num_rows
                 except (pa.ArrowException, OSError) as error:
@@ -68,6 +73,13 @@ def _inner(field: Any) -> list[Any]:
 
 def batch_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
     """The rows of an Arrow batch whose first row has this number."""
+    size = max(1, _BATCH_BYTES * batch.num_rows // max(1, batch.nbytes))
+    for start in range(0, batch.num_rows, size):
+        yield from _slice_rows(source, number + start, batch.slice(start, size))
+
+
+def _slice_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
+    """The rows of a batch that fits into memory as Python's values."""
     try:
         batch.validate(full=True)
         values = batch.to_pylist()

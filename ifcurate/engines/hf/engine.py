@@ -67,6 +67,7 @@ def load_hf_engine(
     allow_pickle: bool = False,
     threads: int | None = None,
     no_kernels: bool = False,
+    memory: int | None = None,
 ) -> HFEngine:
     """Load a causal language model for scoring, from a local folder or the Hub.
 
@@ -81,6 +82,8 @@ def load_hf_engine(
         allow_pickle: load weights that are not safetensors.
         threads: cores to use, on a CPU one process each; by default all that torch sees.
         no_kernels: leave all arithmetic to PyTorch.
+        memory: bytes besides the model, of which packs on a CPU take half; by default they
+            take what is free.
 
     Raises:
         ModelError: the model cannot be found, loaded or used.
@@ -113,6 +116,7 @@ def load_hf_engine(
         max_length=max_length,
         threads=torch.get_num_threads(),
         no_kernels=no_kernels,
+        memory=memory,
     )
 
 
@@ -131,6 +135,7 @@ class HFEngine(Engine):
         max_length: int | None = None,
         threads: int = 1,
         no_kernels: bool = False,
+        memory: int | None = None,
     ) -> None:
         self.tokenizer: HFTokenizer = tokenizer
         self.max_length = _length_limit(source, model.config, max_length)
@@ -162,7 +167,7 @@ class HFEngine(Engine):
         on_cpu = model.device.type == "cpu"
         self._workers = n_workers = threads if on_cpu and can_fork() else 1
         self._filler = PackFiller(
-            token_budget(model),
+            token_budget(model, memory=memory, n_workers=n_workers),
             n_workers=n_workers,
             max_sequences=None if batch_size == "auto" else batch_size,
             share=self.route != "single",

@@ -26,8 +26,8 @@ from ifcurate.engines.hf.attention import can_use_varlen
 from ifcurate.engines.hf.bodies import PackedBody, SingleBody, exact_length
 from ifcurate.engines.hf.head import ResponseHead, find_head
 from ifcurate.engines.hf.packing import make_plan
-from ifcurate.engines.hf.workers import free_memory
 from ifcurate.errors import ModelError
+from ifcurate.memory import free_memory
 
 if TYPE_CHECKING:
     import torch

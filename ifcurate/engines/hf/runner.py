@@ -13,8 +13,9 @@ from ifcurate.engines.hf.arithmetic import Body
 from ifcurate.engines.hf.bodies import SingleBody
 from ifcurate.engines.hf.head import ResponseHead, pick_logprobs
 from ifcurate.engines.hf.prefix_tree import Pack
-from ifcurate.engines.hf.workers import OutOfMemoryError, can_fork, free_memory
+from ifcurate.engines.hf.workers import OutOfMemoryError, can_fork
 from ifcurate.errors import ModelError
+from ifcurate.memory import MemoryBudget, free_memory
 
 if TYPE_CHECKING:
     import torch
@@ -144,8 +145,11 @@ def is_memory_error(error: BaseException) -> bool:
     )
 
 
-def token_budget(model: Any) -> int:
-    """Tokens per pack that suit the device and fit into the memory that is free now."""
+def token_budget(model: Any, *, memory: int | None = None, n_workers: int = 1) -> int:
+    """Tokens per pack that suit the device and fit into the memory that is free now.
+
+    On a CPU, `memory` limits the packs that all processes compute at a time, in bytes.
+    """
     import torch
 
     device = model.device
@@ -155,6 +159,9 @@ def token_budget(model: Any) -> int:
     else:
         free, most = free_memory(), _CPU_BUDGET
     fits = int(free * _MEMORY_SHARE / bytes_per_token(model))
+    if memory is not None and device.type == "cpu":
+        share = MemoryBudget(memory).packs // n_workers
+        fits = min(fits, int(share / bytes_per_token(model)))
     return max(1, min(most, fits))
 
 

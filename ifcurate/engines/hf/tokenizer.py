@@ -7,6 +7,7 @@ ones, is refused when it is loaded.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,11 @@ class HFTokenizer:
     def vocab_size(self) -> int:
         """How many ids there are, added tokens included."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    @functools.cached_property
+    def longest_token(self) -> int:
+        """Characters of the longest token; one byte of a character counts as one."""
+        return max(map(len, self._backend.get_vocab(with_added_tokens=True)), default=1)
 
     def encode(self, text: str) -> Encoding:
         """Encode without adding any special token."""

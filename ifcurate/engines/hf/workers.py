@@ -33,8 +33,9 @@ from typing import Final
 from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.errors import ModelError
+from ifcurate.memory import free_memory
 
-__all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork", "free_memory"]
+__all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork"]
 
 _MOST_DEATHS: Final = 40  # of processes over the same pack, where memory is not the cause
 _START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
@@ -197,13 +198,3 @@ def _memory_kills() -> int:
             lines = [line.split() for line in Path(path).read_text().splitlines()]
             total += sum(int(line[1]) for line in lines if line[0] == "oom_kill")
     return total
-
-
-def free_memory() -> int:
-    """Bytes of memory that are free; a large number on systems that do not state it."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable"))
-        return int(found.split()[1]) * 1024
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 1 << 34

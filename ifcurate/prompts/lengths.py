@@ -1,0 +1,79 @@
+"""Sizes of examples in characters, by which a row is refused or cut before it is tokenised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from ifcurate.engines.base import Tokenizer
+from ifcurate.records import Example
+
+__all__ = ["batch_by_size", "cut_longest_block", "full_size", "least_size", "longest_token"]
+
+_LONGEST_TOKEN: Final = 128  # characters; the longest, of blanks, in vocabularies of known models
+_BATCH: Final = 1 << 18  # characters of examples that are encoded at once
+
+
+def longest_token(tokenizer: Tokenizer) -> int:
+    """Characters that one token stands for, at most."""
+    # A tokenizer from outside need not state it.
+    return max(_LONGEST_TOKEN, getattr(tokenizer, "longest_token", 0))
+
+
+def least_size(example: Example) -> int:
+    """The number of characters that every rendering of an example has."""
+    return sum(len(t.strip()) for t in (example.instruction, example.context, example.response))
+
+
+def full_size(example: Example) -> int:
+    """The number of characters of all texts of an example."""
+    turns = sum(len(turn.content) for turn in (*example.history, *example.trailing))
+    own = (example.instruction, example.context, example.response, example.system, example.tools)
+    return sum(map(len, own)) + turns
+
+
+def batch_by_size(
+    examples: Sequence[tuple[int, Example]],
+) -> Iterator[list[tuple[int, Example]]]:
+    """Examples that are encoded together: one, or several of at most `_BATCH` characters."""
+    batch: list[tuple[int, Example]] = []
+    n = 0
+    for i, example in examples:
+        size = full_size(example)
+        if batch and n + size > _BATCH:
+            yield batch
+            batch, n = [], 0
+        batch.append((i, example))
+        n += size
+    if batch:
+        yield batch
+
+
+def cut_longest_block(example: Example, most: int) -> Example:
+    """The example with at most `most` characters at each end of its longest context block.
+
+    The example itself where the block is not longer. All blocks keep their places.
+    """
+    longest = max(example.blocks, key=lambda b: b.end - b.start)
+    removed = longest.end - longest.start - 2 * most
+    if removed <= 0:
+        return example
+    texts = [example.part(b.part)[b.start : b.end] for b in example.blocks]
+    at = example.blocks.index(longest)
+    texts[at] = texts[at][:most] + texts[at][-most:]
+
+    def move(part: str, place: int) -> int:
+        return place - removed if part == longest.part and place >= longest.end else place
+
+    moved = [
+        replace(
+            b,
+            start=move(b.part, b.start),
+            end=move(b.part, b.end),
+            outer_start=move(b.part, b.outer_start),
+            outer_end=move(b.part, b.outer_end),
+        )
+        for b in example.blocks
+    ]
+    return replace(example.with_contexts(texts), blocks=tuple(moved))

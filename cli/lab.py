@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from . import common
+
+if TYPE_CHECKING:
+    from ifcurate.lab.plan import LabPlan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -168,15 +171,17 @@ def knobs(
     the learning rate. Each is turned from two starts: **m1**, and **clean**, which is m1 without
     off rows and unreadable wording. Finished settings are kept. Writes OUT/knobs.json.
     """
+    from ifcurate.lab.arms import Arm, run_arm
     from ifcurate.lab.knobs import run_knobs
+    from ifcurate.lab.setup import prepare
     from ifcurate.storage.files import write_json
 
+    def run(plan: LabPlan, arm: str) -> dict[str, Any]:
+        common.note(f"{plan.name}, seed {plan.seed}: {arm}", quiet=json)
+        return run_arm(prepare(out, plan), plan, Arm.parse(arm))
+
     _set_threads(threads)
-    found = run_knobs(
-        out,
-        [int(s) for s in seeds.split(",") if s.strip()],
-        say=lambda text: common.note(text, quiet=json),
-    )
+    found = run_knobs([int(s) for s in seeds.split(",") if s.strip()], run)
     write_json(out / "knobs.json", {"settings": found})
     if json:
         common.print_json(found)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ifcurate.errors import RunError
 from ifcurate.evaluation.measures import Answered, measure
-from ifcurate.evaluation.models import AnsweringModel, open_model
+from ifcurate.evaluation.models import AnsweringModel, LocalModel, open_model
 from ifcurate.evaluation.questions import Question, to_example
 from ifcurate.evaluation.suites import Suite, load_suite, note_duplicates
 from ifcurate.options.base import takes_options
@@ -46,7 +46,21 @@ def evaluate_model(
     with closing(open_model(model, options)) as opened:
         for suite in suites:
             results[suite.name] = ask_suite(opened, suite, folder, options, progress)
-    return {"model": model, "folder": str(folder), "notes": notes, "suites": results}
+    found = {"model": model, "folder": str(folder), "notes": notes, "suites": results}
+    if options.benchmark:
+        found["benchmarks"] = _run_benchmarks(model, folder, options)
+    return found
+
+
+def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[str, Any]:
+    """The harness's figures by task; those that are in the folder are not run again."""
+    from ifcurate.engines.hf.loading import choose_device
+    from ifcurate.evaluation.harness import run_benchmarks
+
+    return run_benchmarks(
+        model, options.benchmark, folder, limit=options.benchmark_limit,
+        device=str(choose_device(options.device)),
+    )  # fmt: skip
 
 
 def _folder_name(model: str) -> str:
@@ -73,6 +87,7 @@ def ask_suite(
         "template": {"name": template.name, "fingerprint": template.fingerprint},
         "options": options.model_dump(include={
             "max_new_tokens", "knowledge", "logprobs", "engine", "dtype", "seed"}),
+        **({"attention": True} if options.attention else {}),
     }  # fmt: skip
     path = folder / f"{suite.name}.answers.jsonl"
     _check_identity(folder / f"{suite.name}.run.json", identity)
@@ -135,7 +150,20 @@ def _ask(
             replace(a, context_logprob=c, memory_logprob=m)
             for a, c, m in zip(answered, context, memory, strict=True)
         ]
+    if options.attention:
+        answered = _watch(model, template, answered)
     yield from answered
+
+
+def _watch(model: AnsweringModel, template: Any, answered: Sequence[Answered]) -> list[Answered]:
+    """The answers with the attention on their contexts, while the context's answer is read."""
+    from ifcurate.evaluation.attention import measure_attention
+
+    assert isinstance(model, LocalModel)  # the options refuse other engines
+    examples = [to_example(a.question, response=a.question.context_answers[0]) for a in answered]
+    found = measure_attention(model.model, model.tokenizer, template, examples)
+    by_id = {own.id: tuple(own.mean_head.tolist()) for own in found}
+    return [replace(a, attention=by_id.get(a.question.id)) for a in answered]
 
 
 def _append(path: Path, answered: Sequence[Answered]) -> None:
@@ -162,6 +190,9 @@ def read_answers(path: Path, suite: Suite) -> dict[str, Answered]:
         record = json.loads(line)
         question = questions.get(record["question"])
         if question is not None:
-            answers[question.id] = Answered(question, record["text"], record["bare_text"],
-                record["context_logprob"], record["memory_logprob"])  # fmt: skip
+            attention = record.get("attention")
+            answers[question.id] = Answered(
+                question, record["text"], record["bare_text"], record["context_logprob"],
+                record["memory_logprob"], None if attention is None else tuple(attention),
+            )  # fmt: skip
     return answers

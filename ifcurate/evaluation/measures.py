@@ -45,6 +45,7 @@ class Answered:
     bare_text: str | None = None  # the answer without the context; None when not asked
     context_logprob: float | None = None  # nats: the context answer as the response
     memory_logprob: float | None = None
+    attention: tuple[float, ...] | None = None  # share on the context, by layer, mean over heads
 
     @property
     def outcome(self) -> Outcome:
@@ -88,6 +89,9 @@ def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
     if any(a.knows is not None for a in answered):
         result["known"] = _measures(known, seed)
         result["knows"] = _share([bool(a.knows) for a in answered], seed).as_dict()
+    watched = [a.attention for a in answered if a.attention is not None]
+    if watched:
+        result["attention"] = np.mean(watched, axis=0).tolist()
     groups: dict[str, Callable[[Answered], str]] = {
         "by_position": lambda a: position_of_answer(a.question),
         "by_length": lambda a: _length(a.question),

@@ -1,4 +1,4 @@
-"""Models under evaluation: in this process, or behind a completions endpoint."""
+"""Models under evaluation: in this process (transformers, vLLM), or behind an endpoint."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class AnsweringModel(Protocol):
 
 def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
     """Load a model, or connect to the server that has it. Raises `ModelError`."""
-    if options.engine == "server":
-        return _open_server(model, options)
+    if options.engine != "hf":
+        return _open_engine(model, options)
     return _open_local(model, options)
 
 
@@ -95,42 +95,42 @@ def _open_local(model: str, options: EvaluateOptions) -> LocalModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Served:
-    """A model behind an OpenAI-compatible completions endpoint, such as vLLM's."""
+class _EngineModel:
+    """A model of an engine that continues prompts: vLLM, or a server such as vLLM's."""
 
-    name: str
-    revision: str
-    tokenizer: Tokenizer
-    engine: Any
-    client: Any
+    engine: Any  # VLLMEngine or ServerEngine
     options: EvaluateOptions
 
-    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        from ifcurate.engines.server.client import Request
+    @property
+    def name(self) -> str:
+        return str(self.engine.identity.model)
 
-        body = {"model": self.name, "max_tokens": self.options.max_new_tokens, "temperature": 0.0}
-        requests = [Request("/completions", {**body, "prompt": list(ids)}) for ids in prompts]
-        return [str(reply["choices"][0]["text"]) for reply in self.client.send(requests)]
+    @property
+    def revision(self) -> str:
+        return str(self.engine.identity.revision)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        tokenizer: Tokenizer = self.engine.tokenizer
+        return tokenizer
+
+    def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        answers: list[str] = self.engine.continue_greedily(
+            prompts, max_new_tokens=self.options.max_new_tokens
+        )
+        return answers
 
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
         return [float(values.sum()) for values in self.engine.response_logprobs(prompts)]
 
     def close(self) -> None:
-        self.client.close()
         self.engine.close()
 
 
-def _open_server(model: str, options: EvaluateOptions) -> _Served:
-    from ifcurate.engines.server.client import HttpClient, Patience
-    from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
-    from ifcurate.engines.server.engine import load_server_engine
+def _open_engine(model: str, options: EvaluateOptions) -> _EngineModel:
+    from ifcurate.engines.load import load_engine
 
-    engine = load_server_engine(options.base_url, model=model)
-    client = HttpClient(
-        parse_base_url(options.base_url),
-        key=ApiKey.from_environment(),
-        patience=Patience(),
-        concurrency=16,
-    )
-    identity = engine.identity
-    return _Served(identity.model, identity.revision, engine.tokenizer, engine, client, options)
+    more: dict[str, Any] = {"dtype": options.dtype}
+    if options.engine == "server":
+        more |= {"base_url": options.base_url, "tokenizer": options.tokenizer}
+    return _EngineModel(load_engine(options.engine, model=model, **more), options)

@@ -24,6 +24,8 @@ __all__ = ["Trajectory", "follow_checkpoints", "make_page", "say", "step_of", "s
 
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)$")
 _DONE: Final = "finetune.json"  # a run writes it last
+_FIGURES: Final = ("acc", "exact_match", "contains", "f1", "counterfactual")  # of the harness
+_DRAWN_LAYERS: Final = 5  # beside the mean over all layers
 _PAUSE: Final = 5.0  # seconds between two looks at a run in progress
 
 
@@ -31,7 +33,8 @@ _PAUSE: Final = 5.0  # seconds between two looks at a run in progress
 class Trajectory:
     """Measures by step, and the verdict with its reason."""
 
-    points: tuple[dict[str, Any], ...]  # step, model, counterfactual, parametric, knows, suites
+    #: step, model, counterfactual, parametric, knows, benchmarks by task, attention by layer
+    points: tuple[dict[str, Any], ...]
     peak: dict[str, Any]
     last: dict[str, Any]
     fall: dict[str, Any]  # last minus peak, paired: difference, low, high, p, n
@@ -112,7 +115,11 @@ def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Tr
             continue
         outcomes = _outcomes(result, options)
         answers[step] = {key: value[0] for key, value in outcomes.items()}
-        points.append({"step": step, "model": result["model"], **_averages(outcomes)})
+        points.append({
+            "step": step, "model": result["model"], **_averages(outcomes),
+            "benchmarks": {task: _main(own) for task, own in result.get("benchmarks", {}).items()},
+            "attention": _attention(result),
+        })  # fmt: skip
     if len(points) < 2:
         return None
     points.sort(key=lambda p: p["step"])
@@ -131,6 +138,17 @@ def _averages(outcomes: dict[str, tuple[bool, bool, bool | None]]) -> dict[str, 
         "parametric": sum(memory) / len(outcomes),
         "knows": sum(asked) / len(asked) if asked else None,
     }
+
+
+def _main(figures: dict[str, float]) -> float | None:
+    """The figure of a task that is drawn: its accuracy, or what the task has in its place."""
+    return next((figures[name] for name in _FIGURES if name in figures), None)
+
+
+def _attention(result: dict[str, Any]) -> list[float] | None:
+    """The share of attention on the context by layer, mean over the suites that measured it."""
+    measured = [s["attention"] for s in result.get("suites", {}).values() if "attention" in s]
+    return [sum(layer) / len(layer) for layer in zip(*measured, strict=True)] or None
 
 
 def _choose(peak: dict[str, Any], last: dict[str, Any], fall: dict[str, Any]) -> tuple[str, str]:
@@ -160,26 +178,61 @@ def _outcomes(
 
 def make_page(trajectory: Trajectory, out: Path) -> Path:
     """The trajectory as one HTML file."""
-    from ifcurate.reports.figures import draw_lines
     from ifcurate.reports.shell import Section, Table, write_page
 
+    points = trajectory.points
+    tasks = sorted({task for point in points for task in point["benchmarks"]})
+    rows = [
+        [p["step"], p["counterfactual"], p["parametric"], p["knows"]]
+        + [p["benchmarks"].get(task) for task in tasks]
+        + [p["model"]]
+        for p in points
+    ]
+    table = Table(("step", "context", "memory", "knows", *tasks, "model"), rows)
+    sections = [
+        Section("trajectory", "Trajectory", (say(trajectory),), (_draw(trajectory, tasks), table))
+    ]
+    if any(point["attention"] for point in points):
+        text = (
+            "Share of the attention that falls on the context while the model reads the "
+            "context's answer: mean over heads, answer tokens and questions."
+        )
+        sections.append(Section("attention", "Attention", (text,), (_draw_attention(points),)))
+    return write_page(out, "Trajectory", sections)
+
+
+def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
+    from ifcurate.reports.figures import draw_lines
+
+    titles = {"counterfactual": "answer from the context", "parametric": "answer from memory",
+              "knows": "known without the context"}  # fmt: skip
     lines = {
         title: [[p["step"], p[key]] for p in trajectory.points if p[key] is not None]
-        for key, title in (("counterfactual", "answer from the context"),
-                           ("parametric", "answer from memory"),
-                           ("knows", "known without the context"))
-    }  # fmt: skip
-    figure = draw_lines(
+        for key, title in titles.items()
+    }
+    for task in tasks:
+        found = [(p["step"], p["benchmarks"].get(task)) for p in trajectory.points]
+        lines[Path(task).stem] = [[step, value] for step, value in found if value is not None]
+    return draw_lines(
         "trajectory", "Context reliance over the run", {k: v for k, v in lines.items() if v},
         x_title="step", y_title="share of questions", y_limits=(0.0, 1.0), points=True, wide=True,
         cuts=[(float(trajectory.peak["step"]), "peak")],
     )  # fmt: skip
-    rows = [[p["step"], p["counterfactual"], p["parametric"], p["knows"], p["model"]]
-            for p in trajectory.points]  # fmt: skip
-    table = Table(("step", "context", "memory", "knows", "model"), rows)
-    return write_page(out, "Trajectory", [
-        Section("trajectory", "Trajectory", (say(trajectory),), (figure, table)),
-    ])  # fmt: skip
+
+
+def _draw_attention(points: Sequence[dict[str, Any]]) -> Any:
+    from ifcurate.reports.figures import draw_lines
+
+    measured = [(p["step"], p["attention"]) for p in points if p["attention"]]
+    n_layers = len(measured[0][1])
+    n_drawn = min(_DRAWN_LAYERS, n_layers)
+    drawn = [round(i * (n_layers - 1) / max(1, n_drawn - 1)) for i in range(n_drawn)]
+    lines = {"mean of all layers": [[step, sum(own) / n_layers] for step, own in measured]}
+    lines |= {f"layer {n}": [[step, own[n]] for step, own in measured] for n in drawn}
+    return draw_lines(
+        "attention", "Attention on the context", lines, x_title="step",
+        y_title="share of attention", points=True, wide=True,
+    )  # fmt: skip
 
 
 def say(trajectory: Trajectory) -> str:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.lab.arms import Arm, run_arm
 from ifcurate.lab.compare import interval_of
 from ifcurate.lab.mixtures import MIXTURES
 from ifcurate.lab.plan import EARLY_STEP, LabPlan
-from ifcurate.lab.setup import prepare
 
 __all__ = ["SETTINGS", "Setting", "run_knobs", "summarise_knobs"]
 
+#: Trains an arm of a plan and returns its result.
+Run = Callable[[LabPlan, str], dict[str, Any]]
 _M1: Final = "m1"
 _CLEAN: Final = {"off": 0.0, "recall": 0.3, "unreadable": 0.0}
 
@@ -35,9 +34,9 @@ class Setting:
     rate: float | None = None  # None for the plan's
 
     @property
-    def arm(self) -> Arm:
-        """All rows, at this setting's rate."""
-        return Arm("unfiltered", rate=self.rate)
+    def arm(self) -> str:
+        """All rows, at this setting's rate: a name that `Arm.parse` reads."""
+        return "unfiltered" if self.rate is None else f"unfiltered+full@{self.rate:g}"
 
     def plan(self, seed: int) -> LabPlan:
         """The plan with the knob turned. Equal mixtures have equal names, so they run once."""
@@ -75,20 +74,11 @@ SETTINGS: Final = (
 )  # fmt: skip
 
 
-def run_knobs(
-    root: Path, seeds: Sequence[int], *, say: Callable[[str], None] | None = None
-) -> list[dict[str, Any]]:
-    """Train what is missing of every setting and seed. Returns `summarise_knobs` of them."""
-    found: list[dict[int, dict[str, Any]]] = []
-    for setting in SETTINGS:
-        by_seed = {}
-        for seed in seeds:
-            if say:
-                say(f"{setting.start}, {setting.knob} {setting.value}, seed {seed}")
-            plan = setting.plan(seed)
-            by_seed[seed] = run_arm(prepare(root, plan), plan, setting.arm)
-        found.append(by_seed)
-    return summarise_knobs(found)
+def run_knobs(seeds: Sequence[int], run: Run) -> list[dict[str, Any]]:
+    """Every setting in every seed, by `run`. Returns `summarise_knobs` of the results."""
+    return summarise_knobs(
+        [{seed: run(setting.plan(seed), setting.arm) for seed in seeds} for setting in SETTINGS]
+    )
 
 
 def summarise_knobs(results: Sequence[dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:

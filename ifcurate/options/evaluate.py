@@ -43,13 +43,29 @@ class EvaluateOptions(Options):
         "Also compare the log-probabilities of the two answers.",
         flags=("--logprobs/--no-logprobs",),
     )
-    engine: Literal["hf", "server"] = option(
+    attention: bool = option(
+        False,
+        "Also measure, by layer, the share of attention that falls on the context (hf only).",
+        flags=("--attention/--no-attention",),
+    )
+    benchmark: tuple[str, ...] = option(
+        (),
+        "Standard benchmark to run on each model: a task of lm-evaluation-harness or a YAML file "
+        "(eval extra, hf only). Give it again for more than one.",
+        flags=("--benchmark", "-b"),
+        metavar="TASK|FILE",
+    )
+    benchmark_limit: int | None = option(None, "Only the first N rows of a benchmark.", ge=1)
+    engine: Literal["hf", "vllm", "server"] = option(
         "hf",
-        "hf is transformers in this process. server is a completions endpoint that is already "
-        "running, such as vLLM's.",
+        "hf is transformers in this process. vllm needs the vllm extra. server is a completions "
+        "endpoint that is already running.",
         common=True,
     )
     base_url: str = option("", "For server: http://host:8000/v1.", metavar="URL")
+    tokenizer: str = option(
+        "", "For server: the tokenizer, when the model's name there is not one.", metavar="NAME"
+    )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "Number format that the model computes in."
@@ -58,7 +74,11 @@ class EvaluateOptions(Options):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        needs(self, "base_url", self.engine == "server", "engine server")
+        for name in ("base_url", "tokenizer"):
+            needs(self, name, self.engine == "server", "engine server")
+        for name in ("attention", "benchmark", "device"):
+            needs(self, name, self.engine == "hf" or not getattr(self, name), "engine hf")
+        needs(self, "benchmark_limit", bool(self.benchmark), "runs with benchmark")
         if self.engine == "server" and not self.base_url:
             raise ValueError("engine server needs base_url, such as http://127.0.0.1:8000/v1")
         return self

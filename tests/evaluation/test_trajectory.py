@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ifcurate.engines.hf.tokenizer import load_model_tokenizer
 from ifcurate.evaluation import trajectory
+from ifcurate.evaluation.harness import export_tasks
 from ifcurate.evaluation.trajectory import follow_checkpoints, make_page, summarise
 from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.pocket import model_path
 
 
 def suite_file(folder: Path, n: int) -> Path:
@@ -78,3 +82,52 @@ def test_a_run_in_progress_is_followed_to_its_end(
     given = [str(run / "checkpoint-10"), str(run / "checkpoint-5")]
     follow_checkpoints(given, tmp_path, EvaluateOptions(), watch=True, wait=wait)
     assert asked == ["checkpoint-5", "checkpoint-10", "checkpoint-15"]
+
+
+def two_checkpoints(folder: Path) -> list[str]:
+    models = [folder / f"checkpoint-{step}" for step in (1, 2)]
+    for model in models:
+        model.symlink_to(model_path())
+    return [str(model) for model in models]
+
+
+@pytest.mark.slow
+def test_attention_is_measured_by_layer_and_drawn(tmp_path: Path) -> None:
+    suite = str(suite_file(tmp_path, 3))
+    options = EvaluateOptions(suite=(suite,), template="alpaca", max_new_tokens=4, knowledge=False,
+                              attention=True)  # fmt: skip
+    models = two_checkpoints(tmp_path)
+    results = follow_checkpoints(models, tmp_path / "out", options)
+    shares = results[0]["suites"]["own"]["attention"]
+    assert len(shares) == 4
+    assert all(0 < share < 1 for share in shares)
+    assert follow_checkpoints(models, tmp_path / "out", options) == results  # from the folder
+    found = summarise(results, options)
+    assert found is not None
+    assert found.points[1]["attention"] == pytest.approx(shares)
+    page = make_page(found, tmp_path / "page.html").read_text()
+    assert "Attention on the context" in page
+    assert "layer 3" in page
+
+
+@pytest.mark.slow
+def test_standard_benchmarks_stand_beside_the_trajectory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lm_eval")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    tokenizer: Any = load_model_tokenizer("pocket")
+    tasks = export_tasks(["quotes"], tmp_path / "task", template="alpaca", tokenizer=tokenizer)
+    options = EvaluateOptions(
+        suite=(str(suite_file(tmp_path, 2)),), template="alpaca", max_new_tokens=4,
+        benchmark=(str(tasks[0]),), benchmark_limit=2, knowledge=False, logprobs=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = follow_checkpoints(two_checkpoints(tmp_path), tmp_path / "out", options)
+    found = summarise(results, options)
+    assert found is not None
+    values = [point["benchmarks"][str(tasks[0])] for point in found.points]
+    assert all(value is not None and 0 <= value <= 1 for value in values)
+    assert values[0] == values[1]  # the same model
+    assert "quotes" in make_page(found, tmp_path / "page.html").read_text()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ifcurate.lab.arms import Arm, choose_rows, run_arm
 from ifcurate.lab.compare import compare_arms, read_results
 from ifcurate.lab.comparison import make_page
 from ifcurate.lab.exam import make_exam
+from ifcurate.lab.knobs import SETTINGS, run_knobs
 from ifcurate.lab.mixtures import MIXTURES, MixtureShape, make_mixture, split_facts
 from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
 from ifcurate.lab.quality import area_under_curve, measure_laboratories
@@ -105,3 +107,35 @@ def test_curation_is_the_same_whatever_the_truth_says(tmp_path: Path) -> None:
     compared = compare_arms(read_results(tmp_path), measure_laboratories(tmp_path))
     assert "filtered" in compared["mixtures"][plan.name]
     assert make_page(compared, tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_a_setting_turns_one_knob_of_its_start() -> None:
+    starts = {s.start: s.plan(0).shape for s in SETTINGS if not s.knob}
+    for setting in SETTINGS:
+        given, start = asdict(setting.plan(0).shape), asdict(starts[setting.start])
+        changed = {name for name in given if given[name] != start[name]} - {"recall"}
+        one_knob = changed in ({name} for name in given)
+        turned = one_knob or changed == {"unreadable", "unreadable_critical"}
+        assert turned is bool(setting.knob and not setting.rate), setting
+
+
+def test_a_knob_is_compared_with_its_start_in_the_same_seed() -> None:
+    def run(plan: LabPlan, arm: str) -> dict[str, Any]:
+        final = 0.7 - 0.1 * plan.seed - (0.3 if plan.shape.off == 0.3 else 0)
+        point = {"parametric": 0.1, "standard": 0.9}
+        return {"points": [{"step": 20, "conflict": 0.8, **point},
+                           {"step": 90, "conflict": final, **point}]}  # fmt: skip
+
+    rows = run_knobs([0, 1], run)
+    start = next(row for row in rows if row["start"] == "clean" and not row["knob"])
+    knob = next(row for row in rows if row["knob"] == "off rows" and row["value"] == "0.3")
+    assert start["fall_by_seed"] == pytest.approx({0: 0.1, 1: 0.2})
+    assert knob["more_than_start"]["mean"] == pytest.approx(0.3)
+    assert knob["more_than_start"]["high"] == pytest.approx(0.3)
+
+
+def test_wording_can_be_unreadable_in_critical_rows_alone() -> None:
+    shape = replace(MIXTURES["m1"], unreadable=0.0, unreadable_critical=1.0)
+    rows = make_mixture(shape, split_facts(0), seed=0)
+    stated = [row for row in rows if row.kind in ("critical", "non")]
+    assert all(row.readable is (row.kind == "non") for row in stated)

@@ -136,6 +136,27 @@ class ServerEngine(Engine):
         """
         return wait_for(self._submit(prompts))
 
+    def continue_greedily(
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> list[str]:
+        """The likeliest continuation of each prompt's ids, token by token, as text.
+
+        Raises `ModelError` for an answer without text, and when the server fails after all tries.
+        """
+        body = {"model": self._model, "max_tokens": max_new_tokens, "temperature": 0.0}
+        requests = [Request(_PATH, {**body, "prompt": list(ids)}) for ids in prompts]
+        return wait_for(
+            self._client.submit(requests, lambda answers: [self._text(a) for a in answers])
+        )
+
+    def _text(self, answer: dict[str, Any]) -> str:
+        try:
+            return str(answer["choices"][0]["text"])
+        except (KeyError, IndexError, TypeError):
+            raise self._client.error(
+                "the answer has no text", str(answer)[:80], "is this a completions endpoint?"
+            ) from None
+
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
         """The same as a future. The requests are under way when this returns."""
         try:

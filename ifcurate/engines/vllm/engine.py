@@ -126,9 +126,10 @@ class VLLMEngine(Engine):
                 "copy the model's own tokenizer files into its folder"
             )
         self._llm = llm
-        self.tokenizer = tokenizer
+        self.tokenizer: HFTokenizer = tokenizer
         self._name = source.name
         self._n_ids = n_ids
+        self._package = package
         self._parameters = _sampling_parameters(package)
         # vLLM always samples a token after the prompt, which takes one place.
         self.max_length = int(llm.llm_engine.model_config.max_model_len) - 1
@@ -159,24 +160,39 @@ class VLLMEngine(Engine):
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
         if not asked:
             return results
-        outputs = self._generate([prompts[i] for i in asked])
+        outputs = self._generate([prompts[i] for i in asked], self._parameters)
         for i, output in zip(asked, outputs, strict=True):
             results[i] = self._read(i, prompts[i], output)
         self._count("prompts", len(asked))
         self._count("tokens", sum(len(prompts[i].ids) for i in asked))
         return results
 
-    def _generate(self, prompts: Sequence[Prompt]) -> list[Any]:
+    def continue_greedily(
+        self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> list[str]:
+        """The likeliest continuation of each prompt's ids, token by token, as text.
+
+        Raises `ModelError` when vLLM fails.
+        """
+        end = self.tokenizer.encode(self.tokenizer.eos_text).ids if self.tokenizer.eos_text else []
+        parameters = self._package.SamplingParams(
+            max_tokens=max_new_tokens, temperature=0.0, detokenize=False, stop_token_ids=end[:1]
+        )
+        outputs = self._generate([Prompt(ids, len(ids)) for ids in prompts], parameters)
+        answers = [[i for i in output.outputs[0].token_ids if i not in end] for output in outputs]
+        return [self.tokenizer.decode(ids) for ids in answers]
+
+    def _generate(self, prompts: Sequence[Prompt], parameters: Any) -> list[Any]:
         """vLLM's output for each prompt."""
         try:
             outputs: list[Any] = self._llm.generate(
                 [{"prompt_token_ids": list(prompt.ids)} for prompt in prompts],
-                self._parameters,
+                parameters,
                 use_tqdm=False,
             )
         except Exception as error:  # vLLM's errors have no common class
             raise ModelError(
-                f"{self._name}: vLLM failed while scoring; found {type(error).__name__}: "
+                f"{self._name}: vLLM failed; found {type(error).__name__}: "
                 f"{first_line(error)}; the same command resumes; use less memory at a time "
                 "(--batch-size 16, --max-length), or --engine hf"
             ) from error

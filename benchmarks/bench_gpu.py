@@ -1,7 +1,7 @@
 """All benchmarks for a GPU, in one command: ``python -m benchmarks.bench_gpu --out DIR``.
 
 1. the scoring table (ifcurate, lm-evaluation-harness, the loop, vLLM) on 1B and 7B shapes;
-2. the exactness of the packed route against float32;
+2. the exactness of the variable-length route against float64;
 3. a laboratory run with ten times the rows and steps: unfiltered, filtered, random.
 
 Each part writes its files under DIR and is skipped when they exist. The table shows the
@@ -33,14 +33,13 @@ def parts(out: Path, *, small: bool) -> dict[str, tuple[Path, list[str]]]:
         scoring += ["--shapes", "15M", "--rows", "2", "--rounds", "1", "--no-memory"]
         scoring += ["--contenders", "ifcurate", "batch-1 IFD loop"]
     lab = ["-m", "benchmarks.bench_gpu", "--lab", str(out / "lab"), *["--small"] * small]
-    exactness = ["-m", "benchmarks.scoring.exactness"]
-    found = {
+    exactness = ["-m", "benchmarks.scoring.exactness", "--out", str(out / "exactness.json")]
+    exactness += ["--shapes", "15M", "--rows", "2"] if small else ["--device", "cuda"]
+    return {
         "scoring": (out / "scoring" / "results.json", scoring),
+        "exactness": (out / "exactness.json", exactness),
         "laboratory": (out / "lab" / "compare.json", lab),
     }
-    if not small:
-        found["exactness"] = (out / "exactness.done", exactness)
-    return found
 
 
 def lab_plan(*, small: bool, seed: int = 0) -> LabPlan:
@@ -81,7 +80,7 @@ def make_table(status: dict[str, str], out: Path) -> str:
     places: dict[str, Any] = {
         "scoring": out / "scoring" / "RESULTS.md",
         "laboratory": out / "lab" / "compare.html",
-        "exactness": "benchmarks/scoring/exactness.json",
+        "exactness": out / "exactness.json",
     }
     lines += [f"| {name} | {what} | {places[name]} |" for name, what in status.items()]
     return "\n".join(lines) + "\n"
@@ -97,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.lab:
         run_lab(options.lab, small=options.small)
         return 0
+    options.out.mkdir(parents=True, exist_ok=True)
     status = {}
     for name, (path, command) in parts(options.out, small=options.small).items():
         if path.exists():
@@ -104,10 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         code = subprocess.run([sys.executable, *command], check=False).returncode
         status[name] = "done" if code == 0 else f"failed with exit status {code}"
-        if code == 0 and path.suffix == ".done":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    options.out.mkdir(parents=True, exist_ok=True)
     table = make_table(status, options.out)
     (options.out / "RESULTS.md").write_text(table)
     print(table)

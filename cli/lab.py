@@ -40,9 +40,22 @@ def pretrain(
     off: Annotated[
         float, typer.Option(help="Share of rows whose passage is about something else.")
     ] = 0.6,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model to start from, made like the bundled one from another seed. Default: the "
+            "bundled one.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     threads: Threads = 2,
 ) -> None:
-    """Make a base: the bundled model, nudged to answer from memory. Writes the plan first."""
+    """Make a base: the bundled model, trained for some steps to answer from memory.
+
+    It starts from weights that know the laboratory's facts: the bundled model's, or those of
+    another model of its world (--model). The plan is written first.
+    """
     from dataclasses import replace
 
     from ifcurate.lab.plan import LabPlan, Nudge
@@ -50,7 +63,8 @@ def pretrain(
 
     _set_threads(threads)
     plan = LabPlan.create(data, seed)
-    plan = replace(plan, nudge=Nudge(off=off, recall=1 - off, steps=steps))
+    nudge = Nudge(off=off, recall=1 - off, steps=steps)
+    plan = replace(plan, nudge=nudge, model=str(model.resolve()) if model else None)
     lab = prepare(out, plan)
     start = lab.read_json(lab.folder / "start.json")
     common.out.print(

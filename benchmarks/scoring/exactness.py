@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring.exactness")
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=["15M", "135M"])
     parser.add_argument("--rows", type=int, default=50)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--out", type=Path, default=HERE / "exactness.json")
     options = parser.parse_args()
@@ -44,18 +45,21 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             # One model in float32: rounding its weights is part of bfloat16's error.
             path = save_model(shape, Path(folder), tokenizer)
-            truth = true_scores(path, "cpu", prompts)
+            truth = true_scores(path, options.device, prompts)
             for dtype in ("float32", "bfloat16"):
-                found = {"shape": shape, "dtype": dtype, **_measure(path, dtype, prompts, truth)}
+                measured = _measure(path, dtype, options.device, prompts, truth)
+                found = {"shape": shape, "dtype": dtype, **measured}
                 print(json.dumps(found), flush=True)
                 runs.append(found)
-    result = {"machine": describe_machine("cpu"), "runs": runs}
+    result = {"machine": describe_machine(options.device), "runs": runs}
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _measure(path: Path, dtype: str, prompts: list[Prompt], truth: Floats) -> dict[str, object]:
+def _measure(
+    path: Path, dtype: str, device: str, prompts: list[Prompt], truth: Floats
+) -> dict[str, object]:
     lengths = np.array([len(p.ids) - p.response_start for p in prompts])
-    engine = load_hf_engine(str(path), dtype=dtype, device="cpu", threads=1)
+    engine = load_hf_engine(str(path), dtype=dtype, device=device, threads=1)
 
     def means(some: list[Prompt]) -> Floats:
         return np.array([a.astype(np.float64).mean() for a in engine.response_logprobs(some)])
@@ -66,7 +70,7 @@ def _measure(path: Path, dtype: str, prompts: list[Prompt], truth: Floats) -> di
     for part in np.array_split(order, 7):
         shuffled[part] = means([prompts[i] for i in part])
     alone = np.array([means([p])[0] for p in prompts])
-    single = np.array(make_contender("batch-1 IFD loop", path, dtype, "cpu")(prompts)) / lengths
+    single = np.array(make_contender("batch-1 IFD loop", path, dtype, device)(prompts)) / lengths
     out: dict[str, object] = {"route": engine.route, "sequences": len(prompts)}
     for name, values in (("ours", ours), ("batch-1", single)):
         off = values - truth / lengths

@@ -163,12 +163,19 @@ def _choose(peak: dict[str, Any], last: dict[str, Any], fall: dict[str, Any]) ->
 def _outcomes(
     result: dict[str, Any], options: EvaluateOptions
 ) -> dict[str, tuple[bool, bool, bool | None]]:
-    """Question -> context answer named, memory answer named, known without the context."""
+    """Question -> context answer named, memory answer named, known without the context.
+
+    A question that an earlier suite has does not count again.
+    """
     outcomes = {}
+    earlier: dict[tuple[str, str], str] = {}  # question -> the first suite that has it
     for name in options.suite:
         suite = load_suite(name, limit=options.limit)
         path = Path(result["folder"]) / f"{suite.name}.answers.jsonl"
         for key, answered in read_answers(path, suite).items():
+            question = (answered.question.context, answered.question.question)
+            if earlier.setdefault(question, suite.name) != suite.name:
+                continue
             outcome = answered.outcome
             outcomes[f"{suite.name} {key}"] = (
                 outcome in ("context", "both"), outcome in ("memory", "both"), answered.knows

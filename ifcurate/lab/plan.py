@@ -51,6 +51,7 @@ class LabPlan:
     shape: MixtureShape = MIXTURES["m1"]
     nudge: Nudge = field(default_factory=Nudge)
     training: TrainSettings = _TRAINING
+    model: str | None = None  # the folder of the model that is nudged; None for the bundled one
     evaluated_steps: tuple[int, ...] = (10, 20, 45, 90)
 
     @classmethod

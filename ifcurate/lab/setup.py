@@ -44,18 +44,19 @@ def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, La
     plan = LabPlan.create(mixture, seed)
     lab = Laboratory(root / f"{plan.name}-seed{seed}")
     if (lab.folder / "plan.json").exists():
-        nudge = lab.read_json(lab.folder / "plan.json")["nudge"]
-        plan = replace(plan, nudge=Nudge(**nudge))
+        saved = lab.read_json(lab.folder / "plan.json")
+        plan = replace(plan, nudge=Nudge(**saved["nudge"]), model=saved.get("model"))
     return prepare(root, plan), plan
 
 
 def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
-    """Copy the base of another mixture with the same seed and nudge: it is the same model."""
+    """Copy the base of another mixture with the same seed, start and nudge: it is the same."""
     for other in sorted(root.glob(f"*-seed{plan.seed}")):
         source = Laboratory(other)
         if other == lab.folder or not (source.base / "config.json").exists():
             continue
-        if source.read_json(other / "plan.json")["nudge"] == asdict(plan.nudge):
+        saved = source.read_json(other / "plan.json")
+        if (saved["nudge"], saved.get("model")) == (asdict(plan.nudge), plan.model):
             shutil.copytree(source.base, lab.base)
             shutil.copy(other / "start.json", lab.folder / "start.json")
             return True
@@ -67,7 +68,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     from ifcurate.pocket import model_path
 
     write_rows(lab.folder / "nudge.jsonl", [row.row for row in rows])
-    loaded = load_base(model_path())
+    loaded = load_base(Path(plan.model) if plan.model else model_path())
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
     train_rows(
         loaded.model, loaded.tokenizer, loaded.prompts(examples),

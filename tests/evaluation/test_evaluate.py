@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,7 @@ from ifcurate.evaluation.suites import BUILT_IN, load_suite, note_duplicates
 from tests.conftest import SHARED_DATA
 
 SHARED = SHARED_DATA / "conflict_suites"
+PAPER = ("country_capitals_only.json", "world_facts.json", "famous_biographies.jsonl")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -117,8 +122,28 @@ def test_the_folder_of_a_checkpoint_names_its_run() -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared suites are not here")
 def test_the_papers_suites_load_as_they_are() -> None:
-    files = ("country_capitals_only.json", "world_facts.json", "famous_biographies.jsonl")
-    suites = [load_suite(str(SHARED / name)) for name in files]
+    suites = [load_suite(str(SHARED / name)) for name in PAPER]
     assert [len(suite.questions) for suite in suites] == [196, 313, 555]
     assert "196 questions" in note_duplicates(suites)[0]
     assert "2 contexts of 313" in suites[1].notes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared suites are not here")
+def test_the_papers_suites_survive_a_kill_and_give_the_same_numbers_twice(tmp_path: Path) -> None:
+    suites = tuple(str(SHARED / name) for name in PAPER)
+    given: dict[str, Any] = {
+        "suite": suites, "template": "alpaca", "limit": 6, "batch_size": 1, "max_new_tokens": 8
+    }  # fmt: skip
+    whole = evaluate_model("pocket", tmp_path / "a", **given)
+    code = f"from ifcurate.evaluation.evaluate import *; evaluate_model('pocket', 'b', **{given!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    answers = tmp_path / "b" / "pocket" / "world_facts.answers.jsonl"  # the second of three
+    while process.poll() is None and not answers.exists():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "b" / "pocket" / "famous_biographies.json").exists()
+    resumed = evaluate_model("pocket", tmp_path / "b", **given)
+    assert resumed["suites"] == whole["suites"]
+    assert "6 questions of world_facts also occur in country_capitals_only" in resumed["notes"]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ifcurate.errors import RunError
+from ifcurate.lab import setup
 from ifcurate.lab.arms import Arm, choose_rows, run_arm
 from ifcurate.lab.compare import compare_arms, read_results
 from ifcurate.lab.comparison import make_page
@@ -81,6 +82,20 @@ def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     Laboratory.open(tmp_path, plan)
     with pytest.raises(RunError, match="evaluated_steps"):
         Laboratory.open(tmp_path, replace(plan, evaluated_steps=(1,)))
+
+
+@pytest.mark.parametrize(("model", "copied"), [(None, True), ("elsewhere", False)])
+def test_a_base_serves_another_mixture_only_when_it_starts_from_the_same_model(
+    model: str | None, copied: bool, tmp_path: Path
+) -> None:
+    other = Laboratory.open(tmp_path, LabPlan.create("m2", 0))
+    for name in ("base/config.json", "start.json"):
+        (other.folder / name).parent.mkdir(exist_ok=True)
+        (other.folder / name).write_text("{}")
+    plan = replace(LabPlan.create("m1", 0), model=model)
+    lab = Laboratory.open(tmp_path, plan)
+    assert setup._copy_base(tmp_path, lab, plan) is copied
+    assert (lab.base / "config.json").exists() is copied
 
 
 @pytest.mark.slow

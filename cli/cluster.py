@@ -44,7 +44,7 @@ def score_on_cluster(
     from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
     from ifcurate.runs.stop import stop_on_signal
 
-    from .show import ScoringProgress
+    from .summaries import ScoringProgress
 
     def start(where: Path, fitted: Cluster, identity: dict[str, Any]) -> None:
         for name, format in examples.formats.items():

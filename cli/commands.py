@@ -51,7 +51,7 @@ COMMANDS: Final = {
     "inspect": Place(
         "inspect", "inspect_data", LOOK, "Show the data as it is read, with contexts marked."
     ),
-    "show": Place("show_example", "show", LOOK, "Show one example as the model read it."),
+    "show": Place("show", "show", LOOK, "Show one example as the model read it."),
     "report": Place("report", "report", LOOK, "Write a report of a run as one HTML file."),
     "compare": Place("compare", "compare", LOOK, "Compare the scores of two runs."),
     "review": Place("review", "review", LOOK, "Move the cut and set labels by hand, in a browser."),

@@ -34,7 +34,7 @@ def explain_row(found: Examples, wanted: str, *, json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from .show import mark_context
+    from .summaries import mark_context
 
     for example in row.examples:
         out.print(mark_context(example, most=3000))

@@ -172,7 +172,7 @@ def _print_lengths(tally: Tally) -> None:
 def _print_examples(tally: Tally, most: int) -> None:
     from rich.text import Text
 
-    from .show import mark_context
+    from .summaries import mark_context
 
     for example in tally.most_common(most):
         rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)

@@ -60,7 +60,7 @@ def score_with_progress(
     from ifcurate.runs.score import run_name, score_identity, score_run
     from ifcurate.runs.stop import stop_on_signal
 
-    from .show import ScoringProgress
+    from .summaries import ScoringProgress
 
     identity = score_identity(examples, scorer, shard=shard)
     where = folder or Path(RUNS_FOLDER) / run_name(identity, name)

@@ -142,7 +142,7 @@ def _run(recipe: Recipe, folder: Path | None, *, quiet: bool) -> RecipeRun:
     from ifcurate.runs.stop import stop_on_signal
 
     from .local import announce
-    from .show import ScoringProgress
+    from .summaries import ScoringProgress
 
     bars: list[ScoringProgress] = []
 

@@ -104,7 +104,7 @@ def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> Non
     from ifcurate.scoring.summary import summarise_scores
     from ifcurate.storage.files import readable_table
 
-    from .show import print_score_summary
+    from .summaries import print_score_summary
 
     if quiet and not json:
         return

@@ -1,0 +1,243 @@
+"""What commands print: progress, tables, histograms, and examples with their context marked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from ifcurate.phrases import count
+
+from .common import out, plain, report
+
+if TYPE_CHECKING:
+    from ifcurate.data.sources import Examples
+    from ifcurate.records import Example
+    from ifcurate.runs.run import Run
+    from ifcurate.runs.work import Progress as RunProgress
+    from ifcurate.scoring.summary import Histogram, ScoreSummary
+
+_BARS = " ▏▎▍▌▋▊▉█"
+
+
+class ScoringProgress:
+    """Rows, tokens per second and time left, on stderr."""
+
+    def __init__(self, examples: Examples, *, quiet: bool) -> None:
+        self.rows = 0
+        self._examples = examples
+        self._quiet = quiet
+        self._started = time.monotonic()
+        self._reported = self._started
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("scoring"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rows  {task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=report,
+            transient=True,
+            disable=quiet or not report.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        total = None if self._quiet else self._examples.count_rows()
+        self._total = total
+        self._task = self._bar.add_task("scoring", total=total, speed="")
+        self._bar.start()
+        return self
+
+    def update(self, progress: RunProgress) -> None:
+        """Show how far the run is."""
+        first = self.rows == 0
+        self.rows = progress.rows
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        speed = f"{progress.tokens / seconds:,.0f} tokens/s"
+        self._bar.update(self._task, completed=progress.rows, speed=speed)
+        if first and progress.resumed_rows and not self._quiet:
+            report.print("resuming an interrupted run")
+        # A log gets a line every 30 seconds.
+        if not self._quiet and not report.is_terminal and time.monotonic() - self._reported > 30:
+            self._reported = time.monotonic()
+            report.print(f"scored {self._far(progress.rows, seconds)}, {speed}")
+
+    def _far(self, rows: int, seconds: float) -> str:
+        """Rows of how many, and the time left."""
+        if not self._total:
+            return f"{rows:,} rows"
+        left = (self._total - rows) * seconds / max(rows, 1)
+        minutes = f"{left / 60:,.0f} min" if left >= 90 else f"{left:.0f} s"
+        return f"{rows:,} of {self._total:,} rows, about {minutes} left"
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+def _table(*columns: str, title: str = "", right: Iterable[str] = ()) -> Table:
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    numbers = set(right)
+    for name in columns:
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    return table
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return "-"
+    shown = f"{value:+.3f}"
+    return shown[1:] if float(shown) == 0 else shown  # no sign before zero
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def print_histogram(histogram: Histogram, title: str) -> None:
+    """A bar for every bin."""
+    out.print(f"[bold]{title}[/bold]")
+    width = 40
+    top = max(histogram.counts) or 1
+    for low, n in zip(histogram.edges, histogram.counts, strict=False):  # edges has one more
+        eighths = round(n / top * width * 8)
+        bar = "█" * (eighths // 8) + (_BARS[eighths % 8] if eighths % 8 else "")
+        out.print(f"  {low:+8.3f} {bar} [dim]{n:,}[/dim]" if n else f"  {low:+8.3f}")
+
+
+def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) -> None:
+    """Counts, quantiles, histogram, extremes, files, and the next command unless `hints` is off."""
+    n_quarantined = run.manifest.counts.get("quarantined", 0)
+    out.print()
+    out.print(_table_of_statuses({**summary.statuses, "quarantined": n_quarantined}))
+    _print_remarks(summary, run.manifest.notes)
+    if summary.quantiles:
+        _print_quantiles(summary)
+    if summary.histogram is not None:
+        out.print()
+        print_histogram(
+            summary.histogram,
+            "context_gain, nats per response token; the ends hold what lies beyond (1% each)",
+        )
+    if summary.most:
+        _print_extremes("largest gain: the response needs its context", summary.most)
+        _print_extremes("smallest gain: the context adds nothing, or misleads", summary.least)
+    out.print()
+    out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
+    if n_quarantined:
+        out.print(f"set aside  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
+    if hints:
+        out.print("next    ifcurate split --rule paper|gain|both|auto, or at once")
+        out.print("        ifcurate filter --keep context-critical")
+
+
+def _table_of_statuses(counts: dict[str, int]) -> Table:
+    table = _table("status", "rows", right=["rows"])
+    for status, n in counts.items():
+        if n or status == "scored":
+            table.add_row(status, f"{n:,}")
+    total = sum(counts.values())
+    table.add_row("[bold]accounted for[/bold]", f"[bold]{total:,}[/bold]")
+    return table
+
+
+def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
+    """The reasons of rows without a score, the flags of rows, and the notes of the run."""
+    for reason, n in summary.reasons.items():
+        out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
+    for flag, n in summary.flags.items():
+        if n:
+            out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
+    for text in notes:
+        out.print(f"  [dim]{escape(text)}[/dim]")
+
+
+def _print_quantiles(summary: ScoreSummary) -> None:
+    names = {"0.05": "5%", "0.25": "25%", "0.5": "median", "0.75": "75%", "0.95": "95%"}
+    table = _table("nats per token", *names.values(), right=names.values())
+    for column, values in summary.quantiles.items():
+        show = _signed if "gain" in column and "fraction" not in column else _plain
+        table.add_row(column, *(show(values[q]) for q in names))
+    out.print()
+    out.print(table)
+
+
+def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
+    table = _table(
+        "gain", "without", "with", "id", "instruction", right=["gain", "without", "with"]
+    )
+    for row in rows:
+        table.add_row(
+            _signed(row["context_gain"]),
+            _plain(row["loss_without_context"]),
+            _plain(row["loss_with_context"]),
+            Text(plain(str(row["id"]))[:20]),
+            Text(plain(str(row["preview"]))[:60]),
+        )
+    out.print()
+    out.print(f"[bold]{title}[/bold]")
+    out.print(table)
+
+
+def mark_context(example: Example, *, most: int = 700) -> Text:
+    """The texts of an example, with the context marked."""
+    text = Text()
+    parts: list[tuple[str, str]] = []
+    if example.system:
+        parts.append(("system", "system"))
+    for name, turns in (("history", example.history), ("trailing", example.trailing)):
+        parts += [(f"{name}[{i}]", turn.role) for i, turn in enumerate(turns)]
+        if name == "history":
+            parts.append(("instruction", "user"))
+            if example.context:
+                parts.append(("context", "context"))
+    for part, role in parts:
+        if not example.part(part):
+            continue
+        text.append(f"{role}: ", style="bold")
+        text.append(_shorten(_marked(example, part), most))
+        text.append("\n")
+    text.append("response: ", style="bold green")
+    text.append(_shorten(Text(plain(example.response, lines=True)), 300))
+    return text
+
+
+def _marked(example: Example, part: str) -> Text:
+    """A text with its context in colour, or between ⟦ and ⟧ where there is no colour."""
+    # `plain` keeps the number of characters, so the places of the blocks stay right.
+    marked = Text(plain(example.part(part), lines=True))
+    for block in example.blocks:
+        if block.part == part:
+            marked.stylize("dim", block.outer_start, block.outer_end)
+            marked.stylize("not dim black on yellow", block.start, block.end)
+    if out.color_system is not None and not out.no_color:
+        return marked
+    pieces, at = [], 0
+    for block in sorted((b for b in example.blocks if b.part == part), key=lambda b: b.start):
+        pieces += [marked[at : block.start], Text("⟦"), marked[block.start : block.end], Text("⟧")]
+        at = block.end
+    return Text.assemble(*pieces, marked[at:])
+
+
+def _shorten(text: Text, most: int) -> Text:
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return Text.assemble(text[:half], Text(" […] ", style="dim"), text[-half:])

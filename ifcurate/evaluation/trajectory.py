@@ -185,7 +185,7 @@ def _outcomes(
 
 def make_page(trajectory: Trajectory, out: Path) -> Path:
     """The trajectory as one HTML file."""
-    from ifcurate.reports.shell import Section, Table, write_page
+    from ifcurate.pages.shell import Section, Table, write_page
 
     points = trajectory.points
     tasks = sorted({task for point in points for task in point["benchmarks"]})
@@ -209,7 +209,7 @@ def make_page(trajectory: Trajectory, out: Path) -> Path:
 
 
 def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
-    from ifcurate.reports.figures import draw_lines
+    from ifcurate.pages.figures import draw_lines
 
     titles = {"counterfactual": "answer from the context", "parametric": "answer from memory",
               "knows": "known without the context"}  # fmt: skip
@@ -228,7 +228,7 @@ def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
 
 
 def _draw_attention(points: Sequence[dict[str, Any]]) -> Any:
-    from ifcurate.reports.figures import draw_lines
+    from ifcurate.pages.figures import draw_lines
 
     measured = [(p["step"], p["attention"]) for p in points if p["attention"]]
     n_layers = len(measured[0][1])

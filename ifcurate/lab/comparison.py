@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ifcurate.reports.figures import draw_lines
-from ifcurate.reports.shell import Figure, Section, Table, write_page
+from ifcurate.pages.figures import draw_lines
+from ifcurate.pages.shell import Figure, Section, Table, write_page
 
 __all__ = ["make_page"]
 

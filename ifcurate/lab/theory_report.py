@@ -28,8 +28,8 @@ def make_report() -> dict[str, Any]:
 
 def make_page(report: dict[str, Any], out: Path) -> Path:
     """The phase plot and the table of statements as one HTML file."""
-    from ifcurate.reports.figures import draw_lines
-    from ifcurate.reports.shell import Section, Table, write_page
+    from ifcurate.pages.figures import draw_lines
+    from ifcurate.pages.shell import Section, Table, write_page
 
     points = report["phase_plot"]["slow_walk"]
     names = {

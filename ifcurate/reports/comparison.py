@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from ifcurate.pages.figures import draw_lines, draw_scatter
+from ifcurate.pages.shell import Figure, Section, Table, write_page
 from ifcurate.reports.compare import Comparison
-from ifcurate.reports.figures import draw_lines, draw_scatter
-from ifcurate.reports.shell import Figure, Section, Table, write_page
 from ifcurate.runs.run import Run
 
 __all__ = ["comparison_section", "name_run", "write_comparison"]

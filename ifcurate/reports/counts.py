@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from ifcurate.pages.shell import Cards, Table
 from ifcurate.reports.facts import FLAGS, Facts
-from ifcurate.reports.shell import Cards, Table
 
 __all__ = [
     "count_cards",

@@ -12,6 +12,7 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
+from ifcurate.pages.shell import Block, Command, Place, Section, Table, write_page
 from ifcurate.reports.compare import compare_runs
 from ifcurate.reports.comparison import comparison_section
 from ifcurate.reports.counts import (
@@ -26,7 +27,6 @@ from ifcurate.reports.counts import (
 from ifcurate.reports.examples import choose_rows, describe_rows, read_texts
 from ifcurate.reports.facts import Facts, gather_facts, read_quarantine
 from ifcurate.reports.run_figures import draw_gains, draw_kept, draw_losses
-from ifcurate.reports.shell import Block, Command, Place, Section, Table, write_page
 from ifcurate.reports.tokens import TokenTexts
 from ifcurate.reports.words import describe_run
 from ifcurate.runs.reading import run_examples

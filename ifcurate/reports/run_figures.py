@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ifcurate.pages.figures import Line, draw_bars, draw_lines, draw_scatter
+from ifcurate.pages.shell import Figure
 from ifcurate.reports.facts import Facts
-from ifcurate.reports.figures import Line, draw_bars, draw_lines, draw_scatter
-from ifcurate.reports.shell import Figure
 from ifcurate.storage.tables import LABELS
 
 __all__ = ["draw_gains", "draw_kept", "draw_losses"]

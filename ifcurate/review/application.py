@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ifcurate.errors import IfcurateError
 from ifcurate.options.base import takes_options
 from ifcurate.options.review import ReviewOptions
+from ifcurate.pages.shell import Place, Section, render_page
 from ifcurate.reports.facts import gather_facts
-from ifcurate.reports.shell import Place, Section, render_page
 from ifcurate.reports.tokens import TokenTexts
 from ifcurate.review.counterfactuals import Counterfactuals
 from ifcurate.review.session import STATISTICS, Query, Session

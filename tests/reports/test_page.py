@@ -13,8 +13,8 @@ import pytest
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import RunError
+from ifcurate.pages.shell import embed_json
 from ifcurate.reports.page import write_report
-from ifcurate.reports.shell import embed_json
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ifcurate.reports.shell import Figure
+from ifcurate.pages.shell import Figure
 
 __all__ = ["LABEL_COLOURS", "Line", "draw_bars", "draw_lines", "draw_scatter"]
 

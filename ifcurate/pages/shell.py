@@ -201,7 +201,7 @@ def read_static(name: str) -> str:
 
 
 def _read(path: str) -> str:
-    return (files("ifcurate.reports") / path).read_text("utf-8")
+    return (files("ifcurate.pages") / path).read_text("utf-8")
 
 
 def _hash(script: str) -> str:

@@ -1,0 +1,1 @@
+"""Pages of HTML that work offline, and the figures on them."""

@@ -141,6 +141,16 @@ class Examples:
         rows = ((raw, layout) for source, layout in pairs for raw in read_rows(source, parse=False))
         return itertools.islice(rows, self.limit)
 
+    def pick(self, wanted: Iterable[tuple[str, int]]) -> Iterator[ReadRow]:
+        """The rows with these sources and numbers; others are not parsed where that is possible."""
+        left = set(wanted)
+        for raw, layout in self._raw_rows():
+            if (raw.source, raw.number) in left:
+                left.discard((raw.source, raw.number))
+                yield read_row(raw, layout)
+            if not left:
+                return
+
     def count_rows(self) -> int | None:
         """How many rows there are, without parsing them; None when that is unknown."""
         total = 0

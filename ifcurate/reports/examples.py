@@ -6,13 +6,14 @@ the extremes on both sides, the rows nearest to the cut, and random rows.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
 
-from ifcurate.data.sources import Examples, read_row
+from ifcurate.data.sources import Examples
 from ifcurate.records import ContextBlock, Example
 from ifcurate.reports.tokens import TokenTexts, read_token_losses
 from ifcurate.runs.run import Run
@@ -88,7 +89,8 @@ def read_texts(
     ids = {key: str(row["id"]) for key, row in zip(keys, rows, strict=True)}
     losses = {} if tokens.problem else read_token_losses(run, [(ids[k], k[2]) for k in keys])
     texts: dict[Key, dict[str, Any]] = {}
-    for example in _read_examples(examples, set(keys)):
+    wanted = examples.pick(key[:2] for key in keys)
+    for example in itertools.chain.from_iterable(row.examples for row in wanted):
         key = (example.source, example.row_number, example.turn)
         if key not in ids:
             continue
@@ -113,18 +115,6 @@ def _fit(
             budget -= size
             chosen[key] = texts[key]
     return chosen
-
-
-def _read_examples(examples: Examples, wanted: set[Key]) -> Iterable[Example]:
-    """The examples of these rows; no other row is parsed where the format allows it."""
-    left = {key[:2] for key in wanted}
-    for chunk in examples.raw_chunks(1000):
-        for raw, layout in chunk:
-            if (raw.source, raw.number) in left:
-                left.discard((raw.source, raw.number))
-                yield from read_row(raw, layout).examples
-        if not left:
-            return
 
 
 def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
+from ifcurate.histograms import Histogram, count_bins
 from ifcurate.prompts.typed import MUCH_OVERLAP
 from ifcurate.storage.tables import STATUSES
 
-__all__ = ["Histogram", "ScoreSummary", "summarise_scores"]
+__all__ = ["ScoreSummary", "summarise_scores"]
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _COLUMNS: Final = (
@@ -31,15 +30,10 @@ _ABOVE: Final = {
     "more than 60% of the context elsewhere in the prompt": ("context_overlap", MUCH_OVERLAP),
     "special tokens typed in the text": ("n_special_tokens", 0),
 }
-_SHOWN: Final = ("id", "context_gain", "loss_with_context", "loss_without_context", "preview")
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts between edges; values outside are in the first and the last bin."""
-
-    edges: list[float]  # shape (n_bins + 1,)
-    counts: list[int]  # shape (n_bins,)
+_SHOWN: Final = (
+    *("id", "source", "row", "turn"),
+    *("context_gain", "loss_with_context", "loss_without_context", "preview"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +71,15 @@ def summarise_scores(
     numbers = _collect(scored.select(*_COLUMNS, *_FLAGS, *above))
     n_scored = numbers.height
     n = min(n_extremes, n_scored // 2) if n_scored > 1 else n_scored
-    gains = numbers["context_gain"]
+    gains = numbers["context_gain"].cast(pl.Float64)
+    known = not gains.null_count() and gains.is_finite().all()
     return ScoreSummary(
         n_examples=sum(statuses.values()),
         statuses={name: statuses.get(name, 0) for name in STATUSES},
         reasons={f"{status}: {reason}": k for status, reason, k in common},
         flags={name: int(numbers[name].sum()) for name in (*_FLAGS, *_ABOVE)},
         quantiles=_quantiles(numbers) if n_scored else {},
-        histogram=None if gains.null_count() or gains.is_nan().any() else _histogram(gains, n_bins),
+        histogram=count_bins(gains.sort().to_numpy(), n_bins=n_bins) if known else None,
         most=_extremes(scored, n, descending=True),
         least=_extremes(scored, n, descending=False),
     )
@@ -109,24 +104,3 @@ def _quantiles(numbers: pl.DataFrame) -> dict[str, dict[str, float]]:
         values = numbers[name].drop_nulls().cast(pl.Float64).sort()
         quantiles[name] = {str(q): values.quantile(q, "linear") or 0.0 for q in QUANTILES}
     return quantiles
-
-
-def _histogram(values: pl.Series, n_bins: int) -> Histogram | None:
-    """Counts between round edges, 0 among them, from the 1% to the 99% quantile."""
-    array = values.cast(pl.Float64).to_numpy()
-    if len(array) < 2:
-        return None
-    low, high = (float(q) for q in np.quantile(array, [0.01, 0.99]))
-    if not low < high:
-        return None
-    width = _round_width((high - low) / n_bins)
-    first, last = math.floor(low / width), math.ceil(high / width)
-    edges = [round(i * width, 12) for i in range(first, max(last, first + 1) + 1)]
-    counts = np.histogram(np.clip(array, edges[0], edges[-1]), bins=edges)[0]
-    return Histogram(edges, [int(c) for c in counts])
-
-
-def _round_width(least: float) -> float:
-    """The smallest of 1, 2 and 5 times a power of ten that is not below `least`."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))

@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 import polars as pl
 
 from ifcurate.errors import DataError
+from ifcurate.histograms import Histogram, count_bins
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.split.cuts import Cut, CutRule, GroupCut, cut_group
@@ -64,6 +65,7 @@ class SplitSummary:
     sensitivity: pl.DataFrame
     nearest: pl.DataFrame
     label_counts: dict[str, int]
+    histograms: Mapping[tuple[str, str], Histogram]  # (group, statistic) -> its numbers
 
     def counts(self) -> dict[str, int]:
         """How many rows have each label; every label is there."""
@@ -197,7 +199,13 @@ class SplitPlan:
         ]
         table = cut_table(scores, parts, cuts)
         sensitivity = measure_sensitivity(scores, parts, table, ranks, cuts)
-        return SplitCuts(self, parts, cuts, table, sensitivity)
+        histograms = {
+            (name, rule.statistic): found
+            for rule, of_groups in zip(self.rules, ranks.groups, strict=True)
+            for name, ranked in zip(parts.names, of_groups, strict=True)
+            if (found := count_bins(ranked)) is not None
+        }
+        return SplitCuts(self, parts, cuts, table, sensitivity, histograms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +217,7 @@ class SplitCuts:
     of_groups: list[list[GroupCut]]  # [group][rule]
     of_parts: pl.DataFrame
     sensitivity: pl.DataFrame
+    histograms: Mapping[tuple[str, str], Histogram]
 
     @property
     def cuts(self) -> tuple[Cut, ...]:
@@ -230,6 +239,7 @@ class SplitCuts:
             sensitivity=self.sensitivity,
             nearest=find_nearest(labelled),
             label_counts={label: counts.get(label, 0) for label in LABELS},
+            histograms=self.histograms,
         )
 
 

@@ -79,7 +79,8 @@ INLINE_STYLES: Final = (
 )
 
 #: Chats in the Alpaca look: a system message stands where the preamble does, a
-#: tool's result where the input does. Messages left without text are not drawn.
+#: tool's result where the input does. Messages left without text are not drawn. The arguments
+#: of a call are JSON as a string, as in OpenAI's format, even where they are given as an object.
 CHAT_TEMPLATE: Final = (
     "{{- bos_token }}"
     "{%- set state = namespace(started=false) %}"
@@ -99,7 +100,10 @@ CHAT_TEMPLATE: Final = (
     "{%- elif message.role == 'assistant' %}"
     "{%- if message.tool_calls %}"
     "{%- for call in message.tool_calls %}"
-    "{{- '\n\n### Call:\n' + (call.function or call) | tojson + eos_token }}"
+    "{%- set function = call.function or call %}"
+    "{%- set arguments = function.arguments or {} %}"
+    "{%- if arguments is not string %}{%- set arguments = arguments | tojson %}{%- endif %}"
+    "{{- '\n\n### Call:\n' + {'name': function.name, 'arguments': arguments} | tojson + eos_token }}"
     "{%- endfor %}"
     "{%- endif %}"
     "{%- if content or not message.tool_calls %}"

@@ -116,6 +116,13 @@ def test_the_chat_template_renders_the_training_layout() -> None:
         closed = [*messages, {"role": "assistant", "content": "Yes."}]
         whole = tokenizer.apply_chat_template(closed, tokenize=False)
         assert whole == prompt + "Yes.</s>"
+    call = search_call("Oslo")
+    call["tool_calls"][0]["function"]["arguments"] = {"query": "Oslo"}
+    as_object = tokenizer.apply_chat_template([user, call, tool], tokenize=False)
+    assert '"arguments": "{\\"query\\": \\"Oslo\\"}"' in as_object
+    assert as_object == tokenizer.apply_chat_template(
+        [user, search_call("Oslo"), tool], tokenize=False
+    )
     plain = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
     assert plain == "<s>" + alpaca_prompt(user["content"])
     pieces = [{"role": "user", "content": [{"type": "text", "text": "Hel"}, {"text": "lo"}]}]

@@ -118,7 +118,14 @@ def draw_bars(
     """
     middles = [f"{(a + b) / 2:.3g}" for a, b in itertools.pairwise(edges)]
     series: list[dict[str, Any]] = [
-        {"type": "bar", "stack": "all", "name": group, "data": list(counts), "barCategoryGap": "8%"}
+        {
+            "type": "bar",
+            "stack": "all",
+            "name": group,
+            "data": list(counts),
+            "barCategoryGap": "8%",
+            "itemStyle": _colour(LABEL_COLOURS, group),
+        }
         for group, counts in groups.items()
     ]
     if series and cut is not None and edges[0] <= cut <= edges[-1]:

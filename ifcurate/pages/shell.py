@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -40,11 +41,15 @@ __all__ = [
 ]
 
 Cell = str | int | float | None
+_FRAME = 150  # pixels around a figure in a notebook: its title, its caption
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart. `option` is for ECharts; "var(--NAME)" in it is a colour of the page."""
+    """A chart. `option` is for ECharts; "var(--NAME)" in it is a colour of the page.
+
+    A notebook shows it in a frame that works offline.
+    """
 
     kind: ClassVar[str] = "figure"
     name: str  # unique on the page
@@ -53,6 +58,23 @@ class Figure:
     caption: str = ""
     height: int = 360  # pixels
     wide: bool = False  # takes the whole width
+
+    def __repr__(self) -> str:
+        return f"Figure({self.title})"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure as a page of its own, one file that works offline."""
+        return write_page(Path(path), self.title, [Section(self.name, self.title, (), (self,))])
+
+    def _repr_html_(self) -> str:
+        page = render_page(
+            self.title, [Section(self.name, "", (), (replace(self, wide=True),))], bare=True
+        )
+        height = self.height + _FRAME
+        return (
+            f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" '
+            f'style="width:100%;height:{height}px;border:0"></iframe>'
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,7 @@ def render_page(
     scripts: Sequence[str] = (),
     charts: bool = False,
     connects: bool = False,
+    bare: bool = False,
 ) -> str:
     """The page as HTML.
 
@@ -139,6 +162,7 @@ def render_page(
         scripts: names of further files in `static/`, run after the shared ones.
         charts: whether its scripts draw more charts.
         connects: whether its scripts may send requests to the page's server.
+        bare: leave out the header and the contents, for a frame on another page.
     """
     figures = _collect_figures(sections)
     drawing = ["echarts.common.min.js"] if figures or charts else []
@@ -157,6 +181,7 @@ def render_page(
         sections=sections,
         style=Markup(read_static("page.css")),  # noqa: S704
         policy=policy,
+        bare=bare,
         connect="'self'" if connects else "'none'",
         data=Markup(embed_json({"figures": figures, **(data or {})})),  # noqa: S704
         scripts=[Markup(source) for source in sources],  # noqa: S704

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import polars as pl
 
@@ -33,6 +33,9 @@ from ifcurate.split.labels import cut_table, label_rows
 from ifcurate.split.parts import Parts
 from ifcurate.split.report import find_nearest, measure_sensitivity
 from ifcurate.storage.tables import LABELS, SPLIT
+
+if TYPE_CHECKING:
+    from ifcurate.pages.shell import Figure
 
 __all__ = [
     "Cut",
@@ -80,6 +83,16 @@ class Split(SplitSummary):
     """
 
     table: pl.DataFrame
+
+    def plot(self) -> Figure:
+        """The distribution of the number that was cut, with the cut, as a figure.
+
+        A notebook shows the figure, and its `save` writes a page. Raises `DataError` when no
+        row was cut.
+        """
+        from ifcurate.split.figure import draw_split
+
+        return draw_split(self.table, self.rule, self.cuts)
 
 
 @takes_options(SplitOptions)

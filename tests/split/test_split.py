@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -359,3 +360,48 @@ def test_the_attention_rule_cuts_the_share_on_the_context() -> None:
         split_scores(make_scores(row=[0, 1]), rule="attention")
     with pytest.raises(OptionError, match="fraction"):
         split_scores(scores, rule="attention", fraction=0.5)
+
+
+def test_a_split_has_a_histogram_of_each_number_that_it_cuts() -> None:
+    scores = random_scores(400)
+    split = split_scores(scores, rule="both", per="source")
+    n = [split.table.filter(pl.col("source") == s, pl.col("value").is_not_null()).height
+         for s in ("a.jsonl", "b.jsonl")]  # fmt: skip
+    assert {key: sum(h.counts) for key, h in split.histograms.items()} == {
+        ("a.jsonl", "loss_without_context"): n[0],
+        ("a.jsonl", "context_gain"): n[0],
+        ("b.jsonl", "loss_without_context"): n[1],
+        ("b.jsonl", "context_gain"): n[1],
+    }
+
+
+@pytest.mark.parametrize("options", RULES[:-1])
+def test_a_split_is_plotted_with_every_row_and_its_cut(options: dict[str, Any]) -> None:
+    split = split_scores(random_scores(300), **options)
+    figure = split.plot()
+    series = figure.option["series"]
+    drawn = {bars["name"]: sum(bars["data"]) for bars in series}
+    assert drawn == {
+        name: n for name, n in split.counts().items() if name in (CRITICAL, NON_CRITICAL)
+    }
+    if len({cut.threshold for cut in split.cuts}) == 1:
+        assert "cut" in str(series[0]["markLine"])
+    assert repr(figure).startswith("Figure(Rows by ")
+
+
+def test_a_plot_without_a_number_says_so() -> None:
+    split = split_scores(make_scores(status=["no_context"] * 3))
+    with pytest.raises(DataError, match=r"no row has a number to plot; see split\.counts"):
+        split.plot()
+
+
+def test_a_figure_is_a_page_and_a_frame_of_a_notebook(tmp_path: Path) -> None:
+    figure = split_scores(random_scores(50)).plot()
+    page = figure.save(tmp_path / "split.html").read_text("utf-8")
+    assert 'data-figure="split"' in page
+    assert "http://" not in page.partition("<script")[0]
+    shown = figure._repr_html_()
+    assert shown.startswith('<iframe srcdoc="&lt;!doctype html')
+    assert shown.count("<") == 2  # all else is in the attribute
+    assert 'sandbox="allow-scripts"' in shown
+    assert "id=&quot;theme&quot;" not in shown.partition("script")[0]

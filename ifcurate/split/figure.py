@@ -1,0 +1,54 @@
+"""A split as a figure: how the numbers are distributed, and where they were cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from ifcurate.errors import DataError
+from ifcurate.pages.figures import draw_bars
+from ifcurate.storage.tables import LABELS
+
+if TYPE_CHECKING:
+    from ifcurate.pages.shell import Figure
+    from ifcurate.split.cuts import Cut
+
+__all__ = ["draw_split"]
+
+_BINS: Final = 40
+
+
+def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
+    """A histogram of the number that decided each row, with a colour for each label.
+
+    The first and the last bar include what lies beyond the 0.5% and the 99.5% quantile.
+    Raises `DataError` when no row was cut.
+    """
+    decided = table.filter(pl.col("value").is_finite())
+    if decided.is_empty():
+        raise DataError("split: no row has a number to plot; see split.counts()")
+    values = decided["value"]
+    low, high = (float(values.quantile(q) or 0.0) for q in (0.005, 0.995))
+    if not low < high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, _BINS + 1)
+    groups = {}
+    for label in LABELS:
+        mine = decided.filter(pl.col("label") == label)["value"].to_numpy()
+        if len(mine):
+            groups[label] = np.histogram(np.clip(mine, low, high), bins=edges)[0].tolist()
+    places = {cut.threshold for cut in cuts if cut.threshold is not None}
+    names = " or ".join(dict.fromkeys(cut.statistic for cut in cuts))
+    return draw_bars(
+        "split",
+        f"Rows by {names}",
+        edges.tolist(),
+        groups,
+        x_title=f"{names}, nats",
+        cut=places.pop() if len(places) == 1 else None,
+        caption=f"{decided.height:,} rows, cut by the rule {rule}. "
+        + ", ".join(f"{sum(n):,} {label}" for label, n in groups.items()),
+    )

@@ -14,6 +14,8 @@ from . import common, rescore
 from .common import note, out
 from .options import with_options
 
+_MOST_HISTOGRAMS = 3
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -92,7 +94,8 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
     out.print()
     for cut in made.cuts:
         _print_cut(cut)
-    for title, frame in (("around the cut", made.sensitivity), *_near(made)):
+    _print_histograms(made)
+    for title, frame in (_around(made), *_near(made)):
         if not frame.is_empty():
             out.print()
             out.print(f"[bold]{escape(title)}[/bold]")
@@ -133,6 +136,29 @@ def _print_cut(cut: Cut) -> None:
         out.print(f"  [yellow]{escape(text)}[/yellow]")
 
 
+def _print_histograms(made: SplitSummary) -> None:
+    """The numbers that were cut, with the cut; of several sources only where they are few."""
+    from rich.markup import escape
+
+    from .summaries import print_histogram
+
+    cuts = [cut for cut in made.cuts if not cut.length_bin and cut.threshold is not None]
+    shown = [(c, h) for c in cuts if (h := made.histograms.get((c.group, c.statistic)))]
+    for cut, histogram in shown if len(shown) <= _MOST_HISTOGRAMS else []:
+        place = "" if cut.group == "all" else f" in {escape(common.plain(cut.group))}"
+        out.print()
+        print_histogram(histogram, f"{cut.statistic}{place}, nats", cut.threshold)
+
+
+def _around(made: SplitSummary) -> tuple[str, Any]:
+    """The counts around the cut, with a title; with the names of columns short."""
+    short = {"n_context_critical": "critical", "n_non_context_critical": "non-critical"}
+    frame = made.sensitivity.rename(short)
+    if frame["parameter"].n_unique() != 1:
+        return "around the cut", frame
+    return f"around the cut: {frame['parameter'][0]}", frame.drop("parameter")
+
+
 def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
     """The rows nearest to each cut, with a title that names the cut."""
     cuts = made.nearest.group_by("group", "statistic", maintain_order=True)
@@ -150,11 +176,15 @@ def _frame(frame: Any) -> Table:
     if "group" in frame.columns and frame["group"].n_unique() == 1:
         frame = frame.drop("group")
     table = Table(box=None, pad_edge=False)
-    for name, kind in frame.schema.items():
+    cells = [[_cell(value) for value in row] for row in frame.iter_rows()]
+    left = out.width  # for the preview, which gets what the others leave
+    for i, (name, kind) in enumerate(frame.schema.items()):
         justify: Any = "right" if kind.is_numeric() else "left"
-        table.add_column(name, justify=justify, no_wrap=name != "preview")
-    for row in frame.iter_rows():
-        table.add_row(*map(_cell, row))
+        most = max(10, left) if name == "preview" else None
+        table.add_column(name, justify=justify, no_wrap=True, max_width=most)
+        left -= max(len(name), *(len(row[i]) for row in cells)) + 2
+    for row in cells:
+        table.add_row(*row)
     return table
 
 
@@ -165,4 +195,4 @@ def _cell(value: Any) -> Text:
         return Text(f"{value:.4f}")
     if isinstance(value, int):
         return Text(f"{value:,}")
-    return Text("" if value is None else common.plain(str(value))[:50])
+    return Text("" if value is None else common.plain(str(value)), overflow="ellipsis")

@@ -1,95 +1,26 @@
-"""What commands print: progress, tables, histograms, and examples with their context marked."""
+"""What commands print: tables, histograms, and examples with their context marked."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from ifcurate.phrases import count
 
-from .common import out, plain, report
+from .common import out, plain
 
 if TYPE_CHECKING:
-    from ifcurate.data.sources import Examples
+    from ifcurate.histograms import Histogram
     from ifcurate.records import Example
     from ifcurate.runs.run import Run
-    from ifcurate.runs.work import Progress as RunProgress
-    from ifcurate.scoring.summary import Histogram, ScoreSummary
+    from ifcurate.scoring.summary import ScoreSummary
 
 _BARS = " ▏▎▍▌▋▊▉█"
-
-
-class ScoringProgress:
-    """Rows, tokens per second and time left, on stderr."""
-
-    def __init__(self, examples: Examples, *, quiet: bool) -> None:
-        self.rows = 0
-        self._examples = examples
-        self._quiet = quiet
-        self._started = time.monotonic()
-        self._reported = self._started
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("scoring"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("rows  {task.fields[speed]}"),
-            TimeRemainingColumn(),
-            console=report,
-            transient=True,
-            disable=quiet or not report.is_terminal,
-        )
-
-    def __enter__(self) -> Self:
-        total = None if self._quiet else self._examples.count_rows()
-        self._total = total
-        self._task = self._bar.add_task("scoring", total=total, speed="")
-        self._bar.start()
-        return self
-
-    def update(self, progress: RunProgress) -> None:
-        """Show how far the run is."""
-        first = self.rows == 0
-        self.rows = progress.rows
-        seconds = max(time.monotonic() - self._started, 1e-6)
-        speed = f"{progress.tokens / seconds:,.0f} tokens/s"
-        self._bar.update(self._task, completed=progress.rows, speed=speed)
-        if first and progress.resumed_rows and not self._quiet:
-            report.print("resuming an interrupted run")
-        # A log gets a line every 30 seconds.
-        if not self._quiet and not report.is_terminal and time.monotonic() - self._reported > 30:
-            self._reported = time.monotonic()
-            report.print(f"scored {self._far(progress.rows, seconds)}, {speed}")
-
-    def _far(self, rows: int, seconds: float) -> str:
-        """Rows of how many, and the time left."""
-        if not self._total:
-            return f"{rows:,} rows"
-        left = (self._total - rows) * seconds / max(rows, 1)
-        minutes = f"{left / 60:,.0f} min" if left >= 90 else f"{left:.0f} s"
-        return f"{rows:,} of {self._total:,} rows, about {minutes} left"
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
+_EXTREMES = 3  # rows with the largest gain, and with the smallest
 
 
 def _table(*columns: str, title: str = "", right: Iterable[str] = ()) -> Table:
@@ -111,15 +42,21 @@ def _plain(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def print_histogram(histogram: Histogram, title: str) -> None:
-    """A bar for every bin."""
+def print_histogram(histogram: Histogram, title: str, cut: float | None = None) -> None:
+    """A bar for every bin; the bin that holds the cut is marked."""
     out.print(f"[bold]{title}[/bold]")
-    width = 40
+    width = min(40, out.width - 36)  # count and cut stand behind the bar
     top = max(histogram.counts) or 1
-    for low, n in zip(histogram.edges, histogram.counts, strict=False):  # edges has one more
+    edges = histogram.edges
+    places = zip(edges, edges[1:], histogram.counts, strict=False)
+    for i, (low, high, n) in enumerate(places):
         eighths = round(n / top * width * 8)
         bar = "█" * (eighths // 8) + (_BARS[eighths % 8] if eighths % 8 else "")
-        out.print(f"  {low:+8.3f} {bar} [dim]{n:,}[/dim]" if n else f"  {low:+8.3f}")
+        line = f"  {low:+8.3f} {bar} [dim]{n:,}[/dim]" if n else f"  {low:+8.3f}"
+        first, last = i == 0, i == len(histogram.counts) - 1
+        if cut is not None and (low <= cut or first) and (cut < high or last):
+            line += f" [bold]◂ cut {cut:.4g}[/bold]"
+        out.print(line, soft_wrap=True)
 
 
 def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) -> None:
@@ -180,20 +117,27 @@ def _print_quantiles(summary: ScoreSummary) -> None:
 
 
 def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
-    table = _table(
-        "gain", "without", "with", "id", "instruction", right=["gain", "without", "with"]
-    )
-    for row in rows:
-        table.add_row(
+    """Numbers and id of each row, and the start of each text on a line."""
+    out.print()
+    out.print(f"[bold]{title}[/bold]")
+    out.print(f"{'gain':>8} {'without':>8} {'with':>8}  id")
+    for row in rows[:_EXTREMES]:
+        numbers = (
             _signed(row["context_gain"]),
             _plain(row["loss_without_context"]),
             _plain(row["loss_with_context"]),
-            Text(plain(str(row["id"]))[:20]),
-            Text(plain(str(row["preview"]))[:60]),
         )
-    out.print()
-    out.print(f"[bold]{title}[/bold]")
-    out.print(table)
+        line = " ".join(f"{number:>8}" for number in numbers)
+        _print_line(Text(f"{line}  {plain(str(row['id']))}"))
+        texts = {name: row[name] for name in ("instruction", "context", "response") if name in row}
+        for name, text in (texts or {"instruction": row["preview"]}).items():
+            said = Text(f"{name:>17}  ", style="dim")
+            _print_line(said.append(plain(str(text)), style="not dim"))
+
+
+def _print_line(text: Text) -> None:
+    """One line; what does not fit the window is left out."""
+    out.print(text, no_wrap=True, overflow="ellipsis")
 
 
 def mark_context(example: Example, *, most: int = 700) -> Text:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Tokenizer
 from ifcurate.engines.load import load_tokenizer
-from ifcurate.errors import RunError
+from ifcurate.errors import IfcurateError, RunError
 from ifcurate.phrases import did_you_mean
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import Template, load_template
@@ -17,8 +19,9 @@ from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
 
-__all__ = ["ShownExample", "ShownPrompt", "show_example"]
+__all__ = ["ShownExample", "ShownPrompt", "add_texts", "show_example"]
 
+_TEXT: Final = 300  # characters of a text in a summary
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
@@ -129,3 +132,26 @@ def _show_pair(
         tokens = tuple(text[max(first, start) : last] for first, last in offsets)
         shown.append(ShownPrompt(text, start, len(prompt.ids), tokens))
     return shown[0], shown[1]
+
+
+def add_texts(run: Run, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a `ScoreSummary` with the starts of their instruction, context and response.
+
+    The data is read again. Where it is gone or has changed, rows stay as they are.
+    """
+    found: dict[tuple[str, int, int], Example] = {}
+    with contextlib.suppress(IfcurateError):
+        for read in run_examples(run).pick((row["source"], row["row"]) for row in rows):
+            found |= {(e.source, e.row_number, e.turn): e for e in read.examples}
+    return [{**row, **_texts(found.get((row["source"], row["row"], row["turn"])))} for row in rows]
+
+
+def _texts(example: Example | None) -> dict[str, str]:
+    if example is None:
+        return {}
+    texts = {
+        "instruction": example.without_context().instruction,
+        "context": example.context_text,
+        "response": example.response,
+    }
+    return {name: text[:_TEXT] for name, text in texts.items()}

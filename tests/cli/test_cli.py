@@ -400,3 +400,31 @@ def test_a_table_that_another_tool_can_read(ifcurate: Command, data: Path, folde
     ifcurate("score alpaca.jsonl --engine toy -q --out run")
     table = pl.read_parquet(folder / "run" / "scores.parquet")
     assert table["id"].n_unique() == table.height == 50
+
+
+def test_extreme_rows_are_shown_with_their_context_and_response(
+    ifcurate: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = ifcurate("score alpaca.jsonl --engine toy")
+    assert "      instruction  Summarise the note." in shown.out
+    assert "          context  Ship the grey crates on Monday, the gree…" in shown.out
+    assert "         response  Grey crates go on Monday and green ones …" in shown.out
+    # Paths and commands stay whole, so that they can be copied.
+    texts = shown.out.partition("\nscores ")[0]
+    assert max(map(len, texts.splitlines())) <= 60
+    found = ifcurate("score alpaca.jsonl --engine toy --json").json()
+    assert "Ship the grey crates on Monday, the green ones on Friday." in {
+        row["context"] for row in found["most"] + found["least"]
+    }
+
+
+def test_a_split_shows_its_numbers_with_the_cut_at_60_columns(
+    ifcurate: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    ifcurate("score alpaca.jsonl --engine toy -q")
+    shown = ifcurate("split --rule both").out
+    assert len([line for line in shown.splitlines() if "◂ cut" in line]) == 2
+    assert "parameter      at  critical  non-critical  change" in shown
+    assert "…" not in shown.partition("nearest rows")[0]

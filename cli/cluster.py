@@ -38,17 +38,16 @@ def score_on_cluster(
     target: RunOptions,
     *,
     checks: dict[str, Any],
+    n_rows: int | None,
     quiet: bool,
 ) -> Run:
     """Score on a Ray cluster with progress on stderr."""
     from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
     from ifcurate.runs.stop import stop_on_signal
 
-    from .summaries import ScoringProgress
+    from .progress import ScoringProgress
 
     def start(where: Path, fitted: Cluster, identity: dict[str, Any]) -> None:
-        for name, format in examples.formats.items():
-            note(f"data  {name}: format {format}", quiet=quiet)
         used = identity["engine"]
         note(
             f"model {used['model']} ({used['engine']}, {used['dtype']}), on a Ray cluster with "
@@ -60,7 +59,7 @@ def score_on_cluster(
     options = engine.for_engine(max_length=settings.max_length)
     spec = EngineSpec(engine.engine, str(options.pop("model", "")), options)
     with (
-        ScoringProgress(examples, quiet=quiet) as progress,
+        ScoringProgress(n_rows, quiet=quiet) as progress,
         stop_on_signal(common.say_stopping) as stop,
     ):
         return score_run_on_ray(

@@ -11,10 +11,12 @@ import typer
 
 from ifcurate.options.data import DataOptions
 
+from .common import note
+
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
 
-__all__ = ["Data", "read_data"]
+__all__ = ["Data", "announce_data", "read_data"]
 
 Data = Annotated[
     list[str],
@@ -39,3 +41,15 @@ def read_data(data: Sequence[str], options: DataOptions) -> Examples:
         columns = {**{m[1]: m[2] for m in found}, **options.columns}
         options = options.model_copy(update={"columns": columns})
     return read_examples(paths, options=options)
+
+
+def announce_data(examples: Examples, *, quiet: bool) -> int | None:
+    """Say what is read, before the model is loaded; returns the number of rows, if it is known."""
+    if quiet:
+        return None
+    n_rows = examples.count_rows()
+    for name, format in examples.formats.items():
+        note(f"data  {name}: format {format}")
+    if n_rows is not None:
+        note(f"rows  {n_rows:,}")
+    return n_rows

@@ -47,6 +47,7 @@ def score_with_progress(
     scorer: Scorer,
     folder: Path | None,
     *,
+    n_rows: int | None = None,
     name: str = "",
     tokens: bool = False,
     overwrite: bool = False,
@@ -60,13 +61,13 @@ def score_with_progress(
     from ifcurate.runs.score import run_name, score_identity, score_run
     from ifcurate.runs.stop import stop_on_signal
 
-    from .summaries import ScoringProgress
+    from .progress import ScoringProgress
 
     identity = score_identity(examples, scorer, shard=shard)
     where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
     announce(examples, scorer, where, quiet=quiet)
     with (
-        ScoringProgress(examples, quiet=quiet) as progress,
+        ScoringProgress(n_rows, quiet=quiet) as progress,
         stop_on_signal(common.say_stopping) as stop,
     ):
         run = score_run(
@@ -89,11 +90,9 @@ def score_with_progress(
 
 
 def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
-    """What is read, with what it is scored, and where it goes."""
+    """With what it is scored, and where it goes."""
     from ifcurate.data.readers.rows import DEMO
 
-    for name, format in examples.formats.items():
-        note(f"data  {name}: format {format}", quiet=quiet)
     identity = scorer.engine.identity
     settings = scorer.settings
     note(

@@ -7,44 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ifcurate.options.export import Trainer
+from ifcurate.options.recipe import CurateOptions, RecipeOptions, RunRecipeOptions
 from ifcurate.phrases import count
 
 from . import common
 from .allowed import Allowed, FailOnError
 from .common import note, out
+from .options import with_options
 
 if TYPE_CHECKING:
+    from ifcurate.data.sources import Examples
     from ifcurate.pipeline.recipe import Recipe
     from ifcurate.pipeline.running import RecipeRun
 
-OutFolder = Annotated[
-    Path | None, typer.Option("--out", help="Run folder. By default a folder in ifcurate-runs/.")
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        help="Change a key of the recipe: split.fraction=0.3. The value is YAML.",
-    ),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the plan and its cost. Write nothing.")
-]
 
-
+@with_options
 def run(
+    options: RunRecipeOptions,
     recipe: Annotated[
         str | None,
         typer.Argument(help="A YAML file, or the name of a recipe that comes with ifcurate."),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Score with this model instead.", metavar="NAME")
-    ] = "",
-    changes: Changes = None,
-    dry_run: DryRun = False,
-    out_folder: OutFolder = None,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -56,17 +39,21 @@ def run(
 
         ifcurate run alpaca --set split.fraction=0.3
     """
+    if recipe is not None:
+        note(f"recipe {recipe}", quiet=quiet or json)  # at once: the imports take a second
     from ifcurate.pipeline.loading import list_recipes, load_recipe
 
     if recipe is None:
         for name, description in list_recipes().items():
             out.print(f"[bold]{name:14}[/bold] {description}")
         return
-    given = [*(changes or ()), *([f"score.model={model}"] if model else [])]
+    changes = options.changes or []
+    given = [*changes, *([f"score.model={options.model}"] if options.model else [])]
     loaded = load_recipe(recipe, given)
-    _do(loaded, out_folder, fail_on_error, dry_run=dry_run, json=json, quiet=quiet)
+    _do(loaded, options, fail_on_error, json=json, quiet=quiet)
 
 
+@with_options
 def curate(
     data: Annotated[
         list[str],
@@ -74,15 +61,7 @@ def curate(
             help="Files, globs, Hub names, or names of `ifcurate cards list`.", show_default=False
         ),
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="The model that scores.", metavar="NAME")
-    ],
-    to: Annotated[
-        Trainer | None, typer.Option("--to", help="Also write the mixture for this trainer.")
-    ] = None,
-    changes: Changes = None,
-    dry_run: DryRun = False,
-    out_folder: OutFolder = None,
+    options: CurateOptions,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -93,39 +72,34 @@ def curate(
 
         ifcurate curate alpaca.jsonl --model llama-2-7b --to trl
     """
+    note(f"reading {', '.join(data)}", quiet=quiet or json)  # at once: the imports take a second
     from ifcurate.pipeline.loading import create_recipe
     from ifcurate.pipeline.recipe import render_recipe
 
     value: dict[str, Any] = {
         "data": {"paths": list(data)},
-        "score": {"model": model},
+        "score": {"model": options.model},
         "filter": {"drop": "non-context-critical"},
         "mix": {"components": ["kept"]},
-        **({"export": {"trainer": to}} if to else {}),
+        **({"export": {"trainer": options.to}} if options.to else {}),
         "report": {},
     }
-    recipe = create_recipe(value, "curate", changes or ())
+    recipe = create_recipe(value, "curate", options.changes or ())
     if not json:
         out.print("# the recipe; ifcurate run FILE repeats it", style="bold")
         out.print(render_recipe(recipe), markup=False, soft_wrap=True)
-    _do(recipe, out_folder, fail_on_error, dry_run=dry_run, json=json, quiet=quiet)
+    _do(recipe, options, fail_on_error, json=json, quiet=quiet)
 
 
 def _do(
-    recipe: Recipe,
-    folder: Path | None,
-    fail_on_error: str,
-    *,
-    dry_run: bool,
-    json: bool,
-    quiet: bool,
+    recipe: Recipe, options: RecipeOptions, fail_on_error: str, *, json: bool, quiet: bool
 ) -> None:
     """Plan or run a recipe, and print the result."""
-    if dry_run:
+    if options.dry_run:
         _print_plan(recipe, json=json)
         return
     allowed = Allowed.parse(fail_on_error)
-    result = _run(recipe, folder, quiet=quiet or json)
+    result = _run(recipe, options.out, quiet=quiet or json)
     if json:
         _print_json(result)
     else:
@@ -141,14 +115,20 @@ def _run(recipe: Recipe, folder: Path | None, *, quiet: bool) -> RecipeRun:
     from ifcurate.pipeline.running import run_recipe
     from ifcurate.runs.stop import stop_on_signal
 
+    from .data import announce_data
     from .local import announce
-    from .summaries import ScoringProgress
+    from .progress import ScoringProgress
 
     bars: list[ScoringProgress] = []
+    n_rows: list[int | None] = []
+
+    def read(examples: Examples) -> None:
+        n_rows.append(announce_data(examples, quiet=quiet))
+        note(f"loading {recipe.score.model or recipe.score.engine}", quiet=quiet)
 
     def start(examples: Any, scorer: Any, where: Path) -> None:
         announce(examples, scorer, where, quiet=quiet)
-        bars.append(ScoringProgress(examples, quiet=quiet))
+        bars.append(ScoringProgress(n_rows[-1], quiet=quiet))
         bars[0].__enter__()
 
     def step(name: str) -> None:
@@ -162,6 +142,7 @@ def _run(recipe: Recipe, folder: Path | None, *, quiet: bool) -> RecipeRun:
                 recipe,
                 folder=folder,
                 command=common.command_line(),
+                on_read=read,
                 on_start=start,
                 on_progress=lambda progress: bars[0].update(progress),
                 on_step=step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,7 +14,7 @@ from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
 from .common import note
-from .data import Data, read_data
+from .data import Data, announce_data, read_data
 from .engines import check_apart, open_engine
 from .local import open_cache, score_with_progress
 from .options import with_options
@@ -45,6 +46,8 @@ def score(
     the response needs its context. A gain near 0 means that the context only repeats what the
     model knows or can infer.
     """
+    silent = quiet or json
+    note(f"reading {', '.join(data)}", quiet=silent)  # at once: the imports take a second
     from ifcurate.memory import MemoryBudget
     from ifcurate.runs.work import Shard
     from ifcurate.scoring.scorer import Scorer
@@ -56,9 +59,8 @@ def score(
             "is not for a cluster, which scores all rows; leave it or --executor ray out",
             param_hint="--shard",
         )
-    note(f"reading {', '.join(data)}", quiet=quiet or json)
     examples = read_data(data, reading)
-    silent = quiet or json
+    n_rows = announce_data(examples, quiet=silent)
     compared: dict[str, Any] = {
         "examples": examples,
         "settings": settings,
@@ -73,6 +75,7 @@ def score(
             cluster,
             target,
             checks=checks,
+            n_rows=n_rows,
             quiet=silent,
         )
     else:
@@ -87,6 +90,7 @@ def score(
                 examples,
                 scorer,
                 target.out,
+                n_rows=n_rows,
                 name=target.name,
                 tokens=target.tokens,
                 overwrite=target.overwrite,
@@ -102,6 +106,7 @@ def score(
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:
     """The summary of a finished run; without `hints` it does not say what to do next."""
     from ifcurate.scoring.summary import summarise_scores
+    from ifcurate.steps.showing import add_texts
     from ifcurate.storage.files import readable_table
 
     from .summaries import print_score_summary
@@ -110,6 +115,9 @@ def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> Non
         return
     with readable_table(run.scores_path):
         summary = summarise_scores(run.scan_scores())
+    rows = add_texts(run, [*summary.most, *summary.least])
+    half = len(summary.most)
+    summary = replace(summary, most=rows[:half], least=rows[half:])
     if json:
         common.print_json(
             {

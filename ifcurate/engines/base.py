@@ -131,6 +131,9 @@ class Engine(ABC):
     tokenizer: Tokenizer  # the tokenizer of the prompts' ids
     max_length: int  # the most tokens one sequence may have
     gives_attention: ClassVar[bool] = False  # whether it has `attention_shares`
+    #: Called with the prompts and their tokens that were scored, while others of the same
+    #: `submit` are not. Calls may come from another thread. An engine may leave it out.
+    on_scored: Callable[[int, int], None] | None = None
 
     def __repr__(self) -> str:
         known = getattr(self, "identity", None)

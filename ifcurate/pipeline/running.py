@@ -76,6 +76,7 @@ def run_recipe(
     *,
     folder: Path | None = None,
     command: str = "",
+    on_read: Callable[[Examples], None] = lambda _: None,
     on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_step: Callable[[str], None] = lambda _: None,
@@ -87,7 +88,9 @@ def run_recipe(
     error are kept.
     """
     skipped: list[str] = []
-    run = _score(recipe, folder, command, on_start, on_progress, stop, skipped)
+    examples = read_examples(recipe.data.paths, options=recipe.data)
+    on_read(examples)
+    run = _score(recipe, examples, folder, command, on_start, on_progress, stop, skipped)
     on_step("split")
     split = _split(recipe, run, command, stop, skipped)
     on_step("filter")
@@ -114,6 +117,7 @@ def run_recipe(
 
 def _score(
     recipe: Recipe,
+    examples: Examples,
     folder: Path | None,
     command: str,
     on_start: Callable[[Examples, Scorer, Path], None],
@@ -122,7 +126,6 @@ def _score(
     skipped: list[str],
 ) -> Run:
     """The scored run. The engine is closed at the end."""
-    examples = read_examples(recipe.data.paths, options=recipe.data)
     scorer = _load_scorer(recipe)
     identity = score_identity(examples, scorer)
     where = folder or Path(RUNS_FOLDER) / run_name(identity)

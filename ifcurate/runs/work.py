@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ class Progress:
     resumed_rows: int = 0  # of these, from earlier attempts
     tokens: int = 0  # scored in this attempt, both variants
     known_rows: int = 0  # whose numbers came from the cache
+    rows_ahead: int = 0  # scored too, but not accounted for yet
+    tokens_ahead: int = 0  # of these
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -148,6 +151,8 @@ class Scoring:
         self._seconds = commit_seconds
         self._on_progress = on_progress
         self._stop = stop
+        self._moving = threading.Lock()
+        self._prompts_ahead = self._tokens_ahead = 0
         self._pending = Pending()
 
     def do(self, parts: Parts) -> None:
@@ -162,6 +167,7 @@ class Scoring:
         size = self._scorer.settings.chunk_rows
         chunks = self._examples.read_chunks(size, wanted, self._scorer.piece_bytes)
         known = self._known.find if self._known else None
+        self._scorer.engine.on_scored = self._hear
         scored = score_ahead(self._scorer, chunks, tokens=parts.tokens, known=known)
         try:
             with _rare_collection(), contextlib.closing(scored):
@@ -175,6 +181,8 @@ class Scoring:
             with contextlib.suppress(DataError):
                 self._commit(parts)
             raise
+        finally:
+            self._scorer.engine.on_scored = None
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
@@ -192,11 +200,25 @@ class Scoring:
             progress.counts["quarantined"] += len(item.bad)
         progress.known_rows += chunk.n_known
         progress.tokens += chunk.n_tokens
+        self._move(-chunk.n_prompts, -chunk.n_tokens)
         if self._pending.is_due(self._seconds):
             self._commit(parts)
         self._on_progress(progress)
         if item.ends and self._stop():
             raise KeyboardInterrupt
+
+    def _hear(self, n_prompts: int, n_tokens: int) -> None:
+        """Count what the engine scored of a chunk in hand; called from the engine's thread too."""
+        self._move(n_prompts, n_tokens)
+        self._on_progress(self.progress)
+
+    def _move(self, n_prompts: int, n_tokens: int) -> None:
+        with self._moving:
+            self._prompts_ahead += n_prompts
+            self._tokens_ahead += n_tokens
+            # An engine that does not tell leaves both below 0.
+            self.progress.rows_ahead = max(0, self._prompts_ahead // 2)
+            self.progress.tokens_ahead = max(0, self._tokens_ahead)
 
     def _commit(self, parts: Parts) -> None:
         if self._pending.rows:

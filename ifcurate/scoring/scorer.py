@@ -64,6 +64,7 @@ class Chunk:
     tokens: pl.DataFrame | None  # TOKENS, when asked for
     n_known: int = 0  # examples whose numbers were known
     n_tokens: int = 0  # that went through the engine
+    n_prompts: int = 0  # the same
 
 
 def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
@@ -213,7 +214,7 @@ class Scorer:
                 numbers[i] = values
         table = _token_table(pairs, scored, numbers) if tokens else None
         scores = score_table(pairs, keys, numbers, self._attend(pairs, numbers))
-        return Chunk(scores, table, request.n_known, request.n_tokens)
+        return Chunk(scores, table, request.n_known, request.n_tokens, len(request.prompts))
 
     def _attend(self, pairs: Sequence[PromptPair], wanted: Iterable[int]) -> dict[int, float]:
         """The attention score (Wang et al., 2024) of these pairs, where their context is found."""

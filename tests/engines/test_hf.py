@@ -34,6 +34,18 @@ def broken(llama: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(llama, tmp_path / "model"))
 
 
+def test_every_pack_is_told_with_its_prompts_and_tokens(llama: Path) -> None:
+    prompts = make_prompts(40, 500)
+    prompts += prompts[:3]  # repeated prompts count too
+    heard: list[tuple[int, int]] = []
+    with load_hf_engine(str(llama), device="cpu", batch_size=8) as engine:
+        engine.on_scored = lambda n, tokens: heard.append((n, tokens))
+        engine.response_logprobs(prompts)
+    assert len(heard) == engine.report().counts["packs"] > 1
+    assert sum(n for n, _ in heard) == len(prompts)
+    assert sum(tokens for _, tokens in heard) == sum(len(p.ids) for p in prompts)
+
+
 @pytest.mark.parametrize("kind", MODEL_KINDS)
 def test_float32_agrees_with_float64(kind: ModelKind, tmp_path: Path) -> None:
     folder = make_model(kind, tmp_path / kind)

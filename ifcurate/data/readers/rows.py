@@ -279,8 +279,10 @@ def count_rows(source: Source) -> int | None:
             return count_arrow_rows(source)
         if source.format in ("jsonl", "csv"):
             with open_binary(source) as stream:
-                blocks = iter(lambda: stream.read(1 << 20), b"")
-                return sum(block.count(b"\n") for block in blocks)
+                n_lines, last = 0, b"\n"
+                for block in iter(lambda: stream.read(1 << 20), b""):
+                    n_lines, last = n_lines + block.count(b"\n"), block[-1:]
+                return n_lines + (last != b"\n")
     except (*BROKEN, ValueError):
         return None  # the reader reports the problem
     return None

@@ -8,7 +8,7 @@ log-softmax is computed in float32, whatever the dtype of the model's body.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Literal
@@ -218,7 +218,7 @@ class HFEngine(Engine):
             (together if len(sequence.ids) - 1 <= limit else alone).append(i)
         packs = self._filler.fill(plan, together)
         self._start_workers(packs)
-        under_way = [(pack, self._run(pack)) for pack in packs]
+        under_way = [(pack, self._run(plan, pack)) for pack in packs]
         collect = partial(self._collect, plan, len(prompts), under_way, alone)
         return run_now(collect) if self._pool is None else self._collector.submit(collect)
 
@@ -236,10 +236,22 @@ class HFEngine(Engine):
             self._pool = WorkerPool(self._workers, self._runner.run, self._runner.bytes_for)
             self._report.counts["processes"] = self._workers
 
-    def _run(self, pack: Pack, *, single: bool = False) -> PackFuture:
+    def _run(self, plan: Plan, pack: Pack, *, single: bool = False) -> PackFuture:
         if self._pool is not None and not single:
-            return self._pool.submit(pack)
-        return run_now(self._runner.run_here, pack, single=single)
+            future = self._pool.submit(pack)
+        else:
+            future = run_now(self._runner.run_here, pack, single=single)
+        if self.on_scored is not None:
+            future.add_done_callback(partial(self._tell, self.on_scored, plan, pack))
+        return future
+
+    @staticmethod
+    def _tell(
+        on_scored: Callable[[int, int], None], plan: Plan, pack: Pack, future: PackFuture
+    ) -> None:
+        """Report a pack that was scored."""
+        if not future.cancelled() and future.exception() is None:
+            on_scored(*plan.count(pack.members))
 
     def _collect(
         self,
@@ -251,7 +263,7 @@ class HFEngine(Engine):
         """The answer to each prompt, from its pack's numbers."""
         answers = self._gather(plan, under_way)
         singles = self._filler.fill(plan, alone, single=True)
-        answers |= self._gather(plan, [(pack, self._run(pack, single=True)) for pack in singles])
+        answers |= self._gather(plan, [(p, self._run(plan, p, single=True)) for p in singles])
         self._count("prompts", n_prompts)
         self._count("tokens_given", plan.n_given)
         self._count("prompts_scored_before", plan.n_repeated)
@@ -283,7 +295,7 @@ class HFEngine(Engine):
                     for _, other in under_way:
                         other.cancel()
                     raise
-            under_way = [(pack, self._run(pack)) for pack in smaller]
+            under_way = [(pack, self._run(plan, pack)) for pack in smaller]
         if n_halved:
             self._filler.shrink()
             self._count("memory_retries", n_halved)

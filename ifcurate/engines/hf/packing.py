@@ -35,6 +35,7 @@ class Plan:
     sequences: tuple[Prompt, ...]  # distinct
     source: tuple[int, ...]  # (n_prompts,) the distinct sequence of each; -1: empty response
     order: tuple[int, ...]  # the distinct sequences sorted by their ids
+    times: tuple[int, ...]  # how many prompts each distinct sequence answers
 
     @property
     def n_given(self) -> int:
@@ -45,6 +46,12 @@ class Plan:
     def n_repeated(self) -> int:
         """Prompts that repeat an earlier one, and are not computed again."""
         return sum(i >= 0 for i in self.source) - len(self.sequences)
+
+    def count(self, members: Sequence[int]) -> tuple[int, int]:
+        """The prompts that some of the distinct sequences answer, and their tokens."""
+        times = [self.times[i] for i in members]
+        sizes = (len(self.sequences[i].ids) for i in members)
+        return sum(times), sum(n * size for n, size in zip(times, sizes, strict=True))
 
     def gather(self, found: Sequence[Answer]) -> list[Answer]:
         """The answer to each prompt, from the answers to the distinct sequences."""
@@ -152,6 +159,7 @@ def make_plan(prompts: Sequence[Prompt]) -> Plan:
     index: dict[tuple[int, tuple[int, ...]], int] = {}
     sequences: list[Prompt] = []
     source: list[int] = []
+    times: list[int] = []
     for prompt in prompts:
         if prompt.response_start == len(prompt.ids):
             source.append(-1)
@@ -160,9 +168,11 @@ def make_plan(prompts: Sequence[Prompt]) -> Plan:
         if key not in index:
             index[key] = len(sequences)
             sequences.append(Prompt(ids=key[1], response_start=key[0]))
+            times.append(0)
+        times[index[key]] += 1
         source.append(index[key])
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].ids)  # type: ignore[arg-type,return-value]
-    return Plan(sequences=tuple(sequences), source=tuple(source), order=tuple(order))
+    return Plan(tuple(sequences), tuple(source), tuple(order), tuple(times))
 
 
 def _make_pack(

@@ -277,3 +277,17 @@ def test_earlier_turns_follow() -> None:
         text = str(outcome.written[0].rows[0]["conversations"])
         assert "Nolan" not in text
     assert len(examples) == 2
+
+
+def test_initials_become_other_initials_wherever_they_stand() -> None:
+    context = "J.R. Walters wrote it in May. Born in Leeds, J.R. was the third son of a baker."
+    made = written(qca(context + " He read a lot and wrote at night.", "Who?", "J.R. Walters"))
+    text = made.rows[0]["context"]
+    assert "J.R." not in text
+    assert text.count(made.made.substitute.split(" ")[0]) == 2
+
+
+def test_a_new_first_name_is_no_form_of_the_old_one() -> None:
+    row = qca("Martin came in. He had not slept." + " He sat down." * 8, "Who?", "Martin")
+    names = {written(row, seed=seed).made.substitute[:3] for seed in range(40)}
+    assert "Mar" not in names

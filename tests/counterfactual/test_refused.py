@@ -42,6 +42,34 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H1",
         ),
         (
+            "a nickname in quotes beside the name",
+            alpaca('The boss, Kevin "B" Malone-Fuchs Inc, was late. Kevin came late.' + PAD,
+                   "Kevin"),
+            "H8",
+        ),
+        (
+            "a pen name",
+            alpaca("Martha Wells wrote under the pen name Doctor Owl for years." + PAD,
+                   "Martha Wells"),
+            "H1",
+        ),
+        (
+            "a thing that bears a person's name",
+            alpaca("We threw a Jeremy over the fence. Jeremy is fun, says the dog." + PAD,
+                   "Jeremy"),
+            "H8",
+        ),
+        (
+            "May I, scanned as May 1",
+            alpaca("Hello! May 1 speak to the owner of the house, please?" + PAD, "May 1"),
+            "entity",
+        ),
+        (
+            "the end of a sentence before a name",
+            alpaca("She boils water in pot A and pot B. Tim has a device for it." + PAD, "Tim"),
+            None,
+        ),
+        (
             "an initial for the first name",
             alpaca("Peter Walters wrote the report. P. Walters also signed it." + PAD,
                    "Peter Walters wrote the report."),

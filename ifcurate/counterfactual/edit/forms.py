@@ -34,7 +34,7 @@ def name_forms(name: str) -> dict[str, str]:
     """Roles of a person's name and the form each has: full, first, last, ...
 
     "Ludwig van Beethoven" has full, first, last ("Beethoven") and particle
-    ("van Beethoven"); initials and suffixes are part of the full form only.
+    ("van Beethoven"); one initial and a suffix are part of the full form only.
     """
     parts = name.split()
     forms = {"full": name}
@@ -45,7 +45,7 @@ def name_forms(name: str) -> dict[str, str]:
         parts = parts[: parts.index("the")]
     plain = _plain_words(parts)
     if plain and (len(parts) > 1 or len(forms) > 1):
-        forms |= {} if _INITIALS.match(parts[0]) else {"first": parts[0]}
+        forms["initials" if _INITIALS.match(parts[0]) else "first"] = parts[0]
         forms |= _family_forms(parts, plain) if plain[-1] != parts[0] else {}
     return {role: form for role, form in forms.items() if len(form.strip(". ")) > 1}
 

@@ -34,6 +34,8 @@ POLICIES = ("lexicon", "corpus", "fictional", "type-swap", "alias")
 _TRIES = 12
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
 _INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
+_SUFFIX = re.compile(r"(?:Jr|Sr|[IVX]+)\.?\Z")
+_USUAL_INITIALS = "ABCDEGHJLMPRST"
 _NICKNAME = re.compile(r"([\"“‘'])\w+([\"”’'])\Z")
 
 
@@ -211,7 +213,7 @@ def _family_place(words: Sequence[str]) -> int:
 def _fill(
     words: Sequence[str], firsts: Sequence[str], last: str, family: int, kept: frozenset[str]
 ) -> str:
-    """A name of the same build: titles, initials, suffixes, epithets and quotes stay."""
+    """A name of the same build: titles, suffixes, epithets, dots and quotes stay."""
     new: list[str] = []
     end = words.index("the") if "the" in words else len(words)
     for index, word in enumerate(words):
@@ -219,6 +221,8 @@ def _fill(
             new.append(word)
         elif word.lower() in PARTICLES:
             continue
+        elif _INITIAL.match(word):
+            new.append(_other_initials(word, firsts[index]))
         elif quoted := _NICKNAME.match(word):
             new.append(f"{quoted[1]}{firsts[index]}{quoted[2]}")
         else:
@@ -227,9 +231,19 @@ def _fill(
 
 
 def _stays(word: str, index: int, words: Sequence[str]) -> bool:
-    """Whether a word of a name is an initial, a suffix or the title before it."""
+    """Whether a word of a name is a suffix after it or the title before it."""
     title = index == 0 and len(words) > 1 and word.lower() in HONOURS
-    return title or bool(_INITIAL.match(word))
+    return title or (index > 1 and bool(_SUFFIX.match(word)))
+
+
+def _other_initials(written: str, name: str) -> str:
+    """Other initials in the same notation, which a first name decides: "M.T." for "J.K."."""
+
+    def other(letter: re.Match[str]) -> str:
+        others = _USUAL_INITIALS.replace(letter[0], "")
+        return others[(ord(name[letter.start() % len(name)]) + letter.start()) % len(others)]
+
+    return re.sub("[A-Z]", other, written)
 
 
 def _take(numbers: Iterator[int], count: int) -> list[int]:

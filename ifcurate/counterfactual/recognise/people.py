@@ -79,7 +79,8 @@ _REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
 #: Titles before a given name.
 _GIVEN_TITLES = words(
     """
-    uncle aunt sister brother father pope saint king queen prince princess emperor empress
+    uncle aunt sister brother father pope saint king queen prince princess emperor empress sir lady
+    lord
     """
 )
 #: Words that begin with a capital and name no person.
@@ -157,13 +158,13 @@ def _several(parts: Sequence[str], lexicon: Lexicon, title: str, said: str) -> P
         gender = said or lexicon.gender.get(first) or SHORT_NAMES[first]
         return ("full", gender) if _is_given(first, last, lexicon) else None
     family = last in lexicon.surnames
-    named = (title and family) or _is_initialled(parts[0], last, family)
+    named = (title and family) or _is_initialled(parts[0], last, family, last in lexicon.gender)
     return ("full", said) if named else None
 
 
-def _is_initialled(first: str, last: str, family: bool) -> bool:
-    """Whether an initial stands before a family name: "P. Walters"."""
-    dotted = "." in first and len(last) > 3
+def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
+    """Whether an initial stands before a family name: "P. Walters", but not "pot B. Tim"."""
+    dotted = "." in first and len(last) > 3 and not given
     return bool(_INITIALS.match(first)) and (family or dotted)
 
 

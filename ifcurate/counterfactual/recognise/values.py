@@ -63,6 +63,7 @@ _DATES = [
 _IN_DIGITS = _DATES[:3]  # written with numbers alone
 _IN_WORDS = _DATES[3:]
 _MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
+_MISREAD = re.compile(r"May 1 [a-z][^.!?\n]*\?")  # "May I ask ...?" after bad scanning
 _DIGIT_DATE = re.compile(r"\d[-/]\d")
 _AROUND = 32  # characters of a date before and after its month's name, at most
 _NUMBER = re.compile(
@@ -180,7 +181,11 @@ def date_mentions(text: str) -> list[DateMention]:
         for match in (m for a, b in windows for m in pattern.finditer(text, a, b)):
             at = bisect(taken, match.span())
             left = at > 0 and taken[at - 1][1] > match.start()
-            if left or (at < len(taken) and taken[at][0] < match.end()):
+            if (
+                left
+                or _MISREAD.match(text, match.start())
+                or (at < len(taken) and taken[at][0] < match.end())
+            ):
                 continue
             found.append(_date_of(match))
             taken.insert(at, match.span())

@@ -9,7 +9,7 @@ from ..edit.edits import Edit
 from ..edit.substitution import Substitution
 from ..lexicon.name_words import NO_SURNAMES, TITLES
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold, load_lexicon
-from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, words
+from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, word_before, words
 from ..recognise.spans import VALUES
 
 __all__ = ["check_agreement", "check_nesting"]
@@ -21,6 +21,8 @@ _AFTER = re.compile(
 )
 _PARTICLE_BEFORE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(PARTICLES))}) \Z")
 _QUOTED = re.compile(r"[\"“‘']([^\"“”‘\n]{3,90})[\"”’'](?!\w)")
+_NICKNAMED = re.compile(r" [\"“'(]\w+[\"”')] [A-Z]")
+_NICKNAME_BEFORE = re.compile(r"[A-Z]\w* [\"“'(]\w+[\"”')] \Z")
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = words(
     """
@@ -46,6 +48,8 @@ def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Subst
         raise Refusal(Check.NESTING, "inside an address or a path")
     if plan.type in VALUES or plan.type == "WORK":
         return
+    if plan.type == "PERSON":
+        _check_named_alone(text, start, end)
     name = text[start:end]
     beside = _Beside(lexicon, plan, name)
     if found := beside.longer_to_the_left(left):
@@ -53,6 +57,14 @@ def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Subst
     if found := beside.longer_to_the_right(right):
         raise Refusal(Check.NESTING, f"{name + found!r} is a longer name")
     _check_title(text, start, end)
+
+
+def _check_named_alone(text: str, start: int, end: int) -> None:
+    """A person's name has no "a" before it, and no quoted nickname between its parts."""
+    if word_before(text, start) in {"a", "an"}:
+        raise Refusal(Check.NESTING, f"'a {text[start:end]}' is no person's name")
+    if _NICKNAMED.match(text, end) or _NICKNAME_BEFORE.search(text, max(0, start - 30), start):
+        raise Refusal(Check.NESTING, f"a nickname beside {text[start:end]!r}")
 
 
 def _check_joined(name: str, before: str, right: str, plan: Substitution) -> None:

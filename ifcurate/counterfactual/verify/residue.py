@@ -21,6 +21,9 @@ from .structure import json_strings
 
 __all__ = ["check_fresh", "check_residual", "check_residue"]
 
+_ALIAS = re.compile(
+    r"\b(?:(?:pen|stage|birth|maiden|real) name|pseudonym|nicknamed|alias|aka|née)\b", re.I
+)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -116,6 +119,7 @@ def check_residual(case: Case, lexicon: Lexicon) -> None:
     if plan.type == "PERSON" and not plan.new_type:
         _check_nicknames(case, texts, lexicon)
         _check_epithet(case)
+        _check_alias(case)
         _check_initials(case, texts)
 
 
@@ -195,6 +199,14 @@ def _check_initials(case: Case, texts: Mapping[str, str]) -> None:
             raise Refusal(Check.RESIDUE, f"an initial before {name!r}")
 
 
+def _check_alias(case: Case) -> None:
+    """Another name that the text gives the person, such as a pen name."""
+    for edit in case.edits:
+        around = case.after[edit.path][max(0, edit.new_start - 60) : edit.new_end + 60]
+        if found := _ALIAS.search(around):
+            raise Refusal(Check.RESIDUE, f"{found.group()!r} gives another name")
+
+
 def _check_epithet(case: Case) -> None:
     """ "Catherine the Great" called "Great": a form that has no counterpart."""
     epithet = re.search(r" the ([A-Z]\w+)\Z", case.plan.original)
@@ -263,8 +275,11 @@ def _check_unshared(case: Case) -> None:
     plan = case.plan
     old = {w for m in (plan.original, *case.memory) for w in re.findall(r"[^\W\d_]{4,}", fold(m))}
     new_words = set(re.findall(r"[^\W\d_]{4,}", fold(plan.substitute)))
-    if shared := (old - GENERIC_WORDS - plan.kept) & new_words:
+    old -= GENERIC_WORDS | plan.kept
+    if shared := old & new_words:
         raise Refusal(Check.FRESHNESS, f"{min(shared)!r} is shared with the original")
+    if plan.type == "PERSON" and {w[:3] for w in old} & {w[:3] for w in new_words - plan.kept}:
+        raise Refusal(Check.FRESHNESS, f"{plan.substitute!r} is like the original")  # Marc, Mark
 
 
 def _check_values_fresh(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from ..recognise.runs import capital_runs
 from ..recognise.spans import PATTERNED, VALUES, Recogniser, Span
 
 __all__ = ["SecondPass"]
+
+_INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class SecondPass:
         for new in {plan.substitute, *plan.forms.values()}:
             plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
             kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new, self.lexicon)}
-            if plan.type in PATTERNED | {"LOC"} and new != plan.substitute:
-                kinds.add(plan.type)  # "Harwick" after "Harwick University"
+            part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
+            if part and new != plan.substitute:
+                kinds.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
             yield from (Span("", 0, len(new), kind, new) for kind in kinds - {""})

@@ -26,16 +26,9 @@ from ifcurate.contexts.find import (
     is_no_context,
 )
 from ifcurate.contexts.lines import asks
-from ifcurate.data.row_formats import (
-    ANSWERS,
-    CONTEXT_KINDS,
-    OUTPUTS,
-    QUESTIONS,
-    READERS,
-    Draft,
-    Layout,
-    Text,
-)
+from ifcurate.data.cells import ANSWERS, OUTPUTS, QUESTIONS, Text
+from ifcurate.data.chats import Draft
+from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.data import FORMATS
 from ifcurate.records import ContextBlock, Example, Role, Turn

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ifcurate.data.row_formats import CONTEXTS, READERS, Draft, Layout
+from ifcurate.data.cells import CONTEXTS
+from ifcurate.data.chats import Draft
+from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 
 __all__ = ["Unread", "describe_unread", "unread_columns"]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ifcurate.data.row_formats import READERS, Draft, Layout
+from ifcurate.data.chats import Draft
+from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
 

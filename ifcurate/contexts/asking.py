@@ -1,15 +1,100 @@
-"""The check that a cut leaves a request in the prompt, and the repair of a cut that does not."""
+"""Whether a prompt still asks for something without its context.
+
+No cut may remove the only request of a prompt. `asks` decides that, and `shrink` repairs
+a cut that removes it. Windows are bounded, so that the time stays linear in the length
+of the text.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from . import patterns
 from .found import Found
-from .lines import asks, first_request_end, has_question, last_request_start
-from .words import n_words, wants_question
+from .lines import MORE_VERBS, first_request_end, is_instruction, is_question, is_request, sentences
+from .words import LANGUAGES, NOT_ASKED, classify_label, n_words, wants_question
 
-__all__ = ["lacks_question", "remains_asking", "rest_of", "shrink"]
+__all__ = [
+    "asks",
+    "has_question",
+    "is_only_asking",
+    "lacks_question",
+    "last_request_start",
+    "remains_asking",
+    "rest_of",
+    "shrink",
+]
+
+_WINDOW = 4000  # characters at either end of a text
+_WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
+_MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")
+_USER = re.compile(r"^\s*(?:user|human|usuario|utilisateur|nutzer|用户|ユーザー)\s?[:：]\s*", re.I)
+
+
+def asks(text: str) -> bool:
+    """Whether some line or sentence of a text asks or instructs."""
+    if len(text) > 2 * _WINDOW:
+        text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
+    if '{"' in text:
+        text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
+    return any(_line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
+
+
+def _line_asks(line: str) -> bool:
+    line = _USER.sub("", line)
+    label = patterns.LABEL_LINE.match(line) or patterns.HEADING_LINE.match(line)
+    if label:
+        name = label["name"].strip().lower()
+        kind = classify_label(name)[0]
+        if name in _WANTED or (kind == "ask" and line[label.end() :].strip(" *\"'")):
+            return True
+        if is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line"):
+            return True
+        line = line[label.end() :] if kind else line
+    return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
+
+
+def last_request_start(text: str, start: int, end: int) -> int:
+    """Where the sentences that ask at the end of `start:end` begin; `end` when none does."""
+    at = end = start + len(text[start:end].rstrip())
+    while at > start:
+        line_start = max(text.rfind("\n", start, at) + 1, start)
+        if at - line_start > _WINDOW:
+            line_start = at - _WINDOW
+        parts = sentences(text, line_start, at)
+        if parts and _line_asks(text[line_start:at]) and is_request(text[slice(*parts[0])]):
+            at = line_start if line_start == start else line_start - 1
+            at = start + len(text[start:at].rstrip())
+            end = line_start
+            continue
+        for sentence_start, sentence_end in reversed(parts):
+            if not is_request(text[sentence_start:sentence_end]):
+                break
+            end = sentence_start
+        break
+    return end
+
+
+def has_question(line: str) -> bool:
+    """Whether a line holds a question, or stands under a label of one and says something."""
+    label = patterns.LABEL_LINE.match(line)
+    if label and classify_label(label["name"].strip())[0] == "ask":
+        name = label["name"].strip().lower()
+        if name not in NOT_ASKED and not is_instruction(name):
+            return bool(line[label.end() :].strip())
+    if any(sign in line for sign in "?？؟"):
+        return True
+    return any(is_question(line[a:b]) for a, b in sentences(line, 0, len(line)))
+
+
+def is_only_asking(text: str) -> bool:
+    """Whether a short text is nothing but requests: then it is no context."""
+    if len(text) > 600:
+        return False
+    parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
+    return all(map(is_question, parts)) or (len(parts) == 1 and is_instruction(parts[0]))
 
 
 def remains_asking(text: str, found: Sequence[Found]) -> bool:

@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import patterns
-from .asking import lacks_question
+from .asking import asks, lacks_question, last_request_start
 from .found import Found
-from .lines import (
-    asks,
-    first_request_end,
-    is_choices,
-    is_instruction,
-    is_question,
-    last_request_start,
-    points,
-)
+from .lines import first_request_end, is_choices, is_instruction, is_question, points
 from .shapes import Shape, label_before, match_shape
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 

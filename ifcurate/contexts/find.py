@@ -16,19 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .asking import lacks_question, remains_asking, rest_of, shrink
+from .asking import is_only_asking, lacks_question, remains_asking, rest_of, shrink
 from .between import find_between
+from .enclosed import find_fenced, find_quote, find_table
 from .found import Found, Mark, is_no_context
-from .layouts import (
-    find_above,
-    find_fenced,
-    find_lead,
-    find_long,
-    find_next_line,
-    find_quote,
-    find_table,
-)
-from .lines import is_choices, is_directive, is_only_asking
+from .lines import is_choices, is_directive
 from .marks import (
     find_inline_label,
     find_labelled,
@@ -37,6 +29,7 @@ from .marks import (
     find_ruled,
     find_tags,
 )
+from .pointing import find_above, find_lead, find_long, find_next_line
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
 from .written import find_keys, inner_prompt

@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import (
     Explained,
     Found,
@@ -25,7 +26,6 @@ from ifcurate.contexts.find import (
     find_document,
     is_no_context,
 )
-from ifcurate.contexts.lines import asks
 from ifcurate.data.cells import ANSWERS, OUTPUTS, QUESTIONS, Text
 from ifcurate.data.chats import Draft
 from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import (
     RULES,
     STEPS,
@@ -21,7 +22,6 @@ from ifcurate.contexts.find import (
     find_document,
     is_no_context,
 )
-from ifcurate.contexts.lines import asks
 from ifcurate.contexts.rules import rule_confidence
 from ifcurate.contexts.words import classify_label
 from ifcurate.records import ContextBlock, Example

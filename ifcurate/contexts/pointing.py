@@ -1,37 +1,34 @@
-"""Contexts without a mark: pointed at, fenced, quoted, tabulated, or only long."""
+"""Contexts that a request points to, or that are only long."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from . import patterns
 from .found import Found, Mark, make_found
 from .lines import (
     WINDOW,
     ask_start,
-    asks_first,
-    head_lines,
     is_directive,
     is_instruction,
     is_question,
     is_title,
-    last_sentences,
     settles,
-    skip_asks,
+    tells,
 )
-from .words import BARE_LEAD, HERE_IS, POINTS_BACK, POINTS_ON, WEAK_NOUN, n_words
+from .words import (
+    BARE_LEAD,
+    HERE_IS,
+    POINTS_BACK,
+    POINTS_ON,
+    WEAK_NOUN,
+    classify_label,
+    n_words,
+)
 
-__all__ = [
-    "find_above",
-    "find_fenced",
-    "find_lead",
-    "find_long",
-    "find_next_line",
-    "find_quote",
-    "find_table",
-]
+__all__ = ["find_above", "find_lead", "find_long", "find_next_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,101 +202,6 @@ def find_above(text: str, marks: list[Mark]) -> list[Found]:
     return make_found(text, start, end, "above", at_least=least)
 
 
-_CODE_LOOK = re.compile(
-    r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
-    r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
-    re.M,
-)
-
-
-def find_fenced(text: str) -> list[Found]:
-    """Texts between fences, and code that the task is about."""
-    found: list[Found] = []
-    opening: re.Match[str] | None = None
-    outside: list[str] = []
-    floor = 0
-    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
-        if n_fences > 40:
-            return []
-        if opening is None:
-            opening = match
-            outside.append(text[floor : match.start()][-WINDOW:])
-            continue
-        if match["fence"] != opening["fence"] or match["info"]:
-            continue
-        body = text[opening.end() : match.start()]
-        rule = "code" if _is_code(opening["info"], body) else "fence"
-        made = make_found(
-            text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
-        )
-        before = outside[-1].rstrip().rsplit("\n", 1)[-1]
-        if not patterns.SHAPE.search(before):
-            found += [replace(f, outer_end=match.end()) for f in made]
-        floor, opening = match.end(), None
-        if len(found) > 4:
-            return []
-    around = " ".join([*outside, text[floor:][:WINDOW]])
-    if len(around.split(None, 3)) < 2 or opening is not None:
-        return []
-    if any(f.rule == "code" for f in found) and not patterns.CODE_TASK.search(around):
-        return []
-    return found
-
-
-def _is_code(language: str, body: str) -> bool:
-    """Whether a fenced text is code, by the language that it names or by its looks."""
-    if language:
-        return language.lower() not in patterns.DATA_LANGUAGES
-    return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
-
-
-def find_table(text: str) -> list[Found]:
-    """A Markdown table."""
-    rule = patterns.TABLE_RULE.search(text)
-    if not rule:
-        return []
-    start = text.rfind("\n", 0, max(0, rule.start() - 1)) + 1
-    end = rule.end()
-    for match in patterns.TABLE_ROW.finditer(text, rule.start()):
-        if text[end : match.start()].strip() or match.start() - end > 2:
-            if match.start() >= end:
-                break
-            continue
-        end = match.end()
-    around = (text[max(0, start - 500) : start] + " " + text[end : end + 500]).strip()
-    line_before = text[max(0, start - 300) : start].rstrip().rsplit("\n", 1)[-1]
-    if len(around.split(None, 4)) < 3 or patterns.SHAPE.search(line_before):
-        return []
-    return make_found(text, start, end, "table", at_least=6)
-
-
-_LONG_QUOTE = re.compile(r"[\"“](?=\w)([^\"“”]{120,20000})[\"”]")
-_NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
-
-
-def find_quote(text: str) -> list[Found]:
-    """A long quotation, or lines quoted with ">"."""
-    for match in islice(patterns.QUOTED_LINES.finditer(text), 1):
-        start = match.start() + match[0].index(">") + 1
-        rest = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
-        if any(is_instruction(s) or is_question(s) for s in rest.splitlines()):
-            return make_found(
-                text, start, match.end(), "quote", label_start=match.start(), at_least=8
-            )
-    if text.count('"') > 200:
-        return []
-    for match in _LONG_QUOTE.finditer(text):
-        around = (
-            text[max(0, match.start() - 300) : match.start()],
-            text[match.end() : match.end() + 300],
-        )
-        if len(" ".join(around).split(None, 4)) < 3 or _NOT_QUOTED.search(around[0][-60:]):
-            continue
-        if any(is_instruction(s) or is_question(s) for a in around for s in a.splitlines()):
-            return make_found(text, match.start(), match.end(), "quote", at_least=20)
-    return []
-
-
 def find_long(text: str, marks: list[Mark]) -> list[Found]:
     """A text much longer than the question beside it."""
     start, asked = skip_asks(text, 0)
@@ -369,3 +271,63 @@ def find_next_line(text: str) -> list[Found]:
     if is_directive(text[content:end]):
         return []
     return make_found(text, content, end, "next-line", at_least=6)
+
+
+def head_lines(text: str) -> Iterator[tuple[int, int]]:
+    """The non-blank lines at the start of a text."""
+    at = 0
+    for _ in range(24):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        if text[at : at + 600].strip() and at < end:
+            yield at, end
+        at = end + 1
+        if at >= len(text) or at > WINDOW:
+            return
+
+
+def asks_first(text: str, start: int, end: int) -> bool:
+    """Whether a stretch starts with a question or an instruction, as a request does."""
+    head = re.match(r"[^.?!\n]{1,500}[.?!:]?", text[start : min(end, start + 501)])
+    return bool(head and (is_instruction(head[0]) or head[0].endswith("?")))
+
+
+def last_sentences(text: str, start: int, end: int) -> int:
+    """Where a closing sentence that points back begins, in a text of one line; else `end`."""
+    window = max(start, end - 500)
+    for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
+        at = window + match.end()
+        sentence = text[at:end]
+        if not POINTS_BACK.search(sentence):
+            continue
+        asked = is_instruction(sentence) or (
+            sentence.rstrip().endswith("?") and not re.search(r"[.!?] [A-Z]", sentence)
+        )
+        if asked and not sentence.startswith(("In ", "With ", "Finally")):
+            return at
+    return end
+
+
+def skip_asks(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
+    """Past the questions and instructions that stand between a lead and its text.
+
+    `settled`: the lead has said it all, so that only a line right below it which says how
+    to answer is passed, and what looks like an instruction later is part of the text.
+    """
+    asked = False
+    for _ in range(8):
+        start = at + len(text[at : at + 200]) - len(text[at : at + 200].lstrip())
+        end = text.find("\n", start)
+        if end < 0:
+            return start, asked
+        line = text[start:end] if end - start <= 500 else ""
+        if settled and (text.count("\n", at, start) > 1 or not patterns.ORDER.match(line)):
+            return start, asked
+        label = patterns.LABEL_LINE.match(line)
+        kind = classify_label(label["name"].strip())[0] if label else ""
+        if kind == "ask" or (is_question(line) and not tells(line)):
+            asked = True
+        elif not is_instruction(line):
+            return start, asked
+        at = end
+    return at, asked

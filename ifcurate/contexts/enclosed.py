@@ -1,0 +1,107 @@
+"""Contexts that are enclosed: in fences, in a table, in quotation marks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import islice
+
+from . import patterns
+from .found import Found, make_found
+from .lines import WINDOW, is_instruction, is_question
+
+__all__ = ["find_fenced", "find_quote", "find_table"]
+
+_CODE_LOOK = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
+    r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
+    re.M,
+)
+
+
+def find_fenced(text: str) -> list[Found]:
+    """Texts between fences, and code that the task is about."""
+    found: list[Found] = []
+    opening: re.Match[str] | None = None
+    outside: list[str] = []
+    floor = 0
+    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
+        if n_fences > 40:
+            return []
+        if opening is None:
+            opening = match
+            outside.append(text[floor : match.start()][-WINDOW:])
+            continue
+        if match["fence"] != opening["fence"] or match["info"]:
+            continue
+        body = text[opening.end() : match.start()]
+        rule = "code" if _is_code(opening["info"], body) else "fence"
+        made = make_found(
+            text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
+        )
+        before = outside[-1].rstrip().rsplit("\n", 1)[-1]
+        if not patterns.SHAPE.search(before):
+            found += [replace(f, outer_end=match.end()) for f in made]
+        floor, opening = match.end(), None
+        if len(found) > 4:
+            return []
+    around = " ".join([*outside, text[floor:][:WINDOW]])
+    if len(around.split(None, 3)) < 2 or opening is not None:
+        return []
+    if any(f.rule == "code" for f in found) and not patterns.CODE_TASK.search(around):
+        return []
+    return found
+
+
+def _is_code(language: str, body: str) -> bool:
+    """Whether a fenced text is code, by the language that it names or by its looks."""
+    if language:
+        return language.lower() not in patterns.DATA_LANGUAGES
+    return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
+
+
+def find_table(text: str) -> list[Found]:
+    """A Markdown table."""
+    rule = patterns.TABLE_RULE.search(text)
+    if not rule:
+        return []
+    start = text.rfind("\n", 0, max(0, rule.start() - 1)) + 1
+    end = rule.end()
+    for match in patterns.TABLE_ROW.finditer(text, rule.start()):
+        if text[end : match.start()].strip() or match.start() - end > 2:
+            if match.start() >= end:
+                break
+            continue
+        end = match.end()
+    around = (text[max(0, start - 500) : start] + " " + text[end : end + 500]).strip()
+    line_before = text[max(0, start - 300) : start].rstrip().rsplit("\n", 1)[-1]
+    if len(around.split(None, 4)) < 3 or patterns.SHAPE.search(line_before):
+        return []
+    return make_found(text, start, end, "table", at_least=6)
+
+
+_LONG_QUOTE = re.compile(r"[\"“](?=\w)([^\"“”]{120,20000})[\"”]")
+_NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
+
+
+def find_quote(text: str) -> list[Found]:
+    """A long quotation, or lines quoted with ">"."""
+    for match in islice(patterns.QUOTED_LINES.finditer(text), 1):
+        start = match.start() + match[0].index(">") + 1
+        rest = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
+        if any(is_instruction(s) or is_question(s) for s in rest.splitlines()):
+            return make_found(
+                text, start, match.end(), "quote", label_start=match.start(), at_least=8
+            )
+    if text.count('"') > 200:
+        return []
+    for match in _LONG_QUOTE.finditer(text):
+        around = (
+            text[max(0, match.start() - 300) : match.start()],
+            text[match.end() : match.end() + 300],
+        )
+        if len(" ".join(around).split(None, 4)) < 3 or _NOT_QUOTED.search(around[0][-60:]):
+            continue
+        if any(is_instruction(s) or is_question(s) for a in around for s in a.splitlines()):
+            return make_found(text, match.start(), match.end(), "quote", at_least=20)
+    return []

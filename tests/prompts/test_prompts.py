@@ -16,6 +16,7 @@ from ifcurate.engines.base import Tokenizer
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.sandbox import compile_template, run_template
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import ContextBlock, Example, Turn
 from tests.models import TOKENIZER_KINDS, TokenizerKind, make_tokenizer
@@ -404,3 +405,25 @@ def test_a_context_cut_before_it_is_encoded_gives_the_same_prompts(
     assert {pair.status for pair in cut} == {"scored", "too_long"}
     for pair, other in zip(cut, whole, strict=True):
         assert pair == other or pair.status == "too_long"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for m in messages %}\n{{ m.role }}:\n{{ m.content }}\n\n{% endfor %}\n",
+        "  {% if messages %}\n\n  text\n  {% endif %}  \n{{ messages[0].content }}\n\n",
+        "{%- for m in messages -%}\n  {{ m.content }}\n{%- endfor %}\n\n\n",
+        "{# a remark #}\n{{ messages[0].content }} \n{% set x = 1 %}\n{{ x }}\r\n",
+    ],
+)
+def test_a_file_keeps_the_newlines_that_transformers_keeps(tmp_path: Path, source: str) -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    path = tmp_path / "chat.jinja"
+    path.write_text(source, newline="")
+    messages = [{"role": "user", "content": "Who?"}, {"role": "user", "content": "Mina."}]
+    (expected,), _ = render_jinja_template(
+        conversations=[messages], chat_template=path.read_text("utf-8")
+    )
+    compiled = compile_template(path.read_text("utf-8"), "chat.jinja")
+    assert run_template(compiled, {"messages": messages}, "chat.jinja") == expected

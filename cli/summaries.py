@@ -103,7 +103,8 @@ def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
         if n:
             out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
     for text in notes:
-        out.print(f"  [dim]{escape(text)}[/dim]")
+        style = "yellow" if "--columns" in text else "dim"
+        out.print(f"  [{style}]{escape(text)}[/{style}]", soft_wrap=True)
 
 
 def _print_quantiles(summary: ScoreSummary) -> None:

@@ -77,12 +77,13 @@ def _with_drafts(
 
 
 def describe_unread(found: Mapping[str, Unread], most: int = 12) -> list[str]:
-    """One line for each source, with its first `most` columns."""
-    return [
-        f"{name}: columns not read: {', '.join(unread.columns[:most])}"
-        + ", …" * (len(unread.columns) > most)
-        for name, unread in found.items()
-    ]
+    """A line for each source with its first `most` columns, and one for each likely context."""
+    lines: list[str] = []
+    for name, unread in found.items():
+        more = ", …" * (len(unread.columns) > most)
+        lines.append(f"{name}: columns not read: {', '.join(unread.columns[:most])}{more}")
+        lines += [f"{name}: {advice}" for advice in unread.advice]
+    return lines
 
 
 def _mostly_long(values: Iterable[Any]) -> bool:

@@ -162,8 +162,12 @@ def test_columns_that_are_not_read_are_named_and_a_likely_context_among_them() -
     unread = unread_columns(rows, Layout("prompt_completion"))
     assert unread.columns == ("wiki", "stars")
     assert unread.likely_contexts == ("wiki",)
-    assert describe_unread({"a.csv": unread}) == ["a.csv: columns not read: wiki, stars"]
-    assert describe_unread({"a.csv": unread}, most=1) == ["a.csv: columns not read: wiki, …"]
+    assert describe_unread({"a.csv": unread}) == [
+        "a.csv: columns not read: wiki, stars",
+        "a.csv: wiki looks like a context; to read it: "
+        "--columns instruction=prompt,context=wiki,response=completion",
+    ]
+    assert describe_unread({"a.csv": unread}, most=1)[0] == "a.csv: columns not read: wiki, …"
     read = [{"question": "Where?", "answer": "Leda", "passage": PASSAGE}]
     assert unread_columns(read, Layout("qca")).columns == ()
 

@@ -14,9 +14,10 @@ from dataclasses import replace
 from . import patterns
 from .found import Found
 from .lines import MORE_VERBS, first_request_end, is_instruction, is_question, is_request, sentences
-from .words import LANGUAGES, NOT_ASKED, classify_label, n_words, wants_question
+from .words import NOT_ASKED, classify_label, is_wanted, n_words, wants_question
 
 __all__ = [
+    "announces_question",
     "asks",
     "has_question",
     "is_only_asking",
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 _WINDOW = 4000  # characters at either end of a text
-_WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
 _MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")
 _USER = re.compile(r"^\s*(?:user|human|usuario|utilisateur|nutzer|用户|ユーザー)\s?[:：]\s*", re.I)
 
@@ -48,7 +48,7 @@ def _line_asks(line: str) -> bool:
     if label:
         name = label["name"].strip().lower()
         kind = classify_label(name)[0]
-        if name in _WANTED or (kind == "ask" and line[label.end() :].strip(" *\"'")):
+        if is_wanted(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
             return True
         if is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line"):
             return True
@@ -89,6 +89,16 @@ def has_question(line: str) -> bool:
     return any(is_question(line[a:b]) for a, b in sentences(line, 0, len(line)))
 
 
+_QUESTION_FOLLOWS = re.compile(
+    r"\b(?:questions?|quer(?:y|ies)|riddles?)\b[^.?!:\n]{0,40}:[ \t]*[^\s.?!]", re.I
+)
+
+
+def announces_question(text: str) -> bool:
+    """Whether a short text has words such as "the following question:", and the question."""
+    return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
+
+
 def is_only_asking(text: str) -> bool:
     """Whether a short text is nothing but requests: then it is no context."""
     if len(text) > 600:
@@ -107,8 +117,9 @@ def lacks_question(rest: str) -> bool:
 
     "Answer the question below" asks for something, but the cut removed its question.
     """
-    spoken = [line for line in rest[-4000:].splitlines() if wants_question(line)]
-    return bool(spoken) and not any(map(has_question, rest[-4000:].splitlines()))
+    lines = rest[-_WINDOW:].splitlines()
+    spoken = any(wants_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
+    return spoken and not any(map(has_question, lines))
 
 
 def rest_of(text: str, found: Sequence[Found]) -> str:

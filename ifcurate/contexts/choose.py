@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,18 @@ from statistics import median
 from . import patterns
 from .asking import asks, lacks_question, last_request_start
 from .found import Found
-from .lines import first_request_end, is_choices, is_instruction, is_question, points
+from .lines import (
+    first_request_end,
+    is_choices,
+    is_instruction,
+    is_question,
+    is_request,
+    points,
+)
 from .shapes import Shape, label_before, match_shape
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
-__all__ = ["Finder", "choose_contexts"]
+__all__ = ["Finder", "choose_contexts", "shared_start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +35,12 @@ class _Slot:
     asks_first: float  # share that begins with a request and goes on
     asks_last: float  # share that ends in a request after other sentences
     choices: float  # share that is a list of options
+    stating: float  # share that is one statement or more
     votes: float  # share of rows in which the rules find it
     label: str  # kind of the label before it
     pointed: bool  # the fixed words before it name a text
+    apart: bool  # it does not continue the sentence of the fixed words before it
+    ends: bool  # the fixed words after it do not continue its sentence
 
     @property
     def may_be(self) -> bool:
@@ -62,11 +73,13 @@ def choose_contexts(
     slots = [_describe(k, parts, fitting, votes) for k in range(len(parts) - 1)]
     chosen = _choose(slots, parts)
     if chosen:
+        values = [[row[slice(*spans[s.number])] for row, spans in fitting] for s in chosen]
+        if any(map(_holds_template, values)):
+            return None
         return _checked(parts, chosen, slots, fitting, n_rows)
     found = sum(bool(v) for v in votes) / len(votes)
-    settled = all(not s.may_be or s.size <= 4 for s in slots)
     # A passage that many rows share looks like a fixed part; the rules find it all the same.
-    if found < (0.5 if settled else 0.2):
+    if found < 0.2:
         return Shape(parts, (), n_rows, round(1 - found, 3), 0.9)
     return None
 
@@ -102,9 +115,16 @@ def _merge_covered(
     if not ranges:
         return parts
     (first, last), n = max(ranges.items(), key=lambda item: (item[1], item[0]))
-    if first == last or n < 0.5 * len(fitting):
+    inner = parts[first + 1 : last + 1]
+    if n < 0.5 * len(fitting) or any(map(_belongs_to_request, inner)):
         return parts
     return parts[: first + 1] + parts[last + 1 :]
+
+
+def _belongs_to_request(part: str) -> bool:
+    """Whether a fixed part announces, points or asks, so that it is not inside a context."""
+    lines = [line.strip() for line in part.splitlines() if line.strip()]
+    return any(line.endswith((":", "：")) and (points(line) or is_request(line)) for line in lines)
 
 
 def _describe(
@@ -113,7 +133,7 @@ def _describe(
     fitting: Sequence[tuple[str, list[tuple[int, int]]]],
     votes: Sequence[Sequence[Found]],
 ) -> _Slot:
-    values = [row[slice(*spans[k])].strip() for row, spans in fitting]
+    values = [row[slice(*spans[k])].strip() + _end_mark(parts[k + 1]) for row, spans in fitting]
     filled = [value for value in values if value] or [""]
     n = len(filled)
     voted = sum(
@@ -124,14 +144,45 @@ def _describe(
     return _Slot(
         k,
         median(count_words(value) for value in filled),
-        sum(is_question(v) or (len(v) < 400 and v.endswith("?")) for v in filled) / n,
+        sum(map(_is_asked, filled)) / n,
         sum(0 < first_request_end(v, 0, len(v)) < len(v) for v in filled) / n,
         sum(_asks_last(v) for v in filled) / n,
         sum(is_choices(v) or is_choices("- " + v) for v in filled) / n,
+        sum(map(_states, filled)) / n,
         voted / len(fitting),
         _label_kind(parts[k], line),
         any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
+        not parts[k].strip() or parts[k].endswith("\n") or not parts[k].rstrip()[-1].isalnum(),
+        not parts[k + 1].lstrip(" ")[:1].islower() or 2 * sum(map(_is_ended, filled)) >= n,
     )
+
+
+_END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
+
+
+def _end_mark(part: str) -> str:
+    """The mark with which a fixed part ends the sentence of the slot before it."""
+    match = _END_MARK.match(part)
+    return match[0].strip() if match else ""
+
+
+def _is_asked(value: str) -> bool:
+    """Whether a text is a question, or stands under the label of one."""
+    if is_question(value) or (len(value) < 400 and value.endswith("?")):
+        return True
+    label = patterns.LABEL_LINE.match(value)
+    kind, noun = classify_label(label["name"].strip()) if label else ("", "")
+    return kind == "ask" and noun not in NOT_ASKED
+
+
+def _states(value: str) -> bool:
+    """Whether a text is a statement: a sentence that neither asks nor instructs."""
+    return _is_ended(value) and count_words(value) >= 4 and not is_request(value)
+
+
+def _is_ended(value: str) -> bool:
+    """Whether the last sentence of a text is complete."""
+    return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
 
 
 def _label_kind(part: str, line: str) -> str:
@@ -162,17 +213,24 @@ def _overlap(found: Sequence[Found], span: tuple[int, int]) -> float:
 def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
     """The slots that are context, by their labels, the rules, or their length."""
     able = [slot for slot in slots if slot.may_be]
+    if not any(part.strip() for part in parts) and max(slot.asking for slot in slots) < 0.9:
+        return []  # nothing but slots, and none of them is the question
     labelled = [slot for slot in able if slot.label in ("context", "phrase") and slot.size >= 2]
     if labelled:
         return labelled
+    able = [slot for slot in able if slot.ends]
     voted = [slot for slot in able if slot.votes >= 0.3]
     if voted:
         return [max(voted, key=lambda slot: (slot.votes, slot.size))]
+    able = [slot for slot in able if slot.apart]
     longest = max(able, key=lambda slot: slot.size, default=None)
     if longest is None:
         return []
     others = max((slot.size for slot in slots if slot is not longest), default=0)
-    return [longest] if _stands_out(longest, others, parts) else []
+    if _stands_out(longest, others, parts):
+        return [longest]
+    stated = [slot for slot in able if slot.stating >= 0.8]
+    return stated if len(stated) == 1 else []
 
 
 def _stands_out(longest: _Slot, others: float, parts: tuple[str, ...]) -> bool:
@@ -185,6 +243,30 @@ def _stands_out(longest: _Slot, others: float, parts: tuple[str, ...]) -> bool:
         return True
     least = 8 if len(parts) == 2 else 12
     return longest.size >= least and longest.size >= 1.5 * others
+
+
+def _holds_template(values: Sequence[str]) -> bool:
+    """Whether several values begin with the same announcement: then the rows are of two templates.
+
+    "Write a question about the" begins both "... about the following plot: ..." and "... about
+    the topic ...", and a slot after it would hold a part of the request.
+    """
+    starts = Counter(tuple(value.split(None, 1)[:1]) for value in values)
+    start, n = max(starts.items(), key=lambda item: item[1])
+    if n < max(3, 0.2 * len(values)):
+        return False
+    alike = [value.lstrip() for value in values if tuple(value.split(None, 1)[:1]) == start]
+    shared = shared_start(alike)[:200]
+    line = shared.splitlines()[0] if shared.strip() else ""
+    head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
+    return bool(head) and (is_request(head) or bool(points(head)) or bool(_label_kind(head, head)))
+
+
+def shared_start(texts: Sequence[str]) -> str:
+    """The characters with which all texts begin."""
+    low, high = min(texts), max(texts)
+    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[:n]
 
 
 def _checked(

@@ -16,7 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from .asking import is_only_asking, lacks_question, remains_asking, rest_of, shrink
+from .asking import (
+    announces_question,
+    is_only_asking,
+    lacks_question,
+    remains_asking,
+    rest_of,
+    shrink,
+)
 from .between import find_between
 from .enclosed import find_fenced, find_quote, find_table
 from .found import Found, Mark, is_no_context
@@ -32,6 +39,7 @@ from .marks import (
 from .pointing import find_above, find_lead, find_long, find_next_line
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
+from .words import Language, add_languages
 from .written import find_keys, inner_prompt
 
 __all__ = [
@@ -102,7 +110,7 @@ def find_context(
     min_confidence: float = 0.5,
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
-    labels: tuple[str, ...] = (),
+    languages: Sequence[Language] = (),
 ) -> list[Found]:
     """Find the context in one user message or prompt.
 
@@ -110,11 +118,12 @@ def find_context(
     (a background and a situation). Rules below `min_confidence` are left out. With
     `must_ask`, what remains after the cut asks for something; without, the request
     stands elsewhere, as in a later turn. `shapes` are the templates of the text's source
-    (`learn_shapes`); a text that fits one is read by it, before any rule. `labels` are
-    words that announce a context, beside those that are known.
+    (`learn_shapes`); a text that fits one is read by it, before any rule. `languages` are
+    words of your own, beside those that are known: `read_language`, or
+    `Language("mine", context=frozenset(["vignette"]))` for a label.
     """
     explained = explain_context(
-        text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes, labels=labels
+        text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes, languages=languages
     )
     return list(explained.found)
 
@@ -125,9 +134,16 @@ def explain_context(
     min_confidence: float = 0.5,
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
-    labels: tuple[str, ...] = (),
+    languages: Sequence[Language] = (),
 ) -> Explained:
     """The same, with each rule that was tried and why its find was not taken."""
+    with add_languages(languages):
+        return _explain(text, min_confidence, shapes, must_ask=must_ask)
+
+
+def _explain(
+    text: str, min_confidence: float, shapes: Sequence[Shape], *, must_ask: bool
+) -> Explained:
     for shape in shapes:
         slots = match_shape(text, shape)
         if slots is None or shape.confidence < min_confidence:
@@ -138,7 +154,7 @@ def explain_context(
     start, end = inner_prompt(text)
     body = text[start:end]
     tried: list[Tried] = []
-    for step in _try_rules(body, min_confidence, must_ask, labels):
+    for step in _try_rules(body, min_confidence, must_ask):
         moved = replace(step, found=tuple(_move(f, start) for f in step.found))
         tried.append(moved)
         if step.outcome == "taken":
@@ -146,10 +162,8 @@ def explain_context(
     return Explained((), tuple(tried))
 
 
-def _try_rules(
-    text: str, min_confidence: float, must_ask: bool, labels: tuple[str, ...]
-) -> Iterator[Tried]:
-    marks = find_marks(text, frozenset(label.lower() for label in labels))
+def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
+    marks = find_marks(text)
     for names, finder in STEPS:
         found = finder(text, marks)
         if not found:
@@ -189,7 +203,9 @@ _NAMED = ("tag", "key", "label", "heading", "phrase")
 
 def _is_request(body: str, rule: str) -> bool:
     """Whether what was found is a question, an instruction or the choices that belong to one."""
-    return is_only_asking(body) or (rule not in _NAMED and is_choices(body))
+    if is_only_asking(body):
+        return True
+    return rule not in _NAMED and (is_choices(body) or announces_question(body))
 
 
 def _move(found: Found, by: int) -> Found:

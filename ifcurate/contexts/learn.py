@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from .choose import Finder, choose_contexts
+from .choose import Finder, choose_contexts, shared_start
 from .shapes import Shape, match_shape
 
 __all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
@@ -43,6 +43,7 @@ def learn_shapes(texts: Iterable[str], find: Finder) -> tuple[Shape, ...]:
         left = _take_groups(left, tokens, keys, shapes, find)
         if len(left) < _LEAST_ROWS:
             break
+    shapes += _learn_plain(left, find)
     return tuple(sorted(shapes, key=lambda shape: (-shape.n_fixed, shape.parts)))
 
 
@@ -88,12 +89,9 @@ def _take_groups(
             break
         refused.add(key)
         group = [text for text in rows if key in of_row[text]]
-        for part in _divide(group, tokens):
-            shape = _learn(part, find)
-            if shape is not None:
-                shapes.append(shape)
-                fitting = {text for text in part if match_shape(text, shape) is not None}
-                rows = [text for text in rows if text not in fitting]
+        for shape in _learn_all(group, tokens, find):
+            shapes.append(shape)
+            rows = [text for text in rows if match_shape(text, shape) is None]
     return rows
 
 
@@ -118,14 +116,57 @@ def _divide(group: list[str], tokens: dict[str, list[str]]) -> list[list[str]]:
     return [group]
 
 
-def _learn(group: list[str], find: Finder) -> Shape | None:
-    distinct = list(dict.fromkeys(group))
-    if len(distinct) < _LEAST_ROWS:
-        return None
-    parts = induce_parts(distinct[:120])
-    if parts is None:
-        return None
-    return choose_contexts(parts, distinct[:120], len(group), find)
+def _learn_all(group: list[str], tokens: dict[str, list[str]], find: Finder) -> list[Shape]:
+    """The templates of a group of rows: one, or several where rows of several came together."""
+    found: list[Shape] = []
+    for part in _divide(group, tokens):
+        distinct = list(dict.fromkeys(part))
+        parts = induce_parts(distinct[:120]) if len(distinct) >= _LEAST_ROWS else None
+        if parts is None:
+            continue
+        shape = choose_contexts(parts, distinct[:120], len(part), find)
+        if shape is not None:
+            found.append(shape)
+            continue
+        for smaller in _divide_further(part, parts):
+            found += _learn_all(smaller, tokens, find)
+    return found
+
+
+def _divide_further(group: list[str], parts: tuple[str, ...]) -> list[list[str]]:
+    """A group by the word after its shared start, or before its shared end."""
+    for pick in (_next_word, _previous_word):
+        smaller: dict[str, list[str]] = {}
+        for text in group:
+            smaller.setdefault(pick(text, parts), []).append(text)
+        large = [rows for rows in smaller.values() if _LEAST_ROWS <= len(rows) < len(group)]
+        if large:
+            return large
+    return []
+
+
+def _next_word(text: str, parts: tuple[str, ...]) -> str:
+    return next(iter(text[len(parts[0]) :].split(None, 1)), "")
+
+
+def _previous_word(text: str, parts: tuple[str, ...]) -> str:
+    return next(iter(text[: len(text) - len(parts[-1])].rsplit(None, 1)[::-1]), "")
+
+
+def _learn_plain(rows: Sequence[str], find: Finder) -> list[Shape]:
+    """A template without fixed words, of rows that are a text and a question.
+
+    Nearly all rows must have two parts, and one of the two must be a question in all but a few.
+    """
+    distinct = list(dict.fromkeys(rows))
+    for between in ("\n\n", "\n"):
+        fitting = [
+            text for text in distinct if text.count("\n") == len(between) and between in text
+        ]
+        if len(fitting) >= max(_LEAST_ROWS, 0.9 * len(distinct)):
+            shape = choose_contexts(("", between, ""), fitting[:120], len(rows), find)
+            return [shape] if shape and shape.contexts else []
+    return []
 
 
 def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
@@ -133,21 +174,15 @@ def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
 
     None when they share nothing that could be a template's.
     """
-    first = _whole_words(_shared_start(texts), texts)
+    first = _whole_words(shared_start(texts), texts)
     rest = [text[len(first) :] for text in texts]
     backwards = [text[::-1] for text in rest]
-    last = _whole_words(_shared_start(backwards), backwards)[::-1]
+    last = _whole_words(shared_start(backwards), backwards)[::-1]
     middle = [text[: len(text) - len(last)] for text in rest]
     inner = _inner_parts(middle, 0)
     if not _WORD.search(first + last) and not inner:
         return None
     return (first, *inner, last)
-
-
-def _shared_start(texts: Sequence[str]) -> str:
-    low, high = min(texts), max(texts)
-    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return low[:n]
 
 
 def _whole_words(shared: str, texts: Sequence[str]) -> str:

@@ -42,6 +42,9 @@ WINDOW = 2000  # characters at either end in which questions and instructions ar
 _LONGEST_LINE = 4000  # characters of a line in which a request is sought
 
 
+_LETTER = re.compile(r"\w")
+
+
 def is_directive(body: str, limit: float = 0.6) -> bool:
     """Whether a text tells the model how to behave, rather than what is the case.
 
@@ -60,7 +63,7 @@ def is_question(line: str) -> bool:
     return (
         len(line) <= 400
         and bool(
-            line.rstrip("\"'”’»」*_) ").endswith(("?", "？", "؟"))
+            (line.rstrip("\"'”’»」*_) ").endswith(("?", "？", "؟")) and _LETTER.search(line))
             or patterns.QUESTION_START.match(line)
             or patterns.QUESTION_AND_ORDER.fullmatch(line)
         )
@@ -82,7 +85,7 @@ def is_choices(text: str) -> bool:
     lines = [line for line in text[:3000].splitlines() if line.strip()]
     lengths = sorted(count_words(line) for line in lines if patterns.OPTION.match(line.strip()))
     return (
-        len(lengths) >= 2 and len(lengths) >= 0.7 * len(lines) and lengths[len(lengths) // 2] <= 4
+        len(lengths) >= 2 and len(lengths) >= 0.7 * len(lines) and lengths[len(lengths) // 2] <= 5
     )
 
 

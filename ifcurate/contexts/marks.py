@@ -34,12 +34,11 @@ MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
 CONTEXT_KINDS = ("label", "heading", "phrase")
 
 
-def find_marks(text: str, labels: frozenset[str] = frozenset()) -> list[Mark]:
-    """All lines that announce something, in their order; `labels` announce contexts too."""
+def find_marks(text: str) -> list[Mark]:
+    """All lines that announce something, in their order."""
     marks: list[Mark] = []
     for start, content, name, heading in sorted(_label_lines(text)):
-        own = name.strip().lower()
-        kind, noun = ("context", own) if own in labels else classify_label(name.strip())
+        kind, noun = classify_label(name.strip())
         if not kind or (marks and marks[-1].start == start):
             continue
         line_end = text.find("\n", content)

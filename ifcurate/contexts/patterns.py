@@ -89,6 +89,14 @@ TASK_START = re.compile(
 ASKED_ABOUT = re.compile(
     r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b", re.I
 )
+# "Generate a question": the question is the answer, not a part of the prompt.
+MAKES_QUESTION = re.compile(
+    r"\b(?:generate|write|create|ask|make|compose|come up with|form(?:ulate)?|think of|suggest|"
+    r"propose|produce|raise|pose|devise|invent|give me|what(?:'s| is| are))"
+    r"(?: me| us)? (?:an?|some|several|one|two|three|four|five|\d+|more|possible|likely)"
+    r"(?: [\w-]{1,20}){0,3}? (?:questions?|quer(?:y|ies))\b",
+    re.I,
+)
 VERB_COLON = re.compile(
     r"\s{0,20}(?:please )?(?:make (?:this|it)|(?:read|consider) this|"
     r"answer (?:from|using|with) the following|"

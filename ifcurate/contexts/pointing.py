@@ -110,6 +110,8 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     place = _find_place(text, lead)
     if place is None:
         return []
+    if further := _announced_later(text, place.content):
+        place = _Place(further, bare=False, asked=place.asked)
     content = place.content
     limit = _next_mark(marks, content, ("ask", "answer", "hint"))
     limit = len(text) if limit is None else limit
@@ -143,6 +145,23 @@ def _find_place(text: str, lead: _Lead) -> _Place | None:
     return _place_below(text, lead) if end - lead.start <= 500 else None
 
 
+def _announced_later(text: str, at: int) -> int:
+    """Where the text begins that a line after `at` announces; 0 when no line does.
+
+    "Write a question with this answer:", the answer, "for the following article:".
+    """
+    for _ in range(3):
+        end = text.find("\n", at, at + 400)
+        if end < 0:
+            return 0
+        line = text[at:end].strip()
+        match = POINTS_ON.search(line) if line.endswith((":", "：")) and len(line) <= 100 else None
+        if match and match["strong"] and not patterns.ASKED_ABOUT.search(match[0]):
+            return end
+        at = end + 1
+    return 0
+
+
 def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
     if is_title(text[content : content + 400].strip()):
         return None
@@ -173,6 +192,8 @@ def _closing_quote(text: str, start: int, end: int) -> int | None:
     close = text.find(closing, start + 1, end)
     if close < 0 or not text[close + 1 : end].strip(" .,;"):
         return None
+    if n_words(text, start, close) < min(6, n_words(text, close + 1, end)):
+        return None  # a title or a name at the start of the text
     after = text[close + 1 : close + 2]
     return close + 1 + (after == ",")
 

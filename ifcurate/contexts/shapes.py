@@ -8,6 +8,7 @@ from typing import Any
 
 from . import patterns
 from .found import Found, make_found
+from .lines import is_question
 from .words import BARE_LEAD, classify_label
 
 __all__ = ["Shape", "find_in_shape", "label_before", "match_shape"]
@@ -90,7 +91,12 @@ def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
     if left > right:
         return None
     edges = [len(first), *(edge for i in range(len(inner)) for edge in places[i]), end - len(last)]
-    return [(edges[i], edges[i + 1]) for i in range(0, len(edges), 2)]
+    slots = [(edges[i], edges[i + 1]) for i in range(0, len(edges), 2)]
+    if shape.contexts and not shape.n_fixed:
+        for k, (start, stop) in enumerate(slots):
+            if is_question(text[start:stop]) is (k in shape.contexts):
+                return None  # only the question tells such a template from any other text
+    return slots
 
 
 def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[Found]:

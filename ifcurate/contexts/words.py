@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -26,9 +29,12 @@ __all__ = [
     "WEAK_NOUNS",
     "LabelKind",
     "Language",
+    "add_languages",
     "asks_in",
     "classify_label",
     "count_words",
+    "is_wanted",
+    "make_language",
     "n_words",
     "points_in",
     "wants_question",
@@ -37,6 +43,10 @@ __all__ = [
 
 _NOT_SPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _MARKS = " \t\"'“”«»„‘’*_#()[]¿¡。！？.!?,:;：،؟।、，；…」』「『"
+
+
+_SETS = ("context", "ask", "question", "answer", "wanted", "common")
+_TUPLES = ("asks_first", "asks_last", "nouns", "below", "above", "this")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,14 @@ class Language:
     above: tuple[str, ...] = ()
     this: tuple[str, ...] = ()
     spaces: bool = True  # between words
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values, for a run's identity; what is empty stays out."""
+        record: dict[str, Any] = {"name": self.name, "spaces": self.spaces}
+        for name in (*_SETS, *_TUPLES):
+            if words := getattr(self, name):
+                record[name] = sorted(words) if name in _SETS else list(words)
+        return record
 
     def points(self, line: str) -> str:
         """How a request points to a text: "below", "above", "this" or ""."""
@@ -91,13 +109,14 @@ class Language:
         )
 
 
-def _read_language(text: str) -> Language:
-    data: dict[str, Any] = tomllib.loads(text)
+def make_language(data: Mapping[str, Any]) -> Language:
+    """The language that a file of words describes; its keys are the fields of `Language`."""
     fields: dict[str, Any] = {"name": data["name"], "spaces": data.get("spaces", True)}
-    for key in ("context", "ask", "answer", "wanted", "common"):
+    for key in _SETS:
         fields[key] = frozenset(word.lower() for word in data.get(key, ()))
-    fields["question"] = frozenset(w.lower() for w in data.get("question", data["ask"][:3]))
-    for key in ("asks_first", "asks_last", "nouns", "below", "above", "this"):
+    if "question" not in data:
+        fields["question"] = frozenset(word.lower() for word in data.get("ask", ())[:3])
+    for key in _TUPLES:
         value = data.get(key, ())
         if not isinstance(value, str):  # English names its nouns in a block of words
             fields[key] = tuple(word.lower() for word in value)
@@ -111,7 +130,9 @@ def _read_all() -> dict[str, str]:
 
 
 _TEXTS = _read_all()
-LANGUAGES: tuple[Language, ...] = tuple(_read_language(text) for text in _TEXTS.values())
+LANGUAGES: tuple[Language, ...] = tuple(
+    make_language(tomllib.loads(text)) for text in _TEXTS.values()
+)
 #: The English file, which has more kinds of words than the others.
 ENGLISH: dict[str, Any] = tomllib.loads(_TEXTS["en"])
 
@@ -125,6 +146,19 @@ _SCRIPTS = (
 )
 _BY_NAME = {language.name: language for language in LANGUAGES}
 _LATIN = tuple(language for language in LANGUAGES if language.common)
+# The languages of the user, for the time of one search. A context variable, because every
+# question about a line would otherwise need one more argument on its way through the rules.
+_ADDED: ContextVar[tuple[Language, ...]] = ContextVar("added languages", default=())
+
+
+@contextmanager
+def add_languages(languages: Iterable[Language]) -> Iterator[None]:
+    """Use these languages beside those of the package, within the `with` block."""
+    token = _ADDED.set((*_ADDED.get(), *languages))
+    try:
+        yield
+    finally:
+        _ADDED.reset(token)
 
 
 @lru_cache(maxsize=8192)
@@ -138,36 +172,53 @@ def _languages_of(line: str) -> tuple[Language, ...]:
     return _LATIN
 
 
-@lru_cache(maxsize=8192)
 def asks_in(line: str) -> bool:
     """Whether a line asks for something, in a language other than English."""
-    return len(line) <= 500 and any(language.asks(line) for language in _languages_of(line))
+    return _asks_in(line, _ADDED.get())
 
 
 @lru_cache(maxsize=8192)
+def _asks_in(line: str, added: tuple[Language, ...]) -> bool:
+    languages = (*_languages_of(line), *added)
+    return len(line) <= 500 and any(language.asks(line) for language in languages)
+
+
 def points_in(line: str) -> str:
     """How a line points to a text, in a language other than English; see `Language.points`."""
+    return _points_in(line, _ADDED.get())
+
+
+@lru_cache(maxsize=8192)
+def _points_in(line: str, added: tuple[Language, ...]) -> str:
     if len(line) > 500:
         return ""
     ways = (
         lang.points(line)
-        for lang in _languages_of(line)
+        for lang in (*_languages_of(line), *added)
         if lang.asks(line) or "?" in line or not lang.common
     )
     return next((way for way in ways if way), "")
 
 
-@lru_cache(maxsize=8192)
 def wants_question(line: str) -> bool:
     """Whether a line speaks of a question, so that the question itself still follows."""
-    line = line.lower()
+    return _wants_question(line.lower(), _ADDED.get())
+
+
+@lru_cache(maxsize=8192)
+def _wants_question(line: str, added: tuple[Language, ...]) -> bool:
     words = set(re.findall(r"\w+", line))
     return any(
         (word in line) if not language.spaces or not word.isascii() else word in words
-        for language in (*_languages_of(line), _BY_NAME["English"])
+        for language in (*_languages_of(line), _BY_NAME["English"], *added)
         for word in language.question
         if len(word) > 1
     )
+
+
+def is_wanted(label: str) -> bool:
+    """Whether a label, in lower case, is a request by itself, as "Title:" is."""
+    return label in _WANTED or any(label in language.wanted for language in _ADDED.get())
 
 
 def count_words(text: str, enough: int = 100) -> int:
@@ -198,6 +249,7 @@ _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # Answered already: between two equal context labels this makes a worked example.
 ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))
 _ASK_LABELS = frozenset[str]().union(*(language.ask for language in LANGUAGES))
+_WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
 
 # What these hold is no question yet.
 NOT_ASKED = frozenset(
@@ -225,14 +277,25 @@ _PHRASES = re.compile(
 LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
 
 
-@lru_cache(maxsize=4096)
 def classify_label(name: str) -> tuple[LabelKind, str]:
     """What the words before a colon, or of a heading, announce; and the noun they use.
 
     ``("", "")`` when they announce nothing that matters here.
     """
+    return _classify_label(name, _ADDED.get())
+
+
+@lru_cache(maxsize=4096)
+def _classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, str]:
     words = name.lower().replace("’", "'").split()
     flat = " ".join(words)
+    for language in added:
+        if flat in language.context:
+            return "context", flat
+        if flat in language.answer:
+            return "answer", flat
+        if flat in language.ask:
+            return "ask", flat
     if flat in ANSWER_LABELS:
         return "answer", flat
     if flat in _ASK_LABELS or _ASK_LINE.match(flat):

@@ -26,6 +26,7 @@ from ifcurate.contexts.find import (
     find_document,
     is_no_context,
 )
+from ifcurate.contexts.words import add_languages
 from ifcurate.data.cells import ANSWERS, OUTPUTS, QUESTIONS, Text
 from ifcurate.data.chats import Draft
 from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
@@ -128,7 +129,8 @@ def parse_row(
     identity = _row_id(row)
     examples = []
     for turn, draft in enumerate(reader(row, layout)):
-        blocks = tuple(_find_blocks(draft, layout))
+        with add_languages(layout.added):
+            blocks = tuple(_find_blocks(draft, layout))
         examples.append(
             Example(
                 id=identity,
@@ -196,9 +198,10 @@ def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str
     Raises `RowError` when the row does not have the layout.
     """
     found = []
-    for draft in READERS[layout.format](row, layout):
-        for part, text in _user_texts(draft):
-            found.append((text.path, text.text, _explain_text(draft, part, text.text, layout)))
+    with add_languages(layout.added):
+        for draft in READERS[layout.format](row, layout):
+            for part, text in _user_texts(draft):
+                found.append((text.path, text.text, _explain_text(draft, part, text.text, layout)))
     return found
 
 
@@ -281,7 +284,6 @@ def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explain
         min_confidence=layout.min_confidence,
         must_ask=not elsewhere,
         shapes=layout.shapes if part == "instruction" and not draft.history else (),
-        labels=layout.labels,
     )
 
 

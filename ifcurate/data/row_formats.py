@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ifcurate.contexts.shapes import Shape
+from ifcurate.contexts.words import Language, make_language
 from ifcurate.data.cells import (
     ANSWERS,
     COMPLETIONS,
@@ -41,6 +42,7 @@ class Layout:
     context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context that are looked for
     min_confidence: float = 0.5  # of a rule that finds context inside a text
     labels: tuple[str, ...] = ()  # of contexts, beside those that are known
+    languages: tuple[Language, ...] = ()  # words of the user, beside those that are known
     pattern: str = ""  # finds the context in a text, instead of the rules
     shapes: tuple[Shape, ...] = ()  # templates that the rows of the source share
 
@@ -55,17 +57,26 @@ class Layout:
         }
         if self.labels:
             record["labels"] = list(self.labels)
+        if self.languages:
+            record["languages"] = [language.as_record() for language in self.languages]
         if self.pattern:
             record["pattern"] = self.pattern
         if self.shapes:
             record["shapes"] = [shape.as_record() for shape in self.shapes]
         return record
 
+    @property
+    def added(self) -> tuple[Language, ...]:
+        """The words of the user: their labels and their languages."""
+        labels = frozenset(label.lower() for label in self.labels)
+        return (*([Language("labels", context=labels)] if labels else ()), *self.languages)
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Layout:
         """The opposite of `as_record`."""
         values: dict[str, Any] = {**record, "context": tuple(record["context"])}
         values["labels"] = tuple(record.get("labels", ()))
+        values["languages"] = tuple(map(make_language, record.get("languages", ())))
         values["shapes"] = tuple(map(Shape.from_record, record.get("shapes", ())))
         return cls(**values)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.contexts.find import find_context
+from ifcurate.contexts.language_files import read_language
 from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
+from ifcurate.contexts.words import add_languages
 from ifcurate.data.formats import Layout, detect_format, parse_row, template_texts
 from ifcurate.data.known_sets import KnownSet, find_known_set
 from ifcurate.data.readers.rows import (
@@ -297,6 +299,7 @@ def options_layout(format: str, options: DataOptions) -> Layout:
         options.context,
         options.min_confidence,
         tuple(options.context_label or ()),
+        tuple(read_language(path) for path in options.context_words or ()),
         options.context_regex,
     )
 
@@ -321,7 +324,10 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
     Every reader learns from the first rows of a source, so all results are equal.
     """
     texts = template_texts(rows[:LOOKED_AT], layout)
-    return replace(layout, shapes=learn_shapes(texts, find_context)) if texts else layout
+    if not texts:
+        return layout
+    with add_languages(layout.added):
+        return replace(layout, shapes=learn_shapes(texts, find_context))
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator
@@ -45,6 +46,11 @@ def _parse_words(value: Any) -> Any:
     """`"Vignette,Case"`, or a sequence of words."""
     parts = value.split(",") if isinstance(value, str) else value or ()
     return tuple(" ".join(str(part).split()).rstrip(":") for part in parts)
+
+
+def _parse_paths(value: Any) -> Any:
+    """One path, or a sequence of paths."""
+    return (value,) if isinstance(value, str | Path) else tuple(value or ())
 
 
 def _check_pattern(pattern: str) -> str:
@@ -120,6 +126,13 @@ class DataOptions(Options):
         '"Vignette: ...". May be repeated.',
         panel=PANEL,
         metavar="WORD",
+    )
+    context_words: Annotated[tuple[Path, ...], BeforeValidator(_parse_paths)] = option(
+        (),
+        "A TOML file of words that label a context, ask, or point to a text, in a language or a "
+        "field that the rules do not know. May be repeated.",
+        panel=PANEL,
+        metavar="FILE",
     )
     context_regex: Annotated[str, AfterValidator(_check_pattern)] = option(
         "",

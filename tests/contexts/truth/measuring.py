@@ -8,9 +8,11 @@ template's pattern), nothing found is right, and so is a part of that stretch.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +36,18 @@ def load_templates() -> dict[str, dict[str, Any]]:
     """The truth of each template by its name."""
     lines = (HERE / "templates.jsonl").read_text(encoding="utf-8").splitlines()
     return {truth["template"]: truth for truth in map(json.loads, lines)}
+
+
+def divide_unseen(families: Iterable[str]) -> dict[str, str]:
+    """The parts "a" and "b" of families: every other one, in the order of their hashes.
+
+    The rules were not written on either. Part a was read later, when part b had been
+    measured; of part b nothing but totals was ever printed.
+    """
+    ordered = sorted(
+        families, key=lambda name: hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    )
+    return {name: "ba"[i % 2] for i, name in enumerate(ordered)}
 
 
 def judge(text: str, pattern: str, found: Sequence[Stretch]) -> dict[str, bool]:
@@ -77,14 +91,14 @@ def judge_spans(
 
 
 def score_templates(
-    rows: Sequence[tuple[str, str, Sequence[Stretch]]], half: str
+    rows: Sequence[tuple[str, str, Sequence[Stretch]]], part: str
 ) -> dict[str, dict[str, float]]:
-    """The share of right rows by template, of one half; rows are (template, text, found)."""
+    """The share of right rows by template, of one part; rows are (template, text, found)."""
     truths = load_templates()
     verdicts: dict[str, list[dict[str, bool]]] = {}
     for template, text, found in rows:
         truth = truths[template]
-        if truth["half"] == half:
+        if truth["part"] == part:
             verdicts.setdefault(template, []).append(judge(text, truth["pattern"], found))
     return {
         template: {
@@ -93,3 +107,11 @@ def score_templates(
         }
         for template, several in sorted(verdicts.items())
     }
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95% interval of a share, as Wilson gives it."""
+    z, share = 1.96, right / n
+    middle = share + z * z / (2 * n)
+    width = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)

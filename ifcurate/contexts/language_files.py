@@ -1,0 +1,57 @@
+"""Files of words of your own, in the form of the files in `languages/`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ifcurate.errors import DataError
+from ifcurate.options.base import explain_problem
+
+from .words import Language, make_language
+
+__all__ = ["read_language"]
+
+
+class _Words(BaseModel):
+    """What such a file may hold; `Language` says what each key means."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    spaces: bool = True
+    context: list[str] = []
+    ask: list[str] = []
+    question: list[str] = []
+    answer: list[str] = []
+    wanted: list[str] = []
+    common: list[str] = []
+    asks_first: list[str] = []
+    asks_last: list[str] = []
+    nouns: list[str] = []
+    below: list[str] = []
+    above: list[str] = []
+    this: list[str] = []
+
+
+def read_language(path: str | Path) -> Language:
+    """The words of a TOML file. Raises `DataError` that names the key and what is expected."""
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not TOML: {error}; correct the file") from error
+    try:
+        words = _Words.model_validate(data)
+    except ValidationError as error:
+        problems = "; ".join(explain_problem(problem) for problem in error.errors())
+        raise DataError(f"{path}: {problems}; keys are {', '.join(_Words.model_fields)}") from error
+    given = words.model_dump(exclude_unset=True)
+    empty = [key for key, value in given.items() if isinstance(value, list) and "" in value]
+    if empty or not any(isinstance(value, list) and value for value in given.values()):
+        wrong = f"{empty[0]} has an empty word" if empty else "it has no words"
+        raise DataError(f'{path}: {wrong}; write for example context = ["vignette"]')
+    return make_language(given)

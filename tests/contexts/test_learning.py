@@ -1,0 +1,113 @@
+"""Templates learned from rows: which slot is the context, and when there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from ifcurate.contexts.find import find_context
+from ifcurate.contexts.learn import learn_shapes
+
+NAMES = ("Ada", "Ben", "Cleo", "Dov", "Eli", "Fay", "Gil", "Hope", "Ivo", "Jun", "Kit", "Lea")
+THINGS = (
+    "bread",
+    "rope",
+    "honey",
+    "wool",
+    "salt",
+    "tin",
+    "oil",
+    "cork",
+    "tea",
+    "ink",
+    "rice",
+    "ash",
+)
+TOWNS = (
+    "Varn",
+    "Tolm",
+    "Skell",
+    "Orsa",
+    "Pell",
+    "Ruda",
+    "Hask",
+    "Mior",
+    "Lund",
+    "Ebb",
+    "Quay",
+    "Iden",
+)
+ROWS = tuple(zip(NAMES, THINGS, TOWNS, strict=True))
+
+
+def learned(template: str) -> list[tuple[str, list[str]]]:
+    """The contexts of twelve rows of one template, read as one file."""
+    texts = [template.format(name=name, thing=thing, town=town) for name, thing, town in ROWS]
+    shapes = learn_shapes(texts, find_context)
+    return [
+        (text, [text[f.start : f.end] for f in find_context(text, shapes=shapes)]) for text in texts
+    ]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{name} sells {thing} in {town}.\n\nWho sells {thing} in {town}?",
+        "{name} sells {thing} in {town}.\nDoes {name} sell {thing} in Oslo?",
+        "Zorp: {name} sells {thing} in {town}.\nNow say who sells {thing}.",
+        "Is it true? {name} sells {thing} in {town}.",
+    ],
+)
+def test_one_statement_beside_a_question_is_the_context(template: str) -> None:
+    for (name, thing, town), (_, contexts) in zip(ROWS, learned(template), strict=True):
+        assert [c.rstrip(".") for c in contexts] == [f"{name} sells {thing} in {town}"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Write a short story about how {name} came to {town} with a cart of {thing}.",
+        "Generate a list of reasons for {name} to leave {town} and the {thing} behind.",
+        "FINAL TEST\n\nQuestion 1. Who brought {name} the {thing} from {town}?",
+        "Determine the topic.\nQuestion: who sells {thing} to {name} in {town}?\nTopic:",
+    ],
+)
+def test_what_a_request_is_about_is_no_context(template: str) -> None:
+    assert all(contexts == [] for _, contexts in learned(template))
+
+
+def test_a_request_between_two_slots_is_not_part_of_the_context() -> None:
+    template = (
+        "Write a question that has the following answer:\n{thing} of {town}\n"
+        "for the following movie plot:\n{name} sells {thing} in {town}. Nobody else in {town} does."
+    )
+    for text, contexts in learned(template):
+        plot = text.rsplit(":\n", 1)[1]
+        assert contexts == [plot]
+        (found,) = find_context(text)  # and the rules alone leave the request too
+        assert text[found.outer_start : found.outer_end].strip() == plot
+
+
+def test_rows_of_two_templates_with_one_beginning_keep_their_requests() -> None:
+    first = "Write a question about the following plot: {0} sells {1} in {2}. It goes well there."
+    second = 'Write a question about the topic "{1}" whose answer would be: {0} of {2}.'
+    texts = [form.format(*row) for row in ROWS for form in (first, second)]
+    shapes = learn_shapes(texts, find_context)
+    for text in texts:
+        for f in find_context(text, shapes=shapes):
+            assert text[: f.outer_start].endswith(("plot: ", "be: "))
+
+
+def test_a_text_that_starts_with_a_title_in_quotes_is_taken_whole() -> None:
+    story = '"The Mill" is a play. Nobody has staged it since the fire of 1902 in Tolm.'
+    (found,) = find_context(f"Write a question about the following movie plot: {story}")
+    assert found.start == 48 + 1
+    assert found.end - found.start == len(story)
+
+
+def test_words_before_a_question_are_not_taken_as_the_text_above() -> None:
+    text = (
+        "I am checking the answers of a program to the following question: how old is the mill\n"
+        "Suggested answer: The mill is older than the bridge beside it.\n"
+        "Should I accept this answer?"
+    )
+    assert all("how old" not in text[f.outer_start : f.outer_end] for f in find_context(text))

@@ -103,8 +103,10 @@ def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
         if n:
             out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
     for text in notes:
-        style = "yellow" if "--columns" in text else "dim"
-        out.print(f"  [{style}]{escape(text)}[/{style}]", soft_wrap=True)
+        if "--columns" in text:  # a line to paste stays whole
+            out.print(f"  [yellow]{escape(text)}[/yellow]", soft_wrap=True)
+        else:
+            out.print(f"  [dim]{escape(text)}[/dim]")
 
 
 def _print_quantiles(summary: ScoreSummary) -> None:

@@ -205,7 +205,7 @@ def make_page(trajectory: Trajectory, out: Path) -> Path:
             "context's answer: mean over heads, answer tokens and questions."
         )
         sections.append(Section("attention", "Attention", (text,), (_draw_attention(points),)))
-    return write_page(out, "Trajectory", sections)
+    return write_page(out, "Trajectory", sections, scripts=("charts.js",))
 
 
 def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
@@ -221,7 +221,7 @@ def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
         found = [(p["step"], p["benchmarks"].get(task)) for p in trajectory.points]
         lines[Path(task).stem] = [[step, value] for step, value in found if value is not None]
     return draw_lines(
-        "trajectory", "Context reliance over the run", {k: v for k, v in lines.items() if v},
+        "reliance", "Context reliance over the run", {k: v for k, v in lines.items() if v},
         x_title="step", y_title="share of questions", y_limits=(0.0, 1.0), points=True, wide=True,
         cuts=[(float(trajectory.peak["step"]), "peak")],
     )  # fmt: skip
@@ -237,7 +237,7 @@ def _draw_attention(points: Sequence[dict[str, Any]]) -> Any:
     lines = {"mean of all layers": [[step, sum(own) / n_layers] for step, own in measured]}
     lines |= {f"layer {n}": [[step, own[n]] for step, own in measured] for n in drawn}
     return draw_lines(
-        "attention", "Attention on the context", lines, x_title="step",
+        "attention-by-layer", "Attention on the context", lines, x_title="step",
         y_title="share of attention", points=True, wide=True,
     )  # fmt: skip
 

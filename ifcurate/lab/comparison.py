@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ifcurate.pages.figures import draw_lines
 from ifcurate.pages.shell import Figure, Section, Table, write_page
 
 __all__ = ["make_page"]
 
+_FIRST: Final = ("unfiltered", "random", "filtered")  # of the arms
+
 
 def make_page(compared: dict[str, Any], out: Path) -> Path:
     """Write the page of what `compare_arms` returns: plots, and tables of arms and scores."""
     sections = [
-        Section(f"mixture-{name}", f"Mixture {name}", blocks=(_draw(name, arms), _table(arms)))
+        Section(
+            f"mixture-{name}", f"Mixture {name}", blocks=(*_draw_arms(name, arms), _table(arms))
+        )
         for name, arms in compared["mixtures"].items()
     ]
     if compared["auroc"]:
         sections.append(_score_section(compared["auroc"]))
     subtitle = "The bundled model, nudged to ignore passages, then finetuned"
-    return write_page(out, "The laboratory", sections, subtitle=subtitle)
+    return write_page(out, "The laboratory", sections, subtitle=subtitle, scripts=("charts.js",))
 
 
-def _draw(mixture: str, arms: dict[str, Any]) -> Figure:
+def _draw_arms(mixture: str, arms: dict[str, Any]) -> list[Figure]:
+    """A figure of the arms that differ in their rows, and one of those that differ in weights."""
+    first = [name for name in _FIRST if name in arms]
+    rows = [*first, *(name for name in sorted(arms) if name not in first and "+" not in name)]
+    updates = [*first[:1], *(name for name in sorted(arms) if "+" in name)]
+    figures = [_draw(mixture, "rows", {name: arms[name] for name in rows})] if rows else []
+    if len(updates) > len(first[:1]):
+        figures.append(_draw(mixture, "weights", {name: arms[name] for name in updates}))
+    return figures
+
+
+def _draw(mixture: str, what: str, arms: dict[str, Any]) -> Figure:
     lines = {
         arm: [[p["step"], p["conflict"]["mean"]] for p in own["steps"]] for arm, own in arms.items()
     }
     bands = {arm: _band(own["steps"]) for arm, own in arms.items() if len(own["seeds"]) > 1}
     return draw_lines(
-        f"conflict-{mixture}", "Answers from the context where memory disagrees", lines,
+        f"conflict-{mixture}-{what}",
+        f"Answers from the context where memory disagrees: which {what}", lines,
         x_title="step", y_title="conflict accuracy", bands=bands, y_limits=(0.0, 1.0),
         points=True, wide=True,
         caption="Mean over seeds; the bands are 95% intervals of Student's t.",

@@ -52,4 +52,4 @@ def make_page(report: dict[str, Any], out: Path) -> Path:
     return write_page(out, "The one-layer model", [
         Section("phases", "Two phases", blocks=(figure,)),
         Section("statements", "Where each statement held", blocks=(table,)),
-    ])  # fmt: skip
+    ], scripts=("charts.js",))  # fmt: skip

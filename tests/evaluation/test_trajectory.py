@@ -58,6 +58,7 @@ def test_the_peak_is_kept_only_when_the_fall_is_beyond_chance(
     assert [round(100 * p["counterfactual"]) for p in found.points] == list(shares)
     page = make_page(found, tmp_path / "trajectory.html").read_text()
     assert "checkpoint-3" in page
+    assert "ifcurate.drawAll();" in page  # without it the figures stay empty
 
 
 def test_a_run_in_progress_is_followed_to_its_end(

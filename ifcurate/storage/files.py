@@ -198,10 +198,22 @@ def sink_table(frame: pl.LazyFrame, path: Path, manifest: Mapping[str, Any]) -> 
 
 
 def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -> DataError:
-    return DataError(
-        f"{path}: columns are missing: {', '.join(missing)}; "
-        f"found {', '.join(found)}; is it the right table?"
-    )
+    problem = f"columns are missing: {', '.join(missing)}"
+    with contextlib.suppress(OSError, ValueError, pl.exceptions.PolarsError):
+        if "inputs" in read_table_manifest(path):  # the scores of a run
+            return DataError(
+                f"{path}: was written by another version of ifcurate; {problem}; "
+                f"{_how_to_score_again(path.parent)}"
+            )
+    return DataError(f"{path}: {problem}; found {', '.join(found)}; is it the right table?")
+
+
+def _how_to_score_again(run_folder: Path) -> str:
+    command = str(json.loads((run_folder / "manifest.json").read_bytes())["command"])
+    if command.startswith("ifcurate score "):
+        return f"score again: {command.replace(' --overwrite', '')} --overwrite"
+    command = command or "ifcurate score DATA --model MODEL"
+    return f"move {run_folder} away and score again: {command}"
 
 
 def read_table_slices(

@@ -18,7 +18,7 @@ from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.split.rules import split_scores
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.files import open_table_writer
+from ifcurate.storage.files import open_table_writer, write_table
 from ifcurate.storage.tables import SCORES
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.split.test_split import RULES, make_scores, random_scores
@@ -130,3 +130,26 @@ def test_near_rows_of_two_rules_say_whose_cut_they_are_near() -> None:
         assert part["threshold"].unique().to_list() == [cut.threshold]
         sides = part.group_by("label").len()
         assert sides["len"].to_list() == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("ifcurate score a.jsonl", "score again: ifcurate score a.jsonl --overwrite"),
+        ("ifcurate run r.yaml", "move run away and score again: ifcurate run r.yaml"),
+        ("", "move run away and score again: ifcurate score DATA --model MODEL"),
+    ],
+)
+def test_scores_of_another_version_are_named_with_the_command_that_scores_again(
+    command: str, advice: str, folder: Path
+) -> None:
+    run = toy_run(folder)
+    run.manifest.command = command
+    run.manifest.write(run.folder / "manifest.json")
+    older = run.scores().drop("context_overlap")
+    write_table(older, run.scores_path, {"id": run.manifest.id, **run.manifest.identity})
+    for name in ("split", "filter"):
+        arguments = [name, "--run", "run", *["--keep", "context-critical"] * (name == "filter")]
+        shown = " ".join(CliRunner().invoke(app, arguments).output.split())
+        assert "run/scores.parquet: was written by another version of ifcurate; " in shown
+        assert f"columns are missing: context_overlap; {advice}" in shown

@@ -52,7 +52,7 @@ def copy(
 
     path = to or Path(f"{Path(name).stem}.yaml")
     if path.exists():
-        raise DataError(f"{path}: is there already; name another file, or remove it")
+        raise DataError(f"{path}: exists already; name another file, or remove it")
     with atomic_file(path) as stream:
         stream.write(_text(name, every=every).encode("utf-8"))
     common.out.print(str(path), markup=False, soft_wrap=True)

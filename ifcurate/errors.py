@@ -39,7 +39,7 @@ class DataError(IfcurateError):
 
 
 class RowError(DataError):
-    """One row cannot be used; it is set aside with this reason."""
+    """One row cannot be used; it is quarantined with this reason."""
 
 
 class ModelError(IfcurateError):

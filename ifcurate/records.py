@@ -1,8 +1,8 @@
-"""An instruction-tuning example, independent of the file format that it comes from.
+"""An instruction-tuning example, independent of the format of its row.
 
-An `Example` is one response to be scored, and everything before it. Its
-`ContextBlock`s say which characters of its texts are context. The prompt without
-context is rendered from the same example with those characters cut.
+An `Example` is one response to be scored, and everything before it. Its `ContextBlock`s say
+which characters of its texts are context. The prompt without the context is rendered from
+the same example with those characters cut.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ContextBlock:
-    """A stretch of one text of an `Example` that is context.
+    """A part of one text of an `Example` that is context.
 
-    `start:end` is the context itself. `outer_start:outer_end` is all that is cut with
-    it: its label, its quotes, the blank line after it. Both count characters (Python
-    code points) of the text named by `part`.
+    `start:end` is the context itself. `outer_start:outer_end` also has all that is cut with
+    it: its label, its quotes, the blank line after it. Both count characters (Python code
+    points) of the text that `part` names.
     """
 
     part: str  # "context", "instruction", "system", "history[i]" or "trailing[i]"
@@ -61,7 +61,7 @@ class ContextBlock:
     confidence: float  # 0..1, how often the rule is right; 1 for a separate field
 
 
-#: Marks blocks that were not given; no `Example` keeps it.
+#: Stands for blocks that were not given. `__post_init__` replaces it.
 _NOT_GIVEN: Final = (ContextBlock("", "", 0, 0, 0, 0, "", 0.0),)
 
 
@@ -69,9 +69,8 @@ _NOT_GIVEN: Final = (ContextBlock("", "", 0, 0, 0, 0, "", 0.0),)
 class Example:
     """One response with everything that comes before it.
 
-    `instruction` is the last user message as written; a block of `blocks` marks a
-    context inside it. `context` is a context in a separate field (Alpaca's `input`),
-    "" otherwise.
+    `instruction` is the last user message as written; `blocks` mark a context inside it.
+    `context` is a context in a separate field (Alpaca's `input`), "" otherwise.
     """
 
     id: str  # unique in its run; a hash of the row's content when the row has none
@@ -91,7 +90,7 @@ class Example:
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
 
     def __post_init__(self) -> None:
-        """Without blocks, as in an example made by hand, the whole `context` is context."""
+        """If no blocks are given, as in an example made by hand, the whole `context` is context."""
         if self.blocks is _NOT_GIVEN:
             end = len(self.context)
             block = ContextBlock("context", "context", 0, end, 0, end, "field", 1.0)
@@ -106,7 +105,7 @@ class Example:
 
     @property
     def context_text(self) -> str:
-        """The texts of all blocks in their order, with a blank line between them."""
+        """The texts of all blocks in their order, separated by blank lines."""
         return "\n\n".join(self.part(b.part)[b.start : b.end] for b in self.blocks)
 
     @property
@@ -115,7 +114,7 @@ class Example:
         return bool(self.blocks)
 
     def without_context(self) -> Example:
-        """The same example with every block (label and all) cut out."""
+        """The same example with every block cut out, labels included."""
         return self._edit_blocks([""] * len(self.blocks), outer=True)
 
     def with_contexts(self, texts: list[str]) -> Example:

@@ -1,16 +1,16 @@
 """Cuts of one number: by a share of the rows, at a threshold, or from the data.
 
-A cut `t` divides values into those above it (`value > t`) and the others. For a cut by
-share, the `round(share * n)` lowest values are below, and `t` is the middle between the last
-of them and the next. Key and id order the rows that tie at `t`, so that the count is exact
-and does not depend on the order of the rows.
+A cut `t` divides values into those above it (`value > t`) and the others. A cut by share
+puts the `round(share * n)` lowest values below, and `t` is the middle between the last of
+them and the next. Rows that tie at `t` are ordered by key and id, so the count is exact and
+does not depend on the order of the rows.
 
-The chance that a value is above is 1/2 at the cut and
+The chance that a value is above the cut is
 
     1 / (1 + exp(-pi / sqrt(3) * (value - t) / s)),   s^2 = h^2 + e^2
 
-away from it: h is the smallest distance that n rows resolve (Silverman's
-kernel bandwidth, 0.9 * spread * n^(-1/5)) and e the standard error of the cut.
+which is 1/2 at the cut. h is the smallest distance that n rows resolve (Silverman's kernel
+bandwidth, 0.9 * spread * n^(-1/5)), and e is the standard error of the cut.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Bound:
     """A place between two ranks: values up to `value` are below, except some ties at it."""
 
     value: float
-    n_ties: int = 0  # rows at the value, when they stand on both sides
-    n_below: int = 0  # of these, how many are below: the first by key and id
+    n_ties: int = 0  # rows at the value, when some are below the cut and some above
+    n_below: int = 0  # how many of the ties are below: the first by key and id
 
     @classmethod
     def at(cls, ranked: FloatArray, n_below: int) -> Bound:
-        """Below are so many."""
+        """The bound that has `n_below` of these sorted values below it."""
         if n_below == 0:
             return cls(-math.inf)
         value = float(ranked[n_below - 1])
@@ -101,22 +101,22 @@ class Bound:
 class LengthBins:
     """Bins of response length: the edges are quantiles of a group's lengths.
 
-    One bin of all, without a name, when the rule has no more.
+    Without length control there is one bin without a name.
     """
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]  # rows
     edges: IntArray  # shape (n_edges,); an edge belongs to the bin below it
-    merged: IntArray  # shape (n_edges + 1,): which bins were made one
+    merged: IntArray  # shape (n_edges + 1,): the number of the final bin of each bin
 
     @classmethod
     def whole(cls, n: int) -> LengthBins:
-        """No length control."""
+        """One bin for all rows."""
         return cls(("",), (n,), np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
 
     @classmethod
     def create(cls, lengths: IntArray, counts: IntArray, rule: CutRule) -> LengthBins:
-        """Bins from the lengths that occur, in ascending order, and the rows of each."""
+        """Bins from the distinct lengths, in ascending order, and the number of rows of each."""
         n = int(counts.sum())
         until = np.cumsum(counts)
         shares = np.linspace(0, 1, rule.length_bins + 1)[1:-1]
@@ -140,8 +140,8 @@ class LengthBins:
 
     def codes(self, lengths: IntArray) -> IntArray:
         """Which bin each length is in."""
-        found: IntArray = self.merged[np.searchsorted(self.edges, lengths, side="left")]
-        return found
+        bins: IntArray = self.merged[np.searchsorted(self.edges, lengths, side="left")]
+        return bins
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,11 @@ class GroupCut:
     cuts: tuple[Cut, ...]  # the group's own, then its length bins'
     thresholds: tuple[float, ...]  # one per part
     bounds: tuple[Bound, ...]  # one per part
-    scale: float  # the distance to the cut within which a label is uncertain
+    scale: float  # a label is uncertain within this distance of the cut
 
 
 def share_of(fraction: float, n: int) -> int:
-    """How many of n rows a fraction is, halves rounded up."""
+    """The number of rows in a fraction of n; halves are rounded up."""
     return min(n, math.floor(fraction * n + 0.5))
 
 
@@ -176,33 +176,33 @@ def cut_group(
         cut = _cut_at(group, ranked, rule, rule.threshold)
     else:
         cut = _cut_share(group, ranked, rule, share_of(rule.fraction, n))
-    cuts, own = [cut], [cut]
+    cuts, part_cuts = [cut], [cut]
     if rule.length_bins > 1:
         shares = apportion(cut.n_below, bins.sizes)
-        own = [
+        part_cuts = [
             _cut_share(group, part, rule, n_below, name)
             for name, part, n_below in zip(bins.names, parts, shares, strict=True)
         ]
-        cuts += own
-    thresholds = [c.threshold for c in own if c.threshold is not None]
-    bounds = [Bound.at(part, c.n_below) for part, c in zip(parts, own, strict=True)]
+        cuts += part_cuts
+    thresholds = [c.threshold for c in part_cuts if c.threshold is not None]
+    bounds = [Bound.at(part, c.n_below) for part, c in zip(parts, part_cuts, strict=True)]
     return GroupCut(tuple(cuts), tuple(thresholds), tuple(bounds), _scale(ranked, cut))
 
 
 def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> Cut:
     """The cut between two groups, or the rule's fallback if there are no two groups."""
-    found = find_two_groups(ranked, n_bootstrap=rule.n_bootstrap, seed=rule.seed)
-    if not found.why_not:
-        cut = _cut_at(group, ranked, rule, found.threshold)
+    groups = find_two_groups(ranked, n_bootstrap=rule.n_bootstrap, seed=rule.seed)
+    if not groups.why_not:
+        cut = _cut_at(group, ranked, rule, groups.threshold)
         how = "the cut between two groups"
-        return replace(cut, how=how, low=found.low, high=found.high)
+        return replace(cut, how=how, low=groups.low, high=groups.high)
     if rule.threshold is not None:
         cut = _cut_at(group, ranked, rule, rule.threshold)
         instead = f"the fixed threshold {rule.threshold:.6g}"
     else:
         cut = _cut_share(group, ranked, rule, share_of(rule.fraction, len(ranked)))
         instead = f"the lowest {100 * rule.fraction:.4g}%"
-    note = f"no two groups: {found.why_not}; {instead} is used instead"
+    note = f"no two groups: {groups.why_not}; {instead} is used instead"
     how = f"no two groups, so {instead}"
     return replace(cut, how=how, notes=(note, *cut.notes))
 
@@ -234,8 +234,8 @@ def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name
             threshold = last
         if last == first:
             start, end = _places(ranked, threshold)
-            notes.append(f"{end - start} rows tie at the cut, told apart by key and id")
-        # Distribution-free: which order statistics hold the quantile (binomial).
+            notes.append(f"{end - start} rows tie at the cut and are ordered by key and id")
+        # Distribution-free interval: the order statistics around the quantile (binomial).
         reach = Z95 * math.sqrt(n_below * (n - n_below) / n)
         low = float(ranked[max(0, math.floor(n_below - reach))])
         high = float(ranked[min(n - 1, math.ceil(n_below + reach))])
@@ -247,13 +247,13 @@ def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name
 
 
 def _places(ranked: FloatArray, value: float) -> tuple[int, int]:
-    """How many numbers are below a value, and how many are at or below it."""
+    """The number of values below this one, and the number at or below it."""
     first, end = (int(np.searchsorted(ranked, value, side)) for side in ("left", "right"))
     return first, end
 
 
 def apportion(n_below: int, sizes: Sequence[int]) -> list[int]:
-    """Divide `n_below` among bins in proportion to their sizes, with exactly this sum."""
+    """Divide `n_below` among bins in proportion to their sizes; the parts sum to `n_below`."""
     n = sum(sizes)
     until = [0]
     seen = 0

@@ -1,12 +1,12 @@
-"""The rule itself, in lazy polars: which rows are above every cut, and what is said of them.
+"""Labels in lazy polars: which rows are above every cut, with value, confidence and reason.
 
 The rows of a group and length bin are a part (`ifcurate.split.parts`) with cuts of its
 own. A row is context-critical when it is above its part's cut by every rule:
 
-    value > bound, or value = bound and the row stands behind the last one below
+    value > bound, or value = bound and the row comes after the last row below the cut
 
-in the order of key, id, source, row, turn and place (the key is a hash of the row's
-tokens, so this order is as good as drawn by lot, and does not depend on the table's).
+Tied rows are ordered by key, id, source, row, turn and place. The key is a hash of the row's
+tokens, so the order is as good as random and does not depend on the order of the table.
 """
 
 from __future__ import annotations
@@ -26,23 +26,22 @@ __all__ = ["CRITICAL", "TIE_ORDER", "bound_table", "cut_table", "is_above", "lab
 
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 
-#: How rows that tie at a cut are ordered. What is missing counts as empty, or as the least.
+#: The order of rows that tie at a cut. A missing text counts as empty, a missing number as least.
 TIE_ORDER: Final[dict[str, pl.Expr]] = {
     **{name: pl.col(name).fill_null("") for name in ("key", "id", "source")},
     **{name: pl.col(name).cast(pl.Int64).fill_null(-(2**63)) for name in ("row", "turn", "place")},
 }
 
-
-#: How a value stands to its cut, in words.
+#: The relation of a value to its cut, in words.
 _RELATIONS: Final = {"ties": "ties with", "over": "is above", "under": "is not above"}
 
 
 def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.LazyFrame:
-    """Each row with its label and what decided it; `table` is that of `cut_table`.
+    """Each row with its label and the numbers behind it; `table` comes from `cut_table`.
 
-    Adds group, statistic, label, value, threshold, confidence, distance and reason. With
-    several rules the one with the lowest chance decides, and one that the row fails before
-    one that it passes: the row's value, threshold and confidence are of this rule.
+    Adds group, statistic, label, value, threshold, confidence, distance and reason. With two
+    rules, the value, threshold and confidence are those of the deciding rule: a rule that the
+    row fails, or else the rule with the lower chance.
     """
     rules = range(len(parts.rules))
     values = [number(rule) for rule in parts.rules]
@@ -82,28 +81,28 @@ def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.La
 
 
 def is_above(value: pl.Expr, name: str, table: pl.DataFrame) -> pl.Expr:
-    """Whether a row is above the cut of its part that has this name in a `bound_table`."""
+    """Whether a row is above its part's cut of this name in a `bound_table`."""
     bound = pl.col(f"bound_{name}")
     above = value > bound
     if f"last_{name}_key" not in table.columns:  # no rows tie there
         return above
     behind = pl.lit(False)
-    for column, mine in reversed(TIE_ORDER.items()):
+    for column, value_here in reversed(TIE_ORDER.items()):
         last = pl.col(f"last_{name}_{column}")
-        behind = (mine > last) | ((mine == last) & behind)
+        behind = (value_here > last) | ((value_here == last) & behind)
     return above | ((value == bound) & behind.fill_null(False))
 
 
 def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
-    """The chance to be above, 1/2 at the cut: see `ifcurate.split.cuts`."""
+    """The chance to be above the cut; see `ifcurate.split.cuts`."""
     return 1 / (1 + (-((value - threshold) * slope).clip(-500, 500)).exp())
 
 
 def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
-    """What made the label, in words; put together once, as long texts are slow to copy."""
-    said = []
+    """The reason of a label in words, joined once because long texts are slow to copy."""
+    clauses = []
     for i, rule in enumerate(parts.rules):
-        against = (
+        relation = (
             pl.when((values[i] == pl.col(f"threshold_{i}")) & above[i])
             .then(f"ties_{i}")
             .when(above[i])
@@ -111,9 +110,9 @@ def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -
             .otherwise(f"under_{i}")
         )
         shown = values[i].round_sig_figs(6).cast(pl.String)
-        said.append([pl.lit(f"{'; ' * (i > 0)}{rule.statistic} "), shown, against])
-    if len(said) == 1:
-        return pl.concat_str(said[0])
+        clauses.append([pl.lit(f"{'; ' * (i > 0)}{rule.statistic} "), shown, relation])
+    if len(clauses) == 1:
+        return pl.concat_str(clauses[0])
     hard, helped = above
     verdict = (
         pl.when(hard & helped)
@@ -124,13 +123,13 @@ def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -
         .then(pl.lit("known without the context: "))
         .otherwise(pl.lit("known without the context, and not helped by it: "))
     )
-    return pl.concat_str(verdict, *said[0], *said[1])
+    return pl.concat_str(verdict, *clauses[0], *clauses[1])
 
 
 def _problem(parts: Parts) -> pl.Expr:
     """Why a row gets no label from the rule."""
     status, reason = pl.col("status"), pl.col("reason")
-    found = [
+    reasons = [
         pl.when(status.is_null()).then(pl.lit("the scores give no status")),
         pl.when(status == "no_context").then(
             pl.coalesce(reason, pl.lit("the example has no context"))
@@ -140,15 +139,15 @@ def _problem(parts: Parts) -> pl.Expr:
     for rule in parts.rules:
         name, value = rule.statistic, number(rule)
         text = pl.format(f"{name} is {{}}, not a finite number", value)
-        found.append(pl.when(value.is_null()).then(pl.lit(f"{name} is missing")))
-        found.append(pl.when(~value.is_finite()).then(text))
-    return pl.coalesce(found)
+        reasons.append(pl.when(value.is_null()).then(pl.lit(f"{name} is missing")))
+        reasons.append(pl.when(~value.is_finite()).then(text))
+    return pl.coalesce(reasons)
 
 
 def cut_table(
     scores: pl.LazyFrame, parts: Parts, cuts: Sequence[Sequence[GroupCut]]
 ) -> pl.DataFrame:
-    """What `label_rows` needs of each part; `cuts` are those of each group, one per rule."""
+    """A row for each part, with all that `label_rows` needs; `cuts` are [group][rule]."""
     bounds = {
         str(i): (i, [b for group in cuts for b in group[i].bounds]) for i in range(len(parts.rules))
     }
@@ -158,7 +157,7 @@ def cut_table(
         each = [(group[i], t) for group in cuts for t in group[i].thresholds]
         limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
         hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
-        # A factor: polars divides by a constant otherwise than by a column.
+        # A factor, because polars rounds differently when it divides by a constant.
         slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
         shown = limits.round_sig_figs(6).cast(pl.String)
         columns += [limits, pl.Series(f"slope_{i}", slopes, dtype=pl.Float64)]
@@ -173,14 +172,12 @@ def bound_table(
 ) -> pl.DataFrame:
     """A row for each part, with the bounds that `is_above` needs.
 
-    `bounds` are named: name -> the rule's number, and a bound for each part.
+    `bounds` maps a name to the number of its rule and a bound for each part.
     """
     wanted: defaultdict[int, set[tuple[int, float, int]]] = defaultdict(set)
     for rule, of_parts in bounds.values():
         wanted[rule] |= {(p, b.value, b.n_below) for p, b in enumerate(of_parts) if b.n_ties}
-    last = {
-        rule: _last_below(scores, parts, rule, asked) for rule, asked in wanted.items() if asked
-    }
+    last = {rule: _last_below(scores, parts, rule, ties) for rule, ties in wanted.items() if ties}
     columns = []
     for name, (rule, of_parts) in bounds.items():
         columns.append(pl.Series(f"bound_{name}", [b.value for b in of_parts], dtype=pl.Float64))
@@ -199,14 +196,14 @@ _TIE_TYPES: Final = {
 
 
 def _last_below(
-    scores: pl.LazyFrame, parts: Parts, rule: int, asked: set[tuple[int, float, int]]
+    scores: pl.LazyFrame, parts: Parts, rule: int, wanted: set[tuple[int, float, int]]
 ) -> dict[tuple[int, float, int], dict[str, Any]]:
-    """Of the rows of a part that tie at a value the n-th, for each part, value and n.
+    """For each wanted part, value and n: the n-th of the rows that tie at the value.
 
-    Two readings: the keys of all tied rows are sorted; then the rows that have the n-th key.
+    Reads the rows twice: first the keys of all tied rows, then the rows with the n-th key.
     """
     schema = {"part": pl.UInt32, "value": pl.Float64, "n": pl.Int64}
-    ties = pl.DataFrame(sorted(asked), schema=schema, orient="row")
+    ties = pl.DataFrame(sorted(wanted), schema=schema, orient="row")
     usable = scores.filter(is_usable(parts.rules))
     rows = parts.attach(usable, pl.DataFrame(height=parts.starts[-1])).select(
         "part",
@@ -219,12 +216,12 @@ def _last_below(
     keys = {
         place: sorted_keys["key"][i] for i, place in enumerate(sorted_keys.select(at).iter_rows())
     }
-    nth = {(p, v, n): keys[p, v][n - 1] for p, v, n in asked}
-    wanted = pl.DataFrame(
+    nth = {(p, v, n): keys[p, v][n - 1] for p, v, n in wanted}
+    keyed = pl.DataFrame(
         [(p, v, k) for (p, v, _), k in nth.items()], schema=[*at, "key"], orient="row"
     )
-    wanted = wanted.unique().cast({"part": pl.UInt32, "value": pl.Float64, "key": pl.String})
-    same = tied.join(wanted.lazy(), on=[*at, "key"], how="semi").sort(*TIE_ORDER)
+    keyed = keyed.unique().cast({"part": pl.UInt32, "value": pl.Float64, "key": pl.String})
+    same = tied.join(keyed.lazy(), on=[*at, "key"], how="semi").sort(*TIE_ORDER)
     groups = same.collect(engine="streaming").partition_by(*at, "key", as_dict=True)
     last = {}
     for (part, value, n), key in nth.items():

@@ -1,7 +1,7 @@
 """The parts of a table that have their own cuts: sources, and bins of response length.
 
-A table of scores is a lazy frame with its row numbers in the column `place`. Only
-`find` keeps its numbers in memory: 8 bytes a row for each rule.
+A table of scores is a lazy frame with its row numbers in the column `place`. `Parts.find`
+holds its numbers in memory, 8 bytes for each row and rule.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Parts", "Ranks", "is_usable", "number"]
 
 
 def number(rule: CutRule) -> pl.Expr:
-    """What a rule cuts; -0.0 becomes 0.0, which it equals (the optimiser drops `+ 0.0`)."""
+    """The number that a rule cuts; -0.0 becomes 0.0 (the optimiser would drop `+ 0.0`)."""
     value = pl.col(rule.statistic).cast(pl.Float64)
     return pl.when(value == 0).then(0.0).otherwise(value)
 
@@ -51,23 +51,24 @@ class Parts:
 
     rules: tuple[CutRule, ...]
     per_source: bool
-    names: tuple[str, ...]  # of the groups, upwards
+    names: tuple[str, ...]  # of the groups, in ascending order
     bins: tuple[LengthBins, ...]  # one per group
-    frame: pl.DataFrame  # of _FRAME: a row for each group and length that occur
+    frame: pl.DataFrame  # _FRAME: a row for each group and length that occur together
 
     @classmethod
     def find(
         cls, scores: pl.LazyFrame, rules: Sequence[CutRule], *, per_source: bool
     ) -> tuple[Parts, Ranks]:
-        """Divide the usable rows of a table; their numbers are read once and sorted."""
+        """Divide the usable rows of a table into parts, and sort their numbers."""
         parts = cls(tuple(rules), per_source, (), (), pl.DataFrame(schema=_FRAME))
         cells = parts._read_numbers(scores)
         names: list[str] = []
         bins: list[LengthBins] = []
         frames = [parts.frame]
         ranks = Ranks([[] for _ in rules], [[] for _ in rules])
-        for (name,), mine in cells.group_by("group", maintain_order=True):
-            lengths, sizes = mine["length"].to_numpy(), mine["n"].to_numpy()
+        for (name,), group_cells in cells.group_by("group", maintain_order=True):
+            lengths = group_cells["length"].to_numpy()
+            sizes = group_cells["n"].to_numpy()
             n = int(sizes.sum())
             controlled = n and rules[0].length_bins > 1
             of_group = (
@@ -78,20 +79,20 @@ class Parts:
             number_ = pl.lit(len(names), pl.UInt32).alias("group_number")
             names.append(str(name))
             bins.append(of_group)
-            frames.append(mine.select("group", "length", number_, part))
+            frames.append(group_cells.select("group", "length", number_, part))
             for i in range(len(rules)):
-                values = mine[f"value_{i}"]
+                values = group_cells[f"value_{i}"]
                 ranks.groups[i].append(_sort_values(values))
                 ranks.parts[i] += (
                     [_sort_values(values.filter(codes == c)) for c in range(len(of_group.sizes))]
                     if len(of_group.sizes) > 1
                     else ranks.groups[i][-1:]
                 )
-        found = cls(tuple(rules), per_source, tuple(names), tuple(bins), pl.concat(frames))
-        return found, ranks
+        frame = pl.concat(frames)
+        return cls(tuple(rules), per_source, tuple(names), tuple(bins), frame), ranks
 
     def _read_numbers(self, scores: pl.LazyFrame) -> pl.DataFrame:
-        """For each group and length: how many usable rows, and each rule's numbers as a list."""
+        """For each group and length: the count of usable rows and the numbers of each rule."""
         numbers = [number(rule).alias(f"value_{i}") for i, rule in enumerate(self.rules)]
         rows = scores.filter(is_usable(self.rules)).select(self._group, self._length, *numbers)
         cells = rows.group_by("group", "length").agg(pl.len().cast(pl.Int64).alias("n"), pl.all())
@@ -113,13 +114,13 @@ class Parts:
 
     @property
     def starts(self) -> list[int]:
-        """The number of each group's first part, and behind them that of all parts."""
+        """The number of each group's first part, then the number of all parts."""
         return list(itertools.accumulate((len(b.sizes) for b in self.bins), initial=0))
 
     def attach(self, scores: pl.LazyFrame, table: pl.DataFrame) -> pl.LazyFrame:
-        """The rows with their group and part, and the columns that `table` has for each part.
+        """The rows, in their order, with their group, their part and the columns of `table`.
 
-        The order of the rows stays. `table` has a row for each part, in order.
+        `table` has a row for each part, in order.
         """
         known = self.frame.join(table.with_row_index("part"), on="part", maintain_order="left")
         if not self.per_source and self.rules[0].length_bins == 1:
@@ -129,7 +130,7 @@ class Parts:
                 for name, value in constant.items()
             )
         rows = scores.with_columns(self._group, self._length)
-        if self.rules[0].length_bins == 1:  # one length: a join on two columns costs more
+        if self.rules[0].length_bins == 1:  # a join on two columns costs more
             known = known.drop("length")
         on = [name for name in ("group", "length") if name in known.columns]
         return rows.join(known.lazy(), on=on, how="left", maintain_order="left")

@@ -1,4 +1,4 @@
-"""What a person should see of a split: how firm each cut is, and the rows nearest to it."""
+"""How a split changes when a cut moves, and the rows nearest to each cut."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CELL: Final = ("group_number", "statistic", "label")
 NEAREST: Final = pl.Schema(
     {
         "group": pl.String(),
-        "statistic": pl.String(),  # whose cut is meant
+        "statistic": pl.String(),  # the number that is cut
         "label": pl.String(),
         **{name: SCORES[name] for name in ("id", "source", "row", "turn")},
         "value": pl.Float64(),
@@ -44,14 +44,14 @@ NEAREST: Final = pl.Schema(
     }
 )
 
-#: Where else a group is cut, and how many of its rows would be below there.
+#: The other cuts of a group that are tried, each with the number of rows below it.
 _Steps = list[tuple[float, int]]
 
 
 def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
-    """The rows nearest to their cut, upwards; `labelled` has the columns of `label_rows`."""
+    """The rows nearest to their cut, by ascending value; `labelled` comes from `label_rows`."""
     rows = labelled.filter(pl.col("distance").is_not_null())
-    # First the numbers alone, so that texts are read of few rows.
+    # Numbers are read first, so that texts are read for few rows only.
     numbers = rows.select("place", "distance", "value", *_CELL).collect(engine="streaming")
     limits = numbers.group_by(_CELL).agg(
         pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
@@ -62,21 +62,21 @@ def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
         .filter(pl.col("distance") <= pl.col("limit"))
     )
     order = [pl.col("distance"), *TIE_ORDER.values()]
-    found = []
-    for cell, some in near.partition_by(_CELL, as_dict=True).items():
-        if some.height > CROWD:  # of rows that tie polars keeps the few while it reads
-            mine = pl.all_horizontal(pl.col(n) == v for n, v in zip(_CELL, cell, strict=True))
-            limit = some["limit"][0]
-            crowd = rows.filter(mine & (pl.col("distance") <= limit)).sort(order).head(MOST_NEAR)
-            found.append(crowd.collect(engine="streaming"))
+    nearest = []
+    for cell, rows_near in near.partition_by(_CELL, as_dict=True).items():
+        if rows_near.height > CROWD:  # polars keeps only the first few while it reads
+            in_cell = pl.all_horizontal(pl.col(n) == v for n, v in zip(_CELL, cell, strict=True))
+            limit = rows_near["limit"][0]
+            crowd = rows.filter(in_cell & (pl.col("distance") <= limit)).sort(order).head(MOST_NEAR)
+            nearest.append(crowd.collect(engine="streaming"))
     crowded = pl.len().over(_CELL) > CROWD
     few = near.filter(~crowded)
-    # The values too, as polars skips the other columns of rows that fail by a column it reads.
+    # Filtering by value lets polars skip the other columns of rows that do not match.
     values = few["value"].implode()
     same = [pl.col(name).cast(pl.Float64).is_in(values) for name in few["statistic"].unique()]
-    mine = pl.col("place").is_in(few["place"].implode()) & pl.any_horizontal(False, *same)
-    found.append(rows.filter(mine).collect(engine="streaming"))
-    kept = pl.concat(found).sort(order).group_by(*_CELL, maintain_order=True).head(MOST_NEAR)
+    is_near = pl.col("place").is_in(few["place"].implode()) & pl.any_horizontal(False, *same)
+    nearest.append(rows.filter(is_near).collect(engine="streaming"))
+    kept = pl.concat(nearest).sort(order).group_by(*_CELL, maintain_order=True).head(MOST_NEAR)
     shown = kept.sort("group", "statistic", "value", *TIE_ORDER.values())
     return shown.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())
 
@@ -88,10 +88,10 @@ def measure_sensitivity(
     ranks: Ranks,
     cuts: Sequence[Sequence[GroupCut]],
 ) -> pl.DataFrame:
-    """How many rows stay context-critical when one cut moves and the others stay.
+    """How many rows are context-critical when one cut moves and the others stay.
 
-    `table` is that of `labels.cut_table`; `cuts` are those of each group, one per rule. Under
-    one rule the counts follow from the ranks, without the rows.
+    `table` comes from `labels.cut_table`; `cuts` are [group][rule]. With one rule, the counts
+    follow from the ranks without reading the rows.
     """
     sizes = [sum(bins.sizes) for bins in parts.bins]
     steps = [
@@ -106,17 +106,17 @@ def measure_sensitivity(
         made = [n - cuts[g][0].cuts[0].n_below if n else 0 for g, n in enumerate(sizes)]
     else:
         counts, made = _count_rows(scores, parts, table, ranks, steps)
-    found = []
+    counted = []
     for g, (name, n) in enumerate(zip(parts.names, sizes, strict=True)):
         for i, rule in enumerate(parts.rules):
             parameter = "fraction" if rule.kind == "fraction" else "threshold"
             for (at, _), count in zip(steps[i][g], counts[i][g], strict=True):
-                found.append((name, parameter, at, count, n - count, count - made[g]))
-    return pl.DataFrame(found, schema=SENSITIVITY, orient="row")
+                counted.append((name, parameter, at, count, n - count, count - made[g]))
+    return pl.DataFrame(counted, schema=SENSITIVITY, orient="row")
 
 
 def _steps(rule: CutRule, cut: Cut, ranked: FloatArray) -> _Steps:
-    """Where else to cut, and how many rows would be below: upwards, the cut itself included."""
+    """The cuts to try, in ascending order with the cut itself, and the rows below each."""
     n = len(ranked)
     if rule.kind == "fraction":
         moved = {round(min(1.0, max(0.0, rule.fraction + d)), 12) for d in FRACTION_STEPS}
@@ -140,9 +140,9 @@ def _count_rows(
     ranks: Ranks,
     steps: Sequence[Sequence[_Steps]],
 ) -> tuple[list[list[list[int]]], list[int]]:
-    """Context-critical rows with each rule's cut at each of its steps, and with all as they are.
+    """The number of context-critical rows with each cut moved to each step, and with none moved.
 
-    Counts are [rule][group][step], and [group].
+    The counts are [rule][group][step] and [group].
     """
     moved = {
         f"{i}_{step}": (i, _bounds(parts, ranks.parts[i], steps[i], step))
@@ -154,25 +154,25 @@ def _count_rows(
     above = [is_above(value, str(i), whole) for i, value in enumerate(values)]
     counted = {"made": pl.all_horizontal(above).sum()}
     for name, (i, _) in moved.items():
-        others = [mine for j, mine in enumerate(above) if j != i]
+        others = [test for j, test in enumerate(above) if j != i]
         counted[name] = pl.all_horizontal(is_above(values[i], name, whole), *others).sum()
     rows = parts.attach(scores.filter(is_usable(parts.rules)), whole)
     table = rows.group_by("group").agg(**counted).collect(engine="streaming")
-    found = {row["group"]: row for row in table.iter_rows(named=True)}
+    by_group = {row["group"]: row for row in table.iter_rows(named=True)}
     counts = [
         [
-            [found[name][f"{i}_{step}"] for step in range(len(of_group))]
+            [by_group[name][f"{i}_{step}"] for step in range(len(of_group))]
             for name, of_group in zip(parts.names, steps[i], strict=True)
         ]
         for i in range(len(parts.rules))
     ]
-    return counts, [found[name]["made"] if name in found else 0 for name in parts.names]
+    return counts, [by_group[name]["made"] if name in by_group else 0 for name in parts.names]
 
 
 def _bounds(
     parts: Parts, ranked: Sequence[FloatArray], steps: Sequence[_Steps], step: int
 ) -> list[Bound]:
-    """Of each part, where it is cut at this step of its group."""
+    """The bound of each part at this step of its group."""
     bounds: list[Bound] = []
     for of_group, bins in zip(steps, parts.bins, strict=True):
         n_below = of_group[step][1] if step < len(of_group) else 0

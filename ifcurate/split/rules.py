@@ -1,19 +1,19 @@
-"""Labels from scores: which rows need their context. No model, and no row is changed.
+"""Labels from scores: which rows need their context. No model runs, and no row changes.
 
 Five rules, over the rows with status `scored`:
 
 - `paper`: the `fraction` with the lowest loss without the context is
   non-context-critical (Goyal et al., ICLR 2025, section 4.4; a quarter there);
-- `gain`: context-critical where the context lowers the loss by more than a threshold;
-- `both`: hard without the context (the paper's cut) *and* helped by it (the
+- `gain`: rows whose context gain is above a threshold are context-critical;
+- `both`: rows must be hard without the context (the paper's cut) *and* helped by it (the
   gain's cut), which excludes rows that stay hard with the context;
 - `attention`: more than a share of the attention falls on the context (Wang et al., 2024);
 - `auto`: the cut between two groups of the distribution, with its uncertainty
   (`ifcurate.split.two_groups`). Without two groups, a note says so and another rule applies.
 
-Above the cut is context-critical, at the cut or below it is not. `max_overlap` leaves rows
-out before any rule is applied: where most words of the context are also elsewhere in the
-prompt, the pass without the context still sees it.
+Rows above the cut are context-critical; rows at the cut or below it are not. `max_overlap`
+leaves rows out before any rule applies: when most words of the context are also elsewhere in
+the prompt, the prompt without the context still has them.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ IDENTITY: Final = ("id", "source", "row", "turn", "key", "status", "reason", "pr
 class SplitSummary:
     """The cuts that made the labels, with data to judge them.
 
-    `sensitivity` has the number of kept rows around the cut, `nearest` the rows on either side
-    of it, both for each group.
+    For each group, `sensitivity` has the number of kept rows when the cut moves, and `nearest`
+    has the rows on either side of it.
     """
 
     rule: Rule
-    parameters: dict[str, Any]  # all, as used; plain values
+    parameters: dict[str, Any]  # every parameter as it was used; plain values
     cuts: tuple[Cut, ...]
     sensitivity: pl.DataFrame
     nearest: pl.DataFrame
@@ -71,15 +71,15 @@ class SplitSummary:
     histograms: Mapping[tuple[str, str], Histogram]  # (group, statistic) -> its numbers
 
     def counts(self) -> dict[str, int]:
-        """How many rows have each label; every label is there."""
+        """The number of rows of each label, 0 for a label without rows."""
         return dict(self.label_counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Split(SplitSummary):
-    """Labels, with the cuts that made them and data to judge these.
+    """Labels, with the cuts that made them and data to judge them.
 
-    `table` has the SPLIT schema, and the rows and order of the scores.
+    `table` has the SPLIT schema and one row for each row of the scores, in their order.
     """
 
     table: pl.DataFrame
@@ -99,24 +99,25 @@ class Split(SplitSummary):
 def split_scores(scores: pl.DataFrame, *, options: SplitOptions) -> Split:
     """Label every row of a SCORES table.
 
-    The labels do not depend on the order of the rows. Above the cut is
-    context-critical. Rows whose numbers are missing or not finite are `not-scored`.
+    Rows above the cut are context-critical. Rows whose numbers are missing or not finite are
+    `not-scored`. The labels do not depend on the order of the rows.
 
-    Raises `OptionError` for options that contradict each other, `DataError` for a
-    table without the columns that the rule needs.
+    Raises `OptionError` for options that contradict each other, `DataError` for a table
+    without the columns that the rule needs.
     """
     plan = SplitPlan.create(options)
     plan.check_columns(scores.columns)
     rows = scores.lazy().with_row_index("place")
     cuts = plan.find_cuts(rows)
     table = cuts.table(rows).collect()
-    found = cuts.summary(rows, dict(table["label"].value_counts().iter_rows()))
-    return Split(**{field.name: getattr(found, field.name) for field in fields(found)}, table=table)
+    summary = cuts.summary(rows, dict(table["label"].value_counts().iter_rows()))
+    values = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return Split(**values, table=table)
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """The plan of a split, from checked options."""
+    """The rules of a split, from checked options."""
 
     rule: Rule
     parameters: dict[str, Any]
@@ -159,13 +160,13 @@ class SplitPlan:
         statistics = [rule.statistic for rule in self.rules]
         return tuple(dict.fromkeys([*IDENTITY, *statistics, *lengths, *overlap]))
 
-    def check_columns(self, found: Sequence[str]) -> None:
+    def check_columns(self, columns: Sequence[str]) -> None:
         """Raise `DataError` when a column is missing."""
-        missing = [name for name in self.columns if name not in found]
+        missing = [name for name in self.columns if name not in columns]
         if missing:
             raise DataError(
                 f"split: the scores have no column {', '.join(missing)}; "
-                f"found {', '.join(found) or 'none'}; make them with `ifcurate score`"
+                f"found {', '.join(columns) or 'none'}; make them with `ifcurate score`"
             )
 
     def leave_out(self, scores: pl.LazyFrame) -> pl.LazyFrame:
@@ -184,18 +185,18 @@ class SplitPlan:
         )
 
     def _check_attention(self, scores: pl.LazyFrame) -> None:
-        """Raise `DataError` when the attention is cut and no row has one."""
+        """Raise `DataError` when the rule cuts the attention and no row has it."""
         if self.rules[-1].statistic != "context_attention":
             return
         measured = scores.select((pl.col("status") == "scored").any() & _ATTENTION.is_null().all())
         if measured.collect(engine="streaming").item():
             raise DataError(
-                "split: the scores have no attention; found nulls alone in context_attention; "
+                "split: the scores have no attention; found only nulls in context_attention; "
                 "score with --method attention, or use another rule"
             )
 
     def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
-        """Cut a SCORES table that has its row numbers in `place`; its numbers are held."""
+        """The cuts of a SCORES table that has its row numbers in `place`."""
         scores = self.leave_out(scores)
         self._check_attention(scores)
         per_source = self.parameters["per"] == "source"
@@ -204,9 +205,9 @@ class SplitPlan:
         cuts = [
             [
                 cut_group(
-                    name, ranks.groups[i][g], parts.bins[g], own[starts[g] : starts[g + 1]], rule
+                    name, ranks.groups[i][g], parts.bins[g], values[starts[g] : starts[g + 1]], rule
                 )
-                for i, (rule, own) in enumerate(zip(self.rules, ranks.parts, strict=True))
+                for i, (rule, values) in enumerate(zip(self.rules, ranks.parts, strict=True))
             ]
             for g, name in enumerate(parts.names)
         ]
@@ -223,7 +224,7 @@ class SplitPlan:
 
 @dataclass(frozen=True, slots=True)
 class SplitCuts:
-    """The cuts of a table, and the labels that they give."""
+    """The cuts of a table, which label its rows."""
 
     plan: SplitPlan
     parts: Parts
@@ -235,15 +236,15 @@ class SplitCuts:
     @property
     def cuts(self) -> tuple[Cut, ...]:
         """All cuts, by group and rule."""
-        return tuple(cut for group in self.of_groups for found in group for cut in found.cuts)
+        return tuple(cut for group in self.of_groups for by_rule in group for cut in by_rule.cuts)
 
     def table(self, scores: pl.LazyFrame) -> pl.LazyFrame:
-        """The SPLIT table, a row per row of the scores and in their order."""
+        """The SPLIT table: a row for each row of the scores, in their order."""
         labelled = label_rows(self.plan.leave_out(scores), self.parts, self.of_parts)
         return labelled.select(pl.col(name).cast(kind) for name, kind in SPLIT.items())
 
     def summary(self, scores: pl.LazyFrame, counts: Mapping[str, int]) -> SplitSummary:
-        """What there is to see, with `counts` of the labels in the table."""
+        """The cuts with data to judge them; `counts` are those of the labels in the table."""
         labelled = label_rows(self.plan.leave_out(scores), self.parts, self.of_parts)
         return SplitSummary(
             rule=self.plan.rule,
@@ -257,7 +258,7 @@ class SplitCuts:
 
 
 def _cut_rules(options: SplitOptions) -> list[CutRule]:
-    """The one test of a rule, or the two of `both` (hard first)."""
+    """The cut of a rule, or the two cuts of `both`: hard without the context, then helped by it."""
     rule, fraction, threshold = options.rule, options.fraction, options.threshold
     used: Statistic = options.statistic or (
         "loss_without_context" if rule == "paper" else "context_gain"

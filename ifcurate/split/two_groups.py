@@ -1,14 +1,14 @@
 """Two groups in a distribution with long tails: the valley between its two highest peaks.
 
 Values x become y = asinh(x / s), where s is the median of |x|. y is near x / s for |x| < s
-and logarithmic beyond, so that a tail on either side of zero does not hide the core. A normal
-kernel of width 0.9 * deviation * n^(-1/5) smooths a histogram of y, and the lowest point
-between its two most prominent peaks is the cut. The histogram is drawn again `n_bootstrap`
-times; the middle 95% of the draws' cuts are the interval.
+and logarithmic beyond, so that a long tail does not hide the core. A normal kernel of width
+0.9 * deviation * n^(-1/5) smooths a histogram of y. The cut is the lowest point between the
+two most prominent peaks. The histogram is resampled `n_bootstrap` times, and the interval
+holds the middle 95% of the resampled cuts.
 
 There are no two groups if the less prominent peak rises less than `MIN_DEPTH` of its height
 above the valley, or if fewer than `MIN_PARTED` of the draws have a valley.
-`benchmarks/auto_cut.md` has the other methods that were tried, with figures.
+`benchmarks/auto_cut.md` compares the other methods that were tried.
 
 Reference: Silverman, Density Estimation for Statistics and Data Analysis, 1986.
 """
@@ -44,7 +44,7 @@ class TwoGroups:
 
 
 def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0) -> TwoGroups:
-    """Look for two groups in finite values, shape (n,), sorted upwards."""
+    """Find the cut between two groups of finite values, shape (n,), in ascending order."""
     n = len(values)
     if n < MIN_ROWS:
         return TwoGroups(_too_few(n))

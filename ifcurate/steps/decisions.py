@@ -1,4 +1,4 @@
-"""Which labels are kept, and the verdict on each row."""
+"""Which labels are kept, and whether each row is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ifcurate.storage.tables import LABELS
 __all__ = ["SCORE_COLUMNS", "Decision", "decide_rows"]
 
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
-#: Numbers of the scores that a dropped row is written with.
+#: The numbers of the scores that are written with a dropped row.
 SCORE_COLUMNS: Final = (
     "loss_with_context",
     "loss_without_context",
@@ -34,8 +34,8 @@ class Decision:
     def create(cls, options: FilterOptions) -> Decision:
         """The labels that the options keep.
 
-        Rows without a context and rows that were not scored are dropped with `keep` and
-        kept with `drop`; `no_context` overrides this for rows without a context.
+        `keep` drops rows without a context and rows that were not scored; `drop` keeps them.
+        `no_context` overrides this for rows without a context.
         """
         kept = set(LABELS) - {str(options.drop)} if options.drop else {str(options.keep)}
         if options.no_context == "keep":
@@ -46,11 +46,11 @@ class Decision:
 
 
 def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
-    """One verdict per row of the input from a SPLIT table, in its order.
+    """One row for each row of the data, in the order of a SPLIT table.
 
     A row with several scored turns is context-critical when any of them is, else
-    non-context-critical when any of them is. Columns: source, row, id, turn, label, keep,
-    reason, and the numbers of the scores where the table has them.
+    non-context-critical when any of them is. The columns are source, row, id, turn, label,
+    keep, reason, and those numbers of the scores that the table has.
     """
     rank = {label: i for i, label in enumerate((CRITICAL, NON_CRITICAL, NOT_SCORED, NO_CONTEXT))}
     ranked = table.with_columns(pl.col("label").replace_strict(rank).alias("_rank"))
@@ -58,8 +58,8 @@ def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
         ranked = ranked.group_by("source", "row", maintain_order=True).agg(
             pl.all().sort_by("_rank", maintain_order=True).first()
         )
-    found = ("source", "row", "id", "turn", "label", "keep", "reason")
+    columns = ("source", "row", "id", "turn", "label", "keep", "reason")
     decided = ranked.with_columns(pl.col("label").is_in(sorted(decision.keep_labels)).alias("keep"))
     return decided.select(
-        *found, *(c for c in table.columns if c not in found and c in SCORE_COLUMNS)
+        *columns, *(c for c in table.columns if c not in columns and c in SCORE_COLUMNS)
     )

@@ -1,6 +1,6 @@
 """The filter step on a run folder: kept and dropped rows in files, with a manifest.
 
-A step whose manifest and files already say the same is not done again.
+The step is skipped when its result exists and was made from the same scores and split.
 """
 
 from __future__ import annotations
@@ -45,33 +45,33 @@ __all__ = ["FilterResult", "filter_run"]
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What a filter step kept and dropped, and where it is."""
+    """The result of a filter step, and its folder."""
 
     manifest: Manifest
     folder: Path
     split: Manifest  # the split that it used
-    made_split: bool = False  # there was none, so the default was made
-    skipped: bool = False  # it was there already
+    made_split: bool = False  # the run had no split, so the default one was made
+    skipped: bool = False  # the result existed already
 
     def files(self, kind: Literal["kept", "dropped"]) -> dict[str, Path]:
         """Source name -> file."""
-        named = self.manifest.outputs.items()
-        mark = f"{kind}:"
-        return {n.removeprefix(mark): self.folder / f for n, f in named if n.startswith(mark)}
+        outputs = self.manifest.outputs.items()
+        prefix = f"{kind}:"
+        return {n.removeprefix(prefix): self.folder / f for n, f in outputs if n.startswith(prefix)}
 
 
 def _labelled_scores(run: Run, split: Path) -> Iterator[pl.DataFrame]:
-    """The SPLIT table with the numbers of the scores, which has the same rows, in stretches."""
+    """The SPLIT table with the numbers of the scores, which have the same rows, in slices."""
     place = ("id", "source", "row", "turn")
     labels = read_table_slices(split, tuple(SPLIT))
     numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
-    for mine, other in itertools.zip_longest(labels, numbers):
-        if mine is None or other is None or not mine.select(place).equals(other.select(place)):
+    for left, right in itertools.zip_longest(labels, numbers):
+        if left is None or right is None or not left.select(place).equals(right.select(place)):
             raise RunError(
                 f"{run.folder}: {split.name} and scores.parquet do not have the same rows; "
                 "make the split again: ifcurate split"
             )
-        yield mine.hstack(other.select(SCORE_COLUMNS))
+        yield left.hstack(right.select(SCORE_COLUMNS))
 
 
 @takes_options(FilterOptions)
@@ -84,20 +84,22 @@ def filter_run(
     overwrite: bool = False,
     command: str = "",
 ) -> FilterResult:
-    """Write the kept rows as they were read, the dropped ones with their reasons.
+    """Write the kept rows as they were read, and the dropped rows with their reasons.
 
-    They are in the folders `kept` and `dropped` of `out`. Uses the run's split of the name
-    `split`, or makes the default one where there is none without a name; a split that is
-    older than labels set by hand is made again. What is there already, made from the same,
-    is left. What is made from something else is only replaced with `overwrite`, or when it
-    lies in the run's folder and is stale. Raises `RunError` when the data changed since it
-    was scored, `DataError` when the result cannot be written.
+    The files are in the folders `kept` and `dropped` of `out`. `split` is the name of a split
+    of the run; without a name, the default split is made if there is none. A split that is
+    older than labels set by hand is made again. A result of the same scores and split is
+    left as it is. Another result is replaced only with `overwrite`, or when it is stale and
+    in the run's folder.
+
+    Raises `RunError` when the data changed since it was scored, `DataError` when the result
+    cannot be written.
     """
     started = time.monotonic()
     decision = Decision.create(options)
     run.check_whole()
-    found = read_split_manifest(run, split)
-    split_manifest = _usable_split(run, found, split)
+    existing = read_split_manifest(run, split)
+    split_manifest = _usable_split(run, existing, split)
     _refuse_nothing(split_manifest, decision)
     label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
     folder = out or run.folder / "filtered" / split / label
@@ -109,7 +111,7 @@ def filter_run(
     }
     old = _read_filter(folder)
     if old is not None and old.identity == identity and _is_whole(folder, old):
-        return FilterResult(old, folder, split_manifest, found is None, skipped=True)
+        return FilterResult(old, folder, split_manifest, existing is None, skipped=True)
     sources = run_sources(run)
     # A stale result in the run's own folder may be replaced; elsewhere the user may rely on it.
     replaced = old if old and (old.identity == identity or (not out and old.stale)) else None
@@ -122,13 +124,13 @@ def filter_run(
     manifest.command = command
     manifest.write(folder / "filter.json")
     run.touch()
-    return FilterResult(manifest, folder, split_manifest, found is None)
+    return FilterResult(manifest, folder, split_manifest, existing is None)
 
 
-def _usable_split(run: Run, found: Manifest | None, name: str) -> Manifest:
-    """The manifest of the split to use; the default split is made where none has a name."""
-    if found is not None:
-        return _follow_overrides(run, found, name)
+def _usable_split(run: Run, existing: Manifest | None, name: str) -> Manifest:
+    """The manifest of the split to use; the default split is made if there is none."""
+    if existing is not None:
+        return _follow_overrides(run, existing, name)
     if name:
         raise RunError(
             f"{run.folder}: has no split {name!r} of its scores; "
@@ -169,20 +171,21 @@ def _filter_manifest(
     )
 
 
-def _follow_overrides(run: Run, found: Manifest, name: str) -> Manifest:
+def _follow_overrides(run: Run, existing: Manifest, name: str) -> Manifest:
     """The run's split, made again with the same options when labels were set by hand since.
 
     Raises `RunError` when that would need the model.
     """
-    if found.identity.get("overrides", "") == fingerprint_overrides(read_overrides(run.folder)):
-        return found
-    asked = dict(found.identity["asked"])
-    if "rescore_band" in asked:
+    overrides = fingerprint_overrides(read_overrides(run.folder))
+    if existing.identity.get("overrides", "") == overrides:
+        return existing
+    options = dict(existing.identity["asked"])
+    if "rescore_band" in options:
         raise RunError(
             f"{run.folder}: labels were set by hand since the split, which scored rows again; "
-            f"make it again first: ifcurate split --rescore-band {asked['rescore_band']}"
+            f"make it again first: ifcurate split --rescore-band {options['rescore_band']}"
         )
-    return split_run(run, name=name, **asked)[1]
+    return split_run(run, name=name, **options)[1]
 
 
 def _refuse_nothing(split: Manifest, decision: Decision) -> None:
@@ -190,16 +193,16 @@ def _refuse_nothing(split: Manifest, decision: Decision) -> None:
     if any(split.counts.get(label, 0) for label in decision.keep_labels):
         return
     counts = ((name, split.counts.get(name, 0)) for name in LABELS)
-    found = ", ".join(f"{n:,} {name}" for name, n in counts if n)
+    labelled = ", ".join(f"{n:,} {name}" for name, n in counts if n)
     raise RunError(
-        f"filter: no row would be kept; the split found {found or 'no row'}, and "
+        f"filter: no row would be kept; the split found {labelled or 'no row'}, and "
         f"{' and '.join(sorted(decision.keep_labels))} is kept; "
         "try --drop non-context-critical, or another split"
     )
 
 
 def _read_filter(folder: Path) -> Manifest | None:
-    """The manifest of a filtering of ours."""
+    """The manifest that `filter` wrote in a folder; None if there is none."""
     try:
         manifest = read_manifest(folder / "filter.json")
     except RunError:
@@ -208,7 +211,7 @@ def _read_filter(folder: Path) -> Manifest | None:
 
 
 def _is_whole(folder: Path, manifest: Manifest) -> bool:
-    """Whether all its files are there as they were written."""
+    """Whether all files of a manifest exist and are unchanged."""
     try:
         return all(file_digest(folder / f) == d for f, d in manifest.digests.items())
     except OSError:

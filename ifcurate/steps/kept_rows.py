@@ -1,9 +1,8 @@
 """Keep and drop rows by their labels. Every dropped row has a reason.
 
-There are two uses. `keep="context-critical"` writes the paper's
-context-critical subset: rows whose response needs the context. `drop=
-"non-context-critical"` writes the mixture without its harmful part: everything
-but the rows whose context only repeats what the model knows.
+There are two uses. `keep="context-critical"` writes the paper's context-critical subset:
+rows whose response needs the context. `drop="non-context-critical"` writes the data without
+its harmful part, the rows whose context only repeats what the model knows.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FilteredExamples:
-    """Examples kept, and those dropped with the reason."""
+    """The kept examples, and the dropped ones with their reasons."""
 
     kept: list[Example]
     dropped: list[tuple[Example, str]]
@@ -59,8 +58,8 @@ class FilteredFiles:
 def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> FilteredExamples:
     """Divide examples by the labels of a split made from their scores.
 
-    `examples` is what was scored: what `read_examples` gives, a list of dicts, a
-    `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
+    `examples` are the examples that were scored: the result of `read_examples`, a list of
+    dicts, a `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
 
     Raises `RunError` when an example is not in the split.
     """
@@ -87,9 +86,9 @@ def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> F
 
 
 def filtered_paths(sources: Sequence[Source], folder: Path) -> dict[str, tuple[Path, Path]]:
-    """For each source's name the files of its kept and of its dropped rows.
+    """Source name -> the file of its kept rows, and that of its dropped rows.
 
-    They are in folders of their own, so that each folder loads as one data set.
+    Kept and dropped rows are in separate folders, so that each folder loads as one dataset.
     """
     return {
         name: (folder / "kept" / f"{stem}{ending}", folder / "dropped" / f"{stem}.jsonl")
@@ -105,12 +104,12 @@ def write_filtered(
     *,
     limit: int | None = None,
 ) -> FilteredFiles:
-    """Write kept rows as they were read, and dropped ones as JSONL with label and reason.
+    """Write kept rows as they were read, and dropped rows as JSONL with label and reason.
 
-    `tables` are stretches of the SPLIT table in its order, with the numbers of
-    the scores beside it; one after the other is held in memory. Rows that were
-    set aside at reading are in neither file; they are counted. Raises
-    `DataError` when a file cannot be written, `RunError` when rows are missing.
+    `tables` are slices of the SPLIT table in its order, with the numbers of the scores; one
+    slice at a time is in memory. Quarantined rows are counted and written to neither file.
+
+    Raises `DataError` when a file cannot be written, `RunError` when rows are missing.
     """
     paths = filtered_paths(sources, folder)
     refuse_inputs(itertools.chain.from_iterable(paths.values()), sources)
@@ -127,7 +126,7 @@ def write_filtered(
 
 
 class _Verdicts:
-    """The decisions of all rows, one after the other."""
+    """The decisions on the rows, one row at a time."""
 
     def __init__(self, tables: Iterable[pl.DataFrame], decision: Decision) -> None:
         self._rows = self._read(tables, decision)
@@ -150,17 +149,17 @@ class _Verdicts:
             yield from decide_rows(held, decision).iter_rows(named=True)
 
     def of(self, row: RawRow) -> dict[str, Any] | None:
-        """The decision of this row; None for one that was set aside."""
-        found = self.next
-        if found is None or found["row"] != row.number or found["source"] != row.source:
+        """The decision on this row; None if the row is quarantined."""
+        verdict = self.next
+        if verdict is None or verdict["row"] != row.number or verdict["source"] != row.source:
             return None
         self.next = next(self._rows, None)
-        return found
+        return verdict
 
 
 def _gone(verdict: dict[str, Any]) -> RunError:
     return RunError(
-        f"{verdict['source']}: row {verdict['row']} was scored and is not there any more; "
+        f"{verdict['source']}: row {verdict['row']} was scored and is now missing; "
         "the data has changed: score it again"
     )
 
@@ -173,7 +172,7 @@ def _write_source(
     result: FilteredFiles,
 ) -> int:
     kept_path, dropped_path = paths
-    if source_problem(source):  # it was one bad row at reading; there is nothing to write
+    if source_problem(source):  # reading it gave one quarantined row
         n_bad = 0 if limit == 0 else 1
         result.counts["quarantined"] += n_bad
         return n_bad

@@ -26,7 +26,7 @@ __all__ = ["RESCORED", "IntArray", "Rescored", "RescoredStore"]
 
 IntArray = npt.NDArray[np.int64]
 _MARK: Final = "; scored again in float32"
-#: `place` is the row's number in scores.parquet, from 0; the others are as there.
+#: `place` is the number of the row in scores.parquet, from 0. The other columns are SCORES'.
 RESCORED: Final = pl.Schema(
     {
         "place": pl.Int64(),
@@ -43,9 +43,9 @@ class Rescored:
     """The rows of a band with their float32 numbers."""
 
     band: float
-    rows: pl.DataFrame  # RESCORED, upwards by `place`; the rows of the band, with numbers or not
+    rows: pl.DataFrame  # RESCORED, sorted by `place`; every row of the band
     engine: Mapping[str, Any]  # identity of the engine that gave the numbers
-    n_new: int  # of the rows, those that were scored now; the others were there
+    n_new: int  # rows that were scored now; the store had the others
 
     @property
     def scored(self) -> pl.DataFrame:
@@ -53,7 +53,7 @@ class Rescored:
         return self.rows.filter(pl.col("status") == "scored")
 
     def replace_numbers(self, scores: pl.LazyFrame) -> pl.LazyFrame:
-        """The SCORES table, rows numbered in `place`, with these numbers in place of its own."""
+        """The SCORES table, with row numbers in `place`, with these numbers instead of its own."""
         place = pl.col("place").cast(pl.get_index_type())
         new = self.scored.lazy().select(place, *(pl.col(n).alias(f"new_{n}") for n in NUMBERS))
         joined = scores.join(new, on="place", how="left", maintain_order="left")
@@ -61,9 +61,11 @@ class Rescored:
         return joined.with_columns(replaced).drop(f"new_{name}" for name in NUMBERS)
 
     def mark_reasons(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """The SPLIT table with a reason that says which rows were scored again."""
-        mine = pl.col("place").is_in(self.scored["place"].cast(pl.get_index_type()).implode())
-        reason = pl.when(mine).then(pl.col("reason") + _MARK).otherwise("reason")
+        """The SPLIT table, where the reason says which rows were scored again."""
+        is_rescored = pl.col("place").is_in(
+            self.scored["place"].cast(pl.get_index_type()).implode()
+        )
+        reason = pl.when(is_rescored).then(pl.col("reason") + _MARK).otherwise("reason")
         return table.with_row_index("place").with_columns(reason.alias("reason")).drop("place")
 
     def as_dict(self, labels_changed: int) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Rescored:
 
 
 class RescoredStore:
-    """`rescored.parquet`, and the parts of it that are not joined yet."""
+    """`rescored.parquet`, and its parts that are not joined yet."""
 
     def __init__(self, run: Run) -> None:
         self.path = run.folder / "rescored.parquet"
@@ -93,9 +95,9 @@ class RescoredStore:
             if engine and engine == (self.engine or engine):
                 self.engine = engine
                 self._files.append(file)
-        found = [read_table(f, RESCORED, ["place"])["place"].to_numpy() for f in self._files]
-        if found:
-            self.places = np.unique(np.concatenate(found))
+        places = [read_table(f, RESCORED, ["place"])["place"].to_numpy() for f in self._files]
+        if places:
+            self.places = np.unique(np.concatenate(places))
 
     def _engine_of(self, file: Path) -> dict[str, Any]:
         """The engine of a table of this run's scores; empty for any other table."""
@@ -127,7 +129,7 @@ class RescoredStore:
         return {"step": "rescore", "scores": self._scores, "engine": self.engine}
 
     def join(self) -> None:
-        """Join all parts to one table in the order of the scores, and remove them."""
+        """Join all parts into one table in the order of the scores, and remove the parts."""
         if self._files and self._files != [self.path]:
             tables = [read_table(file, RESCORED) for file in self._files]
             whole = pl.concat(tables).unique("place", keep="last").sort("place")
@@ -139,7 +141,7 @@ class RescoredStore:
             self._folder.rmdir()
 
     def read(self, places: IntArray) -> pl.DataFrame:
-        """The rows at these places, which are all there; upwards. To be called after `join`."""
+        """The rows at these places, sorted by place. Call `join` before."""
         if not len(places):
             return RESCORED.to_frame()
         table = read_table(self.path, RESCORED)

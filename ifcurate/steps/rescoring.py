@@ -1,15 +1,15 @@
 """Rows near a cut, scored again in float32, so that rounding does not decide their label.
 
-In 16 bits a row's loss is off by some thousandths of a nat per token, single rows
-by ten times that (`benchmarks/scoring/RESULTS.md`). Which side of a cut a row is on
-is then a matter of chance where
+In 16 bits, the loss of a row is off by some thousandths of a nat per token, and for single
+rows by ten times that (`benchmarks/scoring/RESULTS.md`). The side of a cut is then a matter
+of chance for rows with
 
-    |value - cut| <= band            (nats per token, the statistic's unit)
+    |value - cut| <= band            (nats per token, the unit of the statistic)
 
-These rows are read again from the run's data, made into the same prompts (their
-keys, hashes of the token ids, must be those of the scores) and scored by the same
-model in float32. Numbers of two dtypes never stand in one table: these are in
-`rescored.parquet` (`ifcurate.steps.rescored`), and `scores.parquet` stays as it is.
+These rows are read again from the run's data, and the same model scores the same prompts in
+float32. A row's key, the hash of its token ids, shows that its prompts are the same. A table
+never mixes two dtypes: the new numbers are in `rescored.parquet` (`ifcurate.steps.rescored`),
+and `scores.parquet` does not change.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ _SECONDS: Final = 2.0  # of work that a kill may cost
 
 @dataclass(frozen=True, slots=True)
 class Rescore:
-    """The wish: how wide the band is, and what it takes to open the run's model again."""
+    """The options of scoring again: the width of the band, and how to load the run's model."""
 
     band: float  # nats per token, on either side of a cut
-    model: str | None = None  # the folder of a local model; a Hub id is known from the run
-    template: str | None = None  # the run's template file, where it was one
+    model: str | None = None  # the folder of a local model; the run has the Hub id of others
+    template: str | None = None  # the run's Jinja file, if it used one
     device: str = "auto"
     batch_size: int | Literal["auto"] = "auto"
     threads: int | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
-    on_progress: Callable[[int, int], None] = lambda *_: None  # rows scored, of how many
+    on_progress: Callable[[int, int], None] = lambda *_: None  # rows scored, rows in all
     stop: Callable[[], bool] = lambda: False
 
     def open_engine(self, run: Run) -> Engine:
-        """The run's model in float32, on our own engine. Raises `ModelError`, `RunError`."""
+        """The run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
         known = run.manifest.identity["engine"]
         name, revision = self.model or known["model"], None
         if self.model is None and name != "pocket" and not Path(name).is_dir():
@@ -90,14 +90,14 @@ class Rescore:
 
 
 def check_band(band: float, where: Path, engine: Mapping[str, Any]) -> None:
-    """Refuse what cannot be scored again, or what it would not help.
+    """Refuse a run that cannot be scored again, or that would gain nothing from it.
 
-    `engine` is what the run in `where` says of its engine. Raises `IfcurateError`
-    for a band that is no width, `RunError` for the run.
+    `engine` is the engine's identity in the manifest of the run in `where`. Raises
+    `IfcurateError` for a band that is not positive, `RunError` for the run.
     """
     if not (math.isfinite(band) and band > 0):
         raise IfcurateError(
-            f"split: the band must be a width above 0; found {band}; give nats per token, like 0.05"
+            f"split: the band must be above 0; found {band}; give nats per token, such as 0.05"
         )
     dtype = engine["dtype"]
     if engine["engine"] == "toy":
@@ -119,23 +119,21 @@ def check_band(band: float, where: Path, engine: Mapping[str, Any]) -> None:
 
 
 def find_band(run: Run, cuts: Sequence[Cut], band: float) -> IntArray:
-    """The rows of `scores.parquet` within `band` of a cut that is theirs, by their numbers.
+    """The numbers of the rows of `scores.parquet` that are within `band` of one of their cuts.
 
-    A row is measured against the cut of its source where there is one for each, and
-    against that of its response length where the cut has bins of it; under several
-    rules near any of the cuts is near.
+    With a cut for each source or each bin of response length, a row is compared with its
+    own. With two rules, a row that is near either cut counts.
     """
     binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
-    own = [c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned]
-    beside = [_is_near(c, band) for c in own if c.threshold is not None]
-    if not beside:
+    used = [c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned]
+    near = [_is_near(c, band) for c in used if c.threshold is not None]
+    if not near:
         return np.zeros(0, dtype=np.int64)
-    wanted = (pl.col("status") == "scored") & pl.any_horizontal(beside)
+    wanted = (pl.col("status") == "scored") & pl.any_horizontal(near)
     with readable_table(run.scores_path):
-        found = (
-            run.scan_scores(place=True).filter(wanted.fill_null(False)).select("place").collect()
-        )
-    return found["place"].to_numpy().astype(np.int64)
+        scores = run.scan_scores(place=True)
+        places = scores.filter(wanted.fill_null(False)).select("place").collect()
+    return places["place"].to_numpy().astype(np.int64)
 
 
 def _is_near(cut: Cut, band: float) -> pl.Expr:
@@ -150,32 +148,33 @@ def _is_near(cut: Cut, band: float) -> pl.Expr:
 
 
 def rescore_rows(
-    run: Run, places: IntArray, wish: Rescore, examples: Callable[[], Examples]
+    run: Run, places: IntArray, options: Rescore, examples: Callable[[], Examples]
 ) -> Rescored:
     """The float32 numbers of these rows of the scores: from the store, or from the model.
 
-    The run's `examples` and its model are asked for only when a row is missing.
-    What is finished is on disk every few seconds, and found again after a kill;
-    when `wish.stop` says so, `KeyboardInterrupt` is raised behind it. Raises
-    `RunError` when data, model or template are not those of the run, `ModelError`
-    when the engine fails.
+    The run's `examples` and its model are loaded only when a row is missing. Finished rows
+    are written every few seconds, so work resumes after a kill. When `options.stop` returns
+    True, `KeyboardInterrupt` is raised after the finished rows are written.
+
+    Raises `RunError` when data, model or template are not those of the run, `ModelError` when
+    the engine fails.
     """
     with lock_run(run.folder):
         store = RescoredStore(run)
         missing = np.setdiff1d(places, store.places)
         if len(missing):
             data = examples()
-            engine = wish.open_engine(run)
+            engine = options.open_engine(run)
             with engine:
-                scorer = _same_scorer(run, engine, wish.template)
+                scorer = _same_scorer(run, engine, options.template)
                 missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
-                _Work(run, data, scorer, store, missing, wish).do()
+                _Work(run, data, scorer, store, missing, options).do()
         store.join()
-        return Rescored(wish.band, store.read(places), store.engine, len(missing))
+        return Rescored(options.band, store.read(places), store.engine, len(missing))
 
 
 def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:
-    """The run's own way of scoring, with another dtype. Raises `RunError` where it differs."""
+    """A scorer with the run's settings in float32. Raises `RunError` when anything else differs."""
     identity = run.manifest.identity
     old, new = identity["engine"], asdict(engine.identity)
     names = ["model", "revision", "tokenizer"]
@@ -196,7 +195,7 @@ def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:
     if scorer.template.fingerprint != known["fingerprint"]:
         raise RunError(
             f"{run.folder}: the template {known['name']} has changed since the run; "
-            "put the old one back (--template says where it is), or score again"
+            "restore it (--template names the file), or score again"
         )
     return scorer
 
@@ -210,103 +209,102 @@ class _Work:
     scorer: Scorer
     store: RescoredStore
     missing: IntArray
-    wish: Rescore
+    options: Rescore
 
     def do(self) -> None:
-        """Score them, writing as it goes; what is done when it raises is on disk."""
+        """Score the rows. Finished rows are on disk, also when this raises."""
         held: list[pl.DataFrame] = []
         n_done, since = 0, time.monotonic()
         rows = self._pairs()
         try:
-            while some := list(itertools.islice(rows, self.scorer.settings.chunk_rows)):
-                held.append(self._score(some))
-                n_done += len(some)
+            while batch := list(itertools.islice(rows, self.scorer.settings.chunk_rows)):
+                held.append(self._score(batch))
+                n_done += len(batch)
                 if time.monotonic() - since >= _SECONDS:
                     self.store.add(held)
                     held, since = [], time.monotonic()
-                self.wish.on_progress(n_done, len(self.missing))
-                if self.wish.stop():
+                self.options.on_progress(n_done, len(self.missing))
+                if self.options.stop():
                     raise KeyboardInterrupt
         finally:
             if held:
                 self.store.add(held)
 
-    def _score(self, some: Sequence[tuple[dict[str, Any], PromptPair]]) -> pl.DataFrame:
-        known = pl.DataFrame([row for row, _ in some])
-        scores = self.scorer.score_pairs([pair for _, pair in some]).scores
-        names = ("status", "reason", *NUMBERS)
-        found = known.hstack(scores.select(names))
-        return found.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
+    def _score(self, batch: Sequence[tuple[dict[str, Any], PromptPair]]) -> pl.DataFrame:
+        places = pl.DataFrame([row for row, _ in batch])
+        scores = self.scorer.score_pairs([pair for _, pair in batch]).scores
+        rows = places.hstack(scores.select("status", "reason", *NUMBERS))
+        return rows.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
 
     def _pairs(self) -> Iterator[tuple[dict[str, Any], PromptPair]]:
         """The missing rows with their prompts, in order. Raises `RunError` for one that changed."""
         wanted = _Peekable(_rows_at(self.run, self.missing))
         size = self.scorer.settings.chunk_rows
-        # Another row's context is shuffled in from among the rows of the chunk.
-        together = self.scorer.settings.ablation == "shuffle"
+        # With `shuffle`, a row's context comes from another row of its chunk.
+        whole_chunk = self.scorer.settings.ablation == "shuffle"
         for chunk in self.examples.raw_chunks(size):
-            mine = _take_rows(wanted, {(raw.source, raw.number) for raw, _ in chunk})
-            if mine:
-                near = {(source, number) for source, number, _ in mine}
-                chosen = [c for c in chunk if together or (c[0].source, c[0].number) in near]
+            rows = _take_rows(wanted, {(raw.source, raw.number) for raw, _ in chunk})
+            if rows:
+                numbers = {(source, number) for source, number, _ in rows}
+                chosen = [c for c in chunk if whole_chunk or (c[0].source, c[0].number) in numbers]
                 examples = [e for raw, layout in chosen for e in read_row(raw, layout).examples]
-                yield from self._match(self.scorer.prepare(examples), mine)
+                yield from self._match(self.scorer.prepare(examples), rows)
             if wanted.next is None:
                 return
         if wanted.next is not None:
             raise _changed(self.run, wanted.next, "no such row")
 
     def _match(
-        self, pairs: Sequence[PromptPair], mine: dict[_Place, list[dict[str, Any]]]
+        self, pairs: Sequence[PromptPair], rows: dict[_Place, list[dict[str, Any]]]
     ) -> Iterator[tuple[dict[str, Any], PromptPair]]:
-        """The rows of `mine` with their prompts. Raises `RunError` for one that changed."""
+        """The rows with their prompts. Raises `RunError` for a row that changed."""
         for pair in pairs:
             example = pair.example
-            for row in mine.pop((example.source, example.row_number, example.turn), ()):
+            for row in rows.pop((example.source, example.row_number, example.turn), ()):
                 if pair.with_context is None or pair.key != row["key"]:
                     raise _changed(self.run, row, "other tokens")
                 yield row, pair
-        for rows in mine.values():
-            raise _changed(self.run, rows[0], "no such example")
+        for missing in rows.values():
+            raise _changed(self.run, missing[0], "no such example")
 
 
 _Place = tuple[str, int, int]  # source, row, turn
 
 
 def _take_rows(wanted: _Peekable, here: set[tuple[str, int]]) -> dict[_Place, list[dict[str, Any]]]:
-    """The next rows that are among `here`. A file that was named twice has each row twice."""
-    mine: dict[_Place, list[dict[str, Any]]] = {}
+    """The next rows that are in `here`. A file that was named twice has each row twice."""
+    rows: dict[_Place, list[dict[str, Any]]] = {}
     while (row := wanted.next) and (row["source"], row["row"]) in here:
-        mine.setdefault((row["source"], row["row"], row["turn"]), []).append(row)
+        rows.setdefault((row["source"], row["row"], row["turn"]), []).append(row)
         wanted.take()
-    return mine
+    return rows
 
 
 class _Peekable:
-    """Rows of which the next one can be looked at."""
+    """An iterator over rows that shows the next one."""
 
     def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
         self._rows = iter(rows)
         self.next = next(self._rows, None)
 
     def take(self) -> None:
-        """Go on to the one after."""
+        """Move to the next row."""
         self.next = next(self._rows, None)
 
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
-    """The rows of the scores at these places, a stretch in memory at a time."""
+    """The rows of the scores at these places; one slice at a time is in memory."""
     rows = run.scan_scores(place=True).select("place", *_PLACE)
     for at in range(0, len(places), GROUP_ROWS):
-        some = pl.Series(places[at : at + GROUP_ROWS]).implode()
+        chosen = pl.Series(places[at : at + GROUP_ROWS]).implode()
         with readable_table(run.scores_path):
-            frame = rows.filter(pl.col("place").is_in(some)).collect(engine="streaming")
+            frame = rows.filter(pl.col("place").is_in(chosen)).collect(engine="streaming")
         yield from frame.iter_rows(named=True)
 
 
-def _changed(run: Run, row: Mapping[str, Any], found: str) -> RunError:
+def _changed(run: Run, row: Mapping[str, Any], change: str) -> RunError:
     return RunError(
-        f"{row['source']}: row {row['row']} is not what was scored; found {found}; the data, its "
-        f"layout or the tokenizer has changed since {run.folder}: put the old data back, or score "
+        f"{row['source']}: row {row['row']} is not what was scored; found {change}; the data, its "
+        f"layout or the tokenizer has changed since {run.folder}: restore the data, or score "
         "it again"
     )

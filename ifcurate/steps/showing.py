@@ -27,7 +27,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class ShownPrompt:
-    """A prompt as rendered, and where its response begins."""
+    """A rendered prompt, and where its response begins."""
 
     text: str
     response_start: int  # in characters of `text`
@@ -37,7 +37,7 @@ class ShownPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ShownExample:
-    """One example with its two prompts; `reason` says why there are none."""
+    """One example with its two prompts. Without prompts, `reason` says why."""
 
     id: str
     source: str
@@ -54,12 +54,11 @@ def show_example(
 ) -> ShownExample:
     """Render one example of a run again, as it was scored.
 
-    `turn` picks a response of a chat with several. `model` is the folder of the run's model
-    and `template` its Jinja file, when they are no longer where they were.
+    `turn` picks a response of a chat with several. Give `model`, the folder of the run's
+    model, and `template`, its Jinja file, if they have moved.
 
-    Raises:
-        RunError: no example has this id, the data changed, or the model is not here.
-        TemplateError: the template does not render.
+    Raises `RunError` when no example has this id, when the data changed or when the model is
+    missing, `TemplateError` when the template does not render.
     """
     example = _find(run, id, turn)
     tokenizer = _tokenizer(run, model)
@@ -105,7 +104,7 @@ def _tokenizer(run: Run, model: str) -> Tokenizer:
         if not _COMMIT.fullmatch(known["revision"]):
             raise RunError(
                 f"{run.folder}: scored by the local model {name!r}, and there is no such folder; "
-                "name it with --model"
+                "name the folder with --model"
             )
         revision = known["revision"]
     return load_tokenizer(known["engine"], model=name, revision=revision)

@@ -48,16 +48,17 @@ def split_run(
     overwrite: bool = False,
     command: str = "",
 ) -> tuple[SplitSummary, Manifest]:
-    """Label the run's rows; writes `split.parquet` and `split.json`.
+    """Label the run's rows, and write `split.parquet` and `split.json`.
 
-    With `name` they are `split-NAME.parquet` and `split-NAME.json`: several splits can
-    stand side by side. A split of ours is replaced, and what was filtered by it is marked
-    as stale; another file of these names is only replaced with `overwrite`.
+    With `name`, the files are `split-NAME.parquet` and `split-NAME.json`, so that a run can
+    have several splits. An earlier split is replaced, and the folders that were filtered by
+    it are marked as stale. Another file of these names is replaced only with `overwrite`.
 
-    The labels are those of `split_scores`. With `rescore` the rows near the cut are
-    scored again in float32, and cut again with these numbers. Raises `RunError` when the
-    run is unfinished, `DataError` when nothing can be split; with `rescore` what
-    `rescoring.rescore_rows` raises.
+    The labels are those of `split_scores`. With `rescore`, the rows near the cut are scored
+    again in float32, and the cut is made again with these numbers.
+
+    Raises `RunError` when the run is unfinished, `DataError` when the scores cannot be split,
+    and with `rescore` the errors of `rescore_rows`.
     """
     started = time.monotonic()
     run.check_whole()
@@ -79,8 +80,8 @@ def split_run(
         again = rescore_rows(run, places, rescore, lambda: run_examples(run))
         scores = again.replace_numbers(scores)
         cuts = plan.find_cuts(scores)
-        asked = {**options.given(), "rescore_band": rescore.band}
-        identity |= {"asked": asked, "rescored_by": dict(again.engine)}
+        given = {**options.given(), "rescore_band": rescore.band}
+        identity |= {"asked": given, "rescored_by": dict(again.engine)}
     overrides = read_overrides(run.folder)
     if overrides:
         identity["overrides"] = fingerprint_overrides(overrides)
@@ -96,8 +97,8 @@ def split_run(
     table = cuts.table(scores)
     written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
     sink_table(written, path, {"id": manifest.id, **identity})
-    found = cuts.summary(scores, _count_labels(path))
-    manifest.counts = found.counts()
+    summary = cuts.summary(scores, _count_labels(path))
+    manifest.counts = summary.counts()
     if before is not None and again is not None:
         labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
         n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())
@@ -110,11 +111,11 @@ def split_run(
     manifest.write(manifest_path)
     mark_stale(run, name, manifest)
     run.touch()
-    return found, manifest
+    return summary, manifest
 
 
 def _is_split(table: Path, manifest: Path) -> bool:
-    """Whether both are what a split of ours wrote, or are not there."""
+    """Whether each file was written by a split, or does not exist."""
     try:
         made = not manifest.exists() or read_manifest(manifest).step == "split"
         return made and (not table.exists() or "scores" in read_table_manifest(table))
@@ -123,11 +124,11 @@ def _is_split(table: Path, manifest: Path) -> bool:
 
 
 def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
-    """Say in their manifests which filtered folders of the run are of an earlier split.
+    """Mark the manifests of folders that were filtered by an earlier split.
 
     Returns these folders.
     """
-    found = []
+    stale = []
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         with contextlib.suppress(RunError, DataError):
             made = read_manifest(path)
@@ -136,11 +137,11 @@ def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
             if made.identity.get("split") != split.identity:
                 made.stale = f"the split was made again at {split.created_at}"
                 made.write(path)
-                found.append(path.parent)
+                stale.append(path.parent)
             elif made.stale:
                 made.stale = ""
                 made.write(path)
-    return found
+    return stale
 
 
 def _count_labels(path: Path) -> dict[str, int]:
@@ -154,10 +155,9 @@ def _count_by_hand(path: Path) -> int:
 
 
 def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
-    """The cuts as the manifest states them, groups and length bins named.
+    """The cuts in words for the manifest, with the names of groups and length bins.
 
-    A row must pass all tests of its own group and bin; a group's cut that its bins
-    replace is none of them.
+    A row must pass all tests of its group and bin. The cuts of bins replace that of the group.
     """
     binned = {cut.group for cut in cuts if cut.length_bin}
     tests: dict[tuple[str, str], list[str]] = {}

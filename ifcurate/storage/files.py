@@ -36,7 +36,7 @@ GROUP_ROWS: Final = 65_536  # rows of a table that are held while it is written 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under its name only when it is complete and on disk.
+    """A binary file that gets its name only when it is complete and on disk.
 
     Raises `DataError` when it cannot be written (full disk, read-only folder).
     """
@@ -54,7 +54,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
             f"{path}: cannot be written: {error}; free some space or choose another folder "
-            "with --out; what was finished before is kept"
+            "with --out; finished work is kept"
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -62,7 +62,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename survive a power cut, if the system can."""
+    """Write the rename to disk, so that it survives a power cut, if the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -72,7 +72,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write readable JSON. NaN is an error."""
+    """Write indented JSON. NaN is an error."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_file(path) as stream:
         stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
@@ -91,8 +91,9 @@ def open_table_writer(
 ) -> Iterator[Callable[[pl.DataFrame], None]]:
     """A function that appends frames to a Parquet file, in row groups of one size.
 
-    The manifest is inside, as `write_table` puts it there; the same rows give the same
-    bytes, whatever the frames. Raises `DataError` when the file cannot be written.
+    The manifest is in the metadata, as in `write_table`. The same rows give the same bytes,
+    regardless of how they are divided into frames. Raises `DataError` when the file cannot be
+    written.
     """
     import pyarrow.parquet as pq
 
@@ -105,7 +106,7 @@ def open_table_writer(
             groups.close()
         except BaseException:
             with contextlib.suppress(Exception):
-                groups.writer.close()  # else it tries when it is collected, and complains
+                groups.writer.close()  # otherwise it warns when it is collected
             raise
 
 
@@ -129,7 +130,7 @@ class _RowGroups:
                 self._flush()
 
     def _flush(self) -> None:
-        # In one piece: the writer's choice of encodings follows the pieces.
+        # In one piece, because the writer chooses encodings for each piece.
         table = _arrow(pl.concat(self._held).rechunk()).combine_chunks().cast(self.writer.schema)
         self.writer.write_table(table, row_group_size=GROUP_ROWS)
         self._held, self._n_held = [], 0
@@ -141,14 +142,14 @@ class _RowGroups:
 
 
 def _arrow(frame: pl.DataFrame) -> Any:
-    # Plain strings and lists: what every reader of Parquet knows.
+    # Plain strings and lists, which every reader of Parquet supports.
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """A table written by `write_table`, its columns checked; some of them when named.
+    """A table with the columns of `schema`, or those of them that `columns` names.
 
-    Raises `DataError` when the file is missing, damaged or of another kind.
+    Raises `DataError` when the file is missing, damaged or has other columns.
     """
     names = [name for name in schema if columns is None or name in columns]
     with readable_table(path):
@@ -156,28 +157,28 @@ def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = No
 
 
 def scan_table(path: Path, schema: pl.Schema, *, place: bool = False) -> pl.LazyFrame:
-    """A table that is read when the frame is collected; with `place`, rows are numbered there.
+    """A table that is read when the frame is collected. With `place`, a column numbers its rows.
 
     Raises `DataError` when the file is missing, damaged or has other columns.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table; check the path or make it again")
     with readable_table(path), path.open("rb") as stream:
-        # The open file, as polars takes names like `exp[1]` and `s3:` for patterns and URLs.
-        found = pl.read_parquet_schema(stream)
+        # An open file, because polars reads names like `exp[1]` and `s3:` as patterns and URLs.
+        columns = pl.read_parquet_schema(stream)
         frame = pl.scan_parquet(stream, row_index_name="place" if place else None)
-    if missing := [name for name in schema if name not in found and name not in ADDED]:
-        raise _missing_columns(path, missing, found)
-    columns = [
-        (pl.col(name) if name in found else pl.lit(None).alias(name)).cast(kind)
+    if missing := [name for name in schema if name not in columns and name not in ADDED]:
+        raise _missing_columns(path, missing, columns)
+    selected = [
+        (pl.col(name) if name in columns else pl.lit(None).alias(name)).cast(kind)
         for name, kind in schema.items()
     ]
-    return frame.select(*(["place"] * place), *columns)
+    return frame.select(*(["place"] * place), *selected)
 
 
 @contextlib.contextmanager
 def readable_table(path: Path) -> Iterator[None]:
-    """Errors of polars while it reads a table become `DataError`."""
+    """Turn errors of polars while it reads a table into `DataError`."""
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -185,19 +186,19 @@ def readable_table(path: Path) -> Iterator[None]:
 
 
 def sink_table(frame: pl.LazyFrame, path: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a frame as it is made, as `write_table` would; its order stays.
+    """Write a lazy frame in its order while it is computed, with a manifest as `write_table`.
 
-    Raises `DataError` when the file cannot be written, or the frame cannot be made.
+    Raises `DataError` when the file cannot be written, or the frame cannot be computed.
     """
     metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
     with atomic_file(path) as stream:
-        # Level 1: at the default level compressing is a third of the time of a split.
+        # Level 1, because compression at the default level is a third of the time of a split.
         frame.sink_parquet(
             stream, metadata=metadata, row_group_size=GROUP_ROWS, compression_level=1
         )
 
 
-def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -> DataError:
+def _missing_columns(path: Path, missing: Iterable[str], present: Iterable[str]) -> DataError:
     problem = f"columns are missing: {', '.join(missing)}"
     with contextlib.suppress(OSError, ValueError, pl.exceptions.PolarsError):
         if "inputs" in read_table_manifest(path):  # the scores of a run
@@ -205,7 +206,7 @@ def _missing_columns(path: Path, missing: Iterable[str], found: Iterable[str]) -
                 f"{path}: was written by another version of ifcurate; {problem}; "
                 f"{_how_to_score_again(path.parent)}"
             )
-    return DataError(f"{path}: {problem}; found {', '.join(found)}; is it the right table?")
+    return DataError(f"{path}: {problem}; found {', '.join(present)}; is it the right table?")
 
 
 def _how_to_score_again(run_folder: Path) -> str:
@@ -226,7 +227,7 @@ def read_table_slices(
     if not path.is_file():
         raise DataError(f"{path}: no such table; check the path or make it again")
     try:
-        # An open file, because a name could look like a URL.
+        # An open file, because pyarrow reads some names as URLs.
         with pa.OSFile(str(path)) as stream, pq.ParquetFile(stream) as file:
             names = file.schema_arrow.names
             if missing := [name for name in columns if name not in names]:
@@ -239,7 +240,7 @@ def read_table_slices(
 def _slice_evenly(
     batches: Iterable[Any], columns: Sequence[str], n_rows: int
 ) -> Iterator[pl.DataFrame]:
-    """The rows of the batches, which end with their row group, in slices of `n_rows`."""
+    """The rows of the batches in slices of `n_rows`; a batch ends with its row group."""
     held = pl.DataFrame()
     for batch in batches:
         frame = pl.from_arrow(batch)
@@ -253,7 +254,7 @@ def _slice_evenly(
 
 
 def _batches(file: Any, n_rows: int, columns: list[str]) -> Iterator[Any]:
-    # Each row group by itself: a reader keeps memory for every group that it has read.
+    # One row group at a time, because a reader keeps memory for every group that it has read.
     for group in range(file.num_row_groups):
         yield from file.iter_batches(batch_size=n_rows, columns=columns, row_groups=[group])
 

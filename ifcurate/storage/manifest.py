@@ -30,7 +30,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     step: str  # "score", "split", "filter", ...
-    identity: dict[str, Any]  # all that decides the result; equal identities, equal results
+    identity: dict[str, Any]  # all that decides the result: equal identities, equal results
     counts: dict[str, int] = {}
     outputs: dict[str, str] = {}  # what -> file, relative to the manifest's folder
     digests: dict[str, str] = {}  # file -> BLAKE2b of its bytes
@@ -47,14 +47,14 @@ class Manifest(BaseModel):
 
     @classmethod
     def create(cls, step: str, identity: dict[str, Any], **more: Any) -> Manifest:
-        """A manifest made now by the installed software."""
+        """A manifest with the current time and the versions of the installed software."""
         now = utc_now()
         more |= {"created_at": now, "updated_at": now, "versions": software_versions()}
         return cls(step=step, identity=identity, **more)
 
     @property
     def id(self) -> str:
-        """8 hex digits that stand for the identity."""
+        """A hash of the identity, 8 hex digits."""
         return fingerprint(self.identity)
 
     def write(self, path: Path) -> None:
@@ -63,13 +63,13 @@ class Manifest(BaseModel):
 
 
 def fingerprint(value: Mapping[str, Any], size: int = 4) -> str:
-    """A hash, in hex, of a JSON-like value; the same for any order of its keys."""
+    """A hash of `size` bytes, in hex, of a JSON-like value; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 def utc_now() -> str:
-    """The time, to the second."""
+    """The current time, ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 

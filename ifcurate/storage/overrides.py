@@ -1,7 +1,7 @@
-"""Labels that a person set by hand: a file beside the run's tables, and how labels follow it.
+"""Labels that a person set by hand, in `overrides.json` in the run folder.
 
-``overrides.json`` holds one entry per example, known by its source, row and turn. Splitting
-puts these labels over those of the rule; the file itself is never changed by a step.
+The file has one entry for each example, identified by source, row and turn. These labels
+replace those of the rule in a split. No step changes the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 OVERRIDES: Final = "overrides.json"
-BY_HAND: Final = "set by hand"  # how the reason of such a row begins
+BY_HAND: Final = "set by hand"  # the start of the reason of such a row
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 Key = tuple[str, int, int]  # source, row, turn
 
@@ -61,22 +61,22 @@ class _File(BaseModel):
 
 
 def read_overrides(folder: Path) -> dict[Key, Override]:
-    """The overrides of a run folder; none where there is no file. Raises `RunError`."""
+    """The overrides of a run folder, empty without a file. Raises `RunError`."""
     path = folder / OVERRIDES
     if not path.exists():
         return {}
     try:
-        found = _File.model_validate_json(path.read_bytes())
+        file = _File.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise RunError(
-            f"{path}: not a file of labels set by hand: {str(error).splitlines()[0]}; mend it, or "
-            "move it away to continue without them"
+            f"{path}: not a file of labels set by hand: {str(error).splitlines()[0]}; repair "
+            "it, or move it away to continue without it"
         ) from error
-    return {item.key: item for item in found.labels}
+    return {item.key: item for item in file.labels}
 
 
 def write_overrides(folder: Path, overrides: Mapping[Key, Override]) -> None:
-    """Save them atomically. Raises `DataError`."""
+    """Write `overrides.json` atomically. Raises `DataError`."""
     labels = [overrides[key].model_dump() for key in sorted(overrides)]
     write_json(folder / OVERRIDES, {"labels": labels})
 
@@ -89,15 +89,15 @@ def fingerprint_overrides(overrides: Mapping[Key, Override]) -> str:
 
 
 def apply_overrides(table: Frame, overrides: Mapping[Key, Override]) -> Frame:
-    """A SPLIT table with the labels that were set by hand over the rule's own.
+    """A SPLIT table where labels set by hand replace those of the rule.
 
-    Their confidence is 1, and the reason keeps what the rule found. Doing it twice changes
-    nothing more. Only rows with a score can have such a label.
+    Their confidence is 1, and the reason keeps that of the rule. Applying the same overrides
+    again changes nothing. Only rows with a score can have such a label.
     """
     if not overrides:
         return table
-    given = _as_frame(overrides)
-    other = given.lazy() if isinstance(table, pl.LazyFrame) else given
+    frame = _as_frame(overrides)
+    other = frame.lazy() if isinstance(table, pl.LazyFrame) else frame
     joined = table.join(other, on=["source", "row", "turn"], how="left", maintain_order="left")
     labelled = pl.col("label").is_in(["context-critical", "non-context-critical"])
     changed = pl.col("by_hand").is_not_null() & labelled

@@ -1,4 +1,4 @@
-"""The files that a command can replace or remove in a folder: only its own."""
+"""A command replaces or removes only files that it wrote itself."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ _PARTIAL: Final = re.compile(r"\..+\.(\d+)\.partial")
 def refuse_replacing(
     files: Iterable[Path], *, ours: Container[Path] = (), command: str, overwrite: bool = False
 ) -> None:
-    """Raise `DataError` for a file that is there, unless it is among `ours`.
+    """Raise `DataError` for a file that exists, unless it is in `ours`.
 
-    `ours` are the files that the same command wrote there for the same data and settings.
+    `ours` are the files that the same command wrote for the same data and settings.
     """
     for path in files:
         if not overwrite and path not in ours and os.path.lexists(path):
             raise DataError(
-                f"{path}: is there already and was not written by `ifcurate {command}` for the "
+                f"{path}: exists already and was not written by `ifcurate {command}` for the "
                 "same data and settings; give --overwrite to replace it, or choose another folder "
                 "with --out"
             )
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left of files that they were writing to a folder.
+    """Remove the partial files of killed processes from a folder.
 
-    A file that a living process writes is locked (`files.atomic_file`) and stays.
+    A file that a running process writes is locked (`files.atomic_file`) and stays.
     """
     for path in folder.glob(".*.partial") if folder.is_dir() else ():
         match = _PARTIAL.fullmatch(path.name)
-        if match and not _lives(int(match[1])):
+        if match and not _is_running(int(match[1])):
             with contextlib.suppress(OSError), path.open("rb") as stream:
-                # The writer may run on another machine: then the lock tells.
+                # The writer may run on another machine; only the lock shows that.
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # of another user
+    except (OSError, OverflowError):  # a process of another user
         return True
     return True

@@ -1,9 +1,8 @@
 """The SCORES and SPLIT tables: every column, its type, its unit.
 
-Tables are Parquet files that carry their manifest in the file's metadata (key
-``ifcurate``), so a table that travels alone still says what made it.
-Losses are natural-log (nats); `nll_*` are sums over the response's tokens,
-`loss_*` are means per token.
+Tables are Parquet files with their manifest in the file's metadata (key ``ifcurate``), so a
+table without its run folder still says how it was made. Losses are natural-log (nats);
+`nll_*` are sums over the response's tokens, `loss_*` are means per token.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ _BLOCK: Final = pl.List(
     )
 )
 
-#: name -> (type, meaning); the README's table of columns is made from this.
+#: name -> (type, meaning); `docs/columns.md` is made from this.
 COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "id": (pl.String, "the row's own id, or a hash of its content"),
     "source": (pl.String, "the file (or dataset) that the row was read from"),
-    "row": (pl.Int64, "its place there, counted from 0"),
+    "row": (pl.Int64, "its number in the source, counted from 0"),
     "turn": (pl.Int32, "which response of the row, counted from 0"),
     "key": (pl.String, "hash of the token ids of both variants: equal keys have equal scores"),
     "status": (pl.String, "scored, no_context, empty_response, too_long, out_of_memory or error"),
@@ -98,7 +97,7 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "preview": (pl.String, "the start of the instruction, to recognise the row by"),
 }
 
-#: Columns that tables of earlier versions do not have; they are read as nulls.
+#: Columns that tables of earlier versions lack; they are read as nulls.
 ADDED: Final = frozenset({"context_attention"})
 
 SCORES: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
@@ -123,8 +122,8 @@ SPLIT: Final = pl.Schema(
         "turn": pl.Int32(),
         "label": pl.String(),  # one of LABELS
         "value": pl.Float64(),  # the number the rule compared, null when there is none
-        "threshold": pl.Float64(),  # with what; null when there is none
-        "confidence": pl.Float64(),  # 0.5 at the cut, towards 1 away from it
+        "threshold": pl.Float64(),  # the cut, null when there is none
+        "confidence": pl.Float64(),  # 0.5 at the cut, up to 1 away from it
         "reason": pl.String(),  # in words: the rule, the value, the cut
     }
 )

@@ -297,7 +297,7 @@ def test_an_unanswerable_question_is_usable_and_not_written(folder: Path) -> Non
 def test_files_of_other_data_are_not_replaced(folder: Path) -> None:
     source = write_jsonl(folder / "data.jsonl", [MARTHA])
     own = write_jsonl(folder / "suite.jsonl", [{"mine": 1}])
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         write_counterfactuals(read_examples(source), AugmentSettings(), folder)
     assert read(own) == [{"mine": 1}]
     write_counterfactuals(read_examples(source), AugmentSettings(), folder, overwrite=True)

@@ -120,7 +120,7 @@ def test_files_that_may_not_grow(data: Path) -> None:
             score_run(read_examples("data.jsonl"), scorer(Fails(5)), data / "run")
         kept = sorted(p.name for p in (data / "run" / "parts").iterdir())
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-        with pytest.raises(DataError, match=r"cannot be written.*what was finished before is kept"):
+        with pytest.raises(DataError, match=r"cannot be written.*finished work is kept"):
             score_run(read_examples("data.jsonl"), scorer(), data / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -121,7 +121,7 @@ def test_ties_at_the_cut_are_told_apart_by_key() -> None:
     assert [i for i, label in enumerate(labels(split)) if label == NON_CRITICAL] == [1, 3, 5]
     assert split.table["confidence"][:4].to_list() == [0.5] * 4
     assert "ties with 1.0" in split.table["reason"][0]
-    assert split.cuts[0].notes == ("4 rows tie at the cut, told apart by key and id",)
+    assert split.cuts[0].notes == ("4 rows tie at the cut and are ordered by key and id",)
 
 
 def test_gain_is_critical_strictly_above_its_threshold() -> None:

@@ -178,16 +178,16 @@ def test_a_failure_in_the_middle_keeps_the_work(
     run = score(data, "bfloat16")
     whole = score(data, "bfloat16", name="other")
     _, expected = split_run(whole, rescore=Rescore(1.0), **RULES[0])
-    wish = Rescore(1.0)
+    stopping = Rescore(1.0)
     with monkeypatch.context() as patch:
         counting(patch, fail_after=2)
         with pytest.raises(ModelError, match="fell off the bus"):
-            split_run(run, rescore=wish, **RULES[0])
+            split_run(run, rescore=stopping, **RULES[0])
     assert not (run.folder / "rescored.parquet").exists()
     assert not (run.folder / "split.parquet").exists()
     with monkeypatch.context() as patch:
         asked = counting(patch)
-        split_run(run, rescore=wish, **RULES[0])
+        split_run(run, rescore=stopping, **RULES[0])
     assert sum(asked) == 2 * (expected.checks["rescored"]["rows"] - 2 * 16)
     assert labels(run) == labels(whole)
     mine, theirs = (pl.read_parquet(r.folder / "rescored.parquet") for r in (run, whole))
@@ -198,9 +198,9 @@ def test_a_failure_in_the_middle_keeps_the_work(
 def test_a_stop_keeps_the_work(data: Path) -> None:
     run = score(data, "bfloat16")
     seen: list[tuple[int, int]] = []
-    wish = Rescore(1.0, on_progress=lambda *n: seen.append(n), stop=lambda: len(seen) == 2)
+    stopping = Rescore(1.0, on_progress=lambda *n: seen.append(n), stop=lambda: len(seen) == 2)
     with pytest.raises(KeyboardInterrupt):
-        split_run(run, rescore=wish, **RULES[0])
+        split_run(run, rescore=stopping, **RULES[0])
     assert seen[-1][0] == 32
     _, manifest = split_run(run, rescore=Rescore(1.0), **RULES[0])
     assert manifest.checks["rescored"]["scored_now"] == manifest.checks["rescored"]["rows"] - 32
@@ -222,7 +222,7 @@ def test_what_makes_no_sense_is_refused(data: Path) -> None:
         split_run(toy, rescore=Rescore(0.05))
     half = score(data, "bfloat16")
     for band in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(IfcurateError, match="width above 0"):
+        with pytest.raises(IfcurateError, match="the band must be above 0"):
             split_run(half, rescore=Rescore(band))
 
 

@@ -11,7 +11,7 @@ __all__ = ["list_tools", "to_messages", "turn_text"]
 
 
 def turn_text(turn: Turn) -> str:
-    """A turn's text; for a turn that only calls tools, its calls as JSON lines."""
+    """The text of a turn, or its tool calls as JSON lines if it has only these."""
     if turn.content or not turn.tool_calls:
         return turn.content
     return write_calls(turn.tool_calls)
@@ -27,13 +27,13 @@ def list_tools(example: Example) -> Any:
         return None
     if not isinstance(tools, list) or not tools:
         return None
-    # Some data has bare functions, which chat templates expect wrapped.
-    bare = (isinstance(tool, dict) and "function" not in tool for tool in tools)
-    wrapped = [
-        {"type": "function", "function": tool} if is_bare else tool
-        for tool, is_bare in zip(tools, bare, strict=True)
+    # Some data has bare functions, and chat templates expect them wrapped.
+    return [
+        {"type": "function", "function": tool}
+        if isinstance(tool, dict) and "function" not in tool
+        else tool
+        for tool in tools
     ]
-    return wrapped
 
 
 def to_messages(
@@ -41,9 +41,9 @@ def to_messages(
 ) -> list[dict[str, Any]]:
     """The example as chat messages. The last one is the assistant's, with `response`.
 
-    With None, the last message is the example's own response with its tool calls. The
-    template does not support the roles in `folds`: "system" and "tool" messages become
-    user messages, and neighbours of one role are joined.
+    If `response` is None, the last message is the example's response with its tool calls.
+    The template does not support the roles in `folds`: "system" and "tool" messages become
+    user messages, and neighbouring messages of one role are joined.
     """
     prompt = "\n\n".join(text for text in (example.instruction, example.context) if text)
     turns = [*example.history, Turn("user", prompt), *example.trailing]
@@ -74,7 +74,7 @@ def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
         if turn.name and turn.role == "tool":
             message["name"] = turn.name
         return message
-    # Some data also has the call as text, which is left out here.
+    # Some data repeats the call as text, which is left out.
     content = "" if turn.content.lstrip().startswith("{") else turn.content
     return {"role": "assistant", "content": content, "tool_calls": _native_calls(turn)}
 
@@ -95,7 +95,7 @@ def _native_calls(turn: Turn) -> list[dict[str, Any]]:
 
 
 def _merge_repeated(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbours of one role, which some templates refuse."""
+    """Join neighbouring messages of one role, because some templates refuse them."""
     merged: list[dict[str, Any]] = []
     for message in messages:
         last = merged[-1] if merged else None

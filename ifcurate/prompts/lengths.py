@@ -1,4 +1,4 @@
-"""Sizes of examples in characters, by which a row is refused or cut before it is tokenised."""
+"""Sizes of examples in characters. They decide what is refused or cut before tokenising."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from ifcurate.records import Example
 
 __all__ = ["batch_by_size", "cut_longest_block", "full_size", "least_size", "longest_token"]
 
-_LONGEST_TOKEN: Final = 128  # characters; the longest, of blanks, in vocabularies of known models
+_LONGEST_TOKEN: Final = 128  # characters; the longest token of known vocabularies is of blanks
 _BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 
 
 def longest_token(tokenizer: Tokenizer) -> int:
-    """Characters that one token stands for, at most."""
-    # A tokenizer from outside need not state it.
+    """The largest number of characters in one token."""
+    # Tokenizers of other packages need not have the attribute.
     return max(_LONGEST_TOKEN, getattr(tokenizer, "longest_token", 0))
 
 
 def least_size(example: Example) -> int:
-    """The number of characters that every rendering of an example has."""
+    """The number of characters that every rendering of an example has at least."""
     return sum(len(t.strip()) for t in (example.instruction, example.context, example.response))
 
 
 def full_size(example: Example) -> int:
     """The number of characters of all texts of an example."""
     turns = sum(len(turn.content) for turn in (*example.history, *example.trailing))
-    own = (example.instruction, example.context, example.response, example.system, example.tools)
-    return sum(map(len, own)) + turns
+    texts = (example.instruction, example.context, example.response, example.system, example.tools)
+    return sum(map(len, texts)) + turns
 
 
 def batch_by_size(
     examples: Sequence[tuple[int, Example]],
 ) -> Iterator[list[tuple[int, Example]]]:
-    """Examples that are encoded together: one, or several of at most `_BATCH` characters."""
+    """Batches of at most `_BATCH` characters; a longer example is a batch of its own."""
     batch: list[tuple[int, Example]] = []
     n = 0
     for i, example in examples:

@@ -1,9 +1,9 @@
-"""Limits of time and size for templates, which are programs from elsewhere.
+"""Limits of time and size for templates, which are other people's programs.
 
 Jinja's sandbox blocks access to files and to Python's internals, and limits `range`. It
-does not limit strings and loops. This module computes the size of every value that can be
-larger than its parts (`*`, `+`, `~`, `%`, `join`, `replace`, padding, captured blocks)
-before it is made, and checks the time in every loop, call and filter.
+does not limit strings and loops. This module checks the time in every loop, call and filter.
+It also computes the size of every value that can be larger than its parts (`*`, `+`, `~`, `%`,
+`join`, `replace`, padding, captured blocks) before the value is made.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return tree
 
     def render_limited(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
-        """The text. Raises `LimitError` beyond a limit, and any error of the template."""
+        """The rendered text. Raises `LimitError` at a limit, and any error of the template."""
         with _timed_rendering():
             parts = []
             size = 0
@@ -132,7 +132,7 @@ def _timed(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter with a check of its result's size; Jinja's marks on the function are kept."""
+    """The filter with a check of the size of its result. It keeps Jinja's marks."""
     # Some filters get the context or the environment before the value.
     first = int(getattr(function, "jinja_pass_arg", None) is not None)
 
@@ -146,7 +146,7 @@ def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_growth(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Raise `LimitError` when this method or filter would make a value that is too large."""
+    """Raise `LimitError` when this method or filter would make too large a value."""
     if name in _GROWING and args:
         _GROWING[name](args[0], [*args[1:], *kwargs.values()])
 
@@ -170,7 +170,7 @@ def _check_replace(value: Any, more: list[Any]) -> None:
 
 
 def _check_padding(value: Any, more: list[Any]) -> None:
-    """Padding and indenting: a width for each line or cell."""
+    """Padding and indenting, which add up to a width to each line or cell."""
     text = str(value)
     widest = max((abs(n) for n in more if isinstance(n, int)), default=0)
     lines = text.count("\n") + text.count("\t") + 1

@@ -1,8 +1,8 @@
 """Prompts from examples: with the context, and with its block removed.
 
-A marker stands in for the response while the template renders, so the response's
-place in the text is exact. Its tokens come from one encoding of the whole text,
-through character offsets. Both variants score the same response ids.
+A marker replaces the response while the template renders, so the place of the response in
+the text is exact. The response's tokens come from one encoding of the whole text, through
+character offsets. Both variants score the same response ids.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PromptSettings:
 
 @dataclass(frozen=True, slots=True)
 class PromptPair:
-    """One example as two prompts with the same response ids, or why there are none."""
+    """The two prompts of an example, with the same response ids, or why there are none."""
 
     example: Example
     status: str  # "scored" (ready to be), or another of STATUSES
@@ -57,7 +57,7 @@ class PromptPair:
     with_context: Prompt | None = None
     without_context: Prompt | None = None
     n_context_tokens: int = 0
-    n_tokens: tuple[int, int] = (0, 0)  # with, without the context
+    n_tokens: tuple[int, int] = (0, 0)  # with the context, without the context
     boundary_straddles: bool = False
     response_ids_forced: bool = False
     context_shortened: bool = False
@@ -81,13 +81,13 @@ class _Pending:
     """An example whose texts are rendered."""
 
     example: Example
-    shown: Example  # the same, or with a context that is cut before it is encoded
+    shown: Example  # the same, or with a context that was cut by its characters
     both: tuple[Rendered, Rendered]  # with the context and without it
 
 
 @dataclass(slots=True)
 class _Cut:
-    """An encoded text: ids before the response, and the response's own."""
+    """An encoded text: the ids before the response, and those of the response."""
 
     prefix: list[int]
     response: list[int]
@@ -100,13 +100,12 @@ def build_pairs(
     tokenizer: Tokenizer,
     settings: PromptSettings,
 ) -> list[PromptPair]:
-    """A pair for every example, in order; texts are encoded in batches.
+    """A pair for every example, in order.
 
-    A row that is too long by its characters alone is not encoded. A context that must be
-    shortened is cut by its characters first, so that all tokens that can remain stay.
-
-    The `shuffle` ablation swaps in the context of another of these examples, so its
-    pairs depend on which examples are passed together.
+    An example that is too long by its characters alone is not encoded. A context that must be
+    shortened is first cut by its characters, which removes no token that could remain. The
+    `shuffle` ablation takes the context of another of these examples, so its pairs depend on
+    which examples are passed together.
     """
     originals = examples
     if not settings.keep_end_markers:
@@ -115,8 +114,8 @@ def build_pairs(
     donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
     pairs: list[PromptPair] = []
     longest = longest_token(tokenizer)
-    for some in batch_by_size(list(enumerate(examples))):
-        rendered = [_render(e, template, settings, donors.get(i), longest) for i, e in some]
+    for batch in batch_by_size(list(enumerate(examples))):
+        rendered = [_render(e, template, settings, donors.get(i), longest) for i, e in batch]
         pending = [item for item in rendered if not isinstance(item, PromptPair)]
         encoded = _encode(pending, template, tokenizer, settings, special)
         pairs += [item if isinstance(item, PromptPair) else next(encoded) for item in rendered]
@@ -189,7 +188,7 @@ def _encode(
     settings: PromptSettings,
     special: SpecialTokens,
 ) -> Iterator[PromptPair]:
-    """A pair for each rendered example, in order; texts and contexts are one batch."""
+    """A pair for each rendered example, in order. Texts and contexts are encoded together."""
     texts = [_text(variant, settings) for item in pending for variant in item.both]
     contexts = [item.shown.context_text for item in pending]
     encodings = tokenizer.encode_batch(texts + contexts)
@@ -237,24 +236,23 @@ def _render_both(
 
 
 def _shuffled_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
-    """For each example the context of the next longer one; the longest gets the one before it.
+    """For each example, the next longer context; the longest gets the one before it.
 
-    An example with several blocks gets the donor's text in its longest block and nothing
-    in the others.
+    In an example with several blocks, the longest block gets the text and the others none.
     """
-    own = {i: e.context_text for i, e in enumerate(examples) if e.has_context}
-    order = sorted(own, key=lambda i: (len(own[i]), own[i], i))
+    contexts = {i: e.context_text for i, e in enumerate(examples) if e.has_context}
+    order = sorted(contexts, key=lambda i: (len(contexts[i]), contexts[i], i))
     donors: dict[int, list[str]] = {}
     for place, i in enumerate(order):
         neighbours = itertools.chain(order[place + 1 :], reversed(order[:place]))
-        other = next((own[j] for j in neighbours if own[j] != own[i]), None)
+        other = next((contexts[j] for j in neighbours if contexts[j] != contexts[i]), None)
         if other is not None:
             donors[i] = _fill_longest(examples[i].blocks, other)
     return donors
 
 
 def _fill_longest(blocks: Sequence[ContextBlock], text: str) -> list[str]:
-    """A text for every block: this one for the longest block, none for the others."""
+    """A text for every block: `text` for the longest block, "" for the others."""
     longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
     return [text if b == longest else "" for b in range(len(blocks))]
 
@@ -269,8 +267,8 @@ def _cut(
 ) -> _Cut:
     """Divide an encoding at the response's first character.
 
-    A token with characters of both sides belongs to the response. Otherwise the
-    response's first word would not be scored.
+    A token with characters of both sides belongs to the response, because otherwise the
+    first word of the response would not be scored.
     """
     ids = encoding.ids
     first = _first_response_token(rendered, encoding, special)
@@ -289,8 +287,8 @@ def _first_response_token(rendered: Rendered, encoding: Encoding, special: Speci
     first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), n)
     if first == n or offsets[first][0] >= boundary:
         return first
-    # A special token may strip the white space after it (`rstrip`). It belongs to the
-    # template nevertheless.
+    # A special token may strip the white space after it (`rstrip`). It still belongs to the
+    # template.
     start, end = offsets[first]
     text = rendered.prefix + rendered.response
     is_marker = text[boundary:end].isspace() and special.is_special(text[start:boundary].strip())
@@ -300,7 +298,7 @@ def _first_response_token(rendered: Rendered, encoding: Encoding, special: Speci
 def _count_straddled(
     rendered: Rendered, encoding: Encoding, first: int, tokenizer: Tokenizer
 ) -> int:
-    """How many characters of the prompt the first response token holds."""
+    """The number of characters of the prompt in the first response token."""
     boundary, ids, offsets = len(rendered.prefix), encoding.ids, encoding.offsets
     if first >= len(ids):
         return 0
@@ -309,8 +307,8 @@ def _count_straddled(
         return boundary - start
     covered = offsets[first - 1][1] if first else 0
     if covered < boundary and tokenizer.encode(rendered.prefix).ids != ids[:first]:
-        # No offset covers this white space: some tokenizers drop it, others make it part of
-        # the next token. Here it counts as part of the first response token.
+        # No offset covers this white space: some tokenizers drop it, others add it to the
+        # next token. It counts as part of the first response token.
         return boundary - covered
     return 0
 
@@ -334,14 +332,14 @@ def _pair(
             kept = kept[: -cut.straddled]
         alone = Rendered(kept, "", "")
         other = _cut(alone, tokenizer.encode(kept), tokenizer, special)
-    shown, cut_out = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
-    sizes = len(shown.ids), len(cut_out.ids)
+    full, bare = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
+    sizes = len(full.ids), len(bare.ids)
     result = PromptPair(
         example,
         "scored",
         "",
-        shown,
-        cut_out,
+        full,
+        bare,
         n_tokens=sizes,
         boundary_straddles=cut.straddled > 0,
         response_ids_forced=forced,
@@ -360,7 +358,7 @@ def _shorten(
     settings: PromptSettings,
     special: SpecialTokens,
 ) -> PromptPair:
-    """Cut the longest context block in the middle until the prompt fits, if it can."""
+    """Cut the longest context block in the middle until the prompt fits, if possible."""
     example = pair.example
     blocks = example.blocks
     texts = [example.part(b.part)[b.start : b.end] for b in blocks]
@@ -369,39 +367,39 @@ def _shorten(
     keep = len(encoding.ids)
     excess = max(pair.n_tokens) - settings.max_length
     for _ in range(6):
-        keep -= excess + 4  # the gap's own tokens, and merges that change at the cut
+        keep -= excess + 4  # the tokens of the gap, and merges that change at the cut
         if keep < 2 or settings.ablation == "shuffle":
             return pair
         head = encoding.offsets[(keep + 1) // 2 - 1][1]
         tail = encoding.offsets[len(encoding.ids) - keep // 2][0]
         whole = texts[longest]
-        texts_now = list(texts)
-        texts_now[longest] = whole[:head] + _GAP + whole[tail:]
-        shorter = example.with_contexts(texts_now)
-        shown = template.render(shorter, variant="with" if settings.ablation == "template" else "")
+        shortened = list(texts)
+        shortened[longest] = whole[:head] + _GAP + whole[tail:]
+        shorter = example.with_contexts(shortened)
+        variant = "with" if settings.ablation == "template" else ""
         _, without = _render_both(example, template, settings, None)
-        rendered = (shown, without)
+        rendered = (template.render(shorter, variant=variant), without)
         encoded = tuple(tokenizer.encode(_text(r, settings)) for r in rendered)
-        tried = _pair(example, rendered, (encoded[0], encoded[1]), tokenizer, settings, special)
-        if tried.status != "too_long":
-            n_context = len(tokenizer.encode("\n\n".join(texts_now)).ids)
+        attempt = _pair(example, rendered, (encoded[0], encoded[1]), tokenizer, settings, special)
+        if attempt.status != "too_long":
+            n_context = len(tokenizer.encode("\n\n".join(shortened)).ids)
             return replace(
-                tried,
+                attempt,
                 context_shortened=True,
                 n_context_tokens=n_context,
                 context_overlap=pair.context_overlap,
             )
-        excess = max(tried.n_tokens) - settings.max_length
+        excess = max(attempt.n_tokens) - settings.max_length
     return pair
 
 
 def build_prompts(
     examples: Sequence[Example], template: Template, tokenizer: Tokenizer
 ) -> list[Prompt]:
-    """Each example's prompt, response and end of turn as ids, for finetuning.
+    """The prompt, response and end of turn of each example as ids, for finetuning.
 
-    The ids are those that `build_pairs` gives with `score_eot`; examples without
-    a context are rendered too. Raises `TemplateError`.
+    The ids are those of `build_pairs` with `score_eot`. Examples without a context are
+    rendered too. Raises `TemplateError`.
     """
     settings = PromptSettings(score_eot=True)
     special = SpecialTokens(tokenizer)

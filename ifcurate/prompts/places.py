@@ -14,10 +14,10 @@ __all__ = ["find_context_tokens"]
 def find_context_tokens(
     example: Example, prompt: Prompt, template: Template, tokenizer: Tokenizer, *, variant: str = ""
 ) -> tuple[Span, ...]:
-    """The tokens of each context block: those with a character of it. Empty where it is not found.
+    """The tokens that have a character of each context block; empty if a block is not found.
 
-    `prompt` is what `build_pairs` or `build_prompts` made of the example, `variant` the template's
-    variant there.
+    `prompt` is the result of `build_pairs` or `build_prompts` for the example, and `variant`
+    is the template's variant in that call.
     """
     rendered = template.render(example, variant=variant)
     bare = template.render(example.without_context(), variant=variant)
@@ -25,7 +25,7 @@ def find_context_tokens(
     shift = _count_before(prompt, encoding)
     if shift is None:
         return ()
-    # Before the context both texts are equal, so a repetition of it further up is passed over.
+    # Both texts are equal before the context, so the search skips an earlier repetition of it.
     pairs = zip(rendered.prefix, bare.prefix, strict=False)
     after = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     spans: list[Span] = []
@@ -41,7 +41,7 @@ def find_context_tokens(
 
 
 def _count_before(prompt: Prompt, encoding: Encoding) -> int | None:
-    """How many ids the prompt has before those of its text; None where it is another text."""
+    """The number of ids before those of the text; None if the prompt has another text."""
     for shift in (0, 1):
         n = prompt.response_start - shift
         if list(prompt.ids[shift : prompt.response_start]) == encoding.ids[:n]:

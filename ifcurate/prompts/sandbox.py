@@ -37,7 +37,7 @@ def compile_template(source: str, name: str) -> jinja2.Template:
 
 
 def _generation_tag() -> Any:
-    """`{% generation %}` marks text that is trained on. Here it only writes its body."""
+    """A tag that writes its body. Chat templates mark the text to train on with it."""
     import jinja2.ext
     import jinja2.nodes
 
@@ -61,7 +61,7 @@ def _raise(message: str) -> None:
 
 
 def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
-    """Render. Raises `TemplateError` when the template refuses, fails or exceeds a limit."""
+    """The rendered text. Raises `TemplateError` when the template refuses or fails."""
     from ifcurate.prompts.limits import LimitError
 
     try:

@@ -1,10 +1,9 @@
-"""Text layouts: how an example becomes the text that a model reads.
+"""Templates: how an example becomes the text that a model reads.
 
-`alpaca`, `plain` and `tulu` are built in; `chat` is the tokenizer's own chat
-template; any other name is the path of a Jinja file. Every layout writes
-``{{ response }}`` exactly once. The text before it is the prompt; the text after it
-ends the turn. Templates come from model folders and foreign files, so they run in
-Jinja's sandbox.
+`alpaca`, `plain` and `tulu` are built in; `chat` is the tokenizer's own chat template; any
+other name is the path of a Jinja file. Every template writes ``{{ response }}`` exactly
+once. The text before it is the prompt; the text after it ends the turn. Templates come from
+model folders and other people's files, so they run in Jinja's sandbox.
 """
 
 from __future__ import annotations
@@ -121,7 +120,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Template:
-    """A compiled layout. Build it with `load_template`."""
+    """A compiled template. Build it with `load_template`."""
 
     name: str  # "alpaca", "plain", "tulu", "chat" or the file's name
     source: str  # Jinja
@@ -164,8 +163,8 @@ class Template:
     def _render_calls(self, example: Example, prefix: str, suffix: str) -> Rendered | None:
         """The text with the response's tool calls as the template writes them.
 
-        The response is the difference to the rendering of a plain answer. None where there
-        is no clear difference; then the calls are written as JSON.
+        The response is the part that differs from the rendering of a plain answer. None if no
+        part clearly differs; then the calls are written as JSON.
         """
         values = {"messages": to_messages(example, self.folds, None), "tools": list_tools(example)}
         values["add_generation_prompt"] = False
@@ -204,7 +203,7 @@ def _shared(a: str, b: str) -> int:
 
 @dataclass(frozen=True)
 class FunctionTemplate(Template):
-    """A layout that a Python function writes: it takes an `Example` and returns its text."""
+    """A template that is a Python function: it takes an `Example` and returns its text."""
 
     function: Callable[[Example], str] = field(kw_only=True)
 
@@ -214,12 +213,13 @@ class FunctionTemplate(Template):
 
 
 def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
-    """A built-in layout, "chat", "auto" (chat where the tokenizer has one, else alpaca), or a file.
+    """A template by its name, from a file, from a text or from a function.
 
-    A text with `{{ response }}` in it is a Jinja template. A function takes an `Example` and
-    returns its text, with the response written once.
+    Names are those of the built-in templates, "chat", and "auto" (the tokenizer's chat
+    template if it has one, else alpaca). A text with `{{ response }}` in it is a Jinja
+    template. A function takes an `Example` and returns its text, with the response once.
 
-    Raises `TemplateError` when it is unknown, cannot be read or does not render.
+    Raises `TemplateError` when the template is unknown, cannot be read or does not render.
     """
     tokens = dict(tokenizer.special_tokens())
     tokens.setdefault("eos_token", tokenizer.eos_text)
@@ -240,7 +240,7 @@ def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) ->
     else:
         source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
         template = _build(Path(name).name, source, tokens)
-    template.render(_PROBE)  # so that a template that fails does so before any row is read
+    template.render(_PROBE)  # a template that fails is refused before any row is read
     return template
 
 
@@ -281,7 +281,7 @@ def _build(
 def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
     """Compile a chat template and test which roles it supports.
 
-    Other roles become user messages, in both variants.
+    Roles that it does not support become user messages, in both variants.
     """
     plain = _build("chat", source, tokens, is_chat=True)
     folds = set()
@@ -322,7 +322,7 @@ def _raw_spaced(template: Template) -> str:
 
 
 def _fields(example: Example) -> dict[str, Any]:
-    """The values for a layout that is not a chat template."""
+    """The values for a template that is not a chat template."""
     turns = [{"role": t.role, "content": turn_text(t), "context": ""} for t in example.history]
     turns.append({"role": "user", "content": example.instruction, "context": example.context})
     turns += [{"role": t.role, "content": turn_text(t), "context": ""} for t in example.trailing]

@@ -31,9 +31,9 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400
 
 
 def without_end_marker(example: Example) -> Example:
-    """The example without end-of-text markers at the end of its response; itself if it has none.
+    """The example without end-of-text markers at the end of its response.
 
-    A response that is only a marker keeps it.
+    It is the same object if there are none. A response that is only a marker keeps it.
     """
     marker = _END.search(example.response)
     if marker is None or not example.response[: marker.start()].strip():

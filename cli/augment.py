@@ -175,7 +175,7 @@ def _find_data(
         labels = Counter(split.counts)
         listed = ", ".join(f"{n:,} {label}" for label, n in labels.most_common() if n)
         note(f"split found ({listed}); all rows of the data are read", quiet=quiet)
-    if (found.folder / "filtered" / "filter.json").exists():
+    if any((found.folder / "filtered").glob("*/filter.json")):
         note(
             f"filter found ({found.folder / 'filtered'}); name its files to read only those",
             quiet=quiet,
@@ -185,7 +185,7 @@ def _find_data(
 
 def _types(text: str) -> tuple[str, ...]:
     """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones."""
-    from ifcurate.counterfactual.recognise.spans import parse_types
+    from ifcurate.counterfactual.augmenter import parse_types
     from ifcurate.errors import OptionError
 
     try:

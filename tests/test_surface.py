@@ -61,7 +61,7 @@ HEAVY = {
     "gliner": {"counterfactual"},
     "typer": set(),
 }
-MAX_CHAIN = 11  # modules in the longest chain of imports
+MAX_CHAIN = 10  # modules in the longest chain of imports
 
 
 def imports_of(path: Path) -> set[str]:

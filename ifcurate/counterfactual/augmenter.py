@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from ifcurate.data.formats import row_hash
-from ifcurate.errors import DataError
+from ifcurate.errors import DataError, OptionError
 from ifcurate.records import Example
 
 from .accepted import Counterfactual
@@ -46,8 +46,10 @@ __all__ = [
     "freeze_pools",
     "in_order",
     "iterate_counterfactuals",
+    "parse_types",
 ]
 EMITS = ("counterfactual", "pair", "pair+abstain")
+_SETS: Final = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
 T = TypeVar("T")
 Emit = Literal["counterfactual", "pair", "pair+abstain"]
 
@@ -74,6 +76,24 @@ class AugmentSettings:
             raise DataError(f"emit {self.emit!r}: unknown; known are {', '.join(EMITS)}")
         if self.variants < 1:
             raise DataError(f"variants {self.variants}: give 1 or more")
+
+
+def parse_types(text: str) -> tuple[str, ...]:
+    """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones.
+
+    Raises `OptionError` for a type that is unknown.
+    """
+    found: set[str] = set()
+    for name in filter(None, map(str.strip, text.upper().split(","))):
+        found.update(_SETS.get(name, (name.removeprefix("+"),)))
+        found.update(DEFAULT_TYPES if name.startswith("+") else ())
+    unknown = found - set(TYPES)
+    if unknown or not found:
+        raise OptionError(
+            f"types: {', '.join(sorted(unknown)) or repr(text)}: unknown type; "
+            f"known are default, all, {', '.join(TYPES)}"
+        )
+    return tuple(name for name in TYPES if name in found)
 
 
 def iterate_counterfactuals(

@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ifcurate.counterfactual.augmenter import AugmentSettings
-from ifcurate.counterfactual.recognise.spans import parse_types
+from ifcurate.counterfactual.augmenter import AugmentSettings, parse_types
 from ifcurate.counterfactual.recognisers import load_recogniser
 from ifcurate.counterfactual.write.avoided import read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge

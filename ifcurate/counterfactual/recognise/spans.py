@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from ifcurate.errors import OptionError
-
 __all__ = [
     "DEFAULT_TYPES",
     "NUMERIC",
@@ -22,7 +20,6 @@ __all__ = [
     "Recogniser",
     "Shape",
     "Span",
-    "parse_types",
 ]
 
 #: What is substituted when nothing else is asked for; `docs/counterfactual.md` has the
@@ -34,7 +31,6 @@ TYPES = (
 )
 NUMERIC = frozenset({"MONEY", "YEAR", "NUMBER", "QUANTITY"})
 VALUES = NUMERIC | {"DATE"}
-_SETS = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
 #: Types of names that no list has: their substitutes are made by a pattern.
 PATTERNED = frozenset({"ORG", "FAC", "WORK", "EVENT", "PRODUCT"})
 
@@ -80,21 +76,3 @@ class Recogniser(Protocol):
 
     def spans(self, texts: Mapping[str, str]) -> Sequence[Span]:
         """Typed spans of the texts, keyed by path; any order, overlaps allowed."""
-
-
-def parse_types(text: str) -> tuple[str, ...]:
-    """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones.
-
-    Raises `OptionError` for a type that is unknown.
-    """
-    found: set[str] = set()
-    for name in filter(None, map(str.strip, text.upper().split(","))):
-        found.update(_SETS.get(name, (name.removeprefix("+"),)))
-        found.update(DEFAULT_TYPES if name.startswith("+") else ())
-    unknown = found - set(TYPES)
-    if unknown or not found:
-        raise OptionError(
-            f"types: {', '.join(sorted(unknown)) or repr(text)}: unknown type; "
-            f"known are default, all, {', '.join(TYPES)}"
-        )
-    return tuple(name for name in TYPES if name in found)

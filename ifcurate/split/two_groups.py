@@ -39,7 +39,7 @@ class TwoGroups:
 
     why_not: str  # "" when two groups were found
     threshold: float = math.nan
-    low: float = math.nan  # 95% interval of the threshold
+    low: float = math.nan  # the middle 95% of the resampled cuts; no bias is in it
     high: float = math.nan
 
 

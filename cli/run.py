@@ -196,6 +196,7 @@ def _print_json(result: RecipeRun) -> None:
 
 def _print_result(result: RecipeRun) -> None:
     """Every step's summary; the report's path is the last line."""
+    from .demo import print_truth
     from .export import print_export
     from .filter import print_filter
     from .mix import print_mixture
@@ -214,5 +215,6 @@ def _print_result(result: RecipeRun) -> None:
         print_mixture(result.mixture, hints=result.exported is None)
     if result.exported is not None:
         print_export(result.exported)
+    print_truth(result.run)
     if result.report is not None:
         out.print(str(result.report), soft_wrap=True, markup=False)

@@ -69,3 +69,19 @@ def test_defaults_of_options_are_those_of_the_command() -> None:
     }
     shown = {name: text.rpartition("Default: ")[2] for name, text in help_of.items()}
     assert shown == {"score": "last.", "inspect": "last.", "augment": "all."}
+
+
+def test_a_run_on_the_bundled_data_ends_with_its_truth_and_the_report(
+    ifcurate: Command, folder: Path
+) -> None:
+    paths = '"demo:alpaca.jsonl", "demo:chats.jsonl"'
+    recipe = RECIPE.replace("a.jsonl", paths)
+    (folder / "r.yaml").write_text(f"{recipe}report: {{examples: 5}}\n")
+    lines = ifcurate("run r.yaml --out run").out.splitlines()
+    assert lines[-1] == "run/report.html"
+    (said,) = [i for i, line in enumerate(lines) if " of 260 labels are right (" in line]
+    *rows, blank = lines[said + 1 : -1]
+    kinds = [row.split()[0] for row in rows]
+    assert kinds == sorted(kinds, reverse=True)  # kept, then dropped
+    assert set(kinds) == {"kept", "dropped"}
+    assert blank == ""

@@ -1,0 +1,71 @@
+"""The end of a run on the bundled data: labels against the truth, and a few rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from . import common
+from .common import out
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ifcurate.runs.run import Run
+
+_SHOWN = (("kept", "context-critical", True), ("dropped", "non-context-critical", False))
+
+
+def print_truth(run: Run) -> None:
+    """How many labels are right, and of each file a kept and a dropped row with a right label.
+
+    The bundled data have the true label of each row in the column `truth`. For other data
+    nothing is printed.
+    """
+    from ifcurate.data.readers.rows import DEMO
+    from ifcurate.runs.splits import read_split
+
+    found = read_split(run)
+    if found is None or not all(name.startswith(DEMO) for name in run.data):
+        return
+    rows = _join(run, found[0])
+    n_right = int((rows["label"] == rows["truth"]).sum())
+    out.print()
+    share = f"{n_right:,} of {rows.height:,} labels are right"
+    out.print(f"[bold]{share}[/bold] ({n_right / rows.height:.1%}); some of them, with their gain:")
+    for kind, label, descending in _SHOWN:
+        mine = rows.filter(label=label, truth=label)
+        mine = mine.sort("gain", "row", descending=[descending, False])
+        for row in mine.unique("source", keep="first", maintain_order=True).iter_rows(named=True):
+            gain = f"{round(row['gain'], 1) + 0.0:+.1f}  "  # + 0.0: no -0.0
+            text = Text(f"{kind:8}", style="bold").append(gain, style="dim")
+            left = max(16, out.width - len(text) - len(row["response"]) - 3)
+            asked = row["asked"] if len(row["asked"]) <= left else row["asked"][: left - 1] + "…"
+            text.append(f"{asked} → {row['response']}", style="not bold")
+            out.print(text, no_wrap=True, overflow="ellipsis")
+    out.print()
+
+
+def _join(run: Run, labels: pl.DataFrame) -> pl.DataFrame:
+    """Label, truth, gain and texts of every example."""
+    import polars as pl
+
+    from ifcurate.runs.reading import run_examples
+
+    place = ["source", "row", "turn"]
+    texts = [
+        {
+            "source": example.source,
+            "row": example.row_number,
+            "turn": example.turn,
+            "truth": str(example.row["truth"]),
+            "asked": common.plain(example.without_context().instruction),
+            "response": common.plain(example.response),
+        }
+        for example in run_examples(run)
+    ]
+    kinds = {name: labels.schema[name] for name in place}
+    gains = run.scores([*place, "context_gain"]).rename({"context_gain": "gain"})
+    table = pl.DataFrame(texts, schema_overrides=kinds)
+    return table.join(labels.select(*place, "label"), on=place).join(gains, on=place)

@@ -14,6 +14,8 @@ from .common import report
 if TYPE_CHECKING:
     from ifcurate.runs.work import Progress as RunProgress
 
+__all__ = ["ScoringProgress", "say_time"]
+
 _EVERY: Final = 30.0  # seconds between two lines in a log
 _FIRST: Final = 1.0  # seconds of scoring before the first line in a log
 
@@ -65,7 +67,7 @@ class ScoringProgress:
         if not self._total:
             return f"{done:,} rows, {speed}"
         new = done - progress.resumed_rows
-        left = f", {_say_time((self._total - done) * seconds / new)} left" if new > 0 else ""
+        left = f", {say_time((self._total - done) * seconds / new)} left" if new > 0 else ""
         return f"{done:,} of {self._total:,} rows, {speed}{left}"
 
     def _write_lines(self) -> None:
@@ -87,7 +89,7 @@ class ScoringProgress:
         self._bar.stop()
 
 
-def _say_time(seconds: float) -> str:
+def say_time(seconds: float) -> str:
     """A time in its largest fitting unit: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{max(seconds, 0):.0f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from .cluster import score_on_cluster
 from .common import note
 from .data import Data, announce_data, read_data
 from .engines import check_apart, open_engine
+from .estimate import print_estimate
 from .local import open_cache, score_with_progress
 from .options import with_options
 
@@ -32,6 +33,15 @@ def score(
     reading: DataOptions,
     target: RunOptions,
     cluster: ClusterOptions,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            rich_help_panel="Run",
+            help="Show the tokens, the time and the memory of the run, at the speed that a few of "
+            "the rows have. Write nothing.",
+        ),
+    ] = False,
     fail_on_error: FailOnError = "1%",
     json: common.Json = False,
     quiet: common.Quiet = False,
@@ -60,6 +70,9 @@ def score(
             param_hint="--shard",
         )
     examples = read_data(data, reading)
+    if estimate:
+        print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)
+        return
     n_rows = announce_data(examples, quiet=silent)
     compared: dict[str, Any] = {
         "examples": examples,

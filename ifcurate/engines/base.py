@@ -7,6 +7,7 @@ server) also implements `submit`, so that the caller can prepare the next prompt
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -170,6 +171,15 @@ class Engine(ABC):
     def report(self) -> EngineReport:
         """The work of the engine so far; empty by default."""
         return EngineReport()
+
+    def memory_used(self) -> dict[str, int]:
+        """Place -> bytes at the peak so far: this process, and its GPU. Empty where unknown."""
+        try:
+            import resource
+        except ImportError:  # Windows
+            return {}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"process": peak if sys.platform == "darwin" else peak * 1024}
 
     def close(self) -> None:  # noqa: B027  (an engine may hold nothing)
         """Release what the engine holds: processes, connections. By default it holds nothing."""

@@ -185,6 +185,16 @@ class HFEngine(Engine):
         """
         return self._report
 
+    def memory_used(self) -> dict[str, int]:
+        """Place -> bytes at the peak so far: this process, and the GPU that has the model."""
+        import torch
+
+        used = super().memory_used()
+        device = self._model.device
+        if device.type == "cuda":
+            used[str(device)] = torch.cuda.max_memory_reserved(device)
+        return used
+
     def close(self) -> None:
         """End the scoring processes, if there are any."""
         if self._pool is not None:

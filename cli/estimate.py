@@ -1,0 +1,69 @@
+"""`ifcurate score --estimate`: what a run will take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from ifcurate.phrases import count
+
+from . import common
+from .common import note, out
+from .data import announce_data
+from .engines import open_engine
+from .progress import say_time
+
+if TYPE_CHECKING:
+    from ifcurate.data.sources import Examples
+    from ifcurate.options.score import ClusterOptions, EngineOptions, ScoreSettings
+    from ifcurate.scoring.estimate import Estimate
+
+
+def print_estimate(
+    examples: Examples,
+    engine: EngineOptions,
+    settings: ScoreSettings,
+    cluster: ClusterOptions,
+    *,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Tokens, time and memory of a run in this process, at the speed of a few of its rows."""
+    from ifcurate.scoring.estimate import estimate_run
+    from ifcurate.scoring.scorer import Scorer
+
+    if cluster.executor == "ray":
+        raise typer.BadParameter(
+            "measures this process; leave it or --executor ray out", param_hint="--estimate"
+        )
+    announce_data(examples, quiet=quiet)
+    note(f"loading {engine.model or engine.engine}", quiet=quiet)
+    alone = engine.model_copy(update={"parity": 0})  # the comparison belongs to the run
+    loaded, _ = open_engine(alone, examples=examples, settings=settings, quiet=quiet)
+    with loaded:
+        found = estimate_run(examples, Scorer.create(loaded, settings))
+        remarks = loaded.report().notes
+    if json:
+        common.print_json({**found.as_dict(), "notes": remarks})
+        return
+    _print(found)
+    for text in remarks:
+        out.print(f"  {text}", style="dim", markup=False)
+
+
+def _print(found: Estimate) -> None:
+    rows = "an unknown number" if found.rows is None else f"{found.rows:,}"
+    part = "" if found.rows == found.rows_read else f"; the figures are from {found.rows_read:,}"
+    out.print(f"rows      {rows}{part}")
+    if found.scored is not None and found.tokens is not None:
+        out.print(f"to score  {count(found.scored, 'example')}")
+        out.print(f"tokens    {found.tokens:,}, with and without context together")
+    if found.tokens_per_second is not None:
+        timed = count(found.rows_timed, "example")
+        out.print(f"speed     {found.tokens_per_second:,.0f} tokens/s, measured on {timed}")
+    if found.seconds is not None:
+        out.print(f"time      about {say_time(found.seconds)}, once the model is loaded")
+    for place, n in found.memory.items():
+        where = "this process" if place == "process" else place
+        out.print(f"memory    {n / 1e9:,.1f} GB at the peak so far, {where}")

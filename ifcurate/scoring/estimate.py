@@ -1,0 +1,117 @@
+"""What a run will take, from some of its rows: tokens, time, memory. Nothing is written.
+
+The rows are spread over the data. A few of them are scored, at first one, then twice as many
+each time, until the last ones took a second. Their speed is that of the estimate.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from ifcurate.data.sources import Examples
+from ifcurate.errors import DataError
+from ifcurate.prompts.pairs import PromptPair
+from ifcurate.scoring.scorer import Scorer
+
+__all__ = ["Estimate", "estimate_run"]
+
+_CHUNK: Final = 32  # rows
+_CHUNKS: Final = 16  # that are read
+_SECONDS: Final = 1.0  # that the last rows take
+_SLOW: Final = 5.0  # seconds; a model that takes so long for its first row is not asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take; None for what is unknown because the number of rows is."""
+
+    rows: int | None
+    rows_read: int  # for this estimate
+    scored: int | None  # examples with two prompts
+    tokens: int | None  # of both prompts of these
+    tokens_per_second: float | None  # None where no row could be scored
+    rows_timed: int
+    seconds: float | None  # to score all rows; loading the model comes first
+    memory: dict[str, int]  # place -> bytes at the peak so far, with the model
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def estimate_run(
+    examples: Examples, scorer: Scorer, *, clock: Callable[[], float] = time.perf_counter
+) -> Estimate:
+    """Tokenise rows from all over the data, and score a few of them.
+
+    Raises `DataError` when there is no row, and `ModelError` when the engine fails.
+    """
+    n_rows = examples.count_rows()
+    n_read, pairs = _read_pairs(examples, scorer, n_rows)
+    if not n_read:
+        raise DataError("no row was read; nothing to score")
+    tokens = sum(map(_count_tokens, pairs))
+    n_timed, speed = _measure_speed(scorer, pairs, clock)
+    if n_rows is not None:
+        n_rows = max(n_rows, n_read)
+    share = None if n_rows is None else n_rows / n_read
+    n_tokens = None if share is None else round(tokens * share)
+    return Estimate(
+        rows=n_rows,
+        rows_read=n_read,
+        scored=None if share is None else round(len(pairs) * share),
+        tokens=n_tokens,
+        tokens_per_second=speed,
+        rows_timed=n_timed,
+        seconds=n_tokens / speed if n_tokens is not None and speed else None,
+        memory=scorer.engine.memory_used(),
+    )
+
+
+def _read_pairs(
+    examples: Examples, scorer: Scorer, n_rows: int | None
+) -> tuple[int, list[PromptPair]]:
+    """How many rows were read, and the prompts of those that can be scored.
+
+    Small data are read whole. Of data of unknown size the first rows are read.
+    """
+    n_chunks = _CHUNKS if n_rows is None else max(1, -(-n_rows // _CHUNK))
+    step = max(1.0, n_chunks / _CHUNKS)
+    wanted = {int((i + 0.5) * step) for i in range(min(n_chunks, _CHUNKS))}
+    n_read = 0
+    pairs: list[PromptPair] = []
+    pieces = examples.read_chunks(_CHUNK, wanted.__contains__, scorer.piece_bytes)
+    for piece in itertools.takewhile(lambda piece: piece.number <= max(wanted), pieces):
+        rows = piece.rows or []
+        n_read += len(rows)
+        prepared = scorer.prepare([example for row in rows for example in row.examples])
+        pairs += [pair for pair in prepared if pair.with_context is not None]
+    return n_read, pairs
+
+
+def _count_tokens(pair: PromptPair) -> int:
+    return sum(len(p.ids) for p in (pair.with_context, pair.without_context) if p is not None)
+
+
+def _measure_speed(
+    scorer: Scorer, pairs: Sequence[PromptPair], clock: Callable[[], float]
+) -> tuple[int, float | None]:
+    """How many pairs were scored last, and the tokens per second of these."""
+    first, n, speed = 0, 1, None
+    while first < len(pairs):
+        some = pairs[first : first + n]
+        started = clock()
+        scorer.score_pairs(some)
+        seconds = max(clock() - started, 1e-9)
+        speed = sum(map(_count_tokens, some)) / seconds
+        first += n
+        # The first pair also warms the engine up, so it only counts where it must.
+        enough = seconds >= (_SLOW if n == 1 else _SECONDS)
+        if enough or len(pairs) - first < n:
+            return len(some), speed  # fewer pairs than these would say less
+        n *= 2
+    return 0, speed

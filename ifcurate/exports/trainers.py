@@ -76,6 +76,7 @@ def _trl_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
             "model_name_or_path": plan.model,
             "datasets": [data],
             "output_dir": plan.path("model"),
+            "max_length": plan.options.max_length,
             **loss,
             **lora,
         }
@@ -100,7 +101,11 @@ def _axolotl_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
             "base_model": plan.model,
             "datasets": [data],
             "output_dir": plan.path("model"),
+            # A base model's tokenizer has no chat template.
+            "chat_template": "tokenizer_default_fallback_chatml",
+            "sequence_len": plan.options.max_length,
             "train_on_inputs": False,
+            "learning_rate": 2e-5,  # axolotl has no default
             **qk,
             **indicator,
         }
@@ -144,6 +149,7 @@ def _llama_factory_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
             "dataset_dir": plan.folder.as_posix(),
             "dataset": "ifcurate",
             "template": "default",
+            "cutoff_len": plan.options.max_length,
             "output_dir": plan.path("model"),
             **(qk or {"finetuning_type": "full"}),
             **indicator,
@@ -157,6 +163,7 @@ def _open_instruct_command(plan: Plan) -> str:
         "--model_name_or_path": plan.model,
         "--dataset_mixer_list": f"{shlex.quote(plan.path('train.jsonl'))} 1.0",
         "--dataset_mixer_list_splits": "train",
+        "--max_seq_length": str(plan.options.max_length),
         "--output_dir": plan.path("model"),
     }
     return "accelerate launch open_instruct/finetune.py " + " ".join(

@@ -40,6 +40,12 @@ class ExportOptions(Options):
         "sft trains on the responses. dpo trains on preferences; every row needs a rejected "
         "response (trl, llama-factory).",
     )
+    max_length: int = option(
+        4096,
+        "Longest row in tokens. Longer rows are cut (trl, llama-factory, open-instruct) or "
+        "dropped (axolotl) by the trainer. Plain formats have no limit.",
+        ge=1,
+    )
     indicator: str = option(
         "",
         "Put this text before the last user message of context-critical rows, for conditional "

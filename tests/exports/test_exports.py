@@ -164,7 +164,10 @@ def test_open_instruct_takes_all_rows_and_no_qk(folder: Path) -> None:
     export = export_mixture(made, folder / "out", trainer="open-instruct", model="gpt2")
     words = shlex.split(export.command)
     at = words.index("--dataset_mixer_list")
+    # Its reader takes a local file by its ending, only as the split train, and 1.0 as a share.
     assert words[at + 1 : at + 3] == [str(export.data), "1.0"]
+    assert words[at + 1].endswith(".jsonl")
+    assert words[words.index("--dataset_mixer_list_splits") + 1] == "train"
     assert words[words.index("--model_name_or_path") + 1] == "openai-community/gpt2"
     with pytest.raises(OptionError, match="open-instruct fixes the LoRA modules"):
         export_mixture(made, folder / "qk", trainer="open-instruct", qk_only=True)

@@ -121,13 +121,17 @@ def _table_of_labels(made: SplitSummary) -> Table:
 def _print_cut(cut: Cut) -> None:
     from rich.markup import escape
 
+    from ifcurate.split.cuts import GROUPS_CUT
+
     name = "" if cut.group == "all" else f"{escape(cut.group)}: "
     if cut.length_bin:
         name += f"{cut.length_bin}: "
     if cut.threshold is None:
         out.print(f"{name}nothing to cut")
         return
-    band = "" if cut.low is None else f", 95% interval {cut.low:.3f} to {cut.high:.3f}"
+    # The valley's band has the spread of the draws and not the bias of the smoothing.
+    word = "95% of resampled cuts" if cut.how == GROUPS_CUT else "95% interval"
+    band = "" if cut.low is None else f", {word} {cut.low:.3f} to {cut.high:.3f}"
     out.print(
         f"{name}cut at {cut.statistic} = [bold]{cut.threshold:.4f}[/bold] "
         f"({escape(cut.how)}{band}): {cut.n_above:,} above, {cut.n_below:,} at or below"

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from ifcurate.split.two_groups import FloatArray, find_two_groups
 
 __all__ = [
+    "GROUPS_CUT",
     "Bound",
     "Cut",
     "CutRule",
@@ -41,6 +42,7 @@ __all__ = [
 IntArray = npt.NDArray[np.int64]
 
 Z95: Final = 1.959964
+GROUPS_CUT: Final = "the cut between two groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,7 @@ def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> Cut:
     groups = find_two_groups(ranked, n_bootstrap=rule.n_bootstrap, seed=rule.seed)
     if not groups.why_not:
         cut = _cut_at(group, ranked, rule, groups.threshold)
-        how = "the cut between two groups"
-        return replace(cut, how=how, low=groups.low, high=groups.high)
+        return replace(cut, how=GROUPS_CUT, low=groups.low, high=groups.high)
     if rule.threshold is not None:
         cut = _cut_at(group, ranked, rule, rule.threshold)
         instead = f"the fixed threshold {rule.threshold:.6g}"

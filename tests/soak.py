@@ -17,7 +17,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,12 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED_DATA
 from tests.data.fuzzing import PLACES, check_file, mutated_files
-from tests.runs.killing import command, kill_until_done, kill_workers, same_results
+from tests.runs.killing import (
+    kill_until_done,
+    kill_workers,
+    same_results,
+    start_command,
+)
 
 
 def soak_fuzz(n: int, start: int) -> dict[str, Any]:
@@ -55,17 +59,17 @@ def soak_kill(n: int, start: int) -> dict[str, Any]:
     options += ["--tokens", "--fail-on-error", "false"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        started = time.monotonic()
         whole = ["score", *rows, *options, "--out", str(folder / "whole")]
-        subprocess.run(command(*whole), cwd=folder, check=True)
-        seconds = time.monotonic() - started
+        first = start_command(whole, folder, folder / "stderr.txt")
+        first.join()
+        assert first.exitcode == 0, (folder / "stderr.txt").read_text()
         killed = 0
         rounds: list[dict[str, Any]] = []
         while killed < n:
             run = folder / f"round-{len(rounds)}"
             line = ["score", *rows, *options, "--out", str(run)]
             kills = kill_until_done(
-                line, folder, run, n_kills=min(8, n - killed), seed=start + killed, longest=seconds
+                line, folder, run, n_kills=min(8, n - killed), seed=start + killed
             )
             killed += kills.n
             differences = same_results(folder / "whole", run)

@@ -11,19 +11,27 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
-__all__ = ["Kills", "command", "kill_until_done", "kill_workers", "same_results"]
+__all__ = [
+    "Kills",
+    "command",
+    "kill_until_done",
+    "kill_workers",
+    "same_results",
+    "start_command",
+]
 
 RESULTS = ("scores.parquet", "tokens.parquet", "quarantine.jsonl")
 
@@ -50,48 +58,76 @@ def kill_until_done(
     *,
     n_kills: int,
     seed: int,
-    longest: float,
-    shortest: float = 0.0,
-    cwd: Path | None = None,
+    mark: Path | None = None,
 ) -> Kills:
-    """Start a command, kill it (-9) after a random time, `n_kills` times; then let it finish.
+    """Start a command, kill it (-9) at a random time of its work, `n_kills` times; then finish it.
 
-    Raises `AssertionError` when the last attempt does not succeed.
+    The time counts from the moment that the attempt writes `mark` (by default the manifest of
+    `run`), as starting up takes longer than the work. Raises `AssertionError` when the last
+    attempt does not succeed.
     """
     random_ = random.Random(seed)
+    mark = mark or run / "manifest.json"
+    longest = 1.0  # seconds; more when an attempt is killed before it has written any row
     kills = Kills()
     errors = folder / "stderr.txt"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     while kills.n < n_kills:
-        with errors.open("w") as stderr:
-            process = subprocess.Popen(
-                command(*arguments),
-                cwd=cwd or folder,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                start_new_session=True,
-            )
-        try:
-            process.wait(random_.uniform(shortest, longest))
-        except subprocess.TimeoutExpired:
+        process = start_command(arguments, folder, errors)
+        seen = _written_at(mark)
+        wait_for(lambda: _written_at(mark) != seen or not process.is_alive(), 120)  # noqa: B023
+        process.join(random_.uniform(0, longest))
+        if process.is_alive():
             process.kill()  # the process alone: its helpers must notice by themselves
-        process.wait()
-        said = errors.read_text("utf-8", "replace")
-        if process.returncode == 0:
+        process.join()
+        if process.exitcode == 0:
             kills.finished = True
             break
-        assert process.returncode == -signal.SIGKILL, said
+        assert process.exitcode == -signal.SIGKILL, errors.read_text("utf-8", "replace")
         kills.n += 1
+        assert process.pid is not None
         if left := _left_after(process.pid, 20):
             kills.orphans.append(left)
             os.killpg(process.pid, signal.SIGKILL)
         kills.rows.append(_rows_on_disk(run))
-    last = subprocess.run(
-        command(*arguments), cwd=cwd or folder, env=environment, capture_output=True, check=False
-    )
-    assert last.returncode == 0, last.stderr.decode()
+        longest = min(longest * 2, 30.0) if kills.rows[-1:] == kills.rows[-2:-1] else longest
+    last = start_command(arguments, folder, errors)
+    last.join()
+    assert last.exitcode == 0, errors.read_text("utf-8", "replace")
     return kills
+
+
+def _written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def start_command(arguments: Sequence[str], cwd: Path, errors: Path) -> BaseProcess:
+    """The command in a new process and session; its messages go to the file `errors`.
+
+    The process is forked from one that has imported everything and done nothing.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["cli", "ifcurate.engines.hf.engine", "transformers", "torch"])
+    process = context.Process(target=_run_command, args=(list(arguments), cwd, errors))
+    process.start()
+    return process
+
+
+def _run_command(arguments: list[str], cwd: Path, errors: Path) -> None:
+    import torch
+
+    from cli import app
+
+    torch.set_num_threads(1)
+    os.setsid()
+    os.chdir(cwd)
+    for number, path in ((1, Path(os.devnull)), (2, errors)):
+        stream = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(stream, number)
+    sys.argv = ["ifcurate", *arguments]
+    app()
 
 
 def _rows_on_disk(run: Path) -> int:

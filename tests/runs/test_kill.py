@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +27,7 @@ from tests.runs.killing import (
     kill_until_done,
     kill_workers,
     same_results,
+    start_command,
     wait_for,
 )
 
@@ -56,13 +56,10 @@ def whole(folder: Path) -> bytes:
 def test_kills_with_the_bundled_model_on_its_demo_rows(folder: Path) -> None:
     options = ["demo:alpaca.jsonl", "demo:chats.jsonl", "--model", "pocket", "--tokens", "-q"]
     line = ["score", *options, "--dtype", "float32", "--out"]
-    started = time.monotonic()
-    first = subprocess.run(command(*line, "whole"), cwd=folder, capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
-    seconds = time.monotonic() - started
-    kills = kill_until_done(
-        [*line, "killed"], folder, folder / "killed", n_kills=4, seed=1, longest=seconds
-    )
+    first = start_command([*line, "whole"], folder, folder / "stderr.txt")
+    first.join()
+    assert first.exitcode == 0, (folder / "stderr.txt").read_text()
+    kills = kill_until_done([*line, "killed"], folder, folder / "killed", n_kills=4, seed=1)
     assert not kills.orphans
     assert same_results(folder / "whole", folder / "killed") == []
 

@@ -26,7 +26,7 @@ FailOnError = Annotated[
 
 
 #: Statuses of rows that should have a score and have none.
-UNUSABLE: Final = ("quarantined", "error", "out_of_memory", "empty_response")
+UNUSABLE: Final = ("quarantined", "error", "out_of_memory", "timed_out", "empty_response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +111,6 @@ def _refuse_unscored(run: Run) -> None:
 
 
 _NOT_SCORED: Final = (
-    *("quarantined", "no_context", "empty_response", "too_long", "out_of_memory", "error"),
+    *("quarantined", "no_context", "empty_response", "too_long", "out_of_memory", "timed_out"),
+    "error",
 )

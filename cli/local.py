@@ -54,6 +54,7 @@ def score_with_progress(
     shard: Shard | None = None,
     cache: ScoreCache | None = None,
     checks: dict[str, Any] | None = None,
+    retry: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Score into a run folder with progress on stderr. Ctrl-C finishes the current batch."""
@@ -84,9 +85,38 @@ def score_with_progress(
             checks=checks,
             on_progress=progress.update,
         )
+    if progress.rows == 0 and retry:
+        return _retry_with_progress(run, examples, scorer, n_rows=n_rows, quiet=quiet)
     if progress.rows == 0:
         note("already scored, with the same data, model and options; nothing to do", quiet=quiet)
     return run
+
+
+def _retry_with_progress(
+    run: Run, examples: Examples, scorer: Scorer, *, n_rows: int | None, quiet: bool
+) -> Run:
+    """Score the failed rows of a finished run again, with progress on stderr."""
+    from ifcurate.phrases import count
+    from ifcurate.runs.retry import retry_failed
+    from ifcurate.runs.stop import stop_on_signal
+    from ifcurate.storage.tables import FAILED
+
+    from .progress import ScoringProgress
+
+    failed = sum(run.manifest.counts.get(status, 0) for status in FAILED)
+    note(f"{count(failed, 'failed row')} of this run to score again", quiet=quiet)
+    with (
+        ScoringProgress(n_rows, quiet=quiet) as progress,
+        stop_on_signal(common.say_stopping) as stop,
+    ):
+        return retry_failed(
+            run,
+            examples,
+            scorer,
+            command=common.command_line(),
+            on_progress=progress.update,
+            stop=stop,
+        )
 
 
 def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:

@@ -64,11 +64,12 @@ def score(
 
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(target.shard) if target.shard else None
-    if target.shard and cluster.executor == "ray":
-        raise typer.BadParameter(
-            "is not for a cluster, which scores all rows; leave it or --executor ray out",
-            param_hint="--shard",
-        )
+    for name in ("shard", "retry_failed"):
+        if getattr(target, name) and cluster.executor == "ray":
+            raise typer.BadParameter(
+                "is not for a cluster, which scores all rows; leave it or --executor ray out",
+                param_hint=f"--{name.replace('_', '-')}",
+            )
     examples = read_data(data, reading)
     if estimate:
         print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)
@@ -108,6 +109,7 @@ def score(
                 tokens=target.tokens,
                 overwrite=target.overwrite,
                 shard=part,
+                retry=target.retry_failed,
                 cache=store,
                 checks=checks,
                 quiet=silent,

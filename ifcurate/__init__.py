@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         RowError as RowError,
     )
     from ifcurate.errors import (
+        RowTimeoutError as RowTimeoutError,
+    )
+    from ifcurate.errors import (
         RowTooLargeError as RowTooLargeError,
     )
     from ifcurate.errors import (
@@ -77,6 +80,7 @@ _HOMES = {
         "OptionError",
         "RecipeError",
         "RowError",
+        "RowTimeoutError",
         "RowTooLargeError",
         "RunError",
         "TemplateError",

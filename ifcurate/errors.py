@@ -7,6 +7,7 @@
     |   +-- RowError              one row; goes to the quarantine file, the run continues
     +-- ModelError                a model or tokenizer cannot be loaded or used
     |   +-- RowTooLargeError      one prompt needs more memory than the machine has
+    |   +-- RowTimeoutError       one prompt takes more time than a row may take
     +-- TemplateError             a prompt template does not render
     +-- RunError                  a run folder is missing, unfinished, or of another run
     +-- OptionError               an option is unknown, out of bounds, or has no effect
@@ -24,6 +25,7 @@ __all__ = [
     "OptionError",
     "RecipeError",
     "RowError",
+    "RowTimeoutError",
     "RowTooLargeError",
     "RunError",
     "TemplateError",
@@ -48,6 +50,10 @@ class ModelError(IfcurateError):
 
 class RowTooLargeError(ModelError):
     """One prompt needs more memory than the machine has; other prompts are not affected."""
+
+
+class RowTimeoutError(ModelError):
+    """One prompt takes more time than a row may take; other prompts are not affected."""
 
 
 class TemplateError(IfcurateError):

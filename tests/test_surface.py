@@ -23,6 +23,7 @@ SURFACE = {
     "OptionError",
     "RecipeError",
     "RowError",
+    "RowTimeoutError",
     "RowTooLargeError",
     "RunError",
     "ScoreSettings",

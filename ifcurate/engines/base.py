@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, ParamSpec, Protocol, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ifcurate.errors import RowTooLargeError
+from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 
 __all__ = [
     "NO_KERNELS",
@@ -37,7 +37,7 @@ __all__ = [
 
 Float32Array = npt.NDArray[np.float32]
 #: Log-probabilities of a prompt's response tokens, or the error of this one prompt.
-Answer = Float32Array | RowTooLargeError
+Answer = Float32Array | RowTooLargeError | RowTimeoutError
 
 #: First and end of some neighbouring tokens of a prompt.
 Span = tuple[int, int]
@@ -153,7 +153,8 @@ class Engine(ABC):
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
         """The same as a future, which is done or under way when this returns.
 
-        The result has a `RowTooLargeError` for a prompt that does not fit into memory; any
+        The result has a `RowTooLargeError` for a prompt that does not fit into memory, and a
+        `RowTimeoutError` for one that takes too long; any
         other failure is the future's exception. By default everything is computed before
         this returns.
         """
@@ -207,10 +208,10 @@ def run_now(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Fut
 
 
 def arrays_of(answers: Sequence[Answer]) -> list[Float32Array]:
-    """The log-probabilities alone. Raises the first `RowTooLargeError` among the answers."""
+    """The log-probabilities alone. Raises the first error among the answers."""
     found: list[Float32Array] = []
     for i, answer in enumerate(answers):
-        if isinstance(answer, RowTooLargeError):
-            raise RowTooLargeError(f"prompt {i}: {answer}")
+        if isinstance(answer, ModelError):
+            raise type(answer)(f"prompt {i}: {answer}")
         found.append(answer)
     return found

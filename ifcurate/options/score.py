@@ -21,7 +21,7 @@ _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
 _LOADING: Final = ("trust_remote_code", "allow_pickle")
 #: The options of each engine, except its model; see the `load_*_engine` functions.
 ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "hf": (*_LOCAL, "device", "memory", "no_kernels", *_LOADING),
+    "hf": (*_LOCAL, "device", "memory", "row_timeout", "no_kernels", *_LOADING),
     "vllm": (*_LOCAL, *_LOADING),
     "server": (
         "base_url",
@@ -30,6 +30,7 @@ ENGINE_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
         "dtype",
         "max_length",
         "concurrency",
+        "row_timeout",
         "trust_remote_code",
     ),
     "toy": (),
@@ -86,6 +87,14 @@ class EngineOptions(Options):
         "than its half is out_of_memory. By default half of the free memory, at least 1 GiB.",
         panel=MODEL_PANEL,
         metavar="SIZE",
+    )
+    row_timeout: float | None = option(
+        None,
+        "For hf on a CPU and for server: seconds that one prompt may take. A row that takes more "
+        "is timed_out, and the run continues.",
+        panel=MODEL_PANEL,
+        metavar="SECONDS",
+        gt=0,
     )
     no_kernels: bool = option(
         False,
@@ -229,6 +238,12 @@ class RunOptions(Options):
         metavar="NAME",
     )
     overwrite: bool = option(False, "Score rows again that are already scored.", panel=RUN_PANEL)
+    retry_failed: bool = option(
+        False,
+        "In a finished run, score only the rows again that are out_of_memory, timed_out or error. "
+        "The other rows stay.",
+        panel=RUN_PANEL,
+    )
     tokens: bool = option(False, "Also write the losses of every token.", panel=RUN_PANEL)
     shard: str | None = option(
         None,
@@ -250,6 +265,7 @@ class RunOptions(Options):
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
+        needs(self, "retry_failed", not (self.overwrite or self.shard), "whole runs that stay")
         needs(self, "name", self.out is None, "runs without --out")
         needs(self, "cache_dir", self.cache, "runs with a cache")
         return self

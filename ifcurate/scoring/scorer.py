@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from ifcurate.engines.base import Answer, Engine, Float32Array, Prompt
-from ifcurate.errors import ModelError, RowTooLargeError
+from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 from ifcurate.memory import PIECE_BYTES, MemoryBudget
 from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
@@ -77,6 +77,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
         pl.concat(tokens) if tokens else None,
         sum(chunk.n_known for chunk in chunks),
         sum(chunk.n_tokens for chunk in chunks),
+        sum(chunk.n_prompts for chunk in chunks),
     )
 
 
@@ -201,11 +202,11 @@ class Scorer:
 
     def finish(self, request: Request, answers: Sequence[Answer], *, tokens: bool = False) -> Chunk:
         """The tables of a request, from the engine's answers to its prompts."""
-        scored, too_large = _read_answers(request, answers)
+        scored, failed = _read_answers(request, answers)
         pairs = list(request.pairs)
-        for i, error in too_large.items():
-            pairs[i] = _too_large_pair(pairs[i], error)
-        keys = {i: key for i, key in request.keys.items() if i not in too_large}
+        for i, error in failed.items():
+            pairs[i] = _failed_pair(pairs[i], error)
+        keys = {i: key for i, key in request.keys.items() if i not in failed}
         numbers = {i: request.known[key] for i, key in keys.items() if key in request.known}
         for i, values in self._losses(scored).items():
             if values is None:
@@ -254,26 +255,28 @@ class Scorer:
         return dict(zip(scored, losses, strict=True))
 
 
+_RowFailure = RowTooLargeError | RowTimeoutError
+
+
 def _read_answers(
     request: Request, answers: Sequence[Answer]
-) -> tuple[dict[int, Arrays], dict[int, RowTooLargeError]]:
-    """The arrays of each pair, and the pairs of which a prompt did not fit into memory."""
+) -> tuple[dict[int, Arrays], dict[int, _RowFailure]]:
+    """The arrays of each pair, and the pairs of which a prompt failed."""
     scored: dict[int, Arrays] = {}
-    too_large: dict[int, RowTooLargeError] = {}
+    failed: dict[int, _RowFailure] = {}
     for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
-        if isinstance(with_, RowTooLargeError):
-            too_large[i] = with_
-        elif isinstance(without, RowTooLargeError):
-            too_large[i] = without
+        if isinstance(with_, _RowFailure):
+            failed[i] = with_
+        elif isinstance(without, _RowFailure):
+            failed[i] = without
         else:
             scored[i] = with_, without
-    return scored, too_large
+    return scored, failed
 
 
-def _too_large_pair(pair: PromptPair, error: RowTooLargeError) -> PromptPair:
-    return replace(
-        pair, status="out_of_memory", reason=str(error), with_context=None, without_context=None
-    )
+def _failed_pair(pair: PromptPair, error: _RowFailure) -> PromptPair:
+    status = "timed_out" if isinstance(error, RowTimeoutError) else "out_of_memory"
+    return replace(pair, status=status, reason=str(error), with_context=None, without_context=None)
 
 
 def _token_table(

@@ -38,6 +38,7 @@ class Manifest(BaseModel):
     notes: list[str] = []
     checks: dict[str, Any] = {}  # results of checks before and during the work
     finished: bool = False
+    retried: int = 0  # times that the failed rows of a finished run were scored again
     stale: str = ""  # why the result is out of date; "" while it is not
     created_at: str  # UTC, ISO 8601
     updated_at: str
@@ -54,8 +55,9 @@ class Manifest(BaseModel):
 
     @property
     def id(self) -> str:
-        """A hash of the identity, 8 hex digits."""
-        return fingerprint(self.identity)
+        """A hash of the identity and of how often rows were scored again, 8 hex digits."""
+        again = {"retried": self.retried} if self.retried else {}
+        return fingerprint({**self.identity, **again})
 
     def write(self, path: Path) -> None:
         """Write it as JSON, atomically."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["ADDED", "COLUMNS", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
+__all__ = ["ADDED", "COLUMNS", "FAILED", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
 
 STATUSES: Final = (
     "scored",
@@ -19,8 +19,11 @@ STATUSES: Final = (
     "empty_response",
     "too_long",
     "out_of_memory",
+    "timed_out",
     "error",
 )
+#: Statuses of rows that `score --retry-failed` scores again.
+FAILED: Final = ("out_of_memory", "timed_out", "error")
 LABELS: Final = ("context-critical", "non-context-critical", "no-context", "not-scored")
 
 _BLOCK: Final = pl.List(
@@ -43,7 +46,10 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "row": (pl.Int64, "its number in the source, counted from 0"),
     "turn": (pl.Int32, "which response of the row, counted from 0"),
     "key": (pl.String, "hash of the token ids of both variants: equal keys have equal scores"),
-    "status": (pl.String, "scored, no_context, empty_response, too_long, out_of_memory or error"),
+    "status": (
+        pl.String,
+        "one of scored, no_context, empty_response, too_long, out_of_memory, timed_out, error",
+    ),
     "reason": (pl.String, "why it was not scored; null when it was"),
     "n_response_tokens": (pl.Int32, "tokens that the loss is taken over"),
     "n_context_tokens": (pl.Int32, "tokens of the context"),

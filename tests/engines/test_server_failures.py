@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.server.client import Patience
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, RowTimeoutError
 from tests.engines.fake_server import FakeServer, Kind, Reply, Seen
 from tests.engines.test_server import check_scores, connect, no_key, prompts
 
@@ -242,3 +242,24 @@ def test_a_server_without_room_for_a_prompt_is_refused() -> None:
         ),
     ):
         connect(server)
+
+
+def test_a_row_over_its_time_fails_alone_and_a_silent_server_fails_the_run() -> None:
+    wanted = prompts(20)
+    slow = list(wanted[3].ids)
+
+    def script(_: int, seen: Seen) -> Reply | None:
+        return Reply(delay=1.0) if seen.body["prompt"] == slow else None
+
+    with FakeServer(script=script) as server, connect(server, row_timeout=0.5) as engine:
+        answers = engine.submit(wanted).result()
+        with pytest.raises(RowTimeoutError, match=r"prompt 3: .* within 0.5 s \(--row-timeout\)"):
+            engine.response_logprobs(wanted)
+    assert [i for i, answer in enumerate(answers) if isinstance(answer, ModelError)] == [3]
+    silent = FakeServer(script=lambda n, _: Reply(delay=0.4) if n else None)
+    with (
+        silent as server,
+        connect(server, row_timeout=0.1) as engine,
+        pytest.raises(ModelError, match=r"none of 20 requests was answered within 0.1 s"),
+    ):
+        engine.submit(wanted).result()

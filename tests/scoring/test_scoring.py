@@ -145,6 +145,7 @@ def test_the_summary_counts_what_is_there(folder: Path) -> None:
         "empty_response": 1,
         "too_long": 0,
         "out_of_memory": 0,
+        "timed_out": 0,
         "error": 0,
     }
     assert sum(summary.histogram.counts if summary.histogram else []) == 2

@@ -8,6 +8,7 @@ log-softmax is computed in float32, whatever the dtype of the model's body.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -46,8 +47,14 @@ from ifcurate.engines.hf.probes import (
 from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import HFTokenizer
-from ifcurate.engines.hf.workers import OutOfMemoryError, PackFuture, WorkerPool, can_fork
-from ifcurate.errors import ModelError, RowTooLargeError
+from ifcurate.engines.hf.workers import (
+    OutOfMemoryError,
+    PackFuture,
+    TooSlowError,
+    WorkerPool,
+    can_fork,
+)
+from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 
 __all__ = ["HFEngine", "load_hf_engine"]
 
@@ -68,6 +75,7 @@ def load_hf_engine(
     threads: int | None = None,
     no_kernels: bool = False,
     memory: int | None = None,
+    row_timeout: float | None = None,
 ) -> HFEngine:
     """Load a causal language model for scoring, from a local folder or the Hub.
 
@@ -84,6 +92,7 @@ def load_hf_engine(
         no_kernels: leave all arithmetic to PyTorch.
         memory: bytes besides the model, of which packs on a CPU take half; by default they
             take what is free.
+        row_timeout: seconds that one prompt may take, on a CPU; there is no limit by default.
 
     Raises:
         ModelError: the model cannot be found, loaded or used.
@@ -117,6 +126,7 @@ def load_hf_engine(
         threads=torch.get_num_threads(),
         no_kernels=no_kernels,
         memory=memory,
+        row_timeout=row_timeout,
     )
 
 
@@ -136,6 +146,7 @@ class HFEngine(Engine):
         threads: int = 1,
         no_kernels: bool = False,
         memory: int | None = None,
+        row_timeout: float | None = None,
     ) -> None:
         self.tokenizer: HFTokenizer = tokenizer
         self.max_length = _length_limit(source, model.config, max_length)
@@ -172,6 +183,12 @@ class HFEngine(Engine):
             max_sequences=None if batch_size == "auto" else batch_size,
             share=self.route != "single",
         )
+        if row_timeout is not None and not (on_cpu and can_fork()):
+            raise ModelError(
+                f"row_timeout: needs a process that can be ended, which there is on a CPU under "
+                f"Linux; found {model.device.type} under {sys.platform}; leave it out"
+            )
+        self._row_timeout = row_timeout
         self._pool: WorkerPool | None = None
         self._collector = ThreadPoolExecutor(1, thread_name_prefix="ifcurate-collect")
         used = ", ".join(route.arithmetic.notes) or "PyTorch's operations alone"
@@ -242,8 +259,14 @@ class HFEngine(Engine):
 
     def _start_workers(self, packs: Sequence[Pack]) -> None:
         """Start the scoring processes when there is enough work for them."""
-        if self._pool is None and self._workers > 1 and self._runner.is_long(packs):
-            self._pool = WorkerPool(self._workers, self._runner.run, self._runner.bytes_for)
+        timed = self._row_timeout is not None
+        if self._pool is None and (timed or (self._workers > 1 and self._runner.is_long(packs))):
+            self._pool = WorkerPool(
+                self._workers,
+                self._runner.run,
+                self._runner.bytes_for,
+                row_timeout=self._row_timeout,
+            )
             self._report.counts["processes"] = self._workers
 
     def _run(self, plan: Plan, pack: Pack, *, single: bool = False) -> PackFuture:
@@ -295,11 +318,12 @@ class HFEngine(Engine):
                 try:
                     arrays = [self._finite(values) for values in future.result()]
                     answers.update(zip(pack.members, arrays, strict=True))
-                except OutOfMemoryError:
+                except (OutOfMemoryError, TooSlowError) as error:
+                    slow = isinstance(error, TooSlowError)
                     if len(pack.members) == 1:
-                        answers[pack.members[0]] = _too_large(plan, pack)
+                        answers[pack.members[0]] = self._failure(plan, pack, slow=slow)
                     else:
-                        n_halved += 1
+                        n_halved += not slow
                         smaller += self._filler.halve(plan, pack)
                 except BaseException:
                     for _, other in under_way:
@@ -310,6 +334,18 @@ class HFEngine(Engine):
             self._filler.shrink()
             self._count("memory_retries", n_halved)
         return answers
+
+    def _failure(self, plan: Plan, pack: Pack, *, slow: bool) -> RowTimeoutError | RowTooLargeError:
+        length = len(plan.sequences[pack.members[0]].ids)
+        if slow:
+            return RowTimeoutError(
+                f"not scored within {self._row_timeout:g} s (--row-timeout); found {length} "
+                "tokens; give more time, shorten its context, or leave the row out"
+            )
+        return RowTooLargeError(
+            f"does not fit into this machine's memory; found {length} tokens; leave the row out, "
+            "shorten its context, or use a smaller model or dtype"
+        )
 
     def _finite(self, values: Float32Array) -> Float32Array:
         if not np.isfinite(values).all():
@@ -322,14 +358,6 @@ class HFEngine(Engine):
 
     def _count(self, name: str, n: int) -> None:
         self._report.counts[name] = self._report.counts.get(name, 0) + n
-
-
-def _too_large(plan: Plan, pack: Pack) -> RowTooLargeError:
-    length = len(plan.sequences[pack.members[0]].ids)
-    return RowTooLargeError(
-        f"does not fit into this machine's memory; found {length} tokens; leave the row out, "
-        "shorten its context, or use a smaller model or dtype"
-    )
 
 
 def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:

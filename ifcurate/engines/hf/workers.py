@@ -35,7 +35,7 @@ from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.errors import ModelError
 from ifcurate.memory import free_memory
 
-__all__ = ["OutOfMemoryError", "PackFuture", "WorkerPool", "can_fork"]
+__all__ = ["OutOfMemoryError", "PackFuture", "TooSlowError", "WorkerPool", "can_fork"]
 
 _MOST_DEATHS: Final = 40  # of processes over the same pack, where memory is not the cause
 _START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
@@ -46,6 +46,10 @@ PackFuture = Future[list[Float32Array]]
 
 class OutOfMemoryError(Exception):
     """A pack did not fit into memory. The engine always handles it."""
+
+
+class TooSlowError(Exception):
+    """A pack took more time than its rows may take. The engine always handles it."""
 
 
 def can_fork() -> bool:
@@ -68,8 +72,19 @@ class _Worker:
 class WorkerPool:
     """Forked processes that score packs, in the order given."""
 
-    def __init__(self, n_workers: int, run: Run, needs: Callable[[Pack], int]) -> None:
-        """`needs` estimates the bytes that a pack takes. Raises `ModelError`."""
+    def __init__(
+        self,
+        n_workers: int,
+        run: Run,
+        needs: Callable[[Pack], int],
+        *,
+        row_timeout: float | None = None,
+    ) -> None:
+        """`needs` estimates the bytes that a pack takes; `row_timeout` is in seconds.
+
+        Raises `ModelError`.
+        """
+        self._row_timeout = row_timeout
         self._run = run
         self._needs = needs
         self._workers: list[_Worker] = []
@@ -93,8 +108,9 @@ class WorkerPool:
     def submit(self, pack: Pack) -> PackFuture:
         """Queue a pack for scoring.
 
-        The future raises `OutOfMemoryError` when the pack does not fit into memory, and
-        `ModelError` when a process fails for another reason.
+        The future raises `OutOfMemoryError` when the pack does not fit into memory,
+        `TooSlowError` when it takes too long, and `ModelError` when a process fails for
+        another reason.
         """
         return self._threads.submit(self._score, pack)
 
@@ -111,11 +127,17 @@ class WorkerPool:
         for n_deaths in range(_MOST_DEATHS):
             kills = _memory_kills()
             with self._take(alone=n_deaths > 0) as number:
+                worker = self._workers[number]
+                worker.first.result()  # it has begun, so the time is the pack's
                 try:
-                    return self._workers[number].executor.submit(_run_pack, pack).result()
+                    return worker.executor.submit(_run_pack, pack).result(self._seconds(pack))
+                except TimeoutError:
+                    worker.end()
+                    self._replace(number)
+                    raise TooSlowError from None
                 except BrokenProcessPool:
                     self._replace(number)
-                except (ModelError, OutOfMemoryError):
+                except (ModelError, OutOfMemoryError, TooSlowError):
                     raise
                 except Exception as error:
                     raise ModelError(
@@ -130,6 +152,10 @@ class WorkerPool:
             f"scoring processes: {_MOST_DEATHS} died on the same rows, although memory was free; "
             f"{_START_AGAIN} if nobody ended them"
         )
+
+    def _seconds(self, pack: Pack) -> float | None:
+        """The time that a pack may take: that of its rows, one after the other."""
+        return None if self._row_timeout is None else self._row_timeout * len(pack.members)
 
     @contextlib.contextmanager
     def _take(self, *, alone: bool) -> Iterator[int]:

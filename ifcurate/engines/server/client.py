@@ -18,6 +18,7 @@ httpx is a dependency of the extra `server`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     import httpx
     import tenacity
 
-__all__ = ["HttpClient", "Patience", "Request", "ServerError", "wait_for"]
+__all__ = ["AnswerOrNone", "HttpClient", "Patience", "Request", "ServerError", "wait_for"]
 
 T = TypeVar("T")
+AnswerOrNone = dict[str, Any] | None
 _SPARE_BYTES: Final = 1 << 20  # of an answer, in addition to those for its tokens
 _ERROR_BYTES: Final = 1 << 14  # that are read of the body of a refusal
 
@@ -64,6 +66,7 @@ class Request:
     path: str
     body: dict[str, Any] | None = None
     answer_bytes: int = 0  # about how large the answer may be
+    seconds: float | None = None  # for one answer; a request that takes longer fails alone
 
 
 class ServerError(ModelError):
@@ -72,6 +75,10 @@ class ServerError(ModelError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status  # HTTP status, if it is a refusal
+
+
+class RequestTooSlowError(Exception):
+    """The server did not answer one request within the seconds that it has."""
 
 
 class _TryAgainError(Exception):
@@ -108,9 +115,11 @@ class HttpClient:
         self._finalizer()
 
     def submit(
-        self, requests: Sequence[Request], read: Callable[[list[dict[str, Any]]], T]
+        self, requests: Sequence[Request], read: Callable[[list[AnswerOrNone]], T]
     ) -> Future[T]:
         """Send requests in parallel, and give their answers, in order, to `read`.
+
+        The answer to a request that took more than its own seconds is None.
 
         The future has the result of `read`. The first request that fails after all tries
         cancels the others, and its `ServerError` is the future's exception. Cancelling the
@@ -120,7 +129,7 @@ class HttpClient:
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer to one request. Raises `ServerError`."""
-        return wait_for(self.submit([Request(path, body)], lambda answers: answers[0]))
+        return wait_for(self.submit([Request(path, body)], lambda answers: answers[0] or {}))
 
     def error(self, what: str, found: str, remedy: str, status: int | None = None) -> ServerError:
         """An error in the usual form. The key is removed from the server's text."""
@@ -128,17 +137,18 @@ class HttpClient:
         return ServerError(self._key.removed_from(text), status)
 
     async def _send_all(
-        self, requests: Sequence[Request], read: Callable[[list[dict[str, Any]]], T]
+        self, requests: Sequence[Request], read: Callable[[list[AnswerOrNone]], T]
     ) -> T:
         import anyio
 
-        answers: list[dict[str, Any]] = [{} for _ in requests]
+        answers: list[AnswerOrNone] = [None for _ in requests]
 
         async def send(i: int) -> None:
             # A request keeps its turn while it waits for a retry, so the first final
             # failure is found early.
             async with self._loop.turns:
-                answers[i] = await self._send(requests[i])
+                with contextlib.suppress(RequestTooSlowError):
+                    answers[i] = await self._send(requests[i])
 
         try:
             async with anyio.create_task_group() as group:
@@ -189,11 +199,13 @@ class HttpClient:
         import anyio
         import httpx
 
-        timeout = min(self._patience.timeout, end - time.monotonic())
+        timeout = min(request.seconds or self._patience.timeout, end - time.monotonic())
         try:
             with anyio.fail_after(max(0.0, timeout)):
                 return await self._exchange(request)
         except TimeoutError:
+            if request.seconds is not None:
+                raise RequestTooSlowError from None
             raise _TryAgainError(f"no answer within {self._patience.timeout:g} s") from None
         except httpx.RequestError as error:
             for cause in _causes(error):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,18 +24,27 @@ from ifcurate.engines.base import (
     Float32Array,
     Prompt,
     Tokenizer,
+    arrays_of,
 )
 from ifcurate.engines.checks import check_logprobs, check_prompt
-from ifcurate.engines.server.client import HttpClient, Patience, Request, ServerError, wait_for
+from ifcurate.engines.server.client import (
+    AnswerOrNone,
+    HttpClient,
+    Patience,
+    Request,
+    ServerError,
+    wait_for,
+)
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import resolve_model
 from ifcurate.pocket import model_path
 
 __all__ = ["ServerEngine", "load_server_engine"]
 
 _VERSION: Final = "1"  # raised whenever a score could change
+_SILENT: Final = 16  # unanswered requests, all of a piece, that mean that the server hangs
 _PATH: Final = "/completions"
 _PROBE: Final = "The ferry to the island leaves at nine in the morning."
 _TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
@@ -52,6 +61,7 @@ def load_server_engine(
     concurrency: int = 16,
     trust_remote_code: bool = False,
     patience: Patience | None = None,
+    row_timeout: float | None = None,
 ) -> ServerEngine:
     """Connect to a completions endpoint, and find the request form for prompt log-probabilities.
 
@@ -67,6 +77,8 @@ def load_server_engine(
         concurrency: the most requests in flight.
         trust_remote_code: run code that comes with the tokenizer.
         patience: timeouts and the number of tries.
+        row_timeout: seconds for one answer; a prompt that takes longer fails alone. Without it,
+            the request is tried again, and in the end the engine fails.
 
     Raises:
         ModelError: the server cannot be reached or used, or there is no such tokenizer.
@@ -87,7 +99,9 @@ def load_server_engine(
                 resolve_model(tokenizer or model), revision, trust_remote_code=trust_remote_code
             )
         limit = _length_limit(client, listed.get(model, {}), max_length)
-        return ServerEngine(client, model, tokenizer, dtype=dtype, max_length=limit)
+        return ServerEngine(
+            client, model, tokenizer, dtype=dtype, max_length=limit, row_timeout=row_timeout
+        )
     except BaseException:
         client.close()
         raise
@@ -97,9 +111,17 @@ class ServerEngine(Engine):
     """A model behind a completions endpoint; see `load_server_engine`."""
 
     def __init__(
-        self, client: HttpClient, model: str, tokenizer: Tokenizer, *, dtype: str, max_length: int
+        self,
+        client: HttpClient,
+        model: str,
+        tokenizer: Tokenizer,
+        *,
+        dtype: str,
+        max_length: int,
+        row_timeout: float | None = None,
     ) -> None:
         self._client = client
+        self._row_timeout = row_timeout
         self._model = model
         self.tokenizer = tokenizer
         self.max_length = max_length
@@ -134,7 +156,8 @@ class ServerEngine(Engine):
         given. Raises `ModelError` for a prompt that the model does not take, for an answer
         that does not fit its prompt, and when the server fails after all tries.
         """
-        return wait_for(self._submit(prompts))
+        answers: list[Answer] = wait_for(self._submit(prompts))
+        return arrays_of(answers)
 
     def continue_greedily(
         self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
@@ -149,9 +172,9 @@ class ServerEngine(Engine):
             self._client.submit(requests, lambda answers: [self._text(a) for a in answers])
         )
 
-    def _text(self, answer: dict[str, Any]) -> str:
+    def _text(self, answer: AnswerOrNone) -> str:
         try:
-            return str(answer["choices"][0]["text"])
+            return str((answer or {})["choices"][0]["text"])
         except (KeyError, IndexError, TypeError):
             raise self._client.error(
                 "the answer has no text", str(answer)[:80], "is this a completions endpoint?"
@@ -160,28 +183,44 @@ class ServerEngine(Engine):
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
         """The same as a future. The requests are under way when this returns."""
         try:
-            return cast(Future[list[Answer]], self._submit(prompts))
+            return self._submit(prompts)
         except ModelError as error:
             future: Future[list[Answer]] = Future()
             future.set_exception(error)
             return future
 
-    def _submit(self, prompts: Sequence[Prompt]) -> Future[list[Float32Array]]:
+    def _submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=None)
         asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
 
-        def read(answers: list[dict[str, Any]]) -> list[Float32Array]:
-            results = [np.zeros(0, dtype=np.float32) for _ in prompts]
+        def read(answers: list[AnswerOrNone]) -> list[Answer]:
+            results: list[Answer] = [np.zeros(0, dtype=np.float32) for _ in prompts]
+            if len(answers) >= _SILENT and not any(answers):
+                raise self._silent(len(answers))
             for i, answer in zip(asked, answers, strict=True):
-                results[i] = self._read(i, prompts[i], answer)
+                results[i] = self._read(i, prompts[i], answer) if answer else self._too_slow()
             return results
 
         return self._client.submit([self._request(prompts[i]) for i in asked], read)
 
     def _request(self, prompt: Prompt) -> Request:
         size = self._dialect.answer_bytes * (len(prompt.ids) + 1)
-        return Request(_PATH, self._dialect.request(self._model, prompt.ids), size)
+        body = self._dialect.request(self._model, prompt.ids)
+        return Request(_PATH, body, size, self._row_timeout)
+
+    def _too_slow(self) -> RowTimeoutError:
+        return RowTimeoutError(
+            f"the server did not answer within {self._row_timeout:g} s (--row-timeout); give more "
+            "time, or score the row again later: --retry-failed"
+        )
+
+    def _silent(self, n: int) -> ModelError:
+        return self._client.error(
+            f"none of {n} requests was answered within {self._row_timeout:g} s",
+            "no answer",
+            "see the server's own log, or give more --row-timeout; the same command resumes",
+        )
 
     def _read(self, i: int, prompt: Prompt, answer: dict[str, Any]) -> Float32Array:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ifcurate.errors import OptionError
 from ifcurate.options.augment import OUT_PANEL, AugmentOptions
 from ifcurate.options.data import DataOptions
 
@@ -21,9 +22,9 @@ from .funnel import check_file, print_funnel
 from .options import with_options
 
 if TYPE_CHECKING:
-    from ifcurate.counterfactual.write.model_check import ModelJudge
     from ifcurate.counterfactual.write.outcomes import Funnel
     from ifcurate.data.sources import Examples
+    from ifcurate.engines.base import EngineIdentity
 
 ALL_TURNS = DataOptions(turns="all")
 
@@ -92,39 +93,18 @@ def augment(
     if check is not None:
         check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
-    from ifcurate.counterfactual.augmenter import AugmentSettings
-    from ifcurate.counterfactual.recognisers import load_recogniser
-    from ifcurate.counterfactual.write.avoided import read_avoided
-    from ifcurate.counterfactual.write.output import write_counterfactuals
+    from ifcurate.pipeline.augmenting import write_augmented
 
     examples, folder = _find_data(data, reading, run, quiet=silent)
-    folder = out_folder or folder
-    settings = AugmentSettings(
-        options.policy,
-        _types(options.types),
-        options.seed,
-        options.variants,
-        options.emit,
-        read_avoided(options.avoid or ()),
-    )
-    found = load_recogniser(
-        options.recogniser,
-        types=settings.types,
-        model=options.recogniser_model,
-        cache=folder / "plans.jsonl",
-    )
-    checking = _judge(options.verify, options.threshold, quiet=silent)
-    with checking as judge, common_progress(quiet=silent) as on_row:
-        result = write_counterfactuals(
+    with _usage_errors(), _progress(quiet=silent) as on_row:
+        result = write_augmented(
             examples,
-            settings,
-            folder,
-            recogniser=found,
-            judge=judge,
-            sample=options.sample,
+            out_folder or folder,
+            options,
+            common.command_line(),
             overwrite=overwrite,
-            command=common.command_line(),
             on_row=on_row,
+            on_model=lambda model: _note_model(model, quiet=silent),
         )
     if json:
         common.print_json(
@@ -183,39 +163,23 @@ def _find_data(
     return examples, found.folder / "augmented"
 
 
-def _types(text: str) -> tuple[str, ...]:
-    """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones."""
-    from ifcurate.counterfactual.augmenter import parse_types
-    from ifcurate.errors import OptionError
-
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """A wrong value of an option is an error of usage."""
     try:
-        return parse_types(text)
+        yield
     except OptionError as error:
-        raise typer.BadParameter(
-            str(error).removeprefix("types: "), param_hint="--types"
-        ) from error
+        raise typer.BadParameter(str(error)) from error
+
+
+def _note_model(model: EngineIdentity, *, quiet: bool) -> None:
+    note(f"model check by {model.model} ({model.engine}, {model.dtype})", quiet=quiet)
+    if model.model == "pocket":
+        note("pocket is for trying things out: its checks prove nothing", quiet=quiet)
 
 
 @contextlib.contextmanager
-def _judge(model: str, threshold: float, *, quiet: bool) -> Iterator[ModelJudge | None]:
-    """The model check, with the scorer that `ifcurate score` uses; None without a model."""
-    if not model:
-        yield None
-        return
-    from ifcurate.counterfactual.write.model_check import ModelJudge
-    from ifcurate.engines.load import load_engine
-    from ifcurate.scoring.scorer import Scorer, ScoreSettings
-
-    loaded = load_engine("toy") if model == "toy" else load_engine("hf", model=model)
-    scorer = Scorer.create(loaded, ScoreSettings())
-    identity = loaded.identity
-    note(f"model check by {identity.model} ({identity.engine}, {identity.dtype})", quiet=quiet)
-    with loaded:
-        yield ModelJudge(scorer, threshold, scorer.identity())
-
-
-@contextlib.contextmanager
-def common_progress(*, quiet: bool) -> Iterator[Callable[[Funnel], None]]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[Funnel], None]]:
     """Rows read and written, on stderr."""
     if quiet or not common.report.is_terminal:
         yield lambda _: None

@@ -69,13 +69,21 @@ class AugmentOptions(Options):
     verify: str = option(
         "",
         "Keep only what this model confirms: with the new context it prefers the new answer, "
-        "without it the original one. A tiny model proves little. toy has no model, for dry runs.",
+        "without it the original one, and the rest of the context is as likely as before. A tiny "
+        "model such as pocket proves little. toy has no model, for dry runs.",
         panel=MODEL_PANEL,
         metavar="MODEL",
     )
     threshold: float = option(
         0.5,
         "Nats by which the new context must help the new answer.",
+        panel=MODEL_PANEL,
+        metavar="NATS",
+        allow_inf_nan=False,
+    )
+    text_threshold: float = option(
+        0.25,
+        "Nats by which the loss per token of the context may rise outside the substituted places.",
         panel=MODEL_PANEL,
         metavar="NATS",
         allow_inf_nan=False,

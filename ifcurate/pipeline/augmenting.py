@@ -1,26 +1,39 @@
-"""The augment step of a recipe."""
+"""The augment step: from its options to the files, for the command and for recipes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ifcurate.counterfactual.augmenter import AugmentSettings, parse_types
 from ifcurate.counterfactual.recognisers import load_recogniser
 from ifcurate.counterfactual.write.avoided import read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge
+from ifcurate.counterfactual.write.outcomes import Funnel
 from ifcurate.counterfactual.write.output import AugmentResult, write_counterfactuals
 from ifcurate.data.sources import Examples
+from ifcurate.engines.base import EngineIdentity
 from ifcurate.options.augment import AugmentOptions
 
 __all__ = ["write_augmented"]
 
 
 def write_augmented(
-    examples: Examples, folder: Path, options: AugmentOptions, command: str
+    examples: Examples,
+    folder: Path,
+    options: AugmentOptions,
+    command: str,
+    *,
+    overwrite: bool = False,
+    on_row: Callable[[Funnel], None] = lambda _: None,
+    on_model: Callable[[EngineIdentity], None] = lambda _: None,
 ) -> AugmentResult:
-    """Write counterfactual rows of the examples into a folder. Raises the errors of the step."""
+    """Write counterfactual rows of the examples into a folder.
+
+    `on_row` gets the counts after each row, `on_model` the model of `verify` once it is
+    loaded. Raises the errors of the step.
+    """
     settings = AugmentSettings(
         options.policy,
         parse_types(options.types),
@@ -35,7 +48,7 @@ def write_augmented(
         model=options.recogniser_model,
         cache=folder / "plans.jsonl",
     )
-    with _open_judge(options) as judge:
+    with _open_judge(options, on_model) as judge:
         return write_counterfactuals(
             examples,
             settings,
@@ -43,12 +56,16 @@ def write_augmented(
             recogniser=recogniser,
             judge=judge,
             sample=options.sample,
+            overwrite=overwrite,
             command=command,
+            on_row=on_row,
         )
 
 
 @contextlib.contextmanager
-def _open_judge(options: AugmentOptions) -> Iterator[ModelJudge | None]:
+def _open_judge(
+    options: AugmentOptions, on_model: Callable[[EngineIdentity], None]
+) -> Iterator[ModelJudge | None]:
     """The model that confirms each counterfactual; None without `verify`."""
     if not options.verify:
         yield None
@@ -57,7 +74,7 @@ def _open_judge(options: AugmentOptions) -> Iterator[ModelJudge | None]:
     from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
     toy = options.verify == "toy"
-    engine = load_engine("toy") if toy else load_engine("hf", model=options.verify)
-    scorer = Scorer.create(engine, ScoreSettings())
-    with engine:
-        yield ModelJudge(scorer, options.threshold, scorer.identity())
+    with load_engine("toy") if toy else load_engine("hf", model=options.verify) as engine:
+        on_model(engine.identity)
+        scorer = Scorer.create(engine, ScoreSettings())
+        yield ModelJudge(scorer, options.threshold, options.text_threshold, scorer.identity())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from ifcurate.counterfactual.write.avoided import read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model
 from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.counterfactual.write.sheet import choose_sample, render_sheet
+from ifcurate.counterfactual.write.text_check import text_rises
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.data.sources import read_examples
+from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError
 from ifcurate.records import Example
 from tests.conftest import write_jsonl
@@ -196,6 +199,7 @@ class Scorer:
 
     def __init__(self, known: str = ""):
         self.known = known
+        self.engine = load_engine("toy")
 
     def score(self, examples: Sequence[Example]) -> tuple[pl.DataFrame, None]:
         rows = []
@@ -212,26 +216,40 @@ class Scorer:
 
 def test_the_model_check() -> None:
     item = written(MARTHA)
-    ((_, good, why),) = check_with_model([item], Scorer("Martha"), threshold=0.5)
+    ((_, good, why),) = check_with_model([item], ModelJudge(Scorer("Martha"), 0.5, 9.0))
     assert good is not None
     assert (why, good.drop) == ("", 7.0)
     assert good.original_with_context > good.new_with_context
-    ((_, _, late),) = check_with_model([item], Scorer(item.made.substitute), threshold=0.5)
+    ((_, _, late),) = check_with_model([item], ModelJudge(Scorer(item.made.substitute), 0.5, 9.0))
     assert late == "without the context the new answer is preferred already"
-    ((_, _, small),) = check_with_model([item], Scorer("Martha"), threshold=7.5)
+    ((_, _, small),) = check_with_model([item], ModelJudge(Scorer("Martha"), 7.5, 9.0))
     assert small.startswith("the context helps by 7 nats")
+
+
+def test_the_model_check_of_the_text() -> None:
+    item = written(MARTHA)
+    judge = ModelJudge(Scorer("Martha"), 0.5, -1.0)
+    ((_, check, why),) = check_with_model([item], judge)
+    assert check is not None
+    assert check.text_rise == pytest.approx(0, abs=1e-6)  # the rest of the text is the same
+    assert why.startswith("the rest of the context is less likely than before by")
+    texts = {**item.made.texts, "input": item.made.texts["input"].replace("was", "gnu", 1)}
+    odd = replace(item, made=replace(item.made, texts=texts))
+    (rise,) = text_rises([odd], load_engine("toy"))
+    assert rise is not None
+    assert rise > 0.01
 
 
 def test_what_the_model_does_not_confirm_is_rejected(folder: Path) -> None:
     source = write_jsonl(folder / "data.jsonl", [MARTHA])
-    judge = ModelJudge(Scorer("Nobody"), 0.5)
+    judge = ModelJudge(Scorer("Nobody"), 0.5, 9.0)
     result = write_counterfactuals(
         read_examples(source), AugmentSettings(), folder / "out", judge=judge
     )
     assert result.funnel.written == 0
     (record,) = read(folder / "out" / "rejected.jsonl")
     assert record["stage"] == "S1"
-    judge = ModelJudge(Scorer("Martha"), 0.5)
+    judge = ModelJudge(Scorer("Martha"), 0.5, 9.0)
     write_counterfactuals(read_examples(source), AugmentSettings(), folder / "in", judge=judge)
     (row,) = read(folder / "in" / "data.counterfactual.jsonl")
     assert row["ifcurate_drop"] == 7.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Edit", "apply_edits", "invert_edits", "place_edits", "row_texts", "with_texts"]
+__all__ = ["Edit", "apply_edits", "invert_edits", "moved", "place_edits", "row_texts", "with_texts"]
 
 _STEP = re.compile(r"\[(\d+)\]|(?:\A|\.)((?:[^.\[\]\\]|\\.)+)")
 
@@ -57,6 +57,11 @@ def place_edits(changes: Sequence[tuple[str, int, int, str, str]]) -> list[Edit]
 def apply_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:
     """The texts after the edits; raises ValueError when one does not find its old text."""
     return _rewrite(texts, [(e.path, e.start, e.end, e.old, e.new) for e in edits])
+
+
+def moved(at: int, path: str, edits: Iterable[Edit]) -> int:
+    """Where a place of a text before the edits is after them."""
+    return at + sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.end <= at)
 
 
 def invert_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""S1, the model's own word on a counterfactual: with the new context, the new answer.
+"""S1: three checks of a counterfactual by a model, two on the answer and one on the text.
 
 Of the answer's tokens alone, in nats, c' the new context and y', y the new and
 the original answer:
@@ -6,6 +6,10 @@ the original answer:
     drop = nll(y' | q) - nll(y' | q, c')  >=  threshold
     nll(y' | q, c') < nll(y | q, c')      the new answer is preferred with the context
     nll(y | q) < nll(y' | q)              the original one without it
+
+Of the context's tokens outside the substituted places (`text_check`):
+
+    text_rise = loss per token in c' - loss per token in c  <=  text_threshold
 
 Where the answer is inside a longer response, the response before it is given:
 its loss is taken off both sides.
@@ -17,11 +21,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ifcurate.engines.base import Engine
 from ifcurate.records import Example
 
 from ..checks import Check
 from .outcomes import Outcome, Written
 from .rows import edited_example
+from .text_check import text_rises
 
 __all__ = ["ModelCheck", "ModelJudge", "PairScorer", "check_with_model", "judged"]
 
@@ -29,17 +35,27 @@ __all__ = ["ModelCheck", "ModelJudge", "PairScorer", "check_with_model", "judged
 class PairScorer(Protocol):
     """`ifcurate.scoring.scorer.Scorer`, as far as it is used here."""
 
+    @property
+    def engine(self) -> Engine:
+        """The engine that scores."""
+
     def score(self, examples: Sequence[Example]) -> tuple[Any, Any]:
         """The SCORES table of the examples, in their order, and the token table."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelJudge:
-    """The model check of a run: `scorer` scores, `threshold` is in nats."""
+    """The model checks of a run: `scorer` scores; the thresholds are in nats."""
 
     scorer: PairScorer
     threshold: float
+    text_threshold: float  # per token
     identity: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the manifest and the identity of a run."""
+        thresholds = {"threshold": self.threshold, "text_threshold": self.text_threshold}
+        return {**thresholds, **self.identity}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +66,8 @@ class ModelCheck:
     new_without_context: float
     original_with_context: float  # with the new context
     original_without_context: float
-    threshold: float
+    text_rise: float  # per token of the context outside the substituted places
+    judge: ModelJudge
 
     @property
     def drop(self) -> float:
@@ -60,12 +77,16 @@ class ModelCheck:
     @property
     def reason(self) -> str:
         """Why it fails, "" when it passes."""
-        if self.drop < self.threshold:
-            return f"the context helps by {self.drop:.3g} nats, under {self.threshold:g}"
+        judge = self.judge
+        if self.drop < judge.threshold:
+            return f"the context helps by {self.drop:.3g} nats, under {judge.threshold:g}"
         if self.new_with_context >= self.original_with_context:
             return "with the new context the original answer is preferred"
         if self.original_without_context >= self.new_without_context:
             return "without the context the new answer is preferred already"
+        if self.text_rise > judge.text_threshold:
+            rise = f"{self.text_rise:.3g} nats a token, over {judge.text_threshold:g}"
+            return f"the rest of the context is less likely than before by {rise}"
         return ""
 
     def columns(self) -> dict[str, float]:
@@ -76,45 +97,33 @@ class ModelCheck:
             "ifcurate_nll_original_with_context": self.original_with_context,
             "ifcurate_nll_original_without_context": self.original_without_context,
             "ifcurate_drop": self.drop,
+            "ifcurate_text_rise": self.text_rise,
         }
 
 
 def check_with_model(
-    written: Iterable[Written], scorer: PairScorer, *, threshold: float, chunk: int = 64
+    written: Sequence[Written], judge: ModelJudge
 ) -> Iterator[tuple[Written, ModelCheck | None, str]]:
     """Each counterfactual with its numbers and, where it fails or cannot be scored, the reason."""
-    batch: list[Written] = []
-    for item in written:
-        batch.append(item)
-        if len(batch) == chunk:
-            yield from _check_batch(batch, scorer, threshold)
-            batch = []
-    if batch:
-        yield from _check_batch(batch, scorer, threshold)
-
-
-def _check_batch(
-    batch: Sequence[Written], scorer: PairScorer, threshold: float
-) -> Iterator[tuple[Written, ModelCheck | None, str]]:
-    asked: list[Example] = []
-    for item in batch:
-        asked += _four(item)
-    table, _ = scorer.score(asked)
+    table, _ = judge.scorer.score([example for item in written for example in _three(item)])
     rows = table.select("status", "reason", "nll_with_context", "nll_without_context").rows()
-    for number, item in enumerate(batch):
+    rises = text_rises(written, judge.scorer.engine)
+    for number, (item, rise) in enumerate(zip(written, rises, strict=True)):
         new, original, before = rows[3 * number : 3 * number + 3]
-        failed = next((r for s, r, *_ in (new, original) if s != "scored"), None)
-        if failed is not None or "scored" not in (new[0], original[0]):
-            yield item, None, f"not scored: {failed}"
+        failed = next((row for row in (new, original) if row[0] != "scored"), None)
+        if failed is not None or rise is None:
+            why = (failed[1] or failed[0]) if failed is not None else "the context is too long"
+            yield item, None, f"not scored: {why}"
             continue
         with_, without = (before[2], before[3]) if before[0] == "scored" else (0.0, 0.0)
         check = ModelCheck(
-            new[2] - with_, new[3] - without, original[2] - with_, original[3] - without, threshold
+            *(new[2] - with_, new[3] - without, original[2] - with_, original[3] - without),
+            *(rise, judge),
         )
         yield item, check, check.reason
 
 
-def _four(item: Written) -> list[Example]:
+def _three(item: Written) -> list[Example]:
     """The new context with the new answer, with the original one, and with what stands before."""
     made, example = item.made, item.original
     edit = min(
@@ -143,7 +152,7 @@ def judged(outcomes: Iterable[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
 
 def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
     items = [w for o in batch for w in o.written]
-    checked = iter(check_with_model(items, judge.scorer, threshold=judge.threshold))
+    checked = check_with_model(items, judge)
     for outcome in batch:
         kept, reasons = [], []
         for _ in outcome.written:

@@ -151,7 +151,7 @@ def _identity(
         "settings": {**asdict(settings), "avoid": sorted(settings.avoid)},
         "recogniser": recogniser.name,
         "lexicon": load_lexicon().sha256,
-        "judge": None if judge is None else [judge.threshold, dict(judge.identity)],
+        "judge": None if judge is None else judge.as_dict(),
         "sample": sample,
     }
     return fingerprint(decides, 16)
@@ -234,9 +234,7 @@ def _manifest(
         },
         "recogniser": recogniser.name,
         "lexicon": load_lexicon().sha256,
-        "model_check": None
-        if judge is None
-        else {"threshold": judge.threshold, **dict(judge.identity)},
+        "model_check": None if judge is None else judge.as_dict(),
         "plans_refused": getattr(recogniser, "refused", {}),
         "funnel": result.funnel.as_dict(),
         "broken_inputs": result.broken,

@@ -16,7 +16,7 @@ from typing import Any
 from ifcurate.records import ContextBlock, Example, Turn
 
 from ..accepted import Counterfactual
-from ..edit.edits import Edit, with_texts
+from ..edit.edits import Edit, moved, with_texts
 from ..edit.views import View
 from ..lexicon.tables import fold
 
@@ -131,13 +131,9 @@ def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[
 def _stretches(made: Counterfactual, view: View) -> str:
     """The context after the edits, its stretches moved with them."""
     return "\n\n".join(
-        made.texts[path][_moved(start, path, made.edits) : _moved(end, path, made.edits)]
+        made.texts[path][moved(start, path, made.edits) : moved(end, path, made.edits)]
         for path, start, end in view.context
     )
-
-
-def _moved(at: int, path: str, edits: Sequence[Edit]) -> int:
-    return at + sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.end <= at)
 
 
 def moved_blocks(blocks: Sequence[ContextBlock], edits: Sequence[Edit]) -> tuple[ContextBlock, ...]:
@@ -145,10 +141,10 @@ def moved_blocks(blocks: Sequence[ContextBlock], edits: Sequence[Edit]) -> tuple
     return tuple(
         replace(
             b,
-            start=_moved(b.start, b.path, edits),
-            end=_moved(b.end, b.path, edits),
-            outer_start=_moved(b.outer_start, b.path, edits),
-            outer_end=_moved(b.outer_end, b.path, edits),
+            start=moved(b.start, b.path, edits),
+            end=moved(b.end, b.path, edits),
+            outer_start=moved(b.outer_start, b.path, edits),
+            outer_end=moved(b.outer_end, b.path, edits),
         )
         for b in blocks
     )
@@ -185,7 +181,7 @@ def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfact
     paths = {b.path for b in example.blocks}
     path = next(iter(paths), "")
     moved = [
-        _moved(start, path, made.edits) if isinstance(start, int) else start
+        moved(start, path, made.edits) if isinstance(start, int) else start
         for start in answers["answer_start"]
     ]
     row["answers"] = {**answers, "answer_start": moved}

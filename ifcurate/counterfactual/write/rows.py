@@ -180,8 +180,8 @@ def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfact
         return
     paths = {b.path for b in example.blocks}
     path = next(iter(paths), "")
-    moved = [
+    starts = [
         moved(start, path, made.edits) if isinstance(start, int) else start
         for start in answers["answer_start"]
     ]
-    row["answers"] = {**answers, "answer_start": moved}
+    row["answers"] = {**answers, "answer_start": starts}

@@ -91,6 +91,12 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
 
     out.print()
     out.print(_table_of_labels(made))
+    if "max_overlap" in made.parameters:
+        most = made.parameters["max_overlap"]
+        out.print(
+            f"  {made.n_left_out:,} of not-scored are left out: more than {most:.4g} of their "
+            "context's words are elsewhere in the prompt"
+        )
     out.print()
     for cut in made.cuts:
         _print_cut(cut)

@@ -101,7 +101,8 @@ def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
         out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
     for flag, n in summary.flags.items():
         if n:
-            out.print(f"  [dim]{count(n, 'row')} with {flag}[/dim]")
+            advice = "; split --max-overlap 0.6 leaves them out" if "elsewhere" in flag else ""
+            out.print(f"  [dim]{count(n, 'row')} with {flag}{advice}[/dim]")
     for text in notes:
         if "--columns" in text:  # a line to paste stays whole
             out.print(f"  [yellow]{escape(text)}[/yellow]", soft_wrap=True)

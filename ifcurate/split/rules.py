@@ -68,6 +68,7 @@ class SplitSummary:
     sensitivity: pl.DataFrame
     nearest: pl.DataFrame
     label_counts: dict[str, int]
+    n_left_out: int  # rows above `max_overlap`; they are not-scored
     histograms: Mapping[tuple[str, str], Histogram]  # (group, statistic) -> its numbers
 
     def counts(self) -> dict[str, int]:
@@ -195,6 +196,13 @@ class SplitPlan:
                 "score with --method attention, or use another rule"
             )
 
+    def count_left_out(self, scores: pl.LazyFrame) -> int:
+        """How many rows `leave_out` takes out."""
+        if "max_overlap" not in self.parameters:
+            return 0
+        out = self.leave_out(scores).select((pl.col("status") == "left_out").sum())
+        return int(out.collect(engine="streaming").item())
+
     def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
         """The cuts of a SCORES table that has its row numbers in `place`."""
         scores = self.leave_out(scores)
@@ -253,6 +261,7 @@ class SplitCuts:
             sensitivity=self.sensitivity,
             nearest=find_nearest(labelled),
             label_counts={label: counts.get(label, 0) for label in LABELS},
+            n_left_out=self.plan.count_left_out(scores),
             histograms=self.histograms,
         )
 

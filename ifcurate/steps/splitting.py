@@ -99,6 +99,10 @@ def split_run(
     sink_table(written, path, {"id": manifest.id, **identity})
     summary = cuts.summary(scores, _count_labels(path))
     manifest.counts = summary.counts()
+    if "max_overlap" in plan.parameters:
+        most = plan.parameters["max_overlap"]
+        left_out = count(summary.n_left_out, "row")
+        manifest.formula += f"; {left_out} left out with context_overlap above {most:g}"
     if before is not None and again is not None:
         labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
         n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())

@@ -90,6 +90,7 @@ def test_rows_with_much_overlap_are_left_out_and_move_no_cut() -> None:
     assert split.cuts == alone.cuts == split_scores(scores[1:]).cuts
     assert "r0" not in split.nearest["id"].to_list()
     assert split.parameters["max_overlap"] == 0.5
+    assert (split.n_left_out, alone.n_left_out) == (1, 0)
     assert split_scores(scores).counts()[NOT_SCORED] == 0
 
 

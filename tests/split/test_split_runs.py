@@ -153,3 +153,14 @@ def test_scores_of_another_version_are_named_with_the_command_that_scores_again(
         shown = " ".join(CliRunner().invoke(app, arguments).output.split())
         assert "run/scores.parquet: was written by another version of ifcurate; " in shown
         assert f"columns are missing: context_overlap; {advice}" in shown
+
+
+def test_rows_that_are_left_out_are_counted_in_the_manifest(folder: Path) -> None:
+    run = toy_run(folder)
+    summary, manifest = split_run(run, max_overlap=0.001)
+    overlap = run.scores(["status", "context_overlap"]).filter(status="scored")["context_overlap"]
+    n = int((overlap > 0.001).sum())
+    assert n > 0
+    assert summary.n_left_out == n == manifest.counts["not-scored"]
+    assert sum(manifest.counts.values()) == 300
+    assert f"; {n} rows left out with context_overlap above 0.001" in manifest.formula

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 Cell = str | int | float | None
-_FRAME = 150  # pixels around a figure in a notebook: its title, its caption
+_FRAME = 200  # pixels around a figure in a notebook: its title, its caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,19 @@ class Figure:
 
     def save(self, path: str | Path) -> Path:
         """Write the figure as a page of its own, one file that works offline."""
-        return write_page(Path(path), self.title, [Section(self.name, self.title, (), (self,))])
+        with atomic_file(Path(path)) as stream:
+            stream.write(self._render().encode("utf-8", "replace"))
+        return Path(path)
 
     def _repr_html_(self) -> str:
-        page = render_page(
-            self.title, [Section(self.name, "", (), (replace(self, wide=True),))], bare=True
-        )
-        height = self.height + _FRAME
         return (
-            f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" '
-            f'style="width:100%;height:{height}px;border:0"></iframe>'
+            f'<iframe srcdoc="{html.escape(self._render())}" sandbox="allow-scripts" '
+            f'style="width:100%;height:{self.height + _FRAME}px;border:0"></iframe>'
         )
+
+    def _render(self) -> str:
+        section = Section(self.name, "", (), (replace(self, wide=True),))
+        return render_page(self.title, [section], scripts=("charts.js",), bare=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,16 @@ __all__ = ["RUNS_FOLDER", "Run", "find_run", "list_runs"]
 RUNS_FOLDER: Final = "ifcurate-runs"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A run folder with its manifest."""
 
     folder: Path
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        model = self.manifest.identity["engine"]["model"]
+        return f"Run({self.folder}: {', '.join(self.data)}, scored by {model})"
 
     @property
     def data(self) -> tuple[str, ...]:

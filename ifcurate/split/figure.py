@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from ifcurate.errors import DataError
+from ifcurate.histograms import count_bins
 from ifcurate.pages.figures import draw_bars
 from ifcurate.storage.tables import LABELS
 
@@ -24,28 +25,27 @@ _BINS: Final = 40
 def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
     """A histogram of the number that decided each row, with a colour for each label.
 
-    The first and the last bar include what lies beyond the 0.5% and the 99.5% quantile.
+    The first and the last bar include what lies beyond (1% on each side).
     Raises `DataError` when no row was cut.
     """
     decided = table.filter(pl.col("value").is_finite())
     if decided.is_empty():
         raise DataError("split: no row has a number to plot; see split.counts()")
     values = decided["value"]
-    low, high = (float(values.quantile(q) or 0.0) for q in (0.005, 0.995))
-    if not low < high:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, _BINS + 1)
+    found = count_bins(values.sort().to_numpy(), n_bins=_BINS)
+    middle = float(values[0])  # nearly all are equal where there are no bins
+    edges = found.edges if found else [middle - 0.5, middle + 0.5]
     groups = {}
     for label in LABELS:
         mine = decided.filter(pl.col("label") == label)["value"].to_numpy()
         if len(mine):
-            groups[label] = np.histogram(np.clip(mine, low, high), bins=edges)[0].tolist()
+            groups[label] = np.histogram(np.clip(mine, edges[0], edges[-1]), bins=edges)[0].tolist()
     places = {cut.threshold for cut in cuts if cut.threshold is not None}
     names = " or ".join(dict.fromkeys(cut.statistic for cut in cuts))
     return draw_bars(
         "split",
         f"Rows by {names}",
-        edges.tolist(),
+        edges,
         groups,
         x_title=f"{names}, nats",
         cut=places.pop() if len(places) == 1 else None,

@@ -76,7 +76,7 @@ class SplitSummary:
         return dict(self.label_counts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Split(SplitSummary):
     """Labels, with the cuts that made them and data to judge them.
 
@@ -84,6 +84,10 @@ class Split(SplitSummary):
     """
 
     table: pl.DataFrame
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{n:,} {label}" for label, n in self.counts().items())
+        return f"Split(rule {self.rule}: {found})"
 
     def plot(self) -> Figure:
         """The distribution of the number that was cut, with the cut, as a figure.

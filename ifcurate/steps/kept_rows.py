@@ -38,12 +38,15 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FilteredExamples:
     """The kept examples, and the dropped ones with their reasons."""
 
     kept: list[Example]
     dropped: list[tuple[Example, str]]
+
+    def __repr__(self) -> str:
+        return f"FilteredExamples({len(self.kept):,} kept, {len(self.dropped):,} dropped)"
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import ifcurate
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
 from ifcurate.records import Example
+from ifcurate.scoring.scorer import Scorer
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 
@@ -127,3 +128,13 @@ def test_reprs_are_short(folder: Path) -> None:
     write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
     assert repr(ifcurate.read_examples("alpaca.jsonl")) == "Examples(alpaca.jsonl: alpaca)"
     assert repr(ToyEngine()) == "ToyEngine(toy, float32)"
+    scores = ifcurate.score_examples(ALPACA_ROWS, ToyEngine())
+    split = ifcurate.split_scores(scores, fraction=0.5)
+    assert repr(split) == (
+        "Split(rule paper: 1 context-critical, 1 non-context-critical, 2 no-context, 1 not-scored)"
+    )
+    filtered = ifcurate.filter_examples(ALPACA_ROWS, split, keep="context-critical")
+    assert repr(filtered) == "FilteredExamples(1 kept, 4 dropped)"
+    scorer = Scorer.create(ToyEngine(), ifcurate.ScoreSettings())
+    run = ifcurate.score_run(ifcurate.read_examples("alpaca.jsonl"), scorer, Path("run"))
+    assert repr(run) == "Run(run: alpaca.jsonl, scored by toy)"

@@ -400,6 +400,7 @@ def test_a_figure_is_a_page_and_a_frame_of_a_notebook(tmp_path: Path) -> None:
     figure = split_scores(random_scores(50)).plot()
     page = figure.save(tmp_path / "split.html").read_text("utf-8")
     assert 'data-figure="split"' in page
+    assert "ifcurate.drawAll();" in page
     assert "http://" not in page.partition("<script")[0]
     shown = figure._repr_html_()
     assert shown.startswith('<iframe srcdoc="&lt;!doctype html')

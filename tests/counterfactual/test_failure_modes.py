@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ifcurate.counterfactual.lexicon.name_words import EITHER_NAMES
+
 from .making import alpaca, augment_row, chat, examples_of, qca, written
 
 PAD = " The meeting was long, and people talked about the weather, the food and the old garden."
@@ -291,3 +293,15 @@ def test_a_new_first_name_is_no_form_of_the_old_one() -> None:
     row = qca("Martin came in. He had not slept." + " He sat down." * 8, "Who?", "Martin")
     names = {written(row, seed=seed).made.substitute[:3] for seed in range(40)}
     assert "Mar" not in names
+
+
+def test_a_number_after_a_name_stays() -> None:
+    context = "Sultan Bayezid I built it. He ruled for long." + " The walls are high." * 6
+    made = written(qca(context, "Who built it?", "Sultan Bayezid I"))
+    assert made.made.texts["answer"].endswith(" I")
+
+
+def test_a_name_that_may_be_either_becomes_one_that_may_be_either() -> None:
+    context = "Both Austen and Conrad wrote it. Conrad said that he liked it." + " It rained." * 8
+    made = written(qca(context, "Who liked it?", "Conrad"))
+    assert made.made.substitute.lower() in EITHER_NAMES

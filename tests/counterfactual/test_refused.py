@@ -48,6 +48,47 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H8",
         ),
         (
+            "a word that is part of the name as well",
+            alpaca("Empress Imara Dou ruled. The imara wrote to the court, says Imara Dou." + PAD,
+                   "Imara Dou"),
+            None,
+        ),
+        (
+            "a ticker after the firm",
+            alpaca("Today Hobbs Corporation (BRDV.O) fell. Nobody knew why it was so." + PAD,
+                   "Hobbs Corporation"),
+            "H8",
+        ),
+        (
+            "a numbered part of something longer",
+            alpaca("He led the 214th Harwell Brotherhood Society. It met here at noon." + PAD,
+                   "Harwell Brotherhood Society"),
+            "H8",
+        ),
+        (
+            "a place that is only named after somebody",
+            alpaca("The boat left Martha's Vineyard at noon with all of the guests." + PAD,
+                   "Martha"),
+            "H8",
+        ),
+        (
+            "a pair that is a title",
+            alpaca("We saw a Tom and Jerry cartoon. Jerry is small, he says, and fast." + PAD,
+                   "Jerry"),
+            "H8",
+        ),
+        (
+            "a range of days",
+            alpaca("They came between 16 and 23 June, and none came after." + PAD, "23 June"),
+            "H13",
+        ),
+        (
+            "a limerick",
+            alpaca("This limerick is old. Martha sat on a chair, and combed her hair." + PAD,
+                   "Martha"),
+            "H14",
+        ),
+        (
             "a pen name",
             alpaca("Martha Wells wrote under the pen name Doctor Owl for years." + PAD,
                    "Martha Wells"),

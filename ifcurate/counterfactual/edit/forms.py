@@ -112,6 +112,8 @@ def _name_changes(
         for match in pattern.finditer(text):
             written = match.group()
             new = _new_form(written, by_case.get(written.lower()), plan, lexicon)
+            if new and new.islower() and not text.islower() and _is_word(written, plan, lexicon):
+                raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
             if new is not None:
                 yield path, match.start(), match.end(), written, new
 
@@ -126,14 +128,15 @@ def _new_form(written: str, old: str | None, plan: Substitution, lexicon: Lexico
         if plan.type == "WORK":
             return None  # "the silent harbor" in small letters is no title
         raise Refusal(Check.AGREEMENT, f"letter case of {written!r} follows no rule")
-    if written.islower() and old != written and _is_word(old, plan, lexicon):
-        raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
     return new
 
 
-def _is_word(old: str, plan: Substitution, lexicon: Lexicon) -> bool:
-    low = old.lower()
-    return plan.type != "COUNTRY" and (low in lexicon.wordy or low in lexicon.common)
+def _is_word(written: str, plan: Substitution, lexicon: Lexicon) -> bool:
+    """Whether small letters make a name a word: "dowager" beside "Dowager Dou", not "martha"."""
+    if plan.type == "COUNTRY" or " " in written or written in plan.forms:
+        return False
+    listed = fold(written) in lexicon.gender or lexicon.is_city(written)
+    return not listed or written in lexicon.wordy or written in lexicon.common
 
 
 def _check_bijection(changes: Sequence[Change]) -> None:

@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from ..checks import Check, Refusal
 from ..lexicon.fictional import fictional_names, fictional_titles
+from ..lexicon.name_words import EITHER_NAMES
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold
 from ..lexicon.wording import HONOURS, PARTICLES
 from ..recognise.patterns import distinctive
@@ -173,6 +174,8 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
     firsts, lasts = _pools_of(gender, lexicon, made_up=made_up)
     words = span.text.split(" ")
     if len(words) == 1 and span.shape != "family":
+        if not made_up and _may_be_family(fold(words[0]), lexicon):
+            firsts = _either_names(gender)
         firsts = _by_ending(firsts, final_s)
     else:
         lasts = _by_ending(lasts, final_s)
@@ -186,6 +189,17 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
         picked = [firsts[order[n]] for order in orders]
         if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
             yield _fill(words, picked, lasts[families[n]], family, wanted.kept)
+
+
+def _may_be_family(key: str, lexicon: Lexicon) -> bool:
+    """Whether a name alone may be a family name too: "Locke", "Conrad", "Lee"."""
+    return key not in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
+
+
+@lru_cache(maxsize=4)
+def _either_names(gender: str) -> tuple[str, ...]:
+    """First names of a gender that are family names as well."""
+    return tuple(n.capitalize() for n, g in EITHER_NAMES.items() if g == gender or gender == "b")
 
 
 def _pools_of(
@@ -233,7 +247,8 @@ def _fill(
 def _stays(word: str, index: int, words: Sequence[str]) -> bool:
     """Whether a word of a name is a suffix after it or the title before it."""
     title = index == 0 and len(words) > 1 and word.lower() in HONOURS
-    return title or (index > 1 and bool(_SUFFIX.match(word)))
+    last = 0 < index == len(words) - 1 and (word == "I" or len(word) == 1)  # "Malcolm X"
+    return title or last or (index > 1 and bool(_SUFFIX.match(word)))
 
 
 def _other_initials(written: str, name: str) -> str:

@@ -6,6 +6,7 @@ from .wording import words
 
 __all__ = [
     "DESCRIBING",
+    "EITHER_NAMES",
     "ENDINGS",
     "GENERIC_WORDS",
     "HEADS",
@@ -32,7 +33,7 @@ TITLES = _genders(
     """,
     f="""
         mrs ms miss madam lady queen princess empress aunt sister congresswoman actress
-        spokeswoman duchess countess baroness nun madame
+        spokeswoman duchess dowager countess baroness nun madame
     """,
     unknown="""
         saint dr doctor prof professor president senator sen rep gov governor captain capt
@@ -42,6 +43,16 @@ TITLES = _genders(
         reporter suspect defendant owner manager analyst author singer consort inventor
         agent private commander admiral rabbi imam nurse
     """,
+)
+
+#: First names that are family names as well: for a name that may be either.
+EITHER_NAMES = _genders(
+    m="""
+        thomas lewis scott gordon graham douglas stewart cameron elliott mitchell russell carter
+        mason logan tyler craig grant keith ross stuart nelson bradley clayton spencer harrison
+        curtis howard lawrence warren
+    """,
+    f="taylor morgan kelly leslie ashley harper bailey courtney shelby mackenzie madison",
 )
 
 #: Words that are names when another name follows.
@@ -77,7 +88,7 @@ ENDINGS = {
         foundation society association union league club fc orchestra church party committee council
         agency ministry commission airlines records pictures studios productions entertainment
         motors publishing newspaper magazine journal gazette tribune herald technologies systems
-        industries holdings brothers sisters laboratories army regiment battalion brigade dynasty
+        industries holdings brothers sisters laboratories dynasty
         """
     ),
     "FAC": words(

@@ -16,7 +16,7 @@ from ..lexicon.wording import word_before, words
 from .pronouns import following_pronoun
 from .spans import Shape
 
-__all__ = ["PersonName", "evidence_at", "may_be_named", "person_name"]
+__all__ = ["BEFORE_PEOPLE", "PersonName", "evidence_at", "may_be_named", "person_name"]
 
 PersonName = tuple[Shape, str]  # the shape and the gender ("m", "f", "b", "")
 
@@ -55,7 +55,7 @@ _PERSON_BEFORE = re.compile(
     r"\bmarried (?:to )?\Z|\bstarring \Z"
 )
 #: Words that `_PERSON_BEFORE` can end with; looked up before the pattern is tried.
-_LAST_BEFORE = {w for w in re.split(r"\W+", _ROLE) if w} | words(
+BEFORE_PEOPLE = {w for w in re.split(r"\W+", _ROLE) if w} | words(
     "friend fiancé fiance fiancée fiancee is was named called by to married starring"
 )
 _NO_PERSON_BEFORE = words(
@@ -63,6 +63,7 @@ _NO_PERSON_BEFORE = words(
     the in at near outside into across throughout aboard onto within via magazine newspaper company
     firm band brand journal weekly village town city planet ship album song film novel series
     restaurant label website lake river mount island street road
+    invaded conquered occupied annexed besieged toward towards
     """
 )
 _NO_PERSON_AFTER = re.compile(
@@ -81,6 +82,14 @@ _GIVEN_TITLES = words(
     """
     uncle aunt sister brother father pope saint king queen prince princess emperor empress sir lady
     lord
+    """
+)
+#: Titles that are nouns as well.
+_ROLES = words(
+    """
+    scientist author owner manager analyst singer inventor agent suspect defendant writer historian
+    filmmaker economist journalist reporter director secretary officer coach judge inspector nurse
+    chairman actor actress spokesman spokeswoman minister mayor detective
     """
 )
 #: Words that begin with a capital and name no person.
@@ -116,7 +125,7 @@ def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: boo
 
 def _is_introduced(text: str, start: int, before: str) -> bool:
     """Whether the words before a name say that it is a person's: "his friend Kugel"."""
-    can_end = before in _LAST_BEFORE or text[start - 2 : start] == ", "
+    can_end = before in BEFORE_PEOPLE or text[start - 2 : start] == ", "
     return can_end and bool(_PERSON_BEFORE.search(text, max(0, start - 32), start))
 
 
@@ -189,7 +198,8 @@ def _titled(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | N
     if key in lexicon.gender and title in _GIVEN_TITLES:
         return "given", said or lexicon.gender[key]
     named = lexicon.is_place(key) or key in lexicon.common or key in _NO_NAMES
-    return None if named or len(key) < 3 else ("family", said)
+    verb = title in _ROLES and key not in lexicon.surnames  # "Scientist Claims"
+    return None if named or verb or len(key) < 3 else ("family", said)
 
 
 def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
@@ -199,4 +209,5 @@ def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
     if len(last) < 3 or last in lexicon.nations or _SUFFIX.match(parts[-1]):
         return False
     later = {fold(p) for p in parts[1:]}
-    return parts[-1][0].isupper() and not later & NO_SURNAMES and not later & lexicon.common
+    ends = {w.removesuffix("s") for w in later - lexicon.surnames} | later
+    return parts[-1][0].isupper() and not ends & NO_SURNAMES and not later & lexicon.common

@@ -39,6 +39,7 @@ _TASK = re.compile(
     r"horoscope|zodiac|crossword|categor(?:y|ies) (?:is|of|does)|sentiment)\b",
     re.I,
 )
+_RHYME = re.compile(r"\b(?:limericks?|rhym(?:es?|ed|ing))\b", re.I)
 _FEW_SHOT = re.compile(
     r"(?:\bfor example\b.{0,300}\b(?:output|answer)\s*:|"
     r"(?:^|\n)\s*(?:input|q|question|example)\s*\d*\s*:"
@@ -84,6 +85,8 @@ def check_size(context: str) -> None:
     """H15: raises `Refusal` for a context that is a stand-in or shorter than 20 words."""
     if _NO_CONTEXT.match(context):
         raise Refusal(Check.SIZE, "the context only says that there is none")
+    if _RHYME.search(context):
+        raise Refusal(Check.TASK, "task: a text that rhymes")
     if len(_WORD.findall(context[:2000])) < 20 and len(_KEYED.findall(context[:2000])) < 2:
         raise Refusal(Check.SIZE, "the context has fewer than 20 words")
 

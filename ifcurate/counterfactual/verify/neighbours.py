@@ -10,7 +10,8 @@ from ..edit.substitution import Substitution
 from ..lexicon.name_words import NO_SURNAMES, TITLES
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold, load_lexicon
 from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, word_before, words
-from ..recognise.spans import VALUES
+from ..recognise.people import BEFORE_PEOPLE as _BEFORE_PEOPLE
+from ..recognise.spans import PATTERNED, VALUES
 
 __all__ = ["check_agreement", "check_nesting"]
 
@@ -23,6 +24,12 @@ _PARTICLE_BEFORE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(PARTICLES))}) \Z")
 _QUOTED = re.compile(r"[\"“‘']([^\"“”‘\n]{3,90})[\"”’'](?!\w)")
 _NICKNAMED = re.compile(r" [\"“'(]\w+[\"”')] [A-Z]")
 _NICKNAME_BEFORE = re.compile(r"[A-Z]\w* [\"“'(]\w+[\"”')] \Z")
+_NUMBERED = re.compile(r"(?:\d(?:st|nd|rd|th)?|[A-Z][\w-]* (?:and|&)) \Z")
+_SHORT_FORM = re.compile(r"[.,]? ?\((?:[A-Z]+: ?)?[A-Z]{2,}[A-Z.]*\)")
+#: A name that another name or a thing shares: "a Tom and Jerry cartoon", "a bright red Porsche".
+_PAIR = re.compile(r"\ban? [A-Z]\w+ (?:and|&) \Z")
+_ARTICLE = re.compile(r"\ban? (?:[a-z]+ ){1,2}\Z")
+_APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim"
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = words(
     """
@@ -50,6 +57,8 @@ def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Subst
         return
     if plan.type == "PERSON":
         _check_named_alone(text, start, end)
+    elif plan.type in PATTERNED:
+        _check_whole_organisation(text, start, end)
     name = text[start:end]
     beside = _Beside(lexicon, plan, name)
     if found := beside.longer_to_the_left(left):
@@ -63,8 +72,20 @@ def _check_named_alone(text: str, start: int, end: int) -> None:
     """A person's name has no "a" before it, and no quoted nickname between its parts."""
     if word_before(text, start) in {"a", "an"}:
         raise Refusal(Check.NESTING, f"'a {text[start:end]}' is no person's name")
+    left = text[max(0, start - 40) : start]
+    described = word_before(text, start) not in _APART and _ARTICLE.search(left)
+    if shared := _PAIR.search(left) or described:
+        raise Refusal(Check.NESTING, f"{shared.group() + text[start:end]!r} may be a thing")
     if _NICKNAMED.match(text, end) or _NICKNAME_BEFORE.search(text, max(0, start - 30), start):
         raise Refusal(Check.NESTING, f"a nickname beside {text[start:end]!r}")
+
+
+def _check_whole_organisation(text: str, start: int, end: int) -> None:
+    """A number or "and" before the name is part of it, letters after it are its short form."""
+    if _NUMBERED.search(text, max(0, start - 40), start):
+        raise Refusal(Check.NESTING, f"something longer than {text[start:end]!r}")
+    if _SHORT_FORM.match(text, end):
+        raise Refusal(Check.NESTING, f"a short form after {text[start:end]!r}")
 
 
 def _check_joined(name: str, before: str, right: str, plan: Substitution) -> None:

@@ -30,6 +30,7 @@ _BEFORE = re.compile(
 )
 
 
+_RANGE = re.compile(r"\d(?:st|nd|rd|th)? ?(?:and|to|or|until|-|–|&) ?\Z")
 #: "7.8 million euros ($10.7 million)", "$5 (4 euros)"
 _PAIR_BEFORE = re.compile(r"\d[^.()]{0,30}\([^)]{0,8}\Z")
 _PAIR_AFTER = re.compile(r"[^.()\d]{0,25}\([^)\d]{0,10}\d")
@@ -97,6 +98,8 @@ def _check_date_order(plan: Substitution, before: Mapping[str, str], edits: Sequ
             if not other.matches(old) and date_order(old, other) != date_order(new, other):
                 raise Refusal(Check.NUMBERS, f"the order with {other.text!r} would change")
     for edit in edits:
+        if _RANGE.search(before[edit.path], max(0, edit.start - 12), edit.start):
+            raise Refusal(Check.NUMBERS, f"a range that ends with {edit.old!r}")
         for found in date_mentions(edit.new):
             if found.weekday_fits is False:
                 raise Refusal(Check.NUMBERS, f"{edit.new!r} is not on that weekday")

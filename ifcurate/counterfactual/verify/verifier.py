@@ -30,6 +30,7 @@ from .structure import check_structure
 __all__ = ["CHECKS", "check_type", "is_option", "verify"]
 
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
+_OWNER = re.compile(r"['’]s [A-Z]")  # "Martha's Vineyard"
 _CHOICES = re.compile(r"\b(?:options|choices)\b", re.I)
 
 #: Finds spans in texts, a list for each way of finding them, the cheapest first.
@@ -120,6 +121,9 @@ def is_option(text: str, answer: str) -> bool:
 
 
 def _check_nesting(case: Case, lexicon: Lexicon) -> None:
+    owners = [e for e in case.edits if any(_is_within(e, *c) for c in case.context)]
+    if case.plan.type == "PERSON" and all(_OWNER.match(case.before[e.path], e.end) for e in owners):
+        raise Refusal(Check.NESTING, f"{case.plan.original!r} only stands in a longer name")
     for edit in case.edits:
         check_nesting(case.before[edit.path], edit.start, edit.end, lexicon, case.plan)
 

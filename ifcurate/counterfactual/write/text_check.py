@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ifcurate.engines.base import Engine, Float32Array, Prompt
-from ifcurate.errors import RowTooLargeError
 
 from ..edit.edits import Edit, moved
 from .outcomes import Written
@@ -32,7 +31,7 @@ class _Text:
 def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
     """Loss per token outside the substituted places, after the edits less before, in nats.
 
-    None for a text that does not fit into memory or has no other token. A text over the
+    None for a text that the engine cannot score or that has no other token. A text over the
     engine's length is cut there.
     """
     texts = [text for item in items for text in (_before(item), _after(item))]
@@ -43,7 +42,7 @@ def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
     answers = engine.submit(prompts).result()
     losses: list[Float32Array | None] = []
     for text, encoding, answer in zip(texts, encodings, answers, strict=True):
-        if isinstance(answer, RowTooLargeError):
+        if not isinstance(answer, np.ndarray):
             losses.append(None)
             continue
         offsets = encoding.offsets[: len(answer)]

@@ -105,7 +105,7 @@ def print_measures(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{escape(result['model'])}", title_justify="left", box=None)
-    table.add_column("suite", no_wrap=True)
+    table.add_column("suite", overflow="fold")  # a narrow window folds names, not numbers
     for _, title in _SHOWN:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("n", justify="right", no_wrap=True)

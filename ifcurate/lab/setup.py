@@ -65,6 +65,7 @@ def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
 
 def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     from ifcurate.data.sources import read_examples
+    from ifcurate.engines.hf.quiet import quiet
     from ifcurate.pocket import model_path
 
     write_rows(lab.folder / "nudge.jsonl", [row.row for row in rows])
@@ -76,8 +77,9 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     )  # fmt: skip
     examiner = Examiner(loaded, read_exam(lab))
     write_json(lab.folder / "start.json", examiner.ask(loaded.model))
-    loaded.tokenizer.save_pretrained(lab.base)
-    loaded.model.save_pretrained(lab.base)
+    with quiet():
+        loaded.tokenizer.save_pretrained(lab.base)
+        loaded.model.save_pretrained(lab.base)
 
 
 def score_mixture(lab: Laboratory) -> None:

@@ -124,6 +124,11 @@ def find_band(run: Run, cuts: Sequence[Cut], band: float) -> IntArray:
     With a cut for each source or each bin of response length, a row is compared with its
     own. With two rules, a row that is near either cut counts.
     """
+    if any(cut.statistic == "context_attention" for cut in cuts):
+        raise RunError(
+            f"{run.folder}: --rescore-band scores losses again; found a cut of context_attention; "
+            "leave it out, or score with --dtype float32"
+        )
     binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
     used = [c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned]
     near = [_is_near(c, band) for c in used if c.threshold is not None]

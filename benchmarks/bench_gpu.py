@@ -31,6 +31,7 @@ def parts(out: Path, *, small: bool) -> dict[str, tuple[Path, list[str]]]:
     scoring = ["-m", "benchmarks.scoring", "--out", str(out / "scoring")]
     if small:
         scoring += ["--shapes", "15M", "--rows", "2", "--rounds", "1", "--no-memory"]
+        scoring += ["--dtypes", "float32"]
         scoring += ["--contenders", "ifcurate", "batch-1 IFD loop"]
     lab = ["-m", "benchmarks.bench_gpu", "--lab", str(out / "lab"), *["--small"] * small]
     exactness = ["-m", "benchmarks.scoring.exactness", "--out", str(out / "exactness.json")]

@@ -21,7 +21,7 @@ def list_cards(json: common.Json = False) -> None:
 
     known = list_known_sets()
     if json:
-        keys = ("name", "hub_id", "licence", "context", "unchecked")
+        keys = ("name", "hub_id", "licence", "context", "checked", "unchecked")
         common.print_json([{key: getattr(k, key) for key in keys} for k in known])
         return
     lines = [("name", "licence", "on the Hub")]
@@ -31,7 +31,7 @@ def list_cards(json: common.Json = False) -> None:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         # You copy these names, so they are never cut to the width of the terminal.
         common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
-    common.out.print("\nThese facts were not checked against the sets' own pages.")
+    common.out.print("\n`ifcurate cards show NAME` says which facts were checked, and where.")
 
 
 @app.command("show")

@@ -70,6 +70,7 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
         _table_of_components(mixture),
         _stages(mixture),
         _scoring(mixture),
+        _by_hand(mixture),
         _licences(origins),
         _left_out(mixture),
         _column_table(),
@@ -220,6 +221,21 @@ def _scoring_facts(origin: Mapping[str, Any]) -> list[list[str]]:
     return [fact for fact in facts if fact[1]]
 
 
+def _by_hand(mixture: Mixture) -> str:
+    """Labels and verdicts that a person set, by component."""
+    rows: list[list[object]] = []
+    for component in mixture.manifest.identity["components"]:
+        origin, name = component.get("origin", {}), component["name"]
+        if n := origin.get("set_by_hand"):
+            rows.append([name, "labels set by hand", n])
+        judged = origin.get("judged", {}).items()
+        rows += [[name, f"counterfactual rows judged {verdict}", n] for verdict, n in judged]
+    if not rows:
+        return ""
+    note = "Rows that were judged broken are not in the mixture."
+    return f"## Decided by hand\n\n{_table(('component', 'what', 'rows'), rows)}\n\n{note}"
+
+
 def _licences(origins: Sequence[Origin]) -> str:
     strictest = strictest_licence([origin.licence for origin in origins])
     if strictest == "unknown":
@@ -286,12 +302,12 @@ def _limits(mixture: Mixture, origins: Sequence[Origin]) -> str:
             "Counterfactual rows state false things on purpose. A small share of them has an "
             "error of substitution that no check finds, and reads oddly."
         )
-    unchecked = sorted({o.known.name for o in origins if o.known and o.known.unchecked})
-    if unchecked:
-        lines.append(
-            f"Facts about {', '.join(unchecked)} are from the bundled cards. Nobody has checked "
-            "them against the pages of the sets."
-        )
+    unchecked = {o.known.name: o.known.unchecked for o in origins if o.known}
+    lines += [
+        f"Not checked at the source of {name}: {facts}."
+        for name, facts in sorted(unchecked.items())
+        if facts
+    ]
     lines += map(_plain, mixture.manifest.notes)
     return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
 

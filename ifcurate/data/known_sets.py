@@ -1,7 +1,7 @@
 """Known source sets, from the cards in `data_cards/`.
 
 A card is Markdown with YAML front matter as on the Hub. Its key `ifcurate` has the
-reader's options for the set, and the facts of the card that were not checked.
+reader's options for the set, where its facts were checked, and which facts were not.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class KnownSet:
     licence: str = "unknown"
     languages: tuple[str, ...] = ()
     context: str = ""  # where the context is, in words
+    checked: Mapping[str, str] = field(default_factory=dict)  # facts -> where they were checked
     unchecked: str = ""  # facts that were not checked at the source
 
 
@@ -78,5 +79,6 @@ def _parse(name: str, text: str) -> KnownSet | None:
         str(front.get("license", "unknown")),
         tuple(map(str, front.get("language", ()))),
         str(own.get("context", "")),
+        dict(own.get("checked", {})),
         str(own.get("unchecked", "")),
     )

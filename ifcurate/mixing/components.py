@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
@@ -28,7 +28,8 @@ from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
 from ifcurate.steps.decisions import Decision, decide_rows
-from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
+from ifcurate.storage.verdicts import Verdict, read_verdicts
 
 __all__ = ["Component", "open_component", "parse_components"]
 
@@ -42,10 +43,18 @@ class Component:
     amount: Amount = field(default_factory=Amount)
     labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # source -> by row
     origin: Mapping[str, Any] = field(default_factory=dict)  # the step that made it, for the card
+    broken: frozenset[str] = frozenset()  # hashes of the rows that a person judged broken
 
     def batches(self, size: int, stratify: str) -> Iterator[Batch]:
         """All its rows. Rows of files that are read for their context are labelled by it."""
-        return read_batches(self.name, self.examples, size, labels=self.labels, stratify=stratify)
+        return read_batches(
+            self.name,
+            self.examples,
+            size,
+            labels=self.labels,
+            stratify=stratify,
+            broken=self.broken,
+        )
 
     def identity(self) -> dict[str, Any]:
         """What decides its rows: the content of its files, their layouts, the amount."""
@@ -55,6 +64,7 @@ class Component:
             "amount": self.amount.as_dict(),
             "inputs": [{**fingerprint_source(s), "layout": layout.format} for s, layout in pairs],
             **({"origin": dict(self.origin)} if self.origin else {}),
+            **({"broken": fingerprint(sorted(self.broken))} if self.broken else {}),
         }
 
 
@@ -84,7 +94,7 @@ def open_component(name: str, path: str, amount: Amount | None = None, **reading
     folder = Path(path)
     if not folder.is_dir():
         examples = read_examples(path, **{"context": (), **reading})
-        return Component(name, examples, amount)
+        return Component(name, examples, amount, broken=_find_broken(folder.parent))
     if (folder / "filter.json").is_file():
         return _filtered(name, folder, amount)
     if (folder / "augment.json").is_file():
@@ -111,7 +121,9 @@ def _scored(name: str, run: Run, amount: Amount) -> Component:
             for number, label in rows.select("row", "label").iter_rows():
                 column[number] = label
             labels[str(source)] = column
-    return Component(name, examples, amount, labels, _score_origin(run))
+    by_hand = split[1].checks.get("set_by_hand", 0) if split is not None else 0
+    origin = {**_score_origin(run), **({"set_by_hand": by_hand} if by_hand else {})}
+    return Component(name, examples, amount, labels, origin)
 
 
 def _score_origin(run: Run) -> dict[str, Any]:
@@ -164,6 +176,7 @@ def _filter_origin(manifest: Manifest) -> dict[str, Any]:
         "engine": scores["engine"],
         "template": scores.get("template"),
         "settings": scores.get("settings"),
+        **manifest.checks,
     }
 
 
@@ -236,7 +249,15 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
         "funnel": manifest["funnel"],
     }
     labels = {source.name: _Constant("context-critical") for source in examples.sources}
-    return Component(name, examples, amount, labels, origin)
+    verdicts = list(read_verdicts(folder).values())
+    if verdicts:
+        origin["judged"] = {name: verdicts.count(name) for name in get_args(Verdict)}
+    return Component(name, examples, amount, labels, origin, _find_broken(folder))
+
+
+def _find_broken(folder: Path) -> frozenset[str]:
+    """The rows of a folder of counterfactuals that a person judged broken."""
+    return frozenset(name for name, said in read_verdicts(folder).items() if said == "broken")
 
 
 def _read_augmented(path: Path, format: str) -> Examples:

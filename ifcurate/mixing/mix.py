@@ -30,7 +30,7 @@ from ifcurate.mixing.components import Component
 from ifcurate.mixing.mixture import DROPPED, Mixture, refuse_foreign, save_mixture
 from ifcurate.mixing.near import mark_near_duplicates
 from ifcurate.mixing.overlap import read_suite
-from ifcurate.mixing.rows import Batch
+from ifcurate.mixing.rows import BROKEN, Batch
 from ifcurate.mixing.schema import MIXTURE, TEXT
 from ifcurate.mixing.store import RowStore
 from ifcurate.mixing.texts import example_record, example_text
@@ -359,6 +359,8 @@ class _Maker:
 
 
 def _refuse_row(unusable: str | None, label: str | None, only: str) -> Refusal:
+    if unusable == BROKEN:
+        return BROKEN, "by a person, in the review"
     if unusable:
         return "cannot be used", unusable
     if not _is_wanted(label, only):

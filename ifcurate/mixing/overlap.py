@@ -26,7 +26,16 @@ _QUESTIONS: Final = ("question", "query", "prompt", "instruction")
 #: A sequence of capitalised words; small words may be inside it.
 _NAME: Final = re.compile(
     r"\b[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|da|la|le|van|von|in)\s+){0,2}"
-    r"[^\W\d_a-z][\w'’.-]*)*"
+    r"(?:[dl]['’])?[^\W\d_a-z][\w'’.-]*)*"
+)
+#: The second half of a name as in an index: `Korea, North`, `Congo, Republic of the`.
+_INVERTED: Final = re.compile(
+    r"([^\W\d_a-z][\w'’-]*), ((?:[^\W\d_a-z]\w+ )+of(?: the)?|North|South|East|West)\b"
+)
+#: Words that are part of many names and alone are none.
+_PARTS: Final = re.compile(
+    r"(?:(?:North|South|East|West)(?:ern)?|(?:Democratic |Federal |People's )*Republic|"
+    r"(?:Federated |United )?States?|Kingdom|Islands?|City|New|Saint|San|Santa|Mount|Lake|River)"
 )
 #: Capitalised words that start a question and are not part of a name.
 _OPENERS: Final = re.compile(
@@ -101,15 +110,17 @@ def _answer_names(text: Any) -> Iterator[str]:
         return
     for part in _ASIDE.split(text):
         name = (part or "").strip(" .\"'")
-        if len(name) >= 3 and name[0].isupper() and len(name.split()) <= 6:
+        known = len(name) >= 3 and name[0].isupper() and len(name.split()) <= 6
+        if known and not _PARTS.fullmatch(name):
             yield name
 
 
 def _question_names(text: str) -> Iterator[str]:
+    text = _INVERTED.sub(r"\1, \2 \1", text)
     for match in _NAME.finditer(text):
         words = match[0].split()
         while words and _OPENERS.fullmatch(words[0].strip("'’.-")):
             words = words[1:]
         name = re.sub(r"['’]s$", "", " ".join(words)).strip(" .'’-")
-        if len(name) >= 3 and name[0].isupper():
+        if len(name) >= 3 and name[0].isupper() and not _PARTS.fullmatch(name):
             yield name

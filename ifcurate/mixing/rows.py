@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
-from ifcurate.data.formats import parse_row
+from ifcurate.data.formats import parse_row, row_hash
 from ifcurate.data.readers.rows import RawRow, parse_line
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples
@@ -17,7 +17,9 @@ from ifcurate.errors import RowError
 from ifcurate.mixing.schema import MESSAGE, MIXTURE
 from ifcurate.mixing.texts import RowText, digest_texts, read_draft
 
-__all__ = ["Batch", "read_batches"]
+__all__ = ["BROKEN", "Batch", "read_batches"]
+
+BROKEN: Final = "judged broken"  # the reason of a counterfactual row that a person refused
 
 
 def _format_name(layout: Layout) -> str:
@@ -124,17 +126,19 @@ def read_batches(
     *,
     labels: Mapping[str, Sequence[str | None]] | None = None,
     stratify: str = "",
+    broken: Collection[str] = (),
 ) -> Iterator[Batch]:
     """All rows of a component, `size` at a time. Rows that cannot be used have a reason.
 
     `labels` has the labels of each source's rows, in order. If a source has none and its
     layout names kinds of context, rows without such a context get the label `no-context`.
-    `stratify` is a column of the rows, or `file`.
+    `stratify` is a column of the rows, or `file`. `broken` has the hashes of rows that a
+    person judged broken.
     """
     for chunk in examples.raw_chunks(size):
         batch = Batch(component)
         for raw, layout in chunk:
-            _add_row(batch, raw, layout, labels or {}, stratify)
+            _add_row(batch, raw, layout, labels or {}, stratify, broken)
         yield batch
 
 
@@ -144,6 +148,7 @@ def _add_row(
     layout: Layout,
     labels: Mapping[str, Sequence[str | None]],
     stratify: str,
+    broken: Collection[str],
 ) -> None:
     value, error = _parse(raw)
     record = raw.raw.decode("utf-8", "replace") if raw.raw is not None else ""
@@ -154,6 +159,8 @@ def _add_row(
             label = None if raw.source in labels else _label_context(value, layout)
             record = record if record.startswith("{") else _as_json(value)
             stratum = _name_stratum(raw.source, value, stratify)
+            if broken and row_hash(value) in broken:
+                text, error = None, BROKEN
         except RowError as problem:
             text, error = None, str(problem)
         except (RecursionError, ValueError, OverflowError) as problem:

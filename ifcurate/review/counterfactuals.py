@@ -2,7 +2,7 @@
 
 `ifcurate augment` writes the rows into the run's folder. Verdicts are saved in
 ``verdicts.json`` beside them, by a hash of the row's content, so a new file does not
-give them to other rows.
+give them to other rows. `mix` leaves out the rows that are broken.
 """
 
 from __future__ import annotations
@@ -11,29 +11,19 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, Final, get_args
 
 from ifcurate.counterfactual.edit.edits import row_texts
 from ifcurate.data.formats import row_hash
-from ifcurate.errors import DataError, RunError
-from ifcurate.storage.files import write_json
+from ifcurate.errors import DataError
+from ifcurate.storage.verdicts import Verdict, read_verdicts, write_verdicts
 
-__all__ = ["VERDICTS", "Counterfactuals"]
+__all__ = ["Counterfactuals"]
 
-VERDICTS: Final = "verdicts.json"
 CHARACTERS: Final = 20_000
 MOST_ROWS: Final = 100_000
 Segments = list[tuple[str, int]]
 PLAIN, NEW, GAP, OLD = 0, 1, 3, 4  # as the page's script has them
-Verdict = Literal["good", "broken"]
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    verdicts: dict[str, Verdict]  # hash of the row -> verdict
 
 
 class Counterfactuals:
@@ -48,7 +38,7 @@ class Counterfactuals:
             if row.get("ifcurate_role") == "counterfactual" and len(self._rows) < MOST_ROWS:
                 self._rows[row_hash(row)] = row
         self._hashes = list(self._rows)
-        self._verdicts = self._read_verdicts()
+        self._verdicts = read_verdicts(folder)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,12 +76,12 @@ class Counterfactuals:
         if name not in self._rows:
             return False
         with self._lock:
-            verdicts = self._read_verdicts()  # another window may have saved some
+            verdicts = read_verdicts(self._folder)  # another window may have saved some
             if verdict is None:
                 verdicts.pop(name, None)
             else:
                 verdicts[name] = verdict
-            write_json(self._folder / VERDICTS, {"verdicts": dict(sorted(verdicts.items()))})
+            write_verdicts(self._folder, verdicts)
             self._verdicts = verdicts
         return True
 
@@ -107,18 +97,6 @@ class Counterfactuals:
             for name in self._hashes
             if name in self._verdicts
         ]
-
-    def _read_verdicts(self) -> dict[str, Verdict]:
-        path = self._folder / VERDICTS
-        if not path.exists():
-            return {}
-        try:
-            return _File.model_validate_json(path.read_bytes()).verdicts
-        except (OSError, ValidationError) as error:
-            raise RunError(
-                f"{path}: not a file of verdicts: {str(error).splitlines()[0]}; repair it, or "
-                "move it away to continue without them"
-            ) from error
 
 
 def _read_rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.reports.examples import describe_rows, read_texts
 from ifcurate.reports.facts import Facts
 from ifcurate.reports.tokens import TokenTexts
+from ifcurate.review.texts import gather_texts, search_texts
 from ifcurate.runs.reading import run_examples
 from ifcurate.storage.manifest import utc_now
 from ifcurate.storage.overrides import Override, read_overrides, write_overrides
@@ -49,6 +50,8 @@ class Session:
         self._tokens = tokenizer
         self._lock = threading.Lock()
         self._examples: Examples | None = None
+        self._texts: pl.Series | None = None  # all texts by place, after the first search
+        self._unsearched = ""  # why a search looks at the start of the instruction only
         self._table = facts.table.with_row_index("place")
         self._overrides = read_overrides(self._run.folder)
         self._places = self._find_places()
@@ -118,7 +121,7 @@ class Session:
             .replace_strict(self._places, default=None, return_dtype=pl.String)
             .alias("by_hand"),
         )
-        found = table.filter(_wanted(query))
+        found = table.filter(_wanted(query), self._search(query.words))
         if query.view == "all":
             found = found.sort("place")
         else:
@@ -128,7 +131,34 @@ class Session:
         described = describe_rows(shown)
         for row, place, by_hand in zip(described, shown["place"], shown["by_hand"], strict=True):
             row |= {"place": place, "byHand": by_hand}
-        return {"rows": described, "total": found.height, "page": query.page, "size": PAGE}
+        note = self._unsearched if query.words else ""
+        page = {"total": found.height, "page": query.page, "size": PAGE, "note": note}
+        return {"rows": described, **page}
+
+    def _search(self, words: str) -> pl.Expr:
+        """Which rows contain these words. The first search reads all texts."""
+        if not words:
+            return pl.lit(True)
+        with self._lock:
+            if self._texts is None:
+                self._texts = self._read_texts()
+        return pl.lit(search_texts(self._texts, words))
+
+    def _read_texts(self) -> pl.Series:
+        try:
+            texts = gather_texts(self._open_examples(), self._table)
+            if texts is not None:
+                return texts
+            self._unsearched = "the texts are too long to search in"
+        except (DataError, RunError) as error:
+            self._unsearched = f"the texts cannot be read: {error}"
+        starts = pl.concat_str("id", pl.col("preview").fill_null(""), separator="\n")
+        return self._table.select(starts.str.to_lowercase().alias("text"))["text"]
+
+    def _open_examples(self) -> Examples:
+        """The run's data, opened once. Hold the lock: its readers are not shared."""
+        self._examples = self._examples or run_examples(self._run)
+        return self._examples
 
     def example(self, place: int, query: Query) -> dict[str, Any] | None:
         """One row with its text; None where there is no such row."""
@@ -139,10 +169,9 @@ class Session:
         key = (str(row["source"]), int(row["row"]), int(row["turn"]))
         row |= {"place": place, "byHand": self._places.get(place)}
         try:
-            with self._lock:  # the data is opened once, and its readers are not shared
-                self._examples = self._examples or run_examples(self._run)
+            with self._lock:
                 texts = read_texts(
-                    self._run, self._examples, [row], self._tokens, characters=200_000
+                    self._run, self._open_examples(), [row], self._tokens, characters=200_000
                 )
             row["text"] = texts.get(key)
         except (DataError, RunError) as error:
@@ -266,7 +295,4 @@ def _wanted(query: Query) -> pl.Expr:
     }[query.view]
     if query.source:
         view &= pl.col("source") == query.source
-    if query.words:
-        texts = pl.concat_str("id", pl.col("preview").fill_null(""), separator="\n")
-        view &= texts.str.to_lowercase().str.contains(query.words.lower(), literal=True)
     return view

@@ -62,11 +62,18 @@ def test_the_hub_folder_loads_by_its_card(folder: Path) -> None:
     assert "README.md: has other bytes" in verify_mixture(folder / "mix").problems[0]
 
 
+def test_what_a_person_decided_is_counted(folder: Path) -> None:
+    origin = {"step": "augment", "set_by_hand": 3, "judged": {"good": 8, "broken": 2}}
+    text = render_card(mixture(folder, origin), options=CardOptions())
+    assert "| mine | labels set by hand | 3 |" in text
+    assert "| mine | counterfactual rows judged broken | 2 |" in text
+
+
 def test_licences_are_inherited_and_the_strictest_is_named(folder: Path) -> None:
     made = mixture(folder, {"step": "score", "sources": ["tulu-v2", "yahma/alpaca-cleaned"]})
     text = render_card(made, options=CardOptions())
-    assert "- cc-by-4.0\n- odc-by" in text
-    assert "strictest licence of the sources is **cc-by-4.0**" in text
+    assert "- cc-by-nc-4.0\n- odc-by" in text
+    assert "strictest licence of the sources is **cc-by-nc-4.0**" in text
     unknown = mixture(folder, {"step": "score", "sources": ["tulu-v2", "mine.jsonl"]})
     text = render_card(unknown, options=CardOptions())
     assert "licence of at least one source is **unknown**" in text
@@ -90,8 +97,9 @@ def test_every_card_of_a_set_tells_the_reader_its_fields() -> None:
         options = DataOptions.create(**item.reading)
         assert options.columns or options.format in FORMATS
         assert item.hub_id.count("/") == 1
-        assert item.unchecked
-        assert "## Not checked" in read_card(item.name)
+        assert item.checked or item.unchecked
+        assert all("https://" in where for where in item.checked.values())
+        assert ("## Not checked" in read_card(item.name)) == bool(item.unchecked)
     assert find_known_set("ALLENAI/tulu-v2-sft-mixture") == find_known_set("tulu-v2")
     with pytest.raises(DataError, match="did you mean tulu-v3"):
         read_card("tulu-v4")

@@ -11,14 +11,17 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ifcurate.data.formats import row_hash
 from ifcurate.data.sources import read_examples
 from ifcurate.errors import DataError, OptionError
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components, mix_examples
 from ifcurate.mixing.mixture import Mixture, read_mixture
+from ifcurate.mixing.overlap import read_suite
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
+from ifcurate.storage.verdicts import write_verdicts
 from tests.conftest import write_jsonl
 
 
@@ -216,6 +219,28 @@ def test_rows_that_name_an_entity_of_the_suite_are_dropped_and_listed(folder: Pa
     assert dropped["row"].to_list() == [0, 1, 2, 3]
     assert dropped["detail"][1] == "names Pella"
     assert made.n_rows == 4
+
+
+def test_a_name_as_in_an_index_is_turned_and_its_parts_alone_are_no_names(folder: Path) -> None:
+    rows = [
+        {"question": "What is the capital of Narra, North?", "answer": "Tol"},
+        {"question": "What is the capital of Ketta, Republic of the?", "answer": "Bure"},
+        {"question": "Who rules Porte d'Ombre?", "answer": "West"},
+    ]
+    write_jsonl(folder / "suite.jsonl", rows)
+    names = set(read_suite([folder / "suite.jsonl"]).names)
+    wanted = {"Narra", "North Narra", "Tol", "Ketta", "Republic of the Ketta", "Bure"}
+    assert names == {*wanted, "Porte d'Ombre"}
+
+
+def test_a_row_that_a_person_judged_broken_is_dropped_and_listed(folder: Path) -> None:
+    rows = [{"instruction": f"{i}?", "input": "Pol is.", "output": "Pol."} for i in range(4)]
+    write_jsonl(folder / "new.jsonl", rows)
+    write_verdicts(folder, {row_hash(rows[2]): "broken", row_hash(rows[1]): "good"})
+    made = mix(folder, "new=new.jsonl")
+    dropped = made.dropped.to_dicts()
+    assert [(row["row"], row["reason"]) for row in dropped] == [(2, "judged broken")]
+    assert made.manifest.counts["dropped:judged broken"] == 1
 
 
 def test_near_duplicates_go_with_semhash_and_an_encoder(folder: Path) -> None:

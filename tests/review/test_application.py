@@ -162,6 +162,24 @@ def test_words_and_source_narrow_the_rows(run: Run) -> None:
     assert get(client, "rows", source="no such source")["total"] == 0
 
 
+def test_a_search_looks_at_every_text(run: Run) -> None:
+    client = open_client(run)
+    everything = get(client, "rows", view="all")["total"]
+    texts = [get(client, "example", place=i)["text"]["response"] for i in range(5)]
+    response = "".join(piece for piece, _ in texts[3])
+    found = get(client, "rows", view="all", words=response.upper())
+    assert 3 in [row["place"] for row in found["rows"]]
+    assert 1 <= found["total"] < everything
+    assert found["note"] == ""
+
+
+def test_a_search_says_when_the_texts_are_gone(run: Run) -> None:
+    (source,) = [Path(item["name"]) for item in run.manifest.identity["inputs"]]
+    source.write_text("")
+    found = get(open_client(run), "rows", words="<script>")
+    assert "changed since it was scored" in found["note"]
+
+
 def test_a_counterfactual_stands_beside_its_original_and_keeps_its_verdict(run: Run) -> None:
     client = open_client(run)
     pair = get(client, "counterfactual", place=0)

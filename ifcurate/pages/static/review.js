@@ -96,7 +96,7 @@
   const views = { near: "near the cut", kept: "kept, nearest first", dropped: "dropped, nearest first", "by-hand": "set by hand", all: "all, in order" };
   const view = element("select", {}, ...Object.entries(views).map(([value, textContent]) => element("option", { value, textContent })));
   const source = element("select", {}, element("option", { value: "", textContent: "all" }), ...data.sources.map((value) => element("option", { value, textContent: value.length > 40 ? "…" + value.slice(-39) : value })));
-  const search = element("input", { type: "search", placeholder: "start of the instruction, or an id" });
+  const search = element("input", { type: "search", placeholder: "words of any text, or an id" });
   const counted = element("p", { className: "caption", role: "status" });
   const entries = element("ol", { className: "entries" });
   const back = element("button", { type: "button", textContent: "Previous page" });
@@ -122,6 +122,7 @@
     Object.assign(list, { rows: found.rows, total: found.total, size: found.size });
     const first = page * found.size;
     counted.textContent = found.total ? `${number(first + 1)}–${number(first + found.rows.length)} of ${number(found.total)}` : "no example here";
+    if (found.note) counted.textContent += ` (the search looks at the start of the instruction: ${found.note})`;
     back.disabled = page === 0;
     on.disabled = first + found.size >= found.total;
     entries.replaceChildren(...list.rows.map(entry));

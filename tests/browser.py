@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
+LONG = "long line " * 10_000
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -64,7 +64,7 @@ class Component:
             "amount": self.amount.as_dict(),
             "inputs": [{**fingerprint_source(s), "layout": layout.format} for s, layout in pairs],
             **({"origin": dict(self.origin)} if self.origin else {}),
-            **({"broken": fingerprint(sorted(self.broken))} if self.broken else {}),
+            **({"broken": fingerprint(dict.fromkeys(sorted(self.broken)))} if self.broken else {}),
         }
 
 

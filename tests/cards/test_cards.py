@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_a_set_is_read_by_name_as_its_card_says(monkeypatch: pytest.MonkeyPatch)
 
 
 class FakeHub(BaseHTTPRequestHandler):
-    """What the Hub answers to an upload of small files."""
+    """What the Hub answers to an upload: small files in the commit, large ones into its store."""
 
     seen: list[tuple[str, bytes, str]] = []  # noqa: RUF012 - one server per test
 
@@ -136,13 +137,32 @@ class FakeHub(BaseHTTPRequestHandler):
             files = json.loads(body)["files"]
             answer = {
                 "files": [
-                    {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                    {
+                        "path": f["path"],
+                        "uploadMode": "lfs" if f["path"].endswith(".parquet") else "regular",
+                        "shouldIgnore": False,
+                        "oid": None,
+                    }
                     for f in files
                 ]
+            }
+        elif self.path.endswith("/lfs/objects/batch"):
+            place = f"http://{self.headers['Host']}/store"
+            answer = {
+                "transfer": "basic",
+                "objects": [
+                    {**o, "actions": {"upload": {"href": f"{place}/{o['oid']}", "header": {}}}}
+                    for o in json.loads(body)["objects"]
+                ],
             }
         elif "/commit/" in self.path:
             answer = {"commitUrl": f"{self._place()}/commit/{'1' * 40}", "commitOid": "1" * 40}
         self._answer(answer)
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append((self.path, body, self.headers.get("Authorization", "")))
+        self._answer({})
 
     def do_GET(self) -> None:
         self.seen.append((self.path, b"", ""))
@@ -190,8 +210,15 @@ def test_push_uploads_folder_and_card(folder: Path, monkeypatch: pytest.MonkeyPa
             for line in lines
             if line["key"] == "file"
         }
+        stored = {path.split("/")[-1]: body for path, body, _ in FakeHub.seen if "/store/" in path}
+        large = [line["value"] for line in lines if line["key"] == "lfsFile"]
+        sent |= {item["path"]: stored[item["oid"]] for item in large}
+        assert all(item["oid"] == hashlib.sha256(sent[item["path"]]).hexdigest() for item in large)
+        # The store of large files is another host, which must not get the token.
+        assert not any(token for path, _, token in FakeHub.seen if "/store/" in path)
         here = {f.name: f.read_bytes() for f in (folder / "mix").iterdir()}
         assert sent == here
+        assert {item["path"] for item in large} == {"mixture.parquet", "dropped.parquet"}
         assert set(here) == {"README.md", "mixture.parquet", "dropped.parquet", "mixture.json"}
         # A folder that differs from its manifest is not sent.
         (folder / "mix/README.md").write_text("changed")

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ifcurate.reports.page import write_report
-from ifcurate.steps.splitting import split_run
-from tests.browser import check_contrast, open_browser, open_page
-from tests.reports.test_page import HOSTILE, make_rows, make_run
+from tests.browser import check_contrast, open_page
+from tests.reports.test_page import HOSTILE, make_rows, make_run, run_with_a_long_line
 
 pytestmark = pytest.mark.slow
-LONG = "long line " * 10_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("report")
-    long = {"instruction": "A long line?", "input": LONG, "output": LONG}
-    run = make_run(folder, [*make_rows(60), long])
-    split_run(run)
-    return write_report(run).as_uri()
+    return write_report(run_with_a_long_line(tmp_path_factory.mktemp("report"))).as_uri()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from ifcurate.steps.splitting import split_run
+from tests.browser import LONG
 
 HOSTILE = (
     "What is this? <script>window.broken = 1</script></script><img src=x onerror=alert(1)> "
@@ -52,6 +53,14 @@ def read_data(path: Path) -> dict[str, Any]:
     assert found is not None
     value: dict[str, Any] = json.loads(found[1])
     return value
+
+
+def run_with_a_long_line(folder: Path) -> Run:
+    """A split run of 60 rows, and one of 100 kB in a line."""
+    long = {"instruction": "A long line?", "input": LONG, "output": LONG}
+    run = make_run(folder, [*make_rows(60), long])
+    split_run(run)
+    return run
 
 
 @pytest.fixture

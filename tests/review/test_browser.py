@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from ifcurate.storage.overrides import read_overrides
-from tests.browser import check_contrast, open_browser, open_page
-from tests.reports.test_browser import LONG
-from tests.reports.test_page import HOSTILE, make_rows, make_run
+from tests.browser import LONG, check_contrast, open_page
+from tests.reports.test_page import HOSTILE, run_with_a_long_line
 from tests.review.test_application import TOKEN, write_counterfactual
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -22,23 +21,14 @@ from ifcurate.reports.tokens import TokenTexts  # noqa: E402
 from ifcurate.review.application import create_application, open_listener  # noqa: E402
 from ifcurate.review.counterfactuals import Counterfactuals  # noqa: E402
 from ifcurate.review.session import Session  # noqa: E402
-from ifcurate.steps.splitting import split_run  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("review")
-    long = {"instruction": "A long line?", "input": LONG, "output": LONG}
-    run = make_run(folder, [*make_rows(60), long])
-    split_run(run)
+    run = run_with_a_long_line(folder)
     write_counterfactual(run)
     return run.folder
 

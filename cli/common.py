@@ -149,11 +149,14 @@ def fraction(text: str) -> float:
 
 def open_run(path: Path | None) -> Run:
     """The run that a later command reads. A note on stderr names it, also with `--quiet`."""
-    from ifcurate.runs.run import find_run
+    from ifcurate.runs.run import find_run, list_runs
 
     run = find_run(path)
     inputs = ", ".join(item["name"] for item in run.manifest.identity["inputs"])
     model = run.manifest.identity["engine"]["model"]
-    newest = "" if path else " (the newest here)"
+    newest = ""
+    if not path:
+        over = "" if list_runs()[0].folder == run.folder else " over all rows"
+        newest = f" (the newest here{over})"
     note(f"run {run.folder}{newest}: {inputs}, scored by {model}")
     return run

@@ -50,7 +50,8 @@ def run(
     changes = options.changes or []
     given = [*changes, *([f"score.model={options.model}"] if options.model else [])]
     loaded = load_recipe(recipe, given)
-    _do(loaded, options, fail_on_error, json=json, quiet=quiet)
+    name = Path(recipe).stem
+    _do(loaded, options, fail_on_error, name=name, json=json, quiet=quiet)
 
 
 @with_options
@@ -92,14 +93,20 @@ def curate(
 
 
 def _do(
-    recipe: Recipe, options: RecipeOptions, fail_on_error: str, *, json: bool, quiet: bool
+    recipe: Recipe,
+    options: RecipeOptions,
+    fail_on_error: str,
+    *,
+    name: str = "",
+    json: bool,
+    quiet: bool,
 ) -> None:
     """Plan or run a recipe, and print the result."""
     if options.dry_run:
         _print_plan(recipe, json=json)
         return
     allowed = Allowed.parse(fail_on_error)
-    result = _run(recipe, options.out, quiet=quiet or json)
+    result = _run(recipe, options.out, name, quiet=quiet or json)
     if json:
         _print_json(result)
     else:
@@ -110,7 +117,7 @@ def _do(
     allowed.check_run(result.run)
 
 
-def _run(recipe: Recipe, folder: Path | None, *, quiet: bool) -> RecipeRun:
+def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> RecipeRun:
     """Run it, with the progress of scoring on stderr."""
     from ifcurate.pipeline.running import run_recipe
     from ifcurate.runs.stop import stop_on_signal
@@ -141,6 +148,7 @@ def _run(recipe: Recipe, folder: Path | None, *, quiet: bool) -> RecipeRun:
             return run_recipe(
                 recipe,
                 folder=folder,
+                name=name,
                 command=common.command_line(),
                 on_read=read,
                 on_start=start,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
 from . import common
 from .common import out
 
@@ -28,15 +32,31 @@ def runs(json: common.Json = False) -> None:
         raise RunError(
             f"{RUNS_FOLDER}/: no run here; make one first: ifcurate score DATA --model MODEL"
         )
-    from rich.table import Table
+    table = _table(found)
+    if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width:
+        out.print(table)
+        return
+    for row in found:  # folders that can be copied are worth more than columns
+        out.print(Text(common.plain(str(row["run"])), style="bold"), soft_wrap=True)
+        out.print(Text(f"  {common.plain(_say(row))}"))
 
+
+def _table(found: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in found[0]:
         number = name in ("rows", "limit", "kept")
-        table.add_column(name, justify="right" if number else "left", no_wrap=number)
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in found:
         table.add_row(*(_cell(value) for value in row.values()))
-    out.print(table)
+    return table
+
+
+def _say(row: dict[str, Any]) -> str:
+    """All of a run but its folder, as a sentence."""
+    rows = f"{row['rows']:,} rows of {row['data']}, scored by {row['model']}"
+    limit = "" if row["limit"] is None else f", limit {row['limit']:,}"
+    split = f"; rule {row['rule']}, {row['kept']:,} kept" if row["rule"] else ""
+    return f"{row['date']}  {rows}{limit}{split}; {row['state']}"
 
 
 def _describe(run: Run) -> dict[str, Any]:
@@ -62,8 +82,6 @@ def _describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> Any:
-    from rich.text import Text
-
+def _cell(value: Any) -> Text:
     shown = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-    return Text(common.plain(shown), overflow="fold")
+    return Text(common.plain(shown))

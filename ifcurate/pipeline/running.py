@@ -75,6 +75,7 @@ def run_recipe(
     recipe: Recipe,
     *,
     folder: Path | None = None,
+    name: str = "",
     command: str = "",
     on_read: Callable[[Examples], None] = lambda _: None,
     on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
@@ -84,13 +85,16 @@ def run_recipe(
 ) -> RecipeRun:
     """Run the steps of a recipe in a run folder (default: a folder in `ifcurate-runs/`).
 
+    The name of the default folder begins with `name`, or else with those of data and model.
+
     Raises the errors of the steps, all `IfcurateError`s. The results of the steps before the
     error are kept.
     """
     skipped: list[str] = []
     examples = read_examples(recipe.data.paths, options=recipe.data)
     on_read(examples)
-    run = _score(recipe, examples, folder, command, on_start, on_progress, stop, skipped)
+    place = lambda identity: folder or Path(RUNS_FOLDER) / run_name(identity, name)  # noqa: E731
+    run = _score(recipe, examples, place, command, on_start, on_progress, stop, skipped)
     on_step("split")
     split = _split(recipe, run, command, stop, skipped)
     on_step("filter")
@@ -118,7 +122,7 @@ def run_recipe(
 def _score(
     recipe: Recipe,
     examples: Examples,
-    folder: Path | None,
+    place: Callable[[dict[str, Any]], Path],
     command: str,
     on_start: Callable[[Examples, Scorer, Path], None],
     on_progress: Callable[[Progress], None],
@@ -128,7 +132,7 @@ def _score(
     """The scored run. The engine is closed at the end."""
     scorer = _load_scorer(recipe)
     identity = score_identity(examples, scorer)
-    where = folder or Path(RUNS_FOLDER) / run_name(identity)
+    where = place(identity)
     if recipe.split.rescore_band is not None:
         check_band(recipe.split.rescore_band, where, identity["engine"])
     on_start(examples, scorer, where)

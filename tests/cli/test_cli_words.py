@@ -85,3 +85,19 @@ def test_a_run_on_the_bundled_data_ends_with_its_truth_and_the_report(
     assert kinds == sorted(kinds, reverse=True)  # kept, then dropped
     assert set(kinds) == {"kept", "dropped"}
     assert blank == ""
+
+
+def test_runs_have_names_that_can_be_copied_in_a_narrow_window(
+    ifcurate: Command, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    (folder / "nightly.yaml").write_text(RECIPE)
+    assert ifcurate("run nightly.yaml -q").code == 0
+    ifcurate("score a.jsonl --engine toy --template plain --limit 3 -q")
+    (recipe_run,) = folder.glob("ifcurate-runs/nightly--*")  # the name of the recipe
+    lines = ifcurate("runs").out.splitlines()
+    assert recipe_run.name in lines
+    assert "a.jsonl, scored by toy, limit 3; finished" in " ".join(" ".join(lines).split())
+    monkeypatch.setenv("COLUMNS", "200")
+    assert ifcurate("runs").out.startswith("date ")
+    assert "(the newest here over all rows)" in ifcurate("split -q").err

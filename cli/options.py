@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -120,16 +120,24 @@ def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
     }
     default = preset.get(name, field.get_default(call_default_factory=True))
     shown = "Required." if field.is_required() else _default(default)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    listed = "" if all(name in (field.description or "") for name in choices) else _list(choices)
+    text = " ".join(filter(None, (field.description, listed, shown)))
     # Brackets are Rich's markup, and `<name>` is a tag in Markdown.
-    text = f"{field.description} {shown}".strip().replace("[", "\\[").replace("<", "\\<")
+    text = text.replace("[", "\\[").replace("<", "\\<")
     settings: dict[str, Any] = {
         "help": text,
         "rich_help_panel": extra["panel"] or None,
         "show_default": False,
-        "metavar": extra.get("metavar") or _METAVARS.get(kind),
+        "metavar": extra.get("metavar") or ("CHOICE" if choices else _METAVARS.get(kind)),
         **bounds,
     }
     return Annotated[kind | None, typer.Option(*flags, **settings)]
+
+
+def _list(choices: Sequence[str]) -> str:
+    """The choices as a sentence; the metavar has no room for them in a narrow window."""
+    return f"One of {', '.join(choices)}."
 
 
 def _default(value: Any) -> str:

@@ -16,6 +16,7 @@ from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import DataError, ModelError
 from ifcurate.evaluation.questions import to_example
 from ifcurate.evaluation.suites import load_suite
+from ifcurate.phrases import install_line
 from ifcurate.storage.files import atomic_file, write_json
 
 __all__ = ["STANDARD", "export_tasks", "run_benchmarks"]
@@ -105,7 +106,7 @@ def run_benchmarks(
     except ImportError as error:
         raise ModelError(
             "benchmarks: need the eval extra; found no package lm_eval; "
-            "install it: pip install 'ifcurate[eval]'"
+            f"install it: {install_line('eval')}"
         ) from error
     source = find_model(resolve_model(model))
     figures: dict[str, dict[str, float]] = {}

@@ -99,7 +99,7 @@ class DataOptions(Options):
     ] = option(
         None,
         "Map columns: instruction=... context=... response=... (system=...). A column may be a "
-        "path: context=instances[0].input.",
+        "path: context=docs[0].text.",
         panel=PANEL,
         metavar="NAME=COLUMN...",
         common=True,

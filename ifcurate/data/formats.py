@@ -1,11 +1,10 @@
-"""How instruction data is laid out, and how a row becomes examples.
+"""The formats of rows, and how a row becomes examples.
 
-Known layouts: `alpaca` (instruction, input, output), `prompt_completion`,
-`messages` (OpenAI style, with system, tool calls and tool results), `sharegpt`
-(conversations of from/value), `preference` (prompt, chosen, rejected; the chosen response
-is the response), `qca` (question, context, answer; SQuAD's too, whose
-unanswerable questions have an empty response), and `columns`, a mapping given by the
-user.
+The formats are `alpaca` (instruction, input, output), `prompt_completion`, `messages` (OpenAI
+style, with system, tool calls and tool results), `sharegpt` (conversations of from/value),
+`preference` (prompt, chosen, rejected; the chosen response is the response), `qca` (question,
+context, answer; SQuAD's too, whose unanswerable questions have an empty response), and
+`columns`, the user's own mapping. A `Layout` is a format with the options of reading.
 """
 
 from __future__ import annotations
@@ -47,15 +46,15 @@ __all__ = [
 
 
 def row_hash(row: Mapping[str, Any]) -> str:
-    """16 hex digits of the row's content, the same for any order of its keys."""
+    """A hash of the row's content, 16 hex digits; the order of keys does not matter."""
     text = json.dumps(row, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
-    """The layout that most of these rows have.
+    """The format that most of these rows have.
 
-    Raises `DataError` with the columns that were found when none fits.
+    Raises `DataError` with the columns that were found when no format fits.
     """
     votes: dict[str, int] = {}
     for row in rows:
@@ -66,17 +65,17 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
         return max(votes, key=lambda name: (votes[name], -FORMATS.index(name)))
     keys = sorted({key for row in rows for key in row})
     raise DataError(
-        f"{where}: no known layout; found the columns {', '.join(keys) or '(none)'}; "
+        f"{where}: no known format of rows; found the columns {', '.join(keys) or '(none)'}; "
         f"{_what_to_do(rows, keys, where)}"
     )
 
 
 def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
-    """Two mistakes that are often made, else what always helps."""
+    """The advice for two frequent mistakes, or the general one."""
     for key in keys:
         value = rows[0].get(key)
         if len(rows) == 1 and isinstance(value, list) and value and isinstance(value[0], Mapping):
-            return f"do the rows stand under {key!r}? jq -c '.{key}[]' {where} > rows.jsonl"
+            return f"are the rows in {key!r}? jq -c '.{key}[]' {where} > rows.jsonl"
     if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
         return (
             f"its cells seem to be separated by {sign!r}; save the table with commas, "
@@ -85,7 +84,7 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
     return "map them: --columns instruction=... context=... response=..."
 
 
-#: A row with one of the first columns and one of the second has the layout; the first one counts.
+#: A row with one of the first columns and one of the second has the format; the first match counts.
 _COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
     ("prompt_completion", ("prompt",), ("completion", "response")),
     ("alpaca", ("instruction",), (*OUTPUTS, "instances")),
@@ -110,7 +109,7 @@ def _format_of(row: Mapping[str, Any]) -> str:
 
 
 def _chat_format_of(row: Mapping[str, Any]) -> str:
-    """The layout of a row that has a column of turns; "" for other rows."""
+    """The format of a row that has a column of turns; "" for other rows."""
     for name in ("messages", "conversations", "conversation"):
         turns = row.get(name)
         if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
@@ -123,7 +122,7 @@ def parse_row(
 ) -> list[Example]:
     """The examples of one row: one, or one for each scored turn of a chat.
 
-    Raises `RowError` with the columns that were found when the row does not fit.
+    Raises `RowError` with the columns that were found when the row has another format.
     """
     reader = READERS[layout.format]
     identity = _row_id(row)
@@ -164,7 +163,7 @@ def _row_id(row: Mapping[str, Any]) -> str:
 
 
 def _refuse_broken_text(example: Example) -> None:
-    """Text that no tokenizer can take, half a surrogate pair, or that is none, a NUL."""
+    """Raise `RowError` for half a surrogate pair, which no tokenizer takes, or a NUL."""
     turns = (*example.history, *example.trailing)
     texts = [example.instruction, example.context, example.response, example.system, example.id]
     texts += [example.tools, example.response_path]
@@ -182,33 +181,33 @@ def _refuse_broken_text(example: Example) -> None:
         except UnicodeEncodeError as error:
             raise RowError(
                 f"half a surrogate pair (\\u{ord(text[error.start]):04x}) at character "
-                f"{error.start} of a text; it stands for no character: repair or drop the row"
+                f"{error.start} of a text; it is not a character: repair or drop the row"
             ) from error
 
 
 def _nul(text: str) -> str:
     at = text.index("\0")
-    return f"a NUL at character {at} of a text; it stands for nothing: repair or drop the row"
+    return f"a NUL at character {at} of a text; it is not a character: repair or drop the row"
 
 
-# ------------------------------------------------------------- where the context of a row is
+# --------------------------------------------------------------- the context of a row
 def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str, Explained]]:
-    """The place and text of each user message of a row, and what was tried on it.
+    """The place and text of each user message of a row, and the rules that were tried on it.
 
-    Raises `RowError` when the row does not have the layout.
+    Raises `RowError` when the row has another format.
     """
-    found = []
     with add_languages(layout.added):
-        for draft in READERS[layout.format](row, layout):
-            for part, text in _user_texts(draft):
-                found.append((text.path, text.text, _explain_text(draft, part, text.text, layout)))
-    return found
+        return [
+            (text.path, text.text, _explain_text(draft, part, text.text, layout))
+            for draft in READERS[layout.format](row, layout)
+            for part, text in _user_texts(draft)
+        ]
 
 
 def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[str]:
     """The instructions of these rows from which templates are learned.
 
-    Rows with a history or with a context field are left out. None is used when contexts
+    Rows with a history or with a context field are left out. The list is empty when contexts
     inside a text are not looked for, or when a pattern of the user finds them.
     """
     if "inline" not in layout.context or layout.pattern:
@@ -226,10 +225,10 @@ def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[st
 
 
 def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
-    """The context of a draft; see `contexts.find.RULES` for the rules in a text.
+    """The context of a draft; see `ifcurate.contexts.rules` for the rules in a text.
 
-    The context of earlier turns counts only when the last user message asks for something:
-    "Thanks!" after a tool result does not need it.
+    The context of earlier turns counts only when the last user message asks for something.
+    "Thanks!" after a tool result does not need its context.
     """
     kinds = layout.context
     field = draft.context
@@ -237,9 +236,9 @@ def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
         yield _whole("context", field, "field", 1.0)
         return
     if "system" in kinds and draft.system.text:
-        for found in find_document(draft.system.text):
-            if found.confidence >= layout.min_confidence:
-                yield _block("system", draft.system.path, found)
+        for document in find_document(draft.system.text):
+            if document.confidence >= layout.min_confidence:
+                yield _block("system", draft.system.path, document)
     in_use = not draft.history or not draft.instruction.text or asks(draft.instruction.text)
     for part, text, role in _texts(draft):
         if in_use or not part.startswith("history"):
@@ -249,16 +248,16 @@ def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
 def _turn_blocks(
     draft: Draft, part: str, text: Text, role: Role, layout: Layout
 ) -> Iterator[ContextBlock]:
-    """The context of one turn: a tool's result, or what the rules find in a user's text."""
+    """The context of one turn: a tool's result, or the contexts in a user's text."""
     if role == "tool" and "tool" in layout.context and not is_no_context(text.text):
         yield _whole(part, text, "tool-result", 1.0)
     elif role == "user" and "inline" in layout.context and text.text:
-        for found in _explain_text(draft, part, text.text, layout).found:
-            yield _block(part, text.path, found)
+        for context in _explain_text(draft, part, text.text, layout).found:
+            yield _block(part, text.path, context)
 
 
 def _texts(draft: Draft) -> Iterator[tuple[str, Text, Role]]:
-    """The turns before the response in their order, with the name of each part."""
+    """The turns before the response in their order, each with its part name, text and role."""
     yield from _group("history", draft.history)
     yield "instruction", draft.instruction, "user"
     yield from _group("trailing", draft.trailing)
@@ -275,7 +274,7 @@ def _user_texts(draft: Draft) -> list[tuple[str, Text]]:
 
 
 def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explained:
-    """What is found in one text of a draft, and every rule that was tried."""
+    """The contexts found in one text of a draft, and every rule that was tried."""
     if layout.pattern:
         return _by_pattern(text, layout.pattern)
     elsewhere = part != "instruction" or (bool(draft.system.text) and asks(draft.system.text))
@@ -293,21 +292,21 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _by_pattern(text: str, pattern: str) -> Explained:
-    """What the user's own pattern finds: its groups `context`, `context2`, ...; `cut` around."""
+    """The groups `context`, `context2`, ... of the user's pattern, with `cut` around them."""
     match = _compiled(pattern).search(text)
     if match is None:
         return Explained((), (Tried(("regex",), "the pattern does not match"),))
     names = [name for name in match.re.groupindex if name.startswith("context") and match[name]]
     cut = match.span("cut") if "cut" in match.re.groupindex and match["cut"] else None
-    found = []
+    contexts = []
     for name in names:
         start, end = match.span(name)
         outer = cut if cut and len(names) == 1 else (start, end)
         if text[start:end].strip():
-            found.append(Found(start, end, *outer, "regex", 1.0))
-    found.sort(key=lambda f: f.start)
-    outcome = "taken" if found else "its groups are empty"
-    return Explained(tuple(found), (Tried(("regex",), outcome, tuple(found)),))
+            contexts.append(Found(start, end, *outer, "regex", 1.0))
+    contexts.sort(key=lambda context: context.start)
+    outcome = "taken" if contexts else "its groups are empty"
+    return Explained(tuple(contexts), (Tried(("regex",), outcome, tuple(contexts)),))
 
 
 def _whole(part: str, text: Text, rule: str, confidence: float) -> ContextBlock:
@@ -315,14 +314,6 @@ def _whole(part: str, text: Text, rule: str, confidence: float) -> ContextBlock:
     return ContextBlock(part, text.path, 0, end, 0, end, rule, confidence)
 
 
-def _block(part: str, path: str, found: Found) -> ContextBlock:
-    return ContextBlock(
-        part,
-        path,
-        found.start,
-        found.end,
-        found.outer_start,
-        found.outer_end,
-        found.rule,
-        found.confidence,
-    )
+def _block(part: str, path: str, f: Found) -> ContextBlock:
+    outer = f.outer_start, f.outer_end
+    return ContextBlock(part, path, f.start, f.end, *outer, f.rule, f.confidence)

@@ -1,7 +1,7 @@
-"""Known source sets, from the cards in `data_cards/`.
+"""Known datasets, from the cards in `data_cards/`.
 
-A card is Markdown with YAML front matter as on the Hub. Its key `ifcurate` has the
-reader's options for the set, where its facts were checked, and which facts were not.
+A card is Markdown with YAML front matter as on the Hub. The key `ifcurate` has the options
+for reading the dataset, the place where its facts were checked, and the facts that were not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["KnownSet", "find_known_set", "list_known_sets", "read_card"]
 
 @dataclass(frozen=True, slots=True)
 class KnownSet:
-    """One source set: where it is, how it is read, under which licence."""
+    """One dataset: its place on the Hub, the options for reading it, its licence."""
 
     name: str  # its name on the command line
     title: str
@@ -52,13 +52,13 @@ def list_cards() -> list[str]:
 
 @functools.cache
 def list_known_sets() -> tuple[KnownSet, ...]:
-    """All source sets that have a card, by name."""
-    found = (_parse(name, read_card(name)) for name in list_cards())
-    return tuple(known for known in found if known is not None)
+    """All datasets that have a card, by name."""
+    parsed = (_parse(name, read_card(name)) for name in list_cards())
+    return tuple(known for known in parsed if known is not None)
 
 
 def find_known_set(name: str) -> KnownSet | None:
-    """The set of this name or Hub id; None when there is no card for it."""
+    """The dataset of this name or Hub id; None when there is no card for it."""
     wanted = name.lower()
     for known in list_known_sets():
         if wanted in (known.name, known.hub_id.lower()):
@@ -68,17 +68,17 @@ def find_known_set(name: str) -> KnownSet | None:
 
 def _parse(name: str, text: str) -> KnownSet | None:
     front = yaml.safe_load(text.split("---")[1])
-    own = front.get("ifcurate")
-    if not own:
+    extra = front.get("ifcurate")
+    if not extra:
         return None  # a model's card
     return KnownSet(
         name,
         str(front.get("pretty_name", name)),
-        str(own["hub_id"]),
-        dict(own.get("reading", {})),
+        str(extra["hub_id"]),
+        dict(extra.get("reading", {})),
         str(front.get("license", "unknown")),
         tuple(map(str, front.get("language", ()))),
-        str(own.get("context", "")),
-        dict(own.get("checked", {})),
-        str(own.get("unchecked", "")),
+        str(extra.get("context", "")),
+        dict(extra.get("checked", {})),
+        str(extra.get("unchecked", "")),
     )

@@ -1,4 +1,4 @@
-"""What a row of the input becomes: its examples, or the reason why it has none."""
+"""The result of reading a row: its examples, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BadRow", "ReadRow"]
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that was set aside, with its place and the reason."""
+    """A row that cannot be used, with its place and the reason."""
 
     source: str
     number: int
@@ -25,7 +25,7 @@ class BadRow:
 
     @property
     def loss(self) -> str:
-        """The message about a source that was not read completely; "" when only this row is bad."""
+        """The message that a source was not read completely; "" when only this row is bad."""
         before = count(self.number, "row") if self.number else "no row"
         return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
 
@@ -43,7 +43,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadRow:
-    """One row of the input, with its examples or the reason why it has none."""
+    """One row of the data, with its examples or the reason why it has none."""
 
     raw: RawRow
     examples: tuple[Example, ...] = ()

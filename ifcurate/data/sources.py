@@ -1,8 +1,8 @@
-"""Examples from data, and the rows that could not become one.
+"""Examples from data, and the rows that cannot become one.
 
-`read_examples` detects the layout from the first rows. The result can be iterated many
-times and yields every row in order. A row is either examples or a `BadRow` with a
-reason, so every input row is accounted for.
+`read_examples` detects the format from the first rows. The result can be iterated many times
+and yields every row in order. A row gives examples or a `BadRow` with a reason, so every row
+is accounted for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ __all__ = [
     "take_pieces",
 ]
 
-_LOOKED_AT: Final = 100  # rows from which the layout is detected
+_LOOKED_AT: Final = 100  # rows from which the format is detected
 _LOOKED_AT_BYTES: Final = 32 << 20  # of these rows, at most
 
 
@@ -58,7 +58,7 @@ class Piece:
     """Rows of one chunk that are in memory together: all, unless they are large."""
 
     number: int  # of the chunk
-    rows: list[ReadRow] | None  # None in a chunk that is not wanted
+    rows: list[ReadRow] | None  # None for a chunk that is not wanted
     ends: bool = True  # the chunk has no further piece
 
 
@@ -154,7 +154,7 @@ class Examples:
                 return
 
     def count_rows(self) -> int | None:
-        """How many rows there are, without parsing them; None when that is unknown."""
+        """The number of rows, without parsing them; None when it is unknown."""
         total = 0
         for source in self.sources:
             n = count_rows(source)
@@ -171,7 +171,7 @@ class Examples:
 
     @property
     def formats(self) -> dict[str, str]:
-        """Each source's layout by its name."""
+        """Source name -> format."""
         pairs = zip(self.sources, self.layouts, strict=True)
         return {source.name: layout.format for source, layout in pairs}
 
@@ -187,9 +187,9 @@ def take_pieces(
 def _divide(
     rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int
 ) -> Iterator[tuple[list[tuple[RawRow, Layout]], bool]]:
-    """Rows in stretches of at most `most_bytes` or of one row; whether a stretch is the last.
+    """Pieces of at most `most_bytes` or of one row, each with whether it is the last.
 
-    A stretch that ends with row `size` is given without a look at what follows.
+    A piece that ends with row `size` is yielded before the next row is read.
     """
     held: list[tuple[RawRow, Layout]] = []
     n_bytes = 0
@@ -218,7 +218,7 @@ def read_row(raw: RawRow, layout: Layout) -> ReadRow:
     except RowError as error:
         return ReadRow(raw, bad=_bad(raw, str(error)))
     except (RecursionError, ValueError, OverflowError) as error:
-        # Nested too deeply, a number too long to write.
+        # Nested too deeply, or a number that is too long to write.
         return ReadRow(raw, bad=_bad(raw, f"cannot be used: {type(error).__name__}: {error}"))
     return ReadRow(raw, tuple(examples))
 
@@ -240,9 +240,9 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
 
     `paths` are files (JSON, JSONL, CSV, Parquet, Arrow, Feather; `.gz`, `.zst`), folders
     (including those of `datasets.save_to_disk`), globs, URLs (`https://`, `s3://`,
-    `hf://`, ...), "-" for standard input, or `owner/name` on the Hub. A copy of a URL's
-    data and of standard input is kept in `ifcurate-runs/`. A set that has a card in
-    `data_cards/`, by its name or its Hub name, is read with the card's settings.
+    `hf://`, ...), "-" for standard input, or `owner/name` on the Hub. A copy of a URL's data
+    and of standard input is kept in `ifcurate-runs/`. A dataset with a card in `data_cards/`
+    is read with the card's options, by the name of the card or its Hub name.
 
     Raises:
         DataError: a source is missing, empty, of an unknown type or format.
@@ -270,9 +270,9 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
 def _apply_cards(
     paths: str | Path | Sequence[str | Path], options: DataOptions
 ) -> tuple[str | Path | Sequence[str | Path], DataOptions]:
-    """Replace known sets' names by their Hub names, and apply the card of a single set.
+    """Replace the names of known datasets by their Hub names, and apply the card of a single one.
 
-    The caller's options take precedence. Several sets are read by their formats.
+    The caller's options take precedence. The formats of several datasets are detected.
     """
     items = [paths] if isinstance(paths, str | Path) else list(paths)
     known = [None if Path(item).exists() else find_known_set(str(item)) for item in items]
@@ -284,10 +284,10 @@ def _apply_cards(
 
 
 def _apply_card(known: KnownSet, options: DataOptions) -> DataOptions:
-    own = options.given()
-    if "format" in own or "columns" in own:
-        own = {"format": options.format, "columns": options.columns, **own}
-    return DataOptions.create(**{**known.reading, **own})
+    given = options.given()
+    if "format" in given or "columns" in given:
+        given = {"format": options.format, "columns": options.columns, **given}
+    return DataOptions.create(**{**known.reading, **given})
 
 
 def options_layout(format: str, options: DataOptions) -> Layout:
@@ -319,9 +319,9 @@ def _look(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
 
 
 def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
-    """The layout with the templates that these rows share, if texts include their context.
+    """The layout with the templates that these rows share, if their texts include the context.
 
-    Every reader learns from the first rows of a source, so all results are equal.
+    Every reader learns from the first rows of a source, so all readers agree.
     """
     texts = template_texts(rows[:LOOKED_AT], layout)
     if not texts:
@@ -331,7 +331,7 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:
-    """Raise `DataError` when a requested layout fits none of the first rows."""
+    """Raise `DataError` when the requested format fits none of the first rows."""
     problem: BadRow | None = None
     n = 0
     for row in itertools.islice(examples.read(), _LOOKED_AT):

@@ -58,8 +58,8 @@ def mark_context(
     """Examples with the context that your own function finds.
 
     `find` takes an `Example` and returns its context: a part of the instruction, the start
-    and end of one in characters, or None for no context. It replaces the context that
-    the rules found. `examples` is as for `score_examples`.
+    and end of the part in characters, or None for no context. It replaces the context that
+    the rules found. `examples` are as in `score_examples`.
 
     Raises:
         DataError: a text is not in the instruction, or a place is outside of it.
@@ -67,19 +67,19 @@ def mark_context(
     return [_mark(example, find(example)) for example in take_examples(examples)]
 
 
-def _mark(example: Example, found: str | tuple[int, int] | None) -> Example:
-    if found is None or found == "":
+def _mark(example: Example, context: str | tuple[int, int] | None) -> Example:
+    if context is None or context == "":
         return replace(example, blocks=())
     text = example.instruction
-    if isinstance(found, str):
-        start = text.find(found)
-        end = start + len(found)
+    if isinstance(context, str):
+        start = text.find(context)
+        end = start + len(context)
     else:
-        start, end = found
+        start, end = context
     if not 0 <= start < end <= len(text):
         raise DataError(
             f"example {example.id}: the context that your function returned is not in the "
-            f"instruction; found {reprlib.repr(found)}; return a part of example.instruction, "
+            f"instruction; found {reprlib.repr(context)}; return a part of example.instruction, "
             "its start and end, or None"
         )
     block = ContextBlock("instruction", "instruction", start, end, start, end, "function", 1.0)
@@ -129,7 +129,7 @@ def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
 def _parse_all(records: Sequence[dict[str, Any]], layout: Layout) -> list[Example]:
     """Examples of all rows. Raises `DataError` for rows that cannot be used."""
     names = UniqueNames()
-    found: list[Example] = []
+    parsed: list[Example] = []
     bad: list[str] = []
     for number, record in enumerate(records):
         try:
@@ -139,10 +139,10 @@ def _parse_all(records: Sequence[dict[str, Any]], layout: Layout) -> list[Exampl
             continue
         if examples:
             name = names.name(examples[0].id)
-            found += [replace(example, id=name) for example in examples]
+            parsed += [replace(example, id=name) for example in examples]
     if bad:
         raise DataError(
             f"{len(bad)} of {len(records)} rows cannot be used; the first is {bad[0]}; "
-            "leave them out, or write a file and use read_examples, which sets bad rows aside"
+            "leave them out, or write a file and use read_examples, which quarantines bad rows"
         )
-    return found
+    return parsed

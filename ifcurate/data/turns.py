@@ -1,4 +1,4 @@
-"""Turns of a chat from the ways that rows write them."""
+"""The turns of a chat, from the formats in which rows have them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OTHER: Final = {"content": "value", "value": "content"}
 def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
     """The turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
 
-    Raises `RowError` with the place of the first turn that is none.
+    Raises `RowError` with the place of the first item that is not a turn.
     """
     if not isinstance(value, list):
         raise RowError(f"column {name!r}: expected a list of turns, found {type(value).__name__}")
@@ -48,24 +48,24 @@ def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn
         path = f"{name}[{i}]"
         if not isinstance(item, Mapping):
             raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
-        spoken = item.get(role_key)
-        role = _ROLES.get(str(spoken).strip().lower())
+        role_name = item.get(role_key)
+        role = _ROLES.get(str(role_name).strip().lower())
         if role is None:
-            raise RowError(f"{path}: unknown {role_key} {spoken!r}; known: {', '.join(_ROLES)}")
-        # ShareGPT's `value` may hold OpenAI's content, and the other way round.
+            raise RowError(f"{path}: unknown {role_key} {role_name!r}; known: {', '.join(_ROLES)}")
+        # Some rows mix ShareGPT's `value` and OpenAI's `content`.
         key = text_key if text_key in item else _OTHER.get(text_key, text_key)
         content, where = _turn_text(item.get(key if key in item else text_key), f"{path}.{key}")
         calls = item.get("tool_calls") or ()
         if not isinstance(calls, list | tuple):
             raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
-        if not calls and spoken in ("function_call", "tool_call"):
+        if not calls and role_name in ("function_call", "tool_call"):
             calls = _call_in_text(content)
         turns.append(Turn(role, content, where, tuple(calls), str(item.get("name") or "")))
     return turns
 
 
 def _call_in_text(content: str) -> list[Mapping[str, Any]]:
-    """ShareGPT writes a tool call as the turn's text; chat templates want it as a call."""
+    """The tool call in a turn's text: ShareGPT writes it there, chat templates expect a call."""
     try:
         call = json.loads(content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The columns of rows that no example is made of."""
+"""The columns of rows that the examples do not use."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from ifcurate.errors import RowError
 __all__ = ["Unread", "describe_unread", "unread_columns"]
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
-# A second answer, or a rendering of the whole row.
+# Another response, or a rendering of the whole row.
 _NOT_CONTEXTS: Final = ("rejected", "chosen", "text")
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Columns of some rows that no example is made of."""
+    """The columns of some rows that the examples do not use."""
 
     columns: tuple[str, ...]
-    likely_contexts: tuple[str, ...] = ()  # of them, those that look like a context
+    likely_contexts: tuple[str, ...] = ()  # those of the columns that look like a context
     read_from: tuple[str, str] = ("", "")  # the columns of the instruction and the response
 
     @property
     def advice(self) -> list[str]:
-        """For each likely context the line to paste."""
-        asked, answer = self.read_from
-        if not (asked and answer) or "[" in asked + answer:
+        """A line for each likely context, with the option to paste."""
+        instruction, response = self.read_from
+        if not (instruction and response) or "[" in instruction + response:
             return [f"{name} looks like a context" for name in self.likely_contexts]
         return [
             f"{name} looks like a context; to read it: "
-            f"--columns instruction={asked},context={name},response={answer}"
+            f"--columns instruction={instruction},context={name},response={response}"
             for name in self.likely_contexts
         ]
 
 
 def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
-    """The columns that are not read, of the rows that have the layout.
+    """The columns that are not read, from the rows that have the format.
 
-    A column looks like a context by its name, or by its length, when most of its values
-    have 30 words and more.
+    A column looks like a context by its name, or because most of its values have more than
+    30 words.
     """
     fitting = list(_with_drafts(rows, layout))
-    drafts = [draft for _, found in fitting for draft in found]
+    drafts = [draft for _, of_row in fitting for draft in of_row]
     seen = dict.fromkeys(name for row, _ in fitting for name in row)
     read = set[str]().union(*map(_columns_of, drafts))
     unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
@@ -67,7 +67,7 @@ def _may_be_context(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 def _with_drafts(
     rows: Sequence[Mapping[str, Any]], layout: Layout
 ) -> Iterator[tuple[Mapping[str, Any], list[Draft]]]:
-    """The rows that have the layout, each with what is read of it."""
+    """The rows that have the format, each with its drafts."""
     for row in rows:
         try:
             drafts = READERS[layout.format](row, layout)
@@ -76,10 +76,10 @@ def _with_drafts(
         yield row, drafts
 
 
-def describe_unread(found: Mapping[str, Unread], most: int = 12) -> list[str]:
+def describe_unread(columns: Mapping[str, Unread], most: int = 12) -> list[str]:
     """A line for each source with its first `most` columns, and one for each likely context."""
     lines: list[str] = []
-    for name, unread in found.items():
+    for name, unread in columns.items():
         more = ", …" * (len(unread.columns) > most)
         lines.append(f"{name}: columns not read: {', '.join(unread.columns[:most])}{more}")
         lines += [f"{name}: {advice}" for advice in unread.advice]
@@ -92,7 +92,7 @@ def _mostly_long(values: Iterable[Any]) -> bool:
 
 
 def _columns_of(draft: Draft) -> set[str]:
-    """The top-level columns that a draft was made of."""
+    """The top-level columns that a draft uses."""
     parts = (draft.instruction, draft.response, draft.context, draft.system)
     paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
     columns = {path.split("[")[0].split(".")[0] for path in paths} | set(paths)

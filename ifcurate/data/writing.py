@@ -1,7 +1,7 @@
 """Write rows as they were read: same format, same bytes, same order.
 
 The questions of a nested file (`squad_rows`) become lines of JSON, each with its context,
-because a part of a paragraph's questions is not the paragraph.
+because a paragraph cannot be written with only some of its questions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
     `data/train.en.jsonl.gz` gives `train.en` and `.jsonl.gz`. Sources with equal stems
     are numbered: `b`, `b-2`.
     """
-    found: dict[str, tuple[str, str]] = {}
+    outputs: dict[str, tuple[str, str]] = {}
     taken: set[str] = set()
     for source in sources:
         if source.format == "hub":
@@ -50,8 +50,8 @@ def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
             n += 1
             unique = f"{stem}-{n}"
         taken.add(unique)
-        found[source.name] = (unique, ending)
-    return found
+        outputs[source.name] = (unique, ending)
+    return outputs
 
 
 def refuse_inputs(outputs: Iterable[Path], sources: Sequence[Source]) -> None:
@@ -84,7 +84,7 @@ def _compressed(stream: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
 def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
     """A function that appends a row of `source` to `path`; not for Parquet and Arrow.
 
-    Raises `DataError` when the file cannot be written; then no file is left.
+    Raises `DataError` when the file cannot be written. No partial file is left.
     """
     with atomic_file(path) as stream, _compressed(stream, source.compression) as packed:
         if source.format == "json":
@@ -123,11 +123,10 @@ def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
 
 @contextlib.contextmanager
 def open_table_copier(source: Source, path: Path) -> Iterator[Callable[[int], None]]:
-    """A function that copies the row of a number from a Parquet or Arrow file to `path`.
+    """A function that copies rows by their numbers from a Parquet or Arrow file to `path`.
 
     The new file has the same schema and format. Numbers must ascend. Row groups without a
-    copied row are not read, since they may be damaged. The numbers of one row group are
-    held in memory. Raises as `open_row_writer`.
+    copied row are not read, because they may be damaged. Raises as `open_row_writer`.
     """
     opened = _open_parquet if source.format == "parquet" else _open_arrow
     with atomic_file(path) as stream, opened(source, stream) as (groups, write):
@@ -179,7 +178,7 @@ _Opened = tuple[Iterator[_Group], Callable[[Any], object]]
 
 
 class _GroupCopier:
-    """Rows of one group after the other."""
+    """Copies the wanted rows of one group at a time."""
 
     def __init__(self, groups: Iterator[_Group], write: Callable[[Any], object]) -> None:
         self._groups = groups
@@ -204,7 +203,7 @@ class _GroupCopier:
         at = self._first
         for batch in self._group.batches():
             inside = wanted[(wanted >= at) & (wanted < at + batch.num_rows)] - at
-            # Slices, since Arrow selects rows of some types (string_view) in no other way.
+            # Slices, because Arrow cannot select rows of some types (string_view) otherwise.
             runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
             slices = [batch.slice(int(run[0]), len(run)) for run in runs if len(run)]
             if slices:

@@ -20,7 +20,7 @@ _FEATHER_1: Final = b"FEA1"
 
 
 def is_arrow_file(source: Source) -> bool:
-    """Whether it is in the file format; otherwise it is a stream, as from `datasets`."""
+    """Whether a source is in the file format. Otherwise it is a stream, as from `datasets`."""
     with source.path.open("rb") as stream:
         return stream.read(len(_FILE)) == _FILE
 
@@ -42,7 +42,7 @@ def open_arrow(source: Source) -> Iterator[tuple[Any, Iterator[Any]]]:
 
 
 def arrow_problem(source: Source) -> str:
-    """Why an Arrow file cannot be read at all, "" when it can."""
+    """Why an Arrow file cannot be read at all; "" if it can."""
     import pyarrow as pa
 
     if source.compression:
@@ -72,7 +72,7 @@ def count_arrow_rows(source: Source) -> int | None:
 
 
 def read_arrow(source: Source) -> Iterator[RawRow]:
-    """A row per row; a batch that cannot be read ends the source with one bad row."""
+    """The rows of the file. A batch that cannot be read ends the source with one bad row."""
     import pyarrow as pa
 
     number = 0

@@ -1,7 +1,7 @@
 """Local copies of data from URLs (through fsspec) and from standard input.
 
-Data is read more than once (to detect its layout, to score it, to filter it) and is
-identified by its bytes. So a copy is kept under `ifcurate-runs/`, beside the runs.
+Data is read more than once (to detect its format, to score it, to filter it) and is
+identified by its bytes. So a copy is kept in `ifcurate-runs/`, beside the runs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MAGIC: Final = {
     b"FEA1": ".feather",
     b"PK\x03\x04": ".xlsx",
 }
-#: How compressed content begins: the second ending of its name, and the compression.
+#: The first bytes of compressed content -> the second ending of its name, the compression.
 _PACKINGS: Final = {b"\x1f\x8b": (".gz", "gzip"), b"\x28\xb5\x2f\xfd": (".zst", "zstd")}
 
 
@@ -57,10 +57,10 @@ def is_url(name: str) -> bool:
 
 
 def fetch_urls(url: str) -> list[str]:
-    """Fetch a URL, or all that match a pattern; returns the URLs, in order.
+    """Fetch a URL, or all URLs that match a pattern. Returns the URLs, in order.
 
-    A file is fetched again only when the original has changed. Raises
-    `DataError`: unknown protocol, package not installed, not found, no network.
+    A file is fetched again only when the original has changed. Raises `DataError` for an
+    unknown protocol, a missing package, a missing file or a network problem.
     """
     protocol, _, rest = url.partition("://")
     _refuse(url, protocol, rest)
@@ -73,8 +73,8 @@ def fetch_urls(url: str) -> list[str]:
             paths = {system.unstrip_protocol(p): p for p in sorted(system.glob(path))}
             if not paths:
                 raise DataError(f"{url}: no file matches this pattern; check it")
-        for one, place in paths.items():
-            _fetch(system, place, copy_path(one))
+        for name, place in paths.items():
+            _fetch(system, place, copy_path(name))
     except DataError:
         raise
     except ImportError as error:
@@ -82,7 +82,7 @@ def fetch_urls(url: str) -> list[str]:
             f"{url}: needs a package that is not installed; found {_first_line(error)}; "
             f"pip install {_PROTOCOLS[protocol]}"
         ) from error
-    except Exception as error:  # each protocol's package raises its own kinds
+    except Exception as error:  # each protocol's package has its own errors
         raise DataError(
             f"{url}: cannot be fetched; found {_first_line(error)}; check the name and the "
             "network, or download the file and name that"
@@ -99,7 +99,7 @@ def _refuse(url: str, protocol: str, rest: str) -> None:
         )
     host = rest.split("/")[0]
     if "?" in rest or "#" in rest or (protocol.startswith("http") and "@" in host):
-        # Names are kept in manifests and shown.
+        # Names are stored in manifests and shown.
         raise DataError(
             f"{protocol}://...: an address with a query or a password; that may be a secret and "
             "would be stored; download the file and name that"
@@ -132,7 +132,7 @@ def _first_line(error: Exception) -> str:
 
 
 def keep_stdin() -> str:
-    """Copy standard input to a file that is named by its content; returns its path.
+    """Copy standard input to a file that is named by its content. Returns its path.
 
     Raises `DataError` when there is no pipe or it is empty.
     """

@@ -1,7 +1,7 @@
 """Rows from CSV and TSV files, with the bytes of each record.
 
-Of a record that cannot be read (a broken quote, a line that is too long), the first line
-is a bad row. Reading resumes at the next line.
+When a record cannot be read (a broken quote, a line that is too long), its first line is a
+bad row, and reading resumes at the next line.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Lines(Iterator[str]):
         return raw
 
     def take_first(self) -> tuple[bytes, int]:
-        """The first line since the last call, and how many bytes are to be read again."""
+        """The first line since the last call, and the number of bytes that are read again."""
         first, *others = self._taken or [_Line(b"")]
         self._taken.clear()
         self._again.extendleft(reversed(others))
@@ -101,7 +101,7 @@ def csv_header(source: Source) -> bytes:
 
 
 def read_csv(source: Source) -> Iterator[RawRow]:
-    """A row per record; the first one names the columns."""
+    """A row for each record after the first, which names the columns."""
     csv.field_size_limit(MAX_ROW_BYTES)
     with open_binary(source) as stream:
         lines = _Lines(stream)

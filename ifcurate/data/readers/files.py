@@ -24,13 +24,13 @@ __all__ = [
 DEMO: Final = "demo:"  # before the name of a file that comes with the package
 _COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
-#: What reading a damaged file raises.
+#: The errors of reading a damaged file.
 BROKEN: Final = (OSError, EOFError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file, here or elsewhere, or one split of a Hub dataset."""
+    """One file, local or remote, or one split of a Hub dataset."""
 
     name: str  # as the user wrote it; a match's path for a glob or a folder
     format: str  # "json", "jsonl", "squad", "csv", "parquet", "arrow" or "hub"
@@ -60,15 +60,15 @@ class RawRow:
     source: str
     number: int  # 0-based
     line: int | None  # 1-based first line of the row; None where a format has no lines
-    raw: bytes | None  # the row's own bytes, without the line end; None for Parquet and the Hub;
-    # of a question in a nested file, the line of JSON that is written for it
+    raw: bytes | None  # the row's own bytes, without the line end; None for Parquet and the Hub.
+    # For a question in a nested file, the line of JSON that is written for it.
     value: dict[str, Any] | None
     error: str = ""
     ends: bool = False
 
     @property
     def size(self) -> int:
-        """About how many bytes the row has."""
+        """The approximate number of bytes of the row."""
         return _text_size(self.value) if self.raw is None else len(self.raw)
 
     @property
@@ -124,14 +124,14 @@ class _Zstd(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._out:
-            if not self._read_on():
+            if not self._decompress_more():
                 return 0
         n = min(len(buffer), len(self._out))
         buffer[:n] = self._out[:n]
         self._out = self._out[n:]
         return n
 
-    def _read_on(self) -> bool:
+    def _decompress_more(self) -> bool:
         import zstandard
 
         # Small steps, because a few bytes of a frame can expand to very many.

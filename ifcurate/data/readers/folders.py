@@ -35,8 +35,8 @@ class _Splits(BaseModel):
 def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str]:
     """The paths of the files to read, in order.
 
-    A folder of saved datasets gives the files of `split`. Any other folder gives its own
-    files with one of these endings, sorted by name. Raises `DataError` when there are none.
+    A folder of saved datasets gives the files of `split`. Any other folder gives its files
+    with one of these endings, sorted by name. Raises `DataError` when there are none.
     """
     folder = Path(name)
     if (folder / "dataset_dict.json").is_file():
@@ -47,10 +47,10 @@ def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str
         raise DataError(
             f"{name}: the folder of a run, not of data; found manifest.json; name the data files"
         )
-    there = _visible_files(folder)
-    files = [str(p) for p in there if p.name.lower().endswith(tuple(endings))]
+    visible = _visible_files(folder)
+    files = [str(p) for p in visible if p.name.lower().endswith(tuple(endings))]
     if not files:
-        raise DataError(f"{name}: {_why_none(folder, there, endings)}")
+        raise DataError(f"{name}: {_why_none(folder, visible, endings)}")
     return files
 
 
@@ -99,11 +99,11 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _why_none(folder: Path, there: list[Path], endings: Collection[str]) -> str:
-    if not there:
+def _why_none(folder: Path, visible: list[Path], endings: Collection[str]) -> str:
+    if not visible:
         below = next((p for p in sorted(folder.iterdir()) if p.is_dir()), None)
         if below is None:
             return "the folder is empty; nothing to read"
         return f"no file in it, only folders; name one of them, for example '{below}'"
-    found = ", ".join(p.name for p in there[:4])
-    return f"no data file in it; found {found}; known endings are {', '.join(endings)}"
+    names = ", ".join(p.name for p in visible[:4])
+    return f"no data file in it; found {names}; known endings are {', '.join(endings)}"

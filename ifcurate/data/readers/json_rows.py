@@ -1,7 +1,7 @@
 """Rows from JSON lines and from JSON arrays, as streams: no file is held in memory.
 
-A bad row has its reason. Reading resumes after it: at the next line, or in an array at
-the next element whose start can be found.
+A bad row has a reason. Reading resumes after it: at the next line, or in an array at the
+next element whose start can be found.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NOT_ONE_LINE: Final = "; each row must be one line; join lines with: jq -c . FI
 def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """A row for each line. With `parse` off, a row has neither value nor error.
 
-    An incomplete last line is always an error, since the rest of it is unknown.
+    An incomplete last line is always an error, because the rest of it is unknown.
     """
     number = 0
     line = 0
@@ -68,7 +68,7 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
 
 
 def _read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
-    """The next line with its end; of a line that is too long, its head and the reason."""
+    """The next line with its end. For a line that is too long, its start and the reason."""
     raw = stream.readline(MAX_ROW_BYTES + 1)
     reason = ""
     if len(raw) > MAX_ROW_BYTES:
@@ -98,7 +98,7 @@ def _broken_off(raw: bytes) -> str:
 
 
 def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
-    """The row of a line, or why there is none."""
+    """The row of a line, or the reason why there is none."""
     try:
         value = DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -136,8 +136,8 @@ def _array_row(source: Source, number: int, element: Element) -> RawRow:
     if not reason:
         try:
             element.raw.decode("utf-8")
-        except UnicodeDecodeError as found:
-            reason = f"not UTF-8 (byte {found.start} of the row); convert the file to UTF-8"
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8 (byte {error.start} of the row); convert the file to UTF-8"
     value = None if reason else value
     line, raw = element.line, element.raw
     return RawRow(source.name, number, line, raw, value, reason, ends=element.ends)

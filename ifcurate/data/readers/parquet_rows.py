@@ -27,7 +27,7 @@ def open_parquet(source: Source) -> Iterator[Any]:
 
 
 def read_parquet(source: Source) -> Iterator[RawRow]:
-    """A row per row; a row group that cannot be read is one bad row, and the next is tried."""
+    """The rows of the file. A row group that cannot be read is one bad row."""
     import pyarrow as pa
 
     number = 0
@@ -35,9 +35,9 @@ def read_parquet(source: Source) -> Iterator[RawRow]:
         with open_parquet(source) as file:
             for group in range(file.num_row_groups):
                 start = number
-                known = file.metadata.row_group(group)
-                end = start + known.num_rows
-                fits = _BATCH_BYTES * known.num_rows // max(1, known.total_byte_size)
+                info = file.metadata.row_group(group)
+                end = start + info.num_rows
+                fits = _BATCH_BYTES * info.num_rows // max(1, info.total_byte_size)
                 size = min(_BATCH, max(1, fits))
                 try:
                     for batch in file.iter_batches(batch_size=size, row_groups=[group]):
@@ -56,7 +56,7 @@ def read_parquet(source: Source) -> Iterator[RawRow]:
 
 
 def repeated_name(schema: Any) -> str:
-    """Why a schema cannot be read as rows: a name occurs twice in a row or struct; or ""."""
+    """Why a schema cannot be read as rows: a row or struct has a name twice. "" if it can."""
     names = [field.name for field in schema]
     for name in names:
         if names.count(name) > 1:
@@ -106,7 +106,7 @@ def first_line(error: Exception) -> str:
 
 
 def read_hub(source: Source) -> Iterator[RawRow]:
-    """A row per row of a dataset's split, as it streams in. Raises `DataError`."""
+    """The rows of a dataset's split, as a stream. Raises `DataError`."""
     import datasets
 
     where = f"Hub dataset {source.name}"
@@ -116,7 +116,7 @@ def read_hub(source: Source) -> Iterator[RawRow]:
         )
         for number, value in enumerate(rows):
             yield RawRow(source.name, number, None, None, dict(value))
-    except Exception as error:  # datasets raises many kinds
+    except Exception as error:  # datasets raises errors of many types
         raise DataError(
             f"{where}: cannot be loaded: {first_line(error)}; check the name and the network, "
             "or download the files and name them"

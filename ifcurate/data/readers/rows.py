@@ -1,8 +1,8 @@
-"""Rows from files: JSON, JSONL, nested SQuAD, Parquet, Arrow, CSV, plain or compressed; the Hub.
+"""Rows from JSON, JSONL, nested SQuAD, Parquet, Arrow and CSV files, and from the Hub.
 
-A reader yields every row, good or bad, with its place and, for text formats, its
-exact bytes, so that a kept row is written unchanged. A file that cannot be read at
-all is one bad row. Readers do not interpret the rows.
+A reader yields every row, good or bad, with its place. Rows of text files have their exact
+bytes, so that a kept row is written unchanged. A file that cannot be read at all is one bad
+row. Readers do not interpret the rows.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _open(item: str, *, subset: str, split: str) -> list[Source]:
 
 
 def _file_names(item: str, split: str) -> list[str]:
-    """The files of one name: itself, or those of a folder, a pattern or a URL."""
+    """The file of this name, or the files of a folder, a pattern or a URL."""
     if Path(item).is_dir():
         known = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
         return folder_files(item, split=split, endings=[*known, *_SPREADSHEETS])
@@ -126,7 +126,7 @@ def _refuse_twice(sources: Sequence[Source]) -> None:
         if key in seen:
             also = f" (also as {seen[key]})" if seen[key] != source.name else ""
             raise DataError(
-                f"{source.name}: given twice{also}; each row would count double: name it once "
+                f"{source.name}: given twice{also}; each row would count twice: name it once "
                 "(patterns may overlap)"
             )
         seen[key] = source.name
@@ -176,7 +176,7 @@ def _file_source(name: str) -> Source:
 
 
 def _kind_of(name: str, extension: str) -> str:
-    """The kind of file that an extension stands for. Raises `DataError` for an unknown one."""
+    """The kind of a file by its extension. Raises `DataError` for an unknown extension."""
     if extension in _SPREADSHEETS:
         raise DataError(
             f"{name}: a spreadsheet, found {extension}; save it as CSV (Save as, CSV UTF-8) "
@@ -192,7 +192,7 @@ def _kind_of(name: str, extension: str) -> str:
 
 
 def _detect_json_kind(first: bytes) -> str:
-    """The kind by content, since many `.json` files hold JSON lines."""
+    """The kind by content, because many `.json` files have JSON lines."""
     text = first.decode("utf-8-sig", "replace").lstrip()
     if text.startswith("["):
         return "json"
@@ -205,7 +205,7 @@ def _first_bytes(source: Source, n: int = 4096) -> bytes:
 
 
 def source_problem(source: Source) -> str:
-    """Why a source cannot be read at all, "" when it can."""
+    """Why a source cannot be read at all; "" if it can."""
     if source.format == "hub":
         return ""
     try:
@@ -245,10 +245,10 @@ def _parquet_problem(source: Source) -> str:
 
 
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """Every row of the source in order; a bad one with `error` set instead of `value`.
+    """Every row of the source in order. A bad row has `error` instead of `value`.
 
-    With `parse` off, rows of JSON lines and of nested files have neither, only their bytes
-    and places. Raises `DataError` only for a dataset of the Hub.
+    With `parse` off, rows of JSON lines and of nested files have only their bytes and places.
+    Raises `DataError` only for a dataset of the Hub.
     """
     if problem := source_problem(source):
         return iter([broken_source(source, 0, None, problem)])
@@ -270,7 +270,7 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
 
 
 def count_rows(source: Source) -> int | None:
-    """About how many rows a source has, without parsing them; None where that is unknown."""
+    """The approximate number of rows, without parsing them; None when it is unknown."""
     try:
         if source.format == "parquet":
             with open_parquet(source) as file:

@@ -1,14 +1,13 @@
-"""Rows from nested question answering files: an article's paragraphs, a paragraph's questions.
+"""Rows from nested question answering files: articles with paragraphs with questions.
 
 ::
 
     {"version": "2.0", "data": [{"title": ..., "paragraphs": [{"context": ..., "qas": [
         {"id": ..., "question": ..., "answers": [{"text": ..., "answer_start": ...}]}]}]}]}
 
-Each question is a row: the members of its article and its paragraph, except the
-lists, and its own members. So a row is complete and is written as a line of JSON.
-One article is held in memory at a time. Rajpurkar et al. 2016 (SQuAD,
-arXiv 1606.05250), 2018 (SQuAD 2.0, arXiv 1806.03822).
+Each question is a row. It has the members of its article and its paragraph, except the
+lists, and its own, so that it can be written as a line of JSON. One article at a time is in
+memory. Rajpurkar et al. 2016 (SQuAD, arXiv 1606.05250), 2018 (SQuAD 2.0, arXiv 1806.03822).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _SPACE: Final = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question as a row, or why it is not one and whether more than one row is lost."""
+    """A question as a row, or the reason why it is not one. With `ends`, more rows are lost."""
 
     value: dict[str, Any] | None = None
     reason: str = ""
@@ -46,7 +45,7 @@ def is_squad(head: str) -> bool:
 
 
 def _member(text: str, at: int, name: str) -> int:
-    """Where the value of a member of the object at `at` begins; the text's end if there is none."""
+    """Where the member `name` of the object at `at` has its value; the text's end without one."""
     at = _skip(text, at)
     if text[at : at + 1] != "{":
         return len(text)
@@ -73,7 +72,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """A row for each question; with `parse` off, only its bytes."""
+    """A row for each question. With `parse` off, a row has only its bytes."""
     with open_binary(source) as stream:
         for number, question in enumerate(_questions(Window(stream))):
             if question.value is not None:
@@ -95,7 +94,7 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
         raw = text.encode("utf-8")
     except UnicodeEncodeError as error:
         half = ord(text[error.start])
-        reason = f"half a surrogate pair (\\u{half:04x}); which is no character"
+        reason = f"half a surrogate pair (\\u{half:04x}), which is not a character"
         if 0xDC80 <= half <= 0xDCFF:  # the window's form of such bytes
             reason = "not UTF-8; convert the file to UTF-8"
         raw = text.encode("utf-8", "backslashreplace")
@@ -104,7 +103,7 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
 
 
 def _questions(window: Window) -> Iterator[_Question]:
-    """The questions of all articles, then any problem of the text around them."""
+    """The questions of all articles, then a problem of the text around them, if any."""
     window.skip_space()
     window.at += 1  # after the opening brace
     done = False
@@ -190,7 +189,7 @@ def _article(article: Any, place: str) -> Iterator[_Question]:
 
 
 def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Question | None]:
-    """The list of this name inside an object, or a question with its problem."""
+    """The list of this name in an object, with a question that has the problem, if any."""
     if not isinstance(whole, dict):
         return [], _bad(whole, f"{place}: expected an object with {name!r}")
     if not isinstance(whole.get(name), list):

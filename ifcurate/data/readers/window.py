@@ -1,9 +1,9 @@
 """A long JSON text, read in pieces so that no file is held in memory.
 
-ijson (3.6, yajl2_c) was tried and reads a 200 MB array 2.5 times as fast. But it does not
-return the bytes of an element, stops at the first broken one and at an integer over 64
-bits, and silently turns half a surrogate pair into "?". So the standard library's decoder
-reads one element at a time, and brackets show the end of a broken element.
+The standard library's decoder reads one element at a time, and brackets show the end of a
+broken element. ijson (3.6, yajl2_c) reads a 200 MB array 2.5 times as fast, but it does not
+return the bytes of an element, stops at a broken element and at an integer over 64 bits, and
+silently turns half a surrogate pair into "?".
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def describe_error(error: Exception) -> str:
 
 
 def is_cut_off(error: Exception, text: str) -> bool:
-    """Whether a text that cannot be parsed may be the start of one that can."""
+    """Whether a text that cannot be parsed may be the start of a valid one."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated string") or error.pos >= len(text) - 16
@@ -75,7 +75,7 @@ class Element:
 
 
 class Window:
-    """The part of a long JSON text in memory; bytes that are not UTF-8 become surrogates."""
+    """The part of a long JSON text in memory. Bytes that are not UTF-8 become surrogates."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         """Read the start of a stream, without its byte order mark."""
@@ -84,7 +84,7 @@ class Window:
         self.text = ""
         self.at = 0
         self.line = 1
-        self._counted = 0  # the characters before have their lines counted
+        self._counted = 0  # the lines before this character are counted
         self.ended = False
         self.broken = ""
         self.more()
@@ -95,7 +95,7 @@ class Window:
         if self.ended:
             return False
         try:
-            # Doubles the text, so that a long row is decoded few times.
+            # Doubles the text, so that a long row is parsed only a few times.
             data = self._stream.read(max(_BLOCK, len(self.text) - self.at))
         except BROKEN as error:
             self.broken = str(error)
@@ -193,7 +193,7 @@ def read_elements(window: Window) -> Iterator[Element]:
 
 
 def _matching_end(text: str, at: int) -> int | None:
-    """The place of the comma or bracket after an element; -1: after this text; None: nowhere."""
+    """Where an element ends: at a comma or bracket, -1 after this text, None without an end."""
     opened: list[str] = []
     for match in _SHAPE.finditer(text, at):
         sign = match.group()

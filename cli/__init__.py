@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted with the work saved.
 Results go to files and stdout, progress and errors to stderr.
 
-`commands.COMMANDS` lists the commands and where each one is.
+`commands.COMMANDS` lists the commands and their modules.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def benchmark(
         Path | None,
         typer.Option(help="Write the conflict suites as tasks to this folder. Run nothing."),
     ] = None,
-    template: Annotated[str, typer.Option(help="Layout of exported prompts.")] = "auto",
+    template: Annotated[str, typer.Option(help="Template of exported prompts.")] = "auto",
     limit: Annotated[int | None, typer.Option(help="Only the first N rows.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("benchmarks-out"),
@@ -53,10 +53,10 @@ def benchmark(
         for path in export_tasks(BUILT_IN, export, template=template, tokenizer=tokenizer):
             common.out.print(str(path), soft_wrap=True, markup=False)
         return
-    found = run_benchmarks(model, task or STANDARD, out, limit=limit, device=device)
+    results = run_benchmarks(model, task or STANDARD, out, limit=limit, device=device)
     if json:
-        common.print_json(found)
+        common.print_json(results)
         return
-    for name, figures in found.items():
+    for name, figures in results.items():
         shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
         common.out.print(f"{name}: {shown}", soft_wrap=True, markup=False)

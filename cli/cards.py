@@ -1,4 +1,4 @@
-"""`ifcurate cards`: the cards of source sets that the program knows."""
+"""`ifcurate cards`: the cards of known datasets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from . import common
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Show the cards of known data sets: licence, format, place of the context.",
+    help="Show the cards of known datasets: licence, format, place of the context.",
 )
 
 
 @app.command("list")
 def list_cards(json: common.Json = False) -> None:
-    """List the data sets that you can name instead of a file."""
+    """List the datasets that you can name instead of a file."""
     from ifcurate.data.known_sets import list_known_sets
 
     known = list_known_sets()
@@ -29,7 +29,7 @@ def list_cards(json: common.Json = False) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for number, line in enumerate(lines):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        # You copy these names, so they are never cut to the width of the terminal.
+        # Users copy these names, so they are never cut to the width of the terminal.
         common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
     common.out.print("\n`ifcurate cards show NAME` says which facts were checked, and where.")
 

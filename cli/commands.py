@@ -1,4 +1,4 @@
-"""The commands: the place of each one, and one line of help.
+"""The commands, each with its module and one line of help.
 
 A command module is imported when its command is called. `ifcurate --help` needs only this table.
 """
@@ -58,7 +58,7 @@ COMMANDS: Final = {
     "verify": Place("verify", "verify", LOOK, "Check a mixture against its manifest."),
     "runs": Place("runs", "runs", LOOK, "List the runs in this folder."),
     "recipes": Place("recipes", "app", LOOK, "List, show and copy recipes."),
-    "cards": Place("cards", "app", LOOK, "List known data sets, and show their cards."),
+    "cards": Place("cards", "app", LOOK, "List known datasets, and show their cards."),
     "models": Place("models", "list_models", LOOK, "List the short names of models."),
     "evaluate": Place(
         "evaluate", "evaluate", PROVE, "Measure context reliance on conflict suites."
@@ -166,8 +166,8 @@ def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
         "short_help", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=ShortHelp
     )
     hints = get_type_hints(function, include_extras=True)
-    own = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values()]
-    called.__signature__ = signature.replace(parameters=[*own, extra])  # type: ignore[attr-defined]
+    parameters = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values()]
+    called.__signature__ = signature.replace(parameters=[*parameters, extra])  # type: ignore[attr-defined]
     called.__annotations__ = {**hints, "short_help": ShortHelp}
     return called
 

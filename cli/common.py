@@ -1,4 +1,4 @@
-"""What the commands share: consoles, errors and exit codes, options, small parsers."""
+"""Shared by all commands: consoles, errors and exit codes, options, small parsers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Overwrite = Annotated[
 
 
 class Group(TyperGroup):
-    """All commands, with one place that turns errors into messages and exit codes."""
+    """All commands. It turns errors into messages and exit codes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,7 +71,7 @@ class Group(TyperGroup):
         return name, load_command(name) if name in COMMANDS else command, rest
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The options before the command."""
+        """Parse the options before the command."""
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
@@ -83,7 +83,7 @@ class Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader of the output is gone (`| head`).
+            # The reader of the output has closed it (`| head`).
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except (Exception, KeyboardInterrupt) as error:

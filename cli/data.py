@@ -35,16 +35,16 @@ def read_data(data: Sequence[str], options: DataOptions) -> Examples:
 
     paths = list(data)
     if options.columns:
-        # Several mappings may follow one --columns: the later ones arrive as arguments.
-        found = [m for m in map(_MAPPING.fullmatch, data) if m and not Path(m[0]).exists()]
-        paths = [item for item in data if item not in {m[0] for m in found}]
-        columns = {**{m[1]: m[2] for m in found}, **options.columns}
+        # Several mappings may follow one --columns. The later ones arrive as arguments.
+        mappings = [m for m in map(_MAPPING.fullmatch, data) if m and not Path(m[0]).exists()]
+        paths = [item for item in data if item not in {m[0] for m in mappings}]
+        columns = {**{m[1]: m[2] for m in mappings}, **options.columns}
         options = options.model_copy(update={"columns": columns})
     return read_examples(paths, options=options)
 
 
 def announce_data(examples: Examples, *, quiet: bool) -> int | None:
-    """Say what is read, before the model is loaded; returns the number of rows, if it is known."""
+    """Print what is read, before the model is loaded. Returns the number of rows if known."""
     if quiet:
         return None
     n_rows = examples.count_rows()

@@ -1,4 +1,4 @@
-"""Which options each engine takes, and its comparison with ours before a run."""
+"""The engine of a run, and its comparison with the hf engine before the run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_engine(
     if not options.parity or options.engine not in ("vllm", "server"):
         return load_engine(options.engine, **chosen), {}
     if options.engine == "server":
-        # It costs no memory here, and a wrong address or key is known at once.
+        # It needs no memory here, and a wrong address or key is reported at once.
         loaded = load_engine("server", **chosen)
         model = options.tokenizer or options.model or loaded.identity.model
         reference = _ask_reference(examples, settings, options, model, quiet=quiet)
@@ -40,13 +40,13 @@ def open_engine(
         require_vllm()
         reference = _ask_reference(examples, settings, options, options.model, quiet=quiet)
         loaded = load_engine("vllm", **chosen)
-    found = reference.check(loaded, tolerance=options.parity_tolerance)
-    note(str(found), quiet=quiet)
-    return loaded, {"parity": found.as_dict()}
+    parity = reference.check(loaded, tolerance=options.parity_tolerance)
+    note(str(parity), quiet=quiet)
+    return loaded, {"parity": parity.as_dict()}
 
 
 def check_apart(options: EngineOptions, **more: Any) -> dict[str, Any]:
-    """What `open_engine` finds, in a process that gives its memory back: engines run elsewhere."""
+    """The comparison of `open_engine`, in a process that then frees its memory."""
     check_engine_options(options)
     if not options.parity or options.engine not in ("vllm", "server"):
         return {}
@@ -62,7 +62,7 @@ def _checks_alone(options: EngineOptions, more: dict[str, Any]) -> dict[str, Any
 
 
 def check_engine_options(options: EngineOptions) -> None:
-    """Refuse a call that cannot work before anything is loaded."""
+    """Refuse options that cannot work, before anything is loaded."""
     from ifcurate.errors import OptionError
 
     if options.engine in ("hf", "vllm") and not options.model:
@@ -92,17 +92,17 @@ def _ask_reference(
     from ifcurate.scoring.scorer import Scorer
 
     n = options.parity
-    note(f"parity: asking hf about {count(n, 'row')} first (--parity 0 leaves it out)", quiet=quiet)
+    note(f"parity: scoring {count(n, 'row')} with hf first (--parity 0 skips it)", quiet=quiet)
     values = {**options.model_dump(), "model": model, "max_length": settings.max_length}
     wanted = {name: values[name] for name in ("model", *ENGINE_OPTIONS["hf"])}
     try:
-        ours = load_engine("hf", **wanted)
+        engine = load_engine("hf", **wanted)
     except ModelError as error:
         raise ModelError(
             f"parity: {error} (the comparison loads the model here; --parity 0 turns it off)"
         ) from error
-    with ours:
-        reference = reference_for_run(examples, Scorer.create(ours, settings), n)
-    del ours
+    with engine:
+        reference = reference_for_run(examples, Scorer.create(engine, settings), n)
+    del engine
     free_memory()
     return reference

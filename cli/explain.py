@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
 
 
-def explain_row(found: Examples, wanted: str, *, json: bool) -> None:
+def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
     """Print the texts of the row with this id, or number, and the rules that were tried."""
     from ifcurate.data.formats import explain_texts
 
-    row, layout = _find_row(found, wanted)
+    row, layout = _find_row(examples, wanted)
     assert row.raw.value is not None
     texts = explain_texts(row.raw.value, layout)
     if json:
@@ -45,7 +45,7 @@ def explain_row(found: Examples, wanted: str, *, json: bool) -> None:
     for path, _, explained in texts:
         table = Table(box=None, pad_edge=False, title_justify="left")
         table.add_column("rule", no_wrap=True)
-        table.add_column("what came of it", overflow="fold")
+        table.add_column("result", overflow="fold")
         for step in explained.tried:
             table.add_row(", ".join(step.rules), common.plain(step.outcome))
         out.print()
@@ -71,13 +71,13 @@ def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:
     }
 
 
-def _find_row(found: Examples, wanted: str) -> tuple[ReadRow, Layout]:
+def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, Layout]:
     """The first row with this id, else the row with this number. Raises `DataError`."""
     from ifcurate.data.sources import read_row
     from ifcurate.errors import DataError
 
     by_number: tuple[ReadRow, Layout] | None = None
-    for chunk in found.raw_chunks(256):
+    for chunk in examples.raw_chunks(256):
         for raw, layout in chunk:
             row = read_row(raw, layout)
             if any(example.id == wanted for example in row.examples):

@@ -79,7 +79,7 @@ def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
 
 
 def print_export(result: Export) -> None:
-    """What was written, what was left out, and the command."""
+    """Print the files, the number of rows left out, and the command that trains."""
     from rich.markup import escape
 
     counts = result.manifest.counts

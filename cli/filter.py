@@ -42,15 +42,15 @@ def filter_rows(
     **--drop non-context-critical** writes your mixture without its harmful part. Everything
     stays, rows without a context too, except rows whose context only repeats what the model knows.
 
-    The command uses the run's split. Without one it makes the paper's split: the 25% with the
-    lowest loss without context are non-context-critical.
+    The command uses the run's split. If there is none, it makes the paper's split: the 25% with the
+    lowest loss without the context are non-context-critical.
     """
     from ifcurate.steps.filtering import filter_run
 
     silent = quiet or json
-    found = common.open_run(run)
+    opened = common.open_run(run)
     result = filter_run(
-        found,
+        opened,
         out=out_folder,
         split=split,
         overwrite=overwrite,
@@ -62,7 +62,7 @@ def filter_rows(
     if json:
         common.print_json(
             {
-                "run": str(found.folder),
+                "run": str(opened.folder),
                 "counts": result.manifest.counts,
                 "kept": {name: str(path) for name, path in result.files("kept").items()},
                 "dropped": {name: str(path) for name, path in result.files("dropped").items()},
@@ -80,14 +80,14 @@ def print_filter(result: FilterResult, *, hints: bool = True) -> None:
 
     counts = result.manifest.counts
     if result.skipped:
-        out.print("already filtered, from the same scores and split; nothing to do")
+        out.print("already filtered from the same scores and split; nothing to do")
     out.print()
     parts = [
         f"[bold]{counts.get('kept', 0):,} kept[/bold]",
         f"{counts.get('dropped', 0):,} dropped",
     ]
     if counts.get("quarantined"):
-        parts.append(f"{counts['quarantined']:,} set aside at reading")
+        parts.append(f"{counts['quarantined']:,} quarantined")
     out.print(f"{count(counts.get('rows', 0), 'row')} = " + " + ".join(parts))
     labels = ("context-critical", "non-context-critical", "no-context", "not-scored")
     shown = [f"{counts[name]:,} {name}" for name in labels if counts.get(name)]

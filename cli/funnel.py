@@ -1,4 +1,4 @@
-"""The output of `ifcurate augment`: where the rows went, and what its linter found."""
+"""The output of `ifcurate augment`: counts of rows by stage, and the linter's findings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def print_funnel(result: AugmentResult) -> None:
-    """Where the rows went, and where the files are."""
+    """Print the counts of rows by stage, and the files."""
     from ifcurate.counterfactual.checks import Check
 
     meanings = {check.code: check.meaning for check in Check}
@@ -44,9 +44,9 @@ def print_funnel(result: AugmentResult) -> None:
         for name, n in funnel.checks.most_common():
             _line(n, f"{meanings[name]} [dim]({escape(name)})[/dim]")
     out.print()
-    own = ("suite", "rejected", "review", "manifest")
+    labels = ("suite", "rejected", "review", "manifest")
     for name, path in result.files.items():
-        label = name if name in own else "counterfactuals"
+        label = name if name in labels else "counterfactuals"
         out.print(f"{label:16} {escape(str(path))}", soft_wrap=True)
     if not funnel.written:
         out.print("No row could be changed correctly. rejected.jsonl has the reason for each row.")

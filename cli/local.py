@@ -1,4 +1,4 @@
-"""Scoring in this process: the cache, the progress, a stop at a good moment."""
+"""Scoring in this process: the cache, the progress, and a stop after a batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def open_cache(
     scorer: Scorer, folder: Path | None, *, wanted: bool, quiet: bool
 ) -> Iterator[ScoreCache | None]:
-    """The cache of scores; None when it is not wanted, or cannot be used and was not asked for."""
+    """The cache of scores. None if it is off, or if the default one cannot be used."""
     from ifcurate.errors import DataError
     from ifcurate.runs.run import RUNS_FOLDER
     from ifcurate.scoring.cache import CACHE_NAME, ScoreCache
@@ -120,7 +120,7 @@ def _retry_with_progress(
 
 
 def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
-    """With what it is scored, and where it goes."""
+    """Print the model, the template and the run folder."""
     from ifcurate.data.readers.rows import DEMO
 
     identity = scorer.engine.identity

@@ -1,4 +1,4 @@
-"""`ifcurate merge`: the shards of a run, scored apart, become one run."""
+"""`ifcurate merge`: join the shards of a run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def merge(
 ) -> None:
     """Join shards that were scored with --shard I/N into the run that they make together.
 
-    The tables are those of a run without shards, byte for byte. Refused when a shard is
-    missing, unfinished, damaged or of another run; the message says which.
+    The tables are those of a run without shards, byte for byte. A shard that is missing,
+    unfinished, damaged or of another run is an error that names the shard.
 
         ifcurate score data.jsonl --model llama-2-7b --shard 1/8 --out shard-1
         ifcurate merge shard-* --out merged

@@ -1,4 +1,4 @@
-"""`ifcurate mix`: named components become one mixture, in training order."""
+"""`ifcurate mix`: join named components into one mixture, in training order."""
 
 from __future__ import annotations
 

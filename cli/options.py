@@ -67,7 +67,7 @@ def _shown(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
 
 
 def _take(kind: type[Options], given: dict[str, Any]) -> dict[str, Any]:
-    """The values of this model, removed from `given`; options that were not typed are left out."""
+    """The values of this model, removed from `given`. Options that were not typed are left out."""
     values = {name: given.pop(_parameter_name(name, field)) for name, field in _shown(kind)}
     return {name: value for name, value in values.items() if value is not None and value != []}
 

@@ -1,4 +1,4 @@
-"""Everything that is printed passes this module.
+"""The only module that prints.
 
 File names, rows, templates and servers can contain characters that control a terminal,
 reorder a line, or do not exist in its encoding. The two consoles and `print_json` show such
@@ -50,7 +50,7 @@ def plain(text: str, *, lines: bool = False) -> str:
 
 
 def as_text(text: str, encoding: str) -> str:
-    """The text without control characters, and with nothing that the encoding lacks."""
+    """The text without control characters and without characters that the encoding lacks."""
     text = plain(text, lines=True)
     if codecs.lookup(encoding).name == "utf-8":
         return text
@@ -58,7 +58,7 @@ def as_text(text: str, encoding: str) -> str:
 
 
 class _Console(Console):
-    """A console that cleans every text, whatever it is part of."""
+    """A console that cleans every text that it prints."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -82,8 +82,8 @@ def print_json(value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
     if codecs.lookup(out.encoding).name != "utf-8":
         text = json.dumps(value, indent=2, allow_nan=False, default=str)
-    # Only strings can hold these characters, and there the escape means the same.
-    text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    # Only strings can have these characters, and in strings the escape means the same.
+    text = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     out.file.write(text + "\n")
 
 

@@ -1,4 +1,4 @@
-"""`ifcurate recipes`: the recipes that come with the program."""
+"""`ifcurate recipes`: the recipes that come with ifcurate."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def list_recipes(json: common.Json = False) -> None:
     """List the recipes that come with ifcurate."""
     from ifcurate.pipeline import loading
 
-    found = loading.list_recipes()
+    recipes = loading.list_recipes()
     if json:
-        common.print_json(found)
+        common.print_json(recipes)
         return
-    for name, description in found.items():
+    for name, description in recipes.items():
         common.out.print(f"[bold]{name:14}[/bold] {description}")
 
 

@@ -41,9 +41,9 @@ def report(
     """
     from ifcurate.reports.page import write_report
 
-    found = common.open_run(run)
-    path = write_report(found, out_file, **options.given())
+    opened = common.open_run(run)
+    path = write_report(opened, out_file, **options.given())
     if json:
-        common.print_json({"run": str(found.folder), "report": str(path)})
+        common.print_json({"run": str(opened.folder), "report": str(path)})
     else:
         out.print(str(path), soft_wrap=True, markup=False)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]:
-    """The request, with progress and a stop at Ctrl-C; None without `--rescore-band`."""
+    """The options of scoring again, with progress and Ctrl-C; None without `--rescore-band`."""
     if options.rescore_band is None:
         yield None
         return
@@ -47,7 +47,7 @@ def print_rescored(checks: Mapping[str, Any]) -> None:
         return
     if not rescored["rows"]:
         out.print(
-            f"no row lies within {rescored['band']:g} of the cut: none scored again in float32"
+            f"no row is within {rescored['band']:g} of the cut; none was scored again in float32"
         )
         return
     failed = f", {rescored['not_scored']:,} could not be" if rescored["not_scored"] else ""

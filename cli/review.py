@@ -42,11 +42,11 @@ def review(
         from ifcurate.review.application import serve_review
     except ImportError as error:
         raise IfcurateError(
-            f"review: needs a web server; found no package {error.name}; "
+            f"review: needs a web server; opened no package {error.name}; "
             f"install it: {install_line('review')}"
         ) from error
 
-    found = common.open_run(run)
+    opened = common.open_run(run)
 
     def show(address: str) -> None:
         common.out.print(address, soft_wrap=True, markup=False)
@@ -56,4 +56,4 @@ def review(
 
             webbrowser.open(address)
 
-    serve_review(found, on_ready=show, **options.given())
+    serve_review(opened, on_ready=show, **options.given())

@@ -24,29 +24,29 @@ def runs(json: common.Json = False) -> None:
     from ifcurate.errors import RunError
     from ifcurate.runs.run import RUNS_FOLDER, list_runs
 
-    found = [_describe(run) for run in list_runs()]
+    rows = [_describe(run) for run in list_runs()]
     if json:
-        common.print_json({"runs": found})
+        common.print_json({"runs": rows})
         return
-    if not found:
+    if not rows:
         raise RunError(
             f"{RUNS_FOLDER}/: no run here; make one first: ifcurate score DATA --model MODEL"
         )
-    table = _table(found)
+    table = _table(rows)
     if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width:
         out.print(table)
         return
-    for row in found:  # folders that can be copied are worth more than columns
+    for row in rows:  # folders that can be copied are worth more than columns
         out.print(Text(common.plain(str(row["run"])), style="bold"), soft_wrap=True)
         out.print(Text(f"  {common.plain(_say(row))}"))
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in found[0]:
+    for name in rows[0]:
         number = name in ("rows", "limit", "kept")
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for row in found:
+    for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     return table
 

@@ -35,8 +35,8 @@ def show(
     """
     from ifcurate.steps.showing import show_example
 
-    found = common.open_run(run)
-    shown = show_example(found, id, turn=turn, model=model, template=template)
+    opened = common.open_run(run)
+    shown = show_example(opened, id, turn=turn, model=model, template=template)
     if json:
         print_json(asdict(shown))
         return
@@ -51,8 +51,8 @@ def _print(shown: ShownExample) -> None:
         out.print(Text(plain(f"{shown.status}: {shown.reason}")))
         return
     for title, prompt in (
-        ("with context", shown.with_context),
-        ("without context", shown.without_context),
+        ("with the context", shown.with_context),
+        ("without the context", shown.without_context),
     ):
         out.print()
         out.print(Text(f"{title}, {prompt.n_tokens:,} tokens", style="bold"))

@@ -47,17 +47,17 @@ def split(
     from ifcurate.steps.splitting import split_run
 
     silent = quiet or json
-    found = common.open_run(run)
+    opened = common.open_run(run)
     with rescore.prepare(again, quiet=silent) as rescored:
         made, manifest = split_run(
-            found,
+            opened,
             rescore=rescored,
             name=name,
             overwrite=overwrite,
             command=common.command_line(),
             **options.given(),
         )
-    for folder in stale_folders(found, name):
+    for folder in stale_folders(opened, name):
         note(
             f"stale: {folder} was filtered by an earlier split; run `ifcurate filter` again",
             quiet=quiet,
@@ -65,8 +65,8 @@ def split(
     if json:
         common.print_json(
             {
-                "run": str(found.folder),
-                "split": str(found.folder / manifest.outputs["split"]),
+                "run": str(opened.folder),
+                "split": str(opened.folder / manifest.outputs["split"]),
                 "counts": made.counts(),
                 "parameters": made.parameters,
                 "cuts": [cut.as_dict() for cut in made.cuts],
@@ -77,7 +77,7 @@ def split(
             }
         )
     elif not quiet:
-        print_split(found, made, name=name)
+        print_split(opened, made, name=name)
         rescore.print_rescored(manifest.checks)
         if by_hand := manifest.checks.get("set_by_hand"):
             out.print(f"{count(by_hand, 'label')} set by hand, from overrides.json")
@@ -147,7 +147,7 @@ def _print_cut(cut: Cut) -> None:
 
 
 def _print_histograms(made: SplitSummary) -> None:
-    """The numbers that were cut, with the cut; of several sources only where they are few."""
+    """Histograms of the numbers that were cut, with the cut, if there are only a few."""
     from rich.markup import escape
 
     from .summaries import print_histogram
@@ -161,7 +161,7 @@ def _print_histograms(made: SplitSummary) -> None:
 
 
 def _around(made: SplitSummary) -> tuple[str, Any]:
-    """The counts around the cut, with a title; with the names of columns short."""
+    """The counts around the cut, with a title and short names of columns."""
     short = {"n_context_critical": "critical", "n_non_context_critical": "non-critical"}
     frame = made.sensitivity.rename(short)
     if frame["parameter"].n_unique() != 1:
@@ -187,7 +187,7 @@ def _frame(frame: Any) -> Table:
         frame = frame.drop("group")
     table = Table(box=None, pad_edge=False)
     cells = [[_cell(value) for value in row] for row in frame.iter_rows()]
-    left = out.width  # for the preview, which gets what the others leave
+    left = out.width  # for the preview, which gets the space that the others leave
     for i, (name, kind) in enumerate(frame.schema.items()):
         justify: Any = "right" if kind.is_numeric() else "left"
         most = max(10, left) if name == "preview" else None

@@ -45,7 +45,7 @@ def _plain(value: float | None) -> str:
 def print_histogram(histogram: Histogram, title: str, cut: float | None = None) -> None:
     """A bar for every bin; the bin that holds the cut is marked."""
     out.print(f"[bold]{title}[/bold]")
-    width = min(40, out.width - 36)  # count and cut stand behind the bar
+    width = min(40, out.width - 36)  # the count and the cut are behind the bar
     top = max(histogram.counts) or 1
     edges = histogram.edges
     places = zip(edges, edges[1:], histogram.counts, strict=False)
@@ -79,7 +79,7 @@ def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) 
     out.print()
     out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
     if n_quarantined:
-        out.print(f"set aside  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
+        out.print(f"quarantined  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
     if hints:
         out.print("next    ifcurate split --rule paper|gain|both|auto, or at once")
         out.print("        ifcurate filter --keep context-critical")
@@ -135,12 +135,12 @@ def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
         _print_line(Text(f"{line}  {plain(str(row['id']))}"))
         texts = {name: row[name] for name in ("instruction", "context", "response") if name in row}
         for name, text in (texts or {"instruction": row["preview"]}).items():
-            said = Text(f"{name:>17}  ", style="dim")
-            _print_line(said.append(plain(str(text)), style="not dim"))
+            line_of_text = Text(f"{name:>17}  ", style="dim")
+            _print_line(line_of_text.append(plain(str(text)), style="not dim"))
 
 
 def _print_line(text: Text) -> None:
-    """One line; what does not fit the window is left out."""
+    """Print one line, cut to the width of the window."""
     out.print(text, no_wrap=True, overflow="ellipsis")
 
 

@@ -68,7 +68,7 @@ class Tally:
         self.lengths["response"][len(example.response.split())] += 1
 
     def most_common(self, most: int) -> list[Example]:
-        """An example of each of the rules that find most."""
+        """An example of each of the rules that find the most contexts."""
         return [self._shown[rule] for rule, _ in self.rules.most_common(most)]
 
     def refuse_unusable(self) -> None:
@@ -77,12 +77,12 @@ class Tally:
 
         if self.usable:
             return
-        found = [
+        counts = [
             (self.n_bad, "cannot be read"),
             (self.empty, "have an empty response"),
             (self.examples - self.with_context, "have no context"),
         ]
-        why = ", ".join(f"{n:,} {what}" for n, what in found if n)
+        why = ", ".join(f"{n:,} {what}" for n, what in counts if n)
         raise DataError(
             f"no row can be scored; of {count(self.rows, 'row')} {why or 'none was found'}; "
             "see why with --explain ID, or name the columns: --columns instruction=... "
@@ -91,7 +91,7 @@ class Tally:
 
 
 def quantiles(lengths: Counter[int]) -> dict[str, int]:
-    """Least, median, 95% and most of the counted lengths; empty when there are none."""
+    """Smallest, median, 95% and largest of the counted lengths; empty when there are none."""
     if not lengths:
         return {}
     ordered = sorted(lengths)

@@ -1,4 +1,4 @@
-"""Score once, then see what every rule keeps. A rule takes no model and no time."""
+"""Score once, then compare the rules. A rule needs no model and takes no time."""
 
 import ifcurate
 

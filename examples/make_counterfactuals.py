@@ -1,4 +1,4 @@
-"""Replace the answer of each example by another, everywhere, so that only reading helps."""
+"""Replace the answer of each example everywhere, so that only the context has the answer."""
 
 import json
 from pathlib import Path

@@ -71,9 +71,9 @@ def option(
         help: one or two sentences, the only description of the option.
         panel: the group of the option in `--help`.
         flags: names on the command line, when they differ from the field's name.
-        metavar: what stands for the value in `--help`.
+        metavar: the placeholder of the value in `--help`.
         command: False for an option that only the library and recipes take.
-        common: True for an option that the short help (`-h`) shows.
+        common: True for an option that the short help (`-h`) also shows.
         bounds: `ge`, `gt`, `le`, `lt`, `min_length` of pydantic's `Field`.
     """
     extra: dict[str, Any] = {
@@ -96,7 +96,7 @@ class Options(BaseModel):
 
     @classmethod
     def create(cls, **given: Any) -> Self:
-        """Check the values. Raises `OptionError` that names the option, the value and the bound."""
+        """Check the values. Raises `OptionError` with the option, the value and the bound."""
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -122,12 +122,12 @@ def explain_problem(problem: Mapping[str, Any] | Any) -> str:
         return f"{place}: {text}" if place else text
     reason = _REASONS.get(problem["type"])
     text = reason.format(**context).replace("'", "") if reason else problem["msg"]
-    found = "" if problem["type"] == "missing" else f" (found {reprlib.repr(problem['input'])})"
-    return f"{place}: {text}{found}"
+    value = "" if problem["type"] == "missing" else f" (found {reprlib.repr(problem['input'])})"
+    return f"{place}: {text}{value}"
 
 
 def needs(options: Options, name: str, condition: bool, when: str) -> None:
-    """Refuse an option that was set but that the other options make meaningless.
+    """Refuse an option that was set and that has no effect with the other options.
 
     Raises `ValueError`, which `Options.create` turns into an `OptionError`.
     """
@@ -164,20 +164,20 @@ BatchSize = Annotated[int | Literal["auto"], BeforeValidator(parse_batch_size)]
 def takes_options(model: type[Options]) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a library function the fields of `model` as keyword arguments.
 
-    The function is written with one keyword parameter `options`. Callers pass either the
-    fields, or a whole instance as `options`. The signature and the docstring show the fields.
+    The function has one keyword parameter `options`. Callers pass either the fields, or an
+    instance as `options`. The signature and the docstring show the fields.
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(function)
         def call(*args: Any, **given: Any) -> R:
-            own = {name: given.pop(name) for name in model.model_fields if name in given}
+            values = {name: given.pop(name) for name in model.model_fields if name in given}
             options = given.pop("options", None)
             if options is None:
-                options = model.create(**own)
-            elif own:
+                options = model.create(**values)
+            elif values:
                 raise OptionError(
-                    f"{function.__name__}: got options and also {', '.join(own)}; give one of both"
+                    f"{function.__name__}: got options and also {', '.join(values)}; give one of both"
                 )
             return function(*args, options=options, **given)
 

@@ -17,18 +17,18 @@ class CardOptions(Options):
     step: ClassVar[str] = "card"
 
     title: str = option(
-        "", "Title of the card; the names of the components by default.", panel=PANEL
+        "", "Title of the card. By default the names of the components.", panel=PANEL
     )
     license: str = option(
         "",
-        "Licence of the sources whose card does not name one, as the Hub spells it. Without it "
-        "they stay unknown.",
+        "Licence of the sources whose card names none, as the Hub spells it. By default it stays "
+        "unknown.",
         panel=PANEL,
         metavar="LICENCE",
     )
     language: list[str] = option(
         [],
-        "Languages of the texts as codes (en); those of the sources' cards by default.",
+        "Languages of the texts as codes (en). By default those of the sources' cards.",
         panel=PANEL,
     )
     examples: int = option(

@@ -14,10 +14,10 @@ from ifcurate.options.base import Options, option
 __all__ = ["CONTEXT_KINDS", "FORMATS", "DataOptions", "Format"]
 
 PANEL: Final = "Data"
-#: Where context is looked for, in order of trust.
+#: Where the context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
 Format = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"]
-#: Every format that rows are read as; "columns" is the one that --columns maps.
+#: The formats of rows; "columns" is the format of rows that --columns maps.
 FORMATS: Final = (*(name for name in get_args(Format) if name != "auto"), "columns")
 COLUMNS: Final = ("instruction", "context", "response", "system")
 
@@ -26,13 +26,13 @@ def _parse_columns(value: Any) -> Any:
     """`{"instruction": "prompt"}`, or texts such as `"instruction=prompt,context=doc"`."""
     if value is None or isinstance(value, Mapping):
         return value
-    found = {}
+    columns = {}
     for item in (part for text in value for part in str(text).split(",")):
         name, equals, column = item.strip().partition("=")
         if not (equals and name and column):
             raise ValueError(f"{item!r} is not NAME=COLUMN; write instruction=prompt")
-        found[name] = column
-    return found
+        columns[name] = column
+    return columns
 
 
 def _check_columns(columns: dict[str, str] | None) -> dict[str, str] | None:

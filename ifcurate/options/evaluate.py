@@ -12,7 +12,7 @@ __all__ = ["EvaluateOptions"]
 
 
 class EvaluateOptions(Options):
-    """What is asked of a model, and how."""
+    """The questions for a model, and how they are asked."""
 
     step: ClassVar[str] = "evaluate"
 
@@ -26,7 +26,8 @@ class EvaluateOptions(Options):
     )
     template: str = option(
         "auto",
-        "Layout of the prompt, as in finetuning: auto, alpaca, tulu, plain, chat or a Jinja file.",
+        "Template of the prompt, as in finetuning: auto, alpaca, tulu, plain, chat or a Jinja "
+        "file.",
         metavar="NAME|FILE",
         common=True,
     )

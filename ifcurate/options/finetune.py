@@ -34,7 +34,7 @@ class FinetuneOptions(Options):
     )
     template: str = option(
         "auto",
-        "Layout of the rows: use the one that scored them.",
+        "Template of the rows: use the one that scored them.",
         metavar="NAME|FILE",
         common=True,
     )
@@ -57,7 +57,7 @@ class FinetuneOptions(Options):
         "bfloat16", "Number format of the products; weights are float32.", panel=TRAINING
     )
     save_every: int = option(
-        50, "Steps between two checkpoints; 0 saves the end alone.", panel=TRAINING, ge=0,
+        50, "Steps between two checkpoints; 0 saves only the end.", panel=TRAINING, ge=0,
         common=True,
     )  # fmt: skip
     seed: int = option(0, "Seed of the order of the rows.", panel=TRAINING)

@@ -12,7 +12,7 @@ from ifcurate.options.base import Fraction, Options, needs, option
 __all__ = ["MixOptions"]
 
 SIZE_PANEL: Final = "Size"
-CLEAN_PANEL: Final = "What is left out"
+CLEAN_PANEL: Final = "Rows that are left out"
 
 
 class MixOptions(Options):

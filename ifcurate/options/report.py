@@ -1,4 +1,4 @@
-"""The options of `report`: what the page holds."""
+"""The options of `report`: what the page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of `split`: the rule, its numbers, and which rows are scored again."""
+"""The options of `split`: the rule, its parameters, and which rows are scored again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Statistic = Literal[
     "max_token_loss_without_context",
     "context_attention",
 ]
-#: Nats per token. In a small laboratory it had precision 0.84 and recall 0.91.
+#: Nats per token. In a small laboratory, it had precision 0.84 and recall 0.91.
 DEFAULT_GAIN: Final = 0.15
 #: Share of attention above which Wang et al. (2024) call an example context-dependent.
 DEFAULT_ATTENTION: Final = 0.6
@@ -39,23 +39,23 @@ class SplitOptions(Options):
 
     rule: Rule = option(
         "paper",
-        "paper: all but the share with the lowest loss without context. gain: rows whose context "
-        "lowers the loss by more than a threshold. both: hard without the context and helped by "
-        "it. auto: a cut between two groups of the distribution. attention: rows with more than "
-        "a share of the attention on their context (scored with --method attention).",
+        "paper: all but the share with the lowest loss without the context. gain: rows whose "
+        "context lowers the loss by more than a threshold. both: hard without the context and "
+        "helped by it. auto: a cut between two groups of the distribution. attention: rows with "
+        "more than a share of the attention on their context (scored with --method attention).",
         common=True,
     )
     fraction: Fraction = option(
         0.25,
-        "For paper and both: the share of rows below the cut, as 0.25 or 25%. auto uses it where "
+        "For paper and both: the share of rows below the cut, as 0.25 or 25%. auto uses it when "
         "it finds no two groups and has no threshold.",
         metavar="SHARE",
         common=True,
     )
     threshold: float | None = option(
         None,
-        f"For gain and both: the cut, in nats per token; {DEFAULT_GAIN} for the mean gain. For "
-        f"attention: a share, {DEFAULT_ATTENTION} by default. auto uses it where it finds no two "
+        f"For gain and both: the cut, in nats per token; {DEFAULT_GAIN} for context_gain. For "
+        f"attention: a share, {DEFAULT_ATTENTION} by default. auto uses it when it finds no two "
         "groups.",
         metavar="NATS",
         common=True,
@@ -96,7 +96,7 @@ class SplitOptions(Options):
         gain = self.statistic in (None, "context_gain", "max_token_gain")
         if self.rule == "both" and not gain:
             raise ValueError(
-                f"rule both cuts a gain and the loss that belongs to it (found {self.statistic}); "
+                f"rule both cuts a gain and its loss without the context (found {self.statistic}); "
                 "use context_gain or max_token_gain"
             )
         mean_gain = self.statistic in (None, "context_gain")

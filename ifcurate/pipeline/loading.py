@@ -19,7 +19,7 @@ __all__ = ["create_recipe", "list_recipes", "load_recipe", "read_recipe"]
 
 
 def list_recipes() -> dict[str, str]:
-    """The recipes that come with the package: name -> description."""
+    """The recipes that come with ifcurate: name -> description."""
     recipes = {}
     for file in resources.files("ifcurate.recipes").iterdir():
         if file.name.endswith(".yaml"):
@@ -29,7 +29,7 @@ def list_recipes() -> dict[str, str]:
 
 
 def read_recipe(name: str) -> str:
-    """The text of a recipe: a file, or the name of a recipe that comes with the package.
+    """The text of a recipe: a file, or the name of a recipe that comes with ifcurate.
 
     Raises `RecipeError` with the nearest known name.
     """
@@ -53,7 +53,7 @@ def read_recipe(name: str) -> str:
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """A recipe from a file or by name, with changes such as `split.fraction=0.3`.
 
-    Raises `RecipeError` with the line, the text there and the nearest known name.
+    Raises `RecipeError` with the line of each problem, what is wrong and the nearest name.
     """
     text = read_recipe(name)
     value, lines = _parse_yaml(text, name)
@@ -90,7 +90,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
     if section is None:
         section = value[keys[0]] = {}
     if not isinstance(section, dict):
-        raise RecipeError(f"--set {change!r}: {keys[0]} is no section of the recipe")
+        raise RecipeError(f"--set {change!r}: {keys[0]} is not a section of the recipe")
     try:
         section[keys[1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -121,7 +121,7 @@ def _find_lines(
             line = key.start_mark.line + 1
             here = (*place, str(key.value))
             if here in lines:
-                raise RecipeError(f"{name}:{line}: {key.value} stands twice; leave one")
+                raise RecipeError(f"{name}:{line}: {key.value} occurs twice; leave one")
             lines[here] = line
             _find_lines(value, here, lines, name)
 

@@ -17,7 +17,7 @@ from ifcurate.pipeline.recipe import Recipe
 
 __all__ = ["Plan", "PlannedStep", "plan_recipe"]
 
-_SAMPLE: Final = 200  # rows that the average is taken from
+_SAMPLE: Final = 200  # rows in the average
 _CHARACTERS: Final = 4  # per token, roughly, for English
 _SCALE: Final = {"M": 1e6, "B": 1e9}
 
@@ -37,7 +37,7 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     n_rows: int | None  # None if all rows would have to be read
     n_scored: int | None  # rows with a context, estimated from the first rows
-    n_tokens: int | None  # through the model, both variants
+    n_tokens: int | None  # that the model computes, in both variants
     n_operations: float | None  # floating-point; None for a model of unknown size
 
 

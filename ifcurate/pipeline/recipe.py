@@ -90,7 +90,7 @@ class Recipe(Options):
     def _sections_have_what_they_need(self) -> Self:
         if self.mix is None and (self.export is not None or self.card is not None):
             name = "export" if self.export is not None else "card"
-            raise ValueError(f"{name} is of a mixture, and there is no mix section; add mix: {{}}")
+            raise ValueError(f"{name} needs a mixture, and there is no mix section; add mix: {{}}")
         parts = self.mix.components if self.mix else ()
         uses = [part for part in parts if _name(part) == "counterfactual"]
         if uses and self.augment is None:

@@ -45,7 +45,7 @@ __all__ = ["RecipeRun", "run_recipe"]
 
 AUGMENTED: Final = "augmented"
 MIXTURE: Final = "mixture"
-_STEP: Final = "step.json"  # identity and hashes of a step whose own files do not have them
+_STEP: Final = "step.json"  # identity and hashes of a step without a manifest of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,8 @@ def _split(
     if done is not None and done.identity.get("asked") == given:
         skipped.append("split")
         return None
-    again = None if band is None else _rescore(recipe, band, stop)
-    return split_run(run, rescore=again, command=command, options=options)[0]
+    rescore = None if band is None else _rescore(recipe, band, stop)
+    return split_run(run, rescore=rescore, command=command, options=options)[0]
 
 
 def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:

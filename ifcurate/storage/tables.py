@@ -54,12 +54,12 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "n_response_tokens": (pl.Int32, "tokens that the loss is taken over"),
     "n_context_tokens": (pl.Int32, "tokens of the context"),
     "n_tokens_with_context": (pl.Int32, "tokens of prompt and response, with the context"),
-    "n_tokens_without_context": (pl.Int32, "the same without"),
+    "n_tokens_without_context": (pl.Int32, "the same without the context"),
     "nll_with_context": (
         pl.Float64,
-        "-log of the response's probability after the prompt with context, nats",
+        "-log of the response's probability after the prompt with the context, nats",
     ),
-    "nll_without_context": (pl.Float64, "the same after the prompt without context"),
+    "nll_without_context": (pl.Float64, "the same after the prompt without the context"),
     "loss_with_context": (pl.Float64, "nll_with_context / n_response_tokens, nats per token"),
     "loss_without_context": (pl.Float64, "nll_without_context / n_response_tokens"),
     "context_gain": (
@@ -87,12 +87,12 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
     "boundary_straddles": (pl.Boolean, "a token spans the end of the prompt and the response"),
     "response_ids_forced": (
         pl.Boolean,
-        "alone, the variant without context would cut the response into other tokens",
+        "alone, the variant without the context would have other response tokens",
     ),
     "context_shortened": (pl.Boolean, "the context was cut in the middle to fit the model"),
     "context_overlap": (
         pl.Float64,
-        "share of the context's distinct words that also stand elsewhere in the prompt; null "
+        "share of the context's distinct words that are also elsewhere in the prompt; null "
         "without a context",
     ),
     "end_marker_removed": (

@@ -91,7 +91,7 @@ def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("data: {paths: [a]}\ndata: {paths: [b]}", "r.yaml:2: data stands twice"),
+        ("data: {paths: [a]}\ndata: {paths: [b]}", "r.yaml:2: data occurs twice"),
         ("a: &x [1]\nb: *x", "aliases"),
         ("a: " + "[" * 3000, "YAML|nested too deeply"),
         ("a: [", "not valid YAML"),

@@ -358,12 +358,12 @@ def print_calibration(rows: list[Row]) -> list[tuple[float, float, int]]:
     sure = np.concatenate([r["sure"] for r in rows if r.get("sure")])
     right = np.concatenate([r["right"] for r in rows if r.get("right")])
     print("\nstated confidence, share right, rows (n < 1000)")
-    found = []
+    bins = []
     for low, high in ((0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.97), (0.97, 1.01)):
         inside = (sure >= low) & (sure < high)
-        found.append((float(sure[inside].mean()), float(right[inside].mean()), int(inside.sum())))
-        print(f"  {found[-1][0]:.3f}  {found[-1][1]:.3f}  {found[-1][2]}")
-    return found
+        bins.append((float(sure[inside].mean()), float(right[inside].mean()), int(inside.sum())))
+        print(f"  {bins[-1][0]:.3f}  {bins[-1][1]:.3f}  {bins[-1][2]}")
+    return bins
 
 
 def print_one(rows: list[Row]) -> dict[str, float]:

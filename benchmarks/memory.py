@@ -157,8 +157,8 @@ def _peak_mb(pid: int) -> float:
 
 def bytes_per_row(steps: list[Step], name: str) -> float:
     """Memory per additional row, between the smallest and the largest number of rows."""
-    mine = sorted((s for s in steps if s.name == name), key=lambda s: s.rows)
-    few, many = mine[0], mine[-1]
+    of_step = sorted((s for s in steps if s.name == name), key=lambda s: s.rows)
+    few, many = of_step[0], of_step[-1]
     return (many.peak_mb - few.peak_mb) * 1e6 / max(1, many.rows - few.rows)
 
 
@@ -169,23 +169,23 @@ def main() -> None:
     parser.add_argument("--steps", nargs="*", choices=list(COMMANDS), default=list(COMMANDS))
     parser.add_argument("--out", type=Path, help="also write the result as JSON")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary one by default")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     steps: list[Step] = []
-    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
-        for n in asked.rows:
-            steps += measure(Path(name, str(n)), n, asked.steps)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        for n in options.rows:
+            steps += measure(Path(name, str(n)), n, options.steps)
             shutil.rmtree(Path(name, str(n)))
-            for step in steps[-len(asked.steps) :]:
+            for step in steps[-len(options.steps) :]:
                 print(
                     f"{step.rows:>12,} rows  {step.name:12}{step.seconds:8.1f} s"
                     f"{step.peak_mb:9,.0f} MB",
                     flush=True,
                 )
-    if len(asked.rows) > 1:
-        for name in asked.steps:
+    if len(options.rows) > 1:
+        for name in options.steps:
             print(f"{name:12}{bytes_per_row(steps, name):8.1f} bytes for each row more")
-    if asked.out:
-        asked.out.write_text(json.dumps([asdict(step) for step in steps], indent=2) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps([asdict(step) for step in steps], indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,13 +43,13 @@ def mix(folder: Path) -> None:
         parse_components([f"a={folder / 'a.jsonl'}"]), folder / "out", MixOptions()
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {
+    figures = {
         "rows": made.n_rows,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - used, 1),
         "peak_mib": round(peak),
     }
-    print(json.dumps(found))
+    print(json.dumps(figures))
 
 
 def main() -> None:

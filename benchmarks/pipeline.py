@@ -110,21 +110,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="also write the result as JSON")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary one by default")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     load = os.getloadavg()[0]
     with contextlib.ExitStack() as stack:
-        folder = asked.folder
+        folder = options.folder
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        steps = measure(asked.rows, asked.with_input, asked.seed, folder)
+        steps = measure(options.rows, options.with_input, options.seed, folder)
         size = (folder / "rows.jsonl").stat().st_size
         manifest = json.loads((folder / "run" / "manifest.json").read_bytes())
-    if manifest["counts"]["rows"] != asked.rows:
+    if manifest["counts"]["rows"] != options.rows:
         raise SystemExit(f"rows lost: {manifest['counts']}")
     result: dict[str, Any] = {
-        "rows": asked.rows,
-        "with_input": asked.with_input,
+        "rows": options.rows,
+        "with_input": options.with_input,
         "input_bytes": size,
         "counts": manifest["counts"],
         "cpus": len(os.sched_getaffinity(0)),
@@ -135,18 +135,18 @@ def main() -> None:
         "cpu_seconds": sum(step.cpu_seconds for step in steps),
         "peak_mb": max(step.peak_mb for step in steps),
     }
-    result["rows_per_second"] = asked.rows / result["seconds"]
-    result["rows_per_cpu_second"] = asked.rows / result["cpu_seconds"]
+    result["rows_per_second"] = options.rows / result["seconds"]
+    result["rows_per_cpu_second"] = options.rows / result["cpu_seconds"]
     whole = Measured("all", result["seconds"], result["cpu_seconds"], result["peak_mb"])
     for step in [*steps, whole]:
         print(
             f"{step.command:8}{step.seconds:9.1f} s {step.cpu_seconds:9.1f} CPU-s "
-            f"{asked.rows / step.seconds:10,.0f} rows/s {asked.rows / step.cpu_seconds:10,.0f} "
+            f"{options.rows / step.seconds:10,.0f} rows/s {options.rows / step.cpu_seconds:10,.0f} "
             f"rows/CPU-s {step.peak_mb:8,.0f} MB"
         )
     print(f"load before: {load:.1f}; {result['cpus']} CPUs; {size / 1e6:,.0f} MB of input")
-    if asked.out:
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

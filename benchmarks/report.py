@@ -48,16 +48,16 @@ def measure_page(folder: str) -> None:
     path = write_report(find_run(folder))
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"seconds": round(seconds, 2), "peak_mib": round(peak), "bytes": path.stat().st_size}
+    figures = {"seconds": round(seconds, 2), "peak_mib": round(peak), "bytes": path.stat().st_size}
     assert "The texts cannot be shown" not in path.read_text()
-    print(json.dumps({**found, "path": str(path)}))
+    print(json.dumps({**figures, "path": str(path)}))
 
 
 def open_in_chromium(path: Path, times: int = 5) -> list[float]:
     """Seconds until the page has loaded and drawn, in a fresh page each time."""
     from playwright.sync_api import sync_playwright
 
-    found = []
+    seconds = []
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -65,10 +65,10 @@ def open_in_chromium(path: Path, times: int = 5) -> list[float]:
             page = browser.new_page()
             page.goto(path.as_uri())
             timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-            found.append(round(page.evaluate(timing) / 1000, 2))
+            seconds.append(round(page.evaluate(timing) / 1000, 2))
             page.close()
         browser.close()
-    return found
+    return seconds
 
 
 def main() -> None:
@@ -86,11 +86,11 @@ def main() -> None:
         result = subprocess.run(
             made, check=True, capture_output=True, text=True, cwd=folder, env=here
         )
-        found: dict[str, Any] = {"rows": n, **json.loads(result.stdout)}
-        path = Path(found.pop("path"))
+        figures: dict[str, Any] = {"rows": n, **json.loads(result.stdout)}
+        path = Path(figures.pop("path"))
         if CHROMIUM.exists():
-            found["opens_seconds"] = open_in_chromium(path)
-        print(json.dumps(found))
+            figures["opens_seconds"] = open_in_chromium(path)
+        print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="?", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary one by default")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     command = str(Path(sys.executable).parent / "ifcurate")
-    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
-        make_run(Path(name, "data"), asked.rows)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        make_run(Path(name, "data"), arguments.rows)
         peak = 0.0
         for rule, options in RULES.items():
             before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()

@@ -82,9 +82,9 @@ def compare(
     n_response = np.array([len(p.ids) - p.response_start for p in prompts])
     truth = true_scores(path, device, prompts) if shape in ("15M", "135M") else None
     error = {}
-    for name, found in scores.items():
+    for name, values in scores.items():
         if truth is not None:
-            off = (np.array(found) - truth) / n_response
+            off = (np.array(values) - truth) / n_response
             error[name] = {"max": float(np.abs(off).max()), "rms": float((off**2).mean() ** 0.5)}
     return {
         "shape": shape,

@@ -32,8 +32,8 @@ def _ours(folder: Path, dtype: str, device: str, **options: Any) -> Score:
     engine = load_hf_engine(str(folder), dtype=dtype, device=device, **options)
 
     def score(prompts: list[Prompt]) -> list[float]:
-        found = engine.response_logprobs(prompts)
-        return [float(a.astype(np.float64).sum()) for a in found]
+        arrays = engine.response_logprobs(prompts)
+        return [float(a.astype(np.float64).sum()) for a in arrays]
 
     return score
 
@@ -110,8 +110,8 @@ def _lm_eval(folder: Path, dtype: str, device: str, batch: int = 8) -> Score:
             for i, p in enumerate(prompts)
         ]
         # Below the tokenising of `loglikelihood`, so that all contenders score the same ids.
-        found = lm._loglikelihood_tokens(requests, disable_tqdm=True)
-        return [float(value) for value, _greedy in found]
+        results = lm._loglikelihood_tokens(requests, disable_tqdm=True)
+        return [float(value) for value, _greedy in results]
 
     return score
 
@@ -138,7 +138,7 @@ def _vllm(folder: Path, dtype: str, device: str) -> Score:
         answers = llm.generate(given, parameters, use_tqdm=False)
         for prompt, answer in zip(prompts, answers, strict=True):
             pairs = zip(prompt.ids, answer.prompt_logprobs, strict=True)
-            values = [0.0 if found is None else found[i].logprob for i, found in pairs]
+            values = [0.0 if entry is None else entry[i].logprob for i, entry in pairs]
             out.append(float(sum(values[prompt.response_start :])))
         return out
 

@@ -52,9 +52,9 @@ def main() -> None:
     for shape in options.shapes:
         n_rows = options.rows or _ROWS.get(shape, 256)
         for dtype in options.dtypes:
-            found = _compare(shape, dtype, n_rows, options.rounds, options.cores)
-            result["runs"].append(found)
-            print(_line(found, options.cores), flush=True)
+            run = _compare(shape, dtype, n_rows, options.rounds, options.cores)
+            result["runs"].append(run)
+            print(_line(run, options.cores), flush=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
@@ -62,7 +62,7 @@ def _compare(shape: str, dtype: str, n_rows: int, rounds: int, cores: int) -> di
     rows = list(make_rows(n_rows, 1.0, seed=0))
     texts = [Row(r["instruction"], r["input"], r["output"]) for r in rows]
     tokenizer = train_tokenizer(texts, 16000)
-    found: dict[int, list[tuple[float, float]]] = {1: [], cores: []}
+    times: dict[int, list[tuple[float, float]]] = {1: [], cores: []}
     tables: dict[int, pl.DataFrame] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -70,12 +70,12 @@ def _compare(shape: str, dtype: str, n_rows: int, rounds: int, cores: int) -> di
         data = folder / "rows.jsonl"
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         for turn in range(rounds):
-            for threads in sorted(found, reverse=bool(turn % 2)):
+            for threads in sorted(times, reverse=bool(turn % 2)):
                 out = folder / f"{threads}-{turn}"
                 wall, busy, tables[threads] = _run(model, dtype, threads, data, out)
-                found[threads].append((wall, busy))
+                times[threads].append((wall, busy))
                 say(f"{shape} {dtype} round {turn}: {threads} cores {wall:.2f} s, busy {busy:.3f}")
-    one, many = ([w for w, _ in found[n]] for n in (1, cores))
+    one, many = ([w for w, _ in times[n]] for n in (1, cores))
     tokens = ("n_tokens_with_context", "n_tokens_without_context")
     columns = [c for c in tables[1].columns if c != "context_blocks"]
     return {
@@ -84,7 +84,7 @@ def _compare(shape: str, dtype: str, n_rows: int, rounds: int, cores: int) -> di
         "rows": n_rows,
         "tokens": int(sum(tables[1][name].sum() for name in tokens)),
         "seconds": {"1": one, str(cores): many},
-        "busy": {str(n): [round(b, 4) for _, b in found[n]] for n in found},
+        "busy": {str(n): [round(b, 4) for _, b in times[n]] for n in times},
         "times_faster": float(np.median(one) / np.median(many)),
         "times_faster_by_round": [a / b for a, b in zip(one, many, strict=True)],
         "same_scores": tables[1].select(columns).equals(tables[cores].select(columns)),
@@ -107,14 +107,14 @@ def _run(
     return wall, cpu / (wall * threads), run.scores()
 
 
-def _line(found: dict[str, Any], cores: int) -> str:
-    one, many = (float(np.median(found["seconds"][n])) for n in ("1", str(cores)))
-    rounds = ", ".join(f"{r:.2f}" for r in found["times_faster_by_round"])
+def _line(run: dict[str, Any], cores: int) -> str:
+    one, many = (float(np.median(run["seconds"][n])) for n in ("1", str(cores)))
+    rounds = ", ".join(f"{r:.2f}" for r in run["times_faster_by_round"])
     return (
-        f"{found['shape']} {found['dtype']}: {cores} cores {found['times_faster']:.2f} times as "
+        f"{run['shape']} {run['dtype']}: {cores} cores {run['times_faster']:.2f} times as "
         f"fast as one ({one:.1f} s, {many:.1f} s; by round {rounds}); busy "
-        f"{np.median(found['busy'][str(cores)]):.3f}; {found['rows']} rows, "
-        f"{found['tokens']} tokens; scores {'equal' if found['same_scores'] else 'NOT equal'}"
+        f"{np.median(run['busy'][str(cores)]):.3f}; {run['rows']} rows, "
+        f"{run['tokens']} tokens; scores {'equal' if run['same_scores'] else 'NOT equal'}"
     )
 
 

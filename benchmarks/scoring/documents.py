@@ -63,8 +63,8 @@ def main() -> None:
                 path = save_model(shape, Path(folder), tokenizer, dtype=dtype)
                 more = {"threads": 1} if device == "cpu" else {}
                 score = make_contender("ifcurate", path, dtype, device, **more)
-            found = _compare(score, prompts, 10 * options.questions, options.rounds, device)
-            result["runs"].append({"shape": shape, "dtype": dtype, **found})
+            figures = _compare(score, prompts, 10 * options.questions, options.rounds, device)
+            result["runs"].append({"shape": shape, "dtype": dtype, **figures})
             print(_line(result["runs"][-1]), flush=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -79,17 +79,17 @@ def _compare(
         spent = dict.fromkeys(seconds, 0.0)
         for number, start in enumerate(range(0, len(prompts), block)):
             some = prompts[start : start + block]
-            found: dict[str, list[float]] = {}
+            scores: dict[str, list[float]] = {}
             for way in sorted(spent, reverse=bool((turn + number) % 2)):
                 began = clock(device)
                 if way == "together":
-                    found[way] = score(some)
+                    scores[way] = score(some)
                 else:
-                    found[way] = [value for prompt in some for value in score([prompt])]
+                    scores[way] = [value for prompt in some for value in score([prompt])]
                 synchronise(device)
                 spent[way] += clock(device) - began
             n_tokens = np.array([len(p.ids) - p.response_start for p in some])
-            off = (np.array(found["together"]) - np.array(found["apart"])) / n_tokens
+            off = (np.array(scores["together"]) - np.array(scores["apart"])) / n_tokens
             furthest = max(furthest, float(np.abs(off).max()))
         for way, took in spent.items():
             seconds[way].append(took)

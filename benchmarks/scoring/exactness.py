@@ -48,9 +48,9 @@ def main() -> None:
             truth = true_scores(path, options.device, prompts)
             for dtype in ("float32", "bfloat16"):
                 measured = _measure(path, dtype, options.device, prompts, truth)
-                found = {"shape": shape, "dtype": dtype, **measured}
-                print(json.dumps(found), flush=True)
-                runs.append(found)
+                figures = {"shape": shape, "dtype": dtype, **measured}
+                print(json.dumps(figures), flush=True)
+                runs.append(figures)
     result = {"machine": describe_machine(options.device), "runs": runs}
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -39,7 +39,7 @@ Float32Array = npt.NDArray[np.float32]
 #: Log-probabilities of a prompt's response tokens, or the error of this one prompt.
 Answer = Float32Array | RowTooLargeError | RowTimeoutError
 
-#: First and end of some neighbouring tokens of a prompt.
+#: Start and end of neighbouring tokens of a prompt, end exclusive.
 Span = tuple[int, int]
 
 #: Ends the version of an engine whose compiled kernels are switched off.
@@ -132,8 +132,8 @@ class Engine(ABC):
     tokenizer: Tokenizer  # the tokenizer of the prompts' ids
     max_length: int  # the most tokens one sequence may have
     gives_attention: ClassVar[bool] = False  # whether it has `attention_shares`
-    #: Called with the prompts and their tokens that were scored, while others of the same
-    #: `submit` are not. Calls may come from another thread. An engine may leave it out.
+    #: Called with the number of prompts and tokens that were scored, while others of the same
+    #: `submit` are not. Calls may come from another thread. An engine need not call it.
     on_scored: Callable[[int, int], None] | None = None
 
     def __repr__(self) -> str:
@@ -151,19 +151,18 @@ class Engine(ABC):
         """
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future, which is done or under way when this returns.
+        """The same as a future, which is finished or in progress when this returns.
 
         The result has a `RowTooLargeError` for a prompt that does not fit into memory, and a
-        `RowTimeoutError` for one that takes too long; any
-        other failure is the future's exception. By default everything is computed before
-        this returns.
+        `RowTimeoutError` for a prompt that takes too long. Any other failure is the future's
+        exception. By default, everything is computed before this returns.
         """
         return run_now(lambda: list[Answer](self.response_logprobs(prompts)))
 
     def attention_shares(
         self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
     ) -> list[Float32Array]:
-        """The share of the attention of each prompt's response that falls on its spans of tokens.
+        """The share of each response's attention that falls on the spans of its prompt.
 
         Each is (n_layers, n_heads, n_response_tokens), for engines that have `gives_attention`.
         """
@@ -209,9 +208,9 @@ def run_now(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Fut
 
 def arrays_of(answers: Sequence[Answer]) -> list[Float32Array]:
     """The log-probabilities alone. Raises the first error among the answers."""
-    found: list[Float32Array] = []
+    arrays: list[Float32Array] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, ModelError):
             raise type(answer)(f"prompt {i}: {answer}")
-        found.append(answer)
-    return found
+        arrays.append(answer)
+    return arrays

@@ -1,4 +1,4 @@
-"""Checks of every engine: its prompts, and the numbers that it returns."""
+"""Checks that every engine makes: of its prompts, and of the numbers that it returns."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
     if (values > _ABOVE_ZERO).any():
         raise ModelError(
             f"{where}: numbers that are not log-probabilities; found {float(values.max()):.4g}, "
-            "above 0; make it give raw log-probabilities (vLLM: --logprobs-mode raw_logprobs)"
+            "above 0; make it return raw log-probabilities (vLLM: --logprobs-mode raw_logprobs)"
         )

@@ -1,4 +1,4 @@
-"""Load an engine, or its tokenizer alone, by name."""
+"""Load an engine, or only its tokenizer, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENGINES: Final = {
     "server": "ifcurate.engines.server.engine:load_server_engine",
     "toy": "ifcurate.engines.toy:load_toy_engine",
 }
-#: Engine -> the function that loads its tokenizer alone. vllm and server use that of hf.
+#: Engine -> the function that loads only its tokenizer. vllm and server use that of hf.
 _TOKENIZERS: Final = {
     "toy": "ifcurate.engines.toy:load_toy_tokenizer",
     "hf": "ifcurate.engines.hf.tokenizer:load_model_tokenizer",
@@ -38,8 +38,8 @@ def load_engine(
     Args:
         engine: "hf" (transformers and torch), "vllm", "server" (an OpenAI-compatible
             completions endpoint), or "toy" (no model, for dry runs).
-        model: a short name (`ifcurate models`), a Hub id or a local folder; "toy" needs
-            none, "server" asks the server. For "hf" also a loaded model of transformers.
+        model: a short name (`ifcurate models`), a Hub id or a local folder. "toy" needs none;
+            "server" can ask the server. "hf" also takes a loaded model of transformers.
         tokenizer: the tokenizer of a loaded model; for "server", the name of one.
         options: those of `load_hf_engine`, `load_vllm_engine` or `load_server_engine`.
 
@@ -50,7 +50,9 @@ def load_engine(
         raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")
     if not isinstance(model, str | Path):
         if engine != "hf":
-            raise ModelError(f"engine {engine!r}: takes the name of a model; a loaded one needs hf")
+            raise ModelError(
+                f"engine {engine!r}: takes the name of a model; use hf for a loaded model"
+            )
         wrapped: Engine = _find(_WRAP)(model, tokenizer, **options)
         return wrapped
     name = str(model)
@@ -77,11 +79,11 @@ def load_tokenizer(engine: str, *, model: str, revision: str | None = None) -> T
     Raises `ModelError` when the model's files are not found.
     """
     place = _TOKENIZERS["toy" if engine == "toy" else "hf"]
-    found: Tokenizer = _find(place)(model, revision=revision)
-    return found
+    tokenizer: Tokenizer = _find(place)(model, revision=revision)
+    return tokenizer
 
 
 def _find(place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

@@ -52,7 +52,7 @@ class ToyTokenizer:
         return [self.encode(text) for text in texts]
 
     def special_tokens(self) -> Mapping[str, str]:
-        """Its two special tokens."""
+        """The two special tokens."""
         return {"bos_token": "<s>", "eos_token": self.eos_text}
 
 
@@ -63,7 +63,7 @@ def _id(word: str) -> int:
 
 
 class ToyEngine(Engine):
-    """Log-probabilities from repetition alone."""
+    """Log-probabilities from repetition only."""
 
     def __init__(self, *, max_length: int = 4096) -> None:
         self.max_length = max_length

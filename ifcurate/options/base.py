@@ -177,7 +177,8 @@ def takes_options(model: type[Options]) -> Callable[[Callable[..., R]], Callable
                 options = model.create(**values)
             elif values:
                 raise OptionError(
-                    f"{function.__name__}: got options and also {', '.join(values)}; give one of both"
+                    f"{function.__name__}: got options and also {', '.join(values)}; "
+                    "give one of both"
                 )
             return function(*args, options=options, **given)
 

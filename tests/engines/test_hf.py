@@ -324,7 +324,7 @@ def test_unknown_model_types(broken: Path) -> None:
     path = broken / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "model_type": "mine"}))
-    with pytest.raises(ModelError, match="of no known model; found model type 'mine'"):
+    with pytest.raises(ModelError, match="not of a known model; found model type 'mine'"):
         load_hf_engine(str(broken), device="cpu")
     path.write_text("{")
     with pytest.raises(ModelError, match=r"config\.json: cannot be read"):

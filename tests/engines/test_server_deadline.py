@@ -64,7 +64,7 @@ def test_the_deadline_of_a_request_is_absolute(name: str) -> None:
 
 def test_an_answer_without_end_is_cut_at_its_bound() -> None:
     flood = endless(HEAD + b"Content-Length: 999999999999\r\n\r\n", b" " * (1 << 16), 0)
-    with raw_server(flood) as url, pytest.raises(ServerError, match="far larger than asked for"):
+    with raw_server(flood) as url, pytest.raises(ServerError, match="far larger than requested"):
         ask(url, Patience(attempts=1, timeout=20))
 
 

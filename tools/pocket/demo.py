@@ -125,18 +125,18 @@ def _chat(rng: random.Random, fact: Fact, passage: str, truth: Truth) -> DemoRow
     system, style, place = choose_system(rng), rng.choice(_LABELLED), rng.random()
 
     def messages(passage: str) -> list[dict[str, Any]]:
-        said: list[dict[str, Any]] = [{"role": "user", "content": question}]
-        said_first = system
+        turns: list[dict[str, Any]] = [{"role": "user", "content": question}]
+        system_text = system
         if truth != "no-context" and place < 0.2:
-            said_first = system or "You answer questions about a document."
+            system_text = system or "You answer questions about a document."
             if passage:
-                said_first += f"\n\nDocument: {passage}"
+                system_text += f"\n\nDocument: {passage}"
         elif truth != "no-context" and place < 0.4:
             result = {"role": "tool", "tool_call_id": "call_1", "content": passage}
-            said += [search_call(question), result]
+            turns += [search_call(question), result]
         elif truth != "no-context":
-            said = [{"role": "user", "content": style.render(question, passage)}]
-        return ([{"role": "system", "content": said_first}] if said_first else []) + said
+            turns = [{"role": "user", "content": style.render(question, passage)}]
+        return ([{"role": "system", "content": system_text}] if system_text else []) + turns
 
     full = messages(passage)
     row = {"messages": [*full, {"role": "assistant", "content": answer}], "truth": truth}

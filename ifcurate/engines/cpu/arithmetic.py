@@ -7,10 +7,10 @@
 | bfloat16 attention and head on matrix tiles (`tiles`) | AMX |
 | float32 products by oneDNN in place of MKL | AMD |
 
-`benchmarks/scoring/RESULTS.md` has the gain of each. The C code is compiled when an
-engine is made, and compared with PyTorch's own operations; code that fails or differs is
-not used. oneDNN's operation is private to PyTorch, so it is tried and compared too. The
-weights stay unchanged, so nothing is held twice.
+`benchmarks/scoring/RESULTS.md` has the gain of each. The C code is compiled when an engine
+is made and compared with PyTorch's own operations. Code that fails or differs is not used.
+oneDNN's operation is private to PyTorch, so it is compared too. The weights stay unchanged,
+so memory holds them once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _REPEATS: Final = 5
 
 
 def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
-    """The fastest operations of this processor for a dtype; else PyTorch's own."""
+    """The fastest operations of this processor for a dtype, or PyTorch's own."""
     import torch
 
     if dtype not in (torch.float32, torch.bfloat16):
@@ -47,8 +47,8 @@ def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
     tiles = kernels.tiles if kernels is not None else None
     if wide and torch.get_num_threads() > 1:
         tiles = None
-    found = KernelArithmetic(kernels, tiles, onednn=wide and tiles is None and _onednn_wins())
-    return found if found.notes else Arithmetic()
+    arithmetic = KernelArithmetic(kernels, tiles, onednn=wide and tiles is None and _onednn_wins())
+    return arithmetic if arithmetic.notes else Arithmetic()
 
 
 class KernelArithmetic(Arithmetic):
@@ -64,7 +64,7 @@ class KernelArithmetic(Arithmetic):
             "matrix tiles": tiles is not None,
             "float32 products through oneDNN": onednn,
         }
-        self.notes = tuple(name for name, there in names.items() if there)
+        self.notes = tuple(name for name, is_used in names.items() if is_used)
 
     def linear(
         self,
@@ -172,13 +172,13 @@ def _onednn_wins() -> bool:
     bias = total[0].contiguous()
     try:
         with torch.inference_mode():
-            for given in (None, bias):
-                truth = torch.nn.functional.linear(x, weight, given)
-                if not torch.allclose(other.linear(x, weight, given), truth, rtol=1e-4, atol=1e-3):
+            for shift in (None, bias):
+                truth = torch.nn.functional.linear(x, weight, shift)
+                if not torch.allclose(other.linear(x, weight, shift), truth, rtol=1e-4, atol=1e-3):
                     return False
             truth = total + x @ weight.t()
-            found = other.add_linear(total.clone(), x, weight)
-            if not torch.allclose(found, truth, rtol=1e-4, atol=1e-3):
+            added = other.add_linear(total.clone(), x, weight)
+            if not torch.allclose(added, truth, rtol=1e-4, atol=1e-3):
                 return False
             return _seconds(plain, x, weight) > _WORTH * _seconds(other, x, weight)
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):

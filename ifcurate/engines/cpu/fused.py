@@ -4,8 +4,8 @@
     y = a + W_down (silu(W_gate norm(a)) * W_up norm(a))
 
 The weights are the model's own. Query, key and value matrices, and those of gate and up,
-are laid out one after another, and the model's modules become views of them, so nothing
-is held twice. Sums are computed inside the matrix products; `kernels` does the rest in
+are laid out one after another, and the model's modules become views of them, so memory
+holds them once. Sums are computed inside the matrix products; `kernels` does the rest in
 one pass each. After its attention, the last layer computes the requested rows only.
 """
 
@@ -46,7 +46,7 @@ class _Layer:
 
 
 def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedDecoder | None:
-    """The fast decoder of a model, or None when it is of another kind or shape."""
+    """The fast decoder of a model; None if the model has another architecture or shape."""
     config = model.config
     body = model.base_model
     if config.model_type not in _FAMILIES or not hasattr(body, "rotary_emb"):
@@ -89,7 +89,7 @@ class FusedDecoder:
 
         device = self._layers[0].qkv.device
         tree = pack.tree
-        # Rows of zeros after the tokens: few rows may be multiplied in another way than many.
+        # Rows of zeros after the tokens, because few rows may be multiplied differently from many.
         n = max(pack.n_tokens, self._least_rows)
         extra = n - pack.n_tokens
         plan = plan_attention(tree, device)

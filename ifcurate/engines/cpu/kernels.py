@@ -1,7 +1,7 @@
-"""The compiled kernels between two matrix products, where a C compiler is at hand.
+"""The compiled kernels for the operations between two matrix products.
 
-Without a compiler, or where a kernel does not give the same numbers as PyTorch's
-own operations, those run instead: `load_kernels` returns None.
+Without a C compiler, or if a kernel does not give the numbers of PyTorch's own operations,
+`load_kernels` returns None and PyTorch's operations run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Kernels", "load_kernels"]
 
 
 class Kernels:
-    """The compiled functions, called on contiguous CPU tensors."""
+    """The compiled functions, for contiguous CPU tensors."""
 
     def __init__(self, library: Any, tiles: Tiles | None = None) -> None:
         self._library = library

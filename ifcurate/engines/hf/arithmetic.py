@@ -1,4 +1,4 @@
-"""The matrix operations of the engine: PyTorch's own, or faster ones.
+"""The matrix operations of the engine: those of PyTorch, or faster ones.
 
 The package `ifcurate.engines.cpu` has faster ones for some processors. It is optional:
 the engine works without it, and imports it in one place only. `--no-kernels`, or
@@ -95,7 +95,7 @@ class Arithmetic:
         scale: float,
         cap: float,
     ) -> bool:
-        """The attention of a whole tree, as `attention.attend`; False to leave it to that."""
+        """Compute the attention of a whole tree, as `attention.attend`. False if it does not."""
         return False
 
     def softmax(
@@ -161,11 +161,11 @@ def padded_rows(rows: int) -> int:
 
 
 def least_rows(weights: Iterable[torch.Tensor]) -> int:
-    """The number of rows from which the bits of a product's row do not depend on it.
+    """The number of rows from which the number of rows does not change the bits of a row.
 
-    A library multiplies few rows in another way than many, and in bfloat16 the rounding
-    then differs. 1 where the number of rows makes no difference, and where it still does
-    for large numbers. Only bfloat16 on a CPU is tried.
+    Libraries multiply few rows differently from many, and in bfloat16 the rounding then
+    differs. The result is 1 if the number of rows makes no difference, or if it still does
+    for large numbers. Only bfloat16 on a CPU is tested.
     """
     import torch
 

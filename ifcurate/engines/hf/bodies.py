@@ -1,12 +1,12 @@
 """Three ways to get from a pack to the hidden states that predict its response tokens.
 
-`fused`     our own pass over the layers of Llama's family (in `engines.cpu`)
-`packed`    the model's own layers, with our attention over a prefix tree
+`fused`     a pass over the layers of Llama's family in `engines.cpu`
+`packed`    the model's own layers, with attention over a prefix tree
 `single`    the unchanged model, one sequence at a time
 
-The engine uses the first one that gives the numbers of `single`; it tries them when it
-is made. A row that the first two cannot serve takes `single`: one longer than a sliding
-window, or longer than the length at which a rotary embedding changes.
+When the engine is made, it tries them in this order and uses the first one that gives the
+numbers of `single`. A sequence that is longer than a sliding window, or than the length at
+which a rotary embedding changes, always takes `single`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PackedBody:
         import torch
 
         device = self._model.device
-        # A product of few rows may be rounded in another way than one of many: fill up with zeros.
+        # A product of few rows may be rounded differently from one of many: fill up with zeros.
         extra = max(0, self._least_rows - pack.n_tokens)
         ids = torch.from_numpy(np.pad(pack.tree.ids, (0, extra))).to(device)
         positions = torch.from_numpy(np.pad(pack.tree.positions, (0, extra))).to(device)
@@ -149,7 +149,7 @@ def _tree_attention(
 
 
 def exact_length(config: Any) -> int | None:
-    """The longest sequence with full attention and plain positions; None for no such limit.
+    """The longest sequence with full attention and plain positions; None without a limit.
 
     In longer sequences a sliding window hides tokens, or a rotary embedding depends on
     the length of the sequence.

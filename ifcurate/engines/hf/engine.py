@@ -2,8 +2,8 @@
 
     log p(y_t | x, y_<t) = log_softmax(z_t)[y_t]    for every response token y_t
 
-Only the positions that predict response tokens pass through the head. The
-log-softmax is computed in float32, whatever the dtype of the model's body.
+Only the positions that predict response tokens pass through the head. The log-softmax is
+computed in float32, regardless of the dtype of the model's body.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ def load_hf_engine(
         revision: a branch, tag or commit on the Hub.
         dtype: "auto", "float32", "bfloat16" or "float16", see `choose_dtype`.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        batch_size: the most sequences in a pack; "auto" limits its tokens only, by memory.
+        batch_size: the most sequences in a pack; "auto" limits only its tokens, by memory.
         max_length: tokens, at most the model's own limit.
         trust_remote_code: run Python code that comes with the model.
         allow_pickle: load weights that are not safetensors.
-        threads: cores to use, on a CPU one process each; by default all that torch sees.
+        threads: cores to use, on a CPU with one process each; by default all that torch sees.
         no_kernels: leave all arithmetic to PyTorch.
         memory: bytes besides the model, of which packs on a CPU take half; by default they
             take what is free.
@@ -131,7 +131,7 @@ def load_hf_engine(
 
 
 class HFEngine(Engine):
-    """A loaded model that says how likely responses are; see `load_hf_engine`."""
+    """An engine around a loaded model of transformers; see `load_hf_engine`."""
 
     gives_attention = True
 
@@ -195,7 +195,7 @@ class HFEngine(Engine):
         self._report = EngineReport([f"scored by the {self.route} route, with {used}"])
 
     def report(self) -> EngineReport:
-        """What the engine did so far.
+        """The work of the engine so far.
 
         `tokens_given` counts the tokens of the prompts, `tokens_computed` those left after
         sharing, and `tokens_saved` the difference.
@@ -231,7 +231,7 @@ class HFEngine(Engine):
         return arrays_of(self.submit(prompts).result())
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future. Scoring processes, if any, are at work when this returns.
+        """The same as a future. Scoring processes, if any, are working when this returns.
 
         Raises `ModelError` for a prompt that the model does not take.
         """
@@ -275,11 +275,11 @@ class HFEngine(Engine):
         else:
             future = run_now(self._runner.run_here, pack, single=single)
         if self.on_scored is not None:
-            future.add_done_callback(partial(self._tell, self.on_scored, plan, pack))
+            future.add_done_callback(partial(self._report_scored, self.on_scored, plan, pack))
         return future
 
     @staticmethod
-    def _tell(
+    def _report_scored(
         on_scored: Callable[[int, int], None], plan: Plan, pack: Pack, future: PackFuture
     ) -> None:
         """Report a pack that was scored."""

@@ -2,7 +2,7 @@
 
     log p(y | h) = z_y - log sum_v exp(z_v),    z = f(W h + b)
 
-in float32 whatever the model's dtype, some rows and some thousand columns at a time, so
+in float32 regardless of the model's dtype, some rows and some thousand columns at a time, so
 that memory never holds vocabulary x sequence. `f` is the function that some families
 apply after the head (Gemma's soft cap, Cohere's and Granite's scales). The model's own
 forward pass shows which one it uses: the input and the output of its head module are
@@ -98,8 +98,8 @@ class ResponseHead:
 def _bfloat16_products(wanted: bool) -> Iterator[None]:
     """Make a CPU multiply float32 numbers as bfloat16, and add up in float32.
 
-    It is used where every number is already exact in bfloat16, so nothing is rounded. The
-    result is that of float32, several times as fast.
+    It is used when every number is exact in bfloat16, so that nothing is rounded. The result
+    is that of float32, several times as fast.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Load a causal language model and its tokenizer from a folder, or say exactly why not.
+"""Load a causal language model and its tokenizer from a folder.
 
 Any error of transformers becomes a `ModelError` that names the folder, what was found
 and what to do. Code from a model folder runs, and pickles are read, only when the
@@ -22,7 +22,7 @@ __all__ = ["choose_device", "choose_dtype", "load_config", "load_model", "load_t
 
 _DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
 _HALF: Final = ("bfloat16", "float16")
-#: What the names of classes have in them, and what those for other tasks end in.
+#: Parts of the names of causal classes, and endings of the names for other tasks.
 _CAUSAL: Final = ("CausalLM", "LMHead", "Conditional")
 _OTHER_TASKS: Final = (
     "ForMaskedLM",
@@ -34,7 +34,7 @@ _OTHER_TASKS: Final = (
 
 
 def choose_device(device: str) -> torch.device:
-    """The device with this name: "auto" is the first GPU, or the CPU where there is none."""
+    """The device with this name. "auto" is the first GPU, or the CPU if there is none."""
     import torch
 
     if device == "auto":
@@ -53,7 +53,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def _check_gpu(index: int, device: str) -> None:
-    """Raise `ModelError` where PyTorch cannot use the GPU with this index."""
+    """Raise `ModelError` if PyTorch cannot use the GPU with this index."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -73,12 +73,11 @@ def _check_gpu(index: int, device: str) -> None:
 def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
     """The dtype to compute in; `stored` is that of the weights on disk.
 
-    "auto" takes bfloat16 where the weights are stored in 16 bits and the
-    processor multiplies bfloat16 natively, and float32 otherwise. Weights stored
-    in float32 stay float32: rounding them alone moves losses by up to 4e-3 nats
-    per token, and a small float32 model would score differently on each machine.
-    float16 weights on a CPU also become float32: bfloat16 would drop their last
-    three bits.
+    "auto" takes bfloat16 if the weights are stored in 16 bits and the processor multiplies
+    bfloat16 natively, and float32 otherwise. Weights stored in float32 stay float32, because
+    rounding them moves losses by up to 4e-3 nats per token and a small float32 model would
+    score differently on each machine. float16 weights on a CPU also become float32, because
+    bfloat16 would drop their last three bits.
     """
     import torch
 
@@ -131,8 +130,8 @@ def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
             )
     except Exception as error:
         raise ModelError(
-            f"{source.folder / 'config.json'}: the config is of no known model; found model type "
-            f"{kind!r} ({_first_line(error)}); upgrade transformers, or choose another model"
+            f"{source.folder / 'config.json'}: the config is not of a known model; found model "
+            f"type {kind!r} ({_first_line(error)}); upgrade transformers, or choose another model"
         ) from error
     _refuse_other_kinds(source, config)
     return config
@@ -141,17 +140,17 @@ def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
 def _refuse_other_kinds(source: ModelSource, config: Any) -> None:
     """Raise `ModelError` for an encoder, or a model with the head of another task."""
     classes = [str(name) for name in getattr(config, "architectures", None) or []]
-    found = f"{config.model_type} ({', '.join(classes) or 'no architectures entry'})"
+    kind = f"{config.model_type} ({', '.join(classes) or 'no architectures entry'})"
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(
             f"{source.name}: an encoder-decoder model has no loss of a response after a prompt; "
-            f"found {found}; choose a decoder-only model (a causal language model)"
+            f"found {kind}; choose a decoder-only model (a causal language model)"
         )
     causal = any(mark in name for name in classes for mark in _CAUSAL)
     if not causal and any(name.endswith(_OTHER_TASKS) for name in classes):
         raise ModelError(
             f"{source.name}: not a causal language model (encoder-only, or with a head for another "
-            f"task); found {found}; choose a decoder-only model"
+            f"task); found {kind}; choose a decoder-only model"
         )
 
 
@@ -181,7 +180,7 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
 
 
 def _attention(config: Any) -> dict[str, str]:
-    # Older versions of transformers run models that cap their scores on a kernel that does not.
+    # Older versions of transformers use a kernel that does not cap scores for models that do.
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     capped = getattr(config, "attn_logit_softcapping", None)
     return {"attn_implementation": "eager"} if capped else {}

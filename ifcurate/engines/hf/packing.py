@@ -1,4 +1,4 @@
-"""From prompts to packs: each distinct sequence once, sequences with a common beginning together.
+"""From prompts to packs. Each distinct sequence is in one pack, beside those that begin alike.
 
 Nothing is padded: the budget of a pack is in tokens, not in rows.
 """
@@ -23,7 +23,7 @@ from ifcurate.engines.hf.prefix_tree import (
 
 __all__ = ["PackFiller", "Plan", "make_plan"]
 
-_STRETCH: Final = 2  # times the budget: a pack that shares much may grow so far
+_STRETCH: Final = 2  # times the budget: the limit of a pack whose sequences share much
 _LEAST_PACK: Final = 1024  # tokens
 _SLACK: Final = 64  # tokens: sequences rarely fill a pack exactly
 
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def n_given(self) -> int:
-        """Tokens of all prompts with a response, before anything is shared."""
+        """The tokens of all prompts with a response, before sharing."""
         return sum(len(self.sequences[i].ids) - 1 for i in self.source if i >= 0)
 
     @property
@@ -48,16 +48,16 @@ class Plan:
         return sum(i >= 0 for i in self.source) - len(self.sequences)
 
     def count(self, members: Sequence[int]) -> tuple[int, int]:
-        """The prompts that some of the distinct sequences answer, and their tokens."""
+        """The number of prompts that these distinct sequences answer, and of their tokens."""
         times = [self.times[i] for i in members]
         sizes = (len(self.sequences[i].ids) for i in members)
         return sum(times), sum(n * size for n, size in zip(times, sizes, strict=True))
 
-    def gather(self, found: Sequence[Answer]) -> list[Answer]:
+    def gather(self, answers: Sequence[Answer]) -> list[Answer]:
         """The answer to each prompt, from the answers to the distinct sequences."""
         out: list[Answer] = []
         for i in self.source:
-            answer = np.zeros(0, dtype=np.float32) if i < 0 else found[i]
+            answer = np.zeros(0, dtype=np.float32) if i < 0 else answers[i]
             out.append(answer.copy() if isinstance(answer, np.ndarray) else answer)
         return out
 

@@ -29,7 +29,7 @@ __all__ = [
 
 _CPU_BUDGET: Final = 2048  # tokens: larger packs do not fit caches, smaller ones need more calls
 _GPU_BUDGET: Final = 16384
-_WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two seconds of a core
+_WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two core seconds
 _SMALL: Final = 50_000_000  # parameters; operations of smaller models are too short to divide
 _MEMORY_SHARE: Final = 0.6  # of free memory; the rest is for fragments and other programs
 
@@ -52,7 +52,7 @@ class PackRunner:
         return work >= _WORTH_FORKING
 
     def bytes_for(self, pack: Pack) -> int:
-        """Working memory that a pack takes, an upper estimate."""
+        """An upper estimate of the working memory of a pack."""
         return pack.n_tokens * bytes_per_token(self._model)
 
     def run_here(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:

@@ -1,4 +1,4 @@
-"""Where a model's files are: a local folder, or the cache that a Hub model is downloaded to.
+"""The files of a model: in a local folder, or in the cache of the Hub.
 
 huggingface_hub reads HF_HOME, HF_TOKEN, HF_HUB_OFFLINE and HF_ENDPOINT. All other
 modules read one local folder. A model's revision covers everything that its numbers
@@ -35,10 +35,10 @@ _WANTED: Final = (
 #: Copies of the same weights under other names, and subfolders.
 _UNWANTED: Final = ("*/*", "consolidated*", "*.fp16.safetensors", "*.non_ema.safetensors")
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth")
-#: Entries of config.json that say who wrote it.
+#: Entries of config.json about its origin.
 _NOT_HASHED: Final = frozenset({"_name_or_path", "transformers_version"})
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_WHOLE_FILE_BYTES: Final = 1 << 30  # read in full up to here when hashing, sampled above
+_WHOLE_FILE_BYTES: Final = 1 << 30  # larger files are sampled when they are hashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,8 @@ def fetch_files(
 
 
 def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError:
-    """What kept a model from the Hub, and what to do about it."""
-    # By name and not by class: the classes moved between versions of huggingface_hub.
+    """Why a model could not be fetched from the Hub, and what to do."""
+    # By name, because the classes moved between versions of huggingface_hub.
     names = {cls.__name__ for cls in type(error).__mro__}
     status = getattr(getattr(error, "response", None), "status_code", None)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -166,11 +166,11 @@ def _token_state() -> str:
 def _unreachable(model: str, error: Exception, endpoint: str) -> ModelError:
     offline = "OfflineModeIsEnabled" in {cls.__name__ for cls in type(error).__mro__}
     if offline or os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        found = "HF_HUB_OFFLINE is set and the model is not (or not fully) in the cache"
+        problem = "HF_HUB_OFFLINE is set and the model is not (or not fully) in the cache"
     else:
-        found = f"no answer from {endpoint} and no copy in the cache ({type(error).__name__})"
+        problem = f"no answer from {endpoint} and no copy in the cache ({type(error).__name__})"
     return ModelError(
-        f"{model}: the model cannot be downloaded; found {found}; give a local folder as the "
+        f"{model}: the model cannot be downloaded; found {problem}; give a local folder as the "
         "model, or put it into the cache (HF_HOME) from a machine with network, or set "
         "HF_ENDPOINT to a mirror, or use --model pocket, which is bundled"
         f"{nearest_model(model)}"
@@ -180,13 +180,13 @@ def _unreachable(model: str, error: Exception, endpoint: str) -> ModelError:
 def _check(
     name: str, folder: Path, commit: str | None, *, allow_pickle: bool, remote_code: bool
 ) -> ModelSource:
-    """The model in a folder. Raises `ModelError` for a folder without one that can be used."""
+    """The model in a folder. Raises `ModelError` for a folder without a usable model."""
     listing = sorted(p.name for p in folder.iterdir())
-    found = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
+    files = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"{folder}: the model folder has no config.json; found {found}; "
-            "give the folder that save_pretrained wrote (an adapter alone is no model: merge it)"
+            f"{folder}: the model folder has no config.json; found {files}; "
+            "give the folder that save_pretrained wrote (an adapter is not a model: merge it)"
         )
     if "adapter_config.json" in listing:
         raise ModelError(
@@ -195,10 +195,10 @@ def _check(
             "new folder, or remove the adapter's files"
         )
     safe, pickles = _weight_files(folder)
-    _check_weights(folder, found, safe, pickles, allow_pickle=allow_pickle)
+    _check_weights(folder, files, safe, pickles, allow_pickle=allow_pickle)
     if not any(name.startswith(("tokenizer", "vocab", "spiece")) for name in listing):
         raise ModelError(
-            f"{folder}: the model folder has no tokenizer; found {found}; "
+            f"{folder}: the model folder has no tokenizer; found {files}; "
             "copy tokenizer.json and tokenizer_config.json of the model into it"
         )
     weights = (*safe, *pickles)
@@ -208,24 +208,24 @@ def _check(
 
 
 def _check_weights(
-    folder: Path, found: str, safe: list[Path], pickles: list[Path], *, allow_pickle: bool
+    folder: Path, files: str, safe: list[Path], pickles: list[Path], *, allow_pickle: bool
 ) -> None:
     """Raise `ModelError` for a folder without weights, or with pickles that are not allowed."""
     if pickles and not allow_pickle:
         raise ModelError(
             f"{folder}: the weights are pickles, which can run code when loaded; found "
             f"{pickles[0].name}{'' if safe else ' and no .safetensors'}; convert them to "
-            "safetensors, or pass allow_pickle (--allow-pickle) if you trust their maker"
+            "safetensors, or pass allow_pickle (--allow-pickle) if you trust their author"
         )
     if not safe and not pickles:
         raise ModelError(
-            f"{folder}: the model folder has no weights; found {found}; "
+            f"{folder}: the model folder has no weights; found {files}; "
             "add its .safetensors files, or name the model by its Hub id"
         )
 
 
 def _weight_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The safetensors files of a folder, and the pickles that are read besides or instead."""
+    """The safetensors files of a folder, and the pickles."""
     named = {folder / name for name in _indexed(folder)}
     files = sorted(filter(_is_weights, named.union(folder.glob("*.safetensors"))))
     safe = [path for path in files if path.suffix == ".safetensors"]
@@ -237,7 +237,7 @@ def _weight_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _indexed(folder: Path) -> list[str]:
-    """The weight files that an index names, where transformers reads one. Raises `ModelError`."""
+    """The weight files that an index names, if transformers reads one. Raises `ModelError`."""
     path = folder / "model.safetensors.index.json"
     config = _read_object(folder / "config.json")
     chosen = config.get("transformers_weights")  # transformers reads this one file instead
@@ -253,7 +253,7 @@ def _indexed(folder: Path) -> list[str]:
 
 
 def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
-    """The name of a weight file. Raises `ModelError` where it leads out of the folder."""
+    """The name of a weight file. Raises `ModelError` if it leads out of the folder."""
     if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ModelError(
             f"{folder / where}: names a weight file outside the model folder; found {name!r}; "
@@ -263,7 +263,7 @@ def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; an empty one where there is none."""
+    """The JSON object in a file; empty without one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
 """The tokenizer of a model folder: ids with the characters that they come from.
 
-Only "fast" tokenizers (in Rust) give the characters of a token. Without them it is
-unknown which tokens are the response. So a tokenizer without offsets, or with wrong
-ones, is refused when it is loaded.
+Only "fast" tokenizers (in Rust) give the characters of a token. Without them, the tokens of
+the response are unknown. So a tokenizer without offsets, or with wrong ones, is refused
+when it is loaded.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class HFTokenizer:
 
     @property
     def bos_id(self) -> int | None:
-        """The id that the tokenizer itself puts before a text; None when it puts nothing."""
+        """The id that the tokenizer puts before a text; None if it puts nothing there."""
         return self._bos_id
 
     @property
@@ -85,12 +85,12 @@ class HFTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are, added tokens included."""
+        """The number of ids, added tokens included."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
     @functools.cached_property
     def longest_token(self) -> int:
-        """Characters of the longest token; one byte of a character counts as one."""
+        """The number of characters of the longest token. One byte of a character counts as one."""
         return max(map(len, self._backend.get_vocab(with_added_tokens=True)), default=1)
 
     def encode(self, text: str) -> Encoding:
@@ -108,12 +108,12 @@ class HFTokenizer:
 
     def special_tokens(self) -> Mapping[str, str]:
         """`bos_token`, `eos_token`, ... as chat templates name them."""
-        found = getattr(self._tokenizer, "special_tokens_map", {})
-        return {str(k): str(v) for k, v in found.items() if not isinstance(v, list | tuple)}
+        tokens = getattr(self._tokenizer, "special_tokens_map", {})
+        return {str(k): str(v) for k, v in tokens.items() if not isinstance(v, list | tuple)}
 
     def _find_bos_id(self) -> int | None:
-        # By example, as the Rust side does not always follow `add_bos_token` and
-        # similar settings of a config.
+        # Found by an example, because the Rust side does not always follow `add_bos_token`
+        # and similar settings of a config.
         bare = self._backend.encode("a", add_special_tokens=False).ids
         full = list(self._tokenizer("a", add_special_tokens=True)["input_ids"])
         for start in range(len(full) - len(bare) + 1):
@@ -126,9 +126,9 @@ class HFTokenizer:
             return self._bos_id
         for name in _START_NAMES:
             text = getattr(self._tokenizer, name, None)
-            found = None if text is None else self._backend.token_to_id(str(text))
-            if found is not None:
-                return int(found)
+            token_id = None if text is None else self._backend.token_to_id(str(text))
+            if token_id is not None:
+                return int(token_id)
         return 0
 
     def _check_offsets(self) -> None:

@@ -1,4 +1,4 @@
-"""How much attention falls on some tokens: by layer, head and response token.
+"""The share of attention that falls on some tokens, by layer, head and response token.
 
 The layers' own attention runs with its weights as a matrix ("eager" in transformers). A hook
 sums each matrix over the watched columns and drops it, so memory holds one matrix at a time.
@@ -44,9 +44,9 @@ def attention_shares(
     try:
         with torch.inference_mode(), _eager(model):
             for rows in _batches(prompts):
-                found = _run(model, [prompts[i] for i in rows], [spans[i] for i in rows])
-                for i, own in zip(rows, found, strict=True):
-                    shares[i] = own
+                batch = _run(model, [prompts[i] for i in rows], [spans[i] for i in rows])
+                for i, share in zip(rows, batch, strict=True):
+                    shares[i] = share
     finally:
         model.train(training)
     return shares
@@ -86,10 +86,10 @@ def _run(
     ids = torch.zeros((len(prompts), width), dtype=torch.long)
     mask = torch.zeros_like(ids)
     watched = torch.zeros((len(prompts), width), dtype=torch.bool)
-    for row, (prompt, own) in enumerate(zip(prompts, spans, strict=True)):
+    for row, (prompt, watched_spans) in enumerate(zip(prompts, spans, strict=True)):
         ids[row, : len(prompt.ids)] = torch.tensor(list(prompt.ids))
         mask[row, : len(prompt.ids)] = 1
-        for first, end in own:
+        for first, end in watched_spans:
             watched[row, first:end] = True
     device = model.device
     with _watch(model, watched.to(device)) as layers:
@@ -105,18 +105,18 @@ def _run(
 @contextlib.contextmanager
 def _watch(model: Any, watched: torch.Tensor) -> Iterator[dict[int, torch.Tensor]]:
     """Layer -> the sum over the watched columns of its attention, (rows, heads, positions)."""
-    found: dict[int, torch.Tensor] = {}
+    sums: dict[int, torch.Tensor] = {}
 
     def look(module: Any, _given: Any, out: Any) -> None:
         weights = out[1] if isinstance(out, tuple) and len(out) > 1 else None
         if weights is not None and getattr(weights, "ndim", 0) == 4:
             columns = watched[:, None, None, : weights.shape[-1]]
-            found[int(module.layer_idx)] = (weights.float() * columns).sum(-1).cpu()
+            sums[int(module.layer_idx)] = (weights.float() * columns).sum(-1).cpu()
 
     modules = [m for m in model.modules() if isinstance(getattr(m, "layer_idx", None), int)]
     hooks = [m.register_forward_hook(look) for m in modules]
     try:
-        yield found
+        yield sums
     finally:
         for hook in hooks:
             hook.remove()

@@ -37,7 +37,7 @@ from ifcurate.memory import free_memory
 
 __all__ = ["OutOfMemoryError", "PackFuture", "TooSlowError", "WorkerPool", "can_fork"]
 
-_MOST_DEATHS: Final = 40  # of processes over the same pack, where memory is not the cause
+_MOST_DEATHS: Final = 40  # of processes on the same pack, for other reasons than memory
 _START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
 
 Run = Callable[[Pack], list[Float32Array]]
@@ -186,7 +186,7 @@ def _start(run: Run) -> _Worker:
         1, mp_context=mp.get_context("fork"), initializer=_begin, initargs=(run,)
     )
     with warnings.catch_warnings():
-        # It warns of threads (torch's, Arrow's) that hold no lock that a worker needs.
+        # Python warns about threads (torch's, Arrow's), but these hold no lock that a worker needs.
         warnings.simplefilter("ignore", DeprecationWarning)
         return _Worker(executor, executor.submit(os.getpid))
 

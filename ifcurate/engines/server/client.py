@@ -186,12 +186,12 @@ class HttpClient:
         problem, patience = _problem(state), self._patience
         remedy = "see the server's own log; the same command resumes the run"
         if tries.failures >= patience.attempts:
-            found = f"{problem} at the last of {tries.failures} tries"
-            raise self.error("the server fails", found, remedy)
+            what_happened = f"{problem} at the last of {tries.failures} tries"
+            raise self.error("the server fails", what_happened, remedy)
         if time.monotonic() + state.upcoming_sleep >= tries.end:
-            asked = "" if problem.wait is None else f" (it asks to wait {problem.wait:.0f} s)"
+            request = "" if problem.wait is None else f" (it asks to wait {problem.wait:.0f} s)"
             what = f"no answer within {patience.deadline:g} s"
-            raise self.error(what, f"{problem}{asked} at last", remedy)
+            raise self.error(what, f"{problem}{request} at last", remedy)
         return False
 
     async def _try(self, request: Request, end: float) -> dict[str, Any]:
@@ -238,7 +238,7 @@ class HttpClient:
         if not good:
             raise self._refusal(response, bytes(text[:most]), request.path)
         if len(text) > most:
-            raise self.error("an answer far larger than asked for", f"over {most} bytes", "")
+            raise self.error("an answer far larger than requested", f"over {most} bytes", "")
         return self._parse(bytes(text))
 
     def _parse(self, text: bytes) -> dict[str, Any]:
@@ -254,23 +254,23 @@ class HttpClient:
     def _refusal(self, response: httpx.Response, text: bytes, path: str) -> Exception:
         status = response.status_code
         message = self._readable(text)
-        found = f"HTTP {status}" + (f" ({message})" if message else "")
+        problem = f"HTTP {status}" + (f" ({message})" if message else "")
         if status in (408, 425, 429) or status >= 500:
             wait = _retry_after(response.headers.get("Retry-After"))
             busy = status == 429 or (status == 503 and wait is not None)
-            return _TryAgainError(found, wait, busy=busy)
+            return _TryAgainError(problem, wait, busy=busy)
         if status in (401, 403):
             key = "a key was sent" if self._key else "no key was sent"
             return self.error(
                 "the server wants another key",
-                f"{found}, {key}",
+                f"{problem}, {key}",
                 "set IFCURATE_API_KEY (or OPENAI_API_KEY) to a key of this server",
                 status,
             )
         if status == 404:
             return self.error(
                 f"no such page ({path}) or model",
-                found,
+                problem,
                 "check --base-url (it mostly ends in /v1) and --model",
                 status,
             )
@@ -282,7 +282,7 @@ class HttpClient:
                 "give that as --base-url if you trust it",
                 status,
             )
-        return self.error("the server refused a request", found, "", status)
+        return self.error("the server refused a request", problem, "", status)
 
     def _readable(self, text: bytes) -> str:
         """A server's message on one line, shortened."""

@@ -2,8 +2,8 @@
 
     log p(y_t | x, y_<t)    as the server gives it for the tokens of its prompt
 
-The server must give the log-probabilities of a prompt's tokens. A few tokens at the
-start find out which of the usual request forms it understands. Requests run in
+The server must return the log-probabilities of a prompt's tokens. A probe of a few tokens
+at the start shows which of the usual request forms it supports. Requests run in
 parallel, one prompt each, so that the server can batch them.
 """
 
@@ -192,17 +192,17 @@ class ServerEngine(Engine):
     def _submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=None)
-        asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
+        scored = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
 
         def read(answers: list[AnswerOrNone]) -> list[Answer]:
             results: list[Answer] = [np.zeros(0, dtype=np.float32) for _ in prompts]
             if len(answers) >= _SILENT and not any(answers):
                 raise self._silent(len(answers))
-            for i, answer in zip(asked, answers, strict=True):
+            for i, answer in zip(scored, answers, strict=True):
                 results[i] = self._read(i, prompts[i], answer) if answer else self._too_slow()
             return results
 
-        return self._client.submit([self._request(prompts[i]) for i in asked], read)
+        return self._client.submit([self._request(prompts[i]) for i in scored], read)
 
     def _request(self, prompt: Prompt) -> Request:
         size = self._dialect.answer_bytes * (len(prompt.ids) + 1)
@@ -290,8 +290,8 @@ def _listed_models(client: HttpClient) -> dict[str, dict[str, Any]]:
 def _only_model(client: HttpClient, listed: dict[str, dict[str, Any]]) -> str:
     if len(listed) == 1:
         return next(iter(listed))
-    found = ", ".join(sorted(listed)[:6]) if listed else "no list of models"
-    raise client.error("which model is not clear", found, "name one with --model")
+    names = ", ".join(sorted(listed)[:6]) if listed else "no list of models"
+    raise client.error("which model is not clear", names, "name one with --model")
 
 
 def _length_limit(client: HttpClient, entry: dict[str, Any], wanted: int | None) -> int:

@@ -54,22 +54,22 @@ def _choice(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _number(value: Any, position: int) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        found = "null" if value is None else type(value).__name__
-        raise AnswerError(f"{found} for token {position}, which is not a number")
+        kind = "null" if value is None else type(value).__name__
+        raise AnswerError(f"{kind} for token {position}, which is not a number")
     if _LARGEST < abs(value) < math.inf:
         raise AnswerError(f"a number beyond float32 for token {position}")
     return float(value)
 
 
 def _read_prompt_logprobs(answer: dict[str, Any], ids: Sequence[int]) -> Float32Array:
-    found = _choice(answer).get("prompt_logprobs")
-    if not isinstance(found, list):
+    entries = _choice(answer).get("prompt_logprobs")
+    if not isinstance(entries, list):
         raise AnswerError("no prompt_logprobs")
-    if len(found) != len(ids):
-        raise AnswerError(f"prompt_logprobs of {len(found)} tokens for {len(ids)}")
+    if len(entries) != len(ids):
+        raise AnswerError(f"prompt_logprobs of {len(entries)} tokens for {len(ids)}")
     values = np.full(len(ids), np.nan, dtype=np.float32)
     for position in range(1, len(ids)):
-        entry = found[position]
+        entry = entries[position]
         if not isinstance(entry, dict):
             raise AnswerError(f"nothing for token {position} of {len(ids)}")
         token = entry.get(str(ids[position]))
@@ -82,18 +82,18 @@ def _read_prompt_logprobs(answer: dict[str, Any], ids: Sequence[int]) -> Float32
 
 def _read_echo(answer: dict[str, Any], ids: Sequence[int], *, generated: int) -> Float32Array:
     logprobs = _choice(answer).get("logprobs")
-    found = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
-    if not isinstance(found, list):
+    numbers = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+    if not isinstance(numbers, list):
         raise AnswerError("no logprobs.token_logprobs")
-    if len(found) not in range(len(ids), len(ids) + generated + 1):
-        raise AnswerError(f"log-probabilities of {len(found) - generated} tokens for {len(ids)}")
+    if len(numbers) not in range(len(ids), len(ids) + generated + 1):
+        raise AnswerError(f"log-probabilities of {len(numbers) - generated} tokens for {len(ids)}")
     usage = answer.get("usage")
     counted = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     if isinstance(counted, int) and counted != len(ids):
         raise AnswerError(f"a prompt of {counted} tokens where {len(ids)} were sent")
     values = np.full(len(ids), np.nan, dtype=np.float32)
     for position in range(1, len(ids)):
-        values[position] = _number(found[position], position)
+        values[position] = _number(numbers[position], position)
     return values
 
 

@@ -107,7 +107,7 @@ def load_vllm_engine(
 
 
 class VLLMEngine(Engine):
-    """A model in vLLM that says how likely responses are; see `load_vllm_engine`."""
+    """An engine around a model in vLLM; see `load_vllm_engine`."""
 
     def __init__(
         self,
@@ -157,14 +157,14 @@ class VLLMEngine(Engine):
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
         results = [np.zeros(0, dtype=np.float32) for _ in prompts]
-        asked = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
-        if not asked:
+        scored = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]
+        if not scored:
             return results
-        outputs = self._generate([prompts[i] for i in asked], self._parameters)
-        for i, output in zip(asked, outputs, strict=True):
+        outputs = self._generate([prompts[i] for i in scored], self._parameters)
+        for i, output in zip(scored, outputs, strict=True):
             results[i] = self._read(i, prompts[i], output)
-        self._count("prompts", len(asked))
-        self._count("tokens", sum(len(prompts[i].ids) for i in asked))
+        self._count("prompts", len(scored))
+        self._count("tokens", sum(len(prompts[i].ids) for i in scored))
         return results
 
     def continue_greedily(
@@ -207,15 +207,15 @@ class VLLMEngine(Engine):
         ids = np.asarray(prompt.ids, dtype=np.int64)
         problem = ""
         values = np.zeros(0, dtype=np.float32)
-        found = getattr(output, "prompt_logprobs", None)
+        numbers = getattr(output, "prompt_logprobs", None)
         if list(getattr(output, "prompt_token_ids", None) or ()) != ids.tolist():
             problem = "an answer to other token ids"
-        elif found is None:
+        elif numbers is None:
             problem = "no prompt_logprobs"
-        elif len(found) != len(ids):
-            problem = f"prompt_logprobs of {len(found)} positions for {len(ids)} tokens"
+        elif len(numbers) != len(ids):
+            problem = f"prompt_logprobs of {len(numbers)} positions for {len(ids)} tokens"
         else:
-            values, problem = read_logprobs(found, ids, prompt.response_start)
+            values, problem = read_logprobs(numbers, ids, prompt.response_start)
         if problem:
             raise ModelError(
                 f"{self._name}: vLLM {self.identity.engine_version} gave no log-probability for "
@@ -229,23 +229,23 @@ class VLLMEngine(Engine):
         self._report.counts[name] = self._report.counts.get(name, 0) + n
 
 
-def read_logprobs(found: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
+def read_logprobs(numbers: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
     """The log-probabilities of `ids[start:]` in vLLM's answer, and what is wrong with it.
 
-    `found` has a place for every id: flat arrays (vLLM 0.12 and later) or a list
+    `numbers` has a place for every id: flat arrays (vLLM 0.12 and later) or a list
     of dicts from id to an object with `logprob`. The first token has no number.
     The second result is "" when every id is in its place.
     """
-    if hasattr(found, "start_indices") and len(found.token_ids) == len(ids) - 1:
+    if hasattr(numbers, "start_indices") and len(numbers.token_ids) == len(ids) - 1:
         # The usual case: one number per token, without an object for each.
-        ends = np.asarray(found.end_indices)
+        ends = np.asarray(numbers.end_indices)
         if (ends == np.arange(len(ids))).all():
-            same = np.asarray(found.token_ids) == ids[1:]
+            same = np.asarray(numbers.token_ids) == ids[1:]
             if same[start - 1 :].all():
-                return np.asarray(found.logprobs[start - 1 :], dtype=np.float32), ""
+                return np.asarray(numbers.logprobs[start - 1 :], dtype=np.float32), ""
     values = []
     for position in range(start, len(ids)):
-        entry = (found[position] or {}).get(int(ids[position]))
+        entry = (numbers[position] or {}).get(int(ids[position]))
         if entry is None:
             return np.zeros(0, dtype=np.float32), f"none for token {position} of {len(ids)}"
         values.append(float(entry.logprob))
@@ -260,13 +260,13 @@ def _batching(n_ids: int, batch_size: int | Literal["auto"], *, on_gpu: bool) ->
 
         memory = int(torch.cuda.get_device_properties(0).total_memory)
     plan = plan_memory(n_ids, memory)
-    found: dict[str, Any] = {"max_num_batched_tokens": plan.batch_tokens}
+    arguments: dict[str, Any] = {"max_num_batched_tokens": plan.batch_tokens}
     if plan.gpu_share is not None:
-        found["gpu_memory_utilization"] = plan.gpu_share
+        arguments["gpu_memory_utilization"] = plan.gpu_share
     if batch_size != "auto":
-        found["max_num_seqs"] = batch_size
-        found["max_num_batched_tokens"] = max(plan.batch_tokens, batch_size)
-    return found
+        arguments["max_num_seqs"] = batch_size
+        arguments["max_num_batched_tokens"] = max(plan.batch_tokens, batch_size)
+    return arguments
 
 
 def _model_length(source: ModelSource, config: Any, wanted: int | None) -> int | None:

@@ -1,16 +1,22 @@
-"""Parts of messages: counts with their nouns, similar names, and install commands."""
+"""Parts of messages: counts with nouns, first lines of errors, similar names, install commands."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["count", "did_you_mean", "install_line"]
+__all__ = ["count", "did_you_mean", "first_line", "install_line"]
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
     """The number with its noun: `1 row`, `1,204 rows`; an `s` unless the plural is given."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 200 characters; its type without a text."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)[:200]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

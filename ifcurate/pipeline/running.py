@@ -309,11 +309,7 @@ def _is_done(path: Path, identity: Mapping[str, Any], without: tuple[str, ...] =
     manifest = _read(path)
     if manifest is None or not manifest.finished or manifest.identity != identity:
         return False
-    files = {name: d for name, d in manifest.digests.items() if name not in without}
-    try:
-        return all(file_digest(path.parent / name) == digest for name, digest in files.items())
-    except OSError:
-        return False
+    return manifest.matches_files(path.parent, without=without)
 
 
 def _seal(

@@ -31,7 +31,6 @@ from ifcurate.records import ContextBlock, Example
 __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
 
 Ablation = Literal["drop", "template", "shuffle"]
-ABLATIONS: Final = ("drop", "template", "shuffle")
 _GAP: Final = "\n[...]\n"  # replaces the middle of a shortened context
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ifcurate.errors import TemplateError
+from ifcurate.phrases import first_line
 
 if TYPE_CHECKING:
     import jinja2
@@ -77,5 +78,5 @@ def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str
             # Prompts must not change from one day to the next.
             fixed = {**values, "strftime_now": lambda _format: "01 Jan 2025"}
             return run_template(compiled, fixed, name)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise TemplateError(f"template {name}: does not render: {reason}; correct it") from error

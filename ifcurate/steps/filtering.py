@@ -110,7 +110,7 @@ def filter_run(
         "keep_labels": sorted(decision.keep_labels),
     }
     old = _read_filter(folder)
-    if old is not None and old.identity == identity and _is_whole(folder, old):
+    if old is not None and old.identity == identity and old.matches_files(folder):
         return FilterResult(old, folder, split_manifest, existing is None, skipped=True)
     sources = run_sources(run)
     # A stale result in the run's own folder may be replaced; elsewhere the user may rely on it.
@@ -208,11 +208,3 @@ def _read_filter(folder: Path) -> Manifest | None:
     except RunError:
         return None
     return manifest if manifest.step == "filter" else None
-
-
-def _is_whole(folder: Path, manifest: Manifest) -> bool:
-    """Whether all files of a manifest exist and are unchanged."""
-    try:
-        return all(file_digest(folder / f) == d for f, d in manifest.digests.items())
-    except OSError:
-        return False

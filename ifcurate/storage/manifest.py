@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ifcurate.errors import RunError
-from ifcurate.storage.files import write_json
+from ifcurate.storage.files import file_digest, write_json
 
 __all__ = ["Manifest", "fingerprint", "read_manifest", "software_versions", "utc_now"]
 
@@ -58,6 +58,14 @@ class Manifest(BaseModel):
         """A hash of the identity and of how often rows were scored again, 8 hex digits."""
         again = {"retried": self.retried} if self.retried else {}
         return fingerprint({**self.identity, **again})
+
+    def matches_files(self, folder: Path, *, without: Container[str] = ()) -> bool:
+        """Whether all its files exist in the folder and are unchanged, except those `without`."""
+        digests = ((name, digest) for name, digest in self.digests.items() if name not in without)
+        try:
+            return all(file_digest(folder / name) == digest for name, digest in digests)
+        except OSError:
+            return False
 
     def write(self, path: Path) -> None:
         """Write it as JSON, atomically."""

@@ -15,6 +15,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ifcurate.errors import RunError
+from ifcurate.phrases import first_line
 from ifcurate.storage.files import write_json
 from ifcurate.storage.manifest import fingerprint
 from ifcurate.storage.tables import SPLIT
@@ -69,7 +70,7 @@ def read_overrides(folder: Path) -> dict[Key, Override]:
         file = _File.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise RunError(
-            f"{path}: not a file of labels set by hand: {str(error).splitlines()[0]}; repair "
+            f"{path}: not a file of labels set by hand: {first_line(error)}; repair "
             "it, or move it away to continue without it"
         ) from error
     return {item.key: item for item in file.labels}

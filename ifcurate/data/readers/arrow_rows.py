@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ifcurate.data.readers.files import RawRow, Source, broken_source
-from ifcurate.data.readers.parquet_rows import batch_rows, first_line, repeated_name
+from ifcurate.data.readers.parquet_rows import batch_rows, repeated_name
+from ifcurate.phrases import first_line
 
 __all__ = ["arrow_problem", "count_arrow_rows", "is_arrow_file", "open_arrow", "read_arrow"]
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from ifcurate.errors import DataError
+from ifcurate.phrases import first_line
 
 __all__ = ["folder_files"]
 
@@ -88,7 +89,7 @@ def _load(path: Path, model: type[_Model]) -> _Model:
     except (OSError, ValidationError) as error:
         raise DataError(
             f"{path}: not what datasets.save_to_disk writes; found "
-            f"{str(error).splitlines()[0]}; save the dataset again"
+            f"{first_line(error)}; save the dataset again"
         ) from error
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.errors import DataError
+from ifcurate.phrases import first_line
 
-__all__ = ["batch_rows", "first_line", "open_parquet", "read_hub", "read_parquet", "repeated_name"]
+__all__ = ["batch_rows", "open_parquet", "read_hub", "read_parquet", "repeated_name"]
 
 _BATCH: Final = 1024  # rows
 _BATCH_BYTES: Final = 8 << 20  # of the same rows
@@ -98,11 +99,6 @@ def _single_row(source: Source, number: int, batch: Any) -> RawRow:
     except (ValueError, OverflowError) as error:
         reason = f"a value cannot be read: {first_line(error)}"
         return RawRow(source.name, number, None, None, None, reason)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def read_hub(source: Source) -> Iterator[RawRow]:

@@ -22,7 +22,7 @@ from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_js
 from ifcurate.data.readers.parquet_rows import open_parquet, read_hub, read_parquet, repeated_name
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.errors import DataError
-from ifcurate.phrases import count
+from ifcurate.phrases import count, first_line
 
 __all__ = [
     "DEMO",
@@ -241,7 +241,7 @@ def _parquet_problem(source: Source) -> str:
         with open_parquet(source) as file:
             return repeated_name(file.schema_arrow)
     except pa.ArrowException as error:
-        return f"not a readable Parquet file: {str(error).splitlines()[0]}; check the file"
+        return f"not a readable Parquet file: {first_line(error)}; check the file"
 
 
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource
 from ifcurate.errors import ModelError
+from ifcurate.phrases import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +132,7 @@ def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
     except Exception as error:
         raise ModelError(
             f"{source.folder / 'config.json'}: the config is not of a known model; found model "
-            f"type {kind!r} ({_first_line(error)}); upgrade transformers, or choose another model"
+            f"type {kind!r} ({first_line(error)}); upgrade transformers, or choose another model"
         ) from error
     _refuse_other_kinds(source, config)
     return config
@@ -175,7 +176,7 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
         )
         raise ModelError(
             f"{source.folder}: the tokenizer does not load; found {type(error).__name__}: "
-            f"{_first_line(error)}; {remedy}"
+            f"{first_line(error)}; {remedy}"
         ) from error
 
 
@@ -232,7 +233,7 @@ def _load_error(source: ModelSource, error: Exception) -> ModelError:
     )
     return ModelError(
         f"{source.folder}: the model does not load; found {type(error).__name__}: "
-        f"{_first_line(error)}; {remedy}"
+        f"{first_line(error)}; {remedy}"
     )
 
 
@@ -292,7 +293,7 @@ def _safe(source: ModelSource) -> list[Path]:
 def _corrupt(path: Path, error: Exception) -> ModelError:
     return ModelError(
         f"{path}: the weights cannot be read; found a damaged or incomplete safetensors file of "
-        f"{path.stat().st_size} bytes ({_first_line(error)}); download or copy it again "
+        f"{path.stat().st_size} bytes ({first_line(error)}); download or copy it again "
         "(a git-lfs pointer of about 130 bytes needs `git lfs pull`)"
     )
 
@@ -302,7 +303,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path}: cannot be read; found {_first_line(error)}; copy the file again"
+            f"{path}: cannot be read; found {first_line(error)}; copy the file again"
         ) from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: not a config; found {type(content).__name__}; copy it again")
@@ -314,8 +315,3 @@ def _dtype_argument() -> str:
 
     major, minor = (int(part) for part in __version__.split(".")[:2])
     return "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__

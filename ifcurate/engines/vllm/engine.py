@@ -28,13 +28,13 @@ from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.vllm.setup import (
-    first_line,
     import_vllm,
     plan_memory,
     quiet_start,
     set_environment,
 )
 from ifcurate.errors import ModelError
+from ifcurate.phrases import first_line
 
 __all__ = ["VLLMEngine", "load_vllm_engine"]
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import IO, Any, Final
 
 from ifcurate.errors import ModelError
-from ifcurate.phrases import install_line
+from ifcurate.phrases import first_line, install_line
 
 __all__ = [
     "MemoryPlan",
@@ -143,9 +143,3 @@ def _last_lines(file: IO[bytes]) -> list[str]:
     file.seek(max(0, size - (1 << 16)))
     text = file.read().decode("utf-8", "replace")
     return [line.strip() for line in text.splitlines() if line.strip()][-40:]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, shortened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__

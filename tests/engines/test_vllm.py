@@ -321,7 +321,7 @@ def test_failures_while_scoring_are_told(llama: Path) -> None:
         raise RuntimeError("EngineDeadError: out of memory")
 
     engine = load(llama, FakeVLLM(answer))
-    with pytest.raises(ModelError, match=r"vLLM failed while scoring; found RuntimeError.*resumes"):
+    with pytest.raises(ModelError, match=r"vLLM failed; found RuntimeError.*resumes"):
         engine.response_logprobs([Prompt([3, 4], 1)])
 
 

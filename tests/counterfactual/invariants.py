@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from ifcurate.counterfactual.lexicon.kinds import types_by_table
-from ifcurate.counterfactual.lexicon.wording import words
 from ifcurate.counterfactual.recognise.spans import Recogniser
 from ifcurate.counterfactual.write.outcomes import Written
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 __all__ = ["assert_holds", "leaves"]
 

@@ -40,7 +40,7 @@ def test_pools_hold_names_that_are_nothing_else() -> None:
 
 def test_made_up_names_are_nobodys() -> None:
     lexicon = load_lexicon()
-    for kind in ("first:m", "first:f", "last", "city", "country"):
+    for kind in ("first_m", "first_f", "last", "city", "country"):
         names = fictional_names(kind)
         assert len(names) >= 60
         assert len(set(names)) == len(names)

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.counterfactual.lexicon.tables import fold
-from ifcurate.counterfactual.lexicon.wording import ordered_words
 from tools.lexicon.source import (
     ALIASES,
     BOTH_GENDERS,
@@ -34,6 +33,11 @@ from tools.lexicon.source import (
     WELL_KNOWN,
     WORDY_NAMES,
 )
+
+
+def ordered_words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
 
 __all__ = ["build", "main"]
 

@@ -5,7 +5,10 @@ It is written by hand and read by `tools.lexicon.build` only, never at run time.
 
 from __future__ import annotations
 
-from ifcurate.counterfactual.lexicon.wording import words
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 __all__ = [
     "ALIASES",

@@ -207,7 +207,7 @@ def _pools_of(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """First names of a gender, and family names."""
     if made_up:
-        return fictional_names(f"first:{gender}"), fictional_names("last")
+        return fictional_names(f"first_{gender}"), fictional_names("last")
     return lexicon.first_pool[gender], lexicon.last_pool
 
 

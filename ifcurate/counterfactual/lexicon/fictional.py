@@ -10,44 +10,21 @@ from __future__ import annotations
 from functools import lru_cache
 
 from .tables import load_lexicon
+from .wording import word_sets
 
 __all__ = ["fictional_names", "fictional_titles", "fictional_type"]
 
-_PEOPLE = "Bel Dor Fen Gar Hal Jor Kel Lor Nor Pel Ras Sel Tav Vel Wen Zar"
-_PARTS = {
-    "first:m": (_PEOPLE, "dravan evmir ustrik othan ablos enthar owick umnor ibram artesh"),
-    "first:f": (_PEOPLE, "avissa ethella orwyn undena astira elondra omavia iretha ibuna afrisse"),
-    "last": (
-        "Brin Corv Dask Esk Falv Gresk Hesk Ithv Jask Kranv Lumv Morv Nask Osk Prav",
-        "ovane udell imere aholt ingrove axby orren ulard estrin akker",
-    ),
-    "city": (
-        "Bran Calv Dunv Elmv Farn Golv Harv Kesv Lunv Morv Nevr Ostv Ravn Selv Torv",
-        "aburg amere adale osko ovik enstad aport infell agrad onne",
-    ),
-    "country": (
-        "Ardv Belv Corv Drav Esk Falv Gelv Hesk Ilv Karth Mavr Oss Prav Ruthv Zamr",
-        "onia avia uria esia andia",
-    ),
-    "company": (
-        "Cor Dy Fal Hel Jun Kor Lum Mar Nov Or Pax Quan Rel Syn Tor Vel",
-        "vexa trona lidex mantis pheon dravo zenta lucor",
-    ),
-}
-_TITLES = (
-    "Silent Distant Hollow Crimson Forgotten Broken Endless Gentle Hidden Restless Winding Frozen "
-    "Quiet Scarlet Velvet Wandering",
-    "Harbor Lantern Orchard Meridian Sparrow Compass Threshold Cathedral Tide Ember Carousel "
-    "Horizon Labyrinth Pendulum Violet Willow",
-)
+
+_KINDS = ("first_m", "first_f", "last", "city", "country", "company")
+_PARTS = word_sets("made_up")
 
 
 @lru_cache(maxsize=8)
 def fictional_names(kind: str) -> tuple[str, ...]:
-    """All made-up names of one kind: "first:m", "first:f", "last", "city",
+    """All made-up names of one kind: "first_m", "first_f", "last", "city",
     "country" or "company"."""
     lexicon = load_lexicon()
-    starts, ends = (part.split(" ") for part in _PARTS[kind])
+    starts, ends = (_PARTS[f"{kind}_{part}"] for part in ("starts", "ends"))
     names = (a + b for b in ends for a in starts)
     return tuple(
         n
@@ -61,13 +38,13 @@ def fictional_names(kind: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def fictional_titles() -> tuple[str, ...]:
     """Made-up titles of works: "Silent Harbor"."""
-    first, second = (part.split(" ") for part in _TITLES)
+    first, second = (_PARTS[f"title_{part}"] for part in ("first", "second"))
     return tuple(f"{a} {b}" for b in second for a in first)
 
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, frozenset[str]]:
-    return {kind: frozenset(fictional_names(kind)) for kind in _PARTS}
+    return {kind: frozenset(fictional_names(kind)) for kind in _KINDS}
 
 
 def fictional_type(name: str) -> str:
@@ -81,7 +58,7 @@ def fictional_type(name: str) -> str:
             return "COUNTRY"
         if name in tables["company"]:
             return "ORG"
-    people = tables["first:m"] | tables["first:f"] | tables["last"]
+    people = tables["first_m"] | tables["first_f"] | tables["last"]
     if name.removeprefix("The ") in fictional_titles():
         return "WORK"
     long = [w for w in words if len(w.rstrip(".")) > 2]

@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Literal
 
-from .wording import FUNCTION_WORDS, words
+from .wording import FUNCTION_WORDS, word_set
 
 __all__ = [
     "ARTICLE_COUNTRIES",
@@ -33,11 +33,7 @@ _MARKS = re.compile("[\u0300-\u036f]+")  # combining accents
 _LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'"})
 
 #: Countries that are written with "the".
-ARTICLE_COUNTRIES = words(
-    """
-    US GB NL PH AE BS GM MV CF DO MH SB KM SC FO KY CK FK VG VI TC
-    """
-)
+ARTICLE_COUNTRIES = word_set("article_countries")
 
 #: Classes of the lexicon whose names are places; others are things (animals, currencies).
 PLACE_CLASSES = (

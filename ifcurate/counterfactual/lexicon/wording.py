@@ -1,58 +1,73 @@
-"""Word lists, written as text."""
+"""Word lists from `words.toml`, and words in texts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any, Final
 
 __all__ = [
     "FUNCTION_WORDS",
     "HONOURS",
     "PARTICLES",
-    "ordered_words",
+    "either",
     "starts_with_vowel",
     "without_end_marks",
     "word_before",
+    "word_keys",
+    "word_list",
     "word_places",
-    "words",
+    "word_set",
+    "word_sets",
 ]
 
 _NO_WORD = re.compile(r"\W")
 _END_MARKS = re.compile(r"(?:\s*(?:<\|[\w-]{1,24}\|>|</s>|<eos>|<end_of_turn>|\[EOS\]))+\s*\Z")
 
 
-def words(text: str) -> frozenset[str]:
-    """The words of a text as a set."""
-    return frozenset(text.split())
-
-
-def ordered_words(text: str) -> tuple[str, ...]:
-    """The words of a text in their order."""
-    return tuple(text.split())
-
-
-#: Words that open sentences and stand between names, and name nothing.
-FUNCTION_WORDS = words(
-    """
-    the a an and but or so if when while as after before since because although though in on at by
-    for from to with of about into over under between among during then there this that these those
-    he she it they we you i his her its their our your my who what where why how which is was are
-    were be been has have had do does did will would can could should may might must not no yes also
-    meanwhile later today yesterday however once both all some many most other now here
-    one two three four five six seven eight nine ten thanks dear
-    hi hello hey oh ok okay well did can
-    """
+_LISTS: Final[Mapping[str, Any]] = tomllib.loads(
+    files(__package__).joinpath("words.toml").read_text("utf-8")
 )
+
+
+def word_list(name: str) -> tuple[str, ...]:
+    """A list of `words.toml` in its order."""
+    return tuple(_LISTS[name].split())
+
+
+def word_set(name: str) -> frozenset[str]:
+    """A list of `words.toml`."""
+    return frozenset(_LISTS[name].split())
+
+
+def word_sets(table: str) -> dict[str, tuple[str, ...]]:
+    """The lists of a table of `words.toml`, by their keys."""
+    return {key: tuple(text.split()) for key, text in _LISTS[table].items()}
+
+
+def word_keys(table: str) -> dict[str, str]:
+    """The key of every word in a table of `words.toml`, "" for the key `unknown`."""
+    keys: dict[str, str] = {}
+    for key, found in word_sets(table).items():
+        for word in found:
+            keys.setdefault(word, "" if key == "unknown" else key)
+    return keys
+
+
+def either(name: str) -> str:
+    """The alternatives of a list of `words.toml`, for a pattern."""
+    return re.sub(r"\s*\|\s*|\s*\n", "|", _LISTS[name].strip())
+
+
+FUNCTION_WORDS = word_set("function_words")
 
 #: Titles that are written as part of a name and stay when the name goes.
-HONOURS = words("queen king empress emperor prince princess pope sir lady lord saint")
+HONOURS = word_set("honours")
 
 #: Small words inside family names.
-PARTICLES = words(
-    """
-    de da di del della van von der den la le dos du bin ibn al el ter
-    """
-)
+PARTICLES = word_set("particles")
 
 
 def word_places(word: str, text: str) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ..lexicon.name_words import TITLES
 from ..lexicon.tables import Lexicon, fold
+from ..lexicon.wording import word_keys
 from .people import PersonName, person_name
 from .spans import VALUES, Shape, Span
 from .values import NUMBER_WORDS, value_spans
@@ -19,14 +20,7 @@ from .values import NUMBER_WORDS, value_spans
 __all__ = ["LABELS", "labelled_spans", "span_of"]
 
 #: Label (of spaCy's models or of a GLiNER prompt), lower-case -> kind.
-LABELS = {
-    "person": "PERSON", "per": "PERSON", "gpe": "PLACE", "loc": "PLACE", "city": "PLACE",
-    "country": "PLACE", "location": "PLACE", "norp": "PLACE", "nationality": "PLACE",
-    "org": "ORG", "organization": "ORG", "company": "ORG", "fac": "FAC", "facility": "FAC",
-    "building": "FAC", "work_of_art": "WORK", "work of art": "WORK", "event": "EVENT",
-    "product": "PRODUCT", "date": "DATE", "money": "MONEY", "cardinal": "NUMBER",
-    "number": "NUMBER", "quantity": "QUANTITY",
-}  # fmt: skip
+LABELS = word_keys("labels")
 
 
 def labelled_spans(
@@ -35,7 +29,7 @@ def labelled_spans(
     """Typed spans from (start, end, label), in their order."""
     values: list[Span] | None = None
     for start, end, label in found:
-        kind = LABELS.get(label.lower(), "")
+        kind = LABELS.get(label.lower().replace(" ", "_"), "")
         start, end = _trim(text, start, end)
         if not kind or start >= end:
             continue

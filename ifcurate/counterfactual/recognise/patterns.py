@@ -12,17 +12,14 @@ from collections.abc import Iterator, Sequence
 
 from ..lexicon.name_words import DESCRIBING, ENDINGS, HEADS, LEADS
 from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import word_before
+from ..lexicon.wording import either, word_before, word_set
 from .runs import Run
 from .spans import Span
 
 __all__ = ["distinctive", "pattern_spans", "pattern_type"]
 
 _OF = (" of ", " of the ")
-_MAKER = (
-    r"company|firm|corporation|band|newspaper|magazine|retailer|airline|brand|publisher|"
-    r"manufacturer|record label|broadcaster|bank|start-?up|charity|organi[sz]ation|supermarket"
-)
+_MAKER = either("makers")
 _MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
 _LAST_BEFORE = {w for w in re.split(r"\W+", _MAKER) if w} | {"called", "named"}
 _LAST_BEFORE |= {"startup", "organisation", "organization"}
@@ -42,30 +39,8 @@ _WORK_CUE = re.compile(
 _WORK_AFTER = re.compile(
     rf",? (?:is |was )?(?:an?|the|his|her|their) (?:[\w'-]+ ){{0,3}}?{_WORK_CUE.pattern}"
 )
-_SMALL = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "is",
-        "it",
-        "my",
-        "of",
-        "on",
-        "or",
-        "the",
-        "to",
-        "with",
-        "your",
-    ]
-)
-_GENERIC = frozenset().union(*ENDINGS.values())
+_SMALL = word_set("small_words")
+_GENERIC = frozenset(ENDINGS)
 _WITH_ARTICLE = frozenset({"river", "desert"})
 
 
@@ -140,7 +115,7 @@ def pattern_type(name: str, lexicon: Lexicon) -> str:
         return HEADS[words[0]]
     if words[0] in LEADS:
         return LEADS[words[0]]
-    return next((kind for kind, endings in ENDINGS.items() if words[-1] in endings), "")
+    return ENDINGS.get(words[-1], "")
 
 
 def distinctive(name: str, lexicon: Lexicon) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ..lexicon.name_words import NO_SURNAMES, RATHER_NAMES, SHORT_NAMES, TITLES
 from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import word_before, words
+from ..lexicon.wording import either, word_before, word_set
 from .pronouns import following_pronoun
 from .spans import Shape
 
@@ -23,31 +23,16 @@ PersonName = tuple[Shape, str]  # the shape and the gender ("m", "f", "b", "")
 _INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
 _NUMERAL = re.compile(r"[IVX]+\Z")
 _SUFFIX = re.compile(r"(?:[IVX]+|Jr|Sr)\.?\Z")
-_KIN = (
-    "father|mother|wife|husband|son|daughter|brother|sister|uncle|aunt|parents|friends?|"
-    "girlfriend|boyfriend|cousin|lover|nephew|niece|fianc[ée]e?|widow|ex-wife|grandfather|"
-    "grandmother|stepfather|stepmother|bodyguard|assistant"
-)
-_OWNED = "death|life|face|eyes|hand|hands|heart|body|childhood|birth|career|marriage|bedroom|mind"
+_KIN = either("kin")
+_OWNED = either("owned")
 _PERSON_AFTER = re.compile(
     rf"['’]s? (?:\w+ )?(?:{_KIN}|{_OWNED})\b| \((?:born|b\.|d\.|\d{4} ?[-–] ?\d{2, 4}\))|"
     r" (?:(?:was|is) (?:born|married|pregnant)|grew up|marri(?:ed|es)|died|dies|wakes|"
     r"kiss(?:ed|es)|f(?:a|e)lls? in love|confess(?:ed|es)|weeps|cri(?:ed|es)|smil(?:ed|es)|"
     r"laugh(?:ed|s)|nod(?:ded|s)|himself|herself)\b"
 )
-_SPEECH_AFTER = re.compile(
-    r"['’]s\b|,? (?:who|whom|whose)\b| (?:says?|said|tells?|told|asks?|asked|writes?|wrote|"
-    r"thinks|thought|knows|knew|decides|decided|reali[sz]es|refuses|explain(?:s|ed)|replie[sd]|believes|wants|"
-    r"tries|finds|goes|leaves|left|returns|arrives|meets|met|sees|saw|takes|gives|agrees|learns|"
-    r"discovers|"
-    r"attempts|convinces|reveals|escapes|kills|shoots|was|is|has|had|then|also|recalled|added)\b"
-)
-_ROLE = (
-    f"{_KIN}|man|woman|boy|girl|hero|heroine|protagonist|teacher|detective|lawyer|singer|"
-    "actor|actress|writer|author|poet|painter|artist|director|producer|player|composer|guitarist|"
-    "drummer|bassist|vocalist|captain|coach|manager|scientist|professor|officer|agent|student|"
-    "nurse|surgeon|killer|thief|gangster|warrior|wizard|witch|prince|princess|king|queen"
-)
+_SPEECH_AFTER = re.compile(rf"['’]s\b|,? (?:who|whom|whose)\b| (?:{either('after_people')})\b")
+_ROLE = f"{_KIN}|{either('people_by_role')}"
 _PERSON_BEFORE = re.compile(
     rf"\b(?:{_ROLE})"
     r",? (?:is |was )?(?:named |called )?\Z|\b(?:written|directed|painted|portrayed|played|"
@@ -55,17 +40,8 @@ _PERSON_BEFORE = re.compile(
     r"\bmarried (?:to )?\Z|\bstarring \Z"
 )
 #: Words that `_PERSON_BEFORE` can end with; looked up before the pattern is tried.
-BEFORE_PEOPLE = {w for w in re.split(r"\W+", _ROLE) if w} | words(
-    "friend fiancé fiance fiancée fiancee is was named called by to married starring"
-)
-_NO_PERSON_BEFORE = words(
-    """
-    the in at near outside into across throughout aboard onto within via magazine newspaper company
-    firm band brand journal weekly village town city planet ship album song film novel series
-    restaurant label website lake river mount island street road
-    invaded conquered occupied annexed besieged toward towards
-    """
-)
+BEFORE_PEOPLE = {w for w in re.split(r"\W+", _ROLE) if w} | word_set("before_people")
+_NO_PERSON_BEFORE = word_set("no_person_before")
 _NO_PERSON_AFTER = re.compile(
     r" (?:magazine|newspaper|company|firm|brand|journal|weekly|inc|corp|ltd|band|album|website|"
     r"store|stores|restaurant|airport|province|region|river|valley|island|district|village)\b|"
@@ -78,30 +54,11 @@ _NO_PERSON_AFTER = re.compile(
 )
 _REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
 #: Titles before a given name.
-_GIVEN_TITLES = words(
-    """
-    uncle aunt sister brother father pope saint king queen prince princess emperor empress sir lady
-    lord
-    """
-)
+_GIVEN_TITLES = word_set("given_titles")
 #: Titles that are nouns as well.
-_ROLES = words(
-    """
-    scientist author owner manager analyst singer inventor agent suspect defendant writer historian
-    filmmaker economist journalist reporter director secretary officer coach judge inspector nurse
-    chairman actor actress spokesman spokeswoman minister mayor detective
-    """
-)
+_ROLES = word_set("roles")
 #: Words that begin with a capital and name no person.
-_NO_NAMES = words(
-    """
-    monday tuesday wednesday thursday friday saturday sunday january february march april may june
-    july august september october november december god lord internet earth moon sun bible quran
-    christmas easter english latin catholic christian muslim jewish buddhist hindu european asian
-    african western eastern northern southern democrats republicans nazi nazis allies state north
-    south east west question answer context title background note yes no mr mrs ms dr
-    """
-)
+_NO_NAMES = word_set("no_names")
 
 
 def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: bool) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from ..lexicon.wording import ordered_words
+from ..lexicon.wording import word_list
 from .spans import Span
 
 __all__ = [
@@ -29,11 +29,7 @@ __all__ = [
     "value_spans",
 ]
 
-MONTHS = ordered_words(
-    """
-    January February March April May June July August September October November December
-    """
-)
+MONTHS = word_list("months")
 _MONTH_OF = (
     {m.lower(): i + 1 for i, m in enumerate(MONTHS)}
     | {m[:3].lower(): i + 1 for i, m in enumerate(MONTHS)}
@@ -69,17 +65,7 @@ _AROUND = 32  # characters of a date before and after its month's name, at most
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
 )
-_WORDS = {
-    word: value
-    for value, word in enumerate(
-        ordered_words(
-            """
-            zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
-            fifteen sixteen seventeen eighteen nineteen twenty
-            """
-        )
-    )
-}
+_WORDS = {word: value for value, word in enumerate(word_list("number_words"))}
 NUMBER_WORDS = tuple(_WORDS)
 #: "three engines": a number in letters counts where its noun follows; "one" is a pronoun too.
 _IN_LETTERS = re.compile(

@@ -12,33 +12,18 @@ from functools import lru_cache
 
 from ..checks import Check, Refusal
 from ..lexicon.tables import fold
-from ..lexicon.wording import words
+from ..lexicon.wording import either, word_set
 
 __all__ = ["check_answered", "check_closed_world", "check_size", "check_task", "content_words"]
 
 #: Tasks by their verb: they count where the sentence tells somebody to do it.
-_VERBS = (
-    r"translate|rhyme|sort|rank|order|arrange|compare|count|calculate|compute|add|sum|solve|"
-    r"classify|categori[sz]e|spell|encode|decode|encrypt|decrypt|convert|verify|fact[- ]?check|"
-    r"proofread|punctuate|capitali[sz]e|abbreviate|pronounce|correct|fix|program|code|simplify"
-)
+_VERBS = either("task_verbs")
 _ORDERED = re.compile(
     rf"(?:\A|[.!?:\n]|\b(?:please|to|and|then|you|can|must|should|could)\b)[ \"'(]*(?:{_VERBS})\b",
     re.I,
 )
 #: Tasks by what is wanted: the result depends on letters, order, size or form.
-_TASK = re.compile(
-    r"\b(?:translation|rhym\w*|poems?|haiku|limerick|acrostic|anagram\w*|palindrome\w*|"
-    r"alphabetical\w*|(?:ascending|descending|chronological) order|comparison|"
-    r"how many (?:words?|letters?|times|characters?|vowels?|syllables?|sentences?)|"
-    r"number of (?:words?|letters?|times|characters?|vowels?)|equation|regex|sql|html|css|python|"
-    r"java(?:script)?|true or false|is (?:it|this) (?:true|correct)|spelling|spelled|letters?|"
-    r"syllables?|cipher\w*|synonyms?|antonyms?|puns?|jokes?|odd one out|parts? of speech|nouns?|"
-    r"(?:find|identify|spot) (?:the |any |all )?(?:\w+ )?(?:errors?|mistakes?|typos?)|"
-    r"grammar|grammatical\w*|pronouns?|etymolog\w*|initials|acronyms?|abbreviations?|hashtags?|"
-    r"horoscope|zodiac|crossword|categor(?:y|ies) (?:is|of|does)|sentiment)\b",
-    re.I,
-)
+_TASK = re.compile(rf"\b(?:{either('task_words')})\b", re.I)
 _RHYME = re.compile(r"\b(?:limericks?|rhym(?:es?|ed|ing))\b", re.I)
 _FEW_SHOT = re.compile(
     r"(?:\bfor example\b.{0,300}\b(?:output|answer)\s*:|"
@@ -58,15 +43,8 @@ _NO_CONTEXT = re.compile(
 )
 _KEYED = re.compile(r"(?:^|\n)[ \t]*[-*•]?[ \t]*[\w ]{1,30}:[ \t]*\S|\"[^\"\n]{1,40}\"\s*:")
 _QUESTION = re.compile(r"[^.!?\n]*\?")
-_STOP = words(
-    """
-    that this with from have been were they them their there these those then than what when where
-    which while will would could should about after before also into over such some more most very
-    just only your yours here does doing done being because between both each other same said says
-    say
-    """
-)
-_ASKING = words("question answer context follow passage text article know tell mention")
+_STOP = word_set("stop")
+_ASKING = word_set("asking")
 
 
 def check_task(question: str, response: str) -> None:

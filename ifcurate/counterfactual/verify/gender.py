@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..checks import Check, Refusal
+from ..lexicon.wording import either
 from ..recognise.pronouns import count_pronouns, follow_pronouns
 
 __all__ = ["settle_gender"]
@@ -13,13 +14,7 @@ __all__ = ["settle_gender"]
 _FIELD = re.compile(
     r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?\s*(male|female|man|woman|m|f)\b", re.I
 )
-_WORDS = re.compile(
-    r"\b(?:mr|mrs|ms|miss|man|woman|men|women|boy|girl|boys|girls|father|mother|son|daughter|"
-    r"brother|sister|husband|wife|uncle|aunt|king|queen|prince|princess|actor|actress|"
-    r"boyfriend|girlfriend|male|female|lady|gentleman|dad|mom|mum|guy|sir|madam|widow|widower|"
-    r"bride|groom|waitress|waiter)\b",
-    re.I,
-)
+_WORDS = re.compile(rf"\b(?:{either('gender_words')})\b", re.I)
 _CLEAR = 3  # votes of one gender for each of the other
 
 

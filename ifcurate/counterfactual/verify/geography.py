@@ -8,34 +8,14 @@ from collections.abc import Mapping, Sequence
 from ..checks import Check, Refusal
 from ..edit.substitution import Substitution
 from ..lexicon.tables import Country, Lexicon, fold
-from ..lexicon.wording import word_places
+from ..lexicon.wording import either, word_places
 
 __all__ = ["check_geography", "is_named", "settle_group", "supports_group"]
 
-_PINNED = re.compile(
-    r"\b(?:capital|embassy|consulate|parliament|president|prime minister|king|queen|emperor|"
-    r"border(?:s|ing|ed)?|neighbou?r(?:s|ing)?|coast|island|peninsula|language|currency|"
-    r"provinces?|continent)\b",
-    re.I,
-)
-_CITY_PINNED = re.compile(
-    r"\b(?:capital|river|coast(?:al)?|harbou?r|seaside|beach(?:es)?|mayor|borough|suburbs?|"
-    r"landmarks?|skyline|miles? (?:north|south|east|west)|km (?:north|south|east|west)|"
-    r"(?:north|south|east|west)(?:ern)? of|downtown|metro(?:politan)?|airport|population|"
-    r"largest city|metropolis)\b",
-    re.I,
-)
+_PINNED = re.compile(rf"\b(?:{either('country_words')})\b", re.I)
+_CITY_PINNED = re.compile(rf"\b(?:{either('city_words')})\b", re.I)
 #: First-level regions outside the United States that English texts name most.
-_PROVINCE = re.compile(
-    r"\b(?:Ontario|Quebec|Alberta|Manitoba|Saskatchewan|British Columbia|Nova Scotia|New Brunswick|"
-    r"Newfoundland|New South Wales|Queensland|Tasmania|Western Australia|South Australia|Bavaria|"
-    r"Saxony|Hesse|Westphalia|Brandenburg|Normandy|Brittany|Provence|Burgundy|Alsace|Lorraine|"
-    r"Tuscany|Lombardy|Sicily|Piedmont|Veneto|Catalonia|Andalusia|Galicia|Basque|Punjab|Kerala|"
-    r"Gujarat|Maharashtra|Tamil Nadu|Karnataka|Bengal|Bihar|Rajasthan|Sindh|Guangdong|Sichuan|"
-    r"Hunan|Yunnan|Shandong|Siberia|Crimea|Flanders|Wallonia|Anatolia|Yorkshire|Lancashire|Kent|"
-    r"Essex|Sussex|Cornwall|Devon|Surrey|Ulster|Munster|Leinster|[Pp]rovince of|[Ss]tate of|"
-    r"[Cc]ounty|[Pp]refecture)\b"
-)
+_PROVINCE = re.compile(rf"\b(?:{either('provinces')})\b")
 #: A named sight says which city it is: "the Eiffel Tower", "Lake Zurich".
 _SIGHT = re.compile(
     r"\b[A-Z][\w'’-]+ (?:Tower|Bridge|Cathedral|Museum|Palace|Wall|Square|Gate|Park|Stadium|Temple|"

@@ -9,7 +9,7 @@ from ..edit.edits import Edit
 from ..edit.substitution import Substitution
 from ..lexicon.name_words import NO_SURNAMES, TITLES
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold, load_lexicon
-from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, word_before, words
+from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, word_before, word_set
 from ..recognise.people import BEFORE_PEOPLE as _BEFORE_PEOPLE
 from ..recognise.spans import PATTERNED, VALUES
 
@@ -31,18 +31,8 @@ _PAIR = re.compile(r"\ban? [A-Z]\w+ (?:and|&) \Z")
 _ARTICLE = re.compile(r"\ban? (?:[a-z]+ ){1,2}\Z")
 _APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim"
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
-_DAYS = words(
-    """
-    monday tuesday wednesday thursday friday saturday sunday january february march april may june
-    july august september october november december i
-    """
-)
-_EPITHETS = words(
-    """
-    great terrible elder younger first second third conqueror fair bold good wise lionheart baptist
-    apostle evangelist confessor magnificent impaler
-    """
-)
+_DAYS = word_set("days")
+_EPITHETS = word_set("epithets")
 #: What is named after somebody, not owned: "Valentine's Day", "Levi's Stadium".
 _NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place"}
 

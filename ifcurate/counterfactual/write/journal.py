@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from ifcurate.errors import DataError
@@ -22,7 +22,6 @@ class Journal:
         self._path, self._identity = path, identity
         self._size = 0  # bytes of the whole lines of the same identity
         self.known = 0  # rows that are done
-        self._stream: IO[bytes] | None = None
         try:
             with path.open("rb") as stream:
                 if json.loads(stream.readline()) == {"identity": identity}:
@@ -40,42 +39,38 @@ class Journal:
         """Whether a run of the same identity stopped here."""
         return self._size > 0
 
-    def __enter__(self) -> Journal:
-        """Open the file behind what is known. Raises `DataError` when it cannot be written."""
-        try:
+    def records(self, outcomes: Iterable[Outcome]) -> Generator[Mapping[str, Any]]:
+        """What is known, then the record of each outcome once it is written down.
+
+        Raises `DataError` when the file cannot be written.
+        """
+        with self._writable():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._path.open("r+b" if self.resumes else "wb")
-            self._stream.truncate(self._size)
-            self._stream.seek(self._size)
-            if not self.resumes:
-                self._stream.write(json.dumps({"identity": self._identity}).encode() + b"\n")
+            stream = self._path.open("r+b" if self.resumes else "wb")
+        with stream:
+            with self._writable():
+                stream.truncate(self._size)
+                stream.seek(self._size)
+                if not self.resumes:
+                    stream.write(json.dumps({"identity": self._identity}).encode() + b"\n")
+            yield from self.read() if self.known else ()
+            for outcome in outcomes:
+                record = outcome.as_record()
+                text = json.dumps(record, ensure_ascii=False, default=str)
+                with self._writable():
+                    stream.write(text.encode("utf-8", "surrogatepass") + b"\n")
+                yield record
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Errors of the file become `DataError`."""
+        try:
+            yield
         except OSError as error:
-            raise self._unwritable(error) from error
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the file; what was written stays."""
-        if self._stream is not None:
-            self._stream.close()
-
-    def records(self, outcomes: Iterable[Outcome]) -> Iterator[Mapping[str, Any]]:
-        """What is known, then the record of each outcome once it is written down."""
-        assert self._stream is not None
-        if self.known:
-            yield from self.read()
-        for outcome in outcomes:
-            record = outcome.as_record()
-            text = json.dumps(record, ensure_ascii=False, default=str)
-            try:
-                self._stream.write(text.encode("utf-8", "surrogatepass") + b"\n")
-            except OSError as error:
-                raise self._unwritable(error) from error
-            yield record
+            raise DataError(
+                f"{self._path}: cannot be written: {error}; free some space or choose another "
+                "folder with --out; the same command resumes where this stopped"
+            ) from error
 
     def read(self) -> Iterator[dict[str, Any]]:
         """All records so far."""
@@ -87,12 +82,6 @@ class Journal:
     def remove(self) -> None:
         """The run is finished."""
         self._path.unlink(missing_ok=True)
-
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self._path}: cannot be written: {error}; free some space or choose another folder "
-            "with --out; the same command resumes where this stopped"
-        )
 
 
 class RowFile:

@@ -14,6 +14,7 @@ give the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import json
@@ -92,8 +93,8 @@ def write_counterfactuals(
     outcomes = in_order(lambda row: _outcome(row, augmenter), rows, augmenter.threads)
     if judge is not None:
         outcomes = judged(outcomes, judge)
-    with journal:
-        for record in journal.records(outcomes):
+    with contextlib.closing(journal.records(outcomes)) as records:
+        for record in records:
             result.count(record)
             on_row(result.funnel)
     _write_rows(journal, examples.sources, files)

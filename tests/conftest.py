@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -20,6 +21,9 @@ except metadata.PackageNotFoundError:
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The consoles read the width when they are made: before a test sets another one for itself.
+os.environ.pop("COLUMNS", None)
+importlib.import_module("ifcurate.cli.printing")
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -33,8 +33,15 @@ from tests.conftest import ALPACA_ROWS, write_jsonl
 
 KINDS = (
     *("jsonl", "json", "csv", "tsv", "parquet", "jsonl.gz", "jsonl.zst", "json.gz", "csv.gz"),
-    *("squad.json", "squad.json.gz", "arrow", "feather", "ipc"),
+    *("squad.json", "squad.json.gz", "arrow", "feather", "ipc", "saved.arrow"),
+    *("nested.jsonl", "nested.parquet", "nested.arrow", "nested.ipc"),
 )
+#: The texts of `NESTED` rows.
+COLUMNS: dict[str, str] = {
+    "instruction": "item.question",
+    "context": "item.passage.text",
+    "response": "replies[0].text",
+}
 #: Where the hurt file stands: by itself, named beside a good one, or in a folder with it.
 PLACES = ("alone", "beside", "folder")
 
@@ -49,6 +56,27 @@ CHATS: list[dict[str, Any]] = [
             {"role": "user", "content": f"Context: the {i}th crate is blue.\n\nWhich colour?"},
             {"role": "assistant", "content": "Blue."},
         ]
+    }
+    for i in range(4)
+]
+PREFERENCES: list[dict[str, Any]] = [
+    {
+        "prompt": f"Context: the {i}th crate is blue.\n\nWhich colour?",
+        "chosen": [
+            {"role": "user", "content": "Which?"},
+            {"role": "assistant", "content": "Blue."},
+        ],
+        "rejected": [
+            {"role": "user", "content": "Which?"},
+            {"role": "assistant", "content": "No."},
+        ],
+    }
+    for i in range(4)
+]
+NESTED: list[dict[str, Any]] = [
+    {
+        "item": {"question": "Which colour?", "passage": {"text": f"Crate {i} is blue.", "n": i}},
+        "replies": [{"text": "Blue.", "votes": [1, 2]}, {"text": "Grey.", "votes": []}],
     }
     for i in range(4)
 ]
@@ -91,6 +119,7 @@ NASTY = [
 
 def encode_rows(kind: str, rows: list[dict[str, Any]]) -> bytes:
     """The rows in a file of this kind, as far as it can hold them."""
+    kind = kind.removeprefix("nested.").removeprefix("saved.")
     form, _, pack = kind.replace("squad.json", "squad").partition(".")
     if form == "squad":
         data = json.dumps(_nested(rows), indent=len(rows) % 2 or None).encode()
@@ -148,9 +177,10 @@ def _fits(value: Any) -> bool:
 def mutated_files(draw: st.DrawFn) -> tuple[str, bytes]:
     """A kind of file and its bytes, hurt in its rows, in its bytes, or in both."""
     kind = draw(st.sampled_from(KINDS))
-    rows = [dict(row) for row in (CHATS if draw(st.integers(0, 3)) == 0 else GOOD)]
+    base = draw(st.sampled_from([GOOD, GOOD, CHATS, PREFERENCES]))
     if kind.startswith(("csv", "tsv")):
-        rows = [dict(row) for row in GOOD]
+        base = GOOD
+    rows = [dict(row) for row in (NESTED if kind.startswith("nested") else base)]
     for _ in range(draw(st.integers(0, 4))):
         rows.insert(draw(st.integers(0, len(rows))), dict(draw(st.sampled_from(OTHERS))))
     for _ in range(draw(st.integers(0, 3))):
@@ -193,16 +223,16 @@ def check_file(kind: str, data: bytes, *, place: str) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = place == "alone"
-        path = folder / "data" / f"rows.{kind}"
-        path.parent.mkdir()
-        path.write_bytes(data)
-        paths = [path]
+        path, paths = _place_file(folder, kind, data)
+        columns = COLUMNS if kind.startswith("nested") else None
         if not alone:
-            paths.append(write_jsonl(path.with_name("good.jsonl"), GOOD))
-        if place == "folder":
+            good = folder / "data" / "good.jsonl"
+            paths.append(write_jsonl(good, [{**row, **NESTED[0]} for row in GOOD]))
+        if place == "folder" and path.parent == folder / "data":
             paths = [path.parent]
+        options = {} if columns else {"turns": "all" if len(data) % 2 else "last"}
         try:
-            examples = read_examples(paths, turns="all" if len(data) % 2 else "last")
+            examples = read_examples(paths, columns=columns, **options)
             scorer = Scorer.create(ToyEngine(), ScoreSettings(chunk_rows=4))
             run = score_run(examples, scorer, folder / "run", tokens=len(data) % 3 == 0)
         except IfcurateError as error:
@@ -220,6 +250,20 @@ def check_file(kind: str, data: bytes, *, place: str) -> str:
         assert counts["rows"] == run.manifest.counts["rows"]
         assert counts["quarantined"] == run.manifest.counts.get("quarantined", 0)
         return "scored"
+
+
+def _place_file(folder: Path, kind: str, data: bytes) -> tuple[Path, list[Path]]:
+    """Write the file, and the files that make its folder a saved dataset; what to read."""
+    place = folder / "data" / ("saved" if kind == "saved.arrow" else "")
+    place.mkdir(parents=True)
+    path = place / f"rows.{kind}"
+    path.write_bytes(data)
+    if kind != "saved.arrow":
+        return path, [path]
+    state = {"_data_files": [{"filename": path.name}], "_format_type": None}
+    (place / "state.json").write_text(json.dumps(state))
+    (place / "dataset_info.json").write_text("{}")
+    return path, [place]
 
 
 def _check_run(run: Run, kind: str, data: bytes, *, alone: bool) -> None:
@@ -241,7 +285,7 @@ def _check_run(run: Run, kind: str, data: bytes, *, alone: bool) -> None:
     if not alone:
         assert scores.filter(pl.col("source").str.ends_with("good.jsonl")).height == len(GOOD)
     if (
-        kind in ("parquet", "arrow", "feather", "ipc")
+        kind.endswith(("parquet", "arrow", "feather", "ipc"))
         and "broken_inputs" not in run.manifest.checks
     ):
         mine = [place for place in places if place[0].endswith(f"rows.{kind}")]
@@ -249,9 +293,11 @@ def _check_run(run: Run, kind: str, data: bytes, *, alone: bool) -> None:
     if kind == "squad.json":
         mine = [place for place in places if place[0].endswith("rows.squad.json")]
         _check_nested(run, data, len(mine))
-    if kind == "jsonl" and not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+    if kind in ("jsonl", "nested.jsonl") and not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(
+        b"["
+    ):
         lines = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
-        mine = [place for place in places if place[0].endswith("rows.jsonl")]
+        mine = [place for place in places if place[0].endswith(f"rows.{kind}")]
         if not data.startswith((b"\xff\xfe", b"\xfe\xff")) and data:
             assert len(mine) == len(lines)
 

@@ -26,6 +26,9 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is not this comparison.")
+    ] = False,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -44,7 +47,7 @@ def compare(
 
     comparison = compare_runs(find_run(first), find_run(second))
     default = comparison.first.folder / f"compare-{comparison.second.folder.resolve().name}.html"
-    path = write_comparison(comparison, out_file or default)
+    path = write_comparison(comparison, out_file or default, overwrite=overwrite)
     if json:
         common.print_json({**comparison.as_dict(), "page": str(path)})
         return

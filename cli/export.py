@@ -30,6 +30,7 @@ def export(
         Path | None,
         typer.Option("--out", "-o", help="Folder. By default one in the mixture's folder."),
     ] = None,
+    overwrite: common.Overwrite = False,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -47,7 +48,7 @@ def export(
     assert made.folder is not None
     name = options.trainer + ("-qk" if options.qk_only else "")
     folder = out_folder or made.folder / name
-    result = export_mixture(made, folder, options=options)
+    result = export_mixture(made, folder, overwrite=overwrite, options=options)
     if json:
         common.print_json(
             {
@@ -75,7 +76,8 @@ def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
     note(f"mixture {where}: all rows that the filter kept", quiet=quiet)
     component = open_component("kept", str(folder))
     options = MixOptions(duplicates="keep")
-    return mix_components([component], where, options, command=common.command_line())
+    command = common.command_line()
+    return mix_components([component], where, options, command=command, overwrite=True)
 
 
 def print_export(result: Export) -> None:

@@ -37,6 +37,7 @@ def mix(
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the mixture.")],
     options: MixOptions,
     card: CardOptions,
+    overwrite: common.Overwrite = False,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -59,7 +60,9 @@ def mix(
     for part in parts:
         for name, format in part.examples.formats.items():
             note(f"{part.name}  {name}: format {format}", quiet=silent)
-    made = mix_components(parts, out_folder, options, command=common.command_line())
+    made = mix_components(
+        parts, out_folder, options, command=common.command_line(), overwrite=overwrite
+    )
     write_card(made, out_folder, options=card)
     if json:
         common.print_json(

@@ -27,6 +27,9 @@ def report(
         Path | None,
         typer.Option("--out", "-o", help="File to write; report.html in the run's folder."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is not a report of this run.")
+    ] = False,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -42,7 +45,7 @@ def report(
     from ifcurate.reports.page import write_report
 
     opened = common.open_run(run)
-    path = write_report(opened, out_file, **options.given())
+    path = write_report(opened, out_file, overwrite=overwrite, **options.given())
     if json:
         common.print_json({"run": str(opened.folder), "report": str(path)})
     else:

@@ -20,6 +20,7 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
 from ifcurate.storage.files import atomic_file, file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.replacing import refuse_other
 
 __all__ = ["EXPORT", "Export", "export_mixture"]
 
@@ -43,15 +44,17 @@ class Export:
 
 
 @takes_options(ExportOptions)
-def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptions) -> Export:
+def export_mixture(
+    mixture: Mixture, folder: str | Path, *, overwrite: bool = False, options: ExportOptions
+) -> Export:
     """Write a mixture for a trainer.
 
     The columns that ifcurate added are left out. `left_out.jsonl` lists the rows that do not
     fit the format, with the reason.
 
     Raises:
-        DataError: no row fits, the folder holds other files, or queries and keys of the model
-            cannot be trained alone.
+        DataError: no row fits, the folder holds other files or another export (unless
+            `overwrite`), or queries and keys of the model cannot be trained alone.
         ModelError: the model's weights cannot be read (`qk_only`).
     """
     folder = Path(folder)
@@ -67,6 +70,12 @@ def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptio
         _check_labels(mixture)
     _refuse_foreign(folder)
     plan = _plan(mixture, folder, locate_model(model) if model else "", options)
+    identity = {
+        "mixture": mixture.manifest.identity,
+        "options": options.model_dump(mode="json"),
+        "model": plan.model,
+    }
+    refuse_other(folder / EXPORT, identity, overwrite=overwrite)
     counts = _write_rows(mixture, plan)
     names = _write_config(plan)
     trainer = TRAINERS[options.trainer]
@@ -74,11 +83,7 @@ def export_mixture(mixture: Mixture, folder: str | Path, *, options: ExportOptio
     files = [trainer.data, *names, *([_LEFT_OUT] if counts["left_out"] else [])]
     manifest = Manifest.create(
         "export",
-        identity={
-            "mixture": mixture.manifest.identity,
-            "options": options.model_dump(mode="json"),
-            "model": plan.model,
-        },
+        identity=identity,
         counts=counts,
         outputs={"data": trainer.data, **{name: name for name in files[1:]}},
         digests={name: file_digest(folder / name) for name in files},

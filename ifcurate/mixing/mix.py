@@ -27,7 +27,7 @@ from ifcurate.mixing.choosing import (
     order_rows,
 )
 from ifcurate.mixing.components import Component
-from ifcurate.mixing.mixture import DROPPED, Mixture, refuse_foreign, save_mixture
+from ifcurate.mixing.mixture import DROPPED, MANIFEST, Mixture, refuse_foreign, save_mixture
 from ifcurate.mixing.near import mark_near_duplicates
 from ifcurate.mixing.overlap import read_suite
 from ifcurate.mixing.rows import BROKEN, Batch
@@ -40,6 +40,7 @@ from ifcurate.options.mix import MixOptions
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest
+from ifcurate.storage.replacing import refuse_other
 
 __all__ = ["mix_components", "mix_examples", "mix_identity"]
 
@@ -106,18 +107,22 @@ def mix_components(
     encoder: Any = None,
     command: str = "",
     on_rows: Callable[[int], None] = lambda _: None,
+    overwrite: bool = False,
 ) -> Mixture:
     """Mix components into a folder. Rows are kept on disk, not in memory.
 
     Memory grows by about 100 bytes for each row that is read. Raises `DataError` as
-    `mix_examples` does, and when a file cannot be read or written.
+    `mix_examples` does, when a file cannot be read or written, and when the folder holds
+    another mixture (unless `overwrite`).
     """
     refuse_foreign(folder)
+    identity = mix_identity(components, options)
+    refuse_other(folder / MANIFEST, identity, overwrite=overwrite)
     parts = [_Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify)) for c in components]
     with RowStore(folder / ".mixing") as store:
         maker = _Maker(parts, options, store, encoder, on_rows)
         frames = maker.frames()
-        manifest = maker.manifest(mix_identity(components, options), command)
+        manifest = maker.manifest(identity, command)
         return save_mixture(frames, maker.dropped, manifest, folder)
 
 

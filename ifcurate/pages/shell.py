@@ -17,6 +17,8 @@ import hashlib
 import html
 import itertools
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,6 +26,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
 ]
 
 Cell = str | int | float | None
+_GENERATOR = re.compile(r'<meta name="generator" content="ifcurate: [^"]*">')
 _FRAME = 200  # pixels around a figure in a notebook: its title, its caption
 
 
@@ -135,12 +139,41 @@ def write_page(
     subtitle: str = "",
     data: Mapping[str, Any] | None = None,
     scripts: Sequence[str] = (),
+    source: str = "",
+    overwrite: bool = False,
 ) -> Path:
-    """Write the page to `out` atomically. Raises `DataError`."""
-    page = render_page(title, sections, subtitle=subtitle, data=data, scripts=scripts)
+    """Write the page to `out` atomically. `source` names what it is about, else the subtitle.
+
+    Raises `DataError` when it cannot be written, or when `out` exists and is not an earlier
+    page of the same title and source (unless `overwrite`).
+    """
+    page = render_page(
+        title, sections, subtitle=subtitle, data=data, scripts=scripts, source=source
+    )
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; name the file to write, such as {out / 'page.html'}")
+    if not overwrite and os.path.lexists(out) and _generator(_read_start(out)) != _generator(page):
+        raise DataError(
+            f"{out}: exists already and is not an earlier page of the same name; choose another "
+            "file, give --overwrite where the command has it, or move the file away"
+        )
     with atomic_file(out) as stream:
         stream.write(page.encode("utf-8", "replace"))
     return out
+
+
+def _read_start(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(1 << 14).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _generator(page: str) -> str:
+    """The line of a page that names its title and subtitle; "" of any other file."""
+    match = _GENERATOR.search(page, 0, 1 << 14)
+    return match[0] if match else ""
 
 
 def render_page(
@@ -153,6 +186,7 @@ def render_page(
     charts: bool = False,
     connects: bool = False,
     bare: bool = False,
+    source: str = "",
 ) -> str:
     """The page as HTML.
 
@@ -165,6 +199,7 @@ def render_page(
         charts: whether its scripts draw more charts.
         connects: whether its scripts may send requests to the page's server.
         bare: leave out the header and the contents, for a frame on another page.
+        source: what the page is about, for `write_page`.
     """
     figures = _collect_figures(sections)
     drawing = ["echarts.common.min.js"] if figures or charts else []
@@ -180,6 +215,7 @@ def render_page(
     return environment.from_string(_read("templates/page.html")).render(
         title=title,
         subtitle=subtitle,
+        source=source,
         sections=sections,
         style=Markup(read_static("page.css")),  # noqa: S704
         policy=policy,

@@ -222,7 +222,7 @@ def _mix(
         skipped.append("mix")
         mixture = read_mixture(folder)
     else:
-        mixture = mix_components(components, folder, options, command=command)
+        mixture = mix_components(components, folder, options, command=command, overwrite=True)
     card = recipe.card or CardOptions()
     text = render_recipe(recipe)
     rendered = render_card(mixture, recipe=text, options=card).encode("utf-8")
@@ -263,7 +263,7 @@ def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
     if done is not None:
         skipped.append("export")
         return done
-    return export_mixture(mixture, folder, options=section)
+    return export_mixture(mixture, folder, overwrite=True, options=section)
 
 
 def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Export | None:

@@ -27,12 +27,13 @@ def name_run(run: Run) -> str:
     return f"{engine['model']} ({engine['dtype']}, template {identity['template']['name']})"
 
 
-def write_comparison(found: Comparison, out: Path) -> Path:
+def write_comparison(found: Comparison, out: Path, *, overwrite: bool = False) -> Path:
     """Write the comparison as a separate page. Raises `DataError`."""
     title = "ifcurate compare"
     subtitle = f"{found.first.folder.name} and {found.second.folder.name}"
     sections = [comparison_section(found)]
-    return write_page(out, title, sections, subtitle=subtitle, scripts=("charts.js",))
+    scripts = ("charts.js",)
+    return write_page(out, title, sections, subtitle=subtitle, scripts=scripts, overwrite=overwrite)
 
 
 def comparison_section(found: Comparison) -> Section:

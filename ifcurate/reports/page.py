@@ -31,6 +31,7 @@ from ifcurate.reports.tokens import TokenTexts
 from ifcurate.reports.words import describe_run
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
+from ifcurate.storage.manifest import fingerprint
 
 __all__ = ["write_report"]
 
@@ -44,6 +45,7 @@ def write_report(
     *,
     options: ReportOptions,
     sections: Sequence[Section] = (),
+    overwrite: bool = False,
 ) -> Path:
     """Write the report of a finished run and return its path.
 
@@ -51,10 +53,12 @@ def write_report(
         run: the run; its labels are those of its split, or of the default rule.
         out: the file; `report.html` in the run's folder when not given.
         sections: parts of a comparison or of later steps, shown before the settings.
+        overwrite: replace a file that is not an earlier report of this run.
 
     Raises:
         RunError: the run is unfinished, or its tables do not belong together.
-        DataError: the file cannot be written, or the tokenizer cannot be read.
+        DataError: the file cannot be written, or the tokenizer cannot be read, or the file is
+            another one.
     """
     facts = gather_facts(run)
     chosen = choose_rows(facts.table, options.examples)
@@ -91,6 +95,8 @@ def write_report(
         subtitle=f"{inputs[0]}{more}, scored by {run.manifest.identity['engine']['model']}",
         data={"examples": rows, "pairs": _choose_pairs(chosen)},
         scripts=("report.js",),
+        source=fingerprint(run.manifest.identity),
+        overwrite=overwrite,
     )
 
 

@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ifcurate.errors import DataError
+from ifcurate.storage.manifest import read_manifest
 
-__all__ = ["refuse_replacing", "remove_partials"]
+__all__ = ["refuse_other", "refuse_replacing", "remove_partials"]
 
 _PARTIAL: Final = re.compile(r"\..+\.(\d+)\.partial")
 
@@ -31,6 +32,18 @@ def refuse_replacing(
                 "same data and settings; give --overwrite to replace it, or choose another folder "
                 "with --out"
             )
+
+
+def refuse_other(path: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    """Raise `DataError` when there is a finished result of another identity, by its manifest."""
+    if overwrite or not path.exists():
+        return
+    manifest = read_manifest(path)
+    if manifest.finished and manifest.identity != identity:
+        raise DataError(
+            f"{path.parent}: holds the result of other data or settings; give --overwrite to "
+            "replace it, or choose another folder with --out"
+        )
 
 
 def remove_partials(folder: Path) -> None:

@@ -34,7 +34,9 @@ def mixture(folder: Path, origin: dict[str, Any] | None = None) -> Mixture:
     hostile = {"instruction": "```\n# <script>alert(1)</script> | x", "input": "", "output": "ok"}
     write_jsonl(folder / "a.jsonl", [*ALPACA_ROWS, hostile])
     component = Component("mine", read_examples("a.jsonl"), origin=origin or {})
-    return mix_components([component], folder / "mix", MixOptions(), command="ifcurate mix ...")
+    return mix_components(
+        [component], folder / "mix", MixOptions(), command="ifcurate mix ...", overwrite=True
+    )
 
 
 def test_the_metadata_is_the_hubs_own(folder: Path) -> None:

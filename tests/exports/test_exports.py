@@ -63,7 +63,7 @@ def mixture(folder: Path, **rows: list[dict[str, Any]]) -> Mixture:
     for name, own in rows.items():
         write_jsonl(folder / f"{name}.jsonl", own)
     parts = parse_components([f"{name}={name}.jsonl" for name in rows])
-    return mix_components(parts, folder / "mix", MixOptions())
+    return mix_components(parts, folder / "mix", MixOptions(), overwrite=True)
 
 
 def load(export: Export) -> Any:

@@ -40,7 +40,8 @@ def alpaca(n: int, word: str = "stone", **more: Any) -> list[dict[str, Any]]:
 
 
 def mix(folder: Path, *parts: str, out: str = "out", **options: Any) -> Mixture:
-    return mix_components(parse_components(parts), folder / out, MixOptions.create(**options))
+    made = MixOptions.create(**options)
+    return mix_components(parse_components(parts), folder / out, made, overwrite=True)
 
 
 def texts(made: Mixture) -> list[str]:
@@ -344,3 +345,19 @@ def test_a_mixture_loads_with_datasets(folder: Path) -> None:
     )
     assert [row["messages"][-1]["content"] for row in loaded] == texts(made)
     assert read_mixture(folder / "out").n_rows == 20
+
+
+def test_another_mixture_is_not_replaced_without_a_word(folder: Path) -> None:
+    write_jsonl(
+        folder / "a.jsonl", [{"instruction": f"Ask {i}.", "output": "It."} for i in range(9)]
+    )
+    parts = parse_components(["a=a.jsonl"])
+    before = mix_components(parts, folder / "out", MixOptions()).manifest
+    assert mix_components(parts, folder / "out", MixOptions()).manifest.digests == before.digests
+    other = MixOptions.create(seed=7)
+    with pytest.raises(
+        DataError, match=r"holds the result of other data or settings; .*--overwrite"
+    ):
+        mix_components(parts, folder / "out", other)
+    assert read_mixture(folder / "out").manifest.id == before.id
+    assert mix_components(parts, folder / "out", other, overwrite=True).manifest.id != before.id

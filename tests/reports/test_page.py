@@ -12,7 +12,7 @@ import pytest
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
-from ifcurate.errors import RunError
+from ifcurate.errors import DataError, RunError
 from ifcurate.pages.shell import embed_json
 from ifcurate.reports.page import write_report
 from ifcurate.runs.run import Run
@@ -165,3 +165,15 @@ def test_a_run_without_any_score_has_a_report(tmp_path: Path, n: int) -> None:
     page = write_report(make_run(tmp_path, [row] * n)).read_text()
     assert "nothing can be cut" in page
     assert f"<dt>Without context</dt><dd><b>{n}</b>" in page
+
+
+def test_a_page_replaces_only_an_earlier_page_about_the_same(run: Run) -> None:
+    page = run.folder.parent / "mine.html"
+    page.write_text("my own page")
+    with pytest.raises(DataError, match=r"mine\.html: exists already and is not an earlier page"):
+        write_report(run, page)
+    assert page.read_text() == "my own page"
+    write_report(run, page, overwrite=True)
+    assert write_report(run, page) == page
+    with pytest.raises(DataError, match=r"is a folder; name the file to write"):
+        write_report(run, run.folder)

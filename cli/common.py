@@ -74,6 +74,9 @@ class Group(TyperGroup):
         """Parse the options before the command."""
         try:
             return super().parse_args(ctx, args)
+        except OSError as error:  # --version or --help on a full disk
+            print_error(_explain(error, None)[0])
+            raise typer.Exit(1) from error
         except Exception as error:
             clean_usage_error(error)
             raise

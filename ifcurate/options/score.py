@@ -16,7 +16,8 @@ MODEL_PANEL: Final = "Model"
 PROMPT_PANEL: Final = "Prompt"
 RUN_PANEL: Final = "Run"
 CLUSTER_PANEL: Final = "Cluster"
-_LEAST_MEMORY: Final = 10**8
+_LEAST_MEMORY: Final = 10**8  # bytes
+_MOST_MEMORY: Final = 10**15
 _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
 _LOADING: Final = ("trust_remote_code", "allow_pickle")
 #: The options of each engine, except its model; see the `load_*_engine` functions.
@@ -45,10 +46,10 @@ def _parse_memory(value: Any) -> Any:
     if match is None:
         raise ValueError(f"{value!r}: write a size such as 4GB or 500MB")
     base = 1024 if match[3] else 1000
-    size = int(float(match[1]) * base ** " KMGT".index(match[2] or " "))
-    if size < _LEAST_MEMORY:
-        raise ValueError(f"{value!r}: must be at least 100MB")
-    return size
+    size = float(match[1]) * base ** " KMGT".index(match[2] or " ")
+    if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
+        raise ValueError(f"{str(value)[:40]!r}: must be from 100MB to 1000TB")
+    return int(size)
 
 
 class EngineOptions(Options):

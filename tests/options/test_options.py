@@ -98,3 +98,16 @@ def test_an_environment_variable_sets_an_option(
     result = CliRunner().invoke(app, ["split"])
     assert result.exit_code == 2
     assert "--fraction" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4 * 10**9), ("2GiB", 2 << 30), ("500 mb", 5 * 10**8), (10**9, 10**9)]
+)
+def test_sizes_of_memory(text: str | int, size: int) -> None:
+    assert EngineOptions.create(memory=text).memory == size
+
+
+@pytest.mark.parametrize("text", ["1", "nan", "4XB", "-4GB", "9" * 400 + "GB", "inf"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(OptionError, match=r"memory: .*(write a size such as|must be from 100MB)"):
+        EngineOptions.create(memory=text)

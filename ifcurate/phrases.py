@@ -1,11 +1,11 @@
-"""Parts of messages: counts with nouns, first lines of errors, similar names, install commands."""
+"""Parts of messages: counts with nouns, errors in a line, types, similar names, installing."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["count", "did_you_mean", "first_line", "install_line"]
+__all__ = ["check_type", "count", "did_you_mean", "first_line", "install_line"]
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -17,6 +17,12 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 200 characters; its type without a text."""
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), type(error).__name__)[:200]
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], advice: str) -> None:
+    """Raise `TypeError` for an argument of another type; the message says what to give."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}: found {type(value).__name__}; {advice}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

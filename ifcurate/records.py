@@ -8,6 +8,7 @@ the same example with those characters cut.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,10 +74,10 @@ class Example:
     `context` is a context in a separate field (Alpaca's `input`), "" otherwise.
     """
 
-    id: str  # unique in its run; a hash of the row's content when the row has none
-    instruction: str
-    context: str
-    response: str  # the target: the only text the loss is taken over
+    id: str = ""  # unique in its run; a hash of the content when none is given
+    instruction: str = ""
+    context: str = ""
+    response: str = ""  # the target: the only text the loss is taken over
     system: str = ""
     history: tuple[Turn, ...] = ()  # turns before the instruction, oldest first
     trailing: tuple[Turn, ...] = ()  # turns between instruction and response (tool calls, results)
@@ -90,7 +91,11 @@ class Example:
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
 
     def __post_init__(self) -> None:
-        """If no blocks are given, as in an example made by hand, the whole `context` is context."""
+        """For an example made by hand: an id, and the whole `context` as context."""
+        if not self.id:
+            texts = "\0".join((self.instruction, self.context, self.response))
+            content = hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=8)
+            object.__setattr__(self, "id", content.hexdigest())
         if self.blocks is _NOT_GIVEN:
             end = len(self.context)
             block = ContextBlock("context", "context", 0, end, 0, end, "field", 1.0)

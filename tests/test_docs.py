@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import ifcurate
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -52,3 +54,11 @@ def test_contributing_names_rooms_and_files_that_exist() -> None:
     assert rooms - {"pocket"} <= set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
     for path in re.findall(r"`((?:ifcurate|tests|cli)/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_the_library_page_has_every_public_name() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    shown = set(re.findall(r"^::: (ifcurate[\w.]+)$", text, re.MULTILINE))
+    homes = {name: f"{getattr(ifcurate, name).__module__}.{name}" for name in ifcurate.__all__}
+    missing = {n for n, home in homes.items() if home not in shown and "errors" not in home}
+    assert missing == set()

@@ -107,7 +107,8 @@ def _check_examples(examples: Iterable[Any]) -> Iterator[Example]:
         if not isinstance(example, Example):
             kind = type(example).__name__
             raise TypeError(f"examples: item {number} is {kind}, the first is Example; {_EXPECTED}")
-        yield example
+        # Examples made by hand are told apart by their place, as rows of a file are.
+        yield replace(example, row_number=number) if not example.source else example
 
 
 def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:

@@ -18,6 +18,7 @@ from ifcurate.exports.trainers import TRAINERS, Plan
 from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
+from ifcurate.phrases import check_type
 from ifcurate.storage.files import atomic_file, file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_other
@@ -57,6 +58,7 @@ def export_mixture(
             `overwrite`), or queries and keys of the model cannot be trained alone.
         ModelError: the model's weights cannot be read (`qk_only`).
     """
+    check_type("mixture", mixture, Mixture, "give mix_examples(...), or read_mixture(FOLDER)")
     folder = Path(folder)
     model = options.model or _scored_by(mixture)
     if options.trainer in _NEEDS_MODEL and not model:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ifcurate.errors import DataError
+from ifcurate.phrases import check_type
 from ifcurate.runs.run import Run
 
 __all__ = ["STATISTICS", "Comparison", "compare_runs"]
@@ -76,6 +77,8 @@ def compare_runs(first: Run, second: Run) -> Comparison:
     Raises `RunError` when one is unfinished, `DataError` when fewer than two examples are
     scored in both.
     """
+    for name, run in (("first", first), ("second", second)):
+        check_type(name, run, Run, "give find_run(FOLDER)")
     mine, other = _scored(first), _scored(second)
     table = mine.join(other.drop("source", "row", "preview"), on=["id", "turn"], suffix="_2")
     if table.height < 2:

@@ -13,6 +13,7 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
 from ifcurate.pages.shell import Block, Command, Place, Section, Table, write_page
+from ifcurate.phrases import check_type
 from ifcurate.reports.compare import compare_runs
 from ifcurate.reports.comparison import comparison_section
 from ifcurate.reports.counts import (
@@ -60,6 +61,7 @@ def write_report(
         DataError: the file cannot be written, or the tokenizer cannot be read, or the file is
             another one.
     """
+    check_type("run", run, Run, "give find_run(FOLDER)")
     facts = gather_facts(run)
     chosen = choose_rows(facts.table, options.examples)
     rows = describe_rows(chosen)

@@ -15,6 +15,7 @@ from ifcurate.data.taking import take_examples
 from ifcurate.engines.base import Engine
 from ifcurate.errors import DataError
 from ifcurate.options.score import ScoreSettings
+from ifcurate.phrases import check_type
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.records import ContextBlock, Example
 from ifcurate.scoring.scorer import Scorer
@@ -106,8 +107,7 @@ def score_examples(
         ModelError: the engine fails.
         TemplateError: the template does not render.
     """
-    if not isinstance(engine, Engine):
-        raise TypeError(f"engine: found {type(engine).__name__}; give load_engine(...)")
+    check_type("engine", engine, Engine, "give load_engine(...)")
     scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
     iterator = iter(take_examples(examples))
     parts = []
@@ -131,9 +131,14 @@ def score_one(
     `score_examples`.
 
     Raises:
+        TypeError: an argument is of the wrong type; the message says what to give.
         DataError: the example cannot be scored; the message says why.
         ModelError: the engine fails.
     """
+    check_type("engine", engine, Engine, "give load_engine(...)")
+    given = {"instruction": instruction, "context": context, "response": response}
+    for name, value in given.items():
+        check_type(name, value, str, "give a text")
     block = ContextBlock("context", "context", 0, len(context), 0, len(context), "given", 1.0)
     example = Example("0", instruction, context, response, blocks=(block,) if context else ())
     scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)

@@ -8,8 +8,9 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.histograms import Histogram, count_bins
+from ifcurate.phrases import check_type
 from ifcurate.prompts.typed import MUCH_OVERLAP
-from ifcurate.storage.tables import STATUSES
+from ifcurate.storage.tables import STATUSES, TABLE_WANTED
 
 __all__ = ["ScoreSummary", "summarise_scores"]
 
@@ -61,6 +62,7 @@ def summarise_scores(
 
     The numbers of a lazy frame are held in memory, 8 bytes each; its texts are not.
     """
+    check_type("scores", scores, (pl.DataFrame, pl.LazyFrame), TABLE_WANTED)
     scores = scores.lazy()
     scored = scores.filter(pl.col("status") == "scored")
     statuses = dict(_collect(scores.group_by("status").len()).iter_rows())

@@ -28,11 +28,12 @@ from ifcurate.errors import DataError
 from ifcurate.histograms import Histogram, count_bins
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
+from ifcurate.phrases import check_type
 from ifcurate.split.cuts import Cut, CutRule, GroupCut, cut_group
 from ifcurate.split.labels import cut_table, label_rows
 from ifcurate.split.parts import Parts
 from ifcurate.split.report import find_nearest, measure_sensitivity
-from ifcurate.storage.tables import LABELS, SPLIT
+from ifcurate.storage.tables import LABELS, SPLIT, TABLE_WANTED
 
 if TYPE_CHECKING:
     from ifcurate.pages.shell import Figure
@@ -110,6 +111,7 @@ def split_scores(scores: pl.DataFrame, *, options: SplitOptions) -> Split:
     Raises `OptionError` for options that contradict each other, `DataError` for a table
     without the columns that the rule needs.
     """
+    check_type("scores", scores, pl.DataFrame, TABLE_WANTED)
     plan = SplitPlan.create(options)
     plan.check_columns(scores.columns)
     rows = scores.lazy().with_row_index("place")

@@ -11,7 +11,20 @@ from typing import Final
 
 import polars as pl
 
-__all__ = ["ADDED", "COLUMNS", "FAILED", "LABELS", "SCORES", "SPLIT", "STATUSES", "TOKENS"]
+__all__ = [
+    "ADDED",
+    "COLUMNS",
+    "FAILED",
+    "LABELS",
+    "SCORES",
+    "SPLIT",
+    "STATUSES",
+    "TABLE_WANTED",
+    "TOKENS",
+]
+
+#: The advice for an argument that is not a table of scores.
+TABLE_WANTED: Final = "give the table of score_examples, or find_run(FOLDER).scores()"
 
 STATUSES: Final = (
     "scored",

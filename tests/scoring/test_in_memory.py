@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,40 @@ def test_reprs_are_short(folder: Path) -> None:
     scorer = Scorer.create(ToyEngine(), ifcurate.ScoreSettings())
     run = ifcurate.score_run(ifcurate.read_examples("alpaca.jsonl"), scorer, Path("run"))
     assert repr(run) == "Run(run: alpaca.jsonl, scored by toy)"
+
+
+def test_examples_made_by_hand_are_told_apart() -> None:
+    said = ["Mina {} did it alone.", "Somebody else."]
+    examples = [
+        Example(
+            instruction=f"Who did number {i}?",
+            context=f"Mina {i} did it alone.",
+            response=said[i % 2].format(i),
+        )
+        for i in range(6)
+    ]
+    assert len({example.id for example in examples}) == 6
+    split = ifcurate.split_scores(ifcurate.score_examples(examples, ToyEngine()), rule="gain")
+    kept = ifcurate.filter_examples(examples, split, keep="context-critical").kept
+    assert [e.instruction for e in kept] == [f"Who did number {i}?" for i in (0, 2, 4)]
+
+
+UNTYPED: Any = ifcurate  # as a notebook sees it
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: UNTYPED.score_one("a", "b", "c", "hf"), "engine: found str; give load_engine"),
+        (lambda: UNTYPED.score_one("a", None, "c", ToyEngine()), "context: found NoneType"),
+        (lambda: UNTYPED.split_scores("scores.parquet"), r"scores: found str; .*find_run\(FOLDER"),
+        (lambda: UNTYPED.summarise_scores([]), "scores: found list; give the table"),
+        (lambda: UNTYPED.filter_examples([], [], keep="context-critical"), "give split_scores"),
+        (lambda: UNTYPED.write_report("run"), r"run: found str; give find_run\(FOLDER"),
+        (lambda: UNTYPED.compare_runs("a", "b"), "first: found str; give find_run"),
+        (lambda: UNTYPED.export_mixture("m", "out", trainer="trl"), r"read_mixture\(FOLDER\)"),
+    ],
+)
+def test_each_function_says_what_it_takes(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        call()

@@ -24,6 +24,12 @@ LABEL_COLOURS: Final = {
 #: Positions of the lines' names. They differ so that names of crossing lines do not overlap.
 _PLACES: Final = ("insideMiddleBottom", "insideEndTop", "insideStartTop")
 
+#: An axis that ends at the data has no labels at its ends, which are seldom round.
+_ROUND_ENDS: Final = {
+    "axisLabel": {"showMinLabel": False, "showMaxLabel": False},
+    "splitLine": {"show": False},
+}
+
 #: A straight line across a chart: from and to in the axes' units, and what it means.
 Line = tuple[tuple[float, float], tuple[float, float], str]
 
@@ -116,31 +122,28 @@ def draw_bars(
 
     The caller counts values beyond the edges in the first and the last bar.
     """
-    middles = [f"{(a + b) / 2:.3g}" for a, b in itertools.pairwise(edges)]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
     series: list[dict[str, Any]] = [
         {
             "type": "bar",
             "stack": "all",
             "name": group,
-            "data": list(counts),
-            "barCategoryGap": "8%",
+            "data": [[x, n] for x, n in zip(middles, counts, strict=True)],
+            "barWidth": "92%",
             "itemStyle": _colour(LABEL_COLOURS, group),
         }
         for group, counts in groups.items()
     ]
     if series and cut is not None and edges[0] <= cut <= edges[-1]:
-        # Categories are counted from 0 at the middle of the first bar.
-        place = (cut - edges[0]) / (edges[-1] - edges[0]) * len(middles) - 0.5
-        nearest = min(range(len(middles)), key=lambda i: abs(i - place))
         series[0]["markLine"] = {
             **_mark([]),
-            "data": [{"xAxis": nearest, "label": {"formatter": f"cut {cut:.3g}"}}],
+            "data": [{"xAxis": cut, "label": {"formatter": f"cut {cut:.3g}"}}],
         }
         series[0]["markLine"]["label"] = {"color": "var(--ink)", "position": "end"}
     option = {
         "legend": {"top": 0, "right": 0, "type": "scroll"},
         "tooltip": {"trigger": "axis"},
-        "xAxis": {**_axis(x_title), "type": "category", "data": middles},
+        "xAxis": {**_axis(x_title, min=edges[0], max=edges[-1]), **_ROUND_ENDS},
         "yAxis": _y_axis("examples"),
         "series": series,
     }
@@ -204,7 +207,7 @@ def draw_lines(
     option = {
         "legend": {"top": 0, "right": 0, "type": "scroll", "data": list(series)},
         "tooltip": {"trigger": "axis"},
-        "xAxis": _axis(x_title, min="dataMin", max="dataMax"),
+        "xAxis": {**_axis(x_title, min="dataMin", max="dataMax"), **_ROUND_ENDS},
         "yAxis": _y_axis(y_title, min=low, max=high),
         "series": drawn,
     }

@@ -1,19 +1,24 @@
 """The plan of a recipe: steps, rows, and the cost of scoring. Nothing is written.
 
-The cost is an estimate. It counts four characters as a token, two floating-point operations
-per weight and token, and both variants of each row.
+The cost is an estimate: two floating-point operations per weight and token, and both variants
+of each row. Tokens are counted by the model's tokenizer where it is on this machine. Otherwise
+four characters are a token.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ifcurate.data.sources import Examples, read_examples
+from ifcurate.mixing.tokens import load_counter
 from ifcurate.models import MODELS
 from ifcurate.pipeline.recipe import Recipe
+from ifcurate.records import Example
 
 __all__ = ["Plan", "PlannedStep", "plan_recipe"]
 
@@ -45,25 +50,36 @@ def plan_recipe(recipe: Recipe) -> Plan:
     """The plan of a recipe. Reads the first rows. Raises `DataError`."""
     examples = read_examples(recipe.data.paths, options=recipe.data)
     n_rows = examples.count_rows()
-    n_scored, n_tokens = _estimate_tokens(examples, n_rows)
+    n_scored, n_tokens = _estimate_tokens(examples, n_rows, recipe.score.model)
     weights = _count_weights(recipe.score.model)
     n_operations = 2 * weights * n_tokens if weights and n_tokens else None
     return Plan(tuple(_list_steps(recipe, n_rows)), n_rows, n_scored, n_tokens, n_operations)
 
 
-def _estimate_tokens(examples: Examples, n_rows: int | None) -> tuple[int | None, int | None]:
+def _estimate_tokens(
+    examples: Examples, n_rows: int | None, model: str
+) -> tuple[int | None, int | None]:
     first = list(itertools.islice(examples, _SAMPLE))
     if not first or n_rows is None:
         return None, None
     scored = [e for e in first if e.has_context and e.response]
-    characters = 0
-    for example in scored:
-        turns = (*example.history, *example.trailing)
-        prompt = len(example.system) + len(example.instruction) + len(example.context)
-        whole = prompt + len(example.response) + sum(len(turn.content) for turn in turns)
-        characters += 2 * whole - len(example.context_text)
+    whole = _count_tokens([_all_texts(example) for example in scored], model)
+    contexts = _count_tokens([example.context_text for example in scored], model)
     per_row = n_rows / len(first)
-    return round(len(scored) * per_row), round(characters * per_row / _CHARACTERS)
+    return round(len(scored) * per_row), round((2 * whole - contexts) * per_row)
+
+
+def _all_texts(example: Example) -> str:
+    turns = (turn.content for turn in (*example.history, *example.trailing))
+    texts = (example.system, example.instruction, example.context, *turns, example.response)
+    return "\n".join(texts)
+
+
+def _count_tokens(texts: Sequence[str], model: str) -> float:
+    """The tokens of these texts. Nothing is downloaded."""
+    if model == "pocket" or (model and Path(model).is_dir()):
+        return sum(load_counter(model).count(texts))
+    return sum(map(len, texts)) / _CHARACTERS
 
 
 def _count_weights(model: str) -> float | None:

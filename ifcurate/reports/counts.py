@@ -152,12 +152,14 @@ def count_tokens(facts: Facts) -> Table:
     return Table(columns, rows, "What filtering keeps", _COUNTED)
 
 
-def count_flags(facts: Facts) -> Table:
-    """Scored rows whose two prompts differ in more than the context."""
+def count_flags(facts: Facts) -> Table | None:
+    """Scored rows whose two prompts differ in more than the context; None when there is none."""
     scored = facts.scored
     rows: list[list[Any]] = [
         [name, words, int((scored[name].cast(pl.Int64) > 0).sum())] for name, words in FLAGS.items()
     ]
+    if not any(n for *_, n in rows):
+        return None
     return Table(("flag", "meaning", "examples"), rows, "Flags")
 
 

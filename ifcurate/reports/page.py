@@ -145,11 +145,13 @@ def _choose_pairs(chosen: pl.DataFrame) -> dict[str, list[int]]:
 
 def _rejected(facts: Facts) -> Section:
     records, reasons = read_quarantine(facts.run, 20)
-    tables = [count_flags(facts)]
+    flags = count_flags(facts)
+    tables = [flags] if flags else []
     if facts.table.filter(pl.col("status") != "scored").height:
         tables.append(count_rejected(facts))
     tables += list_quarantine(records, reasons) if reasons else []
-    text = () if reasons else ("Every row could be read; none was set aside.",)
+    text = [] if reasons else ["Every row could be read; none was set aside."]
+    text += [] if flags else ["No example has a flag: each pair of prompts differs by its context."]
     return Section("rejected", "Flags and rejected rows", text, tables)
 
 
@@ -178,7 +180,7 @@ def _settings(facts: Facts) -> Section:
         for i in manifest.identity["inputs"]
     ]
     blocks: list[Block] = [
-        Command("\n".join(c for c in (*commands, "ifcurate report") if c)),
+        Command("\n".join(dict.fromkeys(c for c in (*commands, "ifcurate report") if c))),
         Table(("input", "layout", "bytes", "BLAKE2b"), inputs, "Data"),
         Table(("setting", "value"), rows, "Settings"),
         Table(("package", "version"), [[n, v] for n, v in manifest.versions.items()], "Versions"),

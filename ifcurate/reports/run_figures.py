@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ifcurate.histograms import count_bins
 from ifcurate.pages.figures import Line, draw_bars, draw_lines, draw_scatter
 from ifcurate.pages.shell import Figure
 from ifcurate.reports.facts import Facts
@@ -45,9 +46,10 @@ def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
         if group:
             groups[label] = group
     # Both axes are the same: then the gain is the height above the diagonal.
-    high = max(_high(scored[name]) for name in ("loss_with_context", "loss_without_context"))
+    names = ("loss_with_context", "loss_without_context")
+    low, high = _limits(pl.concat([scored[name] for name in names]))
     outside = scored.filter(
-        pl.max_horizontal("loss_with_context", "loss_without_context") > high
+        (pl.max_horizontal(*names) > high) | (pl.min_horizontal(*names) < low)
     ).height
     caption = (
         f"{shown.height:,} of {scored.height:,} scored examples"
@@ -55,7 +57,7 @@ def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
         "the context helped. A click on a point opens its example where the page has it."
     )
     caption += f" {outside:,} lie beyond the axes." * bool(outside)
-    lines = _cut_lines(facts, high)
+    lines = _cut_lines(facts, low, high)
     return draw_scatter(
         "losses",
         "Loss with and without the context",
@@ -64,60 +66,57 @@ def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
         y_title="loss without context, nats per token",
         caption=caption,
         lines=lines,
-        limits=(0, high, 0, high),
+        limits=(low, high, low, high),
         wide=True,
     )
 
 
-def _high(values: pl.Series) -> float:
-    """An end for an axis: the 99.5% quantile, rounded up."""
-    if values.is_empty():
-        return 1.0
-    high = float(values.quantile(0.995) or 0.0)
-    high = float(values.max() or 0.0) if len(values) < 1000 else high  # type: ignore[arg-type]
-    if high <= 0:
-        return 1.0
-    step = 10 ** np.floor(np.log10(high)) / 2
-    return round(float(np.ceil(high / step) * step), 12)
+def _limits(losses: pl.Series) -> tuple[float, float]:
+    """Ends for an axis of losses: round numbers around 98% of them, or around all if these fit."""
+    if losses.is_empty():
+        return 0.0, 1.0
+    low, high = (float(losses.quantile(q) or 0.0) for q in (0.01, 0.99))
+    room = 0.25 * (high - low) or 0.5
+    low = max(low - room, float(losses.min() or 0.0))  # type: ignore[arg-type]
+    high = min(high + room, float(losses.max() or 0.0))  # type: ignore[arg-type]
+    step = 10 ** np.floor(np.log10(max(high - low, 1e-6))) / 2
+    start = max(0.0, float(np.floor(low / step) * step)) if low > high / 3 else 0.0
+    return round(start, 12), round(float(np.ceil(high / step) * step) or step, 12)
 
 
-def _cut_lines(facts: Facts, end: float) -> list[Line]:
-    lines: list[Line] = [((0, 0), (end, end), "gain 0")]
+def _cut_lines(facts: Facts, low: float, high: float) -> list[Line]:
+    lines: list[Line] = [((low, low), (high, high), "gain 0")]
     cuts = facts.cuts()
     if len(cuts) > 3:
         return lines
     for statistic, cut in cuts:
-        if statistic == "loss_without_context" and 0 <= cut <= end:
-            lines.append(((0, cut), (end, cut), f"cut {cut:.3g}"))
-        elif statistic == "context_gain" and abs(cut) < end:
-            start = (max(0.0, -cut), max(0.0, cut))
-            stop = min(end, end - cut)
-            lines.append((start, (stop, stop + cut), f"cut: gain {cut:.3g}"))
+        if statistic == "loss_without_context" and low <= cut <= high:
+            lines.append(((low, cut), (high, cut), f"cut {cut:.3g}"))
+        elif statistic == "context_gain" and abs(cut) < high - low:
+            start, stop = max(low, low - cut), min(high, high - cut)
+            lines.append(((start, start + cut), (stop, stop + cut), f"cut: gain {cut:.3g}"))
     return lines
 
 
 def draw_gains(facts: Facts) -> Figure:
     """The distribution of the gain, with a colour for each source."""
     scored = facts.scored.filter(pl.col("context_gain").is_finite())
-    gains = scored["context_gain"]
-    low, high = (float(gains.quantile(q) or 0.0) if len(gains) else q for q in (0.005, 0.995))
-    if not low < high:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, BINS + 1)
+    found = count_bins(scored["context_gain"].sort().to_numpy(), n_bins=BINS)
+    edges = found.edges if found else [-0.5, 0.5]
     groups = {
-        name: np.histogram(np.clip(values, low, high), bins=edges)[0].tolist()
+        name: np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)[0].tolist()
         for name, values in _by_source(scored, "context_gain").items()
     }
     cuts = [cut for statistic, cut in facts.cuts() if statistic == "context_gain"]
     return draw_bars(
         "gains",
         "Gain by source",
-        edges.tolist(),
+        edges,
         groups,
         x_title="gain, nats per response token",
         cut=cuts[0] if len(cuts) == 1 else None,
         caption=f"All {scored.height:,} scored examples. The first and the last bar include the "
-        "values beyond them (0.5% on each side).",
+        "values beyond them (at most 1% on each side).",
         height=360,
     )
 

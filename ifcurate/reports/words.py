@@ -15,6 +15,8 @@ _ABLATIONS: Final = {
     "template": "the second time with the template for rows without input",
 }
 
+_NAMES: Final = {"loss_without_context": "loss without context", "context_gain": "gain"}
+
 
 def describe_run(facts: Facts) -> list[str]:
     """Paragraphs about the data, the scoring and the cut."""
@@ -31,7 +33,7 @@ def describe_run(facts: Facts) -> list[str]:
     ablation = _ABLATIONS.get(identity["settings"].get("ablation", "drop"), "")
     rows = counts.get("rows", facts.table.height)
     return [
-        f"On {day} {count(rows, 'row')} of {shown} gave "
+        f"On {day}, {count(rows, 'row')} of {shown} gave "
         f"{count(facts.table.height, 'example')}.{limit}{aside}",
         f"The model {engine['model']} (revision {engine['revision']}, {engine['dtype']}, engine "
         f"{engine['engine']}) scored each response twice with the template "
@@ -50,7 +52,7 @@ def describe_cut(facts: Facts) -> str:
 
 def _rule(parameters: dict[str, Any]) -> str:
     share = f"{100 * (parameters.get('fraction') or 0):.4g}%"
-    statistic = parameters["statistic"]
+    statistic = _NAMES.get(parameters["statistic"], parameters["statistic"])
     match parameters["rule"]:
         case "paper":
             words = f"the {share} of the scored examples with the lowest {statistic} are dropped."

@@ -12,6 +12,7 @@ import polars as pl
 
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError, RunError
+from ifcurate.histograms import count_bins
 from ifcurate.reports.examples import describe_rows, read_texts
 from ifcurate.reports.facts import Facts
 from ifcurate.reports.tokens import TokenTexts
@@ -82,14 +83,13 @@ class Session:
         return len([name for name, _ in self.facts.cuts() if name == hard]) == 1
 
     def histogram(self, statistic: str) -> tuple[list[float], list[int]]:
-        """Edges and counts of a number. The end bins include the values beyond (0.5% each)."""
+        """Edges and counts of a number. The end bins include the values beyond (1% each)."""
         values = self._ranks[statistic].values
-        if not len(values):
-            return [0.0, 1.0], [0]
-        low, high = (float(np.quantile(values, q)) for q in (0.005, 0.995))
-        low, high = (low, high) if low < high else (low - 0.5, high + 0.5)
-        counts, edges = np.histogram(np.clip(values, low, high), bins=BINS, range=(low, high))
-        return edges.tolist(), counts.tolist()
+        found = count_bins(values, n_bins=BINS)
+        if found is not None:
+            return found.edges, found.counts
+        middle = float(values[0]) if len(values) else 0.5
+        return [middle - 0.5, middle + 0.5], [len(values)]
 
     def state(self, query: Query) -> dict[str, Any]:
         """Counts under this cut, and the command that applies it to the run."""

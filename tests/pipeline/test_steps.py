@@ -116,6 +116,10 @@ def test_a_plan_counts_and_writes_nothing(folder: Path) -> None:
     names = [step.name for step in plan.steps]
     assert names == [*SECTIONS[:6], "card", "export", "report"]
     assert sorted(folder.iterdir()) == before
+    # The bundled tokenizer has tokens of fewer than four characters, so it counts more of them.
+    counted = plan_recipe(load_recipe("r.yaml", ["score.model=pocket"])).n_tokens
+    assert counted is not None
+    assert counted > plan.n_tokens
 
 
 @pytest.mark.parametrize(

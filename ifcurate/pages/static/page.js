@@ -165,7 +165,7 @@ const ifcurate = (() => {
   // Response tokens coloured by their gains; the arrow keys move between them.
   function tokens(list) {
     const text = element("div", { className: "text", dir: "auto", tabIndex: 0, role: "group", "aria-label": "Response tokens; use the left and right arrow keys" });
-    const readout = element("div", { className: "readout", role: "status", textContent: "Point at a token, or use ← and →, to see its numbers." });
+    const readout = element("div", { className: "readout idle", role: "status", textContent: "Point at a token, or use ← and →, to see its numbers." });
     let at = -1;
     const nodes = list.map(([words, withContext, without], i) => {
       const gain = without - withContext;
@@ -181,6 +181,7 @@ const ifcurate = (() => {
       at = Math.max(0, Math.min(nodes.length - 1, i));
       const [words, withContext, without] = list[at];
       nodes[at].classList.add("at");
+      readout.classList.remove("idle");
       readout.textContent = `token ${at + 1} of ${nodes.length}  gain ${signed(without - withContext)}  loss with ${plain(withContext)}  without ${plain(without)}  `;
       readout.append(...visible(JSON.stringify(words)));
     }

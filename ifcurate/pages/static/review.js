@@ -42,18 +42,21 @@
 
   function bars(value) {
     const { edges, counts } = histogram;
-    const middles = counts.map((_, i) => (edges[i] + edges[i + 1]) / 2);
-    const nearest = middles.reduce((best, m, i) => (Math.abs(m - value) < Math.abs(middles[best] - value) ? i : best), 0);
+    const [low, high] = [edges[0], edges[edges.length - 1]];
+    const bar = (n, i) => {
+      const middle = (edges[i] + edges[i + 1]) / 2;
+      return { value: [middle, n], itemStyle: { color: middle > value ? "var(--critical)" : "var(--non-critical)" } };
+    };
     return {
-      grid: { left: 36, right: 36, top: 22, bottom: 6, outerBoundsMode: "same" },
-      xAxis: { type: "category", data: middles.map((m) => m.toPrecision(3)) },
+      grid: { left: 4, right: 4, top: 22, bottom: 4, outerBoundsMode: "same" },
+      xAxis: { type: "value", min: low, max: high, splitLine: { show: false }, axisLabel: { showMinLabel: false, showMaxLabel: false } },
       yAxis: { type: "value", show: false },
       series: [{
-        type: "bar", barCategoryGap: "10%", name: "examples",
-        data: counts.map((n, i) => ({ value: n, itemStyle: { color: middles[i] > value ? "var(--critical)" : "var(--non-critical)" } })),
+        type: "bar", barWidth: "92%", name: "examples", data: counts.map(bar),
         markLine: {
           symbol: "none", silent: true, animation: false, lineStyle: { color: "var(--ink)", type: "dashed" },
-          label: { color: "var(--ink)", formatter: `cut ${value.toPrecision(4)}` }, data: [{ xAxis: nearest }],
+          label: { color: "var(--ink)", formatter: `cut ${value.toPrecision(4)}` },
+          data: [{ xAxis: Math.min(Math.max(value, low), high) }],
         },
       }],
       tooltip: { trigger: "axis" },

@@ -381,7 +381,7 @@ def test_a_split_is_plotted_with_every_row_and_its_cut(options: dict[str, Any]) 
     split = split_scores(random_scores(300), **options)
     figure = split.plot()
     series = figure.option["series"]
-    drawn = {bars["name"]: sum(bars["data"]) for bars in series}
+    drawn = {bars["name"]: sum(n for _, n in bars["data"]) for bars in series}
     assert drawn == {
         name: n for name, n in split.counts().items() if name in (CRITICAL, NON_CRITICAL)
     }

@@ -183,13 +183,13 @@ def density_valley(x: FloatArray, w: FloatArray) -> float | None:
     density = np.exp(-0.5 * ((grid[:, None] - x) / width) ** 2) @ w
     inner = density[1:-1]
     peaks = np.flatnonzero((inner > density[:-2]) & (inner >= density[2:])) + 1
-    depth, found = 0.0, None
+    depth, valley = 0.0, None
     for i, a in enumerate(peaks):
         for b in peaks[i + 1 :]:
             low = a + int(density[a:b].argmin())
             if min(density[a], density[b]) - density[low] > depth:
-                depth, found = min(density[a], density[b]) - density[low], float(grid[low])
-    return found
+                depth, valley = min(density[a], density[b]) - density[low], float(grid[low])
+    return valley
 
 
 def mixture(x: FloatArray, w: FloatArray) -> float | None:
@@ -274,12 +274,12 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
                         "best": best_accuracy(upper),
                     }
                     start = time.perf_counter()
-                    found = find_two_groups(values, seed=seed)
+                    groups = find_two_groups(values, seed=seed)
                     row["seconds"] = time.perf_counter() - start
-                    row["found"] = not found.why_not
+                    row["found"] = not groups.why_not
                     cuts = candidates(values)
                     fallback = 0.15 if family[2] else cuts["lowest 25%"]
-                    cuts["shipped"] = found.threshold if row["found"] else fallback
+                    cuts["shipped"] = groups.threshold if row["found"] else fallback
                     for way, cut in cuts.items():
                         at = float(np.quantile(values, 0.25)) if cut is None else cut
                         row[way] = float(np.mean((values > at) == upper))
@@ -290,7 +290,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
                         row["sure"] = np.maximum(chance, 1 - chance).tolist() if n < 1000 else []
                         row["right"] = ((chance > 0.5) == upper).tolist() if n < 1000 else []
                         if not settled.why_not:
-                            row["covered"] = found.low <= settled.threshold <= found.high
+                            row["covered"] = groups.low <= settled.threshold <= groups.high
                     rows.append(row)
     return rows
 
@@ -302,8 +302,8 @@ def measure_one(draws: int) -> list[Row]:
         for n in SIZES:
             for seed in range(1000, 1000 + 5 * draws):
                 values = np.sort(draw(np.random.default_rng([seed, n]), n))
-                found = find_two_groups(values, n_bootstrap=100, seed=seed)
-                rows.append({"family": name, "n": n, "found": not found.why_not})
+                groups = find_two_groups(values, n_bootstrap=100, seed=seed)
+                rows.append({"family": name, "n": n, "found": not groups.why_not})
     return rows
 
 

@@ -26,18 +26,18 @@ def print_truth(run: Run) -> None:
     from ifcurate.data.readers.rows import DEMO
     from ifcurate.runs.splits import read_split
 
-    found = read_split(run)
-    if found is None or not all(name.startswith(DEMO) for name in run.data):
+    split = read_split(run)
+    if split is None or not all(name.startswith(DEMO) for name in run.data):
         return
-    rows = _join(run, found[0])
+    rows = _join(run, split[0])
     n_right = int((rows["label"] == rows["truth"]).sum())
     out.print()
     share = f"{n_right:,} of {rows.height:,} labels are right"
     out.print(f"[bold]{share}[/bold] ({n_right / rows.height:.1%}); some of them, with their gain:")
     for kind, label, descending in _SHOWN:
-        mine = rows.filter(label=label, truth=label)
-        mine = mine.sort("gain", "row", descending=[descending, False])
-        for row in mine.unique("source", keep="first", maintain_order=True).iter_rows(named=True):
+        right = rows.filter(label=label, truth=label)
+        right = right.sort("gain", "row", descending=[descending, False])
+        for row in right.unique("source", keep="first", maintain_order=True).iter_rows(named=True):
             gain = f"{round(row['gain'], 1) + 0.0:+.1f}  "  # + 0.0: no -0.0
             text = Text(f"{kind:8}", style="bold").append(gain, style="dim")
             left = max(16, out.width - len(text) - len(row["response"]) - 3)

@@ -42,28 +42,32 @@ def print_estimate(
     alone = engine.model_copy(update={"parity": 0})  # the comparison belongs to the run
     loaded, _ = open_engine(alone, examples=examples, settings=settings, quiet=quiet)
     with loaded:
-        found = estimate_run(examples, Scorer.create(loaded, settings))
+        measured = estimate_run(examples, Scorer.create(loaded, settings))
         remarks = loaded.report().notes
     if json:
-        common.print_json({**found.as_dict(), "notes": remarks})
+        common.print_json({**measured.as_dict(), "notes": remarks})
         return
-    _print(found)
+    _print(measured)
     for text in remarks:
         out.print(f"  {text}", style="dim", markup=False)
 
 
-def _print(found: Estimate) -> None:
-    rows = "an unknown number" if found.rows is None else f"{found.rows:,}"
-    part = "" if found.rows == found.rows_read else f"; the figures are from {found.rows_read:,}"
+def _print(estimate: Estimate) -> None:
+    rows = "an unknown number" if estimate.rows is None else f"{estimate.rows:,}"
+    part = (
+        ""
+        if estimate.rows == estimate.rows_read
+        else f"; the figures are from {estimate.rows_read:,}"
+    )
     out.print(f"rows      {rows}{part}")
-    if found.scored is not None and found.tokens is not None:
-        out.print(f"to score  {count(found.scored, 'example')}")
-        out.print(f"tokens    {found.tokens:,}, with and without context together")
-    if found.tokens_per_second is not None:
-        timed = count(found.rows_timed, "example")
-        out.print(f"speed     {found.tokens_per_second:,.0f} tokens/s, measured on {timed}")
-    if found.seconds is not None:
-        out.print(f"time      about {say_time(found.seconds)}, once the model is loaded")
-    for place, n in found.memory.items():
+    if estimate.scored is not None and estimate.tokens is not None:
+        out.print(f"to score  {count(estimate.scored, 'example')}")
+        out.print(f"tokens    {estimate.tokens:,}, with and without the context together")
+    if estimate.tokens_per_second is not None:
+        timed = count(estimate.rows_timed, "example")
+        out.print(f"speed     {estimate.tokens_per_second:,.0f} tokens/s, measured on {timed}")
+    if estimate.seconds is not None:
+        out.print(f"time      about {say_time(estimate.seconds)}, once the model is loaded")
+    for place, n in estimate.memory.items():
         where = "this process" if place == "process" else place
         out.print(f"memory    {n / 1e9:,.1f} GB at the peak so far, {where}")

@@ -1,4 +1,4 @@
-"""A histogram with round bins, 0 among their edges."""
+"""A histogram with round bins; 0 is one of the edges."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _TOKEN_BYTES: Final = 400  # of one character while two texts are tokenised; 550
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """A limit in bytes: one half for the rows in hand, the other for packs on a CPU."""
+    """A limit in bytes: one half for rows in memory, the other for packs on a CPU."""
 
     total: int
 
@@ -41,24 +41,24 @@ class MemoryBudget:
         return self.total // 2
 
     def fits(self, characters: int, tokenised: int) -> bool:
-        """Whether a row of so many characters fits when so many are tokenised at once."""
+        """Whether a row fits, by its characters and those that are tokenised at once."""
         return self.needs(characters, tokenised) <= self.total // 2
 
     def needs(self, characters: int, tokenised: int) -> int:
-        """Bytes that such a row takes, an estimate."""
+        """An estimate of the bytes that such a row takes."""
         return characters * _TEXT_BYTES + tokenised * _TOKEN_BYTES
 
 
 def free_memory() -> int:
-    """Bytes of memory that are free; a large number on systems that do not state it.
+    """The bytes of memory that are free; a large number on systems that do not state it.
 
     The limit of a container (control groups of version 2) is respected.
     """
     free = 1 << 34
     with contextlib.suppress(OSError, StopIteration, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable"))
-        free = int(found.split()[1]) * 1024
+        available = next(line for line in lines if line.startswith("MemAvailable"))
+        free = int(available.split()[1]) * 1024
     with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text())  # "max" is no limit

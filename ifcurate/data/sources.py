@@ -352,10 +352,10 @@ def _none_of(n: int) -> str:
 
 
 def _detect_formats(sources: Sequence[Source]) -> list[str]:
-    """Each source's format; where it cannot be detected, the first detected one.
+    """The format of each source; the first detected one if it cannot be detected.
 
-    So the rows of a file without a column for the response, for example, are set aside
-    one by one. Raises `DataError` when no source's format can be detected.
+    For example, all rows of a file without a column for the response are quarantined.
+    Raises `DataError` when no source's format can be detected.
     """
     names: list[str] = []
     problems: list[DataError] = []

@@ -25,21 +25,23 @@ _BINS: Final = 40
 def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
     """A histogram of the number that decided each row, with a colour for each label.
 
-    The first and the last bar include what lies beyond (1% on each side).
+    The first and the last bar include the values beyond them (1% on each side).
     Raises `DataError` when no row was cut.
     """
     decided = table.filter(pl.col("value").is_finite())
     if decided.is_empty():
         raise DataError("split: no row has a number to plot; see split.counts()")
     values = decided["value"]
-    found = count_bins(values.sort().to_numpy(), n_bins=_BINS)
+    histogram = count_bins(values.sort().to_numpy(), n_bins=_BINS)
     middle = float(values[0])  # nearly all are equal where there are no bins
-    edges = found.edges if found else [middle - 0.5, middle + 0.5]
+    edges = histogram.edges if histogram else [middle - 0.5, middle + 0.5]
     groups = {}
     for label in LABELS:
-        mine = decided.filter(pl.col("label") == label)["value"].to_numpy()
-        if len(mine):
-            groups[label] = np.histogram(np.clip(mine, edges[0], edges[-1]), bins=edges)[0].tolist()
+        labelled = decided.filter(pl.col("label") == label)["value"].to_numpy()
+        if len(labelled):
+            groups[label] = np.histogram(np.clip(labelled, edges[0], edges[-1]), bins=edges)[
+                0
+            ].tolist()
     places = {cut.threshold for cut in cuts if cut.threshold is not None}
     names = " or ".join(dict.fromkeys(cut.statistic for cut in cuts))
     return draw_bars(

@@ -87,8 +87,8 @@ class Split(SplitSummary):
     table: pl.DataFrame
 
     def __repr__(self) -> str:
-        found = ", ".join(f"{n:,} {label}" for label, n in self.counts().items())
-        return f"Split(rule {self.rule}: {found})"
+        counts = ", ".join(f"{n:,} {label}" for label, n in self.counts().items())
+        return f"Split(rule {self.rule}: {counts})"
 
     def plot(self) -> Figure:
         """The distribution of the number that was cut, with the cut, as a figure.
@@ -228,10 +228,10 @@ class SplitPlan:
         table = cut_table(scores, parts, cuts)
         sensitivity = measure_sensitivity(scores, parts, table, ranks, cuts)
         histograms = {
-            (name, rule.statistic): found
+            (name, rule.statistic): histogram
             for rule, of_groups in zip(self.rules, ranks.groups, strict=True)
             for name, ranked in zip(parts.names, of_groups, strict=True)
-            if (found := count_bins(ranked)) is not None
+            if (histogram := count_bins(ranked)) is not None
         }
         return SplitCuts(self, parts, cuts, table, sensitivity, histograms)
 

@@ -136,13 +136,15 @@ def _show_pair(
 def add_texts(run: Run, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of a `ScoreSummary` with the starts of their instruction, context and response.
 
-    The data is read again. Where it is gone or has changed, rows stay as they are.
+    The data is read again. If it is missing or has changed, rows stay as they are.
     """
-    found: dict[tuple[str, int, int], Example] = {}
+    examples: dict[tuple[str, int, int], Example] = {}
     with contextlib.suppress(IfcurateError):
         for read in run_examples(run).pick((row["source"], row["row"]) for row in rows):
-            found |= {(e.source, e.row_number, e.turn): e for e in read.examples}
-    return [{**row, **_texts(found.get((row["source"], row["row"], row["turn"])))} for row in rows]
+            examples |= {(e.source, e.row_number, e.turn): e for e in read.examples}
+    return [
+        {**row, **_texts(examples.get((row["source"], row["row"], row["turn"])))} for row in rows
+    ]
 
 
 def _texts(example: Example | None) -> dict[str, str]:

@@ -145,12 +145,12 @@ def _add_locale(names: _Names, locale: str) -> None:
 
 def _first_names(names: _Names, letter: str) -> Iterable[str]:
     """The records of the first names of one gender."""
-    own = {name for name, genders in names.genders.items() if genders == {letter}}
-    pool = {n for n in names.pool[letter] & own - names.pool["s"] if _is_clear_first_name(n)}
+    of_gender = {name for name, genders in names.genders.items() if genders == {letter}}
+    pool = {n for n in names.pool[letter] & of_gender - names.pool["s"] if _is_clear_first_name(n)}
     yield f"first\t{letter}\tpool\t{'|'.join(sorted(pool))}"
-    english = {n for n in names.english[letter] & own if n.lower() not in _WORDY} - pool
+    english = {n for n in names.english[letter] & of_gender if n.lower() not in _WORDY} - pool
     yield f"first\t{letter}\tenglish\t{'|'.join(sorted(english))}"
-    yield f"first\t{letter}\tknown\t{'|'.join(sorted(own - pool - english))}"
+    yield f"first\t{letter}\tknown\t{'|'.join(sorted(of_gender - pool - english))}"
 
 
 def _is_clear_first_name(name: str) -> bool:

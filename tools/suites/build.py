@@ -174,7 +174,7 @@ def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 def make_world_facts(rng: random.Random) -> Iterator[dict[str, Any]]:
     """A report that changes a well-known fact; the old object is not named."""
-    found = []
+    items = []
     for relation, (statements, question) in _WORLD.items():
         pairs = REAL_FACTS[relation]
         pool = [value for _, value in pairs]
@@ -185,15 +185,15 @@ def make_world_facts(rng: random.Random) -> Iterator[dict[str, Any]]:
             lines = [statement.format(s=subject, o=other) for statement in statements]
             lines = [line[0].upper() + line[1:] for line in lines]
             kept = lines if rng.random() < 0.5 else [rng.choice(lines)]
-            found.append(_item(_place(rng, _WORLD_FILLERS, kept), question.format(s=subject),
+            items.append(_item(_place(rng, _WORLD_FILLERS, kept), question.format(s=subject),
                                other, [known], relation=relation))  # fmt: skip
-    rng.shuffle(found)
-    yield from found[:_PER_SUITE]
+    rng.shuffle(items)
+    yield from items[:_PER_SUITE]
 
 
 def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
     """A biography in which another name replaces the real one throughout."""
-    found = []
+    items = []
     for relation in ("author", "inventor", "painter"):
         deed, question = _DEEDS[relation]
         people = [value for _, value in REAL_FACTS[relation]]
@@ -206,15 +206,15 @@ def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
                 if not lines[0].count("{o}"):
                     lines.insert(0, "This is the life of {o}.")
                 text = " ".join(line.format(s=subject, o=other) for line in lines)
-                found.append(_item(text, question.format(s=subject), other, [known],
+                items.append(_item(text, question.format(s=subject), other, [known],
                                    relation=relation))  # fmt: skip
-    rng.shuffle(found)
-    yield from found[:_PER_SUITE]
+    rng.shuffle(items)
+    yield from items[:_PER_SUITE]
 
 
 def make_quotes(rng: random.Random) -> Iterator[dict[str, Any]]:
     """A well-known saying with an unusual last word."""
-    found = []
+    items = []
     for proverb in PROVERBS:
         start, _, last = proverb.rpartition(" ")
         if _shares_a_word(start, last):
@@ -222,10 +222,10 @@ def make_quotes(rng: random.Random) -> Iterator[dict[str, Any]]:
         words = [word for word in END_WORDS if word != last and word not in start.lower().split()]
         for word in rng.sample(words, 3):
             question = f'Write a quote that ends in the word "{word}": {start}'
-            found.append(_item("", question, word, [last],
+            items.append(_item("", question, word, [last],
                                bare_question=f"Complete the proverb: {start}"))  # fmt: skip
-    rng.shuffle(found)
-    yield from found[:_PER_SUITE]
+    rng.shuffle(items)
+    yield from items[:_PER_SUITE]
 
 
 def build_suites(seed: int = 0) -> dict[str, list[dict[str, Any]]]:

@@ -34,6 +34,7 @@ __all__ = [
     "GroupCut",
     "IntArray",
     "LengthBins",
+    "applied_cuts",
     "apportion",
     "cut_group",
     "share_of",
@@ -154,6 +155,13 @@ class GroupCut:
     thresholds: tuple[float, ...]  # one per part
     bounds: tuple[Bound, ...]  # one per part
     scale: float  # a label is uncertain within this distance of the cut
+
+
+def applied_cuts(cuts: Sequence[Cut]) -> list[Cut]:
+    """The cuts that rows are compared with: a group's length bins replace the group's own cut."""
+    binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
+    applied = (c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned)
+    return [cut for cut in applied if cut.threshold is not None]
 
 
 def share_of(fraction: float, n: int) -> int:

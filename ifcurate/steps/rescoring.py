@@ -34,7 +34,7 @@ from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.lock import lock_run
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings
-from ifcurate.split.cuts import Cut
+from ifcurate.split.cuts import Cut, applied_cuts
 from ifcurate.steps.rescored import RESCORED, IntArray, Rescored, RescoredStore
 from ifcurate.storage.files import GROUP_ROWS, readable_table
 
@@ -129,9 +129,7 @@ def find_band(run: Run, cuts: Sequence[Cut], band: float) -> IntArray:
             f"{run.folder}: --rescore-band scores losses again; found a cut of context_attention; "
             "leave it out, or score with --dtype float32"
         )
-    binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
-    used = [c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned]
-    near = [_is_near(c, band) for c in used if c.threshold is not None]
+    near = [_is_near(cut, band) for cut in applied_cuts(cuts)]
     if not near:
         return np.zeros(0, dtype=np.int64)
     wanted = (pl.col("status") == "scored") & pl.any_horizontal(near)

@@ -16,7 +16,7 @@ from ifcurate.phrases import count
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import split_paths
-from ifcurate.split.cuts import Cut
+from ifcurate.split.cuts import Cut, applied_cuts
 from ifcurate.split.rules import SplitPlan, SplitSummary
 from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
 from ifcurate.storage.files import (
@@ -161,14 +161,12 @@ def _count_by_hand(path: Path) -> int:
 def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
     """The cuts in words for the manifest, with the names of groups and length bins.
 
-    A row must pass all tests of its group and bin. The cuts of bins replace that of the group.
+    A row must pass all tests of its group and bin.
     """
-    binned = {cut.group for cut in cuts if cut.length_bin}
     tests: dict[tuple[str, str], list[str]] = {}
-    for cut in cuts:
-        if cut.threshold is not None and (cut.length_bin or cut.group not in binned):
-            place = ("" if cut.group == "all" else cut.group, cut.length_bin)
-            tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    for cut in applied_cuts(cuts):
+        place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+        tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
     if not tests:
         return f"nothing to cut [rule {rule}]"
     passing = []

@@ -88,6 +88,8 @@ def _check(kind: type[Options], values: dict[str, Any]) -> Options:
                     name = field_name
                     break
         hint = _flag(name, kind.model_fields[name]) if name else None
+        if problem["type"] == "missing":
+            text = "is missing, and it has no default"
         raise typer.BadParameter(text, param_hint=hint) from error
 
 

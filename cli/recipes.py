@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +29,18 @@ def list_recipes(json: common.Json = False) -> None:
     if json:
         common.print_json(recipes)
         return
+    print_recipes(recipes)
+
+
+def print_recipes(recipes: Mapping[str, str]) -> None:
+    """Names and descriptions; a description that wraps stays in its column."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
     for name, description in recipes.items():
-        common.out.print(f"[bold]{name:14}[/bold] {description}")
+        table.add_row(name, description)
+    common.out.print(table)
 
 
 @app.command("show")

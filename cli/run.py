@@ -14,6 +14,7 @@ from . import common
 from .allowed import Allowed, FailOnError
 from .common import note, out
 from .options import with_options
+from .recipes import print_recipes
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
@@ -44,8 +45,7 @@ def run(
     from ifcurate.pipeline.loading import list_recipes, load_recipe
 
     if recipe is None:
-        for name, description in list_recipes().items():
-            out.print(f"[bold]{name:14}[/bold] {description}")
+        print_recipes(list_recipes())
         return
     changes = options.changes or []
     given = [*changes, *([f"score.model={options.model}"] if options.model else [])]
@@ -177,10 +177,12 @@ def _print_plan(recipe: Recipe, *, json: bool) -> None:
         rows = count(plan.n_scored or 0, "row")
         out.print(f"about {rows} to score, {plan.n_tokens:,} tokens in both variants")
     if plan.n_operations is not None:
-        hours = plan.n_operations / 100e12 / 3600
+        from .progress import say_time
+
+        time = say_time(plan.n_operations / 100e12)
         out.print(
-            f"about {plan.n_operations:.2g} floating-point operations: {hours:.2g} hours at "
-            "100 TFLOP/s"
+            f"about {plan.n_operations:.2g} floating-point operations: {time} at 100 TFLOP/s; "
+            "`ifcurate score --estimate` measures the speed here"
         )
     elif plan.n_tokens is not None:
         out.print("the size of the model is not known, so the time is not estimated")

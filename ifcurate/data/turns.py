@@ -43,25 +43,25 @@ def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn
     """
     if not isinstance(value, list):
         raise RowError(f"column {name!r}: expected a list of turns, found {type(value).__name__}")
-    turns = []
-    for i, item in enumerate(value):
-        path = f"{name}[{i}]"
-        if not isinstance(item, Mapping):
-            raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
-        role_name = item.get(role_key)
-        role = _ROLES.get(str(role_name).strip().lower())
-        if role is None:
-            raise RowError(f"{path}: unknown {role_key} {role_name!r}; known: {', '.join(_ROLES)}")
-        # Some rows mix ShareGPT's `value` and OpenAI's `content`.
-        key = text_key if text_key in item else _OTHER.get(text_key, text_key)
-        content, where = _turn_text(item.get(key if key in item else text_key), f"{path}.{key}")
-        calls = item.get("tool_calls") or ()
-        if not isinstance(calls, list | tuple):
-            raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
-        if not calls and role_name in ("function_call", "tool_call"):
-            calls = _call_in_text(content)
-        turns.append(Turn(role, content, where, tuple(calls), str(item.get("name") or "")))
-    return turns
+    return [_read_turn(item, f"{name}[{i}]", role_key, text_key) for i, item in enumerate(value)]
+
+
+def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
+    if not isinstance(item, Mapping):
+        raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
+    role_name = item.get(role_key)
+    role = _ROLES.get(str(role_name).strip().lower())
+    if role is None:
+        raise RowError(f"{path}: unknown {role_key} {role_name!r}; known: {', '.join(_ROLES)}")
+    # Some rows mix ShareGPT's `value` and OpenAI's `content`.
+    key = text_key if text_key in item else _OTHER.get(text_key, text_key)
+    content, where = _turn_text(item.get(key if key in item else text_key), f"{path}.{key}")
+    calls = item.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
+    if not calls and role_name in ("function_call", "tool_call"):
+        calls = _call_in_text(content)
+    return Turn(role, content, where, tuple(calls), str(item.get("name") or ""))
 
 
 def _call_in_text(content: str) -> list[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+import ifcurate
 from ifcurate.counterfactual.augment import augment_counterfactual
 from ifcurate.counterfactual.augmenter import AugmentSettings
 from ifcurate.counterfactual.checks import Check
@@ -415,3 +416,14 @@ def test_the_suites_context_never_holds_the_question() -> None:
 def test_end_marks_are_no_words() -> None:
     made = written({**MARTHA, "output": "Martha<|endoftext|>"})
     assert made.rows[0]["output"] == f"{made.made.substitute}<|endoftext|>"
+
+
+def test_a_list_of_dicts_is_enough() -> None:
+    row = qca("At nine Martha came in, and " + "everybody sat down. " * 9, "Who came?", "Martha")
+    result = ifcurate.augment_counterfactual([row, {**row, "answer": "Nobody"}], seed=0)
+    (made,) = result.rows
+    assert made["answer"] == made["ifcurate_substitute"]
+    assert made["answer"] in made["context"]
+    (rejected,) = result.rejected
+    assert (rejected.row_number, rejected.stage) == (1, "entity")
+    assert (result.funnel.read, result.funnel.written) == (2, 1)

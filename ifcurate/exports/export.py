@@ -21,7 +21,7 @@ from ifcurate.options.export import ExportOptions
 from ifcurate.phrases import check_type
 from ifcurate.storage.files import atomic_file, file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest
-from ifcurate.storage.replacing import refuse_other
+from ifcurate.storage.replacing import refuse_other, remove_partials
 
 __all__ = ["EXPORT", "Export", "export_mixture"]
 
@@ -70,6 +70,7 @@ def export_mixture(
         check_separate_projections(model, list_weights(model))
     if options.indicator:
         _check_labels(mixture)
+    remove_partials(folder)
     _refuse_foreign(folder)
     plan = _plan(mixture, folder, locate_model(model) if model else "", options)
     identity = {
@@ -78,6 +79,8 @@ def export_mixture(
         "model": plan.model,
     }
     refuse_other(folder / EXPORT, identity, overwrite=overwrite)
+    # After a kill, the folder is known as that of an export.
+    Manifest.create("export", identity=identity).write(folder / EXPORT)
     counts = _write_rows(mixture, plan)
     names = _write_config(plan)
     trainer = TRAINERS[options.trainer]

@@ -40,7 +40,7 @@ from ifcurate.options.mix import MixOptions
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest
-from ifcurate.storage.replacing import refuse_other
+from ifcurate.storage.replacing import refuse_other, remove_partials
 
 __all__ = ["mix_components", "mix_examples", "mix_identity"]
 
@@ -116,6 +116,7 @@ def mix_components(
     another mixture (unless `overwrite`).
     """
     refuse_foreign(folder)
+    remove_partials(folder)
     identity = mix_identity(components, options)
     refuse_other(folder / MANIFEST, identity, overwrite=overwrite)
     parts = [_Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify)) for c in components]

@@ -73,13 +73,15 @@ class Mixture:
 def save_mixture(
     frames: Iterator[pl.DataFrame], dropped: pl.DataFrame, manifest: Manifest, folder: Path
 ) -> Mixture:
-    """Write rows, dropped rows and manifest. The manifest is written last.
+    """Write rows, dropped rows and manifest. The manifest is finished last.
 
     Raises `DataError` when a file cannot be written, or the folder has files of these names
     that are not of a mixture.
     """
     refuse_foreign(folder)
     identity = {"id": manifest.id, **manifest.identity}
+    # After a kill, the folder is known as that of a mixture.
+    manifest.model_copy(update={"finished": False}).write(folder / MANIFEST)
     with open_table_writer(folder / DATA, MIXTURE, identity) as write:
         for frame in frames:
             write(frame)
@@ -125,6 +127,7 @@ def read_mixture(folder: str | Path) -> Mixture:
     missing = [n for n in manifest.outputs.values() if not (folder / n).is_file()]
     if manifest.step != "mix" or missing or not manifest.finished:
         what = f"{missing[0]} is missing" if missing else f"its manifest is of {manifest.step}"
+        what = what if manifest.finished else "it was stopped"
         raise RunError(f"{folder}: holds no complete mixture; {what}; mix again")
     try:
         # Open files, as polars takes names like `exp[1]` and `s3:` for patterns and URLs.

@@ -6,6 +6,7 @@ The step is skipped when its result exists and was made from the same scores and
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def filter_run(
     decision = Decision.create(options)
     run.check_whole()
     existing = read_split_manifest(run, split)
-    split_manifest = _usable_split(run, existing, split)
+    split_manifest, labels = _usable_split(run, existing, split, out)
     _refuse_nothing(split_manifest, decision)
     label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
     folder = out or run.folder / "filtered" / split / label
@@ -116,7 +117,7 @@ def filter_run(
     # A stale result in the run's own folder may be replaced; elsewhere the user may rely on it.
     replaced = old if old and (old.identity == identity or (not out and old.stale)) else None
     _clear_folder(folder, sources, replaced, overwrite=overwrite)
-    scores = _labelled_scores(run, split_paths(run, split)[0])
+    scores = _labelled_scores(run, labels)
     limit = run.manifest.identity["limit"]
     files = write_filtered(sources, scores, decision, folder, limit=limit)
     manifest = _filter_manifest(run, split_manifest, files, folder, identity)
@@ -127,16 +128,24 @@ def filter_run(
     return FilterResult(manifest, folder, split_manifest, existing is None)
 
 
-def _usable_split(run: Run, existing: Manifest | None, name: str) -> Manifest:
-    """The manifest of the split to use; the default split is made if there is none."""
+def _usable_split(
+    run: Run, existing: Manifest | None, name: str, out: Path | None
+) -> tuple[Manifest, Path]:
+    """The manifest and the table of the split to use; the default is made if there is none.
+
+    It is made in `out` when the run's folder cannot be written.
+    """
+    table = split_paths(run, name)[0]
     if existing is not None:
-        return _follow_overrides(run, existing, name)
+        return _follow_overrides(run, existing, name), table
     if name:
         raise RunError(
             f"{run.folder}: has no split {name!r} of its scores; "
             f"make it: ifcurate split --as {name}"
         )
-    return split_run(run)[1]
+    if out is not None and not os.access(run.folder, os.W_OK):
+        return split_run(run, folder=out)[1], out / table.name
+    return split_run(run)[1], table
 
 
 def _clear_folder(

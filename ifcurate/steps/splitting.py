@@ -45,11 +45,13 @@ def split_run(
     options: SplitOptions,
     rescore: Rescore | None = None,
     name: str = "",
+    folder: Path | None = None,
     overwrite: bool = False,
     command: str = "",
 ) -> tuple[SplitSummary, Manifest]:
     """Label the run's rows, and write `split.parquet` and `split.json`.
 
+    `folder` is where the files are written, by default the run's folder.
     With `name`, the files are `split-NAME.parquet` and `split-NAME.json`, so that a run can
     have several splits. An earlier split is replaced, and the folders that were filtered by
     it are marked as stale. Another file of these names is replaced only with `overwrite`.
@@ -65,10 +67,11 @@ def split_run(
     if rescore is not None:
         check_band(rescore.band, run.folder, run.manifest.identity["engine"])
     plan = SplitPlan.create(options)
-    path, manifest_path = split_paths(run, name)
+    place = folder or run.folder
+    path, manifest_path = (place / own.name for own in split_paths(run, name))
     ours = (path, manifest_path) if _is_split(path, manifest_path) else ()
     refuse_replacing((path, manifest_path), ours=ours, command="split", overwrite=overwrite)
-    remove_partials(run.folder)
+    remove_partials(place)
     scores = run.scan_scores(place=True)
     before, again = None, None
     with readable_table(run.scores_path):

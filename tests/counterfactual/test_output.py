@@ -427,3 +427,19 @@ def test_a_list_of_dicts_is_enough() -> None:
     (rejected,) = result.rejected
     assert (rejected.row_number, rejected.stage) == (1, "entity")
     assert (result.funnel.read, result.funnel.written) == (2, 1)
+
+
+def test_a_disk_that_is_full_is_an_error_that_says_what_to_do(folder: Path) -> None:
+    import resource
+    import signal
+
+    write_jsonl(folder / "a.jsonl", [alpaca("Ann Lee left.", "Ann Lee.") for _ in range(50)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+        with pytest.raises(DataError, match=r"cannot be written.*the same command resumes"):
+            write_counterfactuals(read_examples("a.jsonl"), AugmentSettings(), folder / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)

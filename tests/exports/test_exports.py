@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 import yaml
 
-from ifcurate.errors import DataError, ModelError, OptionError
+from ifcurate.errors import DataError, ModelError, OptionError, RunError
 from ifcurate.exports.export import Export, export_mixture
 from ifcurate.exports.projections import check_separate_projections, list_weights
 from ifcurate.exports.trainers import AXOLOTL_QK
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components
-from ifcurate.mixing.mixture import Mixture
+from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
 from tests.conftest import write_jsonl
@@ -280,3 +280,18 @@ def test_preferences_are_exported_as_pairs(folder: Path) -> None:
     assert all(row["rejected"]["value"].startswith("Bad") for row in load(ranked))
     info = json.loads((folder / "lf/dataset_info.json").read_text())
     assert info["ifcurate"]["ranking"] is True
+
+
+def test_an_export_or_mixture_that_was_killed_is_made_again(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA)
+    whole = export_mixture(made, folder / "out", trainer="messages").data.read_bytes()
+    for name in ("out/export.json", "mix/mixture.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace('"finished": true', '"finished": false'))
+        path.with_name(".train.jsonl.999999999.partial").write_text("cut off")
+    (folder / "out" / "train.jsonl").write_text("cut off")
+    with pytest.raises(RunError, match="holds no complete mixture; it was stopped; mix again"):
+        read_mixture(folder / "mix")
+    made = mixture(folder, alpaca=ALPACA)
+    assert export_mixture(made, folder / "out", trainer="messages").data.read_bytes() == whole
+    assert not list(folder.rglob("*.partial"))

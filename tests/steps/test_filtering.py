@@ -316,3 +316,20 @@ def test_a_split_that_was_killed_between_its_files_is_none(folder: Path) -> None
     assert result.made_split
     assert "[rule paper]" in result.split.formula
     assert result.manifest.counts["context-critical"] == labels_of(run).count("context-critical")
+
+
+def test_a_run_that_cannot_be_written_is_filtered_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(folder / "data.jsonl", ROWS)
+    run = scored("data.jsonl")
+    usual = filter_run(run, drop="non-context-critical")
+    (run.folder / "split.parquet").unlink()
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("ifcurate.runs.run.Run.touch", lambda _: None)
+    for _ in range(2):
+        result = filter_run(run, drop="non-context-critical", out=folder / "elsewhere")
+        assert kept_of(result).read_bytes() == kept_of(usual).read_bytes()
+        assert (folder / "elsewhere" / "split.parquet").exists()
+    assert before == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}

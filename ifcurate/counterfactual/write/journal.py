@@ -47,7 +47,7 @@ class Journal:
         with self._writable():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             stream = self._path.open("r+b" if self.resumes else "wb")
-        with stream:
+        try:
             with self._writable():
                 stream.truncate(self._size)
                 stream.seek(self._size)
@@ -60,6 +60,11 @@ class Journal:
                 with self._writable():
                     stream.write(text.encode("utf-8", "surrogatepass") + b"\n")
                 yield record
+            with self._writable():
+                stream.flush()
+        finally:
+            with contextlib.suppress(OSError):  # what did not fit was an error before
+                stream.close()
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:

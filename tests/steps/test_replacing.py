@@ -170,7 +170,7 @@ def test_a_first_look_is_not_the_newest_run_while_all_rows_are_scored(folder: Pa
     toy_run("ifcurate-runs/look", limit=4)
     assert find_run().folder == whole.folder
     result = CliRunner().invoke(app, ["split", "-q"])
-    assert "run ifcurate-runs/whole (the newest here)" in result.stderr
+    assert "run ifcurate-runs/whole (the newest here over all rows)" in result.stderr
     listed = CliRunner().invoke(app, ["runs", "--json"])
     rows = json.loads(listed.stdout)["runs"]
     assert [(row["run"], row["limit"], row["rule"]) for row in rows] == [

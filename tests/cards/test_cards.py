@@ -108,6 +108,35 @@ def test_every_card_of_a_set_tells_the_reader_its_fields() -> None:
         read_card("tulu-v4")
 
 
+ASKED = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ann"}]
+SPOKEN = [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Ann"}]
+PASSAGE = {"id": "1", "title": "t", "context": "Ann did.", "question": "Who?"}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "context"),
+    [
+        ("alpaca", {"instruction": "Who?", "input": "Ann did.", "output": "Ann"}, "Ann did."),
+        ("squad", {**PASSAGE, "answers": {"text": ["Ann"], "answer_start": [0]}}, "Ann did."),
+        ("tulu-v2", {"dataset": "x", "id": "1", "messages": ASKED}, ""),
+        ("no-robots", {"prompt": "Who?", "messages": ASKED, "category": "qa"}, ""),
+        ("wildchat", {"conversation_hash": "x", "conversation": ASKED, "turn": 1}, ""),
+        ("ultrafeedback", {"prompt": "Who?", "chosen": ASKED, "rejected": ASKED}, ""),
+        ("openhermes", {"conversations": SPOKEN}, ""),
+    ],
+)
+def test_a_card_reads_a_row_with_the_columns_of_its_page(
+    folder: Path, name: str, row: dict[str, Any], context: str
+) -> None:
+    known = find_known_set(name)
+    assert known is not None
+    write_jsonl(folder / "a.jsonl", [row])
+    reading = {key: value for key, value in known.reading.items() if key != "split"}
+    (example,) = read_examples("a.jsonl", **reading)
+    read = (example.instruction, example.context, example.response)
+    assert read == ("Who?", context, "Ann")
+
+
 def test_a_set_is_read_by_name_as_its_card_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Hub's rows are stood in for: nothing is downloaded."""
     from ifcurate.data.readers.files import RawRow

@@ -99,12 +99,18 @@ def announces_question(text: str) -> bool:
     return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
 
 
+_OPENS_QUESTION = re.compile(r"(?:who|what|why|how|which) (?!a |an )", re.I)
+
+
 def is_only_asking(text: str) -> bool:
     """Whether a short text is nothing but requests: then it is no context."""
     if len(text) > 600:
         return False
     parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
-    return all(map(is_question, parts)) or (len(parts) == 1 and is_instruction(parts[0]))
+    if all(map(is_question, parts)):
+        return True
+    one = parts[0] if len(parts) == 1 else ""
+    return bool(one) and (is_instruction(one) or _OPENS_QUESTION.match(one) is not None)
 
 
 def remains_asking(text: str, found: Sequence[Found]) -> bool:

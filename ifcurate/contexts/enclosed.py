@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import islice
 
 from . import patterns
-from .found import Found, make_found
+from .found import Found, closing_quote, make_found
 from .lines import WINDOW, is_instruction, is_question
+from .words import n_words
 
 __all__ = ["find_fenced", "find_quote", "find_table"]
 
@@ -80,7 +81,8 @@ def find_table(text: str) -> list[Found]:
     return make_found(text, start, end, "table", at_least=6)
 
 
-_LONG_QUOTE = re.compile(r"[\"“](?=\w)([^\"“”]{120,20000})[\"”]")
+_OPENS = re.compile(r"(?<!\w)[\"“](?=[\w\[(])")
+_QUOTE_WORDS = (20, 4000)  # of a quotation, the least and the most
 _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
 
 
@@ -95,13 +97,26 @@ def find_quote(text: str) -> list[Found]:
             )
     if text.count('"') > 200:
         return []
-    for match in _LONG_QUOTE.finditer(text):
-        around = (
-            text[max(0, match.start() - 300) : match.start()],
-            text[match.end() : match.end() + 300],
-        )
-        if len(" ".join(around).split(None, 4)) < 3 or _NOT_QUOTED.search(around[0][-60:]):
+    at = 0
+    while match := _OPENS.search(text, at):
+        start, end = match.start(), _quote_end(text, match.start())
+        at = max(end, start + 1)
+        least, most = _QUOTE_WORDS
+        if end < 0 or not least <= n_words(text, start, end, most) <= most:
             continue
-        if any(is_instruction(s) or is_question(s) for a in around for s in a.splitlines()):
-            return make_found(text, match.start(), match.end(), "quote", at_least=20)
+        before, after = text[max(0, start - 300) : start], text[end : end + 300]
+        if len(f"{before} {after}".split(None, 4)) < 3 or _NOT_QUOTED.search(before[-60:]):
+            continue
+        mark = "?" if after.lstrip()[:1] in ("?", "？") else ""  # 'What does "..." say?'
+        lines = [*f"{before.rstrip()}{mark}".splitlines(), *after.splitlines()]
+        if any(is_instruction(line) or is_question(line) for line in lines):
+            return make_found(text, start, end, "quote", at_least=least)
     return []
+
+
+def _quote_end(text: str, start: int) -> int:
+    """Behind the end of the quotation at `start`; of the last one when they do not match."""
+    close = closing_quote(text, start, len(text))
+    if close < 0:
+        close = text.rfind("”" if text[start] == "“" else '"', start + 1)
+    return close + 1 if close > start else -1

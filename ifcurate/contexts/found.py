@@ -10,7 +10,7 @@ from . import patterns
 from .rules import rule_confidence
 from .words import n_words
 
-__all__ = ["Found", "Mark", "is_no_context", "make_found"]
+__all__ = ["Found", "Mark", "closing_quote", "is_no_context", "make_found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,27 @@ _PAIRS = (("```", "```"), ('"""', '"""'), ("'''", "'''"), ("~~~", "~~~"))
 
 
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "„": "“", "”": "”", "`": "`"}
+
+
+def closing_quote(text: str, start: int, end: int) -> int:
+    """The place of the quotation mark that closes the one at `start`; -1 for none before `end`.
+
+    Quotations inside a quotation are passed over: one opens behind a blank and closes behind
+    a word.
+    """
+    opening = text[start]
+    closing = _QUOTES[opening]
+    if closing != opening:
+        return text.find(closing, start + 1, end)
+    depth = 0
+    for match in re.finditer(re.escape(opening), text[start:end]):
+        at = start + match.start()
+        before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+        opens = (not before or before in " \t\n([") and not (not after or after.isspace())
+        depth += 1 if opens or at == start else -1
+        if depth == 0:
+            return at
+    return -1
 
 
 def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:

@@ -202,7 +202,7 @@ MORE_VERBS = re.compile(
 
 
 _WISH = re.compile(
-    r"\b(?:i(?:'d| would)? (?:want|like|need)|your (?:task|job|goal) is|"
+    r"\b(?:i(?:'d| would)? (?:want|like|need)|(?:your|the|this) (?:task|job|goal|exercise|aim) is|"
     r"you (?:must|should|have to)|help me|tell me|let me know|can you|could you|would you)\b",
     re.I,
 )

@@ -164,7 +164,9 @@ DIRECTIVE = re.compile(
     re.I,
 )
 PERSONA = re.compile(
-    r"(?:you are|you're|you will|your |act as|as an? (?:ai|assistant)|i am an? ai)", re.I
+    r"(?:you are|you're|you will|your |act as|as an? (?:ai|assistant)|i am an? ai|"
+    r"(?:the|this) (?:task|job|goal|exercise|aim) is)",
+    re.I,
 )
 PLACEHOLDER = re.compile(
     r"\s*(?:\{+[^{}\n]{0,60}\}+|\[(?:insert|your|paste|add|text|article|context)[^\]\n]{0,80}\]|"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from . import patterns
-from .found import Found, Mark, make_found
+from .found import Found, Mark, closing_quote, make_found
 from .lines import (
     WINDOW,
     ask_start,
@@ -186,10 +186,9 @@ def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None
 def _closing_quote(text: str, start: int, end: int) -> int | None:
     """The end of a quotation at `start` after which the line goes on; None when it does not."""
     start += len(text[start:end]) - len(text[start:end].lstrip())
-    closing = {'"': '"', "“": "”", "«": "»"}.get(text[start : start + 1])
-    if closing is None:
+    if text[start : start + 1] not in ('"', "“", "«"):
         return None
-    close = text.find(closing, start + 1, end)
+    close = closing_quote(text, start, end)
     if close < 0 or not text[close + 1 : end].strip(" .,;"):
         return None
     if n_words(text, start, close) < min(6, n_words(text, close + 1, end)):

@@ -263,7 +263,8 @@ NOT_ASKED = frozenset(
 # Words that announce a text, and are cut together with it.
 _PHRASES = re.compile(
     r"(?:now,? |so,? |also,? )?(?:"
-    r"given (?:the|this|these|that)(?: following)? facts?(?: that)?|given that|given"
+    r"given (?:the|this|these|that)(?: following)? facts?(?: that)?"
+    r"|(?:given|assuming|suppose|knowing) that|given"
     r"|(?:i can use|use|consider|i have|i also have|we have|we know|here(?:'s| is| are)"
     r"|(?:this|below|following) (?:is|are)|the following (?:is|are)|consider|read|see|take|suppose)"
     r" (?:(?:the|this|these|a|an|my|some|following|new|short|above|below) ){0,3}"

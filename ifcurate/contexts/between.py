@@ -31,7 +31,7 @@ __all__ = ["find_between"]
 
 _HEAD = 1500  # characters in which the requests at the top are sought
 _DATA_LINE = re.compile(
-    r"^\s*(?:<\w[^>]*>|[\[{]|[-*•] |\d+[.)] |\w[\w ]*,[^,\n]+,|[^\s:]{1,20}: )", re.M
+    r"^\s*(?:<\w[^>]*>|[\[{|]|[-*•] |\d+[.)] |\w[\w ]*,[^,\n]+,|[^\s:]{1,20}: )", re.M
 )
 _MY_OWN = re.compile(r"\b(?:I|I'm|I've|my|we|our|you|your)\b", re.I)
 _COUNTED = re.compile(
@@ -68,10 +68,12 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
     full = len(text.rstrip())
     top = _read_top(text, full)
     named = (m.start for m in marks if m.start >= top.end and m.kind in ("ask", "answer", "hint"))
-    full = len(text[: next(named, full)].rstrip())
+    label = next(named, full)  # of the question
+    full = len(text[:label].rstrip())
     end, pointing, on_line = _read_bottom(text, top, full)
     start = top.end + len(text[top.end : end]) - len(text[top.end : end].lstrip())
-    if (top.end == 0 and end >= full) or start >= end:
+    beside = top.end > 0 or label < len(text.rstrip())  # a request at the top, or a label
+    if (not beside and end >= full) or start >= end:
         return []
     pointed = top.pointing in ("below", "this") or pointing in ("above", "this")
     apart = not (top.on_line or on_line)
@@ -79,7 +81,7 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
         return []
     if not pointed and _asks_first(text, start, end):
         return []
-    if not _is_text(text, start, end, pointed=pointed, apart=apart, before=top.end > 0):
+    if not _is_text(text, start, end, pointed=pointed, apart=apart, beside=beside):
         return []
     found = make_found(text, start, end, "between", at_least=2)
     confidence = _confidence(pointed=pointed, apart=apart)
@@ -191,7 +193,7 @@ def _ways(asked: str) -> str:
     return next((way for way in ("above", "this", "below") if way in ways), "")
 
 
-def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, before: bool) -> bool:
+def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, beside: bool) -> bool:
     """Whether a stretch is a text to be read, and not a part of the request."""
     body = text[start:end]
     lines = [line for line in body[:3000].splitlines() if line.strip()]
@@ -208,7 +210,7 @@ def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, bef
     if _is_data(body, len(lines)):
         return size >= 4
     least = 60 if _MY_OWN.search(body[:200]) else 14
-    return size >= least and n_sentences >= (1 if before else 2)
+    return size >= least and n_sentences >= (1 if beside else 2)
 
 
 def _is_data(body: str, n_lines: int) -> bool:

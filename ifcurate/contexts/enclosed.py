@@ -1,4 +1,4 @@
-"""Contexts that are enclosed: in fences, in a table, in quotation marks."""
+"""Contexts that are enclosed: in fences or in quotation marks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .found import Found, closing_quote, make_found
 from .lines import WINDOW, is_instruction, is_question
 from .words import n_words
 
-__all__ = ["find_fenced", "find_quote", "find_table"]
+__all__ = ["find_fenced", "find_quote"]
 
 _CODE_LOOK = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
@@ -59,26 +59,6 @@ def _is_code(language: str, body: str) -> bool:
     if language:
         return language.lower() not in patterns.DATA_LANGUAGES
     return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
-
-
-def find_table(text: str) -> list[Found]:
-    """A Markdown table."""
-    rule = patterns.TABLE_RULE.search(text)
-    if not rule:
-        return []
-    start = text.rfind("\n", 0, max(0, rule.start() - 1)) + 1
-    end = rule.end()
-    for match in patterns.TABLE_ROW.finditer(text, rule.start()):
-        if text[end : match.start()].strip() or match.start() - end > 2:
-            if match.start() >= end:
-                break
-            continue
-        end = match.end()
-    around = (text[max(0, start - 500) : start] + " " + text[end : end + 500]).strip()
-    line_before = text[max(0, start - 300) : start].rstrip().rsplit("\n", 1)[-1]
-    if len(around.split(None, 4)) < 3 or patterns.SHAPE.search(line_before):
-        return []
-    return make_found(text, start, end, "table", at_least=6)
 
 
 _OPENS = re.compile(r"(?<!\w)[\"“](?=[\w\[(])")

@@ -25,7 +25,7 @@ from .asking import (
     shrink,
 )
 from .between import find_between
-from .enclosed import find_fenced, find_quote, find_table
+from .enclosed import find_fenced, find_quote
 from .found import Found, Mark, is_no_context
 from .lines import is_choices, is_directive
 from .marks import (
@@ -36,7 +36,7 @@ from .marks import (
     find_ruled,
     find_tags,
 )
-from .pointing import find_above, find_lead, find_long, find_next_line
+from .pointing import find_lead, find_long
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
 from .words import Language, add_languages
@@ -66,11 +66,8 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("numbered",), find_numbered),
     (("lead", "sentence"), find_lead),
     (("fence", "code"), lambda text, marks: find_fenced(text)),
-    (("above",), find_above),
-    (("table",), lambda text, marks: find_table(text)),
     (("quote",), lambda text, marks: find_quote(text)),
     (("long-paragraph",), find_long),
-    (("next-line",), lambda text, marks: find_next_line(text)),
     (("between",), find_between),
 )
 
@@ -252,7 +249,7 @@ def _find_named(text: str, marks: list[Mark]) -> list[Found]:
         first, last = numbered[0].outer_start, numbered[0].end
         found = [f for f in found if f.end <= first or f.start >= last] + numbered
     if hints and not found:
-        found = find_lead(text, marks) or find_above(text, marks)
+        found = find_lead(text, marks) or find_between(text, marks)
     return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]
 
 

@@ -56,8 +56,6 @@ FENCE = re.compile(
     r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
 )
 QUOTED_LINES = re.compile(r"(?:^[ \t]{0,3}>[^\n]{0,2000}(?:\n|\Z)){1,200}", re.M)
-TABLE_ROW = re.compile(r"^[ \t]{0,3}\|[^\n]{1,2000}\|[ \t]*\r?$", re.M)
-TABLE_RULE = re.compile(r"^[ \t]{0,3}\|[ \t:|-]{3,400}\|[ \t]*\r?$", re.M)
 INLINE_LABEL = re.compile(
     r"\A\s{0,20}(?:question|q|query)[ \t]?:[ \t]?[^\n]{3,600}?[\s]"
     r"(?P<label>(?:context|passage|article|paragraph|document|text)[ \t]?:)[ \t]",

@@ -23,12 +23,11 @@ from .words import (
     HERE_IS,
     POINTS_BACK,
     POINTS_ON,
-    WEAK_NOUN,
     classify_label,
     n_words,
 )
 
-__all__ = ["find_above", "find_lead", "find_long", "find_next_line"]
+__all__ = ["find_lead", "find_long"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,31 +196,6 @@ def _closing_quote(text: str, start: int, end: int) -> int | None:
     return close + 1 + (after == ",")
 
 
-def find_above(text: str, marks: list[Mark]) -> list[Found]:
-    """A text that a closing question points back to."""
-    full = len(text.rstrip())
-    start, _ = skip_asks(text, 0)
-    marks = [m for m in marks if m.kind in ("ask", "answer")]
-    first = next((m.start for m in marks if m.start > start), None)
-    in_line = False
-    if first is not None:
-        end = ask_start(text, start, first, strict=False)
-        pointed, least = True, 12 if start else 20
-        if _n_answers(marks) > 1:
-            return []
-    else:
-        end = ask_start(text, start, full, strict=False)
-        if end == full:
-            end, in_line = last_sentences(text, start, full), True
-        ask = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
-        pointed, least = bool(POINTS_BACK.search(ask)), 10
-    if not pointed or end >= full or is_directive(text[start:end], 1.2):
-        return []
-    if asks_first(text, start, end) and (in_line or is_instruction(text[start : start + 200])):
-        return []
-    return make_found(text, start, end, "above", at_least=least)
-
-
 def find_long(text: str, marks: list[Mark]) -> list[Found]:
     """A text much longer than the question beside it."""
     start, asked = skip_asks(text, 0)
@@ -274,23 +248,6 @@ def _skip_intro(text: str, start: int, end: int) -> int:
 
 def _n_answers(marks: list[Mark]) -> int:
     return sum(m.kind == "answer" and m.line_end - m.content > 2 for m in marks)
-
-
-def find_next_line(text: str) -> list[Found]:
-    """The lines after an instruction that speaks of a text without pointing to where it is."""
-    start, end = next(head_lines(text), (0, 0))
-    line = patterns.TO_BE_WRITTEN.sub(" ", text[start:end]) if end - start <= 300 else ""
-    if not is_instruction(line):
-        return []
-    weak = WEAK_NOUN.search(line) and patterns.WORKS_ON_TEXT.search(line)
-    if not (weak or POINTS_BACK.search(line)):
-        return []
-    content, _ = skip_asks(text, end, settled=settles(line))
-    full = len(text.rstrip())
-    end = ask_start(text, content, full, strict=True)
-    if is_directive(text[content:end]):
-        return []
-    return make_found(text, content, end, "next-line", at_least=6)
 
 
 def head_lines(text: str) -> Iterator[tuple[int, int]]:

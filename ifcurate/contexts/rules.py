@@ -67,23 +67,8 @@ RULES: tuple[Rule, ...] = (
         2,
     ),
     Rule("code", "code that the task is about, not code to be written", "Fix this: ```...```", 0.6),
-    Rule(
-        "above",
-        "an instruction that points to text before it",
-        "... \nIs this news true?",
-        0.85,
-        153,
-    ),
-    Rule("table", "a Markdown table, with an instruction outside", "| year | sold |\n|---|", 0.7),
     Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.7, 22),
     Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.9, 27),
-    Rule(
-        "next-line",
-        "an instruction about a text, then more lines",
-        "Edit the text.\nI ...",
-        0.55,
-        3,
-    ),
     Rule(
         "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.85, 91
     ),

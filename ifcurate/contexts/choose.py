@@ -217,7 +217,7 @@ def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
         return []  # nothing but slots, and none of them is the question
     labelled = [slot for slot in able if slot.label in ("context", "phrase") and slot.size >= 2]
     if labelled:
-        return labelled
+        return labelled if all(slot.ends for slot in labelled) else []
     able = [slot for slot in able if slot.ends]
     voted = [slot for slot in able if slot.votes >= 0.3]
     if voted:

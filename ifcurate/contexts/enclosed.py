@@ -78,8 +78,8 @@ def find_quote(text: str) -> list[Found]:
     if text.count('"') > 200:
         return []
     at = 0
-    while match := _OPENS.search(text, at):
-        start, end = match.start(), _quote_end(text, match.start())
+    while opening := _OPENS.search(text, at):
+        start, end = opening.start(), _quote_end(text, opening.start())
         at = max(end, start + 1)
         least, most = _QUOTE_WORDS
         if end < 0 or not least <= n_words(text, start, end, most) <= most:

@@ -11,6 +11,7 @@ The same rows in the same order give the same templates.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,7 @@ from .shapes import Shape, match_shape
 
 __all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
 
-LOOKED_AT = 400  # rows of a source that its templates are learned from
+LOOKED_AT = 800  # rows of a source that its templates are learned from
 _LEAST_ROWS = 8  # that share a template
 _LONGEST = 8000  # characters of a row that is looked at
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -36,11 +37,13 @@ def learn_shapes(texts: Iterable[str], find: Finder) -> tuple[Shape, ...]:
     """
     rows = [text.rstrip() for text in texts]
     rows = [text for text in rows if 0 < len(text) <= _LONGEST]
-    tokens = {text: _TOKEN.findall(text) for text in rows}
+    words = {
+        text: [token for token in _TOKEN.findall(text) if not token.isspace()] for text in rows
+    }
     left = list(rows)
     shapes: list[Shape] = []
     for keys in (_edges(5), _lines, _grams, _edges(3)):
-        left = _take_groups(left, tokens, keys, shapes, find)
+        left = _take_groups(left, words, keys, shapes, find)
         if len(left) < _LEAST_ROWS:
             break
     shapes += _learn_plain(left, find)
@@ -51,10 +54,9 @@ _Keys = Callable[[str, list[str]], Iterable[object]]
 
 
 def _edges(size: int) -> _Keys:
-    """The first and the last tokens of a row, blanks left out."""
+    """The first and the last words of a row."""
 
-    def keys(text: str, tokens: list[str]) -> Iterable[object]:
-        words = [token for token in tokens if not token.isspace()]
+    def keys(text: str, words: list[str]) -> Iterable[object]:
         if len(words) >= size:
             yield ("first", *words[:size])
             yield ("last", *words[-size:])
@@ -62,26 +64,25 @@ def _edges(size: int) -> _Keys:
     return keys
 
 
-def _lines(text: str, tokens: list[str]) -> Iterable[object]:
+def _lines(text: str, words: list[str]) -> Iterable[object]:
     """Lines of three words and more."""
     return {line.strip() for line in text.splitlines() if len(line.split()) >= 3}
 
 
-def _grams(text: str, tokens: list[str]) -> Iterable[object]:
-    """Runs of five tokens."""
-    words = [token for token in tokens if not token.isspace()]
+def _grams(text: str, words: list[str]) -> Iterable[object]:
+    """Runs of five words."""
     return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
 
 
 def _take_groups(
     rows: list[str],
-    tokens: dict[str, list[str]],
+    words: dict[str, list[str]],
     keys: _Keys,
     shapes: list[Shape],
     find: Finder,
 ) -> list[str]:
     """Learn a template from each group of rows with a key in common; the rows left over."""
-    of_row = {text: set(keys(text, tokens[text])) for text in rows}
+    of_row = {text: set(keys(text, words[text])) for text in rows}
     refused: set[object] = set()
     while len(rows) >= _LEAST_ROWS:
         key = _most_shared(of_row[text] - refused for text in rows)
@@ -89,7 +90,7 @@ def _take_groups(
             break
         refused.add(key)
         group = [text for text in rows if key in of_row[text]]
-        for shape in _learn_all(group, tokens, find):
+        for shape in _learn_all(group, words, find):
             shapes.append(shape)
             rows = [text for text in rows if match_shape(text, shape) is None]
     return rows
@@ -97,18 +98,20 @@ def _take_groups(
 
 def _most_shared(keys_of_rows: Iterable[set[object]]) -> object:
     """The key that most rows have; None when too few share one."""
-    counts = Counter(key for keys in keys_of_rows for key in keys)
-    key, n = max(counts.items(), key=lambda item: (item[1], str(item[0])), default=(None, 0))
-    return key if n >= _LEAST_ROWS else None
+    counts = Counter(itertools.chain.from_iterable(keys_of_rows))
+    n = max(counts.values(), default=0)
+    if n < _LEAST_ROWS:
+        return None
+    return max((key for key, of_key in counts.items() if of_key == n), key=str)
 
 
-def _divide(group: list[str], tokens: dict[str, list[str]]) -> list[list[str]]:
+def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
     """A group by its rows' ends, or starts, when nearly all of it falls into such groups."""
     for side in (0, 1):
         for size in (12, 8, 4):
             parts: dict[object, list[str]] = {}
             for text in group:
-                key = list(_edges(size)(text, tokens[text]))
+                key = list(_edges(size)(text, words[text]))
                 parts.setdefault(key[1 - side] if key else None, []).append(text)
             large = [part for key, part in parts.items() if key and len(part) >= _LEAST_ROWS]
             if len(large) > 1 and sum(map(len, large)) >= 0.8 * len(group):
@@ -116,10 +119,10 @@ def _divide(group: list[str], tokens: dict[str, list[str]]) -> list[list[str]]:
     return [group]
 
 
-def _learn_all(group: list[str], tokens: dict[str, list[str]], find: Finder) -> list[Shape]:
+def _learn_all(group: list[str], words: dict[str, list[str]], find: Finder) -> list[Shape]:
     """The templates of a group of rows: one, or several where rows of several came together."""
     found: list[Shape] = []
-    for part in _divide(group, tokens):
+    for part in _divide(group, words):
         distinct = list(dict.fromkeys(part))
         parts = induce_parts(distinct[:120]) if len(distinct) >= _LEAST_ROWS else None
         if parts is None:
@@ -129,7 +132,7 @@ def _learn_all(group: list[str], tokens: dict[str, list[str]], find: Finder) -> 
             found.append(shape)
             continue
         for smaller in _divide_further(part, parts):
-            found += _learn_all(smaller, tokens, find)
+            found += _learn_all(smaller, words, find)
     return found
 
 

@@ -28,6 +28,7 @@ from ifcurate.data.readers.rows import (
     parse_line,
     read_rows,
 )
+from ifcurate.data.readers.samples import look_at, spread_rows
 from ifcurate.data.row_results import BadRow, ReadRow
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
@@ -36,21 +37,16 @@ from ifcurate.memory import PIECE_BYTES
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.records import Example
-from ifcurate.storage.files import file_digest
 
 __all__ = [
     "Examples",
     "Piece",
-    "fingerprint_source",
-    "learn_layout",
-    "options_layout",
     "read_examples",
     "read_row",
     "take_pieces",
 ]
 
 _LOOKED_AT: Final = 100  # rows from which the format is detected
-_LOOKED_AT_BYTES: Final = 32 << 20  # of these rows, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +254,7 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     sources = open_sources(paths, subset=options.subset, split=options.split)
     names = _detect_formats(sources) if format == "auto" else [format] * len(sources)
     layouts = [
-        learn_layout(_first_rows(source, LOOKED_AT), options_layout(name, options))
+        learn_layout(_learning_rows(source), options_layout(name, options))
         for source, name in zip(sources, names, strict=True)
     ]
     examples = Examples(tuple(sources), tuple(layouts), options.limit)
@@ -304,30 +300,28 @@ def options_layout(format: str, options: DataOptions) -> Layout:
     )
 
 
-def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
-    return [raw.value for raw in _look(read_rows(source), n) if raw.value is not None]
-
-
-def _look(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
-    """The first `n` rows, or fewer when they are large."""
-    size = 0
-    for raw in itertools.islice(rows, n):
-        yield raw
-        size += raw.size
-        if size > _LOOKED_AT_BYTES:
-            return
+def _learning_rows(source: Source) -> list[dict[str, Any]]:
+    """The rows from which templates are learned: all of a short source, a sample of a long one."""
+    first = _first_rows(source, LOOKED_AT)
+    return (spread_rows(source, LOOKED_AT) if len(first) == LOOKED_AT else []) or first
 
 
 def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
     """The layout with the templates that these rows share, if their texts include the context.
 
-    Every reader learns from the first rows of a source, so all readers agree.
+    Every reader learns from the same rows of a source, so all readers agree. Of more than
+    `LOOKED_AT` rows it looks at a sample, spread evenly.
     """
-    texts = template_texts(rows[:LOOKED_AT], layout)
+    n = min(len(rows), LOOKED_AT)
+    texts = template_texts([rows[i * len(rows) // n] for i in range(n)], layout)
     if not texts:
         return layout
     with add_languages(layout.added):
         return replace(layout, shapes=learn_shapes(texts, find_context))
+
+
+def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:
+    return [raw.value for raw in look_at(read_rows(source), n) if raw.value is not None]
 
 
 def _refuse_unfit(examples: Examples, format: str) -> None:
@@ -374,7 +368,7 @@ def _detect_formats(sources: Sequence[Source]) -> list[str]:
 
 
 def _detect_format(source: Source) -> str:
-    first = list(_look(read_rows(source), _LOOKED_AT))
+    first = list(look_at(read_rows(source), _LOOKED_AT))
     values = [raw.value for raw in first if raw.value is not None]
     if not values:
         if not first:
@@ -384,24 +378,3 @@ def _detect_format(source: Source) -> str:
             f"{'; the first says' * (len(first) > 1)}: {first[0].error}; check the file"
         )
     return detect_format(values, source.name)
-
-
-def fingerprint_source(source: Source) -> dict[str, Any]:
-    """Name, size and hash of a file; name, subset and split of a Hub dataset."""
-    if source.format == "hub":
-        return {
-            "name": source.name,
-            "format": "hub",
-            "subset": source.subset,
-            "split": source.split,
-        }
-    try:
-        return {
-            "name": source.name,
-            "format": source.format,
-            "compression": source.compression,
-            "bytes": source.path.stat().st_size,
-            "blake2b": file_digest(source.path),
-        }
-    except OSError as error:
-        raise DataError(f"{source.name}: cannot be read: {error}; check the file") from error

@@ -20,7 +20,8 @@ from typing import Any, get_args
 
 import polars as pl
 
-from ifcurate.data.sources import Examples, fingerprint_source, read_examples
+from ifcurate.data.readers.fingerprints import fingerprint_source
+from ifcurate.data.sources import Examples, read_examples
 from ifcurate.errors import DataError, RunError
 from ifcurate.mixing.amounts import Amount, split_component
 from ifcurate.mixing.rows import Batch, read_batches

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ifcurate.data.formats import Layout
+from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.readers.rows import Source
-from ifcurate.data.sources import Examples, fingerprint_source
+from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
 from ifcurate.runs.run import Run
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.readers.rows import DEMO
-from ifcurate.data.sources import Examples, fingerprint_source
+from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
 from ifcurate.phrases import count
 from ifcurate.runs.folder import open_manifest, refuse_foreign, remove_run, seal_manifest

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import polars as pl
 import pytest
 
 from ifcurate.contexts.find import find_context
 from ifcurate.contexts.learn import learn_shapes
+from ifcurate.data.row_formats import Layout
+from ifcurate.data.sources import learn_layout, read_examples
 
 NAMES = ("Ada", "Ben", "Cleo", "Dov", "Eli", "Fay", "Gil", "Hope", "Ivo", "Jun", "Kit", "Lea")
 THINGS = (
@@ -111,3 +117,30 @@ def test_words_before_a_question_are_not_taken_as_the_text_above() -> None:
         "Should I accept this answer?"
     )
     assert all("how old" not in text[f.outer_start : f.outer_end] for f in find_context(text))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_templates_far_from_the_start_of_a_file_are_learned(tmp_path: Path, suffix: str) -> None:
+    facts = [
+        text.format(name=f"{name}{i}", thing=thing, town=town)
+        for i in range(15)
+        for name, thing, town in ROWS
+        for text in (
+            "{name} sells {thing} in {town}.",
+            "Nobody from {town} would trade {thing} with {name}.",
+            "After the flood the {thing} of {name} was brought to {town}.",
+            "{town} has no {thing} since {name} left.",
+        )
+    ]
+    forms = ("Zorp: {}\nNow say who it was.", "Decide whether this can be so.\n{}")
+    rows = [{"prompt": form.format(fact), "completion": "x"} for form in forms for fact in facts]
+    path = tmp_path / f"rows.{suffix}"
+    if suffix == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    else:
+        pl.DataFrame(rows).write_parquet(path, row_group_size=100)
+    (layout,) = read_examples(path).layouts
+    assert sorted(shape.contexts for shape in layout.shapes) == [(0,), (0,)]
+    assert read_examples(path).layouts == (layout,)
+    if suffix == "jsonl":  # rows in memory are sampled too
+        assert len(learn_layout(rows, Layout("prompt_completion")).shapes) == 2

@@ -1,0 +1,75 @@
+"""The first rows of a source, and rows from places that are spread over it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ifcurate.data.readers.files import BROKEN, RawRow, Source
+from ifcurate.data.readers.json_rows import parse_line
+from ifcurate.data.readers.parquet_rows import batch_rows, open_parquet
+
+__all__ = ["look_at", "spread_rows"]
+
+_FIRST_BYTES: Final = 32 << 20  # of first rows, at most
+_PLACES: Final = 8
+_PLACE_BYTES: Final = 4 << 20  # that are read at one place
+
+
+def look_at(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
+    """The first `n` rows, or fewer when they are large."""
+    size = 0
+    for raw in itertools.islice(rows, n):
+        yield raw
+        size += raw.size
+        if size > _FIRST_BYTES:
+            return
+
+
+def spread_rows(source: Source, n: int) -> list[dict[str, Any]]:
+    """About `n` rows from eight places, the same ones each time; [] where this is not cheap.
+
+    It is cheap in JSON Lines that are not compressed, and in Parquet with several row groups.
+    Rows that cannot be read are left out.
+    """
+    if source.format == "jsonl" and not source.compression:
+        return list(_spread_lines(source, n))
+    return list(_spread_groups(source, n)) if source.format == "parquet" else []
+
+
+def _spread_lines(source: Source, n: int) -> Iterator[dict[str, Any]]:
+    try:
+        with source.path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            for place in range(_PLACES):
+                start, end = place * size // _PLACES, (place + 1) * size // _PLACES
+                stream.seek(start)
+                if place:
+                    stream.readline(_PLACE_BYTES)  # the rest of a line
+                for _ in range(n // _PLACES):
+                    if stream.tell() >= min(end, start + _PLACE_BYTES):
+                        break
+                    value, _error = parse_line(stream.readline(_PLACE_BYTES))
+                    if value is not None:
+                        yield value
+    except BROKEN:
+        return
+
+
+def _spread_groups(source: Source, n: int) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+
+    try:
+        with open_parquet(source) as file:
+            places = min(_PLACES, file.num_row_groups)
+            for group in (k * file.num_row_groups // places for k in range(places if n else 0)):
+                known = file.metadata.row_group(group)
+                fits = _PLACE_BYTES * known.num_rows // max(1, known.total_byte_size)
+                size = max(1, min(n // places, fits))
+                batch = next(iter(file.iter_batches(batch_size=size, row_groups=[group])), None)
+                if places > 1 and batch is not None:
+                    rows = batch_rows(source, 0, batch)
+                    yield from (row.value for row in rows if row.value is not None)
+    except (pa.ArrowException, OSError):
+        return

@@ -9,7 +9,7 @@ looks like a text: some sentences on lines of their own, a list, a table or mark
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from . import patterns
 from .found import Found, Mark, make_found
@@ -83,15 +83,7 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
         return []
     if not _is_text(text, start, end, pointed=pointed, apart=apart, beside=beside):
         return []
-    found = make_found(text, start, end, "between", at_least=2)
-    confidence = _confidence(pointed=pointed, apart=apart)
-    return [replace(f, confidence=confidence) for f in found]
-
-
-def _confidence(*, pointed: bool, apart: bool) -> float:
-    if pointed:
-        return 0.85
-    return 0.8 if apart else 0.7
+    return make_found(text, start, end, "between", at_least=2)
 
 
 def _is_dialogue(text: str) -> bool:

@@ -64,7 +64,7 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
     (("inline-label",), lambda text, marks: find_inline_label(text)),
     (("numbered",), find_numbered),
-    (("lead", "sentence"), find_lead),
+    (("lead",), find_lead),
     (("fence", "code"), lambda text, marks: find_fenced(text)),
     (("quote",), lambda text, marks: find_quote(text)),
     (("long-paragraph",), find_long),
@@ -222,9 +222,7 @@ def find_document(text: str) -> list[Found]:
     """
     for candidates in _in_system(text):
         found = [
-            f
-            for f in candidates
-            if f.rule not in ("code", "sentence") and not is_directive(text[f.start : f.end])
+            f for f in candidates if f.rule != "code" and not is_directive(text[f.start : f.end])
         ]
         if found:
             return _arrange(text, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from . import patterns
 from .found import Found, Mark, closing_quote, make_found
@@ -39,7 +39,6 @@ class _Lead:
     at: int  # behind the words that point
     phrase: str  # those words
     sentence: str
-    rule: str
 
 
 def find_lead(text: str, marks: list[Mark]) -> list[Found]:
@@ -57,7 +56,7 @@ def find_lead(text: str, marks: list[Mark]) -> list[Found]:
 def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     line = text[start : min(end, start + 500)]
     if first and (match := patterns.VERB_COLON.match(line)):
-        return _Lead(start, end, start + match.end() - 1, match[0], match[0], "lead")
+        return _Lead(start, end, start + match.end() - 1, match[0], match[0])
     match = _pointing_words(line)
     if match is None:
         return None
@@ -71,8 +70,7 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
     names_text = kind.get("strong") or kind.get("given")
     if not names_text and not patterns.WORKS_ON_TEXT.search(sentence):
         return None
-    rule = "sentence" if kind.get("weak") and not names_text else "lead"
-    return _Lead(begin, end, start + match.end(), match[0], sentence, rule)
+    return _Lead(begin, end, start + match.end(), match[0], sentence)
 
 
 def _pointing_words(line: str) -> re.Match[str] | None:
@@ -124,9 +122,9 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
         text,
         content,
         end,
-        lead.rule,
+        "lead",
         label_start=lead.start if place.bare else None,
-        at_least=6 if lead.rule == "lead" else 5,
+        at_least=5,
     )
 
 
@@ -211,7 +209,7 @@ def find_long(text: str, marks: list[Mark]) -> list[Found]:
     if is_directive(text[content:end]) or _n_answers(marks) > 1:
         return []
     about_me = re.match(r"\W{0,3}(?:I|I'm|I've|I'd|My|We|Our)\b", text[content : content + 12])
-    made = make_found(
+    return make_found(
         text,
         content,
         end,
@@ -219,9 +217,6 @@ def find_long(text: str, marks: list[Mark]) -> list[Found]:
         label_start=start if content > start else None,
         at_least=60 if about_me and content == start else 30,
     )
-    if made and n_words(text, content, end) < 60:
-        return [replace(f, confidence=0.8) for f in made]
-    return made
 
 
 def _is_all_request(text: str, start: int, end: int) -> bool:

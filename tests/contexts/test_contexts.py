@@ -134,10 +134,10 @@ def test_examples_cut_what_was_found() -> None:
 
 
 def test_min_confidence_leaves_out_the_unsure() -> None:
-    text = "Classify this sentence: The tram was late and nobody minded."
-    assert [f.rule for f in find_context(text)] == ["sentence"]
-    assert find_context(text, min_confidence=0.9) == []
-    assert [f.rule for f in find_context(text, min_confidence=0.0)] == ["sentence"]
+    text = "<context>The tram was late and nobody minded.</context>\n\nWho minded?"
+    assert [f.rule for f in find_context(text)] == ["tag"]
+    assert all(f.rule != "tag" for f in find_context(text, min_confidence=0.9))
+    assert find_context(text, min_confidence=0.98) == []
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n", " \n\n"])

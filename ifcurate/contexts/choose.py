@@ -152,7 +152,10 @@ def _describe(
         voted / len(fitting),
         _label_kind(parts[k], line),
         any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
-        not parts[k].strip() or parts[k].endswith("\n") or not parts[k].rstrip()[-1].isalnum(),
+        not parts[k].strip()
+        or parts[k].endswith("\n")
+        or not parts[k].rstrip()[-1].isalnum()
+        or sum(v[:1].isupper() and _states(v) for v in filled) >= 0.8 * n,
         not parts[k + 1].lstrip(" ")[:1].islower() or 2 * sum(map(_is_ended, filled)) >= n,
     )
 

@@ -36,7 +36,7 @@ from .marks import (
     find_ruled,
     find_tags,
 )
-from .pointing import find_lead, find_long
+from .pointing import find_above, find_lead, find_long
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
 from .words import Language, add_languages
@@ -66,6 +66,7 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("numbered",), find_numbered),
     (("lead",), find_lead),
     (("fence", "code"), lambda text, marks: find_fenced(text)),
+    (("above",), find_above),
     (("quote",), lambda text, marks: find_quote(text)),
     (("long-paragraph",), find_long),
     (("between",), find_between),
@@ -247,7 +248,7 @@ def _find_named(text: str, marks: list[Mark]) -> list[Found]:
         first, last = numbered[0].outer_start, numbered[0].end
         found = [f for f in found if f.end <= first or f.start >= last] + numbered
     if hints and not found:
-        found = find_lead(text, marks) or find_between(text, marks)
+        found = find_lead(text, marks) or find_above(text, marks)
     return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]
 
 

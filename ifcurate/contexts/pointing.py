@@ -27,7 +27,7 @@ from .words import (
     n_words,
 )
 
-__all__ = ["find_lead", "find_long"]
+__all__ = ["find_above", "find_lead", "find_long"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,31 @@ def _closing_quote(text: str, start: int, end: int) -> int | None:
         return None  # a title or a name at the start of the text
     after = text[close + 1 : close + 2]
     return close + 1 + (after == ",")
+
+
+def find_above(text: str, marks: list[Mark]) -> list[Found]:
+    """A text that a closing question points back to."""
+    full = len(text.rstrip())
+    start, _ = skip_asks(text, 0)
+    marks = [m for m in marks if m.kind in ("ask", "answer")]
+    first = next((m.start for m in marks if m.start > start), None)
+    in_line = False
+    if first is not None:
+        end = ask_start(text, start, first, strict=False)
+        pointed, least = True, 12 if start else 20
+        if _n_answers(marks) > 1:
+            return []
+    else:
+        end = ask_start(text, start, full, strict=False)
+        if end == full:
+            end, in_line = last_sentences(text, start, full), True
+        ask = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
+        pointed, least = bool(POINTS_BACK.search(ask)), 10
+    if not pointed or end >= full or is_directive(text[start:end], 1.2):
+        return []
+    if asks_first(text, start, end) and (in_line or is_instruction(text[start : start + 200])):
+        return []
+    return make_found(text, start, end, "above", at_least=least)
 
 
 def find_long(text: str, marks: list[Mark]) -> list[Found]:

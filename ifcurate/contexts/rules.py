@@ -80,6 +80,13 @@ RULES: tuple[Rule, ...] = (
         0.67,
         1,
     ),
+    Rule(
+        "above",
+        "an instruction that points to text before it",
+        "... \nIs this news true?",
+        0.9,
+        0,
+    ),
     Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.97, 114),
     Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.87, 135),
     Rule(

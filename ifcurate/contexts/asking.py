@@ -26,6 +26,7 @@ __all__ = [
     "remains_asking",
     "rest_of",
     "shrink",
+    "shrink_to_lines",
 ]
 
 _WINDOW = 4000  # characters at either end of a text
@@ -154,5 +155,19 @@ def shrink(text: str, found: Sequence[Found]) -> list[Found]:
     cut = first_request_end(text, first.start, first.end)
     if first.start < cut < first.end and n_words(text, cut, first.end) >= 3:
         start = cut + len(text[cut : first.end]) - len(text[cut : first.end].lstrip())
+        return [replace(first, start=start, outer_start=start), *found[1:]]
+    return []
+
+
+def shrink_to_lines(text: str, found: Sequence[Found]) -> list[Found]:
+    """The same stretches without a short last or first line, where the question must be; or []."""
+    last, first = found[-1], found[0]
+    at = text.rfind("\n", last.start, last.end)
+    if at > 0 and last.end - at <= 250 and at - last.start >= 2 * (last.end - at):
+        end = last.start + len(text[last.start : at].rstrip())
+        return [*found[:-1], replace(last, end=end, outer_end=end)]
+    at = text.find("\n", first.start, first.end)
+    if at > 0 and at - first.start <= 250 and first.end - at >= 2 * (at - first.start):
+        start = at + len(text[at : first.end]) - len(text[at : first.end].lstrip())
         return [replace(first, start=start, outer_start=start), *found[1:]]
     return []

@@ -148,7 +148,7 @@ def _describe(
         sum(0 < first_request_end(v, 0, len(v)) < len(v) for v in filled) / n,
         sum(_asks_last(v) for v in filled) / n,
         sum(is_choices(v) or is_choices("- " + v) for v in filled) / n,
-        sum(map(_states, filled)) / n,
+        sum(_states(v, line=parts[k + 1].startswith("\n")) for v in filled) / n,
         voted / len(fitting),
         _label_kind(parts[k], line),
         any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
@@ -178,9 +178,13 @@ def _is_asked(value: str) -> bool:
     return kind == "ask" and noun not in NOT_ASKED
 
 
-def _states(value: str) -> bool:
-    """Whether a text is a statement: a sentence that neither asks nor instructs."""
-    return _is_ended(value) and count_words(value) >= 4 and not is_request(value)
+def _states(value: str, *, line: bool = False) -> bool:
+    """Whether a text is a statement: a sentence that neither asks nor instructs.
+
+    With `line` the text ends its line, so that a sentence needs no mark at its end.
+    """
+    whole = _is_ended(value) or (line and value[:1].isupper() and count_words(value) >= 5)
+    return whole and count_words(value) >= 4 and not is_request(value)
 
 
 def _is_ended(value: str) -> bool:
@@ -233,6 +237,9 @@ def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
     if _stands_out(longest, others, parts):
         return [longest]
     stated = [slot for slot in able if slot.stating >= 0.8]
+    asked = next((slot.number for slot in slots if slot.asking >= 0.8), 0)
+    if len(stated) > 1:  # statements behind the question are answers
+        stated = [slot for slot in stated if slot.number < asked]
     return stated if len(stated) == 1 else []
 
 

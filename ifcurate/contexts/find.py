@@ -23,6 +23,7 @@ from .asking import (
     remains_asking,
     rest_of,
     shrink,
+    shrink_to_lines,
 )
 from .between import find_between
 from .enclosed import find_fenced, find_quote
@@ -189,8 +190,9 @@ def _weigh(text: str, found: list[Found], min_confidence: float, must_ask: bool)
 def _leave_request(text: str, taken: list[Found]) -> list[Found]:
     """The same stretches without a request that only they hold; [] when none would remain."""
     if remains_asking(text, taken):
-        lacks = lacks_question(rest_of(text, taken))
-        return (lacks and _arrange(text, shrink(text, taken))) or taken
+        if not lacks_question(rest_of(text, taken)):
+            return taken
+        return _arrange(text, shrink(text, taken) or shrink_to_lines(text, taken)) or taken
     shrunk = _arrange(text, shrink(text, taken))
     return shrunk if shrunk and remains_asking(text, shrunk) else []
 

@@ -85,12 +85,12 @@ RULES: tuple[Rule, ...] = (
         "an instruction that points to text before it",
         "... \nIs this news true?",
         0.9,
-        0,
+        282,
     ),
-    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.97, 114),
-    Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.87, 135),
+    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.46, 105),
+    Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.94, 70),
     Rule(
-        "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.97, 333
+        "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.89, 132
     ),
 )
 

@@ -47,7 +47,9 @@ READ = [case for case in CASES if not case.get("known_miss")]
 
 
 def find(case: dict[str, Any]) -> list[Found]:
-    return (find_context if case["role"] == "user" else find_document)(case["text"])
+    if case["role"] != "user":
+        return find_document(case["text"])
+    return find_context(case["text"], min_confidence=0.4)  # with the rule that is off
 
 
 def cut(text: str, found: list[Found]) -> str:

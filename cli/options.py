@@ -114,32 +114,39 @@ def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
     flags = list(extra["flags"])
     if kind is bool and not flags:
         flags = [f"--{name.replace('_', '-')}"]
-    bounds = {
-        bound: getattr(constraint, limit)
-        for bound, limit in (("min", "ge"), ("max", "le"))
-        for constraint in field.metadata
-        if getattr(constraint, limit, None) is not None and kind in (int, float)
-    }
-    default = preset.get(name, field.get_default(call_default_factory=True))
-    shown = "Required." if field.is_required() else _default(default)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    listed = "" if all(name in (field.description or "") for name in choices) else _list(choices)
-    text = " ".join(filter(None, (field.description, listed, shown)))
-    # Brackets are Rich's markup, and `<name>` is a tag in Markdown.
-    text = text.replace("[", "\\[").replace("<", "\\<")
+    default = preset.get(name, field.get_default(call_default_factory=True))
+    text = _explain(field, choices, "Required." if field.is_required() else _default(default))
     settings: dict[str, Any] = {
         "help": text,
         "rich_help_panel": extra["panel"] or None,
         "show_default": False,
         "metavar": extra.get("metavar") or ("CHOICE" if choices else _METAVARS.get(kind)),
-        **bounds,
+        **(_bounds(field) if kind in (int, float) else {}),
     }
     return Annotated[kind | None, typer.Option(*flags, **settings)]
 
 
-def _list(choices: Sequence[str]) -> str:
-    """The choices as a sentence; the metavar has no room for them in a narrow window."""
-    return f"One of {', '.join(choices)}."
+def _bounds(field: FieldInfo) -> dict[str, Any]:
+    """The least and the largest number, as Typer takes them."""
+    return {
+        bound: getattr(constraint, limit)
+        for bound, limit in (("min", "ge"), ("max", "le"))
+        for constraint in field.metadata
+        if getattr(constraint, limit, None) is not None
+    }
+
+
+def _explain(field: FieldInfo, choices: Sequence[str], default: str) -> str:
+    """The help: what the option means, its choices where that does not name them, its default.
+
+    The choices are not the metavar, because a narrow window has no room for them there.
+    """
+    meaning = field.description or ""
+    listed = "" if all(name in meaning for name in choices) else f"One of {', '.join(choices)}."
+    text = " ".join(filter(None, (meaning, listed, default)))
+    # Brackets are Rich's markup, and `<name>` is a tag in Markdown.
+    return text.replace("[", "\\[").replace("<", "\\<")
 
 
 def _default(value: Any) -> str:

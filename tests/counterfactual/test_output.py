@@ -366,11 +366,6 @@ def test_a_thousand_files_are_not_held_open(folder: Path) -> None:
     assert result.funnel.written == 150
 
 
-def test_dicts_are_augmented() -> None:
-    result = augment_counterfactual([MARTHA, NOTHING])
-    assert [len(result.written), len(result.rejected)] == [1, 1]
-
-
 @pytest.mark.slow
 def test_reasons_do_not_depend_on_the_hash_seed(folder: Path) -> None:
     import subprocess

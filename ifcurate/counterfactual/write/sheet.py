@@ -10,44 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from ..edit.edits import Edit
 from .outcomes import Written
 
 __all__ = ["choose_sample", "render_sheet", "sample_rank"]
-
-_STYLE = """
-:root{color-scheme:light dark;--line:#c9ccd1;--old:#ffd9d6;--new:#cdeccb;--soft:#6a737d}
-@media(prefers-color-scheme:dark){:root{--line:#444;--old:#6b2a25;--new:#23512a;--soft:#9aa4ad}}
-body{font:15px/1.5 system-ui,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.4rem}h2{font-size:1rem;margin:0}
-.case{border:1px solid var(--line);border-radius:8px;margin:1.2rem 0;overflow:hidden}
-.head{display:flex;gap:1rem;align-items:baseline;flex-wrap:wrap;padding:.6rem .9rem;
-border-bottom:1px solid var(--line)}
-.soft{color:var(--soft);font-size:.85rem}
-table{width:100%;border-collapse:collapse;table-layout:fixed}
-th{width:6.5rem;text-align:left;font-weight:600;color:var(--soft);font-size:.8rem}
-th,td{vertical-align:top;padding:.5rem .9rem;border-top:1px solid var(--line)}
-tr:first-child th,tr:first-child td{border-top:0}
-td{white-space:pre-wrap;overflow-wrap:anywhere}
-td+td{border-left:1px solid var(--line)}
-del{background:var(--old);text-decoration:none;border-radius:3px;padding:0 .15em}
-ins{background:var(--new);text-decoration:none;border-radius:3px;padding:0 .15em}
-label{margin-left:.6rem}.marks{margin-left:auto}
-.funnel{width:auto}.funnel td,.funnel th{width:auto;padding:.15rem .9rem}
-.funnel td{text-align:right}.funnel .why{font-weight:400}
-#count{position:sticky;top:0;background:Canvas;padding:.5rem 0;z-index:1}
-"""
-_SCRIPT = """
-const total=document.querySelectorAll('.case').length;
-function tell(){const b=document.querySelectorAll('input[value=broken]:checked').length;
-const g=document.querySelectorAll('input[value=good]:checked').length;
-document.getElementById('count').textContent=
-`${g+b} of ${total} read: ${g} good, ${b} broken`;}
-document.addEventListener('change',tell);tell();
-"""
 
 
 def sample_rank(pair: str, seed: int = 0) -> bytes:
@@ -66,17 +37,9 @@ def render_sheet(
 ) -> str:
     """The sheet as one HTML text."""
     cases = "\n".join(_case(n, item) for n, item in enumerate(sample, 1))
-    return (
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{html.escape(title)}</h1>\n"
-        "<p>Left the original, right the counterfactual. Broken is: the new text contradicts "
-        "itself, is not grammatical where it was, still names the original, or no longer "
-        "answers its question from its context.</p>\n"
-        f"{_funnel(funnel)}\n<p id=count role=status></p>\n{cases}\n"
-        f"<script>{_SCRIPT}</script></body></html>\n"
-    )
+    parts = {"title": html.escape(title), "funnel": _funnel(funnel), "cases": cases}
+    page = files(__package__).joinpath("review.html").read_text("utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
 
 
 def _funnel(funnel: Mapping[str, Any]) -> str:

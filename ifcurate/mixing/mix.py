@@ -30,7 +30,7 @@ from ifcurate.mixing.components import Component
 from ifcurate.mixing.mixture import DROPPED, MANIFEST, Mixture, refuse_foreign, save_mixture
 from ifcurate.mixing.near import mark_near_duplicates
 from ifcurate.mixing.overlap import read_suite
-from ifcurate.mixing.rows import BROKEN, Batch
+from ifcurate.mixing.rows import Batch, Refusal, refuse_row
 from ifcurate.mixing.schema import MIXTURE, TEXT
 from ifcurate.mixing.store import RowStore
 from ifcurate.mixing.texts import example_record, example_text
@@ -45,7 +45,6 @@ from ifcurate.storage.replacing import refuse_other, remove_partials
 __all__ = ["mix_components", "mix_examples", "mix_identity"]
 
 BATCH_ROWS: Final = 16_384
-Refusal = tuple[str | None, str | None]  # why a row cannot be taken: reason and detail
 
 
 @takes_options(MixOptions)
@@ -264,7 +263,7 @@ class _Maker:
     def _refuse(self, batch: Batch, table: pl.DataFrame) -> list[Refusal]:
         """Why each row cannot be taken, regardless of the other rows; (None, None) if it can."""
         refusals = [
-            _refuse_row(reason, label, self._options.only)
+            refuse_row(reason, label, self._options.only)
             for reason, label in zip(batch.reasons, batch.labels, strict=True)
         ]
         if self._suite is None:
@@ -362,24 +361,6 @@ class _Maker:
         repeated = self._chosen.filter(pl.col("copy") > 0).height
         notes = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
         return [*notes, *self._short]
-
-
-def _refuse_row(unusable: str | None, label: str | None, only: str) -> Refusal:
-    if unusable == BROKEN:
-        return BROKEN, "by a person, in the review"
-    if unusable:
-        return "cannot be used", unusable
-    if not _is_wanted(label, only):
-        return "not asked for", f"label {label or 'unknown'}"
-    return None, None
-
-
-def _is_wanted(label: str | None, only: str) -> bool:
-    if only == "all":
-        return True
-    if only == "context-critical":
-        return label == "context-critical"
-    return label != "no-context"  # with --only context, a row without a label has a context
 
 
 def _count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> dict[str, int]:

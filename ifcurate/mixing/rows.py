@@ -17,9 +17,10 @@ from ifcurate.errors import RowError
 from ifcurate.mixing.schema import MESSAGE, MIXTURE
 from ifcurate.mixing.texts import RowText, digest_texts, read_draft
 
-__all__ = ["BROKEN", "Batch", "read_batches"]
+__all__ = ["Batch", "Refusal", "read_batches", "refuse_row"]
 
-BROKEN: Final = "judged broken"  # the reason of a counterfactual row that a person refused
+_BROKEN: Final = "judged broken"  # the reason of a counterfactual row that a person refused
+Refusal = tuple[str | None, str | None]  # why a row cannot be taken: reason and detail
 
 
 def _format_name(layout: Layout) -> str:
@@ -159,8 +160,8 @@ def _add_row(
             label = None if raw.source in labels else _label_context(value, layout)
             record = record if record.startswith("{") else _as_json(value)
             stratum = _name_stratum(raw.source, value, stratify)
-            if broken and row_hash(value) in broken:
-                text, error = None, BROKEN
+            if _is_broken(value, broken):
+                text, error = None, _BROKEN
         except RowError as problem:
             text, error = None, str(problem)
         except (RecursionError, ValueError, OverflowError) as problem:
@@ -176,6 +177,10 @@ def _add_row(
         stratum=stratum,
         reason=error or None,
     )
+
+
+def _is_broken(row: Mapping[str, Any], broken: Collection[str]) -> bool:
+    return bool(broken) and row_hash(row) in broken
 
 
 def _parse(raw: RawRow) -> tuple[Mapping[str, Any] | None, str | None]:
@@ -200,3 +205,22 @@ def _name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
     if stratify == "file":
         return source
     return str(row.get(stratify, "")) if stratify else ""
+
+
+def refuse_row(unusable: str | None, label: str | None, only: str) -> Refusal:
+    """Why a row cannot be taken, regardless of the other rows; (None, None) if it can."""
+    if unusable == _BROKEN:
+        return _BROKEN, "by a person, in the review"
+    if unusable:
+        return "cannot be used", unusable
+    if not _is_wanted(label, only):
+        return "not asked for", f"label {label or 'unknown'}"
+    return None, None
+
+
+def _is_wanted(label: str | None, only: str) -> bool:
+    if only == "all":
+        return True
+    if only == "context-critical":
+        return label == "context-critical"
+    return label != "no-context"  # with --only context, a row without a label has a context

@@ -63,12 +63,13 @@ class ScoringProgress:
 
     def _describe(self, progress: RunProgress, done: int, seconds: float) -> str:
         """Rows, speed, and the time left where the number of rows is known."""
-        speed = f"{(progress.tokens + progress.tokens_ahead) / seconds:,.0f} tokens/s"
+        tokens = progress.tokens + progress.tokens_ahead
+        speed = f", {tokens / seconds:,.0f} tokens/s" if tokens else ""
         if not self._total:
-            return f"{done:,} rows, {speed}"
+            return f"{done:,} rows{speed}"
         new = done - progress.resumed_rows
         left = f", {say_time((self._total - done) * seconds / new)} left" if new > 0 else ""
-        return f"{done:,} of {self._total:,} rows, {speed}{left}"
+        return f"{done:,} of {self._total:,} rows{speed}{left}"
 
     def _write_lines(self) -> None:
         """Write a line now and then, until the end; runs in a thread of its own."""

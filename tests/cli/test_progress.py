@@ -102,6 +102,12 @@ def test_the_time_left_follows_the_rows_of_this_attempt(progress: Progress, said
     assert "left" not in unknown._describe(progress, done, 10.0)
 
 
+def test_no_speed_is_shown_before_anything_was_scored() -> None:
+    bar = import_module("ifcurate.cli.progress").ScoringProgress(1000, quiet=True)
+    resumed = Progress(rows=256, resumed_rows=256)
+    assert bar._describe(resumed, 256, 1e-6) == "256 of 1,000 rows"
+
+
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("ifcurate.cli.progress")
     log = io.StringIO()

@@ -79,7 +79,7 @@ class AugmentSettings:
 
 
 def parse_types(text: str) -> tuple[str, ...]:
-    """Types in a fixed order, whatever the order given; `+YEAR` adds to the default ones.
+    """Types in one fixed order; `+YEAR` adds to the default ones.
 
     Raises `OptionError` for a type that is unknown.
     """
@@ -142,7 +142,7 @@ class Augmenter:
     def create(
         cls, settings: AugmentSettings, recogniser: Recogniser, pools: Pools | None = None
     ) -> Augmenter:
-        """Load the lexicon and settle the columns."""
+        """Load the lexicon and make the columns of the run."""
         lexicon = load_lexicon()
         engineer = Engineer(
             recogniser,
@@ -258,7 +258,7 @@ def _written(
     own = {"ifcurate_parent": parent, "ifcurate_pair": pair, **columns}
     row = counterfactual_row(example, view, made, {**own, "ifcurate_variant": variant})
     rows = [row]
-    if settings.emit != "counterfactual" and variant == 0:  # once, whatever the variants
+    if settings.emit != "counterfactual" and variant == 0:  # once for all variants
         rows.insert(0, original_row(example, parent, pair))
         abstain = abstain_row(example, view, made, parent, pair)
         if settings.emit == "pair+abstain" and abstain is not None:

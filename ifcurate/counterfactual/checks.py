@@ -39,7 +39,7 @@ class Check(Enum):
 
     @property
     def meaning(self) -> str:
-        """What the check says of the row, as a clause after "because"."""
+        """Why the row is refused, as a clause after "because"."""
         return self.value[1]
 
     @property
@@ -48,7 +48,7 @@ class Check(Enum):
         return self not in {Check.ROW, Check.CONTEXT, Check.ENTITY}
 
 
-class Refusal(Exception):  # noqa: N818 - not an error: an example that is passed over
+class Refusal(Exception):  # noqa: N818 - not an error: an example that is not written
     """Why an entity or an example is not substituted: the check, then the reason."""
 
     def __init__(self, check: Check, reason: str):

@@ -3,7 +3,7 @@
 A row is judged by what is known of its original, best first: the edits that it
 records, its original in the same file (role `original`, same pair), or its
 remembered answer, which is put back to get the original text. A row with none
-of these is only asked what needs no original: articles, pronouns, weekdays.
+of these gets only the checks that need no original: articles, pronouns, weekdays.
 Nothing is changed.
 """
 
@@ -210,7 +210,7 @@ class _Linter:
         )  # fmt: skip
 
     def _substitute(self, span: Span, answer: str) -> str:
-        """What a plan says of the answer. Raises `Refusal` (TYPE) where one is of another type."""
+        """The answer as a plan has it. Raises `Refusal` (TYPE) where one is of another type."""
         kind = span.type
         if kind in VALUES:
             answer = _value(kind, answer, self.lexicon)
@@ -220,7 +220,7 @@ class _Linter:
         return answer
 
     def _gender(self, view: View, plan: Substitution) -> str:
-        """What the pronouns say of the new name, whatever gender it is listed with."""
+        """The gender that the pronouns give the new name, not the one it is listed with."""
         if plan.type != "PERSON":
             return ""
         he, she = count_pronouns([view.context_text])

@@ -1,4 +1,4 @@
-"""The default recogniser: a lexicon, the shape of names, and what the text says of them.
+"""The default recogniser: a lexicon, the shape of names, and the words around them.
 
 It reads capitalised runs ("Dr. Mary Shelley", "New York City") and asks of each
 as a whole whether it is a person, a country, its adjective, a city, or a name

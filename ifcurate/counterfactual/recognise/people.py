@@ -1,8 +1,8 @@
 """Who is a person: names that the lists have, and names that the text itself says are people's.
 
 A name that no list has needs evidence around it: "Kugel's wife", "Kugel, who",
-"his friend Kugel", a pronoun that takes it up. What speaks against it ("the
-Kugel", "in Kugel", "Kugel magazine") weighs more than what speaks for it.
+"his friend Kugel", a pronoun that refers to it. Evidence against it ("the
+Kugel", "in Kugel", "Kugel magazine") counts more than evidence for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pronouns of a text, and which of them take up a name."""
+"""Pronouns of a text, and which of them refer to a name."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["count_pronouns", "follow_pronouns", "following_pronoun"]
 
 _HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
 _SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
-#: What may stand between a name and the pronoun that takes it up.
+#: What may stand between a name and the pronoun that refers to it.
 _FOLLOWS = re.compile(
     r"(?:['’]s)?(?:[^.!?\n:;\"“”A-Z]|[A-Z][a-z]+day\b|[A-Z][a-z]+ber\b){0,80}?"
     r"\b(he|him|his|himself|she|her|hers|herself|its|itself|their|they)\b"
     r"(?! (?:said|says|added|told|wrote)\b)"
 )
-#: A sentence that goes on with the pronoun alone: "Kugel is poor. He ..."
+#: The next sentence begins with the pronoun: "Kugel is poor. He ..."
 _NEXT = re.compile(r"[^.!?\n:;\"“”A-Z]{0,100}[.!?] (He|She|His|Her) ")
 
 

@@ -2,7 +2,7 @@
 
 H14 (task), H15 (size) and H7 (closed world) look at the original example only.
 A task whose result depends on the letters, the order, the size or the fame of
-an entity is passed over: translate, rhyme, sort, count, compute, fact-check.
+an entity is refused: translate, rhyme, sort, count, compute, fact-check.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def check_closed_world(response: str, given: str) -> float:
 
 
 def check_answered(question: str, context: str) -> None:
-    """H6: raises `Refusal` where the context has nothing of what the question speaks of."""
+    """H6: raises `Refusal` where the context has no content word of the question."""
     wanted = content_words(" ".join(_QUESTION.findall(question))) - _ASKING
     if len(wanted) >= 3 and not wanted & content_words(context):
-        raise Refusal(Check.SUPPORT, "the context speaks of nothing that is asked")
+        raise Refusal(Check.SUPPORT, "no content word of the question is in the context")

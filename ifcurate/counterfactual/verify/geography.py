@@ -124,7 +124,7 @@ def _words_of(country: Country, lexicon: Lexicon) -> list[str]:
 
 
 def _is_spoken(country: Country, folded: str) -> bool:
-    """Whether the text speaks of the country's own language by the country's adjective."""
+    """Whether the text names the language that is called by the country's adjective."""
     if not country.adjective or country.adjective not in country.languages:
         return False
     own = fold(country.adjective)

@@ -98,7 +98,7 @@ def _acronym(name: str) -> str:
 
 
 def check_residual(case: Case, lexicon: Lexicon) -> None:
-    """H1: nothing of the original is left, in whatever form."""
+    """H1: nothing of the original is left, in any form."""
     plan = case.plan
     texts = _all_texts(case)
     if plan.type == "DATE":

@@ -118,7 +118,6 @@ def check_residual(case: Case, lexicon: Lexicon) -> None:
         raise Refusal(Check.RESIDUE, f"{left!r} is left")
     if plan.type == "PERSON" and not plan.new_type:
         _check_nicknames(case, texts, lexicon)
-        _check_epithet(case)
         _check_alias(case)
         _check_initials(case, texts)
 
@@ -205,14 +204,6 @@ def _check_alias(case: Case) -> None:
         around = case.after[edit.path][max(0, edit.new_start - 60) : edit.new_end + 60]
         if found := _ALIAS.search(around):
             raise Refusal(Check.RESIDUE, f"{found.group()!r} gives another name")
-
-
-def _check_epithet(case: Case) -> None:
-    """ "Catherine the Great" called "Great": a form that has no counterpart."""
-    epithet = re.search(r" the ([A-Z]\w+)\Z", case.plan.original)
-    for text in case.after.values() if epithet else ():
-        if epithet and re.search(rf"(?<!the ){epithet[1]}(?!\w)", text):
-            raise Refusal(Check.RESIDUE, f"{epithet[1]!r} is left")
 
 
 def _check_date_left(case: Case, texts: Mapping[str, str]) -> None:

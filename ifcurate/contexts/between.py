@@ -79,6 +79,8 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
     apart = not (top.on_line or on_line)
     if _is_for_making(text[: top.end], pointed=pointed) or _is_dialogue(text):
         return []
+    if text.count('"', 0, start) % 2:
+        return []  # it begins inside a quotation
     if not pointed and _asks_first(text, start, end):
         return []
     if not _is_text(text, start, end, pointed=pointed, apart=apart, beside=beside):

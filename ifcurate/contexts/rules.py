@@ -90,7 +90,7 @@ RULES: tuple[Rule, ...] = (
     Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.46, 105),
     Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.94, 70),
     Rule(
-        "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.89, 132
+        "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.89, 138
     ),
 )
 

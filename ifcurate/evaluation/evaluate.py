@@ -90,6 +90,7 @@ def ask_suite(
         **({"attention": True} if options.attention else {}),
     }  # fmt: skip
     path = folder / f"{suite.name}.answers.jsonl"
+    _refuse_foreign(folder, suite.name)
     _check_identity(folder / f"{suite.name}.run.json", identity)
     answers = read_answers(path, suite)
     left = [q for q in suite.questions if q.id not in answers]
@@ -110,11 +111,26 @@ def ask_suite(
     return result
 
 
+def _refuse_foreign(folder: Path, suite: str) -> None:
+    """Raise `RunError` for files of these names that no evaluation wrote."""
+    if (folder / f"{suite}.run.json").exists():
+        return
+    for name in (f"{suite}.json", f"{suite}.answers.jsonl"):
+        if (folder / name).exists():
+            raise RunError(
+                f"{folder / name}: exists already and is not of an evaluation; choose another "
+                "--out, or move it away"
+            )
+
+
 def _check_identity(path: Path, identity: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, identity)
         return
-    saved = json.loads(path.read_text("utf-8"))
+    try:
+        saved = dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        saved = {}
     if saved != identity:
         differs = ", ".join(key for key in identity if saved.get(key) != identity[key])
         raise RunError(

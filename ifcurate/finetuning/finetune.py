@@ -58,6 +58,12 @@ def finetune(
     folder = Path(out)
     if (folder / "finetune.json").exists():
         raise RunError(f"{folder}: holds a finetuning run already; choose another --out")
+    for name in ("trainer", "final"):  # folders that this run writes; the first is removed
+        if (folder / name).exists():
+            raise RunError(
+                f"{folder / name}: exists already and would be replaced, or is of a run that was "
+                "stopped; choose another --out, or move it away"
+            )
     say = say or (lambda text: None)
     model, tokenizer, name = _load(options.model)
     rows, template, skipped = _read_rows(data, model, tokenizer, options)

@@ -147,3 +147,12 @@ def test_the_papers_suites_survive_a_kill_and_give_the_same_numbers_twice(tmp_pa
     resumed = evaluate_model("pocket", tmp_path / "b", **given)
     assert resumed["suites"] == whole["suites"]
     assert "6 questions of world_facts also occur in country_capitals_only" in resumed["notes"]
+
+
+@pytest.mark.parametrize("name", ["own.json", "own.answers.jsonl", "own.run.json"])
+def test_files_that_no_evaluation_wrote_stay(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RunError, match=r"choose another"):  # noqa: PT012
+        evaluate._refuse_foreign(tmp_path, "own")
+        evaluate._check_identity(tmp_path / "own.run.json", {"model": "pocket"})
+    assert (tmp_path / name).read_text() == "mine"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, RunError
+from ifcurate.finetuning.finetune import finetune
 from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.updates import adapter_config, choose_weights
 from ifcurate.pocket import demo_path
@@ -94,3 +95,12 @@ def test_the_loss_is_the_models_own_over_the_response(tmp_path: Path) -> None:
     found = response_loss(model, {"input_ids": ids, "attention_mask": mask, "labels": labels})
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     assert tokenizer.decode(rows[0].ids[-1:]) == "</s>"  # the end of the turn is trained
+
+
+@pytest.mark.parametrize("name", ["trainer", "final"])
+def test_folders_that_are_not_of_the_run_stay(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match=rf"{name}: exists already and would be replaced"):
+        finetune(tmp_path / "no-data", tmp_path, model="pocket")
+    assert (tmp_path / name / "mine.txt").read_text() == "mine"

@@ -75,7 +75,7 @@ def find_quote(text: str) -> list[Found]:
             return make_found(
                 text, start, match.end(), "quote", label_start=match.start(), at_least=8
             )
-    if text.count('"') > 200:
+    if text.count('"') + text.count("“") > 200:
         return []
     at = 0
     while opening := _OPENS.search(text, at):

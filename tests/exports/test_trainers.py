@@ -124,11 +124,6 @@ def _answers(messages: list[dict[str, Any]], end: str) -> str:
     for message in messages:
         if message["role"] == "assistant":
             calls = json.loads(message["tool_calls"] or "[]")
-            said += [f"Call:\n{_spell(call)}{end}" for call in calls]
+            said += [f"Call:\n{json.dumps(call['function'])}{end}" for call in calls]
             said += [f"{message['content']}{end}"] if message["content"] else []
     return "".join(said)
-
-
-def _spell(call: dict[str, Any]) -> str:
-    function = call["function"]
-    return json.dumps({**function, "arguments": json.loads(function["arguments"])})

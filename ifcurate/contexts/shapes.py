@@ -8,7 +8,7 @@ from typing import Any
 
 from . import patterns
 from .found import Found, make_found
-from .lines import is_question
+from .lines import is_directive, is_instruction, is_question
 from .words import BARE_LEAD, classify_label
 
 __all__ = ["Shape", "find_in_shape", "label_before", "match_shape"]
@@ -115,6 +115,10 @@ def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> 
                 closing += 1
             if closing > end and text[closing : closing + 1] == ",":
                 closing += 1
+        if not quoted:
+            begins = _start_sentence(text, left, opening)
+            start, opening = (start, opening) if begins == opening else (begins, begins)
+            end = closing = _end_sentence(text, end, end + len(shape.parts[number + 1]))
         label = label_before(text, left, opening)
         made = make_found(text, start, end, "template", label_start=opening, at_least=1)
         for f in made:
@@ -125,6 +129,30 @@ def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> 
                 Found(f.start, f.end, outer, max(f.outer_end, closing), f.rule, shape.confidence)
             )
     return found
+
+
+def _start_sentence(text: str, left: int, start: int) -> int:
+    """Where the passage begins whose first words all rows share: behind its label."""
+    line_start = max(left, text.rfind("\n", left, start) + 1)
+    label, colon, words = text[line_start:start].rpartition(":")
+    if not colon or not words.strip() or classify_label(label.strip())[0] != "context":
+        return start
+    return start - len(words.lstrip())
+
+
+def _end_sentence(text: str, end: int, right: int) -> int:
+    """Where the line ends whose last words all rows share, if the slot ends in a sentence."""
+    line, newline, _ = text[end:right].partition("\n")
+    words = line.strip()
+    goes_on = words and (words[0].islower() or words[0] in ".,;)。")
+    if not (newline and goes_on and words.endswith((".", "!", "。", "！"))):
+        return end
+    if text[:end].rstrip().endswith((".", "!", "?", "。", "！", "？")):
+        return end
+    request = words.lstrip(".,;。 ")
+    if request and (is_instruction(request) or is_question(request) or is_directive(request)):
+        return end
+    return end + len(line.rstrip())
 
 
 def label_before(text: str, left: int, at: int) -> int | None:

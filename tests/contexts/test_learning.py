@@ -144,3 +144,29 @@ def test_templates_far_from_the_start_of_a_file_are_learned(tmp_path: Path, suff
     assert read_examples(path).layouts == (layout,)
     if suffix == "jsonl":  # rows in memory are sampled too
         assert len(learn_layout(rows, Layout("prompt_completion")).shapes) == 2
+
+
+@pytest.mark.parametrize(
+    ("passage", "context"),
+    [
+        (
+            "Passage: {name} sold {thing} and moved to {town}, because the rent had doubled.",
+            "Ada sold bread and moved to Varn, because the rent had doubled.",
+        ),
+        (
+            "Passage: In the year of the flood {name} sold {thing} in {town}. Nobody came.",
+            "In the year of the flood Ada sold bread in Varn. Nobody came.",
+        ),
+    ],
+)
+def test_words_that_all_passages_share_belong_to_the_context(passage: str, context: str) -> None:
+    asked = passage + "\n\nQuestion: What did {name} sell?\nAnswer:"
+    assert learned(asked)[0][1] == [context]
+
+
+def test_a_request_behind_the_passage_stays_in_the_prompt() -> None:
+    asked = (
+        "Passage: {name} sold {thing} in {town}, answer from it in one word.\n\n"
+        "Question: What did {name} sell?\nAnswer:"
+    )
+    assert "answer from it" not in " ".join(learned(asked)[0][1])

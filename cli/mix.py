@@ -90,7 +90,7 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
         for key, n in counts.items()
         if key.startswith("dropped:")
     )
-    left = f"{counts['dropped']:,} left out: {reasons or '-'}"
+    left = f"{counts['dropped']:,} left out{': ' * bool(reasons)}{reasons}"
     out.print(f"{count(counts['read'], 'row')} read, {left}")
     for text in made.manifest.notes:
         out.print(escape(text))

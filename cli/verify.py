@@ -40,9 +40,10 @@ def verify(
                 common.plain(f"{mixture}: as its manifest says: {', '.join(verification.checked)}")
             )
     if not verification.whole:
-        shown = "\n  ".join(verification.problems[:20])
+        problems = verification.problems
+        more = [f"and {len(problems) - 20:,} more"] if len(problems) > 20 else []
+        shown = "; ".join([*problems[:20], *more])
         raise DataError(
-            f"{mixture}: {count(len(verification.problems), 'difference')} from its manifest:\n"
-            f"  {shown}\n"
+            f"{mixture}: {count(len(problems), 'difference')} from its manifest: {shown}; "
             "mix again, or get the files again"
         )

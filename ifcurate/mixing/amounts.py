@@ -32,6 +32,7 @@ _ROWS: Final = re.compile(r"([\d_]+)(rows?)?")
 _TOKENS: Final = re.compile(rf"({_NUMBER})([kMG]?)tok(?:ens)?")
 _WEIGHT: Final = re.compile(rf"w({_NUMBER})")
 _SCALE: Final = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+_NEGATIVE: Final = re.compile(rf"-{_NUMBER}(?:%?(?:-of-.+)?|rows?|[kMG]?tok(?:ens)?)")
 _NAME: Final = re.compile(r"[A-Za-z][\w.-]*")
 _HELP: Final = "write all, 0.1 or 10%, 1000 (rows), 2Mtok (tokens), 10%-of-NAME, or w3 (a weight)"
 
@@ -71,6 +72,8 @@ def _parse(text: str) -> Amount | None:
             "amount '1': can mean one row or all rows; write 1rows for one row, "
             "or 1.0, 100% or all for all of them"
         )
+    if _NEGATIVE.fullmatch(text):
+        raise DataError(f"amount {text!r}: is negative; {_HELP}")
     if match := _SHARE.fullmatch(text):
         return Amount("share", _fraction(match), match[3])
     if match := _FRACTION.fullmatch(text):

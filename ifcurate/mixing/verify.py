@@ -49,7 +49,7 @@ def verify_mixture(folder: str | Path) -> Verification:
     report = Verification()
     _check_digests(folder, manifest, report)
     for path in sorted(folder.glob("*/export.json")):
-        _check_digests(path.parent, read_manifest(path), report)
+        _check_digests(path.parent, read_manifest(path), report, f"{path.parent.name}/")
     try:
         _check_rows(folder, manifest, report)
     except (OSError, pl.exceptions.PolarsError, KeyError) as error:
@@ -57,14 +57,16 @@ def verify_mixture(folder: str | Path) -> Verification:
     return report
 
 
-def _check_digests(folder: Path, manifest: Manifest, report: Verification) -> None:
+def _check_digests(
+    folder: Path, manifest: Manifest, report: Verification, inside: str = ""
+) -> None:
     for name, digest in manifest.digests.items():
         path = folder / name
         if not path.is_file():
             report.problems.append(f"{path}: is missing; the manifest names it")
         elif file_digest(path) != digest:
             report.problems.append(f"{path}: has other bytes than the manifest says")
-        report.checked.append(f"bytes of {path.name}")
+        report.checked.append(f"bytes of {inside}{name}")
     unnamed = [n for n in manifest.outputs.values() if n not in manifest.digests]
     report.problems += [f"{folder / name}: has no hash in the manifest" for name in unnamed]
 

@@ -91,7 +91,9 @@ def test_messages_come_back_from_datasets_as_they_were(folder: Path) -> None:
         if c["function"]["name"] == "look"
     )
     assert call["arguments"] == {"city": "Pol"}
-    assert verify_mixture(folder / "mix").whole
+    whole = verify_mixture(folder / "mix")
+    assert whole.whole
+    assert "bytes of messages/train.jsonl" in whole.checked
     export.data.write_bytes(export.data.read_bytes().replace(b"Pol", b"Pal"))
     assert any("other bytes" in p for p in verify_mixture(folder / "mix").problems)
 

@@ -276,6 +276,8 @@ def test_near_duplicates_go_with_semhash_and_an_encoder(folder: Path) -> None:
         ("a.jsonl", "has no name; write NAME=PATH"),
         ("a=a.jsonl:1", "can mean one row or all rows; write 1rows"),
         ("a=a.jsonl:0%", "takes nothing"),
+        ("a=a.jsonl:-5", "amount '-5': is negative; write all"),
+        ("a=run/kept/critical", "did you mean keep-critical?; check the path"),
         ("a=a.jsonl:10%-of-c", "a share of 'c', and no component of that name"),
         ("a=missing.jsonl", "component a: missing.jsonl: no such file"),
         ("a=a.jsonl:5ktok", "no tokenizer is named"),
@@ -284,7 +286,8 @@ def test_near_duplicates_go_with_semhash_and_an_encoder(folder: Path) -> None:
 )
 def test_wrong_components_are_named(folder: Path, part: str, said: str) -> None:
     write_jsonl(folder / "a.jsonl", alpaca(5))
-    with pytest.raises(DataError, match=said.replace("(", r"\(")):
+    (folder / "run/kept/keep-critical").mkdir(parents=True)
+    with pytest.raises(DataError, match=said.replace("(", r"\(").replace("?", r"\?")):
         mix(folder, part)
 
 

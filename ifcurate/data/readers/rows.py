@@ -22,7 +22,7 @@ from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_js
 from ifcurate.data.readers.parquet_rows import open_parquet, read_hub, read_parquet, repeated_name
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.errors import DataError
-from ifcurate.phrases import count, first_line
+from ifcurate.phrases import count, did_you_mean, first_line
 
 __all__ = [
     "DEMO",
@@ -155,6 +155,7 @@ def _missing(item: str) -> str:
     known = _EXTENSIONS.keys() | _COMPRESSIONS
     near = sorted(p.name for p in where.iterdir() if p.suffix in known and p.exists())
     hint = f"data files there: {', '.join(near[:5])}" if near else "no data file is there"
+    hint += did_you_mean(Path(item).name, (p.name for p in where.iterdir() if p.is_dir()))
     return f"{item}: no such file; {hint}; check the path, or give a Hub name as owner/name"
 
 

@@ -46,8 +46,7 @@ def export(
 
     made = open_mixture(mixture, quiet=quiet or json)
     assert made.folder is not None
-    name = options.trainer + ("-qk" if options.qk_only else "")
-    folder = out_folder or made.folder / name
+    folder = out_folder or made.folder / options.folder_name
     result = export_mixture(made, folder, overwrite=overwrite, options=options)
     if json:
         common.print_json(

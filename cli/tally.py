@@ -50,13 +50,12 @@ class Tally:
             )
 
     def _add(self, example: Example) -> None:
-        from ifcurate.prompts.typed import without_end_marker
+        from ifcurate.prompts.typed import split_end_marker
 
         self.examples += 1
         self.empty += not example.response.strip()
-        bare = without_end_marker(example).response
-        if bare != example.response:
-            self.markers[example.response[len(bare) :].strip()] += 1
+        if marker := split_end_marker(example.response)[1]:
+            self.markers[marker] += 1
         if example.has_context:
             self.with_context += 1
             self.usable += bool(example.response.strip())

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 import yaml
 
 from ifcurate.errors import DataError
 from ifcurate.exports.projections import check_separate_projections, list_weights, locate_model
-from ifcurate.exports.rows import UnfitError
+from ifcurate.exports.rows import Row, UnfitError, add_rejected, remove_end_markers
 from ifcurate.exports.trainers import TRAINERS, Plan
 from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
-from ifcurate.phrases import check_type
+from ifcurate.phrases import check_type, count
 from ifcurate.storage.files import atomic_file, file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
@@ -81,7 +82,7 @@ def export_mixture(
     refuse_other(folder / EXPORT, identity, overwrite=overwrite)
     # After a kill, the folder is known as that of an export.
     Manifest.create("export", identity=identity).write(folder / EXPORT)
-    counts = _write_rows(mixture, plan)
+    counts, markers = _write_rows(mixture, plan)
     names = _write_config(plan)
     trainer = TRAINERS[options.trainer]
     command = trainer.command(plan)
@@ -92,7 +93,7 @@ def export_mixture(
         counts=counts,
         outputs={"data": trainer.data, **{name: name for name in files[1:]}},
         digests={name: file_digest(folder / name) for name in files},
-        notes=_notes(plan),
+        notes=[*_notes(plan), *_describe_markers(markers)],
         finished=True,
         command=command,
     )
@@ -133,14 +134,18 @@ def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) ->
     return Plan(folder, model, options, bool(multi), bool(tools))
 
 
-def _write_rows(mixture: Mixture, plan: Plan) -> dict[str, int]:
-    """Write the data file and the rows that do not fit; count both."""
+def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[str]]:
+    """Write the data file and the rows that do not fit.
+
+    Returns the counts of both, and of the written rows that lost an end-of-text marker.
+    """
     trainer = TRAINERS[plan.options.trainer]
     to_row = trainer.to_row(plan)
+    markers = Counter[str]()
     n_written, left = 0, []
     array = trainer.data.endswith(".json")
     with atomic_file(plan.folder / trainer.data) as stream:
-        for row in _rows(mixture):
+        for row, found in _rows(mixture, plan.options):
             try:
                 made = to_row(row, plan.options.indicator)
             except UnfitError as reason:
@@ -149,6 +154,7 @@ def _write_rows(mixture: Mixture, plan: Plan) -> dict[str, int]:
             text = json.dumps(made, ensure_ascii=False).encode("utf-8")
             stream.write(((b",\n" if n_written else b"[\n") + text) if array else text + b"\n")
             n_written += 1
+            markers.update(found)
         if array:
             stream.write(b"\n]\n" if n_written else b"[]\n")
         if not n_written:
@@ -160,15 +166,18 @@ def _write_rows(mixture: Mixture, plan: Plan) -> dict[str, int]:
     if left:
         with atomic_file(plan.folder / _LEFT_OUT) as stream:
             stream.write(b"".join(left))
-    return {"rows": n_written + len(left), "written": n_written, "left_out": len(left)}
+    return {"rows": n_written + len(left), "written": n_written, "left_out": len(left)}, markers
 
 
-def _rows(mixture: Mixture) -> Iterator[dict[str, Any]]:
+def _rows(mixture: Mixture, options: ExportOptions) -> Iterator[tuple[Row, list[str]]]:
+    """The rows as they are exported, each with the end-of-text markers that it lost."""
     for frame in mixture.frames(size=8192):
-        yield from frame.iter_rows(named=True)
+        for read in frame.iter_rows(named=True):
+            row = add_rejected(read) if options.objective == "dpo" else read
+            yield (row, []) if options.keep_end_markers else remove_end_markers(row)
 
 
-def _left_out(row: dict[str, Any], reason: str) -> bytes:
+def _left_out(row: Row, reason: str) -> bytes:
     place = {name: row[f"ifcurate_{name}"] for name in ("component", "source", "row")}
     return json.dumps({**place, "reason": reason}, ensure_ascii=False).encode("utf-8") + b"\n"
 
@@ -183,6 +192,17 @@ def _write_config(plan: Plan) -> list[str]:
         with atomic_file(plan.folder / name) as stream:
             stream.write(text.encode("utf-8"))
     return list(files)
+
+
+def _describe_markers(markers: Counter[str]) -> list[str]:
+    if not markers:
+        return []
+    shown = [f"{name} ({count(n, 'row')})" for name, n in markers.most_common(5)]
+    more = ["..."] * (len(markers) > 5)
+    return [
+        f"taken off the end of responses, as in scoring: {', '.join([*shown, *more])}; "
+        "--keep-end-markers exports them"
+    ]
 
 
 def _notes(plan: Plan) -> list[str]:

@@ -7,15 +7,52 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ifcurate.mixing.texts import read_record
+from ifcurate.prompts.typed import split_end_marker
 
-__all__ = ["UnfitError", "to_alpaca", "to_messages", "to_preference", "to_sharegpt"]
+__all__ = [
+    "Row",
+    "UnfitError",
+    "add_rejected",
+    "remove_end_markers",
+    "to_alpaca",
+    "to_messages",
+    "to_preference",
+    "to_sharegpt",
+]
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any]  # of a mixture; with `rejected` for preferences
 _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
 class UnfitError(Exception):
     """A row that does not fit a format; the text is the reason."""
+
+
+def add_rejected(row: Row) -> Row:
+    """The row with its rejected response as `rejected`, "" if it has none."""
+    record = json.loads(row["ifcurate_record"])
+    rejected = record.get("row", record).get("rejected")
+    if isinstance(rejected, list) and rejected and isinstance(rejected[-1], Mapping):
+        rejected = rejected[-1].get("content")
+    return {**row, "rejected": rejected if isinstance(rejected, str) else ""}
+
+
+def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
+    """The row without end-of-text markers at the end of its responses, and the markers."""
+    found: dict[str, None] = {}
+
+    def remove(text: str) -> str:
+        bare, marker = split_end_marker(text)
+        found.update({marker: None} if marker else {})
+        return bare
+
+    messages = [
+        {**message, "content": remove(message["content"])}
+        if message["role"] == "assistant"
+        else message
+        for message in row["messages"]
+    ]
+    return {**row, "messages": messages, "rejected": remove(row.get("rejected", ""))}, list(found)
 
 
 def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
@@ -109,18 +146,18 @@ def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:
         raise UnfitError("has a system message")
     marked = indicator and row["ifcurate_label"] == "context-critical"
     instruction = f"{indicator} {text.instruction}" if marked else text.instruction
-    return {"instruction": instruction, "input": text.context, "output": text.response}
+    return {
+        "instruction": instruction,
+        "input": text.context,
+        "output": row["messages"][-1]["content"],
+    }
 
 
 def to_preference(row: Row, indicator: str = "") -> dict[str, Any]:
-    """`prompt`, `chosen` and `rejected`, each a list of messages."""
+    """`prompt`, `chosen` and `rejected`, each a list of messages; see `add_rejected`."""
     whole = to_messages(row, indicator)
     *prompt, chosen = whole.pop("messages")
-    rejected = json.loads(row["ifcurate_record"])
-    rejected = rejected.get("row", rejected).get("rejected")
-    if isinstance(rejected, list) and rejected and isinstance(rejected[-1], Mapping):
-        rejected = rejected[-1].get("content")
-    if not isinstance(rejected, str) or not rejected.strip():
+    if not row["rejected"].strip():
         raise UnfitError("has no rejected response")
-    answer = {"role": "assistant", "content": rejected}
+    answer = {"role": "assistant", "content": row["rejected"]}
     return {"prompt": prompt, "chosen": [chosen], "rejected": [answer], **whole}

@@ -53,6 +53,17 @@ class ExportOptions(Options):
         metavar="TEXT",
     )
 
+    keep_end_markers: bool = option(
+        False,
+        "Export end-of-text markers, such as </s>, at the end of a response. By default they are "
+        "left out, as in scoring: a trainer's template adds its own.",
+    )
+
+    @property
+    def folder_name(self) -> str:
+        """The export's folder in the mixture's folder: exports of two objectives stay apart."""
+        return self.trainer + "-dpo" * (self.objective == "dpo") + "-qk" * self.qk_only
+
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
         plain = self.trainer in ("messages", "alpaca")

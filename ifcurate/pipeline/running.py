@@ -256,7 +256,7 @@ def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
     section = recipe.export
     assert section is not None
     assert mixture.folder is not None
-    folder = mixture.folder / (section.trainer + ("-qk" if section.qk_only else ""))
+    folder = mixture.folder / section.folder_name
     if section.model == "" and recipe.score.model:
         section = section.model_copy(update={"model": recipe.score.model})
     done = _read_export(folder, mixture, section)

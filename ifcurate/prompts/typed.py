@@ -14,7 +14,13 @@ from typing import Final
 from ifcurate.engines.base import Tokenizer
 from ifcurate.records import Example
 
-__all__ = ["MUCH_OVERLAP", "SpecialTokens", "context_overlap", "without_end_marker"]
+__all__ = [
+    "MUCH_OVERLAP",
+    "SpecialTokens",
+    "context_overlap",
+    "split_end_marker",
+    "without_end_marker",
+]
 
 #: Above this share, the prompt without the context still has most of its words.
 MUCH_OVERLAP: Final = 0.6
@@ -30,15 +36,24 @@ _SPECIAL: Final = re.compile(
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
 
+def split_end_marker(response: str) -> tuple[str, str]:
+    """A response without end-of-text markers at its end, and the markers, "" if there are none.
+
+    A response that is only a marker keeps it.
+    """
+    marker = _END.search(response)
+    if marker is None or not response[: marker.start()].strip():
+        return response, ""
+    return response[: marker.start()], " ".join(marker[0].split())
+
+
 def without_end_marker(example: Example) -> Example:
     """The example without end-of-text markers at the end of its response.
 
-    It is the same object if there are none. A response that is only a marker keeps it.
+    It is the same object if there are none.
     """
-    marker = _END.search(example.response)
-    if marker is None or not example.response[: marker.start()].strip():
-        return example
-    return replace(example, response=example.response[: marker.start()])
+    bare, marker = split_end_marker(example.response)
+    return replace(example, response=bare) if marker else example
 
 
 def _texts(example: Example) -> Iterator[str]:

@@ -12,12 +12,20 @@ __all__ = ["ifcurate"]  # the fixture
 ROWS = [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": f"Bad {i}"} for i in range(3)]
 
 
-def test_verify_names_each_file_with_its_folder(ifcurate: Command, folder: Path) -> None:
+def test_exports_of_two_objectives_stand_side_by_side_and_verify_names_both(
+    ifcurate: Command, folder: Path
+) -> None:
     write_jsonl(folder / "a.jsonl", ROWS)
     mixed = ifcurate("mix a=a.jsonl -o mix")
     assert "3 rows read, 0 left out\n" in mixed.out
     assert ifcurate("export mix --trainer trl --model pocket").code == 0
-    assert "bytes of trl/train.jsonl" in " ".join(ifcurate("verify mix").out.split())
+    pairs = ifcurate("export mix --trainer trl --model pocket --objective dpo")
+    assert "trl dpo --config mix/trl-dpo/trl.yaml" in pairs.out
+    assert "completion" in (folder / "mix/trl/train.jsonl").read_text()
+    assert "rejected" in (folder / "mix/trl-dpo/train.jsonl").read_text()
+    named = " ".join(ifcurate("verify mix").out.split())
+    assert "bytes of trl/train.jsonl" in named
+    assert "bytes of trl-dpo/train.jsonl" in named
     (folder / "mix/trl/train.jsonl").write_text("{}\n")
     result = ifcurate("verify mix")
     assert result.code == 1

@@ -202,6 +202,35 @@ def test_the_indicator_marks_context_critical_rows_only(folder: Path) -> None:
     assert sorted(filter(None, marked)) == [["[IND] And now?"], ["[IND] Read 1.\n\nLine 1"]]
 
 
+def test_end_markers_of_responses_are_not_exported_and_the_mixture_keeps_them(
+    folder: Path,
+) -> None:
+    end = "<|im_end|>"
+    rows = [{"prompt": f"Ask {end}", "chosen": f"Yes{end}\n", "rejected": f"No</s>{end}"}]
+    turns = [("user", f"a{end}"), ("assistant", f"b{end}"), ("user", "c"), ("assistant", end)]
+    chat = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    made = mixture(folder, pairs=rows, chat=[chat])
+
+    def said(name: str, **options: Any) -> tuple[set[str], list[str]]:
+        export = export_mixture(made, folder / name, model="pocket", **options)
+        lines = export.data.read_text().splitlines()
+        return {*re.findall(r'"content": "(.*?)"', "".join(lines))}, export.manifest.notes
+
+    texts, (note,) = said("sft", trainer="messages")
+    assert texts == {f"Ask {end}", "Yes", f"a{end}", "b", "c", end}
+    assert note.startswith("taken off the end of responses, as in scoring: <|im_end|> (2 rows);")
+    texts, notes = said("dpo", trainer="trl", objective="dpo")
+    assert {"Yes", "No"} < texts
+    assert "<|im_end|> (1 row), </s><|im_end|> (1 row);" in notes[-1]
+    texts, notes = said("kept", trainer="messages", keep_end_markers=True)
+    assert {rf"Yes{end}\n", f"b{end}"} < texts
+    assert not notes
+    alpaca = export_mixture(made, folder / "alpaca", trainer="alpaca").data.read_text()
+    assert json.loads(alpaca)[0]["output"] == "Yes"
+    stored = made.rows.collect()["messages"].list.last().struct.field("content")
+    assert f"Yes{end}" in "".join(stored)
+
+
 def test_an_export_never_replaces_files_of_others(folder: Path) -> None:
     made = mixture(folder, alpaca=ALPACA)
     (folder / "out").mkdir()

@@ -45,7 +45,7 @@ def report(
     from ifcurate.reports.page import write_report
 
     opened = common.open_run(run)
-    path = write_report(opened, out_file, overwrite=overwrite, **options.given())
+    path = write_report(opened, out_file, overwrite=overwrite, say=common.note, **options.given())
     if json:
         common.print_json({"run": str(opened.folder), "report": str(path)})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +47,7 @@ def write_report(
     options: ReportOptions,
     sections: Sequence[Section] = (),
     overwrite: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write the report of a finished run and return its path.
 
@@ -55,6 +56,7 @@ def write_report(
         out: the file; `report.html` in the run's folder when not given.
         sections: parts of a comparison or of later steps, shown before the settings.
         overwrite: replace a file that is not an earlier report of this run.
+        say: is called with the reason when the texts of the data cannot be shown.
 
     Raises:
         RunError: the run is unfinished, or its tables do not belong together.
@@ -66,7 +68,7 @@ def write_report(
     chosen = choose_rows(facts.table, options.examples)
     rows = describe_rows(chosen)
     tokens = TokenTexts(run, options.tokenizer)
-    notes = _add_texts(run, rows, tokens)
+    notes = _add_texts(run, rows, tokens, say)
     places = {int(place): i for i, place in enumerate(chosen["place"].to_list())}
     inputs = [item["name"] for item in run.manifest.identity["inputs"]]
     more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
@@ -108,12 +110,16 @@ def _compare(run: Run, other: Path | None) -> list[Section]:
     return [comparison_section(compare_runs(run, find_run(other)))]
 
 
-def _add_texts(run: Run, rows: list[dict[str, Any]], tokens: TokenTexts) -> list[str]:
+def _add_texts(
+    run: Run, rows: list[dict[str, Any]], tokens: TokenTexts, say: Callable[[str], None]
+) -> list[str]:
     """Put the texts into the rows, and return notes about what cannot be shown."""
     try:
         texts = read_texts(run, run_examples(run), rows, tokens)
     except (DataError, RunError) as error:
-        return [f"The texts cannot be shown, only how they begin: {error}."]
+        reason = f"The texts cannot be shown, only how they begin: {error}."
+        say(reason)
+        return [reason]
     coloured = 0
     for row in rows:
         row["text"] = texts.get((row["source"], row["row"], row["turn"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
@@ -124,10 +125,15 @@ def test_a_small_page_shows_a_sample_and_counts_all(run: Run) -> None:
 
 
 def test_data_that_changed_is_said_and_the_rest_is_shown(run: Run, tmp_path: Path) -> None:
+    said: list[str] = []
+    write_report(run, say=said.append)
+    assert not said
     (tmp_path / "data.jsonl").write_text("{}\n")
-    page = write_report(run).read_text()
+    page = write_report(run, say=said.append).read_text()
     assert "The texts cannot be shown" in page
-    assert "has changed since it was scored" in page
+    (reason,) = said
+    assert "has changed since it was scored" in reason
+    assert reason in html.unescape(page)
 
 
 def test_an_unfinished_run_has_no_report(run: Run) -> None:

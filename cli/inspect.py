@@ -66,7 +66,9 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
             source.name: [shape.as_record() for shape in layout.shapes]
             for source, layout in zip(loaded.sources, loaded.layouts, strict=True)
         },
-        "unread_columns": {name: list(u.columns) for name, u in loaded.unread().items()},
+        "unread_columns": {
+            name: list(unread.columns) for name, unread in loaded.unread().items() if unread.columns
+        },
         "rows": tally.rows,
         "examples": tally.examples,
         "with_context": tally.with_context,
@@ -119,8 +121,10 @@ def _print(loaded: Examples, tally: Tally) -> None:
 def _print_unread(unread: Unread) -> None:
     from rich.markup import escape
 
-    names = ", ".join(unread.columns[:12]) + (", …" if len(unread.columns) > 12 else "")
-    out.print(f"  columns not read: {escape(common.plain(names))}", soft_wrap=True)
+    from ifcurate.data.unread import list_unread
+
+    for line in list_unread(unread):
+        out.print(f"  {escape(common.plain(line))}", soft_wrap=True)
     for line in unread.advice:
         out.print(f"  [yellow]{escape(common.plain(line))}[/yellow]", soft_wrap=True)
 

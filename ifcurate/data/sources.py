@@ -163,7 +163,7 @@ class Examples:
         """The columns of each source's first rows that the examples do not use."""
         pairs = zip(self.sources, self.layouts, strict=True)
         columns = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
-        return {name: unread for name, unread in columns.items() if unread.columns}
+        return {name: unread for name, unread in columns.items() if unread.columns or unread.kept}
 
     @property
     def formats(self) -> dict[str, str]:

@@ -11,11 +11,13 @@ from ifcurate.data.chats import Draft
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 
-__all__ = ["Unread", "describe_unread", "unread_columns"]
+__all__ = ["Unread", "describe_unread", "list_unread", "unread_columns"]
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
 # Another response, or a rendering of the whole row.
 _NOT_CONTEXTS: Final = ("rejected", "chosen", "text")
+
+_KEPT: Final = "rejected is kept for DPO and not scored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Unread:
     columns: tuple[str, ...]
     likely_contexts: tuple[str, ...] = ()  # those of the columns that look like a context
     read_from: tuple[str, str] = ("", "")  # the columns of the instruction and the response
+    kept: str = ""  # what becomes of `rejected` in rows of preferences
 
     @property
     def advice(self) -> list[str]:
@@ -50,11 +53,14 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     seen = dict.fromkeys(name for row, _ in fitting for name in row)
     read = set[str]().union(*map(_columns_of, drafts))
     unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
+    kept = _KEPT if {"chosen", "rejected"} <= seen.keys() and "rejected" in unread else ""
+    if kept:
+        unread.remove("rejected")
     read_from = (drafts[-1].instruction.path, drafts[-1].response.path) if drafts else ("", "")
     if any(draft.context.text.strip() for draft in drafts):
-        return Unread(tuple(unread), (), read_from)
+        return Unread(tuple(unread), (), read_from, kept)
     likely = [name for name in unread if _may_be_context(name, [row for row, _ in fitting])]
-    return Unread(tuple(unread), tuple(likely), read_from)
+    return Unread(tuple(unread), tuple(likely), read_from, kept)
 
 
 def _may_be_context(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -77,13 +83,19 @@ def _with_drafts(
 
 
 def describe_unread(columns: Mapping[str, Unread], most: int = 12) -> list[str]:
-    """A line for each source with its first `most` columns, and one for each likely context."""
-    lines: list[str] = []
-    for name, unread in columns.items():
-        more = ", …" * (len(unread.columns) > most)
-        lines.append(f"{name}: columns not read: {', '.join(unread.columns[:most])}{more}")
-        lines += [f"{name}: {advice}" for advice in unread.advice]
-    return lines
+    """The lines of `list_unread` and the advice for each source, after the source's name."""
+    return [
+        f"{name}: {line}"
+        for name, unread in columns.items()
+        for line in (*list_unread(unread, most), *unread.advice)
+    ]
+
+
+def list_unread(unread: Unread, most: int = 12) -> list[str]:
+    """A line with the first `most` columns that are not read, and one about `rejected`."""
+    more = ", …" * (len(unread.columns) > most)
+    shown = f"columns not read: {', '.join(unread.columns[:most])}{more}"
+    return [line for line in (shown * bool(unread.columns), unread.kept) if line]
 
 
 def _mostly_long(values: Iterable[Any]) -> bool:

@@ -168,6 +168,9 @@ def test_columns_that_are_not_read_are_named_and_a_likely_context_among_them() -
         "--columns instruction=prompt,context=wiki,response=completion",
     ]
     assert describe_unread({"a.csv": unread}, most=1)[0] == "a.csv: columns not read: wiki, …"
+    pairs = [{"prompt": "Where?", "chosen": "Leda", "rejected": "Nile"}]
+    unread = unread_columns(pairs, Layout("preference"))
+    assert describe_unread({"a": unread}) == ["a: rejected is kept for DPO and not scored"]
     read = [{"question": "Where?", "answer": "Leda", "passage": PASSAGE}]
     assert unread_columns(read, Layout("qca")).columns == ()
 

@@ -50,17 +50,20 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     """
     fitting = list(_with_drafts(rows, layout))
     drafts = [draft for _, of_row in fitting for draft in of_row]
-    seen = dict.fromkeys(name for row, _ in fitting for name in row)
-    read = set[str]().union(*map(_columns_of, drafts))
-    unread = [str(name) for name in seen if name not in read and name not in _NOT_TEXTS]
-    kept = _KEPT if {"chosen", "rejected"} <= seen.keys() and "rejected" in unread else ""
+    seen = dict.fromkeys(str(name) for row, _ in fitting for name in row)
+    read = set(_NOT_TEXTS).union(*map(_columns_of, drafts))
+    unread = [name for name in seen if name not in read]
+    kept = _KEPT if "chosen" in seen and "rejected" in unread else ""
     if kept:
         unread.remove("rejected")
     read_from = (drafts[-1].instruction.path, drafts[-1].response.path) if drafts else ("", "")
-    if any(draft.context.text.strip() for draft in drafts):
-        return Unread(tuple(unread), (), read_from, kept)
-    likely = [name for name in unread if _may_be_context(name, [row for row, _ in fitting])]
-    return Unread(tuple(unread), tuple(likely), read_from, kept)
+    has_context = any(draft.context.text.strip() for draft in drafts)
+    likely = () if has_context else _find_likely(unread, [row for row, _ in fitting])
+    return Unread(tuple(unread), likely, read_from, kept)
+
+
+def _find_likely(unread: list[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(name for name in unread if _may_be_context(name, rows))
 
 
 def _may_be_context(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:

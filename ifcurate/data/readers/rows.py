@@ -152,11 +152,16 @@ def _missing(item: str) -> str:
     where = folder if str(folder) != "." else Path.cwd()
     if not where.is_dir():
         return f"{item}: no such file; the folder {where} does not exist; check the path"
+    hint = _describe_folder(where, Path(item).name)
+    return f"{item}: no such file; {hint}; check the path, or give a Hub name as owner/name"
+
+
+def _describe_folder(where: Path, name: str) -> str:
+    """The data files in a folder, and a folder in it with a name similar to `name`."""
     known = _EXTENSIONS.keys() | _COMPRESSIONS
     near = sorted(p.name for p in where.iterdir() if p.suffix in known and p.exists())
     hint = f"data files there: {', '.join(near[:5])}" if near else "no data file is there"
-    hint += did_you_mean(Path(item).name, (p.name for p in where.iterdir() if p.is_dir()))
-    return f"{item}: no such file; {hint}; check the path, or give a Hub name as owner/name"
+    return hint + did_you_mean(name, (p.name for p in where.iterdir() if p.is_dir()))
 
 
 def _file_source(name: str) -> Source:

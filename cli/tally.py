@@ -50,7 +50,7 @@ class Tally:
             )
 
     def _add(self, example: Example) -> None:
-        from ifcurate.prompts.typed import split_end_marker
+        from ifcurate.prompts.markers import split_end_marker
 
         self.examples += 1
         self.empty += not example.response.strip()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ifcurate.mixing.texts import read_record
-from ifcurate.prompts.typed import split_end_marker
+from ifcurate.prompts.markers import split_end_marker
 
 __all__ = [
     "Row",

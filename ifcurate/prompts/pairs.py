@@ -24,8 +24,8 @@ from ifcurate.prompts.lengths import (
     least_size,
     longest_token,
 )
+from ifcurate.prompts.markers import SpecialTokens, context_overlap, without_end_marker
 from ifcurate.prompts.templates import Rendered, Template
-from ifcurate.prompts.typed import SpecialTokens, context_overlap, without_end_marker
 from ifcurate.records import ContextBlock, Example
 
 __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]

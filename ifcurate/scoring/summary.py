@@ -9,7 +9,7 @@ import polars as pl
 
 from ifcurate.histograms import Histogram, count_bins
 from ifcurate.phrases import check_type
-from ifcurate.prompts.typed import MUCH_OVERLAP
+from ifcurate.prompts.markers import MUCH_OVERLAP
 from ifcurate.storage.tables import STATUSES, TABLE_WANTED
 
 __all__ = ["ScoreSummary", "summarise_scores"]

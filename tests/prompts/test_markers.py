@@ -10,9 +10,9 @@ import pytest
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.prompts.markers import context_overlap, without_end_marker
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import load_template
-from ifcurate.prompts.typed import context_overlap, without_end_marker
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
 from ifcurate.scoring.summary import summarise_scores

@@ -20,7 +20,7 @@ _SHOWN = (
     ("both", "both"),
     ("neither", "neither"),
     ("memorisation_ratio", "ratio"),
-    ("counterfactual_by_logprob", "by p"),
+    ("counterfactual_by_logprob", "context\nlikelier"),
 )
 _WITH_INTERVAL = ("counterfactual", "parametric", "memorisation_ratio")
 
@@ -33,9 +33,9 @@ def evaluate(
     ],
     *,
     options: EvaluateOptions,
-    out: Annotated[
-        Path, typer.Option(help="Folder for answers and measures. Default: evaluations.")
-    ] = Path("evaluations"),
+    out: Annotated[Path, typer.Option(help="Folder for answers and measures.")] = Path(
+        "evaluations"
+    ),
     watch: Annotated[
         bool,
         typer.Option(
@@ -52,10 +52,9 @@ def evaluate(
     """Measure context reliance: which answer does a model give when context and memory disagree?
 
     **context** is counterfactual accuracy: the answer of the context is in the text. **memory**
-    is parametric accuracy: the memorised answer is. **ratio** is the memorisation ratio. **by p**
-    counts where the context's answer is the likelier one. Intervals are 95% bootstraps. The
-    second line of a suite counts only questions whose memory answer the model gives without the
-    context.
+    is parametric accuracy: the memorised answer is. **ratio** is the memorisation ratio.
+    **context likelier** counts where the context's answer is the likelier one. The second line of
+    a suite, known, counts only questions whose memory answer the model gives without the context.
 
     Two or more folders named checkpoint-N make a trajectory: where the peak was, whether the
     fall after it is beyond chance, and which checkpoint to keep.
@@ -104,7 +103,9 @@ def print_measures(result: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{escape(result['model'])}", title_justify="left", box=None)
+    title = f"{escape(result['model'])}: % of n questions, with 95% intervals"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.collapse_padding = True
     table.add_column("suite", overflow="fold")  # a narrow window folds names, not numbers
     for _, title in _SHOWN:
         table.add_column(title, justify="right", no_wrap=True)
@@ -115,6 +116,8 @@ def print_measures(result: dict[str, Any]) -> None:
             known = suite["known"]
             table.add_row("  known", *_cells(known), str(known["counterfactual"]["n"]))
     common.out.print(table)
+    if any(suite.get("knows", {}).get("value") == 0 for suite in result["suites"].values()):
+        common.note("known is empty where the model gives no memory answer without the context")
     for note in [*result["notes"], *(n for s in result["suites"].values() for n in s["notes"])]:
         common.note(note)
     common.out.print(f"answers  {escape(result['folder'])}", soft_wrap=True)

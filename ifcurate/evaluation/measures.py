@@ -6,7 +6,8 @@
   name both answers (Longpre et al., 2021);
 - the same by log-probability: which of the two answers is the likelier response.
 
-Intervals are percentile bootstraps over questions, from a seed.
+Intervals are percentile bootstraps over questions, from a seed. Where all outcomes are equal
+a bootstrap has no width, and the interval is Wilson's (1927).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ifcurate.evaluation.questions import Question
 __all__ = ["Answered", "Interval", "compare_outcomes", "measure", "position_of_answer"]
 
 N_DRAWS: Final = 2000
+_Z: Final = 1.959964  # the 97.5% quantile of the normal distribution
 _LENGTHS: Final = ((40, "under 40 words"), (80, "40-79 words"), (1 << 60, "80 words or more"))
 #: The outcomes that each share counts.
 _COUNTED: Final[Mapping[str, tuple[Outcome, ...]]] = {
@@ -130,11 +132,15 @@ def _share(values: Sequence[bool], seed: int) -> Interval:
     if not values:
         return Interval(None, None, None, 0)
     hits = np.asarray(values, dtype=np.float64)
+    n, value = len(hits), float(hits.mean())
+    if value in (0, 1):  # every draw would be the same
+        missed = _Z**2 / (n + _Z**2)  # Wilson's interval of no hit ends here
+        return Interval(value, 1 - missed if value else 0.0, 1.0 if value else missed, n)
     # A bootstrap draw of a share is a binomial count.
     rng = np.random.default_rng(seed)
-    draws = rng.binomial(len(hits), hits.mean(), size=N_DRAWS) / len(hits)
+    draws = rng.binomial(n, value, size=N_DRAWS) / n
     low, high = np.quantile(draws, (0.025, 0.975))
-    return Interval(float(hits.mean()), float(low), float(high), len(hits))
+    return Interval(value, float(low), float(high), n)
 
 
 def compare_outcomes(

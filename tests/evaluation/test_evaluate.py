@@ -16,7 +16,7 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.evaluation import evaluate
 from ifcurate.evaluation.answers import names
 from ifcurate.evaluation.evaluate import evaluate_model
-from ifcurate.evaluation.measures import compare_outcomes, position_of_answer
+from ifcurate.evaluation.measures import _share, compare_outcomes, position_of_answer
 from ifcurate.evaluation.models import LocalModel
 from ifcurate.evaluation.suites import BUILT_IN, load_suite, note_duplicates
 from tests.conftest import SHARED_DATA
@@ -104,6 +104,13 @@ def test_a_file_that_is_no_suite_is_refused_with_the_row(tmp_path: Path) -> None
         load_suite(str(path))
     with pytest.raises(DataError, match="capitals"):
         load_suite("capital")
+
+
+def test_equal_outcomes_have_an_interval_with_a_width() -> None:
+    found = [_share([hit] * 20, 0) for hit in (False, True)]
+    # Wilson's interval of 0 of 20, and of 20 of 20.
+    ends = [end for interval in found for end in (interval.low, interval.high)]
+    assert ends == pytest.approx([0.0, 0.1611, 0.8389, 1.0], abs=1e-4)
 
 
 def test_a_paired_difference_knows_its_sign() -> None:

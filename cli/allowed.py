@@ -12,6 +12,7 @@ import typer
 from .common import fraction
 
 if TYPE_CHECKING:
+    from ifcurate.errors import DataError
     from ifcurate.runs.run import Run
 
 FailOnError = Annotated[
@@ -78,7 +79,8 @@ class Allowed:
             more = f", {empty:,} of them for an empty response" if empty else ""
             raise DataError(
                 f"{bad:,} of {count(rows, 'row')} could not be used{more} ({limit_in_words}); "
-                f"{kept}, with the reasons; repair the rows, or raise --fail-on-error"
+                f"{kept}, with the reasons, and can be used; repair the rows, or raise "
+                "--fail-on-error"
             )
 
     def _limit(self, rows: int) -> tuple[float, str]:
@@ -88,10 +90,36 @@ class Allowed:
             return share * rows, f"at most {share * 100:.4g}% may"
         return self.rows, f"at most {self.rows:,} may" if self.rows else "none may"
 
+    def find_problem(self, run: Run) -> DataError | None:
+        """What `check_run` raises, for a command that prints a summary first."""
+        from ifcurate.errors import DataError
+
+        try:
+            self.check_run(run)
+        except DataError as error:
+            return error
+        return None
+
     def check_run(self, run: Run) -> None:
-        """Check a scored run. Raises `DataError` also when no row was scored."""
+        """Check a scored run. Raises `DataError` also when no row was scored.
+
+        A question that its row declares unanswerable is no fault of the data.
+        """
         _refuse_unscored(run)
-        self.check(run.manifest.counts, run.manifest.checks.get("broken_inputs", []), run.folder)
+        counts = dict(run.manifest.counts)
+        if counts.get("empty_response"):
+            counts["empty_response"] -= _count_unanswerable(run)
+        self.check(counts, run.manifest.checks.get("broken_inputs", []), run.folder)
+
+
+def _count_unanswerable(run: Run) -> int:
+    import polars as pl
+
+    from ifcurate.records import UNANSWERABLE
+    from ifcurate.storage.files import readable_table
+
+    with readable_table(run.scores_path):
+        return run.scan_scores().filter(pl.col("reason") == UNANSWERABLE).collect().height
 
 
 def _refuse_unscored(run: Run) -> None:

@@ -16,7 +16,7 @@ from .common import note
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
 
-__all__ = ["Data", "announce_data", "read_data"]
+__all__ = ["Data", "announce_data", "note_reading", "read_data"]
 
 Data = Annotated[
     list[str],
@@ -33,14 +33,25 @@ def read_data(data: Sequence[str], options: DataOptions) -> Examples:
     """The examples of these files, globs or Hub datasets."""
     from ifcurate.data.sources import read_examples
 
-    paths = list(data)
-    if options.columns:
-        # Several mappings may follow one --columns. The later ones arrive as arguments.
-        mappings = [m for m in map(_MAPPING.fullmatch, data) if m and not Path(m[0]).exists()]
-        paths = [item for item in data if item not in {m[0] for m in mappings}]
-        columns = {**{m[1]: m[2] for m in mappings}, **options.columns}
+    mappings = _mappings(data, options)
+    if mappings:
+        columns = {**{m[1]: m[2] for m in mappings.values()}, **(options.columns or {})}
         options = options.model_copy(update={"columns": columns})
-    return read_examples(paths, options=options)
+    return read_examples([item for item in data if item not in mappings], options=options)
+
+
+def note_reading(data: Sequence[str], options: DataOptions, *, quiet: bool) -> None:
+    """Print what is about to be read."""
+    mappings = _mappings(data, options)
+    note(f"reading {', '.join(item for item in data if item not in mappings)}", quiet=quiet)
+
+
+def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[str]]:
+    """The arguments that are no files: several mappings may follow one --columns."""
+    if not options.columns:
+        return {}
+    found = {item: _MAPPING.fullmatch(item) for item in data if not Path(item).exists()}
+    return {item: match for item, match in found.items() if match}
 
 
 def announce_data(examples: Examples, *, quiet: bool) -> int | None:
@@ -51,5 +62,6 @@ def announce_data(examples: Examples, *, quiet: bool) -> int | None:
     for name, format in examples.formats.items():
         note(f"data  {name}: format {format}")
     if n_rows is not None:
-        note(f"rows  {n_rows:,}")
+        about = "about " * any(source.format == "csv" for source in examples.sources)
+        note(f"rows  {about}{n_rows:,}")
     return n_rows

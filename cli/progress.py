@@ -65,7 +65,7 @@ class ScoringProgress:
         """Rows, speed, and the time left where the number of rows is known."""
         tokens = progress.tokens + progress.tokens_ahead
         speed = f", {tokens / seconds:,.0f} tokens/s" if tokens else ""
-        if not self._total:
+        if not self._total or done > self._total:  # the rows of CSV are counted roughly
             return f"{done:,} rows{speed}"
         new = done - progress.resumed_rows
         left = f", {say_time((self._total - done) * seconds / new)} left" if new > 0 else ""

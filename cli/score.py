@@ -14,7 +14,7 @@ from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
 from .common import note
-from .data import Data, announce_data, read_data
+from .data import Data, announce_data, note_reading, read_data
 from .engines import check_apart, open_engine
 from .estimate import print_estimate
 from .local import open_cache, score_with_progress
@@ -57,7 +57,7 @@ def score(
     model knows or can infer.
     """
     silent = quiet or json
-    note(f"reading {', '.join(data)}", quiet=silent)  # at once: the imports take a second
+    note_reading(data, reading, quiet=silent)  # at once: the imports take a second
     from ifcurate.memory import MemoryBudget
     from ifcurate.runs.work import Shard
     from ifcurate.scoring.scorer import Scorer
@@ -114,8 +114,10 @@ def score(
                 checks=checks,
                 quiet=silent,
             )
-    show_scores(run, json=json, quiet=quiet)
-    allowed.check_run(run)
+    problem = allowed.find_problem(run)
+    show_scores(run, json=json, quiet=quiet, hints=problem is None)
+    if problem:
+        raise problem
 
 
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:

@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-__all__ = ["ContextBlock", "Example", "Role", "Turn", "write_calls"]
+__all__ = ["UNANSWERABLE", "ContextBlock", "Example", "Role", "Turn", "write_calls"]
+
+#: The reason of an empty response that is no fault of the data.
+UNANSWERABLE: Final = "the row says that its question has no answer"
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -112,6 +115,13 @@ class Example:
     def context_text(self) -> str:
         """The texts of all blocks in their order, separated by blank lines."""
         return "\n\n".join(self.part(b.part)[b.start : b.end] for b in self.blocks)
+
+    @property
+    def unanswerable(self) -> bool:
+        """Whether the row itself says that its question has no answer, as SQuAD 2.0's do."""
+        answers = self.row.get("answers")
+        texts = answers.get("text") if isinstance(answers, Mapping) else answers
+        return self.row.get("is_impossible") is True or texts == []
 
     @property
     def has_context(self) -> bool:

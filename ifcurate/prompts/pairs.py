@@ -26,7 +26,7 @@ from ifcurate.prompts.lengths import (
 )
 from ifcurate.prompts.markers import SpecialTokens, context_overlap, without_end_marker
 from ifcurate.prompts.templates import Rendered, Template
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import UNANSWERABLE, ContextBlock, Example
 
 __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
 
@@ -209,7 +209,8 @@ def _before_rendering(
     example: Example, settings: PromptSettings, donor: list[str] | None, longest: int
 ) -> PromptPair | None:
     if not example.response.strip():
-        return PromptPair(example, "empty_response", "the response has no text")
+        reason = UNANSWERABLE if example.unanswerable else "the response has no text"
+        return PromptPair(example, "empty_response", reason)
     if not example.has_context:
         return PromptPair(example, "no_context", "no context was found")
     if settings.ablation == "shuffle" and donor is None:

@@ -159,7 +159,20 @@ def test_empty_responses_count_as_rows_that_cannot_be_used(ifcurate: Command, fo
     result = ifcurate("score a.jsonl --engine toy")
     assert result.code == 1
     assert "1 of 2 rows could not be used, 1 of them for an empty response" in result.err
+    assert "next" not in result.out
     assert ifcurate("score a.jsonl --engine toy --fail-on-error 50%").code == 0
+
+
+def test_questions_that_the_data_calls_unanswerable_are_no_faults(
+    ifcurate: Command, folder: Path
+) -> None:
+    asked = {"question": "Who kept the light?", "context": "Ada kept the light on the rock."}
+    answers = {"text": ["Ada"], "answer_start": [0]}
+    none: dict[str, list[str]] = {"text": [], "answer_start": []}
+    write_jsonl(folder / "a.jsonl", [{**asked, "answers": found} for found in (answers, none)])
+    result = ifcurate("score a.jsonl --engine toy")
+    assert result.code == 0
+    assert "1 × empty_response: the row says that its question has no answer" in result.out
 
 
 def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> None:

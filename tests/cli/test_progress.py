@@ -46,7 +46,7 @@ def test_the_data_is_named_and_counted_before_the_model_is_loaded(
 def test_the_first_line_needs_no_heavy_import(
     ifcurate: Command, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = import_module("ifcurate.cli.score")
+    reading = import_module("ifcurate.cli.data")
     loaded: list[bool] = []
 
     def note(text: str, *, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ def test_the_first_line_needs_no_heavy_import(
         raise SystemExit(0)
 
     monkeypatch.delitem(sys.modules, "ifcurate.scoring.scorer", raising=False)
-    monkeypatch.setattr(score, "note", note)
+    monkeypatch.setattr(reading, "note", note)
     assert ifcurate("score a.jsonl --engine toy").code == 0
     assert loaded == [False]
 

@@ -93,6 +93,8 @@ def test_an_unanswerable_question_has_no_response(folder: Path) -> None:
     (folder / "a.json").write_text(json.dumps({"data": [article(1, *questions)]}))
     run = score_run(read_examples("a.json"), Scorer.create(ToyEngine(), ScoreSettings()), folder)
     assert run.scores()["status"].to_list() == ["scored", "empty_response", "empty_response"]
+    said = "the row says that its question has no answer"
+    assert run.scores()["reason"].to_list() == [None, said, said]
 
 
 def test_kept_questions_are_written_as_lines_that_read_the_same(folder: Path) -> None:

@@ -11,7 +11,7 @@ import glob
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from ifcurate.data.readers.arrow_rows import arrow_problem, count_arrow_rows, read_arrow
 from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
@@ -275,8 +275,27 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             return read_hub(source)
 
 
+def _count_lines(stream: IO[bytes], quote: bytes) -> int:
+    """The number of lines that are not blank; a line end between two quotes ends no line."""
+    n_lines, written, inside = 0, False, False  # written: the last line is not blank
+    for block in iter(lambda: stream.read(1 << 20), b""):
+        for i, part in enumerate(block.split(quote) if quote else [block]):
+            if i:
+                inside, written = not inside, True
+            if inside:
+                continue
+            first, *others = part.split(b"\n")
+            written = written or not (first.isspace() or not first)
+            for line in others:
+                n_lines, written = n_lines + written, not (line.isspace() or not line)
+    return n_lines + written
+
+
 def count_rows(source: Source) -> int | None:
-    """The approximate number of rows, without parsing them; None when it is unknown."""
+    """The number of rows, without parsing them; None when it is unknown.
+
+    In CSV it is approximate, because a broken quote may hide line ends.
+    """
     try:
         if source.format == "parquet":
             with open_parquet(source) as file:
@@ -285,10 +304,9 @@ def count_rows(source: Source) -> int | None:
             return count_arrow_rows(source)
         if source.format in ("jsonl", "csv"):
             with open_binary(source) as stream:
-                n_lines, last = 0, b"\n"
-                for block in iter(lambda: stream.read(1 << 20), b""):
-                    n_lines, last = n_lines + block.count(b"\n"), block[-1:]
-                return n_lines + (last != b"\n")
+                if source.format == "jsonl":
+                    return _count_lines(stream, b"")
+                return max(_count_lines(stream, b'"') - 1, 0)  # the header is no row
     except (*BROKEN, ValueError):
         return None  # the reader reports the problem
     return None

@@ -80,6 +80,7 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
         "bad_rows": tally.n_bad,
         "first_bad_rows": [bad.as_record() for bad in tally.bad],
         "shown": [_example_spans(example) for example in tally.most_common(most)],
+        "without_context": [_example_spans(example) for example in tally.without[:most]],
     }
 
 
@@ -178,8 +179,11 @@ def _print_examples(tally: Tally, most: int) -> None:
 
     from .summaries import mark_context
 
-    for example in tally.most_common(most):
+    # Where some rows have a context, those without one may be missed.
+    missed = tally.without[:most] if tally.with_context else []
+    for example in [*tally.most_common(most), *missed]:
         rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)
+        rules = rules or "no context was found"
         out.print()
         out.rule(Text(f"{common.plain(example.id)} · {rules}"), align="left", style="dim")
         out.print(mark_context(example), soft_wrap=False)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tally", "quantiles"]
 
+_WITHOUT = 2  # examples without a context that are shown
+
 
 class Tally:
     """Counts of rows, examples, contexts and lengths; the first example of each rule."""
@@ -28,10 +30,12 @@ class Tally:
         self.rules: Counter[str] = Counter()
         self.markers: Counter[str] = Counter()  # end-of-text markers
         self.empty = 0
-        # Length in words -> number of texts. There are far fewer lengths than rows.
+        # Length in words (two characters of Chinese are one) -> number of texts. There are far
+        # fewer lengths than rows.
         self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
         self.bad: list[BadRow] = []
         self.n_bad = 0
+        self.without: list[Example] = []  # no context was found; those that ask the longest
         self._shown: dict[str, Example] = {}
 
     def add_row(self, row: ReadRow) -> None:
@@ -50,6 +54,7 @@ class Tally:
             )
 
     def _add(self, example: Example) -> None:
+        from ifcurate.contexts.words import count_words
         from ifcurate.prompts.markers import split_end_marker
 
         self.examples += 1
@@ -61,10 +66,15 @@ class Tally:
             self.usable += bool(example.response.strip())
             rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
             self.rules[rules] += 1
-            self.lengths["context"][len(example.context_text.split())] += 1
             self._shown.setdefault(rules, example)
-        self.lengths["instruction"][len(example.instruction.split())] += 1
-        self.lengths["response"][len(example.response.split())] += 1
+        else:
+            longest = sorted([*self.without, example], key=lambda e: -len(e.instruction))
+            self.without = longest[:_WITHOUT]
+        texts = {"instruction": example.instruction, "response": example.response}
+        if example.has_context:
+            texts["context"] = example.context_text
+        for name, text in texts.items():
+            self.lengths[name][count_words(text, len(text))] += 1
 
     def most_common(self, most: int) -> list[Example]:
         """An example of each of the rules that find the most contexts."""

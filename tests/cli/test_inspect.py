@@ -26,6 +26,23 @@ def test_the_context_is_marked_without_colour_and_spans_are_in_json(
     assert rest == "Where does it stand?"
 
 
+def test_rows_without_a_context_are_shown_beside_those_with_one(
+    ifcurate: Command, folder: Path
+) -> None:
+    plain = [{"prompt": f"Who keeps mill {i}{'?' * i}", "completion": "Ada"} for i in range(3)]
+    write_jsonl(folder / "a.jsonl", [ROW, *plain])
+    shown = ifcurate("inspect a.jsonl").out
+    assert shown.count("no context was found") == 2
+    assert "mill 1?" in shown
+    assert "mill 2??" in shown
+    assert "mill 0" not in shown
+
+
+def test_words_of_a_script_without_blanks_are_counted(ifcurate: Command, folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", [{**ROW, "completion": "王明于一九八六年"}])
+    assert ifcurate("inspect a.jsonl --json").json()["words"]["response"]["most"] > 3
+
+
 def test_explain_says_which_rules_were_tried_and_why_not(ifcurate: Command, folder: Path) -> None:
     alone = {"id": "alone", "prompt": f"Passage: {PASSAGE}", "completion": "x"}
     write_jsonl(folder / "a.jsonl", [ROW, alone])

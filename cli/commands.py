@@ -12,11 +12,13 @@ from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
 import typer
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command_from_info, get_group
 from typer.models import CommandInfo
 
-__all__ = ["COMMANDS", "Place", "load_command"]
+__all__ = ["COMMANDS", "Place", "TidyHelp", "load_command", "tidy_parameter"]
 
 CURATE: Final = "Curate"
 LOOK: Final = "Look"
@@ -84,7 +86,8 @@ METAVARS: Final = {
 def tidy_parameter(parameter: Any) -> Any:
     """The parameter with one form of help: the name of its value, its default as a sentence.
 
-    The root help states the rule of environment variables, so no option repeats it.
+    `--out` is `-o` in every command. The root help states the rule of environment variables, so
+    no option repeats it.
     """
     if hasattr(parameter, "show_envvar"):
         parameter.show_envvar = False
@@ -93,6 +96,8 @@ def tidy_parameter(parameter: Any) -> Any:
         argument.metavar = argument.metavar or str(argument.name).upper()
         argument.display_type_rich = lambda ctx: None  # `<list[str]>` says nothing to a user
         return argument
+    if "--out" in parameter.opts and "-o" not in parameter.opts:
+        parameter.opts.append("-o")
     if getattr(parameter, "is_flag", False):
         parameter.metavar = " "  # Typer writes `<bool>`, but a flag takes no value
     elif parameter.metavar is None:
@@ -104,14 +109,44 @@ def tidy_parameter(parameter: Any) -> Any:
     return parameter
 
 
-class Command(TyperCommand):
-    """A command with two helps: `-h` shows the most used options, `--help` shows all."""
+class _WholeTable(Table):
+    """The table of a help: a narrow window folds what is too long for it, and cuts nothing."""
 
-    common: frozenset[str] = frozenset()  # parameters that the short help shows
+    def add_row(self, *cells: Any, **settings: Any) -> None:
+        """Add a row. The names of an option are in one column, below each other, and stay whole."""
+        if len(cells) >= 6:  # not a list of commands
+            *mark, long, short, other_long, other_short, kind, text = cells
+            names = [name for name in (long, other_long, short, other_short) if name]
+            cells = (*mark, Text("\n").join(names), kind, text)
+        super().add_row(*cells, **settings)
+        for column in self.columns:
+            column.overflow = "fold"
+        if len(cells) > 2:
+            self.columns[-3].no_wrap = True
+
+
+class TidyHelp:
+    """What all helps have in common; for a class of Typer's commands."""
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option `--help`, without a type."""
-        return tidy_parameter(super().get_help_option(ctx))
+        return tidy_parameter(super().get_help_option(ctx))  # type: ignore[misc]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help. Typer's own tables end a word that is too long in `…`."""
+        from rich.console import Group
+        from typer import rich_utils
+
+        tables: Any = rich_utils
+        tables.Table = _WholeTable
+        tables.Columns = lambda parts: Group(*parts)
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class Command(TidyHelp, TyperCommand):
+    """A command with two helps: `-h` shows the most used options, `--help` shows all."""
+
+    common: frozenset[str] = frozenset()  # parameters that the short help shows
 
     def format_short_help(self, ctx: Any) -> None:
         """Print the help with arguments and common options only."""
@@ -127,12 +162,8 @@ class Command(TyperCommand):
             typer.echo(f"\n {len(hidden)} more options: {ctx.command_path} --help")
 
 
-class CommandGroup(TyperGroup):
+class CommandGroup(TidyHelp, TyperGroup):
     """A command with commands of its own."""
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """The option `--help`, without a type."""
-        return tidy_parameter(super().get_help_option(ctx))
 
 
 def _show_short_help(ctx: typer.Context, wanted: bool) -> None:

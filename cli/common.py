@@ -13,8 +13,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from ifcurate.errors import IfcurateError
 
-from .commands import COMMANDS, load_command, tidy_parameter
-from .printing import clean_usage_error, note, out, plain, print_error, print_json, report
+from .commands import COMMANDS, TidyHelp, load_command, tidy_parameter
+from .printing import note, out, plain, print_error, print_json, report
+from .usage import clean_usage_error
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
@@ -50,7 +51,7 @@ Overwrite = Annotated[
 ]
 
 
-class Group(TyperGroup):
+class Group(TidyHelp, TyperGroup):
     """All commands. It turns errors into messages and exit codes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -75,7 +76,7 @@ class Group(TyperGroup):
         try:
             return super().parse_args(ctx, args)
         except OSError as error:  # --version or --help on a full disk
-            print_error(_explain(error, None)[0])
+            print_error(_explain(error)[0])
             raise typer.Exit(1) from error
         except Exception as error:
             clean_usage_error(error)
@@ -95,21 +96,17 @@ class Group(TyperGroup):
                 raise
             if ctx.params.get("debug"):
                 raise
-            text, code = _explain(error, ctx.invoked_subcommand)
+            text, code = _explain(error)
             print_error(text)
             raise typer.Exit(code) from error
 
 
-def _explain(error: BaseException, command: str | None) -> tuple[str, int]:
+def _explain(error: BaseException) -> tuple[str, int]:
     """The message of an error, and the exit code."""
     if isinstance(error, IfcurateError):
         return str(error), 1
     if isinstance(error, KeyboardInterrupt):
-        keeps = command in ("score", "run", "split")
-        return (
-            f"interrupted{'; finished work is kept; run the same command to resume' * keeps}",
-            130,
-        )
+        return "; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130
     name = type(error).__name__
     text = f"{name}: {error}" if str(error) else name
     if isinstance(error, OSError | MemoryError):

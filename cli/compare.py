@@ -21,7 +21,6 @@ def compare(
         Path | None,
         typer.Option(
             "--out",
-            "-o",
             help="Page to write. By default compare-NAME.html in the first run's folder.",
             show_default=False,
         ),

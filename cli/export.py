@@ -28,7 +28,7 @@ def export(
     options: ExportOptions,
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder. By default one in the mixture's folder."),
+        typer.Option("--out", help="Folder. By default one in the mixture's folder."),
     ] = None,
     overwrite: common.Overwrite = False,
     json: common.Json = False,

@@ -34,7 +34,7 @@ def mix(
             show_default=False,
         ),
     ],
-    out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the mixture.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the mixture.")],
     options: MixOptions,
     card: CardOptions,
     overwrite: common.Overwrite = False,

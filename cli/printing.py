@@ -18,7 +18,6 @@ from rich.segment import Segment
 
 __all__ = [
     "as_text",
-    "clean_usage_error",
     "note",
     "out",
     "plain",
@@ -102,11 +101,3 @@ def print_error(text: str) -> None:
     except OSError:
         # The terminal is gone. The exit code is still set.
         sys.stderr = None
-
-
-def clean_usage_error(error: BaseException) -> None:
-    """Clean the message of a usage error, which quotes the command line; Typer prints it."""
-    message = getattr(error, "message", None)
-    if isinstance(message, str):
-        text = plain(message, lines=True).removeprefix("Value error, ")  # pydantic's
-        error.message = text  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ def report(
     ] = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write; report.html in the run's folder."),
+        typer.Option("--out", help="File to write; report.html in the run's folder."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is not a report of this run.")

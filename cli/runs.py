@@ -33,8 +33,9 @@ def runs(json: common.Json = False) -> None:
             f"{RUNS_FOLDER}/: no run here; make one first: ifcurate score DATA --model MODEL"
         )
     table = _table(rows)
-    if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width:
-        out.print(table)
+    table.width = Measurement.get(out, out.options.update(width=10_000), table).maximum
+    if table.width <= out.width or not out.is_terminal:
+        out.print(table, crop=False)
         return
     for row in rows:  # folders that can be copied are worth more than columns
         out.print(Text(common.plain(str(row["run"])), style="bold"), soft_wrap=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -18,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ifcurate.errors import OptionError
+from ifcurate.phrases import did_you_mean
 
 __all__ = [
     "BatchSize",
@@ -122,6 +124,8 @@ def explain_problem(problem: Mapping[str, Any] | Any) -> str:
         return f"{place}: {text}" if place else text
     reason = _REASONS.get(problem["type"])
     text = reason.format(**context).replace("'", "") if reason else problem["msg"]
+    if problem["type"] == "literal_error" and isinstance(problem["input"], str):
+        text += did_you_mean(problem["input"], re.findall("'([^']+)'", context["expected"]))
     value = "" if problem["type"] == "missing" else f" (found {reprlib.repr(problem['input'])})"
     return f"{place}: {text}{value}"
 

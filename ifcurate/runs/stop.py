@@ -16,8 +16,9 @@ def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Call
     """A function that returns whether Ctrl-C (SIGINT), SIGTERM or SIGHUP has arrived.
 
     SIGHUP arrives when a terminal closes; it stays ignored where it is (`nohup`). The
-    first signal calls `on_first`; the second raises `KeyboardInterrupt` at once. Outside
-    the main thread, signal handlers do not change.
+    first signal calls `on_first`; the second raises `KeyboardInterrupt` at once. An interrupt
+    leaves with a note that says how to resume. Outside the main thread, signal handlers do not
+    change.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -39,6 +40,9 @@ def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Call
     old = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield lambda: came
+    except KeyboardInterrupt as error:
+        error.add_note("finished work is kept; run the same command to resume")
+        raise
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -93,7 +93,8 @@ def _find(run: Run, id: str, turn: int | None) -> Example:
     hint = did_you_mean(id, seen)
     raise RunError(
         f"{run.folder}: no example {id!r}{f', turn {turn}' if turn is not None else ''}{hint}; "
-        "ids are in scores.parquet and in the tables of score and split"
+        "ids are in scores.parquet and in the tables of score and split; if another run has it, "
+        "name that run: --run RUN"
     )
 
 

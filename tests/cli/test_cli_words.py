@@ -91,6 +91,7 @@ def test_runs_have_names_that_can_be_copied_in_a_narrow_window(
     ifcurate: Command, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
     (folder / "nightly.yaml").write_text(RECIPE)
     assert ifcurate("run nightly.yaml -q").code == 0
     ifcurate("score a.jsonl --engine toy --template plain --limit 3 -q")
@@ -98,6 +99,45 @@ def test_runs_have_names_that_can_be_copied_in_a_narrow_window(
     lines = ifcurate("runs").out.splitlines()
     assert recipe_run.name in lines
     assert "a.jsonl, scored by toy, limit 3; finished" in " ".join(" ".join(lines).split())
-    monkeypatch.setenv("COLUMNS", "200")
-    assert ifcurate("runs").out.startswith("date ")
+    monkeypatch.delenv("TTY_COMPATIBLE")  # a pipe has columns of any width
+    header, *rows = ifcurate("runs").out.splitlines()
+    assert header.startswith("date ")
+    assert sum(f"  {recipe_run.name}  " in row for row in rows) == 1
     assert "(the newest here over all rows)" in ifcurate("split -q").err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("split --rule gian", "did you mean gain?"),
+        ("split --threshold abc", "'--threshold': must be a number (found 'abc')"),
+        ("inspect a.jsonl --limit 0", "must be at least 1 (found '0')"),
+        ("filter RUN --keep context-critical", "(RUN); name a run with --run RUN"),
+    ],
+)
+def test_a_usage_error_says_what_is_expected(ifcurate: Command, line: str, said: str) -> None:
+    result = ifcurate(line)
+    assert result.code == 2
+    assert said in " ".join(result.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate", "inspect", "mix"])
+def test_a_narrow_help_cuts_nothing(
+    ifcurate: Command, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = ifcurate(f"{command} --help").out
+    assert "…" not in shown
+    assert ("--out" in shown) == ("-o" in shown.split())
+
+
+def test_an_interrupt_before_a_run_promises_nothing(
+    ifcurate: Command, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ifcurate.cli.score.open_engine", interrupt)
+    result = ifcurate(f"score {data} --engine toy")
+    assert result.code == 130
+    assert result.err.splitlines()[-1] == "error: interrupted"

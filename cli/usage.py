@@ -1,0 +1,48 @@
+"""The messages of usage errors. Typer prints them, and most of them are its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ifcurate.phrases import did_you_mean
+
+from .printing import plain
+
+__all__ = ["clean_usage_error"]
+
+_CHOICE: Final = re.compile(r"'(.*)' is not one of ('.*')\.")
+
+
+def clean_usage_error(error: Any) -> None:
+    """Clean the message, which quotes the command line, and say what to do where that is known."""
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        text = _explain_value(error) or message
+        text = plain(text, lines=True).removeprefix("Value error, ")  # pydantic's
+        error.message = _advise(text, error)
+
+
+def _explain_value(error: Any) -> str:
+    """The problem that pydantic found in the value of one option; "" for any other error."""
+    from pydantic import ValidationError
+
+    from ifcurate.options.base import explain_problem
+
+    cause = error.__cause__
+    if getattr(error, "param", None) is None or not isinstance(cause, ValidationError):
+        return ""
+    return explain_problem({**cause.errors()[0], "loc": ()}).removeprefix(": ")
+
+
+def _advise(text: str, error: Any) -> str:
+    """The message, with the choice that was meant or the option that takes an argument."""
+    choice = _CHOICE.fullmatch(text)
+    if choice:
+        near = did_you_mean(choice[1], re.findall("'([^']+)'", choice[2]))
+        return text.removesuffix(".") + near if near else text
+    if text.startswith("Got unexpected extra argument"):
+        command: Any = getattr(getattr(error, "ctx", None), "command", None)
+        if any("--run" in parameter.opts for parameter in getattr(command, "params", ())):
+            return f"{text}; name a run with --run RUN"
+    return text

@@ -334,6 +334,65 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             None,
         ),
         (
+            "a news agency with a person's name",
+            alpaca("The report of the state-run Martha news agency came on Monday." + PAD,
+                   "Martha"),
+            "H8",
+        ),
+        (
+            "a band among bands",
+            alpaca("Angela said so. They hear bands such as Blue Sky and Gordon Hudson." + PAD,
+                   "Gordon Hudson"),
+            "H8",
+        ),
+        (
+            "a game after its noun",
+            alpaca("A critic of the hit game Martha said that it was too slow." + PAD, "Martha"),
+            "H8",
+        ),
+        (
+            "an album by apposition",
+            alpaca("They sold Martha, a second live album, at the door of the hall." + PAD,
+                   "Martha"),
+            "H8",
+        ),
+        (
+            "the end of a party's name",
+            alpaca("She led the Movement for Hobbs Party, and was thanked for it." + PAD,
+                   "Hobbs Party"),
+            "H8",
+        ),
+        (
+            "the end of a club's name",
+            alpaca("He rowed for the Harwell Men's Hobbs Club in all of those years." + PAD,
+                   "Hobbs Club"),
+            "H8",
+        ),
+        (
+            "a school with an admiral's name",
+            alpaca("He attended Admiral Hudson Academy in the years of the war." + PAD,
+                   "Admiral Hudson Academy"),
+            "entity",
+        ),
+        (
+            "the old style of a date beside it",
+            alpaca("He was born on December 5 (O.S. November 23) in a small village." + PAD,
+                   "November 23"),
+            "H8",
+        ),
+        (
+            "the revolutionary calendar beside a date",
+            alpaca('It fell on 9 November 1799 ("the 18th Brumaire") after a long day.' + PAD,
+                   "9 November 1799"),
+            "H8",
+        ),
+        (
+            "a second date in brackets",
+            alpaca("The feast is on 5 January 1920 (23 December 1919) in the hills." + PAD,
+                   "5 January 1920"),
+            "H8",
+        ),
+        (
             "code in the response",
             alpaca("Martha wrote the loop and Kevin tested it." + PAD, "```\nMartha\n```"),
             "H14",
@@ -350,3 +409,16 @@ def test_refused(mode: str, row: dict[str, Any], check: str | None) -> None:
     stage = refused(row)
     if check is not None:
         assert stage == check, mode
+
+
+def test_a_regnal_number_stays() -> None:
+    row = alpaca("Sultan Mehmet II built the library, and all of the people read there." + PAD,
+                 "Mehmet II")  # fmt: skip
+    (written,) = augment_row(row).written
+    assert written.made.substitute.endswith(" II")
+
+
+def test_a_person_beside_a_thing_is_still_a_person() -> None:
+    row = alpaca("Martha, who left the band, was the player of the game that night." + PAD,
+                 "Martha")  # fmt: skip
+    assert augment_row(row).written

@@ -247,8 +247,9 @@ def _fill(
 def _stays(word: str, index: int, words: Sequence[str]) -> bool:
     """Whether a word of a name is a suffix after it or the title before it."""
     title = index == 0 and len(words) > 1 and word.lower() in HONOURS
-    last = 0 < index == len(words) - 1 and (word == "I" or len(word) == 1)  # "Malcolm X"
-    return title or last or (index > 1 and bool(_SUFFIX.match(word)))
+    suffix = bool(_SUFFIX.match(word))
+    last = 0 < index == len(words) - 1 and (suffix or len(word) == 1)  # "Malcolm X", "Mehmet II"
+    return title or last or (index > 1 and suffix)
 
 
 def _other_initials(written: str, name: str) -> str:

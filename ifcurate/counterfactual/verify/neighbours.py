@@ -9,9 +9,17 @@ from ..edit.edits import Edit
 from ..edit.substitution import Substitution
 from ..lexicon.name_words import NO_SURNAMES, TITLES
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold, load_lexicon
-from ..lexicon.wording import FUNCTION_WORDS, PARTICLES, starts_with_vowel, word_before, word_set
+from ..lexicon.wording import (
+    FUNCTION_WORDS,
+    PARTICLES,
+    either,
+    starts_with_vowel,
+    word_before,
+    word_set,
+)
 from ..recognise.people import BEFORE_PEOPLE as _BEFORE_PEOPLE
 from ..recognise.spans import PATTERNED, VALUES
+from ..recognise.values import date_mentions
 
 __all__ = ["check_agreement", "check_nesting"]
 
@@ -29,6 +37,24 @@ _SHORT_FORM = re.compile(r"[.,]? ?\((?:[A-Z]+: ?)?[A-Z]{2,}[A-Z.]*\)")
 #: A name that another name or a thing shares: "a Tom and Jerry cartoon", "a bright red Porsche".
 _PAIR = re.compile(r"\ban? [A-Z]\w+ (?:and|&) \Z")
 _ARTICLE = re.compile(r"\ban? (?:[a-z]+ ){1,2}\Z")
+#: "the news agency Sana", "bands such as Pink Floyd and Oasis", "the Sana news agency".
+_THING = f"(?:{either('makers')}|{either('things')})"
+_THING_BEFORE = re.compile(
+    rf"\b{_THING}(?: (?:called|named)|(?:e?s)?,? (?:such as|like|including)"
+    r"(?: [A-Z][^.;:()\n]{0,60}(?:,|and|or))?)? \Z"
+)
+_THING_AFTER = re.compile(
+    rf" {_THING}\b|(?:, | (?:is|was) )(?:an?|the) "
+    rf"(?:(?!(?:of|in|for|at|with|from|to|who|and) )[\w-]+ ){{0,3}}?{_THING}"
+    r"(?=[,.;:)]| (?:that|by)\b)"
+)
+#: "Movement for Justice Party", "Men's Boxing Club": words that a longer name begins with.
+_HEAD = re.compile(rf"({_CAPITAL}\w*) (?:for|against|on) (?:the )?\Z")
+_GROUP = re.compile(rf"\b(?:{either('groups')})['’]s? \Z", re.I)
+#: Another notation of a date beside it: "(O.S. 23 November)", "(18 Brumaire)".
+_CALENDAR = re.compile(rf"\b(?:{either('calendars')})", re.I)
+_BRACKET_BEFORE = re.compile(r"[(\[][^()\[\]]{0,40}\Z")
+_BRACKET_AFTER = re.compile(r"(?:,? ?\d{4})? ?[(\[]([^()\[\]]{0,80})")
 _APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim"
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = word_set("days")
@@ -43,6 +69,8 @@ def check_nesting(text: str, start: int, end: int, lexicon: Lexicon, plan: Subst
     _check_joined(text[start:end], left[-1:], right, plan)
     if _WHERE.search(left):
         raise Refusal(Check.NESTING, "inside an address or a path")
+    if plan.type == "DATE":
+        _check_calendar(text, start, end)
     if plan.type in VALUES or plan.type == "WORK":
         return
     if plan.type == "PERSON":
@@ -66,13 +94,29 @@ def _check_named_alone(text: str, start: int, end: int) -> None:
     described = word_before(text, start) not in _APART and _ARTICLE.search(left)
     if shared := _PAIR.search(left) or described:
         raise Refusal(Check.NESTING, f"{shared.group() + text[start:end]!r} may be a thing")
+    thing = _THING_BEFORE.search(text, max(0, start - 90), start) or _THING_AFTER.match(text, end)
+    if thing:
+        raise Refusal(Check.NESTING, f"{text[start:end]!r} is a thing: {thing.group().strip()!r}")
     if _NICKNAMED.match(text, end) or _NICKNAME_BEFORE.search(text, max(0, start - 30), start):
         raise Refusal(Check.NESTING, f"a nickname beside {text[start:end]!r}")
 
 
+def _check_calendar(text: str, start: int, end: int) -> None:
+    """No other notation of the same day stands in brackets beside a date, or around it."""
+    left, after = text[max(0, start - 90) : start], _BRACKET_AFTER.match(text, end)
+    inside = _BRACKET_BEFORE.search(left)
+    dated = inside and any(m.end + 1 >= inside.start() for m in date_mentions(left))
+    beside = _CALENDAR.search(left[-16:] + "\n" + text[end : end + 40])
+    if beside or dated or (after and date_mentions(after[1])):
+        raise Refusal(Check.NESTING, f"another notation beside {text[start:end]!r}")
+
+
 def _check_whole_organisation(text: str, start: int, end: int) -> None:
-    """A number or "and" before the name is part of it, letters after it are its short form."""
-    if _NUMBERED.search(text, max(0, start - 40), start):
+    """A number, "and", "Movement for", "Men's" before it is part of it; letters after are short."""
+    left = text[max(0, start - 40) : start]
+    head = _HEAD.search(left)
+    headed = head and head[1].lower() in NO_SURNAMES
+    if headed or _GROUP.search(left) or _NUMBERED.search(left):
         raise Refusal(Check.NESTING, f"something longer than {text[start:end]!r}")
     if _SHORT_FORM.match(text, end):
         raise Refusal(Check.NESTING, f"a short form after {text[start:end]!r}")

@@ -67,7 +67,7 @@ class Tally:
             rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
             self.rules[rules] += 1
             self._shown.setdefault(rules, example)
-        else:
+        elif example.instruction not in {other.instruction for other in self.without}:
             longest = sorted([*self.without, example], key=lambda e: -len(e.instruction))
             self.without = longest[:_WITHOUT]
         texts = {"instruction": example.instruction, "response": example.response}

@@ -30,7 +30,7 @@ def test_rows_without_a_context_are_shown_beside_those_with_one(
     ifcurate: Command, folder: Path
 ) -> None:
     plain = [{"prompt": f"Who keeps mill {i}{'?' * i}", "completion": "Ada"} for i in range(3)]
-    write_jsonl(folder / "a.jsonl", [ROW, *plain])
+    write_jsonl(folder / "a.jsonl", [ROW, *plain, *plain])
     shown = ifcurate("inspect a.jsonl").out
     assert shown.count("no context was found") == 2
     assert "mill 1?" in shown

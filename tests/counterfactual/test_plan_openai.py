@@ -35,8 +35,10 @@ GOOD = {
 RESIDUE = {**GOOD, "replacements": []}
 
 
-def outcomes(server: ChatServer, rows: list[dict[str, Any]], **options: Any) -> list[Outcome]:
-    patience = Patience(attempts=1, first_wait=0.01, timeout=0.5, deadline=2.0)
+def outcomes(
+    server: ChatServer, rows: list[dict[str, Any]], *, timeout: float = 20.0, **options: Any
+) -> list[Outcome]:
+    patience = Patience(attempts=1, first_wait=0.01, timeout=timeout, deadline=4 * timeout)
     planner = OpenAIPlanner(server.url, types=DEFAULT_TYPES, patience=patience, **options)
     examples = [e for n, r in enumerate(rows) for e in examples_of(r, n)]
     try:
@@ -105,7 +107,7 @@ def test_bad_plans_are_never_written(plan: Any) -> None:
 @pytest.mark.slow
 def test_a_late_answer_is_a_refusal_and_the_run_goes_on() -> None:
     with serve([GOOD], delay=1.2) as server:
-        (outcome,) = outcomes(server, [ROW])
+        (outcome,) = outcomes(server, [ROW], timeout=0.5)
     assert outcome.stage == "plan"
     assert "no answer" in outcome.reason
 

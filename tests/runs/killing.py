@@ -59,16 +59,17 @@ def kill_until_done(
     n_kills: int,
     seed: int,
     mark: Path | None = None,
+    longest: float = 1.0,
 ) -> Kills:
     """Start a command, kill it (-9) at a random time of its work, `n_kills` times; then finish it.
 
     The time counts from the moment that the attempt writes `mark` (by default the manifest of
-    `run`), as starting up takes longer than the work. Raises `AssertionError` when the last
-    attempt does not succeed.
+    `run`), as starting up takes longer than the work; it is `longest` seconds at most, and more
+    when an attempt is killed before it has written any row. Raises `AssertionError` when the
+    last attempt does not succeed.
     """
     random_ = random.Random(seed)
     mark = mark or run / "manifest.json"
-    longest = 1.0  # seconds; more when an attempt is killed before it has written any row
     kills = Kills()
     errors = folder / "stderr.txt"
     while kills.n < n_kills:

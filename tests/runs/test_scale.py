@@ -102,7 +102,7 @@ def test_memory_of_scoring_does_not_grow_with_the_rows(folder: Path) -> None:
     """Beyond a row group of the table (65,536 rows), which is held, a row costs nothing.
 
     A list of the rows as they are read takes more than 3 kB a row. What allocators keep
-    for later varies by some 20 MB.
+    for later varies by some 20 MB, and by twice that on a busy machine.
     """
     few, many = 120_000, 240_000
     peaks: dict[int, float] = {}
@@ -113,7 +113,7 @@ def test_memory_of_scoring_does_not_grow_with_the_rows(folder: Path) -> None:
                 stream.write(json.dumps(row) + "\n")
         step = ["score", "rows.jsonl", "--engine", "toy", "--out", "run", "-q"]
         peaks[n] = run_command(step, folder / str(n)).peak_mb
-    assert (peaks[many] - peaks[few]) * 1e6 < 300 * (many - few), peaks
+    assert (peaks[many] - peaks[few]) * 1e6 < 500 * (many - few), peaks
     assert max(peaks.values()) < 500, peaks
 
 

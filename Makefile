@@ -1,7 +1,8 @@
 # Two commands do all on a fresh machine: `make demo` and `make test`.
 VENV ?= .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+RUNNABLE := $(VENV)/.ready
+READY := $(VENV)/.ready-dev
 # One process more than cores, as some tests wait; four at most, as each loads PyTorch.
 PARALLEL := -n $(shell python3 -c "import os; print(min(4, 1 + len(os.sched_getaffinity(0))))" 2>/dev/null || echo 3) --dist worksteal
 SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
@@ -11,10 +12,13 @@ SOURCES := ifcurate cli recipes data_cards tools examples tests benchmarks
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-$(READY): pyproject.toml .ci/constraints.txt .ci/install
+$(RUNNABLE): pyproject.toml .ci/constraints.txt .ci/install
 	@.ci/install $(VENV)
 
-demo: $(READY)  ## install, then the main job on embedded data with the bundled model
+$(READY): pyproject.toml .ci/constraints.txt .ci/install
+	@.ci/install $(VENV) dev
+
+demo: $(RUNNABLE)  ## install, then the main job on embedded data with the bundled model
 	@$(BIN)/ifcurate run demo
 
 test: $(READY) check  ## install, then lint, types and all tests

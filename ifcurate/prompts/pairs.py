@@ -8,7 +8,6 @@ character offsets. Both variants score the same response ids.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,8 +24,9 @@ from ifcurate.prompts.lengths import (
     longest_token,
 )
 from ifcurate.prompts.markers import SpecialTokens, context_overlap, without_end_marker
+from ifcurate.prompts.shuffling import shuffle_contexts
 from ifcurate.prompts.templates import Rendered, Template
-from ifcurate.records import UNANSWERABLE, ContextBlock, Example
+from ifcurate.records import UNANSWERABLE, Example
 
 __all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
 
@@ -110,7 +110,7 @@ def build_pairs(
     if not settings.keep_end_markers:
         examples = [without_end_marker(example) for example in examples]
     special = SpecialTokens(tokenizer)
-    donors = _shuffled_contexts(examples) if settings.ablation == "shuffle" else {}
+    donors = shuffle_contexts(examples) if settings.ablation == "shuffle" else {}
     pairs: list[PromptPair] = []
     longest = longest_token(tokenizer)
     for batch in batch_by_size(list(enumerate(examples))):
@@ -233,28 +233,6 @@ def _render_both(
         )
     other = example.without_context() if donor is None else example.with_contexts(donor)
     return template.render(example), template.render(other)
-
-
-def _shuffled_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
-    """For each example, the next longer context; the longest gets the one before it.
-
-    In an example with several blocks, the longest block gets the text and the others none.
-    """
-    contexts = {i: e.context_text for i, e in enumerate(examples) if e.has_context}
-    order = sorted(contexts, key=lambda i: (len(contexts[i]), contexts[i], i))
-    donors: dict[int, list[str]] = {}
-    for place, i in enumerate(order):
-        neighbours = itertools.chain(order[place + 1 :], reversed(order[:place]))
-        other = next((contexts[j] for j in neighbours if contexts[j] != contexts[i]), None)
-        if other is not None:
-            donors[i] = _fill_longest(examples[i].blocks, other)
-    return donors
-
-
-def _fill_longest(blocks: Sequence[ContextBlock], text: str) -> list[str]:
-    """A text for every block: `text` for the longest block, "" for the others."""
-    longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
-    return [text if b == longest else "" for b in range(len(blocks))]
 
 
 def _text(rendered: Rendered, settings: PromptSettings) -> str:

@@ -1,0 +1,32 @@
+"""The ablation that gives each example the context of another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from ifcurate.records import ContextBlock, Example
+
+__all__ = ["shuffle_contexts"]
+
+
+def shuffle_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
+    """For each example, the next longer context; the longest gets the one before it.
+
+    In an example with several blocks, the longest block gets the text and the others none.
+    """
+    contexts = {i: e.context_text for i, e in enumerate(examples) if e.has_context}
+    order = sorted(contexts, key=lambda i: (len(contexts[i]), contexts[i], i))
+    donors: dict[int, list[str]] = {}
+    for place, i in enumerate(order):
+        neighbours = itertools.chain(order[place + 1 :], reversed(order[:place]))
+        other = next((contexts[j] for j in neighbours if contexts[j] != contexts[i]), None)
+        if other is not None:
+            donors[i] = _fill_longest(examples[i].blocks, other)
+    return donors
+
+
+def _fill_longest(blocks: Sequence[ContextBlock], text: str) -> list[str]:
+    """A text for every block: `text` for the longest block, "" for the others."""
+    longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
+    return [text if b == longest else "" for b in range(len(blocks))]

@@ -50,7 +50,7 @@ def count_cards(facts: Facts) -> Cards:
             ("Without context", f"{_of_status(table, 'no_context'):,}", "nothing to compare"),
             ("Response tokens kept", _share(kept_tokens, tokens), f"{kept_tokens:,} of {tokens:,}"),
             ("Median gain", gain, "nats per response token"),
-            ("Set aside", f"{aside:,}", "rows that could not be read"),
+            ("Quarantined", f"{aside:,}", "rows that could not be read"),
             *by_hand,
         )
     )
@@ -185,7 +185,7 @@ def list_quarantine(records: list[dict[str, Any]], reasons: Counter[str]) -> lis
     ]
     total = reasons.total()
     return [
-        Table(("reason", "rows"), by_reason, f"Set aside at reading: {total:,}"),
+        Table(("reason", "rows"), by_reason, f"Quarantined at reading: {total:,}"),
         Table(("place", "reason", "start of the row"), shown, f"The first {len(shown)} of them"),
     ]
 

@@ -96,7 +96,7 @@ def _cut_in_words(cuts: Sequence[Cut]) -> str:
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The first rows that were set aside when the data was read, and counts by reason."""
+    """The first rows that were quarantined when the data was read, and counts by reason."""
     shown: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
     for record in _records(run):

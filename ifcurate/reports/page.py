@@ -156,7 +156,7 @@ def _rejected(facts: Facts) -> Section:
     if facts.table.filter(pl.col("status") != "scored").height:
         tables.append(count_rejected(facts))
     tables += list_quarantine(records, reasons) if reasons else []
-    text = [] if reasons else ["Every row could be read; none was set aside."]
+    text = [] if reasons else ["Every row could be read; none was quarantined."]
     text += [] if flags else ["No example has a flag: each pair of prompts differs by its context."]
     return Section("rejected", "Flags and rejected rows", text, tables)
 

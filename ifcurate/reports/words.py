@@ -26,9 +26,10 @@ def describe_run(facts: Facts) -> list[str]:
     day = datetime.fromisoformat(facts.run.manifest.created_at).strftime("%d %B %Y").lstrip("0")
     limit = f" Reading stopped after {identity['limit']:,} rows." if identity["limit"] else ""
     quarantined = counts.get("quarantined", 0)
-    aside = f" {count(quarantined, 'row')} could not be read and was set aside." * bool(quarantined)
-    if quarantined > 1:
-        aside = aside.replace(" was set aside", " were set aside")
+    aside = ""
+    if quarantined:
+        verb = "was" if quarantined == 1 else "were"
+        aside = f" {count(quarantined, 'row')} could not be read and {verb} quarantined."
     engine = identity["engine"]
     ablation = _ABLATIONS.get(identity["settings"].get("ablation", "drop"), "")
     rows = counts.get("rows", facts.table.height)

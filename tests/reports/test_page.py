@@ -78,7 +78,7 @@ def test_everything_is_counted_and_the_counts_are_those_of_the_split(run: Run) -
     assert cards["Examples"] == "60"
     assert cards["Context-critical"] == str(counts["context-critical"])
     assert cards["Non-context-critical"] == str(counts["non-context-critical"])
-    assert cards["Set aside"] == "1"
+    assert cards["Quarantined"] == "1"
 
 
 def test_a_run_without_a_split_is_shown_with_the_default_rule_and_says_so(run: Run) -> None:

@@ -25,12 +25,21 @@ _BINS: Final = 40
 def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
     """A histogram of the number that decided each row, with a colour for each label.
 
-    The first and the last bar include the values beyond them (1% on each side).
-    Raises `DataError` when no row was cut.
+    With several cuts (of groups, or of the two numbers of the rule `both`) it is the distance of
+    that number from its own cut, so that every cut is at 0. The first and the last bar include
+    the values beyond them (1% on each side). Raises `DataError` when no row was cut.
     """
     decided = table.filter(pl.col("value").is_finite())
     if decided.is_empty():
         raise DataError("split: no row has a number to plot; see split.counts()")
+    places = {cut.threshold for cut in cuts if cut.threshold is not None}
+    names = " or ".join(dict.fromkeys(cut.statistic for cut in cuts))
+    unit = "a share" if names == "context_attention" else "nats"
+    title, cut = f"{names}, {unit}", next(iter(places), None)
+    if len(places) > 1:
+        distance = pl.col("value") - pl.col("threshold")
+        decided = decided.with_columns(value=distance).filter(pl.col("value").is_finite())
+        title, cut = f"{names}: distance from the row's cut, {unit}", 0.0
     values = decided["value"]
     histogram = count_bins(values.sort().to_numpy(), n_bins=_BINS)
     middle = float(values[0])  # nearly all are equal where there are no bins
@@ -42,15 +51,13 @@ def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
             groups[label] = np.histogram(np.clip(labelled, edges[0], edges[-1]), bins=edges)[
                 0
             ].tolist()
-    places = {cut.threshold for cut in cuts if cut.threshold is not None}
-    names = " or ".join(dict.fromkeys(cut.statistic for cut in cuts))
     return draw_bars(
         "split",
         f"Rows by {names}",
         edges,
         groups,
-        x_title=f"{names}, nats",
-        cut=places.pop() if len(places) == 1 else None,
+        x_title=title,
+        cut=cut,
         caption=f"{decided.height:,} rows, cut by the rule {rule}. "
         + ", ".join(f"{sum(n):,} {label}" for label, n in groups.items()),
     )

@@ -77,6 +77,17 @@ def test_each_way_of_asking_gives_the_numbers_in_order(kind: Kind, dialect: str)
     }
 
 
+def test_every_answer_is_reported_while_others_are_awaited() -> None:
+    given = prompts(12)
+    reported: list[tuple[int, int]] = []
+    with FakeServer("vllm") as server:
+        engine = connect(server)
+        engine.on_scored = lambda n_prompts, n_tokens: reported.append((n_prompts, n_tokens))
+        check_scores(engine, given)
+        engine.close()
+    assert sorted(reported) == sorted((1, len(prompt.ids)) for prompt in given)
+
+
 def test_an_echoed_probe_must_spell_its_text() -> None:
     tokenizer = ToyTokenizer()
     text = "The ferry to the island leaves at nine in the morning."

@@ -115,17 +115,21 @@ class HttpClient:
         self._finalizer()
 
     def submit(
-        self, requests: Sequence[Request], read: Callable[[list[AnswerOrNone]], T]
+        self,
+        requests: Sequence[Request],
+        read: Callable[[list[AnswerOrNone]], T],
+        on_answer: Callable[[int], None] = lambda i: None,
     ) -> Future[T]:
         """Send requests in parallel, and give their answers, in order, to `read`.
 
-        The answer to a request that took more than its own seconds is None.
+        The answer to a request that took more than its own seconds is None. `on_answer` is called
+        with the place of each request that is finished, from the client's thread.
 
         The future has the result of `read`. The first request that fails after all tries
         cancels the others, and its `ServerError` is the future's exception. Cancelling the
         future cancels all requests.
         """
-        return self._loop.portal.start_task_soon(self._send_all, tuple(requests), read)
+        return self._loop.portal.start_task_soon(self._send_all, tuple(requests), read, on_answer)
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer to one request. Raises `ServerError`."""
@@ -137,7 +141,10 @@ class HttpClient:
         return ServerError(self._key.removed_from(text), status)
 
     async def _send_all(
-        self, requests: Sequence[Request], read: Callable[[list[AnswerOrNone]], T]
+        self,
+        requests: Sequence[Request],
+        read: Callable[[list[AnswerOrNone]], T],
+        on_answer: Callable[[int], None],
     ) -> T:
         import anyio
 
@@ -149,6 +156,7 @@ class HttpClient:
             async with self._loop.turns:
                 with contextlib.suppress(RequestTooSlowError):
                     answers[i] = await self._send(requests[i])
+                on_answer(i)
 
         try:
             async with anyio.create_task_group() as group:

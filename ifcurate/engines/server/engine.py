@@ -202,7 +202,12 @@ class ServerEngine(Engine):
                 results[i] = self._read(i, prompts[i], answer) if answer else self._too_slow()
             return results
 
-        return self._client.submit([self._request(prompts[i]) for i in scored], read)
+        on_scored = self.on_scored or (lambda n_prompts, n_tokens: None)
+        return self._client.submit(
+            [self._request(prompts[i]) for i in scored],
+            read,
+            lambda place: on_scored(1, len(prompts[scored[place]].ids)),
+        )
 
     def _request(self, prompt: Prompt) -> Request:
         size = self._dialect.answer_bytes * (len(prompt.ids) + 1)

@@ -137,6 +137,12 @@ class Template:
         parts.append(",".join(sorted(self.folds)))
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
+    def variables(self) -> set[str]:
+        """The names that the source reads and does not set."""
+        from jinja2 import meta
+
+        return set(meta.find_undeclared_variables(self._compiled.environment.parse(self.source)))
+
     def render(self, example: Example, *, variant: str = "") -> Rendered:
         """The example's text, divided at its response.
 
@@ -217,7 +223,8 @@ def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) ->
 
     Names are those of the built-in templates, "chat", and "auto" (the tokenizer's chat
     template if it has one, else alpaca). A text with `{{ response }}` in it is a Jinja
-    template. A function takes an `Example` and returns its text, with the response once.
+    template. A file or text that reads `messages`, and not `response`, is a chat template. A
+    function takes an `Example` and returns its text, with the response once.
 
     Raises `TemplateError` when the template is unknown, cannot be read or does not render.
     """
@@ -234,12 +241,14 @@ def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) ->
                 "template chat: the tokenizer has no chat template; "
                 f"use --template {', '.join(BUILT_IN)} or a Jinja file"
             )
-        return _load_chat(tokenizer.chat_template, tokens)
+        return _load_chat("chat", tokenizer.chat_template, tokens)
     if "{{" in name:
-        template = _build("inline", name, tokens)
+        name, source = "inline", name
     else:
-        source = BUILT_IN[name] if name in BUILT_IN else _read_file(name)
-        template = _build(Path(name).name, source, tokens)
+        name, source = Path(name).name, BUILT_IN.get(name) or _read_file(name)
+    template = _build(name, source, tokens)
+    if {"messages", "response"} & template.variables() == {"messages"}:
+        return _load_chat(name, source, tokens)
     template.render(_PROBE)  # a template that fails is refused before any row is read
     return template
 
@@ -278,12 +287,12 @@ def _build(
     return Template(name, source, is_chat, tokens, _compiled=compile_template(source, name), **more)
 
 
-def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
+def _load_chat(name: str, source: str, tokens: Mapping[str, str]) -> Template:
     """Compile a chat template and test which roles it supports.
 
     Roles that it does not support become user messages, in both variants.
     """
-    plain = _build("chat", source, tokens, is_chat=True)
+    plain = _build(name, source, tokens, is_chat=True)
     folds = set()
     user = Turn("user", "User says.")
     call = {"type": "function", "function": {"name": "f", "arguments": {"a": "1"}}}
@@ -310,7 +319,7 @@ def _load_chat(source: str, tokens: Mapping[str, str]) -> Template:
             folds.add(role)
     strips = "  " + _MARK not in _raw_spaced(plain)
     return _build(
-        "chat", source, tokens, is_chat=True, folds=frozenset(folds), strips_response=strips
+        name, source, tokens, is_chat=True, folds=frozenset(folds), strips_response=strips
     )
 
 

@@ -177,6 +177,35 @@ def test_bos_is_put_once(tmp_path: Path) -> None:
         assert pair.with_context.ids[0] == tok.bos_id
 
 
+def test_start_tokens_that_a_template_writes_are_all_kept() -> None:
+    tok = tokenizer("sentencepiece", "{{ bos_token }}" + STRICT)
+    pair = pair_of(field_example("Who?", "Mina did.", "Mina"), tok, "chat")
+    check(pair)
+    assert pair.with_context is not None
+    assert list(pair.with_context.ids[:3]).count(tok.bos_id or -1) == 2
+
+
+def test_a_marker_that_strips_white_space_is_not_scored(tmp_path: Path) -> None:
+    from tokenizers import AddedToken
+
+    file = tmp_path / "marked.jinja"
+    file.write_text("{{ instruction }} {{ context }}<|assistant|>{{ response }}")
+    example = field_example("Who?", "Mina did.", "  Mina did.")
+    answers = []
+    for strips in (False, True):
+        made = make_tokenizer("sentencepiece")
+        made.add_tokens([AddedToken("<|assistant|>", rstrip=strips, special=True)])
+        tok = HFTokenizer(made)
+        pair = pair_of(example, tok, str(file))
+        check(pair)
+        assert not pair.boundary_straddles
+        answers.append(tok.decode(response_ids(pair)[0]))
+        assert pair.with_context is not None
+        last = pair.with_context.ids[pair.with_context.response_start - 1]
+        assert tok.decode([last]) == "<|assistant|>"
+    assert [answer.strip() for answer in answers] == ["Mina did."] * 2
+
+
 @pytest.mark.parametrize("kind", ["byte-bpe", "sentencepiece"])
 def test_end_of_turn_is_scored_when_asked(kind: TokenizerKind) -> None:
     tok = tokenizer(kind)
@@ -204,6 +233,14 @@ def test_chat_template_of_the_tokenizer() -> None:
     assert rendered.suffix == "<|im_end|>\n"
     assert "Read this.<|im_end|>" in made.render(example.without_context()).prefix
     check(pair_of(example, tok, "chat"))
+
+
+def test_a_chat_template_in_a_file_is_that_of_the_tokenizer(tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text(CHATML)
+    example = field_example("Who?", "Mina did.", "Mina")
+    ours = pair_of(example, tokenizer("byte-bpe", CHATML), "chat")
+    assert pair_of(example, tokenizer("byte-bpe"), str(file)) == ours
 
 
 def test_a_strict_chat_template_gets_what_it_can_take() -> None:
@@ -304,6 +341,26 @@ def test_too_long_is_said_and_the_response_is_never_cut() -> None:
     assert response_ids(pair) == response_ids(whole)
     hopeless = pair_of(example, tok, prompts=PromptSettings(max_length=20, too_long="shorten"))
     assert hopeless.status == "too_long"
+
+
+def test_the_tokens_of_a_shortened_context_of_several_blocks_are_counted() -> None:
+    tok = tokenizer("byte-bpe")
+    notes = ["The mill stands by the Elm.", " ".join(f"Boat {i} is blue." for i in range(60))]
+    asked = f"First: {notes[0]} Second: {notes[1]} Where is it?"
+    places = [asked.index(note) for note in notes]
+    blocks = tuple(
+        ContextBlock("instruction", "q", at, at + len(note), at, at + len(note), "label", 0.9)
+        for at, note in zip(places, notes, strict=True)
+    )
+    example = Example("x", asked, "", "By the Elm.", blocks=blocks)
+    pair = pair_of(example, tok, prompts=PromptSettings(max_length=250, too_long="shorten"))
+    check(pair)
+    assert pair.context_shortened
+    assert pair.with_context is not None
+    shown = tok.decode(list(pair.with_context.ids))
+    cut = shown[shown.index("Boat 0") : shown.index(" Where is it?")]
+    assert "[...]" in cut
+    assert pair.n_context_tokens == len(tok.encode(f"{notes[0]}\n\n{cut}").ids)
 
 
 def test_shuffle_gives_another_rows_context_of_similar_length() -> None:

@@ -13,8 +13,15 @@ from dataclasses import replace
 
 from . import patterns
 from .found import Found
-from .lines import MORE_VERBS, first_request_end, is_instruction, is_question, is_request, sentences
-from .words import NOT_ASKED, classify_label, is_wanted, n_words, wants_question
+from .lines import (
+    first_request_end,
+    is_instruction,
+    is_question,
+    last_request_start,
+    line_asks,
+    sentences,
+)
+from .words import NOT_ASKED, classify_label, n_words, wants_question
 
 __all__ = [
     "announces_question",
@@ -22,7 +29,6 @@ __all__ = [
     "has_question",
     "is_only_asking",
     "lacks_question",
-    "last_request_start",
     "remains_asking",
     "rest_of",
     "shrink",
@@ -31,7 +37,6 @@ __all__ = [
 
 _WINDOW = 4000  # characters at either end of a text
 _MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")
-_USER = re.compile(r"^\s*(?:user|human|usuario|utilisateur|nutzer|用户|ユーザー)\s?[:：]\s*", re.I)
 
 
 def asks(text: str) -> bool:
@@ -40,42 +45,7 @@ def asks(text: str) -> bool:
         text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
     if '{"' in text:
         text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
-    return any(_line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
-
-
-def _line_asks(line: str) -> bool:
-    line = _USER.sub("", line)
-    label = patterns.LABEL_LINE.match(line) or patterns.HEADING_LINE.match(line)
-    if label:
-        name = label["name"].strip().lower()
-        kind = classify_label(name)[0]
-        if is_wanted(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
-            return True
-        if is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line"):
-            return True
-        line = line[label.end() :] if kind else line
-    return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
-
-
-def last_request_start(text: str, start: int, end: int) -> int:
-    """Where the sentences that ask at the end of `start:end` begin; `end` when none does."""
-    at = end = start + len(text[start:end].rstrip())
-    while at > start:
-        line_start = max(text.rfind("\n", start, at) + 1, start)
-        if at - line_start > _WINDOW:
-            line_start = at - _WINDOW
-        parts = sentences(text, line_start, at)
-        if parts and _line_asks(text[line_start:at]) and is_request(text[slice(*parts[0])]):
-            at = line_start if line_start == start else line_start - 1
-            at = start + len(text[start:at].rstrip())
-            end = line_start
-            continue
-        for sentence_start, sentence_end in reversed(parts):
-            if not is_request(text[sentence_start:sentence_end]):
-                break
-            end = sentence_start
-        break
-    return end
+    return any(line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
 
 
 def has_question(line: str) -> bool:

@@ -63,29 +63,48 @@ class _Top:
     on_line: bool = False  # the text begins on the line on which they end
 
 
+@dataclass(frozen=True, slots=True)
+class _Bottom:
+    """The requests after a text."""
+
+    start: int
+    pointing: str = ""
+    on_line: bool = False  # the text ends on the line on which they begin
+
+
 def find_between(text: str, marks: list[Mark]) -> list[Found]:
     """The stretch between the requests at the top and those at the bottom."""
-    full = len(text.rstrip())
-    top = _read_top(text, full)
-    named = (m.start for m in marks if m.start >= top.end and m.kind in ("ask", "answer", "hint"))
-    label = next(named, full)  # of the question
+    whole = len(text.rstrip())
+    top = _read_top(text, whole)
+    label = _next_label(marks, top.end, whole)
     full = len(text[:label].rstrip())
-    end, pointing, on_line = _read_bottom(text, top, full)
-    start = top.end + len(text[top.end : end]) - len(text[top.end : end].lstrip())
-    beside = top.end > 0 or label < len(text.rstrip())  # a request at the top, or a label
-    if (not beside and end >= full) or start >= end:
+    bottom = _read_bottom(text, top, full)
+    start = top.end + len(text[top.end : bottom.start]) - len(text[top.end : bottom.start].lstrip())
+    beside = top.end > 0 or label < whole  # a request at the top, or a label of the question
+    if start >= bottom.start or not (beside or bottom.start < full):
         return []
-    pointed = top.pointing in ("below", "this") or pointing in ("above", "this")
-    apart = not (top.on_line or on_line)
+    pointed = top.pointing in ("below", "this") or bottom.pointing in ("above", "this")
+    if _is_refused(text, top, start, bottom.start, pointed=pointed):
+        return []
+    apart = not (top.on_line or bottom.on_line)
+    if not _is_text(text, start, bottom.start, pointed=pointed, apart=apart, beside=beside):
+        return []
+    return make_found(text, start, bottom.start, "between", at_least=2)
+
+
+def _next_label(marks: list[Mark], at: int, otherwise: int) -> int:
+    """Where the first label of a question, an answer or a hint begins after `at`."""
+    named = (m.start for m in marks if m.start >= at and m.kind in ("ask", "answer", "hint"))
+    return next(named, otherwise)
+
+
+def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) -> bool:
+    """Whether a stretch cannot be the context, whatever it looks like."""
     if _is_for_making(text[: top.end], pointed=pointed) or _is_dialogue(text):
-        return []
+        return True
     if text.count('"', 0, start) % 2:
-        return []  # it begins inside a quotation
-    if not pointed and _asks_first(text, start, end):
-        return []
-    if not _is_text(text, start, end, pointed=pointed, apart=apart, beside=beside):
-        return []
-    return make_found(text, start, end, "between", at_least=2)
+        return True  # it begins inside a quotation
+    return not pointed and _asks_first(text, start, end)
 
 
 def _is_dialogue(text: str) -> bool:
@@ -112,23 +131,24 @@ def _read_top(text: str, full: int) -> _Top:
         at += len(text[at:full]) - len(text[at:full].lstrip())
         line_end = text.find("\n", at)
         line_end = full if line_end < 0 else min(line_end, full)
-        line = text[at : min(line_end, at + 600)]
-        way = points(line)
-        colon = _after_colon(text, at, line_end)
-        if colon and not settled and _announces(text[at:colon]):
+        if not settled and (colon := _after_announcement(text, at, line_end)):
             return _Top(colon, "below", True, True)
-        parts = sentences(line, 0, len(line))
-        if len(line) <= 500 and _only_asks(line, parts):
-            settled = settled or _settles_all(line)
-            pointing = pointing or way
-            at = line_end
-            continue
-        if at == 0 and len(parts) > 1:
-            first = first_request_end(text, at, line_end)
-            if first > at and points(text[at:first]) in ("below", "this"):
-                return _Top(first, points(text[at:first]), True, True)
-        break
+        line = text[at : min(line_end, at + 600)]
+        if not _only_asks(line):
+            return _read_top_on_line(text, at, line_end) or _Top(at, pointing, settled)
+        settled = settled or _settles_all(line)
+        pointing = pointing or points(line)
+        at = line_end
     return _Top(min(at, full) if at < full else 0, pointing, settled)
+
+
+def _read_top_on_line(text: str, at: int, line_end: int) -> _Top | None:
+    """The requests that begin the first line, when they point to the text behind them."""
+    if at > 0 or len(sentences(text, at, min(line_end, at + 600))) < 2:
+        return None
+    end = first_request_end(text, at, line_end)
+    way = points(text[at:end]) if end > at else ""
+    return _Top(end, way, True, True) if way in ("below", "this") else None
 
 
 def _settles_all(line: str) -> bool:
@@ -136,9 +156,14 @@ def _settles_all(line: str) -> bool:
     return settles(line) and not wants_question(line)
 
 
-def _only_asks(line: str, parts: list[tuple[int, int]]) -> bool:
+def _only_asks(line: str) -> bool:
     """Whether every sentence of a line is a question or a request."""
-    return all(is_question(line[a:b]) or is_request(line[a:b]) for a, b in parts)
+    parts = sentences(line, 0, len(line))
+    return len(line) <= 500 and all(map(_asks, (line[a:b] for a, b in parts)))
+
+
+def _asks(sentence: str) -> bool:
+    return is_question(sentence) or is_request(sentence)
 
 
 def _announces(line: str) -> bool:
@@ -151,35 +176,41 @@ def _announces(line: str) -> bool:
     return noun is not None and not (patterns.SHAPE.search(line) or _USED.search(line))
 
 
-def _after_colon(text: str, start: int, end: int) -> int:
-    """Behind a colon that a text follows on the same line; 0 when there is none."""
+def _after_announcement(text: str, start: int, end: int) -> int:
+    """Behind a request with a colon that a text follows on the same line; 0 for none."""
     match = re.compile(r"[^:：\n]{3,160}(?::[ \t]|：)[ \t]*").match(text, start, end)
     if not match or n_words(text, match.end(), end) < 4:
         return 0
     body = text[match.end() : end]
-    return 0 if is_title(body[:200]) or is_question(body) else match.end()
+    if is_title(body[:200]) or is_question(body):
+        return 0
+    return match.end() if _announces(match[0]) else 0
 
 
-def _read_bottom(text: str, top: _Top, full: int) -> tuple[int, str, bool]:
+def _read_bottom(text: str, top: _Top, full: int) -> _Bottom:
     """Where the requests at the end begin, how they point, and whether mid-line."""
     if top.on_line and top.settled:
-        return full, "", False
+        return _Bottom(full)
     strict = top.settled and top.end > 0
     end = ask_start(text, top.end, full, strict=strict)
     if end < full:
-        return end, _ways(text[end:full]), False
+        return _Bottom(end, _ways(text[end:full]))
     if strict or (top.end and not top.pointing):
-        return full, "", False
-    line_start = max(text.rfind("\n", top.end, full) + 1, top.end, full - 3000)
+        return _Bottom(full)
+    end = _last_asked(text, max(text.rfind("\n", top.end, full) + 1, top.end, full - 3000), full)
+    return _Bottom(end, _ways(text[end:full]), True) if end < full else _Bottom(full)
+
+
+def _last_asked(text: str, line_start: int, full: int) -> int:
+    """Where the sentences that ask at the end of a line begin; `full` when no text is before."""
     parts = sentences(text, line_start, full)
     asked = [is_question(text[a:b]) or is_instruction(text[a:b]) for a, b in parts]
-    if len(parts) < 2 or not asked[-1] or any(asked[:-1][:1]):
-        return full, "", False
+    if len(parts) < 2 or asked[0]:
+        return full
     n = len(parts)
-    while n > 1 and asked[n - 1]:
+    while asked[n - 1]:
         n -= 1
-    end = parts[n][0]
-    return end, _ways(text[end:full]), True
+    return parts[n][0] if n < len(parts) else full
 
 
 def _ways(asked: str) -> str:
@@ -190,23 +221,28 @@ def _ways(asked: str) -> str:
 def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, beside: bool) -> bool:
     """Whether a stretch is a text to be read, and not a part of the request."""
     body = text[start:end]
-    lines = [line for line in body[:3000].splitlines() if line.strip()]
-    size = max(n_words(text, start, end), min(len(body), 600) // 12)
     if is_directive(body, 1.2 if pointed else 0.6) or patterns.PERSONA.match(body[:60]):
         return False
+    size = max(n_words(text, start, end), min(len(body), 600) // 12)
     if pointed:
         return size >= 4
     if _COUNTED.search(text[end : end + 400]):
         return False  # a sum to be worked out
+    return _looks_like_text(body, size, apart=apart, beside=beside)
+
+
+def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool:
+    """Whether a stretch that no request points to has the length and the form of a text."""
+    if apart and _is_data(body):
+        return size >= 4
     n_sentences = len(_SENTENCES.findall(body[:3000]))
     if not apart:
         return size >= 18 and n_sentences >= 2 and not _MY_OWN.search(body[:400])
-    if _is_data(body, len(lines)):
-        return size >= 4
     least = 60 if _MY_OWN.search(body[:200]) else 14
     return size >= least and n_sentences >= (1 if beside else 2)
 
 
-def _is_data(body: str, n_lines: int) -> bool:
+def _is_data(body: str) -> bool:
     """Whether most lines are items of a list, rows of a table, fields or markup."""
+    n_lines = sum(bool(line.strip()) for line in body[:3000].splitlines())
     return n_lines >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * n_lines

@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import median
 
-from . import patterns
-from .asking import asks, lacks_question, last_request_start
+from .asking import asks, lacks_question
 from .found import Found
-from .lines import (
-    first_request_end,
-    is_choices,
-    is_instruction,
-    is_question,
-    is_request,
-    points,
-)
-from .shapes import Shape, label_before, match_shape
-from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
+from .lines import is_request, points
+from .shapes import Shape, match_shape
+from .slots import Fitting, Slot, describe_slots, label_kind
+from .words import count_words
 
 __all__ = ["Finder", "choose_contexts", "shared_start"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """What is known of one slot from the rows."""
-
-    number: int
-    size: float  # words, the median
-    asking: float  # share of its values that are questions or requests
-    asks_first: float  # share that begins with a request and goes on
-    asks_last: float  # share that ends in a request after other sentences
-    choices: float  # share that is a list of options
-    stating: float  # share that is one statement or more
-    votes: float  # share of rows in which the rules find it
-    label: str  # kind of the label before it
-    pointed: bool  # the fixed words before it name a text
-    apart: bool  # it does not continue the sentence of the fixed words before it
-    ends: bool  # the fixed words after it do not continue its sentence
-
-    @property
-    def may_be(self) -> bool:
-        """Whether it can be context at all."""
-        if self.label in ("ask", "answer"):
-            return False
-        return max(self.asking, self.choices, self.asks_last, self.asks_first) < 0.5
 
 
 Finder = Callable[[str], Sequence[Found]]
@@ -70,21 +35,28 @@ def choose_contexts(
         parts, fitting = merged, _fit([row for row, _ in fitting], merged)
         if len(fitting) != len(votes):
             return None
-    slots = [_describe(k, parts, fitting, votes) for k in range(len(parts) - 1)]
+    slots = describe_slots(parts, fitting, votes)
     chosen = _choose(slots, parts)
-    if chosen:
-        values = [[row[slice(*spans[s.number])] for row, spans in fitting] for s in chosen]
-        if any(map(_holds_template, values)):
-            return None
-        return _checked(parts, chosen, slots, fitting, n_rows)
-    found = sum(bool(v) for v in votes) / len(votes)
-    # A passage that many rows share looks like a fixed part; the rules find it all the same.
-    if found < 0.2:
-        return Shape(parts, (), n_rows, round(1 - found, 3), 0.9)
-    return None
+    if not chosen:
+        return _without_context(parts, votes, n_rows)
+    if any(_holds_template(_values_of(slot, fitting)) for slot in chosen):
+        return None
+    return _checked(parts, chosen, fitting, n_rows)
 
 
-_Fitting = Sequence[tuple[str, list[tuple[int, int]]]]
+def _values_of(slot: Slot, fitting: Fitting) -> list[str]:
+    return [row[slice(*spans[slot.number])] for row, spans in fitting]
+
+
+def _without_context(
+    parts: tuple[str, ...], votes: Sequence[Sequence[Found]], n_rows: int
+) -> Shape | None:
+    """The template as one without a context, unless the rules find one in some rows.
+
+    A passage that many rows share looks like a fixed part; the rules find it all the same.
+    """
+    found = sum(map(bool, votes)) / len(votes)
+    return Shape(parts, (), n_rows, round(1 - found, 3), 0.9) if found < 0.2 else None
 
 
 def _fit(rows: Sequence[str], parts: tuple[str, ...]) -> list[tuple[str, list[tuple[int, int]]]]:
@@ -95,7 +67,7 @@ def _fit(rows: Sequence[str], parts: tuple[str, ...]) -> list[tuple[str, list[tu
 
 
 def _merge_covered(
-    parts: tuple[str, ...], fitting: _Fitting, votes: Sequence[Sequence[Found]]
+    parts: tuple[str, ...], fitting: Fitting, votes: Sequence[Sequence[Found]]
 ) -> tuple[str, ...]:
     """The parts without those inside a context: texts made by a program are templates too.
 
@@ -127,109 +99,27 @@ def _belongs_to_request(part: str) -> bool:
     return any(line.endswith((":", "：")) and (points(line) or is_request(line)) for line in lines)
 
 
-def _describe(
-    k: int,
-    parts: tuple[str, ...],
-    fitting: Sequence[tuple[str, list[tuple[int, int]]]],
-    votes: Sequence[Sequence[Found]],
-) -> _Slot:
-    values = [row[slice(*spans[k])].strip() + _end_mark(parts[k + 1]) for row, spans in fitting]
-    filled = [value for value in values if value] or [""]
-    n = len(filled)
-    voted = sum(
-        _overlap(found, spans[k]) >= 0.5 for (_, spans), found in zip(fitting, votes, strict=True)
-    )
-    before = parts[k].rstrip(" \t\n\"“«„'‘`「『-*•")
-    line = before.rsplit("\n", 1)[-1]
-    return _Slot(
-        k,
-        median(count_words(value) for value in filled),
-        sum(map(_is_asked, filled)) / n,
-        sum(0 < first_request_end(v, 0, len(v)) < len(v) for v in filled) / n,
-        sum(_asks_last(v) for v in filled) / n,
-        sum(is_choices(v) or is_choices("- " + v) for v in filled) / n,
-        sum(_states(v, line=parts[k + 1].startswith("\n")) for v in filled) / n,
-        voted / len(fitting),
-        _label_kind(parts[k], line),
-        any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
-        not parts[k].strip()
-        or parts[k].endswith("\n")
-        or not parts[k].rstrip()[-1].isalnum()
-        or sum(v[:1].isupper() and _states(v) for v in filled) >= 0.8 * n,
-        not parts[k + 1].lstrip(" ")[:1].islower() or 2 * sum(map(_is_ended, filled)) >= n,
-    )
-
-
-_END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
-
-
-def _end_mark(part: str) -> str:
-    """The mark with which a fixed part ends the sentence of the slot before it."""
-    match = _END_MARK.match(part)
-    return match[0].strip() if match else ""
-
-
-def _is_asked(value: str) -> bool:
-    """Whether a text is a question, or stands under the label of one."""
-    if is_question(value) or (len(value) < 400 and value.endswith("?")):
-        return True
-    label = patterns.LABEL_LINE.match(value)
-    kind, noun = classify_label(label["name"].strip()) if label else ("", "")
-    return kind == "ask" and noun not in NOT_ASKED
-
-
-def _states(value: str, *, line: bool = False) -> bool:
-    """Whether a text is a statement: a sentence that neither asks nor instructs.
-
-    With `line` the text ends its line, so that a sentence needs no mark at its end.
-    """
-    whole = _is_ended(value) or (line and value[:1].isupper() and count_words(value) >= 5)
-    return whole and count_words(value) >= 4 and not is_request(value)
-
-
-def _is_ended(value: str) -> bool:
-    """Whether the last sentence of a text is complete."""
-    return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
-
-
-def _label_kind(part: str, line: str) -> str:
-    """The kind of the label at the end of a fixed part, whose last line is `line`."""
-    if label_before(part, 0, len(part)) is not None:
-        return "context"
-    if is_instruction(line.rstrip(":： ")):
-        return ""  # "Answer the question given this paragraph:"
-    label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
-    name = label["name"].strip() if label else line.strip("*# ")
-    kind, noun = classify_label(name)
-    return "" if noun in NOT_ASKED else kind
-
-
-def _asks_last(value: str) -> bool:
-    start = last_request_start(value, 0, len(value))
-    return 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
-
-
-def _overlap(found: Sequence[Found], span: tuple[int, int]) -> float:
-    """Shared characters by all characters of either."""
-    start, end = span
-    shared = sum(max(0, min(f.end, end) - max(f.start, start)) for f in found)
-    either = sum(f.end - f.start for f in found) + (end - start) - shared
-    return shared / either if either else 0.0
-
-
-def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
-    """The slots that are context, by their labels, the rules, or their length."""
+def _choose(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
+    """The slots that are context, by their labels, by the rules, or by their form."""
+    if _is_without_request(slots, parts):
+        return []
     able = [slot for slot in slots if slot.may_be]
-    if not any(part.strip() for part in parts) and max(slot.asking for slot in slots) < 0.9:
-        return []  # nothing but slots, and none of them is the question
-    labelled = [slot for slot in able if slot.label in ("context", "phrase") and slot.size >= 2]
-    if labelled:
+    if labelled := [slot for slot in able if slot.is_labelled]:
         return labelled if all(slot.ends for slot in labelled) else []
     able = [slot for slot in able if slot.ends]
-    voted = [slot for slot in able if slot.votes >= 0.3]
-    if voted:
-        return [max(voted, key=lambda slot: (slot.votes, slot.size))]
-    able = [slot for slot in able if slot.apart]
+    best = max(able, key=lambda slot: (slot.votes, slot.size), default=None)
+    if best is not None and best.votes >= 0.3:
+        return [best]
+    return _choose_by_form([slot for slot in able if slot.apart], slots, parts)
+
+
+def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:
+    """Whether the template is nothing but slots, and none of them is the question."""
+    return not any(map(str.strip, parts)) and max(slot.asking for slot in slots) < 0.9
+
+
+def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
+    """The slot that is longest by far, or the only one that states something."""
     longest = max(able, key=lambda slot: slot.size, default=None)
     if longest is None:
         return []
@@ -237,13 +127,17 @@ def _choose(slots: list[_Slot], parts: tuple[str, ...]) -> list[_Slot]:
     if _stands_out(longest, others, parts):
         return [longest]
     stated = [slot for slot in able if slot.stating >= 0.8]
-    asked = next((slot.number for slot in slots if slot.asking >= 0.8), 0)
     if len(stated) > 1:  # statements behind the question are answers
-        stated = [slot for slot in stated if slot.number < asked]
+        stated = [slot for slot in stated if slot.number < _first_asked(slots)]
     return stated if len(stated) == 1 else []
 
 
-def _stands_out(longest: _Slot, others: float, parts: tuple[str, ...]) -> bool:
+def _first_asked(slots: list[Slot]) -> int:
+    """The number of the first slot that is the question; 0 when none is."""
+    return next((slot.number for slot in slots if slot.asking >= 0.8), 0)
+
+
+def _stands_out(longest: Slot, others: float, parts: tuple[str, ...]) -> bool:
     """Whether the fixed words point to the longest slot, or it is much longer than the others."""
     if longest.size >= 4 and longest.pointed:
         return True
@@ -269,7 +163,7 @@ def _holds_template(values: Sequence[str]) -> bool:
     shared = shared_start(alike)[:200]
     line = shared.splitlines()[0] if shared.strip() else ""
     head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
-    return bool(head) and (is_request(head) or bool(points(head)) or bool(_label_kind(head, head)))
+    return bool(head) and (is_request(head) or bool(points(head)) or bool(label_kind(head, head)))
 
 
 def shared_start(texts: Sequence[str]) -> str:
@@ -280,31 +174,29 @@ def shared_start(texts: Sequence[str]) -> str:
 
 
 def _checked(
-    parts: tuple[str, ...],
-    chosen: list[_Slot],
-    slots: list[_Slot],
-    fitting: Sequence[tuple[str, list[tuple[int, int]]]],
-    n_rows: int,
+    parts: tuple[str, ...], chosen: list[Slot], fitting: Fitting, n_rows: int
 ) -> Shape | None:
     """The template, if what remains of its rows asks for something."""
-    numbers = {slot.number for slot in chosen}
-    asking = lacking = 0
-    for row, spans in fitting:
-        kept, at = [], 0
-        for k, (start, end) in enumerate(spans):
-            if k in numbers:
-                kept.append(row[at:start])
-                at = end
-        rest = "".join([*kept, row[at:]])
-        asking += asks(rest)
-        lacking += lacks_question(rest)
-    # An unfinished sentence at the end asks to be finished: "The sentiment is".
-    tail = parts[-1].strip()
-    to_finish = count_words(tail) >= 2 and not tail.endswith((".", "!", "…", "。", "।", '"'))
-    if asking < 0.8 * len(fitting) and not to_finish:
+    numbers = tuple(sorted(slot.number for slot in chosen))
+    rests = [_rest_of(row, spans, numbers) for row, spans in fitting]
+    if sum(map(asks, rests)) < 0.8 * len(rests) and not _is_unfinished(parts[-1].strip()):
         return None
-    if lacking > 0.5 * len(fitting):
+    if sum(map(lacks_question, rests)) > 0.5 * len(rests):
         return None  # the question is in the slot
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
     confidence = 0.85 + 0.12 * agreement
-    return Shape(parts, tuple(sorted(numbers)), n_rows, round(agreement, 3), round(confidence, 3))
+    return Shape(parts, numbers, n_rows, round(agreement, 3), round(confidence, 3))
+
+
+def _rest_of(row: str, spans: Sequence[tuple[int, int]], numbers: Sequence[int]) -> str:
+    """A row without these slots."""
+    kept, at = [], 0
+    for start, end in (spans[k] for k in numbers):
+        kept.append(row[at:start])
+        at = end
+    return "".join([*kept, row[at:]])
+
+
+def _is_unfinished(tail: str) -> bool:
+    """Whether the end of a template asks to be finished: "The sentiment is"."""
+    return count_words(tail) >= 2 and not tail.endswith((".", "!", "…", "。", "।", '"'))

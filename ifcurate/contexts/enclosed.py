@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import islice
 
 from . import patterns
 from .found import Found, closing_quote, make_found
@@ -22,36 +21,46 @@ _CODE_LOOK = re.compile(
 
 def find_fenced(text: str) -> list[Found]:
     """Texts between fences, and code that the task is about."""
+    pairs = _pair_fences(text)
+    if pairs is None:
+        return []
     found: list[Found] = []
-    opening: re.Match[str] | None = None
     outside: list[str] = []
     floor = 0
-    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
-        if n_fences > 40:
-            return []
-        if opening is None:
-            opening = match
-            outside.append(text[floor : match.start()][-WINDOW:])
-            continue
-        if match["fence"] != opening["fence"] or match["info"]:
-            continue
-        body = text[opening.end() : match.start()]
-        rule = "code" if _is_code(opening["info"], body) else "fence"
-        made = make_found(
-            text, opening.end(), match.start(), rule, label_start=opening.start(), at_least=3
-        )
+    for opening, closing in pairs:
+        outside.append(text[floor : opening.start()][-WINDOW:])
         before = outside[-1].rstrip().rsplit("\n", 1)[-1]
         if not patterns.SHAPE.search(before):
-            found += [replace(f, outer_end=match.end()) for f in made]
-        floor, opening = match.end(), None
-        if len(found) > 4:
-            return []
+            found += _between_fences(text, opening, closing)
+        floor = closing.end()
     around = " ".join([*outside, text[floor:][:WINDOW]])
-    if len(around.split(None, 3)) < 2 or opening is not None:
+    if len(found) > 4 or len(around.split(None, 3)) < 2:
         return []
     if any(f.rule == "code" for f in found) and not patterns.CODE_TASK.search(around):
         return []
     return found
+
+
+def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
+    """Opening and closing fences; None when one stays open, or when there are too many."""
+    pairs: list[tuple[re.Match[str], re.Match[str]]] = []
+    opening: re.Match[str] | None = None
+    for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
+        if n_fences > 40:
+            return None
+        if opening is None:
+            opening = match
+        elif match["fence"] == opening["fence"] and not match["info"]:
+            pairs.append((opening, match))
+            opening = None
+    return pairs if opening is None else None
+
+
+def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[Found]:
+    start, end = opening.end(), closing.start()
+    rule = "code" if _is_code(opening["info"], text[start:end]) else "fence"
+    made = make_found(text, start, end, rule, label_start=opening.start(), at_least=3)
+    return [replace(f, outer_end=closing.end()) for f in made]
 
 
 def _is_code(language: str, body: str) -> bool:
@@ -68,30 +77,46 @@ _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\
 
 def find_quote(text: str) -> list[Found]:
     """A long quotation, or lines quoted with ">"."""
-    for match in islice(patterns.QUOTED_LINES.finditer(text), 1):
-        start = match.start() + match[0].index(">") + 1
-        rest = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
-        if any(is_instruction(s) or is_question(s) for s in rest.splitlines()):
-            return make_found(
-                text, start, match.end(), "quote", label_start=match.start(), at_least=8
-            )
+    quoted = _quoted_lines(text)
+    if quoted is not None:
+        return quoted
     if text.count('"') + text.count("“") > 200:
         return []
     at = 0
     while opening := _OPENS.search(text, at):
         start, end = opening.start(), _quote_end(text, opening.start())
         at = max(end, start + 1)
-        least, most = _QUOTE_WORDS
-        if end < 0 or not least <= n_words(text, start, end, most) <= most:
-            continue
-        before, after = text[max(0, start - 300) : start], text[end : end + 300]
-        if len(f"{before} {after}".split(None, 4)) < 3 or _NOT_QUOTED.search(before[-60:]):
-            continue
-        mark = "?" if after.lstrip()[:1] in ("?", "？") else ""  # 'What does "..." say?'
-        lines = [*f"{before.rstrip()}{mark}".splitlines(), *after.splitlines()]
-        if any(is_instruction(line) or is_question(line) for line in lines):
-            return make_found(text, start, end, "quote", at_least=least)
+        if end > 0 and _is_quoted_text(text, start, end):
+            return make_found(text, start, end, "quote", at_least=_QUOTE_WORDS[0])
     return []
+
+
+def _quoted_lines(text: str) -> list[Found] | None:
+    """The first run of lines quoted with ">"; None without one, or with no request near it."""
+    match = patterns.QUOTED_LINES.search(text)
+    if match is None:
+        return None
+    start = match.start() + match[0].index(">") + 1
+    near = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
+    if not any(map(_asks, near.splitlines())):
+        return None
+    return make_found(text, start, match.end(), "quote", label_start=match.start(), at_least=8)
+
+
+def _is_quoted_text(text: str, start: int, end: int) -> bool:
+    """Whether a quotation is long enough and a request is near it."""
+    least, most = _QUOTE_WORDS
+    if not least <= n_words(text, start, end, most) <= most:
+        return False
+    before, after = text[max(0, start - 300) : start], text[end : end + 300]
+    if len(f"{before} {after}".split(None, 4)) < 3 or _NOT_QUOTED.search(before[-60:]):
+        return False
+    mark = "?" if after.lstrip()[:1] in ("?", "？") else ""  # 'What does "..." say?'
+    return any(map(_asks, [*f"{before.rstrip()}{mark}".splitlines(), *after.splitlines()]))
+
+
+def _asks(line: str) -> bool:
+    return is_instruction(line) or is_question(line)
 
 
 def _quote_end(text: str, start: int) -> int:

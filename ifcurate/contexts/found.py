@@ -66,7 +66,7 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int]:
     return (start + left, start + len(body.rstrip())) if left < len(body) else (start, start)
 
 
-_PAIRS = (("```", "```"), ('"""', '"""'), ("'''", "'''"), ("~~~", "~~~"))
+_FENCES = ("```", '"""', "'''", "~~~")
 
 
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "„": "“", "”": "”", "`": "`"}
@@ -95,23 +95,29 @@ def closing_quote(text: str, start: int, end: int) -> int:
 
 def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:
     """Content without its quotes or fences, and the stretch with them."""
-    outer = start, end = _strip(text, start, end)
-    for opening, closing in _PAIRS:
-        first = text.find("\n", start, start + 40)
-        fenced = text.startswith(opening, start) and text.endswith(closing, start + 6, end)
-        if fenced:
-            lang = first >= 0 and text[start + 3 : first].strip().isalnum()
-            inner = first if lang else start + 3
-            return (*_strip(text, inner, end - 3), *outer)
-    tail = end
-    while tail > start + 1 and text[tail - 1] in ",.;:":
-        tail -= 1
-    closing_quote = _QUOTES.get(text[start : start + 1], "")
-    if closing_quote and tail - 1 > start and text[tail - 1] == closing_quote:
-        inner_text = text[start + 1 : tail - 1]
-        if inner_text.count(closing_quote) % 2 == 0 or closing_quote in "'’`":
-            return (*_strip(text, start + 1, tail - 1), *outer)
-    return start, end, *outer
+    start, end = _strip(text, start, end)
+    inner = _inside_fences(text, start, end) or _inside_quotes(text, start, end) or (start, end)
+    return (*inner, start, end)
+
+
+def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The content of a stretch that begins and ends with a fence."""
+    for fence in _FENCES:
+        if text.startswith(fence, start) and text.endswith(fence, start + 6, end):
+            first = text.find("\n", start, start + 40)
+            named = first >= 0 and text[start + 3 : first].strip().isalnum()  # a language
+            return _strip(text, first if named else start + 3, end - 3)
+    return None
+
+
+def _inside_quotes(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The content of a stretch that begins and ends with quotation marks."""
+    closing = _QUOTES.get(text[start : start + 1])
+    tail = start + len(text[start:end].rstrip(",.;:"))
+    if closing is None or tail - start < 2 or text[tail - 1] != closing:
+        return None
+    balanced = text.count(closing, start + 1, tail - 1) % 2 == 0
+    return _strip(text, start + 1, tail - 1) if balanced or closing in "'’`" else None
 
 
 def _worth(text: str, start: int, end: int, at_least: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -39,19 +40,29 @@ class _Words(BaseModel):
 def read_language(path: str | Path) -> Language:
     """The words of a TOML file. Raises `DataError` that names the key and what is expected."""
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not TOML: {error}; correct the file") from error
-    try:
-        words = _Words.model_validate(data)
+        words = _Words.model_validate(_read_toml(path))
     except ValidationError as error:
         problems = "; ".join(explain_problem(problem) for problem in error.errors())
         raise DataError(f"{path}: {problems}; keys are {', '.join(_Words.model_fields)}") from error
     given = words.model_dump(exclude_unset=True)
-    empty = [key for key, value in given.items() if isinstance(value, list) and "" in value]
-    if empty or not any(isinstance(value, list) and value for value in given.values()):
-        wrong = f"{empty[0]} has an empty word" if empty else "it has no words"
-        raise DataError(f'{path}: {wrong}; write for example context = ["vignette"]')
+    if problem := _problem_with(given):
+        raise DataError(f'{path}: {problem}; write for example context = ["vignette"]')
     return make_language(given)
+
+
+def _read_toml(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not TOML: {error}; correct the file") from error
+
+
+def _problem_with(given: dict[str, Any]) -> str:
+    """What is wrong with lists of words; "" when nothing is."""
+    lists = {key: value for key, value in given.items() if isinstance(value, list)}
+    empty = next((key for key, words in lists.items() if "" in words), None)
+    if empty is not None:
+        return f"{empty} has an empty word"
+    return "" if any(lists.values()) else "it has no words"

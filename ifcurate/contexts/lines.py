@@ -1,7 +1,8 @@
 """What a line or a sentence does: it asks, instructs, points to a text, says how to behave.
 
-`ask_start` and `first_request_end` say where the requests at the end or at the start of a
-text are. Windows are bounded, so that the time stays linear in the length of the text.
+`ask_start`, `last_request_start` and `first_request_end` say where the requests at the end or
+at the start of a text are. Windows are bounded, so that the time stays linear in the length
+of the text.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from itertools import islice
 
 from . import patterns
 from .words import (
+    BARE_LEAD,
     BASED_ON,
     POINTS_BACK,
     POINTS_ON,
     asks_in,
+    classify_label,
     count_words,
+    is_wanted,
     points_in,
 )
 
@@ -32,6 +36,9 @@ __all__ = [
     "is_request",
     "is_spoken",
     "is_title",
+    "label_before",
+    "last_request_start",
+    "line_asks",
     "points",
     "sentences",
     "settles",
@@ -262,3 +269,55 @@ def points(line: str) -> str:
     if POINTS_BACK.search(made):
         return "this"
     return points_in(line)
+
+
+_USER = re.compile(r"^\s*(?:user|human|usuario|utilisateur|nutzer|用户|ユーザー)\s?[:：]\s*", re.I)
+
+
+def line_asks(line: str) -> bool:
+    """Whether a line, its label or one of its sentences asks or instructs."""
+    line = _USER.sub("", line)
+    label = patterns.LABEL_LINE.match(line) or patterns.HEADING_LINE.match(line)
+    if label:
+        name = label["name"].strip().lower()
+        kind = classify_label(name)[0]
+        if is_wanted(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
+            return True
+        if is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line"):
+            return True
+        line = line[label.end() :] if kind else line
+    return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
+
+
+def last_request_start(text: str, start: int, end: int) -> int:
+    """Where the sentences that ask at the end of `start:end` begin; `end` when none does."""
+    at = end = start + len(text[start:end].rstrip())
+    while at > start:
+        line_start = max(text.rfind("\n", start, at) + 1, start)
+        if at - line_start > _LONGEST_LINE:
+            line_start = at - _LONGEST_LINE
+        parts = sentences(text, line_start, at)
+        if parts and line_asks(text[line_start:at]) and is_request(text[slice(*parts[0])]):
+            at = line_start if line_start == start else line_start - 1
+            at = start + len(text[start:at].rstrip())
+            end = line_start
+            continue
+        for sentence_start, sentence_end in reversed(parts):
+            if not is_request(text[sentence_start:sentence_end]):
+                break
+            end = sentence_start
+        break
+    return end
+
+
+def label_before(text: str, left: int, at: int) -> int | None:
+    """Where the line before `at` starts when it only announces a text; else None."""
+    head = text[left:at].rstrip(" \t\r\n-*•")
+    line_start = left + head.rfind("\n") + 1
+    line = text[line_start : left + len(head)]
+    label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
+    if label and classify_label(label["name"].strip())[0] in ("context", "phrase"):
+        return line_start
+    if line and (BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"):
+        return line_start
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -134,28 +134,33 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
     hints: list[Found] = []
     asked = False
     pending: int | None = None  # the label that only heads further labels
-    for i, mark in enumerate(marks):
-        limit = marks[i + 1].start if i + 1 < len(marks) else len(text)
+    limits = [*(mark.start for mark in marks[1:]), len(text)]
+    for mark, limit in zip(marks, limits, strict=False):
         if mark.kind in ("ask", "answer"):
             asked = asked or (limit - mark.content > 8 and mark.noun not in NOT_ASKED)
             continue
-        if not text[mark.content : limit].strip():
-            pending = mark.start if pending is None else pending
-            continue
-        before = text[max(0, mark.start - 400) : mark.start].strip().rsplit("\n", 1)[-1]
-        strict = asked or settles(before)
-        end = ask_start(text, mark.content, limit, strict=strict)
         label_start = mark.start if pending is None else pending
-        pending = None
-        if _is_question_or_example(mark, text[mark.content : end], before):
+        if not text[mark.content : limit].strip():
+            pending = label_start
             continue
-        least = _least_words(mark, few_shot=few_shot)
-        made = make_found(
-            text, mark.content, end, mark.kind, label_start=label_start, at_least=least
+        pending = None
+        made = _find_under(
+            text, mark, limit, label_start, asked=asked, least=_least_words(mark, few_shot=few_shot)
         )
-        if made and not patterns.PERSONA.match(text, made[0].start):
-            (hints if mark.kind == "hint" else found).extend(made)
+        (hints if mark.kind == "hint" else found).extend(made)
     return found, hints
+
+
+def _find_under(
+    text: str, mark: Mark, limit: int, label_start: int, *, asked: bool, least: int
+) -> list[Found]:
+    """The text under one mark, which ends at `limit` or where the requests behind it begin."""
+    before = text[max(0, mark.start - 400) : mark.start].strip().rsplit("\n", 1)[-1]
+    end = ask_start(text, mark.content, limit, strict=asked or settles(before))
+    if _is_question_or_example(mark, text[mark.content : end], before):
+        return []
+    made = make_found(text, mark.content, end, mark.kind, label_start=label_start, at_least=least)
+    return [f for f in made if not patterns.PERSONA.match(text, f.start)]
 
 
 def _is_question_or_example(mark: Mark, body: str, line_before: str) -> bool:
@@ -228,25 +233,24 @@ def find_ruled(text: str) -> list[Found]:
 
 def find_numbered(text: str, marks: list[Mark]) -> list[Found]:
     """Passages numbered from one, taken together with their numbers."""
-    first: re.Match[str] | None = None
-    last: re.Match[str] | None = None
-    for match in patterns.NUMBERED_LINE.finditer(text):
-        number = int(match["a"] or match["b"])
-        if first is None or last is None:
-            first = last = match if number == 1 else None
-        elif number == int(last["a"] or last["b"]) + 1:
-            last = match
-    if first is None or last is None or first is last:
+    counted = _count_from_one(patterns.NUMBERED_LINE.finditer(text))
+    if len(counted) < 2:
         return []
-    limit = len(text)
-    for mark in marks:
-        if mark.start > last.start() and mark.kind in ("ask", "answer"):
-            limit = mark.start
-            break
+    first, last = counted[0], counted[-1]
+    behind = (m.start for m in marks if m.start > last.start() and m.kind in ("ask", "answer"))
     asked = bool(text[: first.start()].strip())
-    end = ask_start(text, last.end(), limit, strict=asked)
+    end = ask_start(text, last.end(), next(behind, len(text)), strict=asked)
     label_start = _bare_line_before(text, first.start())
     return make_found(text, first.start(), end, "numbered", label_start=label_start, at_least=12)
+
+
+def _count_from_one(lines: Iterable[re.Match[str]]) -> list[re.Match[str]]:
+    """The numbered lines that count 1, 2, 3, ...; others are left out."""
+    counted: list[re.Match[str]] = []
+    for match in lines:
+        if int(match["a"] or match["b"]) == len(counted) + 1:
+            counted.append(match)
+    return counted
 
 
 def _bare_line_before(text: str, at: int) -> int:

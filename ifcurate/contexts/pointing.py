@@ -196,27 +196,38 @@ def _closing_quote(text: str, start: int, end: int) -> int | None:
 
 def find_above(text: str, marks: list[Mark]) -> list[Found]:
     """A text that a closing question points back to."""
-    full = len(text.rstrip())
     start, _ = skip_asks(text, 0)
     marks = [m for m in marks if m.kind in ("ask", "answer")]
-    first = next((m.start for m in marks if m.start > start), None)
-    in_line = False
-    if first is not None:
-        end = ask_start(text, start, first, strict=False)
-        pointed, least = True, 12 if start else 20
+    label = _next_mark(marks, start, ("ask", "answer"))
+    if label is not None:
         if _n_answers(marks) > 1:
             return []
+        end = ask_start(text, start, label, strict=False)
+        in_line, least = False, 12 if start else 20
     else:
-        end = ask_start(text, start, full, strict=False)
-        if end == full:
-            end, in_line = last_sentences(text, start, full), True
-        ask = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
-        pointed, least = bool(POINTS_BACK.search(ask)), 10
-    if not pointed or end >= full or is_directive(text[start:end], 1.2):
-        return []
-    if asks_first(text, start, end) and (in_line or is_instruction(text[start : start + 200])):
+        end, in_line = _find_closing(text, start)
+        least = 10
+        if end == len(text.rstrip()):
+            return []
+    if is_directive(text[start:end], 1.2) or _begins_with_request(text, start, end, in_line):
         return []
     return make_found(text, start, end, "above", at_least=least)
+
+
+def _find_closing(text: str, start: int) -> tuple[int, bool]:
+    """Where a closing request that points back begins, and whether mid-line; the end for none."""
+    full = len(text.rstrip())
+    end, in_line = ask_start(text, start, full, strict=False), False
+    if end == full:
+        end, in_line = last_sentences(text, start, full), True
+    asked = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
+    return end if POINTS_BACK.search(asked) else full, in_line
+
+
+def _begins_with_request(text: str, start: int, end: int, in_line: bool) -> bool:
+    if not asks_first(text, start, end):
+        return False
+    return in_line or is_instruction(text[start : start + 200])
 
 
 def find_long(text: str, marks: list[Mark]) -> list[Found]:

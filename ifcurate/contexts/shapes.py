@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from . import patterns
 from .found import Found, make_found
-from .lines import is_directive, is_instruction, is_question
-from .words import BARE_LEAD, classify_label
+from .lines import is_directive, is_instruction, is_question, label_before
+from .words import classify_label
 
-__all__ = ["Shape", "find_in_shape", "label_before", "match_shape"]
+__all__ = ["Shape", "find_in_shape", "match_shape"]
 
 _OPENING = "\"“«„'‘`「『"
 _CLOSING = "\"”»“'’`」』"
@@ -64,71 +63,99 @@ class Shape:
 
 
 def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
-    """The places of the slots in a text; None when it does not fit the template.
-
-    Parts before the last context are taken where they first occur, parts after it where
-    they last occur, so that words of the template inside a context do no harm.
-    """
+    """The places of the slots in a text; None when it does not fit the template."""
     end = len(text.rstrip())
     first, *inner, last = shape.parts
     if not text.startswith(first) or not text.endswith(last, 0, end):
         return None
-    left, right = len(first), end - len(last)
-    n_left = (max(shape.contexts) if shape.contexts else len(inner)) if inner else 0
-    places: dict[int, tuple[int, int]] = {}
-    for i in range(min(n_left, len(inner))):
-        at = text.find(inner[i], left, right)
-        if at < 0:
-            return None
-        places[i] = (at, at + len(inner[i]))
-        left = places[i][1]
-    for i in reversed(range(n_left, len(inner))):
-        at = text.rfind(inner[i], left, right)
-        if at < 0:
-            return None
-        places[i] = (at, at + len(inner[i]))
-        right = at
-    if left > right:
+    places = _place_inner(text, inner, shape.contexts, len(first), end - len(last))
+    if places is None:
         return None
-    edges = [len(first), *(edge for i in range(len(inner)) for edge in places[i]), end - len(last)]
-    slots = [(edges[i], edges[i + 1]) for i in range(0, len(edges), 2)]
-    if shape.contexts and not shape.n_fixed:
-        for k, (start, stop) in enumerate(slots):
-            if is_question(text[start:stop]) is (k in shape.contexts):
-                return None  # only the question tells such a template from any other text
+    edges = [len(first), *(edge for place in places for edge in place), end - len(last)]
+    slots = list(zip(edges[::2], edges[1::2], strict=True))
+    if shape.contexts and not shape.n_fixed and not _has_its_question(text, slots, shape):
+        return None
     return slots
+
+
+def _place_inner(
+    text: str, inner: Sequence[str], contexts: Sequence[int], left: int, right: int
+) -> list[tuple[int, int]] | None:
+    """The places of the inner fixed parts in `left:right`; None when one is missing.
+
+    Parts before the last context are taken where they first occur, parts after it where
+    they last occur, so that words of the template inside a context do no harm.
+    """
+    n_left = min(max(contexts), len(inner)) if contexts else len(inner)
+    before: list[tuple[int, int]] = []
+    for part in inner[:n_left]:
+        at = text.find(part, left, right)
+        if at < 0:
+            return None
+        left = at + len(part)
+        before.append((at, left))
+    behind: list[tuple[int, int]] = []
+    for part in reversed(inner[n_left:]):
+        at = text.rfind(part, left, right)
+        if at < 0:
+            return None
+        behind.append((at, at + len(part)))
+        right = at
+    return [*before, *reversed(behind)] if left <= right else None
+
+
+def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape) -> bool:
+    """Whether the slots beside the context, and only these, are questions.
+
+    Only the question distinguishes a template without fixed words from any other text.
+    """
+    asked = [is_question(text[start:end]) for start, end in slots]
+    return all(asks is not (k in shape.contexts) for k, asks in enumerate(asked))
 
 
 def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[Found]:
     """The context of a row that fits a template, with its labels and quotes; [] for none."""
     found: list[Found] = []
     for number in shape.contexts:
-        start, end = slots[number]
-        left = max(0, start - len(shape.parts[number]))
-        opening = start
-        while opening > left and text[opening - 1] in _OPENING + " \t":
-            opening -= 1
-        quoted = any(ch in _OPENING for ch in text[opening:start])
-        closing = end
-        if quoted:
-            while text[closing : closing + 1] and text[closing] in _CLOSING:
-                closing += 1
-            if closing > end and text[closing : closing + 1] == ",":
-                closing += 1
-        if not quoted:
-            begins = _start_sentence(text, left, opening)
-            start, opening = (start, opening) if begins == opening else (begins, begins)
-            end = closing = _end_sentence(text, end, end + len(shape.parts[number + 1]))
-        label = label_before(text, left, opening)
-        made = make_found(text, start, end, "template", label_start=opening, at_least=1)
-        for f in made:
-            outer = opening if quoted else f.start
-            if label is not None:
-                outer = label
-            found.append(
-                Found(f.start, f.end, outer, max(f.outer_end, closing), f.rule, shape.confidence)
-            )
+        left = max(0, slots[number][0] - len(shape.parts[number]))
+        right = slots[number][1] + len(shape.parts[number + 1])
+        made = _find_in_slot(text, slots[number], left, right)
+        found += [replace(f, confidence=shape.confidence) for f in made]
     return found
+
+
+def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> list[Found]:
+    """The text in a slot, with the label and the quotes in the fixed parts `left:right` beside it.
+
+    What passages share at their start or end looks fixed; those words belong to the text.
+    """
+    start, end = slot
+    opening = left + len(text[left:start].rstrip(_OPENING + " \t"))
+    quoted = any(ch in _OPENING for ch in text[opening:start])
+    if quoted:
+        closing = _after_quotes(text, end)
+    else:
+        begins = _start_sentence(text, left, opening)
+        if begins != opening:
+            start = opening = begins
+        end = closing = _end_sentence(text, end, right)
+    label = label_before(text, left, opening)
+    made = make_found(text, start, end, "template", label_start=opening, at_least=1)
+    return [
+        replace(
+            f,
+            outer_start=label if label is not None else opening if quoted else f.start,
+            outer_end=max(f.outer_end, closing),
+        )
+        for f in made
+    ]
+
+
+def _after_quotes(text: str, at: int) -> int:
+    """Behind the quotation marks at `at`, and a comma after them."""
+    marks = text[at : at + 10]
+    n = len(marks) - len(marks.lstrip(_CLOSING))
+    return at + n + (n > 0 and marks[n : n + 1] == ",")
 
 
 def _start_sentence(text: str, left: int, start: int) -> int:
@@ -153,16 +180,3 @@ def _end_sentence(text: str, end: int, right: int) -> int:
     if request and (is_instruction(request) or is_question(request) or is_directive(request)):
         return end
     return end + len(line.rstrip())
-
-
-def label_before(text: str, left: int, at: int) -> int | None:
-    """Where the line before `at` starts when it only announces a text; else None."""
-    head = text[left:at].rstrip(" \t\r\n-*•")
-    line_start = left + head.rfind("\n") + 1
-    line = text[line_start : left + len(head)]
-    label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
-    if label and classify_label(label["name"].strip())[0] in ("context", "phrase"):
-        return line_start
-    if line and (BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"):
-        return line_start
-    return None

@@ -290,19 +290,31 @@ def classify_label(name: str) -> tuple[LabelKind, str]:
 def _classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, str]:
     words = name.lower().replace("’", "'").split()
     flat = " ".join(words)
-    for language in added:
-        if flat in language.context:
-            return "context", flat
-        if flat in language.answer:
-            return "answer", flat
-        if flat in language.ask:
-            return "ask", flat
+    if kind := _kind_of_added(flat, added):
+        return kind, flat
     if flat in ANSWER_LABELS:
         return "answer", flat
     if flat in _ASK_LABELS or _ASK_LINE.match(flat):
         return "ask", flat
     if flat in ("hint", "hints"):
         return "hint", flat
+    return _classify_text_label(words, flat)
+
+
+def _kind_of_added(flat: str, added: tuple[Language, ...]) -> LabelKind:
+    """What a label is in the languages of the user; "" when it is none of their labels."""
+    for language in added:
+        if flat in language.context:
+            return "context"
+        if flat in language.answer:
+            return "answer"
+        if flat in language.ask:
+            return "ask"
+    return ""
+
+
+def _classify_text_label(words: list[str], flat: str) -> tuple[LabelKind, str]:
+    """Whether a label, in lower case, names or announces a text."""
     if _is_noun_label(words):
         noun = words[-1]
         return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)

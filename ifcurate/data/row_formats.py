@@ -128,16 +128,9 @@ _CONVERSATIONS: Final = ("conversations", "conversation", "messages", "prompt", 
 
 def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     """The chosen answer is the response; what comes before it, a prompt or a conversation."""
-    chosen = row.get("chosen")
     before = next((n for n in _CONVERSATIONS if isinstance(row.get(n), list)), "")
-    if isinstance(chosen, list | Mapping):
-        turns = read_conversation(row, "chosen")
-        said = read_conversation(row, before) if before else []
-        if not before and isinstance(row.get("prompt"), str) and len(turns) == 1:
-            said = [Turn("user", row["prompt"], "prompt")]
-        if [(t.role, t.content) for t in turns[: len(said)]] != [(t.role, t.content) for t in said]:
-            turns = [*said, *turns]
-        return draft_chat(turns, write_tools(row))
+    if isinstance(row.get("chosen"), list | Mapping):
+        return draft_chat(_chosen_turns(row, before), write_tools(row))
     answer = read_text(row, ("chosen",))
     if before:
         turns = [*read_conversation(row, before), Turn("assistant", answer.text, answer.path)]
@@ -155,6 +148,17 @@ def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
             system=read_text(row, ("system",), required=False),
         )
     ]
+
+
+def _chosen_turns(row: Mapping[str, Any], before: str) -> list[Turn]:
+    """The messages of the chosen answer, after those before it if they are not among them."""
+    turns = read_conversation(row, "chosen")
+    said = read_conversation(row, before) if before else []
+    if not before and isinstance(row.get("prompt"), str) and len(turns) == 1:
+        said = [Turn("user", row["prompt"], "prompt")]
+    if [(t.role, t.content) for t in turns[: len(said)]] != [(t.role, t.content) for t in said]:
+        return [*said, *turns]
+    return turns
 
 
 def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:

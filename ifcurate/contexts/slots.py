@@ -1,0 +1,165 @@
+"""What the rows of a template say of each of its slots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from . import patterns
+from .found import Found
+from .lines import (
+    first_request_end,
+    is_choices,
+    is_instruction,
+    is_question,
+    is_request,
+    label_before,
+    last_request_start,
+)
+from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
+
+__all__ = ["Fitting", "Slot", "describe_slots", "label_kind"]
+
+#: Rows with the places of their slots.
+Fitting = Sequence[tuple[str, list[tuple[int, int]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of a template; shares are shares of its values that are not empty."""
+
+    number: int
+    size: float  # words, the median
+    asking: float  # share that are questions or requests
+    asks_first: float  # share that begin with a request, followed by other sentences
+    asks_last: float  # share that end in a question after other sentences
+    choices: float  # share that are lists of options
+    stating: float  # share that are one or more statements
+    votes: float  # share of rows in which the rules find it
+    label: str  # kind of the label before it
+    pointed: bool  # the fixed words before it refer to a text
+    apart: bool  # it does not continue the sentence of the fixed words before it
+    ends: bool  # the fixed words after it do not continue its sentence
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether a label before it says that it is context."""
+        return self.label in ("context", "phrase") and self.size >= 2
+
+    @property
+    def may_be(self) -> bool:
+        """Whether it can be context at all."""
+        if self.label in ("ask", "answer"):
+            return False
+        return max(self.asking, self.choices, self.asks_last, self.asks_first) < 0.5
+
+
+def describe_slots(
+    parts: tuple[str, ...], fitting: Fitting, votes: Sequence[Sequence[Found]]
+) -> list[Slot]:
+    """Each slot of rows that fit the template; `votes` is what the rules find in each row."""
+    return [_describe(k, parts, fitting, votes) for k in range(len(parts) - 1)]
+
+
+def _describe(
+    k: int, parts: tuple[str, ...], fitting: Fitting, votes: Sequence[Sequence[Found]]
+) -> Slot:
+    before, after = parts[k], parts[k + 1]
+    values = [row[slice(*spans[k])].strip() + _end_mark(after) for row, spans in fitting]
+    filled = [value for value in values if value] or [""]
+
+    def share(holds: Callable[[str], bool]) -> float:
+        return sum(map(holds, filled)) / len(filled)
+
+    line = before.rstrip(" \t\n\"“«„'‘`「『-*•").rsplit("\n", 1)[-1]
+    return Slot(
+        number=k,
+        size=median(map(count_words, filled)),
+        asking=share(_is_asked),
+        asks_first=share(_asks_first),
+        asks_last=share(_asks_last),
+        choices=share(lambda value: is_choices(value) or is_choices("- " + value)),
+        stating=share(lambda value: _states(value, line=after.startswith("\n"))),
+        votes=_share_of_votes(k, fitting, votes),
+        label=label_kind(before, line),
+        pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
+        apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
+        ends=not after.lstrip(" ")[:1].islower() or share(_is_ended) >= 0.5,
+    )
+
+
+_END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
+
+
+def _end_mark(part: str) -> str:
+    """The mark with which a fixed part ends the sentence of the slot before it."""
+    match = _END_MARK.match(part)
+    return match[0].strip() if match else ""
+
+
+def _stands_apart(part: str) -> bool:
+    """Whether a fixed part ends its line or its sentence, so that the slot begins a new one."""
+    return not part.strip() or part.endswith("\n") or not part.rstrip()[-1].isalnum()
+
+
+def _begins_sentence(value: str) -> bool:
+    return value[:1].isupper() and _states(value)
+
+
+def _is_asked(value: str) -> bool:
+    """Whether a text is a question, or has the label of one."""
+    if is_question(value) or (len(value) < 400 and value.endswith("?")):
+        return True
+    label = patterns.LABEL_LINE.match(value)
+    kind, noun = classify_label(label["name"].strip()) if label else ("", "")
+    return kind == "ask" and noun not in NOT_ASKED
+
+
+def _asks_first(value: str) -> bool:
+    return 0 < first_request_end(value, 0, len(value)) < len(value)
+
+
+def _asks_last(value: str) -> bool:
+    start = last_request_start(value, 0, len(value))
+    return 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
+
+
+def _states(value: str, *, line: bool = False) -> bool:
+    """Whether a text is a statement: a sentence that neither asks nor instructs.
+
+    With `line` the text ends its line, so that a sentence needs no mark at its end.
+    """
+    whole = _is_ended(value) or (line and value[:1].isupper() and count_words(value) >= 5)
+    return whole and count_words(value) >= 4 and not is_request(value)
+
+
+def _is_ended(value: str) -> bool:
+    """Whether the last sentence of a text is complete."""
+    return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
+
+
+def label_kind(part: str, line: str) -> str:
+    """The kind of the label at the end of a fixed part, whose last line is `line`."""
+    if label_before(part, 0, len(part)) is not None:
+        return "context"
+    if is_instruction(line.rstrip(":： ")):
+        return ""  # "Answer the question given this paragraph:"
+    label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
+    name = label["name"].strip() if label else line.strip("*# ")
+    kind, noun = classify_label(name)
+    return "" if noun in NOT_ASKED else kind
+
+
+def _share_of_votes(k: int, fitting: Fitting, votes: Sequence[Sequence[Found]]) -> float:
+    pairs = zip(fitting, votes, strict=True)
+    return sum(_overlap(found, spans[k]) >= 0.5 for (_, spans), found in pairs) / len(fitting)
+
+
+def _overlap(found: Sequence[Found], span: tuple[int, int]) -> float:
+    """Shared characters by all characters of either."""
+    start, end = span
+    shared = sum(max(0, min(f.end, end) - max(f.start, start)) for f in found)
+    either = sum(f.end - f.start for f in found) + (end - start) - shared
+    return shared / either if either else 0.0

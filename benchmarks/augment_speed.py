@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
+from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .checks import Check
 from .edit.edits import Edit
 from .edit.substitution import Substitution
 from .recognise.spans import VALUES
@@ -23,8 +22,8 @@ class Counterfactual:
     gender: str
     answer: str  # the substitute as the response has it
     memory_answer: str  # the original as the response had it
-    checks: tuple[Check, ...]
-    grounding: float = 1.0  # share of the response's content words that context or question have
+    checks: tuple[str, ...]  # the codes of those it passed
+    grounding: float  # share of the response's content words that context or question have
 
     @property
     def substitute(self) -> str:

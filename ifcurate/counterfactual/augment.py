@@ -8,8 +8,9 @@ from typing import Any
 from ifcurate.data.sources import Examples
 from ifcurate.data.taking import take_examples
 
-from .augmenter import AugmentSettings, Emit, iterate_counterfactuals
+from .augmenter import iterate_counterfactuals
 from .recognise.spans import DEFAULT_TYPES, Recogniser
+from .settings import AugmentSettings, Emit
 from .write.outcomes import Augmentation
 
 __all__ = ["augment_counterfactual"]

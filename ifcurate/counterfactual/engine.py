@@ -8,7 +8,7 @@ from one example to the next.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -20,35 +20,32 @@ from .edit.forms import find_changes, name_forms
 from .edit.substitutes import Pools, Wanted, propose
 from .edit.substitution import Substitution
 from .edit.views import View
-from .lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold
+from .lexicon.tables import ARTICLE_COUNTRIES, Lexicon, load_lexicon
+from .lexicon.wording import fold
 from .recognise.spans import VALUES, Planner, Recogniser, Span
+from .settings import AugmentSettings
 from .verify.cases import Case
 from .verify.gates import check_answered, check_closed_world, check_size, check_task
 from .verify.gender import settle_gender
 from .verify.geography import settle_group
-from .verify.second_pass import SecondPass
-from .verify.verifier import verify
+from .verify.verifier import PASSED, verify
 
 __all__ = ["Engineer"]
 
 #: Checks that no other substitute would pass either.
 _FINAL = {Check.RESIDUE, Check.SPANS, Check.SUPPORT, Check.NESTING, Check.STRUCTURE}
-_NOTHING = "no entity of these types in both context and response"
 _SHORT = 12  # words of a response that answers a question
 _MOST_MENTIONS = 2000  # edits of one row; a row with more is refused
 
 
 @dataclass(frozen=True)
 class Engineer:
-    """What stays the same over a run."""
+    """Makes the counterfactuals of one example at a time."""
 
     recogniser: Recogniser
-    lexicon: Lexicon
-    policy: str = "lexicon"
-    seed: int = 0
+    settings: AugmentSettings
     pools: Pools | None = None
-    avoid: frozenset[str] = field(default_factory=frozenset)  # folded names never to be used
-    types: frozenset[str] = frozenset()
+    lexicon: Lexicon = field(default_factory=load_lexicon)
 
     @cached_property
     def planner(self) -> Planner | None:
@@ -57,41 +54,38 @@ class Engineer:
 
     def entities(self, view: View) -> list[Entity]:
         """Candidates of one example; raises `Refusal` when there is none."""
-        if not may_share(view, self.types):
-            raise Refusal(Check.ENTITY, _NOTHING)
-        paths = {p for p, _, _ in (*view.context, *view.question)} | {view.response_path}
-        texts = {p: t for p, t in view.texts.items() if p in paths}
-        spans = self.recogniser.spans(texts)
-        entities = shared_entities(view, [s for s in spans if s.type in self.types])
+        types = frozenset(self.settings.types)
+        entities: list[Entity] = []
+        if may_share(view, types):
+            paths = {p for p, _, _ in (*view.context, *view.question)} | {view.response_path}
+            spans = self.recogniser.spans({p: t for p, t in view.texts.items() if p in paths})
+            entities = shared_entities(view, [s for s in spans if s.type in types])
         if not entities:
-            raise Refusal(Check.ENTITY, _NOTHING)
+            raise Refusal(Check.ENTITY, "no entity of these types in both context and response")
         return entities
 
     def write(
-        self,
-        view: View,
-        entities: Sequence[Entity],
-        *,
-        parent: str,
-        variant: int,
-        used: frozenset[str] = frozenset(),
+        self, view: View, entities: Sequence[Entity], key: str, used: Set[str]
     ) -> Counterfactual:
-        """The first candidate that passes; raises the first candidate's `Refusal`."""
-        share = _pass_gates(view, _unshared(view, entities))
-        refusal: Refusal | None = None
+        """The first candidate that passes; raises the first candidate's `Refusal`.
+
+        `key` decides the order in which substitutes are tried; those `used` are left out.
+        """
+        grounding = _pass_gates(view, _unshared(view, entities))
+        refusals: list[Refusal] = []
         for entity in entities:
             try:
-                made = self._substitute(view, entity, f"{self.seed}|{variant}|{parent}", used)
-                return replace(made, grounding=share)
+                return self._substitute(view, entity, key, used, grounding)
             except Refusal as error:
-                refusal = refusal or error
-        raise refusal or Refusal(Check.ENTITY, _NOTHING)
+                refusals.append(error)
+        raise refusals[0]
 
     def _substitute(
-        self, view: View, entity: Entity, key: str, used: frozenset[str]
+        self, view: View, entity: Entity, key: str, used: Set[str], grounding: float
     ) -> Counterfactual:
+        """The first substitute that passes every check; raises the first `Refusal`."""
         span, texts = entity.span, view.texts
-        wanted = Wanted(self.policy, f"{key}|{span.type}|{span.text}")
+        wanted = Wanted(self.settings.policy, f"{key}|{span.type}|{span.text}")
         if span.type == "PERSON":
             _check_titles(span, texts)
             kept = _kept_family(entity)
@@ -102,84 +96,61 @@ class Engineer:
         elif span.type == "COUNTRY":
             _check_country_names(entity)
             wanted = replace(wanted, article=_has_article(span, texts))
-        plans = propose(span, texts, self.lexicon, wanted, self.pools)
-        return self.first_to_pass(view, plans, gender=wanted.gender, used=used)
+        refusals: list[Refusal] = []
+        for plan in propose(span, texts, self.lexicon, wanted, self.pools):
+            try:
+                self._check_free(plan, used)
+                return self._apply(view, plan, wanted.gender, grounding)
+            except Refusal as error:
+                refusals.append(error)
+                if error.check in _FINAL:
+                    raise
+        raise (
+            refusals[0]
+            if refusals
+            else Refusal(Check.POLICY, "there is no substitute of this type")
+        )
 
-    def write_planned(
-        self, planner: Planner, view: View, *, used: frozenset[str]
-    ) -> Counterfactual:
+    def write_planned(self, planner: Planner, view: View, used: Set[str]) -> Counterfactual:
         """The counterfactual of a plan; a refused plan is asked for again, its check named."""
-        share = _pass_gates(view, view.response)
-        folded = {p: fold(t) for p, t in view.texts.items()}
+        grounding = _pass_gates(view, view.response)
         refusals: list[Refusal] = []
         for _ in range(planner.attempts):
             try:
                 plan: Substitution = planner.plan(view, refusals, sorted(used))
-                if plan.substitute in used or self._avoided(plan.substitute):
-                    raise Refusal(Check.POLICY, f"{plan.substitute!r} is not to be used")
+                self._check_free(plan, used)
                 person = plan.type == "PERSON"
                 gender = _gender_of(view, plan.span, alone=False) if person else ""
-                made = self.apply(view, plan, gender=gender, folded=folded)
-                return replace(made, grounding=share)
+                return self._apply(view, plan, gender, grounding)
             except Refusal as error:
                 planner.count(error)
                 refusals.append(error)
         raise refusals[-1]
 
-    def first_to_pass(
-        self, view: View, plans: Iterable[Substitution], *, gender: str, used: frozenset[str]
-    ) -> Counterfactual:
-        """The first substitution that passes every check; raises the first `Refusal`."""
-        refusal: Refusal | None = None
-        folded = {p: fold(t) for p, t in view.texts.items()}
-        for plan in plans:
-            if plan.substitute in used or self._avoided(plan.substitute):
-                refusal = refusal or Refusal(Check.POLICY, "all substitutes are used or avoided")
-                continue
-            try:
-                return self.apply(view, plan, gender=gender, folded=folded)
-            except Refusal as error:
-                if error.check in _FINAL:
-                    raise
-                refusal = refusal or error
-        raise refusal or Refusal(Check.POLICY, "there is no substitute of this type")
+    def _check_free(self, plan: Substitution, used: Set[str]) -> None:
+        """Raise `Refusal` for a substitute that is used already, or to be avoided."""
+        words = (plan.substitute, *(w for w in plan.substitute.split(" ") if len(w) > 3))
+        if plan.substitute in used or any(fold(w) in self._avoided for w in words):
+            raise Refusal(Check.POLICY, f"{plan.substitute!r} is used already, or to be avoided")
 
-    def _avoided(self, name: str) -> bool:
-        return fold(name) in self.avoid or any(
-            fold(w) in self.avoid for w in name.split(" ") if len(w) > 3
-        )
+    @cached_property
+    def _avoided(self) -> frozenset[str]:
+        return frozenset(map(fold, self.settings.avoid))
 
-    def apply(
-        self, view: View, plan: Substitution, *, gender: str, folded: Mapping[str, str]
+    def _apply(
+        self, view: View, plan: Substitution, gender: str, grounding: float
     ) -> Counterfactual:
         """Edit and verify one substitution; raises `Refusal` when a check fails."""
-        texts = {p: t for p, t in view.texts.items() if p not in view.keep}
-        changes = find_changes(texts, plan, self.lexicon, folded=folded)
-        changes = [c for c in changes if c[3] != c[4]]
+        changes = [c for c in find_changes(view, plan, self.lexicon) if c[3] != c[4]]
         if len(changes) > _MOST_MENTIONS:
             raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
-        try:
-            edits = place_edits(changes)
-        except ValueError as error:
-            raise Refusal(Check.SPANS, str(error)) from None
-        case = Case(
-            view.texts,
-            apply_edits(view.texts, edits),
-            edits,
-            plan,
-            view.context,
-            view.response_path,
-            view.question,
-            view.memory,
-            view.keep,
-            gender,
-        )
-        checks = verify(case, self.lexicon, SecondPass(self.recogniser, self.lexicon, plan))
+        edits = tuple(place_edits(changes))
+        after = apply_edits(view.texts, edits)
+        verify(Case(view, after, edits, plan, self.lexicon, self.recogniser, gender))
         answers = [e for e in edits if e.path == view.response_path]
         longest = max(answers, key=lambda e: (len(e.old), -e.start))
-        return Counterfactual(
-            case.after, tuple(edits), plan, gender, longest.new, longest.old, tuple(checks)
-        )
+        answer, memory = longest.new, longest.old
+        return Counterfactual(after, edits, plan, gender, answer, memory, PASSED, grounding)
 
 
 def _pass_gates(view: View, response: str) -> float:
@@ -193,18 +164,16 @@ def _pass_gates(view: View, response: str) -> float:
 
 def _unshared(view: View, entities: Sequence[Entity]) -> str:
     """The response without the shared values, which may be written in another notation."""
-    text = view.texts[view.response_path]
-    places = {
+    mentions = {
         (m.start, m.end)
         for e in entities
-        if e.span.type in VALUES
         for m in e.mentions
-        if m.path == view.response_path
+        if m.path == view.response_path and m.type in VALUES
     }
-    end = len(view.response)
-    for start, stop in sorted(places, reverse=True):
-        text, end = text[:start] + text[stop:], end - (stop - start)
-    return text[:end]
+    text = view.response
+    for start, end in sorted(mentions, reverse=True):
+        text = text[:start] + text[end:]
+    return text
 
 
 def _gender_of(view: View, span: Span, alone: bool) -> str:

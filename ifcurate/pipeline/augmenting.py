@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, parse_types
 from ifcurate.counterfactual.recognisers import load_recogniser
+from ifcurate.counterfactual.settings import AugmentSettings, parse_types
 from ifcurate.counterfactual.write.avoided import read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge
 from ifcurate.counterfactual.write.outcomes import Funnel

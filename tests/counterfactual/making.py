@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.recognise.spans import TYPES
+from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome, Written
 from ifcurate.data.formats import Layout, parse_row
 from ifcurate.records import Example

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.lexicon.name_words import EITHER_NAMES
+from ifcurate.counterfactual.lexicon.wording import word_keys
 
 from .making import alpaca, augment_row, chat, examples_of, qca, written
 
@@ -304,4 +304,4 @@ def test_a_number_after_a_name_stays() -> None:
 def test_a_name_that_may_be_either_becomes_one_that_may_be_either() -> None:
     context = "Both Austen and Conrad wrote it. Conrad said that he liked it." + " It rained." * 8
     made = written(qca(context, "Who liked it?", "Conrad"))
-    assert made.made.substitute.lower() in EITHER_NAMES
+    assert made.made.substitute.lower() in word_keys("either_names")

@@ -9,8 +9,9 @@ import pytest
 
 from ifcurate.counterfactual.edit.drawing import draw
 from ifcurate.counterfactual.edit.forms import name_forms
-from ifcurate.counterfactual.lexicon.fictional import fictional_names, fictional_type
-from ifcurate.counterfactual.lexicon.tables import fold, load_lexicon
+from ifcurate.counterfactual.lexicon.kinds import fictional_names, fictional_type
+from ifcurate.counterfactual.lexicon.tables import load_lexicon
+from ifcurate.counterfactual.lexicon.wording import fold
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.values import date_mentions, number_mentions
 

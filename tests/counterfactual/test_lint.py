@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.lint import CODES, Finding, check_rows
+from ifcurate.counterfactual.settings import AugmentSettings
 
 from .making import examples_of, qca
 

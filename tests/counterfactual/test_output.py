@@ -15,8 +15,8 @@ import pytest
 
 import ifcurate
 from ifcurate.counterfactual.augment import augment_counterfactual
-from ifcurate.counterfactual.augmenter import AugmentSettings
 from ifcurate.counterfactual.checks import Check
+from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write import outcomes
 from ifcurate.counterfactual.write.avoided import read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model

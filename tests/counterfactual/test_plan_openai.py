@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.planner import OpenAIPlanner, PlanCache
 from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES
 from ifcurate.counterfactual.recognisers import load_recogniser
+from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.engines.server.client import Patience
 from ifcurate.errors import DataError, ModelError

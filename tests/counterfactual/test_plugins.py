@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.recognise.gliner import GlinerRecogniser
 from ifcurate.counterfactual.recognise.spacy import SpacyRecogniser, load_spacy
 from ifcurate.counterfactual.recognise.spans import Recogniser
+from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.errors import ModelError
 

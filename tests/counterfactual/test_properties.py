@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ifcurate.counterfactual.augmenter import AugmentSettings, iterate_counterfactuals
+from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.edit.edits import (
     apply_edits,
     invert_edits,
@@ -21,6 +21,7 @@ from ifcurate.counterfactual.edit.edits import (
 )
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.spans import TYPES
+from ifcurate.counterfactual.settings import AugmentSettings
 
 from .invariants import assert_holds, leaves
 from .making import alpaca, chat, examples_of, qca

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from ifcurate.counterfactual.checks import Refusal
 from ifcurate.counterfactual.edit.edits import Edit, apply_edits, place_edits
 from ifcurate.counterfactual.edit.substitution import Substitution
+from ifcurate.counterfactual.edit.views import View
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
 from ifcurate.counterfactual.recognise.spans import Span
 from ifcurate.counterfactual.verify.cases import Case
-from ifcurate.counterfactual.verify.verifier import verify
+from ifcurate.counterfactual.verify.verifier import PASSED, verify
 
 CONTEXT = (
     "Mary Shelley wrote it in Geneva. Shelley was 18, and Mary read it aloud to the others, "
@@ -42,40 +42,28 @@ def make(
     before: dict[str, str] = BEFORE,
     forms: dict[str, str] = FORMS,
     select: Callable[[Edit], bool] = lambda _: True,
-    **more: Any,
+    keep: frozenset[str] = frozenset(),
+    memory: tuple[str, ...] = (),
 ) -> Case:
     edits = [e for e in place_edits(changes_of(before, forms)) if select(e)]
     edits = place_edits([(e.path, e.start, e.end, e.old, e.new) for e in edits])
     original, new = next(iter(forms.items()))
     span = Span("c", 0, len(original), "PERSON", original, shape="full", gender="f")
-    plan = Substitution(span, new, forms)
-    case = Case(
-        before,
-        apply_edits(before, edits),
-        edits,
-        plan,
-        [("c", 0, len(before["c"]))],
-        "a",
-        [("q", 0, len(before["q"]))],
-        gender="f",
-    )
-    return replace(case, **more)
-
-
-def judge(case: Case) -> list[str]:
-    recogniser = LexiconRecogniser()
-    return [c.code for c in verify(case, load_lexicon(), lambda texts: [recogniser.spans(texts)])]
+    context, question = ("c", 0, len(before["c"])), ("q", 0, len(before["q"]))
+    view = View(before, (context,), (question,), "a", keep, memory)
+    plan, after = Substitution(span, new, forms), apply_edits(before, edits)
+    return Case(view, after, edits, plan, load_lexicon(), LexiconRecogniser(), "f")
 
 
 def failed(case: Case) -> str:
     with pytest.raises(Refusal) as error:
-        judge(case)
+        verify(case)
     return error.value.check.code
 
 
 def test_a_good_one_passes_every_check() -> None:
-    assert judge(make()) == ["H1", "H2", "H3", "H4", "H5", "H6", "H8", "H9", "H10", "H11", "H12",
-                             "H13"]  # fmt: skip
+    verify(make())
+    assert PASSED == ("H1", "H2", "H3", "H4", "H5", "H6", "H8", "H9", "H10", "H11", "H12", "H13")
 
 
 def test_a_mention_left() -> None:

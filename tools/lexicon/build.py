@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ifcurate.counterfactual.lexicon.tables import fold
+from ifcurate.counterfactual.lexicon.wording import fold
 from tools.lexicon.source import (
     ALIASES,
     BOTH_GENDERS,

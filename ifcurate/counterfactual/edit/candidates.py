@@ -15,7 +15,7 @@ from ..lexicon.wording import FUNCTION_WORDS, word_places
 from ..recognise.spans import TYPES, VALUES, Shape, Span
 from ..recognise.values import NUMBER_WORDS
 from .forms import name_forms
-from .views import Stretch, View
+from .views import View, touches, within
 
 __all__ = ["Entity", "may_share", "shared_entities"]
 
@@ -34,14 +34,6 @@ class Entity:
     mentions: tuple[Span, ...]
     rivals: tuple[str, ...] = ()  # names of other people that share a part of this one
     alone: bool = False  # no other person was found
-
-
-def _within(span: Span, stretches: Sequence[Stretch]) -> bool:
-    return any(p == span.path and a <= span.start and span.end <= b for p, a, b in stretches)
-
-
-def _touches(span: Span, stretches: Sequence[Stretch]) -> bool:
-    return any(p == span.path and a < span.end and span.start < b for p, a, b in stretches)
 
 
 def may_share(view: View, types: Set[str]) -> bool:
@@ -91,8 +83,8 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
 
 def _is_only_given(entity: Entity, view: View) -> bool:
     """Whether the context names the entity and the question does not."""
-    given = any(_within(m, view.context) for m in entity.mentions)
-    return given and not any(_touches(m, view.question) for m in entity.mentions)
+    given = any(within(m, view.context) for m in entity.mentions)
+    return given and not any(touches(m, view.question) for m in entity.mentions)
 
 
 def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:

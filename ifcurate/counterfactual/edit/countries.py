@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ..lexicon.fictional import fictional_names
+from ..lexicon.kinds import fictional_names
 from ..lexicon.tables import ARTICLE_COUNTRIES, Country, Lexicon
 from ..lexicon.wording import starts_with_vowel
 from ..recognise.spans import Span

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..checks import Check, Refusal
-from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import HONOURS, PARTICLES
+from ..lexicon.tables import Lexicon
+from ..lexicon.wording import HONOURS, PARTICLES, fold
 from ..recognise.spans import NUMERIC, VALUES
 from ..recognise.values import (
     DateMention,
@@ -22,6 +22,7 @@ from ..recognise.values import (
     number_of,
 )
 from .substitution import Change, Substitution
+from .views import View
 
 __all__ = ["find_changes", "name_forms"]
 
@@ -72,33 +73,21 @@ def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
     return forms
 
 
-def _like(written: str, old: str, new: str) -> str | None:
-    """`new` in the letter case of `written`; None where the case follows no rule."""
-    if written == old:
-        return new
-    if written == old.upper():
-        return new.upper()
-    if written == old.lower():
-        return new.lower()
-    return None
-
-
-def find_changes(
-    texts: Mapping[str, str], plan: Substitution, lexicon: Lexicon, *, folded: Mapping[str, str]
-) -> list[Change]:
+def find_changes(view: View, plan: Substitution, lexicon: Lexicon) -> list[Change]:
     """Every occurrence of every old form, with what it becomes.
 
     Raises `Refusal` (ONE_TO_ONE, AGREEMENT) where an occurrence fits no form.
     """
+    texts = {path: text for path, text in view.texts.items() if path not in view.keep}
     if plan.new_type or plan.type not in VALUES:
-        return list(_name_changes(texts, plan, lexicon, folded))
+        return list(_name_changes(texts, view.folded, plan, lexicon))
     return list(
         _number_changes(texts, plan) if plan.type in NUMERIC else _date_changes(texts, plan)
     )
 
 
 def _name_changes(
-    texts: Mapping[str, str], plan: Substitution, lexicon: Lexicon, folded: Mapping[str, str]
+    texts: Mapping[str, str], folded: Mapping[str, str], plan: Substitution, lexicon: Lexicon
 ) -> Iterator[Change]:
     by_case = {form.lower(): form for form in reversed(list(plan.forms))}
     ordered = sorted(plan.forms, key=lambda f: (-len(f), f))
@@ -109,24 +98,24 @@ def _name_changes(
             continue
         for match in pattern.finditer(text):
             written = match.group()
-            new = _new_form(written, by_case.get(written.lower()), plan, lexicon)
+            new = _new_form(written, by_case.get(written.lower()), plan)
             if new and new.islower() and not text.islower() and _is_word(written, plan, lexicon):
                 raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
             if new is not None:
                 yield path, match.start(), match.end(), written, new
 
 
-def _new_form(written: str, old: str | None, plan: Substitution, lexicon: Lexicon) -> str | None:
+def _new_form(written: str, old: str | None, plan: Substitution) -> str | None:
     """What a form becomes in the letter case it is written in; None where it is no name.
 
-    Raises `Refusal` (AGREEMENT, RESIDUE) where the letter case does not tell.
+    Raises `Refusal` (AGREEMENT) where the letter case does not tell.
     """
-    new = _like(written, old, plan.forms[old]) if old else None
-    if old is None or new is None:
-        if plan.type == "WORK":
-            return None  # "the silent harbor" in small letters is no title
-        raise Refusal(Check.AGREEMENT, f"letter case of {written!r} follows no rule")
-    return new
+    for like in (str, str.upper, str.lower):
+        if old is not None and written == like(old):
+            return like(plan.forms[old])
+    if plan.type == "WORK":
+        return None  # "the silent harbor" in small letters is no title
+    raise Refusal(Check.AGREEMENT, f"letter case of {written!r} follows no rule")
 
 
 def _is_word(written: str, plan: Substitution, lexicon: Lexicon) -> bool:

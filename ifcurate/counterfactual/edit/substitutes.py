@@ -17,10 +17,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ..checks import Check, Refusal
-from ..lexicon.fictional import fictional_names, fictional_titles
-from ..lexicon.name_words import EITHER_NAMES
-from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon, fold
-from ..lexicon.wording import HONOURS, PARTICLES
+from ..lexicon.kinds import fictional_names, fictional_titles
+from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon
+from ..lexicon.wording import HONOURS, PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span
 from .countries import country_forms, fictional_country_forms, fitting_countries
@@ -29,10 +28,10 @@ from .forms import name_forms
 from .shifted import shifted_values
 from .substitution import Substitution
 
-__all__ = ["POLICIES", "Pools", "Wanted", "person_forms", "propose"]
+__all__ = ["Pools", "Wanted", "person_forms", "propose"]
 
-POLICIES = ("lexicon", "corpus", "fictional", "type-swap", "alias")
 _TRIES = 12
+_EITHER = word_sets("either_names")
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
 _INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
 _SUFFIX = re.compile(r"(?:Jr|Sr|[IVX]+)\.?\Z")
@@ -196,10 +195,9 @@ def _may_be_family(key: str, lexicon: Lexicon) -> bool:
     return key not in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
 
 
-@lru_cache(maxsize=4)
 def _either_names(gender: str) -> tuple[str, ...]:
     """First names of a gender that are family names as well."""
-    return tuple(n.capitalize() for n, g in EITHER_NAMES.items() if g == gender or gender == "b")
+    return tuple(n.capitalize() for g in "mf" if gender in {g, "b"} for n in _EITHER[g])
 
 
 def _pools_of(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ifcurate.records import Example
 
 from ..checks import Check, Refusal
-from ..lexicon.wording import without_end_marks
-from .edits import row_texts
+from ..lexicon.wording import fold, without_end_marks
+from ..recognise.spans import Span
+from .edits import Edit, row_texts
 
-__all__ = ["Stretch", "View", "memory_answers", "view_example"]
+__all__ = ["Stretch", "View", "memory_answers", "touches", "view_example", "within"]
 
 Stretch = tuple[str, int, int]  # path, start, end
 _KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
@@ -30,7 +32,7 @@ _ASKED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """An example as the engine sees it: all strings of its row, and what each is."""
 
@@ -41,20 +43,35 @@ class View:
     keep: frozenset[str]
     memory: tuple[str, ...] = ()  # remembered answers, which stay as they are
 
-    @property
+    @cached_property
+    def folded(self) -> Mapping[str, str]:
+        """The strings folded, to look names up in."""
+        return {path: fold(text) for path, text in self.texts.items()}
+
+    @cached_property
     def response(self) -> str:
         """The response without the markers that end it."""
         return without_end_marks(self.texts[self.response_path])
 
-    @property
+    @cached_property
     def context_text(self) -> str:
         """All context, in order."""
         return "\n".join(self.texts[p][a:b] for p, a, b in self.context)
 
-    @property
+    @cached_property
     def question_text(self) -> str:
         """All that asks."""
         return "\n".join(self.texts[p][a:b] for p, a, b in self.question)
+
+
+def within(place: Span | Edit, stretches: Iterable[Stretch]) -> bool:
+    """Whether a span, or the original of an edit, is wholly inside one of the stretches."""
+    return any(p == place.path and a <= place.start and place.end <= b for p, a, b in stretches)
+
+
+def touches(place: Span | Edit, stretches: Iterable[Stretch]) -> bool:
+    """Whether a span, or the original of an edit, has a character in one of the stretches."""
+    return any(p == place.path and a < place.end and place.start < b for p, a, b in stretches)
 
 
 def view_example(example: Example) -> View:

@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Literal
 
-from .wording import FUNCTION_WORDS, word_set
+from .wording import FUNCTION_WORDS, fold, word_set
 
 __all__ = [
     "ARTICLE_COUNTRIES",
     "PLACE_CLASSES",
     "Country",
     "Lexicon",
-    "fold",
     "load_lexicon",
 ]
 
-_MARKS = re.compile("[\u0300-\u036f]+")  # combining accents
-_LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'"})
 
 #: Countries that are written with "the".
 ARTICLE_COUNTRIES = word_set("article_countries")
@@ -54,13 +49,6 @@ class Country:
     adjective: str
     plural: str
     population: int
-
-
-def fold(text: str) -> str:
-    """Lower case without accents: for yes-or-no comparison only, never for offsets."""
-    if text.isascii():
-        return text.lower()
-    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(_LETTERS)
 
 
 @dataclass(slots=True)

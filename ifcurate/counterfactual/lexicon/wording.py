@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
 __all__ = [
+    "DESCRIBING",
+    "ENDINGS",
     "FUNCTION_WORDS",
+    "GENERIC_WORDS",
     "HONOURS",
+    "NO_SURNAMES",
     "PARTICLES",
+    "SHORT_NAMES",
+    "TITLES",
     "either",
+    "fold",
     "starts_with_vowel",
     "without_end_marks",
     "word_before",
@@ -23,6 +31,8 @@ __all__ = [
     "word_sets",
 ]
 
+_MARKS = re.compile("[\u0300-\u036f]+")  # combining accents
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'"})
 _NO_WORD = re.compile(r"\W")
 _END_MARKS = re.compile(r"(?:\s*(?:<\|[\w-]{1,24}\|>|</s>|<eos>|<end_of_turn>|\[EOS\]))+\s*\Z")
 
@@ -68,6 +78,29 @@ HONOURS = word_set("honours")
 
 #: Small words inside family names.
 PARTICLES = word_set("particles")
+
+
+#: Titles before a name; the value is the gender they say.
+TITLES = word_keys("titles")
+
+#: Names that are sure although they are short, or are words or places too; the value is the gender.
+SHORT_NAMES = word_keys("short_names")
+
+#: Last words of names, by what they make of the name: "Harvard University", "Hudson River".
+ENDINGS = word_keys("endings")
+#: Last words of the names of organisations, places and works: no family names.
+NO_SURNAMES = frozenset(ENDINGS) | word_set("no_surnames")
+#: Words that name nothing by themselves inside longer names.
+DESCRIBING = word_set("describing")
+#: Words of names that name nothing by themselves.
+GENERIC_WORDS = word_set("generic_words")
+
+
+def fold(text: str) -> str:
+    """Lower case without accents: for yes-or-no comparison only, never for offsets."""
+    if text.isascii():
+        return text.lower()
+    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(_LETTERS)
 
 
 def word_places(word: str, text: str) -> Iterator[tuple[int, int]]:

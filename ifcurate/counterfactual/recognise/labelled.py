@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..lexicon.name_words import TITLES
-from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import word_keys
+from ..lexicon.tables import Lexicon
+from ..lexicon.wording import TITLES, fold, word_keys
 from .people import PersonName, person_name
 from .spans import VALUES, Shape, Span
 from .values import NUMBER_WORDS, value_spans

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..lexicon.name_words import SHORT_NAMES, TITLES
-from ..lexicon.tables import Lexicon, fold, load_lexicon
+from ..lexicon.tables import Lexicon, load_lexicon
+from ..lexicon.wording import SHORT_NAMES, TITLES, fold
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs

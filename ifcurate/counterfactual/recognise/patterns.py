@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ..lexicon.name_words import DESCRIBING, ENDINGS, HEADS, LEADS
-from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import either, word_before, word_set
+from ..lexicon.tables import Lexicon
+from ..lexicon.wording import DESCRIBING, ENDINGS, either, fold, word_before, word_keys, word_set
 from .runs import Run
 from .spans import Span
 
 __all__ = ["distinctive", "pattern_spans", "pattern_type"]
 
 _OF = (" of ", " of the ")
+_HEADS = word_keys("heads")  # "University of Leeds", "Battle of Hastings"
+_LEADS = word_keys("leads")  # "Lake Superior", "Mount Hood", "Fort Worden"
 _MAKER = either("makers")
 _MAKER_BEFORE = re.compile(rf"\b(?:{_MAKER})(?: called| named)? \Z")
 _LAST_BEFORE = {w for w in re.split(r"\W+", _MAKER) if w} | {"called", "named"}
@@ -64,7 +65,7 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
 def _by_head(path: str, text: str, before: Run, run: Run, lexicon: Lexicon) -> Iterator[Span]:
     """ "University of Leeds": the word before "of" says what it is."""
     words = before.words[1:] if before.words[0][2] == "The" else before.words
-    kind = HEADS.get(words[0][2].lower(), "") if len(words) == 1 else ""
+    kind = _HEADS.get(words[0][2].lower(), "") if len(words) == 1 else ""
     if kind and distinctive(text[run.start : run.end], lexicon):
         start = words[0][0]
         yield Span(path, start, run.end, kind, text[start : run.end])
@@ -111,10 +112,10 @@ def pattern_type(name: str, lexicon: Lexicon) -> str:
     words = fold(name).replace(".", "").split(" ")
     if len(words) < 2 or not distinctive(name, lexicon):
         return ""
-    if len(words) > 2 and words[1] == "of" and words[0] in HEADS:
-        return HEADS[words[0]]
-    if words[0] in LEADS:
-        return LEADS[words[0]]
+    if len(words) > 2 and words[1] == "of" and words[0] in _HEADS:
+        return _HEADS[words[0]]
+    if words[0] in _LEADS:
+        return _LEADS[words[0]]
     return ENDINGS.get(words[-1], "")
 
 
@@ -136,9 +137,9 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
 
 def _leading_words(low: Sequence[str]) -> int:
     """How many words only say what the name is: 2 of "University of Leeds", 1 of "Lake Como"."""
-    if len(low) > 1 and low[0] in LEADS:
+    if len(low) > 1 and low[0] in _LEADS:
         return 1
-    return 2 if len(low) > 2 and low[1] == "of" and low[0] in HEADS else 0
+    return 2 if len(low) > 2 and low[1] == "of" and low[0] in _HEADS else 0
 
 
 def _is_no_name(part: str, low: Sequence[str], lexicon: Lexicon) -> bool:

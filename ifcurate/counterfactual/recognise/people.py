@@ -10,9 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..lexicon.name_words import NO_SURNAMES, RATHER_NAMES, SHORT_NAMES, TITLES
-from ..lexicon.tables import Lexicon, fold
-from ..lexicon.wording import either, word_before, word_set
+from ..lexicon.tables import Lexicon
+from ..lexicon.wording import (
+    NO_SURNAMES,
+    SHORT_NAMES,
+    TITLES,
+    either,
+    fold,
+    word_before,
+    word_set,
+)
 from .pronouns import following_pronoun
 from .spans import Shape
 
@@ -52,6 +59,7 @@ _NO_PERSON_AFTER = re.compile(
     r"publisher|weekly|ship|planet|province)\b",
     re.I,
 )
+_RATHER_NAMES = word_set("rather_names")  # names when another name follows
 _REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
 #: Titles before a given name.
 _GIVEN_TITLES = word_set("given_titles")
@@ -137,7 +145,7 @@ def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
 def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
     """Whether a listed first name is one here: a word or a place needs a listed family name."""
     wordy = first in lexicon.wordy or lexicon.is_place(first)
-    known = first in SHORT_NAMES or first in RATHER_NAMES
+    known = first in SHORT_NAMES or first in _RATHER_NAMES
     return not wordy or known or last in lexicon.surnames
 
 

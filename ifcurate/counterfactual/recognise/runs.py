@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..lexicon.name_words import TITLES
+from ..lexicon.wording import TITLES
 
 __all__ = ["Run", "capital_runs"]
 

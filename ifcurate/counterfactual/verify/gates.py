@@ -11,8 +11,7 @@ import re
 from functools import lru_cache
 
 from ..checks import Check, Refusal
-from ..lexicon.tables import fold
-from ..lexicon.wording import either, word_set
+from ..lexicon.wording import either, fold, word_set
 
 __all__ = ["check_answered", "check_closed_world", "check_size", "check_task", "content_words"]
 

@@ -7,13 +7,12 @@ values with their other unit beside them are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 
-from ..checks import Check, Refusal
 from ..edit.edits import Edit
-from ..edit.substitution import Substitution
 from ..recognise.spans import NUMERIC
 from ..recognise.values import date_mentions, date_of_value, date_order, number_mentions, number_of
+from .cases import Case
 
 __all__ = ["check_order"]
 
@@ -33,73 +32,72 @@ _BEFORE = re.compile(
 _RANGE = re.compile(r"\d(?:st|nd|rd|th)? ?(?:and|to|or|until|-|–|&) ?\Z")
 #: "7.8 million euros ($10.7 million)", "$5 (4 euros)"
 _PAIR_BEFORE = re.compile(r"\d[^.()]{0,30}\([^)]{0,8}\Z")
-_PAIR_AFTER = re.compile(r"[^.()\d]{0,25}\([^)\d]{0,10}\d")
+_PAIR_AFTER = re.compile(
+    r"[^.()\d]{0,25}\([^)\d]{0,10}\d| ?(?:°|degrees?)? ?[A-Za-z]{0,12} ?\([^)]{0,20}\d"
+)
 
 
-def check_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
-    """Raise `Refusal` where an order would change or the amount may be computed from others."""
-    if plan.new_type:
-        return
-    if plan.type == "DATE":
-        _check_date_order(plan, before, edits)
-    elif plan.type in NUMERIC:
-        _check_amounts(plan, before, edits)
+def check_order(case: Case) -> Iterator[str]:
+    """H13: no order changes, and no amount may be computed from others."""
+    plan = case.plan
+    if plan.type == "DATE" and not plan.new_type:
+        yield from _check_dates(case)
+    elif plan.type in NUMERIC and not plan.new_type:
+        yield from _check_amounts(case)
+        for edit in case.edits:
+            yield from _check_unit(case.before[edit.path], edit)
+        if plan.type != "YEAR":
+            yield from _check_sums(case)
 
 
-def _check_amounts(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
-    """The order with every other amount; units, ranges and sums."""
-    old = number_of(plan.span).value
-    new = float(plan.substitute)
-    others = sorted({n.value for t in before.values() for n in number_mentions(t)} - {old})
+def _amounts(case: Case) -> tuple[float, list[float]]:
+    """The original amount, and the others of the text in order."""
+    old = number_of(case.plan.span).value
+    return old, sorted({n.value for t in case.before.values() for n in number_mentions(t)} - {old})
+
+
+def _check_amounts(case: Case) -> Iterator[str]:
+    """The order with every other amount."""
+    old, others = _amounts(case)
+    new = float(case.plan.substitute)
     for value in others:
-        if _changes_order(value, old, new):
-            raise Refusal(Check.NUMBERS, f"the order of {old:g} and {value:g} would change")
-    for edit in edits:
-        _check_unit(before[edit.path], edit)
-    if plan.type == "YEAR":
-        return
-    _check_sums(old, others[:60])
-    if plan.type == "MONEY" and any(_SUMS.search(text) for text in before.values()):
-        raise Refusal(Check.NUMBERS, "the amount may be the result of a sum")
+        if (value < old) != (value < new) or value == new:
+            yield f"the order of {old:g} and {value:g} would change"
 
 
-def _changes_order(value: float, old: float, new: float) -> bool:
-    return (value < old) != (value < new) or value == new
-
-
-def _check_sums(old: float, others: Sequence[float]) -> None:
-    have = set(others)
-    for value in others:
+def _check_sums(case: Case) -> Iterator[str]:
+    """Amounts, the first 60, that may be computed from each other; words that speak of a sum."""
+    old, others = _amounts(case)
+    for value in others[:60]:
         if value in (0, 1):
             continue
         sums = {old + value, old - value, value - old, old * value, old / value, value / old}
-        if sums & (have - {value}) or value in (old * 2, old / 2, old * 10, old / 10):
-            raise Refusal(Check.NUMBERS, f"{old:g} and {value:g} may be parts of one sum")
+        multiples = {old * 2, old / 2, old * 10, old / 10}
+        if sums & {*others[:60]} - {value} or value in multiples:
+            yield f"{old:g} and {value:g} may be parts of one sum"
+    if case.plan.type == "MONEY" and any(_SUMS.search(text) for text in case.before.values()):
+        yield "the amount may be the result of a sum"
 
 
-def _check_unit(text: str, edit: Edit) -> None:
-    around = text[max(0, edit.start - 12) : edit.start]
-    tail = text[edit.end : edit.end + 30]
+def _check_unit(text: str, edit: Edit) -> Iterator[str]:
+    """What stands before and after an amount, so that it cannot change alone."""
+    around, tail = text[max(0, edit.start - 12) : edit.start], text[edit.end : edit.end + 30]
     if _AFTER.match(tail) or _BEFORE.search(around):
-        raise Refusal(Check.NUMBERS, "a range, a scale, a version or a list number")
+        yield "a range, a scale, a version or a list number"
     if _PAIR_BEFORE.search(text[max(0, edit.start - 40) : edit.start]) or _PAIR_AFTER.match(tail):
-        raise Refusal(Check.NUMBERS, "an amount with its other currency or unit beside it")
-    if re.match(r" ?(?:°|degrees?)? ?[A-Za-z]{0,12} ?\([^)]{0,20}\d", tail):
-        raise Refusal(Check.NUMBERS, "a value with its other unit beside it")
+        yield "an amount with its other currency or unit beside it"
     if re.search(r"(?:\n|\A)[ \t]*\Z", around) and re.match(r"[.)]\s", tail):
-        raise Refusal(Check.NUMBERS, "a list marker")
+        yield "a list marker"
 
 
-def _check_date_order(plan: Substitution, before: Mapping[str, str], edits: Sequence[Edit]) -> None:
-    old = date_mentions(plan.original)[0]
-    new = date_of_value(plan.substitute)
-    for text in before.values():
-        for other in date_mentions(text):
-            if not other.matches(old) and date_order(old, other) != date_order(new, other):
-                raise Refusal(Check.NUMBERS, f"the order with {other.text!r} would change")
-    for edit in edits:
-        if _RANGE.search(before[edit.path], max(0, edit.start - 12), edit.start):
-            raise Refusal(Check.NUMBERS, f"a range that ends with {edit.old!r}")
-        for found in date_mentions(edit.new):
-            if found.weekday_fits is False:
-                raise Refusal(Check.NUMBERS, f"{edit.new!r} is not on that weekday")
+def _check_dates(case: Case) -> Iterator[str]:
+    old = date_mentions(case.plan.original)[0]
+    new = date_of_value(case.plan.substitute)
+    for other in (d for text in case.before.values() for d in date_mentions(text)):
+        if not other.matches(old) and date_order(old, other) != date_order(new, other):
+            yield f"the order with {other.text!r} would change"
+    for edit in case.edits:
+        if _RANGE.search(case.before[edit.path], max(0, edit.start - 12), edit.start):
+            yield f"a range that ends with {edit.old!r}"
+        if any(d.weekday_fits is False for d in date_mentions(edit.new)):
+            yield f"{edit.new!r} is not on that weekday"

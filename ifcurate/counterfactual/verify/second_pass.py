@@ -1,54 +1,80 @@
-"""H5 recognises the new text once more: by the recogniser, and by the tables of names."""
+"""H5 recognises the new text once more: by the tables of names, then by the recogniser."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
-from ..edit.substitution import Substitution
-from ..lexicon.fictional import fictional_type
-from ..lexicon.kinds import types_by_table
-from ..lexicon.name_words import GENERIC_WORDS
-from ..lexicon.tables import Lexicon
+from ..edit.edits import Edit
+from ..lexicon.kinds import fictional_type, types_by_table
+from ..lexicon.wording import GENERIC_WORDS, fold
 from ..recognise.patterns import pattern_type
 from ..recognise.runs import capital_runs
-from ..recognise.spans import PATTERNED, VALUES, Recogniser, Span
+from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span
+from ..recognise.values import number_of
+from .cases import Case
 
-__all__ = ["SecondPass"]
+__all__ = ["check_type"]
 
 _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class SecondPass:
-    """The second pass of H5: the recogniser, and the tables for names that it cannot know."""
+def check_type(case: Case) -> Iterator[str]:
+    """H5: every new form is recognised as what the original was."""
+    wanted = case.plan.new_type or case.plan.type
+    missing = _missing_amount if wanted in NUMERIC else _missing_name
+    texts = {p: case.after[p] for p in dict.fromkeys(e.path for e in case.edits)}
+    spans: list[Span] = []
+    what = ""
+    for recognised in _recognise(case, texts):
+        spans += [s for s in recognised if s.type == wanted]
+        what = missing(case, spans)
+        if not what:
+            return
+    yield f"{what} is not recognised as {wanted}"
 
-    recogniser: Recogniser
-    lexicon: Lexicon
-    plan: Substitution
 
-    def __call__(self, texts: Mapping[str, str]) -> Iterator[list[Span]]:
-        """The spans of the texts after the edits: by the tables, then by the recogniser."""
-        plan = self.plan
-        if plan.type not in VALUES or plan.new_type:
-            yield list(self._by_table())
-        if plan.source == "fictional":
-            yield [
-                Span(path, run.start, run.end, kind, text[run.start : run.end])
-                for path, text in texts.items()
-                for run in capital_runs(text)
-                if (kind := fictional_type(text[run.start : run.end]))
-            ]
-        yield list(self.recogniser.spans(texts))
+def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]:
+    """The spans of the texts after the edits, by the cheapest way first."""
+    plan = case.plan
+    if plan.type not in VALUES or plan.new_type:
+        yield list(_by_table(case))
+    if plan.source == "fictional":
+        yield [
+            Span(path, run.start, run.end, kind, text[run.start : run.end])
+            for path, text in texts.items()
+            for run in capital_runs(text)
+            if (kind := fictional_type(text[run.start : run.end]))
+        ]
+    yield case.recogniser.spans(texts)
 
-    def _by_table(self) -> Iterator[Span]:
-        """The new forms by what the tables and patterns say of each alone."""
-        plan = self.plan
-        for new in {plan.substitute, *plan.forms.values()}:
-            plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
-            kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new, self.lexicon)}
-            part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
-            if part and new != plan.substitute:
-                kinds.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
-            yield from (Span("", 0, len(new), kind, new) for kind in kinds - {""})
+
+def _by_table(case: Case) -> Iterator[Span]:
+    """The new forms by what the tables and patterns say of each alone."""
+    plan = case.plan
+    for new in {plan.substitute, *plan.forms.values()}:
+        plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
+        kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new, case.lexicon)}
+        part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
+        if part and new != plan.substitute:
+            kinds.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
+        yield from (Span("", 0, len(new), kind, new) for kind in kinds - {""})
+
+
+def _missing_name(case: Case, spans: Sequence[Span]) -> str:
+    """The first new form that is no whole span, no word of one, and not inside one."""
+    whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
+    folded = {fold(w) for w in whole}
+    for edit in case.edits:
+        if fold(edit.new) not in folded and not any(_covers(s, edit) for s in spans):
+            return repr(edit.new)
+    return ""
+
+
+def _covers(span: Span, edit: Edit) -> bool:
+    return span.path == edit.path and span.start <= edit.new_start and edit.new_end <= span.end
+
+
+def _missing_amount(case: Case, spans: Sequence[Span]) -> str:
+    values = {number_of(s).value for s in spans}
+    return "" if float(case.plan.substitute) in values else "an amount"

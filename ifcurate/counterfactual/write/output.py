@@ -31,11 +31,13 @@ from ifcurate.storage.files import atomic_file, file_digest, write_json
 from ifcurate.storage.manifest import fingerprint, software_versions
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 
-from ..augmenter import Augmenter, AugmentSettings, freeze_pools, in_order
+from ..augmenter import Augmenter, freeze_pools, in_order
 from ..checks import Check
+from ..engine import Engineer
 from ..lexicon.tables import load_lexicon
 from ..recognise.names import LexiconRecogniser
 from ..recognise.spans import Recogniser
+from ..settings import AugmentSettings
 from .journal import Journal, RowFile
 from .model_check import ModelJudge, judged
 from .outcomes import Funnel, Outcome, Written
@@ -87,7 +89,7 @@ def write_counterfactuals(
     refuse_replacing(files.values(), ours=ours, command="augment", overwrite=overwrite)
     remove_partials(folder)
     pools = freeze_pools(examples, recogniser) if settings.policy == "corpus" else None
-    augmenter = Augmenter.create(settings, recogniser, pools)
+    augmenter = Augmenter(Engineer(recogniser, settings, pools))
     result = AugmentResult(folder, files=files)
     rows = itertools.islice(examples.read(), journal.known, None)
     outcomes = in_order(lambda row: _outcome(row, augmenter), rows, augmenter.threads)

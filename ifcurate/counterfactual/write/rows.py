@@ -18,7 +18,7 @@ from ifcurate.records import ContextBlock, Example, Turn
 from ..accepted import Counterfactual
 from ..edit.edits import Edit, moved, with_texts
 from ..edit.views import View
-from ..lexicon.tables import fold
+from ..lexicon.wording import fold
 
 __all__ = [
     "UNANSWERABLE",
@@ -76,7 +76,7 @@ def counterfactual_row(
             for old, new in dict.fromkeys((e.old, e.new) for e in made.edits)
         ],
         "ifcurate_edits": [e.as_dict() for e in made.edits],
-        "ifcurate_checks": [check.code for check in made.checks],
+        "ifcurate_checks": list(made.checks),
         "ifcurate_grounding": round(made.grounding, 3),
     }
 

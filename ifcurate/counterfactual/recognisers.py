@@ -29,14 +29,10 @@ def load_recogniser(
     kind, _, rest = name.partition(":")
     if name == "lexicon":
         return LexiconRecogniser(types)
-    if kind == "spacy" and rest:
-        from .recognise.spacy import load_spacy
+    if kind in {"spacy", "gliner"} and rest:
+        from .recognise.models import load_gliner, load_spacy
 
-        return load_spacy(rest, types)
-    if kind == "gliner" and rest:
-        from .recognise.gliner import load_gliner
-
-        return load_gliner(rest, types)
+        return (load_spacy if kind == "spacy" else load_gliner)(rest, types)
     if kind == "openai" and rest:
         from .planner import OpenAIPlanner, PlanCache
 

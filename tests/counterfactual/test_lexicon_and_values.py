@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from ifcurate.counterfactual.edit.drawing import draw
+from ifcurate.counterfactual.edit.drawing import drawn
 from ifcurate.counterfactual.edit.forms import name_forms
 from ifcurate.counterfactual.lexicon.kinds import fictional_names, fictional_type
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
@@ -54,8 +54,8 @@ def test_made_up_names_are_nobodys() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 97, 360])
 def test_a_draw_is_a_permutation(count: int) -> None:
-    assert sorted(draw("a key", count)) == list(range(count))
-    assert list(draw("a key", 360)) != list(draw("another key", 360))
+    assert sorted(drawn("a key", range(count))) == list(range(count))
+    assert list(drawn("a key", range(360))) != list(drawn("another key", range(360)))
 
 
 def test_folding() -> None:

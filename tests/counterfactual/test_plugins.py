@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
-from ifcurate.counterfactual.recognise.gliner import GlinerRecogniser
-from ifcurate.counterfactual.recognise.spacy import SpacyRecogniser, load_spacy
+from ifcurate.counterfactual.recognise.models import (
+    gliner_recogniser,
+    load_spacy,
+    spacy_recogniser,
+)
 from ifcurate.counterfactual.recognise.spans import Recogniser
 from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome
@@ -78,8 +81,8 @@ def outcome_of(row: dict[str, Any], recogniser: Recogniser) -> Outcome:
 
 
 RECOGNISERS: list[Recogniser] = [
-    SpacyRecogniser(Pipeline(), "stand-in", NAMED),
-    GlinerRecogniser(Model(), "stand-in", NAMED),
+    spacy_recogniser(Pipeline(), "stand-in", NAMED),
+    gliner_recogniser(Model(), "stand-in", NAMED),
 ]
 
 
@@ -107,7 +110,7 @@ def test_labels_are_read_as_our_types(recogniser: Recogniser) -> None:
 def test_long_texts_are_cut_at_white_space() -> None:
     model = Model()
     text = "nothing here. " * 400 + "Then Zbigniew Kowalczyk came. " + "nothing more. " * 400
-    (span,) = GlinerRecogniser(model, "m", NAMED).spans({"t": text})
+    (span,) = gliner_recogniser(model, "m", NAMED).spans({"t": text})
     assert text[span.start : span.end] == "Zbigniew Kowalczyk"
     assert model.longest <= 1400
 
@@ -122,5 +125,5 @@ def test_a_real_spacy_pipeline() -> None:
     pipeline = spacy.blank("en")
     ruler = pipeline.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": label, "pattern": name} for name, label in NAMES.items()])
-    outcome = outcome_of(ROW, SpacyRecogniser(pipeline, "blank", NAMED))
+    outcome = outcome_of(ROW, spacy_recogniser(pipeline, "blank", NAMED))
     assert outcome.written

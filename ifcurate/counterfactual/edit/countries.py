@@ -9,9 +9,9 @@ from ..lexicon.kinds import fictional_names
 from ..lexicon.tables import ARTICLE_COUNTRIES, Country, Lexicon
 from ..lexicon.wording import starts_with_vowel
 from ..recognise.spans import Span
-from .drawing import draw
+from .drawing import drawn
 
-__all__ = ["country_forms", "fictional_country_forms", "fitting_countries"]
+__all__ = ["country_forms", "fitting_countries"]
 
 
 def fitting_countries(
@@ -19,12 +19,9 @@ def fitting_countries(
 ) -> Iterator[str]:
     """Names (or adjectives, plurals) of countries that fit the span and the text, in order."""
     if policy == "fictional":
-        names = () if article else fictional_names("country")
-        yield from (names[index] for index in draw(key, len(names)))
+        yield from drawn(key, () if article else fictional_names("country"))
         return
-    good = _fitting(span, lexicon, article, texts)
-    for index in draw(key, len(good)):
-        country = good[index]
+    for country in drawn(key, _fitting(span, lexicon, article, texts)):
         forms = {"name": country.names[0], "adjective": country.adjective, "plural": country.plural}
         yield forms[span.shape]
 
@@ -83,23 +80,12 @@ def _regular(country: Country) -> bool:
     return country.plural == country.adjective + "s"
 
 
-def country_forms(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
-    """Old forms of the country with the new ones: name, adjective, plural."""
+def country_forms(span: Span, name: str, lexicon: Lexicon, *, made_up: bool) -> dict[str, str]:
+    """Old forms of the country with the new ones: name, plural, adjective."""
     old = lexicon.countries[span.code]
-    new = lexicon.countries[lexicon.country(name)[1]]
-    forms = {old.names[0] if span.shape != "name" else span.text: new.names[0]}
-    for a, b in ((old.plural, new.plural), (old.adjective, new.adjective)):
-        if a and b:
-            forms[a] = b
-    return forms
-
-
-def fictional_country_forms(span: Span, name: str, lexicon: Lexicon) -> dict[str, str]:
-    """The same for a made-up country."""
-    old = lexicon.countries[span.code]
-    forms = {span.text if span.shape == "name" else old.names[0]: name}
-    if old.plural:
-        forms[old.plural] = name + "ns"
-    if old.adjective:
-        forms[old.adjective] = name + "n"
-    return forms
+    forms = (span.text if span.shape == "name" else old.names[0], old.plural, old.adjective)
+    new_forms = (name, name + "ns", name + "n")
+    if not made_up:
+        new = lexicon.countries[lexicon.country(name)[1]]
+        new_forms = (new.names[0], new.plural, new.adjective)
+    return {a: b for a, b in zip(forms, new_forms, strict=True) if a and b}

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-__all__ = ["draw"]
+__all__ = ["drawn"]
+
+T = TypeVar("T")
 
 
-def draw(key: str, count: int) -> Iterator[int]:
-    """Indices below `count` in an order that depends on `key` alone, each at most once."""
-    if not count:
+def drawn(key: str, items: Sequence[T]) -> Iterator[T]:
+    """The items, each once, in an order that depends on `key` and their number alone."""
+    if not items:
         return
+    count = len(items)
     number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest(), "big")
     at, step = number % count, 1 + (number >> 64) % max(1, count - 1)
-    while _shared(step, count):
+    while math.gcd(step, count) != 1:
         step += 1
     for _ in range(count):
-        yield at
+        yield items[at]
         at = (at + step) % count
-
-
-def _shared(a: int, b: int) -> bool:
-    while b:
-        a, b = b, a % b
-    return a != 1

@@ -11,6 +11,7 @@ works: `lexicon` and `fictional` put another name into their pattern.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,8 +23,8 @@ from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon
 from ..lexicon.wording import HONOURS, PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span
-from .countries import country_forms, fictional_country_forms, fitting_countries
-from .drawing import draw
+from .countries import country_forms, fitting_countries
+from .drawing import drawn
 from .forms import name_forms
 from .shifted import shifted_values
 from .substitution import Substitution
@@ -91,7 +92,7 @@ def propose(
         yield from shifted_values(span, texts, wanted.key)
     else:
         tries = _names(span, texts, lexicon, wanted, pools)
-        for _, name in zip(range(_TRIES), tries, strict=False):
+        for name in itertools.islice(tries, _TRIES):
             if name.lower() != span.text.lower():
                 yield _substitution(span, name, lexicon, wanted)
 
@@ -101,8 +102,7 @@ def _names(
 ) -> Iterator[str]:
     policy, key = wanted.policy, wanted.key
     if policy == "corpus" and not wanted.kept:
-        names = (pools or Pools()).names.get(Pools.key(span), ())
-        return (names[i] for i in draw(key, len(names)))
+        return drawn(key, (pools or Pools()).names.get(Pools.key(span), ()))
     if span.type == "PERSON":
         return _people(span, lexicon, wanted, final_s=_possessive(span, texts))
     if span.type == "CITY":
@@ -111,7 +111,7 @@ def _names(
         return fitting_countries(span, lexicon, policy, key, wanted.article, texts)
     names = lexicon.classes.get(span.code, ())
     if names and policy != "fictional":
-        return (names[i] for i in draw(key, len(names)))
+        return drawn(key, names)
     return _patterned(span, lexicon, policy, key)
 
 
@@ -122,7 +122,7 @@ def _substitution(span: Span, name: str, lexicon: Lexicon, wanted: Wanted) -> Su
         forms = {a: b for a, b in forms.items() if fold(a) not in wanted.kept}
     elif span.type == "COUNTRY":
         made_up = wanted.policy == "fictional"
-        forms = (fictional_country_forms if made_up else country_forms)(span, name, lexicon)
+        forms = country_forms(span, name, lexicon, made_up=made_up)
     elif span.type in PATTERNED - {"WORK"} or span.type == "LOC":
         old, new = distinctive(span.text, lexicon), distinctive(name, lexicon)
         if old and new and not _is_ordinary(old, lexicon):
@@ -169,8 +169,10 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
     made_up = wanted.policy == "fictional"
     key, gender = wanted.key, wanted.gender
     if not gender or (made_up and gender == "b"):
-        gender = "mf"[next(draw(key + "|gender", 2))]
-    firsts, lasts = _pools_of(gender, lexicon, made_up=made_up)
+        gender = next(drawn(key + "|gender", "mf"))
+    firsts, lasts = lexicon.first_pool[gender], lexicon.last_pool
+    if made_up:
+        firsts, lasts = fictional_names(f"first_{gender}"), fictional_names("last")
     words = span.text.split(" ")
     if len(words) == 1 and span.shape != "family":
         if not made_up and _may_be_family(fold(words[0]), lexicon):
@@ -178,16 +180,20 @@ def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> I
         firsts = _by_ending(firsts, final_s)
     else:
         lasts = _by_ending(lasts, final_s)
-    orders = [_take(draw(f"{key}|{i}", len(firsts)), _TRIES) for i in range(len(words))]
-    families = _take(draw(f"{key}|last", len(lasts)), _TRIES)
+    families = _dozen(key + "|last", lasts)
+    if span.shape == "family":
+        yield from families
+        return
+    orders = [_dozen(f"{key}|{i}", firsts) for i in range(len(words))]
     family = _family_place(words)
-    for n in range(_TRIES):
-        if span.shape == "family":
-            yield lasts[families[n]]
-            continue
-        picked = [firsts[order[n]] for order in orders]
+    for last, *picked in zip(families, *orders, strict=True):
         if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
-            yield _fill(words, picked, lasts[families[n]], family, wanted.kept)
+            yield _fill(words, picked, last, family, wanted.kept)
+
+
+def _dozen(key: str, names: Sequence[str]) -> list[str]:
+    """A dozen of the names in their drawn order, from the start again where there are fewer."""
+    return list(itertools.islice(itertools.cycle(drawn(key, names)), _TRIES))
 
 
 def _may_be_family(key: str, lexicon: Lexicon) -> bool:
@@ -198,15 +204,6 @@ def _may_be_family(key: str, lexicon: Lexicon) -> bool:
 def _either_names(gender: str) -> tuple[str, ...]:
     """First names of a gender that are family names as well."""
     return tuple(n.capitalize() for g in "mf" if gender in {g, "b"} for n in _EITHER[g])
-
-
-def _pools_of(
-    gender: str, lexicon: Lexicon, *, made_up: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """First names of a gender, and family names."""
-    if made_up:
-        return fictional_names(f"first_{gender}"), fictional_names("last")
-    return lexicon.first_pool[gender], lexicon.last_pool
 
 
 def _family_place(words: Sequence[str]) -> int:
@@ -260,39 +257,27 @@ def _other_initials(written: str, name: str) -> str:
     return re.sub("[A-Z]", other, written)
 
 
-def _take(numbers: Iterator[int], count: int) -> list[int]:
-    taken = [n for n, _ in zip(numbers, range(count), strict=False)]
-    return [taken[i % len(taken)] for i in range(count)]
-
-
 def _patterned(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
     """The name with another distinctive part; a title or a firm's name is made up whole."""
     part = distinctive(span.text, lexicon)
     if span.type == "WORK":
         article = "The " if span.text.startswith("The ") else ""
-        names: Sequence[str] = fictional_titles()
-        return (article + names[i] for i in draw(key, len(names)))
+        return (article + title for title in drawn(key, fictional_titles()))
     if not part or part == span.text:
-        names = fictional_names("company")
-        return (names[i] for i in draw(key, len(names)))
-    place = span.type in {"EVENT", "LOC"}
-    names = fictional_names("city") if place else lexicon.last_pool
-    if policy == "fictional" and not place:
-        names = fictional_names("last")
-    return (span.text.replace(part, names[i], 1) for i in draw(key, len(names)))
+        return drawn(key, fictional_names("company"))
+    names = lexicon.last_pool if policy != "fictional" else fictional_names("last")
+    if span.type in {"EVENT", "LOC"}:
+        names = fictional_names("city")
+    return (span.text.replace(part, name, 1) for name in drawn(key, names))
 
 
 def _cities(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
-    if policy == "fictional":
-        names: Sequence[str] = fictional_names("city")
-    else:
-        group = span.groups[0]
-        names = [n for n in lexicon.cities.get(group, ())[:60] if _good_city(n, lexicon)]
-    shape = len(span.text.split(" "))
-    same = [n for n in names if len(n.split(" ")) == shape]
-    names = same if len(same) >= 3 else names
-    for index in draw(key, len(names)):
-        yield names[index]
+    names: Sequence[str] = fictional_names("city")
+    if policy != "fictional":
+        group = lexicon.cities.get(span.groups[0], ())
+        names = [n for n in group[:60] if _good_city(n, lexicon)]
+    same = [n for n in names if n.count(" ") == span.text.count(" ")]
+    return drawn(key, same if len(same) >= 3 else names)
 
 
 def _good_city(name: str, lexicon: Lexicon) -> bool:
@@ -335,9 +320,7 @@ def _swapped(span: Span, lexicon: Lexicon, key: str) -> Iterator[Substitution]:
     if span.shape in {"adjective", "plural"}:
         raise Refusal(Check.POLICY, "an adjective cannot become a name")
     target = _SWAPS.get(span.type, "COUNTRY")
-    names = _names_of(target, span, lexicon, key)
-    for _, index in zip(range(_TRIES), draw(key, len(names)), strict=False):
-        name = names[index]
+    for name in itertools.islice(drawn(key, _names_of(target, span, lexicon, key)), _TRIES):
         yield Substitution(span, name, {span.text: name}, new_type=target, source="type-swap")
 
 
@@ -349,10 +332,10 @@ def _names_of(target: str, span: Span, lexicon: Lexicon, key: str) -> list[str]:
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
         return list(_people(person, lexicon, Wanted("lexicon", key), final_s=False))
-    return sorted(c.names[0] for c in lexicon.countries.values() if _is_large(c.code, lexicon))
-
-
-def _is_large(code: str, lexicon: Lexicon) -> bool:
-    country = lexicon.countries[code]
-    single = code not in ARTICLE_COUNTRIES and " " not in country.names[0]
-    return single and country.population > 5_000_000
+    return sorted(
+        country.names[0]
+        for country in lexicon.countries.values()
+        if country.population > 5_000_000
+        and country.code not in ARTICLE_COUNTRIES
+        and " " not in country.names[0]
+    )

@@ -7,7 +7,7 @@ readable as values. What cannot be read so is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ..lexicon.tables import Lexicon
@@ -23,11 +23,11 @@ LABELS = word_keys("labels")
 
 
 def labelled_spans(
-    path: str, text: str, found: Iterator[tuple[int, int, str]], lexicon: Lexicon
+    path: str, text: str, labels: Iterable[tuple[int, int, str]], lexicon: Lexicon
 ) -> Iterator[Span]:
     """Typed spans from (start, end, label), in their order."""
     values: list[Span] | None = None
-    for start, end, label in found:
+    for start, end, label in labels:
         kind = LABELS.get(label.lower().replace(" ", "_"), "")
         start, end = _trim(text, start, end)
         if not kind or start >= end:
@@ -105,13 +105,9 @@ def _place(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iter
 def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
     """A span of a given type over a whole text, with what the lexicon and its form say of it."""
     plain = Span("", 0, len(text), kind, text)
-    places = {"CITY", "COUNTRY", "LOC"}
-    label = next(
-        (n for n, k in LABELS.items() if k == kind or (k == "PLACE" and kind in places)), kind
-    )
-    if kind == "YEAR":
-        label = "date"
     if text.lower() in NUMBER_WORDS:  # alone it has no noun to be found by
         return replace(plain, value=str(NUMBER_WORDS.index(text.lower())))
-    found = labelled_spans("", text, iter([(0, len(text), label)]), lexicon)
-    return next((s for s in found if s.type == kind and s.text == text), plain)
+    label = "PLACE" if kind in {"CITY", "COUNTRY", "LOC"} else kind
+    named = _named(label, "", text, 0, len(text), lexicon)
+    spans = value_spans("", text) if kind in VALUES else named
+    return next((s for s in spans if s.type == kind and s.text == text), plain)

@@ -114,8 +114,6 @@ def _weekday(mention: DateMention) -> int:
 
 def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
     old = number_of(span)
-    if old.value == 0:
-        raise Refusal(Check.NUMBERS, f"{span.text!r} is not one number")
     if span.type == "YEAR":
         _refuse_relative(texts, "a year", _RELATIVE_YEAR)
     in_letters = old.text[0].isalpha()

@@ -169,15 +169,8 @@ def _add_aliases(lex: Lexicon, fields: list[str]) -> None:
 def _add_country(lex: Lexicon, fields: list[str]) -> None:
     code, continent, names, capital, currency, languages, adjective, plural, people = fields
     country = Country(
-        code,
-        continent,
-        tuple(names.split("|")),
-        capital.strip(),
-        currency,
-        tuple(languages.split("|")),
-        adjective,
-        plural,
-        int(people),
+        *(code, continent, _names(names), capital.strip(), currency, _names(languages)),
+        *(adjective, plural, int(people)),
     )
     lex.countries[code] = country
     for name in country.names:
@@ -193,17 +186,9 @@ def _index_places(lex: Lexicon) -> None:
     lex.nations = frozenset({*lex.country_names, *lex.adjectives, *lex.state_names})
     lex.class_of = {fold(n): kind for kind in PLACE_CLASSES for n in lex.classes[kind]}
     phrases: dict[str, set[str]] = {}
-    for table in (
-        lex.city_groups,
-        lex.city_aliases,
-        lex.country_names,
-        lex.adjectives,
-        lex.plurals,
-        lex.state_names,
-    ):
-        for name in table:
-            if " " in name:
-                phrases.setdefault(name.split(" ")[0], set()).add(name)
+    for name in {*lex.city_groups, *lex.city_aliases, *lex.nations, *lex.plurals}:
+        if " " in name:
+            phrases.setdefault(name.split(" ")[0], set()).add(name)
     lex.place_phrases = {
         first: tuple(sorted(names, key=lambda n: (-len(n), n))) for first, names in phrases.items()
     }

@@ -160,12 +160,8 @@ class LexiconRecogniser:
         for mention in mentions:
             named = self._person(mention, evidence, inside & strong)
             if named is not None:
-                shape, gender = named
-                yield Span(
-                    *(mention.path, mention.start, mention.end, "PERSON", mention.text),
-                    shape=shape,
-                    gender=gender,
-                )
+                place = (mention.path, mention.start, mention.end)
+                yield Span(*place, "PERSON", mention.text, shape=named[0], gender=named[1])
 
     def _person(
         self, mention: _Mention, evidence: Mapping[str, int], shown: set[str]

@@ -181,22 +181,13 @@ def date_mentions(text: str) -> list[DateMention]:
 def _date_of(match: re.Match[str]) -> DateMention:
     """The date that one of the notations matched."""
     groups = match.groupdict()
-    month = groups["month"]
-    day, year = groups.get("day"), groups.get("year")
-    start = match.start()
-    pieces = sorted(
-        (match.start(g) - start, match.end(g) - start, g)
-        for g, v in groups.items()
-        if v is not None
-    )
+    start, month = match.start(), groups["month"]
+    year, day = (int(groups[g]) if groups.get(g) else None for g in ("year", "day"))
+    named = int(month) if month.isdigit() else _MONTH_OF[month.lower()]
+    pieces = sorted((*match.span(g), g) for g, text in groups.items() if text is not None)
     return DateMention(
-        start,
-        match.end(),
-        match.group(),
-        int(year) if year else None,
-        int(month) if month.isdigit() else _MONTH_OF[month.lower()],
-        int(day) if day else None,
-        tuple(pieces),
+        *(start, match.end(), match.group(), year, named, day),
+        tuple((a - start, b - start, g) for a, b, g in pieces),
     )
 
 
@@ -298,25 +289,14 @@ def _is_year(written: str) -> bool:
 def value_spans(path: str, text: str, *, numbers: bool = True) -> Iterator[Span]:
     """Dates, then (with `numbers`) money, years, quantities and numbers that are in no date."""
     dates = date_mentions(text)
-    for found in dates:
-        parts = (found.year, found.month, found.day)
-        yield Span(
-            path,
-            found.start,
-            found.end,
-            "DATE",
-            found.text,
-            value="-".join("" if p is None else str(p) for p in parts),
-        )
+    for day in dates:
+        parts = (day.year, day.month, day.day)
+        value = "-".join("" if p is None else str(p) for p in parts)
+        yield Span(path, day.start, day.end, "DATE", day.text, value=value)
     starts = [d.start for d in dates]
     for number in number_mentions(text) if numbers else ():
         at = bisect(starts, number.start) - 1
         if at < 0 or dates[at].end <= number.start:
-            yield Span(
-                path,
-                number.outer_start,
-                number.outer_end,
-                number.kind,
-                text[number.outer_start : number.outer_end],
-                value=f"{number.value:g} {number.scale}".strip(),
-            )
+            start, end = number.outer_start, number.outer_end
+            value = f"{number.value:g} {number.scale}".strip()
+            yield Span(path, start, end, number.kind, text[start:end], value=value)

@@ -18,8 +18,9 @@ import contextlib
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from ..recognise.spans import Recogniser
 from ..settings import AugmentSettings
 from .journal import Journal, RowFile
 from .model_check import ModelJudge, judged
-from .outcomes import Funnel, Outcome, Written
+from .outcomes import Funnel, Outcome
 from .sheet import render_sheet, sample_rank
 
 __all__ = ["AugmentResult", "write_counterfactuals"]
@@ -63,6 +64,58 @@ class AugmentResult:
         self.broken += [record["loss"]] if record["loss"] else []
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What decides the bytes of the files, and what the manifest says of it."""
+
+    examples: Examples
+    settings: AugmentSettings
+    recogniser: Recogniser
+    judge: ModelJudge | None
+    sample: int
+
+    @cached_property
+    def decides(self) -> dict[str, Any]:
+        """All that decides the bytes of the files."""
+        return {
+            "inputs": [
+                [s.name, s.format, file_digest(s.path) if _is_local(s) else ""]
+                for s in self.examples.sources
+            ],
+            "formats": {name: str(layout) for name, layout in self.examples.formats.items()},
+            "limit": self.examples.limit,
+            "settings": {**asdict(self.settings), "avoid": sorted(self.settings.avoid)},
+            "recogniser": self.recogniser.name,
+            "lexicon": load_lexicon().sha256,
+            "judge": None if self.judge is None else self.judge.as_dict(),
+            "sample": self.sample,
+        }
+
+    def manifest(self, result: AugmentResult, command: str) -> dict[str, Any]:
+        """What `augment.json` says of the run."""
+        settings = dict(self.decides["settings"])
+        avoided = len(settings.pop("avoid"))
+        return {
+            "step": "augment",
+            "identity": fingerprint(self.decides, 16),
+            "inputs": self.examples.formats,
+            "settings": {**settings, "avoided": avoided},
+            "recogniser": self.recogniser.name,
+            "lexicon": self.decides["lexicon"],
+            "model_check": self.decides["judge"],
+            "plans_refused": getattr(self.recogniser, "refused", {}),
+            "funnel": result.funnel.as_dict(),
+            "broken_inputs": result.broken,
+            "files": {name: path.name for name, path in result.files.items()},
+            "command": command,
+            "versions": software_versions(),
+        }
+
+
+def _is_local(source: Source) -> bool:
+    return source.format != "hub" and source.path.is_file()
+
+
 def write_counterfactuals(
     examples: Examples,
     settings: AugmentSettings,
@@ -82,7 +135,8 @@ def write_counterfactuals(
     files of other data or settings are in the way (unless `overwrite`).
     """
     recogniser = recogniser or LexiconRecogniser(settings.types)
-    identity = _identity(examples, settings, recogniser, judge, sample)
+    run = _Run(examples, settings, recogniser, judge, sample)
+    identity = fingerprint(run.decides, 16)
     files = _name_files(examples.sources, folder, sample)
     journal = Journal(folder / ".augment.partial.jsonl", identity)
     ours = files.values() if journal.resumes or _is_same(folder, identity) else ()
@@ -102,11 +156,16 @@ def write_counterfactuals(
     _write_rows(journal, examples.sources, files)
     if sample:
         chosen = _choose(journal, sample, settings.seed)
-        shown = [w for w in _again(examples, augmenter, chosen) if w.suite["id"] in chosen]
+        numbers = set(chosen.values())
+        again = (
+            _outcome(row, augmenter).written
+            for number, row in enumerate(examples.read())
+            if number in numbers
+        )
+        shown = [w for written in again for w in written if w.suite["id"] in chosen]
         with atomic_file(files["review"]) as stream:
             stream.write(render_sheet(shown, result.funnel.as_dict()).encode("utf-8"))
-    manifest = _manifest(examples, settings, recogniser, judge, result, identity, command)
-    write_json(files["manifest"], manifest)
+    write_json(files["manifest"], run.manifest(result, command))
     journal.remove()
     return result
 
@@ -133,31 +192,6 @@ def _is_same(folder: Path, identity: str) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(known, dict) and known.get("identity") == identity
-
-
-def _identity(
-    examples: Examples,
-    settings: AugmentSettings,
-    recogniser: Recogniser,
-    judge: ModelJudge | None,
-    sample: int,
-) -> str:
-    """A hash of all that decides the bytes of the files."""
-    inputs = [
-        [s.name, s.format, file_digest(s.path) if s.format != "hub" and s.path.is_file() else ""]
-        for s in examples.sources
-    ]
-    decides = {
-        "inputs": inputs,
-        "formats": {name: str(layout) for name, layout in examples.formats.items()},
-        "limit": examples.limit,
-        "settings": {**asdict(settings), "avoid": sorted(settings.avoid)},
-        "recogniser": recogniser.name,
-        "lexicon": load_lexicon().sha256,
-        "judge": None if judge is None else judge.as_dict(),
-        "sample": sample,
-    }
-    return fingerprint(decides, 16)
 
 
 def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str, Path]) -> None:
@@ -193,16 +227,6 @@ def _choose(journal: Journal, size: int, seed: int) -> dict[str, int]:
     return {pair: number for _, pair, number in ranked}
 
 
-def _again(
-    examples: Examples, augmenter: Augmenter, chosen: Mapping[str, int]
-) -> Iterator[Written]:
-    """The counterfactuals of the chosen rows once more, for their texts and edits."""
-    numbers = set(chosen.values())
-    for number, row in enumerate(examples.read()):
-        if number in numbers:
-            yield from _outcome(row, augmenter).written
-
-
 def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:
     if row.bad is not None:
         bad = row.bad
@@ -212,36 +236,3 @@ def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:
         reason = "no response in it"
         return Outcome("", row.raw.source, row.raw.number, check=Check.ROW, reason=reason)
     return augmenter.row(row.examples)
-
-
-def _manifest(
-    examples: Examples,
-    settings: AugmentSettings,
-    recogniser: Recogniser,
-    judge: ModelJudge | None,
-    result: AugmentResult,
-    identity: str,
-    command: str,
-) -> dict[str, Any]:
-    return {
-        "step": "augment",
-        "identity": identity,
-        "inputs": examples.formats,
-        "settings": {
-            "policy": settings.policy,
-            "types": list(settings.types),
-            "seed": settings.seed,
-            "variants": settings.variants,
-            "emit": settings.emit,
-            "avoided": len(settings.avoid),
-        },
-        "recogniser": recogniser.name,
-        "lexicon": load_lexicon().sha256,
-        "model_check": None if judge is None else judge.as_dict(),
-        "plans_refused": getattr(recogniser, "refused", {}),
-        "funnel": result.funnel.as_dict(),
-        "broken_inputs": result.broken,
-        "files": {name: path.name for name, path in result.files.items()},
-        "command": command,
-        "versions": software_versions(),
-    }

@@ -17,7 +17,7 @@ from ifcurate.records import ContextBlock, Example, Turn
 
 from ..accepted import Counterfactual
 from ..edit.edits import Edit, moved, with_texts
-from ..edit.views import View
+from ..edit.views import Stretch, View
 from ..lexicon.wording import fold
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "abstention",
     "counterfactual_row",
     "edited_example",
-    "moved_blocks",
+    "moved_context",
     "original_row",
     "suite_row",
 ]
@@ -121,33 +121,16 @@ def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[
     memory = row.get("memory_answer", row.get("parametric_answer", made.memory_answer))
     return {
         "id": row["ifcurate_pair"],
-        "context": _stretches(made, view),
+        "context": "\n\n".join(made.texts[p][a:b] for p, a, b in moved_context(view, made)),
         "question": view.question_text.strip(),
         "answer": made.answer,
         "memory_answer": memory,
     }
 
 
-def _stretches(made: Counterfactual, view: View) -> str:
-    """The context after the edits, its stretches moved with them."""
-    return "\n\n".join(
-        made.texts[path][moved(start, path, made.edits) : moved(end, path, made.edits)]
-        for path, start, end in view.context
-    )
-
-
-def moved_blocks(blocks: Sequence[ContextBlock], edits: Sequence[Edit]) -> tuple[ContextBlock, ...]:
-    """Context blocks at their places after the edits."""
-    return tuple(
-        replace(
-            b,
-            start=moved(b.start, b.path, edits),
-            end=moved(b.end, b.path, edits),
-            outer_start=moved(b.outer_start, b.path, edits),
-            outer_end=moved(b.outer_end, b.path, edits),
-        )
-        for b in blocks
-    )
+def moved_context(view: View, made: Counterfactual) -> list[Stretch]:
+    """The stretches of the context at their places after the edits."""
+    return [(p, moved(a, p, made.edits), moved(b, p, made.edits)) for p, a, b in view.context]
 
 
 def edited_example(example: Example, view: View, made: Counterfactual) -> Example:
@@ -169,8 +152,17 @@ def edited_example(example: Example, view: View, made: Counterfactual) -> Exampl
         system=new(example.system),
         history=turns(example.history),
         trailing=turns(example.trailing),
-        blocks=moved_blocks(example.blocks, made.edits),
+        blocks=tuple(_moved_block(block, made.edits) for block in example.blocks),
     )
+
+
+def _moved_block(block: ContextBlock, edits: Sequence[Edit]) -> ContextBlock:
+    """A context block at its place after the edits."""
+    start, end, outer_start, outer_end = (
+        moved(at, block.path, edits)
+        for at in (block.start, block.end, block.outer_start, block.outer_end)
+    )
+    return replace(block, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
 
 
 def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfactual) -> None:
@@ -178,8 +170,7 @@ def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfact
     answers = row.get("answers")
     if not isinstance(answers, Mapping) or not isinstance(answers.get("answer_start"), list):
         return
-    paths = {b.path for b in example.blocks}
-    path = next(iter(paths), "")
+    path = next((b.path for b in example.blocks), "")
     starts = [
         moved(start, path, made.edits) if isinstance(start, int) else start
         for start in answers["answer_start"]

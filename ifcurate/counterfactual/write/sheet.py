@@ -18,18 +18,12 @@ from typing import Any
 from ..edit.edits import Edit
 from .outcomes import Written
 
-__all__ = ["choose_sample", "render_sheet", "sample_rank"]
+__all__ = ["render_sheet", "sample_rank"]
 
 
 def sample_rank(pair: str, seed: int = 0) -> bytes:
     """8 bytes from a pair's id and the seed; a sheet shows those with the smallest."""
     return hashlib.blake2b(f"{seed}|{pair}".encode(), digest_size=8).digest()
-
-
-def choose_sample(written: Sequence[Written], size: int, seed: int = 0) -> list[Written]:
-    """`size` examples, chosen by a hash of their content and the seed, in the input's order."""
-    chosen = {id(w) for w in sorted(written, key=lambda w: sample_rank(w.suite["id"], seed))[:size]}
-    return [w for w in written if id(w) in chosen]
 
 
 def render_sheet(

@@ -7,15 +7,16 @@ sides, because a rare name says nothing of the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ifcurate.engines.base import Engine, Float32Array, Prompt
 
-from ..edit.edits import Edit, moved
+from ..edit.views import Stretch
 from .outcomes import Written
+from .rows import moved_context
 
 __all__ = ["text_rises"]
 
@@ -52,34 +53,24 @@ def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
 
 
 def _before(item: Written) -> _Text:
-    return _join(
-        (item.view.texts[path][a:b], [(e.start - a, e.end - a) for e in _edits(item, path, a, b)])
-        for path, a, b in item.view.context
-    )
+    places = [(e.path, e.start, e.end) for e in item.made.edits]
+    return _join(item.view.texts, item.view.context, places)
 
 
 def _after(item: Written) -> _Text:
-    made = item.made
-    stretches = []
-    for path, a, b in item.view.context:
-        start, end = moved(a, path, made.edits), moved(b, path, made.edits)
-        edits = _edits(item, path, a, b)
-        places = [(e.new_start - start, e.new_end - start) for e in edits]
-        stretches.append((made.texts[path][start:end], places))
-    return _join(stretches)
+    places = [(e.path, e.new_start, e.new_end) for e in item.made.edits]
+    return _join(item.made.texts, moved_context(item.view, item.made), places)
 
 
-def _edits(item: Written, path: str, start: int, end: int) -> list[Edit]:
-    return [e for e in item.made.edits if e.path == path and start <= e.start and e.end <= end]
-
-
-def _join(stretches: Iterable[tuple[str, Sequence[tuple[int, int]]]]) -> _Text:
-    """Stretches as one text, with a line break between them."""
+def _join(texts: Mapping[str, str], context: Iterable[Stretch], edited: Sequence[Stretch]) -> _Text:
+    """The stretches of a context as one text with line breaks between, and the edits in it."""
     text, places = "", []
-    for stretch, own in stretches:
+    for path, start, end in context:
         text += "\n" if text else ""
-        places += [(len(text) + a, len(text) + b) for a, b in own]
-        text += stretch
+        shift = len(text) - start
+        places += [(a + shift, b + shift) for p, a, b in edited
+                   if p == path and start <= a and b <= end]  # fmt: skip
+        text += texts[path][start:end]
     return _Text(text, tuple(places))
 
 

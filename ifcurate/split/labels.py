@@ -16,10 +16,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
-from ifcurate.split.cuts import Bound, GroupCut
-from ifcurate.split.parts import Parts, is_usable, number
+from ifcurate.split.cuts import Bound, CutRule, GroupCut
+from ifcurate.split.parts import Parts, Ranks, is_usable, number
+from ifcurate.split.two_groups import FloatArray
 from ifcurate.storage.tables import LABELS
 
 __all__ = ["CRITICAL", "TIE_ORDER", "bound_table", "cut_table", "is_above", "label_rows"]
@@ -32,6 +34,14 @@ TIE_ORDER: Final[dict[str, pl.Expr]] = {
     **{name: pl.col(name).cast(pl.Int64).fill_null(-(2**63)) for name in ("row", "turn", "place")},
 }
 
+#: What the two rules of `both` find: both pass, only the first, only the second, neither.
+_VERDICTS: Final = (
+    "hard without the context and helped by it",
+    "hard, but not helped by the context",
+    "known without the context",
+    "known without the context, and not helped by it",
+)
+REACH: Final = 1000  # rows on each side of a cut, among which the nearest are sought
 #: The relation of a value to its cut, in words.
 _RELATIONS: Final = {"ties": "ties with", "over": "is above", "under": "is not above"}
 
@@ -99,8 +109,12 @@ def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
 
 
 def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
-    """The reason of a label in words, joined once because long texts are slow to copy."""
-    clauses = []
+    """The reason of a label in words.
+
+    Texts that many rows share are chosen as numbers of an enum, because copies of texts are
+    slow, and are joined once.
+    """
+    pieces = [_opening(parts.rules, above)]
     for i, rule in enumerate(parts.rules):
         relation = (
             pl.when((values[i] == pl.col(f"threshold_{i}")) & above[i])
@@ -109,21 +123,21 @@ def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -
             .then(f"over_{i}")
             .otherwise(f"under_{i}")
         )
+        between = [pl.lit(f"; {rule.statistic} ")] * (i > 0)
         shown = values[i].round_sig_figs(6).cast(pl.String)
-        clauses.append([pl.lit(f"{'; ' * (i > 0)}{rule.statistic} "), shown, relation])
-    if len(clauses) == 1:
-        return pl.concat_str(clauses[0])
+        pieces += [*between, shown, relation.cast(pl.String)]
+    return pl.concat_str(pieces)
+
+
+def _opening(rules: Sequence[CutRule], above: Sequence[pl.Expr]) -> pl.Expr:
+    """The start of a reason, up to the first number."""
+    if len(rules) == 1:
+        return pl.lit(f"{rules[0].statistic} ")
     hard, helped = above
-    verdict = (
-        pl.when(hard & helped)
-        .then(pl.lit("hard without the context and helped by it: "))
-        .when(hard)
-        .then(pl.lit("hard, but not helped by the context: "))
-        .when(helped)
-        .then(pl.lit("known without the context: "))
-        .otherwise(pl.lit("known without the context, and not helped by it: "))
-    )
-    return pl.concat_str(verdict, *clauses[0], *clauses[1])
+    texts = [f"{verdict}: {rules[0].statistic} " for verdict in _VERDICTS]
+    both, only_hard, only_helped, neither = (pl.lit(text, pl.Enum(texts)) for text in texts)
+    opening = pl.when(hard & helped).then(both).when(hard).then(only_hard)
+    return opening.when(helped).then(only_helped).otherwise(neither).cast(pl.String)
 
 
 def _problem(parts: Parts) -> pl.Expr:
@@ -145,9 +159,12 @@ def _problem(parts: Parts) -> pl.Expr:
 
 
 def cut_table(
-    scores: pl.LazyFrame, parts: Parts, cuts: Sequence[Sequence[GroupCut]]
+    scores: pl.LazyFrame, parts: Parts, ranks: Ranks, cuts: Sequence[Sequence[GroupCut]]
 ) -> pl.DataFrame:
-    """A row for each part, with all that `label_rows` needs; `cuts` are [group][rule]."""
+    """A row for each part, with all that `label_rows` needs; `cuts` are [group][rule].
+
+    `reach_i` is the distance from the cut of rule i within which its nearest rows are sought.
+    """
     bounds = {
         str(i): (i, [b for group in cuts for b in group[i].bounds]) for i in range(len(parts.rules))
     }
@@ -160,11 +177,26 @@ def cut_table(
         # A factor, because polars rounds differently when it divides by a constant.
         slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
         shown = limits.round_sig_figs(6).cast(pl.String)
+        reaches = [
+            _reach(ranked, limit) for ranked, limit in zip(ranks.parts[i], limits, strict=True)
+        ]
         columns += [limits, pl.Series(f"slope_{i}", slopes, dtype=pl.Float64)]
-        for name, relation in _RELATIONS.items():
-            text = pl.format(f" {relation} {{}} ({{}})", shown, hows)
-            columns.append(pl.select(text.alias(f"{name}_{i}")).to_series())
+        columns.append(pl.Series(f"reach_{i}", reaches, dtype=pl.Float64))
+        texts = pl.select(
+            pl.format(f" {relation} {{}} ({{}})", shown, hows).alias(f"{name}_{i}")
+            for name, relation in _RELATIONS.items()
+        )
+        columns += texts.cast(pl.Enum(pl.concat(texts).unique())).get_columns()
     return bound_table(scores, parts, bounds).with_columns(columns)
+
+
+def _reach(ranked: FloatArray, threshold: float) -> float:
+    """The distance within which `REACH` values on each side of the threshold are."""
+    if len(ranked) <= 2 * REACH:
+        return math.inf
+    at = int(np.searchsorted(ranked, threshold, "right"))
+    low, high = ranked[max(0, at - REACH)], ranked[min(len(ranked), at + REACH) - 1]
+    return max(threshold - float(low), float(high) - threshold)
 
 
 def bound_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ifcurate.split.cuts import Bound, Cut, CutRule, GroupCut, apportion, share_of
-from ifcurate.split.labels import TIE_ORDER, bound_table, is_above
+from ifcurate.split.labels import TIE_ORDER, bound_table, is_above, label_rows
 from ifcurate.split.parts import Parts, Ranks, is_usable, number
 from ifcurate.split.two_groups import FloatArray
 from ifcurate.storage.tables import SCORES
@@ -48,37 +49,57 @@ NEAREST: Final = pl.Schema(
 _Steps = list[tuple[float, int]]
 
 
-def find_nearest(labelled: pl.LazyFrame) -> pl.DataFrame:
-    """The rows nearest to their cut, by ascending value; `labelled` comes from `label_rows`."""
-    rows = labelled.filter(pl.col("distance").is_not_null())
+def find_nearest(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.DataFrame:
+    """The rows nearest to their cut, by ascending value; `table` comes from `labels.cut_table`.
+
+    Only rows within the reach of a cut are labelled again, if they are enough.
+    """
+    within = pl.any_horizontal(
+        (number(rule) - pl.col(f"threshold_{i}")).abs() <= pl.col(f"reach_{i}")
+        for i, rule in enumerate(parts.rules)
+    )
+    rows = label_rows(scores, parts, table).filter(within & pl.col("distance").is_not_null())
     # Numbers are read first, so that texts are read for few rows only.
     numbers = rows.select("place", "distance", "value", *_CELL).collect(engine="streaming")
     limits = numbers.group_by(_CELL).agg(
-        pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
+        pl.len().alias("n"), pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
     )
-    near = (
-        numbers.filter(pl.col("distance") <= pl.lit(limits["limit"].max(), pl.Float64))
-        .join(limits, on=_CELL)
-        .filter(pl.col("distance") <= pl.col("limit"))
-    )
+    if not _is_enough(limits, parts, table):
+        everywhere = [pl.lit(math.inf).alias(f"reach_{i}") for i in range(len(parts.rules))]
+        return find_nearest(scores, parts, table.with_columns(everywhere))
+    near = numbers.join(limits, on=_CELL).filter(pl.col("distance") <= pl.col("limit"))
     order = [pl.col("distance"), *TIE_ORDER.values()]
+    shown = list(dict.fromkeys([*NEAREST, *_CELL, "distance", *TIE_ORDER]))
     nearest = []
     for cell, rows_near in near.partition_by(_CELL, as_dict=True).items():
         if rows_near.height > CROWD:  # polars keeps only the first few while it reads
             in_cell = pl.all_horizontal(pl.col(n) == v for n, v in zip(_CELL, cell, strict=True))
             limit = rows_near["limit"][0]
-            crowd = rows.filter(in_cell & (pl.col("distance") <= limit)).sort(order).head(MOST_NEAR)
-            nearest.append(crowd.collect(engine="streaming"))
-    crowded = pl.len().over(_CELL) > CROWD
-    few = near.filter(~crowded)
+            crowd = rows.filter(in_cell & (pl.col("distance") <= limit)).select(shown)
+            nearest.append(crowd.sort(order).head(MOST_NEAR).collect(engine="streaming"))
+    few = near.filter(pl.len().over(_CELL) <= CROWD)
     # Filtering by value lets polars skip the other columns of rows that do not match.
     values = few["value"].implode()
     same = [pl.col(name).cast(pl.Float64).is_in(values) for name in few["statistic"].unique()]
     is_near = pl.col("place").is_in(few["place"].implode()) & pl.any_horizontal(False, *same)
-    nearest.append(rows.filter(is_near).collect(engine="streaming"))
+    nearest.append(rows.filter(is_near).select(shown).collect(engine="streaming"))
     kept = pl.concat(nearest).sort(order).group_by(*_CELL, maintain_order=True).head(MOST_NEAR)
-    shown = kept.sort("group", "statistic", "value", *TIE_ORDER.values())
-    return shown.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())
+    kept = kept.sort("group", "statistic", "value", *TIE_ORDER.values())
+    return kept.select(pl.col(name).cast(kind) for name, kind in NEAREST.items())
+
+
+def _is_enough(limits: pl.DataFrame, parts: Parts, table: pl.DataFrame) -> bool:
+    """Whether the nearest rows of every group, statistic and label are within reach."""
+    groups = parts.frame.select("group_number", "part").unique()
+    of_parts = groups.join(table.with_row_index("part"), on="part")
+    for i, rule in enumerate(parts.rules):
+        reach = pl.col(f"reach_{i}").min().alias("reach")
+        finite = of_parts.group_by("group_number").agg(reach).filter(pl.col("reach") < math.inf)
+        of_rule = limits.filter(pl.col("statistic") == rule.statistic)
+        full = of_rule.filter(pl.col("n") >= MOST_NEAR).join(finite, on="group_number")
+        if full.filter(pl.col("limit") <= pl.col("reach")).height < 2 * finite.height:
+            return False
+    return True
 
 
 def measure_sensitivity(
@@ -150,23 +171,37 @@ def _count_rows(
         for step in range(max((len(of_group) for of_group in steps[i]), default=0))
     }
     whole = pl.concat([table, bound_table(scores, parts, moved)], how="horizontal")
-    values = [number(rule) for rule in parts.rules]
-    above = [is_above(value, str(i), whole) for i, value in enumerate(values)]
-    counted = {"made": pl.all_horizontal(above).sum()}
-    for name, (i, _) in moved.items():
-        others = [test for j, test in enumerate(above) if j != i]
-        counted[name] = pl.all_horizontal(is_above(values[i], name, whole), *others).sum()
+    tests = [(str(i), i) for i in range(len(parts.rules))]
+    tests += [(name, i) for name, (i, _) in moved.items()]
+    # A number for each row says which tests it passes, because few such numbers differ.
+    bits = {name: 1 << k for k, (name, _) in enumerate(tests)}
+    passed = pl.sum_horizontal(
+        pl.when(is_above(number(parts.rules[i]), name, whole))
+        .then(pl.lit(bits[name], pl.UInt32))
+        .otherwise(pl.lit(0, pl.UInt32))
+        for name, i in tests
+    )
     rows = parts.attach(scores.filter(is_usable(parts.rules)), whole)
-    table = rows.group_by("group").agg(**counted).collect(engine="streaming")
-    by_group = {row["group"]: row for row in table.iter_rows(named=True)}
+    cells = rows.select("group", passed.alias("passed")).group_by("group", "passed").len()
+    found = cells.collect(engine="streaming")
+
+    def count(*names: str) -> dict[str, int]:
+        """The rows of each group that pass these tests."""
+        needed = sum(bits[name] for name in names)
+        passing = found.filter((pl.col("passed") & needed) == needed)
+        return dict(passing.group_by("group").agg(pl.col("len").sum()).iter_rows())
+
+    unmoved = [str(i) for i in range(len(parts.rules))]
+    of_step = {name: count(name, *unmoved[:i], *unmoved[i + 1 :]) for name, (i, _) in moved.items()}
     counts = [
         [
-            [by_group[name][f"{i}_{step}"] for step in range(len(of_group))]
+            [of_step[f"{i}_{step}"].get(name, 0) for step in range(len(of_group))]
             for name, of_group in zip(parts.names, steps[i], strict=True)
         ]
         for i in range(len(parts.rules))
     ]
-    return counts, [by_group[name]["made"] if name in by_group else 0 for name in parts.names]
+    made = count(*unmoved)
+    return counts, [made.get(name, 0) for name in parts.names]
 
 
 def _bounds(

@@ -225,7 +225,7 @@ class SplitPlan:
             ]
             for g, name in enumerate(parts.names)
         ]
-        table = cut_table(scores, parts, cuts)
+        table = cut_table(scores, parts, ranks, cuts)
         sensitivity = measure_sensitivity(scores, parts, table, ranks, cuts)
         histograms = {
             (name, rule.statistic): histogram
@@ -259,13 +259,13 @@ class SplitCuts:
 
     def summary(self, scores: pl.LazyFrame, counts: Mapping[str, int]) -> SplitSummary:
         """The cuts with data to judge them; `counts` are those of the labels in the table."""
-        labelled = label_rows(self.plan.leave_out(scores), self.parts, self.of_parts)
+        rows = self.plan.leave_out(scores)
         return SplitSummary(
             rule=self.plan.rule,
             parameters=self.plan.parameters,
             cuts=self.cuts,
             sensitivity=self.sensitivity,
-            nearest=find_nearest(labelled),
+            nearest=find_nearest(rows, self.parts, self.of_parts),
             label_counts={label: counts.get(label, 0) for label in LABELS},
             n_left_out=self.plan.count_left_out(scores),
             histograms=self.histograms,

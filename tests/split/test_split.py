@@ -333,6 +333,33 @@ def test_missing_columns_are_named() -> None:
         split_scores(scores)
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_the_nearest_of_many_rows_are_found_within_and_beyond_reach_of_a_cut(far: bool) -> None:
+    """Thousands of rows are around each cut; `far`, none of the context-critical rows is."""
+    scores, threshold = random_scores(24_000), 0.3
+    if far:
+        loss, rank = pl.col("loss_without_context"), pl.col("loss_without_context").rank()
+        easy = pl.when(rank < 9000).then(0.2 + pl.col("row") % 1000 / 5000).otherwise(0.0)
+        gain = pl.when(rank > 22_000).then(loss + 9).otherwise(easy)
+        scores = scores.with_columns(gain.alias("context_gain"))
+    split = split_scores(scores, rule="both", per="source", threshold=threshold, fraction=0.4)
+    decided = split.table.filter(pl.col("value").is_not_null()).with_columns(
+        distance=(pl.col("value") - pl.col("threshold")).abs(),
+        hard=(pl.col("threshold") != threshold),
+    )
+    cells = decided.group_by("source", "hard", "label").agg(
+        pl.col("distance").bottom_k(5).sort().alias("distances")
+    )
+    near = split.nearest.with_columns(
+        distance=(pl.col("value") - pl.col("threshold")).abs(),
+        hard=(pl.col("statistic") == "loss_without_context"),
+        source=pl.col("group"),
+    )
+    found = near.group_by("source", "hard", "label").agg(pl.col("distance").sort())
+    order = ["source", "hard", "label"]
+    assert found.rename({"distance": "distances"}).sort(order).equals(cells.sort(order))
+
+
 def test_nearest_are_the_nearest() -> None:
     scores = make_scores(context_gain=[float(i) for i in range(100)])
     near = split_scores(scores, rule="gain", threshold=65.4).nearest

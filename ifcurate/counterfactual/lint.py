@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -311,9 +312,7 @@ def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterato
             continue
         words = [re.findall(r"\w+|\s+|[^\w\s]", text) for text in (new, old)]
         matcher = difflib.SequenceMatcher(None, words[0], words[1], autojunk=False)
-        starts = [0]
-        for word in words[0]:
-            starts.append(starts[-1] + len(word))
+        starts = [0, *itertools.accumulate(map(len, words[0]))]
         changed: list[list[int]] = []
         for tag, a, b, c, d in matcher.get_opcodes():
             if tag == "equal":

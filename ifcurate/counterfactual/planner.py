@@ -32,8 +32,8 @@ from .edit.views import View
 from .lexicon.tables import load_lexicon
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
-from .recognise.spans import NUMERIC, Span
-from .recognise.values import date_mentions, number_mentions
+from .recognise.spans import VALUES, Span
+from .recognise.values import number_of
 
 __all__ = ["OpenAIPlanner", "PlanCache"]
 
@@ -262,17 +262,11 @@ class OpenAIPlanner:
         span, substitute = span_of(kind, old, self._lexicon), new
         if kind == "COUNTRY" and not span.code:
             raise Refusal(Check.PLAN, f"{old!r} is not one country")
-        if kind == "DATE":
-            dates = date_mentions(old), date_mentions(new)
-            if not all(len(d) == 1 for d in dates):
-                raise Refusal(Check.PLAN, "original and substitute are not one date each")
-            after = dates[1][0]
-            substitute = f"{after.year or ''}-{after.month}-{after.day or ''}"
-        if kind in NUMERIC:
-            numbers = list(number_mentions(new))
-            if len(numbers) != 1 or not span.value:
-                raise Refusal(Check.PLAN, "original and substitute are not one amount each")
-            substitute = numbers[0].text.replace(",", "")
+        if kind in VALUES:
+            value = span_of(kind, new, self._lexicon)
+            if not (span.value and value.value):
+                raise Refusal(Check.PLAN, f"original and substitute are not one {kind} each")
+            substitute = value.value if kind == "DATE" else str(number_of(value).value)
         return Substitution(span, substitute, forms, source="plan")
 
 

@@ -32,8 +32,8 @@ def _fitting(
     """Countries that fit, by their code; of the same continent where there are three."""
     old = lexicon.countries[span.code]
     present = _forms_present(span, old, texts)
-    others = [lexicon.countries[code] for code in sorted(lexicon.countries) if code != span.code]
-    usual = [c for c in others if _is_usual(c, article) and _has_forms(c, old, present)]
+    countries = (country for _, country in sorted(lexicon.countries.items()))
+    usual = [c for c in countries if _is_usual(c, article) and _has_forms(c, old, present)]
     fit = [c for c in usual if _articles_fit(old, c, texts)]
     near = [c for c in fit if c.continent == old.continent]
     return near if len(near) >= 3 else fit
@@ -58,8 +58,8 @@ def _is_usual(country: Country, article: bool) -> bool:
 
 
 def _has_forms(new: Country, old: Country, present: set[str]) -> bool:
-    """Whether every form of the old country that stands in the text has a counterpart."""
-    if (present and not new.adjective) or (old.plural in present and not new.plural):
+    """Whether it is another country, with a counterpart of every form that stands in the text."""
+    if new is old or (present and not new.adjective) or (old.plural in present and not new.plural):
         return False
     return len(present) < 2 or _regular(new) == _regular(old)
 

@@ -42,8 +42,7 @@ def name_forms(name: str) -> dict[str, str]:
     if len(parts) > 1 and parts[0].lower() in HONOURS:
         parts = parts[1:]
         forms["bare"] = " ".join(parts)
-    if "the" in parts:  # an epithet is no part of the name: Catherine the Great
-        parts = parts[: parts.index("the")]
+    parts = " ".join(parts).split(" the ")[0].split()  # Catherine the Great
     plain = _plain_words(parts)
     if plain and (len(parts) > 1 or len(forms) > 1):
         forms["initials" if _INITIALS.match(parts[0]) else "first"] = parts[0]
@@ -98,18 +97,22 @@ def _name_changes(
             continue
         for match in pattern.finditer(text):
             written = match.group()
-            new = _new_form(written, by_case.get(written.lower()), plan)
-            if new and new.islower() and not text.islower() and _is_word(written, plan, lexicon):
-                raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
+            old = by_case.get(written.lower())
+            new = _new_form(written, old, plan, lexicon, small=text.islower())
             if new is not None:
                 yield path, match.start(), match.end(), written, new
 
 
-def _new_form(written: str, old: str | None, plan: Substitution) -> str | None:
+def _new_form(
+    written: str, old: str | None, plan: Substitution, lexicon: Lexicon, *, small: bool
+) -> str | None:
     """What a form becomes in the letter case it is written in; None where it is no name.
 
-    Raises `Refusal` (AGREEMENT) where the letter case does not tell.
+    `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) where the
+    letter case does not tell.
     """
+    if written.islower() and not small and _is_word(written, plan, lexicon):
+        raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
     for like in (str, str.upper, str.lower):
         if old is not None and written == like(old):
             return like(plan.forms[old])

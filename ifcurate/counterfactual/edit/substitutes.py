@@ -166,29 +166,36 @@ def _by_ending(names: tuple[str, ...], final_s: bool) -> tuple[str, ...]:
 
 
 def _people(span: Span, lexicon: Lexicon, wanted: Wanted, *, final_s: bool) -> Iterator[str]:
-    made_up = wanted.policy == "fictional"
-    key, gender = wanted.key, wanted.gender
-    if not gender or (made_up and gender == "b"):
-        gender = next(drawn(key + "|gender", "mf"))
-    firsts, lasts = lexicon.first_pool[gender], lexicon.last_pool
-    if made_up:
-        firsts, lasts = fictional_names(f"first_{gender}"), fictional_names("last")
     words = span.text.split(" ")
+    firsts, lasts = _name_pools(span, lexicon, wanted)
     if len(words) == 1 and span.shape != "family":
-        if not made_up and _may_be_family(fold(words[0]), lexicon):
-            firsts = _either_names(gender)
         firsts = _by_ending(firsts, final_s)
     else:
         lasts = _by_ending(lasts, final_s)
-    families = _dozen(key + "|last", lasts)
+    families = _dozen(wanted.key + "|last", lasts)
     if span.shape == "family":
         yield from families
         return
-    orders = [_dozen(f"{key}|{i}", firsts) for i in range(len(words))]
+    orders = [_dozen(f"{wanted.key}|{i}", firsts) for i in range(len(words))]
     family = _family_place(words)
     for last, *picked in zip(families, *orders, strict=True):
         if len({*picked}) == len(picked):  # no "Ernest Ernest Smith"
             yield _fill(words, picked, last, family, wanted.kept)
+
+
+def _name_pools(
+    span: Span, lexicon: Lexicon, wanted: Wanted
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """First names of the wanted gender, and family names."""
+    made_up, gender = wanted.policy == "fictional", wanted.gender
+    if not gender or (made_up and gender == "b"):
+        gender = next(drawn(wanted.key + "|gender", "mf"))
+    if made_up:
+        return fictional_names(f"first_{gender}"), fictional_names("last")
+    if " " not in span.text and _may_be_family(fold(span.text), lexicon):
+        names = tuple(n.capitalize() for g in "mf" if gender in {g, "b"} for n in _EITHER[g])
+        return names, lexicon.last_pool
+    return lexicon.first_pool[gender], lexicon.last_pool
 
 
 def _dozen(key: str, names: Sequence[str]) -> list[str]:
@@ -199,11 +206,6 @@ def _dozen(key: str, names: Sequence[str]) -> list[str]:
 def _may_be_family(key: str, lexicon: Lexicon) -> bool:
     """Whether a name alone may be a family name too: "Locke", "Conrad", "Lee"."""
     return key not in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
-
-
-def _either_names(gender: str) -> tuple[str, ...]:
-    """First names of a gender that are family names as well."""
-    return tuple(n.capitalize() for g in "mf" if gender in {g, "b"} for n in _EITHER[g])
 
 
 def _family_place(words: Sequence[str]) -> int:
@@ -332,10 +334,10 @@ def _names_of(target: str, span: Span, lexicon: Lexicon, key: str) -> list[str]:
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
         return list(_people(person, lexicon, Wanted("lexicon", key), final_s=False))
-    return sorted(
-        country.names[0]
-        for country in lexicon.countries.values()
-        if country.population > 5_000_000
-        and country.code not in ARTICLE_COUNTRIES
-        and " " not in country.names[0]
-    )
+    return _large_countries(lexicon)
+
+
+def _large_countries(lexicon: Lexicon) -> list[str]:
+    large = (c for c in lexicon.countries.values() if c.population > 5_000_000)
+    names = (c.names[0] for c in large if c.code not in ARTICLE_COUNTRIES)
+    return sorted(name for name in names if " " not in name)

@@ -20,10 +20,6 @@ __all__ = ["Stretch", "View", "memory_answers", "touches", "view_example", "with
 Stretch = tuple[str, int, int]  # path, start, end
 _KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
 _MEMORY = ("memory_answer", "parametric_answer")
-_REMARK = re.compile(
-    r"\((?:administrative|legislative|judicial|judiciary|official|de facto|seat of government|"
-    r"changed [^)]*)\)"
-)
 #: A question at the end of what was found as context.
 _ASKED = re.compile(
     r"(?:(?<=\n)|\A)[ \t]*(?:(?:question|q|query)\s*:[^\n]+|[^\n]{8,300}\?)\s*"
@@ -143,10 +139,6 @@ def _is_kept(path: str) -> bool:
 
 def memory_answers(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The remembered answers of a row, its lists of aliases taken apart."""
-    found: list[str] = []
-    for name in _MEMORY:
-        value = row.get(name)
-        if isinstance(value, str):
-            parts = re.split(r";|\bor\b|[()*]", _REMARK.sub(";", value))
-            found += [p.strip(" ,.*") for p in parts if len(p.strip(" ,.*")) > 1]
-    return tuple(dict.fromkeys(found))
+    given = [row[name] for name in _MEMORY if isinstance(row.get(name), str)]
+    parts = [part.strip(" ,.*") for text in given for part in re.split(r";|\bor\b|[()*]", text)]
+    return tuple(dict.fromkeys(part for part in parts if len(part) > 1))

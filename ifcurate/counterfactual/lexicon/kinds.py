@@ -15,7 +15,8 @@ from .wording import HONOURS, PARTICLES, fold, word_sets
 __all__ = ["fictional_names", "fictional_titles", "fictional_type", "types_by_table"]
 
 
-_KINDS = ("first_m", "first_f", "last", "city", "country", "company")
+_TYPES = dict.fromkeys(("first_m", "first_f", "last"), "PERSON")
+_TYPES |= {"company": "ORG", "country": "COUNTRY", "city": "CITY"}
 _PARTS = word_sets("made_up")
 
 
@@ -43,26 +44,21 @@ def fictional_titles() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _tables() -> dict[str, frozenset[str]]:
-    return {kind: frozenset(fictional_names(kind)) for kind in _KINDS}
+def _made_up() -> dict[str, str]:
+    """The type of every made-up title and word."""
+    types = {the + title: "WORK" for title in fictional_titles() for the in ("", "The ")}
+    for kind, type_ in _TYPES.items():
+        types |= dict.fromkeys(fictional_names(kind), type_)
+    return types
 
 
 def fictional_type(name: str) -> str:
     """PERSON, CITY, COUNTRY, ORG or WORK for a made-up name, "" for any other text."""
-    tables = _tables()
-    words = name.split(" ")
-    if len(words) == 1:
-        if name in tables["city"]:
-            return "CITY"
-        if name in tables["country"]:
-            return "COUNTRY"
-        if name in tables["company"]:
-            return "ORG"
-    people = tables["first_m"] | tables["first_f"] | tables["last"]
-    if name.removeprefix("The ") in fictional_titles():
-        return "WORK"
-    long = [w for w in words if len(w.rstrip(".")) > 2]
-    return "PERSON" if long and all(w in people for w in long) else ""
+    types = _made_up()
+    if name in types:
+        return types[name]
+    words = [w for w in name.split(" ") if len(w.rstrip(".")) > 2]
+    return "PERSON" if words and all(types.get(w) == "PERSON" for w in words) else ""
 
 
 def types_by_table(name: str) -> set[str]:
@@ -85,8 +81,8 @@ def types_by_table(name: str) -> set[str]:
 
 
 def _is_person(key: str, lexicon: Lexicon) -> bool:
-    words = [re.sub(r"\A\W|\W\Z", "", w) for w in key.split(" ") if w not in PARTICLES | HONOURS]
-    words = words[: words.index("the")] if "the" in words else words
+    words = key.split(" the ")[0].split(" ")
+    words = [re.sub(r"\A\W|\W\Z", "", w) for w in words if w not in PARTICLES | HONOURS]
     words = [w for w in words if not re.fullmatch(r"(?:jr|sr|[ivx]+|[a-z])\.?|(?:[a-z]\.)+", w)]
     if not words:
         return False

@@ -105,14 +105,10 @@ def _names_something_else(part: str, lexicon: Lexicon) -> bool:
     key = fold(part)
     if any(key in t for t in (_NO_NAMES, lexicon.openers, NO_SURNAMES, TITLES)):
         return True
-    if lexicon.is_place(key) or lexicon.country(key)[0] or any(c.isdigit() for c in part):
+    if lexicon.is_place(key) or lexicon.country(key)[0] or re.search(r"\d", part):
         return True
-    return _in_capitals(part, 2) or (len(key) < 3 and not _INITIALS.match(part))
-
-
-def _in_capitals(part: str, least: int) -> bool:
-    """Whether a part of at least so many letters is an acronym, or written in capitals."""
-    return part.isupper() and len(part) >= least and "." not in part
+    acronym = part.isupper() and len(part) > 1 and "." not in part
+    return acronym or (len(key) < 3 and not _INITIALS.match(part))
 
 
 def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> PersonName | None:
@@ -168,7 +164,7 @@ def _titled(key: str, lexicon: Lexicon, title: str, said: str) -> PersonName | N
 
 
 def _name_shaped(parts: Sequence[str], lexicon: Lexicon) -> bool:
-    if not 2 <= len(parts) <= 4 or any(_in_capitals(p, 4) for p in parts):
+    if not 2 <= len(parts) <= 4:
         return False
     last = fold(parts[-1])
     if len(last) < 3 or last in lexicon.nations or _SUFFIX.match(parts[-1]):

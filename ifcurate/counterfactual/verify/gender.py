@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..checks import Check, Refusal
-from ..lexicon.wording import either
 from ..recognise.pronouns import count_pronouns, follow_pronouns
 
 __all__ = ["settle_gender"]
@@ -14,7 +13,6 @@ __all__ = ["settle_gender"]
 _FIELD = re.compile(
     r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?\s*(male|female|man|woman|m|f)\b", re.I
 )
-_WORDS = re.compile(rf"\b(?:{either('gender_words')})\b", re.I)
 _CLEAR = 3  # votes of one gender for each of the other
 
 
@@ -58,11 +56,7 @@ def _by_pronouns(
         return "m" if near[0] > near[1] else "f"
     if alone and (he > 0) != (she > 0):
         return "m" if he else "f"
-    return "b" if he or she or _speaks_of_gender(texts) else ""
-
-
-def _speaks_of_gender(texts: Sequence[str]) -> bool:
-    return any(_WORDS.search(text) for text in texts)
+    return "b" if he or she else ""
 
 
 def _field(texts: Sequence[str]) -> str:

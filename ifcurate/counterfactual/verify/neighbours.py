@@ -183,19 +183,24 @@ def _longer_to_the_right(case: Case, right: str) -> str:
     if match is None:
         return ""
     word, own = match[1], right.startswith(("'s", "’s"))
-    low, link = word.lower(), right[2 * own : match.start(1)].strip()
-    if link == "and" and low in {"me", "i", "you", "us"}:
-        plain = False  # "Mr Banks and Me" is a title
-    elif low in FUNCTION_WORDS | _DAYS:
-        plain = True
-    elif case.plan.type != "PERSON":
-        linked = link in {"and", "and the", "the"}
-        plain = own or word[0].isdigit() or (linked and _is_place(case, word))
-    elif own:
-        plain = link != "" or low not in _NAMED_AFTER
-    else:
-        plain = _leaves_person(case, low, link, right[match.end() :])
+    link = right[2 * own : match.start(1)].strip()
+    plain = _leaves_name(case, word, link, right[match.end() :], own=own)
     return "" if plain else match.group()
+
+
+def _leaves_name(case: Case, word: str, link: str, rest: str, *, own: bool) -> bool:
+    """Whether the next capitalised word leaves a name as it is; `own` after a possessive."""
+    low = word.lower()
+    if link == "and" and low in {"me", "i", "you", "us"}:
+        return False  # "Mr Banks and Me" is a title
+    if low in FUNCTION_WORDS | _DAYS:
+        return True
+    if case.plan.type != "PERSON":
+        linked = link in {"and", "and the", "the"}
+        return own or word[0].isdigit() or (linked and _is_place(case, word))
+    if own:
+        return link != "" or low not in _NAMED_AFTER
+    return _leaves_person(case, low, link, rest)
 
 
 def _leaves_person(case: Case, low: str, link: str, rest: str) -> bool:

@@ -42,9 +42,7 @@ def check_fresh(case: Case) -> Iterator[str]:
     """H2: nothing of the substitute stood in the example before."""
     plan = case.plan
     if plan.type in VALUES and not plan.new_type:
-        for name in sorted({e.new for e in case.edits}):
-            if _find(rf"(?i)(?<![\w.,]){re.escape(name)}(?!\w)", case.before):
-                yield f"{name!r} was there before"
+        yield from _known_values(case)
         return
     forms = [plan.substitute, *(e.new for e in case.edits)]
     kind = plan.new_type or plan.type
@@ -52,6 +50,12 @@ def check_fresh(case: Case) -> Iterator[str]:
         yield f"{part!r} was there before"
     if plan.source != "alias" and plan.type not in PATTERNED | {"LOC"}:
         yield from _shared_words(case)
+
+
+def _known_values(case: Case) -> Iterator[str]:
+    for name in sorted({e.new for e in case.edits}):
+        if _find(rf"(?i)(?<![\w.,]){re.escape(name)}(?!\w)", case.before):
+            yield f"{name!r} was there before"
 
 
 def _find(pattern: str, texts: Mapping[str, str]) -> bool:
@@ -79,7 +83,7 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
     parts = set(folded)
     for words in map(_LETTERS.findall, folded if kind not in VALUES else ()):
         parts |= {w for w in words if len(w) >= 3} - PARTICLES - GENERIC_WORDS
-        parts |= {"".join(words)} if len(words) > 1 else set()
+        parts |= {"".join(words)} - {*words}
     if plan.type in PATTERNED | {"LOC"} and not plan.new_type:
         parts -= {*_LETTERS.findall(fold(other)), *DESCRIBING}
     return parts - plan.kept - {""}
@@ -90,14 +94,12 @@ def _first_part(parts: Iterable[str], texts: Mapping[str, str]) -> str:
 
     Parts of four letters or more are found inside words too, shorter ones as whole words.
     """
-    long = sorted(p for p in parts if len(p) >= 4)
-    short = "|".join(map(re.escape, sorted(p for p in parts if len(p) < 4)))
-    pattern = re.compile(rf"(?<![^\W_])(?:{short})(?![^\W_])" if short else r"(?!)")
+    ordered = sorted(parts, key=lambda part: (len(part) < 4, part))
     for folded in map(fold, texts.values()):
-        if left := next((part for part in long if part in folded), ""):
-            return left
-        if match := pattern.search(folded):
-            return match.group()
+        for part in ordered:
+            word = rf"(?<![^\W_]){re.escape(part)}(?![^\W_])"
+            if part in folded and (len(part) >= 4 or re.search(word, folded)):
+                return part
     return ""
 
 

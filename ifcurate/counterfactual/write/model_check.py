@@ -110,10 +110,9 @@ def check_with_model(
     rises = text_rises(written, judge.scorer.engine)
     for number, (item, rise) in enumerate(zip(written, rises, strict=True)):
         new, original, before = rows[3 * number : 3 * number + 3]
-        failed = next((row for row in (new, original) if row[0] != "scored"), None)
-        if failed is not None or rise is None:
-            why = (failed[1] or failed[0]) if failed is not None else "the context is too long"
-            yield item, None, f"not scored: {why}"
+        failed = [row[1] or row[0] for row in (new, original) if row[0] != "scored"]
+        if failed or rise is None:
+            yield item, None, f"not scored: {[*failed, 'the context is too long'][0]}"
             continue
         with_, without = (before[2], before[3]) if before[0] == "scored" else (0.0, 0.0)
         check = ModelCheck(

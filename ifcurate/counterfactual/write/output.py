@@ -155,16 +155,9 @@ def write_counterfactuals(
             on_row(result.funnel)
     _write_rows(journal, examples.sources, files)
     if sample:
-        chosen = _choose(journal, sample, settings.seed)
-        numbers = set(chosen.values())
-        again = (
-            _outcome(row, augmenter).written
-            for number, row in enumerate(examples.read())
-            if number in numbers
-        )
-        shown = [w for written in again for w in written if w.suite["id"] in chosen]
+        sheet = _render_sheet(run, augmenter, journal, result.funnel)
         with atomic_file(files["review"]) as stream:
-            stream.write(render_sheet(shown, result.funnel.as_dict()).encode("utf-8"))
+            stream.write(sheet.encode("utf-8"))
     write_json(files["manifest"], run.manifest(result, command))
     journal.remove()
     return result
@@ -214,17 +207,21 @@ def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str,
                 rows.finish()
 
 
-def _choose(journal: Journal, size: int, seed: int) -> dict[str, int]:
-    """The pairs of the sheet, by a hash of their content and the seed, each with its row."""
+def _render_sheet(run: _Run, augmenter: Augmenter, journal: Journal, funnel: Funnel) -> str:
+    """The review sheet: pairs by a hash of their content and the seed, made once more."""
     ranked = heapq.nsmallest(
-        size,
+        run.sample,
         (
-            (sample_rank(suite["id"], seed), suite["id"], number)
+            (sample_rank(suite["id"], run.settings.seed), suite["id"], number)
             for number, record in enumerate(journal.read())
             for suite in record["suites"]
         ),
     )
-    return {pair: number for _, pair, number in ranked}
+    pairs = {pair: number for _, pair, number in ranked}
+    numbers = set(pairs.values())
+    again = (row for number, row in enumerate(run.examples.read()) if number in numbers)
+    written = [w for row in again for w in _outcome(row, augmenter).written]
+    return render_sheet([w for w in written if w.suite["id"] in pairs], funnel.as_dict())
 
 
 def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from . import patterns
-from .found import Found, closing_quote, make_found
+from .found import QUOTES, Found, closing_quote, make_found
 from .lines import WINDOW, is_instruction, is_question
 from .words import n_words
 
@@ -70,7 +70,7 @@ def _is_code(language: str, body: str) -> bool:
     return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
 
 
-_OPENS = re.compile(r"(?<!\w)[\"“](?=[\w\[(])")
+_OPENS = re.compile(r"(?<!\w)[\"“„»](?=[\w\[(])|(?<!\w)«[ \u00a0\u202f]?(?=[\w\[(])")
 _QUOTE_WORDS = (20, 4000)  # of a quotation, the least and the most
 _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
 
@@ -80,7 +80,7 @@ def find_quote(text: str) -> list[Found]:
     quoted = _quoted_lines(text)
     if quoted is not None:
         return quoted
-    if text.count('"') + text.count("“") > 200:
+    if sum(map(text.count, '"“„«»')) > 200:
         return []
     at = 0
     while opening := _OPENS.search(text, at):
@@ -123,5 +123,5 @@ def _quote_end(text: str, start: int) -> int:
     """Behind the end of the quotation at `start`; of the last one when they do not match."""
     close = closing_quote(text, start, len(text))
     if close < 0:
-        close = text.rfind("”" if text[start] == "“" else '"', start + 1)
+        close = max(text.rfind(closing, start + 1) for closing in QUOTES[text[start]])
     return close + 1 if close > start else -1

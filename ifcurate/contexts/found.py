@@ -10,7 +10,7 @@ from . import patterns
 from .rules import rule_confidence
 from .words import n_words
 
-__all__ = ["Found", "Mark", "closing_quote", "is_no_context", "make_found"]
+__all__ = ["QUOTES", "Found", "Mark", "closing_quote", "is_no_context", "make_found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,21 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int]:
 _FENCES = ("```", '"""', "'''", "~~~")
 
 
-_QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»", "„": "“", "”": "”", "`": "`"}
+# Opening quotation marks and those that close them: German marks come in two ways, and French
+# ones have blanks inside.
+QUOTES = {
+    '"': '"',
+    "“": "”",
+    "„": "“”",
+    "«": "»",
+    "»": "«",
+    "‘": "’",
+    "'": "'",
+    "”": "”",
+    "`": "`",
+    "「": "」",
+    "『": "』",
+}
 
 
 def closing_quote(text: str, start: int, end: int) -> int:
@@ -79,9 +93,9 @@ def closing_quote(text: str, start: int, end: int) -> int:
     a word.
     """
     opening = text[start]
-    closing = _QUOTES[opening]
-    if closing != opening:
-        return text.find(closing, start + 1, end)
+    if opening not in QUOTES[opening]:
+        places = [text.find(closing, start + 1, end) for closing in QUOTES[opening]]
+        return min((at for at in places if at >= 0), default=-1)
     depth = 0
     for match in re.finditer(re.escape(opening), text[start:end]):
         at = start + match.start()
@@ -112,10 +126,11 @@ def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 def _inside_quotes(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The content of a stretch that begins and ends with quotation marks."""
-    closing = _QUOTES.get(text[start : start + 1])
+    closings = QUOTES.get(text[start : start + 1], "")
     tail = start + len(text[start:end].rstrip(",.;:"))
-    if closing is None or tail - start < 2 or text[tail - 1] != closing:
+    if tail - start < 2 or text[tail - 1] not in closings:
         return None
+    closing = text[tail - 1]
     balanced = text.count(closing, start + 1, tail - 1) % 2 == 0
     return _strip(text, start + 1, tail - 1) if balanced or closing in "'’`" else None
 

@@ -283,7 +283,8 @@ def line_asks(line: str) -> bool:
         kind = classify_label(name)[0]
         if is_wanted(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
             return True
-        if is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line"):
+        orders = is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line")
+        if orders and kind != "answer":  # "Output:" is a verb and a label
             return True
         line = line[label.end() :] if kind else line
     return any(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))

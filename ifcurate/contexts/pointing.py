@@ -15,6 +15,7 @@ from .lines import (
     is_instruction,
     is_question,
     is_title,
+    line_asks,
     settles,
     tells,
 )
@@ -183,7 +184,7 @@ def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None
 def _closing_quote(text: str, start: int, end: int) -> int | None:
     """The end of a quotation at `start` after which the line goes on; None when it does not."""
     start += len(text[start:end]) - len(text[start:end].lstrip())
-    if text[start : start + 1] not in ('"', "“", "«"):
+    if text[start : start + 1] not in ('"', "“", "„", "«", "»"):
         return None
     close = closing_quote(text, start, end)
     if close < 0 or not text[close + 1 : end].strip(" .,;"):
@@ -209,9 +210,22 @@ def find_above(text: str, marks: list[Mark]) -> list[Found]:
         least = 10
         if end == len(text.rstrip()):
             return []
+    start = _skip_task(text, start, end)
     if is_directive(text[start:end], 1.2) or _begins_with_request(text, start, end, in_line):
         return []
     return make_found(text, start, end, "above", at_least=least)
+
+
+def _skip_task(text: str, start: int, end: int) -> int:
+    """Past first lines in which some sentence asks or instructs: they are the task."""
+    at = start
+    for _ in range(8):
+        at += len(text[at:end]) - len(text[at:end].lstrip())
+        line_end = text.find("\n", at, min(end, at + WINDOW))
+        if line_end < 0 or not line_asks(text[at:line_end]):
+            break
+        at = line_end
+    return at
 
 
 def _find_closing(text: str, start: int) -> tuple[int, bool]:

@@ -2,115 +2,155 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 
 from .asking import asks, lacks_question
-from .found import Found
 from .lines import is_request, points
-from .shapes import Shape, match_shape
-from .slots import Fitting, Slot, describe_slots, label_kind
+from .shapes import Asks, Shape, match_shape, without_request
+from .slots import Evidence, Fit, Slot, describe_slots, label_kind
 from .words import count_words
 
-__all__ = ["Finder", "choose_contexts", "shared_start"]
-
-
-Finder = Callable[[str], Sequence[Found]]
+__all__ = ["choose_contexts", "shared_start"]
 
 
 def choose_contexts(
-    parts: tuple[str, ...], rows: Sequence[str], n_rows: int, find: Finder
+    parts: tuple[str, ...], rows: Sequence[str], n_rows: int, evidence: Evidence
 ) -> Shape | None:
     """The template with its context slots; without any when its rows have no context.
 
-    `find` returns what the rules find in one row. The result is None when the slots do
-    not tell: then the rules read each row.
+    The result is None when the slots do not tell: then the rules read each row.
     """
-    fitting = _fit(rows, parts)
-    if len(fitting) < 0.9 * len(rows) or not fitting:
+    fit = _fit(rows, parts, evidence)
+    if len(fit.rows) < 0.9 * len(rows) or not fit.rows:
         return None
-    votes = [find(row) for row, _ in fitting]
-    merged = _merge_covered(parts, fitting, votes)
+    merged = _merge_covered(fit)
     if merged != parts:
-        parts, fitting = merged, _fit([row for row, _ in fitting], merged)
-        if len(fitting) != len(votes):
+        n_before, fit = len(fit.rows), _fit(fit.rows, merged, evidence)
+        if len(fit.rows) != n_before:
             return None
-    slots = describe_slots(parts, fitting, votes)
-    chosen = _choose(slots, parts)
-    if not chosen:
-        return _without_context(parts, votes, n_rows)
-    if any(_holds_template(_values_of(slot, fitting)) for slot in chosen):
+    slots = describe_slots(fit)
+    chosen = _choose(slots, fit.parts)
+    if not chosen.slots:
+        return _without_context(fit, n_rows)
+    numbers = tuple(sorted(slot.number for slot in chosen.slots))
+    fit = _without_requests(fit, numbers, chosen.asks)
+    if any(_holds_template(fit.values(number)) for number in numbers):
         return None
-    return _checked(parts, chosen, fitting, n_rows)
+    if not _asks_without(fit, chosen.slots, numbers):
+        return None
+    agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
+    confidence = round(0.85 + 0.12 * agreement, 3)
+    return Shape(fit.parts, numbers, n_rows, round(agreement, 3), confidence, chosen.asks)
 
 
-def _values_of(slot: Slot, fitting: Fitting) -> list[str]:
-    return [row[slice(*spans[slot.number])] for row, spans in fitting]
-
-
-def _without_context(
-    parts: tuple[str, ...], votes: Sequence[Sequence[Found]], n_rows: int
-) -> Shape | None:
+def _without_context(fit: Fit, n_rows: int) -> Shape | None:
     """The template as one without a context, unless the rules find one in some rows.
 
     A passage that many rows share looks like a fixed part; the rules find it all the same.
     """
-    found = sum(map(bool, votes)) / len(votes)
-    return Shape(parts, (), n_rows, round(1 - found, 3), 0.9) if found < 0.2 else None
+    share = sum(map(bool, fit.votes)) / len(fit.votes)
+    return Shape(fit.parts, (), n_rows, round(1 - share, 3), 0.9) if share < 0.2 else None
 
 
-def _fit(rows: Sequence[str], parts: tuple[str, ...]) -> list[tuple[str, list[tuple[int, int]]]]:
-    """The rows that fit the parts, with their slots."""
+def _fit(rows: Sequence[str], parts: tuple[str, ...], evidence: Evidence) -> Fit:
+    """The rows that fit the parts."""
     blank = Shape(parts, (), 0, 0.0, 0.0)
-    spans = [match_shape(row, blank) for row in rows]
-    return [(row, found) for row, found in zip(rows, spans, strict=True) if found is not None]
+    places = {row: spans for row in rows if (spans := match_shape(row, blank)) is not None}
+    votes = [evidence.find(row) for row in places]
+    responses = [evidence.responses.get(row, "") for row in places]
+    return Fit(parts, list(places), list(places.values()), votes, responses)
 
 
-def _merge_covered(
-    parts: tuple[str, ...], fitting: Fitting, votes: Sequence[Sequence[Found]]
-) -> tuple[str, ...]:
+def _without_requests(fit: Fit, numbers: Sequence[int], asks: Asks) -> Fit:
+    """The same rows with these slots narrowed to what is not the request in them."""
+    spans = [
+        [without_request(row, s, asks) if k in numbers else s for k, s in enumerate(slots)]
+        for row, slots in zip(fit.rows, fit.spans, strict=True)
+    ]
+    return replace(fit, spans=spans)
+
+
+def _merge_covered(fit: Fit) -> tuple[str, ...]:
     """The parts without those inside a context: texts made by a program are templates too.
 
     Slots that the rules take together, in most rows in which they find one stretch, become
     one slot.
     """
     ranges: Counter[tuple[int, int]] = Counter()
-    for (_, spans), found in zip(fitting, votes, strict=True):
-        if len(found) == 1:
-            inside = [
-                k
-                for k, (start, end) in enumerate(spans)
-                if found[0].start < end and start < found[0].end
-            ]
-            if inside:
-                ranges[inside[0], inside[-1]] += 1
+    for spans, found in zip(fit.spans, fit.votes, strict=True):
+        if len(found) != 1:
+            continue
+        inside = [k for k, (a, b) in enumerate(spans) if found[0].start < b and a < found[0].end]
+        if inside:
+            ranges[inside[0], inside[-1]] += 1
     if not ranges:
-        return parts
+        return fit.parts
     (first, last), n = max(ranges.items(), key=lambda item: (item[1], item[0]))
-    inner = parts[first + 1 : last + 1]
-    if n < 0.5 * len(fitting) or any(map(_belongs_to_request, inner)):
-        return parts
-    return parts[: first + 1] + parts[last + 1 :]
+    inner = fit.parts[first + 1 : last + 1]
+    if n < 0.5 * len(fit.rows) or any(map(_belongs_to_request, inner)):
+        return fit.parts
+    return fit.parts[: first + 1] + fit.parts[last + 1 :]
 
 
 def _belongs_to_request(part: str) -> bool:
     """Whether a fixed part announces, points or asks, so that it is not inside a context."""
+    if "?" in part or _LABEL_IN_LINE.match(part):
+        return True
     lines = [line.strip() for line in part.splitlines() if line.strip()]
     return any(line.endswith((":", "：")) and (points(line) or is_request(line)) for line in lines)
 
 
-def _choose(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
+# A label behind the text of a slot, on the same line; the fields of a form begin their lines.
+_LABEL_IN_LINE = re.compile(r"[^\n\w]*[^\W\d_][^\n:：]{0,40}[:：]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The slots that are context, and where a request stands in them."""
+
+    slots: list[Slot]
+    asks: Asks = ""
+
+
+def _choose(slots: list[Slot], parts: tuple[str, ...]) -> _Choice:
+    """The slots that are context, or the one that holds the context and the request."""
+    chosen = [] if _is_without_request(slots, parts) else _choose_whole(slots, parts)
+    return _Choice(chosen) if chosen else _choose_with_request(slots)
+
+
+def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """The slots that are context, by their labels, by the rules, or by their form."""
-    if _is_without_request(slots, parts):
-        return []
-    able = [slot for slot in slots if slot.may_be]
+    able = _without_answers([slot for slot in slots if slot.may_be])
     if labelled := [slot for slot in able if slot.is_labelled]:
         return labelled if all(slot.ends for slot in labelled) else []
     able = [slot for slot in able if slot.ends]
+    return _choose_by_votes(able) or _choose_by_form(able, slots, parts)
+
+
+def _choose_by_votes(able: list[Slot]) -> list[Slot]:
+    """The slot that the rules find most often."""
     best = max(able, key=lambda slot: (slot.votes, slot.size), default=None)
-    if best is not None and best.votes >= 0.3:
-        return [best]
-    return _choose_by_form([slot for slot in able if slot.apart], slots, parts)
+    return [best] if best is not None and best.votes >= 0.3 else []
+
+
+def _choose_with_request(slots: list[Slot]) -> _Choice:
+    """The slot that holds a text and then its question, or the question first."""
+    longest = max(slots, key=lambda slot: slot.size)
+    asked = any(slot.asking >= 0.8 for slot in slots if slot is not longest)
+    if asked or longest.label or longest.size < 12:
+        return _Choice([])
+    if longest.asks_last >= 0.8:
+        return _Choice([longest], "last")
+    return _Choice([longest], "first") if longest.asks_first >= 0.8 else _Choice([])
+
+
+def _without_answers(slots: list[Slot]) -> list[Slot]:
+    """The slots that are not the response in some rows, as the options of a choice are."""
+    return [slot for slot in slots if slot.answers < 0.1] or slots
 
 
 def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:
@@ -120,16 +160,31 @@ def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:
 
 def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """The slot that is longest by far, or the only one that states something."""
+    able = [slot for slot in able if slot.apart]
     longest = max(able, key=lambda slot: slot.size, default=None)
     if longest is None:
         return []
-    others = max((slot.size for slot in slots if slot is not longest), default=0)
-    if _stands_out(longest, others, parts):
+    if _stands_out(longest, [slot for slot in slots if slot is not longest], parts):
         return [longest]
     stated = [slot for slot in able if slot.stating >= 0.8]
-    if len(stated) > 1:  # statements behind the question are answers
+    if len(stated) > 1 and not _are_compared(stated, parts):
+        # Statements behind the question are answers.
         stated = [slot for slot in stated if slot.number < _first_asked(slots)]
-    return stated if len(stated) == 1 else []
+        return stated if len(stated) == 1 else []
+    return stated
+
+
+_NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s]", re.I)
+
+
+def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
+    """Whether neighbouring statements are of one kind and length: numbered alike, or joined."""
+    first, last = stated[0].number, stated[-1].number
+    sizes = [slot.size for slot in stated]
+    if last - first != len(stated) - 1 or max(sizes) >= 2 * min(sizes):
+        return False
+    label, *between = (_NUMBERS.sub(" ", part).split() for part in parts[first : last + 1])
+    return all(not words or words == label[-1:] or words == ["and"] for words in between)
 
 
 def _first_asked(slots: list[Slot]) -> int:
@@ -137,16 +192,17 @@ def _first_asked(slots: list[Slot]) -> int:
     return next((slot.number for slot in slots if slot.asking >= 0.8), 0)
 
 
-def _stands_out(longest: Slot, others: float, parts: tuple[str, ...]) -> bool:
-    """Whether the fixed words point to the longest slot, or it is much longer than the others."""
-    if longest.size >= 4 and longest.pointed:
-        return True
-    if longest.size >= max(4, others) and any(
-        points(line) for line in "\n".join(parts).splitlines()
-    ):
+def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bool:
+    """Whether the fixed words point to the longest slot, or it is much longer than the others.
+
+    A question may be as long as its context.
+    """
+    others = max((slot.size for slot in beside if slot.asking < 0.8), default=0)
+    pointed = any(map(points, "\n".join(parts).splitlines()))
+    if longest.size >= 4 and (longest.pointed or (pointed and longest.size >= others)):
         return True
     least = 8 if len(parts) == 2 else 12
-    return longest.size >= least and longest.size >= 1.5 * others
+    return longest.size >= max(least, 1.5 * others)
 
 
 def _holds_template(values: Sequence[str]) -> bool:
@@ -173,19 +229,39 @@ def shared_start(texts: Sequence[str]) -> str:
     return low[:n]
 
 
-def _checked(
-    parts: tuple[str, ...], chosen: list[Slot], fitting: Fitting, n_rows: int
-) -> Shape | None:
-    """The template, if what remains of its rows asks for something."""
-    numbers = tuple(sorted(slot.number for slot in chosen))
-    rests = [_rest_of(row, spans, numbers) for row, spans in fitting]
-    if sum(map(asks, rests)) < 0.8 * len(rests) and not _is_unfinished(parts[-1].strip()):
-        return None
-    if sum(map(lacks_question, rests)) > 0.5 * len(rests):
-        return None  # the question is in the slot
-    agreement = sum(slot.votes for slot in chosen) / len(chosen)
-    confidence = 0.85 + 0.12 * agreement
-    return Shape(parts, numbers, n_rows, round(agreement, 3), round(confidence, 3))
+def _asks_without(fit: Fit, chosen: list[Slot], numbers: Sequence[int]) -> bool:
+    """Whether what remains of the rows asks for something."""
+    rests = [_rest_of(*row, numbers) for row in zip(fit.rows, fit.spans, strict=True)]
+    asking = sum(map(asks, rests)) >= 0.8 * len(rests)
+    if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, chosen, numbers)):
+        return False
+    return sum(map(lacks_question, rests)) <= 0.5 * len(rests)  # else the slot has the question
+
+
+def _is_task(fit: Fit, chosen: list[Slot], numbers: Sequence[int]) -> bool:
+    """Whether the fixed words are a task in words that are not known, and the slots its input.
+
+    Then no slot asks. The responses are a few short ones, or share their words with the slots.
+    """
+    if any(slot.asking + slot.asks_first + slot.asks_last > 0.2 for slot in chosen):
+        return False
+    if count_words(" ".join(fit.parts)) < 3 or not all(fit.responses):
+        return False
+    kinds = {response.strip().lower() for response in fit.responses}
+    if len(kinds) <= 0.3 * len(fit.responses) and max(map(count_words, kinds)) <= 5:
+        return True
+    texts = map(" ".join, zip(*map(fit.values, numbers), strict=True))
+    return median(map(_shared_words, texts, fit.responses)) >= 0.5
+
+
+_CONTENT_WORD = re.compile(r"\w{4,}")
+
+
+def _shared_words(text: str, response: str) -> float:
+    """The share of the words of the shorter text that the other one has too."""
+    words = [set(_CONTENT_WORD.findall(value.lower())) for value in (text, response)]
+    least = min(map(len, words))
+    return len(words[0] & words[1]) / least if least else 0.0
 
 
 def _rest_of(row: str, spans: Sequence[tuple[int, int]], numbers: Sequence[int]) -> str:
@@ -199,4 +275,6 @@ def _rest_of(row: str, spans: Sequence[tuple[int, int]], numbers: Sequence[int])
 
 def _is_unfinished(tail: str) -> bool:
     """Whether the end of a template asks to be finished: "The sentiment is"."""
+    if tail.endswith((":", "：")) and len(tail) > 1:
+        return label_kind(tail, tail.rsplit("\n", 1)[-1]) != "answer"
     return count_words(tail) >= 2 and not tail.endswith((".", "!", "…", "。", "।", '"'))

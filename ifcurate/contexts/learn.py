@@ -17,49 +17,59 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from .choose import Finder, choose_contexts, shared_start
+from .choose import choose_contexts, shared_start
 from .shapes import Shape, match_shape
+from .slots import Evidence, Finder
 
 __all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
 
 LOOKED_AT = 800  # rows of a source that its templates are learned from
-_LEAST_ROWS = 8  # that share a template
+_LEAST_ROWS = 6  # that share a template
 _LONGEST = 8000  # characters of a row that is looked at
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
 _WORD = re.compile(r"\w")
+_END_MARKER = re.compile(r"(?:\s*<[|/][\w|]{1,20}>)+\s*\Z")
 
 
-def learn_shapes(texts: Iterable[str], find: Finder) -> tuple[Shape, ...]:
+def learn_shapes(
+    texts: Sequence[str], find: Finder, *, responses: Sequence[str] | None = None
+) -> tuple[Shape, ...]:
     """The templates that these prompts share, those with the most fixed text first.
 
-    `find` is what the rules find in one prompt: `find_context`.
+    `find` is what the rules find in one prompt: `find_context`. `responses` are the
+    responses to the prompts, in the same order; they help to distinguish a context from
+    the answers that a prompt offers. Raises `ValueError` when their number differs.
     """
     rows = [text.rstrip() for text in texts]
+    said = [_END_MARKER.sub("", response) for response in responses or ()]
+    known = dict(zip(rows, said, strict=True)) if responses is not None else {}
+    evidence = Evidence(find, known)
     rows = [text for text in rows if 0 < len(text) <= _LONGEST]
     words = {
         text: [token for token in _TOKEN.findall(text) if not token.isspace()] for text in rows
     }
     left = list(rows)
     shapes: list[Shape] = []
-    for keys in (_edges(5), _lines, _grams, _edges(3)):
-        left = _take_groups(left, words, keys, shapes, find)
+    for keys in (_edges(5), _lines, _grams, _edges(3, 2), _edge_lines):
+        left = _take_groups(left, words, keys, shapes, evidence)
         if len(left) < _LEAST_ROWS:
             break
-    shapes += _learn_plain(left, find)
+    shapes += _learn_plain(left, evidence)
     return tuple(sorted(shapes, key=lambda shape: (-shape.n_fixed, shape.parts)))
 
 
 _Keys = Callable[[str, list[str]], Iterable[object]]
 
 
-def _edges(size: int) -> _Keys:
+def _edges(*sizes: int) -> _Keys:
     """The first and the last words of a row."""
 
     def keys(text: str, words: list[str]) -> Iterable[object]:
-        if len(words) >= size:
-            yield ("first", *words[:size])
-            yield ("last", *words[-size:])
+        for size in sizes:
+            if len(words) >= size:
+                yield ("first", *words[:size])
+                yield ("last", *words[-size:])
 
     return keys
 
@@ -67,6 +77,12 @@ def _edges(size: int) -> _Keys:
 def _lines(text: str, words: list[str]) -> Iterable[object]:
     """Lines of three words and more."""
     return {line.strip() for line in text.splitlines() if len(line.split()) >= 3}
+
+
+def _edge_lines(text: str, words: list[str]) -> Iterable[object]:
+    """The first and the last line, however short."""
+    first, *_, last = text.splitlines() * 2
+    return {("first line", first), ("last line", last)} if first != last else ()
 
 
 def _grams(text: str, words: list[str]) -> Iterable[object]:
@@ -79,7 +95,7 @@ def _take_groups(
     words: dict[str, list[str]],
     keys: _Keys,
     shapes: list[Shape],
-    find: Finder,
+    evidence: Evidence,
 ) -> list[str]:
     """Learn a template from each group of rows with a key in common; the rows left over."""
     of_row = {text: set(keys(text, words[text])) for text in rows}
@@ -90,7 +106,7 @@ def _take_groups(
             break
         refused.add(key)
         group = [text for text in rows if key in of_row[text]]
-        for shape in _learn_all(group, words, find):
+        for shape in _learn_all(group, words, evidence):
             shapes.append(shape)
             rows = [text for text in rows if match_shape(text, shape) is None]
     return rows
@@ -119,7 +135,7 @@ def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
     return [group]
 
 
-def _learn_all(group: list[str], words: dict[str, list[str]], find: Finder) -> list[Shape]:
+def _learn_all(group: list[str], words: dict[str, list[str]], evidence: Evidence) -> list[Shape]:
     """The templates of a group of rows: one, or several where rows of several came together."""
     found: list[Shape] = []
     for part in _divide(group, words):
@@ -127,12 +143,12 @@ def _learn_all(group: list[str], words: dict[str, list[str]], find: Finder) -> l
         parts = induce_parts(distinct[:120]) if len(distinct) >= _LEAST_ROWS else None
         if parts is None:
             continue
-        shape = choose_contexts(parts, distinct[:120], len(part), find)
+        shape = choose_contexts(parts, distinct[:120], len(part), evidence)
         if shape is not None:
             found.append(shape)
             continue
         for smaller in _divide_further(part, parts):
-            found += _learn_all(smaller, words, find)
+            found += _learn_all(smaller, words, evidence)
     return found
 
 
@@ -156,7 +172,7 @@ def _previous_word(text: str, parts: tuple[str, ...]) -> str:
     return next(iter(text[: len(text) - len(parts[-1])].rsplit(None, 1)[::-1]), "")
 
 
-def _learn_plain(rows: Sequence[str], find: Finder) -> list[Shape]:
+def _learn_plain(rows: Sequence[str], evidence: Evidence) -> list[Shape]:
     """A template without fixed words, of rows that are a text and a question.
 
     Nearly all rows must have two parts, and one of the two must be a question in all but a few.
@@ -167,7 +183,7 @@ def _learn_plain(rows: Sequence[str], find: Finder) -> list[Shape]:
             text for text in distinct if text.count("\n") == len(between) and between in text
         ]
         if len(fitting) >= max(_LEAST_ROWS, 0.9 * len(distinct)):
-            shape = choose_contexts(("", between, ""), fitting[:120], len(rows), find)
+            shape = choose_contexts(("", between, ""), fitting[:120], len(rows), evidence)
             return [shape] if shape and shape.contexts else []
     return []
 
@@ -246,4 +262,11 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
     if not (strong or unspaced):
         return False
     once = sum(segment.count(run) == 1 for segment in segments)
-    return once >= 0.9 * len(segments)
+    return once >= 0.9 * len(segments) and not _may_be_chance(run, segments)
+
+
+def _may_be_chance(run: str, segments: list[str]) -> bool:
+    """Whether long texts may share a run by chance, as "at the" or "..": it is short and plain."""
+    if any(ch in run for ch in '\n:：?？"“”„«»') or len("".join(run.split())) >= 8:
+        return False
+    return min(len(segment.split(None, 40)) for segment in segments) > 40

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from .found import Found, make_found
-from .lines import is_directive, is_instruction, is_question, label_before
+from .lines import (
+    first_request_end,
+    is_directive,
+    is_instruction,
+    is_question,
+    label_before,
+    last_request_start,
+)
 from .words import classify_label
 
-__all__ = ["Shape", "find_in_shape", "match_shape"]
+__all__ = ["Asks", "Shape", "find_in_shape", "match_shape", "without_request"]
 
 _OPENING = "\"“«„'‘`「『"
-_CLOSING = "\"”»“'’`」』"
+_CLOSING = "\"”»«“'’`」』"
+_ENDED_QUOTE = re.compile(r"[.!?…]?«")  # of »a German quotation«
+
+
+#: Where in its slot a request stands beside the context.
+Asks = Literal["", "first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Shape:
     n_rows: int  # that it was learned from
     agreement: float  # share of them in which the rules alone find the same context
     confidence: float
+    asks: Asks = ""  # where in the context's slot the request stands
 
     @property
     def n_fixed(self) -> int:
@@ -46,14 +60,15 @@ class Shape:
         return f"{self.n_rows} rows share a template; {which} the context: {shown}"
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values, for a run's identity."""
-        return {
+        """Plain values, for a run's identity; what is at its default stays out."""
+        record = {
             "parts": list(self.parts),
             "contexts": list(self.contexts),
             "n_rows": self.n_rows,
             "agreement": self.agreement,
             "confidence": self.confidence,
         }
+        return {**record, "asks": self.asks} if self.asks else record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Shape:
@@ -117,11 +132,30 @@ def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> 
     """The context of a row that fits a template, with its labels and quotes; [] for none."""
     found: list[Found] = []
     for number in shape.contexts:
-        left = max(0, slots[number][0] - len(shape.parts[number]))
-        right = slots[number][1] + len(shape.parts[number + 1])
-        made = _find_in_slot(text, slots[number], left, right)
+        start, end = slots[number]
+        slot = without_request(text, (start, end), shape.asks)
+        # The fixed parts beside the slot; none where the request is between.
+        left = max(0, start - len(shape.parts[number])) if slot[0] == start else slot[0]
+        right = end + len(shape.parts[number + 1]) if slot[1] == end else slot[1]
+        made = _find_in_slot(text, slot, left, right)
         found += [replace(f, confidence=shape.confidence) for f in made]
     return found
+
+
+def without_request(text: str, slot: tuple[int, int], asks: Asks) -> tuple[int, int]:
+    """A slot without the request at its start ("first") or its end ("last").
+
+    It is empty in a row without such a request.
+    """
+    start, end = slot
+    if asks == "first":
+        begins = first_request_end(text, start, end)
+        return (begins, end) if begins > start else (start, start)
+    if asks == "last":
+        marked = end + (text[end : end + 1] in tuple("?？؟"))  # the mark is a fixed part
+        at = last_request_start(text, start, marked)
+        return (start, start + len(text[start:at].rstrip())) if at < end else (start, start)
+    return slot
 
 
 def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> list[Found]:
@@ -130,8 +164,9 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> li
     What passages share at their start or end looks fixed; those words belong to the text.
     """
     start, end = slot
-    opening = left + len(text[left:start].rstrip(_OPENING + " \t"))
-    quoted = any(ch in _OPENING for ch in text[opening:start])
+    marks = _OPENING + ("»" if _ENDED_QUOTE.match(text, end) else "")
+    opening = left + len(text[left:start].rstrip(marks + " \t\u00a0\u202f"))
+    quoted = any(ch in marks for ch in text[opening:start])
     if quoted:
         closing = _after_quotes(text, end)
     else:
@@ -154,7 +189,8 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> li
 def _after_quotes(text: str, at: int) -> int:
     """Behind the quotation marks at `at`, and a comma after them."""
     marks = text[at : at + 10]
-    n = len(marks) - len(marks.lstrip(_CLOSING))
+    blank = marks[:1] in (" ", "\u00a0", "\u202f") and marks[1:2] == "»"
+    n = len(marks) - len(marks[blank:].lstrip(_CLOSING))
     return at + n + (n > 0 and marks[n : n + 1] == ",")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -17,13 +17,37 @@ from .lines import (
     is_request,
     label_before,
     last_request_start,
+    sentences,
 )
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
-__all__ = ["Fitting", "Slot", "describe_slots", "label_kind"]
+__all__ = ["Evidence", "Finder", "Fit", "Slot", "describe_slots", "label_kind"]
 
-#: Rows with the places of their slots.
-Fitting = Sequence[tuple[str, list[tuple[int, int]]]]
+Finder = Callable[[str], Sequence[Found]]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of rows besides their template."""
+
+    find: Finder  # what the rules find in a row
+    responses: Mapping[str, str]  # of rows; may be empty
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The rows that fit the fixed parts of a template; all lists have one item for each row."""
+
+    parts: tuple[str, ...]
+    rows: Sequence[str]
+    spans: Sequence[Sequence[Span]]  # the places of the slots
+    votes: Sequence[Sequence[Found]]  # what the rules find
+    responses: Sequence[str]  # "" where it is not known
+
+    def values(self, slot: int) -> list[str]:
+        """The texts in one slot."""
+        return [row[slice(*spans[slot])] for row, spans in zip(self.rows, self.spans, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +62,7 @@ class Slot:
     choices: float  # share that are lists of options
     stating: float  # share that are one or more statements
     votes: float  # share of rows in which the rules find it
+    answers: float  # share of rows in which it is the response
     label: str  # kind of the label before it
     pointed: bool  # the fixed words before it refer to a text
     apart: bool  # it does not continue the sentence of the fixed words before it
@@ -56,24 +81,21 @@ class Slot:
         return max(self.asking, self.choices, self.asks_last, self.asks_first) < 0.5
 
 
-def describe_slots(
-    parts: tuple[str, ...], fitting: Fitting, votes: Sequence[Sequence[Found]]
-) -> list[Slot]:
-    """Each slot of rows that fit the template; `votes` is what the rules find in each row."""
-    return [_describe(k, parts, fitting, votes) for k in range(len(parts) - 1)]
+def describe_slots(fit: Fit) -> list[Slot]:
+    """Each slot of a template."""
+    return [_describe(fit, k) for k in range(len(fit.parts) - 1)]
 
 
-def _describe(
-    k: int, parts: tuple[str, ...], fitting: Fitting, votes: Sequence[Sequence[Found]]
-) -> Slot:
-    before, after = parts[k], parts[k + 1]
-    values = [row[slice(*spans[k])].strip() + _end_mark(after) for row, spans in fitting]
+def _describe(fit: Fit, k: int) -> Slot:
+    before, after = fit.parts[k], fit.parts[k + 1]
+    values = [value.strip() + _end_mark(after) for value in fit.values(k)]
     filled = [value for value in values if value] or [""]
 
     def share(holds: Callable[[str], bool]) -> float:
         return sum(map(holds, filled)) / len(filled)
 
-    line = before.rstrip(" \t\n\"“«„'‘`「『-*•").rsplit("\n", 1)[-1]
+    line = before.rstrip(" \t\n\"“«»„'‘`「『-*•").rsplit("\n", 1)[-1]
+    label = _SENTENCE_END.split(line)[-1]
     return Slot(
         number=k,
         size=median(map(count_words, filled)),
@@ -82,14 +104,19 @@ def _describe(
         asks_last=share(_asks_last),
         choices=share(lambda value: is_choices(value) or is_choices("- " + value)),
         stating=share(lambda value: _states(value, line=after.startswith("\n"))),
-        votes=_share_of_votes(k, fitting, votes),
-        label=label_kind(before, line),
+        votes=_share_of_votes(fit, k),
+        answers=sum(map(_is_same, values, fit.responses)) / len(values),
+        label=label_kind(before, label),
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
         apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
-        ends=not after.lstrip(" ")[:1].islower() or share(_is_ended) >= 0.5,
+        ends=_begins_anew(after) or share(_is_ended) >= 0.5,
     )
 
 
+_SENTENCE_END = re.compile(r"[.?!]\s+")
+# After these labels there may be the text that the request is about.
+_TO_BE_JUDGED = frozenset(["sentence", "statement", "claim", "hypothesis"])
+_EDGES = " \t\n.,;:!?\"'()"
 _END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
 
 
@@ -102,6 +129,19 @@ def _end_mark(part: str) -> str:
 def _stands_apart(part: str) -> bool:
     """Whether a fixed part ends its line or its sentence, so that the slot begins a new one."""
     return not part.strip() or part.endswith("\n") or not part.rstrip()[-1].isalnum()
+
+
+def _begins_anew(part: str) -> bool:
+    """Whether a fixed part does not continue the sentence of the slot before it.
+
+    In lower-case texts a request or a label begins one as well.
+    """
+    text = part.lstrip(" ")
+    if not text[:1].islower():
+        return True
+    line = text.splitlines()[0]
+    first = line[slice(*sentences(line, 0, len(line))[0])]
+    return is_request(first) or bool(patterns.LABEL_LINE.match(line))
 
 
 def _begins_sentence(value: str) -> bool:
@@ -149,15 +189,22 @@ def label_kind(part: str, line: str) -> str:
     label = patterns.LABEL_LINE.fullmatch(line) or patterns.HEADING_LINE.fullmatch(line)
     name = label["name"].strip() if label else line.strip("*# ")
     kind, noun = classify_label(name)
-    return "" if noun in NOT_ASKED else kind
+    return "" if noun in _TO_BE_JUDGED else kind
 
 
-def _share_of_votes(k: int, fitting: Fitting, votes: Sequence[Sequence[Found]]) -> float:
-    pairs = zip(fitting, votes, strict=True)
-    return sum(_overlap(found, spans[k]) >= 0.5 for (_, spans), found in pairs) / len(fitting)
+def _is_same(value: str, response: str) -> bool:
+    """Whether a value is the response: then the prompt offers it as an answer."""
+    return bool(value) and value.strip(_EDGES).lower() == response.strip(_EDGES).lower()
 
 
-def _overlap(found: Sequence[Found], span: tuple[int, int]) -> float:
+def _share_of_votes(fit: Fit, k: int) -> float:
+    agreeing = sum(
+        _overlap(found, spans[k]) >= 0.5 for spans, found in zip(fit.spans, fit.votes, strict=True)
+    )
+    return agreeing / len(fit.rows)
+
+
+def _overlap(found: Sequence[Found], span: Span) -> float:
     """Shared characters by all characters of either."""
     start, end = span
     shared = sum(max(0, min(f.end, end) - max(f.start, start)) for f in found)

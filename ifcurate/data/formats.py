@@ -204,15 +204,15 @@ def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str
         ]
 
 
-def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[str]:
-    """The instructions of these rows from which templates are learned.
+def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[tuple[str, str]]:
+    """The instructions of these rows from which templates are learned, and their responses.
 
     Rows with a history or with a context field are left out. The list is empty when contexts
     inside a text are not looked for, or when a pattern of the user finds them.
     """
     if "inline" not in layout.context or layout.pattern:
         return []
-    texts: list[str] = []
+    texts: list[tuple[str, str]] = []
     for row in rows:
         try:
             draft = READERS[layout.format](row, layout)[-1]
@@ -220,7 +220,7 @@ def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[st
             continue
         field = draft.context.text.strip() and "field" in layout.context
         if draft.instruction.text and not draft.history and not field:
-            texts.append(draft.instruction.text)
+            texts.append((draft.instruction.text, draft.response.text))
     return texts
 
 

@@ -317,7 +317,8 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
     if not texts:
         return layout
     with add_languages(layout.added):
-        return replace(layout, shapes=learn_shapes(texts, find_context))
+        prompts, responses = zip(*texts, strict=True)
+        return replace(layout, shapes=learn_shapes(prompts, find_context, responses=responses))
 
 
 def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from ifcurate.contexts.find import find_context
 from ifcurate.contexts.learn import learn_shapes
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import learn_layout, read_examples
+from tests.contexts.truth.measuring import fill_form
 
 NAMES = ("Ada", "Ben", "Cleo", "Dov", "Eli", "Fay", "Gil", "Hope", "Ivo", "Jun", "Kit", "Lea")
 THINGS = (
@@ -170,3 +171,93 @@ def test_a_request_behind_the_passage_stays_in_the_prompt() -> None:
         "Question: What did {name} sell?\nAnswer:"
     )
     assert "answer from it" not in " ".join(learned(asked)[0][1])
+
+
+def read_form(form: str, bank: str, *, responses: bool = True) -> list[tuple[str, str]]:
+    """What should be the context of each row of a form, and what is found; apart by " | "."""
+    rows = fill_form(form, bank)
+    texts = [row["text"] for row in rows]
+    said = [row["response"] for row in rows] if responses else None
+    shapes = learn_shapes(texts, find_context, responses=said)
+    pairs = []
+    for row in rows:
+        text = row["text"]
+        found = find_context(text, shapes=shapes)
+        expected = [text[start:end].strip(" .") for start, end in row["contexts"]]
+        got = [text[f.start : f.end].strip(" .") for f in found]
+        pairs.append((" | ".join(expected), " | ".join(got)))
+    return pairs
+
+
+UNKNOWN = "Zorp blib nar wok:\n{c}"
+
+
+@pytest.mark.parametrize(
+    ("form", "bank"),
+    [
+        ("Event: {c} What led to it? 1. {a} 2. {b}", "copa"),  # one of the options is the response
+        (UNKNOWN, "review"),  # there are few kinds of response
+        (UNKNOWN, "gram"),  # responses share their words with the slot
+    ],
+)
+def test_responses_tell_a_context_from_an_answer(form: str, bank: str) -> None:
+    assert all(expected == got for expected, got in read_form(form, bank))
+
+
+def test_without_responses_words_of_no_language_are_no_task() -> None:
+    assert all(got == "" for _, got in read_form(UNKNOWN, "gram", responses=False))
+
+
+def test_as_many_responses_as_texts() -> None:
+    with pytest.raises(ValueError):
+        learn_shapes(["a", "b"], find_context, responses=["a"])
+
+
+@pytest.mark.parametrize(
+    ("form", "bank"),
+    [
+        ("Read what is here. {c} {h}", "qa"),  # the text and its question in one slot
+        ('Would you say that "{c1}" and "{c2}" mean the same?', "pair"),
+        ("Text A: {c1}\nText B: {c2}\nAre they alike?", "pair"),
+        ("Decide whether the second follows.\nInput: First: {c} Second: {h}\nOutput:", "nli"),
+        ("{c}\nwho is it?", "wino"),
+    ],
+)
+def test_layouts_of_other_collections(form: str, bank: str) -> None:
+    assert all(expected == got for expected, got in read_form(form, bank))
+
+
+@pytest.mark.parametrize("request_", ["is this true?", "title:", "summarise this text."])
+def test_lower_case_texts_without_marks_are_found(request_: str) -> None:
+    rows = fill_form("{c}", "news")
+    texts = [row["text"].lower().rstrip(".") for row in rows]
+    prompts = [f"{text} {request_}" for text in texts]
+    shapes = learn_shapes(prompts, find_context, responses=[row["response"] for row in rows])
+    for text, prompt in zip(texts, prompts, strict=True):
+        (found,) = find_context(prompt, shapes=shapes)
+        assert prompt[found.start : found.end] == text
+
+
+@pytest.mark.parametrize(("opening", "closing"), ["»«", "„“", "„”", "“”", '""', ("« ", " »")])
+def test_quotation_marks_of_several_languages(opening: str, closing: str) -> None:
+    form = f"Give me three tags for {opening}{{c}}{closing}, please."
+    assert all(expected == got for expected, got in read_form(form, "news"))
+    for row in fill_form(form, "news"):  # by the rules alone
+        text, ((start, end),) = row["text"], row["contexts"]
+        (found,) = find_context(text, min_confidence=0.4)
+        assert (found.start, found.end) == (start, end)
+        assert text[found.outer_start : found.outer_end].strip(" ,") == text[
+            start - len(opening) : end + len(closing)
+        ].strip(" ,")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Definition: Here you get a quiz item. Print the reply.\nInput: How old is it?\nOutput:",
+        "For a given event, choose which of two things led to it.\n"
+        "Event: Marta had to walk home.\nChoices: 1. She missed the bus. 2. She bought a paper.",
+    ],
+)
+def test_the_task_is_not_the_text_above_an_answer(text: str) -> None:
+    assert all("\n" not in text[f.outer_start : f.outer_end].strip() for f in find_context(text))

@@ -14,6 +14,7 @@ from tests.contexts.truth.measuring import (
     HERE,
     divide_unseen,
     judge_spans,
+    load_collections,
     load_templates,
     score_templates,
 )
@@ -57,17 +58,38 @@ def test_prompts_in_twelve_languages_and_thirty_layouts(half: str, least: int) -
     assert right >= least
 
 
+@pytest.mark.parametrize(("half", "least"), [("working", 0.97)])
+def test_templates_in_the_manner_of_other_collections(half: str, least: float) -> None:
+    verdicts = []
+    for rows in load_collections(half).values():
+        texts = [row["text"] for row in rows]
+        responses = [row["response"] for row in rows]
+        shapes = learn_shapes(texts, find_context, responses=responses)
+        verdicts += [
+            judge_spans(
+                row["text"],
+                row["contexts"],
+                row["request"],
+                [],
+                find_context(row["text"], shapes=shapes),
+            )
+            for row in rows
+        ]
+    assert sum(verdict["right"] for verdict in verdicts) >= least * len(verdicts)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("part", "least"), [("working", 0.99), ("a", 0.99), ("b", 0.9)])
 def test_templates_of_public_sets(part: str, least: float, shared_data: Path) -> None:
     path = shared_data / "p3_more_templates.jsonl"
     rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
-        texts.setdefault(row["source"], []).append(row["prompt"])
+        texts.setdefault(row["source"], []).append((row["prompt"], row["completion"]))
     found = []
-    for name, prompts in texts.items():
-        shapes = learn_shapes(prompts, find_context)
+    for name, pairs in texts.items():
+        prompts, responses = zip(*pairs, strict=True)
+        shapes = learn_shapes(prompts, find_context, responses=responses)
         found += [(name, text, find_context(text, shapes=shapes)) for text in prompts]
     scores = score_templates(found, part)
     n_rows = sum(score["rows"] for score in scores.values())

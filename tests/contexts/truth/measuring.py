@@ -90,6 +90,50 @@ def judge_spans(
     }
 
 
+def load_collections(half: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of own templates in the manner of public collections, by template.
+
+    A form has the request between ‹ and ›, and the texts of a bank in braces; those whose
+    name begins with c are context. Half of the templates, drawn at random before any was
+    read by the rules, is "unseen".
+    """
+    return {
+        template["name"]: fill_form(template["form"], template["bank"])
+        for template in _read_collections()["templates"]
+        if template["half"] == half
+    }
+
+
+def fill_form(form: str, bank: str) -> list[dict[str, Any]]:
+    """The rows of one form with the texts of a bank."""
+    return [_fill(form, item) for item in _read_collections()["banks"][bank]]
+
+
+def _read_collections() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((HERE / "collections.json").read_text(encoding="utf-8"))
+    return data
+
+
+def _fill(form: str, item: dict[str, str]) -> dict[str, Any]:
+    text = ""
+    contexts: list[tuple[int, int]] = []
+    request: list[tuple[int, int]] = []
+    opened = 0
+    for token in re.findall(r"\{\w+\}|‹|›|[^{}‹›]+", form):
+        if token == "‹":
+            opened = len(text)
+        elif token == "›":
+            request.append((opened, len(text)))
+        elif token[0] == "{":
+            value = item[token[1:-1]]
+            if token[1] == "c":
+                contexts.append((len(text), len(text) + len(value)))
+            text += value
+        else:
+            text += token
+    return {"text": text, "contexts": contexts, "request": request, "response": item["r"]}
+
+
 def score_templates(
     rows: Sequence[tuple[str, str, Sequence[Stretch]]], part: str
 ) -> dict[str, dict[str, float]]:

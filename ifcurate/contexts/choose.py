@@ -40,7 +40,7 @@ def choose_contexts(
     fit = _without_requests(fit, numbers, chosen.asks)
     if any(_holds_template(fit.values(number)) for number in numbers):
         return None
-    if not _asks_without(fit, chosen.slots, numbers):
+    if not _asks_without(fit, slots, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
     confidence = round(0.85 + 0.12 * agreement, 3)
@@ -140,7 +140,7 @@ def _choose_by_votes(able: list[Slot]) -> list[Slot]:
 def _choose_with_request(slots: list[Slot]) -> _Choice:
     """The slot that holds a text and then its question, or the question first."""
     longest = max(slots, key=lambda slot: slot.size)
-    asked = any(slot.asking >= 0.8 for slot in slots if slot is not longest)
+    asked = any(slot.is_question for slot in slots if slot is not longest)
     if asked or longest.label or longest.size < 12:
         return _Choice([])
     if longest.asks_last >= 0.8:
@@ -150,7 +150,7 @@ def _choose_with_request(slots: list[Slot]) -> _Choice:
 
 def _without_answers(slots: list[Slot]) -> list[Slot]:
     """The slots that are not the response in some rows, as the options of a choice are."""
-    return [slot for slot in slots if slot.answers < 0.1] or slots
+    return [slot for slot in slots if not slot.is_answer] or slots
 
 
 def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:
@@ -167,11 +167,23 @@ def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...])
     if _stands_out(longest, [slot for slot in slots if slot is not longest], parts):
         return [longest]
     stated = [slot for slot in able if slot.stating >= 0.8]
-    if len(stated) > 1 and not _are_compared(stated, parts):
-        # Statements behind the question are answers.
-        stated = [slot for slot in stated if slot.number < _first_asked(slots)]
-        return stated if len(stated) == 1 else []
-    return stated
+    if _are_compared(stated, parts):
+        return stated
+    return _only_one(stated, slots) or _left_over(able, slots)
+
+
+def _left_over(able: list[Slot], slots: list[Slot]) -> list[Slot]:
+    """The slot that is left when all others are the question or answers to it."""
+    left = [slot for slot in slots if not (slot.is_question or slot.is_answer)]
+    return left if len(slots) > len(left) == 1 and left[0] in able and left[0].size >= 5 else []
+
+
+def _only_one(stated: list[Slot], slots: list[Slot]) -> list[Slot]:
+    """The only statement, or the only one that neither belongs to a request nor answers it."""
+    if len(stated) > 1:
+        asked = _first_asked(slots)
+        stated = [s for s in stated if not s.inside and (asked is None or s.number < asked)]
+    return stated if len(stated) == 1 else []
 
 
 _NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s]", re.I)
@@ -179,6 +191,8 @@ _NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s
 
 def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
     """Whether neighbouring statements are of one kind and length: numbered alike, or joined."""
+    if len(stated) < 2:
+        return False
     first, last = stated[0].number, stated[-1].number
     sizes = [slot.size for slot in stated]
     if last - first != len(stated) - 1 or max(sizes) >= 2 * min(sizes):
@@ -187,9 +201,9 @@ def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
     return all(not words or words == label[-1:] or words == ["and"] for words in between)
 
 
-def _first_asked(slots: list[Slot]) -> int:
-    """The number of the first slot that is the question; 0 when none is."""
-    return next((slot.number for slot in slots if slot.asking >= 0.8), 0)
+def _first_asked(slots: list[Slot]) -> int | None:
+    """The number of the first slot that is the question; statements behind it are answers."""
+    return next((slot.number for slot in slots if slot.is_question), None)
 
 
 def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bool:
@@ -197,7 +211,7 @@ def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bo
 
     A question may be as long as its context.
     """
-    others = max((slot.size for slot in beside if slot.asking < 0.8), default=0)
+    others = max((slot.size for slot in beside if not slot.is_question), default=0)
     pointed = any(map(points, "\n".join(parts).splitlines()))
     if longest.size >= 4 and (longest.pointed or (pointed and longest.size >= others)):
         return True
@@ -229,24 +243,28 @@ def shared_start(texts: Sequence[str]) -> str:
     return low[:n]
 
 
-def _asks_without(fit: Fit, chosen: list[Slot], numbers: Sequence[int]) -> bool:
+def _asks_without(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
     """Whether what remains of the rows asks for something."""
     rests = [_rest_of(*row, numbers) for row in zip(fit.rows, fit.spans, strict=True)]
     asking = sum(map(asks, rests)) >= 0.8 * len(rests)
-    if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, chosen, numbers)):
+    if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, slots, numbers)):
         return False
     return sum(map(lacks_question, rests)) <= 0.5 * len(rests)  # else the slot has the question
 
 
-def _is_task(fit: Fit, chosen: list[Slot], numbers: Sequence[int]) -> bool:
+def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
     """Whether the fixed words are a task in words that are not known, and the slots its input.
 
-    Then no slot asks. The responses are a few short ones, or share their words with the slots.
+    Then no such slot asks. The responses are offered in other slots, are a few short ones, or
+    share their words with the slots.
     """
-    if any(slot.asking + slot.asks_first + slot.asks_last > 0.2 for slot in chosen):
+    inputs = [slots[number] for number in numbers]
+    if any(slot.asking + slot.asks_first + slot.asks_last > 0.2 for slot in inputs):
         return False
     if count_words(" ".join(fit.parts)) < 3 or not all(fit.responses):
         return False
+    if sum(slot.answers for slot in slots if slot not in inputs) >= 0.5:
+        return True
     kinds = {response.strip().lower() for response in fit.responses}
     if len(kinds) <= 0.3 * len(fit.responses) and max(map(count_words, kinds)) <= 5:
         return True

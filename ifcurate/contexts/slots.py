@@ -65,8 +65,19 @@ class Slot:
     answers: float  # share of rows in which it is the response
     label: str  # kind of the label before it
     pointed: bool  # the fixed words before it refer to a text
+    inside: bool  # it is part of the sentence of a request
     apart: bool  # it does not continue the sentence of the fixed words before it
     ends: bool  # the fixed words after it do not continue its sentence
+
+    @property
+    def is_question(self) -> bool:
+        """Whether nearly all of its values ask."""
+        return self.asking >= 0.8
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is an answer that the prompt offers: the response of some rows."""
+        return self.answers >= 0.1
 
     @property
     def is_labelled(self) -> bool:
@@ -108,6 +119,7 @@ def _describe(fit: Fit, k: int) -> Slot:
         answers=sum(map(_is_same, values, fit.responses)) / len(values),
         label=label_kind(before, label),
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
+        inside=_ASKED.match(after) is not None or _is_open_request(label),
         apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
         ends=_begins_anew(after) or share(_is_ended) >= 0.5,
     )
@@ -117,6 +129,7 @@ _SENTENCE_END = re.compile(r"[.?!]\s+")
 # After these labels there may be the text that the request is about.
 _TO_BE_JUDGED = frozenset(["sentence", "statement", "claim", "hypothesis"])
 _EDGES = " \t\n.,;:!?\"'()"
+_ASKED = re.compile(r"[\s.!\"'”’»)]*[?？؟]")
 _END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
 
 
@@ -129,6 +142,11 @@ def _end_mark(part: str) -> str:
 def _stands_apart(part: str) -> bool:
     """Whether a fixed part ends its line or its sentence, so that the slot begins a new one."""
     return not part.strip() or part.endswith("\n") or not part.rstrip()[-1].isalnum()
+
+
+def _is_open_request(sentence: str) -> bool:
+    """Whether the last sentence of a fixed part is a request that the slot continues."""
+    return sentence[-1:].isalnum() and is_request(sentence)
 
 
 def _begins_anew(part: str) -> bool:

@@ -227,6 +227,25 @@ def test_layouts_of_other_collections(form: str, bank: str) -> None:
     assert all(expected == got for expected, got in read_form(form, bank))
 
 
+@pytest.mark.parametrize(
+    "form", ['{c1}\n\nDoes it follow that "{c2}"?', "{c1}\nIs it true that {c2}"]
+)
+def test_a_statement_in_a_question_belongs_to_the_request(form: str) -> None:
+    for expected, got in read_form(form, "pair"):
+        assert got == expected.split(" | ")[0]
+
+
+def test_what_is_neither_question_nor_answer_is_the_context() -> None:
+    rows = fill_form("what led to it? {c} (a) {a} (b) {b}", "copa")
+    texts = [row["text"].lower().replace(".", "") for row in rows]
+    responses = [row["response"].lower().replace(".", "") for row in rows]
+    shapes = learn_shapes(texts, find_context, responses=responses)
+    for row, text in zip(rows, texts, strict=True):
+        ((start, end),) = row["contexts"]
+        (found,) = find_context(text, shapes=shapes)
+        assert (found.start, found.end) == (start, end - 1)
+
+
 @pytest.mark.parametrize("request_", ["is this true?", "title:", "summarise this text."])
 def test_lower_case_texts_without_marks_are_found(request_: str) -> None:
     rows = fill_form("{c}", "news")

@@ -21,7 +21,7 @@ from .lines import (
     line_asks,
     sentences,
 )
-from .words import NOT_ASKED, classify_label, n_words, wants_question
+from .words import NOT_ASKED, classify_label, is_wanted, n_words, wants_question
 
 __all__ = [
     "announces_question",
@@ -85,8 +85,36 @@ def is_only_asking(text: str) -> bool:
 
 
 def remains_asking(text: str, found: Sequence[Found]) -> bool:
-    """Whether the text without these stretches still asks for something."""
-    return asks(rest_of(text, found))
+    """Whether the text without these stretches still asks for something.
+
+    An empty slot for the answer at the end ("Answer:") asks nothing by itself. One such as
+    "Summary:" says what is wanted, unless the request stands in a stretch that is cut.
+    """
+    rest = rest_of(text, found)
+    slot = _open_slot(rest)
+    if slot is None or asks(rest[: slot.start()]):
+        return slot is not None or asks(rest)
+    if classify_label(slot["name"].strip())[0] not in ("ask", "answer"):
+        return asks(rest)
+    wanted = is_wanted(slot["name"].strip().lower())
+    return wanted and not any(_holds_request(text[f.start : f.end]) for f in found)
+
+
+def _open_slot(rest: str) -> re.Match[str] | None:
+    """The label at the very end of a text, when nothing stands behind it."""
+    end = len(rest.rstrip(" \t\r\n*_\"'"))
+    start = rest.rfind("\n", max(0, end - 200), end) + 1
+    slot = patterns.LABEL_LINE.match(rest, start)
+    return slot if slot and not rest[slot.end() :].strip("*_\"' \t\r\n") else None
+
+
+def _holds_request(body: str) -> bool:
+    """Whether a line at either end of a stretch, beside others, asks or has a label of that."""
+    lines = [line for line in body[:_WINDOW].splitlines() if line.strip()]
+    return len(lines) > 1 and any(
+        is_question(line) or (has_question(line) and patterns.LABEL_LINE.match(line))
+        for line in (lines[0], lines[-1])
+    )
 
 
 def lacks_question(rest: str) -> bool:

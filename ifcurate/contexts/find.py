@@ -30,13 +30,13 @@ from .enclosed import find_fenced, find_quote
 from .found import Found, Mark, is_no_context
 from .lines import is_choices, is_directive
 from .marks import (
-    find_inline_label,
     find_labelled,
     find_marks,
     find_numbered,
     find_ruled,
     find_tags,
 )
+from .one_line import break_lines
 from .pointing import find_above, find_lead, find_long
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
@@ -63,7 +63,6 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("ruled",), lambda text, marks: find_ruled(text)),
     (("key",), lambda text, marks: find_keys(text)),
     (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
-    (("inline-label",), lambda text, marks: find_inline_label(text)),
     (("numbered",), find_numbered),
     (("lead",), find_lead),
     (("fence", "code"), lambda text, marks: find_fenced(text)),
@@ -151,10 +150,10 @@ def _explain(
         outcome = "taken" if found else f"no context: {shape.describe()}"
         return Explained(tuple(found), (Tried(("template",), outcome, tuple(found)),))
     start, end = inner_prompt(text)
-    body = text[start:end]
+    broken = break_lines(text[start:end])
     tried: list[Tried] = []
-    for step in _try_rules(body, min_confidence, must_ask):
-        moved = replace(step, found=tuple(_move(f, start) for f in step.found))
+    for step in _try_rules(broken.text, min_confidence, must_ask):
+        moved = replace(step, found=tuple(_move(broken.restore(f), start) for f in step.found))
         tried.append(moved)
         if step.outcome == "taken":
             return Explained(moved.found, tuple(tried))

@@ -21,7 +21,6 @@ from .words import (
 )
 
 __all__ = [
-    "find_inline_label",
     "find_labelled",
     "find_marks",
     "find_numbered",
@@ -176,16 +175,6 @@ def _least_words(mark: Mark, *, few_shot: bool) -> int:
     if few_shot:
         return 4
     return 1 if mark.noun in MAY_BE_SHORT else 2
-
-
-def find_inline_label(text: str) -> list[Found]:
-    """A question and its context, both labelled, on one line."""
-    match = patterns.INLINE_LABEL.match(text[:1200])
-    if not match:
-        return []
-    return make_found(
-        text, match.end(), len(text), "inline-label", label_start=match.start("label")
-    )
 
 
 def find_tags(text: str) -> list[Found]:

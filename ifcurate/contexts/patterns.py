@@ -56,11 +56,6 @@ FENCE = re.compile(
     r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
 )
 QUOTED_LINES = re.compile(r"(?:^[ \t]{0,3}>[^\n]{0,2000}(?:\n|\Z)){1,200}", re.M)
-INLINE_LABEL = re.compile(
-    r"\A\s{0,20}(?:question|q|query)[ \t]?:[ \t]?[^\n]{3,600}?[\s]"
-    r"(?P<label>(?:context|passage|article|paragraph|document|text)[ \t]?:)[ \t]",
-    re.I,
-)
 # ------------------------------------------------------------------ questions, instructions
 # What chat templates and Markdown put before a line.
 PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")

@@ -41,7 +41,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "label",
-        "a label before the text, at the start of a line",
+        "a label before the text, at the start of a line or of a sentence",
         "Passage: Oslo is ...",
         0.97,
         431,
@@ -55,7 +55,6 @@ RULES: tuple[Rule, ...] = (
         30,
     ),
     Rule("hint", "a hint as long as a paragraph", "Hint: When water cools, its ...", 0.5, 0),
-    Rule("inline-label", "labels on one line", "question: Where? context: Oslo is ...", 0.5, 0),
     Rule(
         "numbered", "passages numbered from 1, two or more", "[1] Oslo is ...\n[2] Bergen", 0.8, 3
     ),

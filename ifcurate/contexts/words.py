@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 __all__ = [
     "ANSWER_LABELS",
+    "ASIDES",
     "ENGLISH",
     "FORM_NOUNS",
     "INNER_NOUNS",
@@ -242,6 +243,7 @@ NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "e
 WEAK_NOUNS = words(ENGLISH["weak_nouns"])
 INNER_NOUNS = words(ENGLISH["inner_nouns"])
 FORM_NOUNS = words(ENGLISH["form_nouns"])
+ASIDES = words(ENGLISH["asides"])
 MAY_BE_SHORT = words(ENGLISH["may_be_short"])
 _NOT_LABELS = words(ENGLISH["not_labels"])
 _QUALIFIERS = words(ENGLISH["qualifiers"])

@@ -1,0 +1,140 @@
+"""Labels in the middle of a line: "Passage: ... Question: ...? Answer:".
+
+The rules read labels at the beginnings of lines. `break_lines` begins a new line before each
+label that stands after the end of a sentence, so that one line is read as several are. It
+looks at the first line, the last line and the lines that begin with a label: in the other
+lines "Answer: no" is part of a text.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from . import patterns
+from .found import Found
+from .lines import line_asks
+from .words import ASIDES, classify_label, is_wanted
+
+__all__ = ["Broken", "break_lines"]
+
+_MOST = 2000  # colons in a line; a line with more is data
+_COLON = re.compile(r"[ \t\u00a0\u202f]?(?::(?=[ \t\r\n]|$|[\"“'A-Z]|[^\x00-\x7f])|：)")
+_STOP = re.compile(
+    r"(?:[.!?…][\"”’»)\]]*|[\"”’»)\]])[ \t\u00a0]+|[。！？؟।」』][\"”’»」』)]*[ \t]*|"
+    r"[ \t]+(?=[\u3040-\u9fff])"
+)
+_NAME = re.compile(r"(?P<name>[^\W\d_](?:[^:：\n]{0,40}[^\W\d_])?)(?:[ \t]?\d{1,2}|[ \t][A-H])?")
+_LAST_WORD = re.compile(r"(?P<before>[^\s,;]+)[ \t]+(?P<label>[^\W\d_]{2,20}(?:[ \t]\d{1,2})?)$")
+# "the answer: no" is part of a sentence.
+_JOINED = re.compile(r"(?:the|an?|this|that|his|her|its|their|my|your|our|of|in|to|is|one)$", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A text with line breaks before its labels, and the places of the added characters."""
+
+    text: str
+    added: tuple[int, ...] = ()
+
+    def restore(self, found: Found) -> Found:
+        """The same stretch in characters of the text as it was."""
+        places = (found.start, found.end, found.outer_start, found.outer_end)
+        start, end, outer_start, outer_end = (at - bisect_left(self.added, at) for at in places)
+        return replace(found, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
+
+
+def break_lines(text: str) -> Broken:
+    """The text with a line break before each label in the middle of a line.
+
+    The break replaces a blank; where none is, as in Chinese, it is added.
+    """
+    pieces: list[str] = []
+    added: list[int] = []
+    floor = 0
+    for at in _places(text):
+        blank = text[at - 1] in " \t\u00a0"
+        pieces += [text[floor : at - blank], "\n"]
+        if not blank:
+            added.append(at + len(added))
+        floor = at
+    return Broken("".join([*pieces, text[floor:]]), tuple(added))
+
+
+def _places(text: str) -> Iterator[int]:
+    """Where labels in the middle of a line begin, in their order."""
+    end = len(text.rstrip())
+    at = len(text) - len(text.lstrip())
+    first, talk = at, len(re.findall(r"(?<!\w)[QA][ \t]?:", text[:20_000])) > 2
+    while at < end:
+        stop = text.find("\n", at, end)
+        stop = end if stop < 0 else stop
+        label = patterns.LABEL_LINE.match(text, at, min(stop, at + 200))
+        named = label["name"].strip() if label and _is_known(label["name"].strip()) else ""
+        if named or at == first or stop == end:
+            after = label.end() if label else at
+            yield from _in_line(text, after, stop, named=named, talk=talk, last=stop == end)
+        at = stop + 1
+
+
+def _is_known(name: str) -> bool:
+    return classify_label(name)[0] in ("context", "ask", "answer", "hint") or is_wanted(
+        name.lower()
+    )
+
+
+def _in_line(
+    text: str, start: int, stop: int, *, named: str, talk: bool, last: bool
+) -> Iterator[int]:
+    """The labels of one line behind `start`, where the label that it begins with ends."""
+    before = named  # the label before, on this line
+    for n_colons, colon in enumerate(_COLON.finditer(text, start, stop)):
+        if n_colons > _MOST:
+            return
+        at, name, closed = _label_before(text, start, colon.start(), named)
+        if not name or (len(name) == 1 and (talk or not _is_letter(name, before))):
+            continue
+        ends = last and not text[colon.end() : stop].strip()
+        if _is_known(name):
+            taken = _fits(text, start, at, name, before=before, ends=ends)
+        else:  # a slot for the answer, whatever it is called
+            taken = closed and ends and bool(before) and len(name.split()) <= 2
+        if taken:
+            before = name
+            yield at
+
+
+def _label_before(text: str, start: int, colon: int, named: str) -> tuple[int, str, bool]:
+    """Where the label before a colon begins, its name, and whether a sentence ends before it."""
+    left = max(start, colon - 60)
+    window = text[left:colon]
+    stops = [match.end() for match in _STOP.finditer(window)]
+    for at in reversed(stops[-2:]):
+        name = _NAME.fullmatch(window, at)
+        if name and (_is_known(name["name"]) or at == stops[-1]):
+            return left + at, name["name"], True
+    word = _LAST_WORD.search(window)
+    if not named or word is None or _JOINED.match(word["before"]):
+        return 0, "", False
+    name = _NAME.fullmatch(word["label"])
+    if name is None or word["label"][0].isupper() != named[0].isupper():
+        return 0, "", False
+    return left + word.start("label"), name["name"] if _is_known(name["name"]) else "", False
+
+
+def _is_letter(name: str, before: str) -> bool:
+    """Whether "Q" or "A" labels a question, or the answer to one."""
+    return name in "Qq" or (name in "Aa" and classify_label(before)[0] == "ask")
+
+
+def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool) -> bool:
+    """Whether a known label begins a part of the prompt, and not an aside or a sentence."""
+    kind = classify_label(name)[0]
+    if kind == "context":
+        if ends or name.lower() in ASIDES:
+            return False
+        return bool(before) or (at - start <= 400 and line_asks(text[start:at]))
+    # An answer that is there belongs to a worked example, or to the text.
+    return ends or kind in ("ask", "hint") or classify_label(before)[0] == "ask"

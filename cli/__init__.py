@@ -52,7 +52,7 @@ def ifcurate(
     context. Rows whose context only repeats what the model knows teach a model to ignore
     contexts. ifcurate finds them.
 
-        ifcurate score alpaca.jsonl --model llama-2-7b
+        ifcurate score alpaca.jsonl --model smollm2-135m
         ifcurate filter --keep context-critical
         ifcurate augment --entity-substitution
 

@@ -67,7 +67,7 @@ def check_engine_options(options: EngineOptions) -> None:
 
     if options.engine in ("hf", "vllm") and not options.model:
         raise OptionError(
-            "score: no model was given; name one: --model llama-2-7b (see `ifcurate models`), "
+            "score: no model was given; name one: --model smollm2-135m (see `ifcurate models`), "
             "a Hub id, a folder, or --model pocket for a try"
         )
     if options.engine == "server" and not options.base_url:

@@ -71,7 +71,7 @@ def curate(
 
     Rows whose context only repeats what the model knows are dropped; everything else stays.
 
-        ifcurate curate alpaca.jsonl --model llama-2-7b --to trl
+        ifcurate curate alpaca.jsonl --model smollm2-135m --to trl
     """
     note(f"reading {', '.join(data)}", quiet=quiet or json)  # at once: the imports take a second
     from ifcurate.pipeline.loading import create_recipe

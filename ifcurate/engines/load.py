@@ -66,7 +66,7 @@ def load_engine(
     if engine in ("hf", "vllm"):
         if not name:
             raise ModelError(
-                "no model was given; name one: --model llama-2-7b, a Hub id, a folder, or pocket"
+                "no model was given; name one: --model smollm2-135m, a Hub id, a folder, or pocket"
             )
         name = resolve_model(name)
     loaded: Engine = _find(ENGINES[engine])(model=name, **options)

@@ -29,8 +29,8 @@ class AugmentOptions(Options):
     )
     types: str = option(
         "default",
-        "Types of entities that are substituted: default (PERSON,DATE,ORG,WORK,FAC,EVENT), all, or "
-        "a list of types. +CITY adds a type to the default ones.",
+        "Types of entities that are substituted: default (PERSON,DATE,YEAR,ORG,WORK,FAC,EVENT), "
+        "all, or a list of types. +CITY adds a type to the default ones.",
         panel=HOW_PANEL,
         metavar="TYPES",
         common=True,

@@ -201,7 +201,7 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
     [
         ("score missing.jsonl --engine toy", 1, "no such file; data files there: alpaca.jsonl"),
         ("score nothing --engine toy", 1, "nothing: no such file; data files there: alpaca"),
-        ("score alpaca.jsonl", 1, "no model was given; name one: --model llama-2-7b"),
+        ("score alpaca.jsonl", 1, "no model was given; name one: --model smollm2-135m"),
         ("score alpaca.jsonl --model ./nowhere", 1, "nowhere"),
         ("score alpaca.jsonl --engine steam", 2, "steam"),
         ("score alpaca.jsonl --engine toy --template nope", 1, "template nope: neither built in"),
@@ -275,7 +275,7 @@ def script(line: str, folder: Path, **more: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.slow
-def test_the_lines_of_the_readme_word_for_word(data: Path, folder: Path, hub_cache: Path) -> None:
+def test_the_three_lines_word_for_word(data: Path, folder: Path, hub_cache: Path) -> None:
     for line in (
         "ifcurate score alpaca.jsonl --model llama-2-7b",
         "ifcurate filter --keep context-critical",

@@ -357,6 +357,30 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H8",
         ),
         (
+            "a word for a relative that stands for a name",
+            alpaca("Sara hit the ball. Her Dad was proud of her, and Dad told everybody." + PAD,
+                   "Dad"),
+            "entity",
+        ),
+        (
+            "a maker's name before a thing",
+            alpaca("He missed his Keith piano. He wrote to Keith in January about it." + PAD,
+                   "Keith"),
+            "H8",
+        ),
+        (
+            "the next sentence has the other pronoun",
+            alpaca("Jose came into the store.  She wanted a puppy, and Jose loved him." + PAD,
+                   "Jose"),
+            "H11",
+        ),
+        (
+            "a union that is a country",
+            alpaca("It was a mission with the Soviet Union. The Soviet Union agreed." + PAD,
+                   "Soviet Union"),
+            "entity",
+        ),
+        (
             "the end of a party's name",
             alpaca("She led the Movement for Hobbs Party, and was thanked for it." + PAD,
                    "Hobbs Party"),
@@ -422,3 +446,15 @@ def test_a_person_beside_a_thing_is_still_a_person() -> None:
     row = alpaca("Martha, who left the band, was the player of the game that night." + PAD,
                  "Martha")  # fmt: skip
     assert augment_row(row).written
+
+
+def test_a_band_is_no_person() -> None:
+    row = alpaca("Fans were glad when Snow Patrol asked her to sing." + PAD, "Snow Patrol")
+    assert refused({**row, "instruction": "Which band asked her to sing?"}) == "H6"
+    outcome = augment_row({**row, "instruction": "Which band member asked her to sing?"})
+    assert outcome.stage != "H6"
+
+
+def test_a_number_in_a_title_stays() -> None:
+    row = alpaca('She sang "Cater 2 U" for men. It was a hit in all of the shops.' + PAD, "2")
+    assert refused(row, types=["NUMBER"]) == "H8"

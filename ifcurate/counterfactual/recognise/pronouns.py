@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..lexicon.wording import word_places
 
-__all__ = ["count_pronouns", "follow_pronouns", "following_pronoun"]
+__all__ = ["count_pronouns", "follow_pronouns", "following_pronoun", "subject_pronouns"]
 
 _HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
 _SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
@@ -17,8 +17,12 @@ _FOLLOWS = re.compile(
     r"\b(he|him|his|himself|she|her|hers|herself|its|itself|their|they)\b"
     r"(?! (?:said|says|added|told|wrote)\b)"
 )
-#: The next sentence begins with the pronoun: "Kugel is poor. He ..."
-_NEXT = re.compile(r"[^.!?\n:;\"“”A-Z]{0,100}[.!?] (He|She|His|Her) ")
+#: The next sentence begins with the pronoun: "Kugel is poor. He ...", not "Kugel's son is. He ..."
+_NEXT = re.compile(r"(?!['’]s)[^.!?\n:;\"“”A-Z]{0,100}[.!?] {1,2}(He|She|His|Her) ")
+
+_OPENS = re.compile(r"(?:\A|[.!?\n])[ \"“]*\Z")
+_GENDERS = dict.fromkeys(("he", "him", "his", "himself"), "m")
+_GENDERS |= dict.fromkeys(("she", "her", "hers", "herself"), "f")
 
 
 def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
@@ -35,14 +39,19 @@ def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
     match = _FOLLOWS.match(text, end, end + 200)
     if match is None and opens:  # the subject of one sentence is mostly that of the next
         match = _NEXT.match(text, end, end + 200)
-    if match is None:
-        return ""
-    word = match[1].lower()
-    return (
-        "m"
-        if (word.startswith("h") and word[1] == "i") or word == "he"
-        else ("f" if word in {"she", "her", "hers", "herself"} else "n")
-    )
+    return _GENDERS.get(match[1].lower(), "n") if match else ""
+
+
+def subject_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
+    """Votes of the sentences that follow a sentence of which the name is the first word."""
+    votes = {"m": 0, "f": 0}
+    known = [f for f in forms if f]
+    for text in texts:
+        for start, end in {place for form in known for place in word_places(form, text)}:
+            match = _NEXT.match(text, end, end + 200) if _OPENS.search(text, 0, start) else None
+            if match:
+                votes[_GENDERS[match[1].lower()]] += 1
+    return votes["m"], votes["f"]
 
 
 def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:

@@ -24,7 +24,7 @@ __all__ = [
 
 #: What is substituted when nothing else is asked for; `docs/counterfactual.md` has the
 #: breakage of every type on data that no rule had seen.
-DEFAULT_TYPES = ("PERSON", "DATE", "ORG", "WORK", "FAC", "EVENT")
+DEFAULT_TYPES = ("PERSON", "DATE", "YEAR", "ORG", "WORK", "FAC", "EVENT")
 TYPES = (
     *DEFAULT_TYPES,
     *("CITY", "COUNTRY", "LOC", "PRODUCT", "MONEY", "YEAR", "QUANTITY", "NUMBER"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..checks import Check, Refusal
-from ..recognise.pronouns import count_pronouns, follow_pronouns
+from ..recognise.pronouns import count_pronouns, follow_pronouns, subject_pronouns
 
 __all__ = ["settle_gender"]
 
@@ -33,7 +33,7 @@ def settle_gender(
     known = list(forms)
     near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
-        votes = [near, page, _bare_votes(texts, known)]
+        votes = [near, page, _bare_votes(texts, known), subject_pronouns(texts, known)]
         if _contradict(votes if listed == "m" else [v[::-1] for v in votes], alone):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed
@@ -42,9 +42,9 @@ def settle_gender(
 
 def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
     """Whether the pronouns say the other gender, second in each pair of votes."""
-    own, whole, bare = votes
+    own, whole, bare, subject = votes
     only_other = alone and whole[1] > 0 and not whole[0]
-    return 2 * own[1] > own[0] or bare[1] > 1 or only_other
+    return 2 * own[1] > own[0] or bare[1] > 1 or subject[1] > subject[0] or only_other
 
 
 def _by_pronouns(

@@ -33,6 +33,8 @@ _AFTER = re.compile(
 )
 _PARTICLE_BEFORE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted(PARTICLES))}) \Z")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
+#: Words before a noun, not before a person's name: "an Ernest", "her Dad", "his Pleyel piano".
+_NOUN_BEFORE = {"a", "an", "my", "your", "his", "her", "its", "our", "their"}
 _OWNER = re.compile(r"['’]s [A-Z]")  # "Martha's Vineyard"
 _QUOTED = re.compile(r"[\"“‘']([^\"“”‘\n]{3,90})[\"”’'](?!\w)")
 _NICKNAMED = re.compile(r" [\"“'(]\w+[\"”')] [A-Z]")
@@ -87,6 +89,8 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
         yield "inside an address or a path"
     if kind == "DATE":
         yield from _check_calendar(text, start, end)
+    if kind in VALUES:
+        yield from _check_title(text, start, end)
     if kind in VALUES or kind == "WORK":
         return
     if kind == "PERSON":
@@ -101,10 +105,10 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
-    """A person's name has no "a" before it, and no quoted nickname between its parts."""
+    """A person's name has no "a" or "his" before it, and no quoted nickname between its parts."""
     before, left, name = word_before(text, start), text[max(0, start - 40) : start], text[start:end]
-    if before in {"a", "an"}:
-        yield f"'a {name}' is no person's name"
+    if before in _NOUN_BEFORE:
+        yield f"'{before} {name}' is no person's name"
     if shared := _PAIR.search(left) or (before not in _APART and _ARTICLE.search(left)):
         yield f"{shared.group() + name!r} may be a thing"
     thing = _THING_BEFORE.search(text, max(0, start - 90), start) or _THING_AFTER.match(text, end)
@@ -237,7 +241,8 @@ def _check_title(text: str, start: int, end: int) -> Iterator[str]:
         a, b = quoted.start(1) + offset, quoted.end(1) + offset
         words = _WORD.findall(quoted[1])
         capital = [w for w in words if w[0].isupper()]
-        if a <= start and end <= b and size < len(words) <= min(10, 2 * len(capital)):
+        titled = size < len(words) <= min(10, 2 * len(capital)) and not quoted[1][0].islower()
+        if a <= start and end <= b and titled:
             yield f"inside the title {quoted[1][:60]!r}"
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from ..checks import Check, Refusal
 from ..edit.edits import invert_edits
 from ..edit.views import touches, within
-from ..lexicon.wording import TITLES, fold, word_places
+from ..lexicon.wording import TITLES, either, fold, word_places
 from ..recognise.spans import VALUES
 from .cases import Case
 from .geography import check_geography
@@ -28,6 +28,12 @@ from .structure import check_structure
 __all__ = ["CHECKS", "PASSED", "verify"]
 
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
+#: "Which band played?", but not "Which band member left?".
+_ASKS_THING = re.compile(
+    rf"\b(?:what|which)(?: [\w-]+)? (?:{either('makers')}|{either('things')})\b"
+    rf"(?!['’]|(?: \w+)? (?:{either('people_by_role')}|member|leader|founder|owner)\b)",
+    re.I,
+)
 _CHOICES = re.compile(r"\b(?:options|choices)\b", re.I)
 
 
@@ -68,6 +74,8 @@ def _check_support(case: Case) -> Iterator[str]:
         yield "the answer is named in the question"
     if case.plan.type not in VALUES:
         yield from _check_unasked(case)
+    if case.plan.type == "PERSON" and (thing := _ASKS_THING.search(view.question_text)):
+        yield f"the question asks for a thing: {thing.group()!r}"
 
 
 def _check_unasked(case: Case) -> Iterator[str]:

@@ -55,15 +55,15 @@ class Tally:
 
     def _add(self, example: Example) -> None:
         from ifcurate.contexts.words import count_words
-        from ifcurate.prompts.markers import split_end_marker
+        from ifcurate.prompts.markers import has_text, split_end_marker
 
         self.examples += 1
-        self.empty += not example.response.strip()
+        self.empty += not has_text(example.response)
         if marker := split_end_marker(example.response)[1]:
             self.markers[marker] += 1
         if example.has_context:
             self.with_context += 1
-            self.usable += bool(example.response.strip())
+            self.usable += has_text(example.response)
             rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
             self.rules[rules] += 1
             self._shown.setdefault(rules, example)

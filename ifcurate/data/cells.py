@@ -12,27 +12,32 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ifcurate.errors import RowError
+from ifcurate.records import Turn
 
 __all__ = [
     "ANSWERS",
     "COMPLETIONS",
     "CONTEXTS",
-    "NO_TEXT",
     "OUTPUTS",
     "PROMPTS",
     "QUESTIONS",
+    "SYSTEMS",
+    "Draft",
     "Text",
     "read_answer",
     "read_context",
+    "read_contexts",
     "read_path",
+    "read_system",
     "read_text",
 ]
 
 #: Names of a column that holds a context, the likeliest first.
 CONTEXTS: Final = (
     *("context", "contexts", "passage", "passages", "document", "documents", "article"),
-    *("paragraph", "paragraphs", "story", "background", "evidence", "text"),
+    *("paragraph", "paragraphs", "story", "background", "evidence", "ctx", "ctxs", "text"),
 )
+SYSTEMS: Final = ("system", "system_prompt", "system_message")
 OUTPUTS: Final = ("output", "response", "answer", "completion")
 PROMPTS: Final = ("prompt", "inputs", "input")
 COMPLETIONS: Final = ("completion", "response", "targets", "target", "output")
@@ -50,20 +55,45 @@ class Text:
 
 NO_TEXT: Final = Text()
 
-_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An example before its context has been looked for."""
+
+    instruction: Text
+    response: Text
+    context: Text = NO_TEXT
+    system: Text = NO_TEXT
+    history: tuple[Turn, ...] = ()
+    trailing: tuple[Turn, ...] = ()
+    tools: str = ""
+    response_calls: tuple[Mapping[str, Any], ...] = ()
+    note: str = ""  # what of the row is left out
+
+
+_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
 
 
 def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
-    """Whether a row has the column or path of that name (`instances[0].input`), and its value."""
+    """Whether a row has the column or path of that name (`instances[0].input`), and its value.
+
+    The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
+    """
     if name in row or not any(sign in name for sign in ".["):
         return name in row, row.get(name)
-    value: Any = row
-    for key, index in _STEP.findall(name):
-        if key and isinstance(value, Mapping) and key in value:
-            value = value[key]
-        elif index and isinstance(value, list) and int(index) < len(value):
-            value = value[int(index)]
-        else:
+    return _follow(row, _STEP.findall(name))
+
+
+def _follow(value: Any, steps: Sequence[tuple[str, str]]) -> tuple[bool, Any]:
+    for i, (key, index) in enumerate(steps):
+        if index == "*" and isinstance(value, list):
+            reached = [_follow(item, steps[i + 1 :]) for item in value]
+            return True, [item for has, item in reached if has]
+        if not isinstance(value, list | Mapping):
+            return False, None
+        try:
+            value = value[key] if isinstance(value, Mapping) else value[int(index)]
+        except (KeyError, IndexError, ValueError, TypeError):
             return False, None
     return True, value
 
@@ -75,19 +105,32 @@ def read_text(row: Mapping[str, Any], names: Iterable[str], *, required: bool = 
         has, value = read_path(row, name)
         if not has:
             continue
-        if isinstance(value, str):
-            return Text(value, name)
-        if value is None:
-            return Text("", name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise RowError(f"column {name!r}: expected text, found {value}")
-            return Text(str(value), name)
-        raise RowError(f"column {name!r}: expected text, found {type(value).__name__}")
+        return Text("" if value is None else _as_text(value, name, "text"), name)
     if not required:
         return Text()
     found = ", ".join(map(str, row)) or "(none)"
     raise RowError(f"no column {' or '.join(map(repr, names))}; found the columns {found}")
+
+
+def _as_text(value: Any, name: str, expected: str) -> str:
+    """A text or a number as text; `true` and `false` for booleans, as JSON writes them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, float):
+        raise RowError(f"column {name!r}: expected {expected}, found {type(value).__name__}")
+    if not math.isfinite(value):
+        raise RowError(f"column {name!r}: expected {expected}, found {value}")
+    return str(value)
+
+
+def read_system(row: Mapping[str, Any]) -> Text:
+    """The system message in a column of its own, if the row has one with a text."""
+    texts = (Text(row[name], name) for name in SYSTEMS if isinstance(row.get(name), str))
+    return next((text for text in texts if text.text.strip()), NO_TEXT)
 
 
 def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str) -> Text:
@@ -104,6 +147,22 @@ def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str)
             return text
         empty = empty if empty.path or repeats else text
     return empty
+
+
+def read_contexts(row: Mapping[str, Any], names: str) -> Text:
+    """The context of a column, or of several: `context+passage`, a blank line between.
+
+    Raises `RowError` when the row has none of the columns.
+    """
+    parts = [names]
+    if "+" in names and not read_path(row, names)[0]:
+        parts = [name.strip() for name in names.split("+")]
+    if not any(read_path(row, part)[0] for part in parts):
+        read_text(row, parts)  # raises with the columns that were found
+    texts = [text for part in parts if (text := read_context(row, (part,), "")).text.strip()]
+    if len(texts) == 1:
+        return texts[0]
+    return Text("\n\n".join(text.text for text in texts), names)
 
 
 def _joined(value: Any, name: str) -> Text | None:
@@ -137,8 +196,6 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
             value, path = value[0], f"{path}[0]"
             if isinstance(value, Mapping) and isinstance(value.get("text"), str):
                 value, path = value["text"], f"{path}.text"
-        if isinstance(value, str):
-            return Text(value, path)
         if value is not None:
-            raise RowError(f"column {name!r}: expected an answer, found {type(value).__name__}")
+            return Text(_as_text(value, name, "an answer"), path)
     return read_text(row, names)

@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from ifcurate.data.cells import NO_TEXT, Text
+from ifcurate.data.cells import Draft, Text, read_system
 from ifcurate.data.turns import read_turns
 from ifcurate.errors import RowError
 from ifcurate.records import Turn, write_calls
 
-__all__ = ["Draft", "draft_chat", "read_conversation", "split_speakers", "write_tools"]
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An example before its context has been looked for."""
-
-    instruction: Text
-    response: Text
-    context: Text = NO_TEXT
-    system: Text = NO_TEXT
-    history: tuple[Turn, ...] = ()
-    trailing: tuple[Turn, ...] = ()
-    tools: str = ""
-    response_calls: tuple[Mapping[str, Any], ...] = ()
+__all__ = [
+    "add_system",
+    "draft_chat",
+    "join_turns",
+    "read_conversation",
+    "split_speakers",
+    "write_tools",
+]
 
 
 def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
@@ -48,17 +41,28 @@ def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
 _SAID: Final = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
 
 
-def split_speakers(text: str) -> list[Turn]:
-    """The turns of a chat written as one text, as HH-RLHF writes it.
+def split_speakers(text: str, name: str) -> list[Turn]:
+    """The turns of a chat that column `name` has as one text, as HH-RLHF writes it.
 
-    Raises `RowError` for another text.
+    Turn 2 of `chosen` has the path `chosen[2]`, which is no place in the row. Another text,
+    which does not begin with `Human:` or has no `Assistant:`, has no turns.
     """
     pieces = _SAID.split(text)
+    if pieces[0].strip() or pieces[1:2] != ["Human"] or "Assistant" not in pieces[1::2]:
+        return []
     speakers = zip(pieces[1::2], pieces[2::2], strict=True)
-    turns = [Turn("user" if who == "Human" else "assistant", said) for who, said in speakers]
-    if not turns:
-        raise RowError("no column 'prompt' or 'conversations' beside 'chosen'; add the prompt")
-    return turns
+    return [
+        Turn("user" if who == "Human" else "assistant", said, f"{name}[{i}]")
+        for i, (who, said) in enumerate(speakers)
+    ]
+
+
+def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
+    """The turns, after the system message in a column of its own if they have none."""
+    system = read_system(row)
+    if not system.text or (turns and turns[0].role == "system"):
+        return turns
+    return [Turn("system", system.text, system.path), *turns]
 
 
 def write_tools(row: Mapping[str, Any]) -> str:
@@ -83,6 +87,26 @@ def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Dr
     if answers[-1] < len(turns) - 1:  # the last turn is still to be answered
         return [_draft_turn(turns, Turn("assistant", ""), tools)]
     return [_draft_turn(turns[:-1], turns[-1], tools)]
+
+
+def join_turns(said: list[Turn], turns: list[Turn]) -> tuple[list[Turn], int]:
+    """The chosen turns after those before them, and the number of answers that are left out.
+
+    The chosen turns may repeat those before them. An answer at the end of the turns before
+    them is the answer to the same question.
+    """
+    asked = next((turn for turn in turns if turn.role == "user"), None)
+    if asked is None:
+        n = max((i for i, turn in enumerate(said, 1) if turn.role != "assistant"), default=0)
+        n_left_out = sum(bool(turn.content.strip() or turn.tool_calls) for turn in said[n:])
+        return [*said[:n], *turns], n_left_out
+    same = (
+        i for i, turn in enumerate(said) if turn.role == "user" and turn.content == asked.content
+    )
+    earlier = said[: next(same, len(said))]
+    if turns[0].role == "system":
+        earlier = [turn for turn in earlier if turn.role != "system"]
+    return [*earlier, *turns], 0
 
 
 def _draft_turn(before: list[Turn], answer: Turn, tools: str) -> Draft:

@@ -26,8 +26,8 @@ from ifcurate.contexts.find import (
     is_no_context,
 )
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.cells import ANSWERS, OUTPUTS, QUESTIONS, Text
-from ifcurate.data.chats import Draft
+from ifcurate.data.cells import ANSWERS, OUTPUTS, QUESTIONS, Draft, Text
+from ifcurate.data.columns import lower_names
 from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.data import FORMATS
@@ -94,7 +94,8 @@ _COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
 )
 
 
-def _format_of(row: Mapping[str, Any]) -> str:
+def _format_of(written: Mapping[str, Any]) -> str:
+    row, _ = lower_names(written)
     if "chosen" in row and "rejected" in row:
         return "preference"
     if chat := _chat_format_of(row):

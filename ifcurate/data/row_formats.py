@@ -6,7 +6,7 @@ A reader makes drafts of a row: examples whose context has not been looked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ifcurate.contexts.shapes import Shape
@@ -18,14 +18,25 @@ from ifcurate.data.cells import (
     OUTPUTS,
     PROMPTS,
     QUESTIONS,
+    Draft,
     Text,
     read_answer,
     read_context,
-    read_path,
+    read_contexts,
+    read_system,
     read_text,
 )
-from ifcurate.data.chats import Draft, draft_chat, read_conversation, split_speakers, write_tools
+from ifcurate.data.chats import (
+    add_system,
+    draft_chat,
+    join_turns,
+    read_conversation,
+    split_speakers,
+    write_tools,
+)
+from ifcurate.data.columns import add_columns, lower_names, restore_names
 from ifcurate.data.turns import read_turns
+from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS
 from ifcurate.records import Turn
 
@@ -37,7 +48,7 @@ class Layout:
     """How rows are to be read."""
 
     format: str  # one of FORMATS
-    columns: Mapping[str, str] | None = None  # for "columns": our name -> theirs
+    columns: Mapping[str, str] | None = None  # our name -> theirs; a context alone adds to a format
     turns: Literal["last", "all"] = "last"
     context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context that are looked for
     min_confidence: float = 0.5  # of a rule that finds context inside a text
@@ -83,7 +94,7 @@ class Layout:
 
 def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     instruction = read_text(row, ("instruction",))
-    system = read_text(row, ("system",), required=False)
+    system = read_system(row)
     instances = row.get("instances")
     if isinstance(instances, list) and not any(name in row for name in OUTPUTS):
         places = [f"instances[{i}]" for i in range(len(instances))]
@@ -111,54 +122,53 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     completion = next((name for name in COMPLETIONS if name in row), COMPLETIONS[0])
     if isinstance(row.get(prompt), list) and isinstance(row.get(completion), list):
         turns = [*read_conversation(row, prompt), *read_conversation(row, completion)]
-        return draft_chat(turns, write_tools(row), every=layout.turns == "all")
+        return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
     asked = read_text(row, PROMPTS)
     return [
         Draft(
             instruction=asked,
             response=read_text(row, COMPLETIONS),
             context=read_context(row, CONTEXTS, asked.text),
-            system=read_text(row, ("system",), required=False),
+            system=read_system(row),
         )
     ]
 
 
+#: Columns that may hold the conversation before the chosen answer, if they are lists.
 _CONVERSATIONS: Final = ("conversations", "conversation", "messages", "prompt", "history")
 
 
 def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     """The chosen answer is the response; what comes before it, a prompt or a conversation."""
     before = next((n for n in _CONVERSATIONS if isinstance(row.get(n), list)), "")
-    if isinstance(row.get("chosen"), list | Mapping):
-        return draft_chat(_chosen_turns(row, before), write_tools(row))
-    answer = read_text(row, ("chosen",))
-    if before:
-        turns = [*read_conversation(row, before), Turn("assistant", answer.text, answer.path)]
-        return draft_chat(turns, write_tools(row))
     names = ("prompt", *QUESTIONS, "instruction", "input")
-    asked = read_text(row, names, required=False)
-    if not asked.path:
-        return draft_chat(split_speakers(answer.text), "")
-    contexts = ("input", *CONTEXTS) if asked.path != "input" else CONTEXTS
-    return [
-        Draft(
-            instruction=asked,
-            response=answer,
-            context=read_context(row, contexts, asked.text),
-            system=read_text(row, ("system",), required=False),
-        )
-    ]
+    asked = Text() if before else read_text(row, names, required=False)
+    said = read_conversation(row, before) if before else split_speakers(asked.text, asked.path)
+    turns = _chosen_turns(row, asked)
+    if not said and not any(turn.role == "user" for turn in turns):
+        if not asked.path:
+            raise RowError("no column 'prompt' or 'conversations' beside 'chosen'; add the prompt")
+        said = [Turn("user", asked.text, asked.path)]
+    joined, n_left_out = join_turns(said, turns)
+    drafts = draft_chat(add_system(joined, row), write_tools(row))
+    if asked.path:
+        contexts = ("input", *CONTEXTS) if asked.path != "input" else CONTEXTS
+        context = read_context(row, contexts, asked.text)
+        drafts = [replace(draft, context=context) for draft in drafts]
+    if not n_left_out:
+        return drafts
+    note = f"{before or asked.path} ends in an answer, which is not read; chosen is the response"
+    return [replace(draft, note=note) for draft in drafts]
 
 
-def _chosen_turns(row: Mapping[str, Any], before: str) -> list[Turn]:
-    """The messages of the chosen answer, after those before it if they are not among them."""
-    turns = read_conversation(row, "chosen")
-    said = read_conversation(row, before) if before else []
-    if not before and isinstance(row.get("prompt"), str) and len(turns) == 1:
-        said = [Turn("user", row["prompt"], "prompt")]
-    if [(t.role, t.content) for t in turns[: len(said)]] != [(t.role, t.content) for t in said]:
-        return [*said, *turns]
-    return turns
+def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
+    """The turns of `chosen`: the answer, or the whole conversation as turns or as one text."""
+    if isinstance(row.get("chosen"), list | Mapping):
+        return read_conversation(row, "chosen")
+    answer = read_text(row, ("chosen",))
+    # An answer that only quotes a dialogue does not repeat the prompt.
+    spoken = split_speakers(answer.text, "chosen") if asked.text.strip() in answer.text else []
+    return spoken or [Turn("assistant", answer.text, answer.path)]
 
 
 def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
@@ -172,6 +182,7 @@ def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
             instruction=asked,
             response=response,
             context=read_context(row, CONTEXTS, asked.text),
+            system=read_system(row),
         )
     ]
 
@@ -182,13 +193,11 @@ def _columns(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     def mapped(name: str) -> Text:
         return read_text(row, (names[name],)) if name in names else Text()
 
-    if "context" in names and not read_path(row, names["context"])[0]:
-        mapped("context")  # raises with the columns that were found
     return [
         Draft(
             instruction=mapped("instruction"),
             response=read_answer(row, (names["response"],)),
-            context=read_context(row, (names["context"],), "") if "context" in names else Text(),
+            context=read_contexts(row, names["context"]) if "context" in names else Text(),
             system=mapped("system"),
         )
     ]
@@ -197,25 +206,40 @@ def _columns(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
 def _messages(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     name = next((n for n in ("messages", "conversations", "conversation") if n in row), "messages")
     turns = read_turns(row.get(name), name, "role", "content")
-    return draft_chat(turns, write_tools(row), every=layout.turns == "all")
+    return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
 
 
 def _sharegpt(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     name = next((n for n in ("conversations", "conversation", "messages") if n in row), "")
     turns = read_turns(row.get(name), name or "conversations", "from", "value")
-    system = read_text(row, ("system",), required=False)
-    if system.text and not (turns and turns[0].role == "system"):
-        turns.insert(0, Turn("system", system.text, system.path))
-    return draft_chat(turns, write_tools(row), every=layout.turns == "all")
+    return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
+
+
+_Reader = Callable[[Mapping[str, Any], Layout], list[Draft]]
+
+
+def _known(reader: _Reader) -> _Reader:
+    """A reader of columns with known names, in any letter case, and of those the user adds."""
+
+    def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
+        small, names = lower_names(row)
+        drafts = reader(small, layout)
+        if names:
+            drafts = [restore_names(draft, names) for draft in drafts]
+        if layout.columns:
+            drafts = [add_columns(draft, row, layout.columns) for draft in drafts]
+        return drafts
+
+    return read
 
 
 #: How a row of each layout is read: one draft, or one for each scored turn of a chat.
-READERS: Final[dict[str, Callable[[Mapping[str, Any], Layout], list[Draft]]]] = {
-    "alpaca": _alpaca,
-    "prompt_completion": _prompt_completion,
-    "messages": _messages,
-    "sharegpt": _sharegpt,
-    "preference": _preference,
-    "qca": _qca,
+READERS: Final[dict[str, _Reader]] = {
+    "alpaca": _known(_alpaca),
+    "prompt_completion": _known(_prompt_completion),
+    "messages": _known(_messages),
+    "sharegpt": _known(_sharegpt),
+    "preference": _known(_preference),
+    "qca": _known(_qca),
     "columns": _columns,
 }

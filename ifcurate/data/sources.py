@@ -163,7 +163,7 @@ class Examples:
         """The columns of each source's first rows that the examples do not use."""
         pairs = zip(self.sources, self.layouts, strict=True)
         columns = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
-        return {name: unread for name, unread in columns.items() if unread.columns or unread.kept}
+        return {name: unread for name, unread in columns.items() if unread.columns or unread.notes}
 
     @property
     def formats(self) -> dict[str, str]:
@@ -245,12 +245,7 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
         OptionError: an option is unknown or out of bounds.
     """
     paths, options = _apply_cards(paths, options)
-    format = "columns" if options.columns else options.format
-    for name in ("instruction", "response") if options.columns else ():
-        if name not in (options.columns or {}):
-            raise OptionError(
-                f"data: columns: {name}=... is missing; it names a column of your data"
-            )
+    format = options_format(options)
     sources = open_sources(paths, subset=options.subset, split=options.split)
     names = _detect_formats(sources) if format == "auto" else [format] * len(sources)
     layouts = [
@@ -258,8 +253,8 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
         for source, name in zip(sources, names, strict=True)
     ]
     examples = Examples(tuple(sources), tuple(layouts), options.limit)
-    if format != "auto":
-        _refuse_unfit(examples, format)
+    if format != "auto" or options.columns:
+        _refuse_unfit(examples, names[0])
     return examples
 
 
@@ -284,6 +279,20 @@ def _apply_card(known: KnownSet, options: DataOptions) -> DataOptions:
     if "format" in given or "columns" in given:
         given = {"format": options.format, "columns": options.columns, **given}
     return DataOptions.create(**{**known.reading, **given})
+
+
+def options_format(options: DataOptions) -> str:
+    """The format that the options ask for. A context or a system column adds to a format.
+
+    Raises `OptionError` when only one of instruction and response is mapped.
+    """
+    mapped = options.columns or {}
+    missing = [name for name in ("instruction", "response") if name not in mapped]
+    if len(missing) == 1:
+        raise OptionError(
+            f"data: columns: {missing[0]}=... is missing; it names a column of your data"
+        )
+    return options.format if missing else "columns"
 
 
 def options_layout(format: str, options: DataOptions) -> Layout:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.formats import Layout, detect_format, parse_row
-from ifcurate.data.sources import Examples, learn_layout, options_layout
+from ifcurate.data.sources import Examples, learn_layout, options_format, options_layout
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.base import takes_options
@@ -117,12 +117,9 @@ def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
         if not isinstance(value, Mapping):
             raise TypeError(f"examples: row {number} is {type(value).__name__}; {_EXPECTED}")
     records = [dict(value) for value in values]
-    if options.columns:
-        name = "columns"
-    elif options.format == "auto":
+    name = options_format(options)
+    if name == "auto":
         name = detect_format(records[:_LOOKED_AT], _SOURCE)
-    else:
-        name = options.format
     layout = learn_layout(records, options_layout(name, options))
     return _parse_all(records, layout)
 

@@ -1,76 +1,110 @@
-"""The columns of rows that the examples do not use."""
+"""The columns of rows that the examples do not use, and which of them look like a context."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ifcurate.data.cells import CONTEXTS
-from ifcurate.data.chats import Draft
+from ifcurate.contexts.words import count_words
+from ifcurate.data.cells import CONTEXTS, Draft, read_context, read_path
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 
 __all__ = ["Unread", "describe_unread", "list_unread", "unread_columns"]
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
-# Another response, or a rendering of the whole row.
-_NOT_CONTEXTS: Final = ("rejected", "chosen", "text")
+#: Words in the name of a context column, beside the names that are read as one.
+_CONTEXT_WORDS: Final = frozenset(
+    f"{' '.join(CONTEXTS)} doc docs snippet snippets excerpt excerpts reference references "
+    "knowledge chunk chunks facts transcript abstract".split()
+) - {"text"}
+#: Words in the name of a column that is none, however long: a further answer, or the way to it.
+_ANSWER_WORDS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "rejected chosen answer answers response responses output outputs completion completions "
+        "generation generations prediction predictions rationale rationales explanation "
+        "explanations reasoning cot thought thoughts thinking analysis solution feedback critique "
+        "justification id ids url urls title titles",
+    )
+)
+#: Words in the name of a column that is no context only because it is long.
+_PROMPT_WORDS: Final = frozenset(("text", "prompt", "instruction", "system", "question", "query"))
+_NAME_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_MOST_ITEMS: Final = 5  # of a list that are looked at
+_MOST_STEPS: Final = 4  # of a path
 
 _KEPT: Final = "rejected is kept for DPO and not scored"
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The columns of some rows that the examples do not use."""
+    """What the examples of some rows do not use."""
 
-    columns: tuple[str, ...]
-    likely_contexts: tuple[str, ...] = ()  # those of the columns that look like a context
-    read_from: tuple[str, str] = ("", "")  # the columns of the instruction and the response
-    kept: str = ""  # what becomes of `rejected` in rows of preferences
+    columns: tuple[str, ...] = ()
+    likely_contexts: tuple[str, ...] = ()  # paths of texts that look like a context
+    mapped: tuple[str, ...] = ()  # what --columns says already, the context first
+    notes: tuple[str, ...] = ()  # what else is left out, or read as something else
 
     @property
     def advice(self) -> list[str]:
         """A line for each likely context, with the option to paste."""
-        instruction, response = self.read_from
-        if not (instruction and response) or "[" in instruction + response:
-            return [f"{name} looks like a context" for name in self.likely_contexts]
-        return [
-            f"{name} looks like a context; to read it: "
-            f"--columns instruction={instruction},context={name},response={response}"
-            for name in self.likely_contexts
-        ]
+        return [self._advise(name) for name in self.likely_contexts]
+
+    def _advise(self, name: str) -> str:
+        context, *others = self.mapped or ("",)
+        a, it, read = ("a second", "both", f"{context}+") if context else ("a", "it", "")
+        option = ",".join([f"context={read}{name}", *others])
+        return f"{name} looks like {a} context; to read {it}: --columns {shlex.quote(option)}"
 
 
 def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
-    """The columns that are not read, from the rows that have the format.
+    """What is not read of the rows that have the format.
 
-    A column looks like a context by its name, or because most of its values have more than
-    30 words.
+    A text looks like a context by the name of its column, or because most of its values have
+    more than 30 words. Beside a context that is read, only the name counts.
     """
     fitting = list(_with_drafts(rows, layout))
     drafts = [draft for _, of_row in fitting for draft in of_row]
     seen = dict.fromkeys(str(name) for row, _ in fitting for name in row)
-    read = set(_NOT_TEXTS).union(*map(_columns_of, drafts))
+    read = set(_NOT_TEXTS).union(*map(_columns_of, drafts), _mapped_columns(layout))
     unread = [name for name in seen if name not in read]
-    kept = _KEPT if "chosen" in seen and "rejected" in unread else ""
-    if kept:
+    notes = list(dict.fromkeys(note for row, of_row in fitting for note in _notes(row, of_row)))
+    if "chosen" in seen and "rejected" in unread:
         unread.remove("rejected")
-    read_from = (drafts[-1].instruction.path, drafts[-1].response.path) if drafts else ("", "")
-    has_context = any(draft.context.text.strip() for draft in drafts)
-    likely = () if has_context else _find_likely(unread, [row for row, _ in fitting])
-    return Unread(tuple(unread), likely, read_from, kept)
+        notes.insert(0, _KEPT)
+    mapped = _mapped(drafts, layout)
+    likely = tuple(_find_likely(unread, fitting, second=bool(mapped[0])))
+    return Unread(tuple(unread), likely, mapped, tuple(notes))
 
 
-def _find_likely(unread: list[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(name for name in unread if _may_be_context(name, rows))
+def _mapped(drafts: Sequence[Draft], layout: Layout) -> tuple[str, ...]:
+    """The columns of the context that is read, and what else --columns says already."""
+    given = dict(layout.columns or {})
+    read = next((d.context.path for d in drafts if d.context.text.strip()), "")
+    context = given.pop("context", "") or re.split(r"[.\[]", read)[0]
+    return (context, *(f"{name}={column}" for name, column in given.items()))
 
 
-def _may_be_context(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column looks like a context by its name or its length."""
-    if name in _NOT_CONTEXTS:
-        return False
-    return name.lower() in CONTEXTS or _mostly_long(row.get(name) for row in rows)
+def _mapped_columns(layout: Layout) -> set[str]:
+    """The columns that the user names, also those that no row has a text in."""
+    return {
+        re.split(r"[.\[]", part.strip())[0]
+        for column in (layout.columns or {}).values()
+        for part in (column, *column.split("+"))
+    }
+
+
+def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
+    for draft in drafts:
+        if draft.note:
+            yield draft.note
+        if isinstance(read_path(row, draft.response.path)[1], bool):
+            name = draft.response.path
+            yield f"{name} is a boolean; the responses are the texts true and false"
 
 
 def _with_drafts(
@@ -95,15 +129,70 @@ def describe_unread(columns: Mapping[str, Unread], most: int = 12) -> list[str]:
 
 
 def list_unread(unread: Unread, most: int = 12) -> list[str]:
-    """A line with the first `most` columns that are not read, and one about `rejected`."""
+    """A line with the first `most` columns that are not read, and the notes."""
     more = ", …" * (len(unread.columns) > most)
     shown = f"columns not read: {', '.join(unread.columns[:most])}{more}"
-    return [line for line in (shown * bool(unread.columns), unread.kept) if line]
+    return [*([shown] if unread.columns else []), *unread.notes]
 
 
-def _mostly_long(values: Iterable[Any]) -> bool:
-    sizes = [len(v.split(None, 30)) for v in values if isinstance(v, str) and v.strip()]
-    return bool(sizes) and sum(size > 30 for size in sizes) > len(sizes) / 2
+# ------------------------------------------------------------- what looks like a context
+def _find_likely(
+    unread: Sequence[str],
+    fitting: Sequence[tuple[Mapping[str, Any], Sequence[Draft]]],
+    *,
+    second: bool,
+) -> Iterator[str]:
+    """The paths of the texts that look like a context; `second` beside one that is read."""
+    paths = (p for name in unread for row, _ in fitting for p in _text_paths(row.get(name), name))
+    for path in dict.fromkeys(paths):
+        if least := _least_words(path, second=second):
+            texts = [_new_text(path, row, drafts) for row, drafts in fitting]
+            sizes = [count_words(text, 30) for text in texts if text]
+            if sum(size >= least for size in sizes) > len(sizes) / 2:
+                yield path
+
+
+def _text_paths(value: Any, path: str) -> Iterator[str]:
+    """The paths of the texts in a value, `[*]` for every item of a list; turns are none."""
+    if isinstance(value, str):
+        yield path
+    elif path.count(".") + path.count("[") >= _MOST_STEPS:
+        return
+    elif isinstance(value, list):
+        for item in value[:_MOST_ITEMS]:
+            yield from [path] if isinstance(item, str) else _text_paths(item, f"{path}[*]")
+    elif isinstance(value, Mapping) and not {"role", "from"} & value.keys():
+        for key, item in value.items():
+            if not re.search(r"[.\[\],=+]", str(key)):
+                yield from _text_paths(item, f"{path}.{key}")
+
+
+def _least_words(path: str, *, second: bool) -> int:
+    """How many words a context of this name has at least; 0 for a name that is none."""
+    steps = [step for step in re.split(r"[.\[\]*]+", path) if step]
+    last = {word.lower() for word in _NAME_WORD.findall(steps[-1])}
+    words = last.union(word.lower() for step in steps for word in _NAME_WORD.findall(step))
+    if words & _ANSWER_WORDS or path == "text":
+        return 0
+    if path.lower() in CONTEXTS:
+        return 1
+    if words & _CONTEXT_WORDS:
+        return 4 if last & _CONTEXT_WORDS else 8
+    return 0 if second or last & _PROMPT_WORDS else 31
+
+
+def _new_text(path: str, row: Mapping[str, Any], drafts: Sequence[Draft]) -> str:
+    """The text of a path; "" if it repeats the prompt, or if the prompt has it already."""
+    text = read_context(row, (path,), "").text.strip()
+    for draft in drafts:
+        turns = (*draft.history, *draft.trailing)
+        said = [draft.instruction.text, draft.context.text, draft.system.text]
+        asked, answer = draft.instruction.text.strip(), draft.response.text.strip()
+        if any(text in part for part in (*said, *(turn.content for turn in turns))):
+            return ""
+        if (len(asked) >= 12 and asked in text) or (len(answer) >= 60 and answer in text):
+            return ""
+    return text
 
 
 def _columns_of(draft: Draft) -> set[str]:

@@ -43,6 +43,8 @@ def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
 
     def remove(text: str) -> str:
         bare, marker = split_end_marker(text)
+        if not bare:  # the marker is all that the message says
+            return text
         found.update({marker: None} if marker else {})
         return bare
 

@@ -206,7 +206,7 @@ class _Constant(Sequence[str | None]):
 def _read_kept(path: str, layout: Mapping[str, Any]) -> Examples:
     return read_examples(
         path,
-        format="auto" if layout["columns"] else layout["format"],
+        format="auto" if layout["format"] == "columns" else layout["format"],
         columns=layout["columns"],
         context=(),
     )

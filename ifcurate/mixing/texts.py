@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ifcurate.data.chats import Draft
+from ifcurate.data.cells import Draft
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn

@@ -18,6 +18,7 @@ __all__ = [
     "MUCH_OVERLAP",
     "SpecialTokens",
     "context_overlap",
+    "has_text",
     "split_end_marker",
     "without_end_marker",
 ]
@@ -25,9 +26,9 @@ __all__ = [
 #: Above this share, the prompt without the context still has most of its words.
 MUCH_OVERLAP: Final = 0.6
 
-_END: Final = re.compile(
-    r"(?:\s*(?:<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|end_of_text\|>|<\|end\|>|"
-    r"<end_of_turn>|<eos>))+\s*\Z"
+_ENDS: Final = (
+    *("<|endoftext|>", "</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>"),
+    *("<end_of_turn>", "<eos>", "[EOS]", "<|eom_id|>", "<|eot|>", "<｜end▁of▁sentence｜>"),
 )
 _SPECIAL: Final = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk|mask)>|<(?:start|end)_of_turn>|"
@@ -39,21 +40,27 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400
 def split_end_marker(response: str) -> tuple[str, str]:
     """A response without end-of-text markers at its end, and the markers, "" if there are none.
 
-    A response that is only a marker keeps it.
+    Of a response that is only markers, nothing remains.
     """
-    marker = _END.search(response)
-    if marker is None or not response[: marker.start()].strip():
-        return response, ""
-    return response[: marker.start()], " ".join(marker[0].split())
+    bare, found = response.rstrip(), []
+    while marker := next((end for end in _ENDS if bare.endswith(end)), ""):
+        found.append(marker)
+        bare = bare.removesuffix(marker).rstrip()
+    return (bare, " ".join(reversed(found))) if found else (response, "")
+
+
+def has_text(response: str) -> bool:
+    """Whether a response has more than white space and end-of-text markers."""
+    return bool(split_end_marker(response)[0].strip())
 
 
 def without_end_marker(example: Example) -> Example:
     """The example without end-of-text markers at the end of its response.
 
-    It is the same object if there are none.
+    It is the same object if there are none, or if the response is only markers.
     """
     bare, marker = split_end_marker(example.response)
-    return replace(example, response=bare) if marker else example
+    return replace(example, response=bare) if marker and bare else example
 
 
 def _texts(example: Example) -> Iterator[str]:

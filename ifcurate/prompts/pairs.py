@@ -23,7 +23,13 @@ from ifcurate.prompts.lengths import (
     least_size,
     longest_token,
 )
-from ifcurate.prompts.markers import SpecialTokens, context_overlap, without_end_marker
+from ifcurate.prompts.markers import (
+    SpecialTokens,
+    context_overlap,
+    has_text,
+    split_end_marker,
+    without_end_marker,
+)
 from ifcurate.prompts.shuffling import shuffle_contexts
 from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.records import UNANSWERABLE, Example
@@ -208,9 +214,8 @@ def _encode(
 def _before_rendering(
     example: Example, settings: PromptSettings, donor: list[str] | None, longest: int
 ) -> PromptPair | None:
-    if not example.response.strip():
-        reason = UNANSWERABLE if example.unanswerable else "the response has no text"
-        return PromptPair(example, "empty_response", reason)
+    if not has_text(example.response):
+        return PromptPair(example, "empty_response", _why_empty(example))
     if not example.has_context:
         return PromptPair(example, "no_context", "no context was found")
     if settings.ablation == "shuffle" and donor is None:
@@ -221,6 +226,13 @@ def _before_rendering(
     if kept and size > settings.max_length * longest:
         return _too_many_characters(example, size, settings, longest)
     return _refuse_size(example, 0, settings)
+
+
+def _why_empty(example: Example) -> str:
+    if example.unanswerable:
+        return UNANSWERABLE
+    marker = split_end_marker(example.response)[1]
+    return f"the response is only {marker}" if marker else "the response has no text"
 
 
 def _render_both(

@@ -66,7 +66,7 @@ def test_a_likely_context_that_is_not_read_comes_with_the_line_to_paste(
     write_jsonl(folder / "a.jsonl", rows)
     told = ifcurate("inspect a.jsonl")
     assert "columns not read: wiki, stars" in told.out
-    advice = "--columns instruction=prompt,context=wiki,response=completion"
+    advice = "--columns context=wiki"
     assert advice in told.out
     assert ifcurate(f"inspect a.jsonl {advice} --json").json()["with_context"] == 2
 

@@ -164,8 +164,7 @@ def test_columns_that_are_not_read_are_named_and_a_likely_context_among_them() -
     assert unread.likely_contexts == ("wiki",)
     assert describe_unread({"a.csv": unread}) == [
         "a.csv: columns not read: wiki, stars",
-        "a.csv: wiki looks like a context; to read it: "
-        "--columns instruction=prompt,context=wiki,response=completion",
+        "a.csv: wiki looks like a context; to read it: --columns context=wiki",
     ]
     assert describe_unread({"a.csv": unread}, most=1)[0] == "a.csv: columns not read: wiki, …"
     pairs = [{"prompt": "Where?", "chosen": "Leda", "rejected": "Nile"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.prompts.markers import context_overlap, without_end_marker
+from ifcurate.prompts.markers import context_overlap, split_end_marker, without_end_marker
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
@@ -86,9 +87,21 @@ def test_end_markers_are_not_scored_unless_asked(marker: str) -> None:
     assert not left.end_marker_removed
 
 
-def test_a_response_that_is_only_a_marker_stays() -> None:
-    example = Example("1", "Where?", "", "</s>")
+@pytest.mark.parametrize("response", ["</s>", " <|im_end|>\n</s>", "<｜end▁of▁sentence｜>"])
+def test_a_response_that_is_only_markers_is_empty(response: str) -> None:
+    example = Example("1", "Where?", "It stands in Holt.", response)
+    for keep in (False, True):
+        empty = pair(example, keep_end_markers=keep)
+        assert empty.status == "empty_response"
+        assert empty.reason == f"the response is only {' '.join(response.split())}"
     assert without_end_marker(example) is example
+
+
+def test_markers_are_looked_for_in_linear_time() -> None:
+    started = time.perf_counter()
+    for text in (" " * 100_000 + "x", "</s> " * 10_000 + "x"):
+        assert split_end_marker(text) == (text, "")
+    assert time.perf_counter() - started < 0.5
 
 
 def test_the_overlap_is_the_share_of_words_that_stand_elsewhere() -> None:

@@ -1,0 +1,225 @@
+"""Columns beside those of a format: contexts, system messages, capitals, numbers, dialogues."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ifcurate.data.formats import detect_format, parse_row
+from ifcurate.data.row_formats import Layout
+from ifcurate.data.sources import read_examples
+from ifcurate.data.unread import Unread, describe_unread, list_unread, unread_columns
+from ifcurate.errors import DataError, OptionError, RowError
+from ifcurate.records import Example
+from tests.conftest import write_jsonl
+
+PASSAGE = "The mill of Holt stands on the Leda. It made paper until 1939."
+LONG = "She first weighs what the miller said and then what the baker said. " * 4
+
+
+def one(row: dict[str, Any], **columns: str) -> Example:
+    (example,) = parse_row(row, Layout(detect_format([row], "x"), columns or None))
+    return example
+
+
+def unread(row: dict[str, Any], **columns: str) -> Unread:
+    return unread_columns([row] * 3, Layout(detect_format([row], "x"), columns or None))
+
+
+def chat(*said: str) -> list[dict[str, str]]:
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(said)]
+
+
+def gpt(*said: str) -> list[dict[str, str]]:
+    return [{"from": ("human", "gpt")[i % 2], "value": text} for i, text in enumerate(said)]
+
+
+@pytest.mark.parametrize("name", ["system", "system_prompt"])
+def test_a_system_message_in_a_column_of_its_own(name: str) -> None:
+    for row in (
+        {"question": "Where?", "response": "Leda"},
+        {"prompt": "Where?", "completion": "Leda"},
+        {"messages": chat("Where?", "Leda")},
+        {"conversations": gpt("Where?", "Leda")},
+        {"question": "Where?", "chosen": "Leda", "rejected": "Nile"},
+        {"prompt": chat("Where?"), "chosen": chat("", "Leda")[1:], "rejected": []},
+    ):
+        example = one({name: "Be brief.", **row})
+        assert (example.system, example.instruction) == ("Be brief.", "Where?")
+        assert name not in unread({name: "Be brief.", **row}).columns
+
+
+@pytest.mark.parametrize(
+    "name", ["rationale", "explanation", "cot", "gpt_reasoning", "chainOfThought", "answer_2"]
+)
+def test_the_way_to_an_answer_is_no_context(name: str) -> None:
+    assert unread({"question": "Where?", "answer": "Leda", name: LONG}).likely_contexts == ()
+    assert unread({"question": "Where?", "answer": "Leda", "wiki": LONG}).likely_contexts
+
+
+@pytest.mark.parametrize(
+    "turns", [{"messages": chat("Who?", "Ada")}, {"conversations": gpt("Who?", "Ada")}]
+)
+@pytest.mark.parametrize("name", ["context", "documents"])
+def test_a_context_column_beside_a_chat_comes_with_a_line_that_works(
+    turns: dict[str, Any], name: str
+) -> None:
+    row = {**turns, name: [PASSAGE] if name == "documents" else PASSAGE}
+    assert not one(row).has_context
+    (line,) = unread(row).advice
+    assert line == f"{name} looks like a context; to read it: --columns context={name}"
+    example = one(row, context=name)
+    assert (example.context_text, example.response) == (PASSAGE, "Ada")
+    assert unread(row, context=name).columns == ()
+
+
+def test_a_context_alone_adds_to_the_format_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write_jsonl(path, [{"messages": chat("Who?", "Ada"), "notes": PASSAGE}])
+    (example,) = read_examples(path, columns={"context": "notes"})
+    assert (example.context_text, example.response) == (PASSAGE, "Ada")
+    with pytest.raises(DataError, match="cannot be read as messages: no column 'nobody'"):
+        read_examples(path, columns={"context": "nobody"})
+    with pytest.raises(OptionError, match=r"columns: response=\.\.\. is missing"):
+        read_examples(path, columns={"instruction": "messages"})
+
+
+def test_a_system_column_of_another_name_beside_a_chat() -> None:
+    row = {"messages": chat("Who?", "Ada"), "persona": "You keep a lighthouse."}
+    assert one(row, system="persona").system == "You keep a lighthouse."
+    with pytest.raises(RowError, match="no column 'nobody'; found the columns messages, persona"):
+        one(row, context="nobody")
+
+
+@pytest.mark.parametrize(
+    ("more", "likely", "option"),
+    [
+        ({"passage": LONG}, "passage", "context=context+passage"),
+        ({"meta": {"docs": [{"body": PASSAGE}]}}, "meta.docs[*].body", ""),
+        ({"knowledge": PASSAGE}, "knowledge", "context=context+knowledge"),
+        ({"my_context": PASSAGE}, "my_context", "context=context+my_context"),
+    ],
+)
+def test_a_second_context_comes_with_the_line_that_reads_both(
+    more: dict[str, Any], likely: str, option: str
+) -> None:
+    row = {"question": "Where?", "context": "Holt is old.", "answer": "Leda", **more}
+    found = unread(row)
+    assert found.likely_contexts == (likely,)
+    option = option or f"'context=context+{likely}'"
+    assert found.advice == [
+        f"{likely} looks like a second context; to read both: --columns {option}"
+    ]
+    both = one(row, context=f"context+{likely}")
+    assert both.context_text.startswith("Holt is old.\n\n")
+    assert unread(row, context=f"context+{likely}").likely_contexts == ()
+
+
+def test_contexts_by_short_names_and_inside_other_columns() -> None:
+    asked = {"prompt": "Where?", "completion": "Leda"}
+    assert one({**asked, "ctx": PASSAGE}).context_text == PASSAGE
+    nested = {**asked, "meta": {"docs": [{"body": PASSAGE, "title": "Mill"}, {"body": "So."}]}}
+    assert unread(nested).likely_contexts == ("meta.docs[*].body",)
+    assert one(nested, context="meta.docs[*].body").context_text == f"{PASSAGE}\n\nSo."
+    for row in (
+        {**asked, "context_id": "a b c d e f"},
+        {**asked, "reference": "Leda"},
+        {"prompt": f"{PASSAGE} Where does it stand?", "completion": "Leda", "passage_2": PASSAGE},
+        {**asked, "log": chat(LONG, LONG)},
+    ):
+        assert unread(row).likely_contexts == ()
+
+
+def test_columns_in_capitals_are_read_like_small_ones() -> None:
+    row = {"Question": "Where?", "Context": PASSAGE, "Answer": "Leda", "ID": 7, "id": "x"}
+    example = one(row)
+    assert (example.instruction, example.context_text, example.response) == (
+        "Where?",
+        PASSAGE,
+        "Leda",
+    )
+    assert (example.blocks[0].path, example.response_path) == ("Context", "Answer")
+    assert unread(row).columns == ("ID",)
+    assert one({"Messages": chat("Who?", "Ada")}).response_path == "Messages[1].content"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(42, "42"), (2.5, "2.5"), (True, "true"), (False, "false"), ([7], "7")]
+)
+def test_numbers_and_booleans_are_answers_in_all_formats(value: Any, text: str) -> None:
+    rows: list[dict[str, Any]] = [{"question": "Is it?", "passage": PASSAGE, "answer": value}]
+    if not isinstance(value, list):
+        rows += [
+            {"instruction": "Is it?", "input": PASSAGE, "output": value},
+            {"prompt": "Is it?", "context": PASSAGE, "completion": value},
+            {"prompt": "Is it?", "context": PASSAGE, "chosen": value, "rejected": "x"},
+        ]
+    for row in rows:
+        example = one(row)
+        assert (example.response, example.context_text) == (text, PASSAGE)
+        said = [line for line in list_unread(unread(row)) if "boolean" in line]
+        name = example.response_path
+        expected = f"{name} is a boolean; the responses are the texts true and false"
+        assert said == [expected] * isinstance(value, bool)
+    row = {"a": "Is it?", "b": value}
+    assert one_mapped(row).response == text
+
+
+def one_mapped(row: dict[str, Any]) -> Example:
+    (example,) = parse_row(row, Layout("columns", {"instruction": "a", "response": "b"}))
+    return example
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"conversations": gpt("Who?", "You."), "chosen": "You."}, "conversations"),
+        ({"conversations": gpt("Who?", "He."), "chosen": gpt("", "You.")[1]}, "conversations"),
+        ({"prompt": chat("Who?", "You."), "chosen": chat("", "You.")[1:]}, "prompt"),
+        ({"prompt": "\n\nHuman: Who?\n\nAssistant: You.", "chosen": " You."}, "prompt"),
+    ],
+)
+def test_an_answer_before_the_chosen_one_is_no_part_of_the_prompt(
+    row: dict[str, Any], column: str
+) -> None:
+    row = {**row, "rejected": "Nobody."}
+    example = one(row)
+    assert (example.instruction, example.response.strip()) == ("Who?", "You.")
+    assert (example.history, example.trailing) == ((), ())
+    note = f"{column} ends in an answer, which is not read; chosen is the response"
+    assert note in list_unread(unread(row))
+
+
+def test_a_conversation_beside_whole_chosen_ones_is_not_put_in_front() -> None:
+    whole = chat("Hi.", "Hello.", "Who?", "You.")
+    row = {"messages": [*whole[:3], {"role": "assistant", "content": "He."}], "chosen": whole}
+    example = one({**row, "rejected": whole})
+    assert [turn.content for turn in example.history] == ["Hi.", "Hello."]
+    assert (example.instruction, example.response) == ("Who?", "You.")
+    last = one({"messages": whole[:2], "chosen": whole[2:], "rejected": whole[2:]})
+    assert [turn.content for turn in last.history] == ["Hi.", "Hello."]
+
+
+SAID = "\n\nHuman: Who?\n\nAssistant: You.\n\nHuman: Why?\n\nAssistant:"
+
+
+@pytest.mark.parametrize("prompt", ["", "Why?", SAID])
+def test_whole_dialogues_as_texts_are_read_into_turns(prompt: str) -> None:
+    row = {"chosen": f"{SAID} Because.", "rejected": f"{SAID} No."}
+    if prompt:
+        row["prompt"] = prompt
+    example = one(row)
+    assert (example.instruction, example.response) == ("Why?", "Because.")
+    assert [turn.content for turn in example.history] == ["Who?", "You."]
+    shown = describe_unread({"a": unread(row)})
+    assert "chosen" not in json.dumps(shown)
+
+
+def test_an_answer_that_quotes_a_dialogue_stays_one() -> None:
+    play = "Human: Hello?\n\nAssistant: Here."
+    example = one({"prompt": "Write a play.", "chosen": play, "rejected": "No."})
+    assert (example.instruction, example.response) == ("Write a play.", play)

@@ -42,11 +42,11 @@ def split_end_marker(response: str) -> tuple[str, str]:
 
     Of a response that is only markers, nothing remains.
     """
-    bare, found = response.rstrip(), []
+    bare = response.rstrip()
     while marker := next((end for end in _ENDS if bare.endswith(end)), ""):
-        found.append(marker)
         bare = bare.removesuffix(marker).rstrip()
-    return (bare, " ".join(reversed(found))) if found else (response, "")
+    markers = response[len(bare) :].split()
+    return (bare, " ".join(markers)) if markers else (response, "")
 
 
 def has_text(response: str) -> bool:

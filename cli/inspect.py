@@ -73,6 +73,7 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
         "examples": tally.examples,
         "with_context": tally.with_context,
         "empty_responses": tally.empty,
+        "asking_nothing": tally.asking_nothing[:100],
         "end_markers": dict(tally.markers.most_common()),
         "earlier_responses": tally.earlier,
         "context_rules": dict(tally.rules.most_common()),
@@ -143,6 +144,11 @@ def _print_counts(tally: Tally) -> None:
     for marker, n in tally.markers.most_common():
         ends = "ends" if n == 1 else "end"
         out.print(f"{count(n, 'response')} {ends} in {escape(marker)}, which is not scored")
+    if tally.asking_nothing:
+        shown = ", ".join(tally.asking_nothing[:5])
+        n, more = len(tally.asking_nothing), ", ..." if len(tally.asking_nothing) > 5 else ""
+        line = f"{count(n, 'row')} seem{'s' * (n == 1)} to ask for nothing without the context"
+        out.print(f"[yellow]{line}: {escape(common.plain(shown))}{more}[/yellow]", soft_wrap=True)
     if tally.empty:
         out.print(f"[yellow]{count(tally.empty, 'empty response')}[/yellow]")
     if tally.n_bad:

@@ -30,6 +30,7 @@ class Tally:
         self.rules: Counter[str] = Counter()
         self.markers: Counter[str] = Counter()  # end-of-text markers
         self.empty = 0
+        self.asking_nothing: list[str] = []  # ids; the context seems to hold the request
         # Length in words (two characters of Chinese are one) -> number of texts. There are far
         # fewer lengths than rows.
         self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}
@@ -56,6 +57,7 @@ class Tally:
     def _add(self, example: Example) -> None:
         from ifcurate.contexts.words import count_words
         from ifcurate.prompts.markers import has_text, split_end_marker
+        from ifcurate.prompts.requests import asks_nothing
 
         self.examples += 1
         self.empty += not has_text(example.response)
@@ -66,6 +68,8 @@ class Tally:
             self.usable += has_text(example.response)
             rules = "+".join(dict.fromkeys(block.rule for block in example.blocks))
             self.rules[rules] += 1
+            if asks_nothing(example):
+                self.asking_nothing.append(example.id)
             self._shown.setdefault(rules, example)
         elif example.instruction not in {other.instruction for other in self.without}:
             longest = sorted([*self.without, example], key=lambda e: -len(e.instruction))

@@ -26,6 +26,7 @@ from .words import NOT_ASKED, classify_label, is_wanted, n_words, wants_question
 __all__ = [
     "announces_question",
     "asks",
+    "asks_beyond_slot",
     "has_question",
     "is_only_asking",
     "lacks_question",
@@ -91,13 +92,28 @@ def remains_asking(text: str, found: Sequence[Found]) -> bool:
     "Summary:" says what is wanted, unless the request stands in a stretch that is cut.
     """
     rest = rest_of(text, found)
+    if slot := _wanted_slot(rest):
+        held = any(_holds_request(text[f.start : f.end]) for f in found)
+        return not held or asks(rest[: slot.start()])
+    return asks_beyond_slot(rest)
+
+
+def asks_beyond_slot(text: str) -> bool:
+    """Whether a text asks, by more than an empty slot for the answer at its end.
+
+    A slot such as "Summary:" says what is wanted.
+    """
+    slot = _open_slot(text)
+    if slot is None or _wanted_slot(text):
+        return asks(text)
+    known = classify_label(slot["name"].strip())[0] in ("ask", "answer")
+    return asks(text[: slot.start()]) or (not known and asks(text))
+
+
+def _wanted_slot(rest: str) -> re.Match[str] | None:
+    """The empty slot at the end of a text, when its label is a request by itself."""
     slot = _open_slot(rest)
-    if slot is None or asks(rest[: slot.start()]):
-        return slot is not None or asks(rest)
-    if classify_label(slot["name"].strip())[0] not in ("ask", "answer"):
-        return asks(rest)
-    wanted = is_wanted(slot["name"].strip().lower())
-    return wanted and not any(_holds_request(text[f.start : f.end]) for f in found)
+    return slot if slot and is_wanted(slot["name"].strip().lower()) else None
 
 
 def _open_slot(rest: str) -> re.Match[str] | None:
@@ -111,10 +127,9 @@ def _open_slot(rest: str) -> re.Match[str] | None:
 def _holds_request(body: str) -> bool:
     """Whether a line at either end of a stretch, beside others, asks or has a label of that."""
     lines = [line for line in body[:_WINDOW].splitlines() if line.strip()]
-    return len(lines) > 1 and any(
-        is_question(line) or (has_question(line) and patterns.LABEL_LINE.match(line))
-        for line in (lines[0], lines[-1])
-    )
+    ends = (lines[0], lines[-1]) if len(lines) > 1 else ()
+    labelled = (line for line in ends if patterns.LABEL_LINE.match(line))
+    return any(map(is_question, ends)) or any(map(has_question, labelled))
 
 
 def lacks_question(rest: str) -> bool:

@@ -25,7 +25,7 @@ from .lines import (
     sentences,
     settles,
 )
-from .words import NOUN_PATTERN, asks_in, n_words, wants_question
+from .words import BASED_ON, NOUN_PATTERN, asks_in, n_words, wants_question
 
 __all__ = ["find_between"]
 
@@ -104,7 +104,32 @@ def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) ->
         return True
     if text.count('"', 0, start) % 2:
         return True  # it begins inside a quotation
+    if _inside_brackets(text, start, end) or _holds_task(text, top, start, end):
+        return True
     return not pointed and _asks_first(text, start, end)
+
+
+def _inside_brackets(text: str, start: int, end: int) -> bool:
+    """Whether a bracket that opens before a stretch, on its line, closes in it."""
+    line = text[max(text.rfind("\n", 0, start) + 1, start - 1000) : start]
+    return any(
+        line.rfind(left) > line.rfind(right) and text.find(right, start, end) >= 0
+        for left, right in ("[]", "()", "{}", "「」", "«»", "“”")
+    )
+
+
+def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
+    """Whether the words before a stretch only name a text, and its last sentence says the task.
+
+    "Using only the passage here. ..., say what the heron caught."
+    """
+    named = text[: top.end].strip()
+    if not top.on_line or (settles(named) and not BASED_ON.match(named)):
+        return False
+    line_start = max(text.rfind("\n", start, end) + 1, start, end - 1000)
+    parts = sentences(text, line_start, end)
+    last = text[slice(*parts[-1])] if parts else ""
+    return is_request(last) or is_request(last.rpartition(", ")[2])
 
 
 def _is_dialogue(text: str) -> bool:

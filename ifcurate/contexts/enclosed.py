@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import islice
 
 from . import patterns
 from .found import QUOTES, Found, closing_quote, make_found
-from .lines import WINDOW, is_instruction, is_question
-from .words import n_words
+from .lines import WINDOW, is_instruction, is_question, line_asks
+from .words import NOUN_PATTERN, n_words
 
-__all__ = ["find_fenced", "find_quote"]
+__all__ = ["find_fenced", "find_named_quote", "find_quote"]
 
 _CODE_LOOK = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
@@ -89,6 +90,59 @@ def find_quote(text: str) -> list[Found]:
         if end > 0 and _is_quoted_text(text, start, end):
             return make_found(text, start, end, "quote", at_least=_QUOTE_WORDS[0])
     return []
+
+
+def find_named_quote(text: str) -> list[Found]:
+    """A long quotation or text in brackets right behind the words that name it.
+
+    "Who speaks in the text "..."?", "Using the notes in the brackets [...], say ...".
+    """
+    for named in islice(_NAMED.finditer(text), 20):
+        start = named.end() - 1
+        stop = text.find("\n\n", start)
+        stop = len(text) if stop < 0 else stop
+        bracket = text[start] in _BRACKETS
+        end = (_closing_bracket if bracket else closing_quote)(text, start, stop) + 1
+        if end <= start or n_words(text, start, end) < 10 or not _is_asked(text, start, end):
+            continue
+        inner = (start + 1, end - 1) if bracket else (start, end)
+        # No blank is left before a comma or the mark at the end of the sentence.
+        blank = text[start - 1].isspace() and text[end : end + 1] in ",.;:?!"
+        found = make_found(text, *inner, "lead", label_start=start - blank, at_least=10)
+        return [replace(f, outer_end=end) for f in found]
+    return []
+
+
+def _is_asked(text: str, start: int, end: int) -> bool:
+    """Whether the words around a quotation ask, and do not say what is to be written."""
+    before = text[max(0, start - 300) : start].rpartition("\n")[2]
+    after = text[end : end + 300].partition("\n\n")[0]
+    if patterns.TO_BE_WRITTEN.search(before) or _NOT_QUOTED.search(before[-60:]):
+        return False
+    mark = "?" if after.lstrip()[:1] in ("?", "？") else ""
+    return any(map(line_asks, (before.rstrip() + mark, after.lstrip(" .,;:"))))
+
+
+_BRACKETS = {"[": "]", "(": ")"}
+_NAMED = re.compile(
+    rf"\b(?:the|this|these|following|my)(?: [\w'-]{{1,20}}){{0,3}}? "
+    rf"(?:{NOUN_PATTERN}|brackets|parentheses|quotes|quotation(?: marks)?)"
+    r"(?: below| here| in (?:the )?(?:brackets|parentheses|quotes|quotation marks))?[ \t]?:? ?"
+    r"[\"“«„\[(]",
+    re.I,
+)
+
+
+def _closing_bracket(text: str, start: int, end: int) -> int:
+    """The place of the bracket that closes the one at `start`; -1 for none."""
+    depth = 0
+    for match in re.finditer(
+        rf"[{re.escape(text[start] + _BRACKETS[text[start]])}]", text[start:end]
+    ):
+        depth += 1 if match[0] == text[start] else -1
+        if depth == 0:
+            return start + match.start()
+    return -1
 
 
 def _quoted_lines(text: str) -> list[Found] | None:

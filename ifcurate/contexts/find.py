@@ -26,7 +26,7 @@ from .asking import (
     shrink_to_lines,
 )
 from .between import find_between
-from .enclosed import find_fenced, find_quote
+from .enclosed import find_fenced, find_named_quote, find_quote
 from .found import Found, Mark, is_no_context
 from .lines import is_choices, is_directive
 from .marks import (
@@ -64,7 +64,7 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("key",), lambda text, marks: find_keys(text)),
     (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
     (("numbered",), find_numbered),
-    (("lead",), find_lead),
+    (("lead",), lambda text, marks: find_lead(text, marks) or find_named_quote(text)),
     (("fence", "code"), lambda text, marks: find_fenced(text)),
     (("above",), find_above),
     (("quote",), lambda text, marks: find_quote(text)),

@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from . import patterns
 from .found import Found
@@ -90,38 +91,37 @@ def _in_line(
 ) -> Iterator[int]:
     """The labels of one line behind `start`, where the label that it begins with ends."""
     before = named  # the label before, on this line
-    for n_colons, colon in enumerate(_COLON.finditer(text, start, stop)):
-        if n_colons > _MOST:
-            return
-        at, name, closed = _label_before(text, start, colon.start(), named)
-        if not name or (len(name) == 1 and (talk or not _is_letter(name, before))):
+    for colon in islice(_COLON.finditer(text, start, stop), _MOST):
+        left = max(start, colon.start() - 60)
+        window = text[left : colon.start()]
+        at, name = _label_after_stop(window) or _last_word(window, named) or (0, "")
+        if len(name) == 1 and (talk or not _is_letter(name, before)):
             continue
         ends = last and not text[colon.end() : stop].strip()
-        if _is_known(name):
-            taken = _fits(text, start, at, name, before=before, ends=ends)
-        else:  # a slot for the answer, whatever it is called
-            taken = closed and ends and bool(before) and len(name.split()) <= 2
-        if taken:
+        if name and _fits(text, start, left + at, name, before=before, ends=ends):
             before = name
-            yield at
+            yield left + at
 
 
-def _label_before(text: str, start: int, colon: int, named: str) -> tuple[int, str, bool]:
-    """Where the label before a colon begins, its name, and whether a sentence ends before it."""
-    left = max(start, colon - 60)
-    window = text[left:colon]
-    stops = [match.end() for match in _STOP.finditer(window)]
-    for at in reversed(stops[-2:]):
+def _label_after_stop(window: str) -> tuple[int, str] | None:
+    """The label that ends a window of text and begins behind the end of a sentence."""
+    stops = [match.end() for match in _STOP.finditer(window)][-2:]
+    for at in reversed(stops):
         name = _NAME.fullmatch(window, at)
         if name and (_is_known(name["name"]) or at == stops[-1]):
-            return left + at, name["name"], True
-    word = _LAST_WORD.search(window)
-    if not named or word is None or _JOINED.match(word["before"]):
-        return 0, "", False
-    name = _NAME.fullmatch(word["label"])
-    if name is None or word["label"][0].isupper() != named[0].isupper():
-        return 0, "", False
-    return left + word.start("label"), name["name"] if _is_known(name["name"]) else "", False
+            return at, name["name"]
+    return None
+
+
+def _last_word(window: str, named: str) -> tuple[int, str] | None:
+    """The last word of a window, when it is a known label written as the first of its line is."""
+    word = _LAST_WORD.search(window) if named else None
+    name = _NAME.fullmatch(word["label"]) if word else None
+    if word is None or name is None or not _is_known(name["name"]):
+        return None
+    if _JOINED.match(word["before"]) or word["label"][0].isupper() != named[0].isupper():
+        return None
+    return word.start("label"), name["name"]
 
 
 def _is_letter(name: str, before: str) -> bool:
@@ -130,8 +130,10 @@ def _is_letter(name: str, before: str) -> bool:
 
 
 def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool) -> bool:
-    """Whether a known label begins a part of the prompt, and not an aside or a sentence."""
+    """Whether a label begins a part of the prompt, and not an aside or a sentence."""
     kind = classify_label(name)[0]
+    if not _is_known(name):  # a slot for the answer, whatever it is called
+        return ends and bool(before) and len(name.split()) <= 2
     if kind == "context":
         if ends or name.lower() in ASIDES:
             return False

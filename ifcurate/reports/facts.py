@@ -26,6 +26,7 @@ FLAGS: Final = {
     "response_ids_forced": "alone, the prompt without context would give other response tokens",
     "context_shortened": "the context was cut in the middle to fit the model",
     "end_marker_removed": "the response ended in an end-of-text marker, which was not scored",
+    "asks_nothing": "the context that you marked seems to hold the whole request of the prompt",
     "n_special_tokens": "the row's texts spell special tokens of the model",
 }
 _PLACE: Final = ("id", "source", "row", "turn")

@@ -29,6 +29,7 @@ _FLAGS: Final = (
 #: Flags that come from a number: name -> (column, highest value without the flag).
 _ABOVE: Final = {
     "more than 60% of the context elsewhere in the prompt": ("context_overlap", MUCH_OVERLAP),
+    "a context that seems to hold the whole request": ("asks_nothing", 0),
     "special tokens typed in the text": ("n_special_tokens", 0),
 }
 _SHOWN: Final = (
@@ -69,7 +70,10 @@ def summarise_scores(
     other = scores.filter(~pl.col("status").is_in(["scored", "no_context"]))
     reasons = _collect(other.group_by("status", "reason").len()).iter_rows()
     common = sorted(reasons, key=lambda row: (-row[2], str(row[:2])))[:5]
-    above = [(pl.col(column) > most).alias(name) for name, (column, most) in _ABOVE.items()]
+    above = [
+        (pl.col(column).cast(pl.Float64) > most).alias(name)
+        for name, (column, most) in _ABOVE.items()
+    ]
     numbers = _collect(scored.select(*_COLUMNS, *_FLAGS, *above))
     n_scored = numbers.height
     n = min(n_extremes, n_scored // 2) if n_scored > 1 else n_scored

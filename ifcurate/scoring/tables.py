@@ -11,6 +11,7 @@ import polars as pl
 
 from ifcurate.engines.base import Float32Array
 from ifcurate.prompts.pairs import PromptPair
+from ifcurate.prompts.requests import asks_nothing
 from ifcurate.records import ContextBlock
 from ifcurate.storage.tables import SCORES, TOKENS
 
@@ -126,6 +127,7 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
         "context_confidence": min((b.confidence for b in blocks), default=None),
         "context_overlap": pair.context_overlap,
         "end_marker_removed": pair.end_marker_removed,
+        "asks_nothing": asks_nothing(example),
         "n_special_tokens": pair.n_special_tokens,
         "preview": text[:_PREVIEW] + ("…" if len(text) > _PREVIEW else ""),
     }

@@ -112,12 +112,16 @@ COLUMNS: Final[dict[str, tuple[pl.DataType | type[pl.DataType], str]]] = {
         pl.Boolean,
         "the response ended in an end-of-text marker, which was not scored",
     ),
+    "asks_nothing": (
+        pl.Boolean,
+        "the context that you marked seems to hold the whole request of the prompt",
+    ),
     "n_special_tokens": (pl.Int32, "special tokens of the model that are typed in the row's texts"),
     "preview": (pl.String, "the start of the instruction, to recognise the row by"),
 }
 
 #: Columns that tables of earlier versions lack; they are read as nulls.
-ADDED: Final = frozenset({"context_attention"})
+ADDED: Final = frozenset({"context_attention", "asks_nothing"})
 
 SCORES: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
 

@@ -13,7 +13,10 @@ Names are loaded when they are first used, so that importing the package is fast
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,8 +121,28 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'ifcurate' has no attribute {name!r}")
     value = getattr(import_module(f"ifcurate.{home}"), name)
+    if isinstance(value, FunctionType):
+        value = _advise_in_python(value)
     globals()[name] = value
     return value
+
+
+def _advise_in_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with errors whose advice names arguments, not options of a command."""
+
+    @wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except Exception as error:
+            from ifcurate.errors import IfcurateError
+            from ifcurate.phrases import say_in_python
+
+            if isinstance(error, IfcurateError):
+                error.args = (say_in_python(str(error)),)
+            raise
+
+    return called
 
 
 def __dir__() -> list[str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-__all__ = ["check_type", "count", "did_you_mean", "first_line", "install_line"]
+__all__ = ["check_type", "count", "did_you_mean", "first_line", "install_line", "say_in_python"]
+
+#: An option as it is typed, with its value; and one in brackets behind its Python name.
+_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?: (?=[A-Z]{2,}\b|\d))?")
+_BOTH = re.compile(r"\b(\w+) \(\1\)")
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -32,6 +37,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
     return f"; did you mean {names[near[0]]}?" if near else ""
+
+
+def say_in_python(text: str) -> str:
+    """The text with options as arguments: `--keep LABEL` becomes `keep=LABEL`.
+
+    Lines for a terminal, which begin with `ifcurate`, stay as they are.
+    """
+    pieces = re.split(r"(\bifcurate [a-z]+(?: (?!or |and )[^\s;,)]+)*)", text)
+    for i, piece in enumerate(pieces):
+        if i % 2 == 0:
+            pieces[i] = _BOTH.sub(r"\1", _OPTION.sub(_as_argument, piece))
+    return "".join(pieces)
+
+
+def _as_argument(match: re.Match[str]) -> str:
+    name = match[1].replace("-", "_")
+    return f"{name}=" if match[0].endswith(" ") else name
 
 
 def install_line(extra: str) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 __all__ = ["UNANSWERABLE", "ContextBlock", "Example", "Role", "Turn", "write_calls"]
 
@@ -46,7 +46,7 @@ def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
     return function
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ContextBlock:
     """A part of one text of an `Example` that is context.
 
@@ -64,14 +64,26 @@ class ContextBlock:
     rule: str  # the rule that found it, e.g. "field", "label", "tool-result"
     confidence: float  # 0..1, how often the rule is right; 1 for a separate field
 
+    def __repr__(self) -> str:
+        place = f"{self.part}[{self.start}:{self.end}]"
+        return f"ContextBlock({place}, rule {self.rule}, confidence {self.confidence:.2f})"
+
 
 #: Stands for blocks that were not given. `__post_init__` replaces it.
 _NOT_GIVEN: Final = (ContextBlock("", "", 0, 0, 0, 0, "", 0.0),)
 
+_TEXTS: Final = ("id", "instruction", "context", "response", "system")
+_SHOWN: Final = 40  # characters of a text in a repr
 
-@dataclass(frozen=True, slots=True)
+
+def _cut(text: str) -> str:
+    """The text in quotes; the start of a long one."""
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Example:
-    """One response with everything that comes before it.
+    """One response with everything that comes before it. All fields are given by name.
 
     `instruction` is the last user message as written; `blocks` mark a context inside it.
     `context` is a context in a separate field (Alpaca's `input`), "" otherwise.
@@ -93,8 +105,24 @@ class Example:
     response_calls: tuple[Mapping[str, Any], ...] = ()  # tool calls that are (part of) the response
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
 
+    def __new__(cls, *given: object, **_fields: object) -> Self:
+        """Refuse fields without names, whose order is easily mistaken."""
+        if given:
+            raise TypeError(
+                f"Example: found {len(given)} values without names; write "
+                "Example(instruction=..., context=..., response=...)"
+            )
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
         """For an example made by hand: an id, and the whole `context` as context."""
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(
+                    f"Example: {name}: found {type(value).__name__}; give a text"
+                    + (', "" for none' if value is None else "")
+                )
         if not self.id:
             texts = "\0".join((self.instruction, self.context, self.response))
             content = hashlib.blake2b(texts.encode("utf-8", "surrogatepass"), digest_size=8)
@@ -103,6 +131,13 @@ class Example:
             end = len(self.context)
             block = ContextBlock("context", "context", 0, end, 0, end, "field", 1.0)
             object.__setattr__(self, "blocks", (block,) if self.context.strip() else ())
+
+    def __repr__(self) -> str:
+        texts = {name: getattr(self, name) for name in _TEXTS}
+        shown = [f"{name}={_cut(text)}" for name, text in texts.items() if text]
+        turns = len(self.history) + len(self.trailing)
+        more = [f"{turns} more turns"] if turns else []
+        return f"Example({', '.join([*shown, *more])})"
 
     def part(self, name: str) -> str:
         """The text that a block's `part` names."""

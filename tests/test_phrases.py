@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ifcurate.models import nearest_model
-from ifcurate.phrases import count, did_you_mean, install_line
+from ifcurate.phrases import count, did_you_mean, install_line, say_in_python
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,19 @@ def test_an_extra_is_added_where_the_package_came_from(
 
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: Installed())
     assert install_line("ray") == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "argument"),
+    [
+        ("give either --keep LABEL or --drop LABEL", "give either keep=LABEL or drop=LABEL"),
+        ("use --dtype float32, or --threads 1", "use dtype float32, or threads=1"),
+        ("pass allow_pickle (--allow-pickle) if", "pass allow_pickle if"),
+        (
+            "make it: ifcurate split --as NAME; or --out",
+            "make it: ifcurate split --as NAME; or out",
+        ),
+    ],
+)
+def test_options_are_arguments_in_python(typed: str, argument: str) -> None:
+    assert say_in_python(typed) == argument

@@ -241,9 +241,16 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     is read with the card's options, by the name of the card or its Hub name.
 
     Raises:
+        TypeError: `paths` are no names of files.
         DataError: a source is missing, empty, of an unknown type or format.
         OptionError: an option is unknown or out of bounds.
     """
+    items = [paths] if isinstance(paths, str | Path) else paths
+    if not isinstance(items, Sequence) or not all(isinstance(item, str | Path) for item in items):
+        raise TypeError(
+            f"read_examples: found {type(paths).__name__}; give names of files; rows in memory "
+            "need no reading: give them to score_examples as they are"
+        )
     paths, options = _apply_cards(paths, options)
     format = options_format(options)
     sources = open_sources(paths, subset=options.subset, split=options.split)

@@ -20,6 +20,7 @@ __all__ = ["mark_context", "take_examples"]
 
 _SOURCE: Final = "rows"
 _LOOKED_AT: Final = 100
+_RETURNED: Final = "a part of example.instruction, its start and end, or None"
 _EXPECTED: Final = (
     "give read_examples(FILE), a list of dicts, a datasets.Dataset, a polars or pandas frame, "
     "or a list of Example"
@@ -62,25 +63,36 @@ def mark_context(
     the rules found. `examples` are as in `score_examples`.
 
     Raises:
+        TypeError: `find` is no function, or returns something else.
         DataError: a text is not in the instruction, or a place is outside of it.
     """
+    if not callable(find):
+        raise TypeError(
+            f"find: found {type(find).__name__}; give a function that takes an Example and "
+            f"returns {_RETURNED}"
+        )
     return [_mark(example, find(example)) for example in take_examples(examples)]
 
 
-def _mark(example: Example, context: str | tuple[int, int] | None) -> Example:
+def _mark(example: Example, context: object) -> Example:
     if context is None or context == "":
         return replace(example, blocks=())
     text = example.instruction
-    if isinstance(context, str):
-        start = text.find(context)
-        end = start + len(context)
-    else:
-        start, end = context
+    match context:
+        case str():
+            start = text.find(context)
+            end = start + len(context)
+        case int(start), int(end):
+            pass
+        case _:
+            raise TypeError(
+                f"example {example.id}: your function returned {reprlib.repr(context)}; "
+                f"return {_RETURNED}"
+            )
     if not 0 <= start < end <= len(text):
         raise DataError(
             f"example {example.id}: the context that your function returned is not in the "
-            f"instruction; found {reprlib.repr(context)}; return a part of example.instruction, "
-            "its start and end, or None"
+            f"instruction; found {reprlib.repr(context)}; return {_RETURNED}"
         )
     block = ContextBlock("instruction", "instruction", start, end, start, end, "function", 1.0)
     return replace(example, blocks=(block,))
@@ -94,6 +106,14 @@ def _as_rows(data: Any) -> Iterator[Any]:
         return iter(data.to_pylist())
     if hasattr(data, "to_dict") and hasattr(data, "iloc"):  # pandas
         return iter(data.to_dict("records"))
+    if type(data).__name__ == "LazyFrame":
+        raise TypeError("examples: found a LazyFrame; give frame.collect()")
+    if type(data).__name__ in ("DatasetDict", "IterableDatasetDict"):
+        names = ", ".join(map(str, data))
+        raise TypeError(
+            f"examples: found a {type(data).__name__} with the splits {names}; give one of them: "
+            f"data[{next(iter(data), 'train')!r}]"
+        )
     if isinstance(data, Mapping):
         raise TypeError(f"examples: found one dict; {_EXPECTED}")
     try:
@@ -119,9 +139,20 @@ def _parse_rows(rows: Iterable[Any], options: DataOptions) -> list[Example]:
     records = [dict(value) for value in values]
     name = options_format(options)
     if name == "auto":
-        name = detect_format(records[:_LOOKED_AT], _SOURCE)
+        name = _detect_format(records)
     layout = learn_layout(records, options_layout(name, options))
     return _parse_all(records, layout)
+
+
+def _detect_format(records: Sequence[dict[str, Any]]) -> str:
+    try:
+        return detect_format(records[:_LOOKED_AT], _SOURCE)
+    except DataError as error:
+        what = str(error).partition("; map them")[0]
+        raise DataError(
+            f"{what}; rename the columns to instruction, context and response, or give a list of "
+            "Example(instruction=..., context=..., response=...)"
+        ) from None
 
 
 def _parse_all(records: Sequence[dict[str, Any]], layout: Layout) -> list[Example]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from ifcurate.engines.base import Engine, Tokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
 from ifcurate.options.score import ENGINE_OPTIONS
+from ifcurate.phrases import did_you_mean
 
 __all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine", "load_tokenizer"]
 
@@ -44,16 +46,22 @@ def load_engine(
         options: those of `load_hf_engine`, `load_vllm_engine` or `load_server_engine`.
 
     Raises:
+        TypeError: an option that the engine does not have, or of the wrong type.
         ModelError: unknown engine, or the model cannot be found, loaded or used.
     """
     if engine not in ENGINES:
-        raise ModelError(f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}")
+        raise ModelError(
+            f"engine {engine!r}: unknown; known are {', '.join(ENGINES)}; "
+            f"a model is named by model={engine!r}"
+        )
     if not isinstance(model, str | Path):
         if engine != "hf":
             raise ModelError(
                 f"engine {engine!r}: takes the name of a model; use hf for a loaded model"
             )
-        wrapped: Engine = _find(_WRAP)(model, tokenizer, **options)
+        wrap = _find(_WRAP)
+        _refuse_unknown(wrap, options, "a loaded model")
+        wrapped: Engine = wrap(model, tokenizer, **options)
         return wrapped
     name = str(model)
     if tokenizer is not None:
@@ -69,8 +77,23 @@ def load_engine(
                 "no model was given; name one: --model smollm2-135m, a Hub id, a folder, or pocket"
             )
         name = resolve_model(name)
-    loaded: Engine = _find(ENGINES[engine])(model=name, **options)
+    load = _find(ENGINES[engine])
+    _refuse_unknown(load, options, f"engine {engine!r}")
+    loaded: Engine = load(model=name, **options)
     return loaded
+
+
+def _refuse_unknown(load: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
+    """Raise `TypeError` for an option that the function does not take."""
+    parameters = inspect.signature(load).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for name in options.keys() - {p.name for p in parameters}:
+        raise TypeError(
+            f"load_engine: {where} has no option {name!r}; its options are "
+            f"{', '.join(known) or 'none'}{did_you_mean(name, known)}"
+        )
 
 
 def load_tokenizer(engine: str, *, model: str, revision: str | None = None) -> Tokenizer:

@@ -67,7 +67,15 @@ class Figure:
         return f"Figure({self.title})"
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure as a page of its own, one file that works offline."""
+        """Write the figure as a page of its own, one file that works offline.
+
+        Raises `DataError` when the name does not end in `.html`.
+        """
+        if Path(path).suffix.lower() not in (".html", ".htm"):
+            raise DataError(
+                f"{path}: a figure is saved as a page; give a name that ends in .html, and open "
+                "that page in a browser for a picture"
+            )
         with atomic_file(Path(path)) as stream:
             stream.write(self._render().encode("utf-8", "replace"))
         return Path(path)

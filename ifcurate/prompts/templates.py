@@ -215,10 +215,16 @@ class FunctionTemplate(Template):
 
     def _render_text(self, example: Example, variant: str) -> str:
         del variant
-        return self.function(replace(example, response=_MARK))
+        text = self.function(replace(example, response=_MARK))
+        if not isinstance(text, str):
+            raise TemplateError(
+                f"template {self.name}: the function returned {type(text).__name__}; return the "
+                "text of the example, with its response"
+            )
+        return text
 
 
-def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
+def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
     """A template by its name, from a file, from a text or from a function.
 
     Names are those of the built-in templates, "chat", and "auto" (the tokenizer's chat
@@ -226,13 +232,20 @@ def load_template(name: str | Callable[[Example], str], tokenizer: Tokenizer) ->
     template. A file or text that reads `messages`, and not `response`, is a chat template. A
     function takes an `Example` and returns its text, with the response once.
 
-    Raises `TemplateError` when the template is unknown, cannot be read or does not render.
+    Raises `TemplateError` when the template is unknown, cannot be read or does not render,
+    `TypeError` when it is none of these.
     """
     tokens = dict(tokenizer.special_tokens())
     tokens.setdefault("eos_token", tokenizer.eos_text)
     tokens.setdefault("bos_token", "")
     if callable(name):
         return _from_function(name, tokens)
+    if not isinstance(name, str | Path):
+        raise TypeError(
+            f"template: found {type(name).__name__}; give a name, a Jinja file, Jinja as text, or "
+            "a function that takes an Example and returns its text"
+        )
+    name = str(name)
     if name == "auto":
         name = "chat" if tokenizer.chat_template else "alpaca"
     if name == "chat":
@@ -270,6 +283,11 @@ _PROBE: Final = Example(id="", instruction="Instruct.", context="Con.", response
 
 def _read_file(name: str) -> str:
     path = Path(name)
+    if "{" in name or "\n" in name:
+        raise TemplateError(
+            f"template {name[:60]!r}: a text without {{{{ response }}}}; write variables in double "
+            "braces, such as {{ instruction }}, and {{ response }} once"
+        )
     if not path.is_file():
         raise TemplateError(
             f"template {name}: neither built in ({', '.join(BUILT_IN)}, chat, auto) "
@@ -297,17 +315,15 @@ def _load_chat(name: str, source: str, tokens: Mapping[str, str]) -> Template:
     user = Turn("user", "User says.")
     call = {"type": "function", "function": {"name": "f", "arguments": {"a": "1"}}}
     probes: dict[str, Example] = {
-        "system": Example("", "Asked.", "", "R.", system="System says."),
+        "system": Example(instruction="Asked.", response="R.", system="System says."),
         "tool": Example(
-            "",
-            "Asked.",
-            "",
-            "R.",
+            instruction="Asked.",
+            response="R.",
             trailing=(Turn("assistant", "", tool_calls=(call,)), Turn("tool", "Tool says.")),
         ),
-        "repeated": Example("", "Asked.", "", "R.", history=(user,)),
+        "repeated": Example(instruction="Asked.", response="R.", history=(user,)),
     }
-    plain.render(Example("", "Asked.", "", "R."))
+    plain.render(Example(instruction="Asked.", response="R."))
     for role, probe in probes.items():
         try:
             text = plain.render(probe).prefix

@@ -23,6 +23,11 @@ from ifcurate.storage.tables import SCORES
 
 __all__ = ["OneScore", "TokenScore", "score_examples", "score_one"]
 
+#: The columns that a table shows.
+_SHOWN: Final = (
+    *("id", "status", "loss_with_context", "loss_without_context", "context_gain"),
+    *("n_response_tokens", "preview"),
+)
 #: A gain of so many nats gets the full colour.
 _FULL: Final = 3.0
 
@@ -113,7 +118,23 @@ def score_examples(
     parts = []
     while chunk := list(islice(iterator, scorer.settings.chunk_rows)):
         parts.append(scorer.score(chunk)[0])
-    return pl.concat(parts) if parts else pl.DataFrame(schema=SCORES)
+    return ScoreTable(pl.concat(parts) if parts else pl.DataFrame(schema=SCORES))
+
+
+class ScoreTable(pl.DataFrame):
+    """A SCORES table that shows its main columns; it has all of them."""
+
+    def _shown(self) -> pl.DataFrame:
+        return pl.DataFrame(self.select(*(name for name in _SHOWN if name in self.columns)))
+
+    def __str__(self) -> str:
+        return f"{self.height:,} rows, {self.width} columns; the main ones:\n{self._shown()}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self, *, _from_series: bool = False) -> str:
+        return self._shown()._repr_html_(_from_series=_from_series)
 
 
 def score_one(
@@ -140,7 +161,13 @@ def score_one(
     for name, value in given.items():
         check_type(name, value, str, "give a text")
     block = ContextBlock("context", "context", 0, len(context), 0, len(context), "given", 1.0)
-    example = Example("0", instruction, context, response, blocks=(block,) if context else ())
+    example = Example(
+        id="0",
+        instruction=instruction,
+        context=context,
+        response=response,
+        blocks=(block,) if context else (),
+    )
     scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
     pairs = scorer.prepare([example])
     chunk = scorer.score_pairs(pairs, tokens=True)

@@ -133,7 +133,7 @@ class Scorer:
             )
         loaded = load_template(template or settings.template, engine.tokenizer)
         if settings.ablation == "template":
-            probe = Example("", "Instruct.", "", "Response.")
+            probe = Example(instruction="Instruct.", response="Response.")
             loaded.render(probe, variant="without")
         return cls(engine, settings, loaded, memory)
 

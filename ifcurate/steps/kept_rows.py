@@ -27,6 +27,7 @@ from ifcurate.options.filter import FilterOptions
 from ifcurate.records import Example
 from ifcurate.split.rules import Split
 from ifcurate.steps.decisions import SCORE_COLUMNS, Decision, decide_rows
+from ifcurate.steps.joining import join_decisions
 from ifcurate.storage.files import atomic_file
 
 __all__ = [
@@ -62,29 +63,22 @@ def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> F
     """Divide examples by the labels of a split made from their scores.
 
     `examples` are the examples that were scored: the result of `read_examples`, a list of
-    dicts, a `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
+    dicts, a `datasets.Dataset`, a polars or pandas frame, or a list of `Example`. They are
+    found in the split by their ids, so they may be in another order, or only some of them.
 
-    Raises `RunError` when an example is not in the split.
+    Raises `RunError` when an example is not in the split, or when ids repeat and their rows
+    cannot be told apart.
     """
     if not isinstance(split, Split):
         raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
-    rows = decide_rows(split.table, Decision.create(options))
-    verdicts = {
-        (source, row): (kept, reason)
-        for source, row, kept, reason in rows.select("source", "row", "keep", "reason").iter_rows()
-    }
+    decided = decide_rows(split.table, Decision.create(options))
+    given = list(take_examples(examples))
     result = FilteredExamples([], [])
-    for example in take_examples(examples):
-        verdict = verdicts.get((example.source, example.row_number))
-        if verdict is None:
-            raise RunError(
-                f"{example.source} row {example.row_number}: not in the split; "
-                "were these examples scored? score and split them first"
-            )
-        if verdict[0]:
+    for example, decision in zip(given, join_decisions(given, decided), strict=True):
+        if decision["keep"]:
             result.kept.append(example)
         else:
-            result.dropped.append((example, verdict[1]))
+            result.dropped.append((example, decision["reason"]))
     return result
 
 

@@ -76,8 +76,10 @@ def pair(example: Example, **settings: Any) -> PromptPair:
 
 @pytest.mark.parametrize("marker", ["<|endoftext|>", "</s>", "<|im_end|>\n", " <|eot_id|></s>"])
 def test_end_markers_are_not_scored_unless_asked(marker: str) -> None:
-    plain = Example("1", "Where?", "It stands in Holt.", "In Holt.")
-    marked = Example("1", "Where?", "It stands in Holt.", f"In Holt.{marker}")
+    plain = Example(id="1", instruction="Where?", context="It stands in Holt.", response="In Holt.")
+    marked = Example(
+        id="1", instruction="Where?", context="It stands in Holt.", response=f"In Holt.{marker}"
+    )
     taken, bare = pair(marked), pair(plain)
     assert taken.end_marker_removed
     assert not bare.end_marker_removed
@@ -89,7 +91,7 @@ def test_end_markers_are_not_scored_unless_asked(marker: str) -> None:
 
 @pytest.mark.parametrize("response", ["</s>", " <|im_end|>\n</s>", "<｜end▁of▁sentence｜>"])
 def test_a_response_that_is_only_markers_is_empty(response: str) -> None:
-    example = Example("1", "Where?", "It stands in Holt.", response)
+    example = Example(id="1", instruction="Where?", context="It stands in Holt.", response=response)
     for keep in (False, True):
         empty = pair(example, keep_end_markers=keep)
         assert empty.status == "empty_response"
@@ -105,16 +107,36 @@ def test_markers_are_looked_for_in_linear_time() -> None:
 
 
 def test_the_overlap_is_the_share_of_words_that_stand_elsewhere() -> None:
-    assert context_overlap(Example("1", "Where is the mill?", "The mill of Holt", "x")) == 0.5
-    assert context_overlap(Example("1", "Who?", "Anna sang.", "x")) == 0.0
-    assert context_overlap(Example("1", "Who?", "", "x")) is None
-    assert context_overlap(Example("1", "灯塔在哪？", "灯塔", "x")) == 1.0
+    assert (
+        context_overlap(
+            Example(
+                id="1", instruction="Where is the mill?", context="The mill of Holt", response="x"
+            )
+        )
+        == 0.5
+    )
+    assert (
+        context_overlap(Example(id="1", instruction="Who?", context="Anna sang.", response="x"))
+        == 0.0
+    )
+    assert context_overlap(Example(id="1", instruction="Who?", response="x")) is None
+    assert (
+        context_overlap(Example(id="1", instruction="灯塔在哪？", context="灯塔", response="x"))
+        == 1.0
+    )
 
 
 def test_the_summary_counts_overlaps_markers_and_typed_tokens() -> None:
     examples = [
-        Example("1", "Where is the old mill of Holt?", "The old mill of Holt", "Holt</s>"),
-        Example("2", "Who sang?", "Anna sang <s> in May for us.", "Anna"),
+        Example(
+            id="1",
+            instruction="Where is the old mill of Holt?",
+            context="The old mill of Holt",
+            response="Holt</s>",
+        ),
+        Example(
+            id="2", instruction="Who sang?", context="Anna sang <s> in May for us.", response="Anna"
+        ),
     ]
     scores = score_examples(examples, ToyEngine())
     assert scores["n_special_tokens"].to_list() == [0, 1]

@@ -15,7 +15,12 @@ from ifcurate.records import ContextBlock, Example
 def test_the_tokens_are_those_of_the_context(template: str) -> None:
     tokenizer = load_toy_tokenizer("")
     layout = load_template(template, tokenizer)
-    example = Example("0", "Where is the Eiffel Tower?", "It is in Lyon since 1889.", "Lyon")
+    example = Example(
+        id="0",
+        instruction="Where is the Eiffel Tower?",
+        context="It is in Lyon since 1889.",
+        response="Lyon",
+    )
     (prompt,) = build_prompts([example], layout, tokenizer)
     ((first, end),) = find_context_tokens(example, prompt, layout, tokenizer)
     context = tokenizer.encode(example.context).ids
@@ -32,7 +37,7 @@ def test_two_blocks_in_the_instruction_have_two_spans() -> None:
         ContextBlock("instruction", "instruction", a, b, a, b, "label", 1.0)
         for a, b in ((first, first + 12), (second, len(text)))
     )
-    example = Example("0", text, "", "Yes", blocks=blocks)
+    example = Example(id="0", instruction=text, response="Yes", blocks=blocks)
     (prompt,) = build_prompts([example], layout, tokenizer)
     spans = find_context_tokens(example, prompt, layout, tokenizer)
     assert len(spans) == 2

@@ -45,14 +45,20 @@ def tokenizer(kind: TokenizerKind, chat_template: str | None = None) -> HFTokeni
 def field_example(instruction: str, context: str, response: str) -> Example:
     end = len(context)
     block = ContextBlock("context", "input", 0, end, 0, end, "field", 1.0)
-    return Example("x", instruction, context, response, blocks=(block,) if context else ())
+    return Example(
+        id="x",
+        instruction=instruction,
+        context=context,
+        response=response,
+        blocks=(block,) if context else (),
+    )
 
 
 def inline_example(before: str, context: str, after: str, response: str) -> Example:
     """A prompt whose context stands between two texts and is cut without a label."""
     start, end = len(before), len(before) + len(context)
     block = ContextBlock("instruction", "prompt", start, end, start, end, "label", 0.9)
-    return Example("x", before + context + after, "", response, blocks=(block,))
+    return Example(id="x", instruction=before + context + after, response=response, blocks=(block,))
 
 
 def pair_of(
@@ -219,10 +225,9 @@ def test_end_of_turn_is_scored_when_asked(kind: TokenizerKind) -> None:
 def test_chat_template_of_the_tokenizer() -> None:
     tok = tokenizer("byte-bpe", CHATML)
     example = Example(
-        "x",
-        "Who?",
-        "",
-        "Mina",
+        id="x",
+        instruction="Who?",
+        response="Mina",
         system="Read this. Mina did.",
         blocks=(ContextBlock("system", "system", 11, 20, 10, 20, "tag", 0.9),),
     )
@@ -249,10 +254,9 @@ def test_a_strict_chat_template_gets_what_it_can_take() -> None:
     assert made.folds == {"system", "tool", "repeated"}
     assert made.strips_response
     example = Example(
-        "x",
-        "Who?",
-        "",
-        " Mina ",
+        id="x",
+        instruction="Who?",
+        response=" Mina ",
         system="Be brief.",
         trailing=(
             Turn("assistant", "", tool_calls=({"function": {"name": "f"}},)),
@@ -269,10 +273,10 @@ def test_tools_reach_a_chat_template_in_the_form_it_expects() -> None:
     shown = "{% for t in tools or [] %}<tool {{ t.function.name }}>{% endfor %}" + CHATML
     made = load_template("chat", tokenizer("byte-bpe", shown))
     for tools in ('[{"name": "f"}]', '[{"type": "function", "function": {"name": "f"}}]'):
-        rendered = made.render(Example("x", "Who?", "", "R", tools=tools))
+        rendered = made.render(Example(id="x", instruction="Who?", response="R", tools=tools))
         assert rendered.prefix.startswith("<tool f><|im_start|>user")
     for broken in ("", "no json", "{}", "[]"):
-        rendered = made.render(Example("x", "Who?", "", "R", tools=broken))
+        rendered = made.render(Example(id="x", instruction="Who?", response="R", tools=broken))
         assert rendered.prefix.startswith("<|im_start|>user")
 
 
@@ -352,7 +356,7 @@ def test_the_tokens_of_a_shortened_context_of_several_blocks_are_counted() -> No
         ContextBlock("instruction", "q", at, at + len(note), at, at + len(note), "label", 0.9)
         for at, note in zip(places, notes, strict=True)
     )
-    example = Example("x", asked, "", "By the Elm.", blocks=blocks)
+    example = Example(id="x", instruction=asked, response="By the Elm.", blocks=blocks)
     pair = pair_of(example, tok, prompts=PromptSettings(max_length=250, too_long="shorten"))
     check(pair)
     assert pair.context_shortened
@@ -450,7 +454,11 @@ def test_a_context_cut_before_it_is_encoded_gives_the_same_prompts(
             end = len(given.content)
             blocks = (ContextBlock("history[0]", "m[0]", 9, end, 0, end, "label", 1.0), *blocks)
         asked = f"Passage: {text}\n\nWhere is it?"
-        examples.append(Example(str(i), asked, "", "By it.", history=(given,), blocks=blocks))
+        examples.append(
+            Example(
+                id=str(i), instruction=asked, response="By it.", history=(given,), blocks=blocks
+            )
+        )
     tok = tokenizer(kind)
     made = load_template("alpaca", tok)
     settings = PromptSettings(too_long="shorten", max_length=500)

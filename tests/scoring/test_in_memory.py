@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import polars as pl
 import pyarrow as pa
@@ -123,6 +124,11 @@ def test_your_own_function_can_find_the_context() -> None:
     assert example.without_context().instruction == "NOTE<> Which boat is old?"
     with pytest.raises(DataError, match="not in the instruction; found 'nowhere'"):
         ifcurate.mark_context(rows, lambda _: "nowhere")
+    wrong: Any
+    for wrong in (5, (1, 2, 3), ("a", "b"), {"red"}):
+        returned = Mock(return_value=wrong)
+        with pytest.raises(TypeError, match=r"your function returned .*; return a part of"):
+            ifcurate.mark_context(rows, returned)
 
 
 def test_reprs_are_short(folder: Path) -> None:
@@ -139,6 +145,27 @@ def test_reprs_are_short(folder: Path) -> None:
     scorer = Scorer.create(ToyEngine(), ifcurate.ScoreSettings())
     run = ifcurate.score_run(ifcurate.read_examples("alpaca.jsonl"), scorer, Path("run"))
     assert repr(run) == "Run(run: alpaca.jsonl, scored by toy)"
+
+
+def test_reprs_of_long_texts_are_cut() -> None:
+    example = Example(id="7", instruction="Who?", context="word " * 100, response="Ann.")
+    assert repr(example).startswith("Example(id='7', instruction='Who?', context='word word")
+    assert len(repr(example)) < 120
+    assert repr(example.blocks) == "(ContextBlock(context[0:500], rule field, confidence 1.00),)"
+    made = ifcurate.augment_counterfactual(ALPACA_ROWS)
+    assert repr(made).startswith("Augmentation(")
+    assert len(repr(made)) < 80
+
+
+def test_a_table_of_scores_shows_losses_and_gain() -> None:
+    scores = ifcurate.score_examples(ALPACA_ROWS, ToyEngine())
+    with pl.Config(tbl_width_chars=200):
+        shown = repr(scores)
+    for text in ("5 rows, 30 columns", "loss_with_context", "loss_without_context", "context_gain"):
+        assert text in shown, text
+        assert text in scores._repr_html_() or text.startswith("5")
+    assert "context_blocks" not in shown
+    assert "context_blocks" in scores.columns
 
 
 def test_examples_made_by_hand_are_told_apart() -> None:
@@ -160,10 +187,33 @@ def test_examples_made_by_hand_are_told_apart() -> None:
 UNTYPED: Any = ifcurate  # as a notebook sees it
 
 
+def score(data: Any, **more: Any) -> pl.DataFrame:
+    return ifcurate.score_examples(data, ToyEngine(), **more)
+
+
+def dataset_dict() -> Any:
+    import datasets
+
+    rows = datasets.Dataset.from_list(ALPACA_ROWS)
+    return datasets.DatasetDict({"dev": rows, "test": rows})
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
         (lambda: UNTYPED.score_one("a", "b", "c", "hf"), "engine: found str; give load_engine"),
+        (lambda: UNTYPED.Example("q", "c", "a"), r"write Example\(instruction=\.\.\., context="),
+        (lambda: UNTYPED.Example(instruction=5), "Example: instruction: found int; give a text"),
+        (lambda: UNTYPED.Example(context=None), 'context: found NoneType; give a text, "" for'),
+        (lambda: UNTYPED.Example(response=["r"]), "Example: response: found list; give a text"),
+        (lambda: score(pl.DataFrame(ALPACA_ROWS).lazy()), r"a LazyFrame; give frame\.collect\(\)"),
+        (lambda: score(dataset_dict()), r"with the splits dev, test; give one .* data\['dev'\]"),
+        (lambda: score(ALPACA_ROWS, template=7), "template: found int; give a name, a Jinja file"),
+        (lambda: UNTYPED.mark_context(ALPACA_ROWS, "abc"), "find: found str; give a function"),
+        (lambda: UNTYPED.read_examples(ALPACA_ROWS), "found list; give names of files; rows in"),
+        (lambda: UNTYPED.read_examples(5), "read_examples: found int; give names of files"),
+        (lambda: UNTYPED.load_engine("toy", dtipe="x"), "'toy' has no option 'dtipe'"),
+        (lambda: UNTYPED.load_engine(model="pocket", dtipe="x"), "did you mean dtype?"),
         (lambda: UNTYPED.score_one("a", None, "c", ToyEngine()), "context: found NoneType"),
         (lambda: UNTYPED.split_scores("scores.parquet"), r"scores: found str; .*find_run\(FOLDER"),
         (lambda: UNTYPED.summarise_scores([]), "scores: found list; give the table"),
@@ -176,3 +226,27 @@ UNTYPED: Any = ifcurate  # as a notebook sees it
 def test_each_function_says_what_it_takes(call: Callable[[], Any], said: str) -> None:
     with pytest.raises(TypeError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: UNTYPED.filter_examples([], split_of_rows()), "give either keep=LABEL or drop="),
+        (lambda: score([{"foo": "1"}]), r"rename the columns to instruction, context and response"),
+        (lambda: UNTYPED.load_engine("pocket"), "a model is named by model='pocket'"),
+        (lambda: score(ALPACA_ROWS, template=lambda _: 7), "the function returned int; return the"),
+        (
+            lambda: score(ALPACA_ROWS, template="{instruction}"),
+            r"without \{\{ response \}\}; write",
+        ),
+        (lambda: split_of_rows().plot().save("x.png"), "give a name that ends in .html"),
+    ],
+)
+def test_advice_in_python_is_for_python(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(ifcurate.IfcurateError, match=said) as caught:
+        call()
+    assert "--" not in str(caught.value)
+
+
+def split_of_rows() -> Any:
+    return ifcurate.split_scores(score(ALPACA_ROWS), fraction=0.5)

@@ -61,7 +61,15 @@ def examples(n: int) -> list[Example]:
         block = ContextBlock("context", "input", 0, len(context), 0, len(context), "field", 1.0)
         blocks = (block,) if i % 3 else ()
         text = context if i % 3 else ""
-        made.append(Example(f"row-{i}", "When does it leave?", text, "At nine.", blocks=blocks))
+        made.append(
+            Example(
+                id=f"row-{i}",
+                instruction="When does it leave?",
+                context=text,
+                response="At nine.",
+                blocks=blocks,
+            )
+        )
     return made
 
 

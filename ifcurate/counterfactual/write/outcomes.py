@@ -130,13 +130,16 @@ def _general(reason: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.,%]*", "…", reason)[:80]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Augmentation:
     """All counterfactuals of a data set, what was rejected with why, and the funnel."""
 
     written: list[Written] = field(default_factory=list)
     rejected: list[Outcome] = field(default_factory=list)
     funnel: Funnel = field(default_factory=Funnel)
+
+    def __repr__(self) -> str:
+        return f"Augmentation({len(self.written):,} written, {len(self.rejected):,} rejected)"
 
     @property
     def examples(self) -> list[Example]:

@@ -40,6 +40,10 @@ def wrap_model(
         )
     if tokenizer is None:
         raise TypeError("tokenizer: found None; a loaded model needs its tokenizer too")
+    if isinstance(tokenizer, str | Path):
+        raise TypeError(
+            f"tokenizer: found a text; load it: AutoTokenizer.from_pretrained({str(tokenizer)!r})"
+        )
     if model.training:
         raise ModelError(
             "model: is in training mode, so dropout would change its numbers; call model.eval()"

@@ -67,6 +67,8 @@ def score_with_progress(
     identity = score_identity(examples, scorer, shard=shard)
     where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
     announce(examples, scorer, where, quiet=quiet)
+    if n_rows is not None and shard is not None:
+        n_rows = shard.count_rows(n_rows, scorer.settings.chunk_rows)
     with (
         ScoringProgress(n_rows, quiet=quiet) as progress,
         stop_on_signal(common.say_stopping) as stop,

@@ -41,7 +41,7 @@ class ScoringProgress:
         self._bar = Progress(*columns, console=report, transient=True, disable=not self._live)
 
     def __enter__(self) -> Self:
-        self._started = time.monotonic()
+        self._started = self._began_at = time.monotonic()
         self._task = self._bar.add_task("scoring", total=self._total)
         self._bar.start()
         if not self._quiet and not self._live:
@@ -52,24 +52,31 @@ class ScoringProgress:
         """Show how far the run is. It may be called from any thread."""
         first = self.rows == 0
         self.rows = progress.rows
-        seconds = time.monotonic() - self._started
+        now = time.monotonic()
+        if not progress.tokens + progress.tokens_ahead:
+            self._began_at = now  # rows that the engine does not score say nothing of its speed
+        seconds = now - self._started
         done = progress.rows + progress.rows_ahead
-        self._said = self._describe(progress, done, max(seconds, 1e-6))
+        self._said = self._describe(progress, seconds, now - self._began_at)
         self._bar.update(self._task, completed=done, description=self._said)
         if first and progress.resumed_rows and not self._quiet:
             report.print("resuming an interrupted run")
         if seconds > _FIRST and done > progress.resumed_rows:
             self._began.set()
 
-    def _describe(self, progress: RunProgress, done: int, seconds: float) -> str:
-        """Rows, speed, and the time left where the number of rows is known."""
+    def _describe(self, progress: RunProgress, seconds: float, scoring: float) -> str:
+        """Rows, speed, and the time left where the number of rows is known.
+
+        `seconds` is the time so far, `scoring` the part of it with the engine at work.
+        """
+        done = progress.rows + progress.rows_ahead
         tokens = progress.tokens + progress.tokens_ahead
-        speed = f", {tokens / seconds:,.0f} tokens/s" if tokens else ""
+        speed = f", {tokens / max(scoring, 1e-6):,.0f} tokens/s" if tokens else ""
         if not self._total or done > self._total:  # the rows of CSV are counted roughly
             return f"{done:,} rows{speed}"
-        new = done - progress.resumed_rows
-        left = f", {say_time((self._total - done) * seconds / new)} left" if new > 0 else ""
-        return f"{done:,} of {self._total:,} rows{speed}{left}"
+        left = _time_left(progress, self._total, seconds, scoring)
+        shown = "" if left is None else f", {say_time(left)} left"
+        return f"{done:,} of {self._total:,} rows{speed}{shown}"
 
     def _write_lines(self) -> None:
         """Write a line now and then, until the end; runs in a thread of its own."""
@@ -88,6 +95,20 @@ class ScoringProgress:
     ) -> None:
         self._ended.set()
         self._bar.stop()
+
+
+def _time_left(progress: RunProgress, total: int, seconds: float, scoring: float) -> float | None:
+    """The seconds that the other rows take; None where nothing was done yet.
+
+    The speed in tokens decides, as rows take no time when they are not scored. An engine
+    elsewhere does not say what it was given; there the rows decide.
+    """
+    tokens = progress.tokens + progress.tokens_ahead
+    left = progress.tokens_left(total)
+    if tokens and left is not None:
+        return left * scoring / tokens
+    new = progress.rows + progress.rows_ahead - progress.resumed_rows
+    return (total - progress.rows - progress.rows_ahead) * seconds / new if new > 0 else None
 
 
 def say_time(seconds: float) -> str:

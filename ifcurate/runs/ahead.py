@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -54,10 +54,12 @@ def score_ahead(
     *,
     tokens: bool,
     known: Known | None = None,
+    on_asked: Callable[[int, int], None] = lambda *_: None,
 ) -> Generator[tuple[Prepared, Chunk | None], None, None]:
     """Score pieces of chunks in their order; those without rows are passed on as they are.
 
-    What fails, in reading or in the engine, is raised after all chunks before it
+    `on_asked` gets the rows of a piece, and the tokens that the engine scores of them, before
+    the engine does. What fails, in reading or in the engine, is raised after all chunks before it
     have been given. Close the generator: the thread ends then, and what the engine
     has not begun is cancelled.
     """
@@ -76,7 +78,7 @@ def score_ahead(
                     if item is None:
                         break
                     following = reader.submit(next, prepared, None)
-                    under_way.append(_ask(scorer, item, known=None if tokens else known))
+                    under_way.append(_ask(scorer, item, None if tokens else known, on_asked))
                 except Exception as error:
                     failure = error
                     break
@@ -103,10 +105,13 @@ def _prepare(scorer: Scorer, chunks: Iterable[Piece]) -> Generator[Prepared, Non
         yield Prepared(piece.number, len(rows), bad, scorer.prepare(examples), piece.ends)
 
 
-def _ask(scorer: Scorer, item: Prepared, *, known: Known | None) -> _UnderWay:
+def _ask(
+    scorer: Scorer, item: Prepared, known: Known | None, on_asked: Callable[[int, int], None]
+) -> _UnderWay:
     if item.pairs is None:
         return _UnderWay(item)
     request = scorer.request(item.pairs, known=known)
+    on_asked(item.n_rows, request.n_tokens)
     answers = scorer.engine.submit(request.prompts) if request.prompts else None
     return _UnderWay(item, request, answers)
 

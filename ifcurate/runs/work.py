@@ -49,6 +49,11 @@ class Shard:
         """Whether a chunk, counted from 0, is in it."""
         return chunk % self.of == self.index - 1
 
+    def count_rows(self, total: int, size: int) -> int:
+        """How many of `total` rows, in chunks of `size`, are in it."""
+        chunks = range((self.index - 1) * size, total, self.of * size)
+        return sum(min(size, total - start) for start in chunks)
+
 
 @dataclass(slots=True)
 class Progress:
@@ -60,7 +65,29 @@ class Progress:
     known_rows: int = 0  # whose numbers came from the cache
     rows_ahead: int = 0  # scored too, but not accounted for yet
     tokens_ahead: int = 0  # of these
+    rows_asked: int = 0  # read in this attempt, of chunks that are scored or will be next
+    tokens_asked: int = 0  # that the engine scores of these, both variants
+    rows_skipped: int = 0  # of these rows, in chunks before the first with such tokens
     counts: Counter[str] = field(default_factory=Counter)
+
+    def ask(self, n_rows: int, n_tokens: int) -> None:
+        """Count a chunk that the engine is given."""
+        self.rows_asked += n_rows
+        self.tokens_asked += n_tokens
+        if not self.tokens_asked:
+            self.rows_skipped += n_rows
+
+    def tokens_left(self, total: int) -> float | None:
+        """Tokens that the engine has yet to score, of `total` rows; None before the first.
+
+        Rows that are not read yet are taken to have as many as those that are. Rows without
+        a context, and rows that are known, have none.
+        """
+        if not self.tokens_asked:
+            return None
+        per_row = self.tokens_asked / (self.rows_asked - self.rows_skipped)
+        unread = max(0, total - self.resumed_rows - self.rows_asked)
+        return self.tokens_asked - self.tokens - self.tokens_ahead + unread * per_row
 
 
 class KnownBefore:
@@ -168,7 +195,9 @@ class Scoring:
         chunks = self._examples.read_chunks(size, wanted, self._scorer.piece_bytes)
         known = self._known.find if self._known else None
         self._scorer.engine.on_scored = self._hear
-        scored = score_ahead(self._scorer, chunks, tokens=parts.tokens, known=known)
+        scored = score_ahead(
+            self._scorer, chunks, tokens=parts.tokens, known=known, on_asked=self.progress.ask
+        )
         try:
             with _rare_collection(), contextlib.closing(scored):
                 for item, chunk in scored:

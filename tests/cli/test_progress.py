@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -17,7 +18,8 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.runs.score import score_run
-from ifcurate.runs.work import Progress
+from ifcurate.runs.work import Progress, Shard
+from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from tests.cli.test_cli import Command, ifcurate
 from tests.conftest import ANSWERED_ROWS, write_jsonl
@@ -91,21 +93,102 @@ def test_rows_count_before_their_chunk_is_finished(data: Path) -> None:
         # Rows of an earlier attempt took no time in this one.
         (Progress(rows=600, resumed_rows=500, tokens=1000), "100 tokens/s, 40 s"),
         (Progress(rows=1, tokens=10), "1 tokens/s, 2.8 h"),
+        # What the engine was given decides where it is known: 10 tokens a row, and 900 rows.
+        (Progress(rows=50, tokens=500, rows_asked=100, tokens_asked=1000), "50 tokens/s, 3 min"),
+        # The first 500 rows were known: the others have 10 tokens each.
+        (
+            Progress(rows=550, tokens=500, rows_asked=600, tokens_asked=1000, rows_skipped=500),
+            "50 tokens/s, 2 min",
+        ),
     ],
 )
-def test_the_time_left_follows_the_rows_of_this_attempt(progress: Progress, said: str) -> None:
+def test_the_time_left_follows_the_tokens_of_this_attempt(progress: Progress, said: str) -> None:
     module = import_module("ifcurate.cli.progress")
     bar = module.ScoringProgress(1000, quiet=True)
     done = progress.rows + progress.rows_ahead
-    assert bar._describe(progress, done, 10.0) == f"{done:,} of 1,000 rows, {said} left"
+    assert bar._describe(progress, 10.0, 10.0) == f"{done:,} of 1,000 rows, {said} left"
     unknown = module.ScoringProgress(None, quiet=True)
-    assert "left" not in unknown._describe(progress, done, 10.0)
+    assert "left" not in unknown._describe(progress, 10.0, 10.0)
+
+
+class Slow(Telling):
+    """Takes a second for 10,000 tokens, by a clock of its own."""
+
+    now = 0.0
+
+    def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+        for prompt in sorted(prompts, key=lambda prompt: -len(prompt.ids)):  # as packs are
+            self.now += len(prompt.ids) / 10_000
+            assert self.on_scored is not None
+            self.on_scored(1, len(prompt.ids))
+        return ToyEngine.submit(self, prompts)
+
+
+def predict_ends(folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> list[float]:
+    """When a run would end by what is said after each prompt, as a share of when it does."""
+    module = import_module("ifcurate.cli.progress")
+    examples = read_examples("many.jsonl")
+    engine = Slow()
+    monkeypatch.setattr(module.time, "monotonic", lambda: engine.now)
+    ends: list[float] = []
+    bar = module.ScoringProgress(examples.count_rows(), quiet=True)
+
+    def update(progress: Progress) -> None:
+        bar.update(progress)
+        left = module._time_left(progress, 1200, engine.now, engine.now - bar._began_at)
+        ends.append(engine.now + (left or 0.0))
+
+    with bar:
+        scorer = Scorer.create(engine, ScoreSettings(chunk_rows=100))
+        score_run(examples, scorer, folder / "run", on_progress=update, **more)
+    return [end / engine.now for end in ends[1:]]
+
+
+def write_many(folder: Path, *, every: int) -> None:
+    """1,200 rows of many lengths, of which each `every`-th has a context."""
+    rows = [
+        {
+            "instruction": f"Question {i}?",
+            "input": f"{i} The heron waits. " * (1 + i % 23) if i % every == 0 else "",
+            "output": "It is a heron.",
+        }
+        for i in range(1200)
+    ]
+    write_jsonl(folder / "many.jsonl", rows)
+
+
+def test_rows_that_are_not_scored_take_no_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(folder, every=6)
+    ends = predict_ends(folder, monkeypatch)
+    assert len(ends) > 200
+    assert 0.75 < min(ends) < max(ends) < 1.25
+
+
+def test_rows_that_the_cache_knows_take_no_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(folder, every=1)
+    scorer = Scorer.create(Slow(), ScoreSettings(chunk_rows=100))
+    with ScoreCache.for_scorer(folder / "cache", scorer) as cache:
+        before = read_examples("many.jsonl", limit=600)
+        score_run(before, scorer, folder / "before", cache=cache)
+        ends = predict_ends(folder, monkeypatch, cache=cache)
+    assert 1000 < len(ends) < 1300
+    late = ends[10:]
+    assert 0.75 < min(late) < max(late) < 1.25
+
+
+@pytest.mark.parametrize(("index", "n_rows"), [(1, 512), (2, 488)])
+def test_a_shard_has_its_part_of_the_rows(index: int, n_rows: int) -> None:
+    assert Shard(index, 2).count_rows(1000, 256) == n_rows
 
 
 def test_no_speed_is_shown_before_anything_was_scored() -> None:
     bar = import_module("ifcurate.cli.progress").ScoringProgress(1000, quiet=True)
     resumed = Progress(rows=256, resumed_rows=256)
-    assert bar._describe(resumed, 256, 1e-6) == "256 of 1,000 rows"
+    assert bar._describe(resumed, 1e-6, 0.0) == "256 of 1,000 rows"
 
 
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

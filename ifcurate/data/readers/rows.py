@@ -18,6 +18,7 @@ from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import csv_delimiter, csv_header, read_csv
 from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
 from ifcurate.data.readers.folders import folder_files
+from ifcurate.data.readers.json_counts import count_elements
 from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_json_lines
 from ifcurate.data.readers.parquet_rows import open_parquet, read_hub, read_parquet, repeated_name
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
@@ -302,8 +303,12 @@ def count_rows(source: Source) -> int | None:
                 return int(file.metadata.num_rows)
         if source.format == "arrow":
             return count_arrow_rows(source)
-        if source.format in ("jsonl", "csv"):
+        if source.format == "squad":
+            return sum(1 for _ in read_squad(source, parse=False))
+        if source.format in ("json", "jsonl", "csv"):
             with open_binary(source) as stream:
+                if source.format == "json":
+                    return count_elements(stream)
                 if source.format == "jsonl":
                     return _count_lines(stream, b"")
                 return max(_count_lines(stream, b'"') - 1, 0)  # the header is no row

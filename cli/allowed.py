@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +132,11 @@ def _refuse_unscored(run: Run) -> None:
     if counts.get("scored") or run.manifest.identity.get("shard") or not counts.get("rows"):
         return
     why = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n and name in _NOT_SCORED)
+    names = shlex.join(item["name"] for item in run.manifest.identity["inputs"])
     raise DataError(
         f"no row was scored; of {count(counts['rows'], 'row')} {why}; see why with "
-        "`ifcurate inspect DATA`, or name the columns: --columns instruction=... context=... "
-        "response=..."
+        f"`ifcurate inspect {names}`, or name the columns: --columns instruction=... "
+        "context=... response=..."
     )
 
 

@@ -72,6 +72,12 @@ COMMANDS: Final = {
     "lab": Place("lab", "app", PROVE, "Show the inversion and its cure on the bundled model."),
 }
 
+#: Options of most commands. They are in the last group of a help with groups.
+_GENERAL: Final = frozenset({"fail_on_error", "json", "quiet", "short_help", "help"})
+_LAST: Final = "Messages and errors"
+#: Groups that come last, in this order.
+_LATE: Final = ("Server and vLLM", "Cluster", _LAST)
+
 #: Type of a parameter -> its value in the help.
 METAVARS: Final = {
     "str": "TEXT",
@@ -130,7 +136,10 @@ class TidyHelp:
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option `--help`, without a type."""
-        return tidy_parameter(super().get_help_option(ctx))  # type: ignore[misc]
+        option = tidy_parameter(super().get_help_option(ctx))  # type: ignore[misc]
+        if option is not None and any(_panel(p) == _LAST for p in ctx.command.params):
+            option.rich_help_panel = _LAST
+        return option
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help. Typer's own tables end a word that is too long in `…`."""
@@ -221,7 +230,22 @@ def load_command(name: str) -> Any:
     for one in (command, *getattr(command, "commands", {}).values()):
         for parameter in one.params:
             tidy_parameter(parameter)
+        _order_groups(one)
     return command
+
+
+def _panel(parameter: Any) -> str:
+    return getattr(parameter, "rich_help_panel", None) or ""
+
+
+def _order_groups(command: Any) -> None:
+    """Put what few people need last. Typer shows options without a group first."""
+    options = [p for p in command.params if isinstance(p, TyperOption)]
+    if any(_panel(parameter) for parameter in options):
+        for parameter in options:
+            if parameter.name in _GENERAL and not _panel(parameter):
+                parameter.rich_help_panel = _LAST
+    command.params.sort(key=lambda p: _LATE.index(_panel(p)) if _panel(p) in _LATE else -1)
 
 
 def _load_group(group: typer.Typer) -> Any:

@@ -57,7 +57,7 @@ def _print(estimate: Estimate) -> None:
     part = (
         ""
         if estimate.rows == estimate.rows_read
-        else f"; the figures are from {estimate.rows_read:,}"
+        else f"; the other figures are estimates from {estimate.rows_read:,} of them"
     )
     out.print(f"rows      {rows}{part}")
     if estimate.scored is not None and estimate.tokens is not None:
@@ -70,4 +70,4 @@ def _print(estimate: Estimate) -> None:
         out.print(f"time      about {say_time(estimate.seconds)}, once the model is loaded")
     for place, n in estimate.memory.items():
         where = "this process" if place == "process" else place
-        out.print(f"memory    {n / 1e9:,.1f} GB at the peak so far, {where}")
+        out.print(f"memory    {n / 1e9:,.1f} GB at the peak of this measurement, {where}")

@@ -46,6 +46,8 @@ def export(
 
     made = open_mixture(mixture, quiet=quiet or json)
     assert made.folder is not None
+    if made.manifest.stale:
+        note(made.manifest.stale)
     folder = out_folder or made.folder / options.folder_name
     result = export_mixture(made, folder, overwrite=overwrite, options=options)
     if json:

@@ -60,6 +60,8 @@ def mix(
     for part in parts:
         for name, format in part.examples.formats.items():
             note(f"{part.name}  {name}: format {format}", quiet=silent)
+        if part.stale:
+            note(f"{part.name}: {part.stale}")
     made = mix_components(
         parts, out_folder, options, command=common.command_line(), overwrite=overwrite
     )

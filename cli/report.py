@@ -17,10 +17,12 @@ from .options import with_options
 @with_options
 def report(
     options: ReportOptions,
-    run: Annotated[
+    folder: Annotated[
         Path | None,
         typer.Argument(
-            help="Run folder. By default the newest in ifcurate-runs/.", show_default=False
+            metavar="RUN",
+            help="Run folder. By default the newest in ifcurate-runs/.",
+            show_default=False,
         ),
     ] = None,
     out_file: Annotated[
@@ -30,6 +32,7 @@ def report(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is not a report of this run.")
     ] = False,
+    run: common.RunOption = None,
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -44,7 +47,9 @@ def report(
     """
     from ifcurate.reports.page import write_report
 
-    opened = common.open_run(run)
+    if folder and run:
+        raise typer.BadParameter("names a run, and RUN another; give one", param_hint="--run")
+    opened = common.open_run(folder or run)
     path = write_report(opened, out_file, overwrite=overwrite, say=common.note, **options.given())
     if json:
         common.print_json({"run": str(opened.folder), "report": str(path)})

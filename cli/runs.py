@@ -13,6 +13,7 @@ from .common import out
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
+    from ifcurate.storage.manifest import Manifest
 
 
 def runs(json: common.Json = False) -> None:
@@ -79,8 +80,16 @@ def _describe(run: Run) -> dict[str, Any]:
         "limit": manifest.identity.get("limit"),
         "rule": split.identity["parameters"]["rule"] if split else None,
         "kept": split.counts[CRITICAL] if split else None,
-        "state": "finished" if manifest.finished else "unfinished",
+        "state": _state(manifest),
     }
+
+
+def _state(manifest: Manifest) -> str:
+    """How far the run is, and whether any row has a score."""
+    if not manifest.finished:
+        return "unfinished"
+    counts = manifest.counts
+    return "finished" if counts.get("scored") or not counts.get("rows") else "no row scored"
 
 
 def _cell(value: Any) -> Text:

@@ -47,17 +47,24 @@ def _print(shown: ShownExample) -> None:
     from rich.text import Text
 
     out.print(Text(plain(f"{shown.source} row {shown.row}, turn {shown.turn}: {shown.id}")))
-    if shown.with_context is None or shown.without_context is None:
+    prompts = [
+        (title, prompt)
+        for title, prompt in (
+            ("with the context", shown.with_context),
+            ("without the context", shown.without_context),
+            ("the one prompt", shown.prompt),
+        )
+        if prompt is not None
+    ]
+    if shown.status != "scored":
         out.print(Text(plain(f"{shown.status}: {shown.reason}")))
-        return
-    for title, prompt in (
-        ("with the context", shown.with_context),
-        ("without the context", shown.without_context),
-    ):
+    for title, prompt in prompts:
         out.print()
         out.print(Text(f"{title}, {prompt.n_tokens:,} tokens", style="bold"))
         out.print(_mark(prompt), soft_wrap=True)
-    tokens = shown.with_context.response_tokens
+    if not prompts:
+        return
+    tokens = prompts[0][1].response_tokens
     out.print()
     out.print(Text(f"response, {len(tokens):,} tokens", style="bold"))
     out.print(Text(plain("|".join(tokens), lines=True)), soft_wrap=True)

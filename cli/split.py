@@ -58,10 +58,7 @@ def split(
             **options.given(),
         )
     for folder in stale_folders(opened, name):
-        note(
-            f"stale: {folder} was filtered by an earlier split; run `ifcurate filter` again",
-            quiet=quiet,
-        )
+        note(f"stale: {folder} was filtered by an earlier split; run `ifcurate filter` again")
     if json:
         common.print_json(
             {
@@ -94,8 +91,8 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
     if "max_overlap" in made.parameters:
         most = made.parameters["max_overlap"]
         out.print(
-            f"  {made.n_left_out:,} of not-scored are left out: more than {most:.4g} of their "
-            "context's words are elsewhere in the prompt"
+            f"  not-scored has {count(made.n_left_out, 'row')} that --max-overlap leaves out: more "
+            f"than {most:.4g} of the context's words are elsewhere in the prompt"
         )
     out.print()
     for cut in made.cuts:

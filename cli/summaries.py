@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from ifcurate.scoring.summary import ScoreSummary
 
 _BARS = " ▏▎▍▌▋▊▉█"
+#: Flags of rows, in words that follow "rows with".
+_FLAGS = {
+    "boundary_straddles": "a token that spans the end of the prompt and the response",
+    "response_ids_forced": "response tokens that differ alone, without the context",
+    "context_shortened": "a shortened context",
+    "end_marker_removed": "an end-of-text marker that was not scored",
+}
 _EXTREMES = 3  # rows with the largest gain, and with the smallest
 
 
@@ -74,7 +81,9 @@ def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) 
             "context_gain, nats per response token; the ends hold what lies beyond (1% each)",
         )
     if summary.most:
-        _print_extremes("largest gain: the response needs its context", summary.most)
+        helps = (summary.most[0]["context_gain"] or 0) > 0
+        needs = ": the response needs its context" if helps else "; no context helps its response"
+        _print_extremes(f"largest gain{needs}", summary.most)
         _print_extremes("smallest gain: the context adds nothing, or misleads", summary.least)
     out.print()
     out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
@@ -101,8 +110,9 @@ def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
         out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
     for flag, n in summary.flags.items():
         if n:
-            advice = "; split --max-overlap 0.6 leaves them out" if "elsewhere" in flag else ""
-            out.print(f"  [dim]{count(n, 'row')} with {flag}{advice}[/dim]")
+            out.print(f"  [dim]{count(n, 'row')} with {_FLAGS.get(flag, flag)}[/dim]")
+            if "elsewhere" in flag:
+                out.print("  [dim]to leave them out: ifcurate split --max-overlap 0.6[/dim]")
     for text in notes:
         if "--columns" in text:  # a line to paste stays whole
             out.print(f"  [yellow]{escape(text)}[/yellow]", soft_wrap=True)

@@ -93,7 +93,7 @@ def export_mixture(
         counts=counts,
         outputs={"data": trainer.data, **{name: name for name in files[1:]}},
         digests={name: file_digest(folder / name) for name in files},
-        notes=[*_notes(plan), *_describe_markers(markers)],
+        notes=[*_stale_notes(mixture), *_notes(plan), *_describe_markers(markers)],
         finished=True,
         command=command,
     )
@@ -203,6 +203,11 @@ def _describe_markers(markers: Counter[str]) -> list[str]:
         f"taken off the end of responses, as in scoring: {', '.join([*shown, *more])}; "
         "--keep-end-markers exports them"
     ]
+
+
+def _stale_notes(mixture: Mixture) -> list[str]:
+    stale = mixture.manifest.stale
+    return [f"the mixture has rows of a filter that was out of date; {stale}"] if stale else []
 
 
 def _notes(plan: Plan) -> list[str]:

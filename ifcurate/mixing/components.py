@@ -45,6 +45,7 @@ class Component:
     labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # source -> by row
     origin: Mapping[str, Any] = field(default_factory=dict)  # the step that made it, for the card
     broken: frozenset[str] = frozenset()  # hashes of the rows that a person judged broken
+    stale: str = ""  # why the rows are out of date; "" while they are not
 
     def batches(self, size: int, stratify: str) -> Iterator[Batch]:
         """All its rows. Rows of files that are read for their context are labelled by it."""
@@ -95,7 +96,8 @@ def open_component(name: str, path: str, amount: Amount | None = None, **reading
     folder = Path(path)
     if not folder.is_dir():
         examples = read_examples(path, **{"context": (), **reading})
-        return Component(name, examples, amount, broken=_find_broken(folder.parent))
+        broken, stale = _find_broken(folder.parent), _find_stale(folder.parent.parent)
+        return Component(name, examples, amount, broken=broken, stale=stale)
     if (folder / "filter.json").is_file():
         return _filtered(name, folder, amount)
     if (folder / "augment.json").is_file():
@@ -146,7 +148,17 @@ def _filtered(name: str, folder: Path, amount: Amount) -> Component:
     layouts = {item["name"]: item["layout"] for item in manifest.identity["scores"]["inputs"]}
     examples = _join(_read_kept(path, layouts[source]) for source, path in files.items())
     labels = _label_kept(folder, files, manifest.identity["keep_labels"])
-    return Component(name, examples, amount, labels, _filter_origin(manifest))
+    origin, stale = _filter_origin(manifest), _find_stale(folder)
+    return Component(name, examples, amount, labels, origin, stale=stale)
+
+
+def _find_stale(folder: Path) -> str:
+    """Why the files that a filter wrote are out of date; "" if they are not."""
+    path = folder / "filter.json"
+    made = read_manifest(path) if path.is_file() else None
+    if made is None or not made.stale:
+        return ""
+    return f"{folder} is stale: {made.stale}; filter again: ifcurate filter"
 
 
 def _kept_files(folder: Path, manifest: Manifest) -> dict[str, str]:

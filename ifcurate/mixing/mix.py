@@ -123,6 +123,9 @@ def mix_components(
         maker = _Maker(parts, options, store, encoder, on_rows)
         frames = maker.frames()
         manifest = maker.manifest(identity, command)
+        stale = [f"{part.name}: {part.stale}" for part in components if part.stale]
+        manifest.stale = "; ".join(stale)
+        manifest.notes += stale
         return save_mixture(frames, maker.dropped, manifest, folder)
 
 

@@ -87,6 +87,7 @@ class DataOptions(Options):
 
     step: ClassVar[str] = "data"
 
+    limit: int | None = option(None, "Read at most this many rows.", panel=PANEL, ge=1, common=True)
     format: Format = option(
         "auto",
         "Format of the rows. qca is question, context and answer, nested SQuAD files too. "
@@ -141,7 +142,6 @@ class DataOptions(Options):
         panel=PANEL,
         metavar="REGEX",
     )
-    limit: int | None = option(None, "Read at most this many rows.", panel=PANEL, ge=1, common=True)
     subset: str = option("", "Configuration of a Hub dataset.", panel=PANEL)
     split: str = option(
         "train",

@@ -13,6 +13,7 @@ from ifcurate.options.base import BatchSize, Options, needs, option
 __all__ = ["ENGINE_OPTIONS", "ClusterOptions", "EngineOptions", "RunOptions", "ScoreSettings"]
 
 MODEL_PANEL: Final = "Model"
+SERVER_PANEL: Final = "Server and vLLM"
 PROMPT_PANEL: Final = "Prompt"
 RUN_PANEL: Final = "Run"
 CLUSTER_PANEL: Final = "Cluster"
@@ -72,14 +73,14 @@ class EngineOptions(Options):
         panel=MODEL_PANEL,
         common=True,
     )
-    revision: str | None = option(None, "Branch, tag or commit on the Hub.", panel=MODEL_PANEL)
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.", panel=MODEL_PANEL, common=True)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "Number format that the model computes in.", panel=MODEL_PANEL, common=True
     )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.", panel=MODEL_PANEL, common=True)
     batch_size: BatchSize = option(
         "auto", "Sequences scored together: auto, or a number.", panel=MODEL_PANEL
     )
+    revision: str | None = option(None, "Branch, tag or commit on the Hub.", panel=MODEL_PANEL)
     threads: int | None = option(None, "CPU threads of the model.", panel=MODEL_PANEL, ge=1)
     memory: Annotated[int, BeforeValidator(_parse_memory)] | None = option(
         None,
@@ -111,28 +112,30 @@ class EngineOptions(Options):
         "",
         "For server: http://host:8000/v1. The key is read from IFCURATE_API_KEY or "
         "OPENAI_API_KEY only.",
-        panel=MODEL_PANEL,
+        panel=SERVER_PANEL,
         metavar="URL",
     )
     tokenizer: str = option(
         "",
         "For server: the tokenizer, when the model's name there is not one.",
-        panel=MODEL_PANEL,
+        panel=SERVER_PANEL,
         metavar="NAME",
     )
-    concurrency: int = option(16, "For server: requests at the same time.", panel=MODEL_PANEL, ge=1)
+    concurrency: int = option(
+        16, "For server: requests at the same time.", panel=SERVER_PANEL, ge=1
+    )
     parity: int = option(
         8,
         "For vllm and server: rows on which the engine is compared with hf on the same model "
         "before the run. 0 skips the comparison.",
-        panel=MODEL_PANEL,
+        panel=SERVER_PANEL,
         ge=0,
     )
     parity_tolerance: float | None = option(
         None,
         "For vllm and server: nats by which one token may differ. The default depends on the "
         "dtype.",
-        panel=MODEL_PANEL,
+        panel=SERVER_PANEL,
         gt=0,
     )
 

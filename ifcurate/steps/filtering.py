@@ -101,6 +101,7 @@ def filter_run(
     run.check_whole()
     existing = read_split_manifest(run, split)
     split_manifest, labels = _usable_split(run, existing, split, out)
+    _refuse_unscored(run)
     _refuse_nothing(split_manifest, decision)
     label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
     folder = out or run.folder / "filtered" / split / label
@@ -195,6 +196,18 @@ def _follow_overrides(run: Run, existing: Manifest, name: str) -> Manifest:
             f"make it again first: ifcurate split --rescore-band {options['rescore_band']}"
         )
     return split_run(run, name=name, **options)[1]
+
+
+def _refuse_unscored(run: Run) -> None:
+    """Raise `RunError` when no row was scored: a filter would tell nothing apart."""
+    counts = run.manifest.counts
+    if counts.get("scored") or not counts.get("rows"):
+        return
+    why = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n and name != "rows")
+    raise RunError(
+        f"{run.folder}: no row was scored, so there is nothing to filter; found {why}; see why "
+        "with `ifcurate inspect`, and score again"
+    )
 
 
 def _refuse_nothing(split: Manifest, decision: Decision) -> None:

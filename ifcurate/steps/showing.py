@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from ifcurate.engines.load import load_tokenizer
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.phrases import did_you_mean
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
-from ifcurate.prompts.templates import Template, load_template
+from ifcurate.prompts.templates import Rendered, Template, load_template
 from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
@@ -37,7 +37,10 @@ class ShownPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ShownExample:
-    """One example with its two prompts. Without prompts, `reason` says why."""
+    """One example with its two prompts. Without them, `reason` says why.
+
+    An example without a context has one prompt, `prompt`.
+    """
 
     id: str
     source: str
@@ -47,6 +50,7 @@ class ShownExample:
     reason: str
     with_context: ShownPrompt | None
     without_context: ShownPrompt | None
+    prompt: ShownPrompt | None = None
 
 
 def show_example(
@@ -72,6 +76,9 @@ def show_example(
     )
     (pair,) = build_pairs([example], layout, tokenizer, prompts)
     both = _show_pair(pair, layout, tokenizer, settings)
+    only = None
+    if pair.status == "no_context":
+        only = _show(layout.render(pair.example), tokenizer, score_eot=settings["score_eot"])
     return ShownExample(
         example.id,
         example.source,
@@ -80,6 +87,7 @@ def show_example(
         pair.status,
         pair.reason,
         *both,
+        only,
     )
 
 
@@ -124,14 +132,24 @@ def _show_pair(
     )
     for variant, example, prompt in variants:
         rendered = template.render(example, variant=variant if official else "")
-        end = rendered.suffix.rstrip() if settings["score_eot"] else ""
-        text = rendered.prefix + rendered.response + end
         n_response = len(prompt.ids) - prompt.response_start
-        offsets = tokenizer.encode(text).offsets[-n_response:]
-        start = len(rendered.prefix)
-        tokens = tuple(text[max(first, start) : last] for first, last in offsets)
-        shown.append(ShownPrompt(text, start, len(prompt.ids), tokens))
+        one = _show(rendered, tokenizer, score_eot=settings["score_eot"], n_response=n_response)
+        shown.append(replace(one, n_tokens=len(prompt.ids)))
     return shown[0], shown[1]
+
+
+def _show(
+    rendered: Rendered, tokenizer: Tokenizer, *, score_eot: bool, n_response: int | None = None
+) -> ShownPrompt:
+    """A text with the tokens of its response: the last `n_response`, by default its characters'."""
+    text = rendered.prefix + rendered.response + (rendered.suffix.rstrip() if score_eot else "")
+    start = len(rendered.prefix)
+    offsets = tokenizer.encode(text).offsets
+    if n_response is None:
+        n_response = sum(last > start for _, last in offsets)
+    ends = offsets[len(offsets) - n_response :]
+    tokens = tuple(text[max(first, start) : last] for first, last in ends)
+    return ShownPrompt(text, start, len(offsets), tokens)
 
 
 def add_texts(run: Run, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def split_run(
         "split",
         identity,
         outputs={"split": path.name},
-        formula="context-critical where " + _rule_in_words(plan.rule, cuts.cuts),
+        formula=_rule_in_words(plan.rule, cuts.cuts),
         notes=[note for cut in cuts.cuts for note in cut.notes],
         finished=True,
         command=command,
@@ -171,9 +171,9 @@ def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
         place = ("" if cut.group == "all" else cut.group, cut.length_bin)
         tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
     if not tests:
-        return f"nothing to cut [rule {rule}]"
+        return f"no row is context-critical, as there was nothing to cut [rule {rule}]"
     passing = []
     for place, passed in tests.items():
         where = ", ".join(filter(None, place))
         passing.append(" and ".join(passed) + (f" ({where})" if where else ""))
-    return f"{'; '.join(passing)} [rule {rule}]"
+    return f"context-critical where {'; '.join(passing)} [rule {rule}]"

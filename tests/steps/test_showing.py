@@ -44,6 +44,9 @@ def test_an_example_that_was_not_scored_says_why(run: Run) -> None:
     shown = show_example(run, id)
     assert (shown.status, shown.with_context) == ("no_context", None)
     assert shown.reason
+    assert shown.prompt is not None
+    assert shown.prompt.text[shown.prompt.response_start :] == ALPACA_ROWS[1]["output"]
+    assert "".join(shown.prompt.response_tokens).strip() == ALPACA_ROWS[1]["output"]
 
 
 def test_an_unknown_id_is_an_error(run: Run) -> None:

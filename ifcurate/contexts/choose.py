@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from .asking import asks, lacks_question
-from .lines import is_request, points
+from .lines import is_request, points, sentences
 from .shapes import Asks, Shape, match_shape, without_request
 from .slots import Evidence, Fit, Slot, describe_slots, label_kind
 from .words import count_words
@@ -100,8 +100,13 @@ def _belongs_to_request(part: str) -> bool:
     """Whether a fixed part announces, points or asks, so that it is not inside a context."""
     if "?" in part or _LABEL_IN_LINE.match(part):
         return True
-    lines = [line.strip() for line in part.splitlines() if line.strip()]
-    return any(line.endswith((":", "：")) and (points(line) or is_request(line)) for line in lines)
+    return any(_refers_or_asks(line.strip()) for line in part.splitlines())
+
+
+def _refers_or_asks(line: str) -> bool:
+    if line.endswith((":", "：")) and points(line):
+        return True
+    return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))
 
 
 # A label behind the text of a slot, on the same line; the fields of a form begin their lines.

@@ -221,6 +221,7 @@ def test_as_many_responses_as_texts() -> None:
         ("Text A: {c1}\nText B: {c2}\nAre they alike?", "pair"),
         ("Decide whether the second follows.\nInput: First: {c} Second: {h}\nOutput:", "nli"),
         ("{c}\nwho is it?", "wino"),
+        ('Information: {c} Given that, choose what "{h}" is. Choices: - man - thing', "wino"),
     ],
 )
 def test_layouts_of_other_collections(form: str, bank: str) -> None:

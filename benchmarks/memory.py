@@ -60,10 +60,7 @@ def make_run(folder: Path, n: int, seed: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     each = [n // 3, n // 3, n - 2 * (n // 3)]
     for name, rows in zip(SOURCES, each, strict=True):
-        with (folder / name).open("w", encoding="utf-8") as stream:
-            for i in range(rows):
-                row = {"instruction": f"Ask {i}.", "input": f"Note {i}.", "output": f"Say {i}."}
-                stream.write(json.dumps(row) + "\n")
+        write_short_rows(folder / name, rows)
     before = Path.cwd()
     os.chdir(folder)  # the run knows its data by the names that were typed
     try:
@@ -88,6 +85,14 @@ def make_run(folder: Path, n: int, seed: int = 0) -> None:
         seal_manifest(run, manifest)
     finally:
         os.chdir(before)
+
+
+def write_short_rows(path: Path, n: int) -> None:
+    """Write `n` rows of a few words each, as JSON lines."""
+    with path.open("w", encoding="utf-8") as stream:
+        for i in range(n):
+            row = {"instruction": f"Ask {i}.", "input": f"Note {i}.", "output": f"Say {i}."}
+            stream.write(json.dumps(row) + "\n")
 
 
 def _frames(each: list[int], draw: np.random.Generator) -> Iterator[pl.DataFrame]:

@@ -421,8 +421,10 @@ FILES = (
 def test_real_data_has_equal_ids_throughout(
     name: str, kind: TokenizerKind, shared_data: Path
 ) -> None:
+    """Every row, with one of the tokenizers."""
     tok = tokenizer(kind)
-    examples: list[Any] = list(read_examples(shared_data / name))
+    first, step = TOKENIZER_KINDS.index(kind), len(TOKENIZER_KINDS)
+    examples: list[Any] = list(read_examples(shared_data / name))[first::step]
     for template in ("alpaca", "plain"):
         made = load_template(template, tok)
         pairs = build_pairs(examples, made, tok, PromptSettings())

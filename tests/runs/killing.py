@@ -29,8 +29,11 @@ __all__ = [
     "command",
     "kill_until_done",
     "kill_workers",
+    "rows_on_disk",
     "same_results",
     "start_command",
+    "wait_for",
+    "written_at",
 ]
 
 RESULTS = ("scores.parquet", "tokens.parquet", "quarantine.jsonl")
@@ -74,8 +77,8 @@ def kill_until_done(
     errors = folder / "stderr.txt"
     while kills.n < n_kills:
         process = start_command(arguments, folder, errors)
-        seen = _written_at(mark)
-        wait_for(lambda: _written_at(mark) != seen or not process.is_alive(), 120)  # noqa: B023
+        seen = written_at(mark)
+        wait_for(lambda: written_at(mark) != seen or not process.is_alive(), 120)  # noqa: B023
         process.join(random_.uniform(0, longest))
         if process.is_alive():
             process.kill()  # the process alone: its helpers must notice by themselves
@@ -89,7 +92,7 @@ def kill_until_done(
         if left := _left_after(process.pid, 20):
             kills.orphans.append(left)
             os.killpg(process.pid, signal.SIGKILL)
-        kills.rows.append(_rows_on_disk(run))
+        kills.rows.append(rows_on_disk(run))
         longest = min(longest * 2, 30.0) if kills.rows[-1:] == kills.rows[-2:-1] else longest
     last = start_command(arguments, folder, errors)
     last.join()
@@ -97,7 +100,8 @@ def kill_until_done(
     return kills
 
 
-def _written_at(path: Path) -> int:
+def written_at(path: Path) -> int:
+    """When a file was written last, in nanoseconds; 0 without one."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -131,7 +135,8 @@ def _run_command(arguments: list[str], cwd: Path, errors: Path) -> None:
     app()
 
 
-def _rows_on_disk(run: Path) -> int:
+def rows_on_disk(run: Path) -> int:
+    """The rows in the finished parts of a run."""
     markers = run.glob("parts/*.done.json")
     return sum(sum(json.loads(path.read_bytes())["rows"]) for path in markers)
 

@@ -26,9 +26,11 @@ from tests.runs.killing import (
     command,
     kill_until_done,
     kill_workers,
+    rows_on_disk,
     same_results,
     start_command,
     wait_for,
+    written_at,
 )
 
 ROWS: list[dict[str, Any]] = [
@@ -185,23 +187,25 @@ def test_a_hangup_stops_as_sigterm_does_but_stays_ignored_under_nohup() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_command_exits_130_and_the_work_is_kept(
-    number: signal.Signals, folder: Path
-) -> None:
+def test_signals_to_the_command_exit_130_and_the_work_is_kept(folder: Path) -> None:
+    """Three signals in turn stop the same run, and it resumes after each."""
     with (folder / "rows.jsonl").open("w") as stream:
-        for i in range(40_000):
+        for i in range(12_000):
             row = {**ALPACA_ROWS[0], "instruction": f"Who repaired clock {i}?"}
             stream.write(json.dumps(row) + "\n")
     line = command("score", "rows.jsonl", "--engine", "toy", "--out", "run", "-q")
-    process = subprocess.Popen(line, cwd=folder, stderr=subprocess.PIPE, text=True)
-    parts = folder / "run" / "parts"
-    assert wait_for(lambda: bool(list(parts.glob("*.done.json"))), 60)
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
-    assert "finishing the current batch" in said
-    assert "run the same command to resume" in said
+    rows = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        seen = written_at(folder / "run" / "manifest.json")
+        process = subprocess.Popen(line, cwd=folder, stderr=subprocess.PIPE, text=True)
+        assert wait_for(lambda: written_at(folder / "run" / "manifest.json") != seen, 60)  # noqa: B023
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 130, (number, said)
+        assert "finishing the current batch" in said
+        assert "run the same command to resume" in said
+        rows.append(rows_on_disk(folder / "run"))
+    assert 0 < rows[0] < rows[1] < rows[2] < 12_000
     again = subprocess.run(line, cwd=folder, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     score_run(

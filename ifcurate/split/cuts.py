@@ -59,6 +59,11 @@ class CutRule:
     n_bootstrap: int = 200
     seed: int = 0
 
+    @property
+    def parameter(self) -> str:
+        """The parameter that places the cut."""
+        return "fraction" if self.kind == "fraction" else "threshold"
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

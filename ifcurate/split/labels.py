@@ -168,26 +168,36 @@ def cut_table(
     bounds = {
         str(i): (i, [b for group in cuts for b in group[i].bounds]) for i in range(len(parts.rules))
     }
-    columns = []
-    for i, rule in enumerate(parts.rules):
-        suffix = ", by length" if rule.length_bins > 1 else ""
-        each = [(group[i], t) for group in cuts for t in group[i].thresholds]
-        limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
-        hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
-        # A factor, because polars rounds differently when it divides by a constant.
-        slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
-        shown = limits.round_sig_figs(6).cast(pl.String)
-        reaches = [
-            _reach(ranked, limit) for ranked, limit in zip(ranks.parts[i], limits, strict=True)
-        ]
-        columns += [limits, pl.Series(f"slope_{i}", slopes, dtype=pl.Float64)]
-        columns.append(pl.Series(f"reach_{i}", reaches, dtype=pl.Float64))
-        texts = pl.select(
-            pl.format(f" {relation} {{}} ({{}})", shown, hows).alias(f"{name}_{i}")
-            for name, relation in _RELATIONS.items()
-        )
-        columns += texts.cast(pl.Enum(pl.concat(texts).unique())).get_columns()
+    columns = [
+        column
+        for i, rule in enumerate(parts.rules)
+        for column in _rule_columns(i, rule, [group[i] for group in cuts], ranks.parts[i])
+    ]
     return bound_table(scores, parts, bounds).with_columns(columns)
+
+
+def _rule_columns(
+    i: int, rule: CutRule, cuts: Sequence[GroupCut], ranked: Sequence[FloatArray]
+) -> list[pl.Series]:
+    """The threshold, slope and reach of a rule in each part, and the relations in words."""
+    suffix = ", by length" if rule.length_bins > 1 else ""
+    each = [(cut, threshold) for cut in cuts for threshold in cut.thresholds]
+    limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
+    # A factor, because polars rounds differently when it divides by a constant.
+    slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
+    reaches = [_reach(values, t) for values, (_, t) in zip(ranked, each, strict=True)]
+    shown = limits.round_sig_figs(6).cast(pl.String)
+    hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
+    texts = pl.select(
+        pl.format(f" {relation} {{}} ({{}})", shown, hows).alias(f"{name}_{i}")
+        for name, relation in _RELATIONS.items()
+    )
+    return [
+        limits,
+        pl.Series(f"slope_{i}", slopes, dtype=pl.Float64),
+        pl.Series(f"reach_{i}", reaches, dtype=pl.Float64),
+        *texts.cast(pl.Enum(pl.concat(texts).unique())).get_columns(),
+    ]
 
 
 def _reach(ranked: FloatArray, threshold: float) -> float:
@@ -214,12 +224,17 @@ def bound_table(
     for name, (rule, of_parts) in bounds.items():
         columns.append(pl.Series(f"bound_{name}", [b.value for b in of_parts], dtype=pl.Float64))
         if any(b.n_ties for b in of_parts):
-            rows = [last[rule].get((p, b.value, b.n_below), {}) for p, b in enumerate(of_parts)]
-            columns += [
-                pl.Series(f"last_{name}_{c}", [r.get(c) for r in rows], dtype=_TIE_TYPES[c])
-                for c in TIE_ORDER
-            ]
+            places = [(p, b.value, b.n_below) for p, b in enumerate(of_parts)]
+            columns += _last_columns(name, [last[rule].get(place, {}) for place in places])
     return pl.DataFrame(columns)
+
+
+def _last_columns(name: str, rows: Sequence[Mapping[str, Any]]) -> list[pl.Series]:
+    """The last of the tied rows below a cut in each part; empty where no rows tie."""
+    return [
+        pl.Series(f"last_{name}_{column}", [row.get(column) for row in rows], dtype=kind)
+        for column, kind in _TIE_TYPES.items()
+    ]
 
 
 _TIE_TYPES: Final = {

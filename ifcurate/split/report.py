@@ -47,6 +47,8 @@ NEAREST: Final = pl.Schema(
 
 #: The other cuts of a group that are tried, each with the number of rows below it.
 _Steps = list[tuple[float, int]]
+#: Numbers of rows: [rule][group][step] with a cut moved, and [group] with none moved.
+_Counts = tuple[list[list[list[int]]], list[int]]
 
 
 def find_nearest(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.DataFrame:
@@ -116,42 +118,51 @@ def measure_sensitivity(
     """
     sizes = [sum(bins.sizes) for bins in parts.bins]
     steps = [
-        [
-            _steps(rule, cuts[g][i].cuts[0], ranks.groups[i][g]) if n else []
-            for g, n in enumerate(sizes)
-        ]
-        for i, rule in enumerate(parts.rules)
+        [_steps(rule, cut[i].cuts[0], ranked) for cut, ranked in zip(cuts, of_groups, strict=True)]
+        for i, (rule, of_groups) in enumerate(zip(parts.rules, ranks.groups, strict=True))
     ]
     if len(parts.rules) == 1:
-        counts = [[[n - below for _, below in steps[0][g]] for g, n in enumerate(sizes)]]
-        made = [n - cuts[g][0].cuts[0].n_below if n else 0 for g, n in enumerate(sizes)]
+        counts, made = _count_ranks(sizes, steps[0], cuts)
     else:
         counts, made = _count_rows(scores, parts, table, ranks, steps)
-    counted = []
-    for g, (name, n) in enumerate(zip(parts.names, sizes, strict=True)):
-        for i, rule in enumerate(parts.rules):
-            parameter = "fraction" if rule.kind == "fraction" else "threshold"
-            for (at, _), count in zip(steps[i][g], counts[i][g], strict=True):
-                counted.append((name, parameter, at, count, n - count, count - made[g]))
+    counted = [
+        (name, rule.parameter, at, count, n - count, count - made[g])
+        for g, (name, n) in enumerate(zip(parts.names, sizes, strict=True))
+        for i, rule in enumerate(parts.rules)
+        for (at, _), count in zip(steps[i][g], counts[i][g], strict=True)
+    ]
     return pl.DataFrame(counted, schema=SENSITIVITY, orient="row")
 
 
 def _steps(rule: CutRule, cut: Cut, ranked: FloatArray) -> _Steps:
     """The cuts to try, in ascending order with the cut itself, and the rows below each."""
     n = len(ranked)
+    if n == 0:
+        return []
     if rule.kind == "fraction":
         moved = {round(min(1.0, max(0.0, rule.fraction + d)), 12) for d in FRACTION_STEPS}
         return [(at, share_of(at, n)) for at in sorted(moved)]
+    below = {at: int(np.searchsorted(ranked, at, "right")) for at in _thresholds(cut, ranked)}
+    return [(at, cut.n_below if at == cut.threshold else n) for at, n in below.items()]
+
+
+def _thresholds(cut: Cut, ranked: FloatArray) -> list[float]:
+    """The thresholds to try: multiples of a positive one, or steps of a quarter of the spread."""
     middle = cut.threshold
     assert middle is not None
     if middle > 0:
-        moved = {middle * step for step in STEPS}
-    else:
-        low, high = np.quantile(ranked, [0.25, 0.75])
-        width = float(high - low) / 4 or max(abs(middle), 1.0) / 4
-        moved = {middle + width * (i - len(STEPS) // 2) for i in range(len(STEPS))}
-    below = {at: int(np.searchsorted(ranked, at, "right")) for at in sorted(moved)}
-    return [(at, cut.n_below if at == middle else n) for at, n in below.items()]
+        return sorted({middle * step for step in STEPS})
+    low, high = np.quantile(ranked, [0.25, 0.75])
+    width = float(high - low) / 4 or max(abs(middle), 1.0) / 4
+    return sorted({middle + width * (i - len(STEPS) // 2) for i in range(len(STEPS))})
+
+
+def _count_ranks(
+    sizes: Sequence[int], steps: Sequence[_Steps], cuts: Sequence[Sequence[GroupCut]]
+) -> _Counts:
+    """The counts of `_count_rows` for one rule, which need no rows."""
+    counts = [[n - below for _, below in group] for n, group in zip(sizes, steps, strict=True)]
+    return [counts], [n - cut[0].cuts[0].n_below for n, cut in zip(sizes, cuts, strict=True)]
 
 
 def _count_rows(
@@ -160,16 +171,9 @@ def _count_rows(
     table: pl.DataFrame,
     ranks: Ranks,
     steps: Sequence[Sequence[_Steps]],
-) -> tuple[list[list[list[int]]], list[int]]:
-    """The number of context-critical rows with each cut moved to each step, and with none moved.
-
-    The counts are [rule][group][step] and [group].
-    """
-    moved = {
-        f"{i}_{step}": (i, _bounds(parts, ranks.parts[i], steps[i], step))
-        for i in range(len(parts.rules))
-        for step in range(max((len(of_group) for of_group in steps[i]), default=0))
-    }
+) -> _Counts:
+    """The number of context-critical rows with each cut moved to each step, and with none moved."""
+    moved = _moved_bounds(parts, ranks, steps)
     whole = pl.concat([table, bound_table(scores, parts, moved)], how="horizontal")
     tests = [(str(i), i) for i in range(len(parts.rules))]
     tests += [(name, i) for name, (i, _) in moved.items()]
@@ -202,6 +206,17 @@ def _count_rows(
     ]
     made = count(*unmoved)
     return counts, [made.get(name, 0) for name in parts.names]
+
+
+def _moved_bounds(
+    parts: Parts, ranks: Ranks, steps: Sequence[Sequence[_Steps]]
+) -> dict[str, tuple[int, list[Bound]]]:
+    """The bounds of each rule at each of its steps, for `bound_table`."""
+    return {
+        f"{i}_{step}": (i, _bounds(parts, ranks.parts[i], steps[i], step))
+        for i in range(len(parts.rules))
+        for step in range(max((len(of_group) for of_group in steps[i]), default=0))
+    }
 
 
 def _bounds(

@@ -101,7 +101,7 @@ def test_parts_of_other_sizes_make_the_same_tables(folder: Path) -> None:
 def test_memory_of_scoring_does_not_grow_with_the_rows(folder: Path) -> None:
     """Beyond a row group of the table (65,536 rows), which is held, a row costs nothing.
 
-    A list of the rows as they are read takes 1 kB a row. What allocators keep
+    A list of the examples would take 1 kB a row. What allocators keep
     for later varies by some 20 MB, and by twice that on a busy machine.
     """
     few, many = 70_000, 190_000

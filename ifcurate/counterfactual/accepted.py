@@ -14,7 +14,7 @@ __all__ = ["Counterfactual"]
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """An accepted example: the strings of its row after the edits, and how it came about."""
+    """An accepted example: the strings of its row after the edits, and how they were made."""
 
     texts: Mapping[str, str]
     edits: tuple[Edit, ...]
@@ -22,10 +22,10 @@ class Counterfactual:
     gender: str
     answer: str  # the substitute as the response has it
     memory_answer: str  # the original as the response had it
-    checks: tuple[str, ...]  # the codes of those it passed
-    grounding: float  # share of the response's content words that context or question have
+    checks: tuple[str, ...]  # the codes of the checks it passed
+    grounding: float  # share of the response's content words that occur in context or question
 
     @property
     def substitute(self) -> str:
-        """The whole substitute, as its full form was written; a value in its new notation."""
+        """The full form of the substitute; a date or an amount in the notation of the row."""
         return self.edits[0].new if self.plan.type in VALUES else self.plan.substitute

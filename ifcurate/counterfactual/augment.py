@@ -1,4 +1,4 @@
-"""Counterfactuals of a data set in memory, with what was rejected and why."""
+"""Counterfactuals of a data set in memory, and the rejected rows with their reasons."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def augment_counterfactual(
     emit: Emit = "counterfactual",
     avoid: Iterable[str] = (),
 ) -> Augmentation:
-    """Write counterfactuals of all examples that allow it; the others with the reason.
+    """Make counterfactuals of all examples that allow it, and record why the others do not.
 
     `examples` is what `read_examples` gives, a list of dicts, a `datasets.Dataset`, a
     polars or pandas frame, or a list of `Example`. With `policy="corpus"` they are read twice.
-    Order: the input's. Raises `DataError` for unknown settings.
+    Results are in the order of the input. Raises `DataError` for unknown settings.
     """
     settings = AugmentSettings(policy, tuple(types), seed, variants, emit, frozenset(avoid))
     result = Augmentation()

@@ -1,12 +1,11 @@
-"""Counterfactual examples from examples: the loop, its record and its funnel.
+"""Counterfactual examples from examples, row by row.
 
-For every row: a recogniser proposes entities that context and response share,
-one is substituted everywhere, and a verifier that knows nothing of the
-recogniser lets the result pass or names the check that it fails. What is
-written depends on the row's content, the seed and the variant alone.
+For each row, a recogniser proposes entities that occur in both context and response. One of
+them is substituted everywhere. An independent verifier accepts the result or names the check
+that it fails. The result depends only on the row's content, the seed and the variant.
 
-Longpre et al. 2021 (arXiv 2109.05052) for the policies, Neeman et al. 2022
-(DisentQA, arXiv 2211.05655) for pairs with an abstention.
+The policies follow Longpre et al. 2021 (arXiv 2109.05052). Pairs with an abstention follow
+Neeman et al. 2022 (DisentQA, arXiv 2211.05655).
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def iterate_counterfactuals(
     recogniser: Recogniser | None = None,
     pools: Pools | None = None,
 ) -> Iterator[Outcome]:
-    """One `Outcome` per row, in order, nothing kept in memory but the pools."""
+    """One `Outcome` per row, in order. Only the pools are kept in memory."""
     recogniser = recogniser or LexiconRecogniser(settings.types)
     if settings.policy == "corpus" and pools is None:
         pools = freeze_pools(examples, recogniser)
@@ -57,7 +56,7 @@ def iterate_counterfactuals(
 
 
 def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> Iterator[Outcome]:
-    """The outcome of each item, in order, worked out by so many threads."""
+    """The outcome of each item, in order, computed by `threads` threads."""
     if threads <= 1:
         yield from map(work, items)
         return
@@ -76,13 +75,13 @@ def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> 
 
 @dataclass(frozen=True)
 class Augmenter:
-    """What stays the same over a run; `row` does one row and remembers nothing."""
+    """Makes the outcome of one row at a time; it keeps no state between rows."""
 
     engineer: Engineer
 
     @cached_property
     def columns(self) -> dict[str, Any]:
-        """The run's own columns of every written row."""
+        """The columns that are the same in every row of a run."""
         return {
             "ifcurate_policy": self.engineer.settings.policy,
             "ifcurate_recogniser": self.engineer.recogniser.name,
@@ -92,12 +91,12 @@ class Augmenter:
 
     @property
     def threads(self) -> int:
-        """How many rows are worked on at a time: as many as a planner may be asked for."""
+        """How many rows are processed at a time: the planner's concurrency, else 1."""
         planner = self.engineer.planner
         return planner.concurrency if planner is not None else 1
 
     def row(self, turns: Sequence[Example]) -> Outcome:
-        """The outcome of one row: the first of its scored turns with a counterfactual decides."""
+        """The outcome of one row: the counterfactuals of the first scored turn that has any."""
         first = turns[0]
         refusals: list[Refusal] = []
         for example in turns:
@@ -112,7 +111,7 @@ class Augmenter:
         )
 
     def _write(self, example: Example) -> list[Written]:
-        """The counterfactuals of one example; raises `Refusal` where there is none."""
+        """The counterfactuals of one example; raises `Refusal` if there is none."""
         if not example.has_context:
             raise Refusal(Check.CONTEXT, "the example has no context")
         if not without_end_marks(example.response).strip():
@@ -166,5 +165,5 @@ def freeze_pools(examples: Iterable[Example], recogniser: Recogniser) -> Pools:
 
 
 def _progress(check: Check) -> int:
-    """How far an example came: without a context, without an entity, refused by a check."""
+    """How far an example got: 0 without a context, 1 without an entity, 2 refused by a check."""
     return {Check.CONTEXT: 0, Check.ENTITY: 1}.get(check, 2)

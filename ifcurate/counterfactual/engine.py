@@ -1,8 +1,7 @@
-"""From one example to its counterfactual: propose, edit, verify, or say why not.
+"""One example and its counterfactual: recognise, choose, edit, verify.
 
-The recogniser proposes, `substitutes` chooses, `forms` finds every mention,
-`edits` replaces by place, `verify` accepts or rejects. Nothing is remembered
-from one example to the next.
+The recogniser proposes entities, `edit` chooses substitutes and finds every mention, `verify`
+accepts the result or refuses it. No state is kept between examples.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from .verify.verifier import PASSED, verify
 
 __all__ = ["Engineer"]
 
-#: Checks that no other substitute would pass either.
+#: Checks that fail for every substitute once they fail for one.
 _FINAL = {Check.RESIDUE, Check.SPANS, Check.SUPPORT, Check.NESTING, Check.STRUCTURE}
-_SHORT = 12  # words of a response that answers a question
-_MOST_MENTIONS = 2000  # edits of one row; a row with more is refused
+_SHORT = 12  # most words of a response that is an answer
+_MOST_MENTIONS = 2000  # most edits of one row
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,11 @@ class Engineer:
 
     @cached_property
     def planner(self) -> Planner | None:
-        """The recogniser, where it plans whole substitutions."""
+        """The recogniser if it plans whole substitutions, else None."""
         return self.recogniser if isinstance(self.recogniser, Planner) else None
 
     def entities(self, view: View) -> list[Entity]:
-        """Candidates of one example; raises `Refusal` when there is none."""
+        """The candidates of one example; raises `Refusal` if there is none."""
         types = frozenset(self.settings.types)
         entities: list[Entity] = []
         if may_share(view, types):
@@ -67,9 +66,10 @@ class Engineer:
     def write(
         self, view: View, entities: Sequence[Entity], key: str, used: Set[str]
     ) -> Counterfactual:
-        """The first candidate that passes; raises the first candidate's `Refusal`.
+        """The counterfactual of the first candidate that passes all checks.
 
-        `key` decides the order in which substitutes are tried; those `used` are left out.
+        `key` decides the order in which substitutes are tried; those in `used` are skipped.
+        Raises the `Refusal` of the first candidate if none passes.
         """
         grounding = _pass_gates(view, _unshared(view, entities))
         refusals: list[Refusal] = []
@@ -83,7 +83,7 @@ class Engineer:
     def _substitute(
         self, view: View, entity: Entity, key: str, used: Set[str], grounding: float
     ) -> Counterfactual:
-        """The first substitute that passes every check; raises the first `Refusal`."""
+        """The first substitute that passes all checks; raises the first `Refusal` if none does."""
         span, texts = entity.span, view.texts
         wanted = Wanted(self.settings.policy, f"{key}|{span.type}|{span.text}")
         if span.type == "PERSON":
@@ -112,7 +112,7 @@ class Engineer:
         )
 
     def write_planned(self, planner: Planner, view: View, used: Set[str]) -> Counterfactual:
-        """The counterfactual of a plan; a refused plan is asked for again, its check named."""
+        """The counterfactual of a plan; after a refusal another plan is requested."""
         grounding = _pass_gates(view, view.response)
         refusals: list[Refusal] = []
         for _ in range(planner.attempts):
@@ -128,10 +128,10 @@ class Engineer:
         raise refusals[-1]
 
     def _check_free(self, plan: Substitution, used: Set[str]) -> None:
-        """Raise `Refusal` for a substitute that is used already, or to be avoided."""
+        """Raise `Refusal` for a substitute that is used already or must be avoided."""
         words = (plan.substitute, *(w for w in plan.substitute.split(" ") if len(w) > 3))
         if plan.substitute in used or any(fold(w) in self._avoided for w in words):
-            raise Refusal(Check.POLICY, f"{plan.substitute!r} is used already, or to be avoided")
+            raise Refusal(Check.POLICY, f"{plan.substitute!r} is used already or must be avoided")
 
     @cached_property
     def _avoided(self) -> frozenset[str]:
@@ -140,7 +140,7 @@ class Engineer:
     def _apply(
         self, view: View, plan: Substitution, gender: str, grounding: float
     ) -> Counterfactual:
-        """Edit and verify one substitution; raises `Refusal` when a check fails."""
+        """Edit and verify one substitution; raises `Refusal` if a check fails."""
         changes = [c for c in find_changes(view, plan, self.lexicon) if c[3] != c[4]]
         if len(changes) > _MOST_MENTIONS:
             raise Refusal(Check.SPANS, f"{len(changes)} mentions, over {_MOST_MENTIONS}")
@@ -154,7 +154,7 @@ class Engineer:
 
 
 def _pass_gates(view: View, response: str) -> float:
-    """H15, H14 and H7; the share of the response's words that are given."""
+    """Check H15, H14, H6 and H7; returns the share of the response's words that are given."""
     check_size(view.context_text)
     check_task(view.question_text, view.response)
     if len(response.split()) <= _SHORT:
@@ -163,7 +163,7 @@ def _pass_gates(view: View, response: str) -> float:
 
 
 def _unshared(view: View, entities: Sequence[Entity]) -> str:
-    """The response without the shared values, which may be written in another notation."""
+    """The response without the shared dates and amounts, whose notation may differ."""
     mentions = {
         (m.start, m.end)
         for e in entities
@@ -177,7 +177,7 @@ def _unshared(view: View, entities: Sequence[Entity]) -> str:
 
 
 def _gender_of(view: View, span: Span, alone: bool) -> str:
-    """The gender that a substitute needs; a family name alone says nothing of it."""
+    """The gender that a substitute needs; "" for a family name, which has none."""
     texts = [view.context_text, view.response]
     forms = name_forms(span.text)
     if span.shape == "family" or (span.shape == "full" and "first" not in forms):
@@ -186,9 +186,9 @@ def _gender_of(view: View, span: Span, alone: bool) -> str:
 
 
 def _kept_family(entity: Entity) -> frozenset[str]:
-    """The family name that stays because others bear it: "John Smith" beside "Mary Smith".
+    """The family name that is kept because others share it: "John Smith" beside "Mary Smith".
 
-    Raises `Refusal` (ONE_TO_ONE) where another person shares anything else.
+    Raises `Refusal` (ONE_TO_ONE) if another person shares another part of the name.
     """
     forms = name_forms(entity.span.text)
     if not entity.rivals:
@@ -202,13 +202,13 @@ def _kept_family(entity: Entity) -> frozenset[str]:
 
 
 def _check_titles(span: Span, texts: Mapping[str, str]) -> None:
-    """H4: "Emperor Shao" is not Yuan Shao, "President Bush" not Laura Bush."""
+    """Refuse a family name that also follows another title: "President Bush" and Laura Bush."""
     last = name_forms(span.text).get("last", "")
     titles = "King|Queen|Emperor|Empress|Prince|Princess|Pope"
     titles += {"f": "|President|Mr", "m": "|Mrs|Ms|Miss"}.get(span.gender, "")
     other = re.compile(rf"\b(?:{titles})\.? {re.escape(last)}\b")
     if last and any(other.search(text) for text in texts.values()):
-        reason = f"{last!r} is also the name of somebody with another title"
+        reason = f"{last!r} is also the name of a person with another title"
         raise Refusal(Check.ONE_TO_ONE, reason)
 
 

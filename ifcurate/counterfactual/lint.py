@@ -1,10 +1,9 @@
-"""A linter for anybody's counterfactual rows: the verifier's own checks, on rows already written.
+"""A linter for counterfactual rows from any source: the verifier's checks on written rows.
 
-A row is judged by what is known of its original, best first: the edits that it
-records, its original in the same file (role `original`, same pair), or its
-remembered answer, which is put back to get the original text. A row with none
-of these gets only the checks that need no original: articles, pronouns, weekdays.
-Nothing is changed.
+A row is checked against its original. The original is known from the edits that the row
+records, from the row with role `original` and the same pair in the same file, or from the
+remembered answer, which is put back into the text. A row with none of these gets only the
+checks that need no original: articles, pronouns, weekdays.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ from .verify.verifier import CHECKS
 __all__ = ["CODES", "Finding", "check_rows"]
 
 DUPLICATE = "duplicate"
-#: What the linter can find, by the code it prints.
+#: The meaning of each code that the linter prints.
 CODES = {
     **{check.code: check.meaning for check in CHECKS},
     DUPLICATE: "the same context and question occurred before",
 }
-_OTHER_ROLES = frozenset({"original", "abstain"})  # rows of a pair that are no counterfactuals
-_CLEAR = 3  # pronouns of one gender, and none of the other, in a row without an original
-#: The checks of a rebuilt original, which says nothing of how edits were made.
+_OTHER_ROLES = frozenset({"original", "abstain"})  # rows of a pair that are not counterfactuals
+_CLEAR = 3  # pronouns of one gender, with none of the other, that decide a gender
+#: The checks for a rebuilt original: how the edits were made is unknown.
 _REBUILT = tuple(c for c in CHECKS if c not in {Check.SPANS, Check.STRUCTURE})
 _ALONE = (Check.AGREEMENT, Check.GENDER)  # checks that need no original
 
@@ -67,7 +66,7 @@ class Finding:
 
 
 def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:
-    """Findings of all rows in their order; rows without a context or an answer are passed over."""
+    """The findings of all rows in order; rows without a context or an answer are skipped."""
     seen: dict[tuple[str, str], int] = {}
     originals: dict[str, Mapping[str, Any]] = {}
     for example in examples:
@@ -86,43 +85,43 @@ def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:
 
 
 def _check_row(example: Example, original: Mapping[str, Any] | None) -> Iterator[tuple[Check, str]]:
-    """What is wrong with one row."""
+    """The failed checks of one row, each with its detail."""
     try:
-        view = _bare(view_example(example), example.row)
+        view = _without_record(view_example(example), example.row)
         case, checks, dated = _read_row(view, example.row, original)
     except Refusal as error:
         yield error.check, error.reason
         return
     for check in checks:
         reason = next(CHECKS[check](case), "")
-        part = check is Check.NESTING and case.plan.source == "lint" and _one_bearer(case)
+        part = check is Check.NESTING and case.plan.source == "lint" and _is_one_name(case)
         careful = dated and check is Check.GEOGRAPHY and " is said of a " in reason
         if reason and not part and not careful:
             yield check, reason
-    yield from _wrong_dates(dated)
+    yield from _find_wrong_dates(dated)
 
 
 def _read_row(
     view: View, row: Mapping[str, Any], original: Mapping[str, Any] | None
 ) -> tuple[Case, Collection[Check], str]:
-    """The row as a case, the checks that apply to it, and the text whose dates are compared."""
-    answer = _answer(view, row)
+    """The row as a case, the checks to run, and the text whose dates are compared."""
+    answer = _answer_of(view, row)
     if isinstance(row.get("ifcurate_edits"), list):
-        return _recorded(view, row), CHECKS, ""
+        return _case_from_record(view, row), CHECKS, ""
     if original is not None:
-        return _beside(view, answer, row_texts(original)), CHECKS, ""
+        return _case_from_original(view, answer, row_texts(original)), CHECKS, ""
     if view.memory and answer:
         return (
-            _remembered(view, answer),
+            _case_from_memory(view, answer),
             _REBUILT,
             view.context_text,
         )
     named = answer[:1].isupper() and len(answer.split()) <= 5
-    return _alone(view, answer), _ALONE if named else (), answer if named else ""
+    return _case_without_original(view, answer), _ALONE if named else (), answer if named else ""
 
 
-def _recorded(view: View, row: Mapping[str, Any]) -> Case:
-    """The row before and after the edits that it records."""
+def _case_from_record(view: View, row: Mapping[str, Any]) -> Case:
+    """The case of a row that records its edits."""
     back = [(e["field"], e["new_start"], e["new_end"], e["new"], e["old"])
             for e in row["ifcurate_edits"]]  # fmt: skip
     kind, new_type, original, substitute, source, gender = (
@@ -130,31 +129,31 @@ def _recorded(view: View, row: Mapping[str, Any]) -> Case:
         for key in ("type", "new_type", "original", "substitute", "source", "gender")
     )
     new_type = new_type if new_type != kind else ""
-    case = _rebuilt(view, back, kind, original, substitute, new_type=new_type, source=source)
+    case = _build_case(view, back, kind, original, substitute, new_type=new_type, source=source)
     return replace(case, gender=gender or case.gender)
 
 
-def _beside(view: View, answer: str, before: Mapping[str, str]) -> Case:
-    """The row beside its original, compared by names where that explains it, else by words."""
+def _case_from_original(view: View, answer: str, before: Mapping[str, str]) -> Case:
+    """The case of a row whose original is known: by its names if they explain it, else by words."""
     memory = without_end_marks(before.get(view.response_path, "")).strip().rstrip(".")
-    answer, memory = _differing(answer, memory)
-    kind = _shared_kind(memory, answer)
-    back = _undone(view, answer, memory, kind)
+    answer, memory = _strip_shared(answer, memory)
+    kind = _shared_type(memory, answer)
+    back = _find_undo(view, answer, memory, kind)
     texts = apply_edits(view.texts, place_edits(back))
     if any(texts[path] != text for path, text in before.items() if path in texts):
-        back = list(_differences(view.texts, before))
-    return _rebuilt(view, back, kind, memory, answer)
+        back = list(_diff_words(view.texts, before))
+    return _build_case(view, back, kind, memory, answer)
 
 
-def _remembered(view: View, answer: str) -> Case:
-    """The row, and what it was if its remembered answer stood everywhere in it."""
-    answer, memory = _differing(answer, view.memory[0])
-    kind = _shared_kind(memory, answer)
-    return _rebuilt(view, _undone(view, answer, memory, kind), kind, memory, answer)
+def _case_from_memory(view: View, answer: str) -> Case:
+    """The case of a row with its remembered answer put back."""
+    answer, memory = _strip_shared(answer, view.memory[0])
+    kind = _shared_type(memory, answer)
+    return _build_case(view, _find_undo(view, answer, memory, kind), kind, memory, answer)
 
 
-def _alone(view: View, answer: str) -> Case:
-    """The row as it is: its answer is the new name, and nothing is known of the old one."""
+def _case_without_original(view: View, answer: str) -> Case:
+    """The case of a row without an original; its answer is taken for the new name."""
     name = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
     edits = [
         Edit(path, match.start(), match.end(), answer, answer, match.start(), match.end())
@@ -168,18 +167,18 @@ def _alone(view: View, answer: str) -> Case:
     return Case(view, view.texts, edits, plan, lexicon, LexiconRecogniser(), gender)
 
 
-def _shared_kind(memory: str, answer: str) -> str:
-    """The type of both; raises `Refusal` where they are the same or of two types."""
+def _shared_type(memory: str, answer: str) -> str:
+    """The type of both names; raises `Refusal` if the names are equal or differ in type."""
     if fold(memory) == fold(answer):
-        raise Refusal(Check.ONE_TO_ONE, f"answer and original answer are both {memory!r}")
-    old, new = _kind(memory), _kind(answer)
+        raise Refusal(Check.ONE_TO_ONE, f"the answer and the original answer are both {memory!r}")
+    old, new = _type_of(memory), _type_of(answer)
     if old and new and old != new and not {old, new} <= types_by_table(answer):
         raise Refusal(Check.TYPE, f"{answer!r} is {new}, {memory!r} is {old}")
     return old or new or "PERSON"
 
 
-def _undone(view: View, answer: str, memory: str, kind: str) -> list[Change]:
-    """The original answer put back wherever the new one stands, in all its forms."""
+def _find_undo(view: View, answer: str, memory: str, kind: str) -> list[Change]:
+    """The changes that put the original answer back, in all its forms."""
     forms = {answer: memory}
     with contextlib.suppress(Refusal):
         forms = person_forms(answer, memory) if kind == "PERSON" else forms
@@ -189,7 +188,7 @@ def _undone(view: View, answer: str, memory: str, kind: str) -> list[Change]:
     return []
 
 
-def _rebuilt(
+def _build_case(
     view: View,
     back: Sequence[Change],
     kind: str,
@@ -199,30 +198,32 @@ def _rebuilt(
     new_type: str = "",
     source: str = "lint",
 ) -> Case:
-    """The case of a row from the changes that undo it. Raises `Refusal` (SPANS, TYPE)."""
+    """The case of a row from the changes that undo its edits. Raises `Refusal` (SPANS, TYPE)."""
     lexicon = load_lexicon()
-    was, edits = _undo(view, back, original)
+    was, edits = _undo_edits(view, back, original)
     span = span_of(kind, original, lexicon)
     if kind in VALUES:
-        substitute = _value(kind, substitute, lexicon) if span.value else ""
+        substitute = _normal_form(kind, substitute, lexicon) if span.value else ""
     if not substitute or (kind == "COUNTRY" and not span.code):
         raise Refusal(Check.TYPE, f"{original!r} or the answer is no {kind}")
-    kept, gender = _person(view, original, substitute) if kind == "PERSON" else (frozenset(), "")
+    kept, gender = (
+        _read_person(view, original, substitute) if kind == "PERSON" else (frozenset(), "")
+    )
     forms = {e.old: e.new for e in edits}
     plan = Substitution(span, substitute, forms, new_type=new_type, source=source, kept=kept)
     recogniser = LexiconRecogniser(tuple({kind, new_type} & {*TYPES}))
     return Case(was, view.texts, edits, plan, lexicon, recogniser, gender)
 
 
-def _person(view: View, original: str, substitute: str) -> tuple[frozenset[str], str]:
-    """The words of the name that stay, and the gender that the pronouns give the new name."""
+def _read_person(view: View, original: str, substitute: str) -> tuple[frozenset[str], str]:
+    """The words that both names share, and the gender that the pronouns show."""
     kept = {*fold(original).split()} & {*fold(substitute).split()}
     he, she = count_pronouns([view.context_text])
     return frozenset(kept), "m" if he > 2 * she else "f" if she > 2 * he else ""
 
 
-def _undo(view: View, back: Sequence[Change], original: str) -> tuple[View, list[Edit]]:
-    """The row before, and the edits that led from it. Raises `Refusal` (SPANS)."""
+def _undo_edits(view: View, back: Sequence[Change], original: str) -> tuple[View, list[Edit]]:
+    """The row before the edits, and the edits. Raises `Refusal` (SPANS)."""
     try:
         undo = place_edits(back)
         before = apply_edits(view.texts, undo)
@@ -238,10 +239,10 @@ def _undo(view: View, back: Sequence[Change], original: str) -> tuple[View, list
     return replace(view, texts=before, context=context, question=question, memory=memory), edits
 
 
-def _one_bearer(case: Case) -> bool:
+def _is_one_name(case: Case) -> bool:
     """Whether every name with a word of the original belongs to one longest name.
 
-    A rebuilt original may be a part of it: "Shelley" of "Mary Shelley".
+    A rebuilt original may be part of it: "Shelley" of "Mary Shelley".
     """
     words = set(fold(case.plan.original).split(" "))
     names: set[frozenset[str]] = set()
@@ -254,7 +255,7 @@ def _one_bearer(case: Case) -> bool:
 
 
 def _name_words(run: Run, lexicon: Lexicon) -> frozenset[str]:
-    """The folded words of a run without those that open the sentence, and titles."""
+    """The folded words of a run, without openers and titles."""
     parts = [fold(w[2]) for w in run.words]
     while run.opens and len(parts) > 1 and parts[0] in lexicon.openers:
         parts.pop(0)
@@ -263,8 +264,8 @@ def _name_words(run: Run, lexicon: Lexicon) -> frozenset[str]:
     return frozenset(parts)
 
 
-def _bare(view: View, row: Mapping[str, Any]) -> View:
-    """The view without the columns that record how the row came about."""
+def _without_record(view: View, row: Mapping[str, Any]) -> View:
+    """The view without the columns that record the edits."""
     recorded = {str(e["field"]) for e in row.get("ifcurate_edits") or []}
     added = {"answer"} - recorded - {view.response_path} if "ifcurate_role" in row else set()
     texts = {
@@ -273,29 +274,29 @@ def _bare(view: View, row: Mapping[str, Any]) -> View:
     return replace(view, texts=texts)
 
 
-def _answer(view: View, row: Mapping[str, Any]) -> str:
+def _answer_of(view: View, row: Mapping[str, Any]) -> str:
     given = row.get("answer")
     text = given if isinstance(given, str) and given.strip() else view.response
     return text.strip().rstrip(".")
 
 
-def _kind(name: str) -> str:
-    """The one type that a name has by its form and the tables, "" where it is open."""
+def _type_of(name: str) -> str:
+    """The type of a name by its form, else by the tables; "" if unknown."""
     spans = LexiconRecogniser(TYPES).spans({"": name})
     whole = [s.type for s in spans if s.text == name.removeprefix("the ")]
     kinds = types_by_table(name)
     return next(iter(whole + [k for k in ("COUNTRY", "PERSON", "CITY", "LOC") if k in kinds]), "")
 
 
-def _value(kind: str, text: str, lexicon: Lexicon) -> str:
-    """The normal form of a date or an amount, whose unit may stand outside; "" for none."""
+def _normal_form(kind: str, text: str, lexicon: Lexicon) -> str:
+    """The normal form of a date or an amount, with or without its unit; "" for other text."""
     value = span_of(kind, text, lexicon).value.split(" ")[0]
     amount = next((f"{n.value:g}" for n in number_mentions(text)), "") if kind in NUMERIC else ""
     return value or amount
 
 
-def _differing(new: str, old: str) -> tuple[str, str]:
-    """Two answers without the words that both begin or end with: "the historian Ann Kemp"."""
+def _strip_shared(new: str, old: str) -> tuple[str, str]:
+    """Two answers without their shared first and last words: "the historian Ann Kemp"."""
     a, b = new.split(" "), old.split(" ")
     while len(a) > 1 and len(b) > 1 and a[0] == b[0]:
         a, b = a[1:], b[1:]
@@ -304,8 +305,8 @@ def _differing(new: str, old: str) -> tuple[str, str]:
     return " ".join(a), " ".join(b)
 
 
-def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Change]:
-    """The changes, by words, that make `before` of `after`; texts that one lacks are left out."""
+def _diff_words(after: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Change]:
+    """The changes, by words, that turn `after` into `before`; texts of one alone are skipped."""
     for path, new in after.items():
         old = before.get(path)
         if old is None or old == new:
@@ -317,7 +318,9 @@ def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterato
         for tag, a, b, c, d in matcher.get_opcodes():
             if tag == "equal":
                 continue
-            if changed and words[0][changed[-1][1] : a] == [" "]:  # both names of a full name
+            if changed and words[0][changed[-1][1] : a] == [
+                " "
+            ]:  # first and last name are one change
                 changed[-1][1::2] = [b, d]
             else:
                 changed.append([a, b, c, d])
@@ -325,11 +328,11 @@ def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Iterato
             yield path, starts[a], starts[b], "".join(words[0][a:b]), "".join(words[1][c:d])
 
 
-def _wrong_dates(text: str) -> Iterator[tuple[Check, str]]:
-    """A weekday that is not that date's, a life or a range that ends before it begins."""
-    for found in date_mentions(text):
-        if found.weekday_fits is False:
-            yield Check.NUMBERS, f"{found.text} is not on that weekday"
+def _find_wrong_dates(text: str) -> Iterator[tuple[Check, str]]:
+    """Dates on the wrong weekday, and ranges of years that end before they begin."""
+    for mention in date_mentions(text):
+        if mention.weekday_fits is False:
+            yield Check.NUMBERS, f"{mention.text} is not on that weekday"
     for span in re.finditer(r"(?<!\d)(1\d{3}|20\d\d) ?[-–] ?(1\d{3}|20\d\d)(?!\d)", text):
         if span[1] > span[2]:
             yield Check.NUMBERS, f"{span.group()} ends before it begins"

@@ -1,4 +1,4 @@
-"""A recogniser by its name: ``lexicon``, ``spacy:NAME``, ``gliner:NAME``, ``openai:URL``."""
+"""Recognisers by name: `lexicon`, `spacy:NAME`, `gliner:NAME`, `openai:URL`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def load_recogniser(
     model: str = "",
     cache: Path | None = None,
 ) -> Recogniser:
-    """The recogniser that a name stands for.
+    """The recogniser with this name.
 
-    `model` and `cache` are for ``openai:``: the model's name there, and the file
-    its answers are kept in. Raises `DataError` for an unknown name, `ModelError`
-    when what it needs is not installed or does not answer.
+    `model` and `cache` are for `openai:`: the name of the model on the server, and the file of
+    cached answers. Raises `DataError` for an unknown name, and `ModelError` if a package or a
+    model is missing or the server does not answer.
     """
     kind, _, rest = name.partition(":")
     if name == "lexicon":

@@ -1,4 +1,4 @@
-"""What decides which counterfactuals a run writes, beside the rows themselves."""
+"""The settings of a run of augment."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Emit = Literal["counterfactual", "pair", "pair+abstain"]
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """All that decides what is written, beside the rows themselves."""
+    """All settings that decide what is written."""
 
     policy: str = "lexicon"  # one of POLICIES
     types: tuple[str, ...] = DEFAULT_TYPES
     seed: int = 0
-    variants: int = 1  # counterfactuals of one row, each with another substitute
+    variants: int = 1  # counterfactuals per row, each with another substitute
     emit: Emit = "counterfactual"
-    avoid: frozenset[str] = frozenset()  # names never used as substitutes
+    avoid: frozenset[str] = frozenset()  # names that are never substitutes
 
     def __post_init__(self) -> None:
         for name, given, known in (
@@ -42,9 +42,9 @@ class AugmentSettings:
 
 
 def parse_types(text: str) -> tuple[str, ...]:
-    """Types in one fixed order; `+YEAR` adds to the default ones.
+    """The types of a comma-separated list, in a fixed order; `+YEAR` adds to the default ones.
 
-    Raises `OptionError` for a type that is unknown.
+    Raises `OptionError` for an unknown type.
     """
     types: set[str] = set()
     for name in filter(None, map(str.strip, text.upper().split(","))):

@@ -31,7 +31,7 @@ def test_the_command(folder: Path) -> None:
     assert (folder / "augmented" / "review.html").exists()
     shown = run("augment", "--entity-substitution", "data.jsonl", "--out", "o")
     assert "rows written" in shown.stdout
-    assert "1  the task depends on this very entity: rewriting, code, sums (H14)" in shown.stdout
+    assert "1  the task depends on the entity itself: rewriting, code, sums (H14)" in shown.stdout
     assert run("augment", "data.jsonl", "--out", "o").exit_code == 0  # the same, the default
     other = run("augment", "data.jsonl", "--out", "o", "--seed", "1")
     assert other.exit_code == 1

@@ -1,1 +1,1 @@
-"""Which entity becomes which other, and every place where it stands."""
+"""Candidates, substitutes, and the edits that replace one by the other."""

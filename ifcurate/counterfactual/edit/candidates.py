@@ -1,8 +1,7 @@
-"""Which entities of an example could be substituted: shared by context and response.
+"""The entities of an example that could be substituted: those in both context and response.
 
-Mentions of one entity are brought together ("Mary Shelley" and "Shelley",
-"Peru" and "Peruvian", two notations of a day); an entity that the question
-names, or whose name another person shares, is no candidate.
+Mentions of one entity are grouped ("Mary Shelley" and "Shelley", "Peru" and "Peruvian", two
+notations of a day). An entity that the question names is not a candidate.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _ORDER = {t: i for i, t in enumerate(TYPES)}
 _CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W_]*")
 _DIGIT = re.compile(r"\d")
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(NUMBER_WORDS)})\b", re.I)
-_LONGEST_NAME = 60  # characters of a response in small letters that may be one name
+_LONGEST_NAME = 60  # most characters of a lower-case response that may be one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,14 @@ class Entity:
     span: Span
     mentions: tuple[Span, ...]
     rivals: tuple[str, ...] = ()  # names of other people that share a part of this one
-    alone: bool = False  # no other person was found
+    alone: bool = False  # no other person is named
 
 
 def may_share(view: View, types: Set[str]) -> bool:
-    """Whether an entity of these types can stand in both context and response.
+    """Whether an entity of these types can occur in both context and response.
 
     A cheap test before recognition: an amount has a number, and a name has a capitalised word
-    that does more than open a sentence. Only the forms of a country have no word in common.
+    that is not a function word. Only the forms of a country may have no word in common.
     """
     response, context = view.response, view.context_text
     if types & VALUES and all(_has_value(text, types) for text in (response, context)):
@@ -58,27 +57,27 @@ def _has_value(text: str, types: Set[str]) -> bool:
 
 
 def _name_words(text: str) -> set[str]:
-    """The capitalised words that can be part of a name, in small letters."""
+    """The capitalised words that can be part of a name, in lower case."""
     return {w.lower() for w in _CAPITALISED.findall(text)} - FUNCTION_WORDS
 
 
 def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
     """Entities with a mention in the context and one in the response, none in the question.
 
-    The order depends on the example alone: whole responses first, then by type,
-    then by place in the response.
+    The order depends only on the example: whole responses first, then by type, then by place in
+    the response.
     """
     response = view.response.strip().rstrip(".").removeprefix("the ").lower()
     spans = [*spans, *_in_response(view, spans), *_whole_response(view, spans)]
-    found: list[tuple[tuple[int, int, int], Entity]] = []
+    ranked: list[tuple[tuple[int, int, int], Entity]] = []
     for entity in _group(spans):
         answers = [m for m in entity.mentions if m.path == view.response_path]
         if not answers or not _is_only_given(entity, view):
             continue
         whole = min(int(m.text.lower() != response) for m in answers)
         rank = (whole, _ORDER.get(entity.span.type, 99), min(m.start for m in answers))
-        found.append((rank, entity))
-    return [entity for _, entity in sorted(found, key=lambda f: f[0])][:6]
+        ranked.append((rank, entity))
+    return [entity for _, entity in sorted(ranked, key=lambda pair: pair[0])][:6]
 
 
 def _is_only_given(entity: Entity, view: View) -> bool:
@@ -88,7 +87,7 @@ def _is_only_given(entity: Entity, view: View) -> bool:
 
 
 def _in_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
-    """Names of the context in the response, and parts of full names ("Clinton"), not seen there."""
+    """Names of the context, and parts of them, that the recogniser missed in the response."""
     text, path = view.texts[view.response_path], view.response_path
     taken = [(s.start, s.end) for s in spans if s.path == path]
     for span in _first_of_each(s for s in spans if s.path != path):
@@ -112,7 +111,7 @@ def _forms_of(span: Span) -> list[tuple[str, Shape]]:
 
 
 def _first_of_each(spans: Iterable[Span]) -> list[Span]:
-    """The first span of every name; values are compared by what they are worth."""
+    """The first span of every name; dates and amounts are left out."""
     first: dict[str, Span] = {}
     for span in spans:
         if span.type not in VALUES:
@@ -121,7 +120,7 @@ def _first_of_each(spans: Iterable[Span]) -> list[Span]:
 
 
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
-    """The response when it is a name of the context in small letters ("los angeles")."""
+    """The response, if it is a name of the context in lower case ("los angeles")."""
     answer = view.response.strip().rstrip(".")
     if not answer.islower() or len(answer) > _LONGEST_NAME:
         return
@@ -140,7 +139,7 @@ def _group(spans: Sequence[Span]) -> list[Entity]:
             groups.setdefault((span.type, key), []).append(span)
     entities = []
     for members in groups.values():
-        # of a country's forms its name stands for it
+        # the name of a country represents its other forms
         chosen = min(members, key=lambda s: (s.shape not in {"", "name"}, s.path, s.start))
         chosen = chosen if chosen.type == "COUNTRY" else members[0]
         entities.append(Entity(chosen, tuple(members)))
@@ -148,13 +147,13 @@ def _group(spans: Sequence[Span]) -> list[Entity]:
 
 
 def _people(spans: Sequence[Span]) -> list[Entity]:
-    """People by their longest name; a part goes to the one person who has it."""
-    members: dict[str, list[Span]] = {}  # by the name in small letters
+    """People by their longest name; a partial name belongs to the only person who has it."""
+    members: dict[str, list[Span]] = {}  # by the name in lower case
     for span in spans:
         members.setdefault(span.text.lower(), []).append(span)
     ordered = sorted(members, key=lambda n: (-len(n.split(" ")), -len(n), n))
-    by_form: dict[str, list[str]] = {}  # a form -> the longest names that have it
-    by_word: dict[str, list[str]] = {}  # a word -> all names that have it
+    by_form: dict[str, list[str]] = {}  # a form -> the longest names with it
+    by_word: dict[str, list[str]] = {}  # a word -> all names with it
     owned: dict[str, list[str]] = {}  # a longest name -> all names of that person
     for name in ordered:
         for word in set(name.split(" ")):
@@ -173,7 +172,7 @@ def _people(spans: Sequence[Span]) -> list[Entity]:
 
 
 def _as_written(spans: Sequence[Span]) -> str:
-    """The name in its usual letters: not in capitals only, where it is also written otherwise."""
+    """The name in its usual letter case: not in capitals if it is written otherwise too."""
     return min((s.text for s in spans), key=lambda t: (t.isupper(), t.islower(), t))
 
 

@@ -1,4 +1,4 @@
-"""Which country may stand for which: by continent, article, and the forms that the text has."""
+"""Countries that may replace a country: by continent, article, and the forms in the text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fitting_countries(
 def _fitting(
     span: Span, lexicon: Lexicon, article: bool, texts: Mapping[str, str]
 ) -> list[Country]:
-    """Countries that fit, by their code; of the same continent where there are three."""
+    """Countries that fit, sorted by code; of the same continent if there are three of them."""
     old = lexicon.countries[span.code]
     present = _forms_present(span, old, texts)
     countries = (country for _, country in sorted(lexicon.countries.items()))
@@ -40,14 +40,14 @@ def _fitting(
 
 
 def _forms_present(span: Span, old: Country, texts: Mapping[str, str]) -> set[str]:
-    """The forms beside the name that stand in the text: each must have a counterpart."""
+    """The adjective and the plural, if the text has them: each needs a counterpart."""
     own = {"adjective": old.adjective, "plural": old.plural}.get(span.shape, "")
     present = {f for f in (old.adjective, old.plural) if f and any(f in t for t in texts.values())}
     return (present | {own}) - {""}
 
 
 def _is_usual(country: Country, article: bool) -> bool:
-    """A country of some size whose name is no other thing, with the same use of "the"."""
+    """Whether it is large, its name has one meaning, and it takes "the" like the old one."""
     name = country.names[0]
     return (
         country.population > 1_000_000
@@ -58,7 +58,7 @@ def _is_usual(country: Country, article: bool) -> bool:
 
 
 def _has_forms(new: Country, old: Country, present: set[str]) -> bool:
-    """Whether it is another country, with a counterpart of every form that stands in the text."""
+    """Whether it is another country, with a counterpart of every form in the text."""
     if new is old or (present and not new.adjective) or (old.plural in present and not new.plural):
         return False
     return len(present) < 2 or _regular(new) == _regular(old)
@@ -76,7 +76,7 @@ def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
 
 
 def _regular(country: Country) -> bool:
-    """Whether the people are called by the adjective with an s ("Peruvian", "Peruvians")."""
+    """Whether the plural is the adjective with an s ("Peruvian", "Peruvians")."""
     return country.plural == country.adjective + "s"
 
 

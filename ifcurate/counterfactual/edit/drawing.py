@@ -1,4 +1,4 @@
-"""An order that depends on a key alone: what makes every choice repeatable."""
+"""A repeatable order of choices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def drawn(key: str, items: Sequence[T]) -> Iterator[T]:
-    """The items, each once, in an order that depends on `key` and their number alone."""
+    """Each item once, in an order that depends only on `key` and the number of items."""
     if not items:
         return
     count = len(items)

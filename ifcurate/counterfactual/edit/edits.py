@@ -1,8 +1,7 @@
-"""Edits by place: what is replaced, where, and how to undo it.
+"""Edits by position: what is replaced, where, and how to undo it.
 
-An edit counts characters of the original text of one field; the fields of a
-row are its strings, each at a path such as ``messages[1].content``. Text
-outside the edits is the same object's characters, byte for byte.
+Positions are in characters of one string of a row. A string is named by its path, such as
+``messages[1].content``. Text outside the edits is unchanged, byte for byte.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ class Edit:
     new_end: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for the record (the path is called `field` there)."""
+        """Plain values for the record, in which the path is called `field`."""
         values = asdict(self)
         return {"field": values.pop("path"), **values}
 
 
 def place_edits(changes: Sequence[tuple[str, int, int, str, str]]) -> list[Edit]:
-    """Edits from (path, start, end, old, new), sorted, with their new places.
+    """Edits from (path, start, end, old, new), sorted, with their new positions.
 
     Raises ValueError where two of them overlap.
     """
@@ -60,7 +59,7 @@ def apply_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, st
 
 
 def moved(at: int, path: str, edits: Iterable[Edit]) -> int:
-    """Where a place of a text before the edits is after them."""
+    """The position after the edits of a position before them."""
     return at + sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.end <= at)
 
 
@@ -104,7 +103,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def with_texts(row: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of the row with some of its strings replaced; what is not named is shared."""
+    """A copy of the row with some of its strings replaced; other values are shared."""
     out: Any = dict(row)
     for path, text in texts.items():
         steps: list[str | int] = [

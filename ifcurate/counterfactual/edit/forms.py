@@ -1,8 +1,7 @@
-"""All forms of an entity: how one old form becomes one new form, wherever it stands.
+"""The forms of an entity, and every place in a row where one of them occurs.
 
-A `Substitution` is a function from old forms to new ones that can be read both
-ways. `find_changes` finds every occurrence of every old form in every text of
-the row; what it cannot map one to one it refuses, with a reason.
+A `Substitution` maps old forms to new ones, one to one. `find_changes` finds every occurrence
+of every old form in the texts of a row, and refuses what it cannot map.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ _QUOTES = "\"“”‘’'"
 
 
 def name_forms(name: str) -> dict[str, str]:
-    """Roles of a person's name and the form each has: full, first, last, ...
+    """The forms of a person's name by their role: full, first, last, ...
 
     "Ludwig van Beethoven" has full, first, last ("Beethoven") and particle
-    ("van Beethoven"); one initial and a suffix are part of the full form only.
+    ("van Beethoven"). An initial or a suffix is part of the full form only.
     """
     parts = name.split()
     forms = {"full": name}
@@ -56,7 +55,7 @@ def _plain_words(parts: Sequence[str]) -> list[str]:
 
 
 def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
-    """The forms with the family name, and those of the names between."""
+    """The forms with the family name, and the middle names."""
     last = plain[-1]
     forms = {"last": last}
     particles = [w for w in parts[: parts.index(last)] if w.lower() in PARTICLES]
@@ -75,7 +74,7 @@ def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
 def find_changes(view: View, plan: Substitution, lexicon: Lexicon) -> list[Change]:
     """Every occurrence of every old form, with what it becomes.
 
-    Raises `Refusal` (ONE_TO_ONE, AGREEMENT) where an occurrence fits no form.
+    Raises `Refusal` if an occurrence fits no form.
     """
     texts = {path: text for path, text in view.texts.items() if path not in view.keep}
     if plan.new_type or plan.type not in VALUES:
@@ -106,10 +105,10 @@ def _name_changes(
 def _new_form(
     written: str, old: str | None, plan: Substitution, lexicon: Lexicon, *, small: bool
 ) -> str | None:
-    """What a form becomes in the letter case it is written in; None where it is no name.
+    """The new form in the letter case of the old one; None if it is not a name.
 
-    `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) where the
-    letter case does not tell.
+    `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) if the
+    letter case leaves this open.
     """
     if written.islower() and not small and _is_word(written, plan, lexicon):
         raise Refusal(Check.RESIDUE, f"{written!r} may be a word and not the name")
@@ -117,12 +116,12 @@ def _new_form(
         if old is not None and written == like(old):
             return like(plan.forms[old])
     if plan.type == "WORK":
-        return None  # "the silent harbor" in small letters is no title
-    raise Refusal(Check.AGREEMENT, f"letter case of {written!r} follows no rule")
+        return None  # "the silent harbor" in lower case is not a title
+    raise Refusal(Check.AGREEMENT, f"the letter case of {written!r} is mixed")
 
 
 def _is_word(written: str, plan: Substitution, lexicon: Lexicon) -> bool:
-    """Whether small letters make a name a word: "dowager" beside "Dowager Dou", not "martha"."""
+    """Whether a name in lower case is a word: "dowager" beside "Dowager Dou", not "martha"."""
     if plan.type == "COUNTRY" or " " in written or written in plan.forms:
         return False
     listed = fold(written) in lexicon.gender or lexicon.is_city(written)
@@ -133,37 +132,37 @@ def _date_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Chan
     old = date_mentions(plan.original)[0]
     target = date_of_value(plan.substitute)
     for path, text in texts.items():
-        for found in (d for d in date_mentions(text) if d.matches(old)):
-            if _is_unsure(found, old):
-                reason = f"{found.text!r} may or may not be {old.text!r}"
+        for mention in (d for d in date_mentions(text) if d.matches(old)):
+            if _is_unsure(mention, old):
+                reason = f"{mention.text!r} may or may not be {old.text!r}"
                 raise Refusal(Check.ONE_TO_ONE, reason)
-            yield path, found.start, found.end, found.text, _dated(found, target)
+            yield path, mention.start, mention.end, mention.text, _dated(mention, target)
 
 
-def _dated(found: DateMention, target: DateMention) -> str:
-    """The target in the notation of a date; a part that the target lacks stays."""
-    year, day = target.year or found.year, target.day or found.day
-    return found.rewritten(year or 0, target.month, day or 0)
+def _dated(mention: DateMention, target: DateMention) -> str:
+    """The target in the notation of a date; a part that the target lacks is kept."""
+    year, day = target.year or mention.year, target.day or mention.day
+    return mention.rewritten(year or 0, target.month, day or 0)
 
 
-def _is_unsure(found: DateMention, old: DateMention) -> bool:
-    """Whether a date may be the old one or another: "May 1950" for "5 May 1950"."""
-    same = (found.year, found.day) == (old.year, old.day)
-    return not same and (old.day is None or found.day is None)
+def _is_unsure(mention: DateMention, old: DateMention) -> bool:
+    """Whether a date may or may not be the old one: "May 1950" for "5 May 1950"."""
+    same = (mention.year, mention.day) == (old.year, old.day)
+    return not same and (old.day is None or mention.day is None)
 
 
 def _number_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Change]:
     old = number_of(plan.span)
     new_value = float(plan.substitute)
     for path, text in texts.items():
-        for found in number_mentions(text):
-            if found.value != old.value:
+        for mention in number_mentions(text):
+            if mention.value != old.value:
                 continue
-            if found.kind != plan.type and found.kind != "NUMBER":
-                raise Refusal(Check.NUMBERS, f"{found.text!r} is a {found.kind} elsewhere")
-            if found.scale != old.scale:
-                raise Refusal(Check.NUMBERS, f"{found.text!r} has another scale elsewhere")
-            new = found.rewritten(new_value)
-            if found.text[0].isdigit() and float(new.replace(",", "")) != new_value:
-                raise Refusal(Check.NUMBERS, f"{found.text!r} cannot hold {new_value:g}")
-            yield path, found.start, found.end, found.text, new
+            if mention.kind != plan.type and mention.kind != "NUMBER":
+                raise Refusal(Check.NUMBERS, f"{mention.text!r} is a {mention.kind} elsewhere")
+            if mention.scale != old.scale:
+                raise Refusal(Check.NUMBERS, f"{mention.text!r} has another scale elsewhere")
+            new = mention.rewritten(new_value)
+            if mention.text[0].isdigit() and float(new.replace(",", "")) != new_value:
+                raise Refusal(Check.NUMBERS, f"{mention.text!r} cannot hold {new_value:g}")
+            yield path, mention.start, mention.end, mention.text, new

@@ -1,4 +1,4 @@
-"""Other dates and amounts: shifted so that every order relation of the text still holds."""
+"""Other dates and amounts, shifted so that the order of all values in the text is kept."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _RELATIVE_YEAR = re.compile(
 
 
 def shifted_values(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:
-    """Values of the same notation, between the original's neighbours in the text.
+    """Values in the same notation, between the original's neighbours in the text.
 
-    Raises `Refusal` (H13) where nothing can be shifted safely.
+    Raises `Refusal` (NUMBERS) if no value can be shifted safely.
     """
     if span.type == "DATE":
         yield from _dates(span, texts, key)
@@ -55,7 +55,7 @@ def _hash(key: str) -> int:
 def _refuse_relative(
     texts: Mapping[str, str], what: str, pattern: re.Pattern[str] = _RELATIVE
 ) -> None:
-    """Ages, anniversaries, "the same year": they would have to move along."""
+    """Refuse ages, anniversaries, "the same year": they would have to change too."""
     for text in texts.values():
         if relative := pattern.search(text):
             raise Refusal(Check.NUMBERS, f"{what} and {relative.group()!r} in one text")
@@ -74,7 +74,7 @@ def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitut
 
 
 def _drawn(old: DateMention, number: int) -> DateMention:
-    """A date with the same parts, of a year at most six away, that a number decides."""
+    """A date with the same parts, at most six years away, chosen by a number."""
     day = 1 + (number >> 8) % 28 if old.day else None
     year = None
     if old.year:
@@ -85,7 +85,7 @@ def _drawn(old: DateMention, number: int) -> DateMention:
 def _date_fits(
     old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
 ) -> bool:
-    """Whether no part of the date is another's, and order and weekday stay as they are."""
+    """Whether the date shares no part with another, and keeps the order and the weekday."""
     if any(_shares_part(new, d) for d in (old, *others)):
         return False
     if old.year and new.year and not _year_fits(old.year, new.year, years):
@@ -132,7 +132,7 @@ def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substit
 
 
 def _neighbours(old: NumberMention, span: Span, texts: Mapping[str, str]) -> tuple[float, float]:
-    """The values between which another one keeps every order relation."""
+    """The bounds of a new value that keeps the order of all amounts."""
     others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
     room = (8, 8) if span.type == "YEAR" else (old.value * 0.5, old.value * 0.6)
     low = max([v for v in others if v < old.value] + [old.value - room[0]])
@@ -143,7 +143,7 @@ def _neighbours(old: NumberMention, span: Span, texts: Mapping[str, str]) -> tup
 
 
 def _grain(written: str) -> float:
-    """The last digit that carries something: 12,500 -> 100, 19.99 -> 0.01, 42 -> 1."""
+    """The unit of the last significant digit: 12,500 -> 100, 19.99 -> 0.01, 42 -> 1."""
     whole, _, decimals = written.replace(",", "").partition(".")
     if decimals and int(decimals):
         return float(10.0 ** -len(decimals))

@@ -1,12 +1,11 @@
-"""Substitutes: of the same fine type, gender, number of name parts and letter case.
+"""Substitutes of the same type, gender, number of name parts and letter case.
 
-The order in which substitutes are tried is a function of (content, entity,
-seed, variant) alone: it never depends on other rows, on the order of rows, on
-shards or workers. Policies: `lexicon` (real names), `corpus` (names of this
-data set, pool frozen first), `fictional` (made-up names), `type-swap` (another
-type, after Longpre et al. 2021, arXiv 2109.05052), `alias` (the same entity by
-another name, as a control). No list has organisations, buildings, events and
-works: `lexicon` and `fictional` put another name into their pattern.
+The order in which substitutes are tried depends only on content, entity, seed and variant. It
+does not depend on other rows, their order, shards or workers. Policies: `lexicon` (real names),
+`corpus` (names of this data set), `fictional` (made-up names), `type-swap` (another type, after
+Longpre et al. 2021, arXiv 2109.05052), `alias` (another name of the same entity, as a control).
+There are no lists of organisations, buildings, events and works: `lexicon` and `fictional` put
+another name into their pattern.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _NICKNAME = re.compile(r"([\"“‘'])\w+([\"”’'])\Z")
 
 @dataclass(frozen=True)
 class Pools:
-    """Entities of the data set by type and shape; frozen before the first substitution."""
+    """Names of the data set by type and shape, collected before the first substitution."""
 
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -54,23 +53,23 @@ class Pools:
 
     @classmethod
     def freeze(cls, spans: Iterable[Span]) -> Pools:
-        """Pools of all spans given, sorted, so that their order does not matter."""
-        found: dict[str, set[str]] = {}
+        """Pools of all given spans, sorted, so that their order does not matter."""
+        pools: dict[str, set[str]] = {}
         for span in spans:
             if span.type not in VALUES and span.text[:1].isupper() and not span.text.isupper():
-                found.setdefault(cls.key(span), set()).add(span.text)
-        return cls({key: tuple(sorted(names)) for key, names in sorted(found.items())})
+                pools.setdefault(cls.key(span), set()).add(span.text)
+        return cls({key: tuple(sorted(names)) for key, names in sorted(pools.items())})
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the example asks of a substitute, beside the entity itself."""
+    """What a substitute must fit, besides the entity itself."""
 
     policy: str
     key: str  # decides the order in which names are tried
-    gender: str = ""  # "m", "f", "b" (a name of both), "" (either will do)
+    gender: str = ""  # "m", "f", "b" (a name of both), "" (any)
     article: bool = False  # the country is written with "the"
-    kept: frozenset[str] = frozenset()  # folded words of the name that stay
+    kept: frozenset[str] = frozenset()  # folded words of the name that are kept
 
 
 def propose(
@@ -80,9 +79,9 @@ def propose(
     wanted: Wanted,
     pools: Pools | None = None,
 ) -> Iterator[Substitution]:
-    """Substitutions to try for the entity of a span, best first, a dozen at most.
+    """Substitutions to try for the entity of a span, at most a dozen, best first.
 
-    Raises `Refusal` when the policy has nothing for this type.
+    Raises `Refusal` if the policy has none for this type.
     """
     if wanted.policy == "alias":
         yield from _aliases(span, lexicon)
@@ -131,13 +130,13 @@ def _substitution(span: Span, name: str, lexicon: Lexicon, wanted: Wanted) -> Su
 
 
 def _is_ordinary(part: str, lexicon: Lexicon) -> bool:
-    """Whether the part alone may be something else: a word, a place, a person's name."""
+    """Whether the part alone may mean something else: a word, a place, a person."""
     key = fold(part)
     return key in lexicon.common or key in lexicon.wordy or lexicon.is_place(key)
 
 
 def person_forms(old: str, new: str) -> dict[str, str]:
-    """Every form of one name with the form of the same role; raises `Refusal` without one."""
+    """Each form of one name with the other's form in the same role; raises `Refusal` if missing."""
     before, after = name_forms(old), name_forms(new)
     forms = {old: new}
     for role, form in before.items():
@@ -151,7 +150,7 @@ def person_forms(old: str, new: str) -> dict[str, str]:
 
 
 def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
-    """Whether the new name must end in s ("Engels' book"); otherwise it must not."""
+    """Whether the new name must end in s ("Engels' book"). If not, it must not end in s."""
     forms = {f for f in name_forms(span.text).values() if " " not in f} | {span.text}
     for form in sorted(f for f in forms if f.endswith("s")):
         for text in texts.values():
@@ -199,17 +198,17 @@ def _name_pools(
 
 
 def _dozen(key: str, names: Sequence[str]) -> list[str]:
-    """A dozen of the names in their drawn order, from the start again where there are fewer."""
+    """A dozen names in drawn order; they repeat if there are fewer."""
     return list(itertools.islice(itertools.cycle(drawn(key, names)), _TRIES))
 
 
 def _may_be_family(key: str, lexicon: Lexicon) -> bool:
-    """Whether a name alone may be a family name too: "Locke", "Conrad", "Lee"."""
+    """Whether a single name may be a family name: "Locke", "Conrad", "Lee"."""
     return key not in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
 
 
 def _family_place(words: Sequence[str]) -> int:
-    """Which word of a name is the family name, -1 for none ("Mary", "Queen Elizabeth II")."""
+    """The index of the family name in a name, -1 for none ("Mary", "Queen Elizabeth II")."""
     end = words.index("the") if "the" in words else len(words)
     titled = words[0].lower() in HONOURS
     plain = [
@@ -224,7 +223,7 @@ def _family_place(words: Sequence[str]) -> int:
 def _fill(
     words: Sequence[str], firsts: Sequence[str], last: str, family: int, kept: frozenset[str]
 ) -> str:
-    """A name of the same build: titles, suffixes, epithets, dots and quotes stay."""
+    """A name of the same build; titles, suffixes, epithets, dots and quotes are kept."""
     new: list[str] = []
     end = words.index("the") if "the" in words else len(words)
     for index, word in enumerate(words):
@@ -242,7 +241,7 @@ def _fill(
 
 
 def _stays(word: str, index: int, words: Sequence[str]) -> bool:
-    """Whether a word of a name is a suffix after it or the title before it."""
+    """Whether a word of a name is its title or a suffix."""
     title = index == 0 and len(words) > 1 and word.lower() in HONOURS
     suffix = bool(_SUFFIX.match(word))
     last = 0 < index == len(words) - 1 and (suffix or len(word) == 1)  # "Malcolm X", "Mehmet II"
@@ -250,7 +249,7 @@ def _stays(word: str, index: int, words: Sequence[str]) -> bool:
 
 
 def _other_initials(written: str, name: str) -> str:
-    """Other initials in the same notation, which a first name decides: "M.T." for "J.K."."""
+    """Other initials in the same notation, chosen by a first name: "M.T." for "J.K."."""
 
     def other(letter: re.Match[str]) -> str:
         others = _USUAL_INITIALS.replace(letter[0], "")
@@ -260,7 +259,7 @@ def _other_initials(written: str, name: str) -> str:
 
 
 def _patterned(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
-    """The name with another distinctive part; a title or a firm's name is made up whole."""
+    """The name with another distinctive part; titles and names of firms are made up whole."""
     part = distinctive(span.text, lexicon)
     if span.type == "WORK":
         article = "The " if span.text.startswith("The ") else ""
@@ -327,7 +326,7 @@ def _swapped(span: Span, lexicon: Lexicon, key: str) -> Iterator[Substitution]:
 
 
 def _names_of(target: str, span: Span, lexicon: Lexicon, key: str) -> list[str]:
-    """Names of another type: people, cities of five countries, large countries."""
+    """Names of another type: people, cities of five countries, or large countries."""
     if target == "CITY":
         cities = (n for g in ("FR", "DE", "GB", "IT", "ES") for n in lexicon.cities[g][:20])
         return [n for n in cities if _good_city(n, lexicon)]

@@ -1,4 +1,4 @@
-"""What replaces an entity: the substitute, and what each form of the name becomes."""
+"""A substitution: the substitute, and the new form of each old form."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Change = tuple[str, int, int, str, str]  # path, start, end, old, new
 class Substitution:
     """What is replaced by what.
 
-    `forms` maps exact strings; letter case is followed by `find_changes`. For
-    dates and numbers it is filled from what stands in the texts.
+    `forms` maps exact strings; `find_changes` follows the letter case. It is empty for dates
+    and amounts, whose notation decides.
     """
 
-    span: Span  # the original as it was recognised
+    span: Span  # the original entity as recognised
     substitute: str
     forms: Mapping[str, str] = field(default_factory=dict)
-    new_type: str = ""  # only where it differs (policy type-swap)
+    new_type: str = ""  # only if it differs (policy type-swap)
     source: str = "lexicon"  # where the substitute came from
-    kept: frozenset[str] = frozenset()  # folded words that stay: a family name that others bear
+    kept: frozenset[str] = frozenset()  # folded words that are not replaced
 
     @property
     def type(self) -> str:

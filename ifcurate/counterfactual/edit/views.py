@@ -1,4 +1,4 @@
-"""An example as the engine sees it: the strings of its row, and what each of them is."""
+"""The strings of an example's row, and the part of the example that each belongs to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Stretch", "View", "memory_answers", "touches", "view_example", "with
 Stretch = tuple[str, int, int]  # path, start, end
 _KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
 _MEMORY = ("memory_answer", "parametric_answer")
-#: A question at the end of what was found as context.
+#: A question at the end of a context.
 _ASKED = re.compile(
     r"(?:(?<=\n)|\A)[ \t]*(?:(?:question|q|query)\s*:[^\n]+|[^\n]{8,300}\?)\s*"
     r"(?:answer\s*:?\s*)?\Z",
@@ -30,52 +30,51 @@ _ASKED = re.compile(
 
 @dataclass(frozen=True)
 class View:
-    """An example as the engine sees it: all strings of its row, and what each is."""
+    """The strings of an example's row, and where context, question and response are."""
 
     texts: Mapping[str, str]
     context: tuple[Stretch, ...]
     question: tuple[Stretch, ...]
     response_path: str
     keep: frozenset[str]
-    memory: tuple[str, ...] = ()  # remembered answers, which stay as they are
+    memory: tuple[str, ...] = ()  # remembered answers, which are not edited
 
     @cached_property
     def folded(self) -> Mapping[str, str]:
-        """The strings folded, to look names up in."""
+        """The folded strings, for searching names."""
         return {path: fold(text) for path, text in self.texts.items()}
 
     @cached_property
     def response(self) -> str:
-        """The response without the markers that end it."""
+        """The response without end-of-text markers."""
         return without_end_marks(self.texts[self.response_path])
 
     @cached_property
     def context_text(self) -> str:
-        """All context, in order."""
+        """All context in order, one stretch per line."""
         return "\n".join(self.texts[p][a:b] for p, a, b in self.context)
 
     @cached_property
     def question_text(self) -> str:
-        """All that asks."""
+        """All text that asks, one stretch per line."""
         return "\n".join(self.texts[p][a:b] for p, a, b in self.question)
 
 
 def within(place: Span | Edit, stretches: Iterable[Stretch]) -> bool:
-    """Whether a span, or the original of an edit, is wholly inside one of the stretches."""
+    """Whether a span, or the original of an edit, is inside one of the stretches."""
     return any(p == place.path and a <= place.start and place.end <= b for p, a, b in stretches)
 
 
 def touches(place: Span | Edit, stretches: Iterable[Stretch]) -> bool:
-    """Whether a span, or the original of an edit, has a character in one of the stretches."""
+    """Whether a span, or the original of an edit, overlaps one of the stretches."""
     return any(p == place.path and a < place.end and place.start < b for p, a, b in stretches)
 
 
 def view_example(example: Example) -> View:
-    """The strings of the example's row, with the stretches that are context and question.
+    """The view of an example.
 
-    A question that stands inside the context (its last line, or a line that is
-    labelled so) counts as question. Raises `Refusal` when the response or a
-    context cannot be found in the row.
+    A question at the end of the context counts as question. Raises `Refusal` (ROW) if the row
+    does not contain the response or a context.
     """
     texts = row_texts(example.row)
     context = tuple((b.path, b.start, b.end) for b in example.blocks if b.path in texts)
@@ -95,7 +94,7 @@ def view_example(example: Example) -> View:
 
 
 def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
-    """What asks: instruction, system and the user's turns, without the contexts in them."""
+    """Instruction, system prompt and the user's turns, without the contexts in them."""
     outer: dict[str, list[tuple[int, int]]] = {}
     for block in example.blocks:
         outer.setdefault(block.path, []).append((block.outer_start, block.outer_end))
@@ -108,7 +107,7 @@ def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
 
 
 def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[Stretch]:
-    """The stretches of a text of that size which are in no context."""
+    """The stretches between the contexts of a text of `size` characters."""
     last = 0
     for start, end in (*sorted(outer), (size, size)):
         if last < start:
@@ -119,26 +118,26 @@ def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[St
 def _carve(
     texts: Mapping[str, str], context: Sequence[Stretch]
 ) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
-    """The contexts without the question that stands at their end, and that question."""
+    """The contexts without the question at their end, and that question."""
     given: list[Stretch] = []
     carved: list[Stretch] = []
     for path, start, end in context:
-        if found := _ASKED.search(texts[path], start, end):
-            carved.append((path, found.start(), end))
-            end = found.start()
+        if asked := _ASKED.search(texts[path], start, end):
+            carved.append((path, asked.start(), end))
+            end = asked.start()
         if start < end:
             given.append((path, start, end))
     return tuple(given), tuple(carved)
 
 
 def _is_kept(path: str) -> bool:
-    """Whether no edit may fall there: ids, roles, tools, remembered answers."""
+    """Whether a string must not be edited: ids, roles, tools, remembered answers."""
     head = path.split(".")[0].split("[")[0]
     return path.rsplit(".", 1)[-1].split("[")[0] in _KEPT_NAMES or head in {"tools", *_MEMORY}
 
 
 def memory_answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The remembered answers of a row, its lists of aliases taken apart."""
+    """The remembered answers of a row; a list of aliases gives several."""
     given = [row[name] for name in _MEMORY if isinstance(row.get(name), str)]
     parts = [part.strip(" ,.*") for text in given for part in re.split(r";|\bor\b|[()*]", text)]
     return tuple(dict.fromkeys(part for part in parts if len(part) > 1))

@@ -1,1 +1,1 @@
-"""Names, words and places: the tables that everything else reads."""
+"""Tables of names, words and places."""

@@ -1,7 +1,7 @@
-"""The types that a name has by the tables alone, without any text around it.
+"""The types of a name by the tables alone, and the made-up names.
 
-The tables of made-up names are finite and made from syllables, so that a made-up name can be
-recognised again. Names that exist in the lexicon are left out of them.
+Made-up names are built from syllables. Their number is finite, so that a made-up name can be
+recognised. Names that exist in the lexicon are left out.
 """
 
 from __future__ import annotations
@@ -62,22 +62,22 @@ def fictional_type(name: str) -> str:
 
 
 def types_by_table(name: str) -> set[str]:
-    """All types that a name can have by the tables; PERSON, CITY, COUNTRY, LOC or a made-up one.
+    """All types that a name can have by the tables, also as a made-up name.
 
-    A name of several parts is a PERSON when its first is a first name and its
-    last a family name.
+    A name of several parts is a PERSON if its first part is a first name and its last part a
+    family name.
     """
     lexicon = load_lexicon()
-    found = {fictional_type(name)} - {""}
+    types = {fictional_type(name)} - {""}
     if _is_person(fold(name), lexicon):
-        found.add("PERSON")
+        types.add("PERSON")
     if lexicon.is_city(name):
-        found.add("CITY")
+        types.add("CITY")
     if lexicon.country(name)[0]:
-        found.add("COUNTRY")
+        types.add("COUNTRY")
     if fold(name) in lexicon.class_of:
-        found.add("LOC")
-    return found
+        types.add("LOC")
+    return types
 
 
 def _is_person(key: str, lexicon: Lexicon) -> bool:

@@ -1,9 +1,9 @@
-"""The lexicon: names of people and places, read once from the package's own file.
+"""The lexicon: names of people and places, read once from a file of the package.
 
-The file is made by `tools.lexicon.build` and at most 150 KB. Its SHA-256 goes into
-every record, so that two runs that differ in the lexicon can be told apart.
-Attribution: people's names from Faker and mimesis (MIT), countries, languages and
-currencies from Unicode CLDR, cities from GeoNames (CC BY 4.0).
+`tools.lexicon.build` makes the file, of at most 150 KB. Its SHA-256 is part of every record, so
+that runs with different lexicons can be distinguished.
+Attribution: people's names from Faker and mimesis (MIT), countries, languages and currencies
+from Unicode CLDR, cities from GeoNames (CC BY 4.0).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PLACE_CLASSES = (
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """One country: `names[0]` is the usual one; `adjective` is "" where none is known."""
+    """One country: `names[0]` is its usual name; `adjective` is "" if none is known."""
 
     code: str
     continent: str
@@ -53,7 +53,7 @@ class Country:
 
 @dataclass(slots=True)
 class Lexicon:
-    """Tables of names; people's are folded, other keys lower-case, values as they are written."""
+    """Tables of names: keys are lower case (names of people folded), values as written."""
 
     sha256: str
     gender: dict[str, str] = field(default_factory=dict)  # folded first name -> "m", "f", "b"
@@ -68,15 +68,17 @@ class Lexicon:
     city_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)  # city -> groups
     city_aliases: dict[str, str] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)  # "TX" -> "Texas"
-    wordy: frozenset[str] = frozenset()  # names that are words too
+    wordy: frozenset[str] = frozenset()  # names that are also words
     common: frozenset[str] = frozenset()  # frequent English words
-    openers: frozenset[str] = frozenset()  # these, and words that open sentences
+    openers: frozenset[str] = frozenset()  # these and function words
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     state_names: frozenset[str] = frozenset()
     place_phrases: dict[str, tuple[str, ...]] = field(default_factory=dict)  # first word -> names
-    class_of: dict[str, str] = field(default_factory=dict)  # folded name of a place -> its class
+    class_of: dict[str, str] = field(default_factory=dict)  # folded place -> class
     nations: frozenset[str] = frozenset()  # names and adjectives of countries, names of states
-    english_names: set[str] = field(default_factory=set)  # first names common in English, no words
+    english_names: set[str] = field(
+        default_factory=set
+    )  # first names common in English that are no words
 
     def is_place(self, name: str) -> bool:
         """Whether a city, country or state has this name."""
@@ -84,16 +86,16 @@ class Lexicon:
         return key in self.city_groups or key in self.country_names or key in self.state_names
 
     def is_city(self, name: str) -> bool:
-        """Whether a city has this name, by any of its names."""
+        """Whether a city has this name or alias."""
         key = name.lower()
         return key in self.city_groups or key in self.city_aliases
 
     def is_region(self, name: str) -> bool:
-        """Whether a place has this name, or a state these letters ("TX")."""
+        """Whether a place has this name, or a state this code ("TX")."""
         return self.is_place(name) or name in self.states
 
     def country(self, name: str) -> tuple[Literal["", "name", "adjective", "plural"], str]:
-        """Which form of a country's name this is, and the country's code; ("", "") for none."""
+        """The form of a country's name and the country's code; ("", "") for other names."""
         key = name.lower()
         if key in self.country_names:
             return "name", self.country_names[key]
@@ -102,7 +104,7 @@ class Lexicon:
         return ("plural", self.plurals[key]) if key in self.plurals else ("", "")
 
     def groups(self, city: str) -> tuple[str, ...]:
-        """Countries (for the United States, states as "US-TX") that have such a city."""
+        """Countries (in the United States, states as "US-TX") that have a city of this name."""
         key = city.lower()
         name = self.city_aliases.get(key, city)
         return self.city_groups.get(name.lower(), ())
@@ -136,7 +138,7 @@ def _pairs(text: str) -> dict[str, str]:
 def _add_first(lex: Lexicon, fields: list[str]) -> None:
     letter, use, names = fields[0], fields[1], _names(fields[2])
     folded = [fold(n) for n in names]
-    for name in folded:  # "Renée" does not change what "Renee" is
+    for name in folded:  # "Renée" does not change the entry of "Renee"
         lex.gender.setdefault(name, letter)
     if use == "pool":
         lex.first_pool[letter] = names

@@ -1,4 +1,4 @@
-"""Word lists from `words.toml`, and words in texts."""
+"""Word lists from `words.toml`, and functions for words in texts."""
 
 from __future__ import annotations
 
@@ -48,63 +48,63 @@ def word_list(name: str) -> tuple[str, ...]:
 
 
 def word_set(name: str) -> frozenset[str]:
-    """A list of `words.toml`."""
+    """A list of `words.toml` as a set."""
     return frozenset(_LISTS[name].split())
 
 
 def word_sets(table: str) -> dict[str, tuple[str, ...]]:
-    """The lists of a table of `words.toml`, by their keys."""
+    """The lists of a table of `words.toml` by their keys."""
     return {key: tuple(text.split()) for key, text in _LISTS[table].items()}
 
 
 def word_keys(table: str) -> dict[str, str]:
-    """The key of every word in a table of `words.toml`, "" for the key `unknown`."""
+    """The key of each word in a table of `words.toml`; the key `unknown` becomes ""."""
     keys: dict[str, str] = {}
-    for key, found in word_sets(table).items():
-        for word in found:
+    for key, words in word_sets(table).items():
+        for word in words:
             keys.setdefault(word, "" if key == "unknown" else key)
     return keys
 
 
 def either(name: str) -> str:
-    """The alternatives of a list of `words.toml`, for a pattern."""
+    """A list of `words.toml` as the alternatives of a pattern."""
     return re.sub(r"\s*\|\s*|\s*\n", "|", _LISTS[name].strip())
 
 
 FUNCTION_WORDS = word_set("function_words")
 
-#: Titles that are written as part of a name and stay when the name goes.
+#: Titles that are part of a name and are kept when the name is replaced.
 HONOURS = word_set("honours")
 
 #: Small words inside family names.
 PARTICLES = word_set("particles")
 
 
-#: Titles before a name; the value is the gender they say.
+#: Titles before a name; the value is the gender they show.
 TITLES = word_keys("titles")
 
-#: Names that are sure although they are short, or are words or places too; the value is the gender.
+#: Certain names although they are short, words or places; the value is the gender.
 SHORT_NAMES = word_keys("short_names")
 
-#: Last words of names, by what they make of the name: "Harvard University", "Hudson River".
+#: Last words of names, with the type they give the name: "Harvard University", "Hudson River".
 ENDINGS = word_keys("endings")
 #: Last words of the names of organisations, places and works: no family names.
 NO_SURNAMES = frozenset(ENDINGS) | word_set("no_surnames")
-#: Words that name nothing by themselves inside longer names.
+#: Words inside longer names that are not distinctive.
 DESCRIBING = word_set("describing")
-#: Words of names that name nothing by themselves.
+#: Words of names that are not distinctive.
 GENERIC_WORDS = word_set("generic_words")
 
 
 def fold(text: str) -> str:
-    """Lower case without accents: for yes-or-no comparison only, never for offsets."""
+    """Lower case without accents, for comparisons only: offsets in it differ from the text's."""
     if text.isascii():
         return text.lower()
     return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(_LETTERS)
 
 
 def word_places(word: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where some words stand in a text, as whole words and in the same letters."""
+    """The places of one or more whole words in a text, in the same letter case."""
     start = text.find(word)
     while start >= 0:
         end = start + len(word)
@@ -118,7 +118,7 @@ def _is_part(char: str) -> bool:
 
 
 def word_before(text: str, start: int) -> str:
-    """The word in front of a place and the space there, in small letters; "" for none."""
+    """The word before a position, in lower case; "" unless a space is between them."""
     if start < 2 or text[start - 1] != " ":
         return ""
     token = text[text.rfind(" ", 0, start - 1) + 1 : start - 1]
@@ -126,12 +126,12 @@ def word_before(text: str, start: int) -> str:
 
 
 def without_end_marks(response: str) -> str:
-    """The response without the markers that end a text (`<|endoftext|>`): they are no words."""
+    """The response without markers that end a text, such as `<|endoftext|>`."""
     return _END_MARKS.sub("", response)
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Whether "an" stands before it: by sound, for the names that matter."""
+    """Whether "an" precedes the word, by its sound."""
     low = word.lower()
     if re.match(r"u(?:n[ie]|k|s|r[aiu]|t[ai])|eu|ewe|one", low):
         return False

@@ -1,1 +1,1 @@
-"""What could be substituted: typed spans over the texts of a row."""
+"""Recognisers: typed spans over the texts of a row."""

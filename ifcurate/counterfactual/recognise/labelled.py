@@ -1,8 +1,7 @@
-"""Labels of other recognisers, read as our types.
+"""Labels of other recognisers, converted to typed spans.
 
-A model's label alone says too little of some types: whether a place is a city
-or a country, and which, comes from the lexicon; dates and amounts must be
-readable as values. What cannot be read so is dropped.
+For some types a label is not enough. The lexicon decides whether a place is a city or a
+country, and which one. Dates and amounts must be readable as values. Other labels are dropped.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from .values import NUMBER_WORDS, value_spans
 
 __all__ = ["LABELS", "labelled_spans", "span_of"]
 
-#: Label (of spaCy's models or of a GLiNER prompt), lower-case -> kind.
+#: Label (of spaCy's models or of a GLiNER prompt), lower case -> kind.
 LABELS = word_keys("labels")
 
 
 def labelled_spans(
     path: str, text: str, labels: Iterable[tuple[int, int, str]], lexicon: Lexicon
 ) -> Iterator[Span]:
-    """Typed spans from (start, end, label), in their order."""
+    """Typed spans from (start, end, label), in the same order."""
     values: list[Span] | None = None
     for start, end, label in labels:
         kind = LABELS.get(label.lower().replace(" ", "_"), "")
@@ -34,7 +33,7 @@ def labelled_spans(
             continue
         if kind in VALUES:
             values = list(value_spans(path, text)) if values is None else values
-            yield from (v for v in values if _says(kind, v, start, end))
+            yield from (v for v in values if _is_labelled(kind, v, start, end))
         else:
             yield from _named(kind, path, text, start, end, lexicon)
 
@@ -42,7 +41,7 @@ def labelled_spans(
 def _named(
     kind: str, path: str, text: str, start: int, end: int, lexicon: Lexicon
 ) -> Iterator[Span]:
-    """The name that is labelled there, where it can be read as one."""
+    """The span of a labelled name, if it can be read as one."""
     if kind == "PERSON":
         yield from _person(path, text, start, end, lexicon)
     elif kind == "PLACE":
@@ -51,14 +50,14 @@ def _named(
         yield Span(path, start, end, kind, text[start:end])
 
 
-def _says(kind: str, value: Span, start: int, end: int) -> bool:
-    """Whether a value is what was labelled there; a count may be labelled with its noun."""
+def _is_labelled(kind: str, value: Span, start: int, end: int) -> bool:
+    """Whether a value is inside the label and of its kind; a count may include its noun."""
     inside = start <= value.start and value.end <= end + 1
     return inside and (value.type == kind or (kind == "DATE" and value.type == "YEAR"))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Without quotes, spaces, a leading article and a possessive s."""
+    """The place without quotes, spaces, a leading article and a possessive s."""
     while start < end and not text[start].isalnum() and text[start] not in "$€£¥₹":
         start += 1
     while end > start and not text[end - 1].isalnum() and text[end - 1] != ".":
@@ -84,7 +83,7 @@ def _person(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Ite
 
 
 def _unlisted(words: Sequence[str], title: str, lexicon: Lexicon) -> PersonName:
-    """Shape and gender of a labelled name that the lists do not have."""
+    """Shape and gender of a labelled name that is not in the lists."""
     gender = TITLES.get(title, "") or lexicon.gender.get(fold(words[0]), "")
     alone: Shape = "given" if gender and not title else "family"
     return ("full" if len(words) > 1 else alone), gender
@@ -103,9 +102,9 @@ def _place(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iter
 
 
 def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
-    """A span of a given type over a whole text, with what the lexicon and its form say of it."""
+    """A span of a given type over a whole text, with its details from lexicon and form."""
     plain = Span("", 0, len(text), kind, text)
-    if text.lower() in NUMBER_WORDS:  # alone it has no noun to be found by
+    if text.lower() in NUMBER_WORDS:  # alone it lacks the noun that `number_mentions` needs
         return replace(plain, value=str(NUMBER_WORDS.index(text.lower())))
     label = "PLACE" if kind in {"CITY", "COUNTRY", "LOC"} else kind
     named = _named(label, "", text, 0, len(text), lexicon)

@@ -1,7 +1,7 @@
 """spaCy and GLiNER as recognisers: `spacy:en_core_web_trf`, `gliner:urchade/gliner_medium-v2.1`.
 
-They need the extras ``spacy`` and ``gliner``. A model only proposes: its spans pass the same
-verifier as all others.
+They need the extras `spacy` and `gliner`. A model only proposes spans; the verifier judges them
+like all others.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _LABELS = [
     "person", "organization", "city", "country", "nationality", "location", "facility",
     "work of art", "event", "product", "date", "money", "quantity", "number",
 ]  # fmt: skip
-_WINDOW = 1400  # characters that GLiNER is given at a time, about 280 words
+_WINDOW = 1400  # most characters of one call of GLiNER, about 280 words
 
 Labels = Iterable[tuple[int, int, str]]  # start, end, label
 
 
 class ModelRecogniser:
-    """Proposes what a model labels; `label` gives the labels of each of the texts."""
+    """Proposes what a model labels; `label` yields the labels of each text."""
 
     def __init__(
         self, name: str, types: Sequence[str], label: Callable[[list[str]], Iterable[Labels]]
@@ -50,7 +50,7 @@ class ModelRecogniser:
 
 
 def spacy_recogniser(pipeline: Any, name: str, types: Sequence[str]) -> ModelRecogniser:
-    """The recogniser of a spaCy pipeline; all texts of a row go through it in one batch."""
+    """The recogniser of a spaCy pipeline, which gets all texts of a row as one batch."""
 
     def label(texts: list[str]) -> Iterator[Labels]:
         for doc in pipeline.pipe(texts):
@@ -60,7 +60,7 @@ def spacy_recogniser(pipeline: Any, name: str, types: Sequence[str]) -> ModelRec
 
 
 def gliner_recogniser(model: Any, name: str, types: Sequence[str]) -> ModelRecogniser:
-    """The recogniser of a GLiNER model; long texts are cut at white space."""
+    """The recogniser of a GLiNER model, which gets long texts in pieces cut at white space."""
 
     def label(texts: list[str]) -> Iterator[Labels]:
         for text in texts:
@@ -90,7 +90,7 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 def load_spacy(name: str, types: Sequence[str]) -> ModelRecogniser:
     """The recogniser of an installed spaCy pipeline; nothing is downloaded.
 
-    Raises `ModelError` when spaCy or the pipeline is not installed.
+    Raises `ModelError` if spaCy or the pipeline is not installed.
     """
     spacy = _import("spacy", name)
     try:
@@ -106,7 +106,7 @@ def load_spacy(name: str, types: Sequence[str]) -> ModelRecogniser:
 def load_gliner(name: str, types: Sequence[str]) -> ModelRecogniser:
     """The recogniser of a GLiNER model by its Hub name or folder.
 
-    Raises `ModelError` when the package is not installed or the model is not found.
+    Raises `ModelError` if the package is not installed or the model is not found.
     """
     gliner = _import("gliner", name)
     try:

@@ -1,10 +1,9 @@
 """The default recogniser: a lexicon, the shape of names, and the words around them.
 
-It reads capitalised runs ("Dr. Mary Shelley", "New York City") and asks of each
-as a whole whether it is a person, a country, its adjective, a city, or a name
-that says what it is; a name inside a longer run is never proposed. Dates and
-amounts are found by `values`. Precision comes first: an example that is not
-proposed costs one row, a wrong one may cost the data set its trust.
+It reads runs of capitalised words ("Dr. Mary Shelley", "New York City"). Each run as a whole is
+classified as a person, a country, its adjective, a city, or a name with a telling word. A name
+inside a longer run is not proposed. `values` recognises dates and amounts. Precision comes
+first: a missed entity costs one row, a wrong one breaks a row.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ _INSIDE = re.compile(r"\b(?:in|near|outside|around) \Z", re.I)
 _NOT_COUNTRIES = frozenset(
     {"jordan", "chad", "georgia", "guinea", "congo", "turkey", "america", "korea", "states"}
 )
-_SURE, _AGAINST = 2, -2  # evidence from which a name that no list has is taken, or one is dropped
+_SURE, _AGAINST = 2, -2  # evidence that accepts an unlisted name, or drops a name
 
 
 @dataclass(frozen=True, slots=True)
 class _Mention:
-    """A run that may name a person: its words without openers and titles."""
+    """A run that may name a person, without openers and titles."""
 
     path: str
     start: int
@@ -48,9 +47,9 @@ class _Mention:
     parts: tuple[str, ...]
     title: str
     opens: bool
-    label: bool  # a speaker's name before a colon at the start of a line
+    label: bool  # a single name and a colon at the start of a line
     evidence: int
-    folded: tuple[str, ...]  # the parts
+    folded: tuple[str, ...]  # of the parts
 
     @property
     def key(self) -> str:
@@ -58,7 +57,7 @@ class _Mention:
 
 
 class LexiconRecogniser:
-    """Proposes names, dates and amounts; needs no download and no weights."""
+    """Proposes names, dates and amounts; needs no download."""
 
     def __init__(self, types: Sequence[str] = DEFAULT_TYPES, lexicon: Lexicon | None = None):
         self._types = frozenset(types)
@@ -66,21 +65,21 @@ class LexiconRecogniser:
 
     @property
     def name(self) -> str:
-        """Always "lexicon"; the lexicon's own hash is recorded beside it."""
+        """Always "lexicon"; records also have the hash of the lexicon."""
         return "lexicon"
 
     def spans(self, texts: Mapping[str, str]) -> list[Span]:
-        """Typed spans of all texts: names, then patterns and values, each by text and place."""
-        found: list[Span] = []
+        """Typed spans of all texts: names, then patterns, then values."""
+        spans: list[Span] = []
         if self._types - VALUES:
             runs = {path: list(capital_runs(text)) for path, text in texts.items()}
-            found += self._named(texts, runs)
+            spans += self._named(texts, runs)
             if self._types & (PATTERNED | {"LOC"}):
-                found += self._patterned(texts, runs, {(s.path, s.start) for s in found})
+                spans += self._patterned(texts, runs, {(s.path, s.start) for s in spans})
         if self._types & VALUES:
             for path, text in texts.items():
-                found += value_spans(path, text, numbers=bool(self._types & NUMERIC))
-        return [s for s in found if s.type in self._types]
+                spans += value_spans(path, text, numbers=bool(self._types & NUMERIC))
+        return [s for s in spans if s.type in self._types]
 
     def _patterned(
         self,
@@ -88,13 +87,13 @@ class LexiconRecogniser:
         runs: Mapping[str, Sequence[Run]],
         taken: set[tuple[str, int]],
     ) -> Iterator[Span]:
-        """Names that say what they are, where no other name stands."""
+        """Names with a telling word, where no other name was recognised."""
         for path, text in texts.items():
             patterns = pattern_spans(path, text, runs[path], self._lexicon)
             yield from (s for s in patterns if (s.path, s.start) not in taken)
 
     def _named(self, texts: Mapping[str, str], runs: Mapping[str, Sequence[Run]]) -> list[Span]:
-        found: list[Span] = []
+        spans: list[Span] = []
         mentions: list[_Mention] = []
         for path, text in texts.items():
             taken = -1
@@ -105,17 +104,17 @@ class LexiconRecogniser:
                 if phrase is None:
                     mention = self._mention(path, text, run)
                     if self._is_place_word(mention, text):
-                        found += self._place(path, text, mention.start, mention.end)
+                        spans += self._place(path, text, mention.start, mention.end)
                     else:
                         mentions.append(mention)
                     continue
                 start, taken = phrase
                 if start == run.start and taken >= run.end:
-                    found += self._place(path, text, start, taken)
-        return found + list(self._people(mentions))
+                    spans += self._place(path, text, start, taken)
+        return spans + list(self._people(mentions))
 
     def _named_words(self, run: Run) -> tuple[list[tuple[int, int, str]], str]:
-        """The words of the name itself, and the title before it."""
+        """The words of the name itself, and its title."""
         words = list(run.words)
         title = ""
         while run.opens and len(words) > 1 and self._only_opens(words[0][2]):
@@ -138,7 +137,7 @@ class LexiconRecogniser:
         )
 
     def _only_opens(self, word: str) -> bool:
-        """Whether a capitalised word only begins the sentence: "The", "Regarding"."""
+        """Whether a word is capitalised only because it opens a sentence: "The", "Regarding"."""
         key = fold(word)
         if key in TITLES:
             return False
@@ -147,10 +146,10 @@ class LexiconRecogniser:
         )
 
     def _people(self, mentions: Sequence[_Mention]) -> Iterator[Span]:
-        """The mentions that name people, by the evidence of all of them together."""
+        """The mentions that name people, by the evidence of all mentions."""
         evidence: Counter[str] = Counter()
-        inside: set[str] = set()  # names that stand inside a sentence at least once
-        strong: set[str] = set()  # names that one mention alone says are a person's
+        inside: set[str] = set()  # names that occur inside a sentence
+        strong: set[str] = set()  # names with a mention that is evidence enough
         for mention in mentions:
             keys = {mention.key, *mention.folded}
             for key in keys:
@@ -174,13 +173,13 @@ class LexiconRecogniser:
         if named is not None:
             return named if self._is_sure(mention, score) else None
         if mention.label and key not in lexicon.wordy and lexicon.gender.get(key):
-            return "given", lexicon.gender[key]  # "Makoto: my dress!": a speaker's rare name
+            return "given", lexicon.gender[key]  # "Makoto: my dress!": a rare name of a speaker
         if score >= _SURE and key in shown and may_be_named(parts, lexicon):
             return self._unlisted(mention)
         return None
 
     def _unlisted(self, mention: _Mention) -> PersonName:
-        """Shape and gender of a name that the text alone says is a person's."""
+        """Shape and gender of a person whose name is not in the lists."""
         gender = self._lexicon.gender.get(fold(mention.parts[0]), "")
         if len(mention.parts) > 1:
             return "full", gender
@@ -189,7 +188,7 @@ class LexiconRecogniser:
         ), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
-        """Whether a name that the lists have is meant: a usual one, or one with evidence."""
+        """Whether a listed name is meant as one: it is a usual name, or it has evidence."""
         lexicon, parts = self._lexicon, mention.parts
         if mention.title:
             return True
@@ -209,7 +208,7 @@ class LexiconRecogniser:
         return lexicon.is_city(key) and not self._rather_person(key, text)
 
     def _rather_person(self, key: str, text: str) -> bool:
-        """A small town's name that is a first name too, and never follows "in" or "near"."""
+        """Whether a name of a small town is a first name here: it never follows "in" or "near"."""
         lexicon = self._lexicon
         if key not in lexicon.english_names and key not in SHORT_NAMES:
             return False
@@ -218,7 +217,7 @@ class LexiconRecogniser:
         return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
 
     def _phrase(self, text: str, run: Run) -> tuple[int, int] | None:
-        """Where a place's name of several words stands in the run ("New York City")."""
+        """The place of a name of several words in the run ("New York City")."""
         for start, _, word in run.words:
             for name in self._lexicon.place_phrases.get(word.lower(), ()):
                 end = start + len(name)
@@ -227,7 +226,7 @@ class LexiconRecogniser:
         return None
 
     def _place(self, path: str, text: str, start: int, end: int) -> Iterator[Span]:
-        """The country (its adjective, its people) or the city that stands there."""
+        """The country, its adjective or people, or the city with this name."""
         written, lexicon = text[start:end], self._lexicon
         key = written.lower()
         shape, code = lexicon.country(key)
@@ -241,7 +240,7 @@ class LexiconRecogniser:
             yield Span(path, start, end, "CITY", written, groups=groups)
 
     def _is_city(self, text: str, start: int, end: int, groups: Sequence[str]) -> bool:
-        """A region after it, or a preposition before the name of a city that people know."""
+        """Whether a region follows, or a preposition precedes the name of a big city."""
         lexicon, key = self._lexicon, text[start:end].lower()
         region = re.match(r",? ([A-Z]\w+(?: [A-Z]\w+)?)", text[end : end + 40])
         if region and lexicon.is_region(region[1]):
@@ -254,6 +253,6 @@ class LexiconRecogniser:
         return " " in key or self._is_among(key, groups, 12)
 
     def _is_among(self, key: str, groups: Sequence[str], count: int) -> bool:
-        """Whether a city is one of the `count` biggest of one of the countries or states."""
+        """Whether a city is among the `count` biggest of one of the countries or states."""
         cities = self._lexicon.cities
         return any(key == n.lower() for g in groups for n in cities[g][:count])

@@ -1,4 +1,4 @@
-"""Organisations, buildings, events, places and works: names that say what they are.
+"""Organisations, buildings, events, places and works: names with a telling word.
 
 The evidence is in the name ("Harvard University", "Battle of Hastings"), beside
 it ("the newspaper Le Monde", "Sina Weibo, a company"), or around it (a title in
@@ -46,7 +46,7 @@ _WITH_ARTICLE = frozenset({"river", "desert"})
 
 
 def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -> Iterator[Span]:
-    """Typed spans of one text by the patterns, in the order of the runs, works last."""
+    """Typed spans of one text in the order of the runs, then works."""
     before: Run | None = None
     for run in runs:
         if before is not None and text.endswith(_OF, before.end, run.start):
@@ -63,7 +63,7 @@ def pattern_spans(path: str, text: str, runs: Sequence[Run], lexicon: Lexicon) -
 
 
 def _by_head(path: str, text: str, before: Run, run: Run, lexicon: Lexicon) -> Iterator[Span]:
-    """ "University of Leeds": the word before "of" says what it is."""
+    """ "University of Leeds": the word before "of" gives the type."""
     words = before.words[1:] if before.words[0][2] == "The" else before.words
     kind = _HEADS.get(words[0][2].lower(), "") if len(words) == 1 else ""
     if kind and distinctive(text[run.start : run.end], lexicon):
@@ -97,7 +97,7 @@ def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span
 
 
 def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
-    """Whether the words beside a name say that it is a company, a newspaper, a band."""
+    """Whether the words beside a name call it a company, a newspaper, a band."""
     name = text[start:end]
     if lexicon.is_place(name):
         return False
@@ -108,7 +108,7 @@ def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
 
 
 def pattern_type(name: str, lexicon: Lexicon) -> str:
-    """ORG, FAC, EVENT or LOC for a name whose own words say so, "" for any other."""
+    """ORG, FAC, EVENT or LOC for a name by its own words, "" for any other."""
     words = fold(name).replace(".", "").split(" ")
     if len(words) < 2 or not distinctive(name, lexicon):
         return ""
@@ -120,9 +120,9 @@ def pattern_type(name: str, lexicon: Lexicon) -> str:
 
 
 def distinctive(name: str, lexicon: Lexicon) -> str:
-    """The part of a name that another name may take: `Harvard` of `Harvard Medical School`.
+    """The part of a name that can be replaced: `Harvard` of `Harvard Medical School`.
 
-    "" where nothing of it is a name, or it is a country's or a state's.
+    "" if no part is a name, or the part is the name of a country or a state.
     """
     words = name.split(" ")
     low = [fold(w).rstrip(".") for w in words]
@@ -136,14 +136,14 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
 
 
 def _leading_words(low: Sequence[str]) -> int:
-    """How many words only say what the name is: 2 of "University of Leeds", 1 of "Lake Como"."""
+    """The number of leading generic words: 2 of "University of Leeds", 1 of "Lake Como"."""
     if len(low) > 1 and low[0] in _LEADS:
         return 1
     return 2 if len(low) > 2 and low[1] == "of" and low[0] in _HEADS else 0
 
 
 def _is_no_name(part: str, low: Sequence[str], lexicon: Lexicon) -> bool:
-    """Whether a part is a country's or a state's, or has words of the language alone."""
+    """Whether a part names a country or a state, or has ordinary words only."""
     if any(w in lexicon.nations for w in (*low, fold(part))):
         return True
     return all(w in DESCRIBING or w in lexicon.openers for w in low)

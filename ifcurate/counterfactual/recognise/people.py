@@ -1,8 +1,8 @@
-"""Who is a person: names that the lists have, and names that the text itself says are people's.
+"""Names of people: listed names, and names that the text shows to be a person's.
 
-A name that no list has needs evidence around it: "Kugel's wife", "Kugel, who",
-"his friend Kugel", a pronoun that refers to it. Evidence against it ("the
-Kugel", "in Kugel", "Kugel magazine") counts more than evidence for it.
+An unlisted name needs evidence around it: "Kugel's wife", "Kugel, who", "his friend Kugel", a
+pronoun that refers to it. Evidence against it ("the Kugel", "in Kugel", "Kugel magazine") counts
+more than evidence for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .spans import Shape
 
 __all__ = ["BEFORE_PEOPLE", "PersonName", "evidence_at", "may_be_named", "person_name"]
 
-PersonName = tuple[Shape, str]  # the shape and the gender ("m", "f", "b", "")
+PersonName = tuple[Shape, str]  # shape, and gender ("m", "f", "b", "")
 
 _INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")
 _NUMERAL = re.compile(r"[IVX]+\Z")
@@ -46,7 +46,7 @@ _PERSON_BEFORE = re.compile(
     r"composed|sung|murdered|killed|voiced|narrated|co-written|authored) by \Z|"
     r"\bmarried (?:to )?\Z|\bstarring \Z"
 )
-#: Words that `_PERSON_BEFORE` can end with; looked up before the pattern is tried.
+#: Last words of matches of `_PERSON_BEFORE`; a cheap test before the pattern.
 BEFORE_PEOPLE = {w for w in re.split(r"\W+", _ROLE) if w} | word_set("before_people")
 _NO_PERSON_BEFORE = word_set("no_person_before")
 _NO_PERSON_AFTER = re.compile(
@@ -63,14 +63,14 @@ _RATHER_NAMES = word_set("rather_names")  # names when another name follows
 _REGION = re.compile(r", ([A-Z]\w+(?: [A-Z]\w+)?)")
 #: Titles before a given name.
 _GIVEN_TITLES = word_set("given_titles")
-#: Titles that are nouns as well.
+#: Titles that are also nouns.
 _ROLES = word_set("roles")
-#: Words that begin with a capital and name no person.
+#: Capitalised words that do not name a person.
 _NO_NAMES = word_set("no_names")
 
 
 def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: bool) -> int:
-    """What stands around one mention: above 0 for a person, below 0 for something else."""
+    """The evidence around one mention: above 0 for a person, below 0 for something else."""
     before, after = word_before(text, start), text[end : end + 70]
     score = 0
     if before in _NO_PERSON_BEFORE or _NO_PERSON_AFTER.match(after):
@@ -89,13 +89,13 @@ def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: boo
 
 
 def _is_introduced(text: str, start: int, before: str) -> bool:
-    """Whether the words before a name say that it is a person's: "his friend Kugel"."""
+    """Whether the words before a name introduce a person: "his friend Kugel"."""
     can_end = before in BEFORE_PEOPLE or text[start - 2 : start] == ", "
     return can_end and bool(_PERSON_BEFORE.search(text, max(0, start - 32), start))
 
 
 def may_be_named(parts: Sequence[str], lexicon: Lexicon) -> bool:
-    """Whether words that no list has could be somebody's name."""
+    """Whether unlisted words could be the name of a person."""
     if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
         return False
     return not any(_names_something_else(part, lexicon) for part in parts)
@@ -112,7 +112,7 @@ def _names_something_else(part: str, lexicon: Lexicon) -> bool:
 
 
 def person_name(parts: Sequence[str], lexicon: Lexicon, title: str = "") -> PersonName | None:
-    """Shape and gender of a name by the lists and its title, None when they do not have it."""
+    """Shape and gender of a name by the lists and its title, None if it is not listed."""
     said = TITLES.get(title, "") if title else ""
     if len(parts) == 1:
         return _single(fold(parts[0]), lexicon, title, said)
@@ -133,13 +133,13 @@ def _several(parts: Sequence[str], lexicon: Lexicon, title: str, said: str) -> P
 
 
 def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
-    """Whether an initial stands before a family name: "P. Walters", but not "pot B. Tim"."""
+    """Whether an initial precedes a family name: "P. Walters", but not "pot B. Tim"."""
     dotted = "." in first and len(last) > 3 and not given
     return bool(_INITIALS.match(first)) and (family or dotted)
 
 
 def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
-    """Whether a listed first name is one here: a word or a place needs a listed family name."""
+    """Whether a listed first name is meant: a word or a place needs a listed family name."""
     wordy = first in lexicon.wordy or lexicon.is_place(first)
     known = first in SHORT_NAMES or first in _RATHER_NAMES
     return not wordy or known or last in lexicon.surnames

@@ -1,4 +1,4 @@
-"""Pronouns of a text, and which of them refer to a name."""
+"""The pronouns of a text, and those that refer to a name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["count_pronouns", "follow_pronouns", "following_pronoun", "subject_pr
 
 _HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
 _SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
-#: What may stand between a name and the pronoun that refers to it.
+#: The text allowed between a name and the pronoun that refers to it.
 _FOLLOWS = re.compile(
     r"(?:['’]s)?(?:[^.!?\n:;\"“”A-Z]|[A-Z][a-z]+day\b|[A-Z][a-z]+ber\b){0,80}?"
     r"\b(he|him|his|himself|she|her|hers|herself|its|itself|their|they)\b"
@@ -26,7 +26,7 @@ _GENDERS |= dict.fromkeys(("she", "her", "hers", "herself"), "f")
 
 
 def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
-    """How many masculine and how many feminine pronouns the texts have."""
+    """The numbers of masculine and of feminine pronouns in the texts."""
     he = she = 0
     for text in texts:
         he += len(_HE.findall(text))
@@ -35,9 +35,9 @@ def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
 
 
 def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
-    """ "m", "f" or "n" by the first pronoun after a name that ends there, "" without one."""
+    """ "m", "f" or "n" by the first pronoun after a name that ends at `end`, "" without one."""
     match = _FOLLOWS.match(text, end, end + 200)
-    if match is None and opens:  # the subject of one sentence is mostly that of the next
+    if match is None and opens:  # the next sentence mostly has the same subject
         match = _NEXT.match(text, end, end + 200)
     return _GENDERS.get(match[1].lower(), "n") if match else ""
 
@@ -55,7 +55,7 @@ def subject_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, i
 
 
 def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
-    """Votes of the first pronoun after each mention, before another name."""
+    """How many mentions a masculine and a feminine pronoun follow, before another name."""
     votes = {"m": 0, "f": 0, "n": 0, "": 0}
     known = [f for f in forms if f]
     for text in texts:

@@ -20,19 +20,19 @@ _NICKNAME_END = re.compile(r"[\"”] \Z")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Capitalised words that stand together: `words` with their places in the text."""
+    """Consecutive capitalised words with their places in the text."""
 
     words: tuple[tuple[int, int, str], ...]
     opens: bool  # it begins a sentence, a line or a field
 
     @property
     def start(self) -> int:
-        """Where it begins."""
+        """The start of the first word."""
         return self.words[0][0]
 
     @property
     def end(self) -> int:
-        """Where it ends, exclusive."""
+        """The end of the last word, exclusive."""
         return self.words[-1][1]
 
 
@@ -46,7 +46,7 @@ def _tokens(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def capital_runs(text: str) -> Iterator[Run]:
-    """Runs of capitalised words, particles and nicknames between them included, in order."""
+    """Runs of capitalised words in order, with particles and nicknames between them."""
     words: list[tuple[int, int, str]] = []
     for token in _tokens(text):
         if words and _joined(text, words[-1], token):
@@ -60,7 +60,7 @@ def capital_runs(text: str) -> Iterator[Run]:
 
 
 def _joined(text: str, word: tuple[int, int, str], token: tuple[int, int, str]) -> bool:
-    """Whether what stands between two words does not end the run."""
+    """Whether two words belong to one run, by the text between them."""
     gap = text[word[1] : token[0]]
     if gap == " ":
         return True

@@ -1,7 +1,7 @@
-"""What a recogniser proposes, and the little that the engine asks of one.
+"""Typed spans, and the protocols of recognisers and planners.
 
-A recogniser only proposes typed spans over the original texts. It edits
-nothing and is trusted with nothing: what is written passes `verify`.
+A recogniser only proposes spans over the original texts. It edits nothing, and every result
+must pass `verify`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = [
     "Span",
 ]
 
-#: What is substituted when nothing else is asked for; `docs/counterfactual.md` has the
-#: breakage of every type on data that no rule had seen.
+#: The types that are substituted by default; `docs/counterfactual.md` has their breakage on
+#: unseen data.
 DEFAULT_TYPES = ("PERSON", "DATE", "YEAR", "ORG", "WORK", "FAC", "EVENT")
 TYPES = (
     *DEFAULT_TYPES,
@@ -31,7 +31,7 @@ TYPES = (
 )
 NUMERIC = frozenset({"MONEY", "YEAR", "NUMBER", "QUANTITY"})
 VALUES = NUMERIC | {"DATE"}
-#: Types of names that no list has: their substitutes are made by a pattern.
+#: Types without a list of names: their substitutes follow the pattern of the name.
 PATTERNED = frozenset({"ORG", "FAC", "WORK", "EVENT", "PRODUCT"})
 
 Shape = Literal["", "full", "given", "family", "part", "name", "adjective", "plural"]
@@ -41,7 +41,7 @@ Shape = Literal["", "full", "given", "family", "part", "name", "adjective", "plu
 class Span:
     """A typed stretch of one text of a row, in characters, end exclusive."""
 
-    path: str  # where the text stands in the row
+    path: str  # of the text in the row
     start: int
     end: int
     type: str  # one of TYPES
@@ -55,10 +55,10 @@ class Span:
 
 @runtime_checkable
 class Planner(Protocol):
-    """Something that plans a whole substitution; the engine edits and the verifier judges."""
+    """A recogniser that plans whole substitutions; engine and verifier work as usual."""
 
-    attempts: int  # plans asked for one example at most
-    concurrency: int  # threads that may ask at a time
+    attempts: int  # most plans for one example
+    concurrency: int  # most threads that call `plan` at a time
 
     def plan(self, view: Any, refusals: Sequence[Any], avoid: Sequence[str]) -> Any:
         """A `Substitution` for a `View`, given the `Refusal`s of the plans before."""
@@ -68,11 +68,11 @@ class Planner(Protocol):
 
 
 class Recogniser(Protocol):
-    """Something that proposes spans; `name` goes into every record."""
+    """Proposes spans; its name is part of every record."""
 
     @property
     def name(self) -> str:
-        """What proposed the spans, e.g. "lexicon" or "spacy:en_core_web_trf"."""
+        """The name in the records, such as "lexicon" or "spacy:en_core_web_trf"."""
 
     def spans(self, texts: Mapping[str, str]) -> Sequence[Span]:
-        """Typed spans of the texts, keyed by path; any order, overlaps allowed."""
+        """Typed spans of the texts (by path), in any order; they may overlap."""

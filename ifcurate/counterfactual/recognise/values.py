@@ -1,8 +1,7 @@
-"""Dates, money and numbers: where they stand, what they are worth, how they are written.
+"""Dates, money and numbers: their places, values and notations.
 
-A value is found in any of its notations ("5 May 1950", "1950-05-05", "1,000",
-"1000.0") and written back in the same notation. Nothing here guesses: a date
-such as 03/04/2020, that two countries read differently, has no value.
+A value is recognised in all its notations ("5 May 1950", "1950-05-05", "1,000", "1000.0") and
+rewritten in the same notation. Ambiguous dates such as 03/04/2020 are not recognised.
 """
 
 from __future__ import annotations
@@ -56,18 +55,18 @@ _DATES = [
         rf"(?<!\w){_MONTH} (?:of )?{_YEAR}(?!\w)",
     )
 ]
-_IN_DIGITS = _DATES[:3]  # written with numbers alone
+_IN_DIGITS = _DATES[:3]  # written in digits only
 _IN_WORDS = _DATES[3:]
 _MONTH_NAME = re.compile(rf"(?<!\w)(?:{_NAMES})(?![a-z])")
-_MISREAD = re.compile(r"May 1 [a-z][^.!?\n]*\?")  # "May I ask ...?" after bad scanning
+_MISREAD = re.compile(r"May 1 [a-z][^.!?\n]*\?")  # "May I ask ...?", scanned with an error
 _DIGIT_DATE = re.compile(r"\d[-/]\d")
-_AROUND = 32  # characters of a date before and after its month's name, at most
+_AROUND = 32  # most characters of a date before and after the name of its month
 _NUMBER = re.compile(
     r"(?<![\w.,])(?<!\d-)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w%])(?!\.\d)(?!,\d{3}(?!\d))"
 )
 _WORDS = {word: value for value, word in enumerate(word_list("number_words"))}
 NUMBER_WORDS = tuple(_WORDS)
-#: "three engines": a number in letters counts where its noun follows; "one" is a pronoun too.
+#: "three engines": a number in letters needs its noun; "one" is also a pronoun.
 _IN_LETTERS = re.compile(
     rf"(?<![\w-])(?:{'|'.join(NUMBER_WORDS[2:])})"
     r"(?= (?!of |and |or |to )(?:[a-z-]+ ){0,2}?[a-z]{2,}s\b)",
@@ -88,7 +87,7 @@ _UNIT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DateMention:
-    """A date as written, and its value; parts that are not written are None."""
+    """A date as written, and its value; missing parts are None."""
 
     start: int
     end: int
@@ -99,7 +98,7 @@ class DateMention:
     pieces: tuple[tuple[int, int, str], ...]  # (start, end, group) within `text`
 
     def matches(self, other: DateMention) -> bool:
-        """Whether both can name the same day (or month)."""
+        """Whether both may mean the same day or month."""
         return (
             self.month == other.month
             and (self.day == other.day or None in (self.day, other.day))
@@ -108,7 +107,7 @@ class DateMention:
 
     @property
     def weekday_fits(self) -> bool | None:
-        """Whether the written weekday is right; None when there is nothing to compare."""
+        """Whether the written weekday is right; None without a weekday or a full date."""
         weekday = next((self.text[a:b] for a, b, g in self.pieces if g == "weekday"), None)
         if weekday is None or self.year is None or self.day is None:
             return None
@@ -118,7 +117,7 @@ class DateMention:
             return False
 
     def rewritten(self, year: int, month: int, day: int) -> str:
-        """Another date in the same notation (the weekday, when written, is left alone)."""
+        """Another date in the same notation; a weekday is kept."""
         out, last = [], 0
         for start, end, group in self.pieces:
             old = self.text[start:end]
@@ -160,8 +159,8 @@ def _month_like(old: str, month: int) -> str:
 
 
 def date_mentions(text: str) -> list[DateMention]:
-    """All dates of a text in their order, without overlaps, the longer notation first."""
-    found: list[DateMention] = []
+    """All dates of a text in order; of overlapping ones the longer notation."""
+    dates: list[DateMention] = []
     taken: list[tuple[int, int]] = []  # sorted, disjoint
     for pattern, windows in _where(text):
         for match in (m for a, b in windows for m in pattern.finditer(text, a, b)):
@@ -173,13 +172,13 @@ def date_mentions(text: str) -> list[DateMention]:
                 or (at < len(taken) and taken[at][0] < match.end())
             ):
                 continue
-            found.append(_date_of(match))
+            dates.append(_date_of(match))
             taken.insert(at, match.span())
-    return sorted(found, key=lambda d: d.start)
+    return sorted(dates, key=lambda d: d.start)
 
 
 def _date_of(match: re.Match[str]) -> DateMention:
-    """The date that one of the notations matched."""
+    """The date of a match of one of the notations."""
     groups = match.groupdict()
     start, month = match.start(), groups["month"]
     year, day = (int(groups[g]) if groups.get(g) else None for g in ("year", "day"))
@@ -192,13 +191,13 @@ def _date_of(match: re.Match[str]) -> DateMention:
 
 
 def date_of_value(value: str) -> DateMention:
-    """The date of a normal form such as "1950-5-5", "-5-5" or "1950-5-", without a notation."""
+    """The date of a normal form such as "1950-5-5", "-5-5" or "1950-5-"."""
     year, month, day = (int(part) if part else None for part in value.split("-"))
     return DateMention(0, 0, "", year, month or 0, day, ())
 
 
 def date_order(a: DateMention, b: DateMention) -> int | None:
-    """-1, 0 or 1 for a before, with, after b; None when their parts do not compare."""
+    """-1, 0 or 1 for a before, equal to or after b; None if they cannot be compared."""
     if a.year is not None and b.year is not None and a.year != b.year:
         return -1 if a.year < b.year else 1
     if (a.year is None) != (b.year is None):
@@ -208,7 +207,7 @@ def date_order(a: DateMention, b: DateMention) -> int | None:
 
 
 def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
-    """The notations that can occur, each with the stretches of the text to look at."""
+    """The notations that may occur, each with the stretches of the text to search."""
     if _DIGIT_DATE.search(text):
         yield from ((p, [(0, len(text))]) for p in _IN_DIGITS)
     windows: list[tuple[int, int]] = []
@@ -223,7 +222,7 @@ def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]
 
 @dataclass(frozen=True, slots=True)
 class NumberMention:
-    """A number as written; `kind` is MONEY, YEAR, QUANTITY or NUMBER by its neighbours."""
+    """A number as written; `kind` is MONEY, YEAR, QUANTITY or NUMBER by the text around it."""
 
     start: int
     end: int
@@ -235,7 +234,7 @@ class NumberMention:
     scale: str = ""
 
     def rewritten(self, value: float) -> str:
-        """Another value in the same notation: letters, decimals, separators, zeros."""
+        """Another value in the same notation: letters, decimals, separators."""
         if self.text[0].isalpha():
             word = NUMBER_WORDS[int(value)] if value < len(NUMBER_WORDS) else f"{value:g}"
             return word.capitalize() if self.text[0].isupper() else word
@@ -245,7 +244,7 @@ class NumberMention:
 
 
 def number_mentions(text: str) -> Iterator[NumberMention]:
-    """All plain numbers of a text in their order, those in letters last."""
+    """All plain numbers of a text: those in digits, then those in letters."""
     yield from (_digits(text, match) for match in _NUMBER.finditer(text))
     for match in _IN_LETTERS.finditer(text):
         start, end = match.span()
@@ -254,7 +253,7 @@ def number_mentions(text: str) -> Iterator[NumberMention]:
 
 
 def number_of(span: Span) -> NumberMention:
-    """The number that a span of an amount holds; "three" alone has no noun to be found by."""
+    """The number of a span of an amount; also of "three" alone, without its noun."""
     end = len(span.text)
     value = float(span.value.split(" ")[0])
     return next(number_mentions(span.text), None) or NumberMention(
@@ -287,7 +286,7 @@ def _is_year(written: str) -> bool:
 
 
 def value_spans(path: str, text: str, *, numbers: bool = True) -> Iterator[Span]:
-    """Dates, then (with `numbers`) money, years, quantities and numbers that are in no date."""
+    """Dates, then (with `numbers`) money, years, quantities and numbers outside dates."""
     dates = date_mentions(text)
     for day in dates:
         parts = (day.year, day.month, day.day)

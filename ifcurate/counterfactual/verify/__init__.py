@@ -1,1 +1,1 @@
-"""The checks that an edited example passes, or is not written."""
+"""The checks that an edited example must pass."""

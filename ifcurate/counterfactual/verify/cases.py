@@ -1,4 +1,4 @@
-"""One example before and after its edits: what the checks look at."""
+"""The case that the checks judge."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Case"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One example before and after its edits, and what the checks consult."""
+    """One example before and after its edits, with lexicon and recogniser."""
 
     view: View  # the example before the edits
     after: Mapping[str, str]
     edits: Sequence[Edit]
     plan: Substitution
     lexicon: Lexicon
-    recogniser: Recogniser  # recognises the new text once more
+    recogniser: Recogniser  # for the check of types
     gender: str = ""
 
     @property

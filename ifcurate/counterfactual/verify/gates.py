@@ -1,8 +1,8 @@
-"""Before any edit: tasks that substitution would break, and answers from outside the context.
+"""The checks of the original example, before any edit: H14, H15, H6 and H7.
 
-H14 (task), H15 (size) and H7 (closed world) look at the original example only.
-A task whose result depends on the letters, the order, the size or the fame of
-an entity is refused: translate, rhyme, sort, count, compute, fact-check.
+A task is refused if its result depends on the letters, the order, the size or the fame of an
+entity: translate, rhyme, sort, count, compute, fact-check. An answer is refused if it has
+content from outside the context.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ..lexicon.wording import either, fold, word_set
 
 __all__ = ["check_answered", "check_closed_world", "check_size", "check_task", "content_words"]
 
-#: Tasks by their verb: they count where the sentence tells somebody to do it.
+#: Verbs of tasks, which count as an instruction only.
 _VERBS = either("task_verbs")
 _ORDERED = re.compile(
     rf"(?:\A|[.!?:\n]|\b(?:please|to|and|then|you|can|must|should|could)\b)[ \"'(]*(?:{_VERBS})\b",
     re.I,
 )
-#: Tasks by what is wanted: the result depends on letters, order, size or form.
+#: Words of tasks whose result depends on letters, order, size or form.
 _TASK = re.compile(rf"\b(?:{either('task_words')})\b", re.I)
 _RHYME = re.compile(r"\b(?:limericks?|rhym(?:es?|ed|ing))\b", re.I)
 _FEW_SHOT = re.compile(
@@ -47,9 +47,9 @@ _ASKING = word_set("asking")
 
 
 def check_task(question: str, response: str) -> None:
-    """H14: raises `Refusal` for a task whose result depends on the very entity."""
-    if found := _TASK.search(question) or _ORDERED.search(question):
-        raise Refusal(Check.TASK, f"task: {found.group().strip().lower()[:40]}")
+    """H14: raise `Refusal` for a task whose result depends on the entity itself."""
+    if task := _TASK.search(question) or _ORDERED.search(question):
+        raise Refusal(Check.TASK, f"task: {task.group().strip().lower()[:40]}")
     if _FEW_SHOT.search(question):
         raise Refusal(Check.TASK, "task: a worked example in the prompt")
     if _SUM.search(response):
@@ -59,9 +59,9 @@ def check_task(question: str, response: str) -> None:
 
 
 def check_size(context: str) -> None:
-    """H15: raises `Refusal` for a context that is a stand-in or shorter than 20 words."""
+    """H15: raise `Refusal` for a context that is a placeholder or has fewer than 20 words."""
     if _NO_CONTEXT.match(context):
-        raise Refusal(Check.SIZE, "the context only says that there is none")
+        raise Refusal(Check.SIZE, "the context is a placeholder")
     if _RHYME.search(context):
         raise Refusal(Check.TASK, "task: a text that rhymes")
     if len(_WORD.findall(context[:2000])) < 20 and len(_KEYED.findall(context[:2000])) < 2:
@@ -77,22 +77,22 @@ def _stem(word: str) -> str:
 
 
 def content_words(text: str) -> set[str]:
-    """Stems of the words of four letters or more that carry content."""
+    """Stems of the content words of four letters or more."""
     return {_stem(w) for w in _LETTERS.findall(fold(text)) if w not in _STOP}
 
 
 def check_closed_world(response: str, given: str) -> float:
-    """H7: raises `Refusal` where the response names what context and question do not.
+    """H7: raise `Refusal` if the response has content that context and question do not have.
 
-    `given` is context and question together. Capitalised words inside a sentence
-    and numbers must occur there; of the content words half, three quarters when
-    the response has twelve words or fewer. Returns their share, 0 to 1.
+    `given` is context and question. It must have all numbers of the response, all capitalised
+    words inside its sentences, and half of its content words (three quarters for a response of
+    at most twelve words). Returns the share of these content words, 0 to 1.
     """
     have = fold(given)
     plain = have.replace(",", "")
     for number in _NUMBER.findall(response):
         if number not in given and number.replace(",", "") not in plain:
-            raise Refusal(Check.GROUNDING, f"the response has {number!r}, the context has not")
+            raise Refusal(Check.GROUNDING, f"the response has {number!r}, the context does not")
     for capital in _CAPITAL.findall(response):
         word = fold(capital).removesuffix("'s").rstrip("'")
         if word not in _MONTHLESS and word not in have:
@@ -107,7 +107,7 @@ def check_closed_world(response: str, given: str) -> float:
 
 
 def check_answered(question: str, context: str) -> None:
-    """H6: raises `Refusal` where the context has no content word of the question."""
+    """H6: raise `Refusal` if the context has no content word of the question."""
     wanted = content_words(" ".join(_QUESTION.findall(question))) - _ASKING
     if len(wanted) >= 3 and not wanted & content_words(context):
         raise Refusal(Check.SUPPORT, "no content word of the question is in the context")

@@ -1,4 +1,4 @@
-"""H11: the gender that a substitute must have: a gender field, the name's own, the pronouns."""
+"""H11: the gender that a substitute must have, by a gender field, the name and the pronouns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["settle_gender"]
 _FIELD = re.compile(
     r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?\s*(male|female|man|woman|m|f)\b", re.I
 )
-_CLEAR = 3  # votes of one gender for each of the other
+_CLEAR = 3  # votes of one gender per vote of the other that decide
 
 
 def settle_gender(
     listed: str, texts: Sequence[str], *, forms: Iterable[str] = (), alone: bool
 ) -> str:
-    """ "m" or "f", "b" for a name of both, "" where either will do.
+    """ "m" or "f", "b" for a name of both genders, "" for any name.
 
-    `listed` is the name list's word: "m", "f", "b" (both) or "" (not listed); it
-    counts for more than the pronouns of the page. `alone` says that no other
-    person is named. Raises `Refusal` where the signs contradict each other.
+    `listed` is the gender in the name list: "m", "f", "b" (both) or "" (not listed). It counts
+    more than the pronouns of the text. `alone` says that no other person is named. Raises
+    `Refusal` if the evidence is contradictory.
     """
     field = _field(texts)
     if field:
@@ -41,7 +41,7 @@ def settle_gender(
 
 
 def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
-    """Whether the pronouns say the other gender, second in each pair of votes."""
+    """Whether the votes are for the other gender, which is second in each pair."""
     own, whole, bare, subject = votes
     only_other = alone and whole[1] > 0 and not whole[0]
     return 2 * own[1] > own[0] or bare[1] > 1 or subject[1] > subject[0] or only_other
@@ -50,7 +50,7 @@ def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
 def _by_pronouns(
     texts: Sequence[str], near: tuple[int, int], page: tuple[int, int], alone: bool
 ) -> str:
-    """The gender of a name that is not listed, by the pronouns near it or of the whole page."""
+    """The gender of an unlisted name, by the pronouns near it or in the whole text."""
     he, she = page
     if max(near) >= _CLEAR * min(near) and max(near):
         return "m" if near[0] > near[1] else "f"
@@ -60,13 +60,13 @@ def _by_pronouns(
 
 
 def _field(texts: Sequence[str]) -> str:
-    """What a "gender" field says, "" where there is none or there are two."""
+    """The value of a "gender" field, "" if there is none or the values differ."""
     fields = {f[0].lower() for t in texts for f in _FIELD.findall(t)}
     said = {"m" if f == "m" else "f" for f in fields if f in "mfw"}
     return said.pop() if len(said) == 1 else ""
 
 
 def _bare_votes(texts: Sequence[str], forms: Sequence[str]) -> tuple[int, int]:
-    """Pronouns after the family name alone: "President Bush" is not Laura Bush."""
+    """Pronouns after the family name alone: "Bush ... he" beside "Laura Bush"."""
     bare = [f for f in forms if " " not in f][-1:]
     return follow_pronouns(texts, bare) if len(forms) > 1 else (0, 0)

@@ -1,4 +1,4 @@
-"""H12: a city stays in its country, a country is not swapped from under its cities."""
+"""H12: a city stays in its country, and a country is kept if its cities are named."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["check_geography", "is_named", "settle_group", "supports_group"]
 
 _PINNED = re.compile(rf"\b(?:{either('country_words')})\b", re.I)
 _CITY_PINNED = re.compile(rf"\b(?:{either('city_words')})\b", re.I)
-#: First-level regions outside the United States that English texts name most.
+#: First-level regions outside the United States that are frequent in English texts.
 _PROVINCE = re.compile(rf"\b(?:{either('provinces')})\b")
-#: A named sight says which city it is: "the Eiffel Tower", "Lake Zurich".
+#: Sights that identify a city: "the Eiffel Tower", "Lake Zurich".
 _SIGHT = re.compile(
     r"\b[A-Z][\w'’-]+ (?:Tower|Bridge|Cathedral|Museum|Palace|Wall|Square|Gate|Park|Stadium|Temple|"
     r"Abbey|Basilica|Castle|Opera House|Harbou?r|Bay|River|Lake|Mountains?|Canal|Island|Beach|"
@@ -25,14 +25,14 @@ _SIGHT = re.compile(
 
 
 def is_named(name: str, folded: str) -> bool:
-    """Whether a folded text has the name as whole words."""
+    """Whether a folded text contains the name as whole words."""
     return any(word_places(fold(name), folded))
 
 
 def settle_group(
     groups: Sequence[str], texts: Mapping[str, str], city: str, lexicon: Lexicon
 ) -> str:
-    """The one country (or "US-TX") that a city of this name is in; raises `Refusal` if unsure."""
+    """The country (or "US-TX") of a city; raises `Refusal` if there are several."""
     folded = fold("\n".join(texts.values()))
     supported = [g for g in dict.fromkeys(groups) if supports_group(g, folded, lexicon)]
     if len(supported) == 1:
@@ -63,7 +63,7 @@ def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:
 
 
 def check_geography(case: Case) -> Iterator[str]:
-    """H12: the rest of the text does not say which city or country it must be."""
+    """H12: the rest of the text does not identify the city or the country."""
     if case.plan.source == "alias" or case.plan.new_type:
         return
     if case.plan.type == "CITY":
@@ -105,7 +105,7 @@ def _same_country(case: Case) -> bool:
 
 
 def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
-    """A city, a language or a currency of the country that the text names, "" for none."""
+    """The first city, language or currency of the country in the text, "" for none."""
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
     for word in _words_of(country, lexicon):
         key = fold(word)
@@ -129,7 +129,7 @@ def _words_of(country: Country, lexicon: Lexicon) -> list[str]:
 
 
 def _is_spoken(country: Country, folded: str) -> bool:
-    """Whether the text names the language that is called by the country's adjective."""
+    """Whether the text uses the country's adjective as the name of a language."""
     if not country.adjective or country.adjective not in country.languages:
         return False
     own = fold(country.adjective)

@@ -1,4 +1,4 @@
-"""JSON inside texts: its objects, and its strings as they read."""
+"""JSON inside texts: its objects and its decoded strings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["json_objects", "json_strings"]
 
 _OPENS = re.compile(r"[{\[]")
-_MOST = 60  # starts of JSON that are tried in one text
+_MOST = 60  # most starts of JSON that are tried in one text
 
 
 def json_objects(text: str) -> list[Any]:
@@ -31,7 +31,7 @@ def json_objects(text: str) -> list[Any]:
 
 
 def json_strings(text: str) -> Iterator[str]:
-    """The decoded strings of JSON in a text, where they are not written as they read."""
+    """The decoded strings of JSON in a text with escapes."""
     if "\\" not in text or not _OPENS.search(text):
         return
     for value in json_objects(text):

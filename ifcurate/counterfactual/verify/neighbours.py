@@ -1,4 +1,4 @@
-"""H8 and H10: what stands beside an edit, and whether the sentence still agrees with it."""
+"""H8 and H10: the text beside an edit, and the agreement of the sentence with the new name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NICKNAMED = re.compile(r" [\"“'(]\w+[\"”')] [A-Z]")
 _NICKNAME_BEFORE = re.compile(r"[A-Z]\w* [\"“'(]\w+[\"”')] \Z")
 _NUMBERED = re.compile(r"(?:\d(?:st|nd|rd|th)?|[A-Z][\w-]* (?:and|&)) \Z")
 _SHORT_FORM = re.compile(r"[.,]? ?\((?:[A-Z]+: ?)?[A-Z]{2,}[A-Z.]*\)")
-#: A name that another name or a thing shares: "a Tom and Jerry cartoon", "a bright red Porsche".
+#: A shared name, or a thing with a name: "a Tom and Jerry cartoon", "a bright red Porsche".
 _PAIR = re.compile(r"\ban? [A-Z]\w+ (?:and|&) \Z")
 _ARTICLE = re.compile(r"\ban? (?:[a-z]+ ){1,2}\Z")
 #: "the news agency Sana", "bands such as Pink Floyd and Oasis", "the Sana news agency".
@@ -55,7 +55,7 @@ _THING_AFTER = re.compile(
     rf"(?:(?!(?:of|in|for|at|with|from|to|who|and) )[\w-]+ ){{0,3}}?{_THING}"
     r"(?=[,.;:)]| (?:that|by)\b)"
 )
-#: "Movement for Justice Party", "Men's Boxing Club": words that a longer name begins with.
+#: First words of longer names: "Movement for Justice Party", "Men's Boxing Club".
 _HEAD = re.compile(rf"({_CAPITAL}\w*) (?:for|against|on) (?:the )?\Z")
 _GROUP = re.compile(rf"\b(?:{either('groups')})['’]s? \Z", re.I)
 #: Another notation of a date beside it: "(O.S. 23 November)", "(18 Brumaire)".
@@ -66,12 +66,12 @@ _APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = word_set("days")
 _EPITHETS = word_set("epithets")
-#: What is named after somebody, not owned: "Valentine's Day", "Levi's Stadium".
+#: Things that are named after a person, not owned: "Valentine's Day", "Levi's Stadium".
 _NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place"}
 
 
 def check_nesting(case: Case) -> Iterator[str]:
-    """H8: no edit is inside a longer name, a title, an address or a compound."""
+    """H8: no edit is part of a longer name, a title, an address or a compound."""
     plan = case.plan
     inside = [e for e in case.edits if within(e, case.view.context)]
     if plan.type == "PERSON" and all(_OWNER.match(case.before[e.path], e.end) for e in inside):
@@ -81,7 +81,7 @@ def check_nesting(case: Case) -> Iterator[str]:
 
 
 def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
-    """What stands around one edit."""
+    """H8 for one edit."""
     kind, name = case.plan.type, text[start:end]
     left, right = text[max(0, start - 60) : start], text[end : end + 60]
     yield from _check_joined(name, left[-1:], right, kind)
@@ -105,7 +105,7 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
-    """A person's name has no "a" or "his" before it, and no quoted nickname between its parts."""
+    """The name is not one of a thing, and has no quoted nickname between its parts."""
     before, left, name = word_before(text, start), text[max(0, start - 40) : start], text[start:end]
     if before in _NOUN_BEFORE:
         yield f"'{before} {name}' is no person's name"
@@ -115,32 +115,32 @@ def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
     if thing:
         yield f"{name!r} is a thing: {thing.group().strip()!r}"
     if _NICKNAMED.match(text, end) or _NICKNAME_BEFORE.search(left):
-        yield f"a nickname beside {name!r}"
+        yield f"a nickname is beside {name!r}"
 
 
 def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:
-    """No other notation of the same day stands in brackets beside a date, or around it."""
+    """No other notation of the same day is in brackets beside the date, or around it."""
     left, after = text[max(0, start - 90) : start], _BRACKET_AFTER.match(text, end)
     inside = _BRACKET_BEFORE.search(left)
     dated = inside and any(m.end + 1 >= inside.start() for m in date_mentions(left))
     beside = _CALENDAR.search(left[-16:] + "\n" + text[end : end + 40])
     if beside or dated or (after and date_mentions(after[1])):
-        yield f"another notation beside {text[start:end]!r}"
+        yield f"another notation is beside {text[start:end]!r}"
 
 
 def _check_whole_organisation(text: str, start: int, end: int) -> Iterator[str]:
-    """A number, "and", "Movement for", "Men's" before it is part of it; letters after are short."""
+    """No number, "and", "Movement for" or "Men's" precedes the name, and no short form follows."""
     left = text[max(0, start - 40) : start]
     head = _HEAD.search(left)
     headed = head and head[1].lower() in NO_SURNAMES
     if headed or _GROUP.search(left) or _NUMBERED.search(left):
-        yield f"something longer than {text[start:end]!r}"
+        yield f"something longer contains {text[start:end]!r}"
     if _SHORT_FORM.match(text, end):
-        yield f"a short form after {text[start:end]!r}"
+        yield f"a short form follows {text[start:end]!r}"
 
 
 def _check_joined(name: str, before: str, right: str, kind: str) -> Iterator[str]:
-    """A compound, an address, a name of a variable: a sign joins the name to a longer word."""
+    """No sign joins the name to a longer word: a compound, an address, a variable."""
     if before and before in "-/\\@#_~":
         yield f"{before + name!r} is part of a longer word"
     if right[:1] in {"@", "_", "\\"} or (re.match(r"[-/.][\w]", right) and kind != "DATE"):
@@ -148,7 +148,7 @@ def _check_joined(name: str, before: str, right: str, kind: str) -> Iterator[str
 
 
 def _longer_to_the_left(case: Case, left: str) -> str:
-    """The words before a name that make it another, longer name, "" for none."""
+    """The words before a name that make it a longer name, "" for none."""
     if case.plan.type == "PERSON" and (particle := _PARTICLE_BEFORE.search(left)):
         return particle.group()
     match = _BEFORE.search(left)
@@ -156,13 +156,13 @@ def _longer_to_the_left(case: Case, left: str) -> str:
         return ""
     word, link = match[1], match[2].strip()
     low = word.lower().rstrip(".")
-    if _stands_apart(word, low, link):
+    if _is_apart_left(word, low, link):
         return ""
-    return match.group() if _belongs(case, word, link, _opens(left[: match.start()])) else ""
+    return match.group() if _is_joined_left(case, word, link, _opens(left[: match.start()])) else ""
 
 
-def _belongs(case: Case, word: str, link: str, opens: bool) -> bool:
-    """Whether the word before, linked so, makes the name a longer one."""
+def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
+    """Whether the word before, with this link, makes the name a longer one."""
     if link == "&":
         return case.plan.span.shape != "full"
     if link in {"and", "and the"}:
@@ -172,7 +172,7 @@ def _belongs(case: Case, word: str, link: str, opens: bool) -> bool:
 
 
 def _is_ordinary(case: Case, word: str) -> bool:
-    """A word of the language, capitalised because the sentence begins: "Regarding"."""
+    """Whether it is an ordinary word, capitalised at the start of a sentence: "Regarding"."""
     ending = word.endswith(("ing", "ly", "ed"))
     return word in case.lexicon.common or (ending and fold(word) not in case.lexicon.gender)
 
@@ -182,18 +182,18 @@ def _is_place(case: Case, word: str) -> bool:
 
 
 def _longer_to_the_right(case: Case, right: str) -> str:
-    """The words after a name that make it another, longer name, "" for none."""
+    """The words after a name that make it a longer name, "" for none."""
     match = _AFTER.search(right)
     if match is None:
         return ""
     word, own = match[1], right.startswith(("'s", "’s"))
     link = right[2 * own : match.start(1)].strip()
-    plain = _leaves_name(case, word, link, right[match.end() :], own=own)
+    plain = _is_apart_right(case, word, link, right[match.end() :], own=own)
     return "" if plain else match.group()
 
 
-def _leaves_name(case: Case, word: str, link: str, rest: str, *, own: bool) -> bool:
-    """Whether the next capitalised word leaves a name as it is; `own` after a possessive."""
+def _is_apart_right(case: Case, word: str, link: str, rest: str, *, own: bool) -> bool:
+    """Whether the next capitalised word is not part of the name; `own` after a possessive."""
     low = word.lower()
     if link == "and" and low in {"me", "i", "you", "us"}:
         return False  # "Mr Banks and Me" is a title
@@ -204,11 +204,11 @@ def _leaves_name(case: Case, word: str, link: str, rest: str, *, own: bool) -> b
         return own or word[0].isdigit() or (linked and _is_place(case, word))
     if own:
         return link != "" or low not in _NAMED_AFTER
-    return _leaves_person(case, low, link, rest)
+    return _is_apart_from_person(case, low, link, rest)
 
 
-def _leaves_person(case: Case, low: str, link: str, rest: str) -> bool:
-    """Whether the next capitalised word leaves a person's name as it is."""
+def _is_apart_from_person(case: Case, low: str, link: str, rest: str) -> bool:
+    """Whether the next capitalised word is not part of a person's name."""
     if link == "the":
         return low not in _EPITHETS  # "earned Bohr the Nobel Prize"
     more = re.match(rf"(?:['’]s)? (?:of )?(?:the )?({_CAPITAL}\w*)", rest)
@@ -219,8 +219,8 @@ def _leaves_person(case: Case, low: str, link: str, rest: str) -> bool:
     return link == "and the" and more is None
 
 
-def _stands_apart(word: str, low: str, link: str) -> bool:
-    """Whether the word before a name is a title, an owner, or the end of a sentence."""
+def _is_apart_left(word: str, low: str, link: str) -> bool:
+    """Whether the word before a name is a title, an owner or the end of a sentence."""
     if low in FUNCTION_WORDS | _DAYS:
         return True
     if not link and (low in TITLES or low.endswith(("'s", "’s"))):
@@ -234,7 +234,7 @@ def _opens(before: str) -> bool:
 
 
 def _check_title(text: str, start: int, end: int) -> Iterator[str]:
-    """A quoted title around the name; the quotes of "Notch" in a name are none."""
+    """The name is not inside a quoted title; a quoted nickname is no title."""
     window, offset = text[max(0, start - 95) : end + 95], max(0, start - 95)
     size = len(_WORD.findall(text[start:end]))
     for quoted in _QUOTED.finditer(window):
@@ -247,7 +247,7 @@ def _check_title(text: str, start: int, end: int) -> Iterator[str]:
 
 
 def check_agreement(case: Case) -> Iterator[str]:
-    """H10: the article, the possessive and the letter case fit what stands there now."""
+    """H10: the article, the possessive and the letter case fit the new name."""
     for edit in case.edits:
         after, start, end = case.after[edit.path], edit.new_start, edit.new_end
         left = after[max(0, start - 8) : start]
@@ -263,7 +263,7 @@ def check_agreement(case: Case) -> Iterator[str]:
 
 
 def _check_possessive(edit: Edit, right: str) -> Iterator[str]:
-    """ "Engels' book", "Kemp's book": a name in s stands where a name in s stood."""
+    """ "Engels' book", "Kemp's book": both names end in s, or neither does."""
     ends, ended = edit.new.endswith("s"), edit.old.endswith("s")
     bare = right[:1] in {"'", "’"} and right[1:2] not in {"s", "S"} and ended
     if (bare and not ends) or (right[:2] in {"'s", "’s"} and ends and not ended):
@@ -271,9 +271,9 @@ def _check_possessive(edit: Edit, right: str) -> Iterator[str]:
 
 
 def _check_country_article(case: Case, after: str, left: str, name: str) -> Iterator[str]:
-    """ "the US", but "US has withdrawn": the article is the new country's matter, everywhere."""
+    """The new country has its article everywhere: "the US", but also "US has withdrawn"."""
     the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
     shape, code = case.lexicon.country(name)
-    alone = after.strip(" .") == name  # the answer itself: a name needs no article
+    alone = after.strip(" .") == name  # an answer alone needs no article
     if shape == case.plan.span.shape == "name" and not alone and the != (code in ARTICLE_COUNTRIES):
         yield f"{'the ' if the else ''}{name}"

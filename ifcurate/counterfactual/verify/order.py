@@ -1,7 +1,7 @@
-"""H13: a date or an amount that is shifted keeps every order relation of the text.
+"""H13: a new date or amount keeps the order of all values in the text.
 
-Amounts that may be parts of one sum, ranges, scales, versions, list numbers and
-values with their other unit beside them are refused.
+Amounts that may be parts of a sum are refused, as are ranges, scales, versions, list numbers and
+values with another unit beside them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PAIR_AFTER = re.compile(
 
 
 def check_order(case: Case) -> Iterator[str]:
-    """H13: no order changes, and no amount may be computed from others."""
+    """H13: no order changes, and no amount is computed from others."""
     plan = case.plan
     if plan.type == "DATE" and not plan.new_type:
         yield from _check_dates(case)
@@ -51,13 +51,13 @@ def check_order(case: Case) -> Iterator[str]:
 
 
 def _amounts(case: Case) -> tuple[float, list[float]]:
-    """The original amount, and the others of the text in order."""
+    """The original amount, and the sorted other amounts of the text."""
     old = number_of(case.plan.span).value
     return old, sorted({n.value for t in case.before.values() for n in number_mentions(t)} - {old})
 
 
 def _check_amounts(case: Case) -> Iterator[str]:
-    """The order with every other amount."""
+    """The order with all other amounts is kept."""
     old, others = _amounts(case)
     new = float(case.plan.substitute)
     for value in others:
@@ -66,7 +66,7 @@ def _check_amounts(case: Case) -> Iterator[str]:
 
 
 def _check_sums(case: Case) -> Iterator[str]:
-    """Amounts, the first 60, that may be computed from each other; words that speak of a sum."""
+    """The amount is not part of a sum with others (of the first 60), and no word hints at one."""
     old, others = _amounts(case)
     for value in others[:60]:
         if value in (0, 1):
@@ -80,12 +80,12 @@ def _check_sums(case: Case) -> Iterator[str]:
 
 
 def _check_unit(text: str, edit: Edit) -> Iterator[str]:
-    """What stands before and after an amount, so that it cannot change alone."""
+    """Nothing beside an amount must change with it."""
     around, tail = text[max(0, edit.start - 12) : edit.start], text[edit.end : edit.end + 30]
     if _AFTER.match(tail) or _BEFORE.search(around):
         yield "a range, a scale, a version or a list number"
     if _PAIR_BEFORE.search(text[max(0, edit.start - 40) : edit.start]) or _PAIR_AFTER.match(tail):
-        yield "an amount with its other currency or unit beside it"
+        yield "an amount in another currency or unit is beside it"
     if re.search(r"(?:\n|\A)[ \t]*\Z", around) and re.match(r"[.)]\s", tail):
         yield "a list marker"
 

@@ -1,7 +1,7 @@
-"""What is left of the original (H1), and what of the substitute was there before (H2).
+"""H1: nothing of the original is left. H2: nothing of the substitute was there before.
 
-Names are looked for in all their forms: parts, acronyms, nicknames, other names of a place;
-dates and amounts by their value.
+Names are searched in all their forms: parts, acronyms, nicknames, other names of a place.
+Dates and amounts are searched by value.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def check_residual(case: Case) -> Iterator[str]:
 
 
 def check_fresh(case: Case) -> Iterator[str]:
-    """H2: nothing of the substitute stood in the example before."""
+    """H2: nothing of the substitute was in the example before."""
     plan = case.plan
     if plan.type in VALUES and not plan.new_type:
         yield from _known_values(case)
@@ -63,7 +63,7 @@ def _find(pattern: str, texts: Mapping[str, str]) -> bool:
 
 
 def _all_texts(case: Case) -> dict[str, str]:
-    """The texts after the edits, and the strings of the JSON in them as they read."""
+    """The texts after the edits, and the decoded strings of JSON in them."""
     keep = case.view.keep
     texts = {p: t for p, t in case.after.items() if p not in keep or p.startswith("tools")}
     for path, text in list(texts.items()):
@@ -73,12 +73,12 @@ def _all_texts(case: Case) -> dict[str, str]:
 
 
 def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[str]:
-    """The parts by which a name is known, folded: its forms, and their words of 3 letters or more.
+    """The folded parts that identify a name: its forms, and their words of 3 letters or more.
 
-    `forms` begin with the name itself; `other` is the name that it replaces or is replaced by.
+    `forms` begin with the name itself. `other` is the other name of the substitution.
     """
     plan, folded = case.plan, [fold(f) for f in forms]
-    if plan.type == "WORK" or plan.source == "alias":  # the words of a title are words
+    if plan.type == "WORK" or plan.source == "alias":  # single words of a title prove nothing
         return {folded[0]}
     parts = set(folded)
     for words in map(_LETTERS.findall, folded if kind not in VALUES else ()):
@@ -90,9 +90,9 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
 
 
 def _first_part(parts: Iterable[str], texts: Mapping[str, str]) -> str:
-    """The first part that stands in one of the texts, "" when there is none.
+    """The first part that occurs in one of the texts, "" for none.
 
-    Parts of four letters or more are found inside words too, shorter ones as whole words.
+    Parts of four letters or more are searched inside words too, shorter ones as whole words.
     """
     ordered = sorted(parts, key=lambda part: (len(part) < 4, part))
     for folded in map(fold, texts.values()):
@@ -123,10 +123,10 @@ def _name_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _place_parts(case: Case, parts: set[str]) -> set[str]:
-    """Parts of a place's name count as whole words only, and not where they name something else.
+    """The parts of a place's name that count: those that occur as whole words.
 
-    "Novi" is no part of "innovation", and "Cairo" stays when "New Cairo" goes and the
-    remembered answer is Cairo. Whole names are looked for inside words as well.
+    "Novi" in "innovation" does not count. A word of the question or of a remembered answer does
+    not count either: "Cairo" may be left of "New Cairo". Whole names count inside words too.
     """
     whole = {fold(f) for f in (*case.plan.forms, case.plan.original)}
     spoken = {*_LETTERS.findall(fold(" ".join([case.view.question_text, *case.view.memory])))}
@@ -157,12 +157,12 @@ def _acronym(case: Case) -> tuple[set[str], set[str]]:
     return set(), {"".join(w[0] for w in words).upper()} if known else set()
 
 
-#: Other names of the same thing, and its acronyms as they are written, by its type.
+#: Other names of a place and its acronyms, by type.
 _OTHER_NAMES = {"COUNTRY": _country_names, "CITY": _city_names}
 
 
 def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
-    """A word that a name begins with ("Sam" of "Samantha") may be short for it."""
+    """A word that may be short for the name: "Sam" for "Samantha"."""
     new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
     spared = new | FUNCTION_WORDS | case.lexicon.common | case.plan.kept | {"mary", "john"}
     for word in _LETTERS.findall(case.plan.original):
@@ -177,13 +177,13 @@ def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_short_for(nickname: str, name: str) -> bool:
-    """Whether a name begins with the nickname, or with it less its ending: "Danny"."""
+    """Whether a name begins with the nickname, with or without its ending: "Danny"."""
     stem = re.sub(r"(?:ie|ey|y|i)\Z", "", nickname)
     return len(stem) >= 3 and name.startswith((nickname, stem))
 
 
 def _alias_left(case: Case) -> Iterator[str]:
-    """Another name that the text gives the person, such as a pen name."""
+    """A word for another name of the person, such as "pen name"."""
     for edit in case.edits:
         around = case.after[edit.path][max(0, edit.new_start - 60) : edit.new_end + 60]
         if alias := _ALIAS.search(around):
@@ -191,14 +191,14 @@ def _alias_left(case: Case) -> Iterator[str]:
 
 
 def _initial_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
-    """ "P. Walters" beside "Peter Walters": an initial that would not fit the new name."""
+    """An initial that does not fit the new name: "P. Walters" beside "Peter Walters"."""
     original = case.plan.original
     last = original.split(" ")[-1]
     if " " not in original or re.search(r"\b[A-Z]\.", original):
         return
     for name in sorted({e.new.split(" ")[-1] for e in case.edits if e.old.endswith(last)}):
         if _find(rf"(?<!\w)[A-Z]\. {re.escape(name)}(?!\w)", texts):
-            yield f"an initial before {name!r}"
+            yield f"an initial precedes {name!r}"
 
 
 def _date_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
@@ -228,7 +228,7 @@ def _number_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _shared_words(case: Case) -> Iterator[str]:
-    """Words that the substitute has in common with the original or a remembered answer."""
+    """Words that the substitute shares with the original or a remembered answer."""
     plan = case.plan
     known = fold("\n".join([plan.original, *case.view.memory]))
     old = {*re.findall(r"[^\W\d_]{4,}", known)} - GENERIC_WORDS - plan.kept

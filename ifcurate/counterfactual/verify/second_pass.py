@@ -1,4 +1,4 @@
-"""H5 recognises the new text once more: by the tables of names, then by the recogniser."""
+"""H5: the new text is recognised, by the tables of names or by the recogniser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
 def check_type(case: Case) -> Iterator[str]:
-    """H5: every new form is recognised as what the original was."""
+    """H5: every new form is recognised as the type of the original."""
     wanted = case.plan.new_type or case.plan.type
     missing = _missing_amount if wanted in NUMERIC else _missing_name
     texts = {p: case.after[p] for p in dict.fromkeys(e.path for e in case.edits)}
@@ -35,7 +35,7 @@ def check_type(case: Case) -> Iterator[str]:
 
 
 def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]:
-    """The spans of the texts after the edits, by the cheapest way first."""
+    """The spans of the texts after the edits, in batches, the cheapest first."""
     plan = case.plan
     if plan.type not in VALUES or plan.new_type:
         yield list(_by_table(case))
@@ -50,7 +50,7 @@ def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]
 
 
 def _by_table(case: Case) -> Iterator[Span]:
-    """The new forms by what the tables and patterns say of each alone."""
+    """A span of each new form, with the types that tables and patterns give it alone."""
     plan = case.plan
     for new in {plan.substitute, *plan.forms.values()}:
         plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
@@ -62,7 +62,7 @@ def _by_table(case: Case) -> Iterator[Span]:
 
 
 def _missing_name(case: Case, spans: Sequence[Span]) -> str:
-    """The first new form that is no whole span, no word of one, and not inside one."""
+    """The first new form that is neither a span, nor a word of one, nor inside one; "" for none."""
     whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
     folded = {fold(w) for w in whole}
     for edit in case.edits:

@@ -1,4 +1,4 @@
-"""H9: code, JSON and tables are after the edit what they were before it."""
+"""H9: code, JSON and tables keep their structure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FENCE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`")
 
 
 def _shape(value: Any) -> Any:
-    """The value without its strings and numbers: keys, order, lengths, types."""
+    """The structure of a value: keys, order, lengths, types."""
     if isinstance(value, dict):
         return [(k, _shape(v)) for k, v in value.items()]
     if isinstance(value, list):

@@ -1,9 +1,9 @@
-"""The verifier: reads the example before and after, and says what is wrong with it.
+"""The verifier: the table of checks that judge an example before and after its edits.
 
-It knows nothing of how the substitute was chosen. A check yields the reasons why an example
-fails it, and an example that fails one is not written. The checks on text are in `residue`,
-`neighbours`, `structure`, `order`, `geography` and `second_pass`; those before the edit in
-`gates` and `gender`. `checks.Check` says in words what each is about.
+A check yields the reasons why an example fails it. It does not know how the substitute was
+chosen. The checks of the edited text are in `residue`, `neighbours`, `structure`, `order`,
+`geography` and `second_pass`. Those of the original example are in `gates` and `gender`.
+`checks.Check` has the meaning of each check.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _check_spans(case: Case) -> Iterator[str]:
         yield "text outside the recorded spans has changed"
     for edit in case.edits:
         if edit.path in case.view.keep:
-            yield f"an edit in {edit.path!r}, which must stay as it is"
+            yield f"an edit in {edit.path!r}, which must not change"
 
 
 def _check_bijection(case: Case) -> Iterator[str]:
@@ -67,11 +67,11 @@ def _check_bijection(case: Case) -> Iterator[str]:
 def _check_support(case: Case) -> Iterator[str]:
     view = case.view
     if not any(within(edit, view.context) for edit in case.edits):
-        yield "the answer does not stand in the context"
+        yield "the answer is not in the context"
     if not any(e.path == view.response_path for e in case.edits):
-        yield "the answer does not stand in the response"
+        yield "the answer is not in the response"
     if any(touches(edit, view.question) for edit in case.edits):
-        yield "the answer is named in the question"
+        yield "the question names the answer"
     if case.plan.type not in VALUES:
         yield from _check_unasked(case)
     if case.plan.type == "PERSON" and (thing := _ASKS_THING.search(view.question_text)):
@@ -79,7 +79,7 @@ def _check_support(case: Case) -> Iterator[str]:
 
 
 def _check_unasked(case: Case) -> Iterator[str]:
-    """The question, and the options it gives, name no form of the answer."""
+    """Neither the question nor its options name a form of the answer."""
     view, asked = case.view, fold(case.view.question_text)
     for form in sorted({fold(e.old) for e in case.edits}):
         if any(word_places(form, asked)):
@@ -90,7 +90,7 @@ def _check_unasked(case: Case) -> Iterator[str]:
 
 
 def _is_option(text: str, answer: str) -> bool:
-    """Whether the answer is a line of a list of short lines, or one choice of several."""
+    """Whether the answer is an item of a list of short lines, or follows "options"."""
     lines = text.split("\n")
     for at, line in enumerate(lines):
         if answer not in line:
@@ -115,7 +115,7 @@ def _check_gender(case: Case) -> Iterator[str]:
         yield f"{plan.substitute!r} has the other gender"
 
 
-#: The checks of an edited example, in the order in which they are tried.
+#: The checks of an edited example, in the order in which they run.
 CHECKS: Final[Mapping[Check, Callable[[Case], Iterator[str]]]] = {
     Check.SPANS: _check_spans,
     Check.ONE_TO_ONE: _check_bijection,
@@ -130,5 +130,5 @@ CHECKS: Final[Mapping[Check, Callable[[Case], Iterator[str]]]] = {
     Check.GENDER: _check_gender,
     Check.TYPE: check_type,
 }
-#: Their codes, which every written row records.
+#: The codes of these checks, which every written row records.
 PASSED: Final = tuple(check.code for check in Check if check in CHECKS)

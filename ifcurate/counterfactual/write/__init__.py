@@ -1,1 +1,1 @@
-"""What is written: rows, suite, rejections, the review sheet."""
+"""The output: rows, suite, rejected rows, the review sheet."""

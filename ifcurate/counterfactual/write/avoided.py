@@ -1,4 +1,4 @@
-"""Names that are never substitutes: lists of names, and the answers of evaluation suites."""
+"""Names that are never substitutes, from lists of names or from evaluation suites."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANSWERS = ("answer", "answers")
 
 
 def read_avoided(paths: Iterable[Path]) -> frozenset[str]:
-    """All names of the files: lines of text, or (remembered) answers of JSON or JSON-lines rows.
+    """All names of the files: lines of text, or answers and remembered answers of JSON rows.
 
     Raises `DataError` for a file that cannot be read.
     """

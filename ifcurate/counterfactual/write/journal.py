@@ -1,4 +1,4 @@
-"""What a run has done so far, a line per row: a killed run resumes behind its last whole line."""
+"""The journal of a run, one line per row; a killed run resumes after its last whole line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Journal", "RowFile"]
 
 
 class Journal:
-    """A file of one JSON line per row, in the input's order, below a line with the identity."""
+    """A file with the identity of the run, then one JSON line per row in the input's order."""
 
     def __init__(self, path: Path, identity: str):
         self._path, self._identity = path, identity
-        self._size = 0  # bytes of the whole lines of the same identity
+        self._size = 0  # bytes of whole lines, if the identity is the same
         self.known = 0  # rows that are done
         try:
             with path.open("rb") as stream:
@@ -28,7 +28,7 @@ class Journal:
                     self._size = stream.tell()
                     for line in stream:
                         if not line.endswith(b"\n"):
-                            break  # cut short when the run was killed
+                            break  # incomplete, because the run was killed
                         self.known += 1
                         self._size += len(line)
         except (OSError, ValueError):
@@ -36,13 +36,13 @@ class Journal:
 
     @property
     def resumes(self) -> bool:
-        """Whether a run of the same identity stopped here."""
+        """Whether an interrupted run of the same identity left this file."""
         return self._size > 0
 
     def records(self, outcomes: Iterable[Outcome]) -> Generator[Mapping[str, Any]]:
-        """What is known, then the record of each outcome once it is written down.
+        """The known records, then the record of each outcome after it is stored.
 
-        Raises `DataError` when the file cannot be written.
+        Raises `DataError` if the file cannot be written.
         """
         with self._writable():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,12 @@ class Journal:
             with self._writable():
                 stream.flush()
         finally:
-            with contextlib.suppress(OSError):  # what did not fit was an error before
+            with contextlib.suppress(OSError):  # a full disk has raised an error before
                 stream.close()
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
-        """Errors of the file become `DataError`."""
+        """Convert errors of the file to `DataError`."""
         try:
             yield
         except OSError as error:
@@ -78,14 +78,14 @@ class Journal:
             ) from error
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """All records so far."""
+        """All stored records."""
         with self._path.open("rb") as stream:
             stream.readline()
             for line in stream:
                 yield json.loads(line.decode("utf-8", "surrogatepass"))
 
     def remove(self) -> None:
-        """The run is finished."""
+        """Delete the file: the run is complete."""
         self._path.unlink(missing_ok=True)
 
 
@@ -98,7 +98,7 @@ class RowFile:
         self._empty = True
 
     def write(self, *rows: Mapping[str, Any]) -> None:
-        """Add rows."""
+        """Write rows."""
         for row in rows:
             text = json.dumps(row, ensure_ascii=False, default=str).encode("utf-8")
             if self._array:

@@ -11,8 +11,7 @@ Of the context's tokens outside the substituted places (`text_check`):
 
     text_rise = loss per token in c' - loss per token in c  <=  text_threshold
 
-Where the answer is inside a longer response, the response before it is given:
-its loss is taken off both sides.
+If the answer is inside a longer response, the loss of the response before it is subtracted.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ __all__ = ["ModelCheck", "ModelJudge", "PairScorer", "check_with_model", "judged
 
 
 class PairScorer(Protocol):
-    """`ifcurate.scoring.scorer.Scorer`, as far as it is used here."""
+    """The part of `ifcurate.scoring.scorer.Scorer` that is used here."""
 
     @property
     def engine(self) -> Engine:
         """The engine that scores."""
 
     def score(self, examples: Sequence[Example]) -> tuple[Any, Any]:
-        """The SCORES table of the examples, in their order, and the token table."""
+        """The SCORES table of the examples in order, and the token table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +70,12 @@ class ModelCheck:
 
     @property
     def drop(self) -> float:
-        """By how much the new context makes the new answer likelier."""
+        """How much more likely the new context makes the new answer."""
         return self.new_without_context - self.new_with_context
 
     @property
     def reason(self) -> str:
-        """Why it fails, "" when it passes."""
+        """Why it fails, "" if it passes."""
         judge = self.judge
         if self.drop < judge.threshold:
             return f"the context helps by {self.drop:.3g} nats, under {judge.threshold:g}"
@@ -104,7 +103,7 @@ class ModelCheck:
 def check_with_model(
     written: Sequence[Written], judge: ModelJudge
 ) -> Iterator[tuple[Written, ModelCheck | None, str]]:
-    """Each counterfactual with its numbers and, where it fails or cannot be scored, the reason."""
+    """Each counterfactual with its numbers, and why it fails or cannot be scored, else ""."""
     table, _ = judge.scorer.score([example for item in written for example in _three(item)])
     rows = table.select("status", "reason", "nll_with_context", "nll_without_context").rows()
     rises = text_rises(written, judge.scorer.engine)
@@ -123,7 +122,7 @@ def check_with_model(
 
 
 def _three(item: Written) -> list[Example]:
-    """The new context with the new answer, with the original one, and with what stands before."""
+    """The new context with the new answer, with the original one, and with the text before it."""
     made, example = item.made, item.original
     edit = min(
         (e for e in made.edits if e.path == item.view.response_path), key=lambda e: e.new_start
@@ -139,7 +138,7 @@ def _three(item: Written) -> list[Example]:
 
 
 def judged(outcomes: Iterable[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
-    """Outcomes after the model check, in order; scored in batches."""
+    """Outcomes after the model check, in order. Examples are scored in batches."""
     batch: list[Outcome] = []
     for outcome in outcomes:
         batch.append(outcome)

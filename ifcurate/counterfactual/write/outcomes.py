@@ -1,4 +1,4 @@
-"""What became of each row: what was written, or which check it failed; and the sums of a run."""
+"""The outcome of each row, and the counts of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Written:
 
     @property
     def example(self) -> Example:
-        """The counterfactual as an example, to be scored or mixed; its id is the pair's."""
+        """The counterfactual as an example, to score or mix; its id is that of the pair."""
         row = next(r for r in self.rows if r["ifcurate_role"] == "counterfactual")
         edited = edited_example(self.original, self.view, self.made)
         return replace(edited, id=row["ifcurate_pair"], row=row)
@@ -40,24 +40,24 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one row: what was written, and where and why it stopped otherwise."""
+    """The outcome of one row: the counterfactuals, or the failed check and the reason."""
 
     id: str
     source: str
     row_number: int
     written: tuple[Written, ...] = ()
-    check: Check | None = None  # None when written
+    check: Check | None = None  # None if written
     reason: str = ""
     bad: bool = False  # the row could not be read
     loss: str = ""  # why its source was not read whole
 
     @property
     def stage(self) -> str:
-        """The code of the check that the row failed, "" when it was written."""
+        """The code of the check that the row failed, "" if it was written."""
         return self.check.code if self.check else ""
 
     def as_record(self) -> dict[str, Any]:
-        """A line of the journal: all that the files and the funnel need of this row."""
+        """A line of the journal: all that the files and the funnel need."""
         rejected = {
             "id": self.id,
             "source": self.source,
@@ -78,20 +78,20 @@ class Outcome:
 
 @dataclass(slots=True)
 class Funnel:
-    """Where the rows went; every count is of rows, `examples` of counterfactuals written."""
+    """Counts of rows by stage; `examples` counts counterfactuals."""
 
     read: int = 0
-    unusable: int = 0  # could not be read, or give no example
+    unusable: int = 0  # not readable, or without an example
     has_context: int = 0
     entity: int = 0
     written: int = 0
     examples: int = 0
-    checks: Counter[str] = field(default_factory=Counter)  # code of a check: rows that failed it
-    reasons: Counter[str] = field(default_factory=Counter)  # "H1: '...' is left": rows
+    checks: Counter[str] = field(default_factory=Counter)  # code of a check -> rows that failed it
+    reasons: Counter[str] = field(default_factory=Counter)  # "H1: '...' is left" -> rows
     types: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Count one row, as `Outcome.as_record` has it."""
+        """Count one row from its record (`Outcome.as_record`)."""
         self.read += 1
         types = record["types"]
         self.written += bool(types)
@@ -126,13 +126,13 @@ class Funnel:
 
 
 def _general(reason: str) -> str:
-    """The reason without the names and numbers of the one row."""
+    """The reason without names and numbers."""
     return re.sub(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.,%]*", "…", reason)[:80]
 
 
 @dataclass(slots=True, repr=False)
 class Augmentation:
-    """All counterfactuals of a data set, what was rejected with why, and the funnel."""
+    """All counterfactuals of a data set, the rejected rows, and the funnel."""
 
     written: list[Written] = field(default_factory=list)
     rejected: list[Outcome] = field(default_factory=list)

@@ -3,13 +3,12 @@
 ========================  =====================================================
 NAME.counterfactual.*     the rows, in the input's own layout
 suite.jsonl               context, question, answer, memory_answer: to evaluate on
-rejected.jsonl            every row without a counterfactual, with stage and reason
+rejected.jsonl            all other rows, with stage and reason
 augment.json              settings, identity of recogniser and lexicon, the funnel
 review.html               a sample, side by side (`sample` above 0)
 ========================  =====================================================
 
-Every file takes its place only when it is whole; the same input and settings
-give the same bytes.
+Every file is written atomically. The same input and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +54,9 @@ class AugmentResult:
     funnel: Funnel = field(default_factory=Funnel)
     files: dict[str, Path] = field(default_factory=dict)  # source name, "suite", ... -> file
     n_bad: int = 0  # rows that could not be read
-    broken: list[str] = field(default_factory=list)  # sources that were not read whole, with why
+    broken: list[str] = field(
+        default_factory=list
+    )  # sources that were not read completely, with the reason
 
     def count(self, record: Mapping[str, Any]) -> None:
         """Count one row of the journal."""
@@ -66,7 +67,7 @@ class AugmentResult:
 
 @dataclass(frozen=True)
 class _Run:
-    """What decides the bytes of the files, and what the manifest says of it."""
+    """The inputs of a run: its identity and its manifest."""
 
     examples: Examples
     settings: AugmentSettings
@@ -76,7 +77,7 @@ class _Run:
 
     @cached_property
     def decides(self) -> dict[str, Any]:
-        """All that decides the bytes of the files."""
+        """Everything that decides the bytes of the files."""
         return {
             "inputs": [
                 [s.name, s.format, file_digest(s.path) if _is_local(s) else ""]
@@ -92,7 +93,7 @@ class _Run:
         }
 
     def manifest(self, result: AugmentResult, command: str) -> dict[str, Any]:
-        """What `augment.json` says of the run."""
+        """The content of `augment.json`."""
         settings = dict(self.decides["settings"])
         avoided = len(settings.pop("avoid"))
         return {
@@ -130,9 +131,9 @@ def write_counterfactuals(
 ) -> AugmentResult:
     """Write the counterfactuals of all rows into `folder`.
 
-    What a killed run of the same data and settings has done is not done again.
-    Raises `DataError` when a source cannot be read, a file cannot be written, or
-    files of other data or settings are in the way (unless `overwrite`).
+    A killed run of the same data and settings is resumed. Raises `DataError` if a source cannot
+    be read, a file cannot be written, or the folder has files of other data or settings (unless
+    `overwrite`).
     """
     recogniser = recogniser or LexiconRecogniser(settings.types)
     run = _Run(examples, settings, recogniser, judge, sample)
@@ -164,7 +165,7 @@ def write_counterfactuals(
 
 
 def _name_files(sources: Sequence[Source], folder: Path, sample: int) -> dict[str, Path]:
-    """Every file of a run by what it is; raises `DataError` where one is an input."""
+    """The path of each file of a run; raises `DataError` if one is an input."""
     stems = {name: stem for name, (stem, _) in name_outputs(sources).items()}
     files = {}
     for source in sources:
@@ -179,7 +180,7 @@ def _name_files(sources: Sequence[Source], folder: Path, sample: int) -> dict[st
 
 
 def _is_same(folder: Path, identity: str) -> bool:
-    """Whether the folder holds what the same data and settings give."""
+    """Whether the folder has the result of the same data and settings."""
     try:
         known = json.loads((folder / "augment.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -188,7 +189,7 @@ def _is_same(folder: Path, identity: str) -> bool:
 
 
 def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str, Path]) -> None:
-    """The files of the rows, one open at a time: the rows stand in the order of the sources."""
+    """Write the rows, one file at a time: the journal is in the order of the sources."""
     with (
         atomic_file(files["suite"]) as suite_stream,
         atomic_file(files["rejected"]) as rejected_stream,
@@ -208,7 +209,7 @@ def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str,
 
 
 def _render_sheet(run: _Run, augmenter: Augmenter, journal: Journal, funnel: Funnel) -> str:
-    """The review sheet: pairs by a hash of their content and the seed, made once more."""
+    """The review sheet; a hash of content and seed chooses the pairs, which are made again."""
     ranked = heapq.nsmallest(
         run.sample,
         (

@@ -1,9 +1,9 @@
 """Written rows: the input's own format, `ifcurate_` columns, and the answer fields.
 
-A counterfactual row has every key of its original, with the edits applied, and
-says in `ifcurate_*` columns how it came about: enough to undo it. `answer` and
-`memory_answer` are named as conflict suites name them (`memory_answer` is left
-out where the row has `parametric_answer`), so that the file can be evaluated.
+A counterfactual row has every key of its original, with the edits applied. Its `ifcurate_*`
+columns record the edits, so that they can be undone. `answer` and `memory_answer` have the names
+of conflict suites, so that the file can be evaluated; a row with `parametric_answer` gets no
+`memory_answer`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 UNANSWERABLE = "unanswerable"
-#: What a prompt tells the model to say where the context has no answer.
+#: The words that a prompt asks for if the context has no answer.
 _DECLINE = re.compile(
     r"(?:(?:say|answer|respond|reply|write|output|return|print)(?: with| that it is)?|"
     r"(?:is|the answer should be)) [\"“'‘]([^\"”'’\n]{3,80})[\"”'’]"
@@ -45,7 +45,7 @@ _NO_ANSWER = re.compile(
 
 
 def abstention(question: str) -> str:
-    """The words in which a prompt asks to be declined; "unanswerable" where it asks for none."""
+    """The words that a prompt asks for if there is no answer; "unanswerable" without such words."""
     asked = (m[1] for m in _DECLINE.finditer(question) if _NO_ANSWER.search(m[1]))
     return next(asked, UNANSWERABLE)
 
@@ -53,7 +53,7 @@ def abstention(question: str) -> str:
 def counterfactual_row(
     example: Example, view: View, made: Counterfactual, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The row after the edits, with its record. `settings` are the run's own columns."""
+    """The row after the edits, with its record. `settings` are the columns of the run."""
     changed = {p: t for p, t in made.texts.items() if t != view.texts[p]}
     row = with_texts(example.row, changed)
     _move_answer_starts(row, example, made)
@@ -94,7 +94,7 @@ def original_row(example: Example, parent: str, pair: str) -> dict[str, Any]:
 def abstain_row(
     example: Example, view: View, made: Counterfactual, parent: str, pair: str
 ) -> dict[str, Any] | None:
-    """The question without its context, to be declined; None where the rest still answers it."""
+    """The question without its context, to be declined; None if the rest still answers it."""
     texts: dict[str, str] = {}
     for block in sorted(example.blocks, key=lambda b: -b.outer_start):
         text = texts.get(block.path, view.texts[block.path])
@@ -117,7 +117,7 @@ def abstain_row(
 
 
 def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The example as conflict suites have it: context, question, answer, memory_answer."""
+    """The example in the columns of conflict suites."""
     memory = row.get("memory_answer", row.get("parametric_answer", made.memory_answer))
     return {
         "id": row["ifcurate_pair"],
@@ -166,7 +166,7 @@ def _moved_block(block: ContextBlock, edits: Sequence[Edit]) -> ContextBlock:
 
 
 def _move_answer_starts(row: dict[str, Any], example: Example, made: Counterfactual) -> None:
-    """SQuAD's `answer_start` counts characters of the context, which the edits have moved."""
+    """Update SQuAD's `answer_start`, which counts characters of the context."""
     answers = row.get("answers")
     if not isinstance(answers, Mapping) or not isinstance(answers.get("answer_start"), list):
         return

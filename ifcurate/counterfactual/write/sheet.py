@@ -1,9 +1,8 @@
-"""A review sheet: original and counterfactual side by side, every difference marked.
+"""The review sheet: original and counterfactual side by side, with marked differences.
 
-One self-contained HTML file: no script from elsewhere, no font, no picture.
-All data is escaped. Which examples are shown depends on their content and the
-seed alone. A reader marks each as good or broken; the counts stay in the page
-and can be copied.
+It is one HTML file without external scripts, fonts or pictures. All data is escaped. The sample
+depends only on the content of the examples and the seed. A reader marks each example as good or
+broken, and the page counts the marks.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["render_sheet", "sample_rank"]
 
 
 def sample_rank(pair: str, seed: int = 0) -> bytes:
-    """8 bytes from a pair's id and the seed; a sheet shows those with the smallest."""
+    """8 bytes from a pair's id and the seed; a sheet shows the pairs with the smallest ranks."""
     return hashlib.blake2b(f"{seed}|{pair}".encode(), digest_size=8).digest()
 
 
@@ -33,7 +32,7 @@ def render_sheet(
     cases = "\n".join(_case(n, item) for n, item in enumerate(sample, 1))
     parts = {"title": html.escape(title), "funnel": _funnel(funnel), "cases": cases}
     page = files(__package__).joinpath("review.html").read_text("utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
+    return re.sub(r"\{\{(\w+)\}\}", lambda field: parts[field[1]], page)
 
 
 def _funnel(funnel: Mapping[str, Any]) -> str:
@@ -48,9 +47,9 @@ def _funnel(funnel: Mapping[str, Any]) -> str:
         )
     ]
     cells = "".join(f"<tr><th>{html.escape(a)}</th><td>{b:,}</td></tr>" for a, b in rows)
-    for name, found in funnel.get("checks", {}).items():
-        why = html.escape(f"not written: {found['meaning']} ({name})")
-        cells += f"<tr><th class=why>{why}</th><td>{found['rows']:,}</td></tr>"
+    for name, failed in funnel.get("checks", {}).items():
+        why = html.escape(f"not written: {failed['meaning']} ({name})")
+        cells += f"<tr><th class=why>{why}</th><td>{failed['rows']:,}</td></tr>"
     return f"<table class=funnel>{cells}</table>"
 
 
@@ -83,7 +82,7 @@ def _case(number: int, item: Written) -> str:
 
 
 def _paths(item: Written) -> Iterable[tuple[str, str]]:
-    """The texts of the row that matter, in its own order, with what they are."""
+    """The label and the path of each text to show, in the order of the row."""
     context = {p for p, _, _ in item.view.context}
     question = {p for p, _, _ in item.view.question}
     edited = {e.path for e in item.made.edits}

@@ -1,8 +1,8 @@
-"""How much less likely a model finds the rest of a context after the edits, per token.
+"""How much less likely the rest of a context is to a model after the edits, per token.
 
 A substitute that does not fit makes the words around it less likely: a pronoun of the other
 gender, a country after "written by". Tokens of the substituted places are left out on both
-sides, because a rare name says nothing of the text.
+sides, because a rare name says nothing about the text.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class _Text:
 
 
 def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
-    """Loss per token outside the substituted places, after the edits less before, in nats.
+    """The rise of the loss per token outside the substituted places, in nats.
 
-    None for a text that the engine cannot score or that has no other token. A text over the
-    engine's length is cut there.
+    None for a text that the engine cannot score or that has no other token. Texts are cut to the
+    engine's length.
     """
     texts = [text for item in items for text in (_before(item), _after(item))]
     tokenizer = engine.tokenizer
@@ -79,7 +79,7 @@ def _touches(token: tuple[int, int], places: Iterable[tuple[int, int]]) -> bool:
 
 
 def _rise(before: Float32Array | None, after: Float32Array | None) -> float | None:
-    """The mean over the tokens that both have: one text may have been cut earlier."""
+    """The rise of the mean over the tokens that both texts have: one may be cut earlier."""
     if before is None or after is None:
         return None
     shared = min(len(before), len(after))

@@ -63,7 +63,7 @@ def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:
                 "outcome": step.outcome,
                 "found": [
                     {"start": f.start, "end": f.end, "text": text[f.start : f.end]}
-                    for f in step.found
+                    for f in step.spans
                 ],
             }
             for step in explained.tried

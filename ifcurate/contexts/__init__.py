@@ -1,1 +1,1 @@
-"""Where the context stands inside a prompt that carries it in its own text."""
+"""Find the context inside a prompt that carries it in its own text."""

@@ -1,4 +1,4 @@
-"""Whether a prompt still asks for something without its context.
+"""Check that a prompt still asks for something without its context.
 
 No cut may remove the only request of a prompt. `asks` decides that, and `shrink` repairs
 a cut that removes it. Windows are bounded, so that the time stays linear in the length
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from . import patterns
-from .found import Found
 from .lines import (
     first_request_end,
     is_instruction,
@@ -21,7 +20,8 @@ from .lines import (
     line_asks,
     sentences,
 )
-from .words import NOT_ASKED, classify_label, is_wanted, n_words, wants_question
+from .spans import ContextSpan
+from .words import NOT_ASKED, classify_label, is_request_label, mentions_question, n_words
 
 __all__ = [
     "announces_question",
@@ -41,7 +41,7 @@ _MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")
 
 
 def asks(text: str) -> bool:
-    """Whether some line or sentence of a text asks or instructs."""
+    """Return whether some line or sentence of a text asks or instructs."""
     if len(text) > 2 * _WINDOW:
         text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
     if '{"' in text:
@@ -50,7 +50,7 @@ def asks(text: str) -> bool:
 
 
 def has_question(line: str) -> bool:
-    """Whether a line holds a question, or stands under a label of one and says something."""
+    """Return whether a line has a question, or has the label of one and text after it."""
     label = patterns.LABEL_LINE.match(line)
     if label and classify_label(label["name"].strip())[0] == "ask":
         name = label["name"].strip().lower()
@@ -67,7 +67,7 @@ _QUESTION_FOLLOWS = re.compile(
 
 
 def announces_question(text: str) -> bool:
-    """Whether a short text has words such as "the following question:", and the question."""
+    """Return whether a short text announces a question ("the following question:") and has it."""
     return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
 
 
@@ -75,7 +75,7 @@ _OPENS_QUESTION = re.compile(r"(?:who|what|why|how|which) (?!a |an )", re.I)
 
 
 def is_only_asking(text: str) -> bool:
-    """Whether a short text is nothing but requests: then it is no context."""
+    """Return whether a short text consists of requests only, so that it is not a context."""
     if len(text) > 600:
         return False
     parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
@@ -85,23 +85,23 @@ def is_only_asking(text: str) -> bool:
     return bool(one) and (is_instruction(one) or _OPENS_QUESTION.match(one) is not None)
 
 
-def remains_asking(text: str, found: Sequence[Found]) -> bool:
-    """Whether the text without these stretches still asks for something.
+def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
+    """Return whether the text without these spans still asks for something.
 
     An empty slot for the answer at the end ("Answer:") asks nothing by itself. One such as
     "Summary:" says what is wanted, unless the request stands in a stretch that is cut.
     """
-    rest = rest_of(text, found)
+    rest = rest_of(text, spans)
     if slot := _wanted_slot(rest):
-        held = any(_holds_request(text[f.start : f.end]) for f in found)
+        held = any(_holds_request(text[span.start : span.end]) for span in spans)
         return not held or asks(rest[: slot.start()])
     return asks_beyond_slot(rest)
 
 
 def asks_beyond_slot(text: str) -> bool:
-    """Whether a text asks, by more than an empty slot for the answer at its end.
+    """Return whether a text asks by more than an empty label of the answer at its end.
 
-    A slot such as "Summary:" says what is wanted.
+    A label such as "Summary:" is a request.
     """
     slot = _open_slot(text)
     if slot is None or _wanted_slot(text):
@@ -111,13 +111,13 @@ def asks_beyond_slot(text: str) -> bool:
 
 
 def _wanted_slot(rest: str) -> re.Match[str] | None:
-    """The empty slot at the end of a text, when its label is a request by itself."""
+    """Return the empty label at the end of a text, if it is a request by itself."""
     slot = _open_slot(rest)
-    return slot if slot and is_wanted(slot["name"].strip().lower()) else None
+    return slot if slot and is_request_label(slot["name"].strip().lower()) else None
 
 
 def _open_slot(rest: str) -> re.Match[str] | None:
-    """The label at the very end of a text, when nothing stands behind it."""
+    """Return the label at the very end of a text, if nothing follows it."""
     end = len(rest.rstrip(" \t\r\n*_\"'"))
     start = rest.rfind("\n", max(0, end - 200), end) + 1
     slot = patterns.LABEL_LINE.match(rest, start)
@@ -125,7 +125,7 @@ def _open_slot(rest: str) -> re.Match[str] | None:
 
 
 def _holds_request(body: str) -> bool:
-    """Whether a line at either end of a stretch, beside others, asks or has a label of that."""
+    """Return whether the first or the last of several lines asks, or labels a question."""
     lines = [line for line in body[:_WINDOW].splitlines() if line.strip()]
     ends = (lines[0], lines[-1]) if len(lines) > 1 else ()
     labelled = (line for line in ends if patterns.LABEL_LINE.match(line))
@@ -133,54 +133,54 @@ def _holds_request(body: str) -> bool:
 
 
 def lacks_question(rest: str) -> bool:
-    """Whether a text speaks of a question that is not in it.
+    """Return whether a text mentions a question that is not in it.
 
     "Answer the question below" asks for something, but the cut removed its question.
     """
     lines = rest[-_WINDOW:].splitlines()
-    spoken = any(wants_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
+    spoken = any(mentions_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
     return spoken and not any(map(has_question, lines))
 
 
-def rest_of(text: str, found: Sequence[Found]) -> str:
-    """The text without these stretches."""
+def rest_of(text: str, spans: Sequence[ContextSpan]) -> str:
+    """Return the text without these spans."""
     kept, at = [], 0
-    for f in found:
-        kept.append(text[at : f.outer_start])
-        at = f.outer_end
+    for span in spans:
+        kept.append(text[at : span.outer_start])
+        at = span.outer_end
     return "".join([*kept, text[at:]])
 
 
-def shrink(text: str, found: Sequence[Found]) -> list[Found]:
-    """The same stretches without the requests at their edges; [] when nothing is left.
+def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
+    """Return the spans without the requests at their edges; [] when nothing is left.
 
-    The last request of the last stretch goes back to the prompt, or else the first of
-    the first one.
+    The last request of the last span returns to the prompt, or else the first request of
+    the first span.
     """
-    if not found:
+    if not spans:
         return []
-    last = found[-1]
+    last = spans[-1]
     cut = last_request_start(text, last.start, last.end)
     if last.start < cut < last.end and n_words(text, last.start, cut) >= 3:
         end = last.start + len(text[last.start : cut].rstrip())
-        return [*found[:-1], replace(last, end=end, outer_end=end)]
-    first = found[0]
+        return [*spans[:-1], replace(last, end=end, outer_end=end)]
+    first = spans[0]
     cut = first_request_end(text, first.start, first.end)
     if first.start < cut < first.end and n_words(text, cut, first.end) >= 3:
         start = cut + len(text[cut : first.end]) - len(text[cut : first.end].lstrip())
-        return [replace(first, start=start, outer_start=start), *found[1:]]
+        return [replace(first, start=start, outer_start=start), *spans[1:]]
     return []
 
 
-def shrink_to_lines(text: str, found: Sequence[Found]) -> list[Found]:
-    """The same stretches without a short last or first line, where the question must be; or []."""
-    last, first = found[-1], found[0]
+def shrink_to_lines(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
+    """Return the spans without a short last or first line, which must be the question; or []."""
+    last, first = spans[-1], spans[0]
     at = text.rfind("\n", last.start, last.end)
     if at > 0 and last.end - at <= 250 and at - last.start >= 2 * (last.end - at):
         end = last.start + len(text[last.start : at].rstrip())
-        return [*found[:-1], replace(last, end=end, outer_end=end)]
+        return [*spans[:-1], replace(last, end=end, outer_end=end)]
     at = text.find("\n", first.start, first.end)
     if at > 0 and at - first.start <= 250 and first.end - at >= 2 * (at - first.start):
         start = at + len(text[at : first.end]) - len(text[at : first.end].lstrip())
-        return [replace(first, start=start, outer_start=start), *found[1:]]
+        return [replace(first, start=start, outer_start=start), *spans[1:]]
     return []

@@ -1,9 +1,9 @@
-"""A text between requests: the text that is left without the requests at both ends.
+"""The text between the requests at the start and those at the end of a prompt.
 
 This is the most general rule. It works in every language, knows questions, instructions
-and words that point to a text, and needs no label. It skips the requests at the top and at
-the bottom. The text between them is the context when a request points to it, or when it
-looks like a text: some sentences on lines of their own, a list, a table or markup.
+and words that refer to a text, and needs no label. It skips the requests at the top and at
+the bottom. The text between them is the context when a request refers to it, or when it
+has the form of one: several sentences on separate lines, a list, a table or markup.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import re
 from dataclasses import dataclass
 
 from . import patterns
-from .found import Found, Mark, make_found
 from .lines import (
-    ask_start,
+    closing_request_start,
     first_request_end,
+    is_complete_request,
     is_directive,
     is_instruction,
     is_question,
     is_request,
     is_title,
-    points,
+    reference_direction,
     sentences,
-    settles,
 )
-from .words import BASED_ON, NOUN_PATTERN, asks_in, n_words, wants_question
+from .spans import ContextSpan, Mark, make_spans
+from .words import BASED_ON, NOUN_PATTERN, asks_in, mentions_question, n_words
 
 __all__ = ["find_between"]
 
@@ -37,7 +37,7 @@ _MY_OWN = re.compile(r"\b(?:I|I'm|I've|my|we|our|you|your)\b", re.I)
 _COUNTED = re.compile(
     r"\b(?:how (?:much|many|long|far|fast|old)|calculate|what is the (?:total|sum|area))\b", re.I
 )
-_MADE = re.compile(
+_ASKS_TO_MAKE = re.compile(
     r"\s*(?:please |can you |could you )*(?:write|create|compose|generate|draft|design|produce|"
     r"build|make|invent|pretend|imagine|brainstorm|suggest|plan)\b",
     re.I,
@@ -72,8 +72,8 @@ class _Bottom:
     on_line: bool = False  # the text ends on the line on which they begin
 
 
-def find_between(text: str, marks: list[Mark]) -> list[Found]:
-    """The stretch between the requests at the top and those at the bottom."""
+def find_between(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find the text between the requests at the top and those at the bottom."""
     whole = len(text.rstrip())
     top = _read_top(text, whole)
     label = _next_label(marks, top.end, whole)
@@ -89,18 +89,18 @@ def find_between(text: str, marks: list[Mark]) -> list[Found]:
     apart = not (top.on_line or bottom.on_line)
     if not _is_text(text, start, bottom.start, pointed=pointed, apart=apart, beside=beside):
         return []
-    return make_found(text, start, bottom.start, "between", at_least=2)
+    return make_spans(text, start, bottom.start, "between", at_least=2)
 
 
 def _next_label(marks: list[Mark], at: int, otherwise: int) -> int:
-    """Where the first label of a question, an answer or a hint begins after `at`."""
+    """Return where the first label of a question, an answer or a hint after `at` begins."""
     named = (m.start for m in marks if m.start >= at and m.kind in ("ask", "answer", "hint"))
     return next(named, otherwise)
 
 
 def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) -> bool:
-    """Whether a stretch cannot be the context, whatever it looks like."""
-    if _is_for_making(text[: top.end], pointed=pointed) or _is_dialogue(text):
+    """Return whether a text cannot be the context, regardless of its form."""
+    if _asks_for_new_text(text[: top.end], pointed=pointed) or _is_dialogue(text):
         return True
     if text.count('"', 0, start) % 2:
         return True  # it begins inside a quotation
@@ -124,7 +124,7 @@ def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
     "Using only the passage here. ..., say what the heron caught."
     """
     named = text[: top.end].strip()
-    if not top.on_line or (settles(named) and not BASED_ON.match(named)):
+    if not top.on_line or (is_complete_request(named) and not BASED_ON.match(named)):
         return False
     line_start = max(text.rfind("\n", start, end) + 1, start, end - 1000)
     parts = sentences(text, line_start, end)
@@ -133,14 +133,14 @@ def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
 
 
 def _is_dialogue(text: str) -> bool:
-    """Whether lines begin with the speakers Q and A."""
+    """Return whether more than two lines begin with the speakers Q and A."""
     return len(_LETTERS.findall(text[:20_000])) > 2
 
 
-def _is_for_making(requests: str, *, pointed: bool) -> bool:
-    """Whether requests ask for something new, so that the text below is used in it."""
+def _asks_for_new_text(requests: str, *, pointed: bool) -> bool:
+    """Return whether requests ask for a new text, which is to use the text below."""
     last_line = requests.strip().rsplit("\n", 1)[-1]
-    made = not pointed and _MADE.match(requests)
+    made = not pointed and _ASKS_TO_MAKE.match(requests)
     return bool(made or patterns.SHAPE.search(last_line))
 
 
@@ -150,7 +150,7 @@ def _asks_first(text: str, start: int, end: int) -> bool:
 
 
 def _read_top(text: str, full: int) -> _Top:
-    """Past the lines that ask at the start, and past a request that ends on its line in a colon."""
+    """Read the lines at the start that ask, up to a request that ends in a colon."""
     at, pointing, settled = 0, "", False
     while at < min(full, _HEAD):
         at += len(text[at:full]) - len(text[at:full].lstrip())
@@ -161,28 +161,28 @@ def _read_top(text: str, full: int) -> _Top:
         line = text[at : min(line_end, at + 600)]
         if not _only_asks(line):
             return _read_top_on_line(text, at, line_end) or _Top(at, pointing, settled)
-        settled = settled or _settles_all(line)
-        pointing = pointing or points(line)
+        settled = settled or _is_complete(line)
+        pointing = pointing or reference_direction(line)
         at = line_end
     return _Top(min(at, full) if at < full else 0, pointing, settled)
 
 
 def _read_top_on_line(text: str, at: int, line_end: int) -> _Top | None:
-    """The requests that begin the first line, when they point to the text behind them."""
+    """Read the requests at the start of the first line, if they refer to the text after them."""
     if at > 0 or len(sentences(text, at, min(line_end, at + 600))) < 2:
         return None
     end = first_request_end(text, at, line_end)
-    way = points(text[at:end]) if end > at else ""
+    way = reference_direction(text[at:end]) if end > at else ""
     return _Top(end, way, True, True) if way in ("below", "this") else None
 
 
-def _settles_all(line: str) -> bool:
-    """Whether a request says all there is to do, and no question still follows."""
-    return settles(line) and not wants_question(line)
+def _is_complete(line: str) -> bool:
+    """Return whether a request is complete, and mentions no question that would follow."""
+    return is_complete_request(line) and not mentions_question(line)
 
 
 def _only_asks(line: str) -> bool:
-    """Whether every sentence of a line is a question or a request."""
+    """Return whether every sentence of a line is a question or a request."""
     parts = sentences(line, 0, len(line))
     return len(line) <= 500 and all(map(_asks, (line[a:b] for a, b in parts)))
 
@@ -192,7 +192,7 @@ def _asks(sentence: str) -> bool:
 
 
 def _announces(line: str) -> bool:
-    """Whether a request that ends in a colon is about a text, which then follows it."""
+    """Return whether a request that ends in a colon announces a text."""
     if asks_in(line):
         return True
     if not is_request(line) or patterns.ASKED_ABOUT.search(line):
@@ -202,7 +202,7 @@ def _announces(line: str) -> bool:
 
 
 def _after_announcement(text: str, start: int, end: int) -> int:
-    """Behind a request with a colon that a text follows on the same line; 0 for none."""
+    """Return the position after a request whose colon announces a text on its line; 0 for none."""
     match = re.compile(r"[^:：\n]{3,160}(?::[ \t]|：)[ \t]*").match(text, start, end)
     if not match or n_words(text, match.end(), end) < 4:
         return 0
@@ -213,21 +213,21 @@ def _after_announcement(text: str, start: int, end: int) -> int:
 
 
 def _read_bottom(text: str, top: _Top, full: int) -> _Bottom:
-    """Where the requests at the end begin, how they point, and whether mid-line."""
+    """Read the requests at the end."""
     if top.on_line and top.settled:
         return _Bottom(full)
     strict = top.settled and top.end > 0
-    end = ask_start(text, top.end, full, strict=strict)
+    end = closing_request_start(text, top.end, full, strict=strict)
     if end < full:
-        return _Bottom(end, _ways(text[end:full]))
+        return _Bottom(end, _directions(text[end:full]))
     if strict or (top.end and not top.pointing):
         return _Bottom(full)
     end = _last_asked(text, max(text.rfind("\n", top.end, full) + 1, top.end, full - 3000), full)
-    return _Bottom(end, _ways(text[end:full]), True) if end < full else _Bottom(full)
+    return _Bottom(end, _directions(text[end:full]), True) if end < full else _Bottom(full)
 
 
 def _last_asked(text: str, line_start: int, full: int) -> int:
-    """Where the sentences that ask at the end of a line begin; `full` when no text is before."""
+    """Return where the asking sentences that end a line begin; `full` if no text precedes them."""
     parts = sentences(text, line_start, full)
     asked = [is_question(text[a:b]) or is_instruction(text[a:b]) for a, b in parts]
     if len(parts) < 2 or asked[0]:
@@ -238,13 +238,13 @@ def _last_asked(text: str, line_start: int, full: int) -> int:
     return parts[n][0] if n < len(parts) else full
 
 
-def _ways(asked: str) -> str:
-    ways = [points(line) for line in asked.splitlines()[:12] if line.strip()]
+def _directions(asked: str) -> str:
+    ways = [reference_direction(line) for line in asked.splitlines()[:12] if line.strip()]
     return next((way for way in ("above", "this", "below") if way in ways), "")
 
 
 def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, beside: bool) -> bool:
-    """Whether a stretch is a text to be read, and not a part of the request."""
+    """Return whether a text is to be read, and is not part of the request."""
     body = text[start:end]
     if is_directive(body, 1.2 if pointed else 0.6) or patterns.PERSONA.match(body[:60]):
         return False
@@ -257,7 +257,7 @@ def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, bes
 
 
 def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool:
-    """Whether a stretch that no request points to has the length and the form of a text."""
+    """Return whether a text that no request refers to has the length and the form of a context."""
     if apart and _is_data(body):
         return size >= 4
     n_sentences = len(_SENTENCES.findall(body[:3000]))
@@ -268,6 +268,6 @@ def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool
 
 
 def _is_data(body: str) -> bool:
-    """Whether most lines are items of a list, rows of a table, fields or markup."""
+    """Return whether most lines are items of a list, rows of a table, fields or markup."""
     n_lines = sum(bool(line.strip()) for line in body[:3000].splitlines())
     return n_lines >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * n_lines

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from .asking import asks, lacks_question
-from .lines import is_request, points, sentences
+from .lines import is_request, reference_direction, sentences
 from .shapes import Asks, Shape, match_shape, without_request
 from .slots import Evidence, Fit, Slot, describe_slots, label_kind
 from .words import count_words
@@ -20,9 +20,9 @@ __all__ = ["choose_contexts", "shared_start"]
 def choose_contexts(
     parts: tuple[str, ...], rows: Sequence[str], n_rows: int, evidence: Evidence
 ) -> Shape | None:
-    """The template with its context slots; without any when its rows have no context.
+    """Return the template with its context slots; without any when its rows have no context.
 
-    The result is None when the slots do not tell: then the rules read each row.
+    The result is None when the slots do not decide; the rules then read each row.
     """
     fit = _fit(rows, parts, evidence)
     if len(fit.rows) < 0.9 * len(rows) or not fit.rows:
@@ -40,7 +40,7 @@ def choose_contexts(
     fit = _without_requests(fit, numbers, chosen.asks)
     if any(_holds_template(fit.values(number)) for number in numbers):
         return None
-    if not _asks_without(fit, slots, numbers):
+    if not _still_asks(fit, slots, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
     confidence = round(0.85 + 0.12 * agreement, 3)
@@ -48,16 +48,16 @@ def choose_contexts(
 
 
 def _without_context(fit: Fit, n_rows: int) -> Shape | None:
-    """The template as one without a context, unless the rules find one in some rows.
+    """Return the template as one without a context, unless the rules find one in some rows.
 
-    A passage that many rows share looks like a fixed part; the rules find it all the same.
+    A passage that many rows share looks like a fixed part, but the rules can find it.
     """
     share = sum(map(bool, fit.votes)) / len(fit.votes)
     return Shape(fit.parts, (), n_rows, round(1 - share, 3), 0.9) if share < 0.2 else None
 
 
 def _fit(rows: Sequence[str], parts: tuple[str, ...], evidence: Evidence) -> Fit:
-    """The rows that fit the parts."""
+    """Return the rows that fit the parts, with what is known of each."""
     blank = Shape(parts, (), 0, 0.0, 0.0)
     places = {row: spans for row in rows if (spans := match_shape(row, blank)) is not None}
     votes = [evidence.find(row) for row in places]
@@ -66,7 +66,7 @@ def _fit(rows: Sequence[str], parts: tuple[str, ...], evidence: Evidence) -> Fit
 
 
 def _without_requests(fit: Fit, numbers: Sequence[int], asks: Asks) -> Fit:
-    """The same rows with these slots narrowed to what is not the request in them."""
+    """Return the same rows with the requests left out of these slots."""
     spans = [
         [without_request(row, s, asks) if k in numbers else s for k, s in enumerate(slots)]
         for row, slots in zip(fit.rows, fit.spans, strict=True)
@@ -75,16 +75,16 @@ def _without_requests(fit: Fit, numbers: Sequence[int], asks: Asks) -> Fit:
 
 
 def _merge_covered(fit: Fit) -> tuple[str, ...]:
-    """The parts without those inside a context: texts made by a program are templates too.
+    """Return the parts without those inside a context, as texts written by a program have.
 
-    Slots that the rules take together, in most rows in which they find one stretch, become
+    Slots that the rules find together, in most rows in which they find one context, become
     one slot.
     """
     ranges: Counter[tuple[int, int]] = Counter()
-    for spans, found in zip(fit.spans, fit.votes, strict=True):
-        if len(found) != 1:
+    for spans, vote in zip(fit.spans, fit.votes, strict=True):
+        if len(vote) != 1:
             continue
-        inside = [k for k, (a, b) in enumerate(spans) if found[0].start < b and a < found[0].end]
+        inside = [k for k, (a, b) in enumerate(spans) if vote[0].start < b and a < vote[0].end]
         if inside:
             ranges[inside[0], inside[-1]] += 1
     if not ranges:
@@ -97,39 +97,39 @@ def _merge_covered(fit: Fit) -> tuple[str, ...]:
 
 
 def _belongs_to_request(part: str) -> bool:
-    """Whether a fixed part announces, points or asks, so that it is not inside a context."""
+    """Return whether a fixed part announces, refers or asks, so that it is not inside a context."""
     if "?" in part or _LABEL_IN_LINE.match(part):
         return True
     return any(_refers_or_asks(line.strip()) for line in part.splitlines())
 
 
 def _refers_or_asks(line: str) -> bool:
-    if line.endswith((":", "：")) and points(line):
+    if line.endswith((":", "：")) and reference_direction(line):
         return True
     return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))
 
 
-# A label behind the text of a slot, on the same line; the fields of a form begin their lines.
+# A label after the text of a slot, on the same line. The fields of a form begin their lines.
 _LABEL_IN_LINE = re.compile(r"[^\n\w]*[^\W\d_][^\n:：]{0,40}[:：]")
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The slots that are context, and where a request stands in them."""
+    """The slots that are context, and the place of a request in them."""
 
     slots: list[Slot]
     asks: Asks = ""
 
 
 def _choose(slots: list[Slot], parts: tuple[str, ...]) -> _Choice:
-    """The slots that are context, or the one that holds the context and the request."""
+    """Choose the slots that are context, or the one that has the context and the request."""
     chosen = [] if _is_without_request(slots, parts) else _choose_whole(slots, parts)
     return _Choice(chosen) if chosen else _choose_with_request(slots)
 
 
 def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
-    """The slots that are context, by their labels, by the rules, or by their form."""
-    able = _without_answers([slot for slot in slots if slot.may_be])
+    """Choose the slots that are context by their labels, by the rules, or by their form."""
+    able = _without_answers([slot for slot in slots if slot.may_be_context])
     if labelled := [slot for slot in able if slot.is_labelled]:
         return labelled if all(slot.ends for slot in labelled) else []
     able = [slot for slot in able if slot.ends]
@@ -137,13 +137,13 @@ def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
 
 
 def _choose_by_votes(able: list[Slot]) -> list[Slot]:
-    """The slot that the rules find most often."""
+    """Choose the slot that the rules find most often."""
     best = max(able, key=lambda slot: (slot.votes, slot.size), default=None)
     return [best] if best is not None and best.votes >= 0.3 else []
 
 
 def _choose_with_request(slots: list[Slot]) -> _Choice:
-    """The slot that holds a text and then its question, or the question first."""
+    """Choose the slot that has a text and its question, in either order."""
     longest = max(slots, key=lambda slot: slot.size)
     asked = any(slot.is_question for slot in slots if slot is not longest)
     if asked or longest.label or longest.size < 12:
@@ -154,17 +154,17 @@ def _choose_with_request(slots: list[Slot]) -> _Choice:
 
 
 def _without_answers(slots: list[Slot]) -> list[Slot]:
-    """The slots that are not the response in some rows, as the options of a choice are."""
+    """Return the slots that are not answers to choose from; all slots when every slot is one."""
     return [slot for slot in slots if not slot.is_answer] or slots
 
 
 def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:
-    """Whether the template is nothing but slots, and none of them is the question."""
+    """Return whether the template has no fixed words and no slot with the question."""
     return not any(map(str.strip, parts)) and max(slot.asking for slot in slots) < 0.9
 
 
 def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
-    """The slot that is longest by far, or the only one that states something."""
+    """Choose the slot that is longest by far, or the only one that states something."""
     able = [slot for slot in able if slot.apart]
     longest = max(able, key=lambda slot: slot.size, default=None)
     if longest is None:
@@ -174,17 +174,17 @@ def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...])
     stated = [slot for slot in able if slot.stating >= 0.8]
     if _are_compared(stated, parts):
         return stated
-    return _only_one(stated, slots) or _left_over(able, slots)
+    return _choose_statement(stated, slots) or _choose_remaining(able, slots)
 
 
-def _left_over(able: list[Slot], slots: list[Slot]) -> list[Slot]:
-    """The slot that is left when all others are the question or answers to it."""
+def _choose_remaining(able: list[Slot], slots: list[Slot]) -> list[Slot]:
+    """Choose the slot that remains when all others are questions or answers."""
     left = [slot for slot in slots if not (slot.is_question or slot.is_answer)]
     return left if len(slots) > len(left) == 1 and left[0] in able and left[0].size >= 5 else []
 
 
-def _only_one(stated: list[Slot], slots: list[Slot]) -> list[Slot]:
-    """The only statement, or the only one that neither belongs to a request nor answers it."""
+def _choose_statement(stated: list[Slot], slots: list[Slot]) -> list[Slot]:
+    """Choose the only statement, or the only one that is not part of a request or an answer."""
     if len(stated) > 1:
         asked = _first_asked(slots)
         stated = [s for s in stated if not s.inside and (asked is None or s.number < asked)]
@@ -195,7 +195,7 @@ _NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s
 
 
 def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
-    """Whether neighbouring statements are of one kind and length: numbered alike, or joined."""
+    """Return whether adjacent statements of similar length are numbered alike, or joined."""
     if len(stated) < 2:
         return False
     first, last = stated[0].number, stated[-1].number
@@ -207,17 +207,17 @@ def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
 
 
 def _first_asked(slots: list[Slot]) -> int | None:
-    """The number of the first slot that is the question; statements behind it are answers."""
+    """Return the number of the first question; statements after it are answers."""
     return next((slot.number for slot in slots if slot.is_question), None)
 
 
 def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bool:
-    """Whether the fixed words point to the longest slot, or it is much longer than the others.
+    """Return whether the fixed words refer to the longest slot, or it is much longer than others.
 
     A question may be as long as its context.
     """
     others = max((slot.size for slot in beside if not slot.is_question), default=0)
-    pointed = any(map(points, "\n".join(parts).splitlines()))
+    pointed = any(map(reference_direction, "\n".join(parts).splitlines()))
     if longest.size >= 4 and (longest.pointed or (pointed and longest.size >= others)):
         return True
     least = 8 if len(parts) == 2 else 12
@@ -225,7 +225,7 @@ def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bo
 
 
 def _holds_template(values: Sequence[str]) -> bool:
-    """Whether several values begin with the same announcement: then the rows are of two templates.
+    """Return whether several values begin with one announcement: the rows are of two templates.
 
     "Write a question about the" begins both "... about the following plot: ..." and "... about
     the topic ...", and a slot after it would hold a part of the request.
@@ -238,30 +238,34 @@ def _holds_template(values: Sequence[str]) -> bool:
     shared = shared_start(alike)[:200]
     line = shared.splitlines()[0] if shared.strip() else ""
     head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
-    return bool(head) and (is_request(head) or bool(points(head)) or bool(label_kind(head, head)))
+    return bool(head) and (
+        is_request(head) or bool(reference_direction(head)) or bool(label_kind(head, head))
+    )
 
 
 def shared_start(texts: Sequence[str]) -> str:
-    """The characters with which all texts begin."""
+    """Return the characters with which all texts begin."""
     low, high = min(texts), max(texts)
     n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
     return low[:n]
 
 
-def _asks_without(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
-    """Whether what remains of the rows asks for something."""
+def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
+    """Return whether what remains of the rows asks for something."""
     rests = [_rest_of(*row, numbers) for row in zip(fit.rows, fit.spans, strict=True)]
     asking = sum(map(asks, rests)) >= 0.8 * len(rests)
     if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, slots, numbers)):
         return False
-    return sum(map(lacks_question, rests)) <= 0.5 * len(rests)  # else the slot has the question
+    return sum(map(lacks_question, rests)) <= 0.5 * len(
+        rests
+    )  # otherwise the slot has the question
 
 
 def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
-    """Whether the fixed words are a task in words that are not known, and the slots its input.
+    """Return whether the fixed words are a task in unknown words, and the slots are its input.
 
-    Then no such slot asks. The responses are offered in other slots, are a few short ones, or
-    share their words with the slots.
+    No input asks for anything. The responses are in other slots, are of few short kinds, or
+    share their words with the inputs.
     """
     inputs = [slots[number] for number in numbers]
     if any(slot.asking + slot.asks_first + slot.asks_last > 0.2 for slot in inputs):
@@ -281,14 +285,14 @@ _CONTENT_WORD = re.compile(r"\w{4,}")
 
 
 def _shared_words(text: str, response: str) -> float:
-    """The share of the words of the shorter text that the other one has too."""
+    """Return the share of the words of the text with fewer words that the other text has too."""
     words = [set(_CONTENT_WORD.findall(value.lower())) for value in (text, response)]
     least = min(map(len, words))
     return len(words[0] & words[1]) / least if least else 0.0
 
 
 def _rest_of(row: str, spans: Sequence[tuple[int, int]], numbers: Sequence[int]) -> str:
-    """A row without these slots."""
+    """Return a row without these slots."""
     kept, at = [], 0
     for start, end in (spans[k] for k in numbers):
         kept.append(row[at:start])
@@ -297,7 +301,7 @@ def _rest_of(row: str, spans: Sequence[tuple[int, int]], numbers: Sequence[int])
 
 
 def _is_unfinished(tail: str) -> bool:
-    """Whether the end of a template asks to be finished: "The sentiment is"."""
+    """Return whether the end of a template is to be completed: "The sentiment is"."""
     if tail.endswith((":", "：")) and len(tail) > 1:
         return label_kind(tail, tail.rsplit("\n", 1)[-1]) != "answer"
     return count_words(tail) >= 2 and not tail.endswith((".", "!", "…", "。", "।", '"'))

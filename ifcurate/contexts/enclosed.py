@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import islice
 
 from . import patterns
-from .found import QUOTES, Found, closing_quote, make_found
 from .lines import WINDOW, is_instruction, is_question, line_asks
+from .spans import QUOTES, ContextSpan, closing_quote, make_spans
 from .words import NOUN_PATTERN, n_words
 
 __all__ = ["find_fenced", "find_named_quote", "find_quote"]
@@ -20,30 +20,30 @@ _CODE_LOOK = re.compile(
 )
 
 
-def find_fenced(text: str) -> list[Found]:
-    """Texts between fences, and code that the task is about."""
+def find_fenced(text: str) -> list[ContextSpan]:
+    """Find texts between fences, and code that the task is about."""
     pairs = _pair_fences(text)
     if pairs is None:
         return []
-    found: list[Found] = []
+    spans: list[ContextSpan] = []
     outside: list[str] = []
     floor = 0
     for opening, closing in pairs:
         outside.append(text[floor : opening.start()][-WINDOW:])
         before = outside[-1].rstrip().rsplit("\n", 1)[-1]
         if not patterns.SHAPE.search(before):
-            found += _between_fences(text, opening, closing)
+            spans += _between_fences(text, opening, closing)
         floor = closing.end()
     around = " ".join([*outside, text[floor:][:WINDOW]])
-    if len(found) > 4 or len(around.split(None, 3)) < 2:
+    if len(spans) > 4 or len(around.split(None, 3)) < 2:
         return []
-    if any(f.rule == "code" for f in found) and not patterns.CODE_TASK.search(around):
+    if any(span.rule == "code" for span in spans) and not patterns.CODE_TASK.search(around):
         return []
-    return found
+    return spans
 
 
 def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
-    """Opening and closing fences; None when one stays open, or when there are too many."""
+    """Return pairs of opening and closing fences; None for an open fence or more than 40."""
     pairs: list[tuple[re.Match[str], re.Match[str]]] = []
     opening: re.Match[str] | None = None
     for n_fences, match in enumerate(patterns.FENCE.finditer(text)):
@@ -57,15 +57,15 @@ def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
     return pairs if opening is None else None
 
 
-def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[Found]:
+def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[ContextSpan]:
     start, end = opening.end(), closing.start()
     rule = "code" if _is_code(opening["info"], text[start:end]) else "fence"
-    made = make_found(text, start, end, rule, label_start=opening.start(), at_least=3)
-    return [replace(f, outer_end=closing.end()) for f in made]
+    made = make_spans(text, start, end, rule, label_start=opening.start(), at_least=3)
+    return [replace(span, outer_end=closing.end()) for span in made]
 
 
 def _is_code(language: str, body: str) -> bool:
-    """Whether a fenced text is code, by the language that it names or by its looks."""
+    """Return whether a fenced text is code, by the language that it names or by its form."""
     if language:
         return language.lower() not in patterns.DATA_LANGUAGES
     return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
@@ -76,8 +76,8 @@ _QUOTE_WORDS = (20, 4000)  # of a quotation, the least and the most
 _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
 
 
-def find_quote(text: str) -> list[Found]:
-    """A long quotation, or lines quoted with ">"."""
+def find_quote(text: str) -> list[ContextSpan]:
+    """Find a long quotation, or lines quoted with ">"."""
     quoted = _quoted_lines(text)
     if quoted is not None:
         return quoted
@@ -88,12 +88,12 @@ def find_quote(text: str) -> list[Found]:
         start, end = opening.start(), _quote_end(text, opening.start())
         at = max(end, start + 1)
         if end > 0 and _is_quoted_text(text, start, end):
-            return make_found(text, start, end, "quote", at_least=_QUOTE_WORDS[0])
+            return make_spans(text, start, end, "quote", at_least=_QUOTE_WORDS[0])
     return []
 
 
-def find_named_quote(text: str) -> list[Found]:
-    """A long quotation or text in brackets right behind the words that name it.
+def find_named_quote(text: str) -> list[ContextSpan]:
+    """Find a long quotation or a text in brackets directly after the words that name it.
 
     "Who speaks in the text "..."?", "Using the notes in the brackets [...], say ...".
     """
@@ -103,18 +103,22 @@ def find_named_quote(text: str) -> list[Found]:
         stop = len(text) if stop < 0 else stop
         bracket = text[start] in _BRACKETS
         end = (_closing_bracket if bracket else closing_quote)(text, start, stop) + 1
-        if end <= start or n_words(text, start, end) < 10 or not _is_asked(text, start, end):
+        if (
+            end <= start
+            or n_words(text, start, end) < 10
+            or not _is_request_value(text, start, end)
+        ):
             continue
         inner = (start + 1, end - 1) if bracket else (start, end)
         # No blank is left before a comma or the mark at the end of the sentence.
         blank = text[start - 1].isspace() and text[end : end + 1] in ",.;:?!"
-        found = make_found(text, *inner, "lead", label_start=start - blank, at_least=10)
-        return [replace(f, outer_end=end) for f in found]
+        spans = make_spans(text, *inner, "lead", label_start=start - blank, at_least=10)
+        return [replace(span, outer_end=end) for span in spans]
     return []
 
 
-def _is_asked(text: str, start: int, end: int) -> bool:
-    """Whether the words around a quotation ask, and do not say what is to be written."""
+def _is_request_value(text: str, start: int, end: int) -> bool:
+    """Return whether the words around a quotation ask, and do not say what to write."""
     before = text[max(0, start - 300) : start].rpartition("\n")[2]
     after = text[end : end + 300].partition("\n\n")[0]
     if patterns.TO_BE_WRITTEN.search(before) or _NOT_QUOTED.search(before[-60:]):
@@ -134,7 +138,7 @@ _NAMED = re.compile(
 
 
 def _closing_bracket(text: str, start: int, end: int) -> int:
-    """The place of the bracket that closes the one at `start`; -1 for none."""
+    """Return the place of the bracket that closes the one at `start`; -1 for none."""
     depth = 0
     for match in re.finditer(
         rf"[{re.escape(text[start] + _BRACKETS[text[start]])}]", text[start:end]
@@ -145,8 +149,8 @@ def _closing_bracket(text: str, start: int, end: int) -> int:
     return -1
 
 
-def _quoted_lines(text: str) -> list[Found] | None:
-    """The first run of lines quoted with ">"; None without one, or with no request near it."""
+def _quoted_lines(text: str) -> list[ContextSpan] | None:
+    """Find the first lines quoted with ">"; None when there are none or no request is near."""
     match = patterns.QUOTED_LINES.search(text)
     if match is None:
         return None
@@ -154,11 +158,11 @@ def _quoted_lines(text: str) -> list[Found] | None:
     near = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
     if not any(map(_asks, near.splitlines())):
         return None
-    return make_found(text, start, match.end(), "quote", label_start=match.start(), at_least=8)
+    return make_spans(text, start, match.end(), "quote", label_start=match.start(), at_least=8)
 
 
 def _is_quoted_text(text: str, start: int, end: int) -> bool:
-    """Whether a quotation is long enough and a request is near it."""
+    """Return whether a quotation is long enough and a request is near it."""
     least, most = _QUOTE_WORDS
     if not least <= n_words(text, start, end, most) <= most:
         return False
@@ -174,7 +178,7 @@ def _asks(line: str) -> bool:
 
 
 def _quote_end(text: str, start: int) -> int:
-    """Behind the end of the quotation at `start`; of the last one when they do not match."""
+    """Return the end of the quotation at `start`; of the last quotation when marks do not match."""
     close = closing_quote(text, start, len(text))
     if close < 0:
         close = max(text.rfind(closing, start + 1) for closing in QUOTES[text[start]])

@@ -2,11 +2,10 @@
 
 Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
 or an instruction that points to it ("Summarise this email: ...", "According to the text
-above, ..."). Some contexts have no mark: a long text beside a short question. Each way is
-one rule of `rules.RULES`; the rules are tried in the order of that table. The first rule
-decides whose cut leaves a prompt that still asks for something. The result is in
-characters of the text, so that cutting ``text[outer_start:outer_end]`` leaves the prompt
-that the writer would have sent without the context.
+above, ..."). Some contexts have no mark, such as a long text beside a short question. Each way is
+one rule of `rules.RULES`. The rules are tried in the order of that table, and the first rule
+whose cut leaves a prompt that still asks for something is used. Positions count characters
+of the text. Cutting ``text[outer_start:outer_end]`` leaves the prompt without its context.
 
 The time is linear in the length of the text. No text raises an error.
 """
@@ -27,7 +26,6 @@ from .asking import (
 )
 from .between import find_between
 from .enclosed import find_fenced, find_named_quote, find_quote
-from .found import Found, Mark, is_no_context
 from .lines import is_choices, is_directive
 from .marks import (
     find_labelled,
@@ -40,14 +38,15 @@ from .one_line import break_lines
 from .pointing import find_above, find_lead, find_long
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
+from .spans import ContextSpan, Mark, is_no_context
 from .words import Language, add_languages
 from .written import find_keys, inner_prompt
 
 __all__ = [
     "RULES",
     "STEPS",
+    "ContextSpan",
     "Explained",
-    "Found",
     "Tried",
     "explain_context",
     "find_context",
@@ -55,9 +54,9 @@ __all__ = [
     "is_no_context",
 ]
 
-_Finder = Callable[[str, list[Mark]], list[Found]]
+_Finder = Callable[[str, list[Mark]], list[ContextSpan]]
 
-#: What is tried, in this order: the names of the rules, and the function that looks.
+#: The steps of the search in their order: the names of the rules, and the function.
 STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("tag",), lambda text, marks: find_tags(text)),
     (("ruled",), lambda text, marks: find_ruled(text)),
@@ -75,26 +74,26 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One step of the search: what it looked for and what came of it."""
+    """One step of the search: the rules that were tried, and the outcome."""
 
     rules: tuple[str, ...]
-    outcome: str  # "taken", "nothing", or why a find was not taken
-    found: tuple[Found, ...] = ()
+    outcome: str  # "taken", "nothing", or why the spans were not taken
+    spans: tuple[ContextSpan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What was found in a text, and every step on the way."""
+    """The contexts of a text, and every step of the search."""
 
-    found: tuple[Found, ...]
+    spans: tuple[ContextSpan, ...]
     tried: tuple[Tried, ...]
 
     @property
     def reason(self) -> str:
-        """Why there is no context; "" when there is one."""
-        if self.found:
+        """The reason why there is no context; "" when there is one."""
+        if self.spans:
             return ""
-        refused = [tried for tried in self.tried if tried.found]
+        refused = [tried for tried in self.tried if tried.spans]
         if len(self.tried) == 1 and self.tried[0].rules == ("template",):
             return self.tried[0].outcome
         if not refused:
@@ -109,21 +108,20 @@ def find_context(
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
     languages: Sequence[Language] = (),
-) -> list[Found]:
+) -> list[ContextSpan]:
     """Find the context in one user message or prompt.
 
-    Returns non-overlapping stretches in their order; usually none or one, sometimes two
-    (a background and a situation). Rules below `min_confidence` are left out. With
-    `must_ask`, what remains after the cut asks for something; without, the request
-    stands elsewhere, as in a later turn. `shapes` are the templates of the text's source
-    (`learn_shapes`); a text that fits one is read by it, before any rule. `languages` are
-    words of your own, beside those that are known: `read_language`, or
-    `Language("mine", context=frozenset(["vignette"]))` for a label.
+    Returns spans in order, without overlaps: usually none or one, sometimes two (a background
+    and a situation). Rules below `min_confidence` are not used. With `must_ask`, what remains
+    after the cut must ask for something; without it, the request may be elsewhere, as in a
+    later turn. `shapes` are the templates of the text's source (`learn_shapes`). A text that
+    fits a template is read by it, before any rule. `languages` are additional words: use
+    `read_language`, or `Language("mine", context=frozenset(["vignette"]))` for a label.
     """
     explained = explain_context(
         text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes, languages=languages
     )
-    return list(explained.found)
+    return list(explained.spans)
 
 
 def explain_context(
@@ -134,7 +132,7 @@ def explain_context(
     shapes: Sequence[Shape] = (),
     languages: Sequence[Language] = (),
 ) -> Explained:
-    """The same, with each rule that was tried and why its find was not taken."""
+    """Find the context, with each rule that was tried and why its result was not used."""
     with add_languages(languages):
         return _explain(text, min_confidence, shapes, must_ask=must_ask)
 
@@ -146,48 +144,52 @@ def _explain(
         slots = match_shape(text, shape)
         if slots is None or shape.confidence < min_confidence:
             continue
-        found = _arrange(text, find_in_shape(text, shape, slots))
-        outcome = "taken" if found else f"no context: {shape.describe()}"
-        return Explained(tuple(found), (Tried(("template",), outcome, tuple(found)),))
+        spans = _arrange(text, find_in_shape(text, shape, slots))
+        outcome = "taken" if spans else f"no context: {shape.describe()}"
+        return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
     start, end = inner_prompt(text)
     broken = break_lines(text[start:end])
     tried: list[Tried] = []
     for step in _try_rules(broken.text, min_confidence, must_ask):
-        moved = replace(step, found=tuple(_move(broken.restore(f), start) for f in step.found))
+        moved = replace(
+            step, spans=tuple(_move(broken.restore(span), start) for span in step.spans)
+        )
         tried.append(moved)
         if step.outcome == "taken":
-            return Explained(moved.found, tuple(tried))
+            return Explained(moved.spans, tuple(tried))
     return Explained((), tuple(tried))
 
 
 def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:
     marks = find_marks(text)
     for names, finder in STEPS:
-        found = finder(text, marks)
-        if not found:
+        spans = finder(text, marks)
+        if not spans:
             yield Tried(names, "nothing")
             continue
-        yield _weigh(text, found, min_confidence, must_ask)
+        yield _judge(text, spans, min_confidence, must_ask)
 
 
-def _weigh(text: str, found: list[Found], min_confidence: float, must_ask: bool) -> Tried:
-    """Whether a find is taken: sure enough, and without the only request."""
-    names = tuple(dict.fromkeys(f.rule for f in found))
-    sure = [f for f in found if f.confidence >= min_confidence]
+def _judge(text: str, spans: list[ContextSpan], min_confidence: float, must_ask: bool) -> Tried:
+    """Decide whether spans are taken: they are sure enough, and are not the only request."""
+    names = tuple(dict.fromkeys(span.rule for span in spans))
+    sure = [span for span in spans if span.confidence >= min_confidence]
     if not sure:
-        most = max(f.confidence for f in found)
-        return Tried(names, f"its confidence is {most:g}, below {min_confidence:g}", tuple(found))
-    taken = _arrange(text, [f for f in sure if not _is_request(text[f.start : f.end], f.rule)])
+        most = max(span.confidence for span in spans)
+        return Tried(names, f"its confidence is {most:g}, below {min_confidence:g}", tuple(spans))
+    taken = _arrange(
+        text, [span for span in sure if not _is_request(text[span.start : span.end], span.rule)]
+    )
     if not taken:
-        return Tried(names, "what it finds is itself a request", tuple(found))
-    left = _leave_request(text, taken) if must_ask else taken
+        return Tried(names, "what it finds is itself a request", tuple(spans))
+    left = _keep_request(text, taken) if must_ask else taken
     if not left:
         return Tried(names, "what remains would not ask for anything", tuple(taken))
     return Tried(names, "taken", tuple(left))
 
 
-def _leave_request(text: str, taken: list[Found]) -> list[Found]:
-    """The same stretches without a request that only they hold; [] when none would remain."""
+def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
+    """Return the spans without a request that only they have; [] when no request would remain."""
     if remains_asking(text, taken):
         if not lacks_question(rest_of(text, taken)):
             return taken
@@ -201,38 +203,40 @@ _NAMED = ("tag", "key", "label", "heading", "phrase")
 
 
 def _is_request(body: str, rule: str) -> bool:
-    """Whether what was found is a question, an instruction or the choices that belong to one."""
+    """Return whether a text is a question, an instruction or the choices that belong to one."""
     if is_only_asking(body):
         return True
     return rule not in _NAMED and (is_choices(body) or announces_question(body))
 
 
-def _move(found: Found, by: int) -> Found:
+def _move(spans: ContextSpan, by: int) -> ContextSpan:
     return replace(
-        found,
-        start=found.start + by,
-        end=found.end + by,
-        outer_start=found.outer_start + by,
-        outer_end=found.outer_end + by,
+        spans,
+        start=spans.start + by,
+        end=spans.end + by,
+        outer_start=spans.outer_start + by,
+        outer_end=spans.outer_end + by,
     )
 
 
-def find_document(text: str) -> list[Found]:
+def find_document(text: str) -> list[ContextSpan]:
     """Find the documents or the knowledge that a system message carries.
 
-    Its instructions stay: a message that only says how to behave gives an empty list.
+    Its instructions are not context: the list is empty for a message that only instructs.
     """
-    for candidates in _in_system(text):
-        found = [
-            f for f in candidates if f.rule != "code" and not is_directive(text[f.start : f.end])
-        ]
-        if found:
-            return _arrange(text, found)
+    for spans in _in_system(text):
+        facts = [span for span in spans if _holds_facts(text, span)]
+        if facts:
+            return _arrange(text, facts)
     return []
 
 
-def _in_system(text: str) -> Iterator[list[Found]]:
-    """What each rule finds in a system message, where only marks and leads count."""
+def _holds_facts(text: str, span: ContextSpan) -> bool:
+    return span.rule != "code" and not is_directive(text[span.start : span.end])
+
+
+def _in_system(text: str) -> Iterator[list[ContextSpan]]:
+    """Yield what each rule finds in a system message, where only marks and leads count."""
     yield find_tags(text)
     yield find_ruled(text)
     marks = find_marks(text)
@@ -242,43 +246,52 @@ def _in_system(text: str) -> Iterator[list[Found]]:
     yield find_fenced(text)
 
 
-def _find_named(text: str, marks: list[Mark]) -> list[Found]:
-    """Labelled texts; a long hint counts as one beside the text that it belongs to."""
-    found, hints = find_labelled(text, marks)
-    if numbered := find_numbered(text, marks) if len(found) > 1 else []:
-        first, last = numbered[0].outer_start, numbered[0].end
-        found = [f for f in found if f.end <= first or f.start >= last] + numbered
-    if hints and not found:
-        found = find_lead(text, marks) or find_above(text, marks)
-    return found + [h for h in hints if all(h.start >= f.end or h.end <= f.start for f in found)]
+def _find_named(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find labelled texts; a long hint counts as one beside the text that it belongs to."""
+    labelled, hints = find_labelled(text, marks)
+    if len(labelled) > 1 and (numbered := find_numbered(text, marks)):
+        labelled = [*_outside(labelled, numbered), *numbered]
+    if hints and not labelled:
+        labelled = find_lead(text, marks) or find_above(text, marks)
+    return [*labelled, *_outside(hints, labelled)]
 
 
-def _arrange(text: str, found: Sequence[Found]) -> list[Found]:
-    """In order, without overlaps, and with the white space that would be left over.
+def _outside(spans: Sequence[ContextSpan], others: Sequence[ContextSpan]) -> list[ContextSpan]:
+    """Return the spans that overlap none of the others."""
+    return [
+        span
+        for span in spans
+        if all(span.end <= other.outer_start or span.start >= other.end for other in others)
+    ]
 
-    Of the gaps before and after a cut the wider one stays; none at the start of the text;
-    at its end, what the text ended with.
+
+def _arrange(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
+    """Return the spans in order, without overlaps, with the white space that a cut would leave.
+
+    The wider one of the gaps before and after a cut remains. No gap remains at the start of
+    the text. At its end the text keeps its own ending.
     """
-    runs: list[list[Found]] = []  # cuts with nothing but white space between them
+    runs: list[list[ContextSpan]] = []  # cuts with nothing but white space between them
     floor = 0
-    for f in sorted(found, key=lambda f: (f.start, -f.end)):
-        if f.start < floor:
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if span.start < floor:
             continue
-        f = replace(f, outer_start=max(f.outer_start, floor))
-        if runs and not text[floor : f.outer_start].strip():
-            runs[-1][-1] = replace(runs[-1][-1], outer_end=f.outer_start)
-            runs[-1].append(f)
+        span = replace(span, outer_start=max(span.outer_start, floor))
+        if runs and not text[floor : span.outer_start].strip():
+            runs[-1][-1] = replace(runs[-1][-1], outer_end=span.outer_start)
+            runs[-1].append(span)
         else:
-            runs.append([f])
-        floor = f.outer_end
-    for run in runs:
-        start, end = run[0].outer_start, run[-1].outer_end
-        before = len(text[:start].rstrip())
-        after = len(text) - len(text[end:].lstrip())
-        if after == len(text) or (
-            before > 0 and text.count("\n", before, start) < text.count("\n", end, after)
-        ):
-            run[0] = replace(run[0], outer_start=before)
-        else:
-            run[-1] = replace(run[-1], outer_end=after)
-    return [f for run in runs for f in run]
+            runs.append([span])
+        floor = span.outer_end
+    return [span for run in runs for span in _with_gap(text, run)]
+
+
+def _with_gap(text: str, run: list[ContextSpan]) -> list[ContextSpan]:
+    """Return the same spans with the narrower gap beside them."""
+    start, end = run[0].outer_start, run[-1].outer_end
+    before = len(text[:start].rstrip())
+    after = len(text) - len(text[end:].lstrip())
+    is_wider_behind = text.count("\n", before, start) < text.count("\n", end, after)
+    if after == len(text) or (before > 0 and is_wider_behind):
+        return [replace(run[0], outer_start=before), *run[1:]]
+    return [*run[:-1], replace(run[-1], outer_end=after)]

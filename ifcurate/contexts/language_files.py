@@ -1,4 +1,4 @@
-"""Files of words of your own, in the form of the files in `languages/`."""
+"""Additional files of words, in the format of the files in `languages/`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["read_language"]
 
 
 class _Words(BaseModel):
-    """What such a file may hold; `Language` says what each key means."""
+    """The keys of such a file; `Language` describes each."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -38,7 +38,7 @@ class _Words(BaseModel):
 
 
 def read_language(path: str | Path) -> Language:
-    """The words of a TOML file. Raises `DataError` that names the key and what is expected."""
+    """Read the words of a TOML file. Raises `DataError` with the key and what is expected."""
     try:
         words = _Words.model_validate(_read_toml(path))
     except ValidationError as error:
@@ -60,7 +60,7 @@ def _read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _problem_with(given: dict[str, Any]) -> str:
-    """What is wrong with lists of words; "" when nothing is."""
+    """Describe what is wrong with lists of words; "" when nothing is."""
     lists = {key: value for key, value in given.items() if isinstance(value, list)}
     empty = next((key for key, words in lists.items() if "" in words), None)
     if empty is not None:

@@ -1,10 +1,10 @@
 """Templates learned from the rows of one source.
 
-Rows of one source mostly share a template: fixed words with slots between them. Rows
-that begin or end alike, or share a line, are put together; what they all say once and
-in the same order are the fixed parts (`induce_parts`, longest first, as in Ratcliff and
-Obershelp's matching). `choose_contexts` decides which slots are context, by the label
-before a slot, by what the rules find in each row, and by the lengths of the slots.
+Rows of one source mostly share a template: fixed words with slots between them. Rows that
+begin or end alike, or share a line, are grouped. Their fixed parts are what all rows have
+once and in the same order (`induce_parts`, longest first, as in Ratcliff and Obershelp's
+matching). `choose_contexts` decides which slots are context: by the label before a slot, by
+what the rules find in each row, by what the slots say, and by the responses.
 
 The same rows in the same order give the same templates.
 """
@@ -23,9 +23,9 @@ from .slots import Evidence, Finder
 
 __all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
 
-LOOKED_AT = 800  # rows of a source that its templates are learned from
-_LEAST_ROWS = 6  # that share a template
-_LONGEST = 8000  # characters of a row that is looked at
+LOOKED_AT = 800  # rows of a source from which templates are learned
+_LEAST_ROWS = 6  # the least number that shares a template
+_LONGEST = 8000  # characters; longer rows are not used
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
 _WORD = re.compile(r"\w")
@@ -35,11 +35,11 @@ _END_MARKER = re.compile(r"(?:\s*<[|/][\w|]{1,20}>)+\s*\Z")
 def learn_shapes(
     texts: Sequence[str], find: Finder, *, responses: Sequence[str] | None = None
 ) -> tuple[Shape, ...]:
-    """The templates that these prompts share, those with the most fixed text first.
+    """Learn the templates that these prompts share, sorted by most fixed text first.
 
-    `find` is what the rules find in one prompt: `find_context`. `responses` are the
-    responses to the prompts, in the same order; they help to distinguish a context from
-    the answers that a prompt offers. Raises `ValueError` when their number differs.
+    `find` applies the rules to one prompt: pass `find_context`. `responses` are the responses
+    to the prompts, in the same order. They distinguish a context from the answers that a
+    prompt offers. Raises `ValueError` when their number differs.
     """
     rows = [text.rstrip() for text in texts]
     said = [_END_MARKER.sub("", response) for response in responses or ()]
@@ -63,7 +63,7 @@ _Keys = Callable[[str, list[str]], Iterable[object]]
 
 
 def _edges(*sizes: int) -> _Keys:
-    """The first and the last words of a row."""
+    """Return a function that gives the first and the last words of a row."""
 
     def keys(text: str, words: list[str]) -> Iterable[object]:
         for size in sizes:
@@ -75,18 +75,18 @@ def _edges(*sizes: int) -> _Keys:
 
 
 def _lines(text: str, words: list[str]) -> Iterable[object]:
-    """Lines of three words and more."""
+    """Return the lines of three words and more."""
     return {line.strip() for line in text.splitlines() if len(line.split()) >= 3}
 
 
 def _edge_lines(text: str, words: list[str]) -> Iterable[object]:
-    """The first and the last line, however short."""
+    """Return the first and the last line, of any length."""
     first, *_, last = text.splitlines() * 2
     return {("first line", first), ("last line", last)} if first != last else ()
 
 
 def _grams(text: str, words: list[str]) -> Iterable[object]:
-    """Runs of five words."""
+    """Return all runs of five words."""
     return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
 
 
@@ -97,7 +97,7 @@ def _take_groups(
     shapes: list[Shape],
     evidence: Evidence,
 ) -> list[str]:
-    """Learn a template from each group of rows with a key in common; the rows left over."""
+    """Learn a template from each group of rows with a common key, and return the other rows."""
     of_row = {text: set(keys(text, words[text])) for text in rows}
     refused: set[object] = set()
     while len(rows) >= _LEAST_ROWS:
@@ -113,7 +113,7 @@ def _take_groups(
 
 
 def _most_shared(keys_of_rows: Iterable[set[object]]) -> object:
-    """The key that most rows have; None when too few share one."""
+    """Return the key that most rows have; None when too few rows share one."""
     counts = Counter(itertools.chain.from_iterable(keys_of_rows))
     n = max(counts.values(), default=0)
     if n < _LEAST_ROWS:
@@ -122,7 +122,7 @@ def _most_shared(keys_of_rows: Iterable[set[object]]) -> object:
 
 
 def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
-    """A group by its rows' ends, or starts, when nearly all of it falls into such groups."""
+    """Divide a group by the ends or starts of its rows, when that covers nearly all rows."""
     for side in (0, 1):
         for size in (12, 8, 4):
             parts: dict[object, list[str]] = {}
@@ -136,8 +136,8 @@ def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
 
 
 def _learn_all(group: list[str], words: dict[str, list[str]], evidence: Evidence) -> list[Shape]:
-    """The templates of a group of rows: one, or several where rows of several came together."""
-    found: list[Shape] = []
+    """Learn the template of a group of rows, or several when the group mixes several."""
+    shapes: list[Shape] = []
     for part in _divide(group, words):
         distinct = list(dict.fromkeys(part))
         parts = induce_parts(distinct[:120]) if len(distinct) >= _LEAST_ROWS else None
@@ -145,15 +145,15 @@ def _learn_all(group: list[str], words: dict[str, list[str]], evidence: Evidence
             continue
         shape = choose_contexts(parts, distinct[:120], len(part), evidence)
         if shape is not None:
-            found.append(shape)
+            shapes.append(shape)
             continue
         for smaller in _divide_further(part, parts):
-            found += _learn_all(smaller, words, evidence)
-    return found
+            shapes += _learn_all(smaller, words, evidence)
+    return shapes
 
 
 def _divide_further(group: list[str], parts: tuple[str, ...]) -> list[list[str]]:
-    """A group by the word after its shared start, or before its shared end."""
+    """Divide a group by the word after its shared start, or before its shared end."""
     for pick in (_next_word, _previous_word):
         smaller: dict[str, list[str]] = {}
         for text in group:
@@ -173,9 +173,9 @@ def _previous_word(text: str, parts: tuple[str, ...]) -> str:
 
 
 def _learn_plain(rows: Sequence[str], evidence: Evidence) -> list[Shape]:
-    """A template without fixed words, of rows that are a text and a question.
+    """Learn a template without fixed words from rows that are a text and a question.
 
-    Nearly all rows must have two parts, and one of the two must be a question in all but a few.
+    At least 90% of the rows must have two parts, and one part must be a question in 90% of those.
     """
     distinct = list(dict.fromkeys(rows))
     for between in ("\n\n", "\n"):
@@ -189,9 +189,9 @@ def _learn_plain(rows: Sequence[str], evidence: Evidence) -> list[Shape]:
 
 
 def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
-    """What all texts say, once and in the same order: the fixed parts around the slots.
+    """Return the fixed parts: what all texts have, once and in the same order.
 
-    None when they share nothing that could be a template's.
+    The result is None when they share nothing that could be part of a template.
     """
     first = _whole_words(shared_start(texts), texts)
     rest = [text[len(first) :] for text in texts]
@@ -205,7 +205,7 @@ def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _whole_words(shared: str, texts: Sequence[str]) -> str:
-    """A shared beginning without a word that goes on differently."""
+    """Return a shared start without a last word that continues differently."""
     n = len(shared)
     if n and any(_joins(shared[n - 1], text[n : n + 1]) for text in texts):
         while n and _WORD.match(shared[n - 1]):
@@ -219,7 +219,7 @@ def _joins(before: str, after: str) -> bool:
 
 
 def _inner_parts(segments: list[str], depth: int) -> list[str]:
-    """Fixed parts inside the segments, the longest first and then those beside it."""
+    """Return fixed parts inside the segments: the longest, and those on either side of it."""
     if depth > 8 or any(not segment for segment in segments):
         return []
     best = _longest_shared(segments)
@@ -232,7 +232,7 @@ def _inner_parts(segments: list[str], depth: int) -> list[str]:
 
 
 def _longest_shared(segments: list[str]) -> str:
-    """The longest run of tokens that stands in every segment, in nearly all of them once."""
+    """Return the longest run of tokens that is in every segment, and in nearly all only once."""
     ordered = sorted(segments, key=len)
     shortest, others = ordered[0], ordered[1:]
     places = [0, *(match.end() for match in _TOKEN.finditer(shortest))]
@@ -254,7 +254,7 @@ def _in_all(run: str, others: list[str]) -> bool:
 
 
 def _is_fixed(run: str, segments: list[str]) -> bool:
-    """Whether a run may be a template's: more than a word, and said once."""
+    """Return whether a run may be part of a template: it is more than a word, and occurs once."""
     words = re.findall(r"\w+", run)
     marks = sum(not ch.isspace() and not _WORD.match(ch) for ch in run)
     strong = len(words) >= 2 or "\n" in run or (words and marks) or marks >= 2
@@ -266,7 +266,7 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
 
 
 def _may_be_chance(run: str, segments: list[str]) -> bool:
-    """Whether long texts may share a run by chance, as "at the" or "..": it is short and plain."""
+    """Return whether long texts may share a run by chance, such as "at the" or ".."."""
     if any(ch in run for ch in '\n:：?？"“”„«»') or len("".join(run.split())) >= 8:
         return False
     return min(len(segment.split(None, 40)) for segment in segments) > 40

@@ -1,8 +1,8 @@
-"""What a line or a sentence does: it asks, instructs, points to a text, says how to behave.
+"""What a line or a sentence does: it asks, instructs, refers to a text, or directs the model.
 
-`ask_start`, `last_request_start` and `first_request_end` say where the requests at the end or
-at the start of a text are. Windows are bounded, so that the time stays linear in the length
-of the text.
+`closing_request_start`, `last_request_start` and `first_request_end` locate the requests at
+the end and at the start of a text. Windows are bounded, so that the time stays linear in the
+length of the text.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from .words import (
     asks_in,
     classify_label,
     count_words,
-    is_wanted,
-    points_in,
+    is_request_label,
+    reference_direction_in,
 )
 
 __all__ = [
     "MORE_VERBS",
     "WINDOW",
-    "ask_start",
+    "closing_request_start",
     "first_request_end",
+    "has_statement_first",
     "is_choices",
+    "is_complete_request",
     "is_directive",
     "is_instruction",
     "is_question",
@@ -39,10 +41,8 @@ __all__ = [
     "label_before",
     "last_request_start",
     "line_asks",
-    "points",
+    "reference_direction",
     "sentences",
-    "settles",
-    "tells",
 ]
 
 WINDOW = 2000  # characters at either end in which questions and instructions are sought
@@ -53,9 +53,9 @@ _LETTER = re.compile(r"\w")
 
 
 def is_directive(body: str, limit: float = 0.6) -> bool:
-    """Whether a text tells the model how to behave, rather than what is the case.
+    """Return whether a text directs the model's behaviour instead of stating facts.
 
-    `limit` is the number of such words per sentence that a source of facts may have.
+    `limit` is how many directing words per sentence a source of facts may have.
     """
     head = body[:1500]
     if patterns.PERSONA.match(head.lstrip(" -*#\n")):
@@ -65,7 +65,7 @@ def is_directive(body: str, limit: float = 0.6) -> bool:
 
 
 def is_question(line: str) -> bool:
-    """Whether a line asks, and is not an utterance or an option."""
+    """Return whether a line asks, and is not an utterance or an option."""
     line = line.strip()
     return (
         len(line) <= 400
@@ -80,7 +80,7 @@ def is_question(line: str) -> bool:
 
 
 def is_spoken(line: str) -> bool:
-    """Whether a line says who speaks, and then something."""
+    """Return whether a line names its speaker and then has text."""
     speaker = patterns.SPEAKER.match(line)
     if speaker is None or line[0] in "'‘\"“" or not line[speaker.end() :].strip():
         return False
@@ -88,7 +88,7 @@ def is_spoken(line: str) -> bool:
 
 
 def is_choices(text: str) -> bool:
-    """Whether a text is a list of short options to choose from."""
+    """Return whether a text is a list of short options to choose from."""
     lines = [line for line in text[:3000].splitlines() if line.strip()]
     lengths = sorted(count_words(line) for line in lines if patterns.OPTION.match(line.strip()))
     return (
@@ -100,7 +100,7 @@ _CODE = re.compile(r"(?:CREATE|SELECT|INSERT|UPDATE|DELETE|DROP|ALTER)\s+[A-Z(*]
 
 
 def is_instruction(line: str) -> bool:
-    """Whether a line tells what to do, or on what to base the answer."""
+    """Return whether a line instructs, or says what to base the answer on."""
     if len(line) > 500:
         return False
     prefix = patterns.PREFIX.match(line)
@@ -113,7 +113,7 @@ def is_instruction(line: str) -> bool:
 
 
 def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
-    """Lines from the last to the first: where each starts, and its text."""
+    """Yield the lines from the last to the first: where each starts, and its text."""
     while end > start:
         line_start = text.rfind("\n", start, end) + 1 or start
         yield line_start, text[line_start:end] if end - line_start <= WINDOW else ""
@@ -122,11 +122,11 @@ def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
         end = line_start - 1
 
 
-def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
-    """Where the questions and instructions that close `start:end` begin; `end` if there are none.
+def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> int:
+    """Return where the questions and instructions that close `start:end` begin; `end` for none.
 
-    With `strict` the question comes before the text, so that only an instruction after a
-    blank line, or one that points back, is cut from the end of the text.
+    With `strict` the question precedes the text. Only an instruction after a blank line, or one
+    that refers back, then closes the text.
     """
     cut, pending, instructed, gap = end, 0, False, False
     for line_start, raw in islice(_lines_back(text, start, end), 201):
@@ -138,7 +138,9 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
             break  # too long a line to be asked, or nothing would be left in front
         blank_before = _ends_blank(text[max(0, line_start - 4) : line_start])
         kind = _closing_kind(line, raw, blank_before=blank_before, strict=strict)
-        separate = kind == "question" and gap and cut < end and (instructed or tells(line))
+        separate = (
+            kind == "question" and gap and cut < end and (instructed or has_statement_first(line))
+        )
         if kind == "option" and cut == end and pending < 12:
             pending += 1
         elif kind not in ("task", "ruler", "question") or separate:
@@ -151,12 +153,12 @@ def ask_start(text: str, start: int, end: int, *, strict: bool) -> int:
 
 
 def _is_blank(raw: str, text: str, at: int, end: int) -> bool:
-    """Whether a line without text is blank; one of `_lines_back` may be too long instead."""
+    """Return whether a line without text is blank, not too long for `_lines_back`."""
     return bool(raw) or at == end or not text[at].strip()
 
 
 def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> str:
-    """What a line is at the end of a text: "task", "ruler", "question", "option" or ""."""
+    """Classify a line at the end of a text: "task", "ruler", "question", "option" or ""."""
     if is_instruction(line) or (blank_before and len(line) < 250 and patterns.MANNER.match(line)):
         closes = not strict or (blank_before and patterns.ORDER.match(line))
         return "task" if closes or POINTS_BACK.search(line) else ""
@@ -167,8 +169,8 @@ def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> s
     return "option" if len(line) <= 200 and patterns.OPTION.match(line) else ""
 
 
-def tells(question: str) -> bool:
-    """Whether a line that ends in a question first says other things, as a paragraph does."""
+def has_statement_first(question: str) -> bool:
+    """Return whether a line that ends in a question first states something, as a paragraph does."""
     return len(question) > 100 and re.search(r"[.!?] +[A-Z]", question) is not None
 
 
@@ -179,14 +181,14 @@ def _ends_blank(text: str) -> bool:
 _SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|when|where)\b", re.I)
 
 
-def settles(line: str) -> bool:
-    """Whether an instruction says all there is to do, so that no question need follow."""
+def is_complete_request(line: str) -> bool:
+    """Return whether an instruction is complete, so that no question must follow."""
     opens = re.match(r"(?:please |first,? |now,? )*(?:read|use|consider|refer|look)\b", line, re.I)
     return is_instruction(line) and not opens and not _SETTLED.search(line)
 
 
 def is_title(line: str) -> bool:
-    """A short run of capitalised words: the name of a text rather than the text."""
+    """Return whether a line is a few capitalised words: the name of a text, not the text."""
     if len(line) > 160 or "\n" in line:
         return False
     words = [w for w in re.findall(r"[\w'’]+", line) if len(w) > 3]
@@ -216,7 +218,7 @@ _WISH = re.compile(
 
 
 def is_request(sentence: str) -> bool:
-    """Whether a sentence asks or instructs; wider than `is_instruction`, which bounds contexts."""
+    """Return whether a sentence asks or instructs; wider than `is_instruction`."""
     sentence = sentence.strip(" \t\"'“”«»(*_").rstrip(":： ")
     if is_question(sentence) or is_instruction(sentence):
         return True
@@ -230,20 +232,20 @@ def is_request(sentence: str) -> bool:
 
 
 def sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """The sentences of a stretch without line breaks, blanks after them left out."""
-    found: list[tuple[int, int]] = []
+    """Return the sentences of `start:end`, one line, without the blanks after them."""
+    parts: list[tuple[int, int]] = []
     at = start
     for match in _SENTENCE_END.finditer(text, start, end):
         if match.end() > at:
-            found.append((at, at + len(text[at : match.end()].rstrip())))
+            parts.append((at, at + len(text[at : match.end()].rstrip())))
         at = match.end()
     if text[at:end].strip():
-        found.append((at, at + len(text[at:end].rstrip())))
-    return found
+        parts.append((at, at + len(text[at:end].rstrip())))
+    return parts
 
 
 def first_request_end(text: str, start: int, end: int) -> int:
-    """Where the sentences that ask at the start of `start:end` end; `start` when none does."""
+    """Return where the asking sentences at the start of `start:end` end; `start` for none."""
     start = at = start + len(text[start:end]) - len(text[start:end].lstrip())
     while at < end:
         line_end = text.find("\n", at, min(end, at + _LONGEST_LINE))
@@ -257,8 +259,8 @@ def first_request_end(text: str, start: int, end: int) -> int:
     return start
 
 
-def points(line: str) -> str:
-    """How a request points to a text beside it: "below", "above", "this" or ""."""
+def reference_direction(line: str) -> str:
+    """Return where a request says that its text is: "below", "above", "this" (either) or ""."""
     made = patterns.TO_BE_WRITTEN.sub(" ", line)
     match = POINTS_ON.search(made) or patterns.POINTS_ON_BARE.search(made)
     if match and not patterns.ASKED_ABOUT.search(match[0]):
@@ -268,20 +270,20 @@ def points(line: str) -> str:
         return "above"
     if POINTS_BACK.search(made):
         return "this"
-    return points_in(line)
+    return reference_direction_in(line)
 
 
 _USER = re.compile(r"^\s*(?:user|human|usuario|utilisateur|nutzer|用户|ユーザー)\s?[:：]\s*", re.I)
 
 
 def line_asks(line: str) -> bool:
-    """Whether a line, its label or one of its sentences asks or instructs."""
+    """Return whether a line, its label or one of its sentences asks or instructs."""
     line = _USER.sub("", line)
     label = patterns.LABEL_LINE.match(line) or patterns.HEADING_LINE.match(line)
     if label:
         name = label["name"].strip().lower()
         kind = classify_label(name)[0]
-        if is_wanted(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
+        if is_request_label(name) or (kind == "ask" and line[label.end() :].strip(" *\"'")):
             return True
         orders = is_instruction(name) or MORE_VERBS.match(name) or name.endswith(" line")
         if orders and kind != "answer":  # "Output:" is a verb and a label
@@ -291,7 +293,7 @@ def line_asks(line: str) -> bool:
 
 
 def last_request_start(text: str, start: int, end: int) -> int:
-    """Where the sentences that ask at the end of `start:end` begin; `end` when none does."""
+    """Return where the asking sentences at the end of `start:end` begin; `end` for none."""
     at = end = start + len(text[start:end].rstrip())
     while at > start:
         line_start = max(text.rfind("\n", start, at) + 1, start)
@@ -312,7 +314,7 @@ def last_request_start(text: str, start: int, end: int) -> int:
 
 
 def label_before(text: str, left: int, at: int) -> int | None:
-    """Where the line before `at` starts when it only announces a text; else None."""
+    """Return where the line before `at` starts if it only announces a text; otherwise None."""
     head = text[left:at].rstrip(" \t\r\n-*•")
     line_start = left + head.rfind("\n") + 1
     line = text[line_start : left + len(head)]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import islice
 
 from . import patterns
-from .found import Found, Mark, make_found
-from .lines import ask_start, is_question, settles
+from .lines import closing_request_start, is_complete_request, is_question
+from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,
     FORM_NOUNS,
@@ -34,7 +34,7 @@ CONTEXT_KINDS = ("label", "heading", "phrase")
 
 
 def find_marks(text: str) -> list[Mark]:
-    """All lines that announce something, in their order."""
+    """Find all lines that announce something, in order."""
     marks: list[Mark] = []
     for start, content, name, heading in sorted(_label_lines(text)):
         kind, noun = classify_label(name.strip())
@@ -45,12 +45,12 @@ def find_marks(text: str) -> list[Mark]:
         marks.append(Mark(start, content, rule, noun, len(text) if line_end < 0 else line_end))
         if len(marks) >= MAX_MARKS:
             break
-    marks += _slot(text, marks)
+    marks += _empty_label_at_end(text, marks)
     return _drop_doubtful(text, marks)
 
 
 def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
-    """Start of the line, start of what follows, the words, whether it is a heading."""
+    """Yield where each line starts, where its text starts, its label, and if it is a heading."""
     for match in islice(patterns.LABEL_LINE.finditer(text), MAX_LINES):
         heading = (match["deco"] or "").startswith("#")
         yield match.start(), match.end(), match["name"], heading
@@ -62,8 +62,8 @@ def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
             yield start, match.end(), name["name"], True
 
 
-def _slot(text: str, marks: list[Mark]) -> list[Mark]:
-    """An empty label at the very end: the place of the answer, whatever it is called."""
+def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
+    """Return an empty label at the very end, which marks the answer whatever its name."""
     end = len(text.rstrip())
     start = text.rfind("\n", max(0, end - 100), end) + 1
     match = patterns.LABEL_LINE.match(text, start, end) if start else None
@@ -73,25 +73,25 @@ def _slot(text: str, marks: list[Mark]) -> list[Mark]:
 
 
 def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
-    """Leave out speakers "Q:" and "A:" of a dialogue, and labels that an article has itself."""
+    """Leave out the speakers "Q:" and "A:" of a dialogue, and labels inside an article."""
     letters = [m for m in marks if m.noun in ("q", "a")]
     talk = len(letters) > 2
     kept: list[Mark] = []
     for mark in marks:
-        if not _is_speaker(mark, kept, talk=talk) and not _is_inner(text, mark, kept):
+        if not _is_speaker_label(mark, kept, talk=talk) and not _is_inner(text, mark, kept):
             kept.append(mark)
     return kept
 
 
-def _is_speaker(mark: Mark, kept: list[Mark], *, talk: bool) -> bool:
-    """Whether "Q" or "A" is a speaker: in a dialogue, or an answer without a question before."""
+def _is_speaker_label(mark: Mark, kept: list[Mark], *, talk: bool) -> bool:
+    """Return whether "Q" or "A" is a speaker in a dialogue, or an answer without a question."""
     if mark.noun not in ("q", "a"):
         return False
     return talk or (mark.noun == "a" and not any(m.noun == "q" for m in kept))
 
 
 def _is_inner(text: str, mark: Mark, kept: list[Mark]) -> bool:
-    """Whether a label is part of the text around it: an article's own, or a form's."""
+    """Return whether a label is inside an article or a form."""
     if mark.kind != "label":
         return False
     around = kept[-1].kind if kept else ""
@@ -101,7 +101,7 @@ def _is_inner(text: str, mark: Mark, kept: list[Mark]) -> bool:
 
 
 def _is_form(text: str, mark: Mark) -> bool:
-    """Whether a label is one of several "key: value" lines, or names an address."""
+    """Return whether a label is one of several "key: value" lines, or is before an address."""
     value = text[mark.content : mark.line_end].split(None, 1)
     if value and ("@" in value[0] or value[0].startswith("http")):
         return True
@@ -111,7 +111,7 @@ def _is_form(text: str, mark: Mark) -> bool:
 
 
 def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
-    """Without the worked examples of a few-shot prompt: only the marks of the last case stay."""
+    """Drop the worked examples of a few-shot prompt: only the marks of the last case remain."""
     contexts = [i for i, m in enumerate(marks) if m.kind in CONTEXT_KINDS]
     filled = [i for i, m in enumerate(marks) if _is_answered(text, m)]
     same = [i for i in contexts if marks[i].noun == marks[contexts[0]].noun]
@@ -122,15 +122,15 @@ def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:
 
 
 def _is_answered(text: str, mark: Mark) -> bool:
-    """Whether a mark is the label of an answer that is there."""
+    """Return whether a mark is the label of an answer, with the answer."""
     return mark.kind == "answer" and bool(text[mark.content : mark.line_end].strip(" *\r\t\"'"))
 
 
-def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found]]:
-    """Texts under a label, a heading or an announcing phrase; and hints as long as a paragraph."""
+def find_labelled(text: str, marks: list[Mark]) -> tuple[list[ContextSpan], list[ContextSpan]]:
+    """Find texts under a label, a heading or a phrase; and hints as long as a paragraph."""
     marks, few_shot = after_examples(text, marks)
-    found: list[Found] = []
-    hints: list[Found] = []
+    spans: list[ContextSpan] = []
+    hints: list[ContextSpan] = []
     asked = False
     pending: int | None = None  # the label that only heads further labels
     limits = [*(mark.start for mark in marks[1:]), len(text)]
@@ -146,30 +146,32 @@ def find_labelled(text: str, marks: list[Mark]) -> tuple[list[Found], list[Found
         made = _find_under(
             text, mark, limit, label_start, asked=asked, least=_least_words(mark, few_shot=few_shot)
         )
-        (hints if mark.kind == "hint" else found).extend(made)
-    return found, hints
+        (hints if mark.kind == "hint" else spans).extend(made)
+    return spans, hints
 
 
 def _find_under(
     text: str, mark: Mark, limit: int, label_start: int, *, asked: bool, least: int
-) -> list[Found]:
-    """The text under one mark, which ends at `limit` or where the requests behind it begin."""
+) -> list[ContextSpan]:
+    """Find the text under one mark, which ends at `limit` or where requests after it begin."""
     before = text[max(0, mark.start - 400) : mark.start].strip().rsplit("\n", 1)[-1]
-    end = ask_start(text, mark.content, limit, strict=asked or settles(before))
+    end = closing_request_start(
+        text, mark.content, limit, strict=asked or is_complete_request(before)
+    )
     if _is_question_or_example(mark, text[mark.content : end], before):
         return []
-    made = make_found(text, mark.content, end, mark.kind, label_start=label_start, at_least=least)
-    return [f for f in made if not patterns.PERSONA.match(text, f.start)]
+    made = make_spans(text, mark.content, end, mark.kind, label_start=label_start, at_least=least)
+    return [span for span in made if not patterns.PERSONA.match(text, span.start)]
 
 
 def _is_question_or_example(mark: Mark, body: str, line_before: str) -> bool:
-    """Whether "Input:" stands before the question, or a label in an example."""
+    """Return whether a text is a question under "Input:", or the label belongs to an example."""
     asks = mark.noun.startswith("input") and is_question(body)
     return asks or line_before.lower().lstrip("#* ").startswith("example")
 
 
 def _least_words(mark: Mark, *, few_shot: bool) -> int:
-    """How many words a text under a label must have."""
+    """Return how many words a text under a label must have."""
     if mark.kind == "hint":
         return 25
     if few_shot:
@@ -177,9 +179,9 @@ def _least_words(mark: Mark, *, few_shot: bool) -> int:
     return 1 if mark.noun in MAY_BE_SHORT else 2
 
 
-def find_tags(text: str) -> list[Found]:
-    """Texts between tags that are named after a text."""
-    found: list[Found] = []
+def find_tags(text: str) -> list[ContextSpan]:
+    """Find texts between tags that name a text."""
+    spans: list[ContextSpan] = []
     floor, dead = 0, set[str]()
     for pattern, left, right in ((patterns.TAG, "</", ">"), (patterns.SQUARE_TAG, "[/", "]")):
         for match in pattern.finditer(text):
@@ -191,13 +193,13 @@ def find_tags(text: str) -> list[Found]:
                 dead.add(name)
                 continue
             floor = close + len(name) + 3
-            made = make_found(text, match.end(), close, "tag", label_start=match.start())
-            found += [replace(f, outer_end=floor) for f in made]
-    return [f for f in found if f.outer_end - f.outer_start < len(text.strip())]
+            made = make_spans(text, match.end(), close, "tag", label_start=match.start())
+            spans += [replace(span, outer_end=floor) for span in made]
+    return [span for span in spans if span.outer_end - span.outer_start < len(text.strip())]
 
 
-def find_ruled(text: str) -> list[Found]:
-    """A text between two ruler lines, announced on the line before."""
+def find_ruled(text: str) -> list[ContextSpan]:
+    """Find a text between two ruler lines that the line before announces."""
     rulers = []
     for match in patterns.RULER_LINE.finditer(text):
         rulers.append(match)
@@ -214,27 +216,27 @@ def find_ruled(text: str) -> list[Found]:
         return []  # underlined headings
     bare = BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
     label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
-    made = make_found(
+    made = make_spans(
         text, first.end(), second.start(), "ruled", label_start=label_start, at_least=3
     )
-    return [replace(f, outer_end=second.end()) for f in made]
+    return [replace(span, outer_end=second.end()) for span in made]
 
 
-def find_numbered(text: str, marks: list[Mark]) -> list[Found]:
-    """Passages numbered from one, taken together with their numbers."""
+def find_numbered(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find passages numbered from one, and take them together with their numbers."""
     counted = _count_from_one(patterns.NUMBERED_LINE.finditer(text))
     if len(counted) < 2:
         return []
     first, last = counted[0], counted[-1]
     behind = (m.start for m in marks if m.start > last.start() and m.kind in ("ask", "answer"))
     asked = bool(text[: first.start()].strip())
-    end = ask_start(text, last.end(), next(behind, len(text)), strict=asked)
-    label_start = _bare_line_before(text, first.start())
-    return make_found(text, first.start(), end, "numbered", label_start=label_start, at_least=12)
+    end = closing_request_start(text, last.end(), next(behind, len(text)), strict=asked)
+    label_start = _announcement_before(text, first.start())
+    return make_spans(text, first.start(), end, "numbered", label_start=label_start, at_least=12)
 
 
 def _count_from_one(lines: Iterable[re.Match[str]]) -> list[re.Match[str]]:
-    """The numbered lines that count 1, 2, 3, ...; others are left out."""
+    """Return the numbered lines that count 1, 2, 3, ..., without the others."""
     counted: list[re.Match[str]] = []
     for match in lines:
         if int(match["a"] or match["b"]) == len(counted) + 1:
@@ -242,8 +244,8 @@ def _count_from_one(lines: Iterable[re.Match[str]]) -> list[re.Match[str]]:
     return counted
 
 
-def _bare_line_before(text: str, at: int) -> int:
-    """Where the line before `at` starts, when it only announces; else `at`."""
+def _announcement_before(text: str, at: int) -> int:
+    """Return where the line before `at` starts if it only announces; otherwise `at`."""
     head = text[max(0, at - 300) : at].rstrip()
     line = head.rsplit("\n", 1)[-1].strip()
     if not line or not (head.endswith(":") or line.startswith("#")):

@@ -1,9 +1,9 @@
 """Labels in the middle of a line: "Passage: ... Question: ...? Answer:".
 
 The rules read labels at the beginnings of lines. `break_lines` begins a new line before each
-label that stands after the end of a sentence, so that one line is read as several are. It
-looks at the first line, the last line and the lines that begin with a label: in the other
-lines "Answer: no" is part of a text.
+label that follows the end of a sentence, so that one line is read like several lines. It
+reads the first line, the last line and the lines that begin with a label. In other lines
+"Answer: no" is part of a text.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from . import patterns
-from .found import Found
 from .lines import line_asks
-from .words import ASIDES, classify_label, is_wanted
+from .spans import ContextSpan
+from .words import ASIDES, classify_label, is_request_label
 
 __all__ = ["Broken", "break_lines"]
 
@@ -40,17 +40,17 @@ class Broken:
     text: str
     added: tuple[int, ...] = ()
 
-    def restore(self, found: Found) -> Found:
-        """The same stretch in characters of the text as it was."""
-        places = (found.start, found.end, found.outer_start, found.outer_end)
+    def restore(self, spans: ContextSpan) -> ContextSpan:
+        """Return the same span in characters of the original text."""
+        places = (spans.start, spans.end, spans.outer_start, spans.outer_end)
         start, end, outer_start, outer_end = (at - bisect_left(self.added, at) for at in places)
-        return replace(found, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
+        return replace(spans, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
 
 
 def break_lines(text: str) -> Broken:
-    """The text with a line break before each label in the middle of a line.
+    """Return the text with a line break before each label in the middle of a line.
 
-    The break replaces a blank; where none is, as in Chinese, it is added.
+    The break replaces a blank, or is added where there is none, as in Chinese.
     """
     pieces: list[str] = []
     added: list[int] = []
@@ -65,7 +65,7 @@ def break_lines(text: str) -> Broken:
 
 
 def _places(text: str) -> Iterator[int]:
-    """Where labels in the middle of a line begin, in their order."""
+    """Yield where labels in the middle of a line begin."""
     end = len(text.rstrip())
     at = len(text) - len(text.lstrip())
     first, talk = at, len(re.findall(r"(?<!\w)[QA][ \t]?:", text[:20_000])) > 2
@@ -81,7 +81,7 @@ def _places(text: str) -> Iterator[int]:
 
 
 def _is_known(name: str) -> bool:
-    return classify_label(name)[0] in ("context", "ask", "answer", "hint") or is_wanted(
+    return classify_label(name)[0] in ("context", "ask", "answer", "hint") or is_request_label(
         name.lower()
     )
 
@@ -89,7 +89,7 @@ def _is_known(name: str) -> bool:
 def _in_line(
     text: str, start: int, stop: int, *, named: str, talk: bool, last: bool
 ) -> Iterator[int]:
-    """The labels of one line behind `start`, where the label that it begins with ends."""
+    """Yield the labels of one line after `start`, where its first label ends."""
     before = named  # the label before, on this line
     for colon in islice(_COLON.finditer(text, start, stop), _MOST):
         left = max(start, colon.start() - 60)
@@ -125,7 +125,7 @@ def _last_word(window: str, named: str) -> tuple[int, str] | None:
 
 
 def _is_letter(name: str, before: str) -> bool:
-    """Whether "Q" or "A" labels a question, or the answer to one."""
+    """Return whether "Q" or "A" labels a question, or the answer to one."""
     return name in "Qq" or (name in "Aa" and classify_label(before)[0] == "ask")
 
 

@@ -1,4 +1,4 @@
-"""Contexts that a request points to, or that are only long."""
+"""Contexts that a request refers to, or that are much longer than the request."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import patterns
-from .found import Found, Mark, closing_quote, make_found
 from .lines import (
     WINDOW,
-    ask_start,
+    closing_request_start,
+    has_statement_first,
+    is_complete_request,
     is_directive,
     is_instruction,
     is_question,
     is_title,
     line_asks,
-    settles,
-    tells,
 )
+from .spans import ContextSpan, Mark, closing_quote, make_spans
 from .words import (
     BARE_LEAD,
     HERE_IS,
@@ -33,24 +33,24 @@ __all__ = ["find_above", "find_lead", "find_long"]
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """A sentence that points to a text after it."""
+    """A sentence that refers to a text after it."""
 
     start: int  # of the sentence
     end: int  # of its line
-    at: int  # behind the words that point
+    at: int  # after the words that refer to the text
     phrase: str  # those words
     sentence: str
 
 
-def find_lead(text: str, marks: list[Mark]) -> list[Found]:
-    """A text on the same line as an instruction that points to it, or on the next ones."""
+def find_lead(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find the text that an instruction refers to, on its line or on the next ones."""
     for i, (start, end) in enumerate(head_lines(text)):
         lead = _read_lead(text, start, end, first=i == 0)
         if lead is None:
             continue
-        found = _after_lead(text, lead, marks)
-        if found:
-            return found
+        spans = _after_lead(text, lead, marks)
+        if spans:
+            return spans
     return []
 
 
@@ -75,7 +75,7 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
 
 
 def _pointing_words(line: str) -> re.Match[str] | None:
-    """The words of a line that point to a text; those that point to a question do not count."""
+    """Return the words of a line that refer to a text; a question does not count."""
     match = POINTS_ON.search(line)
     while match and patterns.ASKED_ABOUT.search(match[0]):
         match = POINTS_ON.search(line, match.start() + 1)
@@ -84,7 +84,7 @@ def _pointing_words(line: str) -> re.Match[str] | None:
 
 
 def _may_lead(sentence: str) -> bool:
-    """Whether a sentence announces, instructs or asks."""
+    """Return whether a sentence announces, instructs or asks."""
     asks = sentence.rstrip(": ").endswith("?")
     return asks or bool(BARE_LEAD.match(sentence)) or is_instruction(sentence[:480])
 
@@ -95,7 +95,7 @@ _TO_STOP = re.compile(r"[^.?!\n]{0,200}[.?!][\"”']?[ \t]")
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the text of a lead begins."""
+    """The place of the text that a lead announces."""
 
     content: int
     bare: bool  # the lead only announces, so that it is cut too
@@ -103,8 +103,8 @@ class _Place:
     end: int | None = None  # of the text, when a quotation ends before its line
 
 
-def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
-    """The text that a lead points to: on the same line, or on the lines that follow."""
+def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
+    """Find the text that a lead refers to, on the same line or on the lines that follow."""
     place = _find_place(text, lead)
     if place is None:
         return []
@@ -113,13 +113,13 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
     content = place.content
     limit = _next_mark(marks, content, ("ask", "answer", "hint"))
     limit = len(text) if limit is None else limit
-    strict = place.asked or (not place.bare and settles(lead.sentence))
-    end = place.end or ask_start(text, content, limit, strict=strict)
+    strict = place.asked or (not place.bare and is_complete_request(lead.sentence))
+    end = place.end or closing_request_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
     if patterns.PERSONA.match(text[content : content + 60].lstrip()):
         return []
-    return make_found(
+    return make_spans(
         text,
         content,
         end,
@@ -130,7 +130,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[Found]:
 
 
 def _find_place(text: str, lead: _Lead) -> _Place | None:
-    """Behind the lead's colon, behind its sentence, or on the next line; None for no text."""
+    """Locate the text after the lead's colon, after its sentence or below it; None for none."""
     end, at = lead.end, lead.at
     inline = _TO_COLON.match(text, at - 1 if text[at - 1] == ":" else at, end)
     if inline and text[inline.end() : end].strip():
@@ -144,7 +144,7 @@ def _find_place(text: str, lead: _Lead) -> _Place | None:
 
 
 def _announced_later(text: str, at: int) -> int:
-    """Where the text begins that a line after `at` announces; 0 when no line does.
+    """Return where the text begins that a line after `at` announces; 0 for none.
 
     "Write a question with this answer:", the answer, "for the following article:".
     """
@@ -169,7 +169,7 @@ def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
 
 def _place_below(text: str, lead: _Lead) -> _Place | None:
     bare = BARE_LEAD.fullmatch(text[lead.start : lead.end].strip()) is not None
-    content, asked = skip_asks(text, lead.end, settled=settles(lead.sentence))
+    content, asked = skip_requests(text, lead.end, settled=is_complete_request(lead.sentence))
     shape = patterns.SHAPE.search(lead.sentence)
     if shape and (bare or text[content : content + 1] in "{[<"):
         return None
@@ -177,12 +177,12 @@ def _place_below(text: str, lead: _Lead) -> _Place | None:
 
 
 def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None:
-    """Where the first mark of these kinds after `at` begins."""
+    """Return where the first mark of these kinds after `at` begins."""
     return next((m.start for m in marks if m.start > at and m.kind in kinds), None)
 
 
 def _closing_quote(text: str, start: int, end: int) -> int | None:
-    """The end of a quotation at `start` after which the line goes on; None when it does not."""
+    """Return the end of a quotation at `start` if the line continues after it; otherwise None."""
     start += len(text[start:end]) - len(text[start:end].lstrip())
     if text[start : start + 1] not in ('"', "“", "„", "«", "»"):
         return None
@@ -195,15 +195,15 @@ def _closing_quote(text: str, start: int, end: int) -> int | None:
     return close + 1 + (after == ",")
 
 
-def find_above(text: str, marks: list[Mark]) -> list[Found]:
-    """A text that a closing question points back to."""
-    start, _ = skip_asks(text, 0)
+def find_above(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find a text that a closing question refers back to."""
+    start, _ = skip_requests(text, 0)
     marks = [m for m in marks if m.kind in ("ask", "answer")]
     label = _next_mark(marks, start, ("ask", "answer"))
     if label is not None:
         if _n_answers(marks) > 1:
             return []
-        end = ask_start(text, start, label, strict=False)
+        end = closing_request_start(text, start, label, strict=False)
         in_line, least = False, 12 if start else 20
     else:
         end, in_line = _find_closing(text, start)
@@ -213,11 +213,11 @@ def find_above(text: str, marks: list[Mark]) -> list[Found]:
     start = _skip_task(text, start, end)
     if is_directive(text[start:end], 1.2) or _begins_with_request(text, start, end, in_line):
         return []
-    return make_found(text, start, end, "above", at_least=least)
+    return make_spans(text, start, end, "above", at_least=least)
 
 
 def _skip_task(text: str, start: int, end: int) -> int:
-    """Past first lines in which some sentence asks or instructs: they are the task."""
+    """Skip first lines in which a sentence asks or instructs: they are the task."""
     at = start
     for _ in range(8):
         at += len(text[at:end]) - len(text[at:end].lstrip())
@@ -229,9 +229,9 @@ def _skip_task(text: str, start: int, end: int) -> int:
 
 
 def _find_closing(text: str, start: int) -> tuple[int, bool]:
-    """Where a closing request that points back begins, and whether mid-line; the end for none."""
+    """Return where a closing request that refers back begins, or the end; and if it is mid-line."""
     full = len(text.rstrip())
-    end, in_line = ask_start(text, start, full, strict=False), False
+    end, in_line = closing_request_start(text, start, full, strict=False), False
     if end == full:
         end, in_line = last_sentences(text, start, full), True
     asked = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
@@ -244,22 +244,22 @@ def _begins_with_request(text: str, start: int, end: int, in_line: bool) -> bool
     return in_line or is_instruction(text[start : start + 200])
 
 
-def find_long(text: str, marks: list[Mark]) -> list[Found]:
-    """A text much longer than the question beside it."""
-    start, asked = skip_asks(text, 0)
+def find_long(text: str, marks: list[Mark]) -> list[ContextSpan]:
+    """Find a text that is much longer than the question beside it."""
+    start, asked = skip_requests(text, 0)
     full = len(text[: _next_mark(marks, start, ("ask", "answer"))].rstrip())
-    strict = asked or settles(text[:start].strip().rsplit("\n", 1)[-1])
-    end = ask_start(text, start, full, strict=strict)
+    strict = asked or is_complete_request(text[:start].strip().rsplit("\n", 1)[-1])
+    end = closing_request_start(text, start, full, strict=strict)
     if start == 0 and end == full:
-        start = _after_request(text)
-        end = ask_start(text, start, full, strict=True)
+        start = _skip_first_request(text)
+        end = closing_request_start(text, start, full, strict=True)
     if start + full - end > 1200 or _is_all_request(text, start, end):
         return []
-    content = _skip_intro(text, start, end)
+    content = _skip_announcement(text, start, end)
     if is_directive(text[content:end]) or _n_answers(marks) > 1:
         return []
     about_me = re.match(r"\W{0,3}(?:I|I'm|I've|I'd|My|We|Our)\b", text[content : content + 12])
-    return make_found(
+    return make_spans(
         text,
         content,
         end,
@@ -270,23 +270,23 @@ def find_long(text: str, marks: list[Mark]) -> list[Found]:
 
 
 def _is_all_request(text: str, start: int, end: int) -> bool:
-    """Whether a stretch is the whole text, begins with a request or ends in the question."""
+    """Return whether `start:end` is the whole text, begins with a request or ends in a question."""
     if start == 0 and end == len(text.rstrip()):
         return True
     ends_asking = text[start:end].rstrip("\"'”’. \n").endswith("?")
     return ends_asking or asks_first(text, start, end)
 
 
-def _after_request(text: str) -> int:
-    """Past a first paragraph in which some sentence asks or instructs; 0 if there is none."""
+def _skip_first_request(text: str) -> int:
+    """Skip a first paragraph in which a sentence asks or instructs; 0 if there is none."""
     match = re.match(r"\s*([^\n]{1,400}?)[ \t\r]*\n[ \t\r]*\n\s*", text[:600])
     sentences = re.split(r"(?<=[.!?]) ", match[1]) if match else []
     asks = any(is_instruction(s) or is_question(s) for s in sentences)
     return match.end() if match and asks else 0
 
 
-def _skip_intro(text: str, start: int, end: int) -> int:
-    """Past a first short line that only announces what follows, with a colon."""
+def _skip_announcement(text: str, start: int, end: int) -> int:
+    """Skip a short first line that ends in a colon."""
     match = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*").match(text, start, end)
     return match.end() if match else start
 
@@ -296,7 +296,7 @@ def _n_answers(marks: list[Mark]) -> int:
 
 
 def head_lines(text: str) -> Iterator[tuple[int, int]]:
-    """The non-blank lines at the start of a text."""
+    """Yield the lines at the start of a text that are not blank."""
     at = 0
     for _ in range(24):
         end = text.find("\n", at)
@@ -309,13 +309,13 @@ def head_lines(text: str) -> Iterator[tuple[int, int]]:
 
 
 def asks_first(text: str, start: int, end: int) -> bool:
-    """Whether a stretch starts with a question or an instruction, as a request does."""
+    """Return whether `start:end` starts with a question or an instruction."""
     head = re.match(r"[^.?!\n]{1,500}[.?!:]?", text[start : min(end, start + 501)])
     return bool(head and (is_instruction(head[0]) or head[0].endswith("?")))
 
 
 def last_sentences(text: str, start: int, end: int) -> int:
-    """Where a closing sentence that points back begins, in a text of one line; else `end`."""
+    """Return where a closing sentence that refers back begins, in one line; otherwise `end`."""
     window = max(start, end - 500)
     for match in re.finditer(r"(?<=[.!?\"”'])\s+(?=[A-Z])", text[window:end]):
         at = window + match.end()
@@ -330,11 +330,11 @@ def last_sentences(text: str, start: int, end: int) -> int:
     return end
 
 
-def skip_asks(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
-    """Past the questions and instructions that stand between a lead and its text.
+def skip_requests(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
+    """Skip the questions and instructions between a lead and its text.
 
-    `settled`: the lead has said it all, so that only a line right below it which says how
-    to answer is passed, and what looks like an instruction later is part of the text.
+    With `settled` the lead is complete: only a line directly below it that says how to answer
+    is skipped, and a later instruction is part of the text.
     """
     asked = False
     for _ in range(8):
@@ -347,7 +347,7 @@ def skip_asks(text: str, at: int, *, settled: bool = False) -> tuple[int, bool]:
             return start, asked
         label = patterns.LABEL_LINE.match(line)
         kind = classify_label(label["name"].strip())[0] if label else ""
-        if kind == "ask" or (is_question(line) and not tells(line)):
+        if kind == "ask" or (is_question(line) and not has_statement_first(line)):
             asked = True
         elif not is_instruction(line):
             return start, asked

@@ -1,9 +1,9 @@
-"""The rules by which a context is found inside text, as a table.
+"""The table of rules that find a context in a text.
 
-Each rule has what it looks for, an example, and its confidence: (right + 1) / (n + 2), at
-most 0.97, for the n labelled rows in which it found a context. So few rows give a cautious
-figure, and none gives 0.5. `docs/contexts.md` compares the figures with rows that no
-rule was written on. The patterns are in `patterns` and `words`, the procedure is in `find`.
+Each rule has a description, an example, and a confidence: (right + 1) / (n + 2), at most
+0.97, for the n labelled rows in which it found a context. Few rows give a cautious figure,
+and none gives 0.5. `docs/contexts.md` compares the figures with rows that no rule was
+written for. The patterns are in `patterns` and `words`, the procedure is in `find`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["RULES", "Rule", "rule_confidence"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One way in which prompts carry a context, in the order in which they are tried."""
+    """One way in which a prompt carries its context."""
 
     name: str
     matches: str
@@ -97,5 +97,5 @@ _CONFIDENCE = {rule.name: rule.confidence for rule in RULES}
 
 
 def rule_confidence(name: str) -> float:
-    """The confidence of the rule of that name; `KeyError` for an unknown one."""
+    """Return the confidence of a rule; raises `KeyError` for an unknown name."""
     return _CONFIDENCE[name]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .found import Found, make_found
 from .lines import (
     first_request_end,
     is_directive,
@@ -16,6 +15,7 @@ from .lines import (
     label_before,
     last_request_start,
 )
+from .spans import ContextSpan, make_spans
 from .words import classify_label
 
 __all__ = ["Asks", "Shape", "find_in_shape", "match_shape", "without_request"]
@@ -25,7 +25,7 @@ _CLOSING = "\"”»«“'’`」』"
 _ENDED_QUOTE = re.compile(r"[.!?…]?«")  # of »a German quotation«
 
 
-#: Where in its slot a request stands beside the context.
+#: The place of a request in the slot of the context; "" for none.
 Asks = Literal["", "first", "last"]
 
 
@@ -33,24 +33,24 @@ Asks = Literal["", "first", "last"]
 class Shape:
     """A template that was learned from rows, and its slots that are context.
 
-    `parts` are its fixed texts in order, with a slot between each two; the first and the
-    last may be empty. `contexts` numbers the slots that are context, from 0.
+    `parts` are its fixed texts in order, with a slot between each two; the first and the last
+    may be empty. `contexts` are the numbers of the slots that are context, from 0.
     """
 
     parts: tuple[str, ...]
     contexts: tuple[int, ...]
-    n_rows: int  # that it was learned from
+    n_rows: int  # from which it was learned
     agreement: float  # share of them in which the rules alone find the same context
     confidence: float
-    asks: Asks = ""  # where in the context's slot the request stands
+    asks: Asks = ""  # the place of a request in the context's slot
 
     @property
     def n_fixed(self) -> int:
-        """Characters of its fixed parts, blanks left out."""
+        """How many characters its fixed parts have, without blanks."""
         return sum(len("".join(part.split())) for part in self.parts)
 
     def describe(self) -> str:
-        """One line for people: how many rows, and what is context."""
+        """Return one line for display: how many rows, and which slots are context."""
         shown = "⟨…⟩".join(" ".join(part.split()) for part in self.parts)
         shown = shown if len(shown) <= 100 else f"{shown[:60]} … {shown[-35:]}"
         if not self.contexts:
@@ -60,7 +60,7 @@ class Shape:
         return f"{self.n_rows} rows share a template; {which} the context: {shown}"
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values, for a run's identity; what is at its default stays out."""
+        """Return plain values for a run's identity, without those at their default."""
         record = {
             "parts": list(self.parts),
             "contexts": list(self.contexts),
@@ -72,13 +72,13 @@ class Shape:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Shape:
-        """The opposite of `as_record`."""
+        """Create it from what `as_record` returned."""
         values = {**record, "parts": tuple(record["parts"]), "contexts": tuple(record["contexts"])}
         return cls(**values)
 
 
 def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
-    """The places of the slots in a text; None when it does not fit the template."""
+    """Return the slots of a text; None when it does not fit the template."""
     end = len(text.rstrip())
     first, *inner, last = shape.parts
     if not text.startswith(first) or not text.endswith(last, 0, end):
@@ -96,10 +96,10 @@ def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
 def _place_inner(
     text: str, inner: Sequence[str], contexts: Sequence[int], left: int, right: int
 ) -> list[tuple[int, int]] | None:
-    """The places of the inner fixed parts in `left:right`; None when one is missing.
+    """Return the places of the inner fixed parts in `left:right`; None when one is missing.
 
-    Parts before the last context are taken where they first occur, parts after it where
-    they last occur, so that words of the template inside a context do no harm.
+    Parts before the last context are matched where they first occur, parts after it where they
+    last occur. Words of the template inside a context then do no harm.
     """
     n_left = min(max(contexts), len(inner)) if contexts else len(inner)
     before: list[tuple[int, int]] = []
@@ -120,7 +120,7 @@ def _place_inner(
 
 
 def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape) -> bool:
-    """Whether the slots beside the context, and only these, are questions.
+    """Return whether the slots beside the context, and only these, are questions.
 
     Only the question distinguishes a template without fixed words from any other text.
     """
@@ -128,9 +128,9 @@ def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape)
     return all(asks is not (k in shape.contexts) for k, asks in enumerate(asked))
 
 
-def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[Found]:
-    """The context of a row that fits a template, with its labels and quotes; [] for none."""
-    found: list[Found] = []
+def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[ContextSpan]:
+    """Find the context of a row that fits a template, with its labels and quotes; [] for none."""
+    spans: list[ContextSpan] = []
     for number in shape.contexts:
         start, end = slots[number]
         slot = without_request(text, (start, end), shape.asks)
@@ -138,14 +138,14 @@ def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> 
         left = max(0, start - len(shape.parts[number])) if slot[0] == start else slot[0]
         right = end + len(shape.parts[number + 1]) if slot[1] == end else slot[1]
         made = _find_in_slot(text, slot, left, right)
-        found += [replace(f, confidence=shape.confidence) for f in made]
-    return found
+        spans += [replace(span, confidence=shape.confidence) for span in made]
+    return spans
 
 
 def without_request(text: str, slot: tuple[int, int], asks: Asks) -> tuple[int, int]:
-    """A slot without the request at its start ("first") or its end ("last").
+    """Return a slot without the request at its start ("first") or its end ("last").
 
-    It is empty in a row without such a request.
+    The result is empty in a row without such a request.
     """
     start, end = slot
     if asks == "first":
@@ -158,10 +158,10 @@ def without_request(text: str, slot: tuple[int, int], asks: Asks) -> tuple[int, 
     return slot
 
 
-def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> list[Found]:
-    """The text in a slot, with the label and the quotes in the fixed parts `left:right` beside it.
+def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> list[ContextSpan]:
+    """Find the text of a slot, with the label and the quotes in the fixed parts `left:right`.
 
-    What passages share at their start or end looks fixed; those words belong to the text.
+    Words that all passages have at their start or end look fixed, but belong to the text.
     """
     start, end = slot
     marks = _OPENING + ("»" if _ENDED_QUOTE.match(text, end) else "")
@@ -175,19 +175,19 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> li
             start = opening = begins
         end = closing = _end_sentence(text, end, right)
     label = label_before(text, left, opening)
-    made = make_found(text, start, end, "template", label_start=opening, at_least=1)
+    made = make_spans(text, start, end, "template", label_start=opening, at_least=1)
     return [
         replace(
-            f,
-            outer_start=label if label is not None else opening if quoted else f.start,
-            outer_end=max(f.outer_end, closing),
+            span,
+            outer_start=label if label is not None else opening if quoted else span.start,
+            outer_end=max(span.outer_end, closing),
         )
-        for f in made
+        for span in made
     ]
 
 
 def _after_quotes(text: str, at: int) -> int:
-    """Behind the quotation marks at `at`, and a comma after them."""
+    """Return the position after the quotation marks at `at`, and a comma after them."""
     marks = text[at : at + 10]
     blank = marks[:1] in (" ", "\u00a0", "\u202f") and marks[1:2] == "»"
     n = len(marks) - len(marks[blank:].lstrip(_CLOSING))
@@ -195,7 +195,7 @@ def _after_quotes(text: str, at: int) -> int:
 
 
 def _start_sentence(text: str, left: int, start: int) -> int:
-    """Where the passage begins whose first words all rows share: behind its label."""
+    """Return where a passage begins whose first words all rows share: after its label."""
     line_start = max(left, text.rfind("\n", left, start) + 1)
     label, colon, words = text[line_start:start].rpartition(":")
     if not colon or not words.strip() or classify_label(label.strip())[0] != "context":
@@ -204,7 +204,7 @@ def _start_sentence(text: str, left: int, start: int) -> int:
 
 
 def _end_sentence(text: str, end: int, right: int) -> int:
-    """Where the line ends whose last words all rows share, if the slot ends in a sentence."""
+    """Return where a line ends whose last words all rows share, if the slot ends in a sentence."""
     line, newline, _ = text[end:right].partition("\n")
     words = line.strip()
     goes_on = words and (words[0].islower() or words[0] in ".,;)。")

@@ -1,4 +1,4 @@
-"""What the rows of a template say of each of its slots."""
+"""The properties of each slot of a template, over its rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import patterns
-from .found import Found
 from .lines import (
     first_request_end,
     is_choices,
@@ -19,17 +18,18 @@ from .lines import (
     last_request_start,
     sentences,
 )
+from .spans import ContextSpan
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
 __all__ = ["Evidence", "Finder", "Fit", "Slot", "describe_slots", "label_kind"]
 
-Finder = Callable[[str], Sequence[Found]]
+Finder = Callable[[str], Sequence[ContextSpan]]
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of rows besides their template."""
+    """What is known of rows besides their text."""
 
     find: Finder  # what the rules find in a row
     responses: Mapping[str, str]  # of rows; may be empty
@@ -37,22 +37,22 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The rows that fit the fixed parts of a template; all lists have one item for each row."""
+    """The rows that fit the fixed parts of a template; each list has one item per row."""
 
     parts: tuple[str, ...]
     rows: Sequence[str]
     spans: Sequence[Sequence[Span]]  # the places of the slots
-    votes: Sequence[Sequence[Found]]  # what the rules find
+    votes: Sequence[Sequence[ContextSpan]]  # what the rules find
     responses: Sequence[str]  # "" where it is not known
 
     def values(self, slot: int) -> list[str]:
-        """The texts in one slot."""
+        """Return the texts of one slot."""
         return [row[slice(*spans[slot])] for row, spans in zip(self.rows, self.spans, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot of a template; shares are shares of its values that are not empty."""
+    """One slot of a template; shares are of its values that are not empty."""
 
     number: int
     size: float  # words, the median
@@ -71,7 +71,7 @@ class Slot:
 
     @property
     def is_question(self) -> bool:
-        """Whether nearly all of its values ask."""
+        """Whether nearly all values ask."""
         return self.asking >= 0.8
 
     @property
@@ -85,7 +85,7 @@ class Slot:
         return self.label in ("context", "phrase") and self.size >= 2
 
     @property
-    def may_be(self) -> bool:
+    def may_be_context(self) -> bool:
         """Whether it can be context at all."""
         if self.label in ("ask", "answer"):
             return False
@@ -93,7 +93,7 @@ class Slot:
 
 
 def describe_slots(fit: Fit) -> list[Slot]:
-    """Each slot of a template."""
+    """Describe each slot of a template."""
     return [_describe(fit, k) for k in range(len(fit.parts) - 1)]
 
 
@@ -110,11 +110,11 @@ def _describe(fit: Fit, k: int) -> Slot:
     return Slot(
         number=k,
         size=median(map(count_words, filled)),
-        asking=share(_is_asked),
+        asking=share(_is_request_value),
         asks_first=share(_asks_first),
         asks_last=share(_asks_last),
         choices=share(lambda value: is_choices(value) or is_choices("- " + value)),
-        stating=share(lambda value: _states(value, line=after.startswith("\n"))),
+        stating=share(lambda value: _is_statement(value, line=after.startswith("\n"))),
         votes=_share_of_votes(fit, k),
         answers=sum(map(_is_same, values, fit.responses)) / len(values),
         label=label_kind(before, label),
@@ -126,7 +126,7 @@ def _describe(fit: Fit, k: int) -> Slot:
 
 
 _SENTENCE_END = re.compile(r"[.?!]\s+")
-# After these labels there may be the text that the request is about.
+# The text after these labels may be what the request is about.
 _TO_BE_JUDGED = frozenset(["sentence", "statement", "claim", "hypothesis"])
 _EDGES = " \t\n.,;:!?\"'()"
 _ASKED = re.compile(r"[\s.!\"'”’»)]*[?？؟]")
@@ -134,25 +134,25 @@ _END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
 
 
 def _end_mark(part: str) -> str:
-    """The mark with which a fixed part ends the sentence of the slot before it."""
+    """Return the mark with which a fixed part ends the sentence of the slot before it."""
     match = _END_MARK.match(part)
     return match[0].strip() if match else ""
 
 
 def _stands_apart(part: str) -> bool:
-    """Whether a fixed part ends its line or its sentence, so that the slot begins a new one."""
+    """Return whether a fixed part ends its line or sentence, so that the slot begins a new one."""
     return not part.strip() or part.endswith("\n") or not part.rstrip()[-1].isalnum()
 
 
 def _is_open_request(sentence: str) -> bool:
-    """Whether the last sentence of a fixed part is a request that the slot continues."""
+    """Return whether the last sentence of a fixed part is a request that the slot continues."""
     return sentence[-1:].isalnum() and is_request(sentence)
 
 
 def _begins_anew(part: str) -> bool:
-    """Whether a fixed part does not continue the sentence of the slot before it.
+    """Return whether a fixed part does not continue the sentence of the slot before it.
 
-    In lower-case texts a request or a label begins one as well.
+    In lower-case texts, a request or a label begins a new sentence too.
     """
     text = part.lstrip(" ")
     if not text[:1].islower():
@@ -163,11 +163,11 @@ def _begins_anew(part: str) -> bool:
 
 
 def _begins_sentence(value: str) -> bool:
-    return value[:1].isupper() and _states(value)
+    return value[:1].isupper() and _is_statement(value)
 
 
-def _is_asked(value: str) -> bool:
-    """Whether a text is a question, or has the label of one."""
+def _is_request_value(value: str) -> bool:
+    """Return whether a text is a question, or has the label of one."""
     if is_question(value) or (len(value) < 400 and value.endswith("?")):
         return True
     label = patterns.LABEL_LINE.match(value)
@@ -184,22 +184,22 @@ def _asks_last(value: str) -> bool:
     return 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
 
 
-def _states(value: str, *, line: bool = False) -> bool:
-    """Whether a text is a statement: a sentence that neither asks nor instructs.
+def _is_statement(value: str, *, line: bool = False) -> bool:
+    """Return whether a text is a statement: a sentence that neither asks nor instructs.
 
-    With `line` the text ends its line, so that a sentence needs no mark at its end.
+    With `line` the text ends its line, and a sentence then needs no mark at its end.
     """
     whole = _is_ended(value) or (line and value[:1].isupper() and count_words(value) >= 5)
     return whole and count_words(value) >= 4 and not is_request(value)
 
 
 def _is_ended(value: str) -> bool:
-    """Whether the last sentence of a text is complete."""
+    """Return whether the last sentence of a text is complete."""
     return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
 
 
 def label_kind(part: str, line: str) -> str:
-    """The kind of the label at the end of a fixed part, whose last line is `line`."""
+    """Return the kind of the label at the end of a fixed part, whose last line is `line`."""
     if label_before(part, 0, len(part)) is not None:
         return "context"
     if is_instruction(line.rstrip(":： ")):
@@ -211,20 +211,20 @@ def label_kind(part: str, line: str) -> str:
 
 
 def _is_same(value: str, response: str) -> bool:
-    """Whether a value is the response: then the prompt offers it as an answer."""
+    """Return whether a value is the response, so that the prompt offers it as an answer."""
     return bool(value) and value.strip(_EDGES).lower() == response.strip(_EDGES).lower()
 
 
 def _share_of_votes(fit: Fit, k: int) -> float:
     agreeing = sum(
-        _overlap(found, spans[k]) >= 0.5 for spans, found in zip(fit.spans, fit.votes, strict=True)
+        _overlap(vote, spans[k]) >= 0.5 for spans, vote in zip(fit.spans, fit.votes, strict=True)
     )
     return agreeing / len(fit.rows)
 
 
-def _overlap(found: Sequence[Found], span: Span) -> float:
-    """Shared characters by all characters of either."""
+def _overlap(vote: Sequence[ContextSpan], span: Span) -> float:
+    """Return the shared characters by all characters of either."""
     start, end = span
-    shared = sum(max(0, min(f.end, end) - max(f.start, start)) for f in found)
-    either = sum(f.end - f.start for f in found) + (end - start) - shared
+    shared = sum(max(0, min(span.end, end) - max(span.start, start)) for span in vote)
+    either = sum(span.end - span.start for span in vote) + (end - start) - shared
     return shared / either if either else 0.0

@@ -34,11 +34,11 @@ __all__ = [
     "asks_in",
     "classify_label",
     "count_words",
-    "is_wanted",
+    "is_request_label",
     "make_language",
+    "mentions_question",
     "n_words",
-    "points_in",
-    "wants_question",
+    "reference_direction_in",
     "words",
 ]
 
@@ -70,15 +70,15 @@ class Language:
     spaces: bool = True  # between words
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values, for a run's identity; what is empty stays out."""
+        """Return plain values for a run's identity, without those that are empty."""
         record: dict[str, Any] = {"name": self.name, "spaces": self.spaces}
         for name in (*_SETS, *_TUPLES):
             if words := getattr(self, name):
                 record[name] = sorted(words) if name in _SETS else list(words)
         return record
 
-    def points(self, line: str) -> str:
-        """How a request points to a text: "below", "above", "this" or ""."""
+    def reference_direction(self, line: str) -> str:
+        """Return where a request says that its text is: "below", "above", "this" or ""."""
         line = line.lower()
         if not any(noun in line for noun in self.nouns):
             return ""
@@ -94,7 +94,7 @@ class Language:
         return re.search(rf"(?<!\w){re.escape(phrase)}", line) is not None
 
     def asks(self, line: str) -> bool:
-        """Whether a line of this language asks for something."""
+        """Return whether a line of this language asks for something."""
         line = line.lower().strip(_MARKS)
         if self.common and self.common.isdisjoint(re.findall(r"\w+", line)):
             return False
@@ -111,7 +111,7 @@ class Language:
 
 
 def make_language(data: Mapping[str, Any]) -> Language:
-    """The language that a file of words describes; its keys are the fields of `Language`."""
+    """Create the language of a file of words, whose keys are the fields of `Language`."""
     fields: dict[str, Any] = {"name": data["name"], "spaces": data.get("spaces", True)}
     for key in _SETS:
         fields[key] = frozenset(word.lower() for word in data.get(key, ()))
@@ -126,8 +126,8 @@ def make_language(data: Mapping[str, Any]) -> Language:
 
 def _read_all() -> dict[str, str]:
     folder = files("ifcurate.contexts").joinpath("languages")
-    found = (path for path in folder.iterdir() if path.name.endswith(".toml"))
-    return {p.name[:-5]: p.read_text(encoding="utf-8") for p in sorted(found, key=lambda p: p.name)}
+    paths = (path for path in folder.iterdir() if path.name.endswith(".toml"))
+    return {p.name[:-5]: p.read_text(encoding="utf-8") for p in sorted(paths, key=lambda p: p.name)}
 
 
 _TEXTS = _read_all()
@@ -147,14 +147,14 @@ _SCRIPTS = (
 )
 _BY_NAME = {language.name: language for language in LANGUAGES}
 _LATIN = tuple(language for language in LANGUAGES if language.common)
-# The languages of the user, for the time of one search. A context variable, because every
-# question about a line would otherwise need one more argument on its way through the rules.
+# The additional languages of one search. A context variable, because otherwise every function
+# that classifies a line would need one more argument.
 _ADDED: ContextVar[tuple[Language, ...]] = ContextVar("added languages", default=())
 
 
 @contextmanager
 def add_languages(languages: Iterable[Language]) -> Iterator[None]:
-    """Use these languages beside those of the package, within the `with` block."""
+    """Use these languages besides those of the package, within the `with` block."""
     token = _ADDED.set((*_ADDED.get(), *languages))
     try:
         yield
@@ -164,7 +164,7 @@ def add_languages(languages: Iterable[Language]) -> Iterator[None]:
 
 @lru_cache(maxsize=8192)
 def _languages_of(line: str) -> tuple[Language, ...]:
-    """The languages, English left out, that a line may be of."""
+    """Return the languages other than English that a line may be in."""
     if line.isascii():
         return _LATIN
     for name, script in _SCRIPTS:
@@ -174,7 +174,7 @@ def _languages_of(line: str) -> tuple[Language, ...]:
 
 
 def asks_in(line: str) -> bool:
-    """Whether a line asks for something, in a language other than English."""
+    """Return whether a line asks for something, in a language other than English."""
     return _asks_in(line, _ADDED.get())
 
 
@@ -184,30 +184,30 @@ def _asks_in(line: str, added: tuple[Language, ...]) -> bool:
     return len(line) <= 500 and any(language.asks(line) for language in languages)
 
 
-def points_in(line: str) -> str:
-    """How a line points to a text, in a language other than English; see `Language.points`."""
-    return _points_in(line, _ADDED.get())
+def reference_direction_in(line: str) -> str:
+    """Return where a line says that its text is, in a language other than English."""
+    return _reference_direction_in(line, _ADDED.get())
 
 
 @lru_cache(maxsize=8192)
-def _points_in(line: str, added: tuple[Language, ...]) -> str:
+def _reference_direction_in(line: str, added: tuple[Language, ...]) -> str:
     if len(line) > 500:
         return ""
     ways = (
-        lang.points(line)
+        lang.reference_direction(line)
         for lang in (*_languages_of(line), *added)
         if lang.asks(line) or "?" in line or not lang.common
     )
     return next((way for way in ways if way), "")
 
 
-def wants_question(line: str) -> bool:
-    """Whether a line speaks of a question, so that the question itself still follows."""
-    return _wants_question(line.lower(), _ADDED.get())
+def mentions_question(line: str) -> bool:
+    """Return whether a line mentions a question, so that the question itself must follow."""
+    return _mentions_question(line.lower(), _ADDED.get())
 
 
 @lru_cache(maxsize=8192)
-def _wants_question(line: str, added: tuple[Language, ...]) -> bool:
+def _mentions_question(line: str, added: tuple[Language, ...]) -> bool:
     words = set(re.findall(r"\w+", line))
     return any(
         (word in line) if not language.spaces or not word.isascii() else word in words
@@ -217,15 +217,15 @@ def _wants_question(line: str, added: tuple[Language, ...]) -> bool:
     )
 
 
-def is_wanted(label: str) -> bool:
-    """Whether a label, in lower case, is a request by itself, as "Title:" is."""
+def is_request_label(label: str) -> bool:
+    """Return whether a label, in lower case, is a request by itself, such as "Title:"."""
     return label in _WANTED or any(label in language.wanted for language in _ADDED.get())
 
 
 def count_words(text: str, enough: int = 100) -> int:
-    """How many words a text has, counted no further than `enough`.
+    """Return how many words a text has; counting stops after `enough`.
 
-    Where a script sets no blanks two characters count as one word.
+    In scripts without blanks, two characters count as one word.
     """
     if text.isascii():
         return len(text.split(None, enough))
@@ -234,7 +234,7 @@ def count_words(text: str, enough: int = 100) -> int:
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a block of text."""
+    """Return the words of a block of text."""
     return frozenset(text.split())
 
 
@@ -248,12 +248,12 @@ MAY_BE_SHORT = words(ENGLISH["may_be_short"])
 _NOT_LABELS = words(ENGLISH["not_labels"])
 _QUALIFIERS = words(ENGLISH["qualifiers"])
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
-# Answered already: between two equal context labels this makes a worked example.
+# An answer between two equal context labels makes a worked example.
 ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))
 _ASK_LABELS = frozenset[str]().union(*(language.ask for language in LANGUAGES))
 _WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
 
-# What these hold is no question yet.
+# The text after these labels is not the question.
 NOT_ASKED = frozenset(
     [
         *("answer choices", "choices", "choice", "option", "options", "candidate", "ending"),
@@ -281,9 +281,9 @@ LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
 
 
 def classify_label(name: str) -> tuple[LabelKind, str]:
-    """What the words before a colon, or of a heading, announce; and the noun they use.
+    """Return what the words before a colon, or of a heading, announce; and their noun.
 
-    ``("", "")`` when they announce nothing that matters here.
+    The result is ``("", "")`` when they announce neither text, request nor answer.
     """
     return _classify_label(name, _ADDED.get())
 
@@ -304,7 +304,7 @@ def _classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, 
 
 
 def _kind_of_added(flat: str, added: tuple[Language, ...]) -> LabelKind:
-    """What a label is in the languages of the user; "" when it is none of their labels."""
+    """Return the kind of a label in the additional languages; "" for none."""
     for language in added:
         if flat in language.context:
             return "context"
@@ -316,7 +316,7 @@ def _kind_of_added(flat: str, added: tuple[Language, ...]) -> LabelKind:
 
 
 def _classify_text_label(words: list[str], flat: str) -> tuple[LabelKind, str]:
-    """Whether a label, in lower case, names or announces a text."""
+    """Classify a label, in lower case, that may name or announce a text."""
     if _is_noun_label(words):
         noun = words[-1]
         return ("", "") if noun in _NOT_LABELS and len(words) == 1 else ("context", noun)
@@ -327,12 +327,12 @@ def _classify_text_label(words: list[str], flat: str) -> tuple[LabelKind, str]:
 
 
 def _is_noun_label(words: list[str]) -> bool:
-    """Whether a label is the name of a text with words that qualify it: "source document"."""
+    """Return whether a label is the name of a text with qualifiers: "source document"."""
     return bool(words) and words[-1] in NOUNS and all(w in _QUALIFIERS for w in words[:-1])
 
 
 def _announced_noun(flat: str) -> str:
-    """The noun of words that announce a text ("use the following passage"); "" for others."""
+    """Return the noun of words that announce a text ("use the following passage"); "" for none."""
     match = _PHRASES.fullmatch(flat)
     if match is None:
         return ""
@@ -348,7 +348,7 @@ _ASK_LINE = re.compile(
 
 
 def n_words(text: str, start: int, end: int, enough: int = 100) -> int:
-    """How many words a stretch has, counted no further than `enough`."""
+    """Return how many words `start:end` has; counting stops after `enough`."""
     return count_words(text[start : min(end, start + 12 * enough + 200)], enough)
 
 

@@ -1,10 +1,10 @@
-"""Prompts that were written by a program: chat markers around them, JSON, begin and end words."""
+"""Prompts that a program wrote: with chat markers, JSON, or BEGIN and END words."""
 
 from __future__ import annotations
 
 import re
 
-from .found import Found, make_found
+from .spans import ContextSpan, make_spans
 from .words import classify_label
 
 __all__ = ["find_keys", "inner_prompt"]
@@ -18,9 +18,9 @@ _BEGIN = re.compile(r"^[ \t]*(?:BEGIN|START)[ _]?(?P<name>[A-Z]{4,12})[ \t]*$", 
 
 
 def inner_prompt(text: str) -> tuple[int, int]:
-    """The part of a prompt inside chat markers that were typed into it; else all of it.
+    """Return the part of a prompt inside chat markers that it contains; otherwise all of it.
 
-    Known are ``[INST] ... [/INST]`` around all of it, and the last user turn of ChatML.
+    The markers are ``[INST] ... [/INST]`` around all of it, and the last user turn of ChatML.
     """
     head = text[:40].lstrip()
     if head.startswith(("[INST]", "<s>")) and text.count("[INST]") == 1:
@@ -39,13 +39,13 @@ def _left_stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start + len(body) - len(body.lstrip()), end
 
 
-def find_keys(text: str) -> list[Found]:
-    """The value of a JSON key, or the lines between BEGIN and END words, named after a text."""
-    return _begun(text) or _json_values(text)
+def find_keys(text: str) -> list[ContextSpan]:
+    """Find values of JSON keys, or lines between BEGIN and END words, whose names mean a text."""
+    return _find_begin_end(text) or _json_values(text)
 
 
-def _begun(text: str) -> list[Found]:
-    found: list[Found] = []
+def _find_begin_end(text: str) -> list[ContextSpan]:
+    spans: list[ContextSpan] = []
     floor = 0
     for match in _BEGIN.finditer(text):
         if match.start() < floor or classify_label(match["name"])[0] != "context":
@@ -55,21 +55,24 @@ def _begun(text: str) -> list[Found]:
         end = text.find(closing, match.end())
         if end < 0:
             break
-        made = make_found(text, match.end(), end, "key", label_start=match.start())
+        made = make_spans(text, match.end(), end, "key", label_start=match.start())
         floor = end + len(closing)
-        found += [Found(f.start, f.end, f.outer_start, floor, f.rule, f.confidence) for f in made]
-        if len(found) > 20:
+        spans += [
+            ContextSpan(span.start, span.end, span.outer_start, floor, span.rule, span.confidence)
+            for span in made
+        ]
+        if len(spans) > 20:
             break
-    return found
+    return spans
 
 
-def _json_values(text: str) -> list[Found]:
+def _json_values(text: str) -> list[ContextSpan]:
     stripped = text.strip()
     at = stripped.find("{")
     if not stripped.endswith("}") or not 0 <= at < 400:
         return []
     kinds: list[str] = []
-    found: list[Found] = []
+    spans: list[ContextSpan] = []
     floor = 0
     for match in _KEY.finditer(text):
         if match.start() < floor:
@@ -80,10 +83,13 @@ def _json_values(text: str) -> list[Found]:
         floor = end.end()
         kinds.append(classify_label(match["name"].replace("_", " "))[0])
         if kinds[-1] == "context":
-            made = make_found(text, match.end(), end.end() - 1, "key", label_start=match.start())
+            made = make_spans(text, match.end(), end.end() - 1, "key", label_start=match.start())
             comma = re.compile(r"[ \t]*,[ \t]*").match(text, floor)
             after = comma.end() if comma else floor
-            found += [
-                Found(f.start, f.end, f.outer_start, after, f.rule, f.confidence) for f in made
+            spans += [
+                ContextSpan(
+                    span.start, span.end, span.outer_start, after, span.rule, span.confidence
+                )
+                for span in made
             ]
-    return found if "ask" in kinds or at > 0 else []
+    return spans if "ask" in kinds or at > 0 else []

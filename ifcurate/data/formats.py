@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import (
+    ContextSpan,
     Explained,
-    Found,
     Tried,
     explain_context,
     find_document,
@@ -253,7 +253,7 @@ def _turn_blocks(
     if role == "tool" and "tool" in layout.context and not is_no_context(text.text):
         yield _whole(part, text, "tool-result", 1.0)
     elif role == "user" and "inline" in layout.context and text.text:
-        for context in _explain_text(draft, part, text.text, layout).found:
+        for context in _explain_text(draft, part, text.text, layout).spans:
             yield _block(part, text.path, context)
 
 
@@ -304,7 +304,7 @@ def _by_pattern(text: str, pattern: str) -> Explained:
         start, end = match.span(name)
         outer = cut if cut and len(names) == 1 else (start, end)
         if text[start:end].strip():
-            contexts.append(Found(start, end, *outer, "regex", 1.0))
+            contexts.append(ContextSpan(start, end, *outer, "regex", 1.0))
     contexts.sort(key=lambda context: context.start)
     outcome = "taken" if contexts else "its groups are empty"
     return Explained(tuple(contexts), (Tried(("regex",), outcome, tuple(contexts)),))
@@ -315,6 +315,6 @@ def _whole(part: str, text: Text, rule: str, confidence: float) -> ContextBlock:
     return ContextBlock(part, text.path, 0, end, 0, end, rule, confidence)
 
 
-def _block(part: str, path: str, f: Found) -> ContextBlock:
+def _block(part: str, path: str, f: ContextSpan) -> ContextBlock:
     outer = f.outer_start, f.outer_end
     return ContextBlock(part, path, f.start, f.end, *outer, f.rule, f.confidence)

@@ -1,6 +1,6 @@
-"""What the rows of each layout say, and where in the row it stands.
+"""Readers of each row layout: what a row says, and where in the row each text is.
 
-A reader makes drafts of a row: examples whose context has not been looked for.
+A reader makes drafts of a row: examples before the search for their context.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ __all__ = ["CONTEXT_KINDS", "READERS", "Layout"]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How rows are to be read."""
+    """How rows are read."""
 
     format: str  # one of FORMATS
     columns: Mapping[str, str] | None = None  # our name -> theirs; a context alone adds to a format
     turns: Literal["last", "all"] = "last"
-    context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context that are looked for
-    min_confidence: float = 0.5  # of a rule that finds context inside a text
-    labels: tuple[str, ...] = ()  # of contexts, beside those that are known
-    languages: tuple[Language, ...] = ()  # words of the user, beside those that are known
-    pattern: str = ""  # finds the context in a text, instead of the rules
+    context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context to find
+    min_confidence: float = 0.5  # of rules that find context inside a text
+    labels: tuple[str, ...] = ()  # additional labels of contexts
+    languages: tuple[Language, ...] = ()  # additional words
+    pattern: str = ""  # a regular expression that replaces the rules
     shapes: tuple[Shape, ...] = ()  # templates that the rows of the source share
 
     def as_record(self) -> dict[str, Any]:
-        """Plain values, for a run's identity; what is at its default stays out."""
+        """Return plain values for a run's identity, without those at their default."""
         record: dict[str, Any] = {
             "format": self.format,
             "columns": dict(self.columns) if self.columns else None,
@@ -78,13 +78,13 @@ class Layout:
 
     @property
     def added(self) -> tuple[Language, ...]:
-        """The words of the user: their labels and their languages."""
+        """The additional labels and languages."""
         labels = frozenset(label.lower() for label in self.labels)
         return (*([Language("labels", context=labels)] if labels else ()), *self.languages)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Layout:
-        """The opposite of `as_record`."""
+        """Create it from what `as_record` returned."""
         values: dict[str, Any] = {**record, "context": tuple(record["context"])}
         values["labels"] = tuple(record.get("labels", ()))
         values["languages"] = tuple(map(make_language, record.get("languages", ())))
@@ -139,7 +139,7 @@ _CONVERSATIONS: Final = ("conversations", "conversation", "messages", "prompt", 
 
 
 def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
-    """The chosen answer is the response; what comes before it, a prompt or a conversation."""
+    """Read a preference row: the chosen answer is the response to a prompt or a conversation."""
     before = next((n for n in _CONVERSATIONS if isinstance(row.get(n), list)), "")
     names = ("prompt", *QUESTIONS, "instruction", "input")
     asked = Text() if before else read_text(row, names, required=False)
@@ -175,7 +175,7 @@ def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     asked = read_text(row, QUESTIONS)
     response = read_answer(row, ANSWERS)
     if row.get("is_impossible") is True:
-        # The context does not answer it; an answer that stands there all the same is a lure.
+        # The context does not answer the question; any answer that the row has is a plausible one.
         response = Text("", response.path)
     return [
         Draft(
@@ -233,7 +233,7 @@ def _known(reader: _Reader) -> _Reader:
     return read
 
 
-#: How a row of each layout is read: one draft, or one for each scored turn of a chat.
+#: The reader of each layout: it returns one draft, or one for each scored turn of a chat.
 READERS: Final[dict[str, _Reader]] = {
     "alpaca": _known(_alpaca),
     "prompt_completion": _known(_prompt_completion),

@@ -16,7 +16,7 @@ from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import (
     RULES,
     STEPS,
-    Found,
+    ContextSpan,
     explain_context,
     find_context,
     find_document,
@@ -46,19 +46,19 @@ PARAMS = [
 READ = [case for case in CASES if not case.get("known_miss")]
 
 
-def find(case: dict[str, Any]) -> list[Found]:
+def find(case: dict[str, Any]) -> list[ContextSpan]:
     if case["role"] != "user":
         return find_document(case["text"])
     return find_context(case["text"], min_confidence=0.4)  # with the rule that is off
 
 
-def cut(text: str, found: list[Found]) -> str:
+def cut(text: str, found: list[ContextSpan]) -> str:
     for f in reversed(found):
         text = text[: f.outer_start] + text[f.outer_end :]
     return text
 
 
-def check_shape(text: str, found: list[Found]) -> None:
+def check_shape(text: str, found: list[ContextSpan]) -> None:
     floor = 0
     for f in found:
         assert floor <= f.outer_start <= f.start < f.end <= f.outer_end <= len(text)
@@ -107,7 +107,7 @@ def test_what_remains_still_asks(case: dict[str, Any]) -> None:
 
 def test_a_passage_alone_is_no_context_and_the_reason_is_given() -> None:
     explained = explain_context("Passage: The mill has two wheels.")
-    assert explained.found == ()
+    assert explained.spans == ()
     assert explained.reason == "label: what remains would not ask for anything"
     elsewhere = find_context("Passage: The mill has two wheels.", must_ask=False)
     assert [f.rule for f in elsewhere] == ["label"]

@@ -1,4 +1,4 @@
-"""A stretch of a prompt, and what makes one worth being a context."""
+"""The span of a context in a prompt, and the marks around it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from . import patterns
 from .rules import rule_confidence
 from .words import n_words
 
-__all__ = ["QUOTES", "Found", "Mark", "closing_quote", "is_no_context", "make_found"]
+__all__ = ["QUOTES", "ContextSpan", "Mark", "closing_quote", "is_no_context", "make_spans"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A stretch of a prompt that is context.
+class ContextSpan:
+    """A part of a prompt that is context.
 
-    `start:end` is the context itself; `outer_start:outer_end` is what is cut with it:
-    its label, its quotes, the blank lines that would be left over. All four count
-    characters (Python code points) of the text as given.
+    `start:end` is the context itself. `outer_start:outer_end` is what is cut with it: its
+    label, its quotes, and the blank lines that would remain. All four count characters
+    (Python code points) of the text as given.
     """
 
     start: int
@@ -32,20 +32,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A line that announces a text, or a question, or an answer."""
+    """A line that announces a text, a question or an answer."""
 
     start: int  # of the line
-    content: int  # behind the colon
+    content: int  # after the colon
     kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
     noun: str
     line_end: int
 
 
 def is_no_context(text: str) -> bool:
-    """Whether a context field only says that there is none ("No input", "N/A", "<noinput>").
+    """Return whether a context field only says that it is empty ("No input", "N/A", "<noinput>").
 
-    Case, punctuation, quotes and brackets do not matter; a text without any letter or
-    digit is no context either.
+    Case, punctuation, quotes and brackets do not matter. A text without any letter or digit is
+    no context either.
     """
     if len(text) > 200:
         return not text.strip()
@@ -60,7 +60,7 @@ def is_no_context(text: str) -> bool:
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:
-    """The same stretch without white space at its ends."""
+    """Return the same span without white space at its ends."""
     body = text[start:end]
     left = len(body) - len(body.lstrip())
     return (start + left, start + len(body.rstrip())) if left < len(body) else (start, start)
@@ -87,10 +87,9 @@ QUOTES = {
 
 
 def closing_quote(text: str, start: int, end: int) -> int:
-    """The place of the quotation mark that closes the one at `start`; -1 for none before `end`.
+    """Return the place of the mark that closes the quotation at `start`; -1 for none before `end`.
 
-    Quotations inside a quotation are passed over: one opens behind a blank and closes behind
-    a word.
+    Quotations inside it are skipped: they open after a blank and close after a word.
     """
     opening = text[start]
     if opening not in QUOTES[opening]:
@@ -107,15 +106,15 @@ def closing_quote(text: str, start: int, end: int) -> int:
     return -1
 
 
-def _peel(text: str, start: int, end: int) -> tuple[int, int, int, int]:
-    """Content without its quotes or fences, and the stretch with them."""
+def _unwrap(text: str, start: int, end: int) -> tuple[int, int, int, int]:
+    """Return the content without its quotes or fences, and the span with them."""
     start, end = _strip(text, start, end)
     inner = _inside_fences(text, start, end) or _inside_quotes(text, start, end) or (start, end)
     return (*inner, start, end)
 
 
 def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The content of a stretch that begins and ends with a fence."""
+    """Return the content of a span that begins and ends with a fence."""
     for fence in _FENCES:
         if text.startswith(fence, start) and text.endswith(fence, start + 6, end):
             first = text.find("\n", start, start + 40)
@@ -125,7 +124,7 @@ def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _inside_quotes(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The content of a stretch that begins and ends with quotation marks."""
+    """Return the content of a span that begins and ends with quotation marks."""
     closings = QUOTES.get(text[start : start + 1], "")
     tail = start + len(text[start:end].rstrip(",.;:"))
     if tail - start < 2 or text[tail - 1] not in closings:
@@ -135,8 +134,8 @@ def _inside_quotes(text: str, start: int, end: int) -> tuple[int, int] | None:
     return _strip(text, start + 1, tail - 1) if balanced or closing in "'’`" else None
 
 
-def _worth(text: str, start: int, end: int, at_least: int) -> bool:
-    """Whether a stretch can be a context at all."""
+def _is_usable(text: str, start: int, end: int, at_least: int) -> bool:
+    """Return whether a span can be a context at all."""
     if end <= start or n_words(text, start, end) < at_least:
         return False
     if end - start <= 200:
@@ -145,12 +144,14 @@ def _worth(text: str, start: int, end: int, at_least: int) -> bool:
     return True
 
 
-def make_found(
+def make_spans(
     text: str, start: int, end: int, rule: str, *, label_start: int | None = None, at_least: int = 2
-) -> list[Found]:
+) -> list[ContextSpan]:
     """A `Found` of the content in `start:end`, or nothing when it is not worth it."""
-    inner_start, inner_end, outer_start, outer_end = _peel(text, start, end)
-    if not _worth(text, inner_start, inner_end, at_least):
+    inner_start, inner_end, outer_start, outer_end = _unwrap(text, start, end)
+    if not _is_usable(text, inner_start, inner_end, at_least):
         return []
     outer_start = outer_start if label_start is None else label_start
-    return [Found(inner_start, inner_end, outer_start, outer_end, rule, rule_confidence(rule))]
+    return [
+        ContextSpan(inner_start, inner_end, outer_start, outer_end, rule, rule_confidence(rule))
+    ]

@@ -18,13 +18,15 @@ __all__ = ["ScoringProgress", "say_time"]
 
 _EVERY: Final = 30.0  # seconds between two lines in a log
 _FIRST: Final = 1.0  # seconds of scoring before the first line in a log
+_SECOND: Final = 5.0  # seconds from there to the second one
 
 
 class ScoringProgress:
     """Rows, tokens per second and time left.
 
     `total` is the number of rows, None where it is unknown. In a log or on a pipe, the first
-    line is written as soon as there is a speed, then one every 30 seconds.
+    line is written as soon as there is a speed, a better one after 5 seconds, then one every
+    30 seconds.
     """
 
     def __init__(self, total: int | None, *, quiet: bool) -> None:
@@ -41,7 +43,8 @@ class ScoringProgress:
         self._bar = Progress(*columns, console=report, transient=True, disable=not self._live)
 
     def __enter__(self) -> Self:
-        self._started = self._began_at = time.monotonic()
+        self._started = time.monotonic()
+        self._since = self._warm = 0, self._started  # tokens and when, where the speed begins
         self._task = self._bar.add_task("scoring", total=self._total)
         self._bar.start()
         if not self._quiet and not self._live:
@@ -53,39 +56,54 @@ class ScoringProgress:
         first = self.rows == 0
         self.rows = progress.rows
         now = time.monotonic()
-        if not progress.tokens + progress.tokens_ahead:
-            self._began_at = now  # rows that the engine does not score say nothing of its speed
         seconds = now - self._started
         done = progress.rows + progress.rows_ahead
-        self._said = self._describe(progress, seconds, now - self._began_at)
+        speed = self._measure_speed(progress.tokens + progress.tokens_ahead, now)
+        self._said = self._describe(progress, seconds, speed)
         self._bar.update(self._task, completed=done, description=self._said)
         if first and progress.resumed_rows and not self._quiet:
             report.print("resuming an interrupted run")
         if seconds > _FIRST and done > progress.resumed_rows:
             self._began.set()
 
-    def _describe(self, progress: RunProgress, seconds: float, scoring: float) -> str:
+    def _measure_speed(self, tokens: int, now: float) -> float:
+        """Tokens per second since the engine began.
+
+        Rows that it does not score say nothing of its speed. Its first pack counts until as
+        much is scored after it, because the engine warms up on it.
+        """
+        if not tokens:
+            self._since = self._warm = 0, now
+        elif not self._warm[0]:
+            self._warm = tokens, now
+        elif tokens >= 2 * self._warm[0]:
+            self._since = self._warm
+        before, began = self._since
+        return (tokens - before) / max(now - began, 1e-6)
+
+    def _describe(self, progress: RunProgress, seconds: float, speed: float) -> str:
         """Rows, speed, and the time left where the number of rows is known.
 
-        `seconds` is the time so far, `scoring` the part of it with the engine at work.
+        `seconds` is the time so far, `speed` is in tokens per second, 0 where there is none.
         """
         done = progress.rows + progress.rows_ahead
-        tokens = progress.tokens + progress.tokens_ahead
-        speed = f", {tokens / max(scoring, 1e-6):,.0f} tokens/s" if tokens else ""
+        shown = f", {speed:,.0f} tokens/s" if speed else ""
         if not self._total or done > self._total:  # the rows of CSV are counted roughly
-            return f"{done:,} rows{speed}"
-        left = _time_left(progress, self._total, seconds, scoring)
-        shown = "" if left is None else f", {say_time(left)} left"
-        return f"{done:,} of {self._total:,} rows{speed}{shown}"
+            return f"{done:,} rows{shown}"
+        left = _time_left(progress, self._total, seconds, speed)
+        shown += "" if left is None else f", {say_time(left)} left"
+        return f"{done:,} of {self._total:,} rows{shown}"
 
     def _write_lines(self) -> None:
         """Write a line now and then, until the end; runs in a thread of its own."""
         while not self._began.wait(0.2):
             if self._ended.is_set():
                 return
+        wait = min(_SECOND, _EVERY)  # the first estimate is rough
         while not self._ended.is_set():
             report.print(f"scored  {self._said}", soft_wrap=True)
-            self._ended.wait(_EVERY)
+            self._ended.wait(wait)
+            wait = _EVERY
 
     def __exit__(
         self,
@@ -97,16 +115,15 @@ class ScoringProgress:
         self._bar.stop()
 
 
-def _time_left(progress: RunProgress, total: int, seconds: float, scoring: float) -> float | None:
+def _time_left(progress: RunProgress, total: int, seconds: float, speed: float) -> float | None:
     """The seconds that the other rows take; None where nothing was done yet.
 
     The speed in tokens decides, as rows take no time when they are not scored. An engine
     elsewhere does not say what it was given; there the rows decide.
     """
-    tokens = progress.tokens + progress.tokens_ahead
     left = progress.tokens_left(total)
-    if tokens and left is not None:
-        return left * scoring / tokens
+    if speed and left is not None:
+        return left / speed
     new = progress.rows + progress.rows_ahead - progress.resumed_rows
     return (total - progress.rows - progress.rows_ahead) * seconds / new if new > 0 else None
 

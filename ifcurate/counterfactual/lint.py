@@ -134,14 +134,11 @@ def _case_from_record(view: View, row: Mapping[str, Any]) -> Case:
 
 
 def _case_from_original(view: View, answer: str, before: Mapping[str, str]) -> Case:
-    """The case of a row whose original is known: by its names if they explain it, else by words."""
+    """The case of a row whose original is known, compared word by word."""
     memory = without_end_marks(before.get(view.response_path, "")).strip().rstrip(".")
     answer, memory = _strip_shared(answer, memory)
     kind = _shared_type(memory, answer)
-    back = _find_undo(view, answer, memory, kind)
-    texts = apply_edits(view.texts, place_edits(back))
-    if any(texts[path] != text for path, text in before.items() if path in texts):
-        back = list(_diff_words(view.texts, before))
+    back = list(_diff_words(view.texts, before))
     return _build_case(view, back, kind, memory, answer)
 
 

@@ -83,12 +83,11 @@ def counterfactual_row(
 
 def original_row(example: Example, parent: str, pair: str) -> dict[str, Any]:
     """The original beside its counterfactual (`--emit pair`)."""
-    return {
-        **example.row,
-        "ifcurate_role": "original",
-        "ifcurate_parent": parent,
-        "ifcurate_pair": pair,
-    }
+    return {**example.row, **_pair_columns("original", parent, pair)}
+
+
+def _pair_columns(role: str, parent: str, pair: str) -> dict[str, str]:
+    return {"ifcurate_role": role, "ifcurate_parent": parent, "ifcurate_pair": pair}
 
 
 def abstain_row(
@@ -108,12 +107,7 @@ def abstain_row(
     answers = row.get("answers")
     if isinstance(answers, Mapping) and "answer_start" in answers:
         row["answers"] = {**answers, "text": [decline], "answer_start": [-1]}
-    return {
-        **row,
-        "ifcurate_role": "abstain",
-        "ifcurate_parent": parent,
-        "ifcurate_pair": pair,
-    }
+    return {**row, **_pair_columns("abstain", parent, pair)}
 
 
 def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[str, Any]:

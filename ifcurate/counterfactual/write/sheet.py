@@ -36,17 +36,15 @@ def render_sheet(
 
 
 def _funnel(funnel: Mapping[str, Any]) -> str:
-    rows = [
-        (label, funnel.get(key, 0))
-        for key, label in (
-            ("read", "rows read"),
-            ("has_context", "have a context"),
-            ("entity", "share an entity of these types with the response"),
-            ("written", "rows written"),
-            ("examples", "counterfactuals"),
-        )
-    ]
-    cells = "".join(f"<tr><th>{html.escape(a)}</th><td>{b:,}</td></tr>" for a, b in rows)
+    cells = ""
+    for key, label in (
+        ("read", "rows read"),
+        ("has_context", "have a context"),
+        ("entity", "share an entity of these types with the response"),
+        ("written", "rows written"),
+        ("examples", "counterfactuals"),
+    ):
+        cells += f"<tr><th>{label}</th><td>{funnel.get(key, 0):,}</td></tr>"
     for name, failed in funnel.get("checks", {}).items():
         why = html.escape(f"not written: {failed['meaning']} ({name})")
         cells += f"<tr><th class=why>{why}</th><td>{failed['rows']:,}</td></tr>"
@@ -55,16 +53,9 @@ def _funnel(funnel: Mapping[str, Any]) -> str:
 
 def _case(number: int, item: Written) -> str:
     made, plan = item.made, item.made.plan
-    facts = ", ".join(
-        x
-        for x in (
-            plan.type,
-            plan.new_type and f"to {plan.new_type}",
-            plan.source,
-            {"m": "male", "f": "female"}.get(made.gender, ""),
-        )
-        if x
-    )
+    gender = {"m": "male", "f": "female"}.get(made.gender, "")
+    new_type = f"to {plan.new_type}" if plan.new_type else ""
+    facts = ", ".join(filter(None, (plan.type, new_type, plan.source, gender)))
     rows = "".join(_row(label, path, item) for label, path in _paths(item))
     name = f"case{number}"
     marks = "".join(
@@ -113,11 +104,7 @@ def _new(edits: Iterable[Edit]) -> list[tuple[int, int]]:
 def _marked(text: str, spans: Sequence[tuple[int, int]], tag: str) -> str:
     out, last = [], 0
     for start, end in sorted(spans):
-        out += [
-            html.escape(text[last:start]),
-            f"<{tag}>",
-            html.escape(text[start:end]),
-            f"</{tag}>",
-        ]
+        old, marked = html.escape(text[last:start]), html.escape(text[start:end])
+        out.append(f"{old}<{tag}>{marked}</{tag}>")
         last = end
     return "".join([*out, html.escape(text[last:])])

@@ -27,7 +27,7 @@ __all__ = [
 DEFAULT_TYPES = ("PERSON", "DATE", "YEAR", "ORG", "WORK", "FAC", "EVENT")
 TYPES = (
     *DEFAULT_TYPES,
-    *("CITY", "COUNTRY", "LOC", "PRODUCT", "MONEY", "YEAR", "QUANTITY", "NUMBER"),
+    *("CITY", "COUNTRY", "LOC", "PRODUCT", "MONEY", "QUANTITY", "NUMBER"),
 )
 NUMERIC = frozenset({"MONEY", "YEAR", "NUMBER", "QUANTITY"})
 VALUES = NUMERIC | {"DATE"}

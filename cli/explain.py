@@ -19,7 +19,9 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
     from ifcurate.data.formats import explain_texts
 
     row, layout = _find_row(examples, wanted)
-    assert row.raw.value is not None
+    if row.bad is not None or row.raw.value is None:
+        _explain_bad(row, layout, json=json)
+        return
     texts = explain_texts(row.raw.value, layout)
     if json:
         common.print_json(
@@ -53,6 +55,21 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
         out.print(table)
 
 
+def _explain_bad(row: ReadRow, layout: Layout, *, json: bool) -> None:
+    """Print why a row cannot be read."""
+    reason = row.bad.reason if row.bad else "it is empty"
+    if json:
+        common.print_json({"source": row.raw.source, "row": row.raw.number, "problem": reason})
+        return
+    from rich.markup import escape
+
+    read = f"read as {layout.format}, " if row.raw.value is not None else ""
+    told = f"{row.raw.place}: {read}it cannot be used: {reason}"
+    out.print(escape(common.plain(told)), soft_wrap=True)
+    if row.raw.value is not None:
+        out.print(f"columns: {escape(common.plain(', '.join(map(str, row.raw.value))))}")
+
+
 def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:
     return {
         "path": path,
@@ -72,7 +89,11 @@ def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:
 
 
 def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, Layout]:
-    """The first row with this id, else the row with this number. Raises `DataError`."""
+    """The first row with this id, else the row with this number, readable or not.
+
+    Raises `DataError` when there is none.
+    """
+    from ifcurate.data.formats import row_id
     from ifcurate.data.sources import read_row
     from ifcurate.errors import DataError
 
@@ -80,9 +101,10 @@ def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, Layout]:
     for chunk in examples.raw_chunks(256):
         for raw, layout in chunk:
             row = read_row(raw, layout)
-            if any(example.id == wanted for example in row.examples):
+            value = row.raw.value
+            if value is not None and wanted == row_id(value):
                 return row, layout
-            if by_number is None and str(raw.number) == wanted and row.examples:
+            if by_number is None and str(raw.number) == wanted:
                 by_number = row, layout
     if by_number is None:
         raise DataError(

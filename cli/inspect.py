@@ -69,6 +69,7 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
         "unread_columns": {
             name: list(unread.columns) for name, unread in loaded.unread().items() if unread.columns
         },
+        "subfolders_not_read": dict(loaded.not_read),
         "rows": tally.rows,
         "examples": tally.examples,
         "with_context": tally.with_context,
@@ -116,6 +117,8 @@ def _print(loaded: Examples, tally: Tally) -> None:
             out.print(f"  and {count(len(layout.shapes) - 5, 'further template')}")
         if source.name in unread:
             _print_unread(unread[source.name])
+    for folder, told in loaded.not_read.items():
+        out.print(f"[yellow]{escape(common.plain(f'{folder}: {told}'))}[/yellow]", soft_wrap=True)
     _print_counts(tally)
     _print_lengths(tally)
 

@@ -167,7 +167,11 @@ MISTAKES = {
     ),
     "columns of another name": Mistake(
         "inspect c.jsonl",
-        ("c.jsonl", "found the columns doc, reply, task", "--columns instruction=... context=..."),
+        (
+            "c.jsonl",
+            "found the columns doc, reply, task",
+            "instruction=task context=doc response=reply",
+        ),
         ("inspect c.jsonl --columns instruction=task context=doc response=reply",),
         before=write("c.jsonl", renamed()),
     ),

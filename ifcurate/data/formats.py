@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from ifcurate.contexts.find import (
     is_no_context,
 )
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.cells import ANSWERS, OUTPUTS, QUESTIONS, Draft, Text
+from ifcurate.data.cells import ANSWERS, CONTEXTS, OUTPUTS, QUESTIONS, Draft, Text
 from ifcurate.data.columns import lower_names
 from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
 from ifcurate.errors import DataError, RowError
@@ -41,6 +42,7 @@ __all__ = [
     "explain_texts",
     "parse_row",
     "row_hash",
+    "row_id",
     "template_texts",
 ]
 
@@ -72,16 +74,48 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
 def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
     """The advice for two frequent mistakes, or the general one."""
-    for key in keys:
-        value = rows[0].get(key)
-        if len(rows) == 1 and isinstance(value, list) and value and isinstance(value[0], Mapping):
-            return f"are the rows in {key!r}? jq -c '.{key}[]' {where} > rows.jsonl"
+    inside = [key for key in keys if len(rows) == 1 and _has_rows(rows[0].get(key))]
+    if inside:
+        names, parts = " and ".join(map(repr, inside)), ", ".join(f".{key}[]" for key in inside)
+        return f"are the rows in {names}? jq -c '{parts}' {where} > rows.jsonl"
     if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
         return (
             f"its cells seem to be separated by {sign!r}; save the table with commas, "
             "or with tabs as .tsv"
         )
-    return "map them: --columns instruction=... context=... response=..."
+    return f"map them: --columns {' '.join(_guess_columns(keys))}"
+
+
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
+    """The mapping to these columns, by the words of their names; "..." where none fits."""
+    left = {key: re.split(r"[^a-z]+", key.lower()) for key in keys}
+    for name, words in _GUESSES.items():
+        fitting = ((words.index(w), key) for key, ws in left.items() for w in ws if w in words)
+        column = min(fitting, default=(0, "..."))[1]
+        left.pop(column, None)
+        yield shlex.quote(f"{name}={column}")
+
+
+#: What a column of an unknown format may be, by the words of its name; the likeliest first.
+_GUESSES: Final = {
+    "instruction": ("instruction", "question", "query", "prompt", "task", "request", "input"),
+    "context": ("doc", "docs", "knowledge", *CONTEXTS),
+    "response": (
+        "chosen",
+        *ANSWERS,
+        "target",
+        "targets",
+        "reply",
+        "gold",
+        "label",
+        "summary",
+        "highlights",
+    ),
+}
 
 
 #: A row with one of the first columns and one of the second has the format; the first match counts.
@@ -126,7 +160,7 @@ def parse_row(
     Raises `RowError` with the columns that were found when the row has another format.
     """
     reader = READERS[layout.format]
-    identity = _row_id(row)
+    identity = row_id(row)
     examples = []
     for turn, draft in enumerate(reader(row, layout)):
         with add_languages(layout.added):
@@ -155,7 +189,8 @@ def parse_row(
     return examples
 
 
-def _row_id(row: Mapping[str, Any]) -> str:
+def row_id(row: Mapping[str, Any]) -> str:
+    """The row's own id, or the hash of its content."""
     for name in ("id", "uid", "uuid", "prompt_id"):
         value = row.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():

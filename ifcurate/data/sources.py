@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from ifcurate.data.readers.rows import (
     RawRow,
     Source,
     count_rows,
+    describe_subfolders,
     open_sources,
     parse_line,
     read_rows,
@@ -68,6 +69,7 @@ class Examples:
     sources: tuple[Source, ...]
     layouts: tuple[Layout, ...]  # one per source
     limit: int | None = None
+    not_read: Mapping[str, str] = field(default_factory=dict)  # folder -> what is not read there
 
     def __repr__(self) -> str:
         named = ", ".join(f"{name}: {kind}" for name, kind in list(self.formats.items())[:3])
@@ -160,9 +162,13 @@ class Examples:
         return total if self.limit is None else min(total, self.limit)
 
     def unread(self) -> dict[str, Unread]:
-        """The columns of each source's first rows that the examples do not use."""
+        """The columns of each source's first rows that the examples do not use.
+
+        Also the folders whose subfolders are not read.
+        """
         pairs = zip(self.sources, self.layouts, strict=True)
         columns = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
+        columns |= {name: Unread(notes=(text,)) for name, text in self.not_read.items()}
         return {name: unread for name, unread in columns.items() if unread.columns or unread.notes}
 
     @property
@@ -259,7 +265,8 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
         learn_layout(_learning_rows(source), options_layout(name, options))
         for source, name in zip(sources, names, strict=True)
     ]
-    examples = Examples(tuple(sources), tuple(layouts), options.limit)
+    not_read = describe_subfolders(paths, sources)
+    examples = Examples(tuple(sources), tuple(layouts), options.limit, not_read)
     if format != "auto" or options.columns:
         _refuse_unfit(examples, names[0])
     return examples

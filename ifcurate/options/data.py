@@ -99,8 +99,9 @@ class DataOptions(Options):
         dict[str, str] | None, BeforeValidator(_parse_columns), AfterValidator(_check_columns)
     ] = option(
         None,
-        "Map columns: instruction=... context=... response=... (system=...). A column may be a "
-        "path: context=docs[0].text.",
+        "Map columns: instruction=... context=... response=... (system=...). context=... and "
+        "system=... alone add to the detected format, chats too. A column may be a path, "
+        "docs[0].text or docs[*].text; a+b joins two contexts.",
         panel=PANEL,
         metavar="NAME=COLUMN...",
         common=True,

@@ -99,3 +99,39 @@ def test_a_filter_that_keeps_nothing_is_refused(ifcurate: Command, folder: Path)
     assert refused.code == 1
     assert "no row would be kept; the split found 4 non-context-critical" in refused.err
     assert ifcurate("filter --run run --keep non-context-critical -q").code == 0
+
+
+def test_explain_says_why_a_row_cannot_be_read(ifcurate: Command, folder: Path) -> None:
+    bird = {"id": "bird", "prompt": ["Where?"], "completion": "Leda"}
+    write_jsonl(folder / "a.jsonl", [ROW, bird])
+    with (folder / "a.jsonl").open("a") as file:
+        file.write("{broken\n")
+    for wanted in ("bird", "1"):
+        told = ifcurate(f"inspect a.jsonl --explain {wanted}")
+        assert told.code == 0
+        assert (
+            "a.jsonl:2: read as prompt_completion, it cannot be used: column 'prompt'" in told.out
+        )
+        assert "columns: id, prompt, completion" in told.out
+    assert "expected text" in ifcurate("inspect a.jsonl --explain bird --json").json()["problem"]
+    assert "invalid JSON" in ifcurate("inspect a.jsonl --explain 2").out
+
+
+def test_subfolders_and_booleans_are_named(ifcurate: Command, folder: Path) -> None:
+    (folder / "d" / "sub").mkdir(parents=True)
+    row = {"question": "Is it?", "passage": PASSAGE, "answer": True}
+    write_jsonl(folder / "d" / "a.jsonl", [row])
+    write_jsonl(folder / "d" / "sub" / "b.jsonl", [row])
+    told = ifcurate("inspect d").out
+    assert "1 data file in subfolders is not read; to read it, name 'd/sub/**/*.jsonl'" in told
+    assert "answer is a boolean; the responses are the texts true and false" in told
+    scored = ifcurate("score d --engine toy --out run")
+    assert "d: 1 data file in subfolders is not read" in scored.out + scored.err
+    assert ifcurate("inspect d d/sub/**/*.jsonl --json").json()["with_context"] == 2
+
+
+def test_a_response_that_is_only_a_marker_is_counted_as_empty(
+    ifcurate: Command, folder: Path
+) -> None:
+    write_jsonl(folder / "a.jsonl", [ROW, {**ROW, "completion": "</s>"}])
+    assert ifcurate("inspect a.jsonl --json").json()["empty_responses"] == 1

@@ -223,3 +223,37 @@ def test_an_answer_that_quotes_a_dialogue_stays_one() -> None:
     play = "Human: Hello?\n\nAssistant: Here."
     example = one({"prompt": "Write a play.", "chosen": play, "rejected": "No."})
     assert (example.instruction, example.response) == ("Write a play.", play)
+
+
+def test_an_unknown_format_comes_with_the_columns_that_were_found() -> None:
+    row = {"task_text": "Where?", "doc": PASSAGE, "chosen_response": "Leda", "stars": 3}
+    said = "found the columns chosen_response, doc, stars, task_text; map them: "
+    option = "--columns instruction=task_text context=doc response=chosen_response"
+    with pytest.raises(DataError, match=f"{said}{option}$"):
+        detect_format([row], "a.jsonl")
+    with pytest.raises(DataError, match=r"instruction=\.\.\. context=\.\.\. response=summary$"):
+        detect_format([{"summary": "x", "stars": 3}], "a.jsonl")
+    nested = {"train": [{"a": 1}], "test": [{"a": 1}]}
+    with pytest.raises(
+        DataError, match=r"in 'test' and 'train'\? jq -c '\.test\[\], \.train\[\]' a"
+    ):
+        detect_format([nested], "a")
+
+
+def test_subfolders_are_named_with_the_pattern_that_reads_them(tmp_path: Path) -> None:
+    row = {"question": "Where?", "context": PASSAGE, "answer": "Leda"}
+    (tmp_path / "d" / "more" / "deep").mkdir(parents=True)
+    (tmp_path / "d" / ".hidden").mkdir()
+    for name in ("more/b", "more/deep/c", ".hidden/e"):
+        write_jsonl(tmp_path / "d" / f"{name}.jsonl", [row])
+    folder, pattern = str(tmp_path / "d"), f"{tmp_path}/d/more/**/*.jsonl"
+    said = f"2 data files in subfolders are not read; to read them, name '{pattern}'"
+    with pytest.raises(DataError, match="no data file in it; 2 data files in subfolders"):
+        read_examples(folder)
+    write_jsonl(tmp_path / "d" / "a.jsonl", [row])
+    examples = read_examples(folder)
+    assert len(list(examples)) == 1
+    assert describe_unread(examples.unread()) == [f"{folder}: {said}"]
+    everything = read_examples([folder, pattern])
+    assert len(list(everything)) == 3
+    assert everything.not_read == {}

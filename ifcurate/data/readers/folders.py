@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import glob
+import itertools
+import os
+import shlex
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
 from ifcurate.errors import DataError
-from ifcurate.phrases import first_line
+from ifcurate.phrases import count, first_line
 
-__all__ = ["folder_files"]
+__all__ = ["describe_below", "folder_files"]
 
+_MOST_LISTED: Final = 20_000  # files below a folder that are looked at
+_MOST_PATTERNS: Final = 4  # that a message has
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -53,6 +59,43 @@ def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str
     if not files:
         raise DataError(f"{name}: {_why_none(folder, visible, endings)}")
     return files
+
+
+def describe_below(name: str, endings: Collection[str], read: Collection[Path] = ()) -> str:
+    """How many data files in a folder's subfolders are not in `read`, with patterns; "" for none.
+
+    `read` are absolute paths. Hidden folders, those of runs, and those of a saved dataset are
+    left out.
+    """
+    folder = Path(name)
+    if (folder / "dataset_dict.json").is_file() or _is_saved_dataset(folder):
+        return ""
+    n, patterns = 0, dict[str, None]()
+    for path in itertools.islice(_files_below(folder), _MOST_LISTED):
+        ending = max((e for e in endings if path.name.lower().endswith(e)), key=len, default="")
+        if ending and path.parent != folder and path.resolve() not in read:
+            below = glob.escape(str(folder / path.relative_to(folder).parts[0]))
+            patterns[shlex.quote(f"{below}/**/*{path.name[-len(ending) :]}")] = None
+            n += 1
+    if not n:
+        return ""
+    shown = " ".join(list(patterns)[:_MOST_PATTERNS])
+    more = f" and {len(patterns) - _MOST_PATTERNS} more" * (len(patterns) > _MOST_PATTERNS)
+    are, them = ("is", "it") if n == 1 else ("are", "them")
+    found = f"{count(n, 'data file')} in subfolders {are} not read"
+    return f"{found}; to read {them}, name {shown}{more}"
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            f
+            for f in folders
+            if not f.startswith(".")
+            and f != "ifcurate-runs"
+            and not Path(where, f, "manifest.json").is_file()
+        )
+        yield from (Path(where, file) for file in sorted(files) if not file.startswith("."))
 
 
 def _is_saved_dataset(folder: Path) -> bool:
@@ -101,6 +144,8 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _why_none(folder: Path, visible: list[Path], endings: Collection[str]) -> str:
+    if told := describe_below(str(folder), endings):
+        return f"no data file in it; {told}"
     if not visible:
         below = next((p for p in sorted(folder.iterdir()) if p.is_dir()), None)
         if below is None:

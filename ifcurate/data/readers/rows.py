@@ -17,7 +17,7 @@ from ifcurate.data.readers.arrow_rows import arrow_problem, count_arrow_rows, re
 from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import csv_delimiter, csv_header, read_csv
 from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
-from ifcurate.data.readers.folders import folder_files
+from ifcurate.data.readers.folders import describe_below, folder_files
 from ifcurate.data.readers.json_counts import count_elements
 from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_json_lines
 from ifcurate.data.readers.parquet_rows import open_parquet, read_hub, read_parquet, repeated_name
@@ -32,6 +32,7 @@ __all__ = [
     "count_rows",
     "csv_delimiter",
     "csv_header",
+    "describe_subfolders",
     "open_binary",
     "open_sources",
     "parse_line",
@@ -53,6 +54,7 @@ _EXTENSIONS: Final = {
 }
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_DATA_ENDINGS: Final = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
 #: The first bytes of files that are not text, regardless of their names.
 _SIGNS: Final = {
     b"PAR1": ("a Parquet file", ".parquet"),
@@ -98,8 +100,7 @@ def _open(item: str, *, subset: str, split: str) -> list[Source]:
 def _file_names(item: str, split: str) -> list[str]:
     """The file of this name, or the files of a folder, a pattern or a URL."""
     if Path(item).is_dir():
-        known = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
-        return folder_files(item, split=split, endings=[*known, *_SPREADSHEETS])
+        return folder_files(item, split=split, endings=[*_DATA_ENDINGS, *_SPREADSHEETS])
     if Path(item).exists() or _is_demo(item):
         return [item]
     if item == STDIN:
@@ -109,6 +110,16 @@ def _file_names(item: str, split: str) -> list[str]:
     if glob.has_magic(item):
         return _match_pattern(item)
     raise DataError(_missing(item))
+
+
+def describe_subfolders(
+    paths: str | Path | Sequence[str | Path], sources: Sequence[Source]
+) -> dict[str, str]:
+    """Folder -> what is not read in its subfolders, for the folders among these paths."""
+    items = [paths] if isinstance(paths, str | Path) else paths
+    read = {source.path.resolve() for source in sources if source.format != "hub"}
+    told = {str(p): describe_below(str(p), _DATA_ENDINGS, read) for p in items if Path(p).is_dir()}
+    return {name: text for name, text in told.items() if text}
 
 
 def _match_pattern(item: str) -> list[str]:

@@ -98,13 +98,20 @@ def _follow(value: Any, steps: Sequence[tuple[str, str]]) -> tuple[bool, Any]:
     return True, value
 
 
-def read_text(row: Mapping[str, Any], names: Iterable[str], *, required: bool = True) -> Text:
-    """The first of these columns, or paths, that the row has, as text."""
+def read_text(
+    row: Mapping[str, Any], names: Iterable[str], *, required: bool = True, booleans: bool = False
+) -> Text:
+    """The first of these columns, or paths, that the row has, as text.
+
+    With `booleans`, as in answers, they are the texts `true` and `false`.
+    """
     names = tuple(names)
     for name in names:
         has, value = read_path(row, name)
         if not has:
             continue
+        if isinstance(value, bool) and not booleans:
+            raise RowError(f"column {name!r}: expected text, found bool")
         return Text("" if value is None else _as_text(value, name, "text"), name)
     if not required:
         return Text()

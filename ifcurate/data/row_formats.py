@@ -101,7 +101,7 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         return [
             Draft(
                 instruction=instruction,
-                response=read_text(row, [f"{place}.{name}" for name in OUTPUTS]),
+                response=read_text(row, [f"{place}.{n}" for n in OUTPUTS], booleans=True),
                 context=read_context(row, [f"{place}.input", f"{place}.context"], instruction.text),
                 system=system,
             )
@@ -110,7 +110,7 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     return [
         Draft(
             instruction=instruction,
-            response=read_text(row, OUTPUTS),
+            response=read_text(row, OUTPUTS, booleans=True),
             context=read_context(row, ("input", *CONTEXTS), instruction.text),
             system=system,
         )
@@ -127,7 +127,7 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     return [
         Draft(
             instruction=asked,
-            response=read_text(row, COMPLETIONS),
+            response=read_text(row, COMPLETIONS, booleans=True),
             context=read_context(row, CONTEXTS, asked.text),
             system=read_system(row),
         )
@@ -165,7 +165,7 @@ def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
     """The turns of `chosen`: the answer, or the whole conversation as turns or as one text."""
     if isinstance(row.get("chosen"), list | Mapping):
         return read_conversation(row, "chosen")
-    answer = read_text(row, ("chosen",))
+    answer = read_text(row, ("chosen",), booleans=True)
     # An answer that only quotes a dialogue does not repeat the prompt.
     spoken = split_speakers(answer.text, "chosen") if asked.text.strip() in answer.text else []
     return spoken or [Turn("assistant", answer.text, answer.path)]

@@ -375,6 +375,18 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H11",
         ),
         (
+            "the noun after the name has the other gender",
+            alpaca("Kevin Walton (born May 18, 1949) is an American actress, known to all." + PAD,
+                   "Kevin Walton"),
+            "H11",
+        ),
+        (
+            "a singer after the noun band",
+            alpaca("The song is by the singer of the band Kevin Walton. It was a hit." + PAD,
+                   "Kevin Walton"),
+            "entity",
+        ),
+        (
             "a union that is a country",
             alpaca("It was a mission with the Soviet Union. The Soviet Union agreed." + PAD,
                    "Soviet Union"),

@@ -101,7 +101,9 @@ def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
     name = text[start:end]
     if lexicon.is_place(name):
         return False
-    called = word_before(text, start) in _LAST_BEFORE
+    # "the singer of the band Andrés Nusser" may name the singer.
+    given = " " in name and fold(name.split(" ")[0]) in lexicon.gender
+    called = not given and word_before(text, start) in _LAST_BEFORE
     maker = called and _MAKER_BEFORE.search(text, max(0, start - 40), start)
     maker = maker or _MAKER_AFTER.match(text, end, end + 60)
     return bool(maker and distinctive(name, lexicon))

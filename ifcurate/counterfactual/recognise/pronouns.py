@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..lexicon.wording import word_places
+from ..lexicon.wording import TITLES, word_places
 
-__all__ = ["count_pronouns", "follow_pronouns", "following_pronoun", "subject_pronouns"]
+__all__ = ["count_pronouns", "follow_pronouns", "following_pronoun", "subject_votes"]
 
 _HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
 _SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
@@ -23,6 +23,12 @@ _NEXT = re.compile(r"(?!['’]s)[^.!?\n:;\"“”A-Z]{0,100}[.!?] {1,2}(He|She|H
 _OPENS = re.compile(r"(?:\A|[.!?\n])[ \"“]*\Z")
 _GENDERS = dict.fromkeys(("he", "him", "his", "himself"), "m")
 _GENDERS |= dict.fromkeys(("she", "her", "hers", "herself"), "f")
+#: "Jess Walton (born 1949) is an American actress", "Kugel, a businessman"
+_NOUNS = {word: gender for word, gender in TITLES.items() if gender} | {"man": "m", "woman": "f"}
+_NOUN = re.compile(
+    r"(?: \([^()\n]{0,60}\))?(?: is| was|,) (?:an?|the) (?:(?!(?:of|to|for|and) )[\w-]+ ){0,4}?"
+    rf"({'|'.join(_NOUNS)})\b(?!['’])"
+)
 
 
 def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
@@ -42,15 +48,22 @@ def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
     return _GENDERS.get(match[1].lower(), "n") if match else ""
 
 
-def subject_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
-    """Votes of the sentences that follow a sentence of which the name is the first word."""
+def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
+    """Votes of the sentences that begin with the name, masculine and feminine.
+
+    The vote is that of a noun that describes the name, or else of the pronoun that begins the
+    next sentence.
+    """
     votes = {"m": 0, "f": 0}
     known = [f for f in forms if f]
     for text in texts:
         for start, end in {place for form in known for place in word_places(form, text)}:
-            match = _NEXT.match(text, end, end + 200) if _OPENS.search(text, 0, start) else None
-            if match:
-                votes[_GENDERS[match[1].lower()]] += 1
+            if not _OPENS.search(text, 0, start):
+                continue
+            if noun := _NOUN.match(text, end, end + 200):
+                votes[_NOUNS[noun[1]]] += 1
+            elif pronoun := _NEXT.match(text, end, end + 200):
+                votes[_GENDERS[pronoun[1].lower()]] += 1
     return votes["m"], votes["f"]
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..checks import Check, Refusal
-from ..recognise.pronouns import count_pronouns, follow_pronouns, subject_pronouns
+from ..recognise.pronouns import count_pronouns, follow_pronouns, subject_votes
 
 __all__ = ["settle_gender"]
 
@@ -33,7 +33,7 @@ def settle_gender(
     known = list(forms)
     near, page = follow_pronouns(texts, known), count_pronouns(texts)
     if listed in {"m", "f"}:
-        votes = [near, page, _bare_votes(texts, known), subject_pronouns(texts, known)]
+        votes = [near, page, _bare_votes(texts, known), subject_votes(texts, known)]
         if _contradict(votes if listed == "m" else [v[::-1] for v in votes], alone):
             raise Refusal(Check.GENDER, "the name and the pronouns after it disagree")
         return listed

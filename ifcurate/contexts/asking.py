@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _WINDOW = 4000  # characters at either end of a text
+_GAP = re.compile(r"\n[ \t\r]*\n")
 _MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")
 
 
@@ -44,9 +45,21 @@ def asks(text: str) -> bool:
     """Return whether some line or sentence of a text asks or instructs."""
     if len(text) > 2 * _WINDOW:
         text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
+    if _ends_in_question(text):
+        return True
     if '{"' in text:
         text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
     return any(line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
+
+
+def _ends_in_question(text: str) -> bool:
+    """Return whether the last paragraph before an empty slot is one line that asks.
+
+    Its label may be of any language.
+    """
+    slot = _open_slot(text)
+    paragraph = _GAP.split(text[: slot.start() if slot else len(text)].strip())[-1]
+    return "\n" not in paragraph and len(paragraph) <= 400 and paragraph.endswith(("?", "？", "؟"))
 
 
 def has_question(line: str) -> bool:

@@ -49,6 +49,7 @@ _TO_READ = re.compile(
     re.I,
 )
 _USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
+_MARKUP = re.compile(r"<(?:!doctype|\w+)\b[^>]*>.*</\w+>", re.I | re.S)
 _LETTERS = re.compile(r"^[ \t]*[QA][ \t]?:", re.M)
 _SENTENCES = re.compile(r"[.!?…](?=[\"”’»)]*(?:\s|$))|[。！？؟।]")
 
@@ -269,5 +270,7 @@ def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool
 
 def _is_data(body: str) -> bool:
     """Return whether most lines are items of a list, rows of a table, fields or markup."""
+    if _MARKUP.fullmatch(body.strip()):
+        return True
     n_lines = sum(bool(line.strip()) for line in body[:3000].splitlines())
     return n_lines >= 3 and len(_DATA_LINE.findall(body[:3000])) >= 0.6 * n_lines

@@ -26,6 +26,7 @@ from .asking import (
 )
 from .between import find_between
 from .enclosed import find_fenced, find_named_quote, find_quote
+from .layout import find_by_layout
 from .lines import is_choices, is_directive
 from .marks import (
     find_labelled,
@@ -69,6 +70,7 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("quote",), lambda text, marks: find_quote(text)),
     (("long-paragraph",), find_long),
     (("between",), find_between),
+    (("layout",), find_by_layout),
 )
 
 

@@ -12,6 +12,9 @@ __all__ = ["find_keys", "inner_prompt"]
 _INST = re.compile(r"\A\s*(?:<s>)?\s*\[INST\](?P<body>.*?)\[/INST\]\s*\Z", re.S)
 _CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
 _CHATML_END = re.compile(r"<\|im_end\|>")
+_SPEAKERS = re.compile(r"\s*(?:user|human)[ \t]?:", re.I)
+_TURN = re.compile(r"^[ \t]*(?:user|human|assistant|ai|bot|model)[ \t]?:", re.I | re.M)
+_TURN_END = re.compile(r"\n[ \t]*(?:assistant|ai|bot|model)[ \t]?:\s*\Z", re.I)
 _KEY = re.compile(r"\"(?P<name>[^\"\n\\:]{2,40})\"[ \t]*:[ \t\n]*\"", re.S)
 _VALUE_END = re.compile(r"(?<!\\)(?:\\\\)*\"")
 _BEGIN = re.compile(r"^[ \t]*(?:BEGIN|START)[ _]?(?P<name>[A-Z]{4,12})[ \t]*$", re.M)
@@ -20,18 +23,30 @@ _BEGIN = re.compile(r"^[ \t]*(?:BEGIN|START)[ _]?(?P<name>[A-Z]{4,12})[ \t]*$", 
 def inner_prompt(text: str) -> tuple[int, int]:
     """Return the part of a prompt inside chat markers that it contains; otherwise all of it.
 
-    The markers are ``[INST] ... [/INST]`` around all of it, and the last user turn of ChatML.
+    The markers are ``[INST] ... [/INST]`` around all of it, the last user turn of ChatML, and a
+    single turn "User: ... Assistant:".
     """
     head = text[:40].lstrip()
     if head.startswith(("[INST]", "<s>")) and text.count("[INST]") == 1:
         match = _INST.match(text)
         if match:
             return _left_stripped(text, *match.span("body"))
+    if match := _SPEAKERS.match(text[:40]):
+        return _one_turn(text, match.end())
     if "<|im_start|>user" in text[:20_000]:
         start = [match.end() for match in _CHATML_USER.finditer(text)][-1]
         close = _CHATML_END.search(text, start)
         return _left_stripped(text, start, close.start() if close else len(text))
     return 0, len(text)
+
+
+def _one_turn(text: str, start: int) -> tuple[int, int]:
+    """Return the only turn of "User: ... Assistant:", or all of a text with more turns."""
+    turns = _TURN.findall(text, start)
+    end = _TURN_END.search(text, max(start, len(text) - 40))
+    if len(turns) != (end is not None):
+        return 0, len(text)
+    return _left_stripped(text, start, end.start() if end else len(text))
 
 
 def _left_stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -57,7 +57,8 @@ class Shape:
             return f"{self.n_rows} rows share a template without a context: {shown}"
         numbers = " and ".join(str(k + 1) for k in self.contexts)
         which = f"slot {numbers} is" if len(self.contexts) == 1 else f"slots {numbers} are"
-        return f"{self.n_rows} rows share a template; {which} the context: {shown}"
+        place = {"": "", "first": " after its request", "last": " before its request"}[self.asks]
+        return f"{self.n_rows} rows share a template; {which} the context{place}: {shown}"
 
     def as_record(self) -> dict[str, Any]:
         """Return plain values for a run's identity, without those at their default."""

@@ -10,6 +10,7 @@ import pytest
 
 from ifcurate.contexts.find import find_context
 from ifcurate.contexts.learn import learn_shapes
+from ifcurate.contexts.shapes import Shape
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import learn_layout, read_examples
 from tests.contexts.truth.measuring import fill_form
@@ -226,6 +227,13 @@ def test_as_many_responses_as_texts() -> None:
 )
 def test_layouts_of_other_collections(form: str, bank: str) -> None:
     assert all(expected == got for expected, got in read_form(form, bank))
+
+
+def test_a_divided_slot_is_described() -> None:
+    texts = [row["text"] for row in fill_form("Read what is here. {c} {h}", "qa")]
+    (shape,) = learn_shapes(texts, find_context)
+    assert "slot 1 is the context before its request" in shape.describe()
+    assert Shape.from_record(shape.as_record()) == shape
 
 
 @pytest.mark.parametrize(

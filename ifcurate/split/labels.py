@@ -220,21 +220,26 @@ def bound_table(
     for rule, of_parts in bounds.values():
         wanted[rule] |= {(p, b.value, b.n_below) for p, b in enumerate(of_parts) if b.n_ties}
     last = {rule: _last_below(scores, parts, rule, ties) for rule, ties in wanted.items() if ties}
-    columns = []
-    for name, (rule, of_parts) in bounds.items():
-        columns.append(pl.Series(f"bound_{name}", [b.value for b in of_parts], dtype=pl.Float64))
-        if any(b.n_ties for b in of_parts):
-            places = [(p, b.value, b.n_below) for p, b in enumerate(of_parts)]
-            columns += _last_columns(name, [last[rule].get(place, {}) for place in places])
-    return pl.DataFrame(columns)
+    return pl.DataFrame(
+        column
+        for name, (rule, of_parts) in bounds.items()
+        for column in _bound_columns(name, of_parts, last.get(rule, {}))
+    )
 
 
-def _last_columns(name: str, rows: Sequence[Mapping[str, Any]]) -> list[pl.Series]:
-    """The last of the tied rows below a cut in each part; empty where no rows tie."""
-    return [
+def _bound_columns(
+    name: str, bounds: Sequence[Bound], last: Mapping[tuple[int, float, int], Mapping[str, Any]]
+) -> list[pl.Series]:
+    """A bound in each part, and where rows tie there the last of them below it."""
+    values = pl.Series(f"bound_{name}", [bound.value for bound in bounds], dtype=pl.Float64)
+    if not any(bound.n_ties for bound in bounds):
+        return [values]
+    rows = [last.get((p, b.value, b.n_below), {}) for p, b in enumerate(bounds)]
+    places = [
         pl.Series(f"last_{name}_{column}", [row.get(column) for row in rows], dtype=kind)
         for column, kind in _TIE_TYPES.items()
     ]
+    return [values, *places]
 
 
 _TIE_TYPES: Final = {

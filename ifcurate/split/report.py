@@ -175,15 +175,15 @@ def _count_rows(
     """The number of context-critical rows with each cut moved to each step, and with none moved."""
     moved = _moved_bounds(parts, ranks, steps)
     whole = pl.concat([table, bound_table(scores, parts, moved)], how="horizontal")
-    tests = [(str(i), i) for i in range(len(parts.rules))]
-    tests += [(name, i) for name, (i, _) in moved.items()]
+    unmoved = [str(i) for i in range(len(parts.rules))]
+    tests = [*enumerate(unmoved), *((i, name) for name, (i, _) in moved.items())]
+    bits = {name: 1 << k for k, (_, name) in enumerate(tests)}
     # A number for each row says which tests it passes, because few such numbers differ.
-    bits = {name: 1 << k for k, (name, _) in enumerate(tests)}
     passed = pl.sum_horizontal(
         pl.when(is_above(number(parts.rules[i]), name, whole))
         .then(pl.lit(bits[name], pl.UInt32))
         .otherwise(pl.lit(0, pl.UInt32))
-        for name, i in tests
+        for i, name in tests
     )
     rows = parts.attach(scores.filter(is_usable(parts.rules)), whole)
     cells = rows.select("group", passed.alias("passed")).group_by("group", "passed").len()
@@ -195,7 +195,6 @@ def _count_rows(
         passing = found.filter((pl.col("passed") & needed) == needed)
         return dict(passing.group_by("group").agg(pl.col("len").sum()).iter_rows())
 
-    unmoved = [str(i) for i in range(len(parts.rules))]
     of_step = {name: count(name, *unmoved[:i], *unmoved[i + 1 :]) for name, (i, _) in moved.items()}
     counts = [
         [

@@ -96,10 +96,12 @@ class Tally:
             (self.examples - self.with_context, "have no context"),
         ]
         why = ", ".join(f"{n:,} {what}" for n, what in counts if n)
+        advice = "name the columns: --columns instruction=... context=... response=..."
+        if self.examples and self.empty == self.examples:
+            advice = "add the responses, or name their column with --columns"
         raise DataError(
             f"no row can be scored; of {count(self.rows, 'row')} {why or 'none was found'}; "
-            "see why with --explain ID, or name the columns: --columns instruction=... "
-            "context=... response=..."
+            f"see why with --explain 0 (or another row's number or id), or {advice}"
         )
 
 

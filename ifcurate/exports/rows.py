@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ifcurate.data.chats import read_conversation, split_speakers
+from ifcurate.errors import RowError
 from ifcurate.mixing.texts import read_record
 from ifcurate.prompts.markers import split_end_marker
 
@@ -31,10 +33,25 @@ class UnfitError(Exception):
 def add_rejected(row: Row) -> Row:
     """The row with its rejected response as `rejected`, "" if it has none."""
     record = json.loads(row["ifcurate_record"])
-    rejected = record.get("row", record).get("rejected")
-    if isinstance(rejected, list) and rejected and isinstance(rejected[-1], Mapping):
-        rejected = rejected[-1].get("content")
-    return {**row, "rejected": rejected if isinstance(rejected, str) else ""}
+    response = row["messages"][-1]["content"]
+    return {**row, "rejected": _rejected_answer(record.get("row", record), response)}
+
+
+def _rejected_answer(record: Row, response: str) -> str:
+    """The last answer of `rejected`, which may be a whole conversation, as `chosen` may."""
+    value = record.get("rejected")
+    try:
+        if isinstance(value, list | Mapping):
+            turns = read_conversation(record, "rejected")
+        elif record.get("chosen") != response:  # the chosen answer is one of its turns
+            turns = split_speakers(str(value), "rejected")
+        else:
+            turns = []
+    except RowError:
+        return ""
+    if turns:
+        return turns[-1].content if turns[-1].role == "assistant" else ""
+    return value if isinstance(value, str) else ""
 
 
 def remove_end_markers(row: Row) -> tuple[Row, list[str]]:

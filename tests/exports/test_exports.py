@@ -326,3 +326,24 @@ def test_an_export_or_mixture_that_was_killed_is_made_again(folder: Path) -> Non
     made = mixture(folder, alpaca=ALPACA)
     assert export_mixture(made, folder / "out", trainer="messages").data.read_bytes() == whole
     assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [
+        ("Yes", "No"),
+        ("\n\nHuman: Is it?\n\nAssistant: Yes", "\n\nHuman: Is it?\n\nAssistant: No"),
+        ("Human: Hello.\n\nAssistant: Yes", "Human: Hello.\n\nAssistant: No"),
+        ({"from": "gpt", "value": "Yes"}, {"from": "gpt", "value": "No"}),
+        ([{"role": "assistant", "content": "Yes"}], [{"role": "assistant", "content": "No"}]),
+    ],
+)
+def test_the_rejected_answer_is_exported_without_its_conversation(
+    folder: Path, chosen: Any, rejected: Any
+) -> None:
+    play = isinstance(chosen, str) and "Hello" in chosen  # an answer that quotes a dialogue
+    yes, no = (chosen, rejected) if play else ("Yes", "No")
+    made = mixture(folder, pairs=[{"prompt": "Is it?", "chosen": chosen, "rejected": rejected}])
+    export = export_mixture(made, folder / "dpo", trainer="trl", objective="dpo", model="pocket")
+    (row,) = load(export)
+    assert [row[name][-1]["content"] for name in ("chosen", "rejected")] == [yes, no]

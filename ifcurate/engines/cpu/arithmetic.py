@@ -3,8 +3,8 @@
 | what | where it helps |
 |---|---|
 | the layers of Llama's family in few passes over memory (`fused`, `kernels`) | AVX-512 |
-| float32 products on bfloat16 matrix tiles (`tiles`) | AMX, one thread |
-| bfloat16 attention and head on matrix tiles (`tiles`) | AMX |
+| float32 products on matrix tiles (`tiles`) | AMX, one thread |
+| attention and bfloat16 head on matrix tiles (`tiles`) | AMX, float32 on one thread |
 | float32 products by oneDNN in place of MKL | AMD |
 
 `benchmarks/scoring/RESULTS.md` has the gain of each. The C code is compiled when an engine

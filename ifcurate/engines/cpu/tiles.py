@@ -1,7 +1,7 @@
-"""bfloat16 attention and head, and float32 products, on a processor's matrix tiles (AMX).
+"""Attention, bfloat16 heads and float32 products on a processor's matrix tiles (AMX).
 
-Tiles multiply bfloat16 numbers and add up in float32. The head and the attention of a
-bfloat16 model run on them directly, and their scores stay in the cache. A float32 number
+Tiles multiply bfloat16 numbers and add up in float32. The head of a bfloat16 model and
+attention run on them directly, and their scores stay in the cache. A float32 number
 is the sum of three bfloat16 numbers, so six products of these give the float32 product,
 with less rounding than float32 arithmetic and in about half its time (`tiles_f32.h`).
 The bits of a row do not depend on the other rows.
@@ -13,7 +13,7 @@ import ctypes
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from ifcurate.engines.cpu.native import at, long, real
+from ifcurate.engines.cpu.native import at, long, real, suffix
 from ifcurate.engines.hf.arithmetic import LANES, padded_rows
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Tiles:
         import torch
 
         dim = q.shape[-1]
-        return q.dtype is torch.bfloat16 and dim % _MULTIPLE == 0 and dim <= _WIDEST
+        known = q.dtype in (torch.bfloat16, torch.float32)
+        return known and dim % _MULTIPLE == 0 and dim <= _WIDEST
 
     def linear(
         self,
@@ -117,9 +118,10 @@ class Tiles:
         kv_heads, rows, group, dim = q.shape
         most = -(-most_keys // 32) * 32
         scores = self._room("scores", most * max(2 * LANES, dim), torch.float32)
-        soft = self._room("soft", most * LANES)
-        path = self._room("path", 2 * most * dim)
-        self._library.tree_attention_bf16(
+        parts = 3 if q.dtype is torch.float32 else 1
+        soft = self._room("soft", 2 * parts * most * LANES)
+        path = self._room("path", 2 * parts * most * dim)
+        getattr(self._library, f"tree_attention_{suffix(q)}")(
             *(at(t) for t in (q, k, v, out, nodes, spans, scores, soft, path)),
             *(long(n) for n in (len(nodes), rows, k.shape[1], kv_heads, group, dim, most)),
             real(scale),
@@ -142,7 +144,13 @@ def _fits(weight: torch.Tensor) -> bool:
 
 def tiles_agree(tiles: Tiles) -> bool:
     """Whether all operations give PyTorch's numbers on small examples."""
-    return _products_agree(tiles) and _attention_agrees(tiles)
+    import torch
+
+    return (
+        _products_agree(tiles)
+        and _attention_agrees(tiles, torch.bfloat16, 0.02)
+        and _attention_agrees(tiles, torch.float32, 1e-5)
+    )
 
 
 def _products_agree(tiles: Tiles) -> bool:
@@ -161,10 +169,8 @@ def _products_agree(tiles: Tiles) -> bool:
     return good and torch.allclose(top + total.log(), sums, rtol=1e-6, atol=1e-5)
 
 
-def _attention_agrees(tiles: Tiles) -> bool:
+def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
     import torch
-
-    dtype, near = torch.bfloat16, 0.02
 
     generator = torch.Generator().manual_seed(0)
 

@@ -187,3 +187,131 @@ void linear_f32(const float *x, const float *w, const float *bias, float *y, bf1
   }
   give_tiles(before);
 }
+
+/* Attention of all nodes of a pack, as tree_attention in tiles_bf16.h, in float32. Scratch, for
+ * the longest path rounded up to 32, for each of its keys: scores max(32, dim) floats (keys and
+ * values pass through them), soft 96 bfloat16, path 6 dim. dim <= 256. */
+static void node_path(const float *x, long head, long kv_rows, long dim, const int64_t *spans,
+                      long first, long last, long padded, float *path) {
+  long n = 0;
+  for (long a = first; a < last; n += spans[2 * a + 1], a++)
+    memcpy(path + n * dim, x + (head * kv_rows + spans[2 * a]) * dim,
+           (size_t)(spans[2 * a + 1] * dim) * sizeof(float));
+  memset(path + n * dim, 0, (size_t)((padded - n) * dim) * sizeof(float));
+}
+
+/* v (rows, dim) to left-hand panels of its transpose; rows a multiple of 32, dim of 16. */
+static void value_parts(const float *v, long rows, long dim, bf16 *out) {
+  for (long d = 0; d < dim; d += TILE)
+    for (long i = 0; i < rows; i += DEPTH, out += STEP) {
+      __m512i a[TILE], b[TILE];
+      for (long j = 0; j < TILE; j++) {
+        a[j] = _mm512_loadu_si512(v + (i + j) * dim + d);
+        b[j] = _mm512_loadu_si512(v + (i + TILE + j) * dim + d);
+      }
+      turn16(a);
+      turn16(b);
+      for (long j = 0; j < TILE; j++) {
+        __m512i h, m, l;
+        to_parts((__m512)a[j], (__m512)b[j], &h, &m, &l);
+        _mm512_storeu_si512(out + j * DEPTH, h);
+        _mm512_storeu_si512(out + PART + j * DEPTH, m);
+        _mm512_storeu_si512(out + 2 * PART + j * DEPTH, l);
+      }
+    }
+}
+
+/* Scores (n keys, 16 queries) to their softmax in a right-hand panel; returns 1 / sum. Key j is
+ * hidden from a query whose `row` is smaller. */
+static vf soften(float *s, long n, long before, vi row, float scale, bf16 *out) {
+  vf high = fill(-INFINITY), sum = fill(0.0f);
+  for (long j = 0; j < n; j++) {
+    vf v = load_f32(s + j * LANES);
+    if (j >= before) {
+      vi hidden = ((vi){0} + (int32_t)j) > row;
+      v = choose(hidden, fill(-INFINITY), v);
+      store_f32(s + j * LANES, v);
+    }
+    high = larger(v, high);
+  }
+  vf by = high * scale;
+  for (long j = 0; j < n; j += DEPTH, out += STEP)
+    for (long i = 0; i < DEPTH; i += 2) {
+      vf even = exponential(load_f32(s + (j + i) * LANES) * scale - by);
+      vf odd = exponential(load_f32(s + (j + i + 1) * LANES) * scale - by);
+      sum += even;
+      sum += odd;
+      __m512i h, m, l;
+      to_parts((__m512)even, (__m512)odd, &h, &m, &l);
+      __m512i parts[3] = {h, m, l};
+      for (int p = 0; p < 3; p++) {
+        __m512i e = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(parts[p]));
+        __m512i o = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(parts[p], 1));
+        _mm512_storeu_si512(out + p * PART + i * LANES,
+                            _mm512_or_si512(e, _mm512_slli_epi32(o, 16)));
+      }
+    }
+  return 1.0f / sum;
+}
+
+void tree_attention_f32(const float *q, const float *k, const float *v, float *out,
+                        const int64_t *nodes, const int64_t *spans, float *scores, bf16 *soft,
+                        bf16 *path, long n_nodes, long rows, long kv_rows, long kv_heads,
+                        long group, long dim, long most_keys, float scale) {
+  _Alignas(64) uint8_t before[64];
+  _Alignas(64) bf16 queries[2 * PANEL(256)];
+  _Alignas(64) float mixed[2][256 * LANES];
+  bf16 *keys = path, *values = path + 3 * most_keys * dim;
+  take_tiles(before);
+  for (long h = 0; h < kv_heads; h++)
+    for (const int64_t *node = nodes; node < nodes + 4 * n_nodes; node += 4) {
+      long first = node[0], flat = node[1] * group, n = 0;
+      for (long a = node[2]; a < node[3]; a++) n += spans[2 * a + 1];
+      long padded = (n + DEPTH - 1) / DEPTH * DEPTH, ahead = n - node[1];
+      /* Keys and values pass through the room of the scores on their way. */
+      node_path(k, h, kv_rows, dim, spans, node[2], node[3], padded, scores);
+      for (long j = 0; j < padded; j += TILE)
+        left_parts(scores + j * dim, TILE, dim, dim, keys + j * 3 * dim);
+      node_path(v, h, kv_rows, dim, spans, node[2], node[3], padded, scores);
+      value_parts(scores, padded, dim, values);
+      for (long f = 0; f < flat; f += 2 * LANES) {
+        const float *from = q + ((h * rows + first) * group + f) * dim;
+        long lanes = flat - f < 2 * LANES ? flat - f : 2 * LANES;
+        long own = (ahead + (f + lanes - 1) / group + DEPTH) / DEPTH * DEPTH;
+        bf16 *p[2] = {soft, soft + 3 * LANES * most_keys};
+        float *s[2] = {scores, scores + LANES * most_keys};
+        vf r[2];
+        right_parts(from, lanes, dim, dim, queries);
+        right_parts(from + LANES * dim, lanes - LANES, dim, dim, queries + PANEL(dim));
+        for (long j = 0; j < own; j += DEPTH) {
+          multiply_parts(keys + j * 3 * dim, keys + (j + TILE) * 3 * dim, queries,
+                         queries + PANEL(dim), dim / DEPTH, 0, 0);
+          store_tiles(s[0] + j * LANES, s[0] + (j + TILE) * LANES, s[1] - s[0], LANES);
+        }
+        for (int side = 0; side < 2; side++) {
+          vi row;
+          for (int l = 0; l < LANES; l++)
+            row[l] = (int32_t)(ahead + (f + side * LANES + l) / group);
+          r[side] = soften(s[side], own, ahead, row, scale, p[side]);
+        }
+        for (long d = 0; d < dim; d += 2 * TILE) {
+          const bf16 *a = values + d * 3 * padded;
+          multiply_parts(a, a + TILE * 3 * padded, p[0], p[1], own / DEPTH, 0, 0);
+          store_tiles(mixed[0] + d * LANES, mixed[0] + (d + TILE) * LANES, mixed[1] - mixed[0],
+                      LANES);
+        }
+        for (long d = 0; d < dim; d += TILE)
+          for (int side = 0; side < 2 && side * LANES < lanes; side++) {
+            __m512i t[16];
+            for (int i = 0; i < TILE; i++)
+              t[i] = (__m512i)(load_f32(mixed[side] + (d + i) * LANES) * r[side]);
+            turn16(t);
+            for (long l = 0; l < LANES && side * LANES + l < lanes; l++) {
+              long at = f + side * LANES + l, i = first + at / group, g = at % group;
+              store_f32(out + ((i * kv_heads + h) * group + g) * dim + d, (vf)t[l]);
+            }
+          }
+      }
+    }
+  give_tiles(before);
+}

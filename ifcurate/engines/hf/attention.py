@@ -31,7 +31,8 @@ __all__ = [
     "plan_attention",
 ]
 
-_BLOCK: Final = 128  # queries per block: enough for a matrix product, few keys wasted
+#: Queries per block: enough for a matrix product, few keys wasted.
+_BLOCK: Final = {"cpu": 48, "cuda": 128}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class VarlenPlan:
 
 
 def plan_attention(
-    tree: PrefixTree, device: torch.device, *, block: int = _BLOCK, varlen: bool = False
+    tree: PrefixTree, device: torch.device, *, block: int | None = None, varlen: bool = False
 ) -> AttentionPlan:
     """Cut a tree into blocks of at most `block` queries; with `varlen`, plan one kernel call."""
     import torch
@@ -87,6 +88,7 @@ def plan_attention(
     if varlen:
         empty = torch.zeros(0, dtype=torch.int64)
         return AttentionPlan((), (), 0, empty, empty, _plan_varlen(tree, device))
+    block = block or _BLOCK.get(device.type, 128)
     blocks: list[QueryBlock] = []
     paths: list[torch.Tensor] = []
     straight: list[int] = []  # (n_nodes,) row where the path starts if it is one stretch, or -1

@@ -58,7 +58,7 @@ from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 
 __all__ = ["HFEngine", "load_hf_engine"]
 
-_VERSION: Final = "3"  # raised whenever a score could change
+_VERSION: Final = "4"  # raised whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
 
 

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseHead", "find_head", "pick_logprobs"]
 
-_TILE_ROWS: Final = 1024
-_ROWS: Final = {"cpu": 256, "cuda": 1024}
-_COLUMNS: Final = {"cpu": 4096, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
+_ROWS: Final = 1024
+_COLUMNS: Final = {"cpu": 1024, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
 
 
 class ResponseHead:
@@ -40,8 +39,7 @@ class ResponseHead:
         self._bias = bias
         self._transform = transform
         self.arithmetic = Arithmetic()
-        self._rows = _ROWS.get(weight.device.type, 256)
-        self._columns = _COLUMNS.get(weight.device.type, 4096)
+        self._columns = _COLUMNS.get(weight.device.type, 1024)
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
@@ -56,7 +54,7 @@ class ResponseHead:
             picked = self._transform(picked)
         sums = None
         if self._bias is None and self._transform is None:
-            parts = hidden.split(_TILE_ROWS)  # type: ignore[no-untyped-call]
+            parts = hidden.split(_ROWS)  # type: ignore[no-untyped-call]
             sums = [self.arithmetic.logsumexp(part, self._weight) for part in parts]
         if sums is not None and None not in sums:
             top, total = (torch.cat(column) for column in zip(*sums, strict=True))
@@ -76,13 +74,13 @@ class ResponseHead:
         top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
         total = torch.zeros(n, dtype=wide, device=exact.device)
         # One buffer for all blocks: new memory for each takes longer than its sums.
-        block = min(self._rows, n) * min(self._columns, vocabulary)
+        block = min(_ROWS, n) * min(self._columns, vocabulary)
         space = torch.empty(block, dtype=wide, device=exact.device)
         for low in range(0, vocabulary, self._columns):
             # One block of a 16-bit matrix is widened at a time, not the whole matrix.
             weight = self._weight[low : low + self._columns].to(wide)
-            for start in range(0, n, self._rows):
-                rows = slice(start, start + self._rows)
+            for start in range(0, n, _ROWS):
+                rows = slice(start, start + _ROWS)
                 some = exact[rows]
                 room = space[: len(some) * len(weight)].view(len(some), len(weight))
                 logits = self.arithmetic.linear(some, weight, out=room)

@@ -118,10 +118,25 @@ class LexiconRecogniser:
         words = list(run.words)
         title = ""
         while run.opens and len(words) > 1 and self._only_opens(words[0][2]):
+            if self._is_listed(words):
+                break  # "Bill Clinton"
             words.pop(0)
+        for at in range(len(words) - 2, 0, -1):
+            if words[at - 1][2].lower() in TITLES and self._is_listed(words[at:]):
+                words = words[at - 1 :]  # "Police Officer Tim Gannon"
+                break
         while len(words) > 1 and words[0][2].lower().rstrip(".") in TITLES:
             title = words.pop(0)[2].lower()
         return words, title
+
+    def _is_listed(self, words: Sequence[tuple[int, int, str]]) -> bool:
+        """Whether the words are a listed given name and a listed family name."""
+        first, last = fold(words[0][2]), fold(words[-1][2])
+        return (
+            len(words) in (2, 3)
+            and first in self._lexicon.gender
+            and (last in self._lexicon.surnames)
+        )
 
     def _mention(self, path: str, text: str, run: Run) -> _Mention:
         words, title = self._named_words(run)

@@ -21,7 +21,14 @@ from .lines import (
     sentences,
 )
 from .spans import ContextSpan
-from .words import NOT_ASKED, classify_label, is_request_label, mentions_question, n_words
+from .words import (
+    NOT_ASKED,
+    POINTS_BACK,
+    classify_label,
+    is_request_label,
+    mentions_question,
+    n_words,
+)
 
 __all__ = [
     "announces_question",
@@ -105,6 +112,8 @@ def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
     "Summary:" says what is wanted, unless the request stands in a stretch that is cut.
     """
     rest = rest_of(text, spans)
+    if any(_ends_in_task(text[span.start : span.end], rest) for span in spans):
+        return False
     if slot := _wanted_slot(rest):
         held = any(_holds_request(text[span.start : span.end]) for span in spans)
         return not held or asks(rest[: slot.start()])
@@ -143,6 +152,24 @@ def _holds_request(body: str) -> bool:
     ends = (lines[0], lines[-1]) if len(lines) > 1 else ()
     labelled = (line for line in ends if patterns.LABEL_LINE.match(line))
     return any(map(is_question, ends)) or any(map(has_question, labelled))
+
+
+def _ends_in_task(body: str, rest: str) -> bool:
+    """Return whether the last sentence of a context is the task of a label that remains.
+
+    "Is this claim true?" belongs to "Claim: ...", and "Write a title for the text." to "Title:".
+    """
+    line = body[-500:].rpartition("\n")[2]
+    at = [start for start, _ in sentences(line, 0, len(line))]
+    last = line[at[-1] :].lower() if len(at) > 1 else ""
+    if not (is_question(last) or is_instruction(last)):
+        return False
+    slot = _wanted_slot(rest)
+    lines = map(patterns.LABEL_LINE.match, rest[-_WINDOW:].splitlines())
+    names = {label["name"].strip().lower() for label in lines if label} & NOT_ASKED
+    if slot:
+        names.add(slot["name"].strip().lower())
+    return any(name in last for name in names) or bool(slot and POINTS_BACK.search(last))
 
 
 def lacks_question(rest: str) -> bool:

@@ -250,20 +250,14 @@ def _in_system(text: str) -> Iterator[list[ContextSpan]]:
 
 def _find_named(text: str, marks: list[Mark]) -> list[ContextSpan]:
     """Find labelled texts; a long hint counts as one beside the text that it belongs to."""
-    labelled, hints = find_labelled(text, marks)
-    if len(labelled) > 1 and (numbered := find_numbered(text, marks)):
-        labelled = [*_outside(labelled, numbered), *numbered]
-    if hints and not labelled:
-        labelled = find_lead(text, marks) or find_above(text, marks)
-    return [*labelled, *_outside(hints, labelled)]
-
-
-def _outside(spans: Sequence[ContextSpan], others: Sequence[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans that overlap none of the others."""
-    return [
-        span
-        for span in spans
-        if all(span.end <= other.outer_start or span.start >= other.end for other in others)
+    spans, hints = find_labelled(text, marks)
+    if numbered := find_numbered(text, marks) if len(spans) > 1 else []:
+        first, last = numbered[0].outer_start, numbered[0].end
+        spans = [span for span in spans if span.end <= first or span.start >= last] + numbered
+    if hints and not spans:
+        spans = find_lead(text, marks) or find_above(text, marks)
+    return spans + [
+        h for h in hints if all(h.start >= span.end or h.end <= span.start for span in spans)
     ]
 
 

@@ -11,7 +11,8 @@ from statistics import median
 from .asking import asks, lacks_question
 from .lines import is_request, reference_direction, sentences
 from .shapes import Asks, Shape, match_shape, without_request
-from .slots import Evidence, Fit, Slot, describe_slots, label_kind
+from .slots import Evidence, Fit, Slot, describe_slots, is_labelled_inside, label_kind
+from .spans import ContextSpan
 from .words import count_words
 
 __all__ = ["choose_contexts", "shared_start"]
@@ -40,7 +41,7 @@ def choose_contexts(
     fit = _without_requests(fit, numbers, chosen.asks)
     if any(_holds_template(fit.values(number)) for number in numbers):
         return None
-    if not _still_asks(fit, slots, numbers):
+    if not _still_asks(fit, slots, numbers) or any(_is_torn(fit, k) for k in numbers):
         return None
     agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
     confidence = round(0.85 + 0.12 * agreement, 3)
@@ -259,6 +260,26 @@ def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
     return sum(map(lacks_question, rests)) <= 0.5 * len(
         rests
     )  # otherwise the slot has the question
+
+
+def _is_torn(fit: Fit, number: int) -> bool:
+    """Return whether the rules find another extent of the context in half of the rows.
+
+    The slot then has a label inside, or the rows share words of their contexts by chance: fixed
+    words beside the slot that neither ask nor refer.
+    """
+    rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
+    torn = sum(_differs(row, spans[number], vote) for row, spans, vote in rows)
+    return torn >= 0.5 * len(fit.rows)
+
+
+def _differs(row: str, slot: tuple[int, int], vote: Sequence[ContextSpan]) -> bool:
+    start, end = slot
+    inside = [found for found in vote if found.start < end and start < found.end]
+    if inside and is_labelled_inside(row, slot, inside):
+        return True
+    beside = [piece for f in inside for piece in (row[f.start : start], row[end : f.end])]
+    return any(count_words(piece) >= 5 and not _belongs_to_request(piece) for piece in beside)
 
 
 def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:

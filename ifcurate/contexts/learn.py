@@ -29,6 +29,7 @@ _LONGEST = 8000  # characters; longer rows are not used
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
 _WORD = re.compile(r"\w")
+_STOPS = frozenset([".", "。", "।"])
 _END_MARKER = re.compile(r"(?:\s*<[|/][\w|]{1,20}>)+\s*\Z")
 
 
@@ -197,6 +198,7 @@ def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
     rest = [text[len(first) :] for text in texts]
     backwards = [text[::-1] for text in rest]
     last = _whole_words(shared_start(backwards), backwards)[::-1]
+    last = "" if last.strip() in _STOPS else last  # it ends the sentence of the slot
     middle = [text[: len(text) - len(last)] for text in rest]
     inner = _inner_parts(middle, 0)
     if not _WORD.search(first + last) and not inner:

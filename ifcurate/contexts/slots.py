@@ -21,7 +21,15 @@ from .lines import (
 from .spans import ContextSpan
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
-__all__ = ["Evidence", "Finder", "Fit", "Slot", "describe_slots", "label_kind"]
+__all__ = [
+    "Evidence",
+    "Finder",
+    "Fit",
+    "Slot",
+    "describe_slots",
+    "is_labelled_inside",
+    "label_kind",
+]
 
 Finder = Callable[[str], Sequence[ContextSpan]]
 Span = tuple[int, int]
@@ -159,7 +167,7 @@ def _begins_anew(part: str) -> bool:
         return True
     line = text.splitlines()[0]
     first = line[slice(*sentences(line, 0, len(line))[0])]
-    return is_request(first) or bool(patterns.LABEL_LINE.match(line))
+    return (count_words(first) >= 3 and is_request(first)) or bool(patterns.LABEL_LINE.match(line))
 
 
 def _begins_sentence(value: str) -> bool:
@@ -216,10 +224,21 @@ def _is_same(value: str, response: str) -> bool:
 
 
 def _share_of_votes(fit: Fit, k: int) -> float:
+    rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
     agreeing = sum(
-        _overlap(vote, spans[k]) >= 0.5 for spans, vote in zip(fit.spans, fit.votes, strict=True)
+        _overlap(vote, spans[k]) >= 0.5 and not is_labelled_inside(row, spans[k], vote)
+        for row, spans, vote in rows
     )
     return agreeing / len(fit.rows)
+
+
+def is_labelled_inside(row: str, span: Span, vote: Sequence[ContextSpan]) -> bool:
+    """Return whether a slot has the label of the context that the rules find in it.
+
+    The words up to the label are then part of the request: "capital of Peru? Context: ...".
+    """
+    start = min(found.start for found in vote)
+    return start > span[0] and label_before(row, span[0], start) is not None
 
 
 def _overlap(vote: Sequence[ContextSpan], span: Span) -> float:

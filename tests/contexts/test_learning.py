@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import polars as pl
@@ -102,7 +103,7 @@ def test_rows_of_two_templates_with_one_beginning_keep_their_requests() -> None:
     shapes = learn_shapes(texts, find_context)
     for text in texts:
         for f in find_context(text, shapes=shapes):
-            assert text[: f.outer_start].endswith(("plot: ", "be: "))
+            assert text[: f.outer_start].rstrip().endswith(("plot:", "be:"))
 
 
 def test_a_text_that_starts_with_a_title_in_quotes_is_taken_whole() -> None:
@@ -289,3 +290,36 @@ def test_quotation_marks_of_several_languages(opening: str, closing: str) -> Non
 )
 def test_the_task_is_not_the_text_above_an_answer(text: str) -> None:
     assert all("\n" not in text[f.outer_start : f.outer_end].strip() for f in find_context(text))
+
+
+def test_words_that_few_rows_share_tear_no_context() -> None:
+    words = (
+        "heron miller sailor tailor baker farmer fox goose pilot nurse clerk judge",
+        "reeds mill harbour market oven field wood pond hangar ward office court",
+        "caught sold lost found hid broke painted carried",
+        "Monday Tuesday Wednesday Thursday Friday",
+    )
+    draw = random.Random(3)
+    texts = []
+    for n in range(120):
+        who, where, did, day = (draw.choice(some.split()) for some in words)
+        what = draw.choice(("an eel", "a sack of flour", "two coats", "the plough", "a hen"))
+        text = f"The {who} waited {n % 9} hours near the {where} on {day}. At last it {did} {what}"
+        texts.append(f"Passage: {text} and went home. Question: What did the {who} do? Answer:")
+    shapes = learn_shapes(texts, find_context)
+    for text in texts:
+        (found,) = find_context(text, shapes=shapes)
+        assert text[found.start : found.end] == text[9 : text.index(" Question:")]
+
+
+def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
+    texts = [
+        f"Name the {thing} of {name}.{passage}"
+        for name in ("Erik Zafan", "Ada Brol", "Nia Kelm", "Tom Vasc")
+        for thing in ("capital", "mother", "last known place")
+        for passage in ("", f"\n\nPassage: It is said to be by {name}. Nobody knows more about it.")
+    ]
+    shapes = learn_shapes(texts, find_context)
+    for text in texts:
+        spans = find_context(text, shapes=shapes)
+        assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]

@@ -21,6 +21,7 @@ def data(folder: Path) -> Path:
     return write_jsonl(folder / "alpaca.jsonl", rows)
 
 
+@pytest.mark.slow
 def test_shards_are_merged(ifcurate: Command, data: Path, folder: Path) -> None:
     line = "score alpaca.jsonl --engine toy -q --no-cache"
     assert ifcurate(f"{line} --out whole").code == 0
@@ -48,6 +49,7 @@ def test_a_shard_that_is_none(ifcurate: Command, data: Path) -> None:
     assert "write 1/8 for the first of 8" in result.err
 
 
+@pytest.mark.slow
 def test_the_cache_serves_the_next_run(ifcurate: Command, data: Path, folder: Path) -> None:
     ifcurate("score alpaca.jsonl --engine toy -q")
     more = [*map(json.loads, data.read_text().splitlines()), *ANSWERED_ROWS]

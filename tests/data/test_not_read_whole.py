@@ -72,6 +72,7 @@ HURT: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HURT)
 def test_it_fails_whatever_the_share_of_bad_rows(
     name: str, ifcurate: Command, folder: Path

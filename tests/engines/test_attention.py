@@ -89,6 +89,7 @@ def test_compiled_kernels_see_the_same(
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "near"), [("float32", 1e-5), ("bfloat16", 0.03)])
 @pytest.mark.parametrize("width", [32, 96])
 def test_values_may_have_another_width_than_keys(name: str, near: float, width: int) -> None:

@@ -183,6 +183,7 @@ def test_neighbours_do_not_matter(kind: ModelKind, tmp_path: Path) -> None:
     assert worst_difference(alone, together) <= 1e-6
 
 
+@pytest.mark.slow
 def test_bfloat16_is_no_worse_than_the_model_alone(wide: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM

@@ -24,6 +24,7 @@ from tests.engines.test_server import check_scores, connect, no_key, prompts
 __all__ = ["no_key"]  # the fixture
 
 
+@pytest.mark.slow
 def test_too_many_requests_waits_as_long_as_asked_and_narrows() -> None:
     refused: list[float] = []
 
@@ -43,6 +44,7 @@ def test_too_many_requests_waits_as_long_as_asked_and_narrows() -> None:
         assert "3 requests to the server were retried" in engine.report().notes[0]
 
 
+@pytest.mark.slow
 def test_retry_after_may_be_a_date_or_nonsense() -> None:
     def script(n: int, seen: Seen) -> Reply | None:
         soon = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
@@ -96,6 +98,7 @@ def test_what_may_pass_is_tried_again(name: str) -> None:
     assert len(server.completions) == 1 + 12 + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["internal error", "reset", "hang", "truncated", "no JSON"])
 def test_what_does_not_pass_ends_with_what_was_found(name: str) -> None:
     patience = Patience(attempts=3, first_wait=0.01, longest_wait=0.05, timeout=0.6, deadline=20)

@@ -40,6 +40,7 @@ def write_data(folder: Path) -> None:
     (folder / "r.yaml").write_text(RECIPE)
 
 
+@pytest.mark.slow
 def test_a_change_repeats_only_what_depends_on_it(folder: Path) -> None:
     write_data(folder)
 

@@ -54,6 +54,7 @@ def test_the_order_of_rows_does_not_matter(
     assert here.nearest.equals(there.nearest)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(rows=TABLES, options=st.sampled_from(RULES), more=st.booleans())
 def test_labels_agree_with_value_threshold_and_confidence(

@@ -20,6 +20,7 @@ from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.formats import Layout, detect_format, parse_row, template_texts
 from ifcurate.data.known_sets import KnownSet, find_known_set
+from ifcurate.data.readers.pieces import divide_rows
 from ifcurate.data.readers.rows import (
     RawRow,
     Source,
@@ -129,7 +130,7 @@ class Examples:
         """The same pieces with unparsed rows and their layouts, for `read_row`."""
         rows = self._raw_rows()
         while True:
-            pieces = _divide(itertools.islice(rows, size), size, most_bytes)
+            pieces = divide_rows(itertools.islice(rows, size), size, most_bytes)
             first = next(pieces, None)
             if first is None:
                 return
@@ -182,30 +183,8 @@ def take_pieces(
     number: int, rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int = PIECE_BYTES
 ) -> Iterator[Piece]:
     """Parse the rows of chunk `number`, at most `size`, piece by piece."""
-    for piece, ends in _divide(rows, size, most_bytes):
+    for piece, ends in divide_rows(rows, size, most_bytes):
         yield Piece(number, [read_row(raw, layout) for raw, layout in piece], ends)
-
-
-def _divide(
-    rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int
-) -> Iterator[tuple[list[tuple[RawRow, Layout]], bool]]:
-    """Pieces of at most `most_bytes` or of one row, each with whether it is the last.
-
-    A piece that ends with row `size` is yielded before the next row is read.
-    """
-    held: list[tuple[RawRow, Layout]] = []
-    n_bytes = 0
-    for n_rows, (raw, layout) in enumerate(rows, 1):
-        if held and n_bytes + raw.size > most_bytes:
-            yield held, False
-            held, n_bytes = [], 0
-        held.append((raw, layout))
-        n_bytes += raw.size
-        if n_rows == size:
-            yield held, True
-            return
-    if held:
-        yield held, True
 
 
 def read_row(raw: RawRow, layout: Layout) -> ReadRow:

@@ -257,9 +257,8 @@ def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
     asking = sum(map(asks, rests)) >= 0.8 * len(rests)
     if not (asking or _is_unfinished(fit.parts[-1].strip()) or _is_task(fit, slots, numbers)):
         return False
-    return sum(map(lacks_question, rests)) <= 0.5 * len(
-        rests
-    )  # otherwise the slot has the question
+    # Where most rows lack their question, the slot has it.
+    return sum(map(lacks_question, rests)) <= 0.5 * len(rests)
 
 
 def _is_torn(fit: Fit, number: int) -> bool:

@@ -32,13 +32,14 @@ from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.lock import lock_run
+from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings
 from ifcurate.split.cuts import Cut, applied_cuts
 from ifcurate.steps.rescored import RESCORED, IntArray, Rescored, RescoredStore
 from ifcurate.storage.files import GROUP_ROWS, readable_table
 
-__all__ = ["Rescore", "check_band", "find_band", "rescore_rows"]
+__all__ = ["Rescore", "check_band", "find_band"]
 
 _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"
@@ -62,6 +63,34 @@ class Rescore:
     allow_pickle: bool = False
     on_progress: Callable[[int, int], None] = lambda *_: None  # rows scored, rows in all
     stop: Callable[[], bool] = lambda: False
+
+    def check(self, run: Run) -> None:
+        """Refuse a run as `check_band` does."""
+        check_band(self.band, run.folder, run.manifest.identity["engine"])
+
+    def score(self, run: Run, cuts: Sequence[Cut]) -> Rescored:
+        """The float32 numbers of the rows near these cuts: from the store, or from the model.
+
+        The run's data and its model are loaded only when a row is missing. Finished rows
+        are written every few seconds, so work resumes after a kill. When `stop` returns
+        True, `KeyboardInterrupt` is raised after the finished rows are written.
+
+        Raises `RunError` when data, model or template are not those of the run, `ModelError`
+        when the engine fails.
+        """
+        places = find_band(run, cuts, self.band)
+        with lock_run(run.folder):
+            store = RescoredStore(run)
+            missing = np.setdiff1d(places, store.places)
+            if len(missing):
+                examples = run_examples(run)
+                engine = self.open_engine(run)
+                with engine:
+                    scorer = _same_scorer(run, engine, self.template)
+                    missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
+                    _Work(run, examples, scorer, store, missing, self).do()
+            store.join()
+            return Rescored(self.band, store.read(places), store.engine, len(missing))
 
     def open_engine(self, run: Run) -> Engine:
         """The run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
@@ -148,32 +177,6 @@ def _is_near(cut: Cut, band: float) -> pl.Expr:
         assert match is not None, cut.length_bin
         near &= pl.col("n_response_tokens").is_between(int(match[1]), int(match[2]))
     return near
-
-
-def rescore_rows(
-    run: Run, places: IntArray, options: Rescore, examples: Callable[[], Examples]
-) -> Rescored:
-    """The float32 numbers of these rows of the scores: from the store, or from the model.
-
-    The run's `examples` and its model are loaded only when a row is missing. Finished rows
-    are written every few seconds, so work resumes after a kill. When `options.stop` returns
-    True, `KeyboardInterrupt` is raised after the finished rows are written.
-
-    Raises `RunError` when data, model or template are not those of the run, `ModelError` when
-    the engine fails.
-    """
-    with lock_run(run.folder):
-        store = RescoredStore(run)
-        missing = np.setdiff1d(places, store.places)
-        if len(missing):
-            data = examples()
-            engine = options.open_engine(run)
-            with engine:
-                scorer = _same_scorer(run, engine, options.template)
-                missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
-                _Work(run, data, scorer, store, missing, options).do()
-        store.join()
-        return Rescored(options.band, store.read(places), store.engine, len(missing))
 
 
 def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:

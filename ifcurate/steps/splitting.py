@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
@@ -13,12 +14,11 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import SplitOptions
 from ifcurate.phrases import count
-from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import split_paths
 from ifcurate.split.cuts import Cut, applied_cuts
 from ifcurate.split.rules import SplitPlan, SplitSummary
-from ifcurate.steps.rescoring import Rescore, check_band, find_band, rescore_rows
+from ifcurate.steps.rescored import Rescored
 from ifcurate.storage.files import (
     read_table_manifest,
     readable_table,
@@ -35,7 +35,21 @@ from ifcurate.storage.overrides import (
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import SPLIT
 
-__all__ = ["mark_stale", "split_run"]
+__all__ = ["RowScorer", "mark_stale", "split_run"]
+
+
+class RowScorer(Protocol):
+    """What scores rows again: `ifcurate.steps.rescoring.Rescore`, which loads engines."""
+
+    @property
+    def band(self) -> float:
+        """The distance from a cut within which rows are scored again, in nats per token."""
+
+    def check(self, run: Run) -> None:
+        """Raise `RunError` for a run that cannot be scored again."""
+
+    def score(self, run: Run, cuts: Sequence[Cut]) -> Rescored:
+        """New numbers of the rows near these cuts."""
 
 
 @takes_options(SplitOptions)
@@ -43,7 +57,7 @@ def split_run(
     run: Run,
     *,
     options: SplitOptions,
-    rescore: Rescore | None = None,
+    rescore: RowScorer | None = None,
     name: str = "",
     folder: Path | None = None,
     overwrite: bool = False,
@@ -60,12 +74,12 @@ def split_run(
     again in float32, and the cut is made again with these numbers.
 
     Raises `RunError` when the run is unfinished, `DataError` when the scores cannot be split,
-    and with `rescore` the errors of `rescore_rows`.
+    and with `rescore` those of `Rescore.score`.
     """
     started = time.monotonic()
     run.check_whole()
     if rescore is not None:
-        check_band(rescore.band, run.folder, run.manifest.identity["engine"])
+        rescore.check(run)
     plan = SplitPlan.create(options)
     place = folder or run.folder
     path, manifest_path = (place / own.name for own in split_paths(run, name))
@@ -79,8 +93,7 @@ def split_run(
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
     if rescore is not None:
         before = cuts.table(scores)
-        places = find_band(run, cuts.cuts, rescore.band)
-        again = rescore_rows(run, places, rescore, lambda: run_examples(run))
+        again = rescore.score(run, cuts.cuts)
         scores = again.replace_numbers(scores)
         cuts = plan.find_cuts(scores)
         given = {**options.given(), "rescore_band": rescore.band}

@@ -7,6 +7,7 @@ import graphlib
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import ifcurate
@@ -65,6 +66,7 @@ HEAVY = {
 MAX_CHAIN = 10  # modules in the longest chain of imports
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, anywhere in it, as dotted names."""
     found: set[str] = set()

@@ -56,6 +56,7 @@ def _compiled(*, tiles: bool) -> KernelArithmetic:
     return KernelArithmetic(kernels, kernels.tiles if tiles else None, onednn=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(TREES, st.integers(1, 3), st.integers(1, 3), st.integers(1, 40))
 def test_blocks_see_their_path_and_nothing_else(
@@ -146,6 +147,7 @@ def test_the_gpu_kernel_is_given_each_path(tree: PrefixTree, kv: int, group: int
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_probabilities_are_normal_numbers_or_nought() -> None:
     # Subnormal ones made the product with the values four times as slow.
     kernels = load_kernels()

@@ -63,6 +63,7 @@ def run(folder: Path, suite: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_resumes_with_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from ifcurate.finetuning.updates import adapter_config, choose_weights
 from ifcurate.pocket import demo_path
 from tests.models import make_model
 
-pytest.importorskip("trl")
-pytest.importorskip("peft")
+# They are looked up, not imported, because every process of the tests reads this module.
+installed = find_spec("trl") and find_spec("peft")
+pytestmark = pytest.mark.skipif(not installed, reason="TRL and PEFT are not installed")
 
 
 def load(path: Path) -> tuple[Any, Any]:

@@ -172,6 +172,7 @@ def test_tokens_are_always_scored(folder: Path) -> None:
     assert pl.read_parquet("t/tokens.parquet").height > 30
 
 
+@pytest.mark.slow
 def test_the_oldest_make_room(folder: Path) -> None:
     mine = scorer()
     size = 200_000

@@ -118,6 +118,7 @@ def test_the_labels_are_those_of_a_run_in_float32(data: Path, rule: dict[str, An
     np.testing.assert_allclose(split[places]["value"], near, rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_in_a_table_of_their_own(data: Path) -> None:
     run = score(data, "bfloat16")
     split_run(run, rescore=Rescore(0.1), **RULES[0])
@@ -207,6 +208,7 @@ def test_a_stop_keeps_the_work(data: Path) -> None:
     assert manifest.checks["rescored"]["scored_now"] == manifest.checks["rescored"]["rows"] - 32
 
 
+@pytest.mark.slow
 def test_shuffled_contexts_are_shuffled_as_they_were(data: Path) -> None:
     run = score(data, "bfloat16", ablation="shuffle")
     _, manifest = split_run(run, rescore=Rescore(0.2), **RULES[0])
@@ -255,6 +257,7 @@ def test_rows_with_other_tokens_are_refused(data: Path, monkeypatch: pytest.Monk
         split_run(run, rescore=Rescore(0.2), **RULES[0])
 
 
+@pytest.mark.slow
 def test_the_command_line(data: Path) -> None:
     run = score(data, "bfloat16", name="ifcurate-runs/one")
     runner = CliRunner()
@@ -277,6 +280,7 @@ def test_the_command_line(data: Path) -> None:
     assert run.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_can_ask_for_it(data: Path) -> None:
     text = """
 data: {paths: [a.jsonl, b.jsonl]}

@@ -131,7 +131,9 @@ def _print_quantiles(summary: ScoreSummary) -> None:
 
 
 def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
-    """Numbers and id of each row, and the start of each text on a line."""
+    """Numbers and id of each row, and the start of each text on a line; nothing without rows."""
+    if not rows:
+        return
     out.print()
     out.print(f"[bold]{title}[/bold]")
     out.print(f"{'gain':>8} {'without':>8} {'with':>8}  id")

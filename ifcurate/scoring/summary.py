@@ -76,7 +76,7 @@ def summarise_scores(
     ]
     numbers = _collect(scored.select(*_COLUMNS, *_FLAGS, *above))
     n_scored = numbers.height
-    n = min(n_extremes, n_scored // 2) if n_scored > 1 else n_scored
+    n_least = min(n_extremes, n_scored // 2)
     gains = numbers["context_gain"].cast(pl.Float64)
     known = not gains.null_count() and gains.is_finite().all()
     return ScoreSummary(
@@ -86,8 +86,8 @@ def summarise_scores(
         flags={name: int(numbers[name].sum()) for name in (*_FLAGS, *_ABOVE)},
         quantiles=_quantiles(numbers) if n_scored else {},
         histogram=count_bins(gains.sort().to_numpy(), n_bins=n_bins) if known else None,
-        most=_extremes(scored, n, descending=True),
-        least=_extremes(scored, n, descending=False),
+        most=_extremes(scored, min(n_extremes, n_scored - n_least), descending=True),
+        least=_extremes(scored, n_least, descending=False),
     )
 
 

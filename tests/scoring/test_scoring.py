@@ -151,6 +151,9 @@ def test_the_summary_counts_what_is_there(folder: Path) -> None:
     assert sum(summary.histogram.counts if summary.histogram else []) == 2
     assert len(summary.most) == len(summary.least) == 1
     assert summary.most[0]["context_gain"] >= summary.least[0]["context_gain"]
+    scores = score_examples(examples, ToyEngine()).filter(pl.col("status") == "scored")
+    one = summarise_scores(scores.head(1))
+    assert (len(one.most), len(one.least)) == (1, 0)
     empty = summarise_scores(pl.DataFrame(schema=SCORES))
     assert empty.histogram is None
     assert empty.quantiles == {}

@@ -18,6 +18,7 @@ from tests.models import MODEL_KINDS, ModelKind, TokenizerKind, make_model
 from tests.scoring.reference import (
     load_reference,
     make_prompts,
+    naive_logprobs,
     reference_logprobs,
     worst_difference,
 )
@@ -56,7 +57,9 @@ def test_float32_agrees_with_float64(kind: ModelKind, tmp_path: Path) -> None:
     found = engine.response_logprobs(prompts)
     assert [len(a) for a in found] == [len(p.ids) - p.response_start for p in prompts]
     assert all(a.dtype == np.float32 for a in found)
-    assert worst_difference(found, truth) <= 5e-6
+    # Some of these random models turn float32's rounding into 6e-6 by themselves.
+    naive = worst_difference(naive_logprobs(folder, prompts), truth)
+    assert worst_difference(found, truth) <= naive + 2.5e-6
 
 
 def test_identity_says_what_made_the_numbers(llama: Path, broken: Path) -> None:

@@ -13,7 +13,13 @@ from torch.overrides import TorchFunctionMode
 
 from ifcurate.engines.base import Prompt
 
-__all__ = ["load_reference", "make_prompts", "reference_logprobs"]
+__all__ = [
+    "load_reference",
+    "make_prompts",
+    "naive_logprobs",
+    "reference_logprobs",
+    "worst_difference",
+]
 
 
 class Float64(TorchFunctionMode):
@@ -58,6 +64,24 @@ def reference_logprobs(model: Any, prompt: Prompt) -> npt.NDArray[np.float64]:
         total = top + np.log(np.exp(row - top).sum())
         found.append(row[prompt.ids[position]] - total)
     return np.array(found, dtype=np.float64)
+
+
+def naive_logprobs(folder: Path, prompts: Sequence[Prompt]) -> list[npt.NDArray[np.float32]]:
+    """What the model itself gives in float32, one sequence at a time."""
+    from transformers import AutoModelForCausalLM
+
+    from ifcurate.engines.hf.quiet import quiet
+
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    naive = []
+    for prompt in prompts:
+        ids, first = torch.tensor([list(prompt.ids)]), prompt.response_start
+        with torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits[0, first - 1 : -1]
+        response = logits.log_softmax(-1).gather(1, ids[0, first:, None])
+        naive.append(response[:, 0].numpy())
+    return naive
 
 
 def make_prompts(

@@ -153,7 +153,7 @@ class HFEngine(Engine):
         kernels_off = are_kernels_off(model.device, no_kernels=no_kernels)
         self.identity = EngineIdentity(
             engine="hf",
-            # Kernels change the last digits, so a run does not resume without them.
+            # Kernels change the last digits, so a run does not resume where they are switched off.
             engine_version=_VERSION + (NO_KERNELS if kernels_off else ""),
             model=source.name,
             revision=source.revision,

@@ -35,7 +35,6 @@ __all__ = [
     "asks",
     "asks_beyond_slot",
     "has_question",
-    "is_only_asking",
     "lacks_question",
     "remains_asking",
     "rest_of",
@@ -89,20 +88,6 @@ _QUESTION_FOLLOWS = re.compile(
 def announces_question(text: str) -> bool:
     """Return whether a short text announces a question ("the following question:") and has it."""
     return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
-
-
-_OPENS_QUESTION = re.compile(r"(?:who|what|why|how|which) (?!a |an )", re.I)
-
-
-def is_only_asking(text: str) -> bool:
-    """Return whether a short text consists of requests only, so that it is not a context."""
-    if len(text) > 600:
-        return False
-    parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
-    if all(map(is_question, parts)):
-        return True
-    one = parts[0] if len(parts) == 1 else ""
-    return bool(one) and (is_instruction(one) or _OPENS_QUESTION.match(one) is not None)
 
 
 def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:

@@ -8,58 +8,88 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from . import patterns
 from .asking import asks, lacks_question
-from .lines import is_request, reference_direction, sentences
-from .shapes import Asks, Shape, match_shape, without_request
-from .slots import Evidence, Fit, Slot, describe_slots, is_labelled_inside, label_kind
-from .spans import ContextSpan
+from .fields import merge_fields, shared_words
+from .lines import belongs_to_request, is_request, reference_direction
+from .shapes import Asks, Shape, are_distinct, match_shape, without_request
+from .slots import (
+    Evidence,
+    Fit,
+    Slot,
+    Span,
+    describe_slots,
+    find_offered,
+    is_labelled_inside,
+    is_statement,
+    label_kind,
+)
+from .spans import OPENING_MARKS, ContextSpan
 from .words import count_words
 
 __all__ = ["choose_contexts", "shared_start"]
 
 
 def choose_contexts(
-    parts: tuple[str, ...], rows: Sequence[str], n_rows: int, evidence: Evidence
+    parts: tuple[str, ...],
+    rows: Sequence[str],
+    n_rows: int,
+    evidence: Evidence,
+    expected: tuple[int, ...] = (),
 ) -> Shape | None:
     """Return the template with its context slots; without any when its rows have no context.
 
-    The result is None when the slots do not decide; the rules then read each row.
+    The result is None when the slots do not decide; the rules then read each row. Slots that
+    are `expected` to be context may hold the words of the parts beside them.
     """
-    fit = _fit(rows, parts, evidence)
+    fit = _fit(rows, parts, evidence, expected)
     if len(fit.rows) < 0.9 * len(rows) or not fit.rows:
         return None
-    merged = _merge_covered(fit)
-    if merged != parts:
-        n_before, fit = len(fit.rows), _fit(fit.rows, merged, evidence)
+    for merge in (_merge_covered, _merge_fields):
+        n_before, merged = len(fit.rows), merge(fit)
+        if merged != fit.parts:
+            fit = _fit(fit.rows, merged, evidence)
         if len(fit.rows) != n_before:
             return None
     slots = describe_slots(fit)
     chosen = _choose(slots, fit.parts)
     if not chosen.slots:
-        return _without_context(fit, n_rows)
+        return _without_context(fit, slots, n_rows)
     numbers = tuple(sorted(slot.number for slot in chosen.slots))
     fit = _without_requests(fit, numbers, chosen.asks)
     if any(_holds_template(fit.values(number)) for number in numbers):
         return None
-    if not _still_asks(fit, slots, numbers) or any(_is_torn(fit, k) for k in numbers):
+    if not _still_asks(fit, slots, numbers) or any(_is_torn(fit, slots, k) for k in numbers):
         return None
     agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
     confidence = round(0.85 + 0.12 * agreement, 3)
     return Shape(fit.parts, numbers, n_rows, round(agreement, 3), confidence, chosen.asks)
 
 
-def _without_context(fit: Fit, n_rows: int) -> Shape | None:
+def _without_context(fit: Fit, slots: list[Slot], n_rows: int) -> Shape | None:
     """Return the template as one without a context, unless the rules find one in some rows.
 
-    A passage that many rows share looks like a fixed part, but the rules can find it.
+    A passage that many rows share looks like a fixed part, but the rules can find it. What they
+    find among the answers to choose from is none.
     """
-    share = sum(map(bool, fit.votes)) / len(fit.votes)
-    return Shape(fit.parts, (), n_rows, round(1 - share, 3), 0.9) if share < 0.2 else None
+    first = next((slot.number for slot in slots if slot.is_answer), None)
+    found = sum(
+        any(first is None or count_words(row[f.start : spans[first][0]]) >= 5 for f in vote)
+        for row, spans, vote in zip(fit.rows, fit.spans, fit.votes, strict=True)
+    )
+    share = found / len(fit.votes)
+    shape = Shape(fit.parts, (), n_rows, round(1 - share, 3), 0.9)
+    return shape if share < 0.2 and are_distinct(fit.parts) else None
 
 
-def _fit(rows: Sequence[str], parts: tuple[str, ...], evidence: Evidence) -> Fit:
+def _fit(
+    rows: Sequence[str],
+    parts: tuple[str, ...],
+    evidence: Evidence,
+    contexts: tuple[int, ...] = (),
+) -> Fit:
     """Return the rows that fit the parts, with what is known of each."""
-    blank = Shape(parts, (), 0, 0.0, 0.0)
+    blank = Shape(parts, contexts, 0, 0.0, 0.0)
     places = {row: spans for row in rows if (spans := match_shape(row, blank)) is not None}
     votes = [evidence.find(row) for row in places]
     responses = [evidence.responses.get(row, "") for row in places]
@@ -79,39 +109,48 @@ def _merge_covered(fit: Fit) -> tuple[str, ...]:
     """Return the parts without those inside a context, as texts written by a program have.
 
     Slots that the rules find together, in most rows in which they find one context, become
-    one slot.
+    one slot. A list of answers to choose from is no part of it.
     """
-    ranges: Counter[tuple[int, int]] = Counter()
-    for spans, vote in zip(fit.spans, fit.votes, strict=True):
-        if len(vote) != 1:
-            continue
-        inside = [k for k, (a, b) in enumerate(spans) if vote[0].start < b and a < vote[0].end]
-        if inside:
-            ranges[inside[0], inside[-1]] += 1
-    if not ranges:
-        return fit.parts
-    (first, last), n = max(ranges.items(), key=lambda item: (item[1], item[0]))
+    first, last, n = _find_covered(fit)
+    offered = (k for k, share in enumerate(find_offered(fit)) if k > first and share >= 0.1)
+    last = min(last, next(offered, last + 1) - 1)
     inner = fit.parts[first + 1 : last + 1]
-    if n < 0.5 * len(fit.rows) or any(map(_belongs_to_request, inner)):
+    apart = any(map(belongs_to_request, inner)) or _are_two_statements(fit, first, last)
+    if n < 0.5 * len(fit.rows) or apart or any(part[-1] in OPENING_MARKS for part in inner):
         return fit.parts
     return fit.parts[: first + 1] + fit.parts[last + 1 :]
 
 
-def _belongs_to_request(part: str) -> bool:
-    """Return whether a fixed part announces, refers or asks, so that it is not inside a context."""
-    if "?" in part or _LABEL_IN_LINE.match(part):
-        return True
-    return any(_refers_or_asks(line.strip()) for line in part.splitlines())
+def _merge_fields(fit: Fit) -> tuple[str, ...]:
+    """Return the parts without those inside a record."""
+    columns = [fit.values(k) for k in range(len(fit.parts) - 1)]
+    return merge_fields(fit.parts, columns, fit.responses)
 
 
-def _refers_or_asks(line: str) -> bool:
-    if line.endswith((":", "：")) and reference_direction(line):
-        return True
-    return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))
+def _find_covered(fit: Fit) -> tuple[int, int, int]:
+    """Return the first and last slot that the rules most often find as one, and how often."""
+    ranges: Counter[tuple[int, int]] = Counter({(0, 0): 0})
+    for spans, vote in zip(fit.spans, fit.votes, strict=True):
+        found = vote[0] if len(vote) == 1 else None
+        inside = [
+            k for k, (a, b) in enumerate(spans) if found and found.start < b and a < found.end
+        ]
+        if inside:
+            ranges[inside[0], inside[-1]] += 1
+    (first, last), n = max(ranges.items(), key=lambda item: (item[1], item[0]))
+    return first, last, n
 
 
-# A label after the text of a slot, on the same line. The fields of a form begin their lines.
-_LABEL_IN_LINE = re.compile(r"[^\n\w]*[^\W\d_][^\n:：]{0,40}[:：]")
+def _are_two_statements(fit: Fit, first: int, last: int) -> bool:
+    """Return whether two slots are statements, the second with a label at the end of the prompt.
+
+    The second is then judged by the first. More than two are the fields of a form.
+    """
+    labelled = patterns.LABEL_LINE.fullmatch(fit.parts[last].strip())
+    if last != first + 1 or fit.parts[last + 1].strip() or not labelled:
+        return False
+    values = [value.strip() for number in (first, last) for value in fit.values(number)]
+    return sum(map(is_statement, values)) >= 0.8 * len(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +169,24 @@ def _choose(slots: list[Slot], parts: tuple[str, ...]) -> _Choice:
 
 def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """Choose the slots that are context by their labels, by the rules, or by their form."""
-    able = _without_answers([slot for slot in slots if slot.may_be_context])
+    able = _without_answers([slot for slot in slots if slot.may_be_context], slots)
     if labelled := [slot for slot in able if slot.is_labelled]:
         return labelled if all(slot.ends for slot in labelled) else []
-    able = [slot for slot in able if slot.ends]
+    # A text at the start is no part of a request before it.
+    able = [s for s in able if s.ends or (s.size >= 8 and not parts[s.number].strip())]
     return _choose_by_votes(able) or _choose_by_form(able, slots, parts)
+
+
+def _without_answers(able: list[Slot], slots: list[Slot]) -> list[Slot]:
+    """Return the slots that are not answers to choose from.
+
+    A task may leave some of its inputs as they are.
+    """
+    unlike = [slot for slot in able if not slot.is_answer]
+    return unlike or [slot for slot in able if slot.answers < 0.5 or len(slots) == 1]
+
+
+_LONG = 15  # words of a slot that is more than a part of the sentence of a request
 
 
 def _choose_by_votes(able: list[Slot]) -> list[Slot]:
@@ -147,47 +199,57 @@ def _choose_with_request(slots: list[Slot]) -> _Choice:
     """Choose the slot that has a text and its question, in either order."""
     longest = max(slots, key=lambda slot: slot.size)
     asked = any(slot.is_question for slot in slots if slot is not longest)
-    if asked or longest.label or longest.size < 12:
+    if asked or longest.label in ("ask", "answer") or longest.size < 12:
         return _Choice([])
     if longest.asks_last >= 0.8:
         return _Choice([longest], "last")
     return _Choice([longest], "first") if longest.asks_first >= 0.8 else _Choice([])
 
 
-def _without_answers(slots: list[Slot]) -> list[Slot]:
-    """Return the slots that are not answers to choose from; all slots when every slot is one."""
-    return [slot for slot in slots if not slot.is_answer] or slots
-
-
 def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:
     """Return whether the template has no fixed words and no slot with the question."""
-    return not any(map(str.strip, parts)) and max(slot.asking for slot in slots) < 0.9
+    return not are_distinct(parts) and max(slot.asking for slot in slots) < 0.9
 
 
 def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
-    """Choose the slot that is longest by far, or the only one that states something."""
-    able = [slot for slot in able if slot.apart]
+    """Choose the slot that is data, that is longest by far, or the only one that states something.
+
+    A slot that is empty in most rows shows that the rows are of several templates.
+    """
+    able = [slot for slot in able if slot.filled >= 0.5]
+    if data := [slot for slot in able if slot.data >= 0.8]:
+        return data[:1]
+    able = [slot for slot in able if slot.apart or slot.size >= _LONG]
     longest = max(able, key=lambda slot: slot.size, default=None)
     if longest is None:
         return []
     if _stands_out(longest, [slot for slot in slots if slot is not longest], parts):
         return [longest]
+    return _choose_stated(able, slots, parts) or _choose_remaining(able, slots)
+
+
+def _choose_stated(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
+    """Choose the statements that are compared, or the only statement to judge by."""
     stated = [slot for slot in able if slot.stating >= 0.8]
-    if _are_compared(stated, parts):
-        return stated
-    return _choose_statement(stated, slots) or _choose_remaining(able, slots)
+    return stated if _are_compared(stated, parts) else _choose_statement(stated, slots, parts)
 
 
 def _choose_remaining(able: list[Slot], slots: list[Slot]) -> list[Slot]:
     """Choose the slot that remains when all others are questions or answers."""
     left = [slot for slot in slots if not (slot.is_question or slot.is_answer)]
-    return left if len(slots) > len(left) == 1 and left[0] in able and left[0].size >= 5 else []
+    if len(left) != 1 or len(slots) == 1 or _has_text_and_question(slots):
+        return []
+    return left if left[0] in able and left[0].size >= 5 else []
 
 
-def _choose_statement(stated: list[Slot], slots: list[Slot]) -> list[Slot]:
+def _has_text_and_question(slots: list[Slot]) -> bool:
+    return any(slot.asks_last >= 0.8 and slot.size >= 12 for slot in slots)
+
+
+def _choose_statement(stated: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     """Choose the only statement, or the only one that is not part of a request or an answer."""
     if len(stated) > 1:
-        asked = _first_asked(slots)
+        asked = _first_asked(slots, parts)
         stated = [s for s in stated if not s.inside and (asked is None or s.number < asked)]
     return stated if len(stated) == 1 else []
 
@@ -204,12 +266,16 @@ def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
     if last - first != len(stated) - 1 or max(sizes) >= 2 * min(sizes):
         return False
     label, *between = (_NUMBERS.sub(" ", part).split() for part in parts[first : last + 1])
-    return all(not words or words == label[-1:] or words == ["and"] for words in between)
+    return all(words == label[-1:] or len(words) <= 1 for words in between)
 
 
-def _first_asked(slots: list[Slot]) -> int | None:
-    """Return the number of the first question; statements after it are answers."""
-    return next((slot.number for slot in slots if slot.is_question), None)
+def _first_asked(slots: list[Slot], parts: tuple[str, ...]) -> int | None:
+    """Return the first slot that is a question or follows one.
+
+    Statements from there on are answers, or are what the request is about.
+    """
+    asked = (s.number for s in slots if s.is_question or (s.number and asks(parts[s.number])))
+    return next(asked, None)
 
 
 def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bool:
@@ -240,7 +306,9 @@ def _holds_template(values: Sequence[str]) -> bool:
     line = shared.splitlines()[0] if shared.strip() else ""
     head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
     return bool(head) and (
-        is_request(head) or bool(reference_direction(head)) or bool(label_kind(head, head))
+        (" " in head and is_request(head))
+        or bool(reference_direction(head))
+        or bool(label_kind(head, head))
     )
 
 
@@ -261,24 +329,35 @@ def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
     return sum(map(lacks_question, rests)) <= 0.5 * len(rests)
 
 
-def _is_torn(fit: Fit, number: int) -> bool:
+def _is_torn(fit: Fit, slots: list[Slot], number: int) -> bool:
     """Return whether the rules find another extent of the context in half of the rows.
 
     The slot then has a label inside, or the rows share words of their contexts by chance: fixed
-    words beside the slot that neither ask nor refer.
+    words beside the slot that neither ask, nor refer, nor begin something else.
     """
+    offered = {slot.number for slot in slots if slot.is_answer}
+    left = not (_begins_other(fit.parts[number]) or number - 1 in offered)
+    right = not (_begins_other(fit.parts[number + 1]) or number + 1 in offered)
     rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
-    torn = sum(_differs(row, spans[number], vote) for row, spans, vote in rows)
+    torn = sum(_differs(row, spans[number], vote, left, right) for row, spans, vote in rows)
     return torn >= 0.5 * len(fit.rows)
 
 
-def _differs(row: str, slot: tuple[int, int], vote: Sequence[ContextSpan]) -> bool:
+def _differs(row: str, slot: Span, vote: Sequence[ContextSpan], left: bool, right: bool) -> bool:
+    """Return whether the rules find words to the `left` or the `right` of a slot, or a label."""
     start, end = slot
     inside = [found for found in vote if found.start < end and start < found.end]
     if inside and is_labelled_inside(row, slot, inside):
         return True
-    beside = [piece for f in inside for piece in (row[f.start : start], row[end : f.end])]
-    return any(count_words(piece) >= 5 and not _belongs_to_request(piece) for piece in beside)
+    pieces = [row[found.start : start] for found in inside] if left else []
+    pieces += [row[end : found.end] for found in inside] if right else []
+    return any(count_words(piece) >= 5 and not belongs_to_request(piece) for piece in pieces)
+
+
+def _begins_other(part: str) -> bool:
+    """Return whether a fixed part ends in a line with a label, or opens a quotation."""
+    line = part.strip().rsplit("\n", 1)[-1]
+    return part[-1:] in tuple(OPENING_MARKS) or patterns.LABEL_LINE.fullmatch(line) is not None
 
 
 def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
@@ -290,25 +369,17 @@ def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:
     inputs = [slots[number] for number in numbers]
     if any(slot.asking + slot.asks_first + slot.asks_last > 0.2 for slot in inputs):
         return False
-    if count_words(" ".join(fit.parts)) < 3 or not all(fit.responses):
+    if not all(fit.responses):
         return False
     if sum(slot.answers for slot in slots if slot not in inputs) >= 0.5:
         return True
+    if not "".join(fit.parts).strip():
+        return False
     kinds = {response.strip().lower() for response in fit.responses}
     if len(kinds) <= 0.3 * len(fit.responses) and max(map(count_words, kinds)) <= 5:
         return True
     texts = map(" ".join, zip(*map(fit.values, numbers), strict=True))
-    return median(map(_shared_words, texts, fit.responses)) >= 0.5
-
-
-_CONTENT_WORD = re.compile(r"\w{4,}")
-
-
-def _shared_words(text: str, response: str) -> float:
-    """Return the share of the words of the text with fewer words that the other text has too."""
-    words = [set(_CONTENT_WORD.findall(value.lower())) for value in (text, response)]
-    least = min(map(len, words))
-    return len(words[0] & words[1]) / least if least else 0.0
+    return median(map(shared_words, texts, fit.responses)) >= 0.5
 
 
 def _rest_of(row: str, spans: Sequence[tuple[int, int]], numbers: Sequence[int]) -> str:

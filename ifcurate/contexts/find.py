@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 
 from .asking import (
     announces_question,
-    is_only_asking,
     lacks_question,
     remains_asking,
     rest_of,
@@ -27,7 +26,7 @@ from .asking import (
 from .between import find_between
 from .enclosed import find_fenced, find_named_quote, find_quote
 from .layout import find_by_layout
-from .lines import is_choices, is_directive
+from .lines import is_choices, is_directive, is_only_asking
 from .marks import (
     find_labelled,
     find_marks,

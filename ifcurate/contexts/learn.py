@@ -29,6 +29,7 @@ _LONGEST = 8000  # characters; longer rows are not used
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
 _WORD = re.compile(r"\w")
+_SINGLE = frozenset([":", "?", "：", "？", "؟"])  # marks that divide by themselves
 _STOPS = frozenset([".", "。", "।"])
 _END_MARKER = re.compile(r"(?:\s*<[|/][\w|]{1,20}>)+\s*\Z")
 
@@ -50,14 +51,29 @@ def learn_shapes(
     words = {
         text: [token for token in _TOKEN.findall(text) if not token.isspace()] for text in rows
     }
+    if whole := _learn_whole(rows, evidence):
+        return (whole,)
     left = list(rows)
     shapes: list[Shape] = []
     for keys in (_edges(5), _lines, _grams, _edges(3, 2), _edge_lines):
         left = _take_groups(left, words, keys, shapes, evidence)
         if len(left) < _LEAST_ROWS:
             break
-    shapes += _learn_plain(left, evidence)
+    shapes += _learn_plain(left, len(rows), evidence)
     return tuple(sorted(shapes, key=lambda shape: (-shape.n_fixed, shape.parts)))
+
+
+def _learn_whole(rows: list[str], evidence: Evidence) -> Shape | None:
+    """Learn the template of all rows; None unless it has a context and all rows fit.
+
+    Groups of rows with a common key may share words of a slot that has few values.
+    """
+    distinct = list(dict.fromkeys(rows))[:120]
+    parts = induce_parts(distinct) if len(distinct) >= _LEAST_ROWS else None
+    shape = choose_contexts(parts, distinct, len(rows), evidence) if parts else None
+    if shape is None or not shape.contexts or not shape.n_fixed:
+        return None
+    return shape if all(match_shape(text, shape) is not None for text in rows) else None
 
 
 _Keys = Callable[[str, list[str]], Iterable[object]]
@@ -101,12 +117,16 @@ def _take_groups(
     """Learn a template from each group of rows with a common key, and return the other rows."""
     of_row = {text: set(keys(text, words[text])) for text in rows}
     refused: set[object] = set()
+    tried: set[tuple[str, ...]] = set()  # groups that several keys share
     while len(rows) >= _LEAST_ROWS:
         key = _most_shared(of_row[text] - refused for text in rows)
         if key is None:
             break
         refused.add(key)
         group = [text for text in rows if key in of_row[text]]
+        if tuple(group) in tried:
+            continue
+        tried.add(tuple(group))
         for shape in _learn_all(group, words, evidence):
             shapes.append(shape)
             rows = [text for text in rows if match_shape(text, shape) is None]
@@ -173,20 +193,29 @@ def _previous_word(text: str, parts: tuple[str, ...]) -> str:
     return next(iter(text[: len(text) - len(parts[-1])].rsplit(None, 1)[::-1]), "")
 
 
-def _learn_plain(rows: Sequence[str], evidence: Evidence) -> list[Shape]:
+# A text and its question: where they are divided, and which of the two slots is the text.
+_PLAIN = tuple((("", between, ""), (number,)) for between in ("\n\n", "\n") for number in (0, 1))
+
+
+def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[Shape]:
     """Learn a template without fixed words from rows that are a text and a question.
 
-    At least 90% of the rows must have two parts, and one part must be a question in 90% of those.
+    At least 90% of the rows must have two parts, and only one of them asks. The two parts may
+    share a line when most rows of the source are left and share no words.
     """
-    distinct = list(dict.fromkeys(rows))
-    for between in ("\n\n", "\n"):
-        fitting = [
-            text for text in distinct if text.count("\n") == len(between) and between in text
-        ]
-        if len(fitting) >= max(_LEAST_ROWS, 0.9 * len(distinct)):
-            shape = choose_contexts(("", between, ""), fitting[:120], len(rows), evidence)
-            return [shape] if shape and shape.contexts else []
+    distinct = list(dict.fromkeys(rows))[:120]
+    if len(distinct) < _LEAST_ROWS:
+        return []
+    one_line = [(("", ""), ())] if len(rows) >= 0.5 * n_all and not _share_words(distinct) else []
+    for parts, contexts in (*_PLAIN, *one_line):
+        shape = choose_contexts(parts, distinct, len(rows), evidence, contexts)
+        if shape and shape.contexts and (shape.asks or shape.contexts == contexts):
+            return [shape]
     return []
+
+
+def _share_words(rows: list[str]) -> bool:
+    return any(map(_WORD.search, induce_parts(rows) or ()))
 
 
 def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
@@ -201,9 +230,18 @@ def induce_parts(texts: Sequence[str]) -> tuple[str, ...] | None:
     last = "" if last.strip() in _STOPS else last  # it ends the sentence of the slot
     middle = [text[: len(text) - len(last)] for text in rest]
     inner = _inner_parts(middle, 0)
-    if not _WORD.search(first + last) and not inner:
+    if not inner and len("".join((first + last).split())) < 2:
         return None
-    return (first, *inner, last)
+    return (first, *map(_without_stop, (*inner, last)))
+
+
+def _without_stop(part: str) -> str:
+    """Return a fixed part without the stop at its start, which ends the sentence of the slot.
+
+    Other rows may end it with another mark.
+    """
+    rest = part[1:]
+    return rest if part[:1] in _STOPS and (_WORD.search(rest) or "\n" in rest) else part
 
 
 def _whole_words(shared: str, texts: Sequence[str]) -> str:
@@ -260,6 +298,7 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
     words = re.findall(r"\w+", run)
     marks = sum(not ch.isspace() and not _WORD.match(ch) for ch in run)
     strong = len(words) >= 2 or "\n" in run or (words and marks) or marks >= 2
+    strong = strong or run.strip() in _SINGLE
     unspaced = len(re.findall(f"[{_CJK}]", run)) >= 3
     if not (strong or unspaced):
         return False
@@ -269,6 +308,6 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
 
 def _may_be_chance(run: str, segments: list[str]) -> bool:
     """Return whether long texts may share a run by chance, such as "at the" or ".."."""
-    if any(ch in run for ch in '\n:：?？"“”„«»') or len("".join(run.split())) >= 8:
+    if any(ch in run for ch in '\n:：?？"“”„«»|=<>#[]{}→') or len("".join(run.split())) >= 8:
         return False
     return min(len(segment.split(None, 40)) for segment in segments) > 40

@@ -27,6 +27,7 @@ from .words import (
 __all__ = [
     "MORE_VERBS",
     "WINDOW",
+    "belongs_to_request",
     "closing_request_start",
     "first_request_end",
     "has_statement_first",
@@ -34,6 +35,7 @@ __all__ = [
     "is_complete_request",
     "is_directive",
     "is_instruction",
+    "is_only_asking",
     "is_question",
     "is_request",
     "is_spoken",
@@ -41,6 +43,7 @@ __all__ = [
     "label_before",
     "last_request_start",
     "line_asks",
+    "number_before",
     "reference_direction",
     "sentences",
 ]
@@ -244,6 +247,29 @@ def sentences(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return parts
 
 
+_OPENS_QUESTION = re.compile(r"(?:who|what|why|how|which) (?!a |an )", re.I)
+
+
+def is_only_asking(text: str) -> bool:
+    """Return whether a short text consists of requests only, so that it is not a context."""
+    if len(text) > 600:
+        return False
+    parts = [line[a:b] for line in text.splitlines() for a, b in sentences(line, 0, len(line))]
+    if all(map(is_question, parts)):
+        return True
+    one = parts[0] if len(parts) == 1 else ""
+    return bool(one) and (is_instruction(one) or _OPENS_QUESTION.match(one) is not None)
+
+
+_NUMBER = re.compile(r"(?:^|[\n(]|[.?!:,;]\s)\s*(?:[-*•]|\(?([A-Za-z]|\d{1,2})[.):])\s*[\"'“]?$")
+
+
+def number_before(part: str) -> str | None:
+    """Return the number at the end of a fixed part: "b" of "(B) "; "" for a bullet."""
+    match = _NUMBER.search(part)
+    return (match[1] or "").lower() if match else None
+
+
 def first_request_end(text: str, start: int, end: int) -> int:
     """Return where the asking sentences at the start of `start:end` end; `start` for none."""
     start = at = start + len(text[start:end]) - len(text[start:end].lstrip())
@@ -324,3 +350,20 @@ def label_before(text: str, left: int, at: int) -> int | None:
     if line and (BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":： "))[0] == "phrase"):
         return line_start
     return None
+
+
+# A label after the text of a slot, on the same line. The fields of a form begin their lines.
+_LABEL_IN_LINE = re.compile(r"[^\n\w]*[^\W\d_][^\n:：]{0,40}[:：]")
+
+
+def belongs_to_request(part: str) -> bool:
+    """Return whether a fixed part announces, refers or asks, so that it is not inside a context."""
+    if "?" in part or _LABEL_IN_LINE.match(part):
+        return True
+    return any(_refers_or_asks(line.strip()) for line in part.splitlines())
+
+
+def _refers_or_asks(line: str) -> bool:
+    if line.endswith((":", "：")) and reference_direction(line):
+        return True
+    return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))

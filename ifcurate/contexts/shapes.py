@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from . import patterns
 from .lines import (
     first_request_end,
     is_directive,
@@ -15,13 +16,20 @@ from .lines import (
     label_before,
     last_request_start,
 )
-from .spans import ContextSpan, make_spans
+from .spans import OPENING_MARKS, ContextSpan, make_spans
 from .words import classify_label
 
-__all__ = ["Asks", "Shape", "find_in_shape", "match_shape", "without_request"]
+__all__ = [
+    "Asks",
+    "Shape",
+    "are_distinct",
+    "find_in_shape",
+    "match_shape",
+    "without_request",
+]
 
-_OPENING = "\"“«„'‘`「『"
 _CLOSING = "\"”»«“'’`」』"
+_SIGNS = "=<>|#@^~{}[]→"
 _ENDED_QUOTE = re.compile(r"[.!?…]?«")  # of »a German quotation«
 
 
@@ -78,6 +86,11 @@ class Shape:
         return cls(**values)
 
 
+def are_distinct(parts: Sequence[str]) -> bool:
+    """Return whether fixed parts have letters, digits or signs that sentences do not have."""
+    return any(ch.isalnum() or ch in _SIGNS for part in parts for ch in part)
+
+
 def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
     """Return the slots of a text; None when it does not fit the template."""
     end = len(text.rstrip())
@@ -89,7 +102,11 @@ def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
         return None
     edges = [len(first), *(edge for place in places for edge in place), end - len(last)]
     slots = list(zip(edges[::2], edges[1::2], strict=True))
-    if shape.contexts and not shape.n_fixed and not _has_its_question(text, slots, shape):
+    if (
+        shape.contexts
+        and not are_distinct(shape.parts)
+        and not _has_its_question(text, slots, shape)
+    ):
         return None
     return slots
 
@@ -121,12 +138,23 @@ def _place_inner(
 
 
 def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape) -> bool:
-    """Return whether the slots beside the context, and only these, are questions.
+    """Return whether a slot beside the context is a question, and the context is none.
 
     Only the question distinguishes a template without fixed words from any other text.
     """
-    asked = [is_question(text[start:end]) for start, end in slots]
-    return all(asks is not (k in shape.contexts) for k, asks in enumerate(asked))
+    spans = [without_request(text, slots[k], shape.asks) for k in shape.contexts]
+    if any(start == end or _begins_with_label(text[start:end]) for start, end in spans):
+        return False
+    if shape.asks:
+        return True
+    # A question mark may be a fixed part.
+    asked = [is_question(text[start : end + 1].rstrip("\n")) for start, end in slots]
+    return any(asked) and not any(asked[k] for k in shape.contexts)
+
+
+def _begins_with_label(text: str) -> bool:
+    label = patterns.LABEL_LINE.match(text.lstrip())
+    return label is not None and classify_label(label["name"].strip())[0] == "context"
 
 
 def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[ContextSpan]:
@@ -165,7 +193,7 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> li
     Words that all passages have at their start or end look fixed, but belong to the text.
     """
     start, end = slot
-    marks = _OPENING + ("»" if _ENDED_QUOTE.match(text, end) else "")
+    marks = OPENING_MARKS + ("»" if _ENDED_QUOTE.match(text, end) else "")
     opening = left + len(text[left:start].rstrip(marks + " \t\u00a0\u202f"))
     quoted = any(ch in marks for ch in text[opening:start])
     if quoted:
@@ -188,11 +216,10 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> li
 
 
 def _after_quotes(text: str, at: int) -> int:
-    """Return the position after the quotation marks at `at`, and a comma after them."""
+    """Return the position after the quotation marks at `at`."""
     marks = text[at : at + 10]
     blank = marks[:1] in (" ", "\u00a0", "\u202f") and marks[1:2] == "»"
-    n = len(marks) - len(marks[blank:].lstrip(_CLOSING))
-    return at + n + (n > 0 and marks[n : n + 1] == ",")
+    return at + len(marks) - len(marks[blank:].lstrip(_CLOSING))
 
 
 def _start_sentence(text: str, left: int, start: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from .lines import (
     first_request_end,
     is_choices,
     is_instruction,
-    is_question,
+    is_only_asking,
     is_request,
     label_before,
     last_request_start,
+    number_before,
     sentences,
 )
-from .spans import ContextSpan
+from .spans import OPENING_MARKS, ContextSpan
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
 __all__ = [
@@ -26,8 +28,11 @@ __all__ = [
     "Finder",
     "Fit",
     "Slot",
+    "Span",
     "describe_slots",
+    "find_offered",
     "is_labelled_inside",
+    "is_statement",
     "label_kind",
 ]
 
@@ -64,11 +69,13 @@ class Slot:
 
     number: int
     size: float  # words, the median
+    filled: float  # share of rows that have a value
     asking: float  # share that are questions or requests
     asks_first: float  # share that begin with a request, followed by other sentences
     asks_last: float  # share that end in a question after other sentences
     choices: float  # share that are lists of options
     stating: float  # share that are one or more statements
+    data: float  # share that are fields of a record or rows of a table
     votes: float  # share of rows in which the rules find it
     answers: float  # share of rows in which it is the response
     label: str  # kind of the label before it
@@ -102,10 +109,54 @@ class Slot:
 
 def describe_slots(fit: Fit) -> list[Slot]:
     """Describe each slot of a template."""
-    return [_describe(fit, k) for k in range(len(fit.parts) - 1)]
+    offered = find_offered(fit)
+    return [_describe(fit, k, offered[k]) for k in range(len(fit.parts) - 1)]
 
 
-def _describe(fit: Fit, k: int) -> Slot:
+def find_offered(fit: Fit) -> list[float]:
+    """Return the share of rows in which each slot is an answer that the prompt offers.
+
+    Such an answer is the response, or its number is. In a list of answers each has the share of
+    all.
+    """
+    said = [_flatten(response) for response in fit.responses]
+    shares = [_share_of_same(fit.values(k), said) for k in range(len(fit.parts) - 1)]
+    numbers = [number_before(part) for part in fit.parts[:-1]]
+    for series in _find_series(numbers):
+        names = {numbers[k] for k in series} - {""}
+        is_named = sum(response in names for response in said) >= 0.9 * len(said)
+        share = 1.0 if is_named else min(1.0, sum(shares[k] for k in series))
+        for k in series:
+            shares[k] = share
+    return shares
+
+
+def _share_of_same(values: Sequence[str], said: Sequence[str]) -> float:
+    """Return the share of values that are the response, or a list that has it."""
+    pairs = list(zip(map(_flatten, values), said, strict=True))
+    same = sum(value == response != "" for value, response in pairs) / len(said)
+    listed = sum(
+        response in _ITEM_END.split(value[:_LOOKED_AT]) for value, response in pairs
+    ) / len(said)
+    return listed if listed >= 0.8 else same
+
+
+# Between the items of a list of answers.
+_ITEM_END = re.compile(r"(?:\s+[-*•]|[,;\n][ \t]*[-*•]?|\s+or\b|,\s*or\b)\s*")
+
+
+def _flatten(text: str) -> str:
+    return text.strip(_EDGES).lower()
+
+
+def _find_series(numbers: Sequence[str | None]) -> list[list[int]]:
+    """Return the runs of two and more slots that have a number or a bullet before them."""
+    runs = itertools.groupby(range(len(numbers)), key=lambda k: numbers[k] is not None)
+    series = [list(run) for numbered, run in runs if numbered]
+    return [run for run in series if len(run) > 1]
+
+
+def _describe(fit: Fit, k: int, answers: float) -> Slot:
     before, after = fit.parts[k], fit.parts[k + 1]
     values = [value.strip() + _end_mark(after) for value in fit.values(k)]
     filled = [value for value in values if value] or [""]
@@ -118,26 +169,31 @@ def _describe(fit: Fit, k: int) -> Slot:
     return Slot(
         number=k,
         size=median(map(count_words, filled)),
+        filled=sum(map(bool, values)) / len(values),
         asking=share(_is_request_value),
         asks_first=share(_asks_first),
         asks_last=share(_asks_last),
-        choices=share(lambda value: is_choices(value) or is_choices("- " + value)),
-        stating=share(lambda value: _is_statement(value, line=after.startswith("\n"))),
+        choices=share(_is_list),
+        stating=share(lambda value: is_statement(value, line=after.startswith("\n"))),
+        data=share(_is_data),
         votes=_share_of_votes(fit, k),
-        answers=sum(map(_is_same, values, fit.responses)) / len(values),
+        answers=answers,
         label=label_kind(before, label),
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
         inside=_ASKED.match(after) is not None or _is_open_request(label),
         apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
-        ends=_begins_anew(after) or share(_is_ended) >= 0.5,
+        ends=(_begins_anew(after) or share(_is_ended) >= 0.5)
+        and not _closes_quotation(before, after),
     )
 
 
 _SENTENCE_END = re.compile(r"[.?!]\s+")
 # The text after these labels may be what the request is about.
 _TO_BE_JUDGED = frozenset(["sentence", "statement", "claim", "hypothesis"])
+_LOOKED_AT = 600  # characters of a slot in which fields or items are sought
 _EDGES = " \t\n.,;:!?\"'()"
 _ASKED = re.compile(r"[\s.!\"'”’»)]*[?？؟]")
+_FIELD = re.compile(r"(?:\A|[,;|\n)\]] ?)[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)| \| |;[ \t]")
 _END_MARK = re.compile(r"[ \t]?[?？؟.!。！।]")
 
 
@@ -157,6 +213,11 @@ def _is_open_request(sentence: str) -> bool:
     return sentence[-1:].isalnum() and is_request(sentence)
 
 
+def _is_data(value: str) -> bool:
+    """Return whether a text has two or more fields."""
+    return len(_FIELD.findall(value[:_LOOKED_AT])) >= 2
+
+
 def _begins_anew(part: str) -> bool:
     """Return whether a fixed part does not continue the sentence of the slot before it.
 
@@ -170,13 +231,18 @@ def _begins_anew(part: str) -> bool:
     return (count_words(first) >= 3 and is_request(first)) or bool(patterns.LABEL_LINE.match(line))
 
 
+def _closes_quotation(before: str, after: str) -> bool:
+    """Return whether a quotation opens inside the slot and closes behind it."""
+    return after[:1] in tuple("\"'”’»") and before[-1:] not in tuple(OPENING_MARKS)
+
+
 def _begins_sentence(value: str) -> bool:
-    return value[:1].isupper() and _is_statement(value)
+    return value[:1].isupper() and is_statement(value)
 
 
 def _is_request_value(value: str) -> bool:
-    """Return whether a text is a question, or has the label of one."""
-    if is_question(value) or (len(value) < 400 and value.endswith("?")):
+    """Return whether a text is a question or a request, or has the label of a question."""
+    if (is_only_asking(value) and not _is_data(value)) or (len(value) < 400 and value[-1:] == "?"):
         return True
     label = patterns.LABEL_LINE.match(value)
     kind, noun = classify_label(label["name"].strip()) if label else ("", "")
@@ -184,15 +250,28 @@ def _is_request_value(value: str) -> bool:
 
 
 def _asks_first(value: str) -> bool:
-    return 0 < first_request_end(value, 0, len(value)) < len(value)
+    end = first_request_end(value, 0, len(value))
+    return 0 < end < len(value) and not _are_items(value[end:])
 
 
 def _asks_last(value: str) -> bool:
     start = last_request_start(value, 0, len(value))
-    return 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
+    asked = 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
+    return asked and not _are_items(value[:start])
 
 
-def _is_statement(value: str, *, line: bool = False) -> bool:
+def _are_items(value: str) -> bool:
+    """Return whether a text is a list of options, or at least two short items on one line."""
+    items = [item for item in _ITEM_END.split(value[:_LOOKED_AT]) if item]
+    return _is_list(value) or (len(items) > 1 and max(map(count_words, items)) <= 4)
+
+
+def _is_list(value: str) -> bool:
+    """Return whether a text is a list of options; its first number may be a fixed part."""
+    return is_choices(value) or is_choices("- " + value)
+
+
+def is_statement(value: str, *, line: bool = False) -> bool:
     """Return whether a text is a statement: a sentence that neither asks nor instructs.
 
     With `line` the text ends its line, and a sentence then needs no mark at its end.
@@ -216,11 +295,6 @@ def label_kind(part: str, line: str) -> str:
     name = label["name"].strip() if label else line.strip("*# ")
     kind, noun = classify_label(name)
     return "" if noun in _TO_BE_JUDGED else kind
-
-
-def _is_same(value: str, response: str) -> bool:
-    """Return whether a value is the response, so that the prompt offers it as an answer."""
-    return bool(value) and value.strip(_EDGES).lower() == response.strip(_EDGES).lower()
 
 
 def _share_of_votes(fit: Fit, k: int) -> float:

@@ -10,7 +10,15 @@ from . import patterns
 from .rules import rule_confidence
 from .words import n_words
 
-__all__ = ["QUOTES", "ContextSpan", "Mark", "closing_quote", "is_no_context", "make_spans"]
+__all__ = [
+    "OPENING_MARKS",
+    "QUOTES",
+    "ContextSpan",
+    "Mark",
+    "closing_quote",
+    "is_no_context",
+    "make_spans",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,9 @@ QUOTES = {
     "「": "」",
     "『": "』",
 }
+
+
+OPENING_MARKS = "\"“«„'‘`「『"
 
 
 def closing_quote(text: str, start: int, end: int) -> int:

@@ -238,7 +238,12 @@ def test_a_divided_slot_is_described() -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ['{c1}\n\nDoes it follow that "{c2}"?', "{c1}\nIs it true that {c2}"]
+    "form",
+    [
+        '{c1}\n\nDoes it follow that "{c2}"?',
+        "{c1}\nIs it true that {c2}",
+        "{c1} Is that the same as saying: {c2}",
+    ],
 )
 def test_a_statement_in_a_question_belongs_to_the_request(form: str) -> None:
     for expected, got in read_form(form, "pair"):
@@ -292,7 +297,6 @@ def test_the_task_is_not_the_text_above_an_answer(text: str) -> None:
     assert all("\n" not in text[f.outer_start : f.outer_end].strip() for f in find_context(text))
 
 
-@pytest.mark.slow
 def test_words_that_few_rows_share_tear_no_context() -> None:
     words = (
         "heron miller sailor tailor baker farmer fox goose pilot nurse clerk judge",
@@ -324,3 +328,124 @@ def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
     for text in texts:
         spans = find_context(text, shapes=shapes)
         assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]
+
+
+@pytest.mark.parametrize(
+    ("form", "bank"),
+    [
+        ("{c} {h}", "qa"),
+        ("{h} {c}", "qa"),
+        ("{c}\n{h}", "dial"),  # texts of several lines
+    ],
+)
+def test_a_file_without_fixed_words_is_divided_at_its_questions(form: str, bank: str) -> None:
+    assert all(expected == got for expected, got in read_form(form, bank))
+
+
+@pytest.mark.parametrize(
+    ("form", "bank"),
+    [
+        ("If I had to shorten {c} I would write", "news"),  # too long for a part of a request
+        ('{c} Therefore, "{h}" is true or false?', "claim"),  # a quotation is a part of its own
+        ('"{c1}" vs. "{c2}" : same meaning?', "pair"),
+        ("{c} || {h} ||", "qa"),
+        ("{c} =>", "triples"),
+        ("{c} = (German)", "trans"),
+    ],
+)
+def test_short_fixed_parts_are_enough(form: str, bank: str) -> None:
+    assert all(expected == got for expected, got in read_form(form, bank))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '‹Which of these led to it:› "{c}"?\nA) {a}\nB) {b}',
+        "{c}\nA: {a}\nB: {b}",
+        "Choose what led to it.\nEvent: {c}\n1) {a}\n2) {b}",
+        "Choose what led to it.\n1) {a}\n2) {b}\n\n{c}",
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_numbered_answers_are_no_context(form: str, named: bool) -> None:
+    rows = fill_form(form, "copa")
+    numbers = "AB" if "A" in form else "12"
+    texts = [row["text"] for row in rows]
+    places = [text.index(row["response"]) for row, text in zip(rows, texts, strict=True)]
+    responses = [row["response"] for row in rows]
+    if named:  # by its number
+        shorter = [
+            text[:place].rstrip(" ):").rstrip() for text, place in zip(texts, places, strict=True)
+        ]
+        responses = [text[-1] for text in shorter]
+        assert set(responses) <= set(numbers)
+    shapes = learn_shapes(texts, find_context, responses=responses)
+    for row in rows:
+        found = find_context(row["text"], shapes=shapes)
+        ((start, end),) = row["contexts"]
+        assert [(f.start, f.end) for f in found] in ([(start, end)], [(start, end - 1)])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Which of these is more usual?\nA: {a}\nB: {b}",
+        "Which of these do you prefer? - {a} - {b}",
+    ],
+)
+def test_a_question_with_its_answers_has_no_context(form: str) -> None:
+    assert all(got == "" for _, got in read_form(form, "copa"))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "name[{name}], goods[{thing}], place[{town}]\nWrite a text from this.",
+        "name: {name}\ngoods: {thing}\nplace: {town}\n\nDescribe it.",
+        "({name}; sells; {thing}; in; {town}) =>",
+        "{name} | {thing} | {town}\nWhat does {name} sell?",
+    ],
+)
+def test_the_fields_of_a_record_are_one_context(form: str) -> None:
+    texts = [form.format(name=name, thing=thing, town=town) for name, thing, town in ROWS]
+    responses = [f"{name} of {town} sells {thing}." for name, thing, town in ROWS]
+    shapes = learn_shapes(texts, find_context, responses=responses)
+    for text in texts:
+        (found,) = find_context(text, shapes=shapes)
+        expected = text.partition("\nWr")[0].partition("\n\nD")[0].partition(" =")[0]
+        expected = expected.partition("\nWhat")[0].strip("()")
+        assert text[found.start : found.end].strip("()]") == expected.strip("]")
+
+
+def test_a_slot_with_few_values_is_no_fixed_part() -> None:
+    texts = [
+        f"place: {('harbour', 'market')[n % 2]}\nname: {name}\ngoods: {thing}\nopen: {day}"
+        "\n\nDescribe it."
+        for n, (name, thing, _) in enumerate(ROWS)
+        for day in ("on Mondays", "every day")
+    ]
+    responses = [text.replace("\n", " ") for text in texts]
+    shapes = learn_shapes(texts, find_context, responses=responses)
+    for text in texts:
+        (found,) = find_context(text, shapes=shapes)
+        assert text[found.start : found.end] == text.removesuffix("\n\nDescribe it.")
+
+
+@pytest.mark.parametrize("form", ["You are a helpful robot.\n\n{}", "{}\n\nThink step by step."])
+def test_different_instructions_in_one_frame_are_no_context(form: str) -> None:
+    verbs = (
+        "Describe",
+        "Explain",
+        "Compare",
+        "List",
+        "Name",
+        "Summarise",
+        "Discuss",
+        "Write about",
+    )
+    instructions = [
+        f"{verb} the uses of {thing} in {town}."
+        for verb, (_, thing, town) in zip(verbs, ROWS, strict=False)
+    ]
+    shapes = learn_shapes([form.format(text) for text in instructions], find_context)
+    assert not any(find_context(form.format(text), shapes=shapes) for text in instructions)

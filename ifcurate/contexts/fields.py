@@ -1,0 +1,96 @@
+"""Records: slots that are the fields of one table row, such as "name[...], food[...]"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from statistics import median
+
+from .lines import is_request, number_before
+from .words import classify_label, count_words
+
+__all__ = ["merge_fields", "shared_words"]
+
+_LONGEST = 6  # words of a field, the median
+# Between two fields: marks or a line break, and mostly the name of the second field.
+_BETWEEN = re.compile(
+    r"[^\w?？]*[^\w\s.?？\n][^\w?？]*[\w ]{0,30}[^\w?？]*|\W*\n\W*[\w ]{1,30}[:=|][^\w?？]*"
+)
+# The name of the first field, at the end of the fixed part before it.
+_NAME = re.compile(r"(?:^[^\W\d_][\w ]{0,30}|[^\W\d_][\w-]{0,20})?[ \t]*[:=\[(]\s?\Z", re.M)
+# A further field inside a slot.
+_NEXT = re.compile(r"[,;|\n][ \t]*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
+_CONTENT_WORD = re.compile(r"\w{4,}")
+
+
+def merge_fields(
+    parts: tuple[str, ...], columns: Sequence[Sequence[str]], responses: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the parts without those inside a record, and without the name of its first field.
+
+    A record has three or more short fields, and the responses repeat its words. `columns` has
+    the values of each slot.
+    """
+    first, last = _find_record(parts, columns, responses)
+    named = [_has_fields(values) for values in (*columns[:first], *columns[last:])]
+    merged = [*parts[: first + 1], *parts[last + 1 :]]
+    if first < last:
+        named[first] = True
+        merged[first + 1] = merged[first + 1].lstrip("])")
+    for k in range(len(merged) - 1):
+        merged[k] = _without_name(merged[k]) if named[k] else merged[k]
+    return tuple(merged)
+
+
+def shared_words(text: str, response: str) -> float:
+    """Return the share of the words of the text with fewer words that the other text has too."""
+    words = [set(_CONTENT_WORD.findall(value.lower())) for value in (text, response)]
+    least = min(map(len, words))
+    return len(words[0] & words[1]) / least if least else 0.0
+
+
+def _find_record(
+    parts: tuple[str, ...], columns: Sequence[Sequence[str]], responses: Sequence[str]
+) -> tuple[int, int]:
+    """Return the first and the last slot of a record; (0, 0) for none."""
+    joined = list(map(_joins, parts[1:-1]))
+    for together, run in groupby(range(len(joined)), key=joined.__getitem__):
+        inner = list(run)
+        first, last = inner[0], inner[-1] + 1
+        if together and len(inner) > 1 and _is_repeated(columns[first : last + 1], responses):
+            return first, last
+    return 0, 0
+
+
+def _joins(part: str) -> bool:
+    """Return whether a fixed part may stand between two fields."""
+    name = part.strip(" \t\n,;:|[](){}=\"'.-")
+    if len(part) > 60 or number_before(part) is not None or _is_known(name):
+        return False
+    return _BETWEEN.fullmatch(part) is not None
+
+
+def _is_repeated(columns: Sequence[Sequence[str]], responses: Sequence[str]) -> bool:
+    """Return whether fields are short, and the responses repeat their words."""
+    if any(median(map(count_words, values)) > _LONGEST for values in columns):
+        return False
+    texts = map(" ".join, zip(*columns, strict=True))
+    return median(map(shared_words, texts, responses)) >= 0.5
+
+
+def _has_fields(values: Sequence[str]) -> bool:
+    """Return whether most values have the name of a further field inside."""
+    return sum(_NEXT.search(value) is not None for value in values) >= 0.8 * len(values)
+
+
+def _without_name(part: str) -> str:
+    """Return a fixed part without the name of a field at its end."""
+    match = _NAME.search(part)
+    name = match[0].strip(" \t\n:=[(") if match else ""
+    return part[: match.start()] if match and not _is_known(name) else part
+
+
+def _is_known(name: str) -> bool:
+    """Return whether a name is a label or a request; one word, such as "name", is none."""
+    return classify_label(name)[0] != "" or (" " in name and is_request(name))

@@ -1,9 +1,17 @@
 """The verifier: the table of checks that judge an example before and after its edits.
 
 A check yields the reasons why an example fails it. It does not know how the substitute was
-chosen. The checks of the edited text are in `residue`, `neighbours`, `structure`, `order`,
-`geography` and `second_pass`. Those of the original example are in `gates` and `gender`.
-`checks.Check` has the meaning of each check.
+chosen. `checks.Check` has the meaning of each check. Those that are not in this module:
+
+| check | module |
+|---|---|
+| RESIDUE, FRESHNESS | `residue` |
+| TYPE | `second_pass` |
+| NESTING, AGREEMENT | `neighbours` |
+| STRUCTURE | `structure` |
+| GEOGRAPHY | `geography` |
+| NUMBERS | `order` |
+| checks of the original example alone | `gates`, `gender` |
 """
 
 from __future__ import annotations

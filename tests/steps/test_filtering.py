@@ -288,12 +288,18 @@ def test_a_hub_dataset_is_read_scored_and_filtered(
     import datasets
 
     asked: list[tuple[object, ...]] = []
+    size = datasets.SplitInfo("test", num_examples=len(ROWS))
 
     def load(name: str, subset: str | None, *, split: str, streaming: bool) -> object:
         asked.append((name, subset, split, streaming))
-        return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+        rows = datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+        rows.info.splits = datasets.SplitDict({"test": size})  # as the dataset's card declares it
+        return rows
 
     monkeypatch.setattr(datasets, "load_dataset", load)
+    assert read_examples("somebody/alpaca", subset="en", split="test").count_rows() == len(ROWS)
+    assert read_examples("somebody/alpaca", subset="en", split="other").count_rows() is None
+    asked.clear()
     run = scored("somebody/alpaca", subset="en", split="test")
     assert run.manifest.identity["inputs"][0]["name"] == "somebody/alpaca"
     result = filter_run(run, keep="context-critical")

@@ -10,7 +10,14 @@ from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.errors import DataError
 from ifcurate.phrases import first_line
 
-__all__ = ["batch_rows", "open_parquet", "read_hub", "read_parquet", "repeated_name"]
+__all__ = [
+    "batch_rows",
+    "count_hub_rows",
+    "open_parquet",
+    "read_hub",
+    "read_parquet",
+    "repeated_name",
+]
 
 _BATCH: Final = 1024  # rows
 _BATCH_BYTES: Final = 8 << 20  # of the same rows
@@ -103,17 +110,35 @@ def _single_row(source: Source, number: int, batch: Any) -> RawRow:
 
 def read_hub(source: Source) -> Iterator[RawRow]:
     """The rows of a dataset's split, as a stream. Raises `DataError`."""
+    with _hub_errors(source):
+        for number, value in enumerate(_open_hub(source)):
+            yield RawRow(source.name, number, None, None, dict(value))
+
+
+def count_hub_rows(source: Source) -> int | None:
+    """The number of rows that a dataset declares for its split; None where it declares none.
+
+    Raises `DataError`.
+    """
+    with _hub_errors(source):
+        declared = (_open_hub(source).info.splits or {}).get(source.split)
+    return int(declared.num_examples) or None if declared else None
+
+
+def _open_hub(source: Source) -> Any:
     import datasets
 
-    where = f"Hub dataset {source.name}"
+    return datasets.load_dataset(
+        source.name, source.subset or None, split=source.split, streaming=True
+    )
+
+
+@contextlib.contextmanager
+def _hub_errors(source: Source) -> Iterator[None]:
     try:
-        rows = datasets.load_dataset(
-            source.name, source.subset or None, split=source.split, streaming=True
-        )
-        for number, value in enumerate(rows):
-            yield RawRow(source.name, number, None, None, dict(value))
+        yield
     except Exception as error:  # datasets raises errors of many types
         raise DataError(
-            f"{where}: cannot be loaded: {first_line(error)}; check the name and the network, "
-            "or download the files and name them"
+            f"Hub dataset {source.name}: cannot be loaded: {first_line(error)}; check the name "
+            "and the network, or download the files and name them"
         ) from error

@@ -20,7 +20,13 @@ from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_sou
 from ifcurate.data.readers.folders import describe_below, folder_files
 from ifcurate.data.readers.json_counts import count_elements
 from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_json_lines
-from ifcurate.data.readers.parquet_rows import open_parquet, read_hub, read_parquet, repeated_name
+from ifcurate.data.readers.parquet_rows import (
+    count_hub_rows,
+    open_parquet,
+    read_hub,
+    read_parquet,
+    repeated_name,
+)
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.errors import DataError
 from ifcurate.phrases import count, did_you_mean, first_line
@@ -314,6 +320,8 @@ def count_rows(source: Source) -> int | None:
                 return int(file.metadata.num_rows)
         if source.format == "arrow":
             return count_arrow_rows(source)
+        if source.format == "hub":
+            return count_hub_rows(source)
         if source.format == "squad":
             return sum(1 for _ in read_squad(source, parse=False))
         if source.format in ("json", "jsonl", "csv"):

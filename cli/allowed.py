@@ -22,7 +22,7 @@ FailOnError = Annotated[
         "--fail-on-error",
         metavar="true|false|SHARE|COUNT",
         help="Exit with 1 if more rows than this cannot be used, or if a file was not read "
-        "whole. Finished work is kept. false never does.",
+        "whole. Finished work is kept. With false, it never does.",
     ),
 ]
 

@@ -34,7 +34,7 @@ def augment(
     data: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Files, globs, or a Hub name; the data of the newest run when not given.",
+            help="Files, globs, or a Hub name. By default the data of the newest run.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def augment(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for the files; augmented/ in the run's, or here, when not given.",
+            help="Folder for the files. By default augmented/ in the run's folder, or here.",
             rich_help_panel=OUT_PANEL,
         ),
     ] = None,
@@ -81,9 +81,10 @@ def augment(
     """Write counterfactual examples that can only be answered by reading their context.
 
     An entity that context and response share is replaced everywhere by another of the same kind
-    (a woman by a woman, a town by a town of that country). Every result passes fifteen checks
-    or is not written; *rejected.jsonl* says why. Question answering, extraction, summaries and
-    tool results give most. The same command resumes after an interruption.
+    (a woman by a woman, a town by a town of that country). Only results that pass
+    fifteen checks are written; *rejected.jsonl* has the reasons for the other rows. Question
+    answering, extraction, summaries and tool results give the most examples. To resume after an
+    interruption, run the same command again.
 
         ifcurate augment data.jsonl --sample 50
         ifcurate augment --check counterfactual.jsonl
@@ -137,7 +138,7 @@ def _find_data(
     from ifcurate.runs.reading import run_sources
     from ifcurate.runs.splits import read_split_manifest
 
-    found = common.open_run(run)
+    source = common.open_run(run)
     layouts = [
         Layout(
             known["layout"]["format"],
@@ -146,21 +147,21 @@ def _find_data(
             tuple(known["layout"]["context"]),
             known["layout"]["min_confidence"],
         )
-        for known in found.manifest.identity["inputs"]
+        for known in source.manifest.identity["inputs"]
     ]
-    limit = reading.limit or found.manifest.identity.get("limit")
-    examples = Examples(tuple(run_sources(found)), tuple(layouts), limit)
-    split = read_split_manifest(found)
+    limit = reading.limit or source.manifest.identity.get("limit")
+    examples = Examples(tuple(run_sources(source)), tuple(layouts), limit)
+    split = read_split_manifest(source)
     if split is not None:
         labels = Counter(split.counts)
         listed = ", ".join(f"{n:,} {label}" for label, n in labels.most_common() if n)
         note(f"split found ({listed}); all rows of the data are read", quiet=quiet)
-    if any((found.folder / "filtered").glob("*/filter.json")):
+    if any((source.folder / "filtered").glob("*/filter.json")):
         note(
-            f"filter found ({found.folder / 'filtered'}); name its files to read only those",
+            f"filter found ({source.folder / 'filtered'}); name its files to read only those",
             quiet=quiet,
         )
-    return examples, found.folder / "augmented"
+    return examples, source.folder / "augmented"
 
 
 @contextlib.contextmanager
@@ -175,7 +176,7 @@ def _usage_errors() -> Iterator[None]:
 def _note_model(model: EngineIdentity, *, quiet: bool) -> None:
     note(f"model check by {model.model} ({model.engine}, {model.dtype})", quiet=quiet)
     if model.model == "pocket":
-        note("pocket is for trying things out: its checks prove nothing", quiet=quiet)
+        note("pocket is for trying out the commands: its checks prove nothing", quiet=quiet)
 
 
 @contextlib.contextmanager

@@ -35,8 +35,8 @@ def compare(
 
     Can a small model score for a large one? Does the template matter? The command shows the rank
     correlation of both scores, the share of labels that agree at every cut, and the examples
-    that differ most. It writes a page with plots. `ifcurate report --compare RUN` adds the same
-    to a report.
+    that differ most. It writes a page with plots. `ifcurate report --compare RUN` adds the
+    comparison to a report.
 
         ifcurate compare ifcurate-runs/A ifcurate-runs/B
     """
@@ -78,7 +78,8 @@ def print_comparison(comparison: Comparison) -> None:
         table.add_row(NAMES[name], "-" if value is None else f"{value:.3f}", *cells)
     out.print(table)
     out.print(
-        "[dim]at a share: the same label, when both runs put that share below the cut[/dim]\n"
+        "[dim]at a share: examples with the same label if both runs put that share below the "
+        "cut[/dim]\n"
     )
     rows = Table("gain", "second", "rank %", "second", "example", box=None, pad_edge=False)
     for row in comparison.most_different(8).iter_rows(named=True):

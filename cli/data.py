@@ -50,8 +50,8 @@ def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[s
     """The arguments that are no files: several mappings may follow one --columns."""
     if not options.columns:
         return {}
-    found = {item: _MAPPING.fullmatch(item) for item in data if not Path(item).exists()}
-    return {item: match for item, match in found.items() if match}
+    matches = {item: _MAPPING.fullmatch(item) for item in data if not Path(item).exists()}
+    return {item: match for item, match in matches.items() if match}
 
 
 def announce_data(examples: Examples, *, quiet: bool) -> int | None:

@@ -68,7 +68,7 @@ def check_engine_options(options: EngineOptions) -> None:
     if options.engine in ("hf", "vllm") and not options.model:
         raise OptionError(
             "score: no model was given; name one: --model smollm2-135m (see `ifcurate models`), "
-            "a Hub id, a folder, or --model pocket for a try"
+            "a Hub id, a folder, or --model pocket to try it out"
         )
     if options.engine == "server" and not options.base_url:
         raise OptionError(

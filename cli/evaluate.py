@@ -39,7 +39,7 @@ def evaluate(
     watch: Annotated[
         bool,
         typer.Option(
-            "--watch", help="Follow a run in progress: take new checkpoints as they come."
+            "--watch", help="Follow a run in progress: evaluate new checkpoints as they appear."
         ),
     ] = False,
     page: Annotated[
@@ -51,13 +51,14 @@ def evaluate(
 ) -> None:
     """Measure context reliance: which answer does a model give when context and memory disagree?
 
-    **context** is counterfactual accuracy: the answer of the context is in the text. **memory**
-    is parametric accuracy: the memorised answer is. **ratio** is the memorisation ratio.
-    **context likelier** counts where the context's answer is the likelier one. The second line of
-    a suite, known, counts only questions whose memory answer the model gives without the context.
+    **context** is counterfactual accuracy: the text names the context's answer. **memory** is
+    parametric accuracy: the text names the memorised answer. **ratio** is the memorisation ratio.
+    **context likelier** is the share of questions for which the context's answer is the likelier
+    one. The second line of a suite, known, counts only questions whose memorised answer the model
+    gives without the context.
 
-    Two or more folders named checkpoint-N make a trajectory: where the peak was, whether the
-    fall after it is beyond chance, and which checkpoint to keep.
+    Two or more folders named checkpoint-N are a trajectory. The output then shows where the peak
+    is, whether the fall after it exceeds chance, and which checkpoint to keep.
 
     An interrupted evaluation resumes: run the same command again.
     """
@@ -68,8 +69,8 @@ def evaluate(
     trajectory = summarise(results, options)
     written = make_page(trajectory, page or out / "trajectory.html") if trajectory else None
     if json:
-        found = trajectory.as_dict() if trajectory else None
-        common.print_json({"models": results, "trajectory": found})
+        shown = trajectory.as_dict() if trajectory else None
+        common.print_json({"models": results, "trajectory": shown})
         return
     if quiet:
         return
@@ -117,7 +118,7 @@ def print_measures(result: dict[str, Any]) -> None:
             table.add_row("  known", *_cells(known), str(known["counterfactual"]["n"]))
     common.out.print(table)
     if any(suite.get("knows", {}).get("value") == 0 for suite in result["suites"].values()):
-        common.note("known is empty where the model gives no memory answer without the context")
+        common.note("known is empty if the model gives no memory answer without the context")
     for note in [*result["notes"], *(n for s in result["suites"].values() for n in s["notes"])]:
         common.note(note)
     common.out.print(f"answers  {escape(result['folder'])}", soft_wrap=True)
@@ -126,11 +127,11 @@ def print_measures(result: dict[str, Any]) -> None:
 def _cells(measures: dict[str, Any]) -> list[str]:
     cells = []
     for name, _ in _SHOWN:
-        found = measures.get(name)
-        if found is None or found["value"] is None:
+        measure = measures.get(name)
+        if measure is None or measure["value"] is None:
             cells.append("-")
         else:
-            low, high = 100 * found["low"], 100 * found["high"]
+            low, high = 100 * measure["low"], 100 * measure["high"]
             interval = f" [dim]{low:.0f}-{high:.0f}[/dim]" if name in _WITH_INTERVAL else ""
-            cells.append(f"{100 * found['value']:.1f}{interval}")
+            cells.append(f"{100 * measure['value']:.1f}{interval}")
     return cells

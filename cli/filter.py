@@ -39,8 +39,8 @@ def filter_rows(
     **--keep context-critical** writes the paper's context-critical subset: only rows whose
     response needs the context. Use it for experiments and for mixing with other data.
 
-    **--drop non-context-critical** writes your mixture without its harmful part. Everything
-    stays, rows without a context too, except rows whose context only repeats what the model knows.
+    **--drop non-context-critical** drops only rows whose context repeats what the model knows. All
+    other rows stay, and so do rows without a context.
 
     The command uses the run's split. If there is none, it makes the paper's split: the 25% with the
     lowest loss without the context are non-context-critical.

@@ -26,9 +26,9 @@ def finetune_model(
 ) -> None:
     """Finetune a model on a mixture, with checkpoints for `ifcurate evaluate`.
 
-    The trainer is TRL's SFTTrainer, adapters are PEFT's. The loss is taken over the response
+    The trainer is TRL's SFTTrainer, and adapters are PEFT's. The loss is taken over the response
     and the token that ends it. The rows have the token ids that were scored. **--update qk**
-    moves the query and key projections alone and prints the list of what it trains.
+    trains only the query and key projections, and prints their list.
 
     Needs the train extra.
     """

@@ -121,7 +121,7 @@ def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
     n_found = len({(finding.source, finding.row) for finding in findings})
     details = f", {read.checked:,} of them with a context and an answer"
     details += f", {len(read.bad):,} that cannot be used" if read.bad else ""
-    out.print(f"\n{count(read.rows, 'row')} read{details}; something found in {n_found:,}")
+    out.print(f"\n{count(read.rows, 'row')} read{details}; {count(n_found, 'row')} with findings")
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

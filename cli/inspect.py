@@ -26,7 +26,7 @@ def inspect_data(
     data: Data,
     *,
     examples: Annotated[
-        int, typer.Option("--examples", min=0, help="How many examples are shown.")
+        int, typer.Option("--examples", min=0, help="Number of examples to show.")
     ] = 3,
     explain: Annotated[
         str,

@@ -43,8 +43,8 @@ def pretrain(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Model to start from, made like the bundled one from another seed. Default: the "
-            "bundled one.",
+            help="Model to start from, trained like the bundled one with another seed. Default: "
+            "the bundled one.",
             exists=True,
             file_okay=False,
         ),
@@ -53,8 +53,8 @@ def pretrain(
 ) -> None:
     """Make a base: the bundled model, trained for some steps to answer from memory.
 
-    It starts from weights that know the laboratory's facts: the bundled model's, or those of
-    another model of its world (--model). The plan is written first.
+    It starts from weights that know the laboratory's facts: those of the bundled model, or of
+    another model with the same facts (--model). The plan is written first.
     """
     from dataclasses import replace
 
@@ -83,16 +83,16 @@ def run(
         ),
     ] = "full",
     update: Annotated[
-        Literal["full", "qk", "lora", "lora-qk"], typer.Option(help="Which weights move.")
+        Literal["full", "qk", "lora", "lora-qk"], typer.Option(help="Which weights are trained.")
     ] = "full",
-    rate: Annotated[float | None, typer.Option(help="Learning rate, if not the plan's.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate. Default: the plan's.")] = None,
     out: Out = Path("lab"),
     data: Data = "m1",
     seed: Seed = 0,
     threads: Threads = 2,
     json: common.Json = False,
 ) -> None:
-    """Run one arm: train from the base, and evaluate on the way. Existing results are kept."""
+    """Run one arm: train from the base, and evaluate during training. Existing results are kept."""
     from ifcurate.lab.arms import Arm, run_arm
     from ifcurate.lab.setup import open_or_prepare, score_mixture
 
@@ -118,16 +118,16 @@ def run(
 def compare(
     out: Out = Path("lab"),
     seeds: Annotated[
-        str, typer.Option(help="Seeds to run where they are missing; empty runs nothing.")
+        str, typer.Option(help="Seeds to run if they are missing. An empty text runs nothing.")
     ] = "0,1,2",
     arms: Annotated[
-        str, typer.Option(help="Arms to run, with commas between.")
+        str, typer.Option(help="Arms to run, separated by commas.")
     ] = "unfiltered,filtered,random",
     page: Annotated[Path | None, typer.Option(help="HTML file. Default: OUT/compare.html.")] = None,
     threads: Threads = 2,
     json: common.Json = False,
 ) -> None:
-    """Run what is missing on both mixtures, and write the comparison as a table and a page."""
+    """Run the missing arms on both mixtures, and write the comparison as a table and a page."""
     from ifcurate.lab.arms import Arm, run_arm
     from ifcurate.lab.compare import compare_arms, read_results
     from ifcurate.lab.comparison import make_page
@@ -149,8 +149,8 @@ def compare(
     if json:
         common.print_json(compared)
         return
-    for name, found in compared["mixtures"].items():
-        _print_mixture(name, found)
+    for name, mixture in compared["mixtures"].items():
+        _print_mixture(name, mixture)
     common.out.print(f"page {written}", soft_wrap=True)
 
 
@@ -175,15 +175,16 @@ def _print_mixture(name: str, arms: dict[str, Any]) -> None:
 @app.command()
 def knobs(
     out: Out = Path("lab"),
-    seeds: Annotated[str, typer.Option(help="Seeds to run, with commas between.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds to run, separated by commas.")] = "0,1,2",
     threads: Threads = 2,
     json: common.Json = False,
 ) -> None:
-    """Turn one knob of mixture m1 at a time, to see what drives the fall. Takes most of an hour.
+    """Change one setting of mixture m1 at a time, to see what drives the fall.
 
-    The knobs are the share of off rows, unreadable wording, known facts repeated, novelty and
-    the learning rate. Each is turned from two starts: **m1**, and **clean**, which is m1 without
-    off rows and unreadable wording. Finished settings are kept. Writes OUT/knobs.json.
+    This takes most of an hour. The settings are the share of off rows, unreadable wording,
+    repeated known facts, novelty and the learning rate. Each is changed from two starts: **m1**,
+    and **clean**, which is m1 without off rows and unreadable wording. Finished arms are kept. The
+    command writes OUT/knobs.json.
     """
     from ifcurate.lab.arms import Arm, run_arm
     from ifcurate.lab.knobs import run_knobs
@@ -195,17 +196,17 @@ def knobs(
         return run_arm(prepare(out, plan), plan, Arm.parse(arm))
 
     _set_threads(threads)
-    found = run_knobs([int(s) for s in seeds.split(",") if s.strip()], run)
-    write_json(out / "knobs.json", {"settings": found})
+    settings = run_knobs([int(s) for s in seeds.split(",") if s.strip()], run)
+    write_json(out / "knobs.json", {"settings": settings})
     if json:
-        common.print_json(found)
+        common.print_json(settings)
         return
     from rich.table import Table
 
     table = Table(title="fall from step 20 to the end, points", title_justify="left", box=None)
     for column in ("start", "knob", "value", "by seed", "mean", "95%"):
         table.add_column(column)
-    for row in found:
+    for row in settings:
         table.add_row(row["start"], row["knob"], row["value"], *_falls(row))
     common.out.print(table)
 
@@ -236,9 +237,11 @@ def theory(
     if json:
         common.print_json(report)
         return
-    for name, found in report["closed_form"].items():
-        if isinstance(found, dict):
-            common.out.print(f"{name:32} held in {found['held']:,} of {found['tried']:,} settings")
+    for name, statement in report["closed_form"].items():
+        if isinstance(statement, dict):
+            common.out.print(
+                f"{name:32} held in {statement['held']:,} of {statement['tried']:,} settings"
+            )
     c = report["counterexample"]
     common.out.print(
         f"smallest counterexample to Lemma 6: K = {c['K']}, delta_C = {c['delta_C']:.4f}, "

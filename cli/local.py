@@ -133,5 +133,8 @@ def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) ->
         quiet=quiet,
     )
     if identity.model == "pocket" and any(not s.name.startswith(DEMO) for s in examples.sources):
-        note("pocket is for trying things out: its scores on your data mean nothing", quiet=quiet)
+        note(
+            "pocket is for trying out the commands: its scores on your data are not meaningful",
+            quiet=quiet,
+        )
     note(f"run   {where}", quiet=quiet)

@@ -26,10 +26,10 @@ def merge(
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Join shards that were scored with --shard I/N into the run that they make together.
+    """Join the shards that were scored with --shard I/N into one run.
 
-    The tables are those of a run without shards, byte for byte. A shard that is missing,
-    unfinished, damaged or of another run is an error that names the shard.
+    The tables equal those of a run without shards, byte for byte. If a shard is missing,
+    unfinished, damaged or of another run, an error names it.
 
         ifcurate score data.jsonl --model llama-2-7b --shard 1/8 --out shard-1
         ifcurate merge shard-* --out merged

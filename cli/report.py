@@ -27,7 +27,7 @@ def report(
     ] = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write; report.html in the run's folder."),
+        typer.Option("--out", help="File to write. By default report.html in the run's folder."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is not a report of this run.")
@@ -38,9 +38,9 @@ def report(
 ) -> None:
     """Write a report of a run: one HTML file that works offline.
 
-    It shows what was run, both losses, the gains by source, what a moved cut would keep, and
-    examples to search and open. Responses are coloured by the gain of each token when the run
-    was scored with --tokens.
+    It shows the settings of the run, both losses, the gains by source, the kept share for each
+    cut, and examples to search and open. If the run was scored with --tokens, responses are
+    coloured by the gain of each token.
 
         ifcurate report
         ifcurate report ifcurate-runs/alpaca--pocket--21e821e1 -o report.html

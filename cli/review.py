@@ -26,15 +26,15 @@ def review(
         ),
     ] = None,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Print the address and open nothing.")
+        bool, typer.Option("--no-browser", help="Print the address, and do not open a browser.")
     ] = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Move the cut with a slider and set labels by hand, in a browser on this machine.
 
-    A label that you set is saved at once in the run's folder (overrides.json); `ifcurate split`
-    and `ifcurate filter` follow it. Augmented examples are judged in the same place. The
-    application answers on the loopback address alone, and its address holds a random token.
+    Each label that you set is saved at once in the run's folder (overrides.json). `ifcurate split`
+    and `ifcurate filter` use it. You can also judge augmented examples. The application listens
+    on the loopback address only, and its address contains a random token.
 
         ifcurate review
     """

@@ -69,7 +69,7 @@ def curate(
 ) -> None:
     """Go from raw data to a mixture with card and report, and print the recipe that was run.
 
-    Rows whose context only repeats what the model knows are dropped; everything else stays.
+    Rows whose context only repeats what the model knows are dropped. All other rows stay.
 
         ifcurate curate alpaca.jsonl --model smollm2-135m --to trl
     """

@@ -40,8 +40,8 @@ def split(
 ) -> None:
     """Label every scored row context-critical or non-context-critical.
 
-    This needs no model (unless you give --rescore-band) and takes seconds, so try several rules.
-    The output shows how the kept count moves around the cut, and the rows nearest to it.
+    This takes seconds and needs no model (unless you give --rescore-band), so you can try several
+    rules. The output shows the kept count for cuts near this one, and the rows nearest to the cut.
     """
     from ifcurate.runs.splits import stale_folders
     from ifcurate.steps.splitting import split_run

@@ -78,7 +78,8 @@ def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) 
         out.print()
         print_histogram(
             summary.histogram,
-            "context_gain, nats per response token; the ends hold what lies beyond (1% each)",
+            "context_gain, nats per response token; the first and the last bar include the values "
+            "beyond them (1% each)",
         )
     if summary.most:
         helps = (summary.most[0]["context_gain"] or 0) > 0

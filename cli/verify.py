@@ -18,7 +18,7 @@ def verify(
     json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Check a mixture and its exports against their manifests. Exit 1 when anything differs."""
+    """Check a mixture and its exports against their manifests. Exits with 1 if anything differs."""
     from ifcurate.errors import DataError
     from ifcurate.mixing.verify import verify_mixture
 

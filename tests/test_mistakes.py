@@ -200,7 +200,7 @@ MISTAKES = {
     ),
     "no model": Mistake(
         "score rows.jsonl",
-        ("score", "no model was given", "--model pocket for a try"),
+        ("score", "no model was given", "--model pocket to try it out"),
         ("score rows.jsonl --model pocket --limit 2",),
     ),
     "an engine misspelt": Mistake(

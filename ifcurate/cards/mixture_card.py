@@ -239,7 +239,10 @@ def _by_hand(mixture: Mixture) -> str:
 def _licences(origins: Sequence[Origin]) -> str:
     strictest = strictest_licence([origin.licence for origin in origins])
     if strictest == "unknown":
-        text = "The licence of at least one source is **unknown**; find it out before you publish."
+        text = (
+            "The licence of at least one source is **unknown**. "
+            "Find out which one it is before you publish."
+        )
     else:
         text = f"The strictest licence of the sources is **{strictest}**."
     rows = [[o.component, o.name, o.licence, o.licence_from] for o in origins]
@@ -289,8 +292,8 @@ def _shorten(text: str) -> str:
 
 def _limits(mixture: Mixture, origins: Sequence[Origin]) -> str:
     lines = [
-        "A score says what one model can do without the context. With another model other rows "
-        "are context-critical.",
+        "A score says what one model can do without the context. With another model, other rows "
+        "may be context-critical.",
         "Rules find the contexts inside a text. They miss some contexts, and they mark some text "
         "that is not a context.",
     ]
@@ -299,8 +302,8 @@ def _limits(mixture: Mixture, origins: Sequence[Origin]) -> str:
         for c in mixture.manifest.identity["components"]
     ):
         lines.append(
-            "Counterfactual rows state false things on purpose. A small share of them has an "
-            "error of substitution that no check finds, and reads oddly."
+            "Counterfactual rows state false things on purpose. A small share of them has "
+            "substitution errors that no check finds."
         )
     unchecked = {o.known.name: o.known.unchecked for o in origins if o.known}
     lines += [

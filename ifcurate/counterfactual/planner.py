@@ -170,8 +170,8 @@ class OpenAIPlanner:
         names = [str(m.get("id", "")) for m in listed if isinstance(m, dict)]
         if len(names) != 1:
             raise ModelError(
-                f"{self._client.endpoint}: which model? it has {', '.join(names) or 'none'}; "
-                "name one with --recogniser-model"
+                f"{self._client.endpoint}: no model was named; "
+                f"it has {', '.join(names) or 'none'}; name one with --recogniser-model"
             )
         return names[0]
 
@@ -210,8 +210,8 @@ class OpenAIPlanner:
                 self._failures += 1
             if self._failures >= _FAILURES:
                 raise ModelError(
-                    f"{error}; {self._failures} requests failed one after another; what was "
-                    "answered is cached"
+                    f"{error}; {self._failures} requests failed one after another; "
+                    "the answers so far are cached"
                 ) from None
             raise Refusal(Check.PLAN, f"the server returned no plan: {error}") from None
         self._failures = 0

@@ -233,8 +233,8 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     items = [paths] if isinstance(paths, str | Path) else paths
     if not isinstance(items, Sequence) or not all(isinstance(item, str | Path) for item in items):
         raise TypeError(
-            f"read_examples: found {type(paths).__name__}; give names of files; rows in memory "
-            "need no reading: give them to score_examples as they are"
+            f"read_examples: found {type(paths).__name__}; give names of files; "
+            "give rows in memory directly to score_examples"
         )
     paths, options = _apply_cards(paths, options)
     format = options_format(options)

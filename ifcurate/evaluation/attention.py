@@ -47,10 +47,10 @@ def measure_attention(
 
     prompts = build_prompts(examples, template, tokenizer)
     spans = {
-        i: found
+        i: span
         for i, example in enumerate(examples)
         if example.has_context
-        and (found := find_context_tokens(example, prompts[i], template, tokenizer))
+        and (span := find_context_tokens(example, prompts[i], template, tokenizer))
     }
     shares = attention_shares(model, [prompts[i] for i in spans], list(spans.values()))
     return [

@@ -46,10 +46,10 @@ def evaluate_model(
     with closing(open_model(model, options)) as opened:
         for suite in suites:
             results[suite.name] = ask_suite(opened, suite, folder, options, progress)
-    found = {"model": model, "folder": str(folder), "notes": notes, "suites": results}
+    result = {"model": model, "folder": str(folder), "notes": notes, "suites": results}
     if options.benchmark:
-        found["benchmarks"] = _run_benchmarks(model, folder, options)
-    return found
+        result["benchmarks"] = _run_benchmarks(model, folder, options)
+    return result
 
 
 def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[str, Any]:
@@ -177,8 +177,8 @@ def _watch(model: AnsweringModel, template: Any, answered: Sequence[Answered]) -
 
     assert isinstance(model, LocalModel)  # the options refuse other engines
     examples = [to_example(a.question, response=a.question.context_answers[0]) for a in answered]
-    found = measure_attention(model.model, model.tokenizer, template, examples)
-    by_id = {own.id: tuple(own.mean_head.tolist()) for own in found}
+    measured = measure_attention(model.model, model.tokenizer, template, examples)
+    by_id = {own.id: tuple(own.mean_head.tolist()) for own in measured}
     return [replace(a, attention=by_id.get(a.question.id)) for a in answered]
 
 

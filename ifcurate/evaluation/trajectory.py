@@ -218,8 +218,8 @@ def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
         for key, title in titles.items()
     }
     for task in tasks:
-        found = [(p["step"], p["benchmarks"].get(task)) for p in trajectory.points]
-        lines[Path(task).stem] = [[step, value] for step, value in found if value is not None]
+        accuracies = [(p["step"], p["benchmarks"].get(task)) for p in trajectory.points]
+        lines[Path(task).stem] = [[step, value] for step, value in accuracies if value is not None]
     return draw_lines(
         "reliance", "Context reliance over the run", {k: v for k, v in lines.items() if v},
         x_title="step", y_title="share of questions", y_limits=(0.0, 1.0), points=True, wide=True,

@@ -145,7 +145,7 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
     n_written, left = 0, []
     array = trainer.data.endswith(".json")
     with atomic_file(plan.folder / trainer.data) as stream:
-        for row, found in _rows(mixture, plan.options):
+        for row, removed in _rows(mixture, plan.options):
             try:
                 made = to_row(row, plan.options.indicator)
             except UnfitError as reason:
@@ -154,7 +154,7 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
             text = json.dumps(made, ensure_ascii=False).encode("utf-8")
             stream.write(((b",\n" if n_written else b"[\n") + text) if array else text + b"\n")
             n_written += 1
-            markers.update(found)
+            markers.update(removed)
         if array:
             stream.write(b"\n]\n" if n_written else b"[]\n")
         if not n_written:
@@ -218,7 +218,7 @@ def _notes(plan: Plan) -> list[str]:
     if options.trainer == "trl" and plan.multi_turn and options.objective == "sft":
         notes.append(
             "rows have several answers, and the loss is on all of them (assistant_only_loss); "
-            "TRL needs a chat template that marks answers for that"
+            "for this, TRL needs a chat template that marks the answers"
         )
     if options.indicator and options.trainer not in ("axolotl", "llama-factory"):
         notes.append(

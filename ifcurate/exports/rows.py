@@ -56,13 +56,13 @@ def _rejected_answer(record: Row, response: str) -> str:
 
 def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
     """The row without end-of-text markers at the end of its responses, and the markers."""
-    found: dict[str, None] = {}
+    removed: dict[str, None] = {}
 
     def remove(text: str) -> str:
         bare, marker = split_end_marker(text)
         if not bare:  # the marker is all that the message says
             return text
-        found.update({marker: None} if marker else {})
+        removed.update({marker: None} if marker else {})
         return bare
 
     messages = [
@@ -71,7 +71,7 @@ def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
         else message
         for message in row["messages"]
     ]
-    return {**row, "messages": messages, "rejected": remove(row.get("rejected", ""))}, list(found)
+    return {**row, "messages": messages, "rejected": remove(row.get("rejected", ""))}, list(removed)
 
 
 def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:

@@ -100,5 +100,5 @@ def interval_of(values: Sequence[float]) -> dict[str, float | None]:
 
 def _share_interval(values: Sequence[float]) -> dict[str, float | None]:
     """The same for shares, within 0 and 1."""
-    found = interval_of(values)
-    return {name: v if v is None else min(1.0, max(0.0, v)) for name, v in found.items()}
+    interval = interval_of(values)
+    return {name: v if v is None else min(1.0, max(0.0, v)) for name, v in interval.items()}

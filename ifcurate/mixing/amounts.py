@@ -58,7 +58,7 @@ def parse_amount(text: str) -> Amount:
     """
     amount = _parse(text.strip())
     if amount is None:
-        raise DataError(f"amount {text!r}: is no amount; {_HELP}")
+        raise DataError(f"amount {text!r}: is not an amount; {_HELP}")
     if amount.value <= 0:
         raise DataError(f"amount {text!r}: takes nothing; leave the component out, or {_HELP}")
     return amount
@@ -231,8 +231,8 @@ def _fill_total(
     weights = {**weights, **weighted_shares}
     if not weights:
         raise DataError(
-            "mix: a total needs a component whose size it decides; leave one without an "
-            "amount, or give weights such as w3"
+            "mix: a total needs a component without a fixed amount; leave out the amount of one "
+            "component, or give weights such as w3"
         )
     fixed_shares = {name: amount for name, amount in shares.items() if name not in weights}
     fixed = {**fixed, **_share_rows(fixed_shares, fixed)}
@@ -254,7 +254,7 @@ def _divide_total(
     n_total, n_taken = int(total.value), int(sum(amount.value for amount in taken.values()))
     if n_taken > n_total:
         raise DataError(
-            f"mix: the total is {n_total:,} {unit}, and the amounts that are given take "
+            f"mix: the total is {n_total:,} {unit}, and the given amounts take "
             f"{n_taken:,}; raise the total, or lower an amount"
         )
     if not sum(weights.values()):

@@ -80,7 +80,7 @@ def parse_components(texts: Sequence[str], **reading: Any) -> list[Component]:
     for text in texts:
         name, path, amount = split_component(text)
         if any(component.name == name for component in components):
-            raise DataError(f"component {name}: is there twice; give each component its own name")
+            raise DataError(f"component {name}: occurs twice; give each component its own name")
         try:
             components.append(open_component(name, path, amount, **reading))
         except DataError as error:

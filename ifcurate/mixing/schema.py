@@ -23,12 +23,15 @@ COLUMNS: Final[dict[str, tuple[Any, str]]] = {
         pl.List(MESSAGE),
         "the conversation; the last message is the response; tool_calls is JSON",
     ),
-    "tools": (pl.String, "the tools on offer, JSON as the row has it; null when there are none"),
+    "tools": (
+        pl.String,
+        "the tools that the model could call, as the row's JSON; null if there are none",
+    ),
     "ifcurate_component": (pl.String, "the component that the row was taken from"),
     "ifcurate_source": (pl.String, "the file (or dataset) that it was read from"),
-    "ifcurate_row": (pl.Int64, "its place there, counted from 0"),
+    "ifcurate_row": (pl.Int64, "its row number there, counted from 0"),
     "ifcurate_copy": (pl.Int32, "0, or the number of the repetition of an up-sampled row"),
-    "ifcurate_label": (pl.String, "its label in the split; null where it was not split"),
+    "ifcurate_label": (pl.String, "its label in the split; null if it was not split"),
     "ifcurate_format": (
         pl.String,
         "the layout of the row as it was read, with the columns that were mapped",

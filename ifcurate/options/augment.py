@@ -35,7 +35,7 @@ class AugmentOptions(Options):
         metavar="TYPES",
         common=True,
     )
-    variants: int = option(1, "Counterfactuals of one row.", panel=HOW_PANEL, ge=1)
+    variants: int = option(1, "Counterfactuals for each row.", panel=HOW_PANEL, ge=1)
     seed: int = option(0, "Seed of the choice of substitutes.", panel=HOW_PANEL, common=True)
     avoid: list[Path] | None = option(
         None,
@@ -55,7 +55,7 @@ class AugmentOptions(Options):
     emit: Literal["counterfactual", "pair", "pair+abstain"] = option(
         "counterfactual",
         "pair also writes the original. pair+abstain also writes the question without its "
-        "context, to be answered as unanswerable.",
+        "context, with an answer that abstains.",
         panel=OUT_PANEL,
         common=True,
     )
@@ -68,9 +68,9 @@ class AugmentOptions(Options):
     )
     verify: str = option(
         "",
-        "Keep only what this model confirms: with the new context it prefers the new answer, "
-        "without it the original one, and the rest of the context is as likely as before. A tiny "
-        "model such as pocket proves little. toy has no model, for dry runs.",
+        "Keep only rows that this model confirms. It must prefer the new answer with the new "
+        "context and the original answer without it, and find the rest of the context as likely as "
+        "before. A tiny model such as pocket proves little. toy has no model, for dry runs.",
         panel=MODEL_PANEL,
         metavar="MODEL",
     )

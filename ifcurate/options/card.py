@@ -12,7 +12,7 @@ PANEL: Final = "Card"
 
 
 class CardOptions(Options):
-    """The facts of a card that no table has."""
+    """The facts of a card that are in no table."""
 
     step: ClassVar[str] = "card"
 
@@ -21,8 +21,8 @@ class CardOptions(Options):
     )
     license: str = option(
         "",
-        "Licence of the sources whose card names none, as the Hub spells it. By default it stays "
-        "unknown.",
+        "Licence of the sources whose card names none, as the Hub spells it. By default the "
+        "licence is unknown.",
         panel=PANEL,
         metavar="LICENCE",
     )

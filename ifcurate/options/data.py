@@ -99,9 +99,9 @@ class DataOptions(Options):
         dict[str, str] | None, BeforeValidator(_parse_columns), AfterValidator(_check_columns)
     ] = option(
         None,
-        "Map columns: instruction=... context=... response=... (system=...). context=... and "
-        "system=... alone add to the detected format, chats too. A column may be a path, "
-        "docs[0].text or docs[*].text; a+b joins two contexts.",
+        "Map columns: instruction=... context=... response=... (system=...). Given alone, "
+        "context=... and system=... add to the detected format, chats included. A column may be a "
+        "path, docs[0].text or docs[*].text; a+b joins two contexts.",
         panel=PANEL,
         metavar="NAME=COLUMN...",
         common=True,
@@ -111,7 +111,7 @@ class DataOptions(Options):
     )
     context: Annotated[tuple[str, ...], BeforeValidator(_parse_kinds)] = option(
         CONTEXT_KINDS,
-        "Where context is looked for: auto, or some of field,tool,system,inline.",
+        "Where to look for the context: auto, or some of field,tool,system,inline.",
         panel=PANEL,
         metavar="KINDS",
     )
@@ -131,7 +131,7 @@ class DataOptions(Options):
     )
     context_words: Annotated[tuple[Path, ...], BeforeValidator(_parse_paths)] = option(
         (),
-        "A TOML file of words that label a context, ask, or point to a text, in a language or a "
+        "A TOML file of words that label a context, ask, or refer to a text, for a language or a "
         "field that the rules do not know. May be repeated.",
         panel=PANEL,
         metavar="FILE",
@@ -139,7 +139,7 @@ class DataOptions(Options):
     context_regex: Annotated[str, AfterValidator(_check_pattern)] = option(
         "",
         "A regular expression that finds the context in the prompt, instead of the rules. Its "
-        "group (?P<context>...) is the context; (?P<cut>...) around it is what is removed.",
+        "group (?P<context>...) is the context; (?P<cut>...) around it is the text to remove.",
         panel=PANEL,
         metavar="REGEX",
     )

@@ -12,14 +12,14 @@ __all__ = ["EvaluateOptions"]
 
 
 class EvaluateOptions(Options):
-    """The questions for a model, and how they are asked."""
+    """The questions for a model, and how it answers them."""
 
     step: ClassVar[str] = "evaluate"
 
     suite: tuple[str, ...] = option(
         ("capitals", "world-facts", "biographies", "quotes"),
-        "Built-in suite (capitals, world-facts, biographies, quotes) or file of conflicts. Give "
-        "it again for more than one.",
+        "Built-in suite (capitals, world-facts, biographies, quotes) or file of conflicts. May be "
+        "repeated.",
         flags=("--suite", "-s"),
         metavar="NAME|FILE",
         common=True,
@@ -52,7 +52,7 @@ class EvaluateOptions(Options):
     benchmark: tuple[str, ...] = option(
         (),
         "Standard benchmark to run on each model: a task of lm-evaluation-harness or a YAML file "
-        "(eval extra, hf only). Give it again for more than one.",
+        "(eval extra, hf only). May be repeated.",
         flags=("--benchmark", "-b"),
         metavar="TASK|FILE",
     )
@@ -65,7 +65,9 @@ class EvaluateOptions(Options):
     )
     base_url: str = option("", "For server: http://host:8000/v1.", metavar="URL")
     tokenizer: str = option(
-        "", "For server: the tokenizer, when the model's name there is not one.", metavar="NAME"
+        "",
+        "For server: the tokenizer, if the model's name there is not a tokenizer's name.",
+        metavar="NAME",
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(

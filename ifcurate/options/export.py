@@ -69,8 +69,8 @@ class ExportOptions(Options):
         plain = self.trainer in ("messages", "alpaca")
         if self.qk_only and plain:
             raise ValueError(
-                f"qk_only: {self.trainer} is a data format, and which weights are trained is a "
-                "matter of the trainer; choose trl, axolotl or llama-factory"
+                f"qk_only: {self.trainer} is a data format, which cannot choose the trained "
+                "weights; choose trl, axolotl or llama-factory"
             )
         if self.qk_only and self.trainer == "open-instruct":
             raise ValueError(

@@ -26,7 +26,7 @@ class FilterOptions(Options):
     )
     no_context: Literal["keep", "drop"] | None = option(
         None,
-        "What happens to rows without a context. By default --keep drops them and --drop keeps "
+        "What to do with rows without a context. By default --keep drops them and --drop keeps "
         "them.",
         common=True,
     )

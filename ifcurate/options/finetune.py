@@ -28,7 +28,7 @@ class FinetuneOptions(Options):
     )
     update: Literal["full", "qk", "lora", "lora-qk"] = option(
         "full",
-        "Which weights move: all, the query and key projections, adapters on all layers, or "
+        "Which weights are trained: all, the query and key projections, adapters on all layers, or "
         "adapters on queries and keys.",
         common=True,
     )
@@ -54,22 +54,22 @@ class FinetuneOptions(Options):
     )  # fmt: skip
     lora_rank: int = option(128, "Rank of the adapters.", panel=TRAINING, ge=1)
     dtype: Literal["bfloat16", "float32"] = option(
-        "bfloat16", "Number format of the products; weights are float32.", panel=TRAINING
+        "bfloat16", "Number format of the matrix products. Weights are float32.", panel=TRAINING
     )
     save_every: int = option(
-        50, "Steps between two checkpoints; 0 saves only the end.", panel=TRAINING, ge=0,
-        common=True,
+        50, "Steps between two checkpoints. With 0, only the final model is saved.",
+        panel=TRAINING, ge=0, common=True,
     )  # fmt: skip
     seed: int = option(0, "Seed of the order of the rows.", panel=TRAINING)
     evaluate_suite: tuple[str, ...] = option(
-        (), "Suite to evaluate at each checkpoint; give it again for more than one.",
+        (), "Suite to evaluate at each checkpoint. May be repeated.",
         panel=EVALUATION, metavar="NAME|FILE",
     )  # fmt: skip
     evaluate_limit: int | None = option(
         None, "Ask only the first N questions of a suite.", panel=EVALUATION, ge=1
     )
     stop_after: int | None = option(
-        None, "Stop when counterfactual accuracy stays below its best for N checkpoints.",
+        None, "Stop after N checkpoints in a row with counterfactual accuracy below the best.",
         panel=EVALUATION, ge=1,
     )  # fmt: skip
 

@@ -20,10 +20,11 @@ class MixOptions(Options):
 
     step: ClassVar[str] = "mix"
 
-    seed: int = option(0, "Another seed takes other rows, in another order.", ge=0, common=True)
+    seed: int = option(0, "Seed of the choice and the order of the rows.", ge=0, common=True)
     rows: int | None = option(
         None,
-        "Rows of the whole mixture. Components without an amount share what the others leave.",
+        "Rows of the whole mixture. Components without an amount share the rows that the others "
+        "leave.",
         panel=SIZE_PANEL,
         metavar="COUNT",
         ge=1,
@@ -62,15 +63,15 @@ class MixOptions(Options):
     )
     only: Literal["all", "context", "context-critical"] = option(
         "all",
-        "context: only rows with a context. context-critical: only rows with this label, in "
-        "components that a split has labelled.",
+        "context: only rows with a context. context-critical: only rows with this label, for "
+        "components with labels from a split.",
         panel=CLEAN_PANEL,
         common=True,
     )
     duplicates: Literal["drop", "keep"] = option(
         "drop",
-        "Rows with the same texts, in one component or in several. The component named first "
-        "keeps its row.",
+        "What to do with rows that have the same texts, in one component or in several. The "
+        "component named first keeps its row.",
         panel=CLEAN_PANEL,
     )
     near_duplicates: Fraction | None = option(

@@ -12,7 +12,7 @@ __all__ = ["CurateOptions", "RecipeOptions", "RunRecipeOptions"]
 
 
 class RecipeOptions(Options):
-    """What both commands take."""
+    """The options of both commands."""
 
     changes: list[str] | None = option(
         None,
@@ -42,7 +42,7 @@ class RunRecipeOptions(RecipeOptions):
 
 
 class CurateOptions(RecipeOptions):
-    """Run the recipe that one line makes."""
+    """Run all steps without a recipe file."""
 
     step: ClassVar[str] = "curate"
 

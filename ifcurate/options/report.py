@@ -16,7 +16,10 @@ class ReportOptions(Options):
     step: ClassVar[str] = "report"
 
     examples: int = option(
-        800, "How many examples the page can open. All rows are counted.", ge=1, common=True
+        800,
+        "Number of examples on the page. The numbers of the page count all rows.",
+        ge=1,
+        common=True,
     )
     compare: Path | None = option(
         None, "Another run of the same data, for a section that compares both.", metavar="RUN"

@@ -100,7 +100,7 @@ class EngineOptions(Options):
     )
     no_kernels: bool = option(
         False,
-        "For hf on a CPU: leave all arithmetic to PyTorch, without the compiled kernels. A run "
+        "For hf on a CPU: use only PyTorch's arithmetic, without the compiled kernels. A run "
         "resumes only with the same setting.",
         panel=MODEL_PANEL,
     )
@@ -117,7 +117,7 @@ class EngineOptions(Options):
     )
     tokenizer: str = option(
         "",
-        "For server: the tokenizer, when the model's name there is not one.",
+        "For server: the tokenizer, if the model's name on the server is not a tokenizer's name.",
         panel=SERVER_PANEL,
         metavar="NAME",
     )
@@ -204,7 +204,7 @@ class ScoreSettings(Options):
     )
     too_long: Literal["skip", "shorten"] = option(
         "skip",
-        "What happens to a row that is too long for the model: skip it, or shorten its context "
+        "What to do with a row that is too long for the model: skip it, or shorten its context "
         "in the middle. The response is never cut.",
         panel=PROMPT_PANEL,
     )
@@ -236,7 +236,7 @@ class RunOptions(Options):
     )
     name: str = option(
         "",
-        "How the run folder in ifcurate-runs/ begins, in place of the names of data and model. "
+        "Start of the run folder's name in ifcurate-runs/, instead of the names of data and model. "
         "Give the same name to resume.",
         panel=RUN_PANEL,
         metavar="NAME",
@@ -244,8 +244,8 @@ class RunOptions(Options):
     overwrite: bool = option(False, "Score rows again that are already scored.", panel=RUN_PANEL)
     retry_failed: bool = option(
         False,
-        "In a finished run, score only the rows again that are out_of_memory, timed_out or error. "
-        "The other rows stay.",
+        "Score again only those rows of a finished run that are out_of_memory, timed_out or "
+        "error. The other rows stay.",
         panel=RUN_PANEL,
     )
     tokens: bool = option(False, "Also write the losses of every token.", panel=RUN_PANEL)
@@ -300,7 +300,7 @@ class ClusterOptions(Options):
     )
     num_engines: Annotated[str, BeforeValidator(_parse_engines)] = option(
         "1",
-        "Engines on the cluster: a number, or a range that follows the amount of work.",
+        "Engines on the cluster: a number, or a range within which the number follows the work.",
         panel=CLUSTER_PANEL,
         metavar="N|MIN-MAX",
     )

@@ -40,23 +40,24 @@ class SplitOptions(Options):
     rule: Rule = option(
         "paper",
         "paper: all but the share with the lowest loss without the context. gain: rows whose "
-        "context lowers the loss by more than a threshold. both: hard without the context and "
-        "helped by it. auto: a cut between two groups of the distribution. attention: rows with "
-        "more than a share of the attention on their context (scored with --method attention).",
+        "context lowers the loss by more than a threshold. both: rows with a high loss without the "
+        "context that the context lowers. auto: a cut between two groups of the distribution. "
+        "attention: rows with more than a share of the attention on their context (scored with "
+        "--method attention).",
         common=True,
     )
     fraction: Fraction = option(
         0.25,
-        "For paper and both: the share of rows below the cut, as 0.25 or 25%. auto uses it when "
-        "it finds no two groups and has no threshold.",
+        "For paper and both: the share of rows below the cut, as 0.25 or 25%. auto uses it if "
+        "it does not find two groups and has no threshold.",
         metavar="SHARE",
         common=True,
     )
     threshold: float | None = option(
         None,
         f"For gain and both: the cut, in nats per token; {DEFAULT_GAIN} for context_gain. For "
-        f"attention: a share, {DEFAULT_ATTENTION} by default. auto uses it when it finds no two "
-        "groups.",
+        f"attention: a share, {DEFAULT_ATTENTION} by default. auto uses it if it does not find "
+        "two groups.",
         metavar="NATS",
         common=True,
         allow_inf_nan=False,
@@ -124,12 +125,12 @@ class RescoreOptions(Options):
     )
     model: str | None = option(
         None,
-        "Where the run's model is, when it is a local folder.",
+        "Folder of the run's model, if the model is a local folder.",
         panel=RESCORE_PANEL,
         flags=("--model", "-m"),
     )
     template: str | None = option(
-        None, "Where the run's template is, when it is a Jinja file.", panel=RESCORE_PANEL
+        None, "The run's template, if it is a Jinja file.", panel=RESCORE_PANEL
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.", panel=RESCORE_PANEL)
     batch_size: BatchSize = option("auto", "auto, or a number.", panel=RESCORE_PANEL)

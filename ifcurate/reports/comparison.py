@@ -27,51 +27,56 @@ def name_run(run: Run) -> str:
     return f"{engine['model']} ({engine['dtype']}, template {identity['template']['name']})"
 
 
-def write_comparison(found: Comparison, out: Path, *, overwrite: bool = False) -> Path:
+def write_comparison(comparison: Comparison, out: Path, *, overwrite: bool = False) -> Path:
     """Write the comparison as a separate page. Raises `DataError`."""
     title = "ifcurate compare"
-    subtitle = f"{found.first.folder.name} and {found.second.folder.name}"
-    sections = [comparison_section(found)]
+    subtitle = f"{comparison.first.folder.name} and {comparison.second.folder.name}"
+    sections = [comparison_section(comparison)]
     scripts = ("charts.js",)
     return write_page(out, title, sections, subtitle=subtitle, scripts=scripts, overwrite=overwrite)
 
 
-def comparison_section(found: Comparison) -> Section:
+def comparison_section(comparison: Comparison) -> Section:
     """Summary, correlations, plots, and the examples that differ most."""
-    first, second = name_run(found.first), name_run(found.second)
+    first, second = name_run(comparison.first), name_run(comparison.second)
     text = (
-        f"First: {first}, {found.n_first:,} scored examples. Second: {second}, "
-        f"{found.n_second:,} scored examples. {found.n_common:,} are scored in both. The "
-        "rest of this comparison is about these.",
+        f"First: {first}, {comparison.n_first:,} scored examples. Second: {second}, "
+        f"{comparison.n_second:,} scored examples. {comparison.n_common:,} are scored in both. "
+        "The rest of this comparison uses these.",
     )
     return Section(
         "comparison",
         "Comparison",
         text,
-        (_correlations(found), _gains(found, first, second), _agreement(found), _different(found)),
+        (
+            _correlations(comparison),
+            _gains(comparison, first, second),
+            _agreement(comparison),
+            _different(comparison),
+        ),
     )
 
 
-def _correlations(found: Comparison) -> Table:
-    at_quarter = {name: dict(points)[0.25] for name, points in found.agreements.items()}
+def _correlations(comparison: Comparison) -> Table:
+    at_quarter = {name: dict(points)[0.25] for name, points in comparison.agreements.items()}
     rows: list[list[Any]] = [
         [
             NAMES[name],
             value,
             f"{100 * at_quarter[name]:.1f}%" if name in at_quarter else None,
         ]
-        for name, value in found.correlations.items()
+        for name, value in comparison.correlations.items()
     ]
     columns = ("number", "rank correlation", "same label, a quarter below the cut")
     caption = (
         "Spearman's rank correlation: 1 means the same order. Unrelated orders give 0, and the "
         "same label for 62.5% of the examples."
     )
-    return Table(columns, rows, "How alike the scores are", caption)
+    return Table(columns, rows, "Agreement of the scores", caption)
 
 
-def _gains(found: Comparison, first: str, second: str) -> Figure:
-    table = found.table
+def _gains(comparison: Comparison, first: str, second: str) -> Figure:
+    table = comparison.table
     shown = table.sample(POINTS, seed=0) if table.height > POINTS else table
     points = [
         (round(x, 4), round(y, 4))
@@ -96,18 +101,18 @@ def _gains(found: Comparison, first: str, second: str) -> Figure:
     )
 
 
-def _agreement(found: Comparison) -> Figure:
+def _agreement(comparison: Comparison) -> Figure:
     series = {
         NAMES[name]: [(round(100 * s), round(100 * a, 2)) for s, a in points]
-        for name, points in found.agreements.items()
+        for name, points in comparison.agreements.items()
     }
-    shares = [s for s, _ in next(iter(found.agreements.values()))]
+    shares = [s for s, _ in next(iter(comparison.agreements.values()))]
     series["unrelated orders"] = [
         (round(100 * s), round(100 * (s * s + (1 - s) ** 2), 2)) for s in shares
     ]
     return draw_lines(
         "compared-labels",
-        "Same label as the cut moves",
+        "Agreement of the labels, by the position of the cut",
         series,
         x_title="share below the cut, %",
         y_title="same label, %",
@@ -117,7 +122,7 @@ def _agreement(found: Comparison) -> Figure:
     )
 
 
-def _different(found: Comparison) -> Table:
+def _different(comparison: Comparison) -> Table:
     rows = [
         [
             str(row["preview"] or row["id"])[:160],
@@ -127,7 +132,7 @@ def _different(found: Comparison) -> Table:
             round(row["rank"]),
             round(row["rank_2"]),
         ]
-        for row in found.most_different().iter_rows(named=True)
+        for row in comparison.most_different().iter_rows(named=True)
     ]
     columns = ("example", "place", "gain, first", "gain, second", "rank %, first", "rank %, second")
     return Table(columns, rows, "Examples that differ most")

@@ -52,13 +52,13 @@ class Facts:
 
     def cuts(self) -> list[tuple[str, float]]:
         """Every cut that decided a row, as (statistic, threshold), at most 50."""
-        found: list[tuple[str, float]] = []
+        thresholds: list[tuple[str, float]] = []
         for name in (self.parameters["statistic"], self.parameters.get("hard_statistic")):
             if name is not None:
                 mine = self.table.filter(pl.col("value") == pl.col(name).cast(pl.Float64))
                 values = mine["threshold"].drop_nulls().unique().sort()
-                found += [(name, float(value)) for value in values[:50]]
-        return found
+                thresholds += [(name, float(value)) for value in values[:50]]
+        return thresholds
 
     def other_cut(self) -> pl.Expr:
         """Which rows pass the first cut of the rule `both`; under other rules, all rows."""
@@ -92,8 +92,8 @@ def gather_facts(run: Run) -> Facts:
 
 
 def _cut_in_words(cuts: Sequence[Cut]) -> str:
-    found = [f"{c.statistic} > {c.threshold:.6g}" for c in cuts if c.threshold is not None]
-    return " and ".join(found) or "nothing can be cut"
+    conditions = [f"{c.statistic} > {c.threshold:.6g}" for c in cuts if c.threshold is not None]
+    return " and ".join(conditions) or "nothing can be cut"
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:

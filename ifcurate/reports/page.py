@@ -88,7 +88,7 @@ def write_report(
             Section(
                 "sides",
                 "Kept and dropped examples",
-                ("On each side the clearest examples and those nearest to the cut.",),
+                ("Each side has the clearest examples and those nearest to the cut.",),
                 (Place("pairs"),),
             ),
             _browser(facts, len(rows), [*notes, *([tokens.problem] if tokens.problem else [])]),
@@ -117,7 +117,7 @@ def _add_texts(
     try:
         texts = read_texts(run, run_examples(run), rows, tokens)
     except (DataError, RunError) as error:
-        reason = f"The texts cannot be shown, only how they begin: {error}."
+        reason = f"The texts cannot be shown, only their beginnings: {error}."
         say(reason)
         return [reason]
     coloured = 0
@@ -127,11 +127,11 @@ def _add_texts(
     scored = sum(row["gain"] is not None for row in rows)
     notes = []
     if missing := sum(row["text"] is None for row in rows):
-        notes.append(f"{missing:,} of them show only how they begin, to keep this file small.")
+        notes.append(f"{missing:,} of them show only their beginning, to keep this file small.")
     if not tokens.problem and coloured < scored:
         notes.append(
-            f"{scored - coloured:,} scored responses are not coloured: their tokens are too many, "
-            "or do not spell the response."
+            f"{scored - coloured:,} scored responses are not coloured: they have too many tokens, "
+            "or their tokens do not spell the response."
         )
     return notes
 
@@ -170,8 +170,8 @@ def _browser(facts: Facts, n: int, notes: Sequence[str]) -> Section:
         "the cut, and others drawn at random."
     )
     opens = (
-        "A row opens to show its text, with the context marked. There, j and k go to the next and "
-        "the previous row."
+        "Open a row to see its text, with the context marked. In an open row, j and k go to the "
+        "next and the previous one."
     )
     return Section("examples", "Examples", (f"{shown} {opens}", *notes), (Place("browser"),))
 
@@ -196,8 +196,8 @@ def _settings(facts: Facts) -> Section:
 
 def _flatten(value: Any, place: str = "") -> list[tuple[str, str]]:
     if isinstance(value, dict):
-        found: list[tuple[str, str]] = []
+        leaves: list[tuple[str, str]] = []
         for key, item in value.items():
-            found += _flatten(item, f"{place}.{key}" if place else str(key))
-        return found
+            leaves += _flatten(item, f"{place}.{key}" if place else str(key))
+        return leaves
     return [(place, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

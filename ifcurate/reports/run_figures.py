@@ -101,8 +101,8 @@ def _cut_lines(facts: Facts, low: float, high: float) -> list[Line]:
 def draw_gains(facts: Facts) -> Figure:
     """The distribution of the gain, with a colour for each source."""
     scored = facts.scored.filter(pl.col("context_gain").is_finite())
-    found = count_bins(scored["context_gain"].sort().to_numpy(), n_bins=BINS)
-    edges = found.edges if found else [-0.5, 0.5]
+    histogram = count_bins(scored["context_gain"].sort().to_numpy(), n_bins=BINS)
+    edges = histogram.edges if histogram else [-0.5, 0.5]
     groups = {
         name: np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)[0].tolist()
         for name, values in _by_source(scored, "context_gain").items()
@@ -126,13 +126,13 @@ def _by_source(scored: pl.DataFrame, column: str) -> dict[str, npt.NDArray[np.fl
     sizes = scored["source"].value_counts(sort=True)
     names = sizes["source"].to_list()
     large = sorted(names if len(names) <= MOST_SOURCES else names[: MOST_SOURCES - 1])
-    found = {
+    groups = {
         _short(name): scored.filter(pl.col("source") == name)[column].to_numpy() for name in large
     }
     if len(names) > MOST_SOURCES:
         rest = scored.filter(~pl.col("source").is_in(large))
-        found[f"{len(names) - len(large)} other sources"] = rest[column].to_numpy()
-    return found
+        groups[f"{len(names) - len(large)} other sources"] = rest[column].to_numpy()
+    return groups
 
 
 def _short(name: str) -> str:
@@ -144,7 +144,7 @@ def draw_kept(facts: Facts) -> Figure:
     statistic = str(facts.parameters["statistic"])
     usable = facts.scored.filter(pl.col(statistic).is_finite())
     hard = facts.parameters.get("hard_statistic")
-    note = f" The other cut, of {hard}, stays where it is." if hard else ""
+    note = f" The other cut, of {hard}, does not move." if hard else ""
     above = usable.filter(facts.other_cut())[statistic].sort().to_numpy()
     grid = _grid(usable[statistic].to_numpy())
     left = len(above) - np.searchsorted(above, grid, side="right")

@@ -139,9 +139,9 @@ def _find_cached(model: str, revision: str | None) -> Path | None:
 
     for wanted in dict.fromkeys((revision, None)):
         with contextlib.suppress(HFValidationError, OSError, ValueError):
-            found = try_to_load_from_cache(model, "tokenizer.json", revision=wanted)
-            if isinstance(found, str):
-                return Path(found)
+            cached = try_to_load_from_cache(model, "tokenizer.json", revision=wanted)
+            if isinstance(cached, str):
+                return Path(cached)
     return None
 
 

@@ -85,9 +85,9 @@ class Session:
     def histogram(self, statistic: str) -> tuple[list[float], list[int]]:
         """Edges and counts of a number. The end bins include the values beyond (1% each)."""
         values = self._ranks[statistic].values
-        found = count_bins(values, n_bins=BINS)
-        if found is not None:
-            return found.edges, found.counts
+        bins = count_bins(values, n_bins=BINS)
+        if bins is not None:
+            return bins.edges, bins.counts
         middle = float(values[0]) if len(values) else 0.5
         return [middle - 0.5, middle + 0.5], [len(values)]
 
@@ -121,18 +121,18 @@ class Session:
             .replace_strict(self._places, default=None, return_dtype=pl.String)
             .alias("by_hand"),
         )
-        found = table.filter(_wanted(query), self._search(query.words))
+        matching = table.filter(_wanted(query), self._search(query.words))
         if query.view == "all":
-            found = found.sort("place")
+            matching = matching.sort("place")
         else:
             # The rows nearest to the cut come first, since their labels are the least certain.
-            found = found.sort("distance", "place", nulls_last=True)
-        shown = found[query.page * PAGE : (query.page + 1) * PAGE]
+            matching = matching.sort("distance", "place", nulls_last=True)
+        shown = matching[query.page * PAGE : (query.page + 1) * PAGE]
         described = describe_rows(shown)
         for row, place, by_hand in zip(described, shown["place"], shown["by_hand"], strict=True):
             row |= {"place": place, "byHand": by_hand}
         note = self._unsearched if query.words else ""
-        page = {"total": found.height, "page": query.page, "size": PAGE, "note": note}
+        page = {"total": matching.height, "page": query.page, "size": PAGE, "note": note}
         return {"rows": described, **page}
 
     def _search(self, words: str) -> pl.Expr:
@@ -241,8 +241,8 @@ class Session:
         """Place in the table -> label set by hand. Labels of other rows are left out."""
         schema = {name: self._table.schema[name] for name in ("source", "row", "turn")}
         keys = pl.DataFrame(list(self._overrides), schema=schema, orient="row")
-        found = self._table.join(keys, on=list(schema), how="semi")
-        rows = found.select("place", *schema).iter_rows()
+        matching = self._table.join(keys, on=list(schema), how="semi")
+        rows = matching.select("place", *schema).iter_rows()
         return {
             place: self._overrides[source, row, turn].label for place, source, row, turn in rows
         }

@@ -69,7 +69,7 @@ def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manif
         )
     if manifest.finished:
         if not (folder / "scores.parquet").exists():
-            raise RunError(f"{folder}: scores.parquet is gone; give --overwrite to score again")
+            raise RunError(f"{folder}: scores.parquet is missing; give --overwrite to score again")
         manifest.updated_at = utc_now()  # the run was requested again, so it is the newest one
         manifest.write(path)
     return manifest

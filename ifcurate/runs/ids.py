@@ -40,8 +40,8 @@ class UniqueIds:
         again = pl.concat(roots).filter(pl.col("root").is_duplicated()).unique()["root"]
         if len(again):
             names = UniqueNames()
-            found = [_number(frame, again, names) for frame in frames(_PLACE)]
-            self._suffixes = pl.Series(np.concatenate(found))
+            numbers = [_number(frame, again, names) for frame in frames(_PLACE)]
+            self._suffixes = pl.Series(np.concatenate(numbers))
 
     def rename(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """The table's frames, in order from the first, with unique ids."""

@@ -127,21 +127,21 @@ class Parts:
 
     def _look(self) -> dict[int, Part]:
         """The whole parts. Files of broken parts are removed."""
-        found: dict[int, Part] = {}
+        parts: dict[int, Part] = {}
         end = 0
         markers = sorted(self.folder.glob("*.done.json"))
         for path in markers:
             part = self._read(path)
             if part is not None and part.first >= end:
-                found[part.first] = part
+                parts[part.first] = part
                 end = part.end
             else:
                 path.unlink(missing_ok=True)
-        mine = {self.path(first, kind) for first in found for kind in (*self.kinds, "done.json")}
+        mine = {self.path(first, kind) for first in parts for kind in (*self.kinds, "done.json")}
         for path in self.folder.glob("*"):
             if path not in mine and _OURS.fullmatch(path.name) and path.name != "begin.json":
                 path.unlink(missing_ok=True)
-        return found
+        return parts
 
     def _read(self, path: Path) -> Part | None:
         try:

@@ -91,8 +91,8 @@ class _Retry:
     def __post_init__(self) -> None:
         rows = self.run.scan_scores(place=True).filter(pl.col("status").is_in(FAILED))
         with readable_table(self.run.scores_path):
-            found = rows.select("place", "id", "source", "row", "turn").collect()
-        self.failed = deque(found.iter_rows(named=True))
+            failed = rows.select("place", "id", "source", "row", "turn").collect()
+        self.failed = deque(failed.iter_rows(named=True))
 
     def score(self) -> None:
         """Score them, piece by piece. What is done when it raises can be written."""

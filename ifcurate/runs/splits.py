@@ -23,7 +23,9 @@ def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
     Raises `RunError` for a name that is no file name.
     """
     if name and not re.fullmatch(r"[\w-]+", name):
-        raise RunError(f"split {name!r}: not a name; use letters, digits, hyphens and underscores")
+        raise RunError(
+            f"split {name!r}: not a valid name; use letters, digits, hyphens and underscores"
+        )
     stem = f"split-{name}" if name else "split"
     return run.folder / f"{stem}.parquet", run.folder / f"{stem}.json"
 
@@ -52,10 +54,10 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
 
 def stale_folders(run: Run, split: str = "") -> list[Path]:
     """The folders in the run's that were filtered by an earlier split of this name."""
-    found = []
+    stale = []
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         with contextlib.suppress(RunError):
             made = read_manifest(path)
             if made.stale and made.identity.get("split_name", "") == split:
-                found.append(path.parent)
-    return found
+                stale.append(path.parent)
+    return stale

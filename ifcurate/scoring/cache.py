@@ -92,15 +92,15 @@ class ScoreCache:
         hashed = {self._key(key): key for key in keys}
         wanted = list(hashed)
         limit = 2**62 if before is None else before
-        found: dict[str, Numbers] = {}
+        numbers: dict[str, Numbers] = {}
         with self._errors():
             for start in range(0, len(wanted), _QUERY_KEYS):
                 some = wanted[start : start + _QUERY_KEYS]
                 marks = ",".join("?" * len(some))
                 query = f"SELECT key, value FROM scores WHERE key IN ({marks}) AND n <= ?"  # noqa: S608
                 for key, value in self._db.execute(query, (*some, limit)):
-                    found[hashed[key]] = _VALUE.unpack(value)
-        return found
+                    numbers[hashed[key]] = _VALUE.unpack(value)
+        return numbers
 
     def add(self, scores: pl.DataFrame) -> None:
         """Add the numbers of the scored rows of a SCORES table; known keys do not change.

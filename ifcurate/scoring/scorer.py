@@ -226,11 +226,11 @@ class Scorer:
         for i in wanted:
             prompt = pairs[i].with_context
             assert prompt is not None
-            found = find_context_tokens(
+            span = find_context_tokens(
                 pairs[i].example, prompt, self.template, self.engine.tokenizer, variant=variant
             )
-            if found:
-                prompts[i], spans[i] = prompt, found
+            if span:
+                prompts[i], spans[i] = prompt, span
         shares = self.engine.attention_shares(list(prompts.values()), list(spans.values()))
         return {i: self._attention_score(own) for i, own in zip(prompts, shares, strict=True)}
 

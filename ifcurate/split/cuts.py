@@ -237,10 +237,10 @@ def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name
     notes = []
     if n_below == 0:
         threshold = math.nextafter(float(ranked[0]), -math.inf)
-        notes.append("the fraction comes to no row: nothing is below the cut")
+        notes.append("the fraction rounds to 0 rows: no row is below the cut")
     elif n_below == n:
         threshold = float(ranked[-1])
-        notes.append("the fraction comes to all rows: nothing is above the cut")
+        notes.append("the fraction rounds to all rows: no row is above the cut")
     else:
         last, first = float(ranked[n_below - 1]), float(ranked[n_below])
         threshold = last + (first - last) / 2

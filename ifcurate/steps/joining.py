@@ -37,11 +37,11 @@ def join_decisions(examples: Sequence[Example], decided: pl.DataFrame) -> list[d
     for row in rows.values():
         families.setdefault(_root(row["id"]), []).append(row)
     unchanged = {_place(example) for example in examples} == set(rows)
-    found = []
+    decisions = []
     for example in examples:
         family = families[_root(example.id)]
         if len({row["keep"] for row in family}) == 1:
-            found.append(next(row for row in family if row["id"] == example.id))
+            decisions.append(next(row for row in family if row["id"] == example.id))
             continue
         own = rows.get(_place(example))
         if own is None or not (unchanged or example.source not in _IN_MEMORY):
@@ -50,8 +50,8 @@ def join_decisions(examples: Sequence[Example], decided: pl.DataFrame) -> list[d
                 "different labels; give all examples as they were scored, or score them again "
                 "with an id for each"
             )
-        found.append(own)
-    return found
+        decisions.append(own)
+    return decisions
 
 
 def _root(id: str) -> str:

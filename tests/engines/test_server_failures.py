@@ -240,7 +240,7 @@ def test_a_server_without_room_for_a_prompt_is_refused() -> None:
     with (
         FakeServer(max_model_len=1) as server,
         pytest.raises(
-            ModelError, match="has no room for a prompt; found max_model_len 1; start it"
+            ModelError, match="accepts no prompt; found max_model_len 1; start the server"
         ),
     ):
         connect(server)

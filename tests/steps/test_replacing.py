@@ -144,7 +144,7 @@ def test_two_splits_stand_side_by_side(folder: Path) -> None:
     assert filter_run(run, keep="context-critical").split.id == first.id
     with pytest.raises(RunError, match=r"no split 'none' .* ifcurate split --as none"):
         filter_run(run, keep="context-critical", split="none")
-    with pytest.raises(RunError, match="not a name"):
+    with pytest.raises(RunError, match="not a valid name"):
         split_run(run, name="../x")
 
 

@@ -68,9 +68,7 @@ def repeated_name(schema: Any) -> str:
     names = [field.name for field in schema]
     for name in names:
         if names.count(name) > 1:
-            return (
-                f"the column {name!r} occurs twice; which one is meant? rename or drop one of them"
-            )
+            return f"the column {name!r} occurs twice; rename or drop one of them"
     return next(filter(None, (repeated_name(inner) for f in schema if (inner := _inner(f)))), "")
 
 

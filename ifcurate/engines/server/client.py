@@ -279,7 +279,7 @@ class HttpClient:
             return self.error(
                 f"no such page ({path}) or model",
                 problem,
-                "check --base-url (it mostly ends in /v1) and --model",
+                "check --base-url (it usually ends in /v1) and --model",
                 status,
             )
         if 300 <= status < 400:

@@ -68,7 +68,7 @@ class ApiKey:
         value = value.strip()
         if not (value.isascii() and value.isprintable()):
             raise ModelError(
-                "API key: holds characters that no key has; found a line break or a character "
+                "API key: has characters that no key can have; found a line break or a character "
                 f"outside ASCII (not shown); set {_KEY_NAMES[0]} again"
             )
         self._value = value

@@ -321,9 +321,9 @@ def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
         return None
     if stated < 3:
         raise client.error(
-            "the server has no room for a prompt",
+            "the server accepts no prompt",
             f"max_model_len {stated}",
-            "start it with a longer one",
+            "start the server with a larger --max-model-len",
         )
     return stated - 1  # one place for the token that a server may always generate
 

@@ -343,14 +343,19 @@ def _is_torn(fit: Fit, slots: list[Slot], number: int) -> bool:
     return torn >= 0.5 * len(fit.rows)
 
 
+# Rules that know less of where a context begins than the fixed parts do.
+_BY_LAYOUT = frozenset(["above", "long-paragraph", "between", "layout"])
+
+
 def _differs(row: str, slot: Span, vote: Sequence[ContextSpan], left: bool, right: bool) -> bool:
     """Return whether the rules find words to the `left` or the `right` of a slot, or a label."""
     start, end = slot
     inside = [found for found in vote if found.start < end and start < found.end]
     if inside and is_labelled_inside(row, slot, inside):
         return True
-    pieces = [row[found.start : start] for found in inside] if left else []
-    pieces += [row[end : found.end] for found in inside] if right else []
+    named = [found for found in inside if found.rule not in _BY_LAYOUT]
+    pieces = [row[found.start : start] for found in named] if left else []
+    pieces += [row[end : found.end] for found in named] if right else []
     return any(count_words(piece) >= 5 and not belongs_to_request(piece) for piece in pieces)
 
 

@@ -18,9 +18,10 @@ _BETWEEN = re.compile(
     r"[^\w?？]*[^\w\s.?？\n][^\w?？]*[\w ]{0,30}[^\w?？]*|\W*\n\W*[\w ]{1,30}[:=|][^\w?？]*"
 )
 # The name of the first field, at the end of the fixed part before it.
-_NAME = re.compile(r"(?:^[^\W\d_][\w ]{0,30}|[^\W\d_][\w-]{0,20})?[ \t]*[:=\[(]\s?\Z", re.M)
-# A further field inside a slot.
+_NAME = re.compile(r"(?:(?<=\n)[^\W\d_][\w ]{0,30}|[^\W\d_][\w-]{0,20})[ \t]*[:=\[(]\s?\Z")
+# A further field inside a slot, and a name at its start: a record's first name is a fixed part.
 _NEXT = re.compile(r"[,;|\n][ \t]*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
+_FIRST = re.compile(r"\s*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
 _CONTENT_WORD = re.compile(r"\w{4,}")
 
 
@@ -33,13 +34,15 @@ def merge_fields(
     the values of each slot.
     """
     first, last = _find_record(parts, columns, responses)
-    named = [_has_fields(values) for values in (*columns[:first], *columns[last:])]
     merged = [*parts[: first + 1], *parts[last + 1 :]]
-    if first < last:
-        named[first] = True
-        merged[first + 1] = merged[first + 1].lstrip("])")
-    for k in range(len(merged) - 1):
-        merged[k] = _without_name(merged[k]) if named[k] else merged[k]
+    for k, values in enumerate((*columns[: first + 1], *columns[last + 1 :])):
+        signs = {part.rstrip()[-1:] for part in parts[first + 1 : last + 1]}
+        if k != first or first == last:
+            signs = set(":=[") if _has_fields(values) else set()
+        before = _without_name(merged[k], signs)
+        if before != merged[k] and k == first < last:
+            merged[k + 1] = merged[k + 1].lstrip("])")
+        merged[k] = before
     return tuple(merged)
 
 
@@ -81,12 +84,13 @@ def _is_repeated(columns: Sequence[Sequence[str]], responses: Sequence[str]) -> 
 
 def _has_fields(values: Sequence[str]) -> bool:
     """Return whether most values have the name of a further field inside."""
-    return sum(_NEXT.search(value) is not None for value in values) >= 0.8 * len(values)
+    n = sum(bool(_NEXT.search(value) and not _FIRST.match(value)) for value in values)
+    return n >= 0.8 * len(values)
 
 
-def _without_name(part: str) -> str:
-    """Return a fixed part without the name of a field at its end."""
-    match = _NAME.search(part)
+def _without_name(part: str, signs: set[str]) -> str:
+    """Return a fixed part without the name of a field at its end, which ends in one of `signs`."""
+    match = _NAME.search(part) if part.rstrip()[-1:] in signs else None
     name = match[0].strip(" \t\n:=[(") if match else ""
     return part[: match.start()] if match and not _is_known(name) else part
 

@@ -135,9 +135,9 @@ def _share_of_same(values: Sequence[str], said: Sequence[str]) -> float:
     """Return the share of values that are the response, or a list that has it."""
     pairs = list(zip(map(_flatten, values), said, strict=True))
     same = sum(value == response != "" for value, response in pairs) / len(said)
-    listed = sum(
-        response in _ITEM_END.split(value[:_LOOKED_AT]) for value, response in pairs
-    ) / len(said)
+    lists = (_ITEM_END.split(value[:_LOOKED_AT]) for value, _ in pairs)
+    in_lists = (r != "" and r in items for r, items in zip(said, lists, strict=True))
+    listed = sum(in_lists) / len(said)
     return listed if listed >= 0.8 else same
 
 

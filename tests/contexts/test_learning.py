@@ -351,6 +351,8 @@ def test_a_file_without_fixed_words_is_divided_at_its_questions(form: str, bank:
         ("{c} || {h} ||", "qa"),
         ("{c} =>", "triples"),
         ("{c} = (German)", "trans"),
+        ("Take it as given that {c} Would it be right to ask {h}", "qa"),
+        ("EN: {c} In short:", "dial"),  # the speakers are no fields of a record
     ],
 )
 def test_short_fixed_parts_are_enough(form: str, bank: str) -> None:

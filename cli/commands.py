@@ -69,7 +69,7 @@ COMMANDS: Final = {
         "finetune", "finetune_model", PROVE, "Finetune a model on a mixture (train extra)."
     ),
     "benchmark": Place("benchmark", "benchmark", PROVE, "Run standard benchmarks (eval extra)."),
-    "lab": Place("lab", "app", PROVE, "Show the inversion and its cure on the bundled model."),
+    "lab": Place("lab", "app", PROVE, "Show how context reliance rises and falls in finetuning."),
 }
 
 #: Options of most commands. They are in the last group of a help with groups.

@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Rise, fall and cure of context reliance, on the bundled model.",
+    help="Show how context reliance rises and falls in finetuning, and how curation changes it.",
 )
 
 Out = Annotated[Path, typer.Option(help="Folder of the laboratory.")]

@@ -56,7 +56,7 @@ class Origin:
 def list_origins(mixture: Mixture, licence: str) -> Iterator[Origin]:
     """The original sources of every component, before scoring and filtering.
 
-    `licence` is that of sources that are no known data set.
+    `licence` is used for sources that are not a known data set.
     """
     for component in mixture.manifest.identity["components"]:
         origin = component.get("origin", {})

@@ -16,9 +16,9 @@ _COLUMN: Final = re.compile(r"[^.\[]+")
 
 
 def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The row with its columns in small letters, and small name -> name where they differ.
+    """The row with lower-case column names, and changed name -> original name.
 
-    A column keeps its capitals if another one has its name in small letters.
+    A column keeps its capitals if its lower-case name belongs to another column.
     """
     names: dict[str, str] = {}
     for name in row:
@@ -32,7 +32,7 @@ def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, st
 
 
 def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
-    """The draft of a row in small letters, with the paths of the row as it is."""
+    """The draft of a row with lower-case names, with the original paths of the row."""
 
     def restore(path: str) -> str:
         return _COLUMN.sub(lambda m: names.get(m[0], m[0]), path, count=1)

@@ -1,4 +1,4 @@
-"""The laboratory's evaluation: conflicts, recall and reading, on facts that no row trains on."""
+"""The laboratory's evaluation: conflicts, recall and reading, on facts that no row has."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Setting:
         return "unfiltered" if self.rate is None else f"unfiltered+full@{self.rate:g}"
 
     def plan(self, seed: int) -> LabPlan:
-        """The plan with the knob turned. Equal mixtures have equal names, so they run once."""
+        """The plan with the knob changed. Equal mixtures have equal names, so they run once."""
         wanted = {**(_CLEAN if self.start == "clean" else {}), **self.changes}
         shape = MIXTURES[_M1]
         changed = {k: v for k, v in wanted.items() if v != getattr(shape, k)}

@@ -40,10 +40,9 @@ class SplitOptions(Options):
     rule: Rule = option(
         "paper",
         "paper: all but the share with the lowest loss without the context. gain: rows whose "
-        "context lowers the loss by more than a threshold. both: rows with a high loss without the "
-        "context that the context lowers. auto: a cut between two groups of the distribution. "
-        "attention: rows with more than a share of the attention on their context (scored with "
-        "--method attention).",
+        "context lowers the loss by more than a threshold. both: rows that paper and gain both "
+        "select. auto: a cut between two groups of the distribution. attention: rows with more "
+        "than a share of the attention on their context (scored with --method attention).",
         common=True,
     )
     fraction: Fraction = option(

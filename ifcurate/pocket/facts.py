@@ -1,9 +1,9 @@
 """Real facts that the pocket model learns by heart, best known first.
 
 Written by hand for this project. Each table is `subject: object` pairs, one
-relation each, split at semicolons. Only facts that do not change from year to
-year are wanted here; where a city's name has several spellings, the one used in
-English-language atlases.
+relation each, split at semicolons. The tables have only facts that do not change from
+year to year. A city whose name has several spellings has that of English-language
+atlases.
 """
 
 from __future__ import annotations

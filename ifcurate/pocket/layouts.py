@@ -1,9 +1,9 @@
 """The text layouts that the pocket model is trained on, and its chat template.
 
-They are those that data of this kind is rendered in: the Alpaca template with
-and without an Input block, a passage inside the prompt under some label, and
-chats in the same look. Without its context a prompt loses the whole block,
-label and blank line included, and nothing else.
+These layouts are common for such data: the Alpaca template with and without an
+Input block, a passage under a label inside the prompt, and chats in the same
+style. The prompt without its context lacks exactly the context block, with its
+label and its blank line.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Names of things that nobody has heard of.
+"""Made-up names.
 
-A fresh name is spelled from syllables, or put together from plain words, so
-that no model can know it. One name in eight is *held out*: `held_out(name)`
-says so from the name alone, the training text never uses it, and the demo data
-and all measurements use nothing else.
+A made-up name is built from syllables or from plain words, so that no model can
+know it. One name in eight is *held out*, which `held_out(name)` computes from the
+name. The training text never uses held-out names. The demo data and all
+measurements use no other made-up names.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Chunks scored one after the other, with the next one under way.
+"""Score chunks one after the other, and prepare the next one meanwhile.
 
-A thread reads and tokenises the next chunk while the model works on the one in hand.
-An engine whose `submit` returns before it is done (ours with processes, a server) has
-the next chunk's prompts before the one in hand is finished, so that no core waits.
-Chunks come in their order and have the same numbers either way.
+A thread reads and tokenises the next chunk while the model scores the current one.
+Some engines return from `submit` before they are done (`hf` with processes, `server`).
+They get the next chunk's prompts before the current chunk is finished, so that no core
+waits. The order of the chunks and their numbers are the same in both cases.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DEPTH: Final = 1  # chunks that the engine has beside the one in hand
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows of a chunk that are ready to be scored; `pairs` is None where it is not wanted."""
+    """Rows of a chunk, ready to be scored; `pairs` is None for a chunk that is not wanted."""
 
     number: int
     n_rows: int
@@ -59,9 +59,9 @@ def score_ahead(
     """Score pieces of chunks in their order; those without rows are passed on as they are.
 
     `on_asked` gets the rows of a piece, and the tokens that the engine scores of them, before
-    the engine does. What fails, in reading or in the engine, is raised after all chunks before it
-    have been given. Close the generator: the thread ends then, and what the engine
-    has not begun is cancelled.
+    the engine does. An error in reading or in the engine is raised after all earlier chunks
+    were yielded. Close the generator to end the thread and to cancel the work that the engine
+    has not begun.
     """
     prepared = _prepare(scorer, chunks)
     under_way: deque[_UnderWay] = deque()

@@ -47,8 +47,8 @@ def retry_failed(
     """Score the rows again that are out_of_memory, timed_out or error, in their places.
 
     `examples` and `scorer` are those of the run's identity. Splits and reports of the run are
-    of its earlier scores from then on. Raises as `score_run`, and `RunError` when the tables are
-    not those that the run wrote.
+    out of date afterwards. Raises as `score_run`, and `RunError` when the tables are not those
+    that the run wrote.
     """
     with lock_run(run.folder):
         remove_partials(run.folder)
@@ -76,7 +76,7 @@ def _check_whole(run: Run) -> None:
 
 @dataclass
 class _Retry:
-    """The failed rows of a run, and what became of them."""
+    """The failed rows of a run, and their new results."""
 
     run: Run
     examples: Examples

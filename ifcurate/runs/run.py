@@ -66,7 +66,7 @@ class Run:
             )
 
     def touch(self) -> None:
-        """Make the run the newest: it is the one that was worked on last."""
+        """Make this run the newest one of its folder."""
         self.manifest.updated_at = utc_now()
         with contextlib.suppress(DataError):  # a read-only run can be filtered elsewhere
             self.manifest.write(self.folder / "manifest.json")

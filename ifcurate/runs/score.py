@@ -37,7 +37,7 @@ __all__ = ["complete_run", "run_name", "score_identity", "score_run"]
 def score_identity(
     examples: Examples, scorer: Scorer, *, shard: Shard | None = None
 ) -> dict[str, Any]:
-    """All that decides the scores: data by content, layout, model, template, settings."""
+    """Everything that decides the scores: data by content, layout, model, template, settings."""
     layouts = [layout.as_record() for layout in examples.layouts]
     inputs = [fingerprint_source(source) for source in examples.sources]
     return {
@@ -53,7 +53,7 @@ def score_identity(
 def run_name(identity: dict[str, Any], name: str = "") -> str:
     """A folder name that a person recognises: data, model, and 8 digits of the identity.
 
-    `name` stands in place of data and model, where it is given.
+    `name`, if given, replaces data and model.
     """
     first = Path(identity["inputs"][0]["name"].removeprefix(DEMO)).name.split(".")[0]
     more = f"-and-{len(identity['inputs']) - 1}-more" if len(identity["inputs"]) > 1 else ""
@@ -84,13 +84,12 @@ def score_run(
 ) -> Run:
     """Score everything into `folder`; what is already there is not scored again.
 
-    The tables of an interrupted and resumed run equal those of an uninterrupted
-    one. What is scored is on disk after `commit_seconds`, or after the chunk in
-    hand if that takes longer. With `shard` only its part of the rows is scored,
-    for `shards.merge_runs`. Numbers that `cache` has are taken from there.
-    When `stop` says so, the chunk in hand is finished and written, and
-    `KeyboardInterrupt` raised. Raises `RunError` when the folder holds another
-    run, or another process works on it; `DataError` when it cannot be written.
+    The tables of an interrupted and resumed run equal those of an uninterrupted one. Scored
+    rows are on disk after `commit_seconds`, or after the current chunk if that takes longer.
+    With `shard` only its part of the rows is scored, for `shards.merge_runs`. Scores that are
+    in `cache` are not computed again. When `stop` returns True, the current chunk is finished
+    and written, and `KeyboardInterrupt` is raised. Raises `RunError` when the folder holds
+    another run, or another process works on it; `DataError` when it cannot be written.
     """
     identity = identity or score_identity(examples, scorer, shard=shard)
     work = Scoring(
@@ -121,7 +120,7 @@ def complete_run(
     command: str = "",
     checks: dict[str, Any] | None = None,
 ) -> Run:
-    """Have the work of a run done, unless it is, and join its parts.
+    """Do the work of a run unless it is finished, and join its parts.
 
     `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
     """

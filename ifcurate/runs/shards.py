@@ -183,7 +183,7 @@ def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command
 
 
 def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
-    """The checks of all shards: numbers are added up, lists joined, of other values the last."""
+    """The checks of all shards: sums of numbers, joined lists, and the last of other values."""
     checks: dict[str, Any] = {}
     for shard in shards:
         for name, value in shard.manifest.checks.items():
@@ -194,7 +194,7 @@ def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
 
 
 def _turns(shards: Sequence[_ShardRun]) -> Iterator[tuple[int, int]]:
-    """The chunks in their order: which shard, and which of its chunks."""
+    """The chunks in their order, each as the shard and its number in the shard."""
     for number in range(max(len(shard.examples) for shard in shards)):
         for i, shard in enumerate(shards):
             if number < len(shard.examples):

@@ -18,9 +18,9 @@ __all__ = ["read_split", "read_split_manifest", "split_paths", "stale_folders"]
 
 
 def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
-    """The table and the manifest of a split; those of the nameless one by default.
+    """The table and the manifest of a split; by default those of the unnamed split.
 
-    Raises `RunError` for a name that is no file name.
+    Raises `RunError` for a name that is not a file name.
     """
     if name and not re.fullmatch(r"[\w-]+", name):
         raise RunError(
@@ -39,7 +39,7 @@ def read_split(run: Run, name: str = "") -> tuple[pl.DataFrame, Manifest] | None
 
 
 def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
-    """What the run's split was made of and what it found; None as of `read_split`."""
+    """The manifest of the run's split; None under the same conditions as `read_split`."""
     table, path = split_paths(run, name)
     if not path.exists() or not table.exists():
         return None
@@ -53,7 +53,7 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
 
 
 def stale_folders(run: Run, split: str = "") -> list[Path]:
-    """The folders in the run's that were filtered by an earlier split of this name."""
+    """The folders in the run's folder that an earlier split of this name filtered."""
     stale = []
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         with contextlib.suppress(RunError):

@@ -1,4 +1,4 @@
-"""The scoring of a run: chunk by chunk, what is finished left alone, what is known not asked."""
+"""Score a run chunk by chunk. Finished chunks and cached scores are not computed again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """From `I/N`. Raises `RunError` for anything else."""
+        """The shard of the text `I/N`. Raises `RunError` for any other text."""
         match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise RunError(
@@ -46,11 +46,11 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def has(self, chunk: int) -> bool:
-        """Whether a chunk, counted from 0, is in it."""
+        """Whether a chunk, counted from 0, is in the shard."""
         return chunk % self.of == self.index - 1
 
     def count_rows(self, total: int, size: int) -> int:
-        """How many of `total` rows, in chunks of `size`, are in it."""
+        """How many of `total` rows, in chunks of `size`, are in the shard."""
         chunks = range((self.index - 1) * size, total, self.of * size)
         return sum(min(size, total - start) for start in chunks)
 
@@ -78,10 +78,10 @@ class Progress:
             self.rows_skipped += n_rows
 
     def tokens_left(self, total: int) -> float | None:
-        """Tokens that the engine has yet to score, of `total` rows; None before the first.
+        """The tokens of `total` rows that are still to score; None before the first row.
 
-        Rows that are not read yet are taken to have as many as those that are. Rows without
-        a context, and rows that are known, have none.
+        The estimate gives unread rows the mean of the rows that were read. Rows without a
+        context, and rows in the cache, have no tokens to score.
         """
         if not self.tokens_asked:
             return None
@@ -91,9 +91,9 @@ class Progress:
 
 
 class KnownBefore:
-    """A cache as it was when the run began: what the run adds changes nothing in the run.
+    """The cache as it was when the run began. Entries that the run adds are not read by the run.
 
-    A cache that fails later on is done without, and `problem` says why.
+    If the cache fails during the run, the run continues without it, and `problem` says why.
     """
 
     def __init__(self, cache: ScoreCache, mark: int) -> None:
@@ -103,7 +103,7 @@ class KnownBefore:
 
     @classmethod
     def open(cls, cache: ScoreCache | None, folder: Path) -> KnownBefore | None:
-        """With the mark that a first attempt left in `folder`, or a new one."""
+        """Open the cache with the mark of the first attempt in `folder`, or with a new mark."""
         if cache is None:
             return None
         path = folder / "begin.json"
@@ -115,7 +115,7 @@ class KnownBefore:
         return cls(cache, mark)
 
     def find(self, keys: Sequence[str]) -> dict[str, Numbers]:
-        """The numbers of the keys that were known then."""
+        """The numbers of those keys that were in the cache when the run began."""
         if not self.problem:
             try:
                 return self._cache.find(keys, before=self._mark)
@@ -124,7 +124,7 @@ class KnownBefore:
         return {}
 
     def add(self, scores: pl.DataFrame) -> None:
-        """Keep what was scored for later runs."""
+        """Store the scores for later runs."""
         if not self.problem:
             try:
                 self._cache.add(scores)
@@ -134,7 +134,7 @@ class KnownBefore:
 
 @contextlib.contextmanager
 def _rare_collection() -> Iterator[None]:
-    """Look for cycles of garbage seldom: rows make none, and looking took a quarter of the time."""
+    """Collect garbage rarely: rows make no cycles, and collection took a quarter of the time."""
     before = gc.get_threshold()
     gc.set_threshold(200_000, 20, 20)
     try:
@@ -144,15 +144,15 @@ def _rare_collection() -> Iterator[None]:
 
 
 class Work(Protocol):
-    """Something that scores rows into parts, and says how far it is."""
+    """Work that scores rows into parts and reports its progress."""
 
     progress: Progress
 
     def do(self, parts: Parts) -> None:
-        """Do what is not in `parts` yet; what is done when it raises is in there."""
+        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
 
     def notes(self) -> list[str]:
-        """What there is to tell of the work when it is done."""
+        """Notes about the finished work, for the summary."""
 
 
 class Scoring:
@@ -237,7 +237,7 @@ class Scoring:
             raise KeyboardInterrupt
 
     def _hear(self, n_prompts: int, n_tokens: int) -> None:
-        """Count what the engine scored of a chunk in hand; called from the engine's thread too."""
+        """Count the prompts that the engine scored. The engine's thread calls this too."""
         self._move(n_prompts, n_tokens)
         self._on_progress(self.progress)
 

@@ -1,7 +1,7 @@
-"""What a run will take, from some of its rows: tokens, time, memory. Nothing is written.
+"""An estimate of a run's tokens, time and memory, from some of its rows. Nothing is written.
 
-The rows are spread over the data. A few of them are scored, at first one, then twice as many
-each time, until the last ones took a second. Their speed is that of the estimate.
+The rows are spread over the data. A few of them are scored: first one, then twice as many
+each time, until a batch takes a second. The speed of that batch is used for the estimate.
 """
 
 from __future__ import annotations

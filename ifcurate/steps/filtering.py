@@ -199,7 +199,7 @@ def _follow_overrides(run: Run, existing: Manifest, name: str) -> Manifest:
 
 
 def _refuse_unscored(run: Run) -> None:
-    """Raise `RunError` when no row was scored: a filter would tell nothing apart."""
+    """Raise `RunError` when no row was scored: there is nothing to filter."""
     counts = run.manifest.counts
     if counts.get("scored") or not counts.get("rows"):
         return

@@ -2,7 +2,7 @@
 
 There are two uses. `keep="context-critical"` writes the paper's context-critical subset:
 rows whose response needs the context. `drop="non-context-critical"` writes the data without
-its harmful part, the rows whose context only repeats what the model knows.
+the rows whose context only repeats what the model knows.
 """
 
 from __future__ import annotations

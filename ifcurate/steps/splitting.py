@@ -1,4 +1,4 @@
-"""The split step on a run folder: labels beside the scores, with a manifest of their own."""
+"""The split step on a run folder: labels beside the scores, with a separate manifest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = ["RowScorer", "mark_stale", "split_run"]
 
 
 class RowScorer(Protocol):
-    """What scores rows again: `ifcurate.steps.rescoring.Rescore`, which loads engines."""
+    """Scores rows again, as `ifcurate.steps.rescoring.Rescore` does, which loads engines."""
 
     @property
     def band(self) -> float:

@@ -21,8 +21,8 @@ from typer.models import CommandInfo
 __all__ = ["COMMANDS", "Place", "TidyHelp", "load_command", "tidy_parameter"]
 
 CURATE: Final = "Curate"
-LOOK: Final = "Look"
-PROVE: Final = "Prove"
+INSPECT: Final = "Inspect"
+EVALUATE: Final = "Evaluate"
 
 
 class Place(NamedTuple):
@@ -51,25 +51,29 @@ COMMANDS: Final = {
     "run": Place("run", "run", CURATE, "Run all steps from one recipe."),
     "curate": Place("run", "curate", CURATE, "Go from raw data to a mixture in one line."),
     "inspect": Place(
-        "inspect", "inspect_data", LOOK, "Show the data as it is read, with contexts marked."
+        "inspect", "inspect_data", INSPECT, "Show the data as it is read, with contexts marked."
     ),
-    "show": Place("show", "show", LOOK, "Show one example as the model read it."),
-    "report": Place("report", "report", LOOK, "Write a report of a run as one HTML file."),
-    "compare": Place("compare", "compare", LOOK, "Compare the scores of two runs."),
-    "review": Place("review", "review", LOOK, "Move the cut and set labels by hand, in a browser."),
-    "verify": Place("verify", "verify", LOOK, "Check a mixture against its manifest."),
-    "runs": Place("runs", "runs", LOOK, "List the runs in this folder."),
-    "recipes": Place("recipes", "app", LOOK, "List, show and copy recipes."),
-    "cards": Place("cards", "app", LOOK, "List known datasets, and show their cards."),
-    "models": Place("models", "list_models", LOOK, "List the short names of models."),
+    "show": Place("show", "show", INSPECT, "Show one example as the model read it."),
+    "report": Place("report", "report", INSPECT, "Write a report of a run as one HTML file."),
+    "compare": Place("compare", "compare", INSPECT, "Compare the scores of two runs."),
+    "review": Place(
+        "review", "review", INSPECT, "Move the cut and set labels by hand, in a browser."
+    ),
+    "verify": Place("verify", "verify", INSPECT, "Check a mixture against its manifest."),
+    "runs": Place("runs", "runs", INSPECT, "List the runs in this folder."),
+    "recipes": Place("recipes", "app", INSPECT, "List, show and copy recipes."),
+    "cards": Place("cards", "app", INSPECT, "List known datasets, and show their cards."),
+    "models": Place("models", "list_models", INSPECT, "List the short names of models."),
     "evaluate": Place(
-        "evaluate", "evaluate", PROVE, "Measure context reliance on conflict suites."
+        "evaluate", "evaluate", EVALUATE, "Measure context reliance on conflict suites."
     ),
     "finetune": Place(
-        "finetune", "finetune_model", PROVE, "Finetune a model on a mixture (train extra)."
+        "finetune", "finetune_model", EVALUATE, "Finetune a model on a mixture (train extra)."
     ),
-    "benchmark": Place("benchmark", "benchmark", PROVE, "Run standard benchmarks (eval extra)."),
-    "lab": Place("lab", "app", PROVE, "Show how context reliance rises and falls in finetuning."),
+    "benchmark": Place("benchmark", "benchmark", EVALUATE, "Run standard benchmarks (eval extra)."),
+    "lab": Place(
+        "lab", "app", EVALUATE, "Show how context reliance rises and falls in finetuning."
+    ),
 }
 
 #: Options of most commands. They are in the last group of a help with groups.

@@ -104,7 +104,7 @@ class Allowed:
     def check_run(self, run: Run) -> None:
         """Check a scored run. Raises `DataError` also when no row was scored.
 
-        A question that its row declares unanswerable is no fault of the data.
+        A question that its row marks as unanswerable is not counted.
         """
         _refuse_unscored(run)
         counts = dict(run.manifest.counts)

@@ -120,7 +120,7 @@ def tidy_parameter(parameter: Any) -> Any:
 
 
 class _WholeTable(Table):
-    """The table of a help: a narrow window folds what is too long for it, and cuts nothing."""
+    """The table of a help. In a narrow window, long texts wrap and nothing is cut."""
 
     def add_row(self, *cells: Any, **settings: Any) -> None:
         """Add a row. The names of an option are in one column, below each other, and stay whole."""
@@ -136,7 +136,7 @@ class _WholeTable(Table):
 
 
 class TidyHelp:
-    """What all helps have in common; for a class of Typer's commands."""
+    """The common parts of all helps, mixed into Typer's command classes."""
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option `--help`, without a type."""
@@ -146,7 +146,7 @@ class TidyHelp:
         return option
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help. Typer's own tables end a word that is too long in `…`."""
+        """Print the help. Typer's own tables cut a long word and end it in `…`."""
         from rich.console import Group
         from typer import rich_utils
 
@@ -176,7 +176,7 @@ class Command(TidyHelp, TyperCommand):
 
 
 class CommandGroup(TidyHelp, TyperGroup):
-    """A command with commands of its own."""
+    """A command that has subcommands."""
 
 
 def _show_short_help(ctx: typer.Context, wanted: bool) -> None:
@@ -243,7 +243,7 @@ def _panel(parameter: Any) -> str:
 
 
 def _order_groups(command: Any) -> None:
-    """Put what few people need last. Typer shows options without a group first."""
+    """Put rarely used groups last. Typer shows options without a group first."""
     options = [p for p in command.params if isinstance(p, TyperOption)]
     if any(_panel(parameter) for parameter in options):
         for parameter in options:

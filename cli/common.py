@@ -118,7 +118,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
 
 
 def say_stopping() -> None:
-    """The answer to the first Ctrl-C."""
+    """Print the answer to the first Ctrl-C."""
     report.print("finishing the current batch; press Ctrl-C again to stop at once")
 
 

@@ -47,7 +47,7 @@ def note_reading(data: Sequence[str], options: DataOptions, *, quiet: bool) -> N
 
 
 def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[str]]:
-    """The arguments that are no files: several mappings may follow one --columns."""
+    """The arguments that are mappings, not files: several mappings may follow one --columns."""
     if not options.columns:
         return {}
     matches = {item: _MAPPING.fullmatch(item) for item in data if not Path(item).exists()}

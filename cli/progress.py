@@ -69,8 +69,8 @@ class ScoringProgress:
     def _measure_speed(self, tokens: int, now: float) -> float:
         """Tokens per second since the engine began.
 
-        Rows that it does not score say nothing of its speed. Its first pack counts until as
-        much is scored after it, because the engine warms up on it.
+        Rows without a score do not count. The first pack counts only until as much is scored
+        after it, because the engine warms up.
         """
         if not tokens:
             self._since = self._warm = 0, now
@@ -84,7 +84,7 @@ class ScoringProgress:
     def _describe(self, progress: RunProgress, seconds: float, speed: float) -> str:
         """Rows, speed, and the time left where the number of rows is known.
 
-        `seconds` is the time so far, `speed` is in tokens per second, 0 where there is none.
+        `seconds` is the time so far, `speed` is in tokens per second, 0 if it is unknown.
         """
         done = progress.rows + progress.rows_ahead
         shown = f", {speed:,.0f} tokens/s" if speed else ""
@@ -95,7 +95,7 @@ class ScoringProgress:
         return f"{done:,} of {self._total:,} rows{shown}"
 
     def _write_lines(self) -> None:
-        """Write a line now and then, until the end; runs in a thread of its own."""
+        """Write a line at intervals until the end. Runs in a separate thread."""
         while not self._began.wait(0.2):
             if self._ended.is_set():
                 return
@@ -116,10 +116,10 @@ class ScoringProgress:
 
 
 def _time_left(progress: RunProgress, total: int, seconds: float, speed: float) -> float | None:
-    """The seconds that the other rows take; None where nothing was done yet.
+    """The seconds for the remaining rows; None before the first result.
 
-    The speed in tokens decides, as rows take no time when they are not scored. An engine
-    elsewhere does not say what it was given; there the rows decide.
+    The estimate uses the speed in tokens, because rows that are not scored take no time. An
+    engine on a cluster does not report its tokens, so the estimate uses the rows there.
     """
     left = progress.tokens_left(total)
     if speed and left is not None:

@@ -54,7 +54,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _say(row: dict[str, Any]) -> str:
-    """All of a run but its folder, as a sentence."""
+    """A description of a run without its folder."""
     rows = f"{row['rows']:,} rows of {row['data']}, scored by {row['model']}"
     limit = "" if row["limit"] is None else f", limit {row['limit']:,}"
     split = f"; rule {row['rule']}, {row['kept']:,} kept" if row["rule"] else ""

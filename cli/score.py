@@ -121,7 +121,7 @@ def score(
 
 
 def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> None:
-    """The summary of a finished run; without `hints` it does not say what to do next."""
+    """Print the summary of a finished run; without `hints`, without the next command."""
     from ifcurate.scoring.summary import summarise_scores
     from ifcurate.steps.showing import add_texts
     from ifcurate.storage.files import readable_table

@@ -85,7 +85,7 @@ class Tally:
         return [self._shown[rule] for rule, _ in self.rules.most_common(most)]
 
     def refuse_unusable(self) -> None:
-        """Raise `DataError` when no row could be scored."""
+        """Raise `DataError` when no row can be scored."""
         from ifcurate.errors import DataError
 
         if self.usable:

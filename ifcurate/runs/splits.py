@@ -44,8 +44,8 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
     if not path.exists() or not table.exists():
         return None
     manifest = read_manifest(path)
-    # It may be of scores that have been made again since; and a split that was killed between
-    # its two files leaves the table of one and the words of another.
+    # The scores may have been made again since. A split that was killed between its two files
+    # leaves a new table with an old manifest, or the reverse.
     with contextlib.suppress(pl.exceptions.PolarsError, OSError):  # reading it says what is wrong
         if manifest.id != read_table_manifest(table).get("id"):
             return None

@@ -245,7 +245,7 @@ class Scoring:
         with self._moving:
             self._prompts_ahead += n_prompts
             self._tokens_ahead += n_tokens
-            # An engine that does not tell leaves both below 0.
+            # Both are below 0 if the engine does not report its prompts.
             self.progress.rows_ahead = max(0, self._prompts_ahead // 2)
             self.progress.tokens_ahead = max(0, self._tokens_ahead)
 

@@ -58,7 +58,10 @@ def test_prompts_in_twelve_languages_and_thirty_layouts(half: str, least: int) -
     assert right >= least
 
 
-@pytest.mark.parametrize(("half", "least"), [("working", 0.99), ("unseen", 0.99)])
+@pytest.mark.parametrize(
+    ("half", "least"),
+    [("working", 0.99), ("unseen", 0.99), ("second working", 0.99), ("second unseen", 0.93)],
+)
 def test_templates_in_the_manner_of_other_collections(half: str, least: float) -> None:
     verdicts = []
     for rows in load_collections(half).values():

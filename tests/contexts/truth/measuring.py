@@ -95,7 +95,7 @@ def load_collections(half: str) -> dict[str, list[dict[str, Any]]]:
 
     A form has the request between ‹ and ›, and the texts of a bank in braces; those whose
     name begins with c are context. Half of the templates, drawn at random before any was
-    read by the rules, is "unseen".
+    read by the rules, was "unseen"; it was read later. Of "second unseen" only totals were printed.
     """
     return {
         template["name"]: fill_form(template["form"], template["bank"])

@@ -88,14 +88,14 @@ def read_token_losses(
 ) -> dict[tuple[str, int], tuple[list[int], Shown]]:
     """(id, turn) -> ids and losses of these examples. At most 3,000 tokens each."""
     wanted = pl.DataFrame(keys, schema={"id": pl.String, "turn": pl.Int32}, orient="row")
-    found = (
+    tokens = (
         scan_table(run.folder / "tokens.parquet", TOKENS)
         .join(wanted.lazy(), on=["id", "turn"], how="semi")
         .sort("id", "turn", "position")
         .collect(engine="streaming")
     )
     losses: dict[tuple[str, int], tuple[list[int], Shown]] = {}
-    for (name, turn), frame in found.group_by("id", "turn", maintain_order=True):
+    for (name, turn), frame in tokens.group_by("id", "turn", maintain_order=True):
         if frame.height > MOST_TOKENS:
             continue
         pairs = frame.select("loss_with_context", "loss_without_context").iter_rows()

@@ -2,7 +2,7 @@
 
 The rows come in their final order, in frames of any size. They are read to find repeated
 ids (`ifcurate.runs.ids`), and again to write them in row groups of one size. So the same
-rows give the same bytes, whatever the parts are, and memory holds one row group.
+rows give the same bytes, regardless of the parts, and memory holds one row group.
 """
 
 from __future__ import annotations

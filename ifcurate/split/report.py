@@ -187,12 +187,12 @@ def _count_rows(
     )
     rows = parts.attach(scores.filter(is_usable(parts.rules)), whole)
     cells = rows.select("group", passed.alias("passed")).group_by("group", "passed").len()
-    found = cells.collect(engine="streaming")
+    row_counts = cells.collect(engine="streaming")
 
     def count(*names: str) -> dict[str, int]:
         """The rows of each group that pass these tests."""
         needed = sum(bits[name] for name in names)
-        passing = found.filter((pl.col("passed") & needed) == needed)
+        passing = row_counts.filter((pl.col("passed") & needed) == needed)
         return dict(passing.group_by("group").agg(pl.col("len").sum()).iter_rows())
 
     of_step = {name: count(name, *unmoved[:i], *unmoved[i + 1 :]) for name, (i, _) in moved.items()}

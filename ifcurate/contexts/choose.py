@@ -220,18 +220,18 @@ def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...])
     if data := [slot for slot in able if slot.data >= 0.8]:
         return data[:1]
     able = [slot for slot in able if slot.apart or slot.size >= _LONG]
-    longest = max(able, key=lambda slot: slot.size, default=None)
-    if longest is None:
-        return []
-    if _stands_out(longest, [slot for slot in slots if slot is not longest], parts):
-        return [longest]
-    return _choose_stated(able, slots, parts) or _choose_remaining(able, slots)
-
-
-def _choose_stated(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
-    """Choose the statements that are compared, or the only statement to judge by."""
     stated = [slot for slot in able if slot.stating >= 0.8]
-    return stated if _are_compared(stated, parts) else _choose_statement(stated, slots, parts)
+    if _are_compared(stated, parts):
+        return stated
+    standing_out = _choose_longest(able, slots, parts)
+    return standing_out or _choose_statement(stated, slots, parts) or _choose_remaining(able, slots)
+
+
+def _choose_longest(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
+    """Choose the longest slot, if the fixed words refer to it or it is much longer."""
+    longest = max(able, key=lambda slot: slot.size, default=None)
+    beside = [slot for slot in slots if slot is not longest]
+    return [longest] if longest is not None and _stands_out(longest, beside, parts) else []
 
 
 def _choose_remaining(able: list[Slot], slots: list[Slot]) -> list[Slot]:

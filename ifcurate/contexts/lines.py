@@ -364,6 +364,7 @@ def belongs_to_request(part: str) -> bool:
 
 
 def _refers_or_asks(line: str) -> bool:
-    if line.endswith((":", "：")) and reference_direction(line):
+    names = line.endswith((":", "：")) or (not line.endswith(".") and count_words(line) <= 5)
+    if names and reference_direction(line):
         return True
     return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))

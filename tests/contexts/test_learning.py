@@ -451,3 +451,12 @@ def test_different_instructions_in_one_frame_are_no_context(form: str) -> None:
     ]
     shapes = learn_shapes([form.format(text) for text in instructions], find_context)
     assert not any(find_context(form.format(text), shapes=shapes) for text in instructions)
+
+
+def test_the_words_above_two_statements_mean_both() -> None:
+    rows = fill_form("{c1}\n{c2}\nQuestion: Is '{w}' used alike in the two sentences above?", "wic")
+    texts = [row["text"] for row in rows]
+    shapes = learn_shapes(texts, find_context, responses=[row["response"] for row in rows])
+    for row in rows:
+        found = [(span.start, span.end) for span in find_context(row["text"], shapes=shapes)]
+        assert found == row["contexts"]

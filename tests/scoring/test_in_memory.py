@@ -210,7 +210,7 @@ def dataset_dict() -> Any:
         (lambda: score(dataset_dict()), r"with the splits dev, test; give one .* data\['dev'\]"),
         (lambda: score(ALPACA_ROWS, template=7), "template: found int; give a name, a Jinja file"),
         (lambda: UNTYPED.mark_context(ALPACA_ROWS, "abc"), "find: found str; give a function"),
-        (lambda: UNTYPED.read_examples(ALPACA_ROWS), "found list; give names of files; give rows in"),
+        (lambda: UNTYPED.read_examples(ALPACA_ROWS), "found list; give names of files; give"),
         (lambda: UNTYPED.read_examples(5), "read_examples: found int; give names of files"),
         (lambda: UNTYPED.load_engine("toy", dtipe="x"), "'toy' has no option 'dtipe'"),
         (lambda: UNTYPED.load_engine(model="pocket", dtipe="x"), "did you mean dtype?"),

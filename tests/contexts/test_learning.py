@@ -297,6 +297,7 @@ def test_the_task_is_not_the_text_above_an_answer(text: str) -> None:
     assert all("\n" not in text[f.outer_start : f.outer_end].strip() for f in find_context(text))
 
 
+@pytest.mark.slow
 def test_words_that_few_rows_share_tear_no_context() -> None:
     words = (
         "heron miller sailor tailor baker farmer fox goose pilot nurse clerk judge",

@@ -134,6 +134,7 @@ def _plain_varlen(
     return torch.cat(parts)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(TREES, st.integers(1, 3), st.integers(1, 3))
 def test_the_gpu_kernel_is_given_each_path(tree: PrefixTree, kv: int, group: int) -> None:
@@ -160,6 +161,7 @@ def test_probabilities_are_normal_numbers_or_nought() -> None:
     torch.testing.assert_close(scores.sum(-1), torch.ones(1, 64))
 
 
+@pytest.mark.slow
 def test_capped_scores() -> None:
     tree = build_tree([np.arange(20)])
     q, k, v = _draw(tree, 1, 1, 32, 3)

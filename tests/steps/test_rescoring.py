@@ -152,6 +152,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, fail_after: int | None = None) -> 
     return asked
 
 
+@pytest.mark.slow
 def test_what_is_there_is_used(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = score(data, "bfloat16")
     asked = counting(monkeypatch)

@@ -11,7 +11,7 @@ from statistics import median
 from . import patterns
 from .asking import asks, lacks_question
 from .fields import merge_fields, shared_words
-from .lines import belongs_to_request, is_request, reference_direction
+from .lines import belongs_to_request, is_request, reference_direction, shared_start
 from .shapes import Asks, Shape, are_distinct, match_shape, without_request
 from .slots import (
     Evidence,
@@ -27,7 +27,7 @@ from .slots import (
 from .spans import OPENING_MARKS, ContextSpan
 from .words import count_words
 
-__all__ = ["choose_contexts", "shared_start"]
+__all__ = ["choose_contexts"]
 
 
 def choose_contexts(
@@ -310,13 +310,6 @@ def _holds_template(values: Sequence[str]) -> bool:
         or bool(reference_direction(head))
         or bool(label_kind(head, head))
     )
-
-
-def shared_start(texts: Sequence[str]) -> str:
-    """Return the characters with which all texts begin."""
-    low, high = min(texts), max(texts)
-    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return low[:n]
 
 
 def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:

@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from .choose import choose_contexts, shared_start
+from .choose import choose_contexts
+from .lines import shared_start
 from .shapes import Shape, match_shape
 from .slots import Evidence, Finder
 

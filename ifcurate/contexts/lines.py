@@ -8,7 +8,7 @@ length of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from . import patterns
@@ -46,6 +46,7 @@ __all__ = [
     "number_before",
     "reference_direction",
     "sentences",
+    "shared_start",
 ]
 
 WINDOW = 2000  # characters at either end in which questions and instructions are sought
@@ -368,3 +369,10 @@ def _refers_or_asks(line: str) -> bool:
     if names and reference_direction(line):
         return True
     return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))
+
+
+def shared_start(texts: Sequence[str]) -> str:
+    """Return the characters with which all texts begin."""
+    low, high = min(texts), max(texts)
+    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[:n]

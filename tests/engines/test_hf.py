@@ -57,9 +57,11 @@ def test_float32_agrees_with_float64(kind: ModelKind, tmp_path: Path) -> None:
     found = engine.response_logprobs(prompts)
     assert [len(a) for a in found] == [len(p.ids) - p.response_start for p in prompts]
     assert all(a.dtype == np.float32 for a in found)
-    # Some of these random models turn float32's rounding into 6e-6 by themselves.
-    naive = worst_difference(naive_logprobs(folder, prompts), truth)
-    assert worst_difference(found, truth) <= naive + 2.5e-6
+    limit = 5e-6
+    if "compiled kernels" not in "".join(engine.report().notes):
+        # PyTorch's own float32 is up to 6.5e-6 off for some of these random models.
+        limit = worst_difference(naive_logprobs(folder, prompts), truth) + 2.5e-6
+    assert worst_difference(found, truth) <= limit
 
 
 def test_identity_says_what_made_the_numbers(llama: Path, broken: Path) -> None:

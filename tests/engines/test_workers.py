@@ -118,10 +118,17 @@ def test_an_error_in_a_process_is_an_error(make_pool: Callable[..., WorkerPool])
         pool.submit(packs_of(1)[0]).result(timeout=10)
 
 
-def test_nobody_waits_for_a_pool_that_is_closed(make_pool: Callable[..., WorkerPool]) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_nobody_waits_for_a_pool_that_is_closed(
+    make_pool: Callable[..., WorkerPool], begun: bool
+) -> None:
     pool = make_pool(1, lambda pack: time.sleep(60))
     busy, waiting = (pool.submit(pack) for pack in packs_of(2))
-    time.sleep(0.2)
+    while not busy.running():
+        time.sleep(0.001)
+    if begun:
+        pool._workers[0].first.result()
+        time.sleep(0.2)
     started = time.monotonic()
     pool.close()
     assert time.monotonic() - started < 10

@@ -39,6 +39,7 @@ __all__ = ["OutOfMemoryError", "PackFuture", "TooSlowError", "WorkerPool", "can_
 
 _MOST_DEATHS: Final = 40  # of processes on the same pack, for other reasons than memory
 _START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
+_ENDED: Final = f"scoring processes: they were ended; {_START_AGAIN}"
 
 Run = Callable[[Pack], list[Float32Array]]
 PackFuture = Future[list[Float32Array]]
@@ -140,6 +141,8 @@ class WorkerPool:
                 except (ModelError, OutOfMemoryError, TooSlowError):
                     raise
                 except Exception as error:
+                    if self._closed:  # before this pack was given to the process
+                        raise ModelError(_ENDED) from None
                     raise ModelError(
                         "scoring process: failed; found "
                         f"{type(error).__name__}: {str(error)[:300]}; start the same command "
@@ -170,7 +173,7 @@ class WorkerPool:
     def _replace(self, number: int) -> None:
         with self._changing:
             if self._closed:
-                raise ModelError(f"scoring processes: they were ended; {_START_AGAIN}")
+                raise ModelError(_ENDED)
             self._workers[number].executor.shutdown()
             try:
                 self._workers[number] = _start(self._run)

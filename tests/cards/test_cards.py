@@ -53,6 +53,7 @@ def test_the_metadata_is_the_hubs_own(folder: Path) -> None:
     assert size_category(1_000_000) == "1M<n<10M"
 
 
+@pytest.mark.slow
 def test_the_hub_folder_loads_by_its_card(folder: Path) -> None:
     datasets = pytest.importorskip("datasets")
     made = mixture(folder)

@@ -90,6 +90,7 @@ def test_a_killed_evaluation_resumes_with_the_same_numbers(
     assert sum(asked) == 2 * 2  # the two that were left, with and without the context
 
 
+@pytest.mark.slow
 def test_answers_of_another_template_are_not_mixed(tmp_path: Path) -> None:
     suite = suite_file(tmp_path, 1)
     run(tmp_path, suite)

@@ -91,6 +91,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_recipe_write_the_same_bytes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -446,7 +446,7 @@ def test_a_context_cut_before_it_is_encoded_gives_the_same_prompts(
     words += ["\n\n", "a\tb", "..."]
     random_ = random.Random(0)
     examples = []
-    for i in range(12):
+    for i in range(6):
         text = " ".join(random_.choices(words, k=random_.randint(4_000, 9_000)))
         given = Turn("user", f"Passage: {text[: 5000 * (i % 3)]}", "m[0].content")
         blocks: tuple[ContextBlock, ...] = (

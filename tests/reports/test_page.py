@@ -152,7 +152,7 @@ def test_json_inside_a_script_has_no_signs_of_markup() -> None:
     "options",
     [
         {},
-        {"rule": "auto"},
+        pytest.param({"rule": "auto"}, marks=pytest.mark.slow),
         {"per": "source"},
         {"length_control": True, "length_bins": 2},
         {"rule": "both", "statistic": "max_token_gain", "threshold": 1.0},

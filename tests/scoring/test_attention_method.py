@@ -21,6 +21,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_attention_is_added_and_the_losses_stay() -> None:
     with load_engine("hf", model="pocket", threads=1) as engine:
         plain = score_examples(ROWS, engine, ScoreSettings(template="alpaca"))

@@ -198,6 +198,7 @@ def test_a_failure_in_the_middle_keeps_the_work(
     assert not (run.folder / "rescoring").exists()
 
 
+@pytest.mark.slow
 def test_a_stop_keeps_the_work(data: Path) -> None:
     run = score(data, "bfloat16")
     seen: list[tuple[int, int]] = []

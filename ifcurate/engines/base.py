@@ -7,6 +7,7 @@ server) also implements `submit`, so that the caller can prepare the next prompt
 
 from __future__ import annotations
 
+import resource
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -173,11 +174,7 @@ class Engine(ABC):
         return EngineReport()
 
     def memory_used(self) -> dict[str, int]:
-        """Place -> bytes at the peak so far: this process, and its GPU. Empty where unknown."""
-        try:
-            import resource
-        except ImportError:  # Windows
-            return {}
+        """Place -> bytes at the peak so far: this process, and its GPU."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"process": peak if sys.platform == "darwin" else peak * 1024}
 

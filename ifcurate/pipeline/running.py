@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ifcurate.cards.mixture_card import CARD, render_card, write_card
 from ifcurate.data.sources import Examples, read_examples
-from ifcurate.errors import IfcurateError, RecipeError
+from ifcurate.errors import RecipeError
 from ifcurate.exports.export import EXPORT, Export, export_mixture
 from ifcurate.memory import MemoryBudget
 from ifcurate.mixing.amounts import parse_amount
@@ -39,7 +39,7 @@ from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.rescoring import Rescore, check_band
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import file_digest
-from ifcurate.storage.manifest import Manifest, read_manifest, software_versions
+from ifcurate.storage.manifest import Manifest, find_manifest, software_versions
 
 __all__ = ["RecipeRun", "run_recipe"]
 
@@ -136,7 +136,8 @@ def _score(
     if recipe.split.rescore_band is not None:
         check_band(recipe.split.rescore_band, where, identity["engine"])
     on_start(examples, scorer, where)
-    if (where / "manifest.json").exists() and read_manifest(where / "manifest.json").finished:
+    done = find_manifest(where / "manifest.json")
+    if done is not None and done.finished:
         skipped.append("score")
     with scorer.engine:
         return score_run(
@@ -268,7 +269,7 @@ def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
 
 def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Export | None:
     """The export in a folder; None if it is not complete, or was made from something else."""
-    manifest = _read(folder / EXPORT)
+    manifest = find_manifest(folder / EXPORT)
     if manifest is None:
         return None
     inputs = (manifest.identity.get("mixture"), manifest.identity.get("options"))
@@ -297,16 +298,9 @@ def _report(recipe: Recipe, run: Run, skipped: list[str]) -> Path:
     return path
 
 
-def _read(path: Path) -> Manifest | None:
-    try:
-        return read_manifest(path)
-    except IfcurateError:
-        return None
-
-
 def _is_done(path: Path, identity: Mapping[str, Any], without: tuple[str, ...] = ()) -> bool:
     """Whether a step is finished, has this identity, and its files are unchanged."""
-    manifest = _read(path)
+    manifest = find_manifest(path)
     if manifest is None or not manifest.finished or manifest.identity != identity:
         return False
     return manifest.matches_files(path.parent, without=without)

@@ -17,7 +17,7 @@ from ifcurate.runs.ids import Frames, UniqueIds
 from ifcurate.storage.files import open_table_writer
 from ifcurate.storage.tables import SCORES, TOKENS
 
-__all__ = ["Frames", "join_tables", "read_frames", "row_tokens"]
+__all__ = ["Cursor", "Frames", "join_tables", "read_frames", "row_tokens"]
 
 _TokenFrames = Callable[[], Iterator[pl.DataFrame]]
 
@@ -50,10 +50,11 @@ def join_tables(
             write(frame)
     if tokens is None:
         return
-    owners = _TokenIds(ids.rename(frames(("id", "status", "n_response_tokens"))))
+    rows = ids.rename(frames(("id", "status", "n_response_tokens")))
+    owners = Cursor(map(_token_ids, rows), pl.DataFrame(schema={"id": pl.String}))
     with open_table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
         for frame in tokens():
-            write(frame.with_columns(owners.take(frame.height)))
+            write(frame.with_columns(owners.take(frame.height)["id"]))
 
 
 def row_tokens(frame: pl.DataFrame) -> pl.DataFrame:
@@ -62,21 +63,25 @@ def row_tokens(frame: pl.DataFrame) -> pl.DataFrame:
     return scored.select("id", pl.col("n_response_tokens").cast(pl.Int64).alias("n"))
 
 
-class _TokenIds:
-    """The `id` column of TOKENS from the renamed rows of SCORES."""
+def _token_ids(frame: pl.DataFrame) -> pl.DataFrame:
+    """The `id` of each row of TOKENS, from the renamed rows of SCORES."""
+    return row_tokens(frame).select(pl.col("id").repeat_by("n").explode()).drop_nulls()
 
-    def __init__(self, frames: Iterator[pl.DataFrame]) -> None:
+
+class Cursor:
+    """The rows of a table, taken in order; `empty` is the table without rows."""
+
+    def __init__(self, frames: Iterator[pl.DataFrame], empty: pl.DataFrame) -> None:
         self._frames = frames
-        self._left = pl.Series("id", [], dtype=pl.String)
+        self._held = empty
 
-    def take(self, n: int) -> pl.Series:
-        """The next `n` ids."""
-        pieces = [self._left]
-        have = len(self._left)
+    def take(self, n: int) -> pl.DataFrame:
+        """The next `n` rows."""
+        pieces = [self._held]
+        have = self._held.height
         while have < n:
-            owners = row_tokens(next(self._frames))
-            pieces.append(owners.select(pl.col("id").repeat_by("n").explode()).drop_nulls()["id"])
-            have += len(pieces[-1])
+            pieces.append(next(self._frames))
+            have += pieces[-1].height
         whole = pl.concat(pieces)
-        self._left = whole[n:]
-        return whole[:n].alias("id")
+        self._held = whole[n:]
+        return whole[:n]

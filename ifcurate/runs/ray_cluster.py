@@ -23,7 +23,7 @@ from typing import Any, Final
 from ifcurate.data.sources import Examples
 from ifcurate.data.unread import describe_unread
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.phrases import count, install_line
+from ifcurate.phrases import count, first_line, install_line
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_tasks import (
     EngineSpec,
@@ -33,7 +33,7 @@ from ifcurate.runs.ray_tasks import (
     read_chunks,
 )
 from ifcurate.runs.run import RUNS_FOLDER, Run
-from ifcurate.runs.score import complete_run, run_name, score_identity
+from ifcurate.runs.score import complete_run, data_identity, run_name
 from ifcurate.runs.work import Progress, count_parts
 from ifcurate.scoring.scorer import ScoreSettings
 
@@ -108,10 +108,7 @@ def _ray() -> Any:
 
 @contextlib.contextmanager
 def _connected(cluster: Cluster) -> Iterator[None]:
-    try:
-        import ray
-    except ImportError as error:
-        raise RunError(f"executor ray: Ray is not installed; {install_line('ray')}") from error
+    ray = _ray()
     already = ray.is_initialized()
     if not already:
         _connect(ray, cluster)
@@ -134,9 +131,8 @@ def _connect(ray: Any, cluster: Cluster) -> None:
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **place)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(
-            f"Ray cluster {address or 'of this machine'}: cannot be used: {first}; "
+            f"Ray cluster {address or 'of this machine'}: cannot be used: {first_line(error)}; "
             "check --address, and `ray status` there"
         ) from error
 
@@ -177,7 +173,7 @@ def _ask_identity(
     answer = _get(task.remote(engine, settings))
     if isinstance(answer, IfcurateError):
         raise answer
-    return score_identity(examples, answer)
+    return {**data_identity(examples), **answer}
 
 
 class _OnRay:

@@ -26,7 +26,6 @@ from ifcurate.scoring.scorer import Scorer, ScoreSettings
 
 __all__ = [
     "EngineSpec",
-    "KnownIdentity",
     "ScoringActor",
     "ask_identity",
     "count_source",
@@ -47,23 +46,12 @@ class EngineSpec:
         return load_engine(self.engine, model=self.model, **self.options)
 
 
-def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> KnownIdentity | IfcurateError:
+def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> dict[str, Any] | IfcurateError:
     """The identity of the engine, or an error for the driver to raise."""
     try:
-        return KnownIdentity(Scorer.create(engine.load(), settings).identity())
+        return Scorer.create(engine.load(), settings).identity()
     except IfcurateError as error:
         return type(error)(str(error))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownIdentity:
-    """The part of a scorer that `score_identity` uses."""
-
-    value: dict[str, Any]
-
-    def identity(self) -> dict[str, Any]:
-        """See `Scorer.identity`."""
-        return self.value
 
 
 def count_source(source: Any, folder: str) -> int:

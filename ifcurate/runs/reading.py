@@ -1,8 +1,11 @@
-"""The inputs and the examples of a finished run, read again."""
+"""The inputs and the examples of a finished run, read again, and its model."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final
 
 from ifcurate.data.formats import Layout
 from ifcurate.data.readers.fingerprints import fingerprint_source
@@ -11,7 +14,10 @@ from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
 from ifcurate.runs.run import Run
 
-__all__ = ["run_examples", "run_sources"]
+__all__ = ["Place", "RowQueue", "run_examples", "run_model", "run_sources"]
+
+Place = tuple[str, int, int]  # source, row, turn
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 def run_sources(run: Run) -> list[Source]:
@@ -52,3 +58,37 @@ def run_examples(run: Run) -> Examples:
         tuple(map(Layout.from_record, layouts)),
         identity["limit"],
     )
+
+
+def run_model(run: Run, model: str | None = None) -> tuple[str, str | None]:
+    """The name of the run's model and its revision on the Hub, to load it again.
+
+    `model` names the folder of a model that has moved. Raises `RunError` when the run was scored
+    by a local model whose folder is gone.
+    """
+    known = run.manifest.identity["engine"]
+    name = known["model"]
+    if model or known["engine"] == "toy" or name == "pocket" or Path(name).is_dir():
+        return model or name, None
+    if not _COMMIT.fullmatch(known["revision"]):
+        raise RunError(
+            f"{run.folder}: scored by the local model {name!r}, and there is no such folder; "
+            "name the folder with --model"
+        )
+    return name, known["revision"]
+
+
+class RowQueue:
+    """Rows of a table of scores in its order, taken while the data is read again."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+        self._rows = iter(rows)
+        self.next = next(self._rows, None)
+
+    def take(self, here: set[tuple[str, int]]) -> dict[Place, dict[str, Any]]:
+        """The next rows, as long as their source and number are in `here`."""
+        taken: dict[Place, dict[str, Any]] = {}
+        while (row := self.next) and (row["source"], row["row"]) in here:
+            taken[row["source"], row["row"], row["turn"]] = row
+            self.next = next(self._rows, None)
+        return taken

@@ -7,11 +7,10 @@ the rows of this attempt, and nothing else.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,16 +18,13 @@ import polars as pl
 from ifcurate.data.sources import Examples, read_row
 from ifcurate.errors import RunError
 from ifcurate.runs.folder import seal_manifest
+from ifcurate.runs.join import Cursor
 from ifcurate.runs.lock import lock_run
+from ifcurate.runs.reading import Place, RowQueue
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Chunk, Scorer
-from ifcurate.storage.files import (
-    file_digest,
-    open_table_writer,
-    read_table_slices,
-    readable_table,
-)
+from ifcurate.storage.files import open_table_writer, read_table_slices, readable_table
 from ifcurate.storage.replacing import remove_partials
 from ifcurate.storage.tables import FAILED, SCORES, TOKENS
 
@@ -54,7 +50,7 @@ def retry_failed(
         remove_partials(run.folder)
         _check_whole(run)
         retry = _Retry(run, examples, scorer, on_progress, stop)
-        if not retry.failed:
+        if retry.failed.next is None:
             return run
         try:
             retry.score()
@@ -65,13 +61,11 @@ def retry_failed(
 
 
 def _check_whole(run: Run) -> None:
-    for name, digest in run.manifest.digests.items():
-        path = run.folder / name
-        if not path.exists() or file_digest(path) != digest:
-            raise RunError(
-                f"{path}: is not as the run wrote it; its rows cannot be replaced; "
-                "score all rows again with --overwrite"
-            )
+    for name in run.manifest.changed_files(run.folder):
+        raise RunError(
+            f"{run.folder / name}: is not as the run wrote it; its rows cannot be replaced; "
+            "score all rows again with --overwrite"
+        )
 
 
 @dataclass
@@ -83,7 +77,8 @@ class _Retry:
     scorer: Scorer
     on_progress: Callable[[Progress], None]
     stop: Callable[[], bool]
-    failed: deque[dict[str, Any]] = field(init=False)  # in the order of the table
+    failed: RowQueue = field(init=False)
+    n_failed: int = field(init=False)
     places: list[int] = field(default_factory=list)  # of the rows that were scored again
     scores: list[pl.DataFrame] = field(default_factory=list)  # SCORES and their place
     tokens: list[pl.DataFrame] = field(default_factory=list)  # TOKENS and the place of the row
@@ -92,16 +87,16 @@ class _Retry:
         rows = self.run.scan_scores(place=True).filter(pl.col("status").is_in(FAILED))
         with readable_table(self.run.scores_path):
             failed = rows.select("place", "id", "source", "row", "turn").collect()
-        self.failed = deque(failed.iter_rows(named=True))
+        self.failed, self.n_failed = RowQueue(failed.iter_rows(named=True)), failed.height
 
     def score(self) -> None:
         """Score them, piece by piece. What is done when it raises can be written."""
-        progress = Progress(rows=self.run.manifest.counts.get("rows", 0) - len(self.failed))
+        progress = Progress(rows=self.run.manifest.counts.get("rows", 0) - self.n_failed)
         progress.resumed_rows = progress.rows
         together = self.scorer.settings.ablation == "shuffle"
         size = self.scorer.settings.chunk_rows
         for piece in self.examples.raw_chunks(size, self.scorer.piece_bytes):
-            mine = self._take({(raw.source, raw.number) for raw, _ in piece})
+            mine = self.failed.take({(raw.source, raw.number) for raw, _ in piece})
             if mine:
                 near = {place[:2] for place in mine}
                 chosen = [c for c in piece if together or (c[0].source, c[0].number) in near]
@@ -109,28 +104,19 @@ class _Retry:
                 progress.rows += len(mine)
                 progress.tokens += chunk.n_tokens
                 self.on_progress(progress)
-            if not self.failed:
+            if self.failed.next is None:
                 return
             if mine and self.stop():
                 raise KeyboardInterrupt
-        raise self._changed(self.failed[0]["source"])
+        assert self.failed.next is not None
+        raise self._changed(self.failed.next)
 
-    def _take(self, here: set[tuple[str, int]]) -> dict[tuple[str, int, int], dict[str, Any]]:
-        """The next failed rows that are among `here`, by source, row and turn."""
-        mine: dict[tuple[str, int, int], dict[str, Any]] = {}
-        while self.failed and (self.failed[0]["source"], self.failed[0]["row"]) in here:
-            key = (self.failed[0]["source"], self.failed[0]["row"], self.failed[0]["turn"])
-            if key in mine:  # the source was named twice
-                break
-            mine[key] = self.failed.popleft()
-        return mine
-
-    def _score(self, examples: list[Any], mine: dict[tuple[str, int, int], Any]) -> Chunk:
+    def _score(self, examples: list[Any], mine: dict[Place, dict[str, Any]]) -> Chunk:
         pairs = self.scorer.prepare(examples)
         places = [(e.source, e.row_number, e.turn) for e in examples]
         wanted = {place: p for place, p in zip(places, pairs, strict=True) if place in mine}
         if wanted.keys() != mine.keys():
-            raise self._changed(next(iter(mine))[0])
+            raise self._changed(next(iter(mine.values())))
         keep_tokens = "tokens" in self.run.manifest.outputs
         chunk = self.scorer.score_pairs([wanted[place] for place in mine], tokens=keep_tokens)
         rows = pl.DataFrame(list(mine.values())).select("place", "id")
@@ -142,9 +128,9 @@ class _Retry:
             self.tokens.append(chunk.tokens.hstack(_token_places(scores)))
         return chunk
 
-    def _changed(self, source: str) -> RunError:
+    def _changed(self, row: dict[str, Any]) -> RunError:
         return RunError(
-            f"{source}: a failed row is not there any more; the data has changed since "
+            f"{row['source']}: a failed row is not there any more; the data has changed since "
             f"{self.run.folder} was scored; score it again with --overwrite"
         )
 
@@ -160,11 +146,10 @@ class _Retry:
             write_scores = stack.enter_context(
                 open_table_writer(self.run.scores_path, SCORES, inside)
             )
-            old_tokens = None
             if tokens is not None:
                 path = self.run.folder / "tokens.parquet"
                 write_tokens = stack.enter_context(open_table_writer(path, TOKENS, inside))
-                old_tokens = _Tokens(path)
+                old_tokens = Cursor(read_table_slices(path, tuple(TOKENS)), TOKENS.to_frame())
             at = 0
             for frame in read_table_slices(self.run.scores_path, tuple(SCORES)):
                 frame = frame.with_columns(pl.int_range(at, at + frame.height).alias("place"))
@@ -174,8 +159,10 @@ class _Retry:
                 joined = pl.concat([kept, mine.select(kept.columns)]).sort("place")
                 counts.update(joined["status"].to_list())
                 write_scores(joined)
-                if tokens is not None and old_tokens is not None:
-                    write_tokens(old_tokens.join(frame, joined, tokens))
+                if tokens is not None:
+                    owners = _token_places(frame)
+                    mine = old_tokens.take(owners.height).hstack(owners)
+                    write_tokens(_replace_tokens(mine, joined, tokens))
         names = ("rows", "quarantined")
         manifest.counts = {n: manifest.counts[n] for n in names if n in manifest.counts}
         manifest.counts |= dict(sorted(counts.items()))
@@ -189,23 +176,12 @@ def _token_places(scores: pl.DataFrame) -> pl.DataFrame:
     return scored.select(pl.col("place").repeat_by("n_response_tokens").explode()).drop_nulls()
 
 
-class _Tokens:
-    """The old TOKENS table, read along with the scores."""
-
-    def __init__(self, path: Path) -> None:
-        self._frames: Iterator[pl.DataFrame] = read_table_slices(path, tuple(TOKENS))
-        self._left = TOKENS.to_frame()
-
-    def join(self, old: pl.DataFrame, new: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
-        """The tokens of some rows: those of the table, and those of rows scored again."""
-        owners = _token_places(old)
-        while self._left.height < owners.height:
-            self._left = pl.concat([self._left, next(self._frames)])
-        mine, self._left = self._left[: owners.height], self._left[owners.height :]
-        again = tokens.filter(pl.col("place").is_in(new["place"].implode()))
-        names = new.select("place", pl.col("id").alias("owner"))
-        whole = pl.concat([mine.hstack(owners), again.select(*TOKENS, "place")])
-        whole = whole.sort("place", maintain_order=True).join(
-            names, on="place", how="left", maintain_order="left"
-        )
-        return whole.with_columns(pl.col("owner").alias("id")).select(TOKENS.names())
+def _replace_tokens(old: pl.DataFrame, scores: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """The TOKENS of these scores: `old` of the rows that stay, and those of `new` among them."""
+    again = new.filter(pl.col("place").is_in(scores["place"].implode()))
+    names = scores.select("place", pl.col("id").alias("owner"))
+    whole = pl.concat([old, again.select(*TOKENS, "place")])
+    whole = whole.sort("place", maintain_order=True).join(
+        names, on="place", how="left", maintain_order="left"
+    )
+    return whole.with_columns(pl.col("owner").alias("id")).select(TOKENS.names())

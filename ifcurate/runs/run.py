@@ -17,7 +17,7 @@ import polars as pl
 from ifcurate.errors import DataError, RunError
 from ifcurate.phrases import count
 from ifcurate.storage.files import read_table, scan_table
-from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
+from ifcurate.storage.manifest import Manifest, find_manifest, read_manifest, utc_now
 from ifcurate.storage.tables import SCORES
 
 __all__ = ["RUNS_FOLDER", "Run", "find_run", "list_runs"]
@@ -125,8 +125,6 @@ def _run_at(path: Path) -> Run:
 
 def list_runs(folder: str | Path = ".") -> list[Run]:
     """The runs of a folder, the newest first."""
-    runs = []
-    for manifest in sorted(Path(folder, RUNS_FOLDER).glob("*/manifest.json")):
-        with contextlib.suppress(RunError):
-            runs.append(Run(manifest.parent, read_manifest(manifest)))
+    paths = Path(folder, RUNS_FOLDER).glob("*/manifest.json")
+    runs = [Run(path.parent, made) for path in paths if (made := find_manifest(path))]
     return sorted(runs, key=lambda r: (r.manifest.updated_at, r.folder.name), reverse=True)

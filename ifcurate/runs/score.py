@@ -31,23 +31,25 @@ from ifcurate.storage.files import atomic_file, write_json
 from ifcurate.storage.manifest import Manifest, fingerprint
 from ifcurate.storage.replacing import remove_partials
 
-__all__ = ["complete_run", "run_name", "score_identity", "score_run"]
+__all__ = ["complete_run", "data_identity", "run_name", "score_identity", "score_run"]
 
 
 def score_identity(
     examples: Examples, scorer: Scorer, *, shard: Shard | None = None
 ) -> dict[str, Any]:
     """Everything that decides the scores: data by content, layout, model, template, settings."""
-    layouts = [layout.as_record() for layout in examples.layouts]
-    inputs = [fingerprint_source(source) for source in examples.sources]
     return {
-        "inputs": [
-            {**known, "layout": layout} for known, layout in zip(inputs, layouts, strict=True)
-        ],
-        "limit": examples.limit,
+        **data_identity(examples),
         **scorer.identity(),
         **({"shard": {"index": shard.index, "of": shard.of}} if shard else {}),
     }
+
+
+def data_identity(examples: Examples) -> dict[str, Any]:
+    """The part of `score_identity` that the data decides."""
+    pairs = zip(examples.sources, examples.layouts, strict=True)
+    inputs = [{**fingerprint_source(s), "layout": layout.as_record()} for s, layout in pairs]
+    return {"inputs": inputs, "limit": examples.limit}
 
 
 def run_name(identity: dict[str, Any], name: str = "") -> str:

@@ -18,15 +18,16 @@ import polars as pl
 
 from ifcurate.errors import RunError
 from ifcurate.runs.folder import (
+    open_manifest,
     refuse_foreign,
     remove_run,
     run_differences,
     seal_manifest,
 )
-from ifcurate.runs.join import join_tables, row_tokens
+from ifcurate.runs.join import Cursor, join_tables, row_tokens
 from ifcurate.runs.lock import lock_run
 from ifcurate.runs.run import Run
-from ifcurate.storage.files import atomic_file, file_digest, read_table_slices
+from ifcurate.storage.files import atomic_file, read_table_slices
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import remove_partials
 from ifcurate.storage.tables import SCORES, TOKENS
@@ -61,9 +62,10 @@ def merge_runs(
         remove_partials(out)
         if overwrite:
             remove_run(out)
-        manifest = _begin(out, identity, shards, command)
+        manifest = open_manifest(out, identity, command)
         if manifest.finished:
             return Run(out, manifest)
+        _describe(manifest, shards)
         join_tables(
             out,
             lambda columns: _interleave(shards, columns),
@@ -96,16 +98,11 @@ def _open(folder: Path) -> _ShardRun:
             f"{folder}: shard {shard['index']} of {shard['of']} is not finished; "
             "run its `ifcurate score --shard` again to resume it"
         )
-    for name, digest in manifest.digests.items():
-        try:
-            whole = file_digest(folder / name) == digest
-        except OSError:
-            whole = False
-        if not whole:
-            raise RunError(
-                f"{folder}: {name} is missing or damaged; score shard {shard['index']} of "
-                f"{shard['of']} again with --overwrite"
-            )
+    for name in manifest.changed_files(folder):
+        raise RunError(
+            f"{folder}: {name} is missing or damaged; score shard {shard['index']} of "
+            f"{shard['of']} again with --overwrite"
+        )
     try:
         lists = json.loads((folder / "shard.json").read_bytes())
         return _ShardRun(
@@ -154,32 +151,16 @@ def _check_same_run(shards: list[_ShardRun]) -> None:
             )
 
 
-def _begin(out: Path, identity: dict[str, Any], shards: list[_ShardRun], command: str) -> Manifest:
-    path = out / "manifest.json"
-    if path.exists():
-        old = read_manifest(path)
-        if old.identity != identity:
-            differences = "; ".join(run_differences(old.identity, identity)[:4])
-            raise RunError(
-                f"{out}: holds another run ({differences}); choose another --out, "
-                "or give --overwrite"
-            )
-        if old.finished:
-            return old
+def _describe(manifest: Manifest, shards: list[_ShardRun]) -> None:
+    """Write what the shards say of their work into the manifest of the whole run."""
     counts: Counter[str] = Counter()
     for shard in shards:
         counts.update(shard.manifest.counts)
     rows = counts.pop("rows", 0)
-    return Manifest.create(
-        "score",
-        identity=identity,
-        counts={"rows": rows, **dict(sorted(counts.items()))},
-        formula=shards[0].manifest.formula,
-        notes=list(dict.fromkeys(note for shard in shards for note in shard.manifest.notes)),
-        checks=_join_checks(shards),
-        seconds=round(sum(shard.manifest.seconds for shard in shards), 3),
-        command=command,
-    )
+    manifest.counts = {"rows": rows, **dict(sorted(counts.items()))}
+    manifest.notes = list(dict.fromkeys(n for shard in shards for n in shard.manifest.notes))
+    manifest.checks = _join_checks(shards)
+    manifest.seconds = round(sum(shard.manifest.seconds for shard in shards), 3)
 
 
 def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
@@ -201,24 +182,8 @@ def _turns(shards: Sequence[_ShardRun]) -> Iterator[tuple[int, int]]:
                 yield i, number
 
 
-class _Cursor:
-    """The rows of a table, read in order."""
-
-    def __init__(self, frames: Iterator[pl.DataFrame], empty: pl.DataFrame) -> None:
-        self._frames = frames
-        self._held = empty
-
-    def take(self, n: int) -> pl.DataFrame:
-        """The next `n` rows."""
-        while self._held.height < n:
-            following = next(self._frames)
-            self._held = pl.concat([self._held, following]) if self._held.height else following
-        taken, self._held = self._held[:n], self._held[n:]
-        return taken
-
-
-def _cursor(path: Path, schema: pl.Schema, columns: Sequence[str]) -> _Cursor:
-    return _Cursor(read_table_slices(path, columns), schema.to_frame().select(columns))
+def _cursor(path: Path, schema: pl.Schema, columns: Sequence[str]) -> Cursor:
+    return Cursor(read_table_slices(path, columns), schema.to_frame().select(columns))
 
 
 def _interleave(

@@ -11,7 +11,7 @@ import polars as pl
 from ifcurate.errors import RunError
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import read_table, read_table_manifest
-from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.manifest import Manifest, find_manifest, read_manifest
 from ifcurate.storage.tables import SPLIT
 
 __all__ = ["read_split", "read_split_manifest", "split_paths", "stale_folders"]
@@ -56,8 +56,7 @@ def stale_folders(run: Run, split: str = "") -> list[Path]:
     """The folders in the run's folder that an earlier split of this name filtered."""
     stale = []
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
-        with contextlib.suppress(RunError):
-            made = read_manifest(path)
-            if made.stale and made.identity.get("split_name", "") == split:
-                stale.append(path.parent)
+        made = find_manifest(path)
+        if made and made.stale and made.identity.get("split_name", "") == split:
+            stale.append(path.parent)
     return stale

@@ -34,9 +34,8 @@ def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Call
             on_first()
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        numbers.append(hangup)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     old = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield lambda: came

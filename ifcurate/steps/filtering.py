@@ -33,7 +33,7 @@ from ifcurate.storage.files import (
     file_digest,
     read_table_slices,
 )
-from ifcurate.storage.manifest import Manifest, read_manifest
+from ifcurate.storage.manifest import Manifest, find_manifest
 from ifcurate.storage.overrides import (
     fingerprint_overrides,
     read_overrides,
@@ -111,7 +111,7 @@ def filter_run(
         "split_name": split,
         "keep_labels": sorted(decision.keep_labels),
     }
-    old = _read_filter(folder)
+    old = find_manifest(folder / "filter.json")
     if old is not None and old.identity == identity and old.matches_files(folder):
         return FilterResult(old, folder, split_manifest, existing is None, skipped=True)
     sources = run_sources(run)
@@ -221,12 +221,3 @@ def _refuse_nothing(split: Manifest, decision: Decision) -> None:
         f"{' and '.join(sorted(decision.keep_labels))} is kept; "
         "try --drop non-context-critical, or another split"
     )
-
-
-def _read_filter(folder: Path) -> Manifest | None:
-    """The manifest that `filter` wrote in a folder; None if there is none."""
-    try:
-        manifest = read_manifest(folder / "filter.json")
-    except RunError:
-        return None
-    return manifest if manifest.step == "filter" else None

@@ -18,7 +18,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,7 +32,7 @@ from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.lock import lock_run
-from ifcurate.runs.reading import run_examples
+from ifcurate.runs.reading import Place, RowQueue, run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings
 from ifcurate.split.cuts import Cut, applied_cuts
@@ -45,7 +45,6 @@ _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"
 _HALF: Final = ("bfloat16", "float16")
 _BIN: Final = re.compile(r"(\d+)-(\d+) tokens")
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _SECONDS: Final = 2.0  # of work that a kill may cost
 
 
@@ -94,15 +93,8 @@ class Rescore:
 
     def open_engine(self, run: Run) -> Engine:
         """The run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
-        known = run.manifest.identity["engine"]
-        name, revision = self.model or known["model"], None
-        if self.model is None and name != "pocket" and not Path(name).is_dir():
-            if not _COMMIT.fullmatch(known["revision"]):
-                raise RunError(
-                    f"{run.folder}: scored by the local model {name!r}, and no such folder is "
-                    "here; say where it is with --model"
-                )
-            revision = known["revision"]
+        name, revision = run_model(run, self.model)
+        version = run.manifest.identity["engine"]["engine_version"]
         return load_engine(
             "hf",
             model=name,
@@ -114,7 +106,7 @@ class Rescore:
             max_length=run.manifest.identity["settings"]["max_length"],
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
-            no_kernels=known["engine_version"].endswith(NO_KERNELS),
+            no_kernels=version.endswith(NO_KERNELS),
         )
 
 
@@ -244,12 +236,12 @@ class _Work:
 
     def _pairs(self) -> Iterator[tuple[dict[str, Any], PromptPair]]:
         """The missing rows with their prompts, in order. Raises `RunError` for one that changed."""
-        wanted = _Peekable(_rows_at(self.run, self.missing))
+        wanted = RowQueue(_rows_at(self.run, self.missing))
         size = self.scorer.settings.chunk_rows
         # With `shuffle`, a row's context comes from another row of its chunk.
         whole_chunk = self.scorer.settings.ablation == "shuffle"
         for chunk in self.examples.raw_chunks(size):
-            rows = _take_rows(wanted, {(raw.source, raw.number) for raw, _ in chunk})
+            rows = wanted.take({(raw.source, raw.number) for raw, _ in chunk})
             if rows:
                 numbers = {(source, number) for source, number, _ in rows}
                 chosen = [c for c in chunk if whole_chunk or (c[0].source, c[0].number) in numbers]
@@ -261,41 +253,19 @@ class _Work:
             raise _changed(self.run, wanted.next, "no such row")
 
     def _match(
-        self, pairs: Sequence[PromptPair], rows: dict[_Place, list[dict[str, Any]]]
+        self, pairs: Sequence[PromptPair], rows: dict[Place, dict[str, Any]]
     ) -> Iterator[tuple[dict[str, Any], PromptPair]]:
         """The rows with their prompts. Raises `RunError` for a row that changed."""
         for pair in pairs:
             example = pair.example
-            for row in rows.pop((example.source, example.row_number, example.turn), ()):
-                if pair.with_context is None or pair.key != row["key"]:
-                    raise _changed(self.run, row, "other tokens")
-                yield row, pair
+            row = rows.pop((example.source, example.row_number, example.turn), None)
+            if row is None:
+                continue
+            if pair.with_context is None or pair.key != row["key"]:
+                raise _changed(self.run, row, "other tokens")
+            yield row, pair
         for missing in rows.values():
-            raise _changed(self.run, missing[0], "no such example")
-
-
-_Place = tuple[str, int, int]  # source, row, turn
-
-
-def _take_rows(wanted: _Peekable, here: set[tuple[str, int]]) -> dict[_Place, list[dict[str, Any]]]:
-    """The next rows that are in `here`. A file that was named twice has each row twice."""
-    rows: dict[_Place, list[dict[str, Any]]] = {}
-    while (row := wanted.next) and (row["source"], row["row"]) in here:
-        rows.setdefault((row["source"], row["row"], row["turn"]), []).append(row)
-        wanted.take()
-    return rows
-
-
-class _Peekable:
-    """An iterator over rows that shows the next one."""
-
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
-        self._rows = iter(rows)
-        self.next = next(self._rows, None)
-
-    def take(self) -> None:
-        """Move to the next row."""
-        self.next = next(self._rows, None)
+            raise _changed(self.run, missing, "no such example")
 
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Tokenizer
@@ -16,13 +14,12 @@ from ifcurate.phrases import did_you_mean
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import Rendered, Template, load_template
 from ifcurate.records import Example
-from ifcurate.runs.reading import run_examples
+from ifcurate.runs.reading import run_examples, run_model
 from ifcurate.runs.run import Run
 
 __all__ = ["ShownExample", "ShownPrompt", "add_texts", "show_example"]
 
 _TEXT: Final = 300  # characters of a text in a summary
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +104,8 @@ def _find(run: Run, id: str, turn: int | None) -> Example:
 
 
 def _tokenizer(run: Run, model: str) -> Tokenizer:
-    known = run.manifest.identity["engine"]
-    name, revision = model or known["model"], None
-    if known["engine"] != "toy" and not model and name != "pocket" and not Path(name).is_dir():
-        if not _COMMIT.fullmatch(known["revision"]):
-            raise RunError(
-                f"{run.folder}: scored by the local model {name!r}, and there is no such folder; "
-                "name the folder with --model"
-            )
-        revision = known["revision"]
-    return load_tokenizer(known["engine"], model=name, revision=revision)
+    name, revision = run_model(run, model)
+    return load_tokenizer(run.manifest.identity["engine"]["engine"], model=name, revision=revision)
 
 
 def _show_pair(

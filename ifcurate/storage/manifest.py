@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ifcurate.errors import RunError
 from ifcurate.storage.files import file_digest, write_json
 
-__all__ = ["Manifest", "fingerprint", "read_manifest", "software_versions", "utc_now"]
+__all__ = [
+    "Manifest",
+    "find_manifest",
+    "fingerprint",
+    "read_manifest",
+    "software_versions",
+    "utc_now",
+]
 
 _PACKAGES = ("ifcurate", "numpy", "polars", "pyarrow", "tokenizers", "torch", "transformers")
 
@@ -61,11 +68,14 @@ class Manifest(BaseModel):
 
     def matches_files(self, folder: Path, *, without: Container[str] = ()) -> bool:
         """Whether all its files exist in the folder and are unchanged, except those `without`."""
-        digests = ((name, digest) for name, digest in self.digests.items() if name not in without)
-        try:
-            return all(file_digest(folder / name) == digest for name, digest in digests)
-        except OSError:
-            return False
+        return all(name in without for name in self.changed_files(folder))
+
+    def changed_files(self, folder: Path) -> Iterator[str]:
+        """Those of its files that are missing in the folder, or are not as they were written."""
+        for name, digest in self.digests.items():
+            path = folder / name
+            if not path.is_file() or file_digest(path) != digest:
+                yield name
 
     def write(self, path: Path) -> None:
         """Write it as JSON, atomically."""
@@ -92,6 +102,14 @@ def software_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def find_manifest(path: Path) -> Manifest | None:
+    """The manifest at a path; None where there is none, or none of this version."""
+    try:
+        return read_manifest(path)
+    except RunError:
+        return None
 
 
 def read_manifest(path: Path) -> Manifest:

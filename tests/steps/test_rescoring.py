@@ -237,7 +237,7 @@ def test_other_data_models_and_templates_are_refused(data: Path, model: Path) ->
     with pytest.raises(RunError, match="revision is not the one that the run was scored with"):
         split_run(run, rescore=Rescore(0.2, model=str(other)))
     (data / "tiny").unlink()
-    with pytest.raises(RunError, match="say where it is with --model"):
+    with pytest.raises(RunError, match="name the folder with --model"):
         split_run(run, rescore=Rescore(0.2))
     (data / "b.jsonl").write_text((data / "b.jsonl").read_text().replace("copper", "silver"))
     with pytest.raises(RunError, match=r"b\.jsonl: has changed since it was scored"):

@@ -19,7 +19,7 @@ from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
 from ifcurate.mixing.schema import COLUMNS
 from ifcurate.options.base import takes_options
 from ifcurate.options.card import CardOptions
-from ifcurate.storage.files import atomic_file, file_digest
+from ifcurate.storage.files import file_digest, write_text
 
 __all__ = ["CARD", "render_card", "size_category", "write_card"]
 
@@ -51,8 +51,7 @@ def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: Car
     Raises `DataError` when it cannot be written.
     """
     path = folder / CARD
-    with atomic_file(path) as stream:
-        stream.write(render_card(mixture, recipe=recipe, options=options).encode("utf-8"))
+    write_text(path, render_card(mixture, recipe=recipe, options=options))
     manifest = mixture.manifest
     manifest.outputs["card"] = CARD
     manifest.digests[CARD] = file_digest(path)

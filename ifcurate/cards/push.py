@@ -7,6 +7,7 @@ from typing import Final
 
 from ifcurate.errors import DataError
 from ifcurate.mixing.verify import verify_mixture
+from ifcurate.phrases import first_line
 
 __all__ = ["push_mixture"]
 
@@ -41,9 +42,8 @@ def push_mixture(folder: Path, repository: str, *, private: bool = False) -> str
             commit_message="Upload a mixture made with ifcurate",
         )
     except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
-            f"push {repository}: refused: {reason}; check the name, and that HF_TOKEN may write "
-            "there"
+            f"push {repository}: refused: {first_line(error)}; check the name, and that HF_TOKEN "
+            "may write there"
         ) from error
     return f"{api.endpoint}/datasets/{repository}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import sys
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class EngineReport:
     """The work of an engine so far, for the summary and the manifest."""
 
     notes: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the manifest."""

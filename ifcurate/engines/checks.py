@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.errors import ModelError
 
-__all__ = ["check_logprobs", "check_prompt"]
+__all__ = [
+    "check_batch_size",
+    "check_finite",
+    "check_logprobs",
+    "check_max_length",
+    "check_prompt",
+    "check_vocabulary",
+]
 
 _ABOVE_ZERO = 1e-3  # rounding; a log-probability is at most 0
 _MINUS_INFINITY = -9999.0  # vLLM's server writes this, because JSON has no infinity
+
+
+def check_batch_size(batch_size: int | Literal["auto"]) -> None:
+    """Raise `ModelError` for a batch size below 1."""
+    if batch_size != "auto" and batch_size < 1:
+        raise ModelError(
+            f"batch size: must be at least 1; found {batch_size}; use a count, or auto"
+        )
+
+
+def check_max_length(name: str, wanted: int, limit: int | None) -> None:
+    """Raise `ModelError` for a length that is not between 2 and the model's; None if unknown."""
+    if wanted < 2 or (limit is not None and wanted > limit):
+        raise ModelError(
+            f"{name}: max_length must be between 2 and the model's own; found {wanted}, "
+            f"the model takes {limit or 'more'}; leave it out, or give a smaller one"
+        )
+
+
+def check_vocabulary(name: str, n_tokens: int, n_ids: int) -> None:
+    """Raise `ModelError` for a tokenizer with more tokens than the model has embeddings."""
+    if n_tokens > n_ids:
+        raise ModelError(
+            f"{name}: the tokenizer does not fit the model; found {n_tokens} tokens and {n_ids} "
+            "embeddings; copy the model's own tokenizer files into its folder"
+        )
 
 
 def check_prompt(i: int, prompt: Prompt, *, max_length: int, n_ids: int | None) -> None:
@@ -34,8 +69,8 @@ def check_prompt(i: int, prompt: Prompt, *, max_length: int, n_ids: int | None) 
         )
 
 
-def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
-    """Raise `ModelError` for numbers that are not log-probabilities: not finite, or above 0."""
+def check_finite(where: str, values: Float32Array, *, dtype: str) -> None:
+    """Raise `ModelError` for numbers that are not finite."""
     bad = ~np.isfinite(values) | (values <= _MINUS_INFINITY)
     if bad.any():
         raise ModelError(
@@ -43,6 +78,11 @@ def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
             f"{len(values)} log-probabilities in {dtype}; use float32 or bfloat16 (--dtype), or "
             "check the weights"
         )
+
+
+def check_logprobs(where: str, values: Float32Array, *, dtype: str) -> None:
+    """Raise `ModelError` for numbers that are not log-probabilities: not finite, or above 0."""
+    check_finite(where, values, dtype=dtype)
     if (values > _ABOVE_ZERO).any():
         raise ModelError(
             f"{where}: numbers that are not log-probabilities; found {float(values.max()):.4g}, "

@@ -17,7 +17,7 @@ from ifcurate.errors import DataError, ModelError
 from ifcurate.evaluation.questions import to_example
 from ifcurate.evaluation.suites import load_suite
 from ifcurate.phrases import install_line
-from ifcurate.storage.files import atomic_file, write_json
+from ifcurate.storage.files import write_json, write_json_lines, write_text
 
 __all__ = ["STANDARD", "export_tasks", "run_benchmarks"]
 
@@ -69,26 +69,22 @@ def export_tasks(
     for name in suites:
         suite = load_suite(name)
         data = folder / f"{suite.name}.jsonl"
-        with atomic_file(data) as stream:
-            for question in suite.questions:
-                row = {
-                    "id": question.id,
-                    "prompt": layout.render(to_example(question, response="x")).prefix,
-                    "context_answers": question.context_answers,
-                    "memory_answers": question.memory_answers,
-                }
-                stream.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
+        rows = (
+            {
+                "id": question.id,
+                "prompt": layout.render(to_example(question, response="x")).prefix,
+                "context_answers": question.context_answers,
+                "memory_answers": question.memory_answers,
+            }
+            for question in suite.questions
+        )
+        write_json_lines(data, rows)
         path = folder / f"{suite.name}.yaml"
         task = f"ifcurate_{suite.name.replace('-', '_')}"
-        _write_text(path, _TASK.format(task=task, data=json.dumps(str(data.resolve()))))
+        write_text(path, _TASK.format(task=task, data=json.dumps(str(data.resolve()))))
         written.append(path)
-    _write_text(folder / "measures.py", _MEASURES)
+    write_text(folder / "measures.py", _MEASURES)
     return written
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_file(path) as stream:
-        stream.write(text.encode("utf-8"))
 
 
 def run_benchmarks(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -79,10 +79,6 @@ class Interval:
     high: float | None
     n: int
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-
 
 def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
     """All measures: over all questions, over those that the model knows, and by group."""
@@ -90,7 +86,7 @@ def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
     result: dict[str, Any] = {"all": _measures(answered, seed)}
     if any(a.knows is not None for a in answered):
         result["known"] = _measures(known, seed)
-        result["knows"] = _share([bool(a.knows) for a in answered], seed).as_dict()
+        result["knows"] = asdict(_share([bool(a.knows) for a in answered], seed))
     watched = [a.attention for a in answered if a.attention is not None]
     if watched:
         result["attention"] = np.mean(watched, axis=0).tolist()
@@ -115,7 +111,7 @@ def _measures(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
     decided = [outcome for outcome in outcomes if outcome in ("context", "memory")]
     shares["memorisation_ratio"] = _share([outcome == "memory" for outcome in decided], seed)
     shares |= _by_logprob([a.prefers_context for a in answered], seed)
-    return {name: interval.as_dict() for name, interval in shares.items()}
+    return {name: asdict(interval) for name, interval in shares.items()}
 
 
 def _by_logprob(preferences: Sequence[bool | None], seed: int) -> dict[str, Interval]:

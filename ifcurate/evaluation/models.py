@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ifcurate.engines.base import Prompt, Tokenizer
 from ifcurate.evaluation.answering import answer_logprobs, generate_greedily
@@ -13,28 +14,24 @@ from ifcurate.options.evaluate import EvaluateOptions
 __all__ = ["AnsweringModel", "LocalModel", "open_model"]
 
 
-class AnsweringModel(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringModel(ABC):
     """Answers prompts greedily and returns the log-probability of fixed answers."""
 
-    @property
-    def name(self) -> str:
-        """The folder's name, the Hub id or the server's name for the model."""
+    name: str  # the folder's name, the Hub id or the server's name for the model
+    revision: str  # commit, or a hash of the weights
+    tokenizer: Tokenizer  # whose ids the prompts have
+    options: EvaluateOptions
 
-    @property
-    def revision(self) -> str:
-        """Commit, or a hash of the weights."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer whose ids the prompts have."""
-
+    @abstractmethod
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """The greedy continuation of each prompt."""
+        """The greedy continuation of each prompt's ids."""
 
+    @abstractmethod
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
         """Summed natural-log probability of each prompt's response."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (a local model holds nothing)
         """Release its resources."""
 
 
@@ -45,74 +42,41 @@ def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
     return _open_local(model, options)
 
 
-@dataclass(frozen=True, slots=True)
-class LocalModel:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalModel(AnsweringModel):
     """A model of transformers."""
 
-    name: str
-    revision: str
-    tokenizer: Tokenizer
     model: Any
     hf_tokenizer: Any
-    options: EvaluateOptions
 
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """The greedy continuation of each prompt's ids."""
+        """See `AnsweringModel.answer`."""
         return generate_greedily(
             self.model, self.hf_tokenizer, prompts,
             max_new_tokens=self.options.max_new_tokens, batch_size=self.options.batch_size,
         )  # fmt: skip
 
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
-        """Summed natural-log probability of each prompt's response."""
+        """See `AnsweringModel.logprobs`."""
         return answer_logprobs(self.model, prompts, batch_size=self.options.batch_size)
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def _open_local(model: str, options: EvaluateOptions) -> LocalModel:
-    from ifcurate.engines.hf.loading import (
-        choose_device,
-        choose_dtype,
-        load_config,
-        load_model,
-        load_tokenizer,
-        stored_dtype,
-    )
-    from ifcurate.engines.hf.source import find_model
+    from ifcurate.engines.hf.loading import load_causal_model
     from ifcurate.engines.hf.tokenizer import HFTokenizer
-    from ifcurate.models import resolve_model
 
-    source = find_model(resolve_model(model))
-    config = load_config(source, trust_remote_code=False)
-    device = choose_device(options.device)
-    dtype = choose_dtype(options.dtype, device, stored_dtype(source, config))
-    tokenizer = load_tokenizer(source, trust_remote_code=False)
-    loaded = load_model(source, config, dtype=dtype, device=device, trust_remote_code=False)
-    wrapped = HFTokenizer(tokenizer, where=str(source.folder))
-    return LocalModel(source.name, source.revision, wrapped, loaded, tokenizer, options)
+    source, loaded, tokenizer = load_causal_model(model, dtype=options.dtype, device=options.device)
+    return LocalModel(
+        name=source.name, revision=source.revision, options=options, model=loaded,
+        tokenizer=HFTokenizer(tokenizer, where=str(source.folder)), hf_tokenizer=tokenizer,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _EngineModel:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EngineModel(AnsweringModel):
     """A model of an engine that continues prompts: vLLM, or a server such as vLLM's."""
 
     engine: Any  # VLLMEngine or ServerEngine
-    options: EvaluateOptions
-
-    @property
-    def name(self) -> str:
-        return str(self.engine.identity.model)
-
-    @property
-    def revision(self) -> str:
-        return str(self.engine.identity.revision)
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        tokenizer: Tokenizer = self.engine.tokenizer
-        return tokenizer
 
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
         answers: list[str] = self.engine.continue_greedily(
@@ -133,4 +97,9 @@ def _open_engine(model: str, options: EvaluateOptions) -> _EngineModel:
     more: dict[str, Any] = {"dtype": options.dtype}
     if options.engine == "server":
         more |= {"base_url": options.base_url, "tokenizer": options.tokenizer}
-    return _EngineModel(load_engine(options.engine, model=model, **more), options)
+    engine = load_engine(options.engine, model=model, **more)
+    known = engine.identity
+    return _EngineModel(
+        name=known.model, revision=known.revision, tokenizer=engine.tokenizer, options=options,
+        engine=engine,
+    )  # fmt: skip

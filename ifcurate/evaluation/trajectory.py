@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,8 +43,7 @@ class Trajectory:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"points": list(self.points), "peak": self.peak, "last": self.last,
-                "fall": self.fall, "keep": self.keep, "reason": self.reason}  # fmt: skip
+        return asdict(self)
 
 
 def step_of(model: str) -> int | None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import yaml
@@ -20,7 +20,7 @@ from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
 from ifcurate.phrases import check_type, count
-from ifcurate.storage.files import atomic_file, file_digest
+from ifcurate.storage.files import atomic_file, file_digest, write_json_lines, write_text
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
 
@@ -142,14 +142,16 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
     trainer = TRAINERS[plan.options.trainer]
     to_row = trainer.to_row(plan)
     markers = Counter[str]()
-    n_written, left = 0, []
+    n_written = 0
+    left: list[dict[str, Any]] = []
     array = trainer.data.endswith(".json")
     with atomic_file(plan.folder / trainer.data) as stream:
         for row, removed in _rows(mixture, plan.options):
             try:
                 made = to_row(row, plan.options.indicator)
             except UnfitError as reason:
-                left.append(_left_out(row, str(reason)))
+                place = {name: row[f"ifcurate_{name}"] for name in ("component", "source", "row")}
+                left.append({**place, "reason": str(reason)})
                 continue
             text = json.dumps(made, ensure_ascii=False).encode("utf-8")
             stream.write(((b",\n" if n_written else b"[\n") + text) if array else text + b"\n")
@@ -158,14 +160,13 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
         if array:
             stream.write(b"\n]\n" if n_written else b"[]\n")
         if not n_written:
-            why = f"the first {json.loads(left[0])['reason']}" if left else "the mixture is empty"
+            why = f"the first {left[0]['reason']}" if left else "the mixture is empty"
             raise DataError(
                 f"export {plan.options.trainer}: no row can be written: {why}; "
                 "choose another trainer"
             )
     if left:
-        with atomic_file(plan.folder / _LEFT_OUT) as stream:
-            stream.write(b"".join(left))
+        write_json_lines(plan.folder / _LEFT_OUT, left)
     return {"rows": n_written + len(left), "written": n_written, "left_out": len(left)}, markers
 
 
@@ -177,11 +178,6 @@ def _rows(mixture: Mixture, options: ExportOptions) -> Iterator[tuple[Row, list[
             yield (row, []) if options.keep_end_markers else remove_end_markers(row)
 
 
-def _left_out(row: Row, reason: str) -> bytes:
-    place = {name: row[f"ifcurate_{name}"] for name in ("component", "source", "row")}
-    return json.dumps({**place, "reason": reason}, ensure_ascii=False).encode("utf-8") + b"\n"
-
-
 def _write_config(plan: Plan) -> list[str]:
     files = TRAINERS[plan.options.trainer].config(plan)
     for name, content in files.items():
@@ -189,8 +185,7 @@ def _write_config(plan: Plan) -> list[str]:
             text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         else:
             text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
-        with atomic_file(plan.folder / name) as stream:
-            stream.write(text.encode("utf-8"))
+        write_text(plan.folder / name, text)
     return list(files)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from ifcurate.errors import DataError, ModelError
 from ifcurate.models import nearest_model, resolve_model
+from ifcurate.phrases import first_line
 
 __all__ = ["check_separate_projections", "list_weights", "locate_model"]
 
@@ -42,9 +43,8 @@ def list_weights(model: str) -> list[str]:
 
         return list(get_safetensors_metadata(location).weight_map)
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ModelError(
-            f"model {model!r}: the names of its weights cannot be read: {reason}"
+            f"model {model!r}: the names of its weights cannot be read: {first_line(error)}"
             f"{nearest_model(model)}; give a local folder with safetensors files"
         ) from error
 

@@ -93,11 +93,7 @@ def finetune(
 
 def _load(model: str) -> tuple[Any, Any, str]:
     """The model in float32, its tokenizer and its name."""
-    import torch
-
-    from ifcurate.engines.hf.loading import choose_device, load_config, load_model, load_tokenizer
-    from ifcurate.engines.hf.source import find_model
-    from ifcurate.models import resolve_model
+    from ifcurate.engines.hf.loading import load_causal_model
 
     try:
         import peft  # noqa: F401
@@ -107,12 +103,8 @@ def _load(model: str) -> tuple[Any, Any, str]:
             f"finetune: needs the train extra; found no package {error.name}; "
             f"install it: {install_line('train')}"
         ) from error
-    source = find_model(resolve_model(model))
-    config = load_config(source, trust_remote_code=False)
-    loaded = load_model(
-        source, config, dtype=torch.float32, device=choose_device("auto"), trust_remote_code=False
-    )
-    return loaded, load_tokenizer(source, trust_remote_code=False), source.name
+    source, loaded, tokenizer = load_causal_model(model, dtype="float32")
+    return loaded, tokenizer, source.name
 
 
 def _read_rows(
@@ -215,8 +207,8 @@ class _Watcher:
             template=self.options.template, knowledge=False, logprobs=False
         )
         opened = LocalModel(
-            f"{self.name} step {step}", f"step-{step}", HFTokenizer(self.tokenizer), model,
-            self.tokenizer, evaluation,
+            name=f"{self.name} step {step}", revision=f"step-{step}", options=evaluation,
+            tokenizer=HFTokenizer(self.tokenizer), model=model, hf_tokenizer=self.tokenizer,
         )  # fmt: skip
         folder = self.result.folder / "evaluations" / f"checkpoint-{step}"
         suites = {}

@@ -9,12 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.contents import read_exam, read_mixture, write_rows
+from ifcurate.lab.contents import read_exam, read_mixture
 from ifcurate.lab.exam import make_exam
 from ifcurate.lab.examiner import TEMPLATE, Examiner, load_base
 from ifcurate.lab.mixtures import LabRow, make_mixture, split_facts
 from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
-from ifcurate.storage.files import write_json
+from ifcurate.storage.files import write_json, write_json_lines, write_table
 
 __all__ = ["open_or_prepare", "prepare", "score_mixture"]
 
@@ -28,7 +28,7 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
         write_json(lab.exam, {name: [asdict(q) for q in own] for name, own in exam.items()})
     if not lab.mixture.exists():
         rows = make_mixture(plan.shape, facts, seed=plan.seed)
-        write_rows(lab.mixture, [row.row for row in rows])
+        write_json_lines(lab.mixture, [row.row for row in rows])
         write_json(lab.truth, {"kinds": [r.kind for r in rows],
                                "readable": [r.readable for r in rows]})  # fmt: skip
     if not (lab.base / "config.json").exists() and not _copy_base(root, lab, plan):
@@ -68,7 +68,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     from ifcurate.engines.hf.quiet import quiet
     from ifcurate.pocket import model_path
 
-    write_rows(lab.folder / "nudge.jsonl", [row.row for row in rows])
+    write_json_lines(lab.folder / "nudge.jsonl", [row.row for row in rows])
     loaded = load_base(Path(plan.model) if plan.model else model_path())
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
     train_rows(
@@ -89,7 +89,6 @@ def score_mixture(lab: Laboratory) -> None:
     from ifcurate.engines.load import load_engine
     from ifcurate.options.score import ScoreSettings
     from ifcurate.scoring.in_memory import score_examples
-    from ifcurate.storage.files import write_table
 
     digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]
     with load_engine("hf", model=str(lab.base), threads=_threads()) as engine:

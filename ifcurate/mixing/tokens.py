@@ -10,6 +10,7 @@ from typing import Any
 
 from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model, resolve_model
+from ifcurate.phrases import first_line
 
 __all__ = ["TokenCounter", "load_counter"]
 
@@ -49,7 +50,7 @@ def load_counter(name: str) -> TokenCounter:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:
         raise ModelError(
-            f"tokenizer {name!r}: cannot be loaded: {str(error).splitlines()[0][:200]}"
+            f"tokenizer {name!r}: cannot be loaded: {first_line(error)}"
             f"{nearest_model(name)}; name a model, or a folder that holds a tokenizer.json"
         ) from error
     tokenizer.no_truncation()

@@ -15,7 +15,7 @@ from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST
 from ifcurate.mixing.schema import MIXTURE, TEXT
 from ifcurate.mixing.texts import digest_texts, read_record
 from ifcurate.mixing.tokens import load_counter
-from ifcurate.phrases import count
+from ifcurate.phrases import count, first_line
 from ifcurate.storage.files import file_digest, read_table_manifest
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 
@@ -53,7 +53,7 @@ def verify_mixture(folder: str | Path) -> Verification:
     try:
         _check_rows(folder, manifest, report)
     except (OSError, pl.exceptions.PolarsError, KeyError) as error:
-        report.problems.append(f"{folder / DATA}: cannot be read: {str(error).splitlines()[0]}")
+        report.problems.append(f"{folder / DATA}: cannot be read: {first_line(error)}")
     return report
 
 

@@ -21,7 +21,7 @@ import polars as pl
 
 from ifcurate.data.row_results import BadRow
 from ifcurate.scoring.scorer import Chunk, join_chunks
-from ifcurate.storage.files import atomic_file, file_digest, write_json, write_table
+from ifcurate.storage.files import file_digest, write_json, write_json_lines, write_table
 
 _OURS: Final = re.compile(
     r"\.?(\d+\.(scores\.parquet|tokens\.parquet|bad\.jsonl|done\.json)|begin\.json)"
@@ -169,7 +169,7 @@ class Parts:
             tokens = [chunk.tokens for chunk in pending.chunks if chunk.tokens is not None]
             write_table(pl.concat(tokens), self.path(first, "tokens.parquet"), {})
         bad = [row for rows in pending.bad for row in rows]
-        _write_bad_rows(self.path(first, "bad.jsonl"), bad)
+        write_json_lines(self.path(first, "bad.jsonl"), (row.as_record() for row in bad))
         part = self._describe(pending, scores, bad)
         marker = {name: getattr(part, name) for name in Part.__slots__}
         write_json(self.path(first, "done.json"), marker)
@@ -198,13 +198,6 @@ class Parts:
                 if _OURS.fullmatch(path.name):
                     path.unlink(missing_ok=True)
             self.folder.rmdir()
-
-
-def _write_bad_rows(path: Path, rows: list[BadRow]) -> None:
-    with atomic_file(path) as stream:
-        for row in rows:
-            line = json.dumps(row.as_record(), ensure_ascii=False)
-            stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def _count_statuses(scores: pl.DataFrame, n_bad: int) -> dict[str, int]:

@@ -28,7 +28,9 @@ __all__ = [
     "scan_table",
     "sink_table",
     "write_json",
+    "write_json_lines",
     "write_table",
+    "write_text",
 ]
 
 GROUP_ROWS: Final = 65_536  # rows of a table that are held while it is written or read
@@ -71,11 +73,23 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text atomically. Characters that UTF-8 does not have become escapes."""
+    with atomic_file(path) as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as JSON Lines, atomically."""
+    with atomic_file(path) as stream:
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False)
+            stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write indented JSON. NaN is an error."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    with atomic_file(path) as stream:
-        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ifcurate.errors import RunError
+from ifcurate.phrases import first_line
 from ifcurate.storage.files import write_json
 
 __all__ = ["VERDICTS", "Verdict", "read_verdicts", "write_verdicts"]
@@ -38,7 +39,7 @@ def read_verdicts(folder: Path) -> dict[str, Verdict]:
         return _File.model_validate_json(path.read_bytes()).verdicts
     except (OSError, ValidationError) as error:
         raise RunError(
-            f"{path}: not a file of verdicts: {str(error).splitlines()[0]}; repair it, or "
+            f"{path}: not a file of verdicts: {first_line(error)}; repair it, or "
             "move it away to continue without them"
         ) from error
 

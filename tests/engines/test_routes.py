@@ -307,7 +307,7 @@ def test_a_layer_with_a_mask_of_its_own_is_scored_alone(
         _masked(model, 2)
         return model
 
-    monkeypatch.setattr("ifcurate.engines.hf.engine.load_model", load)
+    monkeypatch.setattr("ifcurate.engines.hf.loading.load_model", load)
     assert _engine(wide, dtype=dtype).route == "single"
 
 

@@ -80,7 +80,6 @@ class FakeVLLM:
     """A module-shaped stand-in: `LLM`, `SamplingParams`, a version, and what was asked of it."""
 
     answer: Callable[[list[int]], Any] = flat_answer
-    flat_logprobs: bool = True
     fails: Exception | None = None
     max_model_len: int = 256
     __version__: str = "0.0-fake"
@@ -88,8 +87,6 @@ class FakeVLLM:
     sent: list[list[int]] = field(default_factory=list)
 
     def SamplingParams(self, **wanted: Any) -> dict[str, Any]:  # noqa: N802
-        if "flat_logprobs" in wanted and not self.flat_logprobs:
-            raise TypeError("unexpected keyword argument 'flat_logprobs'")
         return wanted
 
     def LLM(self, **arguments: Any) -> Any:  # noqa: N802
@@ -152,12 +149,6 @@ def test_response_tokens_are_read_in_order(llama: Path, answer: Any) -> None:
     assert [5, 6] not in fake.sent  # nothing to score in it
     assert engine.report().counts["prompts"] == 31
     assert engine.response_logprobs([Prompt([5, 6], 2)])[0].shape == (0,)
-
-
-def test_versions_without_flat_logprobs_are_asked_otherwise(llama: Path) -> None:
-    engine = load(llama, FakeVLLM(dict_answer, flat_logprobs=False))
-    prompt = Prompt([5, 6, 7], 1)
-    assert engine.response_logprobs([prompt])[0].tolist() == truth(prompt).tolist()
 
 
 def change(what: Callable[[Output], object]) -> Callable[[list[int]], Output]:

@@ -11,6 +11,7 @@ one pass each. After its attention, the last layer computes the requested rows o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -111,7 +112,9 @@ class FusedDecoder:
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
             qkv = self._arithmetic.linear(normed, layer.qkv, layer.qkv_bias, qkv)
-            self._split(layer, qkv, cosine, sine, q, k, v)
+            self._kernels.split_rotate(
+                qkv, cosine, sine, q, k, v, q_norm=layer.q_norm, k_norm=layer.k_norm, eps=self._eps
+            )
             attend(q, k, v, plan, mixed, scale=layer.scale, arithmetic=self._arithmetic)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
@@ -135,29 +138,6 @@ class FusedDecoder:
         self._kernels.silu_mul(gate_up, out)
         return out
 
-    def _split(
-        self,
-        layer: _Layer,
-        qkv: torch.Tensor,
-        cosine: torch.Tensor,
-        sine: torch.Tensor,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-    ) -> None:
-        self._kernels.split_rotate(
-            qkv,
-            cosine,
-            sine,
-            q,
-            k,
-            v,
-            rotated=2 * cosine.shape[1],
-            q_norm=layer.q_norm,
-            k_norm=layer.k_norm,
-            eps=self._eps,
-        )
-
     def _norm(self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
         self._kernels.rms_norm(x, weight, out, self._eps)
 
@@ -177,9 +157,7 @@ class FusedDecoder:
         """Working memory, reused by all packs: new memory costs more than the arithmetic."""
         import torch
 
-        size = 1
-        for n in shape:
-            size *= n
+        size = math.prod(shape)
         held = self._space.get(name)
         if held is None or held.numel() < size:
             like = self._layers[0].qkv

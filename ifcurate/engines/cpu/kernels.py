@@ -50,13 +50,13 @@ class Kernels:
         k: torch.Tensor,  # (kv, at least rows, dim)
         v: torch.Tensor,
         *,
-        rotated: int,
         q_norm: torch.Tensor | None = None,  # (dim,) float32
         k_norm: torch.Tensor | None = None,
         eps: float = 0.0,
     ) -> None:
         """Split queries, keys and values; norm and rotate queries and keys."""
         kv_heads, rows, group, dim = q.shape
+        rotated = 2 * cosine.shape[1]
         getattr(self._library, f"split_rotate_{suffix(qkv)}")(
             *(at(t) for t in (qkv, cosine, sine)),
             *(at(t) for t in (q_norm, k_norm)),

@@ -103,8 +103,7 @@ def plan_attention(
         gathered = -1
         if straight[node] < 0:
             gathered = len(paths)
-            own = np.arange(first, first + size, dtype=np.int64)
-            rows = np.concatenate([tree.ancestor_rows(node), own])
+            rows = tree.path_rows(node)
             # Filled up to whole groups with row 0, which no query sees.
             fill = np.zeros(-len(rows) % LANES, dtype=np.int64)
             paths.append(torch.from_numpy(np.concatenate([rows, fill])).to(device))
@@ -122,10 +121,7 @@ def plan_attention(
 def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
     import torch
 
-    paths = []
-    for node, (start, length) in enumerate(zip(tree.starts, tree.lengths, strict=True)):
-        own = np.arange(start, start + length, dtype=np.int64)
-        paths.append(np.concatenate([tree.ancestor_rows(node), own]))
+    paths = [tree.path_rows(node) for node in range(len(tree.starts))]
     counts = np.array([len(path) for path in paths])
 
     def ends(lengths: np.ndarray[Any, Any]) -> torch.Tensor:

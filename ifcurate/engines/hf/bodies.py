@@ -154,7 +154,7 @@ def exact_length(config: Any) -> int | None:
     In longer sequences a sliding window hides tokens, or a rotary embedding depends on
     the length of the sequence.
     """
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = config.get_text_config()
     limits = _rope_limits(config)
     if getattr(config, "use_sliding_window", True):
         limits += [n for name in _WINDOWS if isinstance(n := getattr(config, name, None), int)]

@@ -14,8 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from ifcurate.engines.base import (
     NO_KERNELS,
     Answer,
@@ -28,24 +26,20 @@ from ifcurate.engines.base import (
     arrays_of,
     run_now,
 )
-from ifcurate.engines.checks import check_prompt
-from ifcurate.engines.hf.bodies import exact_length
-from ifcurate.engines.hf.loading import (
-    choose_device,
-    choose_dtype,
-    load_config,
-    load_model,
-    load_tokenizer,
-    stored_dtype,
+from ifcurate.engines.checks import (
+    check_batch_size,
+    check_finite,
+    check_max_length,
+    check_prompt,
+    check_vocabulary,
 )
+from ifcurate.engines.hf.bodies import exact_length
+from ifcurate.engines.hf.loading import load_causal_model
 from ifcurate.engines.hf.packing import PackFiller, Plan, make_plan
 from ifcurate.engines.hf.prefix_tree import Pack
-from ifcurate.engines.hf.probes import (
-    are_kernels_off,
-    choose_route,
-)
+from ifcurate.engines.hf.probes import are_kernels_off, choose_route
 from ifcurate.engines.hf.runner import PackRunner, fitting_threads, token_budget
-from ifcurate.engines.hf.source import ModelSource, find_model
+from ifcurate.engines.hf.source import ModelSource
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.hf.workers import (
     OutOfMemoryError,
@@ -99,27 +93,20 @@ def load_hf_engine(
     """
     import torch
 
-    if batch_size != "auto" and batch_size < 1:
-        raise ModelError(
-            f"batch size: must be at least 1; found {batch_size}; use a count, or auto"
-        )
-    place = choose_device(device)
-    source = find_model(
-        model, revision=revision, allow_pickle=allow_pickle, trust_remote_code=trust_remote_code
-    )
-    config = load_config(source, trust_remote_code=trust_remote_code)
-    kind = choose_dtype(dtype, place, stored_dtype(source, config))
-    tokenizer = HFTokenizer(
-        load_tokenizer(source, trust_remote_code=trust_remote_code), where=str(source.folder)
-    )
+    check_batch_size(batch_size)
     if threads is not None:
         torch.set_num_threads(threads)
-    loaded = load_model(
-        source, config, dtype=kind, device=place, trust_remote_code=trust_remote_code
+    source, loaded, tokenizer = load_causal_model(
+        model,
+        revision=revision,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
     )
     return HFEngine(
         loaded,
-        tokenizer,
+        HFTokenizer(tokenizer, where=str(source.folder)),
         source,
         batch_size=batch_size,
         max_length=max_length,
@@ -162,12 +149,7 @@ class HFEngine(Engine):
         )
         self._model = model
         self._n_ids = int(model.get_input_embeddings().weight.shape[0])
-        if tokenizer.vocab_size > self._n_ids:
-            raise ModelError(
-                f"{source.name}: the tokenizer does not fit the model; found "
-                f"{tokenizer.vocab_size} tokens and {self._n_ids} embeddings; "
-                "copy the model's own tokenizer files into its folder"
-            )
+        check_vocabulary(source.name, tokenizer.vocab_size, self._n_ids)
         n_parameters = int(sum(p.numel() for p in model.parameters()))
         with fitting_threads(model, n_parameters):
             route = choose_route(model, source.name, no_kernels=no_kernels)
@@ -297,27 +279,29 @@ class HFEngine(Engine):
         answers = self._gather(plan, under_way)
         singles = self._filler.fill(plan, alone, single=True)
         answers |= self._gather(plan, [(p, self._run(plan, p, single=True)) for p in singles])
-        self._count("prompts", n_prompts)
-        self._count("tokens_given", plan.n_given)
-        self._count("prompts_scored_before", plan.n_repeated)
         counts = self._report.counts
-        counts["tokens_saved"] = counts["tokens_given"] - counts.get("tokens_computed", 0)
+        counts["prompts"] += n_prompts
+        counts["tokens_given"] += plan.n_given
+        counts["prompts_scored_before"] += plan.n_repeated
+        counts["tokens_saved"] = counts["tokens_given"] - counts["tokens_computed"]
         if alone:
-            self._count("sequences_scored_alone", len(alone))
+            counts["sequences_scored_alone"] += len(alone)
         return plan.gather([answers[i] for i in range(len(plan.sequences))])
 
     def _gather(self, plan: Plan, under_way: list[tuple[Pack, PackFuture]]) -> dict[int, Answer]:
         """The log-probabilities of each sequence; packs that do not fit into memory are halved."""
         answers: dict[int, Answer] = {}
+        counts = self._report.counts
         n_halved = 0
         while under_way:
             smaller: list[Pack] = []
             for pack, future in under_way:
-                self._count("packs", 1)
-                self._count("tokens_computed", pack.n_tokens)
+                counts["packs"] += 1
+                counts["tokens_computed"] += pack.n_tokens
                 try:
-                    arrays = [self._finite(values) for values in future.result()]
-                    answers.update(zip(pack.members, arrays, strict=True))
+                    for i, values in zip(pack.members, future.result(), strict=True):
+                        check_finite(self.identity.model, values, dtype=self.identity.dtype)
+                        answers[i] = values
                 except (OutOfMemoryError, TooSlowError) as error:
                     slow = isinstance(error, TooSlowError)
                     if len(pack.members) == 1:
@@ -332,7 +316,7 @@ class HFEngine(Engine):
             under_way = [(pack, self._run(plan, pack)) for pack in smaller]
         if n_halved:
             self._filler.shrink()
-            self._count("memory_retries", n_halved)
+            counts["memory_retries"] += n_halved
         return answers
 
     def _failure(self, plan: Plan, pack: Pack, *, slow: bool) -> RowTimeoutError | RowTooLargeError:
@@ -347,29 +331,12 @@ class HFEngine(Engine):
             "shorten its context, or use a smaller model or dtype"
         )
 
-    def _finite(self, values: Float32Array) -> Float32Array:
-        if not np.isfinite(values).all():
-            raise ModelError(
-                f"{self.identity.model}: the model gave a number that is not finite; found "
-                f"{int((~np.isfinite(values)).sum())} of {len(values)} log-probabilities in "
-                f"{self.identity.dtype}; use --dtype float32 or bfloat16, or check the weights"
-            )
-        return values
-
-    def _count(self, name: str, n: int) -> None:
-        self._report.counts[name] = self._report.counts.get(name, 0) + n
-
 
 def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = config.get_text_config()
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
     stated = [int(n) for name in names if isinstance(n := getattr(config, name, None), int)]
     limit = stated[0] if stated and stated[0] > 0 else _NO_LIMIT
-    if wanted is None:
-        return limit
-    if not 2 <= wanted <= limit:
-        raise ModelError(
-            f"{source.name}: max_length must be between 2 and the model's own; found {wanted}, "
-            f"the model takes {limit}; leave it out, or give a smaller one"
-        )
-    return wanted
+    if wanted is not None:
+        check_max_length(source.name, wanted, limit)
+    return wanted or limit

@@ -154,7 +154,7 @@ def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
 
 
 def _known_transforms(config: Any) -> list[Callable[[torch.Tensor], torch.Tensor]]:
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = config.get_text_config()
     known: list[Callable[[torch.Tensor], torch.Tensor]] = []
     cap = getattr(config, "final_logit_softcapping", None)
     if cap:

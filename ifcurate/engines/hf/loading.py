@@ -8,18 +8,28 @@ caller asks for it.
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ifcurate.engines.hf.quiet import quiet
-from ifcurate.engines.hf.source import ModelSource
+from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.errors import ModelError
+from ifcurate.models import resolve_model
 from ifcurate.phrases import first_line
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_device", "choose_dtype", "load_config", "load_model", "load_tokenizer"]
+__all__ = [
+    "choose_device",
+    "choose_dtype",
+    "load_causal_model",
+    "load_config",
+    "load_tokenizer",
+    "stored_dtype",
+]
 
 _DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
 _HALF: Final = ("bfloat16", "float16")
@@ -32,6 +42,32 @@ _OTHER_TASKS: Final = (
     "QuestionAnswering",
     "Regression",
 )
+
+
+def load_causal_model(
+    model: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> tuple[ModelSource, Any, Any]:
+    """The files of a model by its name, the model, and its tokenizer. Raises `ModelError`."""
+    place = choose_device(device)
+    source = find_model(
+        resolve_model(model),
+        revision=revision,
+        allow_pickle=allow_pickle,
+        trust_remote_code=trust_remote_code,
+    )
+    config = load_config(source, trust_remote_code=trust_remote_code)
+    kind = choose_dtype(dtype, place, stored_dtype(source, config))
+    tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
+    loaded = load_model(
+        source, config, dtype=kind, device=place, trust_remote_code=trust_remote_code
+    )
+    return source, loaded, tokenizer
 
 
 def choose_device(device: str) -> torch.device:
@@ -182,8 +218,7 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
 
 def _attention(config: Any) -> dict[str, str]:
     # Older versions of transformers use a kernel that does not cap scores for models that do.
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    capped = getattr(config, "attn_logit_softcapping", None)
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     return {"attn_implementation": "eager"} if capped else {}
 
 
@@ -198,7 +233,6 @@ def load_model(
     """The model in evaluation mode on the device, every weight read from its files."""
     from transformers import AutoModelForCausalLM
 
-    _check_safetensors(source)
     try:
         with quiet():
             model, info = AutoModelForCausalLM.from_pretrained(
@@ -253,41 +287,22 @@ def _check_complete(source: ModelSource, info: dict[str, Any]) -> None:
 def stored_dtype(source: ModelSource, config: Any) -> str:
     """The dtype of most numbers in the weight files, as torch names it."""
     names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
-    sizes: dict[str, int] = {}
+    sizes = Counter[str]()
     if not source.pickled:
         from safetensors import SafetensorError, safe_open
 
         try:
-            for path in _safe(source):
+            for path in (path for path in source.weights if path.suffix == ".safetensors"):
                 with safe_open(path, framework="np") as file:
                     for key in file.keys():  # noqa: SIM118  (not a mapping)
                         part = file.get_slice(key)
-                        count = 1
-                        for length in part.get_shape():
-                            count *= length
-                        sizes[part.get_dtype()] = sizes.get(part.get_dtype(), 0) + count
+                        sizes[part.get_dtype()] += math.prod(part.get_shape())
         except SafetensorError as error:
             raise _corrupt(path, error) from error
     if sizes:
-        return names.get(max(sizes, key=lambda name: sizes[name]), "other")
+        return names.get(sizes.most_common(1)[0][0], "other")
     declared = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
     return str(declared or "float32").removeprefix("torch.")
-
-
-def _check_safetensors(source: ModelSource) -> None:
-    if not source.pickled:
-        from safetensors import SafetensorError, safe_open
-
-        for path in _safe(source):
-            try:
-                with safe_open(path, framework="np"):
-                    pass
-            except SafetensorError as error:
-                raise _corrupt(path, error) from error
-
-
-def _safe(source: ModelSource) -> list[Path]:
-    return [path for path in source.weights if path.suffix == ".safetensors"]
 
 
 def _corrupt(path: Path, error: Exception) -> ModelError:

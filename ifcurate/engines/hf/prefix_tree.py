@@ -55,12 +55,15 @@ class PrefixTree:
             above = int(self.parents[above])
         return np.concatenate(parts[::-1]) if parts else np.zeros(0, dtype=np.int64)
 
-    def sequence_rows(self, sequence: int) -> IntArray:
-        """Rows of a whole sequence, in order of position."""
-        node = int(self.ends[sequence])
+    def path_rows(self, node: int) -> IntArray:
+        """Rows of all tokens from the root to the end of the node, in order of position."""
         start = int(self.starts[node])
         own = np.arange(start, start + int(self.lengths[node]), dtype=np.int64)
         return np.concatenate([self.ancestor_rows(node), own])
+
+    def sequence_rows(self, sequence: int) -> IntArray:
+        """Rows of a whole sequence, in order of position."""
+        return self.path_rows(int(self.ends[sequence]))
 
 
 @dataclass(frozen=True, slots=True)

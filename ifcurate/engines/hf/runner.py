@@ -167,8 +167,7 @@ def token_budget(model: Any, *, memory: int | None = None, n_workers: int = 1) -
 
 def bytes_per_token(model: Any) -> int:
     """Working memory of one token in a forward pass, an upper estimate."""
-    config = model.config
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config = model.config.get_text_config()
     width = int(getattr(config, "hidden_size", 0) or getattr(config, "n_embd", 1024))
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     size = int(model.dtype.itemsize)

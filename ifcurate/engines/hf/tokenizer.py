@@ -51,29 +51,12 @@ class HFTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._check_offsets()
-        self._fingerprint = _fingerprint(self._backend)
-        self._bos_id = self._find_bos_id()
-        self._fallback_start_id = self._find_fallback_start_id()
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that ids depend on: vocabulary, merges, normaliser, added tokens."""
-        return self._fingerprint
-
-    @property
-    def bos_id(self) -> int | None:
-        """The id that the tokenizer puts before a text; None if it puts nothing there."""
-        return self._bos_id
-
-    @property
-    def fallback_start_id(self) -> int:
-        """An id to condition on when a prompt is empty: BOS, EOS, padding, ... or id 0."""
-        return self._fallback_start_id
-
-    @property
-    def eos_text(self) -> str:
-        """The end-of-text token as text, "" when there is none."""
-        return str(getattr(self._tokenizer, "eos_token", None) or "")
+        #: Hash of everything that ids depend on: vocabulary, merges, normaliser, added tokens.
+        self.fingerprint = _fingerprint(self._backend)
+        self.bos_id = self._find_bos_id()
+        #: An id to condition on when a prompt is empty: BOS, EOS, padding, ... or id 0.
+        self.fallback_start_id = self._find_fallback_start_id()
+        self.eos_text = str(getattr(tokenizer, "eos_token", None) or "")
 
     @property
     def chat_template(self) -> str | None:
@@ -122,8 +105,8 @@ class HFTokenizer:
         return None
 
     def _find_fallback_start_id(self) -> int:
-        if self._bos_id is not None:
-            return self._bos_id
+        if self.bos_id is not None:
+            return self.bos_id
         for name in _START_NAMES:
             text = getattr(self._tokenizer, name, None)
             token_id = None if text is None else self._backend.token_to_id(str(text))

@@ -9,6 +9,7 @@ parallel, one prompt each, so that the server can batch them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -137,9 +138,9 @@ class ServerEngine(Engine):
 
     def report(self) -> EngineReport:
         """The numbers of requests and of retries."""
-        counts = dict(self._client.counts)
+        counts = Counter(self._client.counts)
         notes = []
-        if counts.get("retries"):
+        if counts["retries"]:
             notes.append(f"{counts['retries']} requests to the server were retried")
         if self._client.sends_key_in_the_open:
             notes.append("the API key went over http, unencrypted; use an https address")

@@ -16,7 +16,13 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from ifcurate.engines.base import Engine, EngineIdentity, EngineReport, Float32Array, Prompt
-from ifcurate.engines.checks import check_logprobs, check_prompt
+from ifcurate.engines.checks import (
+    check_batch_size,
+    check_logprobs,
+    check_max_length,
+    check_prompt,
+    check_vocabulary,
+)
 from ifcurate.engines.hf.loading import (
     choose_device,
     choose_dtype,
@@ -70,10 +76,7 @@ def load_vllm_engine(
     of GPUs, `eager` leaves out compilation and CUDA graphs, `vllm` stands in for
     the package in tests. Raises `ModelError`.
     """
-    if batch_size != "auto" and batch_size < 1:
-        raise ModelError(
-            f"batch size: must be at least 1; found {batch_size}; use a count, or auto"
-        )
+    check_batch_size(batch_size)
     device = choose_device("auto")
     set_environment(on_cpu=device.type == "cpu", processes=tensor_parallel_size)
     package = vllm if vllm is not None else import_vllm()
@@ -85,7 +88,7 @@ def load_vllm_engine(
     tokenizer = HFTokenizer(
         load_tokenizer(source, trust_remote_code=trust_remote_code), where=str(source.folder)
     )
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    text = config.get_text_config()
     n_ids = int(text.vocab_size)
     arguments: dict[str, Any] = {
         "model": str(source.folder),
@@ -119,18 +122,19 @@ class VLLMEngine(Engine):
         dtype: str,
         n_ids: int,
     ) -> None:
-        if tokenizer.vocab_size > n_ids:
-            raise ModelError(
-                f"{source.name}: the tokenizer does not fit the model; found "
-                f"{tokenizer.vocab_size} tokens and {n_ids} embeddings; "
-                "copy the model's own tokenizer files into its folder"
-            )
+        check_vocabulary(source.name, tokenizer.vocab_size, n_ids)
         self._llm = llm
         self.tokenizer: HFTokenizer = tokenizer
         self._name = source.name
         self._n_ids = n_ids
         self._package = package
-        self._parameters = _sampling_parameters(package)
+        self._parameters = package.SamplingParams(
+            prompt_logprobs=0,
+            max_tokens=1,
+            temperature=0.0,
+            detokenize=False,
+            flat_logprobs=True,
+        )
         # vLLM always samples a token after the prompt, which takes one place.
         self.max_length = int(llm.llm_engine.model_config.max_model_len) - 1
         self._report = EngineReport()
@@ -163,8 +167,8 @@ class VLLMEngine(Engine):
         outputs = self._generate([prompts[i] for i in scored], self._parameters)
         for i, output in zip(scored, outputs, strict=True):
             results[i] = self._read(i, prompts[i], output)
-        self._count("prompts", len(scored))
-        self._count("tokens", sum(len(prompts[i].ids) for i in scored))
+        self._report.counts["prompts"] += len(scored)
+        self._report.counts["tokens"] += sum(len(prompts[i].ids) for i in scored)
         return results
 
     def continue_greedily(
@@ -225,15 +229,12 @@ class VLLMEngine(Engine):
         check_logprobs(f"{self._name}: prompt {i}", values, dtype=self.identity.dtype)
         return values
 
-    def _count(self, name: str, n: int) -> None:
-        self._report.counts[name] = self._report.counts.get(name, 0) + n
-
 
 def read_logprobs(numbers: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
     """The log-probabilities of `ids[start:]` in vLLM's answer, and what is wrong with it.
 
-    `numbers` has a place for every id: flat arrays (vLLM 0.12 and later) or a list
-    of dicts from id to an object with `logprob`. The first token has no number.
+    `numbers` has a place for every id: flat arrays, or a list of dicts from id to an
+    object with `logprob`. The first token has no number.
     The second result is "" when every id is in its place.
     """
     if hasattr(numbers, "start_indices") and len(numbers.token_ids) == len(ids) - 1:
@@ -271,17 +272,12 @@ def _batching(n_ids: int, batch_size: int | Literal["auto"], *, on_gpu: bool) ->
 
 def _model_length(source: ModelSource, config: Any, wanted: int | None) -> int | None:
     """vLLM's max_model_len: one more than the longest prompt; None to leave it to vLLM."""
-    stated = getattr(config, "max_position_embeddings", None) or getattr(
-        config, "n_positions", None
-    )
     if wanted is None:
         return None
-    if wanted < 2 or (isinstance(stated, int) and wanted > stated):
-        raise ModelError(
-            f"{source.name}: max_length must be between 2 and the model's own; found {wanted}, "
-            f"the model takes {stated or 'more'}; leave it out, or give a smaller one"
-        )
-    return min(wanted + 1, stated) if isinstance(stated, int) else wanted + 1
+    names = ("max_position_embeddings", "n_positions")
+    stated = next((n for name in names if isinstance(n := getattr(config, name, None), int)), None)
+    check_max_length(source.name, wanted, stated)
+    return wanted + 1 if stated is None else min(wanted + 1, stated)
 
 
 def _start(package: Any, source: ModelSource, arguments: dict[str, Any]) -> Any:
@@ -305,11 +301,3 @@ def _start(package: Any, source: ModelSource, arguments: dict[str, Any]) -> Any:
             f"{source.name}: vLLM does not load the model; found {type(error).__name__}: "
             f"{message}; {remedy}"
         ) from error
-
-
-def _sampling_parameters(package: Any) -> Any:
-    wanted = {"prompt_logprobs": 0, "max_tokens": 1, "temperature": 0.0, "detokenize": False}
-    try:
-        return package.SamplingParams(**wanted, flat_logprobs=True)
-    except TypeError:  # before 0.12
-        return package.SamplingParams(**wanted)

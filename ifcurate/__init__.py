@@ -26,50 +26,31 @@ if TYPE_CHECKING:
     from ifcurate.engines.load import load_engine as load_engine
     from ifcurate.errors import (
         DataError as DataError,
-    )
-    from ifcurate.errors import (
         IfcurateError as IfcurateError,
-    )
-    from ifcurate.errors import (
         ModelError as ModelError,
-    )
-    from ifcurate.errors import (
         OptionError as OptionError,
-    )
-    from ifcurate.errors import (
         RecipeError as RecipeError,
-    )
-    from ifcurate.errors import (
         RowError as RowError,
-    )
-    from ifcurate.errors import (
         RowTimeoutError as RowTimeoutError,
-    )
-    from ifcurate.errors import (
         RowTooLargeError as RowTooLargeError,
-    )
-    from ifcurate.errors import (
         RunError as RunError,
-    )
-    from ifcurate.errors import (
         TemplateError as TemplateError,
     )
     from ifcurate.exports.export import export_mixture as export_mixture
     from ifcurate.mixing.mix import mix_examples as mix_examples
-    from ifcurate.mixing.mixture import Mixture as Mixture
-    from ifcurate.mixing.mixture import read_mixture as read_mixture
+    from ifcurate.mixing.mixture import Mixture as Mixture, read_mixture as read_mixture
     from ifcurate.mixing.verify import verify_mixture as verify_mixture
     from ifcurate.options.score import ScoreSettings as ScoreSettings
-    from ifcurate.records import ContextBlock as ContextBlock
-    from ifcurate.records import Example as Example
-    from ifcurate.records import Turn as Turn
+    from ifcurate.records import ContextBlock as ContextBlock, Example as Example, Turn as Turn
     from ifcurate.reports.compare import compare_runs as compare_runs
     from ifcurate.reports.page import write_report as write_report
     from ifcurate.runs.run import find_run as find_run
     from ifcurate.runs.score import score_run as score_run
-    from ifcurate.scoring.in_memory import OneScore as OneScore
-    from ifcurate.scoring.in_memory import score_examples as score_examples
-    from ifcurate.scoring.in_memory import score_one as score_one
+    from ifcurate.scoring.in_memory import (
+        OneScore as OneScore,
+        score_examples as score_examples,
+        score_one as score_one,
+    )
     from ifcurate.scoring.summary import summarise_scores as summarise_scores
     from ifcurate.split.rules import split_scores as split_scores
     from ifcurate.steps.kept_rows import filter_examples as filter_examples

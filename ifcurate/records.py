@@ -14,7 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
-__all__ = ["UNANSWERABLE", "ContextBlock", "Example", "Role", "Turn", "write_calls"]
+__all__ = [
+    "UNANSWERABLE",
+    "ContextBlock",
+    "Example",
+    "Role",
+    "Turn",
+    "native_call",
+    "parse_call",
+    "write_calls",
+]
 
 #: The reason of an empty response that is no fault of the data.
 UNANSWERABLE: Final = "the row says that its question has no answer"
@@ -35,15 +44,24 @@ class Turn:
 
 def write_calls(calls: Sequence[Mapping[str, Any]]) -> str:
     """Tool calls as JSON lines; arguments that are already JSON are not encoded again."""
-    return "\n".join(json.dumps(_plain_call(call), ensure_ascii=False) for call in calls)
+    return "\n".join(json.dumps(parse_call(call), ensure_ascii=False) for call in calls)
 
 
-def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
+def parse_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The function of a tool call, its arguments as an object where they are JSON."""
     function = dict(call.get("function", call))
     if isinstance(function.get("arguments"), str):
         with contextlib.suppress(ValueError):
             function["arguments"] = json.loads(function["arguments"])
     return function
+
+
+def native_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call with its arguments as an object, as chat templates and trainers expect."""
+    function = parse_call(call)
+    if isinstance(function.get("arguments"), str):
+        function["arguments"] = {"arguments": function["arguments"]}
+    return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -60,12 +60,14 @@ def make_tokenizer(kind: TokenizerKind, *, vocab_size: int = 512) -> Any:
     vocabulary lacks), `wordpiece` is BERT's (lower-cased, `[CLS]` in front and
     `[SEP]` at the end, unknown words).
     """
-    from tokenizers import Tokenizer
-    from tokenizers import decoders as d
-    from tokenizers import models as m
-    from tokenizers import normalizers as n
-    from tokenizers import pre_tokenizers as p
-    from tokenizers import trainers as t
+    from tokenizers import (
+        Tokenizer,
+        decoders as d,
+        models as m,
+        normalizers as n,
+        pre_tokenizers as p,
+        trainers as t,
+    )
     from tokenizers.processors import ByteLevel, TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 

@@ -25,23 +25,16 @@ __all__ = ["CARD", "render_card", "size_category", "write_card"]
 
 CARD: Final = "README.md"
 _SHOWN: Final = 600  # characters of an example's text
+#: The Hub's names for numbers of rows, from 1,000 on by powers of ten.
 _SIZES: Final = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
-    (100_000_000, "10M<n<100M"),
-    (1_000_000_000, "100M<n<1B"),
-    (10_000_000_000, "1B<n<10B"),
-    (100_000_000_000, "10B<n<100B"),
-    (1_000_000_000_000, "100B<n<1T"),
+    *("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"),
+    *("1B<n<10B", "10B<n<100B", "100B<n<1T", "n>1T"),
 )
 
 
 def size_category(n_rows: int) -> str:
     """The Hub's name for a number of rows."""
-    return next((name for limit, name in _SIZES if n_rows < limit), "n>1T")
+    return _SIZES[min(max(len(str(n_rows)) - 3, 0), len(_SIZES) - 1)]
 
 
 @takes_options(CardOptions)

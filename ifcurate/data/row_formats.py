@@ -66,15 +66,13 @@ class Layout:
             "context": list(self.context),
             "min_confidence": self.min_confidence,
         }
-        if self.labels:
-            record["labels"] = list(self.labels)
-        if self.languages:
-            record["languages"] = [language.as_record() for language in self.languages]
-        if self.pattern:
-            record["pattern"] = self.pattern
-        if self.shapes:
-            record["shapes"] = [shape.as_record() for shape in self.shapes]
-        return record
+        added = {
+            "labels": list(self.labels),
+            "languages": [language.as_record() for language in self.languages],
+            "pattern": self.pattern,
+            "shapes": [shape.as_record() for shape in self.shapes],
+        }
+        return record | {name: value for name, value in added.items() if value}
 
     @property
     def added(self) -> tuple[Language, ...]:

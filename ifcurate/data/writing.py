@@ -21,11 +21,11 @@ from ifcurate.data.readers.arrow_rows import is_arrow_file, open_arrow
 from ifcurate.data.readers.parquet_rows import open_parquet
 from ifcurate.data.readers.rows import RawRow, Source, csv_header
 from ifcurate.errors import DataError
-from ifcurate.storage.files import atomic_file
+from ifcurate.storage.files import RowFile, atomic_file
 
 __all__ = ["name_outputs", "open_row_writer", "open_table_copier", "refuse_inputs"]
 
-WriteRow = Callable[[RawRow], None]
+WriteRow = Callable[[RawRow], object]
 
 
 def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
@@ -88,37 +88,23 @@ def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
     """
     with atomic_file(path) as stream, _compressed(stream, source.compression) as packed:
         if source.format == "json":
-            yield from _json_rows(packed)
+            rows = RowFile(packed, array=True)
+            yield lambda row: rows.write_bytes(_bytes(row))
+            rows.finish()
         elif source.format == "csv":
             header = csv_header(source)
             end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
             if header:
                 packed.write(header.rstrip(b"\r\n") + end)
-            yield lambda row: _write(packed, row, end)
+            yield lambda row: packed.write(_bytes(row) + end)
         else:
-            yield lambda row: _write(packed, row, b"\n")
-
-
-def _write(stream: IO[bytes], row: RawRow, end: bytes) -> None:
-    stream.write(_bytes(row) + end)
+            yield lambda row: packed.write(_bytes(row) + b"\n")
 
 
 def _bytes(row: RawRow) -> bytes:
     if row.raw is not None:
         return row.raw
     return json.dumps(row.value, ensure_ascii=False, default=str).encode("utf-8")
-
-
-def _json_rows(stream: IO[bytes]) -> Iterator[WriteRow]:
-    first = True
-
-    def write(row: RawRow) -> None:
-        nonlocal first
-        stream.write((b"[\n" if first else b",\n") + _bytes(row))
-        first = False
-
-    yield write
-    stream.write(b"[]\n" if first else b"\n]\n")
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from ifcurate.errors import DataError
 from ifcurate.evaluation.answers import names, split_aliases
 from ifcurate.evaluation.questions import Question
 from ifcurate.phrases import count, did_you_mean
+from ifcurate.storage.files import read_json_rows
 
 __all__ = ["BUILT_IN", "Suite", "load_suite", "note_duplicates"]
 
@@ -71,19 +72,15 @@ def _read_rows(name: str) -> list[Any]:
             f"{did_you_mean(name, BUILT_IN)}"
         )
     try:
-        text = path.read_text("utf-8-sig")
-        if text.lstrip().startswith("["):
-            value = json.loads(text)
-        else:
-            value = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        rows = read_json_rows(path)
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: not a suite: {error}; give a JSON list or JSON Lines of question, answer "
             "and memory_answer"
         ) from error
-    if not isinstance(value, list) or not value:
+    if not rows:
         raise DataError(f"{path}: not a suite; found no row; give rows of question and answers")
-    return value
+    return rows
 
 
 def _check_row(where: str, row: Any) -> Mapping[str, Any]:

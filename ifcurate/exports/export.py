@@ -20,7 +20,7 @@ from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.export import ExportOptions
 from ifcurate.phrases import check_type, count
-from ifcurate.storage.files import atomic_file, file_digest, write_json_lines, write_text
+from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json_lines, write_text
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
 
@@ -144,8 +144,8 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
     markers = Counter[str]()
     n_written = 0
     left: list[dict[str, Any]] = []
-    array = trainer.data.endswith(".json")
     with atomic_file(plan.folder / trainer.data) as stream:
+        rows = RowFile(stream, array=trainer.data.endswith(".json"))
         for row, removed in _rows(mixture, plan.options):
             try:
                 made = to_row(row, plan.options.indicator)
@@ -153,12 +153,10 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
                 place = {name: row[f"ifcurate_{name}"] for name in ("component", "source", "row")}
                 left.append({**place, "reason": str(reason)})
                 continue
-            text = json.dumps(made, ensure_ascii=False).encode("utf-8")
-            stream.write(((b",\n" if n_written else b"[\n") + text) if array else text + b"\n")
+            rows.write(made)
             n_written += 1
             markers.update(removed)
-        if array:
-            stream.write(b"\n]\n" if n_written else b"[]\n")
+        rows.finish()
         if not n_written:
             why = f"the first {left[0]['reason']}" if left else "the mixture is empty"
             raise DataError(

@@ -10,6 +10,7 @@ from ifcurate.data.chats import read_conversation, split_speakers
 from ifcurate.errors import RowError
 from ifcurate.mixing.texts import read_record
 from ifcurate.prompts.markers import split_end_marker
+from ifcurate.records import native_call
 
 __all__ = [
     "Row",
@@ -82,23 +83,13 @@ def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
         if message["name"]:
             fields["name"] = message["name"]
         if message["tool_calls"]:
-            fields["tool_calls"] = [_call(call) for call in json.loads(message["tool_calls"])]
+            fields["tool_calls"] = [native_call(call) for call in json.loads(message["tool_calls"])]
         messages.append(fields)
     _mark(messages, row, indicator)
     result: dict[str, Any] = {"messages": messages}
     if tools := list_tools(row):
         result["tools"] = tools
     return result
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = dict(call.get("function", call))
-    if isinstance(function.get("arguments"), str):
-        try:
-            function["arguments"] = json.loads(function["arguments"])
-        except ValueError:
-            function["arguments"] = {"arguments": function["arguments"]}
-    return {"type": "function", "function": function}
 
 
 def _mark(messages: list[dict[str, Any]], row: Row, indicator: str) -> None:

@@ -106,19 +106,10 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
 
 def area_under_curve(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
     """Chance that a positive row scores above a negative one, ties counting half."""
-    order = np.argsort(scores, kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    for value in np.unique(scores[_repeated(scores)]):
-        tied = scores == value
-        ranks[tied] = ranks[tied].mean()
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
+    ranks = rankdata(scores)
     n_positive = int(positive.sum())
     n_negative = len(scores) - n_positive
     above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * n_negative))
-
-
-def _repeated(scores: FloatArray) -> npt.NDArray[np.bool_]:
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    repeated: npt.NDArray[np.bool_] = counts[inverse] > 1
-    return repeated

@@ -26,8 +26,7 @@ __all__ = ["Amount", "allocate", "parse_amount", "resolve_amounts", "split_compo
 Kind = Literal["fraction", "rows", "tokens", "weight", "share"]
 
 _NUMBER: Final = r"\d+(?:\.\d+)?"
-_FRACTION: Final = re.compile(rf"(?:({_NUMBER})%|(\d+\.\d+))")
-_SHARE: Final = re.compile(rf"(?:({_NUMBER})%|(\d+\.\d+))-of-(.+)")
+_FRACTION: Final = re.compile(rf"(?:({_NUMBER})%|(\d+\.\d+))(?:-of-(.+))?")
 _ROWS: Final = re.compile(r"([\d_]+)(rows?)?")
 _TOKENS: Final = re.compile(rf"({_NUMBER})([kMG]?)tok(?:ens)?")
 _WEIGHT: Final = re.compile(rf"w({_NUMBER})")
@@ -74,10 +73,9 @@ def _parse(text: str) -> Amount | None:
         )
     if _NEGATIVE.fullmatch(text):
         raise DataError(f"amount {text!r}: is negative; {_HELP}")
-    if match := _SHARE.fullmatch(text):
-        return Amount("share", _fraction(match), match[3])
     if match := _FRACTION.fullmatch(text):
-        return Amount("fraction", _fraction(match))
+        value = float(match[1]) / 100 if match[1] else float(match[2])
+        return Amount("share", value, match[3]) if match[3] else Amount("fraction", value)
     if (match := _ROWS.fullmatch(text)) and match[1].strip("_"):
         return Amount("rows", int(match[1]))
     if match := _TOKENS.fullmatch(text):
@@ -85,10 +83,6 @@ def _parse(text: str) -> Amount | None:
     if match := _WEIGHT.fullmatch(text):
         return Amount("weight", float(match[1]))
     return None
-
-
-def _fraction(match: re.Match[str]) -> float:
-    return float(match[1]) / 100 if match[1] else float(match[2])
 
 
 def split_component(text: str) -> tuple[str, str, Amount]:

@@ -24,7 +24,7 @@ from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.errors import DataError, RunError
 from ifcurate.mixing.amounts import Amount, split_component
-from ifcurate.mixing.rows import Batch, read_batches
+from ifcurate.mixing.rows import Batch, LabelOf, read_batches
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
@@ -42,7 +42,7 @@ class Component:
     name: str
     examples: Examples
     amount: Amount = field(default_factory=Amount)
-    labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)  # source -> by row
+    labels: Mapping[str, LabelOf] = field(default_factory=dict)  # by source
     origin: Mapping[str, Any] = field(default_factory=dict)  # the step that made it, for the card
     broken: frozenset[str] = frozenset()  # hashes of the rows that a person judged broken
     stale: str = ""  # why the rows are out of date; "" while they are not
@@ -115,15 +115,11 @@ def _scored(name: str, run: Run, amount: Amount) -> Component:
     """All rows of a run with the labels of its split."""
     examples = run_examples(run)
     split = read_split(run)
-    labels: dict[str, list[str | None]] = {}
+    labels: dict[str, LabelOf] = {}
     if split is not None:
         decided = decide_rows(split[0], Decision(frozenset({"context-critical"})))
         for (source,), rows in decided.group_by("source", maintain_order=True):
-            last = int(rows["row"].max() or 0)  # type: ignore[arg-type]
-            column: list[str | None] = [None] * (last + 1)
-            for number, label in rows.select("row", "label").iter_rows():
-                column[number] = label
-            labels[str(source)] = column
+            labels[str(source)] = dict(rows.select("row", "label").iter_rows()).get
     by_hand = split[1].checks.get("set_by_hand", 0) if split is not None else 0
     origin = {**_score_origin(run), **({"set_by_hand": by_hand} if by_hand else {})}
     return Component(name, examples, amount, labels, origin)
@@ -202,19 +198,6 @@ def _join(parts: Iterable[Examples]) -> Examples:
     )
 
 
-class _Constant(Sequence[str | None]):
-    """The same label for every row."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-
-    def __len__(self) -> int:
-        return 1 << 62
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._label
-
-
 def _read_kept(path: str, layout: Mapping[str, Any]) -> Examples:
     return read_examples(
         path,
@@ -226,16 +209,16 @@ def _read_kept(path: str, layout: Mapping[str, Any]) -> Examples:
 
 def _label_kept(
     folder: Path, files: Mapping[str, str], keep_labels: Sequence[str]
-) -> dict[str, Sequence[str | None]]:
-    """The labels of each file's rows, in order."""
+) -> dict[str, LabelOf]:
+    """The labels of each file's rows."""
     labels = _split_labels(folder.parent.parent, keep_labels)
     if not labels and len(keep_labels) == 1:
-        return {path: _Constant(keep_labels[0]) for path in files.values()}
+        return {path: lambda _: keep_labels[0] for path in files.values()}
     return {path: labels[source] for source, path in files.items() if source in labels}
 
 
-def _split_labels(run_folder: Path, keep_labels: Sequence[str]) -> dict[str, list[str | None]]:
-    """The labels of each source's kept rows, in order; empty where there is no split run."""
+def _split_labels(run_folder: Path, keep_labels: Sequence[str]) -> dict[str, LabelOf]:
+    """The labels of each source's kept rows, by their order; empty where there is no split run."""
     if not (run_folder / "manifest.json").is_file():
         return {}
     split = read_split(find_run(run_folder))
@@ -243,7 +226,7 @@ def _split_labels(run_folder: Path, keep_labels: Sequence[str]) -> dict[str, lis
         return {}
     decided = decide_rows(split[0], Decision(frozenset(keep_labels))).filter(pl.col("keep"))
     grouped = decided.group_by("source", maintain_order=True)
-    return {str(source): rows["label"].to_list() for (source,), rows in grouped}
+    return {str(source): dict(enumerate(rows["label"])).get for (source,), rows in grouped}
 
 
 def _augmented(name: str, folder: Path, amount: Amount) -> Component:
@@ -261,11 +244,15 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
         "settings": manifest["settings"],
         "funnel": manifest["funnel"],
     }
-    labels = {source.name: _Constant("context-critical") for source in examples.sources}
+    labels = {source.name: _call_critical for source in examples.sources}
     verdicts = list(read_verdicts(folder).values())
     if verdicts:
         origin["judged"] = {name: verdicts.count(name) for name in get_args(Verdict)}
     return Component(name, examples, amount, labels, origin, _find_broken(folder))
+
+
+def _call_critical(_row: int) -> str:
+    return "context-critical"
 
 
 def _find_broken(folder: Path) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -105,7 +105,6 @@ def mix_components(
     *,
     encoder: Any = None,
     command: str = "",
-    on_rows: Callable[[int], None] = lambda _: None,
     overwrite: bool = False,
 ) -> Mixture:
     """Mix components into a folder. Rows are kept on disk, not in memory.
@@ -120,7 +119,7 @@ def mix_components(
     refuse_other(folder / MANIFEST, identity, overwrite=overwrite)
     parts = [_Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify)) for c in components]
     with RowStore(folder / ".mixing") as store:
-        maker = _Maker(parts, options, store, encoder, on_rows)
+        maker = _Maker(parts, options, store, encoder)
         frames = maker.frames()
         manifest = maker.manifest(identity, command)
         stale = [f"{part.name}: {part.stale}" for part in components if part.stale]
@@ -186,7 +185,6 @@ class _Maker:
         options: MixOptions,
         store: RowStore,
         encoder: Any,
-        on_rows: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._started = time.monotonic()
         self._options = options
@@ -195,7 +193,7 @@ class _Maker:
         self._counter = load_counter(options.tokenizer) if options.tokenizer else None
         self._suite = read_suite(options.avoid_overlap) if options.avoid_overlap else None
         _refuse_tokens(parts, self._counter)
-        index = pl.concat([INDEX.to_frame(), *self._read(parts, on_rows)])
+        index = pl.concat([INDEX.to_frame(), *self._read(parts)])
         if options.duplicates == "drop":
             index = mark_duplicates(index)
         if options.near_duplicates is not None:
@@ -215,9 +213,7 @@ class _Maker:
             part.amount.kind == "fraction" and part.amount.value > 1 for part in parts
         )
 
-    def _read(
-        self, parts: Sequence[_Part], on_rows: Callable[[int], None]
-    ) -> Iterator[pl.DataFrame]:
+    def _read(self, parts: Sequence[_Part]) -> Iterator[pl.DataFrame]:
         n_read = 0
         for number, part in enumerate(parts):
             for batch in part.batches:
@@ -230,7 +226,6 @@ class _Maker:
                 index = self._index_batch(batch, table, number, n_read)
                 self._store.add(table)
                 n_read += len(batch)
-                on_rows(n_read)
                 yield index
 
     def _count_tokens(self, batch: Batch, table: pl.DataFrame) -> pl.Series:

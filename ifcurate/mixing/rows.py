@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -17,9 +17,10 @@ from ifcurate.errors import RowError
 from ifcurate.mixing.schema import MESSAGE, MIXTURE
 from ifcurate.mixing.texts import RowText, digest_texts, read_draft
 
-__all__ = ["Batch", "Refusal", "read_batches", "refuse_row"]
+__all__ = ["Batch", "LabelOf", "Refusal", "read_batches", "refuse_row"]
 
 _BROKEN: Final = "judged broken"  # the reason of a counterfactual row that a person refused
+LabelOf = Callable[[int], str | None]  # the label of a row by its number; None without one
 Refusal = tuple[str | None, str | None]  # why a row cannot be taken: reason and detail
 
 
@@ -125,13 +126,13 @@ def read_batches(
     examples: Examples,
     size: int,
     *,
-    labels: Mapping[str, Sequence[str | None]] | None = None,
+    labels: Mapping[str, LabelOf] | None = None,
     stratify: str = "",
     broken: Collection[str] = (),
 ) -> Iterator[Batch]:
     """All rows of a component, `size` at a time. Rows that cannot be used have a reason.
 
-    `labels` has the labels of each source's rows, in order. If a source has none and its
+    `labels` gives the labels of each source's rows by number. If a source has none and its
     layout names kinds of context, rows without such a context get the label `no-context`.
     `stratify` is a column of the rows, or `file`. `broken` has the hashes of rows that a
     person judged broken.
@@ -147,17 +148,18 @@ def _add_row(
     batch: Batch,
     raw: RawRow,
     layout: Layout,
-    labels: Mapping[str, Sequence[str | None]],
+    labels: Mapping[str, LabelOf],
     stratify: str,
     broken: Collection[str],
 ) -> None:
     value, error = _parse(raw)
     record = raw.raw.decode("utf-8", "replace") if raw.raw is not None else ""
-    text, label, stratum = None, None, ""
+    known = labels.get(raw.source)
+    text, label, stratum = None, known(raw.number) if known else None, ""
     if value is not None:
         try:
             text = read_draft(value, layout)
-            label = None if raw.source in labels else _label_context(value, layout)
+            label = label if known else _label_context(value, layout)
             record = record if record.startswith("{") else _as_json(value)
             stratum = _name_stratum(raw.source, value, stratify)
             if _is_broken(value, broken):
@@ -166,14 +168,13 @@ def _add_row(
             text, error = None, str(problem)
         except (RecursionError, ValueError, OverflowError) as problem:
             text, error = None, f"cannot be used: {type(problem).__name__}: {problem}"
-    known = labels.get(raw.source, ())
     batch.add(
         raw.source,
         raw.number,
         record,
         text,
         format=_format_name(layout),
-        label=known[raw.number] if raw.number < len(known) else label,
+        label=label,
         stratum=stratum,
         reason=error or None,
     )

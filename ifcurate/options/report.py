@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["ReportOptions"]
+__all__ = ["TOKENIZER", "ReportOptions"]
+
+
+TOKENIZER: Final = option(
+    None,
+    "Folder with the tokenizer.json of the run's model, when the model is neither bundled nor in "
+    "the Hub cache.",
+)
 
 
 class ReportOptions(Options):
@@ -24,8 +31,4 @@ class ReportOptions(Options):
     compare: Path | None = option(
         None, "Another run of the same data, for a section that compares both.", metavar="RUN"
     )
-    tokenizer: Path | None = option(
-        None,
-        "Folder with the tokenizer.json of the run's model, when the model is neither bundled nor "
-        "in the Hub cache.",
-    )
+    tokenizer: Path | None = TOKENIZER

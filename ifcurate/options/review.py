@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ifcurate.options.base import Options, option
+from ifcurate.options.report import TOKENIZER
 
 __all__ = ["ReviewOptions"]
 
@@ -19,8 +20,4 @@ class ReviewOptions(Options):
     augmented: Path | None = option(
         None, "Folder that `ifcurate augment` wrote. By default augmented/ in the run's folder."
     )
-    tokenizer: Path | None = option(
-        None,
-        "Folder with the tokenizer.json of the run's model, when the model is neither bundled nor "
-        "in the Hub cache.",
-    )
+    tokenizer: Path | None = TOKENIZER

@@ -64,6 +64,12 @@ def _mark(lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
+def _mark_cuts(cuts: Sequence[tuple[float, str]]) -> dict[str, Any]:
+    """Vertical lines: x, and what it means."""
+    data = [{"xAxis": x, "label": {"formatter": words}} for x, words in cuts]
+    return {**_mark([]), "data": data, "label": {"color": "var(--ink)", "position": "end"}}
+
+
 def draw_scatter(
     name: str,
     title: str,
@@ -74,8 +80,6 @@ def draw_scatter(
     caption: str = "",
     lines: Sequence[Line] = (),
     limits: tuple[float, float, float, float] | None = None,
-    colours: Mapping[str, str] = LABEL_COLOURS,
-    height: int = 420,
     wide: bool = False,
 ) -> Figure:
     """Points in groups; a point is (x, y) or (x, y, index of its example on the page)."""
@@ -85,7 +89,7 @@ def draw_scatter(
             "name": group,
             "data": [list(point) for point in points],
             "symbolSize": 5,
-            "itemStyle": {"opacity": 0.55, **_colour(colours, group)},
+            "itemStyle": {"opacity": 0.55, **_colour(group)},
         }
         for group, points in groups.items()
     ]
@@ -99,11 +103,11 @@ def draw_scatter(
         "yAxis": _y_axis(y_title, min=y_low, max=y_high),
         "series": series,
     }
-    return Figure(name, title, option, caption, height, wide)
+    return Figure(name, title, option, caption, 420, wide)
 
 
-def _colour(colours: Mapping[str, str], group: str) -> dict[str, str]:
-    return {"color": colours[group]} if group in colours else {}
+def _colour(group: str) -> dict[str, str]:
+    return {"color": LABEL_COLOURS[group]} if group in LABEL_COLOURS else {}
 
 
 def draw_bars(
@@ -116,7 +120,6 @@ def draw_bars(
     caption: str = "",
     cut: float | None = None,
     height: int = 320,
-    wide: bool = False,
 ) -> Figure:
     """A stacked histogram; `edges` has one more item than each group's counts.
 
@@ -130,16 +133,12 @@ def draw_bars(
             "name": group,
             "data": [[x, n] for x, n in zip(middles, counts, strict=True)],
             "barWidth": "92%",
-            "itemStyle": _colour(LABEL_COLOURS, group),
+            "itemStyle": _colour(group),
         }
         for group, counts in groups.items()
     ]
     if series and cut is not None and edges[0] <= cut <= edges[-1]:
-        series[0]["markLine"] = {
-            **_mark([]),
-            "data": [{"xAxis": cut, "label": {"formatter": f"cut {cut:.3g}"}}],
-        }
-        series[0]["markLine"]["label"] = {"color": "var(--ink)", "position": "end"}
+        series[0]["markLine"] = _mark_cuts([(cut, f"cut {cut:.3g}")])
     option = {
         "legend": {"top": 0, "right": 0, "type": "scroll"},
         "tooltip": {"trigger": "axis"},
@@ -147,7 +146,7 @@ def draw_bars(
         "yAxis": _y_axis("examples"),
         "series": series,
     }
-    return Figure(name, title, option, caption, height, wide)
+    return Figure(name, title, option, caption, height)
 
 
 def draw_lines(
@@ -198,11 +197,7 @@ def draw_lines(
             }
         )
     if drawn and cuts:
-        drawn[-1]["markLine"] = {
-            **_mark([]),
-            "data": [{"xAxis": x, "label": {"formatter": words}} for x, words in cuts],
-        }
-        drawn[-1]["markLine"]["label"] = {"color": "var(--ink)", "position": "end"}
+        drawn[-1]["markLine"] = _mark_cuts(cuts)
     low, high = y_limits
     option = {
         "legend": {"top": 0, "right": 0, "type": "scroll", "data": list(series)},

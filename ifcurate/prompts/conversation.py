@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ifcurate.records import Example, Turn, write_calls
+from ifcurate.records import Example, Turn, native_call, write_calls
 
 __all__ = ["list_tools", "to_messages", "turn_text"]
 
@@ -75,23 +75,9 @@ def _message(turn: Turn, folds: frozenset[str]) -> dict[str, Any]:
             message["name"] = turn.name
         return message
     # Some data repeats the call as text, which is left out.
+    calls = [{**call, **native_call(call)} for call in turn.tool_calls]
     content = "" if turn.content.lstrip().startswith("{") else turn.content
-    return {"role": "assistant", "content": content, "tool_calls": _native_calls(turn)}
-
-
-def _native_calls(turn: Turn) -> list[dict[str, Any]]:
-    """Tool calls with their arguments as objects, as chat templates expect."""
-    calls = []
-    for call in turn.tool_calls:
-        function = dict(call.get("function", call))
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            try:
-                function["arguments"] = json.loads(arguments)
-            except ValueError:
-                function["arguments"] = {"arguments": arguments}
-        calls.append({**call, "type": "function", "function": function})
-    return calls
+    return {"role": "assistant", "content": content, "tool_calls": calls}
 
 
 def _merge_repeated(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

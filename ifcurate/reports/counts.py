@@ -34,10 +34,11 @@ _DROPPED: Final = pl.col("label") == "non-context-critical"
 def count_cards(facts: Facts) -> Cards:
     """The most important numbers of a run."""
     table = facts.table
-    scored = int((table["status"] == "scored").sum())
+    scored = facts.scored.height
     kept, dropped = (int(table.select(e.sum()).item()) for e in (_CRITICAL, _DROPPED))
     tokens = table.select(pl.col("n_response_tokens").filter(_CRITICAL | _DROPPED).sum()).item()
     kept_tokens = table.select(pl.col("n_response_tokens").filter(_CRITICAL).sum()).item()
+    bare = int((table["status"] == "no_context").sum())
     median = facts.scored["context_gain"].median()
     aside = facts.run.manifest.counts.get("quarantined", 0)
     gain = f"{median:+.3f}" if isinstance(median, float) else "–"
@@ -47,17 +48,13 @@ def count_cards(facts: Facts) -> Cards:
             ("Examples", f"{table.height:,}", f"{scored:,} scored"),
             ("Context-critical", f"{kept:,}", f"{_share(kept, kept + dropped)} of the labelled"),
             ("Non-context-critical", f"{dropped:,}", f"{_share(dropped, kept + dropped)}"),
-            ("Without context", f"{_of_status(table, 'no_context'):,}", "nothing to compare"),
+            ("Without context", f"{bare:,}", "nothing to compare"),
             ("Response tokens kept", _share(kept_tokens, tokens), f"{kept_tokens:,} of {tokens:,}"),
             ("Median gain", gain, "nats per response token"),
             ("Quarantined", f"{aside:,}", "rows that could not be read"),
             *by_hand,
         )
     )
-
-
-def _of_status(table: pl.DataFrame, status: str) -> int:
-    return int((table["status"] == status).sum())
 
 
 def _share(part: int, whole: int) -> str:
@@ -81,21 +78,10 @@ def _group(table: pl.DataFrame, *by: str) -> pl.DataFrame:
     )
 
 
-def _grouped_rows(groups: pl.DataFrame, name: str) -> list[list[Any]]:
+def _grouped_rows(groups: pl.DataFrame) -> list[list[Any]]:
     return [
-        [
-            g[name],
-            g["n"],
-            g["scored"],
-            g["kept"],
-            g["dropped"],
-            _share(g["kept"], g["kept"] + g["dropped"]),
-            g["gain"],
-            g["without"],
-            g["with"],
-            g["tokens"],
-        ]
-        for g in groups.iter_rows(named=True)
+        [name, n, scored, kept, dropped, _share(kept, kept + dropped), *numbers]
+        for name, n, scored, kept, dropped, *numbers in groups.iter_rows()
     ]
 
 
@@ -119,7 +105,7 @@ def count_sources(facts: Facts) -> Table:
     if groups.height > MOST_SOURCES:
         caption += f" The {MOST_SOURCES} largest of {groups.height:,} sources are listed."
         groups = groups.sort("n", "source", descending=[True, False]).head(MOST_SOURCES)
-    return Table(("source", *_COLUMNS), _grouped_rows(groups, "source"), "By source", caption)
+    return Table(("source", *_COLUMNS), _grouped_rows(groups), "By source", caption)
 
 
 def count_lengths(facts: Facts) -> Table:
@@ -132,7 +118,7 @@ def count_lengths(facts: Facts) -> Table:
     named = groups.with_columns(
         pl.col("length").map_elements(lambda i: ends[i], return_dtype=pl.String)
     )
-    rows = _grouped_rows(named, "length")
+    rows = _grouped_rows(named)
     caption = "Scored examples only. A short response has a noisier mean loss."
     return Table(("response tokens", *_COLUMNS), rows, "By length of the response", caption)
 

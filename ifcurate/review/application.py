@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
 import uvicorn
@@ -166,113 +166,91 @@ def create_application(
         token: the first part of every address.
         port: the port it listens on, which requests must name.
     """
-    api = _Api(session, counterfactuals)
-    hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+    answers = {
+        "state": lambda wanted: session.state(wanted.query()),
+        "rows": lambda wanted: session.rows(wanted.query()),
+        "example": lambda wanted: session.example(wanted.place, wanted.query()),
+        "histogram": lambda wanted: session.histogram(wanted.statistic),
+        "counterfactual": lambda wanted: counterfactuals.show(wanted.place),
+    }
+    changes: dict[str, tuple[type[BaseModel], Callable[[Any], Any]]] = {
+        "label": (_LabelRequest, lambda wanted: session.set_label(wanted.place, wanted.label)),
+        "verdict": (_VerdictRequest, lambda new: counterfactuals.judge(new.hash, new.verdict)),
+    }
+
+    async def page(request: Request) -> Response:
+        text = await run_in_threadpool(_render, session, counterfactuals)
+        return HTMLResponse(text, headers=HEADERS)
+
+    def decide(wanted: Any) -> Any:
+        decisions = session.decisions(wanted.query())
+        return {**decisions, "counterfactuals": counterfactuals.decisions()}
+
+    attachment = {"Content-Disposition": 'attachment; filename="ifcurate-decisions.json"'}
+    api = f"/{token}/api"
     routes = [
-        Route(f"/{token}/", api.page),
-        Route(f"/{token}/api/state", _answer(api.state)),
-        Route(f"/{token}/api/rows", _answer(api.rows)),
-        Route(f"/{token}/api/example", _answer(api.example)),
-        Route(f"/{token}/api/histogram", _answer(api.histogram)),
-        Route(f"/{token}/api/decisions", api.decisions),
-        Route(f"/{token}/api/label", api.label, methods=["POST"]),
-        Route(f"/{token}/api/counterfactual", _answer(api.counterfactual)),
-        Route(f"/{token}/api/verdict", api.verdict, methods=["POST"]),
+        Route(f"/{token}/", page),
+        *(Route(f"{api}/{name}", _answer(work)) for name, work in answers.items()),
+        Route(f"{api}/decisions", _answer(decide, headers=attachment)),
+        *(
+            Route(f"{api}/{name}", _answer(work, kind), methods=["POST"])
+            for name, (kind, work) in changes.items()
+        ),
     ]
+    hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
     guard = Middleware(OnlyFromHere, token=token, hosts=hosts)
     return Starlette(routes=routes, middleware=[guard])
 
 
-def _answer(work: Callable[[_RowRequest], Any]) -> Callable[[Request], Awaitable[Response]]:
-    """A route that reads the query, calls `work` in a thread, and answers in JSON."""
+def _answer(
+    work: Callable[[Any], Any],
+    kind: type[BaseModel] = _RowRequest,
+    headers: Mapping[str, str] | None = None,
+) -> Callable[[Request], Awaitable[Response]]:
+    """A route that reads a request, calls `work` in a thread, and answers in JSON."""
 
     async def route(request: Request) -> Response:
         try:
-            wanted = _RowRequest.model_validate(dict(request.query_params))
+            if request.method == "POST":
+                wanted = kind.model_validate_json(await _body(request))
+            else:
+                wanted = kind.model_validate(dict(request.query_params))
         except ValidationError as error:
             return _json({"error": str(error)}, 422)
         result = await run_in_threadpool(work, wanted)
-        return _json({"error": "no such row"}, 404) if result is None else _json(result)
+        if result is None or result is False:
+            return _json({"error": "no such row"}, 404)
+        return _json({"saved": True} if result is True else result, headers=headers)
 
     return route
 
 
-def _json(value: Any, status: int = 200) -> JSONResponse:
-    return JSONResponse(value, status, headers=HEADERS)
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(value, status, headers={**HEADERS, **(headers or {})})
 
 
-class _Api:
-    def __init__(self, session: Session, counterfactuals: Counterfactuals) -> None:
-        self._session = session
-        self._counterfactuals = counterfactuals
-
-    async def page(self, request: Request) -> Response:
-        return HTMLResponse(await run_in_threadpool(self._page), headers=HEADERS)
-
-    def _page(self) -> str:
-        session, facts = self._session, self._session.facts
-        sections = [Section("review", "Examples", blocks=(Place("reviewer"),))]
-        if len(self._counterfactuals):
-            sections.append(Section("counterfactuals", "Counterfactuals", blocks=(Place("pairs"),)))
-        start = session.start
-        return render_page(
-            "ifcurate review",
-            sections,
-            subtitle=f"{facts.run.folder.name}, scored by "
-            f"{facts.run.manifest.identity['engine']['model']}",
-            data={
-                "statistics": STATISTICS,
-                "start": {"statistic": start.statistic, "share": start.share},
-                "note": _explain_cut(session),
-                "sources": facts.table["source"].unique().sort().to_list()[:1000],
-                "counterfactuals": self._counterfactuals.counts(),
-            },
-            scripts=("review.js",),
-            charts=True,
-            connects=True,
-        )
-
-    def state(self, wanted: _RowRequest) -> Any:
-        return self._session.state(wanted.query())
-
-    def rows(self, wanted: _RowRequest) -> Any:
-        return self._session.rows(wanted.query())
-
-    def example(self, wanted: _RowRequest) -> Any:
-        return self._session.example(wanted.place, wanted.query())
-
-    def histogram(self, wanted: _RowRequest) -> Any:
-        edges, counts = self._session.histogram(wanted.statistic)
-        return {"edges": edges, "counts": counts}
-
-    def counterfactual(self, wanted: _RowRequest) -> Any:
-        return self._counterfactuals.show(wanted.place)
-
-    async def decisions(self, request: Request) -> Response:
-        try:
-            wanted = _RowRequest.model_validate(dict(request.query_params))
-        except ValidationError as error:
-            return _json({"error": str(error)}, 422)
-        value = self._session.decisions(wanted.query())
-        value["counterfactuals"] = self._counterfactuals.decisions()
-        name = 'attachment; filename="ifcurate-decisions.json"'
-        return JSONResponse(value, headers={**HEADERS, "Content-Disposition": name})
-
-    async def label(self, request: Request) -> Response:
-        try:
-            wanted = _LabelRequest.model_validate_json(await _body(request))
-        except ValidationError as error:
-            return _json({"error": str(error)}, 422)
-        done = await run_in_threadpool(self._session.set_label, wanted.place, wanted.label)
-        return _json({"saved": True}) if done else _json({"error": "no row to label"}, 404)
-
-    async def verdict(self, request: Request) -> Response:
-        try:
-            wanted = _VerdictRequest.model_validate_json(await _body(request))
-        except ValidationError as error:
-            return _json({"error": str(error)}, 422)
-        done = await run_in_threadpool(self._counterfactuals.judge, wanted.hash, wanted.verdict)
-        return _json({"saved": True}) if done else _json({"error": "no such row"}, 404)
+def _render(session: Session, counterfactuals: Counterfactuals) -> str:
+    """The page of the review."""
+    facts, start = session.facts, session.start
+    sections = [Section("review", "Examples", blocks=(Place("reviewer"),))]
+    if len(counterfactuals):
+        sections.append(Section("counterfactuals", "Counterfactuals", blocks=(Place("pairs"),)))
+    return render_page(
+        "ifcurate review",
+        sections,
+        subtitle=f"{facts.run.folder.name}, scored by "
+        f"{facts.run.manifest.identity['engine']['model']}",
+        data={
+            "statistics": STATISTICS,
+            "start": {"statistic": start.statistic, "share": start.share},
+            "note": _explain_cut(session),
+            "sources": facts.table["source"].unique().sort().to_list()[:1000],
+            "counterfactuals": counterfactuals.counts(),
+        },
+        scripts=("review.js",),
+        charts=True,
+        connects=True,
+    )
 
 
 def _explain_cut(session: Session) -> str:

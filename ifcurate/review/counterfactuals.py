@@ -7,7 +7,6 @@ give them to other rows. `mix` leaves out the rows that are broken.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final, get_args
 from ifcurate.counterfactual.edit.edits import row_texts
 from ifcurate.data.formats import row_hash
 from ifcurate.errors import DataError
+from ifcurate.storage.files import read_json_rows
 from ifcurate.storage.verdicts import Verdict, read_verdicts, write_verdicts
 
 __all__ = ["Counterfactuals"]
@@ -102,18 +102,12 @@ class Counterfactuals:
 def _read_rows(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob("*.counterfactual.json*")):
         try:
-            text = path.read_text("utf-8")
-            rows = json.loads(text) if path.suffix == ".json" else _lines(text)
-            yield from (row for row in rows if isinstance(row, dict))
+            yield from (row for row in read_json_rows(path) if isinstance(row, dict))
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{path}: not readable as rows of `ifcurate augment`: {error}; make it again, or "
                 "move it away"
             ) from error
-
-
-def _lines(text: str) -> Iterator[Any]:
-    return (json.loads(line) for line in text.splitlines() if line.strip())
 
 
 def _edits(row: Mapping[str, Any]) -> list[dict[str, Any]]:

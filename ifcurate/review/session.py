@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -62,34 +62,35 @@ class Session:
     def start(self) -> Query:
         """The run's own cut if it has one, else the default share."""
         statistic = self.facts.parameters["statistic"]
-        cuts = [cut for name, cut in self.facts.cuts() if name == statistic]
+        cuts = self._cuts_of(statistic)
         if statistic in self._ranks and len(cuts) == 1:
             return Query(statistic, self._ranks[statistic].share_at(cuts[0]))
         return Query("loss_without_context", 0.25)
 
+    def _cuts_of(self, statistic: str | None) -> list[float]:
+        return [cut for name, cut in self.facts.cuts() if name == statistic]
+
     @property
     def has_own_cut(self) -> bool:
         """Whether the run's split is one cut that the slider starts at."""
-        statistic = self.facts.parameters["statistic"]
-        cuts = [cut for name, cut in self.facts.cuts() if name == statistic]
-        return statistic in self._ranks and len(cuts) == 1 and len(self.facts.cuts()) == 1
+        names = [name for name, _ in self.facts.cuts()]
+        return names == [self.facts.parameters["statistic"]] and names[0] in self._ranks
 
     @property
     def keeps_other_cut(self) -> bool:
         """Whether the run's rule is `both`, of which the slider moves the cut of the gain."""
-        hard = self.facts.parameters.get("hard_statistic")
-        if self.facts.parameters["statistic"] not in self._ranks:
-            return False
-        return len([name for name, _ in self.facts.cuts() if name == hard]) == 1
+        parameters = self.facts.parameters
+        one = len(self._cuts_of(parameters.get("hard_statistic"))) == 1
+        return one and parameters["statistic"] in self._ranks
 
-    def histogram(self, statistic: str) -> tuple[list[float], list[int]]:
+    def histogram(self, statistic: str) -> dict[str, Any]:
         """Edges and counts of a number. The end bins include the values beyond (1% each)."""
         values = self._ranks[statistic].values
         bins = count_bins(values, n_bins=BINS)
         if bins is not None:
-            return bins.edges, bins.counts
+            return asdict(bins)
         middle = float(values[0]) if len(values) else 0.5
-        return [middle - 0.5, middle + 0.5], [len(values)]
+        return {"edges": [middle - 0.5, middle + 0.5], "counts": [len(values)]}
 
     def state(self, query: Query) -> dict[str, Any]:
         """Counts under this cut, and the command that applies it to the run."""

@@ -179,7 +179,7 @@ def _write_source(
     with contextlib.ExitStack() as stack:
         if source.format in ("parquet", "arrow"):
             copy = stack.enter_context(open_table_copier(source, kept_path))
-            keep: Callable[[RawRow], None] = lambda row: copy(row.number)  # noqa: E731
+            keep: Callable[[RawRow], object] = lambda row: copy(row.number)  # noqa: E731
         else:
             keep = stack.enter_context(open_row_writer(source, kept_path))
         dropped = stack.enter_context(atomic_file(dropped_path))

@@ -18,9 +18,11 @@ from ifcurate.storage.tables import ADDED
 
 __all__ = [
     "GROUP_ROWS",
+    "RowFile",
     "atomic_file",
     "file_digest",
     "open_table_writer",
+    "read_json_rows",
     "read_table",
     "read_table_manifest",
     "read_table_slices",
@@ -79,17 +81,51 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode("utf-8", "backslashreplace"))
 
 
+class RowFile:
+    """Rows in a file: JSON Lines, or one JSON array with a row per line."""
+
+    def __init__(self, stream: IO[bytes], *, array: bool = False) -> None:
+        self._stream = stream
+        self._array = array
+        self._empty = True
+
+    def write(self, *rows: Mapping[str, Any]) -> None:
+        """Write rows."""
+        for row in rows:
+            text = json.dumps(row, ensure_ascii=False, default=str)
+            self.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, row: bytes) -> None:
+        """Write a row that is JSON already."""
+        if self._array:
+            self._stream.write((b"[\n" if self._empty else b",\n") + row)
+        else:
+            self._stream.write(row + b"\n")
+        self._empty = False
+
+    def finish(self) -> None:
+        """Close the array."""
+        if self._array:
+            self._stream.write(b"[]\n" if self._empty else b"\n]\n")
+
+
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as JSON Lines, atomically."""
     with atomic_file(path) as stream:
-        for row in rows:
-            line = json.dumps(row, ensure_ascii=False)
-            stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        RowFile(stream).write(*rows)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write indented JSON. NaN is an error."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json_rows(path: Path) -> list[Any]:
+    """The values of a JSON array, or of JSON Lines. Raises `OSError`, `ValueError`."""
+    text = path.read_text("utf-8-sig")
+    if text.lstrip().startswith("["):
+        return list(json.loads(text))
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) -> None:

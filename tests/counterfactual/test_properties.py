@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.edit.edits import (

@@ -10,8 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ifcurate.data.readers.rows import count_rows, open_sources, read_rows
 from ifcurate.errors import DataError

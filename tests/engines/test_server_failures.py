@@ -11,8 +11,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.server.client import Patience

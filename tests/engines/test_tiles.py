@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ifcurate.engines.cpu.arithmetic import KernelArithmetic, find_arithmetic
 from ifcurate.engines.cpu.kernels import Kernels, load_kernels

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import polars as pl
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.runs.ids import UniqueIds

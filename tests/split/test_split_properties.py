@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ifcurate.split.rules import split_scores
 from tests.split.test_split import CRITICAL, NON_CRITICAL, RULES, make_scores, random_scores

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.errors import DataError
+from ifcurate.storage.files import read_json_rows
 
 from ..edit.views import memory_answers
 
@@ -24,25 +25,15 @@ def read_avoided(paths: Iterable[Path]) -> frozenset[str]:
     names: set[str] = set()
     for path in paths:
         try:
-            text = path.read_text("utf-8")
+            if path.suffix in {".json", ".jsonl", ".ndjson"}:
+                names.update(name for row in read_json_rows(path) for name in _names(row))
+            else:
+                names.update(line.strip() for line in path.read_text("utf-8").splitlines())
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}: is not JSON: {error}; check the file") from error
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read: {error}; --avoid takes text files") from error
-        if path.suffix in {".json", ".jsonl", ".ndjson"}:
-            for row in _rows(path, text):
-                names.update(_names(row))
-        else:
-            names.update(line.strip() for line in text.splitlines())
     return frozenset(n for n in names if n)
-
-
-def _rows(path: Path, text: str) -> Iterator[Any]:
-    try:
-        if text.lstrip().startswith("["):
-            yield from json.loads(text)
-        else:
-            yield from (json.loads(line) for line in text.splitlines() if line.strip())
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON: {error}; check the file") from error
 
 
 def _names(row: Any) -> Iterator[str]:

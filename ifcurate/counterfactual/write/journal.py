@@ -6,13 +6,13 @@ import contextlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ifcurate.errors import DataError
 
 from .outcomes import Outcome
 
-__all__ = ["Journal", "RowFile"]
+__all__ = ["Journal"]
 
 
 class Journal:
@@ -87,27 +87,3 @@ class Journal:
     def remove(self) -> None:
         """Delete the file: the run is complete."""
         self._path.unlink(missing_ok=True)
-
-
-class RowFile:
-    """JSON lines, or one JSON array with a row per line."""
-
-    def __init__(self, stream: IO[bytes], *, array: bool = False):
-        self._stream = stream
-        self._array = array
-        self._empty = True
-
-    def write(self, *rows: Mapping[str, Any]) -> None:
-        """Write rows."""
-        for row in rows:
-            text = json.dumps(row, ensure_ascii=False, default=str).encode("utf-8")
-            if self._array:
-                self._stream.write((b"[\n" if self._empty else b",\n") + text)
-            else:
-                self._stream.write(text + b"\n")
-            self._empty = False
-
-    def finish(self) -> None:
-        """Close the array."""
-        if self._array:
-            self._stream.write(b"[]\n" if self._empty else b"\n]\n")

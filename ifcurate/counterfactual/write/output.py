@@ -27,7 +27,7 @@ from ifcurate.data.readers.rows import Source
 from ifcurate.data.row_results import ReadRow
 from ifcurate.data.sources import Examples
 from ifcurate.data.writing import name_outputs, refuse_inputs
-from ifcurate.storage.files import atomic_file, file_digest, write_json
+from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json, write_text
 from ifcurate.storage.manifest import fingerprint, software_versions
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 
@@ -38,7 +38,7 @@ from ..lexicon.tables import load_lexicon
 from ..recognise.names import LexiconRecogniser
 from ..recognise.spans import Recogniser
 from ..settings import AugmentSettings
-from .journal import Journal, RowFile
+from .journal import Journal
 from .model_check import ModelJudge, judged
 from .outcomes import Funnel, Outcome
 from .sheet import render_sheet, sample_rank
@@ -156,9 +156,7 @@ def write_counterfactuals(
             on_row(result.funnel)
     _write_rows(journal, examples.sources, files)
     if sample:
-        sheet = _render_sheet(run, augmenter, journal, result.funnel)
-        with atomic_file(files["review"]) as stream:
-            stream.write(sheet.encode("utf-8"))
+        write_text(files["review"], _render_sheet(run, augmenter, journal, result.funnel))
     write_json(files["manifest"], run.manifest(result, command))
     journal.remove()
     return result

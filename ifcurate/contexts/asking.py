@@ -20,7 +20,7 @@ from .lines import (
     line_asks,
     sentences,
 )
-from .spans import ContextSpan
+from .spans import ContextSpan, rest_of
 from .words import (
     NOT_ASKED,
     POINTS_BACK,
@@ -37,7 +37,6 @@ __all__ = [
     "has_question",
     "lacks_question",
     "remains_asking",
-    "rest_of",
     "shrink",
     "shrink_to_lines",
 ]
@@ -165,15 +164,6 @@ def lacks_question(rest: str) -> bool:
     lines = rest[-_WINDOW:].splitlines()
     spoken = any(mentions_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
     return spoken and not any(map(has_question, lines))
-
-
-def rest_of(text: str, spans: Sequence[ContextSpan]) -> str:
-    """Return the text without these spans."""
-    kept, at = [], 0
-    for span in spans:
-        kept.append(text[at : span.outer_start])
-        at = span.outer_end
-    return "".join([*kept, text[at:]])
 
 
 def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

@@ -12,20 +12,28 @@ import re
 from dataclasses import dataclass
 
 from . import patterns
+from .forms import is_directive, is_sum, is_title, shared_words
 from .lines import (
     closing_request_start,
     first_request_end,
+    is_complete_question,
     is_complete_request,
-    is_directive,
     is_instruction,
     is_question,
     is_request,
-    is_title,
+    is_statement,
+    only_asks,
     reference_direction,
     sentences,
 )
 from .spans import ContextSpan, Mark, make_spans
-from .words import BASED_ON, NOUN_PATTERN, asks_in, mentions_question, n_words
+from .words import (
+    BASED_ON,
+    NOUN_PATTERN,
+    asks_in,
+    mentions_question,
+    n_words,
+)
 
 __all__ = ["find_between"]
 
@@ -48,6 +56,8 @@ _TO_READ = re.compile(
     rf" (?:{NOUN_PATTERN}|sentence)\b",
     re.I,
 )
+_JUDGED = re.compile(r"\b(?:claim|statement|hypothesis|conclusion|answer|question)\b|:", re.I)
+_LEADS_IN = re.compile(r"\W*(?:if|given|suppose|assum\w+|imagine)\b|[^.?!\n]{3,60}: ", re.I)
 _USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
 _MARKUP = re.compile(r"<(?:!doctype|\w+)\b[^>]*>.*</\w+>", re.I | re.S)
 _LETTERS = re.compile(r"^[ \t]*[QA][ \t]?:", re.M)
@@ -88,7 +98,14 @@ def find_between(text: str, marks: list[Mark]) -> list[ContextSpan]:
     if _is_refused(text, top, start, bottom.start, pointed=pointed):
         return []
     apart = not (top.on_line or bottom.on_line)
-    if not _is_text(text, start, bottom.start, pointed=pointed, apart=apart, beside=beside):
+    asked = text[: top.end] + "\n" + text[bottom.start : full]
+    if not (
+        _is_text(text, start, bottom.start, pointed=pointed, apart=apart, beside=beside)
+        or (
+            n_words(text, full, len(text)) <= 3
+            and _is_asked_about(text[start : bottom.start], asked)
+        )
+    ):
         return []
     return make_spans(text, start, bottom.start, "between", at_least=2)
 
@@ -160,7 +177,7 @@ def _read_top(text: str, full: int) -> _Top:
         if not settled and (colon := _after_announcement(text, at, line_end)):
             return _Top(colon, "below", True, True)
         line = text[at : min(line_end, at + 600)]
-        if not _only_asks(line):
+        if len(line) > 500 or not only_asks(line):
             return _read_top_on_line(text, at, line_end) or _Top(at, pointing, settled)
         settled = settled or _is_complete(line)
         pointing = pointing or reference_direction(line)
@@ -173,23 +190,17 @@ def _read_top_on_line(text: str, at: int, line_end: int) -> _Top | None:
     if at > 0 or len(sentences(text, at, min(line_end, at + 600))) < 2:
         return None
     end = first_request_end(text, at, line_end)
-    way = reference_direction(text[at:end]) if end > at else ""
-    return _Top(end, way, True, True) if way in ("below", "this") else None
+    asked = text[at:end].strip()
+    way = reference_direction(asked) if asked else ""
+    alone = not text[line_end:].strip() and asked.endswith(("?", "?]"))
+    if way in ("below", "this") or (alone and is_complete_question(asked)):
+        return _Top(end, way, True, True)
+    return None
 
 
 def _is_complete(line: str) -> bool:
     """Return whether a request is complete, and mentions no question that would follow."""
     return is_complete_request(line) and not mentions_question(line)
-
-
-def _only_asks(line: str) -> bool:
-    """Return whether every sentence of a line is a question or a request."""
-    parts = sentences(line, 0, len(line))
-    return len(line) <= 500 and all(map(_asks, (line[a:b] for a, b in parts)))
-
-
-def _asks(sentence: str) -> bool:
-    return is_question(sentence) or is_request(sentence)
 
 
 def _announces(line: str) -> bool:
@@ -236,7 +247,10 @@ def _last_asked(text: str, line_start: int, full: int) -> int:
     n = len(parts)
     while asked[n - 1]:
         n -= 1
-    return parts[n][0] if n < len(parts) else full
+    # The sentence before a fragment such as "True or false?" may be what it asks about.
+    first = text[slice(*parts[n])] if n < len(parts) else ""
+    complete = is_complete_question(first) or is_instruction(first) or reference_direction(first)
+    return parts[n][0] if complete else full
 
 
 def _directions(asked: str) -> str:
@@ -247,6 +261,8 @@ def _directions(asked: str) -> str:
 def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, beside: bool) -> bool:
     """Return whether a text is to be read, and is not part of the request."""
     body = text[start:end]
+    if body[:1] == "(" and body.rstrip()[-1:] == ")":
+        return False  # the answers to choose from
     if is_directive(body, 1.2 if pointed else 0.6) or patterns.PERSONA.match(body[:60]):
         return False
     size = max(n_words(text, start, end), min(len(body), 600) // 12)
@@ -266,6 +282,18 @@ def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool
         return size >= 18 and n_sentences >= 2 and not _MY_OWN.search(body[:400])
     least = 60 if _MY_OWN.search(body[:200]) else 14
     return size >= least and n_sentences >= (1 if beside else 2)
+
+
+def _is_asked_about(body: str, asked: str) -> bool:
+    """Return whether a question repeats words of statements."""
+    if "?" not in asked and "？" not in asked and "؟" not in asked:
+        return False
+    if _MY_OWN.search(asked) or _COUNTED.search(asked) or _JUDGED.search(asked):
+        return False
+    if _LEADS_IN.match(body) or is_directive(body) or len(body) > 4000 or is_sum(body):
+        return False
+    parts = [line[a:b] for line in body.splitlines() for a, b in sentences(line, 0, len(line))]
+    return all(map(is_statement, parts)) and shared_words(body, asked) >= 0.3
 
 
 def _is_data(body: str) -> bool:

@@ -10,8 +10,14 @@ from statistics import median
 
 from . import patterns
 from .asking import asks, lacks_question
-from .fields import merge_fields, shared_words
-from .lines import belongs_to_request, is_request, reference_direction, shared_start
+from .fields import merge_fields
+from .forms import shared_start, shared_words
+from .lines import (
+    belongs_to_request,
+    is_request,
+    is_statement,
+    reference_direction,
+)
 from .shapes import Asks, Shape, are_distinct, match_shape, without_request
 from .slots import (
     Evidence,
@@ -21,11 +27,12 @@ from .slots import (
     describe_slots,
     find_offered,
     is_labelled_inside,
-    is_statement,
     label_kind,
 )
 from .spans import OPENING_MARKS, ContextSpan
-from .words import count_words
+from .words import (
+    count_words,
+)
 
 __all__ = ["choose_contexts"]
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from itertools import islice
 
 from . import patterns
-from .lines import WINDOW, is_instruction, is_question, line_asks
-from .spans import QUOTES, ContextSpan, closing_quote, make_spans
+from .lines import WINDOW, line_asks
+from .spans import ContextSpan, closing_quote, make_spans
 from .words import NOUN_PATTERN, n_words
 
-__all__ = ["find_fenced", "find_named_quote", "find_quote"]
+__all__ = ["find_fenced", "find_named_quote"]
 
 _CODE_LOOK = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
@@ -71,25 +71,7 @@ def _is_code(language: str, body: str) -> bool:
     return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
 
 
-_OPENS = re.compile(r"(?<!\w)[\"“„»](?=[\w\[(])|(?<!\w)«[ \u00a0\u202f]?(?=[\w\[(])")
-_QUOTE_WORDS = (20, 4000)  # of a quotation, the least and the most
 _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)
-
-
-def find_quote(text: str) -> list[ContextSpan]:
-    """Find a long quotation, or lines quoted with ">"."""
-    quoted = _quoted_lines(text)
-    if quoted is not None:
-        return quoted
-    if sum(map(text.count, '"“„«»')) > 200:
-        return []
-    at = 0
-    while opening := _OPENS.search(text, at):
-        start, end = opening.start(), _quote_end(text, opening.start())
-        at = max(end, start + 1)
-        if end > 0 and _is_quoted_text(text, start, end):
-            return make_spans(text, start, end, "quote", at_least=_QUOTE_WORDS[0])
-    return []
 
 
 def find_named_quote(text: str) -> list[ContextSpan]:
@@ -147,39 +129,3 @@ def _closing_bracket(text: str, start: int, end: int) -> int:
         if depth == 0:
             return start + match.start()
     return -1
-
-
-def _quoted_lines(text: str) -> list[ContextSpan] | None:
-    """Find the first lines quoted with ">"; None when there are none or no request is near."""
-    match = patterns.QUOTED_LINES.search(text)
-    if match is None:
-        return None
-    start = match.start() + match[0].index(">") + 1
-    near = text[max(0, match.start() - 300) : match.start()] + text[match.end() :][:300]
-    if not any(map(_asks, near.splitlines())):
-        return None
-    return make_spans(text, start, match.end(), "quote", label_start=match.start(), at_least=8)
-
-
-def _is_quoted_text(text: str, start: int, end: int) -> bool:
-    """Return whether a quotation is long enough and a request is near it."""
-    least, most = _QUOTE_WORDS
-    if not least <= n_words(text, start, end, most) <= most:
-        return False
-    before, after = text[max(0, start - 300) : start], text[end : end + 300]
-    if len(f"{before} {after}".split(None, 4)) < 3 or _NOT_QUOTED.search(before[-60:]):
-        return False
-    mark = "?" if after.lstrip()[:1] in ("?", "？") else ""  # 'What does "..." say?'
-    return any(map(_asks, [*f"{before.rstrip()}{mark}".splitlines(), *after.splitlines()]))
-
-
-def _asks(line: str) -> bool:
-    return is_instruction(line) or is_question(line)
-
-
-def _quote_end(text: str, start: int) -> int:
-    """Return the end of the quotation at `start`; of the last quotation when marks do not match."""
-    close = closing_quote(text, start, len(text))
-    if close < 0:
-        close = max(text.rfind(closing, start + 1) for closing in QUOTES[text[start]])
-    return close + 1 if close > start else -1

@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from itertools import groupby
 from statistics import median
 
-from .lines import is_request, number_before
-from .words import classify_label, count_words
+from .forms import number_before, shared_words
+from .lines import (
+    is_request,
+)
+from .words import (
+    classify_label,
+    count_words,
+)
 
-__all__ = ["merge_fields", "shared_words"]
+__all__ = ["merge_fields"]
 
 _LONGEST = 6  # words of a field, the median
 # Between two fields: marks or a line break, and mostly the name of the second field.
@@ -22,7 +28,6 @@ _NAME = re.compile(r"(?:(?<=\n)[^\W\d_][\w ]{0,30}|[^\W\d_][\w-]{0,20})[ \t]*[:=
 # A further field inside a slot, and a name at its start: a record's first name is a fixed part.
 _NEXT = re.compile(r"[,;|\n][ \t]*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
 _FIRST = re.compile(r"\s*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
-_CONTENT_WORD = re.compile(r"\w{4,}")
 
 
 def merge_fields(
@@ -44,13 +49,6 @@ def merge_fields(
             merged[k + 1] = merged[k + 1].lstrip("])")
         merged[k] = before
     return tuple(merged)
-
-
-def shared_words(text: str, response: str) -> float:
-    """Return the share of the words of the text with fewer words that the other text has too."""
-    words = [set(_CONTENT_WORD.findall(value.lower())) for value in (text, response)]
-    least = min(map(len, words))
-    return len(words[0] & words[1]) / least if least else 0.0
 
 
 def _find_record(

@@ -19,14 +19,17 @@ from .asking import (
     announces_question,
     lacks_question,
     remains_asking,
-    rest_of,
     shrink,
     shrink_to_lines,
 )
 from .between import find_between
-from .enclosed import find_fenced, find_named_quote, find_quote
+from .edges import trim_requests
+from .enclosed import find_fenced, find_named_quote
+from .forms import is_choices, is_directive
 from .layout import find_by_layout
-from .lines import is_choices, is_directive, is_only_asking
+from .lines import (
+    is_only_asking,
+)
 from .marks import (
     find_labelled,
     find_marks,
@@ -38,7 +41,7 @@ from .one_line import break_lines
 from .pointing import find_above, find_lead, find_long
 from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
-from .spans import ContextSpan, Mark, is_no_context
+from .spans import ContextSpan, Mark, is_no_context, rest_of
 from .words import Language, add_languages
 from .written import find_keys, inner_prompt
 
@@ -66,7 +69,6 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("lead",), lambda text, marks: find_lead(text, marks) or find_named_quote(text)),
     (("fence", "code"), lambda text, marks: find_fenced(text)),
     (("above",), find_above),
-    (("quote",), lambda text, marks: find_quote(text)),
     (("long-paragraph",), find_long),
     (("between",), find_between),
     (("layout",), find_by_layout),
@@ -183,10 +185,20 @@ def _judge(text: str, spans: list[ContextSpan], min_confidence: float, must_ask:
     )
     if not taken:
         return Tried(names, "what it finds is itself a request", tuple(spans))
+    if names[0] in _WEAK and not (taken := _trim(text, taken)):
+        return Tried(names, "what it finds holds a request", tuple(spans))
     left = _keep_request(text, taken) if must_ask else taken
     if not left:
         return Tried(names, "what remains would not ask for anything", tuple(taken))
     return Tried(names, "taken", tuple(left))
+
+
+def _trim(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
+    """Return the spans without requests at their edges; [] when that is not sure."""
+    trimmed = _arrange(text, trim_requests(text, taken))
+    if trimmed != taken and lacks_question(rest_of(text, taken)):
+        return []  # they held the question that the request mentions
+    return trimmed
 
 
 def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
@@ -201,6 +213,8 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
 
 #: Rules whose mark says by itself that a text follows.
 _NAMED = ("tag", "key", "label", "heading", "phrase")
+#: Rules that know the place of a text only by the requests around it.
+_WEAK = ("lead", "above", "long-paragraph", "between", "layout")
 
 
 def _is_request(body: str, rule: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from . import patterns
-from .lines import is_choices
+from .forms import is_choices, is_sum
 from .spans import ContextSpan, Mark, make_spans
 from .words import asks_in
 
@@ -18,7 +18,6 @@ __all__ = ["find_by_layout"]
 _LEAST = 40  # characters of the text
 _GAP = re.compile(r"\n[ \t\r]*\n\s*")
 _ENGLISH = re.compile(r"\b(?:the|and|with|what|who|how|you|this)\b", re.I)
-_NUMBER = re.compile(r"(?<!\w)\d{1,3}(?!\w)")
 _ENDS_ASKING = re.compile(r"[?？؟]\W{0,3}$")
 
 
@@ -56,5 +55,4 @@ def _is_text(stretch: str) -> bool:
     lines = [line.strip() for line in stretch.splitlines() if line.strip()]
     spoken = sum(patterns.SPEAKER.match(line) is not None for line in lines)
     asked = any(_ENDS_ASKING.search(line) or asks_in(line) for line in lines)
-    counted = len(stretch) < 200 and len(_NUMBER.findall(stretch)) > 1  # a sum to be worked out
-    return not (asked or counted) and spoken < 3 and not is_choices(stretch)
+    return not (asked or is_sum(stretch)) and spoken < 3 and not is_choices(stretch)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 from .choose import choose_contexts
-from .lines import shared_start
+from .forms import shared_start
 from .shapes import Shape, match_shape
 from .slots import Evidence, Finder
 

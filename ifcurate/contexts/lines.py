@@ -1,14 +1,14 @@
 """What a line or a sentence does: it asks, instructs, refers to a text, or directs the model.
 
-`closing_request_start`, `last_request_start` and `first_request_end` locate the requests at
-the end and at the start of a text. Windows are bounded, so that the time stays linear in the
+`last_request_start` and `first_request_end` locate the requests at the end and at the start
+of a text. Windows are bounded, so that the time stays linear in the
 length of the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from . import patterns
@@ -27,45 +27,39 @@ from .words import (
 __all__ = [
     "MORE_VERBS",
     "WINDOW",
+    "announces",
     "belongs_to_request",
     "closing_request_start",
     "first_request_end",
     "has_statement_first",
-    "is_choices",
+    "is_complete_question",
     "is_complete_request",
-    "is_directive",
+    "is_ended",
     "is_instruction",
     "is_only_asking",
     "is_question",
     "is_request",
     "is_spoken",
-    "is_title",
+    "is_statement",
     "label_before",
     "last_request_start",
     "line_asks",
-    "number_before",
+    "only_asks",
     "reference_direction",
     "sentences",
-    "shared_start",
 ]
 
 WINDOW = 2000  # characters at either end in which questions and instructions are sought
 _LONGEST_LINE = 4000  # characters of a line in which a request is sought
 
 
+_QUESTION_OPENS = re.compile(
+    r"\W*(?:(?:so|and|now|then|but),? )?(?:(?:in|on|at|to|from|for|with|by|of|about|until) )?"
+    r"(?:who|whose|whom|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could|will|"
+    r"would|should|has|have|had|may|am)\b(?: \S+){2}",
+    re.I,
+)
 _LETTER = re.compile(r"\w")
-
-
-def is_directive(body: str, limit: float = 0.6) -> bool:
-    """Return whether a text directs the model's behaviour instead of stating facts.
-
-    `limit` is how many directing words per sentence a source of facts may have.
-    """
-    head = body[:1500]
-    if patterns.PERSONA.match(head.lstrip(" -*#\n")):
-        return True
-    n_sentences = max(1, len(re.findall(r"[.!?\n](?=\s|$)", head)))
-    return len(patterns.DIRECTIVE.findall(head)) / n_sentences > limit
 
 
 def is_question(line: str) -> bool:
@@ -74,7 +68,7 @@ def is_question(line: str) -> bool:
     return (
         len(line) <= 400
         and bool(
-            (line.rstrip("\"'”’»」*_) ").endswith(("?", "？", "؟")) and _LETTER.search(line))
+            (line.rstrip("\"'”’»」*_)] ").endswith(("?", "？", "؟")) and _LETTER.search(line))
             or patterns.QUESTION_START.match(line)
             or patterns.QUESTION_AND_ORDER.fullmatch(line)
         )
@@ -88,16 +82,8 @@ def is_spoken(line: str) -> bool:
     speaker = patterns.SPEAKER.match(line)
     if speaker is None or line[0] in "'‘\"“" or not line[speaker.end() :].strip():
         return False
-    return not asks_in(speaker[0])  # "According to the passage: when ...?" in other languages
-
-
-def is_choices(text: str) -> bool:
-    """Return whether a text is a list of short options to choose from."""
-    lines = [line for line in text[:3000].splitlines() if line.strip()]
-    lengths = sorted(count_words(line) for line in lines if patterns.OPTION.match(line.strip()))
-    return (
-        len(lengths) >= 2 and len(lengths) >= 0.7 * len(lines) and lengths[len(lengths) // 2] <= 5
-    )
+    # "According to the passage: when ...?" in any language
+    return not (asks_in(speaker[0]) or patterns.TASK_START.match(line))
 
 
 _CODE = re.compile(r"(?:CREATE|SELECT|INSERT|UPDATE|DELETE|DROP|ALTER)\s+[A-Z(*]|.*[;{}]\s*$")
@@ -173,13 +159,26 @@ def _closing_kind(line: str, raw: str, *, blank_before: bool, strict: bool) -> s
     return "option" if len(line) <= 200 and patterns.OPTION.match(line) else ""
 
 
+def _ends_blank(text: str) -> bool:
+    return text.replace("\r", "").replace(" ", "").endswith("\n\n")
+
+
 def has_statement_first(question: str) -> bool:
     """Return whether a line that ends in a question first states something, as a paragraph does."""
     return len(question) > 100 and re.search(r"[.!?] +[A-Z]", question) is not None
 
 
-def _ends_blank(text: str) -> bool:
-    return text.replace("\r", "").replace(" ", "").endswith("\n\n")
+_ENGLISH = re.compile(r"\b(?:the|and|with|what|who|how|you|this|or|it|of|to|in)\b", re.I)
+
+
+def is_complete_question(sentence: str) -> bool:
+    """Return whether a question begins with a question word, which "True or false?" does not.
+
+    In other languages than English it has three words or more.
+    """
+    if _QUESTION_OPENS.match(sentence):
+        return True
+    return not _ENGLISH.search(sentence) and count_words(sentence) >= 3
 
 
 _SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|when|where)\b", re.I)
@@ -191,16 +190,9 @@ def is_complete_request(line: str) -> bool:
     return is_instruction(line) and not opens and not _SETTLED.search(line)
 
 
-def is_title(line: str) -> bool:
-    """Return whether a line is a few capitalised words: the name of a text, not the text."""
-    if len(line) > 160 or "\n" in line:
-        return False
-    words = [w for w in re.findall(r"[\w'’]+", line) if len(w) > 3]
-    capitals = sum(w[0].isupper() for w in words)
-    return len(words) < 14 and capitals >= 0.7 * len(words)
-
-
-_SENTENCE_END = re.compile(r"(?:[.!?…][\"”’»)\]]*(?=\s)|[。！？؟।][\"”’»」』)]*)\s*")
+_SENTENCE_END = re.compile(
+    r"(?:[.!?…](?:[\"”’»]+(?!\s+[a-z])|[)\]]*)(?=\s)|[。！？؟।][\"”’»」』)]*)\s*"
+)
 
 
 # Verbs that begin a request, beside those that also bound a context.
@@ -260,15 +252,6 @@ def is_only_asking(text: str) -> bool:
         return True
     one = parts[0] if len(parts) == 1 else ""
     return bool(one) and (is_instruction(one) or _OPENS_QUESTION.match(one) is not None)
-
-
-_NUMBER = re.compile(r"(?:^|[\n(]|[.?!:,;]\s)\s*(?:[-*•]|\(?([A-Za-z]|\d{1,2})[.):])\s*[\"'“]?$")
-
-
-def number_before(part: str) -> str | None:
-    """Return the number at the end of a fixed part: "b" of "(B) "; "" for a bullet."""
-    match = _NUMBER.search(part)
-    return (match[1] or "").lower() if match else None
 
 
 def first_request_end(text: str, start: int, end: int) -> int:
@@ -361,18 +344,34 @@ def belongs_to_request(part: str) -> bool:
     """Return whether a fixed part announces, refers or asks, so that it is not inside a context."""
     if "?" in part or _LABEL_IN_LINE.match(part):
         return True
-    return any(_refers_or_asks(line.strip()) for line in part.splitlines())
+    lines = [line.strip() for line in part.splitlines()]
+    return any(map(announces, lines)) or any(
+        is_request(line[start:end])
+        for line in lines
+        for start, end in sentences(line, 0, len(line))
+    )
 
 
-def _refers_or_asks(line: str) -> bool:
+def announces(line: str) -> bool:
+    """Return whether a line announces a text or refers to one, and is no sentence."""
     names = line.endswith((":", "：")) or (not line.endswith(".") and count_words(line) <= 5)
-    if names and reference_direction(line):
-        return True
-    return any(is_request(line[start:end]) for start, end in sentences(line, 0, len(line)))
+    return names and bool(reference_direction(line))
 
 
-def shared_start(texts: Sequence[str]) -> str:
-    """Return the characters with which all texts begin."""
-    low, high = min(texts), max(texts)
-    n = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return low[:n]
+def only_asks(line: str) -> bool:
+    """Return whether every sentence of a line is a question or a request."""
+    return all(is_request(line[a:b]) for a, b in sentences(line, 0, len(line)))
+
+
+def is_statement(value: str, *, line: bool = False) -> bool:
+    """Return whether a text is a statement: a sentence that neither asks nor instructs.
+
+    With `line` the text ends its line, and a sentence then needs no mark at its end.
+    """
+    whole = is_ended(value) or (line and value[:1].isupper() and count_words(value) >= 5)
+    return whole and count_words(value) >= 4 and not is_request(value)
+
+
+def is_ended(value: str) -> bool:
+    """Return whether the last sentence of a text is complete."""
+    return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))

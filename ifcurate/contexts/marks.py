@@ -8,7 +8,11 @@ from dataclasses import replace
 from itertools import islice
 
 from . import patterns
-from .lines import closing_request_start, is_complete_request, is_question
+from .lines import (
+    closing_request_start,
+    is_complete_request,
+    is_question,
+)
 from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,

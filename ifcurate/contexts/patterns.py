@@ -55,7 +55,6 @@ SQUARE_TAG = re.compile(
 FENCE = re.compile(
     r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
 )
-QUOTED_LINES = re.compile(r"(?:^[ \t]{0,3}>[^\n]{0,2000}(?:\n|\Z)){1,200}", re.M)
 # ------------------------------------------------------------------ questions, instructions
 # What chat templates and Markdown put before a line.
 PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import patterns
+from .forms import is_directive, is_title
 from .lines import (
     WINDOW,
     closing_request_start,
     has_statement_first,
     is_complete_request,
-    is_directive,
     is_instruction,
     is_question,
-    is_title,
     line_asks,
 )
 from .spans import ContextSpan, Mark, closing_quote, make_spans

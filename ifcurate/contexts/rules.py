@@ -86,7 +86,6 @@ RULES: tuple[Rule, ...] = (
         0.9,
         282,
     ),
-    Rule("quote", "a long quotation, with an instruction outside", 'Who says "..."?', 0.46, 105),
     Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.94, 70),
     Rule(
         "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.89, 138

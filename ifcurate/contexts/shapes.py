@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from . import patterns
+from .forms import is_directive
 from .lines import (
     first_request_end,
-    is_directive,
     is_instruction,
     is_question,
     label_before,

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import patterns
+from .forms import is_choices, number_before
 from .lines import (
     first_request_end,
-    is_choices,
+    is_ended,
     is_instruction,
     is_only_asking,
     is_request,
+    is_statement,
     label_before,
     last_request_start,
-    number_before,
     sentences,
 )
 from .spans import OPENING_MARKS, ContextSpan
@@ -32,7 +33,6 @@ __all__ = [
     "describe_slots",
     "find_offered",
     "is_labelled_inside",
-    "is_statement",
     "label_kind",
 ]
 
@@ -182,7 +182,7 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
         inside=_ASKED.match(after) is not None or _is_open_request(label),
         apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
-        ends=(_begins_anew(after) or share(_is_ended) >= 0.5)
+        ends=(_begins_anew(after) or share(is_ended) >= 0.5)
         and not _closes_quotation(before, after),
     )
 
@@ -269,20 +269,6 @@ def _are_items(value: str) -> bool:
 def _is_list(value: str) -> bool:
     """Return whether a text is a list of options; its first number may be a fixed part."""
     return is_choices(value) or is_choices("- " + value)
-
-
-def is_statement(value: str, *, line: bool = False) -> bool:
-    """Return whether a text is a statement: a sentence that neither asks nor instructs.
-
-    With `line` the text ends its line, and a sentence then needs no mark at its end.
-    """
-    whole = _is_ended(value) or (line and value[:1].isupper() and count_words(value) >= 5)
-    return whole and count_words(value) >= 4 and not is_request(value)
-
-
-def _is_ended(value: str) -> bool:
-    """Return whether the last sentence of a text is complete."""
-    return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
 
 
 def label_kind(part: str, line: str) -> str:

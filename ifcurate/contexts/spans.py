@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import patterns
@@ -18,6 +19,7 @@ __all__ = [
     "closing_quote",
     "is_no_context",
     "make_spans",
+    "rest_of",
 ]
 
 
@@ -47,6 +49,15 @@ class Mark:
     kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
     noun: str
     line_end: int
+
+
+def rest_of(text: str, spans: Sequence[ContextSpan]) -> str:
+    """Return the text without these spans."""
+    kept, at = [], 0
+    for span in spans:
+        kept.append(text[at : span.outer_start])
+        at = span.outer_end
+    return "".join([*kept, text[at:]])
 
 
 def is_no_context(text: str) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "LANGUAGES",
     "MAY_BE_SHORT",
     "NOT_ASKED",
+    "NOT_SPACED",
     "NOUNS",
     "WEAK_NOUNS",
     "LabelKind",
@@ -42,9 +43,8 @@ __all__ = [
     "words",
 ]
 
-_NOT_SPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+NOT_SPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _MARKS = " \t\"'“”«»„‘’*_#()[]¿¡。！？.!?,:;：،؟।、，；…」』「『"
-
 
 _SETS = ("context", "ask", "question", "answer", "wanted", "common")
 _TUPLES = ("asks_first", "asks_last", "nouns", "below", "above", "this")
@@ -229,7 +229,7 @@ def count_words(text: str, enough: int = 100) -> int:
     """
     if text.isascii():
         return len(text.split(None, enough))
-    unspaced = len(_NOT_SPACED.findall(text[: 2 * enough + 200]))
+    unspaced = len(NOT_SPACED.findall(text[: 2 * enough + 200]))
     return min(enough + 1, len(text.split(None, enough)) + unspaced // 2)
 
 
@@ -291,6 +291,7 @@ def classify_label(name: str) -> tuple[LabelKind, str]:
 @lru_cache(maxsize=4096)
 def _classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, str]:
     words = name.lower().replace("’", "'").split()
+    words = words[len(words) > 1 and words[0] in ("first", "second") :]
     flat = " ".join(words)
     if kind := _kind_of_added(flat, added):
         return kind, flat

@@ -48,7 +48,7 @@ READ = [case for case in CASES if not case.get("known_miss")]
 def find(case: dict[str, Any]) -> list[ContextSpan]:
     if case["role"] != "user":
         return find_document(case["text"])
-    return find_context(case["text"], min_confidence=0.4)  # with the rule that is off
+    return find_context(case["text"])
 
 
 def cut(text: str, found: list[ContextSpan]) -> str:
@@ -272,7 +272,7 @@ def test_prompts_glued_together_keep_the_invariants(cases: list[dict[str, Any]])
 @settings(max_examples=60, deadline=None)
 def test_trailing_white_space_changes_nothing(case: dict[str, Any]) -> None:
     text = case["text"].rstrip()
-    found = find_context(text + "\n  \n", min_confidence=0.4)
+    found = find_context(text + "\n  \n")
     assert [text[f.start : f.end] for f in found] == case["contexts"]
 
 

@@ -27,7 +27,11 @@ def report(
     ] = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write. By default report.html in the run's folder."),
+        typer.Option(
+            "--out",
+            help="File to write. By default report.html in the run's folder, and report-NAME.html "
+            "for a split with a name.",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is not a report of this run.")

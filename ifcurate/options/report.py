@@ -28,6 +28,11 @@ class ReportOptions(Options):
         ge=1,
         common=True,
     )
+    split: str = option(
+        "",
+        "The name of the split to report, from `ifcurate split --as NAME`.",
+        metavar="NAME",
+    )
     compare: Path | None = option(
         None, "Another run of the same data, for a section that compares both.", metavar="RUN"
     )

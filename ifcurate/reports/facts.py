@@ -13,7 +13,7 @@ import polars as pl
 
 from ifcurate.errors import RunError
 from ifcurate.runs.run import Run
-from ifcurate.runs.splits import read_split
+from ifcurate.runs.splits import missing_split, read_split, split_paths
 from ifcurate.split.cuts import Cut
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.manifest import Manifest
@@ -67,14 +67,17 @@ class Facts:
         return pl.col(hard) > cuts[0] if len(cuts) == 1 else pl.lit(True)
 
 
-def gather_facts(run: Run) -> Facts:
+def gather_facts(run: Run, split_name: str = "") -> Facts:
     """Read a finished run, with the labels of the default rule where it has no split yet.
 
-    Raises `RunError` when the run is unfinished or its tables do not belong together.
+    Raises `RunError` when the run is unfinished, its tables do not belong together, or no split
+    has the name.
     """
     scores = run.scores().drop(_UNREAD)
-    split = read_split(run)
+    split = read_split(run, split_name)
     if split is None:
+        if split_name:
+            raise missing_split(run, split_name)
         default = split_scores(scores)
         formula = f"context-critical where {_cut_in_words(default.cuts)} [rule paper]"
         labels, manifest, parameters = default.table, None, default.parameters
@@ -83,8 +86,8 @@ def gather_facts(run: Run) -> Facts:
         formula, parameters = manifest.formula, manifest.identity["parameters"]
     if not labels.select(_PLACE).equals(scores.select(_PLACE)):
         raise RunError(
-            f"{run.folder}: split.parquet and scores.parquet do not have the same rows; "
-            "make the split again: ifcurate split"
+            f"{split_paths(run, split_name)[0]}: does not have the rows of scores.parquet; "
+            f"make the split again: ifcurate split{f' --as {split_name}' if split_name else ''}"
         )
     overrides = read_overrides(run.folder)
     decided = apply_overrides(labels, overrides).select(_DECIDED).rename({"reason": "why"})

@@ -53,18 +53,20 @@ def write_report(
 
     Args:
         run: the run; its labels are those of its split, or of the default rule.
-        out: the file; `report.html` in the run's folder when not given.
+        out: the file; `report.html` in the run's folder when not given, or `report-NAME.html`
+            for a named split.
         sections: parts of a comparison or of later steps, shown before the settings.
         overwrite: replace a file that is not an earlier report of this run.
         say: is called with the reason when the texts of the data cannot be shown.
 
     Raises:
-        RunError: the run is unfinished, or its tables do not belong together.
+        RunError: the run is unfinished, its tables do not belong together, or no split has the
+            name.
         DataError: the file cannot be written, or the tokenizer cannot be read, or the file is
             another one.
     """
     check_type("run", run, Run, "give find_run(FOLDER)")
-    facts = gather_facts(run)
+    facts = gather_facts(run, options.split)
     chosen = choose_rows(facts.table, options.examples)
     rows = describe_rows(chosen)
     tokens = TokenTexts(run, options.tokenizer)
@@ -73,7 +75,7 @@ def write_report(
     inputs = [item["name"] for item in run.manifest.identity["inputs"]]
     more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
     return write_page(
-        out or run.folder / "report.html",
+        out or run.folder / (f"report-{options.split}.html" if options.split else "report.html"),
         "ifcurate report",
         [
             Section("overview", "Overview", describe_run(facts), (count_cards(facts),)),

@@ -14,7 +14,7 @@ from ifcurate.storage.files import read_table, read_table_manifest
 from ifcurate.storage.manifest import Manifest, find_manifest, read_manifest
 from ifcurate.storage.tables import SPLIT
 
-__all__ = ["read_split", "read_split_manifest", "split_paths", "stale_folders"]
+__all__ = ["missing_split", "read_split", "read_split_manifest", "split_paths", "stale_folders"]
 
 
 def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
@@ -50,6 +50,13 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
         if manifest.id != read_table_manifest(table).get("id"):
             return None
     return manifest if manifest.identity.get("scores") == run.manifest.id else None
+
+
+def missing_split(run: Run, name: str) -> RunError:
+    """The error for a name that no split of the run's scores has."""
+    return RunError(
+        f"{run.folder}: has no split {name!r} of its scores; make it: ifcurate split --as {name}"
+    )
 
 
 def stale_folders(run: Run, split: str = "") -> list[Path]:

@@ -21,7 +21,7 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
 from ifcurate.runs.reading import run_sources
 from ifcurate.runs.run import Run
-from ifcurate.runs.splits import read_split_manifest, split_paths
+from ifcurate.runs.splits import missing_split, read_split_manifest, split_paths
 from ifcurate.steps.decisions import SCORE_COLUMNS, Decision
 from ifcurate.steps.kept_rows import (
     FilteredFiles,
@@ -140,10 +140,7 @@ def _usable_split(
     if existing is not None:
         return _follow_overrides(run, existing, name), table
     if name:
-        raise RunError(
-            f"{run.folder}: has no split {name!r} of its scores; "
-            f"make it: ifcurate split --as {name}"
-        )
+        raise missing_split(run, name)
     if out is not None and not os.access(run.folder, os.W_OK):
         return split_run(run, folder=out)[1], out / table.name
     return split_run(run)[1], table

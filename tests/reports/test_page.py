@@ -81,6 +81,15 @@ def test_everything_is_counted_and_the_counts_are_those_of_the_split(run: Run) -
     assert cards["Quarantined"] == "1"
 
 
+def test_a_split_with_a_name_has_a_report_of_its_own(run: Run) -> None:
+    split_run(run, name="gains", rule="gain", threshold=1.0)
+    path = write_report(run, split="gains")
+    assert path.name == "report-gains.html"
+    assert "Rule gain:" in path.read_text()
+    with pytest.raises(RunError, match=r"has no split 'gain' of its scores; .* split --as gain"):
+        write_report(run, split="gain")
+
+
 def test_a_run_without_a_split_is_shown_with_the_default_rule_and_says_so(run: Run) -> None:
     page = write_report(run).read_text()
     assert "This run has no split yet, so the default split is shown." in page

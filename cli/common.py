@@ -42,7 +42,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JS
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 RunOption = Annotated[
     Path | None,
-    typer.Option("--run", help="Run folder. By default the newest in ifcurate-runs/."),
+    typer.Option(
+        "--run",
+        help="Run folder, or the name of a run in ifcurate-runs/. By default the newest.",
+    ),
 ]
 
 Overwrite = Annotated[

@@ -83,9 +83,16 @@ def _turn_text(value: Any, path: str) -> tuple[str, str]:
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
         part = value[0]
         for key in ("text", "value"):
-            if part.get("type", "text") == "text" and isinstance(part.get(key), str):
+            if _is_text(part) and isinstance(part.get(key), str):
                 return part[key], f"{path}[0].{key}"
-    raise RowError(f"{path}: expected text, found {_describe(value)}; only text can be scored")
+    advice = "only text can be scored"
+    if isinstance(value, list) and value and all(_is_text(part) for part in value):
+        advice = "join them into one text"
+    raise RowError(f"{path}: expected text, found {_describe(value)}; {advice}")
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type", "text") == "text"
 
 
 def _describe(value: Any) -> str:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.errors import RunError
+from ifcurate.phrases import count
 from ifcurate.runs.parts import Parts
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
 
 __all__ = [
+    "FROM_CACHE",
+    "cache_note",
     "open_manifest",
     "refuse_foreign",
     "remove_run",
@@ -24,6 +27,7 @@ OUTPUTS: Final = {
     "tokens": "tokens.parquet",
     "quarantine": "quarantine.jsonl",
 }
+FROM_CACHE: Final = "scored before, taken from the cache"
 FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats per response token"
 
 
@@ -108,3 +112,8 @@ def seal_manifest(folder: Path, manifest: Manifest) -> None:
     manifest.finished = True
     manifest.updated_at = utc_now()
     manifest.write(folder / "manifest.json")
+
+
+def cache_note(n: int) -> str:
+    """The note of a run of which `n` examples were scored before."""
+    return f"{count(n, 'example')} {FROM_CACHE}"

@@ -88,11 +88,13 @@ class Run:
 def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run:
     """The run at `path`, or the newest run of `folder`.
 
-    A run over all rows of the same data comes before a newer run with a limit.
+    `path` is the run's folder, a file in it, or the name of a run in `folder`, with or without
+    the digits at its end. Without it, a run over all rows of the same data comes before a newer
+    run with a limit.
     Raises `RunError` when there is no run; the message says what to do.
     """
     if path is not None:
-        return _run_at(Path(path))
+        return _run_at(Path(path), Path(folder))
     runs = list_runs(folder)
     if not runs:
         raise RunError(
@@ -107,10 +109,18 @@ def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run
     return newest
 
 
-def _run_at(path: Path) -> Run:
-    """The run in this folder, or that this file belongs to."""
+def _run_at(path: Path, where: Path) -> Run:
+    """The run in this folder, or that this file belongs to, or of this name in `where`."""
     folder = path if path.is_dir() else path.parent
     if not path.exists():
+        named = [run for run in list_runs(where) if _has_name(run, str(path))]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            names = ", ".join(run.folder.name for run in named[:4])
+            raise RunError(
+                f"{path}: {len(named)} runs have this name; found {names}; give the whole name"
+            )
         raise RunError(
             f"{path}: no manifest there, nor such a file or folder; name a run folder "
             f"(those of this folder are in {RUNS_FOLDER}/)"
@@ -121,6 +131,11 @@ def _run_at(path: Path) -> Run:
             f"name a run folder (those of this folder are in {RUNS_FOLDER}/)"
         )
     return Run(folder, read_manifest(folder / "manifest.json"))
+
+
+def _has_name(run: Run, name: str) -> bool:
+    """Whether this is the name of the run's folder, with or without the digits at its end."""
+    return name in (run.folder.name, run.folder.name.rpartition("--")[0])
 
 
 def list_runs(folder: str | Path = ".") -> list[Run]:

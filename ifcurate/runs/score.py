@@ -18,8 +18,13 @@ from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.readers.rows import DEMO
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
-from ifcurate.phrases import count
-from ifcurate.runs.folder import open_manifest, refuse_foreign, remove_run, seal_manifest
+from ifcurate.runs.folder import (
+    cache_note,
+    open_manifest,
+    refuse_foreign,
+    remove_run,
+    seal_manifest,
+)
 from ifcurate.runs.join import join_tables, read_frames
 from ifcurate.runs.lock import lock_run
 from ifcurate.runs.parts import Parts
@@ -184,7 +189,7 @@ def _add_notes(manifest: Manifest, parts: Parts, notes: list[str]) -> None:
     broken = [text for part in parts for text in part.broken]
     manifest.notes = [
         *notes,
-        *([f"{count(known, 'example')} scored before, taken from the cache"] if known else ()),
+        *([cache_note(known)] if known else ()),
         *(f"not read whole: {text}" for text in broken),
     ]
     if known:

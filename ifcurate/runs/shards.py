@@ -18,6 +18,8 @@ import polars as pl
 
 from ifcurate.errors import RunError
 from ifcurate.runs.folder import (
+    FROM_CACHE,
+    cache_note,
     open_manifest,
     refuse_foreign,
     remove_run,
@@ -158,8 +160,11 @@ def _describe(manifest: Manifest, shards: list[_ShardRun]) -> None:
         counts.update(shard.manifest.counts)
     rows = counts.pop("rows", 0)
     manifest.counts = {"rows": rows, **dict(sorted(counts.items()))}
-    manifest.notes = list(dict.fromkeys(n for shard in shards for n in shard.manifest.notes))
     manifest.checks = _join_checks(shards)
+    notes = dict.fromkeys(note for shard in shards for note in shard.manifest.notes)
+    manifest.notes = [note for note in notes if not note.endswith(FROM_CACHE)]
+    if known := manifest.checks.get("from_cache"):
+        manifest.notes.append(cache_note(known))
     manifest.seconds = round(sum(shard.manifest.seconds for shard in shards), 3)
 
 

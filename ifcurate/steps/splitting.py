@@ -84,7 +84,13 @@ def split_run(
     place = folder or run.folder
     path, manifest_path = (place / own.name for own in split_paths(run, name))
     ours = (path, manifest_path) if _is_split(path, manifest_path) else ()
-    refuse_replacing((path, manifest_path), ours=ours, command="split", overwrite=overwrite)
+    refuse_replacing(
+        (path, manifest_path),
+        ours=ours,
+        command="split",
+        overwrite=overwrite,
+        instead="name this split with --as",
+    )
     remove_partials(place)
     scores = run.scan_scores(place=True)
     before, again = None, None

@@ -57,8 +57,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         _sync_folder(path.parent)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
-            f"{path}: cannot be written: {error}; free some space or choose another folder "
-            "with --out; finished work is kept"
+            f"{path}: cannot be written: {error}; free some space, or make the folder writable; "
+            "finished work is kept"
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -19,18 +19,23 @@ _PARTIAL: Final = re.compile(r"\..+\.(\d+)\.partial")
 
 
 def refuse_replacing(
-    files: Iterable[Path], *, ours: Container[Path] = (), command: str, overwrite: bool = False
+    files: Iterable[Path],
+    *,
+    ours: Container[Path] = (),
+    command: str,
+    overwrite: bool = False,
+    instead: str = "choose another folder with --out",
 ) -> None:
     """Raise `DataError` for a file that exists, unless it is in `ours`.
 
-    `ours` are the files that the same command wrote for the same data and settings.
+    `ours` are the files that the same command wrote for the same data and settings. `instead`
+    is what the user can do without replacing the file.
     """
     for path in files:
         if not overwrite and path not in ours and os.path.lexists(path):
             raise DataError(
                 f"{path}: exists already and was not written by `ifcurate {command}` for the "
-                "same data and settings; give --overwrite to replace it, or choose another folder "
-                "with --out"
+                f"same data and settings; give --overwrite to replace it, or {instead}"
             )
 
 

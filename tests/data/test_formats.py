@@ -203,6 +203,11 @@ def test_mapped_columns() -> None:
             "messages",
             "only text can be scored",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]},
+            "messages",
+            "a list of 2 parts .*; join them into one text",
+        ),
         ({"instruction": "i", "output": "\ud800"}, "alpaca", "half a surrogate pair"),
     ],
 )

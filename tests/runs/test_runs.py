@@ -187,6 +187,16 @@ def test_the_newest_run_is_found(data: Path, folder: Path) -> None:
         find_run("ifcurate-runs/b")
 
 
+def test_a_run_is_found_by_its_name(data: Path, folder: Path) -> None:
+    examples = read_examples("data.jsonl")
+    made = score_run(examples, scorer(), Path("ifcurate-runs/mine--1a"))
+    for name in ("mine", "mine--1a"):
+        assert find_run(name).folder == made.folder
+    score_run(examples, scorer(template="plain"), Path("ifcurate-runs/mine--2b"))
+    with pytest.raises(RunError, match="mine: 2 runs have this name; .* give the whole name"):
+        find_run("mine")
+
+
 def test_a_second_process_on_the_same_run_is_refused(data: Path, folder: Path) -> None:
     (folder / "run").mkdir()
     with (folder / "run" / ".lock").open("w") as stream:

@@ -184,10 +184,13 @@ def _check(
     listing = sorted(p.name for p in folder.iterdir())
     files = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
     if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{folder}: the model folder has no config.json; found {files}; "
-            "give the folder that save_pretrained wrote (an adapter is not a model: merge it)"
+        inside = sorted(p.parent for p in folder.glob("*/config.json"))
+        advice = (
+            f"give one of the folders inside that have one: {', '.join(map(str, inside[-3:]))}"
+            if inside
+            else "give the folder that save_pretrained wrote (an adapter is not a model: merge it)"
         )
+        raise ModelError(f"{folder}: the model folder has no config.json; found {files}; {advice}")
     if "adapter_config.json" in listing:
         raise ModelError(
             f"{folder}: the model folder has an adapter, whose base model may be anywhere; found "

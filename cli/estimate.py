@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -45,7 +46,7 @@ def print_estimate(
         measured = estimate_run(examples, Scorer.create(loaded, settings))
         remarks = loaded.report().notes
     if json:
-        common.print_json({**measured.as_dict(), "notes": remarks})
+        common.print_json({**asdict(measured), "notes": remarks})
         return
     _print(measured)
     for text in remarks:

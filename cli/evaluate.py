@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,7 @@ def evaluate(
     trajectory = summarise(results, options)
     written = make_page(trajectory, page or out / "trajectory.html") if trajectory else None
     if json:
-        shown = trajectory.as_dict() if trajectory else None
+        shown = asdict(trajectory) if trajectory else None
         common.print_json({"models": results, "trajectory": shown})
         return
     if quiet:

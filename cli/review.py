@@ -9,7 +9,7 @@ import typer
 
 from ifcurate.errors import IfcurateError
 from ifcurate.options.review import ReviewOptions
-from ifcurate.phrases import install_line
+from ifcurate.phrases import missing_package
 
 from . import common
 from .common import note
@@ -41,10 +41,7 @@ def review(
     try:
         from ifcurate.review.application import serve_review
     except ImportError as error:
-        raise IfcurateError(
-            f"review: needs a web server; opened no package {error.name}; "
-            f"install it: {install_line('review')}"
-        ) from error
+        raise IfcurateError(missing_package("review", "review", error)) from error
 
     opened = common.open_run(run)
 

@@ -6,7 +6,15 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["check_type", "count", "did_you_mean", "first_line", "install_line", "say_in_python"]
+__all__ = [
+    "check_type",
+    "count",
+    "did_you_mean",
+    "first_line",
+    "install_line",
+    "missing_package",
+    "say_in_python",
+]
 
 #: An option as it is typed, with its value; and one in brackets behind its Python name.
 _OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?: (?=[A-Z]{2,}\b|\d))?")
@@ -54,6 +62,14 @@ def say_in_python(text: str) -> str:
 def _as_argument(match: re.Match[str]) -> str:
     name = match[1].replace("-", "_")
     return f"{name}=" if match[0].endswith(" ") else name
+
+
+def missing_package(where: str, extra: str, error: ImportError) -> str:
+    """The message that a package of an extra is not installed."""
+    return (
+        f"{where}: needs the extra {extra}; found no package {error.name}; install it: "
+        f"{install_line(extra)}"
+    )
 
 
 def install_line(extra: str) -> str:

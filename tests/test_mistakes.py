@@ -310,7 +310,11 @@ MISTAKES = {
     ),
     "a recipe misspelt": Mistake(
         "run dmeo",
-        ("recipe 'dmeo'", "unknown; did you mean demo?", "give the path of a YAML file"),
+        (
+            "recipe 'dmeo': unknown; known are",
+            "did you mean demo?",
+            "give the path of a YAML file",
+        ),
         (),
     ),
 }

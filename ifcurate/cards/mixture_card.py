@@ -7,14 +7,13 @@ The metadata is `huggingface_hub.DatasetCardData`. Its `configs` name the data f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from ifcurate.cards.licences import Origin, list_origins, strictest_licence
-from ifcurate.data.known_sets import KnownSet
 from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
 from ifcurate.mixing.schema import COLUMNS
 from ifcurate.options.base import takes_options
@@ -55,7 +54,7 @@ def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: Car
 def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> str:
     """The card as Markdown, after a block of metadata."""
     origins = list(list_origins(mixture, options.license))
-    title = options.title or " + ".join(_components(mixture))
+    title = options.title or " + ".join(name for name, _ in _origins(mixture))
     sections = [
         f"# {_plain(title)}",
         _summary(mixture),
@@ -82,7 +81,7 @@ def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: 
 
     licences = sorted({origin.licence for origin in origins} or {"unknown"})
     known_sets = [origin.known for origin in origins if origin.known]
-    languages = options.language or _list_languages(known_sets)
+    languages = options.language or sorted({code for k in known_sets for code in k.languages})
     data = DatasetCardData(
         license=licences if len(licences) > 1 else licences[0],
         language=languages or None,
@@ -96,12 +95,10 @@ def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: 
     return str(data.to_yaml())
 
 
-def _list_languages(known_sets: Sequence[KnownSet]) -> list[str]:
-    return sorted({code for known in known_sets for code in known.languages})
-
-
-def _components(mixture: Mixture) -> list[str]:
-    return [component["name"] for component in mixture.manifest.identity["components"]]
+def _origins(mixture: Mixture) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The name of each component, and the step that made it; an empty mapping if it was a file."""
+    for component in mixture.manifest.identity["components"]:
+        yield component["name"], component.get("origin", {})
 
 
 def _summary(mixture: Mixture) -> str:
@@ -157,15 +154,12 @@ def _table_of_components(mixture: Mixture) -> str:
 def _stages(mixture: Mixture) -> str:
     """Counts of the steps before mixing, and rows by source."""
     parts = []
-    for component in mixture.manifest.identity["components"]:
-        origin = component.get("origin", {})
+    for name, origin in _origins(mixture):
         counts = origin.get("counts") or origin.get("funnel")
         if counts:
             flat = [[k, v] for k, v in counts.items() if isinstance(v, int)]
-            parts.append(
-                f"{_plain(component['name'])}, step `{origin['step']}`:\n\n"
-                + _table(("what", "rows"), flat)
-            )
+            table = _table(("what", "rows"), flat)
+            parts.append(f"{_plain(name)}, step `{origin['step']}`:\n\n{table}")
     by_source = (
         mixture.rows.group_by("ifcurate_component", "ifcurate_source", "ifcurate_label")
         .agg(pl.len().alias("rows"), pl.col("ifcurate_tokens").sum().alias("tokens"))
@@ -184,12 +178,11 @@ def _stages(mixture: Mixture) -> str:
 
 def _scoring(mixture: Mixture) -> str:
     """Model, template and rule of the components that were scored."""
-    parts = []
-    for component in mixture.manifest.identity["components"]:
-        origin = component.get("origin", {})
-        if origin.get("engine"):
-            table = _table(("what", "value"), _scoring_facts(origin))
-            parts.append(f"{_plain(component['name'])}:\n\n{table}")
+    parts = [
+        f"{_plain(name)}:\n\n{_table(('what', 'value'), _scoring_facts(origin))}"
+        for name, origin in _origins(mixture)
+        if origin.get("engine")
+    ]
     if not parts:
         return ""
     return (
@@ -216,8 +209,7 @@ def _scoring_facts(origin: Mapping[str, Any]) -> list[list[str]]:
 def _by_hand(mixture: Mixture) -> str:
     """Labels and verdicts that a person set, by component."""
     rows: list[list[object]] = []
-    for component in mixture.manifest.identity["components"]:
-        origin, name = component.get("origin", {}), component["name"]
+    for name, origin in _origins(mixture):
         if n := origin.get("set_by_hand"):
             rows.append([name, "labels set by hand", n])
         judged = origin.get("judged", {}).items()
@@ -289,10 +281,7 @@ def _limits(mixture: Mixture, origins: Sequence[Origin]) -> str:
         "Rules find the contexts inside a text. They miss some contexts, and they mark some text "
         "that is not a context.",
     ]
-    if any(
-        c.get("origin", {}).get("step") == "augment"
-        for c in mixture.manifest.identity["components"]
-    ):
+    if any(origin.get("step") == "augment" for _, origin in _origins(mixture)):
         lines.append(
             "Counterfactual rows state false things on purpose. A small share of them has "
             "substitution errors that no check finds."

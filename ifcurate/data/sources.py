@@ -138,8 +138,9 @@ class Examples:
             yield from (piece for piece, _ in pieces)
 
     def _raw_rows(self) -> Iterator[tuple[RawRow, Layout]]:
-        pairs = zip(self.sources, self.layouts, strict=True)
-        rows = ((raw, layout) for source, layout in pairs for raw in read_rows(source, parse=False))
+        rows = (
+            (raw, layout) for source, layout in self.pairs for raw in read_rows(source, parse=False)
+        )
         return itertools.islice(rows, self.limit)
 
     def pick(self, wanted: Iterable[tuple[str, int]]) -> Iterator[ReadRow]:
@@ -167,16 +168,19 @@ class Examples:
 
         Also the folders whose subfolders are not read.
         """
-        pairs = zip(self.sources, self.layouts, strict=True)
-        columns = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in pairs}
+        columns = {s.name: unread_columns(_first_rows(s, _LOOKED_AT), lay) for s, lay in self.pairs}
         columns |= {name: Unread(notes=(text,)) for name, text in self.not_read.items()}
         return {name: unread for name, unread in columns.items() if unread.columns or unread.notes}
 
     @property
+    def pairs(self) -> Iterator[tuple[Source, Layout]]:
+        """Each source with its layout."""
+        return zip(self.sources, self.layouts, strict=True)
+
+    @property
     def formats(self) -> dict[str, str]:
         """Source name -> format."""
-        pairs = zip(self.sources, self.layouts, strict=True)
-        return {source.name: layout.format for source, layout in pairs}
+        return {source.name: layout.format for source, layout in self.pairs}
 
 
 def take_pieces(

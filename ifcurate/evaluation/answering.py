@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ifcurate.engines.base import Prompt
 
@@ -30,10 +30,8 @@ def generate_greedily(
     `model` and `tokenizer` are from transformers. A model in training mode stays in it.
     """
     answers = [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     with _evaluating(model):
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in _batches(prompts, batch_size):
             texts = _generate(model, tokenizer, [prompts[i] for i in batch], max_new_tokens)
             for i, text in zip(batch, texts, strict=True):
                 answers[i] = text
@@ -58,19 +56,11 @@ def _evaluating(model: Any) -> Iterator[None]:
 def _generate(
     model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int
 ) -> list[str]:
-    import torch
-
     pad = tokenizer.pad_token_id
     pad = tokenizer.eos_token_id if pad is None else pad
-    width = max(len(ids) for ids in prompts)
-    ids = torch.full((len(prompts), width), 0 if pad is None else pad)
-    mask = torch.zeros((len(prompts), width), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
-        mask[row, width - len(prompt) :] = 1
+    inputs = _pad(model, prompts, side="left", fill=0 if pad is None else pad)
     out = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
+        **inputs,
         max_new_tokens=max_new_tokens,
         do_sample=False,
         num_beams=1,
@@ -79,34 +69,52 @@ def _generate(
         top_k=None,
         pad_token_id=pad,
     )
-    decoded: list[str] = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+    decoded: list[str] = tokenizer.batch_decode(
+        out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+    )
     return decoded
+
+
+def _batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """The numbers of sequences of similar length."""
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _pad(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    *,
+    side: Literal["left", "right"],
+    fill: int = 0,
+) -> dict[str, Any]:
+    """The ids and the mask of a batch, on the model's device."""
+    import torch
+
+    width = max(map(len, sequences))
+    ids = torch.full((len(sequences), width), fill)
+    mask = torch.zeros_like(ids)
+    for row, own in enumerate(sequences):
+        place = slice(width - len(own), width) if side == "left" else slice(len(own))
+        ids[row, place] = torch.tensor(list(own))
+        mask[row, place] = 1
+    return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
 
 
 def answer_logprobs(
     model: Any, prompts: Sequence[Prompt], *, batch_size: int = BATCH_SIZE
 ) -> list[float]:
     """Summed natural-log probability of each prompt's response, in float32."""
-    import torch
-
     sums = [0.0] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].ids))
+    sequences = [prompt.ids for prompt in prompts]
     with _evaluating(model):
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            width = max(len(prompts[i].ids) for i in batch)
-            ids = torch.zeros((len(batch), width), dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for row, i in enumerate(batch):
-                ids[row, : len(prompts[i].ids)] = torch.tensor(list(prompts[i].ids))
-                mask[row, : len(prompts[i].ids)] = 1
-            logits = model(
-                input_ids=ids.to(model.device), attention_mask=mask.to(model.device),
-                use_cache=False,
-            ).logits  # fmt: skip
+        for batch in _batches(sequences, batch_size):
+            inputs = _pad(model, [sequences[i] for i in batch], side="right")
+            logits = model(**inputs, use_cache=False).logits
             for row, i in enumerate(batch):
                 first, last = prompts[i].response_start, len(prompts[i].ids)
                 logprobs = logits[row, first - 1 : last - 1].float().log_softmax(-1)
-                targets = ids[row, first:last, None].to(logprobs.device)
+                targets = inputs["input_ids"][row, first:last, None].to(logprobs.device)
                 sums[i] = float(logprobs.gather(-1, targets).sum())
     return sums

@@ -16,7 +16,7 @@ from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import DataError, ModelError
 from ifcurate.evaluation.questions import to_example
 from ifcurate.evaluation.suites import load_suite
-from ifcurate.phrases import install_line
+from ifcurate.phrases import missing_package
 from ifcurate.storage.files import write_json, write_json_lines, write_text
 
 __all__ = ["STANDARD", "export_tasks", "run_benchmarks"]
@@ -100,10 +100,7 @@ def run_benchmarks(
     try:
         import lm_eval  # noqa: F401
     except ImportError as error:
-        raise ModelError(
-            "benchmarks: need the eval extra; found no package lm_eval; "
-            f"install it: {install_line('eval')}"
-        ) from error
+        raise ModelError(missing_package("benchmark", "eval", error)) from error
     source = find_model(resolve_model(model))
     figures: dict[str, dict[str, float]] = {}
     for task in tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import Example
 
 __all__ = ["Question", "to_example"]
 
@@ -27,15 +27,11 @@ class Question:
 
 def to_example(question: Question, *, response: str = "", with_context: bool = True) -> Example:
     """The question as an example, to be rendered like a training row."""
-    context = question.context if with_context else ""
     instruction = question.question if with_context else question.bare_question or question.question
-    size = len(context)
-    block = ContextBlock("context", "context", 0, size, 0, size, "field", 1.0)
     return Example(
         id=question.id,
         instruction=instruction,
-        context=context,
+        context=question.context if with_context else "",
         response=response,
-        blocks=(block,) if context else (),
         source=question.suite,
     )

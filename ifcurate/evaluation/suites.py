@@ -53,15 +53,11 @@ def load_suite(name: str, *, limit: int | None = None) -> Suite:
         rows, title = _read_rows(name), Path(name).stem
     notes: list[str] = []
     questions = [_parse(name, title, number, row) for number, row in enumerate(rows)]
-    without = sum(not _has_answer(q) for q in questions)
+    without = sum(not names(q.context or q.question, q.context_answers) for q in questions)
     if without:
         notes.append(f"{title}: {count(without, 'context')} of {len(questions)} "
                      "without the context answer")  # fmt: skip
     return Suite(title, tuple(questions[:limit]), tuple(notes))
-
-
-def _has_answer(question: Question) -> bool:
-    return names(question.context or question.question, question.context_answers)
 
 
 def _read_rows(name: str) -> list[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,10 +40,6 @@ class Trajectory:
     fall: dict[str, Any]  # last minus peak, paired: difference, low, high, p, n
     keep: str  # the folder to keep
     reason: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def step_of(model: str) -> int | None:
@@ -86,7 +82,7 @@ def _watch(seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
     while True:
         # Checked first: a run that is finished now writes no checkpoint after the listing.
         finished = all((folder / _DONE).exists() for folder in folders)
-        new = sorted(_list_checkpoints(folders) - seen, key=_by_step)
+        new = sorted(_list_checkpoints(folders) - seen, key=lambda path: step_of(path) or 0)
         yield from new
         seen.update(new)
         if new:
@@ -99,10 +95,6 @@ def _watch(seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
 def _list_checkpoints(folders: Iterable[Path]) -> set[str]:
     paths = [str(path) for folder in folders for path in folder.glob("checkpoint-*")]
     return {path for path in paths if step_of(path)}
-
-
-def _by_step(model: str) -> int:
-    return step_of(model) or 0
 
 
 def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Trajectory | None:

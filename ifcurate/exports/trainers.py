@@ -45,9 +45,9 @@ class TrainerFormat:
     """The files of one trainer."""
 
     data: str  # name of the data file
-    to_row: Callable[[Plan], ToRow]
-    config: Callable[[Plan], Mapping[str, Mapping[str, Any]]]  # file -> its content
-    command: Callable[[Plan], str]  # "" for a plain format
+    to_row: Callable[[Plan], ToRow] = lambda _: to_messages
+    config: Callable[[Plan], Mapping[str, Mapping[str, Any]]] = lambda _: {}  # file -> content
+    command: Callable[[Plan], str] = lambda _: ""  # "" for a plain format
 
 
 def plan_trl_rows(plan: Plan) -> ToRow:
@@ -179,17 +179,12 @@ def _trl_command(plan: Plan) -> str:
     return f"trl {plan.options.objective} --config {shlex.quote(plan.path('trl.yaml'))}"
 
 
-def _no_config(_: Plan) -> Mapping[str, Mapping[str, Any]]:
-    return {}
-
-
 TRAINERS: Final = {
     "trl": TrainerFormat("train.jsonl", plan_trl_rows, _trl_config, _trl_command),
     "axolotl": TrainerFormat(
         "train.jsonl",
-        lambda _: to_messages,
-        _axolotl_config,
-        _launch("axolotl train", "axolotl.yaml"),
+        config=_axolotl_config,
+        command=_launch("axolotl train", "axolotl.yaml"),
     ),
     "llama-factory": TrainerFormat(
         "train.json",
@@ -197,9 +192,7 @@ TRAINERS: Final = {
         _llama_factory_config,
         _launch("llamafactory-cli train", "llamafactory.yaml"),
     ),
-    "open-instruct": TrainerFormat(
-        "train.jsonl", lambda _: to_messages, _no_config, _open_instruct_command
-    ),
-    "messages": TrainerFormat("train.jsonl", lambda _: to_messages, _no_config, lambda _: ""),
-    "alpaca": TrainerFormat("train.json", lambda _: to_alpaca, _no_config, lambda _: ""),
+    "open-instruct": TrainerFormat("train.jsonl", command=_open_instruct_command),
+    "messages": TrainerFormat("train.jsonl"),
+    "alpaca": TrainerFormat("train.json", lambda _: to_alpaca),
 }

@@ -20,7 +20,7 @@ from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.train import train_rows
 from ifcurate.options.base import takes_options
 from ifcurate.options.finetune import FinetuneOptions
-from ifcurate.phrases import install_line
+from ifcurate.phrases import missing_package
 from ifcurate.storage.files import write_json
 
 __all__ = ["FinetuneResult", "finetune"]
@@ -99,10 +99,7 @@ def _load(model: str) -> tuple[Any, Any, str]:
         import peft  # noqa: F401
         import trl  # noqa: F401
     except ImportError as error:
-        raise ModelError(
-            f"finetune: needs the train extra; found no package {error.name}; "
-            f"install it: {install_line('train')}"
-        ) from error
+        raise ModelError(missing_package("finetune", "train", error)) from error
     source, loaded, tokenizer = load_causal_model(model, dtype="float32")
     return loaded, tokenizer, source.name
 

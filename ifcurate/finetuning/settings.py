@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
-__all__ = ["UPDATES", "TrainSettings", "Update"]
+__all__ = ["TrainSettings", "Update"]
 
 Update = Literal["full", "qk", "lora", "lora-qk"]
-UPDATES: Final = ("full", "qk", "lora", "lora-qk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,3 @@ class TrainSettings:
     lora_rank: int = 128
     bf16: bool = True  # compute in bfloat16 over float32 weights
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.update not in UPDATES:
-            raise ValueError(f"update {self.update!r}: unknown; known are {', '.join(UPDATES)}")
-        if self.batch_size % self.rows_at_once:
-            raise ValueError(
-                f"rows_at_once {self.rows_at_once}: must divide batch_size {self.batch_size}"
-            )

@@ -86,17 +86,13 @@ def score_mixture(lab: Laboratory) -> None:
     """Score the mixture with the nudged base, unless it is scored."""
     if lab.scores.exists():
         return
+    import torch
+
     from ifcurate.engines.load import load_engine
     from ifcurate.options.score import ScoreSettings
     from ifcurate.scoring.in_memory import score_examples
 
     digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]
-    with load_engine("hf", model=str(lab.base), threads=_threads()) as engine:
+    with load_engine("hf", model=str(lab.base), threads=torch.get_num_threads()) as engine:
         scores = score_examples(read_mixture(lab), engine, ScoreSettings(template=TEMPLATE))
     write_table(scores, lab.scores, {"mixture": digest})
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ifcurate.errors import DataError
 
@@ -43,10 +43,6 @@ class Amount:
     kind: Kind = "fraction"
     value: float = 1.0  # a fraction, a number of rows or tokens, or a weight
     of: str = ""  # for "share": the component whose rows the fraction is of
-
-    def as_dict(self) -> dict[str, Any]:
-        """The amount as the manifest has it."""
-        return {"kind": self.kind, "value": self.value, "of": self.of}
 
 
 def parse_amount(text: str) -> Amount:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,7 +28,7 @@ from ifcurate.mixing.rows import Batch, LabelOf, read_batches
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
-from ifcurate.steps.decisions import Decision, decide_rows
+from ifcurate.steps.decisions import decide_rows
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 from ifcurate.storage.verdicts import Verdict, read_verdicts
 
@@ -60,10 +60,10 @@ class Component:
 
     def identity(self) -> dict[str, Any]:
         """What decides its rows: the content of its files, their layouts, the amount."""
-        pairs = zip(self.examples.sources, self.examples.layouts, strict=True)
+        pairs = self.examples.pairs
         return {
             "name": self.name,
-            "amount": self.amount.as_dict(),
+            "amount": asdict(self.amount),
             "inputs": [{**fingerprint_source(s), "layout": layout.format} for s, layout in pairs],
             **({"origin": dict(self.origin)} if self.origin else {}),
             **({"broken": fingerprint(dict.fromkeys(sorted(self.broken)))} if self.broken else {}),
@@ -117,7 +117,7 @@ def _scored(name: str, run: Run, amount: Amount) -> Component:
     split = read_split(run)
     labels: dict[str, LabelOf] = {}
     if split is not None:
-        decided = decide_rows(split[0], Decision(frozenset({"context-critical"})))
+        decided = decide_rows(split[0], {"context-critical"})
         for (source,), rows in decided.group_by("source", maintain_order=True):
             labels[str(source)] = dict(rows.select("row", "label").iter_rows()).get
     by_hand = split[1].checks.get("set_by_hand", 0) if split is not None else 0
@@ -224,7 +224,7 @@ def _split_labels(run_folder: Path, keep_labels: Sequence[str]) -> dict[str, Lab
     split = read_split(find_run(run_folder))
     if split is None:
         return {}
-    decided = decide_rows(split[0], Decision(frozenset(keep_labels))).filter(pl.col("keep"))
+    decided = decide_rows(split[0], keep_labels).filter(pl.col("keep"))
     grouped = decided.group_by("source", maintain_order=True)
     return {str(source): dict(enumerate(rows["label"])).get for (source,), rows in grouped}
 
@@ -244,15 +244,11 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
         "settings": manifest["settings"],
         "funnel": manifest["funnel"],
     }
-    labels = {source.name: _call_critical for source in examples.sources}
+    labels = {source.name: lambda _: "context-critical" for source in examples.sources}
     verdicts = list(read_verdicts(folder).values())
     if verdicts:
         origin["judged"] = {name: verdicts.count(name) for name in get_args(Verdict)}
     return Component(name, examples, amount, labels, origin, _find_broken(folder))
-
-
-def _call_critical(_row: int) -> str:
-    return "context-critical"
 
 
 def _find_broken(folder: Path) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +29,8 @@ from ifcurate.mixing.choosing import (
 from ifcurate.mixing.components import Component
 from ifcurate.mixing.mixture import DROPPED, MANIFEST, Mixture, refuse_foreign, save_mixture
 from ifcurate.mixing.near import mark_near_duplicates
-from ifcurate.mixing.overlap import read_suite
-from ifcurate.mixing.rows import Batch, Refusal, refuse_row
+from ifcurate.mixing.overlap import find_names, read_names
+from ifcurate.mixing.rows import Batch, Refusal, name_stratum, refuse_row
 from ifcurate.mixing.schema import MIXTURE, TEXT
 from ifcurate.mixing.store import RowStore
 from ifcurate.mixing.texts import example_record, example_text
@@ -73,7 +73,7 @@ def mix_examples(
         _Part(name, amount_of[name], _example_batches(name, examples, options.stratify))
         for name, examples in components.items()
     ]
-    own = [{"name": part.name, "amount": part.amount.as_dict()} for part in parts]
+    own = [{"name": part.name, "amount": asdict(part.amount)} for part in parts]
     identity = {"components": own, **_option_identity(options)}
     with RowStore() as store:
         maker = _Maker(parts, options, store, encoder)
@@ -163,14 +163,13 @@ def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> I
         if seen == (example.source, example.row_number) and example.turn:
             batch.pop()  # an earlier turn of the same row; the last turn includes it
         seen = (example.source, example.row_number)
-        stratum = example.source if stratify == "file" else str(example.row.get(stratify, ""))
         batch.add(
             example.source,
             example.row_number,
             example_record(example),
             example_text(example),
             format="example",
-            stratum=stratum if stratify else "",
+            stratum=name_stratum(example.source, example.row, stratify),
             label=None if example.has_context else "no-context",
         )
     yield batch
@@ -191,7 +190,7 @@ class _Maker:
         self._store = store
         self._names = [part.name for part in parts]
         self._counter = load_counter(options.tokenizer) if options.tokenizer else None
-        self._suite = read_suite(options.avoid_overlap) if options.avoid_overlap else None
+        self._avoided = read_names(options.avoid_overlap)
         _refuse_tokens(parts, self._counter)
         index = pl.concat([INDEX.to_frame(), *self._read(parts)])
         if options.duplicates == "drop":
@@ -264,9 +263,9 @@ class _Maker:
             refuse_row(reason, label, self._options.only)
             for reason, label in zip(batch.reasons, batch.labels, strict=True)
         ]
-        if self._suite is None:
+        if not self._avoided:
             return refusals
-        entities = self._suite.find(table.select(TEXT.fill_null(""))[:, 0])
+        entities = find_names(table.select(TEXT.fill_null(""))[:, 0], self._avoided)
         return [
             ("overlap", f"names {entity}") if entity is not None and refusal[0] is None else refusal
             for refusal, entity in zip(refusals, entities, strict=True)
@@ -338,7 +337,7 @@ class _Maker:
             identity=identity,
             counts=self._counts(),
             notes=self._notes(),
-            checks={"amounts": {self._names[i]: amount.as_dict() for i, amount in taken}},
+            checks={"amounts": {self._names[i]: asdict(amount) for i, amount in taken}},
             formula="rows by hash of their texts and seed; amounts by largest remainder",
             finished=True,
             seconds=round(time.monotonic() - self._started, 3),

@@ -9,7 +9,7 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.mixing.choosing import drop_rows
-from ifcurate.phrases import install_line
+from ifcurate.phrases import missing_package
 
 __all__ = ["mark_near_duplicates"]
 
@@ -54,10 +54,7 @@ def _find_neighbours(
     try:
         from semhash import SemHash
     except ImportError as error:
-        raise DataError(
-            "near duplicates: the package semhash is missing; install it with "
-            f"{install_line('near-duplicates')}"
-        ) from error
+        raise DataError(missing_package("near duplicates", "near-duplicates", error)) from error
     if len(texts) < 2:
         return {}
     model = _load_encoder(encoder) if isinstance(encoder, str) else encoder

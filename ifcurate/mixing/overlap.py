@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ import polars as pl
 from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.errors import DataError
 
-__all__ = ["Suite", "read_suite"]
+__all__ = ["find_names", "read_names"]
 
 _ANSWERS: Final = ("answer", "answers", "response", "output", "target")
 _REMEMBERED: Final = ("memory_answer", "parametric_answer", "original_answer")
@@ -45,28 +44,20 @@ _OPENERS: Final = re.compile(
 _ASIDE: Final = re.compile(r"\(([^)]*)\)|;|\bor\b|,|\*")
 
 
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """The names of one or several evaluation files."""
-
-    names: tuple[str, ...]
-
-    def find(self, texts: pl.Series) -> list[str | None]:
-        """For each text, the first name that it contains; None where it contains none."""
-        if not self.names:
-            return [None] * len(texts)
-        matches = texts.str.extract_many(list(self.names), overlapping=True)
-        return [
-            next((n for n in sorted(set(names)) if _is_whole(n, text)), None) if names else None
-            for names, text in zip(matches.to_list(), texts.to_list(), strict=True)
-        ]
+def find_names(texts: pl.Series, names: Sequence[str]) -> list[str | None]:
+    """For each text, the first of the names that it contains; None where it contains none."""
+    matches = texts.str.extract_many(list(names), overlapping=True)
+    return [
+        next((n for n in sorted(set(found)) if _is_whole(n, text)), None) if found else None
+        for found, text in zip(matches.to_list(), texts.to_list(), strict=True)
+    ]
 
 
 def _is_whole(name: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
-def read_suite(paths: Sequence[str | Path]) -> Suite:
+def read_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
     """The names of evaluation files (JSON, JSON lines, CSV, Parquet).
 
     Raises `DataError` for a file that cannot be read or that names no entity.
@@ -86,7 +77,7 @@ def read_suite(paths: Sequence[str | Path]) -> Suite:
                 "give an evaluation file with such a column"
             )
         names |= own
-    return Suite(tuple(sorted(names)))
+    return tuple(sorted(names))
 
 
 def _row_names(row: Mapping[str, Any]) -> Iterator[str]:

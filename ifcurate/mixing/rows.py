@@ -17,7 +17,7 @@ from ifcurate.errors import RowError
 from ifcurate.mixing.schema import MESSAGE, MIXTURE
 from ifcurate.mixing.texts import RowText, digest_texts, read_draft
 
-__all__ = ["Batch", "LabelOf", "Refusal", "read_batches", "refuse_row"]
+__all__ = ["Batch", "LabelOf", "Refusal", "name_stratum", "read_batches", "refuse_row"]
 
 _BROKEN: Final = "judged broken"  # the reason of a counterfactual row that a person refused
 LabelOf = Callable[[int], str | None]  # the label of a row by its number; None without one
@@ -160,9 +160,10 @@ def _add_row(
         try:
             text = read_draft(value, layout)
             label = label if known else _label_context(value, layout)
-            record = record if record.startswith("{") else _as_json(value)
-            stratum = _name_stratum(raw.source, value, stratify)
-            if _is_broken(value, broken):
+            if not record.startswith("{"):
+                record = json.dumps(value, ensure_ascii=False, default=str)
+            stratum = name_stratum(raw.source, value, stratify)
+            if broken and row_hash(value) in broken:
                 text, error = None, _BROKEN
         except RowError as problem:
             text, error = None, str(problem)
@@ -180,10 +181,6 @@ def _add_row(
     )
 
 
-def _is_broken(row: Mapping[str, Any], broken: Collection[str]) -> bool:
-    return bool(broken) and row_hash(row) in broken
-
-
 def _parse(raw: RawRow) -> tuple[Mapping[str, Any] | None, str | None]:
     """The row's value, or what is wrong with it."""
     if raw.value is None and not raw.error:
@@ -198,11 +195,8 @@ def _label_context(row: Mapping[str, Any], layout: Layout) -> str | None:
     return "no-context"
 
 
-def _as_json(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str)
-
-
-def _name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
+def name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
+    """The stratum of a row: its file, its value in the column `stratify`, or "" for none."""
     if stratify == "file":
         return source
     return str(row.get(stratify, "")) if stratify else ""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ifcurate.errors import RecipeError
 from ifcurate.options.base import Options, explain_problem
+from ifcurate.phrases import did_you_mean
 from ifcurate.pipeline.recipe import Recipe, section_class
 
 __all__ = ["create_recipe", "list_recipes", "load_recipe", "read_recipe"]
@@ -41,11 +42,9 @@ def read_recipe(name: str) -> str:
             raise RecipeError(f"{name}: cannot be read: {error}; check the path") from error
     known = list_recipes()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise RecipeError(
-            f"recipe {name!r}: unknown; {hint}known are {', '.join(known)}, "
-            "or give the path of a YAML file"
+            f"recipe {name!r}: unknown; known are {', '.join(known)}, "
+            f"or give the path of a YAML file{did_you_mean(name, known)}"
         )
     return (resources.files("ifcurate.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -172,9 +172,7 @@ class Template:
         The response is the part that differs from the rendering of a plain answer. None if no
         part clearly differs; then the calls are written as JSON.
         """
-        values = {"messages": to_messages(example, self.folds, None), "tools": list_tools(example)}
-        values["add_generation_prompt"] = False
-        text = run_template(self._compiled, {**self.special_tokens, **values}, self.name)
+        text = self._render_chat(to_messages(example, self.folds, None), list_tools(example))
         shared = _shared(prefix.rstrip(), text)
         if shared < len(prefix.rstrip()):
             return None
@@ -187,17 +185,18 @@ class Template:
 
     def _render_text(self, example: Example, variant: str) -> str:
         if self.is_chat:
-            values: dict[str, Any] = {"messages": to_messages(example, self.folds, _MARK)}
-            values["tools"] = list_tools(example)
-            values["add_generation_prompt"] = False
-        else:
-            if variant and self.name != "alpaca":
-                raise TemplateError(
-                    f"template {self.name}: has one text for both variants; "
-                    "the ablation 'template' is for alpaca only; use 'drop'"
-                )
-            values = _fields(example)
-            values["preamble"] = _PREAMBLE_WITH_INPUT if variant == "with" else _PREAMBLE
+            return self._render_chat(to_messages(example, self.folds, _MARK), list_tools(example))
+        if variant and self.name != "alpaca":
+            raise TemplateError(
+                f"template {self.name}: has one text for both variants; "
+                "the ablation 'template' is for alpaca only; use 'drop'"
+            )
+        preamble = _PREAMBLE_WITH_INPUT if variant == "with" else _PREAMBLE
+        values = {**self.special_tokens, **_fields(example), "preamble": preamble}
+        return run_template(self._compiled, values, self.name)
+
+    def _render_chat(self, messages: Sequence[Mapping[str, Any]], tools: Any) -> str:
+        values = {"messages": messages, "tools": tools, "add_generation_prompt": False}
         return run_template(self._compiled, {**self.special_tokens, **values}, self.name)
 
 
@@ -333,17 +332,11 @@ def _load_chat(name: str, source: str, tokens: Mapping[str, str]) -> Template:
         content = {"system": "System says.", "tool": "Tool says.", "repeated": "User says."}[role]
         if content not in text:
             folds.add(role)
-    strips = "  " + _MARK not in _raw_spaced(plain)
+    spaced = to_messages(_PROBE, frozenset(), f"  {_MARK}  ")
+    strips = "  " + _MARK not in plain._render_chat(spaced, None)
     return _build(
         name, source, tokens, is_chat=True, folds=frozenset(folds), strips_response=strips
     )
-
-
-def _raw_spaced(template: Template) -> str:
-    messages = to_messages(_PROBE, frozenset(), f"  {_MARK}  ")
-    values: dict[str, Any] = {**template.special_tokens, "messages": messages, "tools": None}
-    values["add_generation_prompt"] = False
-    return run_template(template._compiled, values, template.name)
 
 
 def _fields(example: Example) -> dict[str, Any]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.errors import RunError
+from ifcurate.errors import DataError, RunError
 from ifcurate.phrases import count
 from ifcurate.runs.parts import Parts
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
+from ifcurate.storage.replacing import remove_partials
 
 __all__ = [
     "FROM_CACHE",
     "cache_note",
-    "open_manifest",
-    "refuse_foreign",
-    "remove_run",
+    "lock_run",
+    "open_run",
     "run_differences",
     "seal_manifest",
 ]
@@ -29,6 +31,29 @@ OUTPUTS: Final = {
 }
 FROM_CACHE: Final = "scored before, taken from the cache"
 FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats per response token"
+
+
+@contextlib.contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Be the only process that works on a run. Raises `RunError`, `DataError`."""
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise RunError(
+            f"{folder}: another process is working on this run; wait for it or stop it"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written: {error.strerror}; choose another folder with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -54,16 +79,28 @@ def remove_run(folder: Path) -> None:
     Parts(folder / "parts", tokens=False).remove()
 
 
+@contextlib.contextmanager
+def open_run(
+    folder: Path, identity: dict[str, Any], command: str, *, overwrite: bool
+) -> Iterator[Manifest]:
+    """Be the only process that works on a run, and have its manifest.
+
+    `overwrite` removes the run that is in the folder. Raises `RunError` for files of another run
+    or while another process works on it, `DataError` when the folder cannot be written.
+    """
+    refuse_foreign(folder)
+    with lock_run(folder):
+        remove_partials(folder)
+        if overwrite:
+            remove_run(folder)
+        yield open_manifest(folder, identity, command)
+
+
 def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manifest:
     """The manifest in the folder, or a new one. Raises `RunError` for another run's."""
     path = folder / "manifest.json"
     if not path.exists():
-        return Manifest.create(
-            "score",
-            identity=identity,
-            formula=FORMULA,
-            command=command,
-        )
+        return Manifest.create("score", identity, formula=FORMULA, command=command)
     manifest = read_manifest(path)
     if manifest.identity != identity:
         differences = "; ".join(run_differences(manifest.identity, identity)[:4])

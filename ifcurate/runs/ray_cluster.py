@@ -23,7 +23,7 @@ from typing import Any, Final
 from ifcurate.data.sources import Examples
 from ifcurate.data.unread import describe_unread
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.phrases import count, first_line, install_line
+from ifcurate.phrases import count, first_line, missing_package
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_tasks import (
     EngineSpec,
@@ -102,7 +102,7 @@ def _ray() -> Any:
         import ray  # type: ignore[import-not-found, unused-ignore]
         import ray.data  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise RunError(f"executor ray: Ray is not installed; {install_line('ray')}") from error
+        raise RunError(missing_package("executor ray", "ray", error)) from error
     return ray
 
 

@@ -17,9 +17,8 @@ import polars as pl
 
 from ifcurate.data.sources import Examples, read_row
 from ifcurate.errors import RunError
-from ifcurate.runs.folder import seal_manifest
+from ifcurate.runs.folder import lock_run, seal_manifest
 from ifcurate.runs.join import Cursor
-from ifcurate.runs.lock import lock_run
 from ifcurate.runs.reading import Place, RowQueue
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress

@@ -18,15 +18,8 @@ from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.readers.rows import DEMO
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
-from ifcurate.runs.folder import (
-    cache_note,
-    open_manifest,
-    refuse_foreign,
-    remove_run,
-    seal_manifest,
-)
+from ifcurate.runs.folder import cache_note, open_run, seal_manifest
 from ifcurate.runs.join import join_tables, read_frames
-from ifcurate.runs.lock import lock_run
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress, Scoring, Shard, Work
@@ -34,7 +27,6 @@ from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import atomic_file, write_json
 from ifcurate.storage.manifest import Manifest, fingerprint
-from ifcurate.storage.replacing import remove_partials
 
 __all__ = ["complete_run", "data_identity", "run_name", "score_identity", "score_run"]
 
@@ -52,8 +44,9 @@ def score_identity(
 
 def data_identity(examples: Examples) -> dict[str, Any]:
     """The part of `score_identity` that the data decides."""
-    pairs = zip(examples.sources, examples.layouts, strict=True)
-    inputs = [{**fingerprint_source(s), "layout": layout.as_record()} for s, layout in pairs]
+    inputs = [
+        {**fingerprint_source(s), "layout": layout.as_record()} for s, layout in examples.pairs
+    ]
     return {"inputs": inputs, "limit": examples.limit}
 
 
@@ -131,12 +124,7 @@ def complete_run(
 
     `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
     """
-    refuse_foreign(folder)
-    with lock_run(folder):
-        remove_partials(folder)
-        if overwrite:
-            remove_run(folder)
-        manifest = open_manifest(folder, identity, command)
+    with open_run(folder, identity, command, overwrite=overwrite) as manifest:
         parts = Parts(folder / "parts", tokens=identity["tokens"])
         if manifest.finished:
             parts.remove()

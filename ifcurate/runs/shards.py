@@ -20,18 +20,14 @@ from ifcurate.errors import RunError
 from ifcurate.runs.folder import (
     FROM_CACHE,
     cache_note,
-    open_manifest,
-    refuse_foreign,
-    remove_run,
+    open_run,
     run_differences,
     seal_manifest,
 )
 from ifcurate.runs.join import Cursor, join_tables, row_tokens
-from ifcurate.runs.lock import lock_run
 from ifcurate.runs.run import Run
 from ifcurate.storage.files import atomic_file, read_table_slices
 from ifcurate.storage.manifest import Manifest, read_manifest
-from ifcurate.storage.replacing import remove_partials
 from ifcurate.storage.tables import SCORES, TOKENS
 
 __all__ = ["merge_runs", "merged_identity"]
@@ -59,12 +55,7 @@ def merge_runs(
     """
     shards = _check([_open(folder) for folder in folders])
     identity = _without_shard(shards[0].manifest)
-    refuse_foreign(out)
-    with lock_run(out):
-        remove_partials(out)
-        if overwrite:
-            remove_run(out)
-        manifest = open_manifest(out, identity, command)
+    with open_run(out, identity, command, overwrite=overwrite) as manifest:
         if manifest.finished:
             return Run(out, manifest)
         _describe(manifest, shards)

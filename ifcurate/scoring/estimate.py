@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
@@ -37,10 +37,6 @@ class Estimate:
     rows_timed: int
     seconds: float | None  # to score all rows; loading the model comes first
     memory: dict[str, int]  # place -> bytes at the peak so far, with the model
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def estimate_run(

@@ -17,7 +17,7 @@ from ifcurate.errors import DataError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.phrases import check_type
 from ifcurate.prompts.pairs import PromptPair
-from ifcurate.records import ContextBlock, Example
+from ifcurate.records import Example
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.tables import SCORES
 
@@ -160,14 +160,7 @@ def score_one(
     given = {"instruction": instruction, "context": context, "response": response}
     for name, value in given.items():
         check_type(name, value, str, "give a text")
-    block = ContextBlock("context", "context", 0, len(context), 0, len(context), "given", 1.0)
-    example = Example(
-        id="0",
-        instruction=instruction,
-        context=context,
-        response=response,
-        blocks=(block,) if context else (),
-    )
+    example = Example(id="0", instruction=instruction, context=context, response=response)
     scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
     pairs = scorer.prepare([example])
     chunk = scorer.score_pairs(pairs, tokens=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Final
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from ifcurate.options.filter import FilterOptions
 from ifcurate.storage.tables import LABELS
 
-__all__ = ["SCORE_COLUMNS", "Decision", "decide_rows"]
+__all__ = ["SCORE_COLUMNS", "decide_rows", "kept_labels"]
 
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 #: The numbers of the scores that are written with a dropped row.
@@ -24,33 +24,27 @@ SCORE_COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The labels that are kept."""
+def kept_labels(options: FilterOptions) -> frozenset[str]:
+    """The labels that the options keep.
 
-    keep_labels: frozenset[str]
-
-    @classmethod
-    def create(cls, options: FilterOptions) -> Decision:
-        """The labels that the options keep.
-
-        `keep` drops rows without a context and rows that were not scored; `drop` keeps them.
-        `no_context` overrides this for rows without a context.
-        """
-        kept = set(LABELS) - {str(options.drop)} if options.drop else {str(options.keep)}
-        if options.no_context == "keep":
-            kept.add(NO_CONTEXT)
-        elif options.no_context == "drop":
-            kept.discard(NO_CONTEXT)
-        return cls(frozenset(kept))
+    `keep` drops rows without a context and rows that were not scored; `drop` keeps them.
+    `no_context` overrides this for rows without a context.
+    """
+    kept = set(LABELS) - {str(options.drop)} if options.drop else {str(options.keep)}
+    if options.no_context == "keep":
+        kept.add(NO_CONTEXT)
+    elif options.no_context == "drop":
+        kept.discard(NO_CONTEXT)
+    return frozenset(kept)
 
 
-def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
+def decide_rows(table: pl.DataFrame, kept: Collection[str]) -> pl.DataFrame:
     """One row for each row of the data, in the order of a SPLIT table.
 
     A row with several scored turns is context-critical when any of them is, else
-    non-context-critical when any of them is. The columns are source, row, id, turn, label,
-    keep, reason, and those numbers of the scores that the table has.
+    non-context-critical when any of them is. `kept` are the labels that are kept. The columns
+    are source, row, id, turn, label, keep, reason, and those numbers of the scores that the table
+    has.
     """
     rank = {label: i for i, label in enumerate((CRITICAL, NON_CRITICAL, NOT_SCORED, NO_CONTEXT))}
     ranked = table.with_columns(pl.col("label").replace_strict(rank).alias("_rank"))
@@ -59,7 +53,7 @@ def decide_rows(table: pl.DataFrame, decision: Decision) -> pl.DataFrame:
             pl.all().sort_by("_rank", maintain_order=True).first()
         )
     columns = ("source", "row", "id", "turn", "label", "keep", "reason")
-    decided = ranked.with_columns(pl.col("label").is_in(sorted(decision.keep_labels)).alias("keep"))
+    decided = ranked.with_columns(pl.col("label").is_in(sorted(kept)).alias("keep"))
     return decided.select(
         *columns, *(c for c in table.columns if c not in columns and c in SCORE_COLUMNS)
     )

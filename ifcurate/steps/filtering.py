@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from ifcurate.options.filter import FilterOptions
 from ifcurate.runs.reading import run_sources
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import missing_split, read_split_manifest, split_paths
-from ifcurate.steps.decisions import SCORE_COLUMNS, Decision
+from ifcurate.steps.decisions import SCORE_COLUMNS, kept_labels
 from ifcurate.steps.kept_rows import (
     FilteredFiles,
     filtered_paths,
@@ -97,19 +97,19 @@ def filter_run(
     cannot be written.
     """
     started = time.monotonic()
-    decision = Decision.create(options)
+    kept = kept_labels(options)
     run.check_whole()
     existing = read_split_manifest(run, split)
     split_manifest, labels = _usable_split(run, existing, split, out)
     _refuse_unscored(run)
-    _refuse_nothing(split_manifest, decision)
+    _refuse_nothing(split_manifest, kept)
     label = f"keep-{options.keep}" if options.keep else f"drop-{options.drop}"
     folder = out or run.folder / "filtered" / split / label
     identity = {
         "scores": run.manifest.identity,
         "split": split_manifest.identity,
         "split_name": split,
-        "keep_labels": sorted(decision.keep_labels),
+        "keep_labels": sorted(kept),
     }
     old = find_manifest(folder / "filter.json")
     if old is not None and old.identity == identity and old.matches_files(folder):
@@ -120,7 +120,7 @@ def filter_run(
     _clear_folder(folder, sources, replaced, overwrite=overwrite)
     scores = _labelled_scores(run, labels)
     limit = run.manifest.identity["limit"]
-    files = write_filtered(sources, scores, decision, folder, limit=limit)
+    files = write_filtered(sources, scores, kept, folder, limit=limit)
     manifest = _filter_manifest(run, split_manifest, files, folder, identity)
     manifest.seconds = round(time.monotonic() - started, 3)
     manifest.command = command
@@ -207,14 +207,14 @@ def _refuse_unscored(run: Run) -> None:
     )
 
 
-def _refuse_nothing(split: Manifest, decision: Decision) -> None:
+def _refuse_nothing(split: Manifest, kept: Collection[str]) -> None:
     """Raise `RunError` when no row has a label that is kept."""
-    if any(split.counts.get(label, 0) for label in decision.keep_labels):
+    if any(split.counts.get(label, 0) for label in kept):
         return
     counts = ((name, split.counts.get(name, 0)) for name in LABELS)
     labelled = ", ".join(f"{n:,} {name}" for name, n in counts if n)
     raise RunError(
         f"filter: no row would be kept; the split found {labelled or 'no row'}, and "
-        f"{' and '.join(sorted(decision.keep_labels))} is kept; "
+        f"{' and '.join(sorted(kept))} is kept; "
         "try --drop non-context-critical, or another split"
     )

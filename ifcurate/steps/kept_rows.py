@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
 from ifcurate.records import Example
 from ifcurate.split.rules import Split
-from ifcurate.steps.decisions import SCORE_COLUMNS, Decision, decide_rows
+from ifcurate.steps.decisions import SCORE_COLUMNS, decide_rows, kept_labels
 from ifcurate.steps.joining import join_decisions
 from ifcurate.storage.files import atomic_file
 
@@ -71,7 +71,7 @@ def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> F
     """
     if not isinstance(split, Split):
         raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
-    decided = decide_rows(split.table, Decision.create(options))
+    decided = decide_rows(split.table, kept_labels(options))
     given = list(take_examples(examples))
     result = FilteredExamples([], [])
     for example, decision in zip(given, join_decisions(given, decided), strict=True):
@@ -96,7 +96,7 @@ def filtered_paths(sources: Sequence[Source], folder: Path) -> dict[str, tuple[P
 def write_filtered(
     sources: Sequence[Source],
     tables: Iterable[pl.DataFrame],
-    decision: Decision,
+    kept: Collection[str],
     folder: Path,
     *,
     limit: int | None = None,
@@ -104,13 +104,14 @@ def write_filtered(
     """Write kept rows as they were read, and dropped rows as JSONL with label and reason.
 
     `tables` are slices of the SPLIT table in its order, with the numbers of the scores; one
-    slice at a time is in memory. Quarantined rows are counted and written to neither file.
+    slice at a time is in memory. `kept` are the labels that are kept. Quarantined rows are
+    counted and written to neither file.
 
     Raises `DataError` when a file cannot be written, `RunError` when rows are missing.
     """
     paths = filtered_paths(sources, folder)
     refuse_inputs(itertools.chain.from_iterable(paths.values()), sources)
-    verdicts = _Verdicts(tables, decision)
+    verdicts = _Verdicts(tables, kept)
     result = FilteredFiles()
     left = limit
     for source in sources:
@@ -125,12 +126,12 @@ def write_filtered(
 class _Verdicts:
     """The decisions on the rows, one row at a time."""
 
-    def __init__(self, tables: Iterable[pl.DataFrame], decision: Decision) -> None:
-        self._rows = self._read(tables, decision)
+    def __init__(self, tables: Iterable[pl.DataFrame], kept: Collection[str]) -> None:
+        self._rows = self._read(tables, kept)
         self.next = next(self._rows, None)
 
     @staticmethod
-    def _read(tables: Iterable[pl.DataFrame], decision: Decision) -> Iterator[dict[str, Any]]:
+    def _read(tables: Iterable[pl.DataFrame], kept: Collection[str]) -> Iterator[dict[str, Any]]:
         held: pl.DataFrame | None = None  # the turns of the last row: more may follow
         for table in tables:
             whole = table if held is None else pl.concat([held, table])
@@ -141,9 +142,9 @@ class _Verdicts:
                 & (pl.col("row") == pl.col("row").last())
             )[:, 0]
             held = whole.filter(last)
-            yield from decide_rows(whole.filter(~last), decision).iter_rows(named=True)
+            yield from decide_rows(whole.filter(~last), kept).iter_rows(named=True)
         if held is not None:
-            yield from decide_rows(held, decision).iter_rows(named=True)
+            yield from decide_rows(held, kept).iter_rows(named=True)
 
     def of(self, row: RawRow) -> dict[str, Any] | None:
         """The decision on this row; None if the row is quarantined."""

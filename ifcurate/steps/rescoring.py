@@ -31,7 +31,7 @@ from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
 from ifcurate.prompts.pairs import PromptPair
-from ifcurate.runs.lock import lock_run
+from ifcurate.runs.folder import lock_run
 from ifcurate.runs.reading import Place, RowQueue, run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings

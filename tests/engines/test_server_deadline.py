@@ -91,5 +91,5 @@ def test_packages_that_are_missing_are_an_error_with_the_line_to_install_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(ModelError, match=r"'httpx'; pip install .*\[server\]"):
+    with pytest.raises(ModelError, match=r"package httpx; install it: pip install .*\[server\]"):
         ask("http://127.0.0.1:9/v1", SHORT)

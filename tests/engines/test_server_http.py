@@ -11,8 +11,7 @@ import pytest
 
 from ifcurate.engines.server.client import HttpClient, Patience
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
-from ifcurate.engines.server.loop import open_http
-from ifcurate.engines.server.throttle import Throttle
+from ifcurate.engines.server.loop import Throttle, open_http
 from ifcurate.errors import ModelError
 
 KEY = "sk-very-secret-0123456789"

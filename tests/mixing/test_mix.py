@@ -17,7 +17,7 @@ from ifcurate.errors import DataError, OptionError
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components, mix_examples
 from ifcurate.mixing.mixture import Mixture, read_mixture
-from ifcurate.mixing.overlap import read_suite
+from ifcurate.mixing.overlap import read_names
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
@@ -229,7 +229,7 @@ def test_a_name_as_in_an_index_is_turned_and_its_parts_alone_are_no_names(folder
         {"question": "Who rules Porte d'Ombre?", "answer": "West"},
     ]
     write_jsonl(folder / "suite.jsonl", rows)
-    names = set(read_suite([folder / "suite.jsonl"]).names)
+    names = set(read_names([folder / "suite.jsonl"]))
     wanted = {"Narra", "North Narra", "Tol", "Ketta", "Republic of the Ketta", "Bure"}
     assert names == {*wanted, "Porte d'Ombre"}
 

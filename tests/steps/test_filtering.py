@@ -22,7 +22,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.runs.splits import read_split
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from ifcurate.steps.decisions import Decision, decide_rows
+from ifcurate.steps.decisions import decide_rows, kept_labels
 from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.tables import SPLIT
@@ -266,7 +266,7 @@ def test_a_row_of_several_turns_is_kept_for_its_best_one() -> None:
     table = table.with_columns(
         pl.lit(None).alias(name) for name in SPLIT if name not in table.columns
     ).select(pl.col(n).cast(t) for n, t in SPLIT.items())
-    decided = decide_rows(table, Decision.create(FilterOptions.create(keep="context-critical")))
+    decided = decide_rows(table, kept_labels(FilterOptions.create(keep="context-critical")))
     assert decided["label"].to_list() == [
         "context-critical",
         "non-context-critical",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from ifcurate.data.readers.files import (
@@ -18,21 +17,19 @@ from ifcurate.data.readers.files import (
     RawRow,
     Source,
     broken_source,
+    not_utf8,
     open_binary,
+    read_line,
 )
 from ifcurate.phrases import count
 
 __all__ = ["csv_delimiter", "csv_header", "read_csv"]
 
-_HEAD: Final = 1000  # bytes shown of a line that is too long
 _CUT: Final = "; the file may be cut off here"  # for a last line without a line end
 _PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    raw: bytes
-    error: str = ""
+_Line = tuple[bytes, str]  # a line, and why it cannot be read
 
 
 class _Lines(Iterator[str]):
@@ -45,40 +42,32 @@ class _Lines(Iterator[str]):
         self.line = 0
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._read()
+        raw, error = self._again.popleft() if self._again else self._read()
         self.line += 1
-        self._taken.append(line)
-        if line.error:
-            raise csv.Error(line.error)
-        return line.raw.decode("utf-8", "surrogateescape")
+        self._taken.append((raw, error))
+        if error:
+            raise csv.Error(error)
+        return raw.decode("utf-8", "surrogateescape")
 
     def _read(self) -> _Line:
-        raw = self._stream.readline(MAX_ROW_BYTES + 1)
+        raw, error = read_line(self._stream, first=self.line == 0)
         if not raw:
             raise StopIteration
-        if self.line == 0:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        if len(raw) <= MAX_ROW_BYTES:
-            return _Line(raw)
-        head, size = raw[:_HEAD], len(raw)
-        while raw and not raw.endswith(b"\n"):
-            raw = self._stream.readline(1 << 18)
-            size += len(raw)
-        return _Line(head, f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read")
+        return raw, error
 
     def take(self) -> bytes:
         """The bytes of the lines read since the last call."""
-        raw = b"".join(line.raw for line in self._taken)
+        raw = b"".join(line for line, _ in self._taken)
         self._taken.clear()
         return raw
 
     def take_first(self) -> tuple[bytes, int]:
         """The first line since the last call, and the number of bytes that are read again."""
-        first, *others = self._taken or [_Line(b"")]
+        first, *others = self._taken or [(b"", "")]
         self._taken.clear()
         self._again.extendleft(reversed(others))
         self.line -= len(others)
-        return first.raw, sum(len(line.raw) for line in others)
+        return first[0], sum(len(line) for line, _ in others)
 
 
 def csv_delimiter(source: Source) -> str:
@@ -154,7 +143,7 @@ def _row(
     cut = len(cells) < len(header) and not raw.endswith((b"\n", b"\r"))
     raw = raw.rstrip(b"\r\n")
     value: dict[str, Any] | None = None
-    reason = _not_utf8(raw)
+    reason = not_utf8(raw)
     if not reason and len(cells) != len(header):
         reason = f"{count(len(cells), 'cell')} where the header has {len(header)}"
     if cut:
@@ -164,17 +153,9 @@ def _row(
     return RawRow(source.name, number, line, raw, value, reason, ends=cut)
 
 
-def _not_utf8(raw: bytes) -> str:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return f"not UTF-8 (byte {error.start} of the row); convert the file to UTF-8"
-    return ""
-
-
 def _bad_header(header: list[str], raw: bytes) -> str:
     named = [name for name in header if name]
     if len(set(named)) < len(named):
         twice = next(name for name in named if named.count(name) > 1)
         return f"the header names the column {twice!r} twice; rename one of them"
-    return _not_utf8(raw)
+    return not_utf8(raw)

@@ -13,17 +13,21 @@ from typing import IO, Any, Final, cast
 __all__ = [
     "BROKEN",
     "DEMO",
+    "HEAD",
     "MAX_ROW_BYTES",
     "RawRow",
     "Source",
     "broken_source",
     "copy_path",
+    "not_utf8",
     "open_binary",
+    "read_line",
 ]
 
 DEMO: Final = "demo:"  # before the name of a file that comes with the package
 _COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
+HEAD: Final = 1000  # bytes or characters to show of text that is too long or unreadable
 #: The errors of reading a damaged file.
 BROKEN: Final = (OSError, EOFError, zlib.error)
 
@@ -108,6 +112,32 @@ def open_binary(source: Source) -> IO[bytes]:
     if source.compression == "zstd":
         return io.BufferedReader(_Zstd(source.path.open("rb")), 1 << 17)
     return source.path.open("rb", buffering=1 << 17)
+
+
+def read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
+    """The next line with its end. For a line that is too long, its start and the reason.
+
+    The `first` line of a file has no byte order mark.
+    """
+    raw = stream.readline(MAX_ROW_BYTES + 1)
+    reason = ""
+    if len(raw) > MAX_ROW_BYTES:
+        part, size = raw, len(raw)
+        while part and not part.endswith(b"\n"):
+            part = stream.readline(1 << 18)
+            size += len(part)
+        reason = f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read"
+        raw = raw[:HEAD]
+    return raw.removeprefix(b"\xef\xbb\xbf") if first else raw, reason
+
+
+def not_utf8(raw: bytes) -> str:
+    """Why the bytes of a row are no text; "" if they are."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start} of the row); convert the file to UTF-8"
+    return ""
 
 
 class _Zstd(io.RawIOBase):

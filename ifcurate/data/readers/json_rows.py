@@ -7,20 +7,21 @@ next element whose start can be found.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from ifcurate.data.readers.files import (
     BROKEN,
-    MAX_ROW_BYTES,
     RawRow,
     Source,
     broken_source,
+    not_utf8,
     open_binary,
+    read_line,
 )
 from ifcurate.data.readers.window import (
     DECODER,
-    HEAD,
     Element,
     Window,
     describe_error,
@@ -28,10 +29,14 @@ from ifcurate.data.readers.window import (
     read_elements,
 )
 
-__all__ = ["parse_line", "read_json_array", "read_json_lines"]
+__all__ = ["count_elements", "parse_line", "read_json_array", "read_json_lines"]
 
-_BOM: Final = b"\xef\xbb\xbf"
-_BLOCK: Final = 1 << 18
+_BLOCK: Final = 1 << 20
+_MOST: Final = 1 << 24  # bytes that are held without a bracket in them
+#: The next bracket that is not inside a string.
+_BRACKET: Final = re.compile(
+    rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"{}\[\]]++)*+([{}\[\]])', re.DOTALL
+)
 _NOT_ONE_LINE: Final = "; each row must be one line; join lines with: jq -c . FILE > NEW"
 
 
@@ -46,7 +51,7 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
         while True:
             line += 1
             try:
-                raw, too_long = _read_line(stream, first=line == 1)
+                raw, too_long = read_line(stream, first=line == 1)
             except BROKEN as error:
                 reason = f"the file breaks off here ({error}); what follows is not read"
                 yield broken_source(source, number, line, reason, b"")
@@ -57,7 +62,7 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             raw = raw.rstrip(b"\r\n")
             if not raw.strip():
                 continue  # an empty line is not a row
-            value, reason = None, too_long
+            value, reason = None, too_long and f"{too_long}; split the row"
             if open_end and not too_long and (cut_off := _broken_off(raw)):
                 yield broken_source(source, number, line, cut_off, raw)
                 return
@@ -65,25 +70,6 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
                 value, reason = parse_line(raw)
             yield RawRow(source.name, number, line, raw, value, reason)
             number += 1
-
-
-def _read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
-    """The next line with its end. For a line that is too long, its start and the reason."""
-    raw = stream.readline(MAX_ROW_BYTES + 1)
-    reason = ""
-    if len(raw) > MAX_ROW_BYTES:
-        size = len(raw) + _skip_line(stream, raw)
-        reason = f"the line has {size:,} bytes; at most {MAX_ROW_BYTES:,} are read; split the row"
-        raw = raw[:HEAD]
-    return raw.removeprefix(_BOM) if first else raw, reason
-
-
-def _skip_line(stream: IO[bytes], raw: bytes) -> int:
-    skipped = 0
-    while raw and not raw.endswith(b"\n"):
-        raw = stream.readline(_BLOCK)
-        skipped += len(raw)
-    return skipped
 
 
 def _broken_off(raw: bytes) -> str:
@@ -133,11 +119,29 @@ def _array_row(source: Source, number: int, element: Element) -> RawRow:
     reason, value = element.reason, element.value
     if not reason and not isinstance(value, dict):
         reason = f"a row must be a JSON object; found {type(value).__name__}"
-    if not reason:
-        try:
-            element.raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8 (byte {error.start} of the row); convert the file to UTF-8"
+    reason = reason or not_utf8(element.raw)
     value = None if reason else value
     line, raw = element.line, element.raw
     return RawRow(source.name, number, line, raw, value, reason, ends=element.ends)
+
+
+def count_elements(stream: IO[bytes]) -> int | None:
+    """How many objects and arrays the array holds; None when a text in it is too long."""
+    n, depth = 0, 0
+    held = b""
+    for block in iter(lambda: stream.read(_BLOCK), b""):
+        held += block
+        end = 0
+        for match in _BRACKET.finditer(held):
+            end = match.end()
+            if match[1] in b"{[":
+                n += depth == 1
+                depth += 1
+            else:
+                depth -= 1
+                if depth == 0:
+                    return n
+        held = held[end:]
+        if len(held) > _MOST:
+            return None
+    return n

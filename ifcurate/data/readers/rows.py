@@ -18,8 +18,12 @@ from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import csv_delimiter, csv_header, read_csv
 from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
 from ifcurate.data.readers.folders import describe_below, folder_files
-from ifcurate.data.readers.json_counts import count_elements
-from ifcurate.data.readers.json_rows import parse_line, read_json_array, read_json_lines
+from ifcurate.data.readers.json_rows import (
+    count_elements,
+    parse_line,
+    read_json_array,
+    read_json_lines,
+)
 from ifcurate.data.readers.parquet_rows import (
     count_hub_rows,
     open_parquet,

@@ -17,8 +17,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ifcurate.data.readers.files import RawRow, Source, open_binary
-from ifcurate.data.readers.window import DECODER, HEAD, Window, describe_error, read_elements
+from ifcurate.data.readers.files import HEAD, RawRow, Source, open_binary
+from ifcurate.data.readers.window import DECODER, Window, describe_error, read_elements
 
 __all__ = ["is_squad", "read_squad"]
 

@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
-from ifcurate.data.readers.files import BROKEN, MAX_ROW_BYTES
+from ifcurate.data.readers.files import BROKEN, HEAD, MAX_ROW_BYTES
 
 __all__ = [
     "DECODER",
-    "HEAD",
     "Element",
     "Window",
     "describe_error",
@@ -27,7 +26,6 @@ __all__ = [
     "read_elements",
 ]
 
-HEAD: Final = 1000  # bytes or characters to show of text that is too long or unreadable
 _BLOCK: Final = 1 << 18
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _SHAPE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)

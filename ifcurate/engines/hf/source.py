@@ -134,7 +134,7 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
     names = {cls.__name__ for cls in type(error).__mro__}
     status = getattr(getattr(error, "response", None), "status_code", None)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    token = _token_state()
+    token = "a token is set" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
     if "GatedRepoError" in names or status == 403:
         return ModelError(
             f"{model}: the model is gated; found no access ({token}); accept its terms at "
@@ -157,10 +157,6 @@ def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError
             "free some, or set HF_HOME to a larger disk"
         )
     return _unreachable(model, error, endpoint)
-
-
-def _token_state() -> str:
-    return "a token is set" if os.environ.get("HF_TOKEN") else "HF_TOKEN is not set"
 
 
 def _unreachable(model: str, error: Exception, endpoint: str) -> ModelError:

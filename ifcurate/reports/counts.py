@@ -155,7 +155,7 @@ def count_rejected(facts: Facts) -> Table:
         facts.table.filter(pl.col("status") != "scored")
         .group_by("status", "reason")
         .len("n")
-        .sort("n", "status", descending=[True, False])
+        .sort("n", "status", "reason", descending=[True, False, False])
         .head(30)
     )
     rows = [list(row) for row in groups.select("status", "reason", "n").iter_rows()]

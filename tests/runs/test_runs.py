@@ -193,7 +193,7 @@ def test_a_run_is_found_by_its_name(data: Path, folder: Path) -> None:
     for name in ("mine", "mine--1a"):
         assert find_run(name).folder == made.folder
     score_run(examples, scorer(template="plain"), Path("ifcurate-runs/mine--2b"))
-    with pytest.raises(RunError, match="mine: 2 runs have this name; .* give the whole name"):
+    with pytest.raises(RunError, match=r"mine: 2 runs have this name; .* give the whole name"):
         find_run("mine")
 
 

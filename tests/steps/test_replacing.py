@@ -61,9 +61,7 @@ def test_a_split_replaces_its_own_files_and_no_others(folder: Path) -> None:
     split_run(run, rule="gain")
     pl.DataFrame({"mine": [1]}).write_parquet(run.folder / "split.parquet")
     before = (run.folder / "split.parquet").read_bytes()
-    with pytest.raises(
-        DataError, match=r"split\.parquet: exists .* --overwrite .* with --as"
-    ):
+    with pytest.raises(DataError, match=r"split\.parquet: exists .* --overwrite .* with --as"):
         split_run(run)
     assert (run.folder / "split.parquet").read_bytes() == before
     split_run(run, overwrite=True)

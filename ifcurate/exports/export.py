@@ -24,7 +24,7 @@ from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
 
-__all__ = ["EXPORT", "Export", "export_mixture"]
+__all__ = ["EXPORT", "Export", "export_mixture", "scored_by"]
 
 EXPORT: Final = "export.json"
 _LEFT_OUT: Final = "left_out.jsonl"
@@ -61,7 +61,7 @@ def export_mixture(
     """
     check_type("mixture", mixture, Mixture, "give mix_examples(...), or read_mixture(FOLDER)")
     folder = Path(folder)
-    model = options.model or _scored_by(mixture)
+    model = options.model or scored_by(mixture)
     if options.trainer in _NEEDS_MODEL and not model:
         raise DataError(
             f"export {options.trainer}: no model is named, and none scored the data; "
@@ -101,10 +101,11 @@ def export_mixture(
     return Export(folder, manifest, command)
 
 
-def _scored_by(mixture: Mixture) -> str:
+def scored_by(mixture: Mixture) -> str:
     """The model that scored the components; "" when no model or several models did."""
     origins = [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
-    models = {origin["engine"]["model"] for origin in origins if origin.get("engine")}
+    engines = [origin["engine"] for origin in origins if origin.get("engine")]
+    models = {engine["model"] for engine in engines if engine.get("engine") != "toy"}
     return str(models.pop()) if len(models) == 1 else ""
 
 

@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ifcurate.data.chats import read_conversation, split_speakers
-from ifcurate.errors import RowError
-from ifcurate.mixing.texts import read_record
+from ifcurate.mixing.texts import read_record, read_rejected
 from ifcurate.prompts.markers import split_end_marker
 from ifcurate.records import native_call
 
@@ -35,24 +33,7 @@ def add_rejected(row: Row) -> Row:
     """The row with its rejected response as `rejected`, "" if it has none."""
     record = json.loads(row["ifcurate_record"])
     response = row["messages"][-1]["content"]
-    return {**row, "rejected": _rejected_answer(record.get("row", record), response)}
-
-
-def _rejected_answer(record: Row, response: str) -> str:
-    """The last answer of `rejected`, which may be a whole conversation, as `chosen` may."""
-    value = record.get("rejected")
-    try:
-        if isinstance(value, list | Mapping):
-            turns = read_conversation(record, "rejected")
-        elif record.get("chosen") != response:  # the chosen answer is one of its turns
-            turns = split_speakers(str(value), "rejected")
-        else:
-            turns = []
-    except RowError:
-        return ""
-    if turns:
-        return turns[-1].content if turns[-1].role == "assistant" else ""
-    return value if isinstance(value, str) else ""
+    return {**row, "rejected": read_rejected(record.get("row", record), response)}
 
 
 def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
@@ -169,5 +150,7 @@ def to_preference(row: Row, indicator: str = "") -> dict[str, Any]:
     *prompt, chosen = whole.pop("messages")
     if not row["rejected"].strip():
         raise UnfitError("has no rejected response")
+    if row["rejected"].strip() == chosen["content"].strip():
+        raise UnfitError("has the chosen response as its rejected response")
     answer = {"role": "assistant", "content": row["rejected"]}
     return {"prompt": prompt, "chosen": [chosen], "rejected": [answer], **whole}

@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import polars as pl
-
 from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.errors import DataError, RunError
@@ -29,7 +27,9 @@ from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
 from ifcurate.steps.decisions import decide_rows
+from ifcurate.storage.files import read_table
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
+from ifcurate.storage.tables import KEPT, KEPT_LABELS
 from ifcurate.storage.verdicts import Verdict, read_verdicts
 
 __all__ = ["Component", "open_component", "parse_components"]
@@ -84,7 +84,9 @@ def parse_components(texts: Sequence[str], **reading: Any) -> list[Component]:
         try:
             components.append(open_component(name, path, amount, **reading))
         except DataError as error:
-            raise DataError(f"component {name}: {error}") from error
+            what, unknown, _ = str(error).partition("; map them: --columns")
+            advice = "; score it with --columns, and mix the folder of that run" if unknown else ""
+            raise DataError(f"component {name}: {what}{advice}") from error
     if not components:
         raise DataError("mix: no component was given; write NAME=PATH, for example a=a.jsonl")
     return components
@@ -142,8 +144,11 @@ def _filtered(name: str, folder: Path, amount: Amount) -> Component:
     manifest = read_manifest(folder / "filter.json")
     files = _kept_files(folder, manifest)
     layouts = {item["name"]: item["layout"] for item in manifest.identity["scores"]["inputs"]}
-    examples = _join(_read_kept(path, layouts[source]) for source, path in files.items())
-    labels = _label_kept(folder, files, manifest.identity["keep_labels"])
+    examples = _join(
+        _read_written(path, layouts[source]["format"], layouts[source]["columns"])
+        for source, path in files.items()
+    )
+    labels = _label_kept(folder, files, manifest)
     origin, stale = _filter_origin(manifest), _find_stale(folder)
     return Component(name, examples, amount, labels, origin, stale=stale)
 
@@ -198,35 +203,24 @@ def _join(parts: Iterable[Examples]) -> Examples:
     )
 
 
-def _read_kept(path: str, layout: Mapping[str, Any]) -> Examples:
-    return read_examples(
-        path,
-        format="auto" if layout["format"] == "columns" else layout["format"],
-        columns=layout["columns"],
-        context=(),
-    )
+def _read_written(path: str, format: str, columns: Mapping[str, str] | None) -> Examples:
+    """The rows of a file that a step wrote, in the layout of the data that the step read."""
+    format = "auto" if format == "columns" else format
+    return read_examples(path, format=format, columns=columns, context=())
 
 
-def _label_kept(
-    folder: Path, files: Mapping[str, str], keep_labels: Sequence[str]
-) -> dict[str, LabelOf]:
-    """The labels of each file's rows."""
-    labels = _split_labels(folder.parent.parent, keep_labels)
-    if not labels and len(keep_labels) == 1:
-        return {path: lambda _: keep_labels[0] for path in files.values()}
-    return {path: labels[source] for source, path in files.items() if source in labels}
+def _label_kept(folder: Path, files: Mapping[str, str], made: Manifest) -> dict[str, LabelOf]:
+    """The labels of each file's rows; empty where they are several and an older filter wrote none.
 
-
-def _split_labels(run_folder: Path, keep_labels: Sequence[str]) -> dict[str, LabelOf]:
-    """The labels of each source's kept rows, by their order; empty where there is no split run."""
-    if not (run_folder / "manifest.json").is_file():
+    They are those of the filter's own split: the run may have been split again since.
+    """
+    kept = made.identity["keep_labels"]
+    if len(kept) == 1:
+        return {path: lambda _: str(kept[0]) for path in files.values()}
+    if KEPT_LABELS not in made.outputs.values():
         return {}
-    split = read_split(find_run(run_folder))
-    if split is None:
-        return {}
-    decided = decide_rows(split[0], keep_labels).filter(pl.col("keep"))
-    grouped = decided.group_by("source", maintain_order=True)
-    return {str(source): dict(enumerate(rows["label"])).get for (source,), rows in grouped}
+    grouped = read_table(folder / KEPT_LABELS, KEPT).group_by("source", maintain_order=True)
+    return {files[str(s)]: dict(enumerate(rows["label"])).get for (s,), rows in grouped}
 
 
 def _augmented(name: str, folder: Path, amount: Amount) -> Component:
@@ -237,7 +231,11 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
     filled = {s: path for s, path in files.items() if s in inputs and _has_rows(path)}
     if not filled:
         raise DataError(f"{folder}: no counterfactual row was written; rejected.jsonl says why")
-    examples = _join(_read_augmented(path, inputs[source]) for source, path in filled.items())
+    columns = manifest.get("columns", {})
+    examples = _join(
+        _read_written(str(path), inputs[source], columns.get(source))
+        for source, path in filled.items()
+    )
     origin = {
         "step": "augment",
         "sources": list(inputs),
@@ -254,10 +252,6 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
 def _find_broken(folder: Path) -> frozenset[str]:
     """The rows of a folder of counterfactuals that a person judged broken."""
     return frozenset(name for name, said in read_verdicts(folder).items() if said == "broken")
-
-
-def _read_augmented(path: Path, format: str) -> Examples:
-    return read_examples(str(path), format="auto" if format == "columns" else format, context=())
 
 
 def _has_rows(path: Path) -> bool:

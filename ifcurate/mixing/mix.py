@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from ifcurate.data.taking import take_examples
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
 from ifcurate.mixing.choosing import (
@@ -37,6 +38,7 @@ from ifcurate.mixing.texts import example_record, example_text
 from ifcurate.mixing.tokens import TokenCounter, load_counter
 from ifcurate.options.base import takes_options
 from ifcurate.options.mix import MixOptions
+from ifcurate.phrases import check_type
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest
@@ -49,7 +51,7 @@ BATCH_ROWS: Final = 16_384
 
 @takes_options(MixOptions)
 def mix_examples(
-    components: Mapping[str, Iterable[Example]],
+    components: Mapping[str, Any],
     *,
     weights: Mapping[str, float] | None = None,
     amounts: Mapping[str, str] | None = None,
@@ -59,7 +61,8 @@ def mix_examples(
     """Mix named examples into one mixture, in memory.
 
     Args:
-        components: examples by the name of their component.
+        components: examples by the name of their component: what `read_examples` gives, a
+            list of dicts, a `datasets.Dataset`, a polars or pandas frame, or a list of `Example`.
         weights: parts of the mixture's total by component.
         amounts: how much of a component is taken, as text (`"10%"`, `"1000"`, `"2Mtok"`,
             `"10%-of-NAME"`). A component without a weight or an amount is taken whole.
@@ -68,9 +71,12 @@ def mix_examples(
     Raises:
         DataError: an amount is wrong, or a component has too few rows.
     """
+    check_type("components", components, Mapping, 'give {"kept": filtered.kept, ...}')
     amount_of = _read_amounts(components, weights or {}, amounts or {})
     parts = [
-        _Part(name, amount_of[name], _example_batches(name, examples, options.stratify))
+        _Part(
+            name, amount_of[name], _example_batches(name, take_examples(examples), options.stratify)
+        )
         for name, examples in components.items()
     ]
     own = [{"name": part.name, "amount": asdict(part.amount)} for part in parts]
@@ -193,6 +199,7 @@ class _Maker:
         self._avoided = read_names(options.avoid_overlap)
         _refuse_tokens(parts, self._counter)
         index = pl.concat([INDEX.to_frame(), *self._read(parts)])
+        _refuse_strata(index, options.stratify)
         if options.duplicates == "drop":
             index = mark_duplicates(index)
         if options.near_duplicates is not None:
@@ -371,6 +378,11 @@ def _count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> 
         if tokens:
             counts[f"tokens:{name}"] = int(own["tokens"].cast(pl.Int64).sum())
     return counts
+
+
+def _refuse_strata(index: pl.DataFrame, column: str) -> None:
+    if column and index.height and not index.select((pl.col("stratum") != "").any()).item():
+        raise DataError(f"mix: stratify: no row has a column {column!r}; check its name")
 
 
 def _refuse_tokens(parts: Sequence[_Part], counter: TokenCounter | None) -> None:

@@ -38,7 +38,7 @@ DROPPED: Final = pl.Schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Mixture:
     """The rows of a mixture in training order, the dropped rows and the manifest."""
 
@@ -46,6 +46,9 @@ class Mixture:
     dropped: pl.DataFrame  # columns: DROPPED
     manifest: Manifest
     folder: Path | None = None  # None if the mixture is in memory
+
+    def __repr__(self) -> str:
+        return f"Mixture({self.n_rows:,} rows, {self.dropped.height:,} left out)"
 
     @property
     def n_rows(self) -> int:

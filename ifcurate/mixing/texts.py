@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ifcurate.data.cells import Draft
+from ifcurate.data.chats import read_conversation, split_speakers
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
@@ -20,6 +21,7 @@ __all__ = [
     "example_text",
     "read_draft",
     "read_record",
+    "read_rejected",
 ]
 
 
@@ -34,6 +36,7 @@ class RowText:
     history: tuple[Turn, ...] = ()
     trailing: tuple[Turn, ...] = ()
     tools: str = ""
+    rejected: str = ""  # of a preference row
 
     def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
         """(role, content, name, tool_calls) of each message, the response last."""
@@ -59,7 +62,7 @@ def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
 
 def read_draft(row: Mapping[str, Any], layout: Layout) -> RowText:
     """The texts of a row's last response. Raises `RowError` when the row does not fit."""
-    return _draft_text(READERS[layout.format](row, layout)[-1])
+    return _draft_text(READERS[layout.format](row, layout)[-1], row)
 
 
 def read_record(row: Mapping[str, Any]) -> RowText:
@@ -79,7 +82,7 @@ def example_record(example: Example) -> str:
     return json.dumps({**text, "row": dict(example.row)}, ensure_ascii=False, default=str)
 
 
-def _draft_text(draft: Draft) -> RowText:
+def _draft_text(draft: Draft, row: Mapping[str, Any]) -> RowText:
     return RowText(
         draft.instruction.text,
         draft.context.text,
@@ -88,6 +91,7 @@ def _draft_text(draft: Draft) -> RowText:
         draft.history,
         draft.trailing,
         draft.tools,
+        read_rejected(row, draft.response.text),
     )
 
 
@@ -101,7 +105,30 @@ def example_text(example: Example) -> RowText:
         example.history,
         example.trailing,
         example.tools,
+        read_rejected(example.row, example.response),
     )
+
+
+def read_rejected(row: Mapping[str, Any], response: str) -> str:
+    """The rejected answer of a row with the response `chosen`; "" if it has none.
+
+    It is the last answer of `rejected`, which may be a whole conversation, as `chosen` may.
+    """
+    value = row.get("rejected")
+    if not value or "chosen" not in row:
+        return ""
+    try:
+        if isinstance(value, list | Mapping):
+            turns = read_conversation(row, "rejected")
+        elif row["chosen"] != response:  # the chosen answer is one of its turns
+            turns = split_speakers(str(value), "rejected")
+        else:
+            turns = []
+    except RowError:
+        return ""
+    if turns:
+        return turns[-1].content if turns[-1].role == "assistant" else ""
+    return value if isinstance(value, str) else ""
 
 
 def digest_texts(text: RowText) -> bytes:
@@ -113,6 +140,7 @@ def digest_texts(text: RowText) -> bytes:
     for turn in (*text.history, Turn("user", "\0"), *text.trailing):
         calls = json.dumps(turn.tool_calls, sort_keys=True, default=str) if turn.tool_calls else ""
         parts += (turn.role, turn.content, turn.name, calls)
+    parts += [text.rejected] if text.rejected else []
     try:
         # The lengths tell apart texts that are the same when joined.
         whole = f"{[*map(len, parts)]}{''.join(parts)}".encode()

@@ -49,7 +49,12 @@ def verify_mixture(folder: str | Path) -> Verification:
     report = Verification()
     _check_digests(folder, manifest, report)
     for path in sorted(folder.glob("*/export.json")):
-        _check_digests(path.parent, read_manifest(path), report, f"{path.parent.name}/")
+        made = read_manifest(path)
+        _check_digests(path.parent, made, report, f"{path.parent.name}/")
+        if made.identity.get("mixture") != manifest.identity:
+            report.problems.append(
+                f"{path.parent}: has the rows of an earlier mixture; export again with --overwrite"
+            )
     try:
         _check_rows(folder, manifest, report)
     except (OSError, pl.exceptions.PolarsError, KeyError) as error:

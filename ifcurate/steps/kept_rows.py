@@ -28,7 +28,8 @@ from ifcurate.records import Example
 from ifcurate.split.rules import Split
 from ifcurate.steps.decisions import SCORE_COLUMNS, decide_rows, kept_labels
 from ifcurate.steps.joining import join_decisions
-from ifcurate.storage.files import atomic_file
+from ifcurate.storage.files import atomic_file, write_table
+from ifcurate.storage.tables import KEPT, KEPT_LABELS, LABELS
 
 __all__ = [
     "FilteredExamples",
@@ -52,10 +53,21 @@ class FilteredExamples:
 
 @dataclass(slots=True)
 class FilteredFiles:
-    """The files of `write_filtered`, with counts."""
+    """The files of `write_filtered`, with counts and labels."""
 
     counts: Counter[str] = field(default_factory=Counter)  # kept, dropped, quarantined, and labels
     files: dict[str, Path] = field(default_factory=dict)  # "kept:NAME", "dropped:NAME" -> path
+    #: By source, a byte for each kept row: the place of its label in LABELS.
+    labels: dict[str, bytearray] = field(default_factory=dict)
+
+    def kept_labels(self) -> pl.DataFrame:
+        """The labels of the kept rows, in the columns of `KEPT`."""
+        frames = [
+            pl.DataFrame({"source": source, "label": pl.Series(codes, dtype=pl.UInt8)})
+            for source, codes in self.labels.items()
+        ]
+        name = pl.col("label").replace_strict(dict(enumerate(LABELS)), return_dtype=pl.String)
+        return pl.concat(frames).with_columns(name) if frames else KEPT.to_frame()
 
 
 @takes_options(FilterOptions)
@@ -120,6 +132,9 @@ def write_filtered(
             left -= n_read
     if verdicts.next is not None:
         raise _gone(verdicts.next)
+    if len(kept) > 1:
+        result.files["labels"] = folder / KEPT_LABELS
+        write_table(result.kept_labels(), folder / KEPT_LABELS, {})
     return result
 
 
@@ -187,7 +202,7 @@ def _write_source(
         for row in itertools.islice(read_rows(source, parse=False), limit):
             n_read += 1
             verdict = verdicts.of(row)
-            if _count(verdict, result.counts):
+            if _count(verdict, result):
                 keep(row)
             elif verdict is not None:
                 dropped.write(_dropped_line(row, verdict))
@@ -196,12 +211,15 @@ def _write_source(
     return n_read
 
 
-def _count(verdict: dict[str, Any] | None, counts: Counter[str]) -> bool:
+def _count(verdict: dict[str, Any] | None, result: FilteredFiles) -> bool:
     if verdict is None:
-        counts["quarantined"] += 1
+        result.counts["quarantined"] += 1
         return False
-    counts["kept" if verdict["keep"] else "dropped"] += 1
-    counts[verdict["label"]] += 1
+    result.counts["kept" if verdict["keep"] else "dropped"] += 1
+    result.counts[verdict["label"]] += 1
+    if verdict["keep"]:
+        codes = result.labels.setdefault(verdict["source"], bytearray())
+        codes.append(LABELS.index(verdict["label"]))
     return bool(verdict["keep"])
 
 

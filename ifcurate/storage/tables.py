@@ -15,6 +15,8 @@ __all__ = [
     "ADDED",
     "COLUMNS",
     "FAILED",
+    "KEPT",
+    "KEPT_LABELS",
     "LABELS",
     "SCORES",
     "SPLIT",
@@ -150,3 +152,7 @@ SPLIT: Final = pl.Schema(
         "reason": pl.String(),  # in words: the rule, the value, the cut
     }
 )
+
+#: The labels of the rows that a filter kept, in their order, if it kept several labels.
+KEPT: Final = pl.Schema({"source": pl.String(), "label": pl.String()})
+KEPT_LABELS: Final = "labels.parquet"

@@ -113,6 +113,17 @@ def test_the_output_can_be_evaluated_on(folder: Path) -> None:
     assert (suite["context"], suite["answer"]) == (again.context, again.response)
 
 
+def test_a_rejected_conversation_is_no_question() -> None:
+    asked = {"role": "user", "content": f"Text: {MARTHA['input']}\n\nQuestion: Who opened it?"}
+    chosen, rejected = (
+        [asked, {"role": "assistant", "content": answer}] for answer in ("Martha did.", "Nobody.")
+    )
+    result = augment_counterfactual([{"chosen": chosen, "rejected": rejected}])
+    (row,) = result.rows
+    assert row["rejected"][0] == row["chosen"][0] != asked
+    assert "Martha" not in str(row["chosen"])
+
+
 def test_a_pair_and_an_abstention() -> None:
     item = written(MARTHA, emit="pair+abstain")
     roles = [r["ifcurate_role"] for r in item.rows]

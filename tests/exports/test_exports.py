@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 import yaml
 
+from ifcurate.data.sources import read_examples
+from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, ModelError, OptionError, RunError
 from ifcurate.exports.export import Export, export_mixture
 from ifcurate.exports.projections import check_separate_projections, list_weights
@@ -21,6 +23,8 @@ from ifcurate.mixing.mix import mix_components
 from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
+from ifcurate.runs.score import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from tests.conftest import write_jsonl
 
 ALPACA = [
@@ -241,6 +245,25 @@ def test_an_export_never_replaces_files_of_others(folder: Path) -> None:
         export_mixture(made, folder / "trl", trainer="trl")
 
 
+def test_an_export_of_an_earlier_mixture_is_found_by_verify(folder: Path) -> None:
+    made = mixture(folder, alpaca=ALPACA)
+    export_mixture(made, folder / "mix" / "messages", trainer="messages")
+    assert verify_mixture(folder / "mix").whole
+    mixture(folder, alpaca=ALPACA[:3])
+    (problem,) = verify_mixture(folder / "mix").problems
+    assert "has the rows of an earlier mixture" in problem
+
+
+def test_the_toy_engine_is_no_model_to_train(folder: Path) -> None:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA)
+    with load_engine("toy") as engine:
+        scorer = Scorer.create(engine, ScoreSettings())
+        score_run(read_examples("alpaca.jsonl"), scorer, folder / "run")
+    made = mix_components(parse_components(["a=run"]), folder / "mix", MixOptions())
+    with pytest.raises(DataError, match="no model is named"):
+        export_mixture(made, folder / "trl", trainer="trl")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # in TRL and PEFT
 def test_trl_parses_the_configuration_and_masks_the_prompt(folder: Path) -> None:
@@ -294,7 +317,8 @@ def test_preferences_are_exported_as_pairs(folder: Path) -> None:
             ],
         }
     ]
-    made = mixture(folder, flat=rows, turns=turns)
+    same = [{"prompt": "Ask same", "chosen": "Same", "rejected": "Same"}]
+    made = mixture(folder, flat=rows, turns=turns, same=same)
     export = export_mixture(made, folder / "out", trainer="trl", model="gpt2", objective="dpo")
     pairs = {
         (r["prompt"][-1]["content"], r["chosen"][0]["content"], r["rejected"][0]["content"])
@@ -305,6 +329,7 @@ def test_preferences_are_exported_as_pairs(folder: Path) -> None:
         ("Ask list", "Good list", "Bad list"),
     }
     assert export.command.startswith("trl dpo")
+    assert "chosen response as its rejected" in (folder / "out" / "left_out.jsonl").read_text()
     ranked = export_mixture(
         made, folder / "lf", trainer="llama-factory", model="gpt2", objective="dpo"
     )

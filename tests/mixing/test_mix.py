@@ -11,8 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ifcurate.counterfactual.settings import AugmentSettings
+from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.data.formats import row_hash
 from ifcurate.data.sources import read_examples
+from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, OptionError
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components, mix_examples
@@ -21,6 +24,10 @@ from ifcurate.mixing.overlap import read_names
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
+from ifcurate.runs.score import score_run
+from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.steps.filtering import filter_run
+from ifcurate.steps.splitting import split_run
 from ifcurate.storage.verdicts import write_verdicts
 from tests.conftest import write_jsonl
 
@@ -189,6 +196,61 @@ def test_strata_keep_their_shares(folder: Path) -> None:
     made = mix(folder, "a=a.jsonl:50", stratify="topic")
     topics = Counter(json.loads(r)["topic"] for r in made.rows.collect()["ifcurate_record"])
     assert topics == {"rare": 5, "often": 45}
+    with pytest.raises(DataError, match="no row has a column 'topics'"):
+        mix(folder, "a=a.jsonl:50", stratify="topics")
+
+
+def test_rows_in_memory_are_mixed_like_those_of_a_file(folder: Path) -> None:
+    rows = alpaca(9)
+    made = mix_examples({"rows": rows, "frame": pl.DataFrame(rows[:4])}, amounts={"rows": "5"})
+    assert repr(made) == "Mixture(5 rows, 8 left out)"
+    with pytest.raises(TypeError, match="components: found list; give"):
+        mix_examples([rows])
+    write_jsonl(folder / "own.jsonl", [{"ask": "Who?", "reply": "Leda"}])
+    with pytest.raises(DataError, match=r"component a: .*; score it with --columns, and mix"):
+        mix(folder, "a=own.jsonl")
+
+
+def test_kept_rows_have_the_labels_of_the_split_that_filtered_them(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(30))
+    with load_engine("toy") as engine:
+        run = score_run(
+            read_examples("a.jsonl"), Scorer.create(engine, ScoreSettings()), folder / "r"
+        )
+    split_run(run, name="mine", rule="paper", fraction=0.4)
+    filtered = filter_run(run, split="mine", drop="non-context-critical").folder
+    split_run(run, name="mine", rule="paper", fraction=0.9)
+    for place in (
+        filtered,
+        filter_run(
+            run, split="mine", out=folder / "o", no_context="keep", keep="context-critical"
+        ).folder,
+    ):
+        rows = mix(folder, f"a={place}").rows.collect()
+        labels = Counter(rows["ifcurate_label"])
+        assert labels == {"no-context": 10, "context-critical": 12 if place == filtered else 2}
+        without = rows.filter(pl.col("ifcurate_label") == "no-context")["ifcurate_record"]
+        assert all(not json.loads(record)["input"] for record in without)
+
+
+def test_counterfactuals_are_read_with_the_columns_of_their_data(folder: Path) -> None:
+    text = "The mill was built by Jonas Keller. It ground wheat until the river changed its "
+    text += "course, and then it stood still for many years."
+    row = {"instruction": "Who built the mill?", "input": text, "output": "Jonas Keller built it."}
+    write_jsonl(folder / "a.jsonl", [{**row, "persona": "You are brief."}])
+    examples = read_examples("a.jsonl", columns={"system": "persona"})
+    write_counterfactuals(examples, AugmentSettings(), folder / "new")
+    messages = mix(folder, "a=new").rows.collect()["messages"][0]
+    assert messages[0]["content"] == "You are brief."
+
+
+def test_pairs_that_differ_in_the_rejected_answer_are_no_duplicates(folder: Path) -> None:
+    said = [("Yes.", "No."), ("Yes.", "Never."), ("Yes.", "No.")]
+    rows = [{"prompt": "Is it?", "chosen": chosen, "rejected": no} for chosen, no in said]
+    write_jsonl(folder / "a.jsonl", rows)
+    made = mix(folder, "a=a.jsonl")
+    assert made.manifest.counts["rows"] == 2
+    assert verify_mixture(folder / "out").whole
 
 
 def test_only_rows_with_a_context(folder: Path) -> None:

@@ -94,16 +94,19 @@ def view_example(example: Example) -> View:
 
 
 def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
-    """Instruction, system prompt and the user's turns, without the contexts in them."""
-    outer: dict[str, list[tuple[int, int]]] = {}
+    """Instruction, system prompt and the user's turns, without the contexts in them.
+
+    A row may repeat such a text, as `rejected` does when it is a whole conversation.
+    """
+    outer: dict[str, list[tuple[int, int]]] = {}  # by the text
     for block in example.blocks:
-        outer.setdefault(block.path, []).append((block.outer_start, block.outer_end))
+        outer.setdefault(texts[block.path], []).append((block.outer_start, block.outer_end))
     asked = {example.instruction, example.system} - {""}
     asked |= {t.content for t in (*example.history, *example.trailing) if t.role == "user"}
     own = {b.path for b in example.blocks if b.part == "context"} | {example.response_path}
     for path, text in texts.items():
         if path not in own and text in asked:
-            yield from _gaps(path, len(text), outer.get(path, ()))
+            yield from _gaps(path, len(text), outer.get(text, ()))
 
 
 def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[Stretch]:

@@ -83,7 +83,7 @@ class _Run:
                 [s.name, s.format, file_digest(s.path) if _is_local(s) else ""]
                 for s in self.examples.sources
             ],
-            "formats": {name: str(layout) for name, layout in self.examples.formats.items()},
+            "layouts": [layout.as_record() for layout in self.examples.layouts],
             "limit": self.examples.limit,
             "settings": {**asdict(self.settings), "avoid": sorted(self.settings.avoid)},
             "recogniser": self.recogniser.name,
@@ -100,6 +100,11 @@ class _Run:
             "step": "augment",
             "identity": fingerprint(self.decides, 16),
             "inputs": self.examples.formats,
+            "columns": {
+                source.name: dict(layout.columns)
+                for source, layout in zip(self.examples.sources, self.examples.layouts, strict=True)
+                if layout.columns
+            },
             "settings": {**settings, "avoided": avoided},
             "recogniser": self.recogniser.name,
             "lexicon": self.decides["lexicon"],

@@ -83,6 +83,8 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
     """Rows and tokens by component, the reasons of dropped rows, and the folder."""
     from rich.markup import escape
 
+    from ifcurate.exports.export import scored_by
+
     counts = made.manifest.counts
     out.print()
     out.print(_table_of_components(counts))
@@ -100,7 +102,8 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
         folder = escape(str(made.folder))
         out.print(f"mixture {folder}", soft_wrap=True)
         if hints:
-            out.print(f"next    ifcurate export {folder} --trainer trl", soft_wrap=True)
+            model = "" if scored_by(made) else " --model MODEL"
+            out.print(f"next    ifcurate export {folder} --trainer trl{model}", soft_wrap=True)
 
 
 def _table_of_components(counts: Mapping[str, int]) -> Table:

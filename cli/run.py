@@ -35,8 +35,8 @@ def run(
 ) -> None:
     """Run a recipe: score, split, filter, augment, mix, export, card, report.
 
-    Finished steps are skipped. Without a name, the command lists the recipes that come with
-    ifcurate.
+    Finished steps are skipped. Paths in a recipe start at the current folder. Without a name,
+    the command lists the recipes that come with ifcurate.
 
         ifcurate run alpaca --set split.fraction=0.3
     """

@@ -38,6 +38,7 @@ _MOST_ITEMS: Final = 5  # of a list that are looked at
 _MOST_STEPS: Final = 4  # of a path
 
 _KEPT: Final = "rejected is kept for DPO and not scored"
+_WEIGHT: Final = "messages with weight 0 or train false: not read; all answers are trained on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ def _mapped_columns(layout: Layout) -> set[str]:
 
 
 def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
+    messages = [m for turns in row.values() if isinstance(turns, list) for m in turns]
+    if any(isinstance(m, Mapping) and 0 in (m.get("weight"), m.get("train")) for m in messages):
+        yield _WEIGHT
     for draft in drafts:
         if draft.note:
             yield draft.note

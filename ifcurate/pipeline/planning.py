@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from ifcurate.data.sources import Examples, read_examples
+from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.models import MODELS
 from ifcurate.pipeline.recipe import Recipe
 from ifcurate.records import Example
 
-__all__ = ["Plan", "PlannedStep", "plan_recipe"]
+__all__ = ["Plan", "PlannedStep", "check_others", "plan_recipe"]
 
 _SAMPLE: Final = 200  # rows in the average
 _CHARACTERS: Final = 4  # per token, roughly, for English
@@ -49,11 +50,19 @@ class Plan:
 def plan_recipe(recipe: Recipe) -> Plan:
     """The plan of a recipe. Reads the first rows. Raises `DataError`."""
     examples = read_examples(recipe.data.paths, options=recipe.data)
+    check_others(recipe)
     n_rows = examples.count_rows()
     n_scored, n_tokens = _estimate_tokens(examples, n_rows, recipe.score.model)
     weights = _count_weights(recipe.score.model)
     n_operations = 2 * weights * n_tokens if weights and n_tokens else None
     return Plan(tuple(_list_steps(recipe, n_rows)), n_rows, n_scored, n_tokens, n_operations)
+
+
+def check_others(recipe: Recipe) -> None:
+    """Raise `DataError` if the mixture's other data cannot be read, before rows are scored."""
+    others = [part for part in (recipe.mix.components if recipe.mix else ()) if "=" in part]
+    if others:
+        parse_components(others)
 
 
 def _estimate_tokens(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
+from ifcurate.errors import DataError
+from ifcurate.mixing.amounts import parse_amount
 from ifcurate.options.augment import AugmentOptions
 from ifcurate.options.base import Options, option
 from ifcurate.options.card import CardOptions
@@ -20,7 +22,7 @@ from ifcurate.options.report import ReportOptions
 from ifcurate.options.score import EngineOptions, ScoreSettings
 from ifcurate.options.split import SplitOptions
 
-__all__ = ["SECTIONS", "Recipe", "render_recipe", "section_class"]
+__all__ = ["RESULTS", "SECTIONS", "Recipe", "render_recipe", "section_class"]
 
 
 class DataSection(DataOptions):
@@ -59,6 +61,10 @@ class AugmentSection(AugmentOptions):
     )
 
 
+#: The results of steps that a mixture may take.
+RESULTS: Final = ("kept", "counterfactual", "scored")
+
+
 class MixSection(MixOptions):
     """The mixture."""
 
@@ -91,9 +97,15 @@ class Recipe(Options):
         if self.mix is None and (self.export is not None or self.card is not None):
             name = "export" if self.export is not None else "card"
             raise ValueError(f"{name} needs a mixture, and there is no mix section; add mix: {{}}")
+        trains = self.export is not None and self.export.trainer not in ("messages", "alpaca")
+        if trains and self.export and not (self.export.model or self.score.model):
+            raise ValueError(
+                "export needs the model that will be trained, and the section score names none; "
+                "set export.model"
+            )
         parts = self.mix.components if self.mix else ()
-        uses = [part for part in parts if _name(part) == "counterfactual"]
-        if uses and self.augment is None:
+        names = [_check_component(part) for part in parts if "=" not in part]
+        if "counterfactual" in names and self.augment is None:
             raise ValueError(
                 "mix.components names counterfactual, and there is no augment section; "
                 "add augment: {}"
@@ -101,8 +113,19 @@ class Recipe(Options):
         return self
 
 
-def _name(component: str) -> str:
-    return component.partition(":")[0] if "=" not in component else ""
+def _check_component(component: str) -> str:
+    """The name of a step's result; raises ValueError if it or its amount is wrong."""
+    name, colon, amount = component.partition(":")
+    if name not in RESULTS:
+        raise ValueError(
+            f"mix.components: {name!r}: is not the result of a step; known are "
+            f"{', '.join(RESULTS)}; for other data write {name}=PATH"
+        )
+    try:
+        parse_amount(amount if colon else "all")
+    except DataError as error:
+        raise ValueError(f"mix.components: {error}") from None
+    return name
 
 
 #: The sections of a recipe, in the order in which they run.

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from ifcurate.cards.mixture_card import CARD, render_card, write_card
 from ifcurate.data.sources import Examples, read_examples
-from ifcurate.errors import RecipeError
 from ifcurate.exports.export import EXPORT, Export, export_mixture
 from ifcurate.memory import MemoryBudget
 from ifcurate.mixing.amounts import parse_amount
@@ -26,7 +25,8 @@ from ifcurate.options.export import ExportOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.split import SplitOptions
 from ifcurate.pipeline.augmenting import write_augmented
-from ifcurate.pipeline.recipe import Recipe, render_recipe
+from ifcurate.pipeline.planning import check_others
+from ifcurate.pipeline.recipe import RESULTS, Recipe, render_recipe
 from ifcurate.reports.page import write_report
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import RUNS_FOLDER, Run
@@ -93,6 +93,7 @@ def run_recipe(
     skipped: list[str] = []
     examples = read_examples(recipe.data.paths, options=recipe.data)
     on_read(examples)
+    check_others(recipe)
     place = lambda identity: folder or Path(RUNS_FOLDER) / run_name(identity, name)  # noqa: E731
     run = _score(recipe, examples, place, command, on_start, on_progress, stop, skipped)
     on_step("split")
@@ -239,17 +240,8 @@ def _component(text: str, run: Run, filtered: FilterResult) -> Component:
     """A component by the name of a step's result, or by `NAME=PATH`."""
     if "=" in text:
         return parse_components([text])[0]
-    folders = {
-        "kept": filtered.folder,
-        "counterfactual": run.folder / AUGMENTED,
-        "scored": run.folder,
-    }
+    folders = dict(zip(RESULTS, (filtered.folder, run.folder / AUGMENTED, run.folder), strict=True))
     name, colon, amount = text.partition(":")
-    if name not in folders:
-        raise RecipeError(
-            f"mix.components: {name!r}: is not the result of a step; known are "
-            f"{', '.join(folders)}; for other data write {name}=PATH"
-        )
     return open_component(name, str(folders[name]), parse_amount(amount) if colon else None)
 
 

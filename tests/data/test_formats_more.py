@@ -170,6 +170,10 @@ def test_columns_that_are_not_read_are_named_and_a_likely_context_among_them() -
     pairs = [{"prompt": "Where?", "chosen": "Leda", "rejected": "Nile"}]
     unread = unread_columns(pairs, Layout("preference"))
     assert describe_unread({"a": unread}) == ["a: rejected is kept for DPO and not scored"]
+    said = [("user", "Where?", 1), ("assistant", "Nile", 0), ("assistant", "Leda", 1)]
+    chat = {"messages": [{"role": r, "content": c, "weight": w} for r, c, w in said]}
+    (note,) = unread_columns([chat], Layout("messages")).notes
+    assert "weight 0" in note
     read = [{"question": "Where?", "answer": "Leda", "passage": PASSAGE}]
     assert unread_columns(read, Layout("qca")).columns == ()
 

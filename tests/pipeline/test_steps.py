@@ -149,6 +149,12 @@ def test_a_wrong_type_is_named_with_its_line(folder: Path) -> None:
     (folder / "r.yaml").write_text(RECIPE.replace("augment: {}\n", "").replace("other=", "x="))
     with pytest.raises(RecipeError, match="there is no augment section"):
         load_recipe("r.yaml", ["mix.components=[kept, counterfactual]"])
+    for component, said in (
+        ("augmented", "not the result of a step"),
+        ("kept:x%", "no.? .*amount"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            load_recipe("r.yaml", [f"mix.components=['{component}']"])
     value: dict[str, Any] = {
         "data": {"paths": ["a"]},
         "score": {},

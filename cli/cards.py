@@ -26,11 +26,7 @@ def list_cards(json: common.Json = False) -> None:
         return
     lines = [("name", "licence", "on the Hub")]
     lines += [(item.name, item.licence, item.hub_id) for item in known]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        # Users copy these names, so they are never cut to the width of the terminal.
-        common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
+    common.print_columns(lines)
     common.out.print("\n`ifcurate cards show NAME` says which facts were checked, and where.")
 
 

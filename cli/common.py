@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from ifcurate.errors import IfcurateError
 
 from .commands import COMMANDS, TidyHelp, load_command, tidy_parameter
-from .printing import note, out, plain, print_error, print_json, report
+from .printing import note, out, plain, print_columns, print_error, print_json, report
 from .usage import clean_usage_error
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "open_run",
     "out",
     "plain",
+    "print_columns",
     "print_json",
     "report",
     "say_stopping",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
                 "checked": read.checked,
                 "unusable": len(read.bad),
                 "rows": _count_rows(findings),
-                "findings": [finding.as_dict() for finding in findings],
+                "findings": [asdict(finding) for finding in findings],
             }
         )
     elif not quiet:

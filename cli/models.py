@@ -15,10 +15,6 @@ def list_models(json: common.Json = False) -> None:
         return
     lines = [("name", "Hub id", "size", "note")]
     lines += [(m.name, m.hub_id or "(bundled)", m.parameters, m.note) for m in MODELS]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        # Users copy these names, so they are never cut to the width of the terminal.
-        common.out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
+    common.print_columns(lines)
     common.out.print("\ngated: accept the model's licence on the Hub, then set HF_TOKEN.")
     common.out.print("--model also takes any other Hub id of a causal model, or a local folder.")

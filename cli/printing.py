@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -21,6 +21,7 @@ __all__ = [
     "note",
     "out",
     "plain",
+    "print_columns",
     "print_error",
     "print_json",
     "report",
@@ -84,6 +85,15 @@ def print_json(value: Any) -> None:
     # Only strings can have these characters, and in strings the escape means the same.
     text = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     out.file.write(text + "\n")
+
+
+def print_columns(lines: Sequence[Sequence[str]]) -> None:
+    """Print lines of cells in columns; the first line has their names."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        # Users copy these cells, so they are never cut to the width of the terminal.
+        out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
 
 
 def note(text: str, *, quiet: bool = False) -> None:

@@ -24,17 +24,17 @@ from ifcurate.records import Example
 
 from .accepted import Counterfactual
 from .checks import Check, Refusal
-from .edit.substitutes import Pools
+from .edit.substitutes import fill_pools
 from .edit.views import View, view_example
 from .engine import Engineer
 from .lexicon.wording import without_end_marks
 from .recognise.names import LexiconRecogniser
-from .recognise.spans import Recogniser
+from .recognise.spans import Recogniser, Span
 from .settings import AugmentSettings
 from .write.outcomes import Outcome, Written
 from .write.rows import abstain_row, counterfactual_row, original_row, suite_row
 
-__all__ = ["Augmenter", "freeze_pools", "in_order", "iterate_counterfactuals"]
+__all__ = ["Augmenter", "in_order", "iterate_counterfactuals", "make_augmenter"]
 
 T = TypeVar("T")
 
@@ -44,15 +44,20 @@ def iterate_counterfactuals(
     settings: AugmentSettings,
     *,
     recogniser: Recogniser | None = None,
-    pools: Pools | None = None,
 ) -> Iterator[Outcome]:
-    """One `Outcome` per row, in order. Only the pools are kept in memory."""
-    recogniser = recogniser or LexiconRecogniser(settings.types)
-    if settings.policy == "corpus" and pools is None:
-        pools = freeze_pools(examples, recogniser)
-    augmenter = Augmenter(Engineer(recogniser, settings, pools))
+    """One `Outcome` per row, in order. Only the names of `policy="corpus"` are kept in memory."""
+    augmenter = make_augmenter(examples, settings, recogniser)
     rows = itertools.groupby(examples, key=lambda e: (e.source, e.row_number, e.id))
     yield from in_order(augmenter.row, (list(turns) for _, turns in rows), augmenter.threads)
+
+
+def make_augmenter(
+    examples: Iterable[Example], settings: AugmentSettings, recogniser: Recogniser | None
+) -> Augmenter:
+    """The augmenter of these settings; for `policy="corpus"`, the examples are read."""
+    recogniser = recogniser or LexiconRecogniser(settings.types)
+    corpus = examples if settings.policy == "corpus" else ()
+    return Augmenter(Engineer(recogniser, settings, fill_pools(_spans(corpus, recogniser))))
 
 
 def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> Iterator[Outcome]:
@@ -151,17 +156,13 @@ class Augmenter:
         return Written(tuple(rows), suite_row(view, made, row), example, made, view)
 
 
-def freeze_pools(examples: Iterable[Example], recogniser: Recogniser) -> Pools:
-    """The names of all contexts by type and shape, for `policy="corpus"`."""
-
-    def spans() -> Iterator[Any]:
-        for example in examples:
-            with contextlib.suppress(Refusal):
-                view = view_example(example)
-                paths = sorted({p for p, _, _ in view.context})
-                yield from recogniser.spans({p: view.texts[p] for p in paths})
-
-    return Pools.freeze(spans())
+def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span]:
+    """The names of all contexts."""
+    for example in examples:
+        with contextlib.suppress(Refusal):
+            view = view_example(example)
+            paths = sorted({p for p, _, _ in view.context})
+            yield from recogniser.spans({p: view.texts[p] for p in paths})
 
 
 def _progress(check: Check) -> int:

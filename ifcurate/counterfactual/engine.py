@@ -43,7 +43,7 @@ class Engineer:
 
     recogniser: Recogniser
     settings: AugmentSettings
-    pools: Pools | None = None
+    pools: Pools
     lexicon: Lexicon = field(default_factory=load_lexicon)
 
     @cached_property

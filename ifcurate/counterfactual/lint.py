@@ -13,7 +13,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ifcurate.records import Example
@@ -59,10 +59,6 @@ class Finding:
     source: str
     check: str  # a key of CODES
     detail: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for `--json`."""
-        return asdict(self)
 
 
 def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:

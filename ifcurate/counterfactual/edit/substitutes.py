@@ -13,8 +13,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeAlias
 
 from ..checks import Check, Refusal
 from ..lexicon.kinds import fictional_names, fictional_titles
@@ -28,7 +29,7 @@ from .forms import name_forms
 from .shifted import shifted_values
 from .substitution import Substitution
 
-__all__ = ["Pools", "Wanted", "person_forms", "propose"]
+__all__ = ["Pools", "Wanted", "fill_pools", "person_forms", "propose"]
 
 _TRIES = 12
 _EITHER = word_sets("either_names")
@@ -36,29 +37,9 @@ _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
 _INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
 _SUFFIX = re.compile(r"(?:Jr|Sr|[IVX]+)\.?\Z")
 _USUAL_INITIALS = "ABCDEGHJLMPRST"
+#: Names of the data set by type and shape, collected before the first substitution.
+Pools: TypeAlias = Mapping[str, tuple[str, ...]]
 _NICKNAME = re.compile(r"([\"“‘'])\w+([\"”’'])\Z")
-
-
-@dataclass(frozen=True)
-class Pools:
-    """Names of the data set by type and shape, collected before the first substitution."""
-
-    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @staticmethod
-    def key(span: Span) -> str:
-        """What a substitute must share: type, shape, gender, number of words, country."""
-        words = "" if span.type in PATTERNED else len(span.text.split())
-        return f"{span.type}|{span.shape}|{span.gender}|{','.join(span.groups)}|{words}"
-
-    @classmethod
-    def freeze(cls, spans: Iterable[Span]) -> Pools:
-        """Pools of all given spans, sorted, so that their order does not matter."""
-        pools: dict[str, set[str]] = {}
-        for span in spans:
-            if span.type not in VALUES and span.text[:1].isupper() and not span.text.isupper():
-                pools.setdefault(cls.key(span), set()).add(span.text)
-        return cls({key: tuple(sorted(names)) for key, names in sorted(pools.items())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +53,23 @@ class Wanted:
     kept: frozenset[str] = frozenset()  # folded words of the name that are kept
 
 
+def fill_pools(spans: Iterable[Span]) -> Pools:
+    """Pools of all given spans, sorted, so that their order does not matter."""
+    pools: dict[str, set[str]] = {}
+    for span in spans:
+        if span.type not in VALUES and span.text[:1].isupper() and not span.text.isupper():
+            pools.setdefault(_pool_key(span), set()).add(span.text)
+    return {key: tuple(sorted(names)) for key, names in pools.items()}
+
+
+def _pool_key(span: Span) -> str:
+    """What a substitute must share: type, shape, gender, number of words, country."""
+    words = "" if span.type in PATTERNED else len(span.text.split())
+    return f"{span.type}|{span.shape}|{span.gender}|{','.join(span.groups)}|{words}"
+
+
 def propose(
-    span: Span,
-    texts: Mapping[str, str],
-    lexicon: Lexicon,
-    wanted: Wanted,
-    pools: Pools | None = None,
+    span: Span, texts: Mapping[str, str], lexicon: Lexicon, wanted: Wanted, pools: Pools
 ) -> Iterator[Substitution]:
     """Substitutions to try for the entity of a span, at most a dozen, best first.
 
@@ -97,11 +89,11 @@ def propose(
 
 
 def _names(
-    span: Span, texts: Mapping[str, str], lexicon: Lexicon, wanted: Wanted, pools: Pools | None
+    span: Span, texts: Mapping[str, str], lexicon: Lexicon, wanted: Wanted, pools: Pools
 ) -> Iterator[str]:
     policy, key = wanted.policy, wanted.key
     if policy == "corpus" and not wanted.kept:
-        return drawn(key, (pools or Pools()).names.get(Pools.key(span), ()))
+        return drawn(key, pools.get(_pool_key(span), ()))
     if span.type == "PERSON":
         return _people(span, lexicon, wanted, final_s=_possessive(span, texts))
     if span.type == "CITY":

@@ -31,9 +31,8 @@ from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json
 from ifcurate.storage.manifest import fingerprint, software_versions
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 
-from ..augmenter import Augmenter, freeze_pools, in_order
+from ..augmenter import Augmenter, in_order, make_augmenter
 from ..checks import Check
-from ..engine import Engineer
 from ..lexicon.tables import load_lexicon
 from ..recognise.names import LexiconRecogniser
 from ..recognise.spans import Recogniser
@@ -148,8 +147,7 @@ def write_counterfactuals(
     ours = files.values() if journal.resumes or _is_same(folder, identity) else ()
     refuse_replacing(files.values(), ours=ours, command="augment", overwrite=overwrite)
     remove_partials(folder)
-    pools = freeze_pools(examples, recogniser) if settings.policy == "corpus" else None
-    augmenter = Augmenter(Engineer(recogniser, settings, pools))
+    augmenter = make_augmenter(examples, settings, recogniser)
     result = AugmentResult(folder, files=files)
     rows = itertools.islice(examples.read(), journal.known, None)
     outcomes = in_order(lambda row: _outcome(row, augmenter), rows, augmenter.threads)

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from ..edit.edits import Edit
 from .outcomes import Written
 
 __all__ = ["render_sheet", "sample_rank"]
@@ -25,12 +24,10 @@ def sample_rank(pair: str, seed: int = 0) -> bytes:
     return hashlib.blake2b(f"{seed}|{pair}".encode(), digest_size=8).digest()
 
 
-def render_sheet(
-    sample: Sequence[Written], funnel: Mapping[str, Any], *, title: str = "Counterfactual review"
-) -> str:
+def render_sheet(sample: Sequence[Written], funnel: Mapping[str, Any]) -> str:
     """The sheet as one HTML text."""
     cases = "\n".join(_case(n, item) for n, item in enumerate(sample, 1))
-    parts = {"title": html.escape(title), "funnel": _funnel(funnel), "cases": cases}
+    parts = {"funnel": _funnel(funnel), "cases": cases}
     page = files(__package__).joinpath("review.html").read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda field: parts[field[1]], page)
 
@@ -91,14 +88,10 @@ def _paths(item: Written) -> Iterable[tuple[str, str]]:
 def _row(label: str, path: str, item: Written) -> str:
     edits = [e for e in item.made.edits if e.path == path]
     before = _marked(item.view.texts[path], [(e.start, e.end) for e in edits], "del")
-    after = _marked(item.made.texts[path], _new(edits), "ins")
+    after = _marked(item.made.texts[path], [(e.new_start, e.new_end) for e in edits], "ins")
     if not edits:
         return f"<tr><th>{html.escape(label)}</th><td colspan=2>{after}</td></tr>"
     return f"<tr><th>{html.escape(label)}</th><td>{before}</td><td>{after}</td></tr>"
-
-
-def _new(edits: Iterable[Edit]) -> list[tuple[int, int]]:
-    return [(e.new_start, e.new_end) for e in edits]
 
 
 def _marked(text: str, spans: Sequence[tuple[int, int]], tag: str) -> str:

@@ -356,6 +356,8 @@ def test_options_that_cannot_be(llama: Path, monkeypatch: pytest.MonkeyPatch) ->
         load_hf_engine(str(llama / "config.json"), device="cpu")
     with pytest.raises(ModelError, match="neither a folder nor the form of a Hub id"):
         load_hf_engine(str(llama / "nothing"), device="cpu")
+    with pytest.raises(ModelError, match=f"no config.json; .* folders inside .*{llama.name}"):
+        load_hf_engine(str(llama.parent), device="cpu")
 
 
 def test_numbers_that_are_not_finite_are_an_error(broken: Path) -> None:

@@ -21,6 +21,7 @@ from ifcurate.mixing.amounts import Amount
 __all__ = [
     "INDEX",
     "choose_rows",
+    "count_lost",
     "drop_rows",
     "mark_duplicates",
     "mark_not_chosen",
@@ -29,6 +30,7 @@ __all__ = [
 
 U64 = npt.NDArray[np.uint64]
 
+ELSEWHERE: Final = "duplicate of another component"
 #: The columns by which rows are chosen, a row for each row that was read.
 INDEX: Final = pl.Schema(
     {
@@ -71,7 +73,7 @@ def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
             "place",
             pl.when(pl.col("own") == pl.col("first_component"))
             .then(pl.lit("duplicate"))
-            .otherwise(pl.lit("duplicate of another component"))
+            .otherwise(pl.lit(ELSEWHERE))
             .alias("why"),
             pl.format("the same texts as {}", "same").alias("which"),
         )
@@ -96,6 +98,14 @@ def mark_not_chosen(index: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
         pl.when(left).then(pl.lit("not chosen")).otherwise("reason").alias("reason"),
         pl.when(left).then(amount_reached).otherwise("detail").alias("detail"),
     )
+
+
+def count_lost(index: pl.DataFrame, chosen: pl.DataFrame) -> dict[int, int]:
+    """By component: the rows dropped as duplicates of another component's unchosen rows."""
+    taken = index.filter(pl.col("place").is_in(chosen["place"].implode()))
+    elsewhere = index.filter(pl.col("reason") == ELSEWHERE)
+    lost = elsewhere.join(taken, on=["high", "low"], how="anti")
+    return dict(lost.group_by("component").len().sort("component").iter_rows())
 
 
 def choose_rows(

@@ -23,6 +23,7 @@ from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
 from ifcurate.mixing.choosing import (
     INDEX,
     choose_rows,
+    count_lost,
     mark_duplicates,
     mark_not_chosen,
     order_rows,
@@ -38,7 +39,7 @@ from ifcurate.mixing.texts import example_record, example_text
 from ifcurate.mixing.tokens import TokenCounter, load_counter
 from ifcurate.options.base import takes_options
 from ifcurate.options.mix import MixOptions
-from ifcurate.phrases import check_type
+from ifcurate.phrases import check_type, count
 from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest
@@ -364,7 +365,12 @@ class _Maker:
     def _notes(self) -> list[str]:
         repeated = self._chosen.filter(pl.col("copy") > 0).height
         notes = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
-        return [*notes, *self._short]
+        lost = [
+            f"{self._names[number]}: {count(n, 'row')} left out as duplicates of rows of an "
+            "earlier component that were not chosen; divide the rows between the files to have them"
+            for number, n in count_lost(self._index, self._chosen).items()
+        ]
+        return [*notes, *lost, *self._short]
 
 
 def _count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> dict[str, int]:

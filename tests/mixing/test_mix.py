@@ -76,6 +76,14 @@ def test_every_row_is_in_the_mixture_or_listed_with_a_reason(folder: Path) -> No
     assert verify_mixture(folder / "out").whole
 
 
+def test_rows_that_only_an_unchosen_row_repeats_are_named(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(40))
+    made = mix(folder, "a=a.jsonl:10%", "b=a.jsonl")
+    assert made.n_rows == 4
+    (note,) = made.manifest.notes
+    assert note.startswith("b: 36 rows left out as duplicates of rows of an earlier component")
+
+
 def test_the_rows_are_kept_as_they_were_read_and_as_messages(folder: Path) -> None:
     chat = {
         "messages": [

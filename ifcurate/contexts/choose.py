@@ -11,10 +11,9 @@ from statistics import median
 from . import patterns
 from .asking import asks, lacks_question
 from .fields import merge_fields
-from .forms import shared_start, shared_words
+from .forms import shared_words
 from .lines import (
     belongs_to_request,
-    is_request,
     is_statement,
     reference_direction,
 )
@@ -24,8 +23,10 @@ from .slots import (
     Fit,
     Slot,
     Span,
+    are_of_a_text,
     describe_slots,
     find_offered,
+    holds_templates,
     is_labelled_inside,
     label_kind,
 )
@@ -50,7 +51,7 @@ def choose_contexts(
     are `expected` to be context may hold the words of the parts beside them.
     """
     fit = _fit(rows, parts, evidence, expected)
-    if len(fit.rows) < 0.9 * len(rows) or not fit.rows:
+    if are_of_a_text(parts) or len(fit.rows) < 0.9 * len(rows) or not fit.rows:
         return None
     for merge in (_merge_covered, _merge_fields):
         n_before, merged = len(fit.rows), merge(fit)
@@ -64,9 +65,9 @@ def choose_contexts(
         return _without_context(fit, slots, n_rows)
     numbers = tuple(sorted(slot.number for slot in chosen.slots))
     fit = _without_requests(fit, numbers, chosen.asks)
-    if any(_holds_template(fit.values(number)) for number in numbers):
+    if any(holds_templates(fit, slots[k]) or _is_torn(fit, slots, k) for k in numbers):
         return None
-    if not _still_asks(fit, slots, numbers) or any(_is_torn(fit, slots, k) for k in numbers):
+    if not _still_asks(fit, slots, numbers):
         return None
     agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
     confidence = round(0.85 + 0.12 * agreement, 3)
@@ -264,6 +265,14 @@ def _choose_statement(stated: list[Slot], slots: list[Slot], parts: tuple[str, .
 _NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s]", re.I)
 
 
+_NUMBERED = re.compile(r"\w")
+_COMPARES = re.compile(
+    r"\b(?:same|mean\w*|paraphras\w*|equivalent|similar|differ\w*|agree\w*|both|two|match\w*|"
+    r"compare|replace|sentences|statements)\b",
+    re.I,
+)
+
+
 def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
     """Return whether adjacent statements of similar length are numbered alike, or joined."""
     if len(stated) < 2:
@@ -271,6 +280,8 @@ def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
     first, last = stated[0].number, stated[-1].number
     sizes = [slot.size for slot in stated]
     if last - first != len(stated) - 1 or max(sizes) >= 2 * min(sizes):
+        return False
+    if not _NUMBERED.search(parts[first + 1]) and not _COMPARES.search("\n".join(parts)):
         return False
     label, *between = (_NUMBERS.sub(" ", part).split() for part in parts[first : last + 1])
     return all(words == label[-1:] or len(words) <= 1 for words in between)
@@ -296,27 +307,6 @@ def _stands_out(longest: Slot, beside: list[Slot], parts: tuple[str, ...]) -> bo
         return True
     least = 8 if len(parts) == 2 else 12
     return longest.size >= max(least, 1.5 * others)
-
-
-def _holds_template(values: Sequence[str]) -> bool:
-    """Return whether several values begin with one announcement: the rows are of two templates.
-
-    "Write a question about the" begins both "... about the following plot: ..." and "... about
-    the topic ...", and a slot after it would hold a part of the request.
-    """
-    starts = Counter(tuple(value.split(None, 1)[:1]) for value in values)
-    start, n = max(starts.items(), key=lambda item: item[1])
-    if n < max(3, 0.2 * len(values)):
-        return False
-    alike = [value.lstrip() for value in values if tuple(value.split(None, 1)[:1]) == start]
-    shared = shared_start(alike)[:200]
-    line = shared.splitlines()[0] if shared.strip() else ""
-    head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
-    return bool(head) and (
-        (" " in head and is_request(head))
-        or bool(reference_direction(head))
-        or bool(label_kind(head, head))
-    )
 
 
 def _still_asks(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:

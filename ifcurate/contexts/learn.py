@@ -24,7 +24,8 @@ from .slots import Evidence, Finder
 
 __all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
 
-LOOKED_AT = 800  # rows of a source from which templates are learned
+LOOKED_AT = 2400  # rows of a source from which templates are learned
+_NEAR = 120  # words at either end of a row in which words of a template are sought
 _LEAST_ROWS = 6  # the least number that shares a template
 _LONGEST = 8000  # characters; longer rows are not used
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -104,8 +105,9 @@ def _edge_lines(text: str, words: list[str]) -> Iterable[object]:
 
 
 def _grams(text: str, words: list[str]) -> Iterable[object]:
-    """Return all runs of five words."""
-    return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
+    """Return the runs of five words near the start and the end."""
+    near = [words] if len(words) <= 2 * _NEAR else [words[:_NEAR], words[-_NEAR:]]
+    return {tuple(part[i : i + 5]) for part in near for i in range(len(part) - 4)}
 
 
 def _take_groups(
@@ -242,7 +244,8 @@ def _without_stop(part: str) -> str:
     Other rows may end it with another mark.
     """
     rest = part[1:]
-    return rest if part[:1] in _STOPS and (_WORD.search(rest) or "\n" in rest) else part
+    more = _WORD.search(rest) or "\n" in rest or rest[:1] in tuple('"”’»“')
+    return rest if part[:1] in _STOPS and more else part
 
 
 def _whole_words(shared: str, texts: Sequence[str]) -> str:

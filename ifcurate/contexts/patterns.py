@@ -79,7 +79,8 @@ TASK_START = re.compile(
     re.I,
 )
 ASKED_ABOUT = re.compile(
-    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b", re.I
+    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?|topics?|subjects?|themes?)\b",
+    re.I,
 )
 # "Generate a question": the question is the answer, not a part of the prompt.
 MAKES_QUESTION = re.compile(

@@ -6,11 +6,11 @@ A column may be a path, `instances[0].input`. Each text comes with the path it w
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ifcurate.data.paths import PASSAGE_KEYS, read_path, walk_passages
 from ifcurate.errors import RowError
 from ifcurate.records import Turn
 
@@ -27,7 +27,6 @@ __all__ = [
     "read_answer",
     "read_context",
     "read_contexts",
-    "read_path",
     "read_system",
     "read_text",
 ]
@@ -69,33 +68,6 @@ class Draft:
     tools: str = ""
     response_calls: tuple[Mapping[str, Any], ...] = ()
     note: str = ""  # what of the row is left out
-
-
-_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
-
-
-def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
-    """Whether a row has the column or path of that name (`instances[0].input`), and its value.
-
-    The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
-    """
-    if name in row or not any(sign in name for sign in ".["):
-        return name in row, row.get(name)
-    return _follow(row, _STEP.findall(name))
-
-
-def _follow(value: Any, steps: Sequence[tuple[str, str]]) -> tuple[bool, Any]:
-    for i, (key, index) in enumerate(steps):
-        if index == "*" and isinstance(value, list):
-            reached = [_follow(item, steps[i + 1 :]) for item in value]
-            return True, [item for has, item in reached if has]
-        if not isinstance(value, list | Mapping):
-            return False, None
-        try:
-            value = value[key] if isinstance(value, Mapping) else value[int(index)]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return False, None
-    return True, value
 
 
 def read_text(
@@ -174,20 +146,15 @@ def read_contexts(row: Mapping[str, Any], names: str) -> Text:
 
 def _joined(value: Any, name: str) -> Text | None:
     """A context as text: several passages with a blank line between; None when it is none."""
-    if isinstance(value, str):
-        return Text(value, name)
-    if isinstance(value, Mapping):  # HotpotQA's {"sentences": [[...]]}, {"text": ...}
-        for key in ("text", "passage_text", "sentences"):
-            if key in value:
-                return _joined(value[key], f"{name}.{key}")
-        return None
-    if isinstance(value, list):
-        parts = [_joined(part, f"{name}[{i}]") for i, part in enumerate(value)]
-        texts = [part for part in parts if part is not None and part.text.strip()]
-        if len(texts) == 1:
-            return texts[0]
-        return Text("\n\n".join(text.text for text in texts), name) if texts else None
-    return Text("", name) if value is None else None
+    if value is None or isinstance(value, str):
+        return Text(value or "", name)
+    if isinstance(value, Mapping):
+        key = next((key for key in PASSAGE_KEYS if key in value), None)
+        return _joined(value[key], f"{name}.{key}") if key else None
+    texts = [Text(text, path) for path, text in walk_passages(value, name)]
+    if len(texts) == 1:
+        return texts[0]
+    return Text("\n\n".join(text.text for text in texts), name) if texts else None
 
 
 def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:

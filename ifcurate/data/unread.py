@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ifcurate.contexts.words import count_words
-from ifcurate.data.cells import CONTEXTS, Draft, read_context, read_path
+from ifcurate.data.cells import CONTEXTS, Draft, read_context
+from ifcurate.data.paths import read_path
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 

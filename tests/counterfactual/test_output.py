@@ -124,6 +124,25 @@ def test_a_rejected_conversation_is_no_question() -> None:
     assert "Martha" not in str(row["chosen"])
 
 
+@pytest.mark.parametrize(
+    ("context", "path"),
+    [
+        ([FLIGHT["context"], "The barn is gone."], "context[0]"),
+        ([{"title": "Flight", "text": FLIGHT["context"]}, {"text": "Gone."}], "context[0].text"),
+        ({"sentences": [["It was cold.", FLIGHT["context"]]]}, "context.sentences[0][1]"),
+    ],
+)
+def test_passages_in_a_list_are_edited_where_they_are(context: Any, path: str) -> None:
+    (made,) = augment_counterfactual([{**FLIGHT, "context": context}], emit="pair+abstain").written
+    _, row, abstain = made.rows
+    assert "Lindner" not in str(row["context"])
+    assert row["answer"] in made.example.context
+    assert any(edit["field"] == path for edit in row["ifcurate_edits"])
+    assert "Gustav" not in str(abstain["context"])
+    (again,) = parse_row(row, Layout("qca"))
+    assert (again.context, again.context_text) == (made.example.context, made.example.context_text)
+
+
 def test_a_pair_and_an_abstention() -> None:
     item = written(MARTHA, emit="pair+abstain")
     roles = [r["ifcurate_role"] for r in item.rows]

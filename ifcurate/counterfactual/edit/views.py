@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ifcurate.records import Example
+from ifcurate.data.paths import context_passages
+from ifcurate.records import ContextBlock, Example
 
 from ..checks import Check, Refusal
 from ..lexicon.wording import fold, without_end_marks
@@ -77,10 +78,8 @@ def view_example(example: Example) -> View:
     does not contain the response or a context.
     """
     texts = row_texts(example.row)
-    context = tuple((b.path, b.start, b.end) for b in example.blocks if b.path in texts)
-    if len(context) != len(example.blocks) or example.response_path not in texts:
-        raise Refusal(Check.ROW, "a text of the example is not a string of its row")
-    if texts[example.response_path] != example.response:
+    context = [stretch for block in example.blocks for stretch in _places(block, example, texts)]
+    if texts.get(example.response_path) != example.response:
         raise Refusal(Check.ROW, "the response is not a string of its row")
     given, carved = _carve(texts, context)
     return View(
@@ -93,6 +92,19 @@ def view_example(example: Example) -> View:
     )
 
 
+def _places(block: ContextBlock, example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
+    """Where a context is in the row; raises `Refusal` (ROW) if it is not in the row's strings."""
+    if block.path in texts:
+        yield block.path, block.start, block.end
+        return
+    passages = context_passages(example.row, block.path)
+    joined = "\n\n".join(passages.values())
+    whole = block.part == "context" and block.end - block.start == len(joined)
+    if not whole or joined != example.context or not passages.items() <= texts.items():
+        raise Refusal(Check.ROW, "a context of the example is not a string of its row")
+    yield from ((path, 0, len(text)) for path, text in passages.items())
+
+
 def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
     """Instruction, system prompt and the user's turns, without the contexts in them.
 
@@ -100,7 +112,7 @@ def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
     """
     outer: dict[str, list[tuple[int, int]]] = {}  # by the text
     for block in example.blocks:
-        outer.setdefault(texts[block.path], []).append((block.outer_start, block.outer_end))
+        outer.setdefault(texts.get(block.path, ""), []).append((block.outer_start, block.outer_end))
     asked = {example.instruction, example.system} - {""}
     asked |= {t.content for t in (*example.history, *example.trailing) if t.role == "user"}
     own = {b.path for b in example.blocks if b.part == "context"} | {example.response_path}

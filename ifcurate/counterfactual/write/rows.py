@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ifcurate.data.paths import context_passages
 from ifcurate.records import ContextBlock, Example, Turn
 
 from ..accepted import Counterfactual
@@ -96,6 +97,9 @@ def abstain_row(
     """The question without its context, to be declined; None if the rest still answers it."""
     texts: dict[str, str] = {}
     for block in sorted(example.blocks, key=lambda b: -b.outer_start):
+        if block.path not in view.texts:  # passages in a list
+            texts |= dict.fromkeys(context_passages(example.row, block.path), "")
+            continue
         text = texts.get(block.path, view.texts[block.path])
         texts[block.path] = text[: block.outer_start] + text[block.outer_end :]
     decline = abstention(view.question_text)
@@ -138,15 +142,23 @@ def edited_example(example: Example, view: View, made: Counterfactual) -> Exampl
     def turns(before: tuple[Turn, ...]) -> tuple[Turn, ...]:
         return tuple(replace(t, content=new(t.content)) for t in before)
 
+    context, blocks = new(example.context), []
+    for block in example.blocks:
+        if block.path in view.texts:
+            blocks.append(_moved_block(block, made.edits))
+            continue
+        passages = context_passages(example.row, block.path)
+        context = "\n\n".join(made.texts[path] for path in passages)
+        blocks.append(replace(block, end=len(context), outer_end=len(context)))
     return replace(
         example,
         instruction=new(example.instruction),
-        context=new(example.context),
+        context=context,
         response=made.texts[view.response_path],
         system=new(example.system),
         history=turns(example.history),
         trailing=turns(example.trailing),
-        blocks=tuple(_moved_block(block, made.edits) for block in example.blocks),
+        blocks=tuple(blocks),
     )
 
 

@@ -1,0 +1,56 @@
+"""Paths into a row, `instances[0].input`, and the passages of a context in a list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["PASSAGE_KEYS", "context_passages", "read_path", "walk_passages"]
+
+#: Keys of a passage's text: HotpotQA's {"sentences": [[...]]}, {"text": ...}.
+PASSAGE_KEYS: Final = ("text", "passage_text", "sentences")
+_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
+
+
+def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
+    """Whether a row has the column or path of that name (`instances[0].input`), and its value.
+
+    The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
+    """
+    if name in row or not any(sign in name for sign in ".["):
+        return name in row, row.get(name)
+    return _follow(row, _STEP.findall(name))
+
+
+def _follow(value: Any, steps: Sequence[tuple[str, str]]) -> tuple[bool, Any]:
+    for i, (key, index) in enumerate(steps):
+        if index == "*" and isinstance(value, list):
+            reached = [_follow(item, steps[i + 1 :]) for item in value]
+            return True, [item for has, item in reached if has]
+        if not isinstance(value, list | Mapping):
+            return False, None
+        try:
+            value = value[key] if isinstance(value, Mapping) else value[int(index)]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return False, None
+    return True, value
+
+
+def context_passages(row: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Path -> text of the passages that are joined, a blank line between, to a context."""
+    parts = [path] if read_path(row, path)[0] else [part.strip() for part in path.split("+")]
+    return {at: text for part in parts for at, text in walk_passages(read_path(row, part)[1], part)}
+
+
+def walk_passages(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Path and text of each passage of a context; one without a text is left out."""
+    if isinstance(value, str) and value.strip():
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key in [key for key in PASSAGE_KEYS if key in value][:1]:
+            yield from walk_passages(value[key], f"{name}.{key}")
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            item = name.replace("[*]", f"[{i}]", 1) if "[*]" in name else f"{name}[{i}]"
+            yield from walk_passages(part, item)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ifcurate.data.cells import Draft, Text, read_contexts, read_text
 from ifcurate.records import Turn
 
 __all__ = ["add_columns", "lower_names", "restore_names"]
 
+Placed = TypeVar("Placed", Text, Turn)
 _COLUMN: Final = re.compile(r"[^.\[]+")
 
 
@@ -34,23 +35,18 @@ def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, st
 def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
     """The draft of a row with lower-case names, with the original paths of the row."""
 
-    def restore(path: str) -> str:
-        return _COLUMN.sub(lambda m: names.get(m[0], m[0]), path, count=1)
-
-    def text(of: Text) -> Text:
-        return replace(of, path=restore(of.path))
-
-    def turns(of: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        return tuple(replace(turn, path=restore(turn.path)) for turn in of)
+    def restore(of: Placed) -> Placed:
+        path = _COLUMN.sub(lambda m: names.get(m[0], m[0]), of.path, count=1)
+        return replace(of, path=path)
 
     return replace(
         draft,
-        instruction=text(draft.instruction),
-        response=text(draft.response),
-        context=text(draft.context),
-        system=text(draft.system),
-        history=turns(draft.history),
-        trailing=turns(draft.trailing),
+        instruction=restore(draft.instruction),
+        response=restore(draft.response),
+        context=restore(draft.context),
+        system=restore(draft.system),
+        history=tuple(map(restore, draft.history)),
+        trailing=tuple(map(restore, draft.trailing)),
     )
 
 

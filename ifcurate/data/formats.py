@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -58,12 +59,7 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
     Raises `DataError` with the columns that were found when no format fits.
     """
-    votes: dict[str, int] = {}
-    for row in rows:
-        name = _format_of(row)
-        if name:
-            votes[name] = votes.get(name, 0) + 1
-    if votes:
+    if votes := Counter(name for row in rows if (name := _format_of(row))):
         return max(votes, key=lambda name: (votes[name], -FORMATS.index(name)))
     keys = sorted({key for row in rows for key in row})
     raise DataError(
@@ -209,7 +205,10 @@ def _refuse_broken_text(example: Example) -> None:
             texts.append(json.dumps(turn.tool_calls, ensure_ascii=False, default=str))
     for text in texts:
         if "\0" in text:
-            raise RowError(_nul(text))
+            raise RowError(
+                f"a NUL at character {text.index(chr(0))} of a text; it is not a character: "
+                "repair or drop the row"
+            )
         if text.isascii():
             continue
         try:
@@ -219,11 +218,6 @@ def _refuse_broken_text(example: Example) -> None:
                 f"half a surrogate pair (\\u{ord(text[error.start]):04x}) at character "
                 f"{error.start} of a text; it is not a character: repair or drop the row"
             ) from error
-
-
-def _nul(text: str) -> str:
-    at = text.index("\0")
-    return f"a NUL at character {at} of a text; it is not a character: repair or drop the row"
 
 
 # --------------------------------------------------------------- the context of a row

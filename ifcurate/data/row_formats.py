@@ -5,7 +5,7 @@ A reader makes drafts of a row: examples before the search for their context.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -94,24 +94,17 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     instruction = read_text(row, ("instruction",))
     system = read_system(row)
     instances = row.get("instances")
+    places, contexts = [""], ["input", *CONTEXTS]
     if isinstance(instances, list) and not any(name in row for name in OUTPUTS):
-        places = [f"instances[{i}]" for i in range(len(instances))]
-        return [
-            Draft(
-                instruction=instruction,
-                response=read_text(row, [f"{place}.{n}" for n in OUTPUTS], booleans=True),
-                context=read_context(row, [f"{place}.input", f"{place}.context"], instruction.text),
-                system=system,
-            )
-            for place in places
-        ]
+        places, contexts = [f"instances[{i}]." for i in range(len(instances))], ["input", "context"]
     return [
         Draft(
             instruction=instruction,
-            response=read_text(row, OUTPUTS, booleans=True),
-            context=read_context(row, ("input", *CONTEXTS), instruction.text),
+            response=read_text(row, [place + name for name in OUTPUTS], booleans=True),
+            context=read_context(row, [place + name for name in contexts], instruction.text),
             system=system,
         )
+        for place in places
     ]
 
 
@@ -201,19 +194,18 @@ def _columns(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     ]
 
 
-def _messages(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
-    name = next((n for n in ("messages", "conversations", "conversation") if n in row), "messages")
-    turns = read_turns(row.get(name), name, "role", "content")
-    return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
-
-
-def _sharegpt(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
-    name = next((n for n in ("conversations", "conversation", "messages") if n in row), "")
-    turns = read_turns(row.get(name), name or "conversations", "from", "value")
-    return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
-
-
 _Reader = Callable[[Mapping[str, Any], Layout], list[Draft]]
+
+
+def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
+    """A reader of the first of these columns, which holds turns with these two keys."""
+
+    def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
+        name = next((column for column in columns if column in row), columns[0])
+        turns = read_turns(row.get(name), name, role, content)
+        return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
+
+    return read
 
 
 def _known(reader: _Reader) -> _Reader:
@@ -235,8 +227,8 @@ def _known(reader: _Reader) -> _Reader:
 READERS: Final[dict[str, _Reader]] = {
     "alpaca": _known(_alpaca),
     "prompt_completion": _known(_prompt_completion),
-    "messages": _known(_messages),
-    "sharegpt": _known(_sharegpt),
+    "messages": _known(_chat(("messages", "conversations", "conversation"), "role", "content")),
+    "sharegpt": _known(_chat(("conversations", "conversation", "messages"), "from", "value")),
     "preference": _known(_preference),
     "qca": _known(_qca),
     "columns": _columns,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -141,10 +140,8 @@ def _open_parquet(source: Source, stream: IO[bytes]) -> Iterator[_Opened]:
             )
             for i in range(file.num_row_groups)
         )
-        buffer = io.BufferedWriter(_Keep(stream))
-        with pq.ParquetWriter(buffer, file.schema_arrow) as writer:
+        with pq.ParquetWriter(stream, file.schema_arrow) as writer:
             yield groups, writer.write_table
-        buffer.flush()
 
 
 @contextlib.contextmanager
@@ -153,11 +150,9 @@ def _open_arrow(source: Source, stream: IO[bytes]) -> Iterator[_Opened]:
 
     with open_arrow(source) as (schema, batches):
         groups = (_Group(batch.num_rows, lambda batch=batch: [batch]) for batch in batches)  # type: ignore[misc]
-        buffer = io.BufferedWriter(_Keep(stream))
         new = ipc.new_file if is_arrow_file(source) else ipc.new_stream
-        with new(buffer, schema) as writer:
+        with new(stream, schema) as writer:
             yield groups, writer.write_table
-        buffer.flush()
 
 
 _Opened = tuple[Iterator[_Group], Callable[[Any], object]]
@@ -195,16 +190,3 @@ class _GroupCopier:
             if slices:
                 self._write(pa.Table.from_batches(slices).combine_chunks())
             at += batch.num_rows
-
-
-class _Keep(io.RawIOBase):
-    """A stream that stays open when its writer closes, so that it can be synced to disk."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        return int(self._inner.write(data))

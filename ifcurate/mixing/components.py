@@ -210,15 +210,10 @@ def _read_written(path: str, format: str, columns: Mapping[str, str] | None) -> 
 
 
 def _label_kept(folder: Path, files: Mapping[str, str], made: Manifest) -> dict[str, LabelOf]:
-    """The labels of each file's rows; empty where they are several and an older filter wrote none.
-
-    They are those of the filter's own split: the run may have been split again since.
-    """
+    """The labels of each file's rows, by the filter's own split: there may be a later one."""
     kept = made.identity["keep_labels"]
     if len(kept) == 1:
         return {path: lambda _: str(kept[0]) for path in files.values()}
-    if KEPT_LABELS not in made.outputs.values():
-        return {}
     grouped = read_table(folder / KEPT_LABELS, KEPT).group_by("source", maintain_order=True)
     return {files[str(s)]: dict(enumerate(rows["label"])).get for (s,), rows in grouped}
 

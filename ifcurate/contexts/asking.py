@@ -38,7 +38,6 @@ __all__ = [
     "lacks_question",
     "remains_asking",
     "shrink",
-    "shrink_to_lines",
 ]
 
 _WINDOW = 4000  # characters at either end of a text
@@ -93,14 +92,11 @@ def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
     """Return whether the text without these spans still asks for something.
 
     An empty slot for the answer at the end ("Answer:") asks nothing by itself. One such as
-    "Summary:" says what is wanted, unless the request stands in a stretch that is cut.
+    "Summary:" says what is wanted.
     """
     rest = rest_of(text, spans)
     if any(_ends_in_task(text[span.start : span.end], rest) for span in spans):
         return False
-    if slot := _wanted_slot(rest):
-        held = any(_holds_request(text[span.start : span.end]) for span in spans)
-        return not held or asks(rest[: slot.start()])
     return asks_beyond_slot(rest)
 
 
@@ -128,14 +124,6 @@ def _open_slot(rest: str) -> re.Match[str] | None:
     start = rest.rfind("\n", max(0, end - 200), end) + 1
     slot = patterns.LABEL_LINE.match(rest, start)
     return slot if slot and not rest[slot.end() :].strip("*_\"' \t\r\n") else None
-
-
-def _holds_request(body: str) -> bool:
-    """Return whether the first or the last of several lines asks, or labels a question."""
-    lines = [line for line in body[:_WINDOW].splitlines() if line.strip()]
-    ends = (lines[0], lines[-1]) if len(lines) > 1 else ()
-    labelled = (line for line in ends if patterns.LABEL_LINE.match(line))
-    return any(map(is_question, ends)) or any(map(has_question, labelled))
 
 
 def _ends_in_task(body: str, rest: str) -> bool:
@@ -183,19 +171,5 @@ def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
     cut = first_request_end(text, first.start, first.end)
     if first.start < cut < first.end and n_words(text, cut, first.end) >= 3:
         start = cut + len(text[cut : first.end]) - len(text[cut : first.end].lstrip())
-        return [replace(first, start=start, outer_start=start), *spans[1:]]
-    return []
-
-
-def shrink_to_lines(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans without a short last or first line, which must be the question; or []."""
-    last, first = spans[-1], spans[0]
-    at = text.rfind("\n", last.start, last.end)
-    if at > 0 and last.end - at <= 250 and at - last.start >= 2 * (last.end - at):
-        end = last.start + len(text[last.start : at].rstrip())
-        return [*spans[:-1], replace(last, end=end, outer_end=end)]
-    at = text.find("\n", first.start, first.end)
-    if at > 0 and at - first.start <= 250 and first.end - at >= 2 * (at - first.start):
-        start = at + len(text[at : first.end]) - len(text[at : first.end].lstrip())
         return [replace(first, start=start, outer_start=start), *spans[1:]]
     return []

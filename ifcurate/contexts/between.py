@@ -31,6 +31,7 @@ from .words import (
     BASED_ON,
     NOUN_PATTERN,
     asks_in,
+    count_words,
     mentions_question,
     n_words,
 )
@@ -56,7 +57,9 @@ _TO_READ = re.compile(
     rf" (?:{NOUN_PATTERN}|sentence)\b",
     re.I,
 )
-_JUDGED = re.compile(r"\b(?:claim|statement|hypothesis|conclusion|answer|question)\b|:", re.I)
+_JUDGED = re.compile(r"\b(?:claim|statement|hypothesis|conclusion|answer|question)\b|:.", re.I)
+_THIS = re.compile(r"\b(?:this|that|these|those|it|he|she|they|him|her|them|here)\b", re.I)
+_ASKED = re.compile(r"[?？؟]")
 _LEADS_IN = re.compile(r"\W*(?:if|given|suppose|assum\w+|imagine)\b|[^.?!\n]{3,60}: ", re.I)
 _USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
 _MARKUP = re.compile(r"<(?:!doctype|\w+)\b[^>]*>.*</\w+>", re.I | re.S)
@@ -95,15 +98,16 @@ def find_between(text: str, marks: list[Mark]) -> list[ContextSpan]:
     if start >= bottom.start or not (beside or bottom.start < full):
         return []
     pointed = top.pointing in ("below", "this") or bottom.pointing in ("above", "this")
-    if _is_refused(text, top, start, bottom.start, pointed=pointed):
-        return []
     apart = not (top.on_line or bottom.on_line)
     asked = text[: top.end] + "\n" + text[bottom.start : full]
+    about = pointed or (apart and _THIS.search(asked) is not None)
+    if _is_refused(text, top, start, bottom.start, pointed=about):
+        return []
     if not (
         _is_text(text, start, bottom.start, pointed=pointed, apart=apart, beside=beside)
         or (
             n_words(text, full, len(text)) <= 3
-            and _is_asked_about(text[start : bottom.start], asked)
+            and _is_asked_about(text[start : bottom.start], asked, apart=apart)
         )
     ):
         return []
@@ -122,18 +126,9 @@ def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) ->
         return True
     if text.count('"', 0, start) % 2:
         return True  # it begins inside a quotation
-    if _inside_brackets(text, start, end) or _holds_task(text, top, start, end):
+    if _holds_task(text, top, start, end):
         return True
     return not pointed and _asks_first(text, start, end)
-
-
-def _inside_brackets(text: str, start: int, end: int) -> bool:
-    """Whether a bracket that opens before a stretch, on its line, closes in it."""
-    line = text[max(text.rfind("\n", 0, start) + 1, start - 1000) : start]
-    return any(
-        line.rfind(left) > line.rfind(right) and text.find(right, start, end) >= 0
-        for left, right in ("[]", "()", "{}", "「」", "«»", "“”")
-    )
 
 
 def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
@@ -284,16 +279,22 @@ def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool
     return size >= least and n_sentences >= (1 if beside else 2)
 
 
-def _is_asked_about(body: str, asked: str) -> bool:
-    """Return whether a question repeats words of statements."""
-    if "?" not in asked and "？" not in asked and "؟" not in asked:
+def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
+    """Return whether statements are what the requests are about.
+
+    A question repeats their words, or a request on lines of its own says "this" or "it".
+    """
+    if _JUDGED.search(asked) or _LEADS_IN.match(body) or len(body) > 4000 or is_sum(body):
         return False
-    if _MY_OWN.search(asked) or _COUNTED.search(asked) or _JUDGED.search(asked):
-        return False
-    if _LEADS_IN.match(body) or is_directive(body) or len(body) > 4000 or is_sum(body):
+    if _COUNTED.search(asked) or is_directive(body):
         return False
     parts = [line[a:b] for line in body.splitlines() for a, b in sentences(line, 0, len(line))]
-    return all(map(is_statement, parts)) and shared_words(body, asked) >= 0.3
+    stated = list(map(is_statement, parts))
+    if apart and _THIS.search(asked):
+        stating = stated[0] and sum(stated) >= 0.5 * len(parts) and count_words(body) >= 8
+        return stating or len(patterns.CODE_LOOK.findall(body)) > 1
+    repeats = bool(_ASKED.search(asked)) and shared_words(body, asked) >= 0.3
+    return repeats and all(stated) and not _MY_OWN.search(asked)
 
 
 def _is_data(body: str) -> bool:

@@ -13,12 +13,6 @@ from .words import NOUN_PATTERN, n_words
 
 __all__ = ["find_fenced", "find_named_quote"]
 
-_CODE_LOOK = re.compile(
-    r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
-    r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
-    re.M,
-)
-
 
 def find_fenced(text: str) -> list[ContextSpan]:
     """Find texts between fences, and code that the task is about."""
@@ -68,7 +62,7 @@ def _is_code(language: str, body: str) -> bool:
     """Return whether a fenced text is code, by the language that it names or by its form."""
     if language:
         return language.lower() not in patterns.DATA_LANGUAGES
-    return len(_CODE_LOOK.findall(body[:WINDOW])) >= 2
+    return len(patterns.CODE_LOOK.findall(body[:WINDOW])) >= 2
 
 
 _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)

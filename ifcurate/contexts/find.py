@@ -20,7 +20,6 @@ from .asking import (
     lacks_question,
     remains_asking,
     shrink,
-    shrink_to_lines,
 )
 from .between import find_between
 from .edges import trim_requests
@@ -206,7 +205,7 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
     if remains_asking(text, taken):
         if not lacks_question(rest_of(text, taken)):
             return taken
-        return _arrange(text, shrink(text, taken) or shrink_to_lines(text, taken)) or taken
+        return _arrange(text, shrink(text, taken)) or taken
     shrunk = _arrange(text, shrink(text, taken))
     return shrunk if shrunk and remains_asking(text, shrunk) else []
 

@@ -201,7 +201,9 @@ MORE_VERBS = re.compile(
     r"construct|build|put|sum|formulate|combine|play|act|imagine|pretend|do|let|keep|transform|"
     r"change|organi[sz]e|group|split|match|fill|mark|tag|pull|condense|reduce|expand|elaborate|"
     r"tell|help|consider|decide|verify|validate|confirm|prove|derive|implement|modify|update|"
-    r"format|render|print|render|record|quote|cite|report|justify|argue|defend|respond|reverse)\b",
+    r"format|render|print|render|record|quote|cite|report|justify|argue|defend|respond|reverse|"
+    r"boil|trim|work out|figure out|spell out|walk me|break|recap|retell|restate|reformulate|"
+    r"transcribe|mask|tidy|clean|polish|spot|judge|grade|score|assign|pick out|propose)\b",
     re.I,
 )
 

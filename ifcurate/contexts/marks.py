@@ -164,8 +164,18 @@ def _find_under(
     )
     if _is_question_or_example(mark, text[mark.content : end], before):
         return []
+    if mark.kind == "label":
+        end = _other_field(text, mark.content, end)
     made = make_spans(text, mark.content, end, mark.kind, label_start=label_start, at_least=least)
     return [span for span in made if not patterns.PERSONA.match(text, span.start)]
+
+
+def _other_field(text: str, start: int, end: int) -> int:
+    """Return where the last line begins if it alone has a label, which is unknown; else `end`."""
+    labels = list(islice(patterns.LABEL_LINE.finditer(text, start + 1, end), 2))
+    line = text.rfind("\n", start, len(text[start:end].rstrip()) + start) + 1
+    alone = len(labels) == 1 and labels[0].start() == line > start
+    return line if alone and " " not in labels[0]["name"] else end
 
 
 def _is_question_or_example(mark: Mark, body: str, line_before: str) -> bool:

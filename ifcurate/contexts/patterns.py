@@ -79,7 +79,8 @@ TASK_START = re.compile(
     re.I,
 )
 ASKED_ABOUT = re.compile(
-    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?|topics?|subjects?|themes?)\b",
+    r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b|"
+    r"\b(?:topic|subject|theme):?\s*$",
     re.I,
 )
 # "Generate a question": the question is the answer, not a part of the prompt.
@@ -116,6 +117,11 @@ WORKS_ON_TEXT = re.compile(
     r"answer|read|turn|proofread|correct|edit|simplify|shorten|condense|improve|fix|extract|identify|find|convert|"
     r"rate|detect|label|count|explain|refactor\w*|debug|optimi[sz]e|review|annotate|parse|punctuate)\b",
     re.I,
+)
+CODE_LOOK = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
+    r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
+    re.M,
 )
 CODE_TASK = re.compile(
     r"\b(?:explain|fix|debug|refactor\w*|review|what does|optimi[sz]e|convert|translate|bugs?|"

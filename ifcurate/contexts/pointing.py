@@ -203,14 +203,14 @@ def find_above(text: str, marks: list[Mark]) -> list[ContextSpan]:
         if _n_answers(marks) > 1:
             return []
         end = closing_request_start(text, start, label, strict=False)
-        in_line, least = False, 12 if start else 20
+        least = 12 if start else 20
     else:
-        end, in_line = _find_closing(text, start)
+        end = _find_closing(text, start)
         least = 10
         if end == len(text.rstrip()):
             return []
     start = _skip_task(text, start, end)
-    if is_directive(text[start:end], 1.2) or _begins_with_request(text, start, end, in_line):
+    if is_directive(text[start:end], 1.2):
         return []
     return make_spans(text, start, end, "above", at_least=least)
 
@@ -227,20 +227,14 @@ def _skip_task(text: str, start: int, end: int) -> int:
     return at
 
 
-def _find_closing(text: str, start: int) -> tuple[int, bool]:
-    """Return where a closing request that refers back begins, or the end; and if it is mid-line."""
+def _find_closing(text: str, start: int) -> int:
+    """Return where a closing request that refers back begins, or the end."""
     full = len(text.rstrip())
-    end, in_line = closing_request_start(text, start, full, strict=False), False
+    end = closing_request_start(text, start, full, strict=False)
     if end == full:
-        end, in_line = last_sentences(text, start, full), True
+        end = last_sentences(text, start, full)
     asked = patterns.TO_BE_WRITTEN.sub(" ", text[end:full][:WINDOW])
-    return end if POINTS_BACK.search(asked) else full, in_line
-
-
-def _begins_with_request(text: str, start: int, end: int, in_line: bool) -> bool:
-    if not asks_first(text, start, end):
-        return False
-    return in_line or is_instruction(text[start : start + 200])
+    return end if POINTS_BACK.search(asked) else full
 
 
 def find_long(text: str, marks: list[Mark]) -> list[ContextSpan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import polars as pl
 from ifcurate.errors import RunError
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import missing_split, read_split, split_paths
-from ifcurate.split.cuts import Cut
+from ifcurate.split.cuts import rule_in_words
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.manifest import Manifest
 from ifcurate.storage.overrides import apply_overrides, read_overrides
@@ -79,8 +79,8 @@ def gather_facts(run: Run, split_name: str = "") -> Facts:
         if split_name:
             raise missing_split(run, split_name)
         default = split_scores(scores)
-        formula = f"context-critical where {_cut_in_words(default.cuts)} [rule paper]"
-        labels, manifest, parameters = default.table, None, default.parameters
+        formula, parameters = rule_in_words("paper", default.cuts), default.parameters
+        labels, manifest = default.table, None
     else:
         labels, manifest = split
         formula, parameters = manifest.formula, manifest.identity["parameters"]
@@ -92,11 +92,6 @@ def gather_facts(run: Run, split_name: str = "") -> Facts:
     overrides = read_overrides(run.folder)
     decided = apply_overrides(labels, overrides).select(_DECIDED).rename({"reason": "why"})
     return Facts(run, manifest, parameters, formula, scores.hstack(decided), len(overrides))
-
-
-def _cut_in_words(cuts: Sequence[Cut]) -> str:
-    conditions = [f"{c.statistic} > {c.threshold:.6g}" for c in cuts if c.threshold is not None]
-    return " and ".join(conditions) or "nothing can be cut"
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:

@@ -37,6 +37,7 @@ __all__ = [
     "applied_cuts",
     "apportion",
     "cut_group",
+    "rule_in_words",
     "share_of",
 ]
 
@@ -167,6 +168,24 @@ def applied_cuts(cuts: Sequence[Cut]) -> list[Cut]:
     binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
     applied = (c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned)
     return [cut for cut in applied if cut.threshold is not None]
+
+
+def rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
+    """The cuts in words with the names of groups and length bins.
+
+    A row must pass all tests of its group and bin.
+    """
+    tests: dict[tuple[str, str], list[str]] = {}
+    for cut in applied_cuts(cuts):
+        place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+        tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    if not tests:
+        return f"no row is context-critical, as there was nothing to cut [rule {rule}]"
+    passing = []
+    for place, passed in tests.items():
+        where = ", ".join(filter(None, place))
+        passing.append(" and ".join(passed) + (f" ({where})" if where else ""))
+    return f"context-critical where {'; '.join(passing)} [rule {rule}]"
 
 
 def share_of(fraction: float, n: int) -> int:

@@ -16,7 +16,7 @@ from ifcurate.options.split import SplitOptions
 from ifcurate.phrases import count
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import split_paths
-from ifcurate.split.cuts import Cut, applied_cuts
+from ifcurate.split.cuts import Cut, rule_in_words
 from ifcurate.split.rules import SplitPlan, SplitSummary
 from ifcurate.steps.rescored import Rescored
 from ifcurate.storage.files import (
@@ -111,7 +111,7 @@ def split_run(
         "split",
         identity,
         outputs={"split": path.name},
-        formula=_rule_in_words(plan.rule, cuts.cuts),
+        formula=rule_in_words(plan.rule, cuts.cuts),
         notes=[note for cut in cuts.cuts for note in cut.notes],
         finished=True,
         command=command,
@@ -178,21 +178,3 @@ def _count_labels(path: Path) -> dict[str, int]:
 def _count_by_hand(path: Path) -> int:
     by_hand = scan_table(path, SPLIT).select(pl.col("reason").str.starts_with(BY_HAND).sum())
     return int(by_hand.collect(engine="streaming").item())
-
-
-def _rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
-    """The cuts in words for the manifest, with the names of groups and length bins.
-
-    A row must pass all tests of its group and bin.
-    """
-    tests: dict[tuple[str, str], list[str]] = {}
-    for cut in applied_cuts(cuts):
-        place = ("" if cut.group == "all" else cut.group, cut.length_bin)
-        tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
-    if not tests:
-        return f"no row is context-critical, as there was nothing to cut [rule {rule}]"
-    passing = []
-    for place, passed in tests.items():
-        where = ", ".join(filter(None, place))
-        passing.append(" and ".join(passed) + (f" ({where})" if where else ""))
-    return f"context-critical where {'; '.join(passing)} [rule {rule}]"

@@ -178,7 +178,7 @@ def test_every_rule_has_a_report(tmp_path: Path, options: dict[str, Any]) -> Non
 def test_a_run_without_any_score_has_a_report(tmp_path: Path, n: int) -> None:
     row = {"instruction": "Name a town.", "input": "", "output": "Town 3."}
     page = write_report(make_run(tmp_path, [row] * n)).read_text()
-    assert "nothing can be cut" in page
+    assert "nothing to cut" in page
     assert f"<dt>Without context</dt><dd><b>{n}</b>" in page
 
 

@@ -40,7 +40,6 @@ __all__ = [
     "Parity",
     "Reference",
     "Tolerance",
-    "check_parity",
     "free_memory",
     "reference_for_run",
 ]
@@ -176,28 +175,6 @@ def _tolerance(dtypes: Iterable[str], token: float | None) -> Tolerance:
         return Tolerance(token, token / 10)
     known = [TOLERANCES.get(dtype, TOLERANCES["bfloat16"]) for dtype in dtypes]
     return max(known, key=lambda tolerance: tolerance.token)
-
-
-def check_parity(
-    engine: Engine,
-    reference_engine: Engine,
-    prompts: Sequence[Prompt],
-    *,
-    rows: Sequence[str] | None = None,
-    tolerance: float | None = None,
-) -> Parity:
-    """Compare two engines on prompts; `rows` names the prompts, by default their numbers.
-
-    Raises `ModelError` as `Reference.check` does.
-    """
-    names = tuple(rows) if rows is not None else tuple(str(i) for i in range(len(prompts)))
-    fitting = [i for i, p in enumerate(prompts) if len(p.ids) <= reference_engine.max_length]
-    kept = tuple(prompts[i] for i in fitting)
-    logprobs = tuple(reference_engine.response_logprobs(kept))
-    reference = Reference(
-        reference_engine.identity, tuple(names[i] for i in fitting), kept, logprobs
-    )
-    return reference.check(engine, tolerance=tolerance)
 
 
 def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Reference:

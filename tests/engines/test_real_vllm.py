@@ -23,9 +23,10 @@ from ifcurate.engines.server.wire import DIALECTS
 from ifcurate.errors import ModelError
 from ifcurate.pocket import demo_path, model_path
 from ifcurate.records import Example
-from ifcurate.scoring.parity import check_parity, reference_for_run
+from ifcurate.scoring.parity import reference_for_run
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
 from tests.models import make_model
+from tests.scoring.reference import check_parity
 
 pytestmark = [
     pytest.mark.slow,
@@ -77,8 +78,7 @@ _RANDOM = """
 import json, sys
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.vllm.engine import load_vllm_engine
-from ifcurate.scoring.parity import check_parity
-from tests.scoring.reference import make_prompts
+from tests.scoring.reference import check_parity, make_prompts
 
 ours = load_hf_engine(sys.argv[1], device="cpu")
 theirs = load_vllm_engine(sys.argv[1])

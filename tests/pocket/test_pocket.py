@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ifcurate.pocket import demo_path, model_path
-from ifcurate.pocket.layouts import (
+from ifcurate.pocket.names import held_out, spell_name
+from ifcurate.pocket.world import World
+from tools.pocket.demo import FILES, make_demo, write_demo
+from tools.pocket.documents import EOS, make_documents
+from tools.pocket.layouts import (
     INLINE_STYLES,
     PREAMBLE,
     alpaca_prompt,
     chat_prompt,
     search_call,
 )
-from ifcurate.pocket.names import held_out, spell_name
-from ifcurate.pocket.world import World
-from tools.pocket.demo import FILES, make_demo, write_demo
-from tools.pocket.documents import EOS, make_documents
 from tools.pocket.measure import (
     area_under_curve,
     load_pocket,

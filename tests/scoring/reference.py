@@ -11,15 +11,31 @@ import numpy.typing as npt
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ifcurate.engines.base import Prompt
+from ifcurate.engines.base import Engine, Prompt
+from ifcurate.scoring.parity import Parity, Reference
 
 __all__ = [
+    "check_parity",
     "load_reference",
     "make_prompts",
     "naive_logprobs",
     "reference_logprobs",
     "worst_difference",
 ]
+
+
+def check_parity(
+    engine: Engine,
+    reference_engine: Engine,
+    prompts: Sequence[Prompt],
+    *,
+    tolerance: float | None = None,
+) -> Parity:
+    """Compare two engines on prompts, which are named row-0, row-1, ..."""
+    logprobs = tuple(reference_engine.response_logprobs(prompts))
+    rows = tuple(f"row-{i}" for i in range(len(prompts)))
+    reference = Reference(reference_engine.identity, rows, tuple(prompts), logprobs)
+    return reference.check(engine, tolerance=tolerance)
 
 
 class Float64(TorchFunctionMode):

@@ -17,12 +17,11 @@ from ifcurate.scoring.parity import (
     TOLERANCES,
     Reference,
     Tolerance,
-    check_parity,
     free_memory,
     reference_for_run,
 )
 from ifcurate.scoring.scorer import Scorer, ScoreSettings
-from tests.scoring.reference import make_prompts
+from tests.scoring.reference import check_parity, make_prompts
 
 
 class OtherEngine(ToyEngine):
@@ -103,12 +102,11 @@ def test_a_shift_of_every_token_is_found_by_the_mean() -> None:
 
 def test_one_wrong_token_is_found_and_its_row_named() -> None:
     prompts = make_prompts(10, 500)
-    rows = [f"row-{i}" for i in range(10)]
     with pytest.raises(ModelError, match=r"0.00\d* of a token's loss in row row-5 .allowed") as at:
-        check_parity(OtherEngine(spike=0.01), ToyEngine(), prompts, rows=rows)
+        check_parity(OtherEngine(spike=0.01), ToyEngine(), prompts)
     for words in ("other 1 (toy, float32)", "toy 1 (toy, float32)", "--engine hf", "--parity-tol"):
         assert words in str(at.value)
-    loose = check_parity(OtherEngine(spike=0.01), ToyEngine(), prompts, rows=rows, tolerance=0.02)
+    loose = check_parity(OtherEngine(spike=0.01), ToyEngine(), prompts, tolerance=0.02)
     assert loose.max_difference == pytest.approx(0.01, rel=1e-3)
     assert loose.worst_row == "row-5"
     assert loose.tolerance == Tolerance(0.02, 0.002)

@@ -23,15 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ifcurate.pocket.layouts import (
+from ifcurate.pocket.world import Fact, World
+from tools.pocket.documents import EOS, choose_instruction, choose_system, write_passage
+from tools.pocket.layouts import (
     INLINE_STYLES,
     InlineStyle,
     alpaca_prompt,
     chat_prompt,
     search_call,
 )
-from ifcurate.pocket.world import Fact, World
-from tools.pocket.documents import EOS, choose_instruction, choose_system, write_passage
 
 __all__ = ["FILES", "DemoRow", "Truth", "main", "make_demo", "write_demo"]
 

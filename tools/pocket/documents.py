@@ -14,8 +14,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from ifcurate.pocket.layouts import INLINE_STYLES, alpaca_prompt, chat_prompt, search_call
 from ifcurate.pocket.world import Fact, World
+from tools.pocket.layouts import INLINE_STYLES, alpaca_prompt, chat_prompt, search_call
 
 __all__ = [
     "EOS",

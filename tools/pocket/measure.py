@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ifcurate.pocket.layouts import alpaca_prompt
 from ifcurate.pocket.world import Fact, World
 from tools.pocket.demo import make_demo
+from tools.pocket.layouts import alpaca_prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -100,4 +100,6 @@ def print_filter(result: FilterResult, *, hints: bool = True) -> None:
     if hints and counts.get("kept"):
         out.print("train on the kept file, or write it for a trainer:")
         line = f"ifcurate export {shlex.quote(str(result.folder))} --trainer trl"
+        if result.manifest.identity["scores"]["engine"].get("engine") == "toy":
+            line += " --model MODEL"
         out.print(f"next    {escape(line)}", soft_wrap=True)

@@ -237,11 +237,10 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
         "settings": manifest["settings"],
         "funnel": manifest["funnel"],
     }
-    labels = {source.name: lambda _: "context-critical" for source in examples.sources}
     verdicts = list(read_verdicts(folder).values())
     if verdicts:
         origin["judged"] = {name: verdicts.count(name) for name in get_args(Verdict)}
-    return Component(name, examples, amount, labels, origin, _find_broken(folder))
+    return Component(name, examples, amount, origin=origin, broken=_find_broken(folder))
 
 
 def _find_broken(folder: Path) -> frozenset[str]:

@@ -19,6 +19,8 @@ from ifcurate.mixing.texts import RowText, digest_texts, read_draft
 
 __all__ = ["Batch", "LabelOf", "Refusal", "name_stratum", "read_batches", "refuse_row"]
 
+#: The labels of rows that `augment` wrote. An original may be one that needs no context.
+_ROLES: Final = {"counterfactual": "context-critical", "original": None, "abstain": "no-context"}
 _BROKEN: Final = "judged broken"  # the reason of a counterfactual row that a person refused
 LabelOf = Callable[[int], str | None]  # the label of a row by its number; None without one
 Refusal = tuple[str | None, str | None]  # why a row cannot be taken: reason and detail
@@ -159,7 +161,7 @@ def _add_row(
     if value is not None:
         try:
             text = read_draft(value, layout)
-            label = label if known else _label_context(value, layout)
+            label = label if known else _label_row(value, layout)
             if not record.startswith("{"):
                 record = json.dumps(value, ensure_ascii=False, default=str)
             stratum = name_stratum(raw.source, value, stratify)
@@ -188,8 +190,14 @@ def _parse(raw: RawRow) -> tuple[Mapping[str, Any] | None, str | None]:
     return raw.value, raw.error
 
 
-def _label_context(row: Mapping[str, Any], layout: Layout) -> str | None:
-    """`no-context` for a row without a context of the layout's kinds. Raises `RowError`."""
+def _label_row(row: Mapping[str, Any], layout: Layout) -> str | None:
+    """The label of a row that `augment` wrote, or `no-context`; None if it has a context.
+
+    `no-context` is for a row without a context of the layout's kinds. Raises `RowError`.
+    """
+    role = str(row.get("ifcurate_role"))
+    if role in _ROLES:
+        return _ROLES[role]
     if not layout.context or any(e.has_context for e in parse_row(row, layout)):
         return None
     return "no-context"

@@ -247,9 +247,15 @@ def test_counterfactuals_are_read_with_the_columns_of_their_data(folder: Path) -
     row = {"instruction": "Who built the mill?", "input": text, "output": "Jonas Keller built it."}
     write_jsonl(folder / "a.jsonl", [{**row, "persona": "You are brief."}])
     examples = read_examples("a.jsonl", columns={"system": "persona"})
-    write_counterfactuals(examples, AugmentSettings(), folder / "new")
-    messages = mix(folder, "a=new").rows.collect()["messages"][0]
-    assert messages[0]["content"] == "You are brief."
+    write_counterfactuals(examples, AugmentSettings(emit="pair+abstain"), folder / "new")
+    rows = mix(folder, "a=new").rows.collect()
+    assert {row[0]["content"] for row in rows["messages"]} == {"You are brief."}
+    roles = [json.loads(record)["ifcurate_role"] for record in rows["ifcurate_record"]]
+    assert dict(zip(roles, rows["ifcurate_label"], strict=True)) == {
+        "original": None,
+        "counterfactual": "context-critical",
+        "abstain": "no-context",
+    }
 
 
 def test_pairs_that_differ_in_the_rejected_answer_are_no_duplicates(folder: Path) -> None:

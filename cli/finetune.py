@@ -16,7 +16,10 @@ from .options import with_options
 @with_options
 def finetune_model(
     data: Annotated[
-        str, typer.Argument(metavar="MIX", help="Rows to train on: a file, as `score` reads it.")
+        str,
+        typer.Argument(
+            metavar="MIX", help="Rows to train on: a mixture, or a file as `score` reads it."
+        ),
     ],
     *,
     options: FinetuneOptions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -57,6 +58,9 @@ def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
     key = text_key if text_key in item else _OTHER.get(text_key, text_key)
     content, where = _turn_text(item.get(key if key in item else text_key), f"{path}.{key}")
     calls = item.get("tool_calls") or ()
+    if isinstance(calls, str):  # as JSON, which a table needs
+        with contextlib.suppress(ValueError):
+            calls = json.loads(calls)
     if not isinstance(calls, list | tuple):
         raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
     if not calls and role_name in ("function_call", "tool_call"):

@@ -73,7 +73,8 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     drafts = [draft for _, of_row in fitting for draft in of_row]
     seen = dict.fromkeys(str(name) for row, _ in fitting for name in row)
     read = set(_NOT_TEXTS).union(*map(_columns_of, drafts), _mapped_columns(layout))
-    unread = [name for name in seen if name not in read]
+    # Columns that a step added are no texts of the data.
+    unread = [name for name in seen if name not in read and not name.startswith("ifcurate_")]
     notes = list(dict.fromkeys(note for row, of_row in fitting for note in _notes(row, of_row)))
     if "chosen" in seen and "rejected" in unread:
         unread.remove("rejected")

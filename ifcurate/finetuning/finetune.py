@@ -21,6 +21,7 @@ from ifcurate.finetuning.train import train_rows
 from ifcurate.options.base import takes_options
 from ifcurate.options.finetune import FinetuneOptions
 from ifcurate.phrases import missing_package
+from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
 __all__ = ["FinetuneResult", "finetune"]
@@ -107,27 +108,43 @@ def _load(model: str) -> tuple[Any, Any, str]:
 def _read_rows(
     data: str | Path, model: Any, tokenizer: Any, options: FinetuneOptions
 ) -> tuple[list[Prompt], str, dict[str, int]]:
-    from ifcurate.data.sources import read_examples
     from ifcurate.engines.hf.tokenizer import HFTokenizer
     from ifcurate.prompts.pairs import build_prompts
     from ifcurate.prompts.templates import load_template
 
     wrapped = HFTokenizer(tokenizer)
     template = load_template(options.template, wrapped)
-    examples = list(read_examples(str(data)))
+    examples, n_bad = _read_examples(data)
     prompts = build_prompts(examples, template, wrapped)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
-    kept, skipped = [], {"no response": 0, f"longer than {limit} tokens": 0}
+    too_long = f"longer than {limit} tokens"
+    kept, skipped = [], {"cannot be read": n_bad, "no response": 0, too_long: 0}
     for prompt in prompts:
         if len(prompt.ids) == prompt.response_start:
             skipped["no response"] += 1
         elif len(prompt.ids) > limit:
-            skipped[f"longer than {limit} tokens"] += 1
+            skipped[too_long] += 1
         else:
             kept.append(prompt)
     if not kept:
         raise DataError(f"{data}: no row to train on; found {len(examples)} rows; check the file")
     return kept, template.name, {reason: n for reason, n in skipped.items() if n}
+
+
+def _read_examples(data: str | Path) -> tuple[list[Example], int]:
+    """All examples, and the number of rows that cannot be read.
+
+    Rows of a mixture are read as their data was, so that they get the prompts that were scored.
+    """
+    from ifcurate.data.sources import read_examples
+    from ifcurate.mixing.mixture import MANIFEST, read_mixture
+    from ifcurate.mixing.texts import read_example
+
+    if (Path(data) / MANIFEST).is_file():
+        frames = read_mixture(data).frames()
+        return [read_example(row) for frame in frames for row in frame.iter_rows(named=True)], 0
+    rows = list(read_examples(str(data)).read())
+    return [example for row in rows for example in row.examples], sum(bool(r.bad) for r in rows)
 
 
 def _settings(options: FinetuneOptions) -> TrainSettings:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ifcurate.data.cells import Draft
 from ifcurate.data.chats import read_conversation, split_speakers
+from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
@@ -20,6 +21,7 @@ __all__ = [
     "example_record",
     "example_text",
     "read_draft",
+    "read_example",
     "read_record",
     "read_rejected",
 ]
@@ -67,13 +69,30 @@ def read_draft(row: Mapping[str, Any], layout: Layout) -> RowText:
 
 def read_record(row: Mapping[str, Any]) -> RowText:
     """The texts of a mixture's row, from the row as it was read. Raises `RowError`."""
-    value = json.loads(row["ifcurate_record"])
+    value, layout = _stored(row)
+    if layout.format != "example":
+        return read_draft(value, layout)
+    history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
+    value.pop("row")
+    return RowText(**value, history=tuple(history), trailing=tuple(trailing))
+
+
+def read_example(row: Mapping[str, Any]) -> Example:
+    """The example of a mixture's row, as its data is read. Raises `RowError`."""
+    place = {"source": row["ifcurate_source"], "row_number": row["ifcurate_row"]}
+    value, layout = _stored(row)
+    if layout.format != "example":
+        return parse_row(value, layout, **place)[-1]
+    text = read_record(row)
+    texts = {f.name: getattr(text, f.name) for f in fields(text) if f.name != "rejected"}
+    return Example(**place, **texts)
+
+
+def _stored(row: Mapping[str, Any]) -> tuple[dict[str, Any], Layout]:
+    """A mixture's row as it was read, and its layout."""
     name, _, columns = row["ifcurate_format"].partition(" ")
-    if name == "example":
-        history, trailing = ([Turn(**t) for t in value.pop(k)] for k in ("history", "trailing"))
-        value.pop("row")
-        return RowText(**value, history=tuple(history), trailing=tuple(trailing))
-    return read_draft(value, Layout(name, json.loads(columns) if columns else None))
+    layout = Layout(name, json.loads(columns) if columns else None, context=())
+    return json.loads(row["ifcurate_record"]), layout
 
 
 def example_record(example: Example) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components, mix_examples
 from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.overlap import read_names
+from ifcurate.mixing.texts import read_example
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
@@ -113,6 +115,28 @@ def test_the_rows_are_kept_as_they_were_read_and_as_messages(folder: Path) -> No
     assert roles == ["system", "user", "assistant", "tool", "assistant"]
     assert json.loads(rows["c"]["messages"][2]["tool_calls"])[0]["function"]["name"] == "look"
     assert json.loads(rows["c"]["tools"]) == chat["tools"]
+
+
+def test_a_mixture_is_read_again_as_its_data_was(folder: Path) -> None:
+    call = {"type": "function", "function": {"name": "look", "arguments": {"at": "sea"}}}
+    chat = [
+        {"role": "user", "content": "How is it?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "Calm."},
+        {"role": "assistant", "content": "It is calm."},
+    ]
+    write_jsonl(folder / "a.jsonl", alpaca(5))
+    write_jsonl(folder / "b.jsonl", [{"messages": chat}])
+    made = mix(folder, "a=a.jsonl", "b=b.jsonl")
+    given = {e.response: e for name in ("a.jsonl", "b.jsonl") for e in read_examples(name)}
+    for row in made.rows.collect().iter_rows(named=True):
+        example = read_example(row)
+        assert example == replace(given.pop(example.response), blocks=())
+    assert not given
+    rows = list(read_examples("out").read())  # the mixture's rows alone, as messages
+    assert len(rows) == 6
+    assert not any(row.bad for row in rows)
+    assert [e.trailing[0].tool_calls for r in rows for e in r.examples if e.trailing] == [(call,)]
 
 
 def test_the_choice_depends_on_texts_and_seed_only(folder: Path) -> None:

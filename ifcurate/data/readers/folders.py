@@ -19,6 +19,12 @@ __all__ = ["describe_below", "folder_files"]
 
 _MOST_LISTED: Final = 20_000  # files below a folder that are looked at
 _MOST_PATTERNS: Final = 4  # that a message has
+#: Manifest of a step -> pattern of the files with the rows of its result.
+_RESULTS: Final = {
+    "mixture.json": "mixture.parquet",
+    "filter.json": "kept/[!.]*",
+    "augment.json": "*.counterfactual.json*",
+}
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -42,10 +48,13 @@ class _Splits(BaseModel):
 def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str]:
     """The paths of the files to read, in order.
 
-    A folder of saved datasets gives the files of `split`. Any other folder gives its files
-    with one of these endings, sorted by name. Raises `DataError` when there are none.
+    A folder of saved datasets gives the files of `split`, and one that mix, filter or augment
+    wrote gives the rows of the result. Any other folder gives its files with one of these
+    endings, sorted by name. Raises `DataError` when there are none.
     """
     folder = Path(name)
+    if result := _result_files(folder):
+        return result
     if (folder / "dataset_dict.json").is_file():
         folder = _split_folder(folder, split)
     if _is_saved_dataset(folder):
@@ -61,6 +70,12 @@ def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str
     return files
 
 
+def _result_files(folder: Path) -> list[str]:
+    """The rows of a step's result, without the step's other files; [] in any other folder."""
+    patterns = [pattern for name, pattern in _RESULTS.items() if (folder / name).is_file()]
+    return [str(path) for pattern in patterns[:1] for path in sorted(folder.glob(pattern))]
+
+
 def describe_below(name: str, endings: Collection[str], read: Collection[Path] = ()) -> str:
     """How many data files in a folder's subfolders are not in `read`, with patterns; "" for none.
 
@@ -68,7 +83,8 @@ def describe_below(name: str, endings: Collection[str], read: Collection[Path] =
     left out.
     """
     folder = Path(name)
-    if (folder / "dataset_dict.json").is_file() or _is_saved_dataset(folder):
+    saved = (folder / "dataset_dict.json").is_file() or _is_saved_dataset(folder)
+    if saved or _result_files(folder):
         return ""
     n, patterns = 0, dict[str, None]()
     for path in itertools.islice(_files_below(folder), _MOST_LISTED):

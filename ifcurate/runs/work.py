@@ -62,7 +62,6 @@ class Progress:
     rows: int = 0  # read and accounted for, those of earlier attempts included
     resumed_rows: int = 0  # of these, from earlier attempts
     tokens: int = 0  # scored in this attempt, both variants
-    known_rows: int = 0  # whose numbers came from the cache
     rows_ahead: int = 0  # scored too, but not accounted for yet
     tokens_ahead: int = 0  # of these
     rows_asked: int = 0  # read in this attempt, of chunks that are scored or will be next
@@ -227,7 +226,6 @@ class Scoring:
         progress.counts.update(chunk.scores["status"].to_list())
         if item.bad:
             progress.counts["quarantined"] += len(item.bad)
-        progress.known_rows += chunk.n_known
         progress.tokens += chunk.n_tokens
         self._move(-chunk.n_prompts, -chunk.n_tokens)
         if self._pending.is_due(self._seconds):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from ifcurate.phrases import did_you_mean
+from ifcurate.pocket import model_path
 
-__all__ = ["MODELS", "NamedModel", "nearest_model", "resolve_model"]
+__all__ = ["MODELS", "NamedModel", "local_model", "nearest_model", "resolve_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ def resolve_model(name: str) -> str:
     """The Hub id of a short name; any other name (a Hub id, a folder, `pocket`) unchanged."""
     known = {model.name: model.hub_id for model in MODELS if model.hub_id}
     return known.get(name.lower(), name)
+
+
+def local_model(name: str) -> Path:
+    """The folder or file that a name says, if it is one; the bundled model for `pocket`."""
+    return model_path() if name == "pocket" else Path(name).expanduser()
 
 
 def nearest_model(name: str) -> str:

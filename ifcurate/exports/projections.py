@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ifcurate.errors import DataError, ModelError
-from ifcurate.models import nearest_model, resolve_model
+from ifcurate.models import local_model, nearest_model, resolve_model
 from ifcurate.phrases import first_line
 
 __all__ = ["check_separate_projections", "list_weights", "locate_model"]
@@ -25,11 +25,7 @@ _SEPARATE: Final = re.compile(r"^model\.layers\.\d+\.self_attn\.[qk]_proj\.")
 
 def locate_model(name: str) -> str:
     """The model's folder or Hub id, as trainers expect it."""
-    if name == "pocket":
-        from ifcurate.pocket import model_path
-
-        return str(model_path())
-    return resolve_model(name)
+    return str(local_model(name)) if name == "pocket" else resolve_model(name)
 
 
 def list_weights(model: str) -> list[str]:

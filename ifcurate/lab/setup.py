@@ -66,10 +66,10 @@ def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
 def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     from ifcurate.data.sources import read_examples
     from ifcurate.engines.hf.quiet import quiet
-    from ifcurate.pocket import model_path
+    from ifcurate.models import local_model
 
     write_json_lines(lab.folder / "nudge.jsonl", [row.row for row in rows])
-    loaded = load_base(Path(plan.model) if plan.model else model_path())
+    loaded = load_base(local_model(plan.model or "pocket"))
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
     train_rows(
         loaded.model, loaded.tokenizer, loaded.prompts(examples),

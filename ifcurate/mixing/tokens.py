@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.errors import ModelError
-from ifcurate.models import nearest_model, resolve_model
+from ifcurate.models import local_model, nearest_model, resolve_model
 from ifcurate.phrases import first_line
 
 __all__ = ["TokenCounter", "load_counter"]
@@ -36,11 +36,7 @@ def load_counter(name: str) -> TokenCounter:
     """
     from tokenizers import Tokenizer
 
-    path = Path(name).expanduser()
-    if name == "pocket":
-        from ifcurate.pocket import model_path
-
-        path = model_path()
+    path = local_model(name)
     path = path / "tokenizer.json" if path.is_dir() else path
     try:
         if not path.is_file():

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -39,8 +38,7 @@ from ifcurate.engines.server.client import (
 from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError, RowTimeoutError
-from ifcurate.models import resolve_model
-from ifcurate.pocket import model_path
+from ifcurate.models import local_model, resolve_model
 
 __all__ = ["ServerEngine", "load_server_engine"]
 
@@ -335,7 +333,7 @@ def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool)
     from ifcurate.engines.hf.source import ModelSource, fetch_files
     from ifcurate.engines.hf.tokenizer import HFTokenizer
 
-    folder = model_path() if name == "pocket" else Path(name).expanduser()
+    folder = local_model(name)
     if not folder.is_dir():
         patterns = [*_TOKENIZER_FILES, *(["*.py"] if trust_remote_code else [])]
         try:

@@ -24,7 +24,7 @@ from ifcurate.phrases import missing_package
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
-__all__ = ["FinetuneResult", "finetune"]
+__all__ = ["FinetuneResult", "finetune", "read_rows"]
 
 Say = Callable[[str], None]
 
@@ -67,7 +67,7 @@ def finetune(
             )
     say = say or (lambda text: None)
     model, tokenizer, name = _load(options.model)
-    rows, template, skipped = _read_rows(data, model, tokenizer, options)
+    rows, template, skipped = read_rows(data, model, tokenizer, options)
     settings = _settings(options)
     result = FinetuneResult(folder, [], 0, len(rows), skipped)
 
@@ -105,10 +105,12 @@ def _load(model: str) -> tuple[Any, Any, str]:
     return loaded, tokenizer, source.name
 
 
-def _read_rows(
+def read_rows(
     data: str | Path, model: Any, tokenizer: Any, options: FinetuneOptions
 ) -> tuple[list[Prompt], str, dict[str, int]]:
+    """The rows to train on, the template's name, and the rows left out by reason."""
     from ifcurate.engines.hf.tokenizer import HFTokenizer
+    from ifcurate.prompts.markers import has_text
     from ifcurate.prompts.pairs import build_prompts
     from ifcurate.prompts.templates import load_template
 
@@ -119,8 +121,8 @@ def _read_rows(
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
     too_long = f"longer than {limit} tokens"
     kept, skipped = [], {"cannot be read": n_bad, "no response": 0, too_long: 0}
-    for prompt in prompts:
-        if len(prompt.ids) == prompt.response_start:
+    for example, prompt in zip(examples, prompts, strict=True):
+        if not has_text(example.response):
             skipped["no response"] += 1
         elif len(prompt.ids) > limit:
             skipped[too_long] += 1
@@ -137,13 +139,16 @@ def _read_examples(data: str | Path) -> tuple[list[Example], int]:
     Rows of a mixture are read as their data was, so that they get the prompts that were scored.
     """
     from ifcurate.data.sources import read_examples
+    from ifcurate.mixing.components import open_component
     from ifcurate.mixing.mixture import MANIFEST, read_mixture
     from ifcurate.mixing.texts import read_example
 
     if (Path(data) / MANIFEST).is_file():
         frames = read_mixture(data).frames()
         return [read_example(row) for frame in frames for row in frame.iter_rows(named=True)], 0
-    rows = list(read_examples(str(data)).read())
+    of_step = any((Path(data) / name).is_file() for name in ("filter.json", "augment.json"))
+    given = open_component("rows", str(data)).examples if of_step else read_examples(str(data))
+    rows = list(given.read())
     return [example for row in rows for example in row.examples], sum(bool(r.bad) for r in rows)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from ifcurate.errors import ModelError, RunError
-from ifcurate.finetuning.finetune import finetune
+from ifcurate.finetuning.finetune import finetune, read_rows
 from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.updates import adapter_config, choose_weights
-from ifcurate.pocket import demo_path
+from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.pocket import demo_path, model_path
+from tests.conftest import write_jsonl
 from tests.models import make_model
 
 # They are looked up, not imported, because every process of the tests reads this module.
@@ -43,7 +45,6 @@ def test_no_other_weight_moves_by_a_bit(update: Any, tmp_path: Path) -> None:
     import torch
 
     from ifcurate.finetuning.train import train_rows
-    from ifcurate.pocket import model_path
 
     model, tokenizer = load(model_path())
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -79,7 +80,6 @@ def test_the_loss_is_the_models_own_over_the_response(tmp_path: Path) -> None:
     import torch
 
     from ifcurate.finetuning.train import IGNORED, response_loss
-    from ifcurate.pocket import model_path
 
     model, tokenizer = load(model_path())
     rows = prompts(tokenizer, 3)
@@ -106,3 +106,12 @@ def test_folders_that_are_not_of_the_run_stay(tmp_path: Path, name: str) -> None
     with pytest.raises(RunError, match=rf"{name}: exists already and would be replaced"):
         finetune(tmp_path / "no-data", tmp_path, model="pocket")
     assert (tmp_path / name / "mine.txt").read_text() == "mine"
+
+
+def test_every_row_is_trained_on_or_counted(tmp_path: Path) -> None:
+    row = {"instruction": "Who?", "input": "Pol is here.", "output": "Pol."}
+    write_jsonl(tmp_path / "a.jsonl", [row, {"instruction": "Who?"}, {**row, "output": "</s>"}])
+    model, tokenizer = load(model_path())
+    options = FinetuneOptions(model="pocket")
+    kept, _, skipped = read_rows(tmp_path / "a.jsonl", model, tokenizer, options)
+    assert (len(kept), skipped) == (1, {"cannot be read": 1, "no response": 1})

@@ -160,9 +160,11 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
         rows.finish()
         if not n_written:
             why = f"the first {left[0]['reason']}" if left else "the mixture is empty"
+            dpo = plan.options.objective == "dpo"
+            advice = "export preference rows, or leave out --objective dpo" if dpo else ""
             raise DataError(
                 f"export {plan.options.trainer}: no row can be written: {why}; "
-                "choose another trainer"
+                f"{advice or 'choose another trainer'}"
             )
     if left:
         write_json_lines(plan.folder / _LEFT_OUT, left)

@@ -243,6 +243,8 @@ def test_an_export_never_replaces_files_of_others(folder: Path) -> None:
         export_mixture(made, folder / "out", trainer="messages")
     with pytest.raises(DataError, match="no model is named"):
         export_mixture(made, folder / "trl", trainer="trl")
+    with pytest.raises(DataError, match="no rejected response; export preference rows, or leave"):
+        export_mixture(made, folder / "dpo", trainer="trl", model="gpt2", objective="dpo")
 
 
 def test_an_export_of_an_earlier_mixture_is_found_by_verify(folder: Path) -> None:

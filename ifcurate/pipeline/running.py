@@ -8,7 +8,7 @@ after it, and none before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -200,14 +200,20 @@ def _augment(
     if _is_done(folder / _STEP, identity):
         skipped.append("augment")
         return folder
-    examples = run_examples(run)
-    if kept:
-        component = open_component("kept", str(filtered.folder))
-        examples = component.examples
+    examples = _kept_examples(run, filtered) if kept else run_examples(run)
     result = write_augmented(examples, folder, section, command)
     files = {name: path.name for name, path in result.files.items()}
     _seal(folder / _STEP, "augment", identity, files, command)
     return folder
+
+
+def _kept_examples(run: Run, filtered: FilterResult) -> Examples:
+    """The rows that the filter kept, with the contexts that were scored."""
+    examples = open_component("kept", str(filtered.folder)).examples
+    scored = run_examples(run)
+    layouts = {s.name: layout for s, layout in zip(scored.sources, scored.layouts, strict=True)}
+    of_file = {str(path): layouts[name] for name, path in filtered.files("kept").items()}
+    return replace(examples, layouts=tuple(of_file[s.name] for s in examples.sources))
 
 
 def _mix(

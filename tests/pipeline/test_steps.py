@@ -76,6 +76,20 @@ def test_a_change_repeats_only_what_depends_on_it(folder: Path) -> None:
     assert "mix" not in repaired
 
 
+def test_counterfactuals_are_made_of_the_kept_rows(folder: Path) -> None:
+    text = "The mill was built by Jonas Keller. It ground wheat until the river changed its "
+    text += "course, and then it stood still for {} years."
+    row = {"instruction": "Who built the mill?", "output": "Jonas Keller."}
+    rows = [{**row, "input": text.format(years)} for years in ("two", "ten", "some")]
+    write_jsonl(folder / "alpaca.jsonl", [*rows, {**row, "input": ""}])
+    (folder / "r.yaml").write_text(RECIPE.replace("augment: {}", "augment: {rows: kept}"))
+    parts = "mix.components=[kept, counterfactual]"
+    made = run_recipe(load_recipe("r.yaml", [parts])).mixture
+    assert made is not None
+    counts = made.manifest.counts
+    assert counts["rows:kept"] == 1 + counts["rows:counterfactual"] < 4  # one has no context
+
+
 TIMES = re.compile(rb'"(?:created_at|updated_at|seconds|command)":\s*("[^"]*"|[\d.e-]+)')
 PAGE_TIMES = re.compile(rb"20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:\+00:00)?")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from . import patterns
 from .forms import is_directive, is_sum, is_title, shared_words
 from .lines import (
+    ENGLISH,
     closing_request_start,
     first_request_end,
     is_complete_question,
@@ -293,8 +294,11 @@ def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
     if apart and _THIS.search(asked):
         stating = stated[0] and sum(stated) >= 0.5 * len(parts) and count_words(body) >= 8
         return stating or len(patterns.CODE_LOOK.findall(body)) > 1
-    repeats = bool(_ASKED.search(asked)) and shared_words(body, asked) >= 0.3
-    return repeats and all(stated) and not _MY_OWN.search(asked)
+    if not all(stated) or not _ASKED.search(asked) or _MY_OWN.search(asked):
+        return False
+    # In languages without words of their own here, the layout must do.
+    unknown = apart and count_words(body) >= 6 and not ENGLISH.search(body + asked)
+    return unknown or shared_words(body, asked) >= 0.3
 
 
 def _is_data(body: str) -> bool:

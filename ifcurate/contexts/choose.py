@@ -334,7 +334,7 @@ def _is_torn(fit: Fit, slots: list[Slot], number: int) -> bool:
 
 
 # Rules that know less of where a context begins than the fixed parts do.
-_BY_LAYOUT = frozenset(["above", "long-paragraph", "between", "layout"])
+_BY_LAYOUT = frozenset(["above", "long-paragraph", "between"])
 
 
 def _differs(row: str, slot: Span, vote: Sequence[ContextSpan], left: bool, right: bool) -> bool:

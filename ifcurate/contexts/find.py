@@ -25,7 +25,6 @@ from .between import find_between
 from .edges import trim_requests
 from .enclosed import find_fenced, find_named_quote
 from .forms import is_choices, is_directive
-from .layout import find_by_layout
 from .lines import (
     is_only_asking,
 )
@@ -70,7 +69,6 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("above",), find_above),
     (("long-paragraph",), find_long),
     (("between",), find_between),
-    (("layout",), find_by_layout),
 )
 
 
@@ -213,7 +211,7 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
 #: Rules whose mark says by itself that a text follows.
 _NAMED = ("tag", "key", "label", "heading", "phrase")
 #: Rules that know the place of a text only by the requests around it.
-_WEAK = ("lead", "above", "long-paragraph", "between", "layout")
+_WEAK = ("lead", "above", "long-paragraph", "between")
 
 
 def _is_request(body: str, rule: str) -> bool:

@@ -25,6 +25,7 @@ from .words import (
 )
 
 __all__ = [
+    "ENGLISH",
     "MORE_VERBS",
     "WINDOW",
     "announces",
@@ -168,7 +169,7 @@ def has_statement_first(question: str) -> bool:
     return len(question) > 100 and re.search(r"[.!?] +[A-Z]", question) is not None
 
 
-_ENGLISH = re.compile(r"\b(?:the|and|with|what|who|how|you|this|or|it|of|to|in)\b", re.I)
+ENGLISH = re.compile(r"\b(?:the|and|with|what|who|how|you|this|or|it|of|to|in)\b", re.I)
 
 
 def is_complete_question(sentence: str) -> bool:
@@ -178,7 +179,7 @@ def is_complete_question(sentence: str) -> bool:
     """
     if _QUESTION_OPENS.match(sentence):
         return True
-    return not _ENGLISH.search(sentence) and count_words(sentence) >= 3
+    return not ENGLISH.search(sentence) and count_words(sentence) >= 3
 
 
 _SETTLED = re.compile(r"\b(?:questions?|quer(?:y|ies)|answer|respond|what|who|when|where)\b", re.I)
@@ -376,4 +377,4 @@ def is_statement(value: str, *, line: bool = False) -> bool:
 
 def is_ended(value: str) -> bool:
     """Return whether the last sentence of a text is complete."""
-    return value.rstrip("\"'”’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))
+    return value.rstrip("\"'”“’»」) ").endswith((".", "!", "?", "…", "。", "！", "？", "।"))

@@ -90,13 +90,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.89, 138
     ),
-    Rule(
-        "layout",
-        "a text above a question, in a language without words of its own here",
-        "Oslo ligger ...\n\nHvor ligger Oslo?",
-        0.5,
-        0,
-    ),
 )
 
 _CONFIDENCE = {rule.name: rule.confidence for rule in RULES}

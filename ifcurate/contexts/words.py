@@ -1,8 +1,7 @@
 """The words of each language: labels, questions, instructions, and the names of texts.
 
-Each file of `languages/` is one language: the labels of contexts, questions and answers,
-the words that requests begin or end with, and the words that point to a text. The
-patterns at the end of this module are made of the English names of texts.
+Each file of `languages/` is one language: labels, the words that requests begin or end with,
+and words that point to a text. The patterns at the end are made of English names of texts.
 """
 
 from __future__ import annotations
@@ -144,6 +143,7 @@ _SCRIPTS = (
     ("Bengali", re.compile(r"[\u0980-\u09ff]")),
     ("Arabic", re.compile(r"[\u0600-\u06ff]")),
     ("Russian", re.compile(r"[\u0400-\u04ff]")),
+    ("Korean", re.compile(r"[\uac00-\ud7a3]")),
 )
 _BY_NAME = {language.name: language for language in LANGUAGES}
 _LATIN = tuple(language for language in LANGUAGES if language.common)

@@ -274,8 +274,8 @@ def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool
     if apart and _is_data(body):
         return size >= 4
     n_sentences = len(_SENTENCES.findall(body[:3000]))
-    if not apart:
-        return size >= 18 and n_sentences >= 2 and not _MY_OWN.search(body[:400])
+    if not apart:  # English words show whether a question is about the text
+        return size >= 18 and n_sentences >= 2 and not ENGLISH.search(body)
     least = 60 if _MY_OWN.search(body[:200]) else 14
     return size >= least and n_sentences >= (1 if beside else 2)
 

@@ -94,8 +94,8 @@ def load_collections(half: str) -> dict[str, list[dict[str, Any]]]:
     """The rows of own templates in the manner of public collections, by template.
 
     A form has the request between ‹ and ›, and the texts of a bank in braces; those whose
-    name begins with c are context. Half of the templates, drawn at random before any was
-    read by the rules, was "unseen"; it was read later. Of "second unseen" only totals were printed.
+    name begins with c are context. Halves were drawn at random before any template was read by
+    the rules. Of "second unseen" and "third unseen" only totals were printed.
     """
     return {
         template["name"]: fill_form(template["form"], template["bank"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,24 +134,13 @@ def _find_data(
         for name, layout in examples.formats.items():
             note(f"data  {name}: format {layout}", quiet=quiet)
         return examples, Path("augmented")
-    from ifcurate.data.formats import Layout
-    from ifcurate.data.sources import Examples
-    from ifcurate.runs.reading import run_sources
+    from ifcurate.runs.reading import run_examples
     from ifcurate.runs.splits import read_split_manifest
 
     source = common.open_run(run)
-    layouts = [
-        Layout(
-            known["layout"]["format"],
-            known["layout"]["columns"],
-            reading.turns,
-            tuple(known["layout"]["context"]),
-            known["layout"]["min_confidence"],
-        )
-        for known in source.manifest.identity["inputs"]
-    ]
-    limit = reading.limit or source.manifest.identity.get("limit")
-    examples = Examples(tuple(run_sources(source)), tuple(layouts), limit)
+    scored = run_examples(source)
+    layouts = tuple(replace(layout, turns=reading.turns) for layout in scored.layouts)
+    examples = replace(scored, layouts=layouts, limit=reading.limit or scored.limit)
     split = read_split_manifest(source)
     if split is not None:
         labels = Counter(split.counts)

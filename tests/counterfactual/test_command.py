@@ -58,6 +58,14 @@ def test_rows_that_cannot_be_used_are_told(folder: Path) -> None:
     )
 
 
+def test_a_run_is_augmented_with_the_contexts_that_were_scored(folder: Path) -> None:
+    prompt = f"Consider <<{MARTHA['input']}>> and say who opened it."
+    write_jsonl(folder / "data.jsonl", [{"prompt": prompt, "completion": "Martha"}])
+    regex = ("--context-regex", "<<(?P<context>.*)>>")
+    assert run("score", "data.jsonl", "--engine", "toy", "-q", *regex).exit_code == 0
+    assert json.loads(run("augment", "--json").stdout)["funnel"]["written"] == 1
+
+
 def test_the_command_checks_a_file(folder: Path) -> None:
     bad = qca("Kevin Kemp wrote it. Shelley was 18.", "Who wrote it?", "Kevin Kemp", "Mary Shelley")
     write_jsonl(folder / "bad.jsonl", [bad])

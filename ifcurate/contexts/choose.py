@@ -245,13 +245,9 @@ def _choose_longest(able: list[Slot], slots: list[Slot], parts: tuple[str, ...])
 def _choose_remaining(able: list[Slot], slots: list[Slot]) -> list[Slot]:
     """Choose the slot that remains when all others are questions or answers."""
     left = [slot for slot in slots if not (slot.is_question or slot.is_answer)]
-    if len(left) != 1 or len(slots) == 1 or _has_text_and_question(slots):
+    if len(left) != 1 or len(slots) == 1:
         return []
     return left if left[0] in able and left[0].size >= 5 else []
-
-
-def _has_text_and_question(slots: list[Slot]) -> bool:
-    return any(slot.asks_last >= 0.8 and slot.size >= 12 for slot in slots)
 
 
 def _choose_statement(stated: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:

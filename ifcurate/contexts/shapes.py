@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from . import patterns
-from .forms import is_directive
 from .lines import (
     first_request_end,
-    is_instruction,
     is_question,
     label_before,
     last_request_start,
@@ -163,10 +161,9 @@ def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> 
     for number in shape.contexts:
         start, end = slots[number]
         slot = without_request(text, (start, end), shape.asks)
-        # The fixed parts beside the slot; none where the request is between.
+        # The fixed part before the slot; none where the request is between.
         left = max(0, start - len(shape.parts[number])) if slot[0] == start else slot[0]
-        right = end + len(shape.parts[number + 1]) if slot[1] == end else slot[1]
-        made = _find_in_slot(text, slot, left, right)
+        made = _find_in_slot(text, slot, left)
         spans += [replace(span, confidence=shape.confidence) for span in made]
     return spans
 
@@ -187,22 +184,13 @@ def without_request(text: str, slot: tuple[int, int], asks: Asks) -> tuple[int, 
     return slot
 
 
-def _find_in_slot(text: str, slot: tuple[int, int], left: int, right: int) -> list[ContextSpan]:
-    """Find the text of a slot, with the label and the quotes in the fixed parts `left:right`.
-
-    Words that all passages have at their start or end look fixed, but belong to the text.
-    """
+def _find_in_slot(text: str, slot: tuple[int, int], left: int) -> list[ContextSpan]:
+    """Find the text of a slot, with the label and the quotes in the fixed parts from `left` on."""
     start, end = slot
     marks = OPENING_MARKS + ("»" if _ENDED_QUOTE.match(text, end) else "")
     opening = left + len(text[left:start].rstrip(marks + " \t\u00a0\u202f"))
     quoted = any(ch in marks for ch in text[opening:start])
-    if quoted:
-        closing = _after_quotes(text, end)
-    else:
-        begins = _start_sentence(text, left, opening)
-        if begins != opening:
-            start = opening = begins
-        end = closing = _end_sentence(text, end, right)
+    closing = _after_quotes(text, end) if quoted else end
     label = label_before(text, left, opening)
     made = make_spans(text, start, end, "template", label_start=opening, at_least=1)
     return [
@@ -220,27 +208,3 @@ def _after_quotes(text: str, at: int) -> int:
     marks = text[at : at + 10]
     blank = marks[:1] in (" ", "\u00a0", "\u202f") and marks[1:2] == "»"
     return at + len(marks) - len(marks[blank:].lstrip(_CLOSING))
-
-
-def _start_sentence(text: str, left: int, start: int) -> int:
-    """Return where a passage begins whose first words all rows share: after its label."""
-    line_start = max(left, text.rfind("\n", left, start) + 1)
-    label, colon, words = text[line_start:start].rpartition(":")
-    if not colon or not words.strip() or classify_label(label.strip())[0] != "context":
-        return start
-    return start - len(words.lstrip())
-
-
-def _end_sentence(text: str, end: int, right: int) -> int:
-    """Return where a line ends whose last words all rows share, if the slot ends in a sentence."""
-    line, newline, _ = text[end:right].partition("\n")
-    words = line.strip()
-    goes_on = words and (words[0].islower() or words[0] in ".,;)。")
-    if not (newline and goes_on and words.endswith((".", "!", "。", "！"))):
-        return end
-    if text[:end].rstrip().endswith((".", "!", "?", "。", "！", "？")):
-        return end
-    request = words.lstrip(".,;。 ")
-    if request and (is_instruction(request) or is_question(request) or is_directive(request)):
-        return end
-    return end + len(line.rstrip())

@@ -26,7 +26,7 @@ from .lines import (
     reference_direction,
     sentences,
 )
-from .spans import OPENING_MARKS, ContextSpan
+from .spans import ContextSpan
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
 __all__ = [
@@ -187,10 +187,9 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         answers=answers,
         label=label_kind(before, label),
         pointed=any(p.search(line[-200:]) for p in (POINTS_ON, POINTS_BACK, WEAK_NOUN)),
-        inside=_ASKED.match(after) is not None or _is_open_request(label),
+        inside=_ASKED.match(after) is not None,
         apart=_stands_apart(before) or share(_begins_sentence) >= 0.8,
-        ends=(_begins_anew(after) or share(is_ended) >= 0.5)
-        and not _closes_quotation(before, after),
+        ends=_begins_anew(after) or share(is_ended) >= 0.5,
     )
 
 
@@ -215,11 +214,6 @@ def _stands_apart(part: str) -> bool:
     return not part.strip() or part.endswith("\n") or not part.rstrip()[-1].isalnum()
 
 
-def _is_open_request(sentence: str) -> bool:
-    """Return whether the last sentence of a fixed part is a request that the slot continues."""
-    return sentence[-1:].isalnum() and is_request(sentence)
-
-
 def _is_data(value: str) -> bool:
     """Return whether a text has two or more fields."""
     return len(_FIELD.findall(value[:_LOOKED_AT])) >= 2
@@ -236,11 +230,6 @@ def _begins_anew(part: str) -> bool:
     line = text.splitlines()[0]
     first = line[slice(*sentences(line, 0, len(line))[0])]
     return (count_words(first) >= 3 and is_request(first)) or bool(patterns.LABEL_LINE.match(line))
-
-
-def _closes_quotation(before: str, after: str) -> bool:
-    """Return whether a quotation opens inside the slot and closes behind it."""
-    return after[:1] in tuple("\"'”’»") and before[-1:] not in tuple(OPENING_MARKS)
 
 
 def _begins_sentence(value: str) -> bool:

@@ -272,7 +272,7 @@ def _apply_cards(
 
 
 def _apply_card(known: KnownSet, options: DataOptions) -> DataOptions:
-    given = options.given()
+    given = {k: v for k, v in options.given().items() if k in DataOptions.model_fields}
     if "format" in given or "columns" in given:
         given = {"format": options.format, "columns": options.columns, **given}
     return DataOptions.create(**{**known.reading, **given})

@@ -27,6 +27,7 @@ from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.card import CardOptions
 from ifcurate.options.data import DataOptions
 from ifcurate.options.mix import MixOptions
+from ifcurate.pipeline.recipe import DataSection
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 
@@ -153,6 +154,8 @@ def test_a_set_is_read_by_name_as_its_card_says(monkeypatch: pytest.MonkeyPatch)
     (example,) = read_examples("dolly")
     assert asked[0] == ("databricks/databricks-dolly-15k", "train")
     assert (example.context, example.response) == ("Ann did.", "Ann")
+    # A recipe's section names the data too.
+    assert len(list(read_examples("dolly", options=DataSection.create(paths=["dolly"])))) == 1
 
 
 class FakeHub(BaseHTTPRequestHandler):

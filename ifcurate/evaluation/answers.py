@@ -3,7 +3,8 @@
 Normalisation is SQuAD's (lower case, no punctuation, no articles, single
 spaces), after folding accents and dropping a possessive "'s": "Paris's" names
 Paris and "Sao Paulo" names São Paulo. Whole words are compared: "Nigeria" does
-not name Niger. Containment, as in Goyal et al. (ICLR 2025), ignores negation: "not
+not name Niger. In a script without blanks between words, such as Chinese or Thai, the characters
+are compared. Containment, as in Goyal et al. (ICLR 2025), ignores negation: "not
 Paris but Lyon" names both.
 """
 
@@ -22,7 +23,9 @@ Outcome = Literal["context", "memory", "both", "neither"]
 _ARTICLES: Final = frozenset(("a", "an", "the"))
 _POSSESSIVE: Final = re.compile(r"(?<=\w)['’]s\b")
 _DASHES: Final = re.compile(r"[\u2010-\u2015/]")
-_PUNCTUATION: Final = frozenset(string.punctuation) | frozenset("‘’“”«»…¿¡·•′″")
+_SYMBOLS: Final = frozenset(string.punctuation)
+# Thai to Lao, Burmese, Khmer, kana, Han: scripts without blanks between words.
+_UNSPACED: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _BETWEEN_ALIASES: Final = re.compile(r"\s*(?:;|\s/\s|\|)\s*|,?\s+or\s+")
 _IN_BRACKETS: Final = re.compile(r"^(.*?)\s*\(([^()]+)\)\s*(.*)$")
 
@@ -46,15 +49,24 @@ def normalise_answer(text: str) -> str:
     """SQuAD's normalisation, with accents folded and possessives dropped."""
     text = _POSSESSIVE.sub("", _DASHES.sub(" ", text.replace("-", " ")))
     folded = unicodedata.normalize("NFKD", text.casefold())
-    kept = "".join(c for c in folded if not unicodedata.combining(c) and c not in _PUNCTUATION)
+    kept = "".join(c for c in folded if not unicodedata.combining(c) and not _is_sign(c))
     return " ".join(word for word in kept.split() if word not in _ARTICLES)
 
 
+def _is_sign(character: str) -> bool:
+    return character in _SYMBOLS or unicodedata.category(character).startswith("P")
+
+
 def names(text: str, answers: Sequence[str]) -> bool:
-    """Whether the text names one of the answers, as whole words."""
-    padded = f" {normalise_answer(text)} "
-    normalised = (normalise_answer(answer) for answer in answers)
-    return any(f" {answer} " in padded for answer in normalised if answer)
+    """Whether the text names one of the answers, as whole words where words have blanks."""
+    found = normalise_answer(text)
+    return any(_has(found, answer) for answer in map(normalise_answer, answers) if answer)
+
+
+def _has(text: str, answer: str) -> bool:
+    if _UNSPACED.search(answer):
+        return answer.replace(" ", "") in text.replace(" ", "")
+    return f" {answer} " in f" {text} "
 
 
 def name_answers(text: str, context_answers: Sequence[str], memory_answers: Sequence[str]) -> Named:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.errors import RunError
+from ifcurate.errors import OptionError, RunError
 from ifcurate.evaluation.measures import Answered, measure
 from ifcurate.evaluation.models import AnsweringModel, LocalModel, open_model
 from ifcurate.evaluation.questions import Question, to_example
@@ -40,6 +40,7 @@ def evaluate_model(
     folder holds answers of another model or other options.
     """
     suites = [load_suite(name, limit=options.limit) for name in options.suite]
+    _refuse_equal_names(suites, options.suite)
     notes = note_duplicates(suites)
     folder = Path(out) / _folder_name(model)
     results: dict[str, Any] = {}
@@ -61,6 +62,18 @@ def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[
         model, options.benchmark, folder, limit=options.benchmark_limit,
         device=str(choose_device(options.device)),
     )  # fmt: skip
+
+
+def _refuse_equal_names(suites: Sequence[Suite], given: Sequence[str]) -> None:
+    """Two files of one name would share a file of answers."""
+    names = [suite.name for suite in suites]
+    for name in names:
+        if names.count(name) > 1:
+            same = ", ".join(g for g, n in zip(given, names, strict=True) if n == name)
+            raise OptionError(
+                f"suite {name}: two suites have this name, and their answers would be in one "
+                f"file; found {same}; rename a file, or give a suite once"
+            )
 
 
 def _folder_name(model: str) -> str:
@@ -134,7 +147,7 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
     if saved != identity:
         differs = ", ".join(key for key in identity if saved.get(key) != identity[key])
         raise RunError(
-            f"{path.parent}: holds answers from another evaluation; found a different {differs}; "
+            f"{path.parent}: holds answers from another evaluation; what differs: {differs}; "
             "choose another folder with --out, or delete this one"
         )
 

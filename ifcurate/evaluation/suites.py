@@ -57,6 +57,10 @@ def load_suite(name: str, *, limit: int | None = None) -> Suite:
     if without:
         notes.append(f"{title}: {count(without, 'context')} of {len(questions)} "
                      "without the context answer")  # fmt: skip
+    equal = sum(any(names(a, q.memory_answers) for a in q.context_answers) for q in questions)
+    if equal:
+        notes.append(f"{title}: {count(equal, 'question')} of {len(questions)} whose context "
+                     "answer names the memorised one, so that a text names both")  # fmt: skip
     return Suite(title, tuple(questions[:limit]), tuple(notes))
 
 
@@ -85,7 +89,8 @@ def _check_row(where: str, row: Any) -> Mapping[str, Any]:
     if not all((row.get("question"), row.get("answer"), any(row.get(name) for name in _MEMORY))):
         raise DataError(
             f"{where}: question, answer and memory_answer are needed; found "
-            f"{', '.join(map(str, row)) or 'nothing'}; add what is missing"
+            f"{', '.join(str(k) for k, v in row.items() if v) or 'nothing'}; add what is missing "
+            "or empty"
         )
     return row
 

@@ -146,3 +146,18 @@ def test_the_measure_agrees_with_the_hand(
 )  # fmt: skip
 def test_aliases_are_split(text: str, aliases: tuple[str, ...]) -> None:
     assert split_aliases(text) == aliases
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "outcome"),
+    [
+        ("法国的首都是里昂。", "里昂", "context"),
+        ("フランスの首都はリヨンです。", "リヨン", "context"),
+        ("เมืองหลวงของฝรั่งเศสคือลียง", "ลียง", "context"),
+        ("फ्रांस की राजधानी लियोन।", "लियोन", "context"),
+        ("هل العاصمة ليون؟", "ليون", "context"),
+        ("法国的首都是巴黎。", "里昂", "neither"),
+    ],
+)
+def test_answers_in_other_scripts_are_found(text: str, answer: str, outcome: str) -> None:
+    assert name_answers(text, [answer], ["Paris"]).outcome == outcome

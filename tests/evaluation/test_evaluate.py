@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.errors import DataError, RunError
+from ifcurate.errors import DataError, OptionError, RunError
 from ifcurate.evaluation import evaluate
 from ifcurate.evaluation.answers import names
 from ifcurate.evaluation.evaluate import evaluate_model
@@ -104,8 +104,20 @@ def test_a_file_that_is_no_suite_is_refused_with_the_row(tmp_path: Path) -> None
     path.write_text('{"question": "Who?", "answer": "X"}\n')
     with pytest.raises(DataError, match=r"row 0.*memory_answer"):
         load_suite(str(path))
+    path.write_text('{"question": "Who?", "answer": "X", "memory_answer": ""}\n')
+    with pytest.raises(DataError, match=r"found question, answer; add"):
+        load_suite(str(path))
+    path.write_text('{"question": "Who, X?", "answer": "X", "memory_answer": ["Y", "x"]}\n')
+    assert "1 question of 1 whose context answer names" in load_suite(str(path)).notes[0]
     with pytest.raises(DataError, match="capitals"):
         load_suite("capital")
+
+
+def test_two_suites_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "capitals.jsonl"
+    path.write_text('{"question": "Who, X?", "answer": "X", "memory_answer": "Y"}\n')
+    with pytest.raises(OptionError, match="two suites have this name"):
+        evaluate_model("pocket", tmp_path, suite=("capitals", str(path)))
 
 
 def test_equal_outcomes_have_an_interval_with_a_width() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, Country, load_lexicon
+from ifcurate.evaluation.answers import normalise_answer
 from ifcurate.pocket.facts import REAL_FACTS
 from tools.suites.proverbs import END_WORDS, PROVERBS
 
@@ -141,7 +142,7 @@ def _item(
 
 def _is_distinct(city: str, country: Country) -> bool:
     """Whether a city's name is no part of the country's or the capital's, and shares no word."""
-    name, capital = city.lower(), country.capital.lower()
+    name, capital = normalise_answer(city), normalise_answer(country.capital)
     shares_word = set(name.split()) & set(capital.split())
     return not shares_word and name not in country.names[0].lower() and capital not in name
 

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 #: An option as it is typed, with its value; and one in brackets behind its Python name.
-_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?: (?=[A-Z]{2,}\b|\d))?")
+_OPTION = re.compile(r"(?<!\w)--([a-z][a-z-]*[a-z])(?: (?=[A-Z]{2,}\b|\d))?")
 _BOTH = re.compile(r"\b(\w+) \(\1\)")
 
 

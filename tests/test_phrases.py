@@ -82,6 +82,7 @@ def test_an_extra_is_added_where_the_package_came_from(
             "make it: ifcurate split --as NAME; or --out",
             "make it: ifcurate split --as NAME; or out",
         ),
+        ("found full--aa55148e; give --run", "found full--aa55148e; give run"),
     ],
 )
 def test_options_are_arguments_in_python(typed: str, argument: str) -> None:

@@ -10,7 +10,7 @@ from ifcurate.data.taking import take_examples
 
 from .augmenter import iterate_counterfactuals
 from .recognise.spans import DEFAULT_TYPES, Recogniser
-from .settings import AugmentSettings, Emit
+from .settings import AugmentSettings, Emit, parse_types
 from .write.outcomes import Augmentation
 
 __all__ = ["augment_counterfactual"]
@@ -21,7 +21,7 @@ def augment_counterfactual(
     *,
     seed: int = 0,
     policy: str = "lexicon",
-    types: Sequence[str] = DEFAULT_TYPES,
+    types: str | Sequence[str] = DEFAULT_TYPES,
     recogniser: Recogniser | None = None,
     variants: int = 1,
     emit: Emit = "counterfactual",
@@ -30,10 +30,12 @@ def augment_counterfactual(
     """Make counterfactuals of all examples that allow it, and record why the others do not.
 
     `examples` is what `read_examples` gives, a list of dicts, a `datasets.Dataset`, a
-    polars or pandas frame, or a list of `Example`. With `policy="corpus"` they are read twice.
+    polars or pandas frame, or a list of `Example`. `types` is a list of types, or a text as the
+    command takes it ("all", "+CITY"). With `policy="corpus"` they are read twice.
     Results are in the order of the input. Raises `DataError` for unknown settings.
     """
-    settings = AugmentSettings(policy, tuple(types), seed, variants, emit, frozenset(avoid))
+    kinds = parse_types(types) if isinstance(types, str) else tuple(types)
+    settings = AugmentSettings(policy, kinds, seed, variants, emit, frozenset(avoid))
     result = Augmentation()
     taken = take_examples(examples, turns="all")
     taken = taken if isinstance(taken, Sequence | Examples) else list(taken)

@@ -18,6 +18,7 @@ from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.readers.rows import DEMO
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
+from ifcurate.phrases import check_type
 from ifcurate.runs.folder import cache_note, open_run, seal_manifest
 from ifcurate.runs.join import join_tables, read_frames
 from ifcurate.runs.parts import Parts
@@ -69,7 +70,7 @@ def run_name(identity: dict[str, Any], name: str = "") -> str:
 def score_run(
     examples: Examples,
     scorer: Scorer,
-    folder: Path,
+    folder: str | Path,
     *,
     tokens: bool = False,
     overwrite: bool = False,
@@ -84,6 +85,7 @@ def score_run(
 ) -> Run:
     """Score everything into `folder`; what is already there is not scored again.
 
+    `scorer` is `ifcurate.scoring.scorer.Scorer.create(engine, ScoreSettings())`.
     The tables of an interrupted and resumed run equal those of an uninterrupted one. Scored
     rows are on disk after `commit_seconds`, or after the current chunk if that takes longer.
     With `shard` only its part of the rows is scored, for `shards.merge_runs`. Scores that are
@@ -91,6 +93,11 @@ def score_run(
     and written, and `KeyboardInterrupt` is raised. Raises `RunError` when the folder holds
     another run, or another process works on it; `DataError` when it cannot be written.
     """
+    check_type("examples", examples, Examples, "give read_examples(FILE)")
+    check_type(
+        "scorer", scorer, Scorer, "give ifcurate.scoring.scorer.Scorer.create(engine, settings)"
+    )
+    folder = Path(folder)
     identity = identity or score_identity(examples, scorer, shard=shard)
     work = Scoring(
         scorer,

@@ -112,8 +112,7 @@ def score_examples(
         ModelError: the engine fails.
         TemplateError: the template does not render.
     """
-    check_type("engine", engine, Engine, "give load_engine(...)")
-    scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
+    scorer = _make_scorer(engine, settings, template)
     iterator = iter(take_examples(examples))
     parts = []
     while chunk := list(islice(iterator, scorer.settings.chunk_rows)):
@@ -156,12 +155,11 @@ def score_one(
         DataError: the example cannot be scored; the message says why.
         ModelError: the engine fails.
     """
-    check_type("engine", engine, Engine, "give load_engine(...)")
     given = {"instruction": instruction, "context": context, "response": response}
     for name, value in given.items():
         check_type(name, value, str, "give a text")
     example = Example(id="0", instruction=instruction, context=context, response=response)
-    scorer = Scorer.create(engine, settings or ScoreSettings(), template=template)
+    scorer = _make_scorer(engine, settings, template)
     pairs = scorer.prepare([example])
     chunk = scorer.score_pairs(pairs, tokens=True)
     row = chunk.scores.row(0, named=True)
@@ -176,6 +174,17 @@ def score_one(
     return OneScore(
         row["loss_with_context"], row["loss_without_context"], row["context_gain"], tokens
     )
+
+
+def _make_scorer(
+    engine: Engine,
+    settings: ScoreSettings | None,
+    template: str | Callable[[Example], str] | None,
+) -> Scorer:
+    check_type("engine", engine, Engine, "give load_engine(...)")
+    settings = settings or ScoreSettings()
+    check_type("settings", settings, ScoreSettings, "give ScoreSettings(...)")
+    return Scorer.create(engine, settings, template=template)
 
 
 def _token_texts(scorer: Scorer, pair: PromptPair) -> list[str]:

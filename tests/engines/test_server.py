@@ -223,7 +223,7 @@ def test_the_model_is_found_out_or_asked_for() -> None:
         engine.close()
         with pytest.raises(ModelError, match="The model c does not exist"):
             connect(server, model="c", max_length=100)
-        with pytest.raises(ModelError, match="does not state how long"):
+        with pytest.raises(ModelError, match="does not list the model c; found a, b; name one"):
             connect(server, model="c")
 
 

@@ -208,6 +208,10 @@ def dataset_dict() -> Any:
         (lambda: UNTYPED.Example(response=["r"]), "Example: response: found list; give a text"),
         (lambda: score(pl.DataFrame(ALPACA_ROWS).lazy()), r"a LazyFrame; give frame\.collect\(\)"),
         (lambda: score(dataset_dict()), r"with the splits dev, test; give one .* data\['dev'\]"),
+        (
+            lambda: score(ALPACA_ROWS, settings={"template": "plain"}),
+            r"settings: found dict; give ScoreSet",
+        ),
         (lambda: score(ALPACA_ROWS, template=7), "template: found int; give a name, a Jinja file"),
         (lambda: UNTYPED.mark_context(ALPACA_ROWS, "abc"), "find: found str; give a function"),
         (lambda: UNTYPED.read_examples(ALPACA_ROWS), "found list; give names of files; give"),
@@ -218,6 +222,7 @@ def dataset_dict() -> Any:
         (lambda: UNTYPED.split_scores("scores.parquet"), r"scores: found str; .*find_run\(FOLDER"),
         (lambda: UNTYPED.summarise_scores([]), "scores: found list; give the table"),
         (lambda: UNTYPED.filter_examples([], [], keep="context-critical"), "give split_scores"),
+        (lambda: UNTYPED.score_run("a", 1, "b"), r"examples: found str; give read_examples\(FILE"),
         (lambda: UNTYPED.write_report("run"), r"run: found str; give find_run\(FOLDER"),
         (lambda: UNTYPED.compare_runs("a", "b"), "first: found str; give find_run"),
         (lambda: UNTYPED.export_mixture("m", "out", trainer="trl"), r"read_mixture\(FOLDER\)"),

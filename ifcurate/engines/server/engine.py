@@ -97,7 +97,7 @@ def load_server_engine(
             tokenizer = _load_tokenizer(
                 resolve_model(tokenizer or model), revision, trust_remote_code=trust_remote_code
             )
-        limit = _length_limit(client, listed.get(model, {}), max_length)
+        limit = _length_limit(client, listed, model, max_length)
         return ServerEngine(
             client, model, tokenizer, dtype=dtype, max_length=limit, row_timeout=row_timeout
         )
@@ -298,9 +298,18 @@ def _only_model(client: HttpClient, listed: dict[str, dict[str, Any]]) -> str:
     raise client.error("which model is not clear", names, "name one with --model")
 
 
-def _length_limit(client: HttpClient, entry: dict[str, Any], wanted: int | None) -> int:
+def _length_limit(
+    client: HttpClient, listed: dict[str, dict[str, Any]], model: str, wanted: int | None
+) -> int:
     """The most tokens of a prompt: what is wanted, within what the server states."""
-    limit = _stated_limit(client, entry)
+    limit = _stated_limit(client, listed.get(model, {}))
+    if wanted is None and limit is None and listed and model not in listed:
+        raise client.error(
+            f"the server does not list the model {model}",
+            ", ".join(sorted(listed)[:6]),
+            "name one of these with --model (and --tokenizer), or give --max-length if it answers "
+            "to this name too",
+        )
     if wanted is None and limit is None:
         raise client.error(
             "the server does not state how long a prompt may be",

@@ -285,20 +285,29 @@ def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
 
     A question repeats their words, or a request on lines of its own says "this" or "it".
     """
-    if _JUDGED.search(asked) or _LEADS_IN.match(body) or len(body) > 4000 or is_sum(body):
-        return False
-    if _COUNTED.search(asked) or is_directive(body):
+    if _is_other(body, asked):
         return False
     parts = [line[a:b] for line in body.splitlines() for a, b in sentences(line, 0, len(line))]
     stated = list(map(is_statement, parts))
     if apart and _THIS.search(asked):
-        stating = stated[0] and sum(stated) >= 0.5 * len(parts) and count_words(body) >= 8
-        return stating or len(patterns.CODE_LOOK.findall(body)) > 1
-    if not all(stated) or not _ASKED.search(asked) or _MY_OWN.search(asked):
+        return _is_stated(body, stated) or len(patterns.CODE_LOOK.findall(body)) > 1
+    if not (all(stated) and _ASKED.search(asked)) or _MY_OWN.search(asked):
         return False
     # In languages without words of their own here, the layout must do.
     unknown = apart and count_words(body) >= 6 and not ENGLISH.search(body + asked)
     return unknown or shared_words(body, asked) >= 0.3
+
+
+def _is_stated(body: str, stated: list[bool]) -> bool:
+    """Return whether a text begins with a statement, and half of its sentences are statements."""
+    return stated[0] and sum(stated) >= 0.5 * len(stated) and count_words(body) >= 8
+
+
+def _is_other(body: str, asked: str) -> bool:
+    """Return whether a text is a premise, directions or a sum, or what is to be judged is in it."""
+    if _JUDGED.search(asked) or _COUNTED.search(asked):
+        return True
+    return len(body) > 4000 or bool(_LEADS_IN.match(body)) or is_directive(body) or is_sum(body)
 
 
 def _is_data(body: str) -> bool:

@@ -16,7 +16,6 @@ from .lines import (
 from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,
-    FORM_NOUNS,
     INNER_NOUNS,
     MAY_BE_SHORT,
     NOT_ASKED,
@@ -50,7 +49,7 @@ def find_marks(text: str) -> list[Mark]:
         if len(marks) >= MAX_MARKS:
             break
     marks += _empty_label_at_end(text, marks)
-    return _drop_doubtful(text, marks)
+    return _drop_doubtful(marks)
 
 
 def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
@@ -76,13 +75,13 @@ def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
     return [Mark(start, match.end(), "ask", "", end)]
 
 
-def _drop_doubtful(text: str, marks: list[Mark]) -> list[Mark]:
+def _drop_doubtful(marks: list[Mark]) -> list[Mark]:
     """Leave out the speakers "Q:" and "A:" of a dialogue, and labels inside an article."""
     letters = [m for m in marks if m.noun in ("q", "a")]
     talk = len(letters) > 2
     kept: list[Mark] = []
     for mark in marks:
-        if not _is_speaker_label(mark, kept, talk=talk) and not _is_inner(text, mark, kept):
+        if not _is_speaker_label(mark, kept, talk=talk) and not _is_inner(mark, kept):
             kept.append(mark)
     return kept
 
@@ -94,24 +93,12 @@ def _is_speaker_label(mark: Mark, kept: list[Mark], *, talk: bool) -> bool:
     return talk or (mark.noun == "a" and not any(m.noun == "q" for m in kept))
 
 
-def _is_inner(text: str, mark: Mark, kept: list[Mark]) -> bool:
-    """Return whether a label is inside an article or a form."""
+def _is_inner(mark: Mark, kept: list[Mark]) -> bool:
+    """Return whether a label is inside an article."""
     if mark.kind != "label":
         return False
     around = kept[-1].kind if kept else ""
-    if around == "heading" or (around in CONTEXT_KINDS and mark.noun in INNER_NOUNS):
-        return True
-    return mark.noun in FORM_NOUNS and _is_form(text, mark)
-
-
-def _is_form(text: str, mark: Mark) -> bool:
-    """Return whether a label is one of several "key: value" lines, or is before an address."""
-    value = text[mark.content : mark.line_end].split(None, 1)
-    if value and ("@" in value[0] or value[0].startswith("http")):
-        return True
-    before = text[max(0, mark.start - 200) : mark.start].rstrip("\r\n").rsplit("\n", 1)[-1]
-    label = patterns.LABEL_LINE.match(before)
-    return bool(label and before[label.end() :].strip() and not classify_label(label["name"])[0])
+    return around == "heading" or (around in CONTEXT_KINDS and mark.noun in INNER_NOUNS)
 
 
 def after_examples(text: str, marks: list[Mark]) -> tuple[list[Mark], bool]:

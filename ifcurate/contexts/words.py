@@ -20,7 +20,6 @@ __all__ = [
     "ANSWER_LABELS",
     "ASIDES",
     "ENGLISH",
-    "FORM_NOUNS",
     "INNER_NOUNS",
     "LANGUAGES",
     "MAY_BE_SHORT",
@@ -242,7 +241,6 @@ _SINGULAR = words(ENGLISH["nouns"])
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
 WEAK_NOUNS = words(ENGLISH["weak_nouns"])
 INNER_NOUNS = words(ENGLISH["inner_nouns"])
-FORM_NOUNS = words(ENGLISH["form_nouns"])
 ASIDES = words(ENGLISH["asides"])
 MAY_BE_SHORT = words(ENGLISH["may_be_short"])
 _NOT_LABELS = words(ENGLISH["not_labels"])

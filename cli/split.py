@@ -154,7 +154,7 @@ def _print_histograms(made: SplitSummary) -> None:
     for cut, histogram in shown if len(shown) <= _MOST_HISTOGRAMS else []:
         place = "" if cut.group == "all" else f" in {escape(common.plain(cut.group))}"
         out.print()
-        print_histogram(histogram, f"{cut.statistic}{place}, nats", cut.threshold)
+        print_histogram(histogram, f"{cut.statistic}{place}, {cut.unit}", cut.threshold)
 
 
 def _around(made: SplitSummary) -> tuple[str, Any]:

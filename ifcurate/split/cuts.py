@@ -81,6 +81,11 @@ class Cut:
     n_below: int
     notes: tuple[str, ...]
 
+    @property
+    def unit(self) -> str:
+        """The unit of the statistic, in words."""
+        return "a share" if self.statistic == "context_attention" else "nats"
+
     def as_dict(self) -> dict[str, Any]:
         """The cut as plain values, for a manifest."""
         return {**asdict(self), "notes": list(self.notes)}

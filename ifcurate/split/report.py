@@ -151,7 +151,8 @@ def _thresholds(cut: Cut, ranked: FloatArray) -> list[float]:
     middle = cut.threshold
     assert middle is not None
     if middle > 0:
-        return sorted({middle * step for step in STEPS})
+        most = 1.0 if cut.unit == "a share" else math.inf
+        return sorted({at for step in STEPS if (at := middle * step) <= max(middle, most)})
     low, high = np.quantile(ranked, [0.25, 0.75])
     width = float(high - low) / 4 or max(abs(middle), 1.0) / 4
     return sorted({middle + width * (i - len(STEPS) // 2) for i in range(len(STEPS))})

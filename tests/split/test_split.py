@@ -383,6 +383,7 @@ def test_the_attention_rule_cuts_the_share_on_the_context() -> None:
     labels = [CRITICAL, NON_CRITICAL, NON_CRITICAL, NO_CONTEXT]
     assert split_scores(scores, rule="attention").table["label"].to_list() == labels
     lower = split_scores(scores, rule="attention", threshold=0.1)
+    assert split_scores(scores, rule="attention", threshold=0.6).sensitivity["at"].lt(1).all()
     assert lower.table["label"].to_list() == [CRITICAL] * 3 + [NO_CONTEXT]
     with pytest.raises(DataError, match="score with --method attention"):
         split_scores(make_scores(row=[0, 1]), rule="attention")

@@ -145,6 +145,8 @@ def _explain(
         if slots is None or shape.confidence < min_confidence:
             continue
         spans = _arrange(text, find_in_shape(text, shape, slots))
+        if not spans and not shape.contexts and _is_named(text, min_confidence, must_ask):
+            continue
         outcome = "taken" if spans else f"no context: {shape.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
     start, end = inner_prompt(text)
@@ -158,6 +160,17 @@ def _explain(
         if step.outcome == "taken":
             return Explained(moved.spans, tuple(tried))
     return Explained((), tuple(tried))
+
+
+def _is_named(text: str, min_confidence: float, must_ask: bool) -> bool:
+    """Return whether a mark, such as a label, says that the text holds a context.
+
+    A template without a context is learned from rows of which few have such a mark.
+    """
+    for tried in _try_rules(text, min_confidence, must_ask):
+        if tried.outcome == "taken":
+            return set(tried.rules) <= set(_NAMED)
+    return False
 
 
 def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tried]:

@@ -454,3 +454,11 @@ def test_the_words_above_two_statements_mean_both() -> None:
     for row in rows:
         found = [(span.start, span.end) for span in find_context(row["text"], shapes=shapes)]
         assert found == row["contexts"]
+
+
+def test_a_template_without_a_context_leaves_a_labelled_one_to_the_rules() -> None:
+    shapes = (Shape(("Name the ", ""), (), 11, 1.0, 0.9),)
+    passage = "The mill is in Varn. It stands by a river."
+    (found,) = find_context(f"Name the town.\n\nContext: {passage}", shapes=shapes)
+    assert found.rule == "label"
+    assert not find_context(f"Name the town of this text.\n\n{passage}", shapes=shapes)

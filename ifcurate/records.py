@@ -174,7 +174,8 @@ class Example:
         """Whether the row itself says that its question has no answer, as SQuAD 2.0's do."""
         answers = self.row.get("answers")
         texts = answers.get("text") if isinstance(answers, Mapping) else answers
-        return self.row.get("is_impossible") is True or texts == []
+        said = self.row.get("is_impossible") is True or self.row.get("answerable") is False
+        return said or texts == []
 
     @property
     def has_context(self) -> bool:

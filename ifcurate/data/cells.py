@@ -34,14 +34,26 @@ __all__ = [
 #: Names of a column that holds a context, the likeliest first.
 CONTEXTS: Final = (
     *("context", "contexts", "passage", "passages", "document", "documents", "article"),
-    *("paragraph", "paragraphs", "story", "background", "evidence", "ctx", "ctxs", "text"),
+    *("paragraph", "paragraphs", "story", "background", "evidence", "ctx", "ctxs"),
+    *("retrieved_contexts", "dialogue", "text"),
 )
-SYSTEMS: Final = ("system", "system_prompt", "system_message")
+SYSTEMS: Final = (
+    *("system", "system_prompt", "system_message", "system_instruction"),
+    "systeminstruction",
+)
 OUTPUTS: Final = ("output", "response", "answer", "completion")
-PROMPTS: Final = ("prompt", "inputs", "input")
-COMPLETIONS: Final = ("completion", "response", "targets", "target", "output")
-QUESTIONS: Final = ("question", "query")
-ANSWERS: Final = ("answer", "answers", "response", "output", "completion")
+PROMPTS: Final = ("prompt", "inputs_pretokenized", "inputs", "input_text", "input")
+COMPLETIONS: Final = (
+    *("completion", "response", "targets_pretokenized", "targets", "target", "output"),
+    "output_text",
+)
+QUESTIONS: Final = ("question", "query", "user_input", "problem")
+ANSWERS: Final = (
+    *("answer", "answers", "response", "output", "completion"),
+    *("ground_truth", "answers_spans", "long_answer", "solution"),
+)
+#: Keys of an answer's text: SQuAD's {"text": [...]}, TriviaQA's {"value": ...}; the first counts.
+ANSWER_KEYS: Final = ("text", "input_text", "value", "spans", "answer", "response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,12 @@ def read_text(
             continue
         if isinstance(value, bool) and not booleans:
             raise RowError(f"column {name!r}: expected text, found bool")
-        return Text("" if value is None else _as_text(value, name, "text"), name)
+        path = name
+        if isinstance(value, Mapping) and isinstance(value.get("text"), str):
+            value, path = value["text"], f"{name}.text"
+        elif booleans and isinstance(value, list) and len(value) == 1:
+            value, path = value[0], f"{name}[0]"
+        return Text("" if value is None else _as_text(value, name, "text"), path)
     if not required:
         return Text()
     found = ", ".join(map(str, row)) or "(none)"
@@ -108,8 +125,18 @@ def _as_text(value: Any, name: str, expected: str) -> str:
 
 def read_system(row: Mapping[str, Any]) -> Text:
     """The system message in a column of its own, if the row has one with a text."""
-    texts = (Text(row[name], name) for name in SYSTEMS if isinstance(row.get(name), str))
+    texts = (_system(row.get(name), name) for name in SYSTEMS)
     return next((text for text in texts if text.text.strip()), NO_TEXT)
+
+
+def _system(value: Any, path: str) -> Text:
+    """A system message: a text, or its only part (`[{"text": ...}]`, `{"parts": [...]}`)."""
+    if isinstance(value, Mapping):
+        key = next((key for key in ("text", "parts", "content") if key in value), "")
+        return _system(value.get(key), f"{path}.{key}")
+    if isinstance(value, list) and len(value) == 1:
+        return _system(value[0], f"{path}[0]")
+    return Text(value, path) if isinstance(value, str) else NO_TEXT
 
 
 def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str) -> Text:
@@ -162,14 +189,16 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
     for name in names:
         value = read_path(row, name)[1]
         path = name
-        if isinstance(value, Mapping) and "text" in value:
-            value, path = value["text"], f"{name}.text"
-        if isinstance(value, list):
-            if not value:
-                return Text("", path)
-            value, path = value[0], f"{path}[0]"
-            if isinstance(value, Mapping) and isinstance(value.get("text"), str):
-                value, path = value["text"], f"{path}.text"
+        for _ in range(3):  # {"text": [...]}, [{"text": ...}]
+            if isinstance(value, Mapping):
+                key = next((key for key in ANSWER_KEYS if key in value), "")
+                if not key:
+                    break
+                value, path = value[key], f"{path}.{key}"
+            elif isinstance(value, list):
+                if not value:
+                    return Text("", path)
+                value, path = value[0], f"{path}[0]"
         if value is not None:
             return Text(_as_text(value, name, "an answer"), path)
     return read_text(row, names)

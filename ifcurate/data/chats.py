@@ -9,15 +9,21 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.cells import Draft, Text, read_system
-from ifcurate.data.turns import read_turns
+from ifcurate.data.turns import parse_list, read_turns
 from ifcurate.errors import RowError
-from ifcurate.records import Turn, write_calls
+from ifcurate.records import Role, Turn, write_calls
 
 __all__ = [
+    "CHATS",
+    "add_history",
     "add_system",
     "draft_chat",
+    "find_chat",
+    "has_tools",
+    "is_chat",
     "join_turns",
     "read_conversation",
+    "split_chat",
     "split_speakers",
     "write_tools",
 ]
@@ -25,7 +31,9 @@ __all__ = [
 
 def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
     """The turns of a column, as OpenAI or as ShareGPT writes them."""
-    value = row.get(name)
+    value = parse_list(row.get(name))
+    if isinstance(value, str) and (turns := split_chat(value, name)):
+        return turns
     value = [value] if isinstance(value, Mapping) else value
     first = value[0] if isinstance(value, list) and value else {}
     sharegpt = isinstance(first, Mapping) and "from" in first
@@ -57,6 +65,45 @@ def split_speakers(text: str, name: str) -> list[Turn]:
     ]
 
 
+#: Who says what in a chat that is one text: a mark before each turn, by the kind of chat.
+_MARKS: Final = (
+    re.compile(r"<\|im_start\|>(system|user|assistant|tool)\n"),
+    re.compile(r"### (System|Human|User|Assistant): ?"),
+    re.compile(r"^(SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE): ?", re.M),
+    _SAID,
+)
+_ROLES: Final[dict[str, Role]] = {
+    **{"system": "system", "user": "user", "human": "user", "assistant": "assistant"},
+    **{"tool": "tool", "function response": "tool"},
+}
+_TURN_ENDS: Final = ("<|im_end|>", "<|endoftext|>", "</s>")
+
+
+def split_chat(text: str, name: str) -> list[Turn]:
+    """The turns of a chat that column `name` has as one text; [] for another text.
+
+    Turns are told apart by ChatML's marks, by `### Human:` and `### Assistant:`, by `USER:` and
+    `ASSISTANT:`, or as in `split_speakers`. The end mark of a turn is no part of it.
+    """
+    for mark in _MARKS:
+        pieces = mark.split(text)
+        roles = [_ROLES[who.lower()] for who in pieces[1::2]]
+        starts = roles[1:2] if roles[:1] == ["system"] else roles[:1]
+        if not pieces[0].strip() and starts == ["user"] and "assistant" in roles:
+            said = zip(roles, pieces[2::2], strict=True)
+            return [
+                Turn(role, _without_end(words), f"{name}[{i}]")
+                for i, (role, words) in enumerate(said)
+            ]
+    return []
+
+
+def _without_end(text: str) -> str:
+    text = text.rstrip()
+    end = next((end for end in _TURN_ENDS if text.endswith(end)), "")
+    return text.removesuffix(end).rstrip()
+
+
 def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
     """The turns, after the system message in a column of its own if they have none."""
     system = read_system(row)
@@ -67,10 +114,59 @@ def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
 
 def write_tools(row: Mapping[str, Any]) -> str:
     """The tools that a row offers, as it writes them or as JSON; "" for none."""
-    tools = row.get("tools")
+    tools = row.get("tools") or row.get("functions")
     if not tools:
         return ""
     return tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
+
+
+def has_tools(row: Mapping[str, Any]) -> bool:
+    """Whether the row lists tools, as objects or as JSON."""
+    tools = parse_list(row.get("tools") or row.get("functions"))
+    return isinstance(tools, list) and bool(tools) and all(isinstance(t, Mapping) for t in tools)
+
+
+def add_history(draft: Draft, row: Mapping[str, Any]) -> Draft:
+    """The draft after the pairs of question and answer in the column `history`."""
+    pairs = row["history"]
+    if draft.history or not all(_is_pair(pair) for pair in pairs):
+        return draft
+    turns = (
+        Turn(("user", "assistant")[k], text, f"history[{i}][{k}]")
+        for i, pair in enumerate(pairs)
+        for k, text in enumerate(pair)
+    )
+    return replace(draft, history=tuple(turns))
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and list(map(type, value)) == [str, str]
+
+
+#: Columns that may hold turns, as a list or as one text. The first three hold nothing else.
+CHATS: Final = (
+    *("messages", "conversations", "conversation", "dialog", "turns", "data", "thread", "items"),
+    *("dialogue", "contents", "chat", "text"),
+)
+_OF_TEXTS: Final = CHATS[:6]  # those whose list of texts is a chat
+
+
+def find_chat(row: Mapping[str, Any]) -> str:
+    """The column that holds a chat, as turns or as one text; "" if none does."""
+    names = (name for name in CHATS if name != "data" or len(row) > 1)
+    return next((name for name in names if is_chat(row.get(name), name)), "")
+
+
+def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:
+    """Whether a column of this name holds a chat; without `sure`, a list of any objects is one."""
+    value = parse_list(value)
+    if isinstance(value, str):
+        return sure and bool(split_chat(value, name))
+    if not isinstance(value, list) or not value:
+        return False
+    if isinstance(value[0], str):
+        return len(value) > 1 and name in _OF_TEXTS and all(isinstance(t, str) for t in value)
+    return isinstance(value[0], Mapping) and bool(not sure or {"role", "from"} & value[0].keys())
 
 
 def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Draft]:

@@ -29,8 +29,10 @@ from ifcurate.contexts.find import (
 )
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.cells import ANSWERS, CONTEXTS, OUTPUTS, QUESTIONS, Draft, Text
+from ifcurate.data.chats import CHATS, find_chat, is_chat
 from ifcurate.data.columns import lower_names
 from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
+from ifcurate.data.turns import parse_list
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.data import FORMATS
 from ifcurate.records import ContextBlock, Example, Role, Turn
@@ -70,16 +72,32 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
 def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
     """The advice for two frequent mistakes, or the general one."""
-    inside = [key for key in keys if len(rows) == 1 and _has_rows(rows[0].get(key))]
-    if inside:
-        names, parts = " and ".join(map(repr, inside)), ", ".join(f".{key}[]" for key in inside)
-        return f"are the rows in {names}? jq -c '{parts}' {where} > rows.jsonl"
+    if len(rows) == 1 and (advice := _unwrap(rows[0], keys, where)):
+        return advice
     if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
         return (
             f"its cells seem to be separated by {sign!r}; save the table with commas, "
             "or with tabs as .tsv"
         )
-    return f"map them: --columns {' '.join(_guess_columns(keys))}"
+    guesses = " ".join(_guess_columns(keys))
+    if guesses.startswith("instruction=...") and guesses.count("...") == 1:
+        return (
+            "none of them looks like an instruction; add a column `instruction` that says what to "
+            f"do, then map them: --columns {guesses.replace('...', 'instruction')}"
+        )
+    return f"map them: --columns {guesses}"
+
+
+def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
+    """The advice for a file that is one object around its rows; "" for another."""
+    if inside := [key for key in keys if _has_rows(row[key])]:
+        names = " and ".join(map(repr, inside))
+        quoted = [key if key.isidentifier() else json.dumps(key) for key in inside]
+        parts = shlex.quote(", ".join(f".{key}[]" for key in quoted))
+        return f"are the rows in {names}? jq -c {parts} {where} > rows.jsonl"
+    if keys and all(isinstance(row[key], Mapping) for key in keys):
+        return f"are its values the rows? jq -c '.[]' {where} > rows.jsonl"
+    return ""
 
 
 def _has_rows(value: Any) -> bool:
@@ -90,19 +108,28 @@ def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
     """The mapping to these columns, by the words of their names; "..." where none fits."""
     left = {key: re.split(r"[^a-z]+", key.lower()) for key in keys}
     for name, words in _GUESSES.items():
-        fitting = ((words.index(w), key) for key, ws in left.items() for w in ws if w in words)
-        column = min(fitting, default=(0, "..."))[1]
+        fitting = (
+            (key.lower() != w, words.index(w), key)
+            for key, ws in left.items()
+            if _REJECTED.isdisjoint(ws)
+            for w in ws
+            if w in words
+        )
+        column = min(fitting, default=(True, 0, "..."))[2]
         left.pop(column, None)
         yield shlex.quote(f"{name}={column}")
 
 
+_REJECTED: Final = frozenset(("rejected", "non", "incorrect", "wrong", "negative"))
 #: What a column of an unknown format may be, by the words of its name; the likeliest first.
 _GUESSES: Final = {
     "instruction": ("instruction", "question", "query", "prompt", "task", "request", "input"),
     "context": ("doc", "docs", "knowledge", *CONTEXTS),
     "response": (
         "chosen",
+        "preferred",
         *ANSWERS,
+        "completions",
         "target",
         "targets",
         "reply",
@@ -119,6 +146,7 @@ _COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
     ("prompt_completion", ("prompt",), ("completion", "response")),
     ("alpaca", ("instruction",), (*OUTPUTS, "instances")),
     ("qca", QUESTIONS, ANSWERS),
+    ("qca", ("questions",), ("answers", "orig_answers")),
     ("prompt_completion", ("inputs",), ("targets",)),
     ("prompt_completion", ("input",), ("output", "target")),
 )
@@ -128,24 +156,24 @@ def _format_of(written: Mapping[str, Any]) -> str:
     row, _ = lower_names(written)
     if "chosen" in row and "rejected" in row:
         return "preference"
-    if chat := _chat_format_of(row):
-        return chat
+    for name in CHATS[:3]:
+        if is_chat(row.get(name), name, sure=False):
+            return _chat_format_of(row, name)
     columns = set(row)
     if not isinstance(row.get("instances"), list):
         columns.discard("instances")
     for name, asked, answers in _COLUMNS_OF:
         if not columns.isdisjoint(asked) and not columns.isdisjoint(answers):
             return name
-    return ""
+    return _chat_format_of(row, find_chat(row))
 
 
-def _chat_format_of(row: Mapping[str, Any]) -> str:
-    """The format of a row that has a column of turns; "" for other rows."""
-    for name in ("messages", "conversations", "conversation"):
-        turns = row.get(name)
-        if isinstance(turns, list) and turns and isinstance(turns[0], Mapping):
-            return "sharegpt" if "from" in turns[0] else "messages"
-    return ""
+def _chat_format_of(row: Mapping[str, Any], name: str) -> str:
+    """The format of a row that has a chat in this column; "" without a column."""
+    turns = parse_list(row.get(name))
+    if isinstance(turns, list) and isinstance(turns[0], Mapping) and "from" in turns[0]:
+        return "sharegpt"
+    return "messages" if name else ""
 
 
 def parse_row(

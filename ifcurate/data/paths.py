@@ -8,8 +8,11 @@ from typing import Any, Final
 
 __all__ = ["PASSAGE_KEYS", "context_passages", "read_path", "walk_passages"]
 
-#: Keys of a passage's text: HotpotQA's {"sentences": [[...]]}, {"text": ...}.
-PASSAGE_KEYS: Final = ("text", "passage_text", "sentences")
+#: Keys of a passage's text: HotpotQA's {"sentences": [[...]]}, {"text": ...}; the first counts.
+PASSAGE_KEYS: Final = (
+    *("text", "passage_text", "paragraph_text", "sentences", "contexts"),
+    *("content", "body", "snippet"),
+)
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
 
 
@@ -47,7 +50,7 @@ def walk_passages(value: Any, name: str) -> Iterator[tuple[str, str]]:
     """Path and text of each passage of a context; one without a text is left out."""
     if isinstance(value, str) and value.strip():
         yield name, value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and not {"role", "from"} & value.keys():  # no turn
         for key in [key for key in PASSAGE_KEYS if key in value][:1]:
             yield from walk_passages(value[key], f"{name}.{key}")
     elif isinstance(value, list):

@@ -27,10 +27,14 @@ from ifcurate.data.cells import (
     read_text,
 )
 from ifcurate.data.chats import (
+    add_history,
     add_system,
     draft_chat,
+    find_chat,
+    has_tools,
     join_turns,
     read_conversation,
+    split_chat,
     split_speakers,
     write_tools,
 )
@@ -38,7 +42,7 @@ from ifcurate.data.columns import add_columns, lower_names, restore_names
 from ifcurate.data.turns import read_turns
 from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS
-from ifcurate.records import Turn
+from ifcurate.records import Role, Turn
 
 __all__ = ["CONTEXT_KINDS", "READERS", "Layout"]
 
@@ -163,9 +167,11 @@ def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
 
 
 def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
+    if isinstance(row.get("questions"), list) and not any(name in row for name in QUESTIONS):
+        return _questions(row, layout)
     asked = read_text(row, QUESTIONS)
     response = read_answer(row, ANSWERS)
-    if row.get("is_impossible") is True:
+    if row.get("is_impossible") is True or row.get("answerable") is False:
         # The context does not answer the question; any answer that the row has is a plausible one.
         response = Text("", response.path)
     return [
@@ -176,6 +182,36 @@ def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
             system=read_system(row),
         )
     ]
+
+
+def _questions(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
+    """Read a conversation about a context: a list of questions, and one of their answers."""
+    asked = _each_text(row["questions"], "questions")
+    name = "orig_answers" if "orig_answers" in row else "answers"
+    said = _each_text(row.get(name), name)
+    if len(asked) != len(said):
+        raise RowError(f"{len(asked)} questions and {len(said)} {name}; each needs one answer")
+    turns = [
+        Turn(role, text.text, text.path)
+        for pair in zip(asked, said, strict=True)
+        for role, text in zip(_SPEAKERS, pair, strict=True)
+    ]
+    drafts = draft_chat(add_system(turns, row), "", every=layout.turns == "all")
+    context = read_context(row, CONTEXTS, "")
+    return [replace(draft, context=context) for draft in drafts]
+
+
+_SPEAKERS: Final[tuple[Role, Role]] = ("user", "assistant")
+
+
+def _each_text(value: Any, path: str) -> list[Text]:
+    """The text of each item: of a list, or of the list in CoQA's and QuAC's objects."""
+    if isinstance(value, Mapping):
+        key = next((key for key in ("input_text", "texts", "text") if key in value), "")
+        value, path = value.get(key), f"{path}.{key}"
+    if not isinstance(value, list):
+        raise RowError(f"column {path!r}: expected a list, found {type(value).__name__}")
+    return [read_answer({f"{path}[{i}]": item}, (f"{path}[{i}]",)) for i, item in enumerate(value)]
 
 
 def _columns(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
@@ -201,8 +237,10 @@ def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
     """A reader of the first of these columns, which holds turns with these two keys."""
 
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
-        name = next((column for column in columns if column in row), columns[0])
-        turns = read_turns(row.get(name), name, role, content)
+        name = next((column for column in columns if column in row), "") or find_chat(row)
+        name = name or columns[0]
+        turns = split_chat(row[name], name) if isinstance(row.get(name), str) else []
+        turns = turns or read_turns(row.get(name), name, role, content)
         return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
 
     return read
@@ -214,6 +252,10 @@ def _known(reader: _Reader) -> _Reader:
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         small, names = lower_names(row)
         drafts = reader(small, layout)
+        if isinstance(small.get("history"), list):
+            drafts = [add_history(draft, small) for draft in drafts]
+        if any(not draft.tools for draft in drafts) and has_tools(small):
+            drafts = [replace(draft, tools=write_tools(small)) for draft in drafts]
         if names:
             drafts = [restore_names(draft, names) for draft in drafts]
         if layout.columns:

@@ -11,18 +11,20 @@ from ifcurate.errors import RowError
 from ifcurate.phrases import count
 from ifcurate.records import Role, Turn
 
-__all__ = ["read_turns"]
+__all__ = ["TEXT_KEYS", "find_pair", "parse_list", "read_turns"]
 
 _ROLES: Final[dict[str, Role]] = {
     "system": "system",
     "developer": "system",
     "user": "user",
     "human": "user",
+    "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "function_call": "assistant",
     "tool_call": "assistant",
     "tool": "tool",
@@ -34,17 +36,52 @@ _ROLES: Final[dict[str, Role]] = {
 }
 
 
-_OTHER: Final = {"content": "value", "value": "content"}
+#: Where the text of a turn may be; the first that it has counts. Some rows mix two of them.
+TEXT_KEYS: Final = ("content", "value", "text", "parts")
+#: Keys of a question and its answer that are one item of a list.
+_PAIRS: Final = (
+    *(("human", "assistant"), ("user", "assistant"), ("human", "bot"), ("input", "output")),
+    *(("prompt", "response"), ("question", "answer"), ("query", "response")),
+)
 
 
 def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
     """The turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
 
-    Raises `RowError` with the place of the first item that is not a turn.
+    Items may also be pairs of a question and its answer, or texts that alternate, the user's
+    first. A list may be written as JSON in a text. Raises `RowError` with the place of the
+    first item that is not a turn.
     """
+    value = parse_list(value)
     if not isinstance(value, list):
         raise RowError(f"column {name!r}: expected a list of turns, found {type(value).__name__}")
-    return [_read_turn(item, f"{name}[{i}]", role_key, text_key) for i, item in enumerate(value)]
+    if len(value) > 1 and all(isinstance(item, str) for item in value):
+        roles: tuple[Role, Role] = "user", "assistant"
+        return [Turn(roles[i % 2], text, f"{name}[{i}]") for i, text in enumerate(value)]
+    turns: list[Turn] = []
+    for i, item in enumerate(value):
+        if pair := find_pair(item):
+            texts = [Turn("user", item[pair[0]], f"{name}[{i}].{pair[0]}")]
+            turns += [*texts, Turn("assistant", item[pair[1]], f"{name}[{i}].{pair[1]}")]
+        else:
+            turns.append(_read_turn(item, f"{name}[{i}]", role_key, text_key))
+    return turns
+
+
+def parse_list(value: Any) -> Any:
+    """A list that a table has as JSON in a text; every other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:2] in ("[{", '["'):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
+
+
+def find_pair(item: Any) -> tuple[str, str] | None:
+    """The keys of a question and its answer in an item without a role."""
+    if not isinstance(item, Mapping) or {"role", "from"} & item.keys():
+        return None
+    held = (pair for pair in _PAIRS if all(isinstance(item.get(key), str) for key in pair))
+    return next(held, None)
 
 
 def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
@@ -54,10 +91,11 @@ def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
     role = _ROLES.get(str(role_name).strip().lower())
     if role is None:
         raise RowError(f"{path}: unknown {role_key} {role_name!r}; known: {', '.join(_ROLES)}")
-    # Some rows mix ShareGPT's `value` and OpenAI's `content`.
-    key = text_key if text_key in item else _OTHER.get(text_key, text_key)
-    content, where = _turn_text(item.get(key if key in item else text_key), f"{path}.{key}")
+    key = next((key for key in (text_key, *TEXT_KEYS) if key in item), text_key)
+    content, where = _turn_text(item.get(key), f"{path}.{key}")
     calls = item.get("tool_calls") or ()
+    if not calls and isinstance(item.get("function_call"), Mapping):  # OpenAI's older form
+        calls = [{"type": "function", "function": dict(item["function_call"])}]
     if isinstance(calls, str):  # as JSON, which a table needs
         with contextlib.suppress(ValueError):
             calls = json.loads(calls)

@@ -6,17 +6,19 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from ifcurate.contexts.words import count_words
 from ifcurate.data.cells import CONTEXTS, Draft, read_context
 from ifcurate.data.paths import read_path
 from ifcurate.data.row_formats import READERS, Layout
+from ifcurate.data.turns import TEXT_KEYS
 from ifcurate.errors import RowError
 
 __all__ = ["Unread", "describe_unread", "list_unread", "unread_columns"]
 
-_NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible")
+_NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible", "answerable")
 #: Words in the name of a context column, beside the names that are read as one.
 _CONTEXT_WORDS: Final = frozenset(
     f"{' '.join(CONTEXTS)} doc docs snippet snippets excerpt excerpts reference references "
@@ -40,6 +42,12 @@ _MOST_STEPS: Final = 4  # of a path
 
 _KEPT: Final = "rejected is kept for DPO and not scored"
 _WEIGHT: Final = "messages with weight 0 or train false: not read; all answers are trained on"
+#: Roles whose messages are not trained on, whatever their weight.
+_ASKING: Final = ("user", "human", "system", "tool")
+#: Columns that say with false that an answer is bad.
+_FLAGS: Final = ("label", "kto_tag")
+#: Columns with the possible answers to a question.
+_CHOICES: Final = ("choices", "options", "endings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +110,52 @@ def _mapped_columns(layout: Layout) -> set[str]:
 
 
 def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
-    messages = [m for turns in row.values() if isinstance(turns, list) for m in turns]
-    if any(isinstance(m, Mapping) and 0 in (m.get("weight"), m.get("train")) for m in messages):
-        yield _WEIGHT
+    yield from _turn_notes(row)
+    for name in _FLAGS:
+        if isinstance(row.get(name), bool):
+            yield f"{name} is not read; rows with {name} false are read like the others"
+    yield from _answer_notes(row, drafts)
     for draft in drafts:
         if draft.note:
             yield draft.note
         if isinstance(read_path(row, draft.response.path)[1], bool):
             name = draft.response.path
             yield f"{name} is a boolean; the responses are the texts true and false"
+
+
+def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
+    """Notes on what the row's turns say beside their texts."""
+    lists = (value for value in row.values() if isinstance(value, list))
+    turns = [m for m in chain(*lists) if isinstance(m, Mapping) and {"role", "from"} & m.keys()]
+    answers = [m for m in turns if m.get("role", m.get("from")) not in _ASKING]
+    if any(0 in (m.get("weight"), m.get("train")) for m in answers):
+        yield _WEIGHT
+    for key in dict.fromkeys(key for turn in turns for key in _unread_keys(turn)):
+        yield f"messages have {key}, which is not read"
+
+
+def _unread_keys(turn: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a turn with a text of several words that is not read."""
+    texts = [value for key, value in turn.items() if key in TEXT_KEYS]
+    for key, value in turn.items():
+        read = key in TEXT_KEYS or value in texts or not isinstance(value, str)
+        if not read and count_words(value, 4) >= 4:
+            yield key
+
+
+def _answer_notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
+    """Notes on answers that are one of several, or the number or letter of a choice."""
+    choices = next((name for name in _CHOICES if isinstance(row.get(name), list | dict)), "")
+    for draft in drafts if len(drafts) == 1 else ():
+        name, first, _ = draft.response.path.partition("[0]")
+        values = read_path(row, name)[1] if first else None
+        if isinstance(values, list) and len({str(value) for value in values}) > 1:
+            yield f"{name} has several answers; the first one is the response"
+        if choices and re.fullmatch(r"\(?(\d|[A-J])[).]?", draft.response.text.strip()):
+            yield (
+                f"the responses are numbers or letters of {choices}, which is not read; "
+                "write the choices into the question"
+            )
 
 
 def _with_drafts(

@@ -257,3 +257,159 @@ def test_subfolders_are_named_with_the_pattern_that_reads_them(tmp_path: Path) -
     everything = read_examples([folder, pattern])
     assert len(list(everything)) == 3
     assert everything.not_read == {}
+
+
+#: What differs from the usual chat, and the roles before the answer "Leda".
+CHATS = [
+    ({"conversations": ["Where?", "Leda"]}, ["user"]),
+    ({"data": ["Hi", "Yes?", "Where?", "Leda"], "id": 1}, ["user", "assistant", "user"]),
+    (
+        {"thread": [{"role": "prompter", "text": "Where?"}, {"role": "assistant", "text": "Leda"}]},
+        ["user"],
+    ),
+    ({"conversation": [{"input": "Where?", "output": "Leda"}]}, ["user"]),
+    ({"conversation": [{"human": "Where?", "assistant": "Leda"}]}, ["user"]),
+    ({"messages": json.dumps(chat("Where?", "Leda"))}, ["user"]),
+    ({"text": "### Human: Where?### Assistant: Leda"}, ["user"]),
+    ({"chat": "USER: Where?\n\n\nASSISTANT: Leda <|endoftext|>\n\n\n"}, ["user"]),
+    (
+        {
+            "text": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nWhere?<|im_end|>\n"
+            "<|im_start|>assistant\nLeda<|im_end|>\n"
+        },
+        ["system", "user"],
+    ),
+    (
+        {
+            "systemInstruction": {"parts": [{"text": "S"}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": "Where?"}]},
+                {"role": "model", "parts": [{"text": "Leda"}]},
+            ],
+        },
+        ["system", "user"],
+    ),
+    (
+        {"instruction": "Where?", "output": "Leda", "history": [["Hi", "Yes?"]]},
+        ["user", "assistant", "user"],
+    ),
+    (
+        {
+            "story": PASSAGE,
+            "questions": ["Hi?", "Where?"],
+            "answers": {"input_text": ["Yes", "Leda"]},
+        },
+        ["user", "assistant", "user"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "roles"), CHATS)
+def test_chats_in_the_shapes_of_public_data(row: dict[str, Any], roles: list[str]) -> None:
+    example = one(row)
+    found = ["system"] * bool(example.system) + [t.role for t in example.history] + ["user"]
+    assert (example.instruction, example.response, found) == ("Where?", "Leda", roles)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Where?", "answer": {"aliases": ["LEDA"], "value": "Leda"}},
+        {"question": {"text": "Where?", "tokens": []}, "answers": [{"text": "Leda", "tokens": []}]},
+        {"question": "Where?", "answers_spans": {"spans": ["Leda"], "types": ["span"]}},
+        {
+            "inputs": [1],
+            "targets": [2],
+            "inputs_pretokenized": "Where?",
+            "targets_pretokenized": "Leda",
+        },
+        {"problem": "Where?", "solution": "Leda"},
+        {"user_input": "Where?", "response": "Leda"},
+    ],
+)
+def test_questions_and_answers_in_the_shapes_of_public_data(row: dict[str, Any]) -> None:
+    example = one(row)
+    assert (example.instruction, example.response) == ("Where?", "Leda")
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"paragraphs": [{"title": "t", "paragraph_text": PASSAGE}]},
+        {"documents": [{"id": "1", "content": PASSAGE}]},
+        {"context": {"contexts": [PASSAGE], "labels": ["x"]}},
+    ],
+)
+def test_contexts_in_the_shapes_of_public_data(context: dict[str, Any]) -> None:
+    assert one({"question": "Where?", "answer": "Leda", **context}).context == PASSAGE
+
+
+def test_an_older_function_call_is_a_tool_call_and_tools_are_read_in_every_format() -> None:
+    call = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    result = {"role": "function", "name": "f", "content": PASSAGE}
+    turns = [*chat("Where?"), call, result, {"role": "assistant", "content": "Leda"}]
+    example = one({"messages": turns, "functions": [{"name": "f"}]})
+    assert (example.trailing[0].tool_calls[0]["function"]["name"], bool(example.tools)) == (
+        "f",
+        True,
+    )
+    assert one({"query": "Where?", "answers": "[]", "tools": '[{"name": "f"}]'}).tools
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"question": "Where?", "choices": ["Nile", "Leda"], "answer": 1}, "numbers or letters"),
+        (
+            {"question": "Where?", "answers": [{"text": "Nile"}, {"text": "Leda"}]},
+            "several answers",
+        ),
+        ({"prompt": "Where?", "completion": "Nile", "label": False}, "label false"),
+        (
+            {
+                "messages": [
+                    *chat("Where?"),
+                    {"role": "assistant", "content": "Leda", "thinking": LONG},
+                ]
+            },
+            "thinking",
+        ),
+    ],
+)
+def test_what_is_read_as_something_else_is_said(row: dict[str, Any], said: str) -> None:
+    assert any(said in note for note in unread(row).notes)
+
+
+def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
+    turns = [{"from": "human", "value": "Where?", "weight": 0}]
+    row = {"conversations": [*turns, {"from": "gpt", "value": "Leda", "weight": 1}]}
+    assert unread(row).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"a": {"x": 1}, "b": {"x": 2}}, r"are its values the rows\? jq -c '\.\[\]' x"),
+        ({"My Rows": [{"a": 1}], "n": 1}, r"jq -c '\.\"My Rows\"\[\]' x"),
+        ({"document": PASSAGE, "summary": "A mill."}, "add a column `instruction`"),
+        (
+            {"instruction": "i", "completions": [{}], "models": [1], "correct_answers": ["None"]},
+            "response=completions",
+        ),
+        (
+            {"input": {}, "preferred_output": "a", "non_preferred_output": "b"},
+            "response=preferred_output",
+        ),
+    ],
+)
+def test_advice_on_an_unknown_format(row: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        detect_format([row] * (1 + ("instruction" in row)), "x")
+
+
+def test_a_list_of_paragraphs_and_a_rendered_text_are_no_chats() -> None:
+    with pytest.raises(DataError):
+        detect_format([{"title": "t", "text": ["One.", "Two."]}], "x")
+    rendered = "### Human: Where?### Assistant: Leda"
+    row = {"instruction": "Where?", "output": "Leda", "text": rendered}
+    assert detect_format([row], "x") == "alpaca"

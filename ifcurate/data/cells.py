@@ -6,6 +6,7 @@ A column may be a path, `instances[0].input`. Each text comes with the path it w
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -45,7 +46,7 @@ OUTPUTS: Final = ("output", "response", "answer", "completion")
 PROMPTS: Final = ("prompt", "inputs_pretokenized", "inputs", "input_text", "input")
 COMPLETIONS: Final = (
     *("completion", "response", "targets_pretokenized", "targets", "target", "output"),
-    "output_text",
+    *("output_text", "answers"),
 )
 QUESTIONS: Final = ("question", "query", "user_input", "problem")
 ANSWERS: Final = (
@@ -54,6 +55,12 @@ ANSWERS: Final = (
 )
 #: Keys of an answer's text: SQuAD's {"text": [...]}, TriviaQA's {"value": ...}; the first counts.
 ANSWER_KEYS: Final = ("text", "input_text", "value", "spans", "answer", "response")
+
+
+#: The start of an answer's object in a CSV file that pandas or a like tool wrote.
+_OBJECT: Final = re.compile(
+    r"""\s*\{['"](?:text|answer_start|spans|aliases|value)['"]: (?:array\(|\[|['"])"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +206,11 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
                 if not value:
                     return Text("", path)
                 value, path = value[0], f"{path}[0]"
+        if isinstance(value, str) and _OBJECT.match(value):
+            raise RowError(
+                f"column {name!r}: found an object that was written as text; save the data as "
+                "JSON lines or Parquet, not as CSV"
+            )
         if value is not None:
             return Text(_as_text(value, name, "an answer"), path)
     return read_text(row, names)

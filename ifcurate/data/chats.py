@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.cells import Draft, Text, read_system
+from ifcurate.data.paths import read_path
 from ifcurate.data.turns import parse_list, read_turns
 from ifcurate.errors import RowError
 from ifcurate.records import Role, Turn, write_calls
@@ -23,6 +25,7 @@ __all__ = [
     "is_chat",
     "join_turns",
     "read_conversation",
+    "read_thread",
     "split_chat",
     "split_speakers",
     "write_tools",
@@ -31,14 +34,14 @@ __all__ = [
 
 def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
     """The turns of a column, as OpenAI or as ShareGPT writes them."""
-    value = parse_list(row.get(name))
+    value = parse_list(read_path(row, name)[1])
     if isinstance(value, str) and (turns := split_chat(value, name)):
         return turns
     value = [value] if isinstance(value, Mapping) else value
     first = value[0] if isinstance(value, list) and value else {}
     sharegpt = isinstance(first, Mapping) and "from" in first
     keys = ("from", "value") if sharegpt else ("role", "content")
-    if isinstance(row.get(name), Mapping):
+    if isinstance(read_path(row, name)[1], Mapping):
         return [
             replace(turn, path=turn.path.replace(f"{name}[0]", name, 1))
             for turn in read_turns(value, name, *keys)
@@ -114,7 +117,7 @@ def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
 
 def write_tools(row: Mapping[str, Any]) -> str:
     """The tools that a row offers, as it writes them or as JSON; "" for none."""
-    tools = row.get("tools") or row.get("functions")
+    tools = row.get("tools") or row.get("functions") or read_path(row, "input.tools")[1]
     if not tools:
         return ""
     return tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
@@ -154,7 +157,29 @@ _OF_TEXTS: Final = CHATS[:6]  # those whose list of texts is a chat
 def find_chat(row: Mapping[str, Any]) -> str:
     """The column that holds a chat, as turns or as one text; "" if none does."""
     names = (name for name in CHATS if name != "data" or len(row) > 1)
-    return next((name for name in names if is_chat(row.get(name), name)), "")
+    found = next((name for name in names if is_chat(row.get(name), name)), "")
+    root = row.get("prompt")
+    return found or "prompt" * (isinstance(root, Mapping) and isinstance(root.get("replies"), list))
+
+
+def read_thread(root: Mapping[str, Any], path: str) -> list[Turn]:
+    """The turns of a tree of messages, through the reply with the best rank at each."""
+    turns: list[Turn] = []
+    node: Any = root
+    while isinstance(node, Mapping):
+        (turn,) = read_turns([node], path, "role", "text")
+        turns.append(replace(turn, path=f"{path}.text"))
+        replies = list(node.get("replies") or ())
+        ranks = [(_rank(reply), i) for i, reply in enumerate(replies)]
+        at = min(ranks, default=(0, -1))[1]
+        node, path = (replies[at] if replies else None), f"{path}.replies[{at}]"
+    n = max((i for i, turn in enumerate(turns, 1) if turn.role == "assistant"), default=len(turns))
+    return turns[:n]  # without a question that nobody answered
+
+
+def _rank(reply: Any) -> float:
+    rank = reply.get("rank") if isinstance(reply, Mapping) else None
+    return rank if isinstance(rank, int) else math.inf
 
 
 def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:

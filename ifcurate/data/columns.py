@@ -13,17 +13,23 @@ from ifcurate.records import Turn
 __all__ = ["add_columns", "lower_names", "restore_names"]
 
 Placed = TypeVar("Placed", Text, Turn)
+#: Other names of columns that mean the same.
+_SAME: Final = {
+    **{"preferred_output": "chosen", "non_preferred_output": "rejected"},
+    **{"chosen_response": "chosen", "rejected_response": "rejected"},
+}
 _COLUMN: Final = re.compile(r"[^.\[]+")
 
 
 def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The row with lower-case column names, and changed name -> original name.
+    """The row with lower-case column names, those of `_SAME` replaced, and new -> original name.
 
     A column keeps its capitals if its lower-case name belongs to another column.
     """
     names: dict[str, str] = {}
     for name in row:
         small = str(name).lower()
+        small = _SAME.get(small, small)
         if small != name and small not in row:
             names.setdefault(small, name)
     if not names:

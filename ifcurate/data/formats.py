@@ -74,6 +74,13 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
     """The advice for two frequent mistakes, or the general one."""
     if len(rows) == 1 and (advice := _unwrap(rows[0], keys, where)):
         return advice
+    if "parent_id" in keys:
+        return "each row is one message; join the messages of a conversation to a list `messages`"
+    if written := [key for key in keys if _is_object(rows[0].get(key))]:
+        return (
+            f"{written[0]} has Python objects that were written as text; save the data as JSON "
+            "lines or Parquet, not as CSV"
+        )
     if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
         return (
             f"its cells seem to be separated by {sign!r}; save the table with commas, "
@@ -88,9 +95,14 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
     return f"map them: --columns {guesses}"
 
 
+def _is_object(value: Any) -> bool:
+    return isinstance(value, str) and bool(_OBJECTS.match(value))
+
+
 def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
     """The advice for a file that is one object around its rows; "" for another."""
-    if inside := [key for key in keys if _has_rows(row[key])]:
+    named = (key for key in keys if _REJECTED.isdisjoint(re.split(r"[^a-z]+", key.lower())))
+    if inside := [key for key in named if _has_rows(row[key])]:
         names = " and ".join(map(repr, inside))
         quoted = [key if key.isidentifier() else json.dumps(key) for key in inside]
         parts = shlex.quote(", ".join(f".{key}[]" for key in quoted))
@@ -120,6 +132,7 @@ def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
         yield shlex.quote(f"{name}={column}")
 
 
+_OBJECTS: Final = re.compile(r"\[?\{'\w+': ")
 _REJECTED: Final = frozenset(("rejected", "non", "incorrect", "wrong", "negative"))
 #: What a column of an unknown format may be, by the words of its name; the likeliest first.
 _GUESSES: Final = {
@@ -143,7 +156,7 @@ _GUESSES: Final = {
 
 #: A row with one of the first columns and one of the second has the format; the first match counts.
 _COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
-    ("prompt_completion", ("prompt",), ("completion", "response")),
+    ("prompt_completion", ("prompt",), ("completion", "response", "answers")),
     ("alpaca", ("instruction",), (*OUTPUTS, "instances")),
     ("qca", QUESTIONS, ANSWERS),
     ("qca", ("questions",), ("answers", "orig_answers")),

@@ -34,11 +34,13 @@ from ifcurate.data.chats import (
     has_tools,
     join_turns,
     read_conversation,
+    read_thread,
     split_chat,
     split_speakers,
     write_tools,
 )
 from ifcurate.data.columns import add_columns, lower_names, restore_names
+from ifcurate.data.paths import read_path
 from ifcurate.data.turns import read_turns
 from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS
@@ -122,7 +124,7 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     return [
         Draft(
             instruction=asked,
-            response=read_text(row, COMPLETIONS, booleans=True),
+            response=read_answer(row, COMPLETIONS),
             context=read_context(row, CONTEXTS, asked.text),
             system=read_system(row),
         )
@@ -130,12 +132,15 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
 
 
 #: Columns that may hold the conversation before the chosen answer, if they are lists.
-_CONVERSATIONS: Final = ("conversations", "conversation", "messages", "prompt", "history")
+_CONVERSATIONS: Final = (
+    *("conversations", "conversation", "messages", "prompt", "history"),
+    "input.messages",
+)
 
 
 def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     """Read a preference row: the chosen answer is the response to a prompt or a conversation."""
-    before = next((n for n in _CONVERSATIONS if isinstance(row.get(n), list)), "")
+    before = next((n for n in _CONVERSATIONS if isinstance(read_path(row, n)[1], list)), "")
     names = ("prompt", *QUESTIONS, "instruction", "input")
     asked = Text() if before else read_text(row, names, required=False)
     said = read_conversation(row, before) if before else split_speakers(asked.text, asked.path)
@@ -230,6 +235,8 @@ def _columns(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     ]
 
 
+_TREE: Final = "of the replies to a message, the one with the best rank is read"
+
 _Reader = Callable[[Mapping[str, Any], Layout], list[Draft]]
 
 
@@ -239,6 +246,9 @@ def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         name = next((column for column in columns if column in row), "") or find_chat(row)
         name = name or columns[0]
+        if isinstance(row.get(name), Mapping) and "replies" in row[name]:
+            tree = draft_chat(read_thread(row[name], name), "", every=layout.turns == "all")
+            return [replace(draft, note=_TREE) for draft in tree]
         turns = split_chat(row[name], name) if isinstance(row.get(name), str) else []
         turns = turns or read_turns(row.get(name), name, role, content)
         return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")

@@ -105,7 +105,7 @@ def _as_rows(data: Any) -> Iterator[Any]:
     if hasattr(data, "to_pylist"):  # pyarrow
         return iter(data.to_pylist())
     if hasattr(data, "to_dict") and hasattr(data, "iloc"):  # pandas
-        return iter(data.to_dict("records"))
+        return map(_without_arrays, data.to_dict("records"))
     if type(data).__name__ == "LazyFrame":
         raise TypeError("examples: found a LazyFrame; give frame.collect()")
     if type(data).__name__ in ("DatasetDict", "IterableDatasetDict"):
@@ -120,6 +120,15 @@ def _as_rows(data: Any) -> Iterator[Any]:
         return iter(data)
     except TypeError as error:
         raise TypeError(f"examples: found {type(data).__name__}; {_EXPECTED}") from error
+
+
+def _without_arrays(value: Any) -> Any:
+    """A value of pandas with lists for arrays, as which pandas reads the lists of Parquet."""
+    if isinstance(value, Mapping):
+        return {key: _without_arrays(inner) for key, inner in value.items()}
+    if isinstance(value, list) or (hasattr(value, "dtype") and value.ndim):
+        return [_without_arrays(item) for item in value]
+    return value
 
 
 def _check_examples(examples: Iterable[Any]) -> Iterator[Example]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ifcurate.contexts.words import count_words
 from ifcurate.data.cells import CONTEXTS, Draft, read_context
+from ifcurate.data.columns import lower_names
 from ifcurate.data.paths import read_path
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.data.turns import TEXT_KEYS
@@ -84,8 +85,10 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     # Columns that a step added are no texts of the data.
     unread = [name for name in seen if name not in read and not name.startswith("ifcurate_")]
     notes = list(dict.fromkeys(note for row, of_row in fitting for note in _notes(row, of_row)))
-    if "chosen" in seen and "rejected" in unread:
-        unread.remove("rejected")
+    small = next((lower_names(row) for row, _ in fitting), ({}, {}))
+    rejected = small[1].get("rejected", "rejected")
+    if "chosen" in small[0] and rejected in unread:
+        unread.remove(rejected)
         notes.insert(0, _KEPT)
     mapped = _mapped(drafts, layout)
     likely = tuple(_find_likely(unread, fitting, second=bool(mapped[0])))
@@ -149,7 +152,11 @@ def _answer_notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[s
     for draft in drafts if len(drafts) == 1 else ():
         name, first, _ = draft.response.path.partition("[0]")
         values = read_path(row, name)[1] if first else None
-        if isinstance(values, list) and len({str(value) for value in values}) > 1:
+        if (
+            not draft.note
+            and isinstance(values, list)
+            and len({str(value) for value in values}) > 1
+        ):
             yield f"{name} has several answers; the first one is the response"
         if choices and re.fullmatch(r"\(?(\d|[A-J])[).]?", draft.response.text.strip()):
             yield (

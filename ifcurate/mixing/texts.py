@@ -10,6 +10,7 @@ from typing import Any
 
 from ifcurate.data.cells import Draft
 from ifcurate.data.chats import read_conversation, split_speakers
+from ifcurate.data.columns import lower_names
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
@@ -133,6 +134,7 @@ def read_rejected(row: Mapping[str, Any], response: str) -> str:
 
     It is the last answer of `rejected`, which may be a whole conversation, as `chosen` may.
     """
+    row, _ = lower_names(row)
     value = row.get("rejected")
     if not value or "chosen" not in row:
         return ""

@@ -11,6 +11,7 @@ import pytest
 from ifcurate.data.formats import detect_format, parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
+from ifcurate.data.taking import take_examples
 from ifcurate.data.unread import Unread, describe_unread, list_unread, unread_columns
 from ifcurate.errors import DataError, OptionError, RowError
 from ifcurate.records import Example
@@ -271,6 +272,19 @@ CHATS = [
     ({"conversation": [{"human": "Where?", "assistant": "Leda"}]}, ["user"]),
     ({"messages": json.dumps(chat("Where?", "Leda"))}, ["user"]),
     ({"text": "### Human: Where?### Assistant: Leda"}, ["user"]),
+    (
+        {
+            "prompt": {
+                "text": "Where?",
+                "role": "prompter",
+                "replies": [
+                    {"text": "Nile", "role": "assistant", "rank": 1, "replies": []},
+                    {"text": "Leda", "role": "assistant", "rank": 0, "replies": []},
+                ],
+            }
+        },
+        ["user"],
+    ),
     ({"chat": "USER: Where?\n\n\nASSISTANT: Leda <|endoftext|>\n\n\n"}, ["user"]),
     (
         {
@@ -325,6 +339,13 @@ def test_chats_in_the_shapes_of_public_data(row: dict[str, Any], roles: list[str
         },
         {"problem": "Where?", "solution": "Leda"},
         {"user_input": "Where?", "response": "Leda"},
+        {"prompt": "Where?", "answers": [{"answer": "Leda", "rank": 1}, {"answer": "Nile"}]},
+        {"prompt": "Where?", "chosen_response": "Leda", "rejected_response": "Nile"},
+        {
+            "input": {"messages": chat("Where?")},
+            "preferred_output": [{"role": "assistant", "content": "Leda"}],
+            "non_preferred_output": [{"role": "assistant", "content": "Nile"}],
+        },
     ],
 )
 def test_questions_and_answers_in_the_shapes_of_public_data(row: dict[str, Any]) -> None:
@@ -392,13 +413,15 @@ def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
         ({"a": {"x": 1}, "b": {"x": 2}}, r"are its values the rows\? jq -c '\.\[\]' x"),
         ({"My Rows": [{"a": 1}], "n": 1}, r"jq -c '\.\"My Rows\"\[\]' x"),
         ({"document": PASSAGE, "summary": "A mill."}, "add a column `instruction`"),
+        ({"text": "Where?", "role": "user", "parent_id": None}, "each row is one message"),
+        ({"messages": "[{'role': 'user', 'content': 'Where?'}]"}, "Python objects"),
         (
             {"instruction": "i", "completions": [{}], "models": [1], "correct_answers": ["None"]},
             "response=completions",
         ),
         (
-            {"input": {}, "preferred_output": "a", "non_preferred_output": "b"},
-            "response=preferred_output",
+            {"task": "t", "incorrect_response": "b", "right_response": "a"},
+            "response=right_response",
         ),
     ],
 )
@@ -413,3 +436,17 @@ def test_a_list_of_paragraphs_and_a_rendered_text_are_no_chats() -> None:
     rendered = "### Human: Where?### Assistant: Leda"
     row = {"instruction": "Where?", "output": "Leda", "text": rendered}
     assert detect_format([row], "x") == "alpaca"
+
+
+def test_an_object_written_as_text_is_no_answer() -> None:
+    row = {"question": "Where?", "answers": "{'text': array(['Leda'], dtype=object), 'x': 1}"}
+    with pytest.raises(RowError, match="save the data as JSON lines or Parquet"):
+        one(row)
+
+
+def test_lists_of_a_pandas_frame_are_read_though_they_are_arrays(tmp_path: Path) -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    row = {"question": "Where?", "answers": {"text": ["Leda"]}, "contexts": [PASSAGE]}
+    polars.DataFrame([row]).write_parquet(tmp_path / "a.parquet")
+    (example,) = take_examples(pandas.read_parquet(tmp_path / "a.parquet"))
+    assert (example.response, example.context) == ("Leda", PASSAGE)

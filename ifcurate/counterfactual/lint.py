@@ -107,11 +107,7 @@ def _read_row(
     if original is not None:
         return _case_from_original(view, answer, row_texts(original)), CHECKS, ""
     if view.memory and answer:
-        return (
-            _case_from_memory(view, answer),
-            _REBUILT,
-            view.context_text,
-        )
+        return _case_from_memory(view, answer), _REBUILT, view.context_text
     named = answer[:1].isupper() and len(answer.split()) <= 5
     return _case_without_original(view, answer), _ALONE if named else (), answer if named else ""
 

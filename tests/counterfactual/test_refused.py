@@ -340,6 +340,29 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H8",
         ),
         (
+            "a village with a person's surname",
+            alpaca("Martha Hale left. The next stop was on the coast. Hale is a village." + PAD,
+                   "Martha Hale"),
+            "H8",
+        ),
+        (
+            "a town with a person's given name",
+            alpaca("The clock is by Martha Hale, who came from Martha, Ohio." + PAD, "Martha Hale"),
+            "H8",
+        ),
+        (
+            "a passage about something with the same name",
+            {**alpaca("", "Martha Hale"),
+             "input": [["Clock", ["The clock is by Martha Hale." + PAD]],
+                       ["Martha", ["A fossil was found in 1974."]]]},
+            "H8",
+        ),
+        (
+            "a short form that is a word as well",
+            alpaca("The song is by Raymond Okoye. Fans call him Ray." + PAD, "Raymond Okoye"),
+            "H1",
+        ),
+        (
             "a band among bands",
             alpaca("Angela said so. They hear bands such as Blue Sky and Gordon Hudson." + PAD,
                    "Gordon Hudson"),

@@ -13,13 +13,7 @@ from ..checks import Check, Refusal
 from ..lexicon.tables import Lexicon
 from ..lexicon.wording import HONOURS, PARTICLES, fold
 from ..recognise.spans import NUMERIC, VALUES
-from ..recognise.values import (
-    DateMention,
-    date_mentions,
-    date_of_value,
-    number_mentions,
-    number_of,
-)
+from ..recognise.values import DateMention, date_mentions, date_of_value, number_mentions, number_of
 from .substitution import Change, Substitution
 from .views import View
 

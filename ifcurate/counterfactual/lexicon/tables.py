@@ -18,13 +18,7 @@ from typing import Literal
 
 from .wording import FUNCTION_WORDS, fold, word_set
 
-__all__ = [
-    "ARTICLE_COUNTRIES",
-    "PLACE_CLASSES",
-    "Country",
-    "Lexicon",
-    "load_lexicon",
-]
+__all__ = ["ARTICLE_COUNTRIES", "PLACE_CLASSES", "Country", "Lexicon", "load_lexicon"]
 
 
 #: Countries that are written with "the".

@@ -11,15 +11,7 @@ import re
 from collections.abc import Sequence
 
 from ..lexicon.tables import Lexicon
-from ..lexicon.wording import (
-    NO_SURNAMES,
-    SHORT_NAMES,
-    TITLES,
-    either,
-    fold,
-    word_before,
-    word_set,
-)
+from ..lexicon.wording import NO_SURNAMES, SHORT_NAMES, TITLES, either, fold, word_before, word_set
 from .pronouns import following_pronoun
 from .spans import Shape
 

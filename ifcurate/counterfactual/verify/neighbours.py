@@ -10,6 +10,7 @@ from ..edit.views import within
 from ..lexicon.tables import ARTICLE_COUNTRIES
 from ..lexicon.wording import (
     FUNCTION_WORDS,
+    GENERIC_WORDS,
     NO_SURNAMES,
     PARTICLES,
     TITLES,
@@ -50,11 +51,21 @@ _THING_BEFORE = re.compile(
     rf"\b{_THING}(?: (?:called|named)|(?:e?s)?,? (?:such as|like|including)"
     r"(?: [A-Z][^.;:()\n]{0,60}(?:,|and|or))?)? \Z"
 )
-_THING_AFTER = re.compile(
-    rf" {_THING}\b|(?:, | (?:is|was) )(?:an?|the) "
-    rf"(?:(?!(?:of|in|for|at|with|from|to|who|and) )[\w-]+ ){{0,3}}?{_THING}"
-    r"(?=[,.;:)]| (?:that|by)\b)"
+_IS = r"(?:, | (?:is|was) )(?:an?|the) (?:(?!(?:of|in|for|at|with|from|to|who|and) )[\w-]+ ){0,3}?"
+_THING_AFTER = re.compile(rf" {_THING}\b|{_IS}{_THING}(?=[,.;:)]| (?:that|by)\b)")
+#: A place with the name: "Hale is a village in", "the village of Hale", "from Hale, Ohio".
+_PLACE = f"(?:{either('places')})"
+_PLACE_BEFORE = re.compile(
+    rf"\b(?:{_PLACE} (?:of|called|named)|capital (?:is|was)|"
+    r"(?:born|died|lives?|lived|raised|based|located) in) \Z"
 )
+_PLACE_AFTER = re.compile(
+    rf" (?:railway )?station\b|{_IS}{_PLACE}(?=[,.;:)]| (?:in|of|on|near|with|where|that)\b)"
+)
+#: Answers, turns and later sentences of a passage, which may begin with a part of a name.
+_NO_HEAD = re.compile(r"\A[^\[]*\Z|answer|alias|messages|conversations|\]\[[1-9]\d*\]\Z")
+_HEADING = re.compile(r"\Z| (?:is|are|was|were) (?:an?|the) ")
+_REGION_BEFORE, _REGION_AFTER = re.compile(r"\b(?:in|from|of|near) \Z"), re.compile(r", [A-Z]")
 #: First words of longer names: "Movement for Justice Party", "Men's Boxing Club".
 _HEAD = re.compile(rf"({_CAPITAL}\w*) (?:for|against|on) (?:the )?\Z")
 _GROUP = re.compile(rf"\b(?:{either('groups')})['’]s? \Z", re.I)
@@ -78,6 +89,8 @@ def check_nesting(case: Case) -> Iterator[str]:
         yield f"{plan.original!r} only stands in a longer name"
     for edit in case.edits:
         yield from _check_place(case, case.before[edit.path], edit.start, edit.end)
+        if plan.type in PATTERNED | {"PERSON"}:
+            yield from _check_same(case.before[edit.path], edit, plan.original)
 
 
 def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
@@ -89,7 +102,7 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
         yield "inside an address or a path"
     if kind == "DATE":
         yield from _check_calendar(text, start, end)
-    if kind in VALUES:
+    if kind != "WORK":
         yield from _check_title(text, start, end)
     if kind in VALUES or kind == "WORK":
         return
@@ -101,7 +114,6 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
         yield f"{before + name!r} is a longer name"
     if after := _longer_to_the_right(case, right):
         yield f"{name + after!r} is a longer name"
-    yield from _check_title(text, start, end)
 
 
 def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
@@ -116,6 +128,23 @@ def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
         yield f"{name!r} is a thing: {thing.group().strip()!r}"
     if _NICKNAMED.match(text, end) or _NICKNAME_BEFORE.search(left):
         yield f"a nickname is beside {name!r}"
+
+
+def _check_same(text: str, edit: Edit, original: str) -> Iterator[str]:
+    """A part of the name is not that of a place, nor of what another passage is about."""
+    alone = " " not in edit.old and not text.startswith(("'s", "’s"), edit.end)
+    if (alone and _is_at(text, edit)) or _PLACE_AFTER.match(text, edit.end):
+        yield f"{edit.old!r} may be a place"
+    heads = alone and edit.start == 0 and not _NO_HEAD.search(edit.path)
+    if heads and " " in original and _HEADING.match(text, edit.end):
+        yield f"{edit.old!r} is what another passage is about"
+
+
+def _is_at(text: str, edit: Edit) -> bool:
+    """Whether the words around the name say that it is a place: "from Hale, Ohio"."""
+    left = text[max(0, edit.start - 40) : edit.start]
+    region = _REGION_BEFORE.search(left) and _REGION_AFTER.match(text, edit.end)
+    return bool(region or _PLACE_BEFORE.search(left))
 
 
 def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:
@@ -158,7 +187,10 @@ def _longer_to_the_left(case: Case, left: str) -> str:
     low = word.lower().rstrip(".")
     if _is_apart_left(word, low, link):
         return ""
-    return match.group() if _is_joined_left(case, word, link, _opens(left[: match.start()])) else ""
+    # "New Amsterdam", also at the start of a sentence
+    place = not link and case.plan.type in {"CITY", "COUNTRY"} and low in GENERIC_WORDS
+    joined = place or _is_joined_left(case, word, link, _opens(left[: match.start()]))
+    return match.group() if joined else ""
 
 
 def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:

@@ -164,14 +164,15 @@ _OTHER_NAMES = {"COUNTRY": _country_names, "CITY": _city_names}
 def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
     """A word that may be short for the name: "Sam" for "Samantha"."""
     new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
-    spared = new | FUNCTION_WORDS | case.lexicon.common | case.plan.kept | {"mary", "john"}
+    spared = new | FUNCTION_WORDS | case.plan.kept | {"mary", "john"}
+    first = spared | case.lexicon.common  # "Ray" at the start of a sentence, but not "him Ray"
     for word in _LETTERS.findall(case.plan.original):
         if len(word) < 4 or word.lower() in GENERIC_WORDS:
             continue
-        begins = re.compile(rf"(?<![^\W\d_]){re.escape(word[:3])}[^\W\d_]*")
-        for nickname in begins.findall("\n".join(texts.values())):
+        begins = re.compile(rf"([.!?:\n]\W*|(?<![^\W\d_]))({re.escape(word[:3])}[^\W\d_]*)")
+        for opens, nickname in begins.findall("\n".join(["", *texts.values()])):
             low = nickname.lower()
-            known = low in spared or low in case.lexicon.country_names
+            known = low in (first if opens else spared) or low in case.lexicon.country_names
             if not known and _is_short_for(low, word.lower()):
                 yield f"{nickname!r} may be short for {word!r}"
 
@@ -179,7 +180,7 @@ def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 def _is_short_for(nickname: str, name: str) -> bool:
     """Whether a name begins with the nickname, with or without its ending: "Danny"."""
     stem = re.sub(r"(?:ie|ey|y|i)\Z", "", nickname)
-    return len(stem) >= 3 and name.startswith((nickname, stem))
+    return name.startswith((nickname, stem if len(stem) >= 3 else nickname))
 
 
 def _alias_left(case: Case) -> Iterator[str]:

@@ -38,7 +38,8 @@ __all__ = ["CHECKS", "PASSED", "verify"]
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
 #: "Which band played?", but not "Which band member left?".
 _ASKS_THING = re.compile(
-    rf"\b(?:what|which)(?: [\w-]+)? (?:{either('makers')}|{either('things')})\b"
+    rf"\b(?:what|which)(?: is the| was the| [\w-]+)? "
+    rf"(?:{either('makers')}|{either('things')}|{either('places')})\b"
     rf"(?!['’]|(?: \w+)? (?:{either('people_by_role')}|member|leader|founder|owner)\b)",
     re.I,
 )

@@ -28,6 +28,7 @@ __all__ = [
     "read_answer",
     "read_context",
     "read_contexts",
+    "read_part",
     "read_system",
     "read_text",
 ]
@@ -132,17 +133,17 @@ def _as_text(value: Any, name: str, expected: str) -> str:
 
 def read_system(row: Mapping[str, Any]) -> Text:
     """The system message in a column of its own, if the row has one with a text."""
-    texts = (_system(row.get(name), name) for name in SYSTEMS)
+    texts = (read_part(row.get(name), name) for name in SYSTEMS)
     return next((text for text in texts if text.text.strip()), NO_TEXT)
 
 
-def _system(value: Any, path: str) -> Text:
-    """A system message: a text, or its only part (`[{"text": ...}]`, `{"parts": [...]}`)."""
+def read_part(value: Any, path: str) -> Text:
+    """A text, or its only part (`[{"text": ...}]`, `{"parts": [...]}`)."""
     if isinstance(value, Mapping):
         key = next((key for key in ("text", "parts", "content") if key in value), "")
-        return _system(value.get(key), f"{path}.{key}")
+        return read_part(value.get(key), f"{path}.{key}")
     if isinstance(value, list) and len(value) == 1:
-        return _system(value[0], f"{path}[0]")
+        return read_part(value[0], f"{path}[0]")
     return Text(value, path) if isinstance(value, str) else NO_TEXT
 
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 from ifcurate.data.cells import Draft, Text, read_system
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import parse_list, read_turns
+from ifcurate.data.written_chats import split_chat
 from ifcurate.errors import RowError
-from ifcurate.records import Role, Turn, write_calls
+from ifcurate.records import Turn, write_calls
 
 __all__ = [
     "CHATS",
@@ -26,7 +27,6 @@ __all__ = [
     "join_turns",
     "read_conversation",
     "read_thread",
-    "split_chat",
     "split_speakers",
     "write_tools",
 ]
@@ -68,45 +68,6 @@ def split_speakers(text: str, name: str) -> list[Turn]:
     ]
 
 
-#: Who says what in a chat that is one text: a mark before each turn, by the kind of chat.
-_MARKS: Final = (
-    re.compile(r"<\|im_start\|>(system|user|assistant|tool)\n"),
-    re.compile(r"### (System|Human|User|Assistant): ?"),
-    re.compile(r"^(SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE): ?", re.M),
-    _SAID,
-)
-_ROLES: Final[dict[str, Role]] = {
-    **{"system": "system", "user": "user", "human": "user", "assistant": "assistant"},
-    **{"tool": "tool", "function response": "tool"},
-}
-_TURN_ENDS: Final = ("<|im_end|>", "<|endoftext|>", "</s>")
-
-
-def split_chat(text: str, name: str) -> list[Turn]:
-    """The turns of a chat that column `name` has as one text; [] for another text.
-
-    Turns are told apart by ChatML's marks, by `### Human:` and `### Assistant:`, by `USER:` and
-    `ASSISTANT:`, or as in `split_speakers`. The end mark of a turn is no part of it.
-    """
-    for mark in _MARKS:
-        pieces = mark.split(text)
-        roles = [_ROLES[who.lower()] for who in pieces[1::2]]
-        starts = roles[1:2] if roles[:1] == ["system"] else roles[:1]
-        if not pieces[0].strip() and starts == ["user"] and "assistant" in roles:
-            said = zip(roles, pieces[2::2], strict=True)
-            return [
-                Turn(role, _without_end(words), f"{name}[{i}]")
-                for i, (role, words) in enumerate(said)
-            ]
-    return []
-
-
-def _without_end(text: str) -> str:
-    text = text.rstrip()
-    end = next((end for end in _TURN_ENDS if text.endswith(end)), "")
-    return text.removesuffix(end).rstrip()
-
-
 def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
     """The turns, after the system message in a column of its own if they have none."""
     system = read_system(row)
@@ -130,15 +91,20 @@ def has_tools(row: Mapping[str, Any]) -> bool:
 
 
 def add_history(draft: Draft, row: Mapping[str, Any]) -> Draft:
-    """The draft after the pairs of question and answer in the column `history`."""
-    pairs = row["history"]
-    if draft.history or not all(_is_pair(pair) for pair in pairs):
+    """The draft after the turns, or pairs of question and answer, in the column `history`."""
+    before = row["history"]
+    if draft.history or not before or "[" in draft.instruction.path:  # a chat has its own
         return draft
-    turns = (
-        Turn(("user", "assistant")[k], text, f"history[{i}][{k}]")
-        for i, pair in enumerate(pairs)
-        for k, text in enumerate(pair)
-    )
+    if is_chat(before, "history"):
+        turns = read_conversation(row, "history")
+    elif all(map(_is_pair, before)):
+        turns = [
+            Turn(("user", "assistant")[k], text, f"history[{i}][{k}]")
+            for i, pair in enumerate(before)
+            for k, text in enumerate(pair)
+        ]
+    else:
+        return draft
     return replace(draft, history=tuple(turns))
 
 

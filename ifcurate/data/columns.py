@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from ifcurate.data.cells import Draft, Text, read_contexts, read_text
+from ifcurate.data.cells import Draft, Text, read_contexts, read_part, read_text
+from ifcurate.data.paths import read_path
 from ifcurate.records import Turn
 
 __all__ = ["add_columns", "lower_names", "restore_names"]
@@ -64,5 +65,8 @@ def add_columns(draft: Draft, row: Mapping[str, Any], columns: Mapping[str, str]
     if "context" in columns:
         draft = replace(draft, context=read_contexts(row, columns["context"]))
     if "system" in columns:
-        draft = replace(draft, system=read_text(row, (columns["system"],)))
+        system = read_part(read_path(row, columns["system"])[1], columns["system"])
+        draft = replace(
+            draft, system=system if system.path else read_text(row, (columns["system"],))
+        )
     return draft

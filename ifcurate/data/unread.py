@@ -43,6 +43,9 @@ _MOST_STEPS: Final = 4  # of a path
 
 _KEPT: Final = "rejected is kept for DPO and not scored"
 _WEIGHT: Final = "messages with weight 0 or train false: not read; all answers are trained on"
+#: Columns that say what to do in all rows of a task.
+_TASKS: Final = ("definition", "instructions", "task_description")
+_TASK: Final = "{0} looks like an instruction; to read it: --columns system={0}"
 #: Roles whose messages are not trained on, whatever their weight.
 _ASKING: Final = ("user", "human", "system", "tool")
 #: Columns that say with false that an answer is bad.
@@ -90,6 +93,7 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     if "chosen" in small[0] and rejected in unread:
         unread.remove(rejected)
         notes.insert(0, _KEPT)
+    notes += [_TASK.format(name) for name in unread if name.lower() in _TASKS]
     mapped = _mapped(drafts, layout)
     likely = tuple(_find_likely(unread, fitting, second=bool(mapped[0])))
     return Unread(tuple(unread), likely, mapped, tuple(notes))

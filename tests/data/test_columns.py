@@ -272,6 +272,26 @@ CHATS = [
     ({"conversation": [{"human": "Where?", "assistant": "Leda"}]}, ["user"]),
     ({"messages": json.dumps(chat("Where?", "Leda"))}, ["user"]),
     ({"text": "### Human: Where?### Assistant: Leda"}, ["user"]),
+    ({"text": "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nWhere? [/INST] Leda </s>"}, ["system", "user"]),
+    (
+        {"text": "<|system|>\nS</s>\n<|user|>\nWhere?</s>\n<|assistant|>\nLeda</s>"},
+        ["system", "user"],
+    ),
+    (
+        {"text": "<bos><start_of_turn>user\nWhere?<end_of_turn>\n<start_of_turn>model\nLeda"},
+        ["user"],
+    ),
+    (
+        {
+            "text": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhere?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\nLeda<|eot_id|>"
+        },
+        ["user"],
+    ),
+    (
+        {"prompt": "Where?", "completion": "Leda", "history": chat("Hi", "Yes?")},
+        ["user", "assistant", "user"],
+    ),
     (
         {
             "prompt": {
@@ -450,3 +470,11 @@ def test_lists_of_a_pandas_frame_are_read_though_they_are_arrays(tmp_path: Path)
     polars.DataFrame([row]).write_parquet(tmp_path / "a.parquet")
     (example,) = take_examples(pandas.read_parquet(tmp_path / "a.parquet"))
     assert (example.response, example.context) == ("Leda", PASSAGE)
+
+
+def test_a_definition_is_advised_as_system_message_and_may_be_a_list() -> None:
+    row = {"Definition": ["Answer in one word."], "inputs": "Where?", "targets": "Leda"}
+    assert "Definition looks like an instruction; to read it: --columns system=Definition" in (
+        unread(row).notes
+    )
+    assert one(row, system="Definition").system == "Answer in one word."

@@ -60,15 +60,15 @@ def inspect_data(
 
 
 def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
+    unread = loaded.unread()
     return {
         "formats": loaded.formats,
         "templates": {
             source.name: [shape.as_record() for shape in layout.shapes]
             for source, layout in zip(loaded.sources, loaded.layouts, strict=True)
         },
-        "unread_columns": {
-            name: list(unread.columns) for name, unread in loaded.unread().items() if unread.columns
-        },
+        "unread_columns": {name: list(of.columns) for name, of in unread.items() if of.columns},
+        "notes": {name: notes for name, of in unread.items() if (notes := [*of.notes, *of.advice])},
         "subfolders_not_read": dict(loaded.not_read),
         "rows": tally.rows,
         "examples": tally.examples,

@@ -184,7 +184,7 @@ def _joined(value: Any, name: str) -> Text | None:
     if value is None or isinstance(value, str):
         return Text(value or "", name)
     if isinstance(value, Mapping):
-        key = next((key for key in PASSAGE_KEYS if key in value), None)
+        key = next((key for key in PASSAGE_KEYS if value.get(key) is not None), None)
         return _joined(value[key], f"{name}.{key}") if key else None
     texts = [Text(text, path) for path, text in walk_passages(value, name)]
     if len(texts) == 1:
@@ -199,7 +199,7 @@ def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
         path = name
         for _ in range(3):  # {"text": [...]}, [{"text": ...}]
             if isinstance(value, Mapping):
-                key = next((key for key in ANSWER_KEYS if key in value), "")
+                key = next((key for key in ANSWER_KEYS if value.get(key) is not None), "")
                 if not key:
                     break
                 value, path = value[key], f"{path}.{key}"

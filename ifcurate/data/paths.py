@@ -51,7 +51,7 @@ def walk_passages(value: Any, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str) and value.strip():
         yield name, value
     elif isinstance(value, Mapping) and not {"role", "from"} & value.keys():  # no turn
-        for key in [key for key in PASSAGE_KEYS if key in value][:1]:
+        for key in [key for key in PASSAGE_KEYS if value.get(key) is not None][:1]:
             yield from walk_passages(value[key], f"{name}.{key}")
     elif isinstance(value, list):
         for i, part in enumerate(value):

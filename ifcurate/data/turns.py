@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ifcurate.errors import RowError
@@ -87,12 +87,21 @@ def find_pair(item: Any) -> tuple[str, str] | None:
 def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
     if not isinstance(item, Mapping):
         raise RowError(f"{path}: expected a turn, found {type(item).__name__}")
-    role_name = item.get(role_key)
+    # A table fills the keys of other turns with null.
+    role_name = next((item[key] for key in (role_key, "role", "from") if item.get(key)), None)
     role = _ROLES.get(str(role_name).strip().lower())
     if role is None:
         raise RowError(f"{path}: unknown {role_key} {role_name!r}; known: {', '.join(_ROLES)}")
-    key = next((key for key in (text_key, *TEXT_KEYS) if key in item), text_key)
+    key = next((key for key in (text_key, *TEXT_KEYS) if item.get(key) is not None), text_key)
     content, where = _turn_text(item.get(key), f"{path}.{key}")
+    calls = _read_calls(item, path)
+    if not calls and role_name in ("function_call", "tool_call"):
+        calls = _call_in_text(content)
+    return Turn(role, content, where, tuple(calls), str(item.get("name") or ""))
+
+
+def _read_calls(item: Mapping[str, Any], path: str) -> Sequence[Any]:
+    """The tool calls of a turn, as the row has them."""
     calls = item.get("tool_calls") or ()
     if not calls and isinstance(item.get("function_call"), Mapping):  # OpenAI's older form
         calls = [{"type": "function", "function": dict(item["function_call"])}]
@@ -101,9 +110,7 @@ def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
             calls = json.loads(calls)
     if not isinstance(calls, list | tuple):
         raise RowError(f"{path}.tool_calls: expected a list, found {type(calls).__name__}")
-    if not calls and role_name in ("function_call", "tool_call"):
-        calls = _call_in_text(content)
-    return Turn(role, content, where, tuple(calls), str(item.get("name") or ""))
+    return calls
 
 
 def _call_in_text(content: str) -> list[Mapping[str, Any]]:

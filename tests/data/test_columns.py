@@ -482,7 +482,10 @@ def test_a_definition_is_advised_as_system_message_and_may_be_a_list() -> None:
 
 def test_keys_that_a_table_fills_with_null_are_passed_over() -> None:
     nothing = {"role": None, "content": None}
-    turns = [{"from": "human", "value": "Where?", **nothing}, {"from": "gpt", "value": "Leda"}]
+    turns: list[dict[str, Any]] = [
+        {"from": "human", "value": "Where?", **nothing},
+        {"from": "gpt", "value": "Leda"},
+    ]
     assert one({"conversations": [*turns[:1], {**turns[1], **nothing}]}).response == "Leda"
     mixed = [turns[0], {"role": "assistant", "content": "Leda", "from": None, "value": None}]
     assert one({"conversations": mixed}).response == "Leda"

@@ -358,6 +358,18 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H8",
         ),
         (
+            "a passage about what was named after another person",
+            {**alpaca("", "Martha Richter"),
+             "input": [{"title": "Clock", "text": "The clock is by Martha Richter." + PAD},
+                       {"title": "Richter scale", "text": "The Richter scale is older."}]},
+            "H8",
+        ),
+        (
+            "a state with a person's given name",
+            alpaca("The clock is by Virginia Hale, who came from Virginia." + PAD, "Virginia Hale"),
+            "H8",
+        ),
+        (
             "a short form that is a word as well",
             alpaca("The song is by Raymond Okoye. Fans call him Ray." + PAD, "Raymond Okoye"),
             "H1",

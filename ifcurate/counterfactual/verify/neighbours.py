@@ -64,8 +64,8 @@ _PLACE_AFTER = re.compile(
 )
 #: Answers, turns and later sentences of a passage, which may begin with a part of a name.
 _NO_HEAD = re.compile(r"\A[^\[]*\Z|answer|alias|messages|conversations|\]\[[1-9]\d*\]\Z")
-_HEADING = re.compile(r"\Z| (?:is|are|was|were) (?:an?|the) ")
-_REGION_BEFORE, _REGION_AFTER = re.compile(r"\b(?:in|from|of|near) \Z"), re.compile(r", [A-Z]")
+_HEADING = re.compile(r"(?: \(?[a-z]\w+\)?){0,2}\Z| (?:is|are|was|were) (?:an?|the) ")
+_REGION_BEFORE, _REGION_AFTER = re.compile(r"\b(?:in|from|near) \Z"), re.compile(r", [A-Z]")
 #: First words of longer names: "Movement for Justice Party", "Men's Boxing Club".
 _HEAD = re.compile(rf"({_CAPITAL}\w*) (?:for|against|on) (?:the )?\Z")
 _GROUP = re.compile(rf"\b(?:{either('groups')})['’]s? \Z", re.I)
@@ -78,7 +78,7 @@ _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = word_set("days")
 _EPITHETS = word_set("epithets")
 #: Things that are named after a person, not owned: "Valentine's Day", "Levi's Stadium".
-_NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place"}
+_NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place", "bazaar"}
 
 
 def check_nesting(case: Case) -> Iterator[str]:
@@ -90,7 +90,7 @@ def check_nesting(case: Case) -> Iterator[str]:
     for edit in case.edits:
         yield from _check_place(case, case.before[edit.path], edit.start, edit.end)
         if plan.type in PATTERNED | {"PERSON"}:
-            yield from _check_same(case.before[edit.path], edit, plan.original)
+            yield from _check_same(case, case.before[edit.path], edit)
 
 
 def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
@@ -130,21 +130,21 @@ def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
         yield f"a nickname is beside {name!r}"
 
 
-def _check_same(text: str, edit: Edit, original: str) -> Iterator[str]:
+def _check_same(case: Case, text: str, edit: Edit) -> Iterator[str]:
     """A part of the name is not that of a place, nor of what another passage is about."""
     alone = " " not in edit.old and not text.startswith(("'s", "’s"), edit.end)
-    if (alone and _is_at(text, edit)) or _PLACE_AFTER.match(text, edit.end):
+    if (alone and _is_at(case, text, edit)) or _PLACE_AFTER.match(text, edit.end):
         yield f"{edit.old!r} may be a place"
     heads = alone and edit.start == 0 and not _NO_HEAD.search(edit.path)
-    if heads and " " in original and _HEADING.match(text, edit.end):
+    if heads and " " in case.plan.original and _HEADING.match(text, edit.end):
         yield f"{edit.old!r} is what another passage is about"
 
 
-def _is_at(text: str, edit: Edit) -> bool:
+def _is_at(case: Case, text: str, edit: Edit) -> bool:
     """Whether the words around the name say that it is a place: "from Hale, Ohio"."""
     left = text[max(0, edit.start - 40) : edit.start]
-    region = _REGION_BEFORE.search(left) and _REGION_AFTER.match(text, edit.end)
-    return bool(region or _PLACE_BEFORE.search(left))
+    region = _is_place(case, edit.old) or _REGION_AFTER.match(text, edit.end)
+    return bool((region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left))
 
 
 def _check_calendar(text: str, start: int, end: int) -> Iterator[str]:

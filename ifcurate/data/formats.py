@@ -13,10 +13,8 @@ import functools
 import hashlib
 import json
 import re
-import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import (
@@ -28,12 +26,10 @@ from ifcurate.contexts.find import (
     is_no_context,
 )
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.cells import ANSWERS, CONTEXTS, OUTPUTS, QUESTIONS, Draft, Text
-from ifcurate.data.chats import CHATS, find_chat, is_chat
-from ifcurate.data.columns import lower_names
+from ifcurate.data.cells import Draft, Text
+from ifcurate.data.detection import detect_format
 from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
-from ifcurate.data.turns import parse_list
-from ifcurate.errors import DataError, RowError
+from ifcurate.errors import RowError
 from ifcurate.options.data import FORMATS
 from ifcurate.records import ContextBlock, Example, Role, Turn
 
@@ -54,139 +50,6 @@ def row_hash(row: Mapping[str, Any]) -> str:
     """A hash of the row's content, 16 hex digits; the order of keys does not matter."""
     text = json.dumps(row, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
-    """The format that most of these rows have.
-
-    Raises `DataError` with the columns that were found when no format fits.
-    """
-    if votes := Counter(name for row in rows if (name := _format_of(row))):
-        return max(votes, key=lambda name: (votes[name], -FORMATS.index(name)))
-    keys = sorted({key for row in rows for key in row})
-    raise DataError(
-        f"{where}: no known format of rows; found the columns {', '.join(keys) or '(none)'}; "
-        f"{_what_to_do(rows, keys, where)}"
-    )
-
-
-def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
-    """The advice for two frequent mistakes, or the general one."""
-    if len(rows) == 1 and (advice := _unwrap(rows[0], keys, where)):
-        return advice
-    if "parent_id" in keys:
-        return "each row is one message; join the messages of a conversation to a list `messages`"
-    if written := [key for key in keys if _is_object(rows[0].get(key))]:
-        return (
-            f"{written[0]} has Python objects that were written as text; save the data as JSON "
-            "lines or Parquet, not as CSV"
-        )
-    if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
-        return (
-            f"its cells seem to be separated by {sign!r}; save the table with commas, "
-            "or with tabs as .tsv"
-        )
-    guesses = " ".join(_guess_columns(keys))
-    if guesses.startswith("instruction=...") and guesses.count("...") == 1:
-        return (
-            "none of them looks like an instruction; add a column `instruction` that says what to "
-            f"do, then map them: --columns {guesses.replace('...', 'instruction')}"
-        )
-    return f"map them: --columns {guesses}"
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, str) and bool(_OBJECTS.match(value))
-
-
-def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
-    """The advice for a file that is one object around its rows; "" for another."""
-    named = (key for key in keys if _REJECTED.isdisjoint(re.split(r"[^a-z]+", key.lower())))
-    if inside := [key for key in named if _has_rows(row[key])]:
-        names = " and ".join(map(repr, inside))
-        quoted = [key if key.isidentifier() else json.dumps(key) for key in inside]
-        parts = shlex.quote(", ".join(f".{key}[]" for key in quoted))
-        return f"are the rows in {names}? jq -c {parts} {where} > rows.jsonl"
-    if keys and all(isinstance(row[key], Mapping) for key in keys):
-        return f"are its values the rows? jq -c '.[]' {where} > rows.jsonl"
-    return ""
-
-
-def _has_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
-
-
-def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
-    """The mapping to these columns, by the words of their names; "..." where none fits."""
-    left = {key: re.split(r"[^a-z]+", key.lower()) for key in keys}
-    for name, words in _GUESSES.items():
-        fitting = (
-            (key.lower() != w, words.index(w), key)
-            for key, ws in left.items()
-            if _REJECTED.isdisjoint(ws)
-            for w in ws
-            if w in words
-        )
-        column = min(fitting, default=(True, 0, "..."))[2]
-        left.pop(column, None)
-        yield shlex.quote(f"{name}={column}")
-
-
-_OBJECTS: Final = re.compile(r"\[?\{'\w+': ")
-_REJECTED: Final = frozenset(("rejected", "non", "incorrect", "wrong", "negative"))
-#: What a column of an unknown format may be, by the words of its name; the likeliest first.
-_GUESSES: Final = {
-    "instruction": ("instruction", "question", "query", "prompt", "task", "request", "input"),
-    "context": ("doc", "docs", "knowledge", *CONTEXTS),
-    "response": (
-        "chosen",
-        "preferred",
-        *ANSWERS,
-        "completions",
-        "target",
-        "targets",
-        "reply",
-        "gold",
-        "label",
-        "summary",
-        "highlights",
-    ),
-}
-
-
-#: A row with one of the first columns and one of the second has the format; the first match counts.
-_COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
-    ("prompt_completion", ("prompt",), ("completion", "response", "answers")),
-    ("alpaca", ("instruction",), (*OUTPUTS, "instances")),
-    ("qca", QUESTIONS, ANSWERS),
-    ("qca", ("questions",), ("answers", "orig_answers")),
-    ("prompt_completion", ("inputs",), ("targets",)),
-    ("prompt_completion", ("input",), ("output", "target")),
-)
-
-
-def _format_of(written: Mapping[str, Any]) -> str:
-    row, _ = lower_names(written)
-    if "chosen" in row and "rejected" in row:
-        return "preference"
-    for name in CHATS[:3]:
-        if is_chat(row.get(name), name, sure=False):
-            return _chat_format_of(row, name)
-    columns = set(row)
-    if not isinstance(row.get("instances"), list):
-        columns.discard("instances")
-    for name, asked, answers in _COLUMNS_OF:
-        if not columns.isdisjoint(asked) and not columns.isdisjoint(answers):
-            return name
-    return _chat_format_of(row, find_chat(row))
-
-
-def _chat_format_of(row: Mapping[str, Any], name: str) -> str:
-    """The format of a row that has a chat in this column; "" without a column."""
-    turns = parse_list(row.get(name))
-    if isinstance(turns, list) and isinstance(turns[0], Mapping) and "from" in turns[0]:
-        return "sharegpt"
-    return "messages" if name else ""
 
 
 def parse_row(

@@ -157,7 +157,7 @@ def _detect_format(records: Sequence[dict[str, Any]]) -> str:
     try:
         return detect_format(records[:_LOOKED_AT], _SOURCE)
     except DataError as error:
-        what = str(error).partition("; map them")[0]
+        what = "; ".join(str(error).split("; ")[:2])  # without the advice for files
         raise DataError(
             f"{what}; rename the columns to instruction, context and response, or give a list of "
             "Example(instruction=..., context=..., response=...)"

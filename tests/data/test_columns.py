@@ -434,6 +434,10 @@ def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
         ({"My Rows": [{"a": 1}], "n": 1}, r"jq -c '\.\"My Rows\"\[\]' x"),
         ({"document": PASSAGE, "summary": "A mill."}, "add a column `instruction`"),
         ({"text": "Where?", "role": "user", "parent_id": None}, "each row is one message"),
+        (
+            {"instruction": "", "passage": PASSAGE, "qas": [{"question": "q", "answer": "a"}]},
+            r"jq -c '\.qas\[\] \+ del\(\.qas\)' x",
+        ),
         ({"messages": "[{'role': 'user', 'content': 'Where?'}]"}, "Python objects"),
         (
             {"instruction": "i", "completions": [{}], "models": [1], "correct_answers": ["None"]},

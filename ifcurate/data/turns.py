@@ -134,10 +134,20 @@ def _turn_text(value: Any, path: str) -> tuple[str, str]:
         for key in ("text", "value"):
             if _is_text(part) and isinstance(part.get(key), str):
                 return part[key], f"{path}[0].{key}"
-    advice = "only text can be scored"
-    if isinstance(value, list) and value and all(_is_text(part) for part in value):
-        advice = "join them into one text"
-    raise RowError(f"{path}: expected text, found {_describe(value)}; {advice}")
+    raise RowError(f"{path}: expected text, found {_describe(value)}; {_advise(value)}")
+
+
+def _advise(value: Any) -> str:
+    parts = value if isinstance(value, list) else []
+    if parts and all(map(_is_text, parts)):
+        return "join them into one text"
+    if any(_has_type(part, "tool_") for part in parts):
+        return "write calls as `tool_calls`, and results as messages with the role `tool`"
+    return "only text can be scored"
+
+
+def _has_type(part: Any, start: str) -> bool:
+    return isinstance(part, Mapping) and str(part.get("type")).startswith(start)
 
 
 def _is_text(part: Any) -> bool:

@@ -234,7 +234,7 @@ def _least_words(path: str, *, second: bool) -> int:
     steps = [step for step in re.split(r"[.\[\]*]+", path) if step]
     last = {word.lower() for word in _NAME_WORD.findall(steps[-1])}
     words = last.union(word.lower() for step in steps for word in _NAME_WORD.findall(step))
-    if words & _ANSWER_WORDS or path == "text":
+    if words & _ANSWER_WORDS or path == "text" or (second and path.lower() == "reference"):
         return 0
     if path.lower() in CONTEXTS:
         return 1

@@ -496,3 +496,14 @@ def test_keys_that_a_table_fills_with_null_are_passed_over() -> None:
     row: dict[str, Any] = {"question": "Where?", "answer": {"text": None, "value": "Leda"}}
     assert one({**row, "passages": [{"text": None, "content": PASSAGE}]}).context == PASSAGE
     assert one(row).response == "Leda"
+
+
+def test_a_reference_answer_is_no_second_context() -> None:
+    row = {"user_input": "Where?", "retrieved_contexts": [PASSAGE], "response": "Leda"}
+    assert unread({**row, "reference": "It stands on the Leda, in Holt."}).likely_contexts == ()
+
+
+def test_parts_with_a_tool_call_say_how_to_write_it() -> None:
+    call = {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {}}]}
+    with pytest.raises(RowError, match="write calls as `tool_calls`"):
+        one({"messages": [*chat("Where?"), call]})

@@ -143,6 +143,7 @@ _COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
     ("qca", QUESTIONS, ANSWERS),
     ("qca", ("questions",), ("answers", "orig_answers")),
     ("prompt_completion", ("inputs",), ("targets",)),
+    ("prompt_completion", ("input_text",), ("output_text",)),
     ("prompt_completion", ("input",), ("output", "target")),
 )
 

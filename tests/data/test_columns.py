@@ -358,6 +358,7 @@ def test_chats_in_the_shapes_of_public_data(row: dict[str, Any], roles: list[str
             "targets_pretokenized": "Leda",
         },
         {"problem": "Where?", "solution": "Leda"},
+        {"input_text": "Where?", "output_text": "Leda"},
         {"user_input": "Where?", "response": "Leda"},
         {"prompt": "Where?", "answers": [{"answer": "Leda", "rank": 1}, {"answer": "Nile"}]},
         {"prompt": "Where?", "chosen_response": "Leda", "rejected_response": "Nile"},

@@ -120,11 +120,16 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     if isinstance(row.get(prompt), list) and isinstance(row.get(completion), list):
         turns = [*read_conversation(row, prompt), *read_conversation(row, completion)]
         return draft_chat(add_system(turns, row), write_tools(row), every=layout.turns == "all")
-    asked = read_text(row, PROMPTS)
+    asked, answer = read_text(row, PROMPTS), read_answer(row, COMPLETIONS)
+    if said := split_speakers(asked.text, asked.path):
+        turns = [Turn("assistant", answer.text, answer.path)]
+        drafts = _draft_after(row, said, turns, asked.path, answer.path)
+        context = read_context(row, CONTEXTS, asked.text)
+        return [replace(draft, context=context) for draft in drafts]
     return [
         Draft(
             instruction=asked,
-            response=read_answer(row, COMPLETIONS),
+            response=answer,
             context=read_context(row, CONTEXTS, asked.text),
             system=read_system(row),
         )
@@ -149,15 +154,23 @@ def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         if not asked.path:
             raise RowError("no column 'prompt' or 'conversations' beside 'chosen'; add the prompt")
         said = [Turn("user", asked.text, asked.path)]
-    joined, n_left_out = join_turns(said, turns)
-    drafts = draft_chat(add_system(joined, row), write_tools(row))
+    drafts = _draft_after(row, said, turns, before or asked.path, "chosen")
     if asked.path:
         contexts = ("input", *CONTEXTS) if asked.path != "input" else CONTEXTS
         context = read_context(row, contexts, asked.text)
         drafts = [replace(draft, context=context) for draft in drafts]
+    return drafts
+
+
+def _draft_after(
+    row: Mapping[str, Any], said: list[Turn], turns: list[Turn], before: str, response: str
+) -> list[Draft]:
+    """The drafts of a conversation in column `before`, and the turns of column `response`."""
+    joined, n_left_out = join_turns(said, turns)
+    drafts = draft_chat(add_system(joined, row), write_tools(row))
     if not n_left_out:
         return drafts
-    note = f"{before or asked.path} ends in an answer, which is not read; chosen is the response"
+    note = f"{before} ends in an answer, which is not read; {response} is the response"
     return [replace(draft, note=note) for draft in drafts]
 
 

@@ -220,6 +220,12 @@ def test_whole_dialogues_as_texts_are_read_into_turns(prompt: str) -> None:
     assert "chosen" not in json.dumps(shown)
 
 
+def test_a_dialogue_as_the_prompt_of_a_completion_is_read_into_turns() -> None:
+    example = one({"prompt": SAID, "completion": " Because."})
+    assert (example.instruction, example.response) == ("Why?", " Because.")
+    assert [turn.content for turn in example.history] == ["Who?", "You."]
+
+
 def test_an_answer_that_quotes_a_dialogue_stays_one() -> None:
     play = "Human: Hello?\n\nAssistant: Here."
     example = one({"prompt": "Write a play.", "chosen": play, "rejected": "No."})

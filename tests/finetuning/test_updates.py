@@ -66,6 +66,7 @@ def test_no_other_weight_moves_by_a_bit(update: Any, tmp_path: Path) -> None:
     assert len(names) == (len(wanted) if update == "qk" else 2 * len(wanted))
 
 
+@pytest.mark.slow
 def test_fused_projections_are_refused_with_a_reason(tmp_path: Path) -> None:
     model, _ = load(make_model("gpt-neox", tmp_path / "neox"))
     for choose in (

@@ -217,6 +217,7 @@ def test_shuffled_contexts_are_shuffled_as_they_were(data: Path) -> None:
     assert manifest.checks["rescored"]["rows"] > 0
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_refused(data: Path) -> None:
     from ifcurate.engines.toy import ToyEngine
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -27,7 +26,6 @@ __all__ = [
     "join_turns",
     "read_conversation",
     "read_thread",
-    "split_speakers",
     "write_tools",
 ]
 
@@ -47,25 +45,6 @@ def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
             for turn in read_turns(value, name, *keys)
         ]
     return read_turns(value, name, *keys)
-
-
-_SAID: Final = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
-
-
-def split_speakers(text: str, name: str) -> list[Turn]:
-    """The turns of a chat that column `name` has as one text, as HH-RLHF writes it.
-
-    Turn 2 of `chosen` has the path `chosen[2]`, which is no place in the row. Another text,
-    which does not begin with `Human:` or has no `Assistant:`, has no turns.
-    """
-    pieces = _SAID.split(text)
-    if pieces[0].strip() or pieces[1:2] != ["Human"] or "Assistant" not in pieces[1::2]:
-        return []
-    speakers = zip(pieces[1::2], pieces[2::2], strict=True)
-    return [
-        Turn("user" if who == "Human" else "assistant", said, f"{name}[{i}]")
-        for i, (who, said) in enumerate(speakers)
-    ]
 
 
 def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:

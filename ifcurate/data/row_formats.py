@@ -35,13 +35,12 @@ from ifcurate.data.chats import (
     join_turns,
     read_conversation,
     read_thread,
-    split_speakers,
     write_tools,
 )
 from ifcurate.data.columns import add_columns, lower_names, restore_names
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import read_turns
-from ifcurate.data.written_chats import split_chat
+from ifcurate.data.written_chats import split_chat, split_speakers
 from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS
 from ifcurate.records import Role, Turn

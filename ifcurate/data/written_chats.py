@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from ifcurate.records import Role, Turn
 
-__all__ = ["split_chat"]
+__all__ = ["split_chat", "split_speakers"]
 
-#: The marks of each kind of chat; the group says who speaks.
+#: The marks of HH-RLHF's dialogues; the group says who speaks.
+_SPEAKERS: Final = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
+#: The marks of each kind of chat.
 _MARKS: Final = (
     re.compile(r"<\|im_start\|>(system|user|assistant|tool)\n"),
     re.compile(r"<\|start_header_id\|>(system|user|assistant|ipython)<\|end_header_id\|>\n*"),
@@ -18,7 +21,7 @@ _MARKS: Final = (
     re.compile(r"(\[/?INST\]) ?"),
     re.compile(r"### (System|Human|User|Assistant): ?"),
     re.compile(r"^(SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE): ?", re.M),
-    re.compile(r"(?:\A|\n\n)(Human|Assistant): ?"),
+    _SPEAKERS,
 )
 _ROLES: Final[dict[str, Role]] = {
     **{"system": "system", "user": "user", "human": "user", "assistant": "assistant"},
@@ -34,17 +37,23 @@ _ENDS: Final = (
 _SYSTEM: Final = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
 
 
-def split_chat(text: str, name: str) -> list[Turn]:
+def split_speakers(text: str, name: str) -> list[Turn]:
+    """The turns of a dialogue with `Human:` and `Assistant:`, as `split_chat` gives them."""
+    return split_chat(text, name, (_SPEAKERS,))
+
+
+def split_chat(text: str, name: str, marks: Sequence[re.Pattern[str]] = _MARKS) -> list[Turn]:
     """The turns of a chat that column `name` has as one text; [] for another text.
 
     Turn 2 has the path `name[2]`, which is no place in the row. The end marks of a turn are no
     part of it. The chat begins with the user, or with a system message before the user's.
     """
-    for mark in _MARKS:
+    for mark in marks:
         pieces = mark.split(text)
         if len(pieces) > 3 and pieces[0].strip() in _STARTS:
             roles = [_ROLES[who.lower()] for who in pieces[1::2]]
-            said = [_without_ends(words) for words in pieces[2::2]]
+            # Human: and Assistant: have no end marks of their own, so theirs are data.
+            said = [w if mark is _SPEAKERS else _without_ends(w) for w in pieces[2::2]]
             if roles[0] == "user" and (system := _SYSTEM.match(said[0])):
                 roles, said = ["system", *roles], [system[1].strip(), *said]
                 said[1] = said[1][system.end() :]

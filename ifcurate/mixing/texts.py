@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ifcurate.data.cells import Draft
-from ifcurate.data.chats import read_conversation, split_speakers
+from ifcurate.data.chats import read_conversation
 from ifcurate.data.columns import lower_names
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import READERS, Layout
+from ifcurate.data.written_chats import split_speakers
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
 

@@ -21,7 +21,8 @@ from typing import Any
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.settings import AugmentSettings
-from ifcurate.data.formats import Layout, parse_row
+from ifcurate.data.formats import parse_row
+from ifcurate.data.row_formats import Layout
 from ifcurate.records import Example
 
 SENTENCES = (

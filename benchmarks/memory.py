@@ -27,9 +27,10 @@ import polars as pl
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.folder import seal_manifest
 from ifcurate.runs.score import score_identity
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import open_table_writer
 from ifcurate.storage.manifest import Manifest, software_versions, utc_now
 from ifcurate.storage.tables import SCORES

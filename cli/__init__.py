@@ -14,8 +14,6 @@ import typer
 
 from .common import Group, show_version
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     cls=Group,
     no_args_is_help=True,

@@ -17,10 +17,10 @@ from ifcurate.options.data import DataOptions
 
 from . import common
 from .allowed import Allowed, FailOnError
-from .common import note
 from .data import read_data
 from .funnel import check_file, print_funnel
 from .options import with_options
+from .printing import note, print_json, report
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.write.outcomes import Funnel
@@ -109,7 +109,7 @@ def augment(
             on_model=lambda model: _note_model(model, quiet=silent),
         )
     if json:
-        common.print_json(
+        print_json(
             {
                 "folder": str(result.folder),
                 "funnel": result.funnel.as_dict(),
@@ -172,10 +172,10 @@ def _note_model(model: EngineIdentity, *, quiet: bool) -> None:
 @contextlib.contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[Funnel], None]]:
     """Rows read and written, on stderr."""
-    if quiet or not common.report.is_terminal:
+    if quiet or not report.is_terminal:
         yield lambda _: None
         return
-    with common.report.status("reading") as status:
+    with report.status("reading") as status:
 
         def show(funnel: Funnel) -> None:
             if funnel.read % 200 == 0:

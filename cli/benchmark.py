@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import common
+from . import common, printing
 
 
 def benchmark(
@@ -51,12 +51,12 @@ def benchmark(
         source = find_model(resolve_model(model))
         tokenizer = HFTokenizer(load_tokenizer(source, trust_remote_code=False))
         for path in export_tasks(BUILT_IN, export, template=template, tokenizer=tokenizer):
-            common.out.print(str(path), soft_wrap=True, markup=False)
+            printing.out.print(str(path), soft_wrap=True, markup=False)
         return
     results = run_benchmarks(model, task or STANDARD, out, limit=limit, device=device)
     if json:
-        common.print_json(results)
+        printing.print_json(results)
         return
     for name, figures in results.items():
         shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
-        common.out.print(f"{name}: {shown}", soft_wrap=True, markup=False)
+        printing.out.print(f"{name}: {shown}", soft_wrap=True, markup=False)

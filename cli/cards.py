@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import common
+from . import common, printing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,12 +22,12 @@ def list_cards(json: common.Json = False) -> None:
     known = list_known_sets()
     if json:
         keys = ("name", "hub_id", "licence", "context", "checked", "unchecked")
-        common.print_json([{key: getattr(k, key) for key in keys} for k in known])
+        printing.print_json([{key: getattr(k, key) for key in keys} for k in known])
         return
     lines = [("name", "licence", "on the Hub")]
     lines += [(item.name, item.licence, item.hub_id) for item in known]
-    common.print_columns(lines)
-    common.out.print("\n`ifcurate cards show NAME` says which facts were checked, and where.")
+    printing.print_columns(lines)
+    printing.out.print("\n`ifcurate cards show NAME` says which facts were checked, and where.")
 
 
 @app.command("show")
@@ -37,4 +37,4 @@ def show_card(
     """Print a card."""
     from ifcurate.data.known_sets import read_card
 
-    common.out.print(read_card(name), markup=False, soft_wrap=True)
+    printing.out.print(read_card(name), markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import common
-from .common import note
+from .printing import note
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
@@ -42,7 +42,8 @@ def score_on_cluster(
     quiet: bool,
 ) -> Run:
     """Score on a Ray cluster with progress on stderr."""
-    from ifcurate.runs.ray_cluster import EngineSpec, score_run_on_ray
+    from ifcurate.runs.ray_cluster import score_run_on_ray
+    from ifcurate.runs.ray_tasks import EngineSpec
     from ifcurate.runs.stop import stop_on_signal
 
     from .progress import ScoringProgress

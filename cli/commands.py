@@ -18,8 +18,6 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command_from_info, get_group
 from typer.models import CommandInfo
 
-__all__ = ["COMMANDS", "Place", "TidyHelp", "load_command", "tidy_parameter"]
-
 CURATE: Final = "Curate"
 INSPECT: Final = "Inspect"
 EVALUATE: Final = "Evaluate"

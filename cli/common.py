@@ -14,30 +14,11 @@ from typer.core import TyperCommand, TyperGroup
 from ifcurate.errors import IfcurateError
 
 from .commands import COMMANDS, TidyHelp, load_command, tidy_parameter
-from .printing import note, out, plain, print_columns, print_error, print_json, report
+from .printing import note, out, print_error, report
 from .usage import clean_usage_error
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
-
-__all__ = [
-    "Group",
-    "Json",
-    "Overwrite",
-    "Quiet",
-    "RunOption",
-    "command_line",
-    "fraction",
-    "note",
-    "open_run",
-    "out",
-    "plain",
-    "print_columns",
-    "print_json",
-    "report",
-    "say_stopping",
-    "show_version",
-]
 
 Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]

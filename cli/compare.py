@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import common
-from .common import out
+from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.reports.compare import Comparison
@@ -48,7 +48,7 @@ def compare(
     default = comparison.first.folder / f"compare-{comparison.second.folder.resolve().name}.html"
     path = write_comparison(comparison, out_file or default, overwrite=overwrite)
     if json:
-        common.print_json({**comparison.as_dict(), "page": str(path)})
+        print_json({**comparison.as_dict(), "page": str(path)})
         return
     if not quiet:
         print_comparison(comparison)
@@ -66,7 +66,7 @@ def print_comparison(comparison: Comparison) -> None:
         ("first", comparison.first, comparison.n_first),
         ("second", comparison.second, comparison.n_second),
     ):
-        out.print(Text(f"{place:7} {common.plain(name_run(run))}: {n:,} scored"), soft_wrap=True)
+        out.print(Text(f"{place:7} {plain(name_run(run))}: {n:,} scored"), soft_wrap=True)
     out.print(f"{'both':7} {comparison.n_common:,} scored in both\n")
     table = Table("", "rank correlation", box=None, pad_edge=False)
     shares = (0.1, 0.25, 0.5, 0.75)
@@ -83,7 +83,7 @@ def print_comparison(comparison: Comparison) -> None:
     )
     rows = Table("gain", "second", "rank %", "second", "example", box=None, pad_edge=False)
     for row in comparison.most_different(8).iter_rows(named=True):
-        shown = common.plain(str(row["preview"] or row["id"]))[:70]
+        shown = plain(str(row["preview"] or row["id"]))[:70]
         numbers = (f"{row['context_gain']:+.3g}", f"{row['context_gain_2']:+.3g}")
         ranks = (f"{row['rank']:.0f}", f"{row['rank_2']:.0f}")
         rows.add_row(*numbers, *ranks, Text(shown))

@@ -11,12 +11,10 @@ import typer
 
 from ifcurate.options.data import DataOptions
 
-from .common import note
+from .printing import note
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
-
-__all__ = ["Data", "announce_data", "note_reading", "read_data"]
 
 Data = Annotated[
     list[str],

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from . import common
-from .common import out
+from .printing import out, plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +22,7 @@ def print_truth(run: Run) -> None:
     The bundled data have the true label of each row in the column `truth`. For other data
     nothing is printed.
     """
-    from ifcurate.data.readers.rows import DEMO
+    from ifcurate.data.readers.files import DEMO
     from ifcurate.runs.splits import read_split
 
     split = read_split(run)
@@ -60,8 +59,8 @@ def _join(run: Run, labels: pl.DataFrame) -> pl.DataFrame:
             "row": example.row_number,
             "turn": example.turn,
             "truth": str(example.row["truth"]),
-            "asked": common.plain(example.without_context().instruction),
-            "response": common.plain(example.response),
+            "asked": plain(example.without_context().instruction),
+            "response": plain(example.response),
         }
         for example in run_examples(run)
     ]

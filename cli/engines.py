@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ifcurate.options.score import ENGINE_OPTIONS
 from ifcurate.phrases import count
 
-from .common import note
+from .printing import note
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples

@@ -9,10 +9,9 @@ import typer
 
 from ifcurate.phrases import count
 
-from . import common
-from .common import note, out
 from .data import announce_data
 from .engines import open_engine
+from .printing import note, out, print_json
 from .progress import say_time
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def print_estimate(
         measured = estimate_run(examples, Scorer.create(loaded, settings))
         remarks = loaded.report().notes
     if json:
-        common.print_json({**asdict(measured), "notes": remarks})
+        print_json({**asdict(measured), "notes": remarks})
         return
     _print(measured)
     for text in remarks:

@@ -12,7 +12,7 @@ import typer
 
 from ifcurate.options.evaluate import EvaluateOptions
 
-from . import common
+from . import common, printing
 from .options import with_options
 
 _SHOWN = (
@@ -71,16 +71,16 @@ def evaluate(
     written = make_page(trajectory, page or out / "trajectory.html") if trajectory else None
     if json:
         shown = asdict(trajectory) if trajectory else None
-        common.print_json({"models": results, "trajectory": shown})
+        printing.print_json({"models": results, "trajectory": shown})
         return
     if quiet:
         return
     for result in results:
         print_measures(result)
     if trajectory:
-        common.out.print()
-        common.out.print(say(trajectory), soft_wrap=True)
-        common.out.print(f"page {written}", soft_wrap=True)
+        printing.out.print()
+        printing.out.print(say(trajectory), soft_wrap=True)
+        printing.out.print(f"page {written}", soft_wrap=True)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _progress(*, quiet: bool) -> Iterator[Any]:
         return
     from rich.progress import Progress
 
-    with Progress(console=common.report, transient=True) as bars:
+    with Progress(console=printing.report, transient=True) as bars:
         task = bars.add_task("")
 
         def show(suite: str, done: int, total: int) -> None:
@@ -117,12 +117,12 @@ def print_measures(result: dict[str, Any]) -> None:
         if "known" in suite:
             known = suite["known"]
             table.add_row("  known", *_cells(known), str(known["counterfactual"]["n"]))
-    common.out.print(table)
+    printing.out.print(table)
     if any(suite.get("knows", {}).get("value") == 0 for suite in result["suites"].values()):
-        common.note("known is empty if the model gives no memory answer without the context")
+        printing.note("known is empty if the model gives no memory answer without the context")
     for note in [*result["notes"], *(n for s in result["suites"].values() for n in s["notes"])]:
-        common.note(note)
-    common.out.print(f"answers  {escape(result['folder'])}", soft_wrap=True)
+        printing.note(note)
+    printing.out.print(f"answers  {escape(result['folder'])}", soft_wrap=True)
 
 
 def _cells(measures: dict[str, Any]) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import common
-from .common import out
+from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.contexts.find import Explained
@@ -24,7 +23,7 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
         return
     texts = explain_texts(row.raw.value, layout)
     if json:
-        common.print_json(
+        print_json(
             {
                 "id": row.examples[0].id,
                 "source": row.raw.source,
@@ -49,7 +48,7 @@ def explain_row(examples: Examples, wanted: str, *, json: bool) -> None:
         table.add_column("rule", no_wrap=True)
         table.add_column("result", overflow="fold")
         for step in explained.tried:
-            table.add_row(", ".join(step.rules), common.plain(step.outcome))
+            table.add_row(", ".join(step.rules), plain(step.outcome))
         out.print()
         out.print(f"[bold]{escape(path)}[/bold], rules in the order in which they were tried")
         out.print(table)
@@ -59,15 +58,15 @@ def _explain_bad(row: ReadRow, layout: Layout, *, json: bool) -> None:
     """Print why a row cannot be read."""
     reason = row.bad.reason if row.bad else "it is empty"
     if json:
-        common.print_json({"source": row.raw.source, "row": row.raw.number, "problem": reason})
+        print_json({"source": row.raw.source, "row": row.raw.number, "problem": reason})
         return
     from rich.markup import escape
 
     read = f"read as {layout.format}, " if row.raw.value is not None else ""
     told = f"{row.raw.place}: {read}it cannot be used: {reason}"
-    out.print(escape(common.plain(told)), soft_wrap=True)
+    out.print(escape(plain(told)), soft_wrap=True)
     if row.raw.value is not None:
-        out.print(f"columns: {escape(common.plain(', '.join(map(str, row.raw.value))))}")
+        out.print(f"columns: {escape(plain(', '.join(map(str, row.raw.value))))}")
 
 
 def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from ifcurate.options.export import ExportOptions
 from ifcurate.phrases import count
 
 from . import common
-from .common import note, out
 from .options import with_options
+from .printing import note, out, print_json
 
 if TYPE_CHECKING:
     from ifcurate.exports.export import Export
@@ -51,7 +51,7 @@ def export(
     folder = out_folder or made.folder / options.folder_name
     result = export_mixture(made, folder, overwrite=overwrite, options=options)
     if json:
-        common.print_json(
+        print_json(
             {
                 "export": str(folder),
                 "data": str(result.data),

@@ -12,8 +12,8 @@ from ifcurate.options.filter import FilterOptions
 from ifcurate.phrases import count
 
 from . import common
-from .common import note, out
 from .options import with_options
+from .printing import note, out, print_json
 
 if TYPE_CHECKING:
     from ifcurate.steps.filtering import FilterResult
@@ -60,7 +60,7 @@ def filter_rows(
     source = "no split yet, made the default one" if result.made_split else "split"
     note(f"{source}: {result.split.formula}", quiet=silent)
     if json:
-        common.print_json(
+        print_json(
             {
                 "run": str(opened.folder),
                 "counts": result.manifest.counts,

@@ -9,7 +9,7 @@ import typer
 
 from ifcurate.options.finetune import FinetuneOptions
 
-from . import common
+from . import common, printing
 from .options import with_options
 
 
@@ -38,7 +38,9 @@ def finetune_model(
     from ifcurate.finetuning.finetune import finetune
 
     silent = quiet or json
-    result = finetune(data, out, options=options, say=lambda text: common.note(text, quiet=silent))
+    result = finetune(
+        data, out, options=options, say=lambda text: printing.note(text, quiet=silent)
+    )
     record = {
         "folder": str(result.folder),
         "rows": result.n_rows,
@@ -50,11 +52,11 @@ def finetune_model(
         "points": result.points,
     }
     if json:
-        common.print_json(record)
+        printing.print_json(record)
     elif not quiet:
         from rich.markup import escape
 
         for reason, n in result.skipped.items():
-            common.note(f"{n:,} rows left out: {reason}")
-        common.out.print(f"{result.n_rows:,} rows, {result.steps} steps")
-        common.out.print(f"model {escape(str(result.folder / 'final'))}", soft_wrap=True)
+            printing.note(f"{n:,} rows left out: {reason}")
+        printing.out.print(f"{result.n_rows:,} rows, {result.steps} steps")
+        printing.out.print(f"model {escape(str(result.folder / 'final'))}", soft_wrap=True)

@@ -13,9 +13,8 @@ from rich.markup import escape
 
 from ifcurate.phrases import count
 
-from . import common
-from .common import out
 from .data import read_data
+from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.lint import Finding
@@ -70,7 +69,7 @@ def check_file(path: Path, reading: DataOptions, *, json: bool, quiet: bool) -> 
     read = _Read()
     findings = list(check_rows(read.examples(path, reading)))
     if json:
-        common.print_json(
+        print_json(
             {
                 "file": str(path),
                 "read": read.rows,
@@ -114,7 +113,7 @@ def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
 
     _print_findings(findings)
     for text in read.bad[:5]:
-        out.print(escape(common.plain(f"{path} {text}")), style="yellow", soft_wrap=True)
+        out.print(escape(plain(f"{path} {text}")), style="yellow", soft_wrap=True)
     rows = _count_rows(findings)
     for name, meaning in CODES.items():
         _line(rows[name], f"{name}: {meaning}")
@@ -127,6 +126,6 @@ def _print_check(path: Path, read: _Read, findings: Sequence[Finding]) -> None:
 def _print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         place = f"{finding.source} row {finding.row}: {finding.check}: {finding.detail}"
-        out.print(escape(common.plain(place)), soft_wrap=True)
+        out.print(escape(plain(place)), soft_wrap=True)
     if findings:
         out.print()

@@ -10,9 +10,9 @@ from ifcurate.options.data import DataOptions
 from ifcurate.phrases import count
 
 from . import common
-from .common import out
 from .data import Data, read_data
 from .options import with_options
+from .printing import out, plain, print_json
 from .tally import Tally, quantiles
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def inspect_data(
     for row in loaded.read(unique=False):
         tally.add_row(row)
     if json:
-        common.print_json(_as_dict(loaded, tally, examples))
+        print_json(_as_dict(loaded, tally, examples))
     else:
         _print(loaded, tally)
         _print_examples(tally, examples)
@@ -109,16 +109,16 @@ def _print(loaded: Examples, tally: Tally) -> None:
 
     unread = loaded.unread()
     for source, layout in zip(loaded.sources, loaded.layouts, strict=True):
-        name = escape(common.plain(source.name))
+        name = escape(plain(source.name))
         out.print(f"{name}: format [bold]{layout.format}[/bold]", soft_wrap=True)
         for shape in layout.shapes[:5]:
-            out.print(f"  {escape(common.plain(shape.describe()))}", soft_wrap=True)
+            out.print(f"  {escape(plain(shape.describe()))}", soft_wrap=True)
         if len(layout.shapes) > 5:
             out.print(f"  and {count(len(layout.shapes) - 5, 'further template')}")
         if source.name in unread:
             _print_unread(unread[source.name])
     for folder, told in loaded.not_read.items():
-        out.print(f"[yellow]{escape(common.plain(f'{folder}: {told}'))}[/yellow]", soft_wrap=True)
+        out.print(f"[yellow]{escape(plain(f'{folder}: {told}'))}[/yellow]", soft_wrap=True)
     _print_counts(tally)
     _print_lengths(tally)
 
@@ -129,9 +129,9 @@ def _print_unread(unread: Unread) -> None:
     from ifcurate.data.unread import list_unread
 
     for line in list_unread(unread):
-        out.print(f"  {escape(common.plain(line))}", soft_wrap=True)
+        out.print(f"  {escape(plain(line))}", soft_wrap=True)
     for line in unread.advice:
-        out.print(f"  [yellow]{escape(common.plain(line))}[/yellow]", soft_wrap=True)
+        out.print(f"  [yellow]{escape(plain(line))}[/yellow]", soft_wrap=True)
 
 
 def _print_counts(tally: Tally) -> None:
@@ -151,14 +151,14 @@ def _print_counts(tally: Tally) -> None:
         shown = ", ".join(tally.asking_nothing[:5])
         n, more = len(tally.asking_nothing), ", ..." if len(tally.asking_nothing) > 5 else ""
         line = f"{count(n, 'row')} seem{'s' * (n == 1)} to ask for nothing without the context"
-        out.print(f"[yellow]{line}: {escape(common.plain(shown))}{more}[/yellow]", soft_wrap=True)
+        out.print(f"[yellow]{line}: {escape(plain(shown))}{more}[/yellow]", soft_wrap=True)
     if tally.empty:
         out.print(f"[yellow]{count(tally.empty, 'empty response')}[/yellow]")
     if tally.n_bad:
         out.print(f"[yellow]{count(tally.n_bad, 'row')} cannot be used; the first:[/yellow]")
         for bad in tally.bad:
             place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
-            out.print(f"  {escape(common.plain(f'{place}: {bad.reason}'))}", soft_wrap=True)
+            out.print(f"  {escape(plain(f'{place}: {bad.reason}'))}", soft_wrap=True)
 
 
 def _print_lengths(tally: Tally) -> None:
@@ -194,5 +194,5 @@ def _print_examples(tally: Tally, most: int) -> None:
         rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)
         rules = rules or "no context was found"
         out.print()
-        out.rule(Text(f"{common.plain(example.id)} · {rules}"), align="left", style="dim")
+        out.rule(Text(f"{plain(example.id)} · {rules}"), align="left", style="dim")
         out.print(mark_context(example), soft_wrap=False)

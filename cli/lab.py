@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from . import common
+from . import common, printing
 
 if TYPE_CHECKING:
     from ifcurate.lab.plan import LabPlan
@@ -67,7 +67,7 @@ def pretrain(
     plan = replace(plan, nudge=nudge, model=str(model.resolve()) if model else None)
     lab = prepare(out, plan)
     start = lab.read_json(lab.folder / "start.json")
-    common.out.print(
+    printing.out.print(
         f"base {lab.base}: conflict {start['conflict']:.3f}, recall {start['recall']:.3f}, "
         f"reading {start['reading']:.3f}", soft_wrap=True,
     )  # fmt: skip
@@ -104,11 +104,11 @@ def run(
     score_mixture(lab)
     result = run_arm(lab, plan, arm)
     if json:
-        common.print_json(result)
+        printing.print_json(result)
         return
-    common.out.print(f"{data}, seed {seed}, {arm.name}: {result['about'].get('rows')} rows")
+    printing.out.print(f"{data}, seed {seed}, {arm.name}: {result['about'].get('rows')} rows")
     for point in result["points"]:
-        common.out.print(
+        printing.out.print(
             f"  step {point['step']:3}  conflict {point['conflict']:.3f}  "
             f"parametric {point['parametric']:.3f}  standard {point['standard']:.3f}"
         )
@@ -141,17 +141,17 @@ def compare(
             lab, plan = open_or_prepare(out, data, seed)
             score_mixture(lab)
             for arm in arms.split(","):
-                common.note(f"{data}, seed {seed}: {arm}", quiet=json)
+                printing.note(f"{data}, seed {seed}: {arm}", quiet=json)
                 run_arm(lab, plan, Arm.parse(arm.strip()))
     compared = compare_arms(read_results(out, ("m1", "m2")), measure_laboratories(out))
     write_json(out / "compare.json", compared)
     written = make_page(compared, page or out / "compare.html")
     if json:
-        common.print_json(compared)
+        printing.print_json(compared)
         return
     for name, mixture in compared["mixtures"].items():
         _print_mixture(name, mixture)
-    common.out.print(f"page {written}", soft_wrap=True)
+    printing.out.print(f"page {written}", soft_wrap=True)
 
 
 def _print_mixture(name: str, arms: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ def _print_mixture(name: str, arms: dict[str, Any]) -> None:
             f"{100 * last['conflict']['mean']:.1f}", " ".join(f"{100 * f:.0f}" for f in falls),
             f"{100 * last['standard']['mean']:.1f}",
         )  # fmt: skip
-    common.out.print(table)
+    printing.out.print(table)
 
 
 @app.command()
@@ -192,14 +192,14 @@ def knobs(
     from ifcurate.storage.files import write_json
 
     def run(plan: LabPlan, arm: str) -> dict[str, Any]:
-        common.note(f"{plan.name}, seed {plan.seed}: {arm}", quiet=json)
+        printing.note(f"{plan.name}, seed {plan.seed}: {arm}", quiet=json)
         return run_arm(prepare(out, plan), plan, Arm.parse(arm))
 
     _set_threads(threads)
     settings = run_knobs([int(s) for s in seeds.split(",") if s.strip()], run)
     write_json(out / "knobs.json", {"settings": settings})
     if json:
-        common.print_json(settings)
+        printing.print_json(settings)
         return
     from rich.table import Table
 
@@ -208,7 +208,7 @@ def knobs(
         table.add_column(column)
     for row in settings:
         table.add_row(row["start"], row["knob"], row["value"], *_falls(row))
-    common.out.print(table)
+    printing.out.print(table)
 
 
 def _falls(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -235,18 +235,18 @@ def theory(
         write_json(out / "theory.json", report)
         make_page(report, out / "theory.html")
     if json:
-        common.print_json(report)
+        printing.print_json(report)
         return
     for name, statement in report["closed_form"].items():
         if isinstance(statement, dict):
-            common.out.print(
+            printing.out.print(
                 f"{name:32} held in {statement['held']:,} of {statement['tried']:,} settings"
             )
     c = report["counterexample"]
-    common.out.print(
+    printing.out.print(
         f"smallest counterexample to Lemma 6: K = {c['K']}, delta_C = {c['delta_C']:.4f}, "
         f"delta_M = {c['delta_M']:.4f}: m_C = {c['m_C']:.3f}, m_C+S = {c['m_C+S']:.3f}",
         soft_wrap=True,
     )
     if out:
-        common.out.print(f"page {out / 'theory.html'}", soft_wrap=True)
+        printing.out.print(f"page {out / 'theory.html'}", soft_wrap=True)

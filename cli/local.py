@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import common
-from .common import note
+from .printing import note
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
@@ -123,7 +123,7 @@ def _retry_with_progress(
 
 def announce(examples: Examples, scorer: Scorer, where: Path, *, quiet: bool) -> None:
     """Print the model, the template and the run folder."""
-    from ifcurate.data.readers.rows import DEMO
+    from ifcurate.data.readers.files import DEMO
 
     identity = scorer.engine.identity
     settings = scorer.settings

@@ -9,7 +9,7 @@ import typer
 
 from . import common
 from .allowed import Allowed, FailOnError
-from .common import note, out
+from .printing import note, out, print_json
 
 
 def merge(
@@ -45,7 +45,7 @@ def merge(
     note(f"run   {where}", quiet=silent)
     run = merge_runs(folders, where, overwrite=overwrite, command=common.command_line())
     if json:
-        common.print_json(
+        print_json(
             {
                 "run": str(run.folder),
                 "scores": str(run.scores_path),

@@ -13,8 +13,8 @@ from ifcurate.options.mix import MixOptions
 from ifcurate.phrases import count
 
 from . import common
-from .common import note, out
 from .options import with_options
+from .printing import note, out, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,7 +67,7 @@ def mix(
     )
     write_card(made, out_folder, options=card)
     if json:
-        common.print_json(
+        print_json(
             {
                 "mixture": str(out_folder),
                 "counts": made.manifest.counts,

@@ -21,8 +21,6 @@ from pydantic.fields import FieldInfo
 
 from ifcurate.options.base import Options, explain_problem
 
-__all__ = ["with_options"]
-
 _PLAIN = (str, int, float, bool, Path)
 _METAVARS = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
 

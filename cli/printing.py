@@ -16,17 +16,6 @@ from typing import Any, Final
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-__all__ = [
-    "as_text",
-    "note",
-    "out",
-    "plain",
-    "print_columns",
-    "print_error",
-    "print_json",
-    "report",
-]
-
 # C0 but tab and line feed, DEL and C1; marks and overrides of direction; line separators;
 # half surrogate pairs, which are bytes of a name that is not UTF-8, or broken JSON.
 _CONTROL: Final = re.compile(

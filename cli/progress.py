@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
 
-from .common import report
+from .printing import report
 
 if TYPE_CHECKING:
     from ifcurate.runs.work import Progress as RunProgress
-
-__all__ = ["ScoringProgress", "say_time"]
 
 _EVERY: Final = 30.0  # seconds between two lines in a log
 _FIRST: Final = 1.0  # seconds of scoring before the first line in a log

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import common
+from . import printing
 
 
 def push(
@@ -23,4 +23,4 @@ def push(
     """
     from ifcurate.cards.push import push_mixture
 
-    common.out.print(push_mixture(mixture, to, private=private), soft_wrap=True)
+    printing.out.print(push_mixture(mixture, to, private=private), soft_wrap=True)

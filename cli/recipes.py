@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import common
+from . import common, printing
 
 app = typer.Typer(
     no_args_is_help=True, help="List, show and copy the recipes that come with ifcurate."
@@ -27,7 +27,7 @@ def list_recipes(json: common.Json = False) -> None:
 
     recipes = loading.list_recipes()
     if json:
-        common.print_json(recipes)
+        printing.print_json(recipes)
         return
     print_recipes(recipes)
 
@@ -40,13 +40,13 @@ def print_recipes(recipes: Mapping[str, str]) -> None:
     table.add_column(style="bold", no_wrap=True)
     for name, description in recipes.items():
         table.add_row(name, description)
-    common.out.print(table)
+    printing.out.print(table)
 
 
 @app.command("show")
 def show(name: Name, every: Full = False) -> None:
     """Print a recipe."""
-    common.out.print(_text(name, every=every), end="", markup=False, soft_wrap=True)
+    printing.out.print(_text(name, every=every), end="", markup=False, soft_wrap=True)
 
 
 @app.command("copy")
@@ -66,7 +66,7 @@ def copy(
         raise DataError(f"{path}: exists already; name another file, or remove it")
     with atomic_file(path) as stream:
         stream.write(_text(name, every=every).encode("utf-8"))
-    common.out.print(str(path), markup=False, soft_wrap=True)
+    printing.out.print(str(path), markup=False, soft_wrap=True)
 
 
 def _text(name: str, *, every: bool) -> str:

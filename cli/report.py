@@ -10,8 +10,8 @@ import typer
 from ifcurate.options.report import ReportOptions
 
 from . import common
-from .common import out
 from .options import with_options
+from .printing import note, out, print_json
 
 
 @with_options
@@ -54,8 +54,8 @@ def report(
     if folder and run:
         raise typer.BadParameter("names a run, and RUN another; give one", param_hint="--run")
     opened = common.open_run(folder or run)
-    path = write_report(opened, out_file, overwrite=overwrite, say=common.note, **options.given())
+    path = write_report(opened, out_file, overwrite=overwrite, say=note, **options.given())
     if json:
-        common.print_json({"run": str(opened.folder), "report": str(path)})
+        print_json({"run": str(opened.folder), "report": str(path)})
     else:
         out.print(str(path), soft_wrap=True, markup=False)

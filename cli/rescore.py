@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ifcurate.phrases import count
 
 from . import common
-from .common import note, out
+from .printing import note, out
 
 if TYPE_CHECKING:
     from ifcurate.options.split import RescoreOptions

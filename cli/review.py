@@ -12,8 +12,8 @@ from ifcurate.options.review import ReviewOptions
 from ifcurate.phrases import missing_package
 
 from . import common
-from .common import note
 from .options import with_options
+from .printing import note, out
 
 
 @with_options
@@ -46,7 +46,7 @@ def review(
     opened = common.open_run(run)
 
     def show(address: str) -> None:
-        common.out.print(address, soft_wrap=True, markup=False)
+        out.print(address, soft_wrap=True, markup=False)
         note("Ctrl-C stops it; every label is saved when it is set", quiet=quiet)
         if not no_browser:
             import webbrowser

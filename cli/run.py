@@ -12,8 +12,8 @@ from ifcurate.phrases import count
 
 from . import common
 from .allowed import Allowed, FailOnError
-from .common import note, out
 from .options import with_options
+from .printing import note, out, plain, print_json
 from .recipes import print_recipes
 
 if TYPE_CHECKING:
@@ -168,10 +168,10 @@ def _print_plan(recipe: Recipe, *, json: bool) -> None:
 
     plan = plan_recipe(recipe)
     if json:
-        common.print_json(asdict(plan))
+        print_json(asdict(plan))
         return
     for step in plan.steps:
-        out.print(f"{step.name:8} {common.plain(step.what)}", soft_wrap=True, markup=False)
+        out.print(f"{step.name:8} {plain(step.what)}", soft_wrap=True, markup=False)
     out.print()
     if plan.n_tokens is not None:
         rows = count(plan.n_scored or 0, "row")
@@ -189,7 +189,7 @@ def _print_plan(recipe: Recipe, *, json: bool) -> None:
 
 
 def _print_json(result: RecipeRun) -> None:
-    common.print_json(
+    print_json(
         {
             "run": str(result.run.folder),
             "score_counts": result.run.manifest.counts,

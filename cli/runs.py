@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import common
-from .common import out
+from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
@@ -27,7 +27,7 @@ def runs(json: common.Json = False) -> None:
 
     rows = [_describe(run) for run in list_runs()]
     if json:
-        common.print_json({"runs": rows})
+        print_json({"runs": rows})
         return
     if not rows:
         raise RunError(
@@ -39,8 +39,8 @@ def runs(json: common.Json = False) -> None:
         out.print(table, crop=False)
         return
     for row in rows:  # folders that can be copied are worth more than columns
-        out.print(Text(common.plain(str(row["run"])), style="bold"), soft_wrap=True)
-        out.print(Text(f"  {common.plain(_say(row))}"))
+        out.print(Text(plain(str(row["run"])), style="bold"), soft_wrap=True)
+        out.print(Text(f"  {plain(_say(row))}"))
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
@@ -94,4 +94,4 @@ def _state(manifest: Manifest) -> str:
 
 def _cell(value: Any) -> Text:
     shown = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-    return Text(common.plain(shown))
+    return Text(plain(shown))

@@ -13,12 +13,12 @@ from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, Sc
 from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
-from .common import note
 from .data import Data, announce_data, note_reading, read_data
 from .engines import check_apart, open_engine
 from .estimate import print_estimate
 from .local import open_cache, score_with_progress
 from .options import with_options
+from .printing import note, print_json
 
 if TYPE_CHECKING:
     from ifcurate.runs.run import Run
@@ -136,7 +136,7 @@ def show_scores(run: Run, *, json: bool, quiet: bool, hints: bool = True) -> Non
     half = len(summary.most)
     summary = replace(summary, most=rows[:half], least=rows[half:])
     if json:
-        common.print_json(
+        print_json(
             {
                 "run": str(run.folder),
                 "scores": str(run.scores_path),

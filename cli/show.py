@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import common
-from .common import out
-from .printing import plain, print_json
+from .printing import out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.steps.showing import ShownExample, ShownPrompt

@@ -11,8 +11,8 @@ from ifcurate.options.split import RescoreOptions, SplitOptions
 from ifcurate.phrases import count
 
 from . import common, rescore
-from .common import note, out
 from .options import with_options
+from .printing import note, out, plain, print_json
 
 _MOST_HISTOGRAMS = 3
 
@@ -60,7 +60,7 @@ def split(
     for folder in stale_folders(opened, name):
         note(f"stale: {folder} was filtered by an earlier split; run `ifcurate filter` again")
     if json:
-        common.print_json(
+        print_json(
             {
                 "run": str(opened.folder),
                 "split": str(opened.folder / manifest.outputs["split"]),
@@ -152,7 +152,7 @@ def _print_histograms(made: SplitSummary) -> None:
     cuts = [cut for cut in made.cuts if not cut.length_bin and cut.threshold is not None]
     shown = [(c, h) for c in cuts if (h := made.histograms.get((c.group, c.statistic)))]
     for cut, histogram in shown if len(shown) <= _MOST_HISTOGRAMS else []:
-        place = "" if cut.group == "all" else f" in {escape(common.plain(cut.group))}"
+        place = "" if cut.group == "all" else f" in {escape(plain(cut.group))}"
         out.print()
         print_histogram(histogram, f"{cut.statistic}{place}, {cut.unit}", cut.threshold)
 
@@ -171,7 +171,7 @@ def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
     cuts = made.nearest.group_by("group", "statistic", maintain_order=True)
     several = made.nearest.n_unique(["group", "statistic"]) > 1
     for (group, statistic), rows in cuts:
-        place = "" if group == "all" else f" in {common.plain(str(group))}"
+        place = "" if group == "all" else f" in {plain(str(group))}"
         title = f"nearest rows by {statistic}{place}" if several else "nearest rows"
         yield title, rows.select("value", "label", "id", "preview")
 
@@ -202,4 +202,4 @@ def _cell(value: Any) -> Text:
         return Text(f"{value:.4f}")
     if isinstance(value, int):
         return Text(f"{value:,}")
-    return Text("" if value is None else common.plain(str(value)), overflow="ellipsis")
+    return Text("" if value is None else plain(str(value)), overflow="ellipsis")

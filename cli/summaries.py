@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ifcurate.phrases import count
 
-from .common import out, plain
+from .printing import out, plain
 
 if TYPE_CHECKING:
     from ifcurate.histograms import Histogram

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ifcurate.data.row_results import BadRow, ReadRow
     from ifcurate.records import Example
 
-__all__ = ["Tally", "quantiles"]
-
 _WITHOUT = 2  # examples without a context that are shown
 
 

@@ -9,8 +9,6 @@ from ifcurate.phrases import did_you_mean
 
 from .printing import plain
 
-__all__ = ["clean_usage_error"]
-
 _CHOICE: Final = re.compile(r"'(.*)' is not one of ('.*')\.")
 
 

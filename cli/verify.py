@@ -10,7 +10,7 @@ import typer
 from ifcurate.phrases import count
 
 from . import common
-from .common import note, out
+from .printing import note, out, plain, print_json
 
 
 def verify(
@@ -24,7 +24,7 @@ def verify(
 
     verification = verify_mixture(mixture)
     if json:
-        common.print_json(
+        print_json(
             {
                 "whole": verification.whole,
                 "checked": verification.checked,
@@ -36,9 +36,7 @@ def verify(
         for text in verification.not_checked:
             note(f"not checked: {text}")
         if verification.whole:
-            out.print(
-                common.plain(f"{mixture}: as its manifest says: {', '.join(verification.checked)}")
-            )
+            out.print(plain(f"{mixture}: as its manifest says: {', '.join(verification.checked)}"))
     if not verification.whole:
         problems = verification.problems
         more = [f"and {len(problems) - 20:,} more"] if len(problems) > 20 else []

@@ -18,19 +18,6 @@ Every message reads *where: what is wrong; what was found; what to do*.
 
 from __future__ import annotations
 
-__all__ = [
-    "DataError",
-    "IfcurateError",
-    "ModelError",
-    "OptionError",
-    "RecipeError",
-    "RowError",
-    "RowTimeoutError",
-    "RowTooLargeError",
-    "RunError",
-    "TemplateError",
-]
-
 
 class IfcurateError(Exception):
     """Base of all errors that a user can fix."""

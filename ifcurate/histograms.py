@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Histogram", "count_bins"]
-
 
 @dataclass(frozen=True, slots=True)
 class Histogram:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-__all__ = ["PIECE_BYTES", "MemoryBudget", "free_memory"]
-
 #: Bytes of the input that are read, tokenised and scored together, at most.
 PIECE_BYTES: Final = 8 << 20
 _DEFAULT_LEAST: Final = 1 << 30

@@ -10,8 +10,6 @@ from typing import Final
 from ifcurate.phrases import did_you_mean
 from ifcurate.pocket import model_path
 
-__all__ = ["MODELS", "NamedModel", "local_model", "nearest_model", "resolve_model"]
-
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:

@@ -6,16 +6,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = [
-    "check_type",
-    "count",
-    "did_you_mean",
-    "first_line",
-    "install_line",
-    "missing_package",
-    "say_in_python",
-]
-
 #: An option as it is typed, with its value; and one in brackets behind its Python name.
 _OPTION = re.compile(r"(?<!\w)--([a-z][a-z-]*[a-z])(?: (?=[A-Z]{2,}\b|\d))?")
 _BOTH = re.compile(r"\b(\w+) \(\1\)")

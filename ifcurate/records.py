@@ -14,17 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
-__all__ = [
-    "UNANSWERABLE",
-    "ContextBlock",
-    "Example",
-    "Role",
-    "Turn",
-    "native_call",
-    "parse_call",
-    "write_calls",
-]
-
 #: The reason of an empty response that is no fault of the data.
 UNANSWERABLE: Final = "the row says that its question has no answer"
 

@@ -17,9 +17,10 @@ from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.filtering import filter_run
 from tests.conftest import ALPACA_ROWS, write_jsonl
 

@@ -9,8 +9,9 @@ import pytest
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 
 pytestmark = pytest.mark.slow
 

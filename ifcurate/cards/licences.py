@@ -10,8 +10,6 @@ from typing import Final
 from ifcurate.data.known_sets import KnownSet, find_known_set
 from ifcurate.mixing.mixture import Mixture
 
-__all__ = ["Origin", "list_origins", "strictest_licence"]
-
 #: Patterns of licence names, the strictest first. This is a cautious order, not legal advice.
 _STRICT: Final = (
     r"unknown|other",

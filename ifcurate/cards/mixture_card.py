@@ -20,8 +20,6 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.card import CardOptions
 from ifcurate.storage.files import file_digest, write_text
 
-__all__ = ["CARD", "render_card", "size_category", "write_card"]
-
 CARD: Final = "README.md"
 _SHOWN: Final = 600  # characters of an example's text
 #: The Hub's names for numbers of rows, from 1,000 on by powers of ten.

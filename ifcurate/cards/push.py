@@ -9,8 +9,6 @@ from ifcurate.errors import DataError
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.phrases import first_line
 
-__all__ = ["push_mixture"]
-
 #: Files that are not uploaded: locks, unfinished files, caches.
 _IGNORED: Final = [".*", "*.partial", "**/.*"]
 

@@ -30,16 +30,6 @@ from .words import (
     n_words,
 )
 
-__all__ = [
-    "announces_question",
-    "asks",
-    "asks_beyond_slot",
-    "has_question",
-    "lacks_question",
-    "remains_asking",
-    "shrink",
-]
-
 _WINDOW = 4000  # characters at either end of a text
 _GAP = re.compile(r"\n[ \t\r]*\n")
 _MARKUP = re.compile(r"\[/?INST\]|<\|[\w ]{1,20}\|>|</?[a-z_]{1,20}>")

@@ -37,8 +37,6 @@ from .words import (
     n_words,
 )
 
-__all__ = ["find_between"]
-
 _HEAD = 1500  # characters in which the requests at the top are sought
 _DATA_LINE = re.compile(
     r"^\s*(?:<\w[^>]*>|[\[{|]|[-*•] |\d+[.)] |\w[\w ]*,[^,\n]+,|[^\s:]{1,20}: )", re.M

@@ -35,8 +35,6 @@ from .words import (
     count_words,
 )
 
-__all__ = ["choose_contexts"]
-
 
 def choose_contexts(
     parts: tuple[str, ...],

@@ -19,8 +19,6 @@ from .lines import (
 from .spans import ContextSpan, rest_of
 from .words import mentions_question, n_words
 
-__all__ = ["trim_requests"]
-
 _WINDOW = 4000  # characters at either end of a text
 _CHOOSING = re.compile(
     r"\b(?:which|choose|pick|select|options?|likely|correct|letter|[A-D] or [A-D]|next)\b|[?？]",

@@ -11,8 +11,6 @@ from .lines import WINDOW, line_asks
 from .spans import ContextSpan, closing_quote, make_spans
 from .words import NOUN_PATTERN, n_words
 
-__all__ = ["find_fenced", "find_named_quote"]
-
 
 def find_fenced(text: str) -> list[ContextSpan]:
     """Find texts between fences, and code that the task is about."""

@@ -16,8 +16,6 @@ from .words import (
     count_words,
 )
 
-__all__ = ["merge_fields"]
-
 _LONGEST = 6  # words of a field, the median
 # Between two fields: marks or a line break, and mostly the name of the second field.
 _BETWEEN = re.compile(

@@ -37,23 +37,10 @@ from .marks import (
 )
 from .one_line import break_lines
 from .pointing import find_above, find_lead, find_long
-from .rules import RULES
 from .shapes import Shape, find_in_shape, match_shape
-from .spans import ContextSpan, Mark, is_no_context, rest_of
+from .spans import ContextSpan, Mark, rest_of
 from .words import Language, add_languages
 from .written import find_keys, inner_prompt
-
-__all__ = [
-    "RULES",
-    "STEPS",
-    "ContextSpan",
-    "Explained",
-    "Tried",
-    "explain_context",
-    "find_context",
-    "find_document",
-    "is_no_context",
-]
 
 _Finder = Callable[[str, list[Mark]], list[ContextSpan]]
 

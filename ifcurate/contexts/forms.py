@@ -8,16 +8,6 @@ from collections.abc import Sequence
 from . import patterns
 from .words import NOT_SPACED, count_words
 
-__all__ = [
-    "is_choices",
-    "is_directive",
-    "is_sum",
-    "is_title",
-    "number_before",
-    "shared_start",
-    "shared_words",
-]
-
 
 def is_directive(body: str, limit: float = 0.6) -> bool:
     """Return whether a text directs the model's behaviour instead of stating facts.

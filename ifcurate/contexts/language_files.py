@@ -13,8 +13,6 @@ from ifcurate.options.base import explain_problem
 
 from .words import Language, make_language
 
-__all__ = ["read_language"]
-
 
 class _Words(BaseModel):
     """The keys of such a file; `Language` describes each."""

@@ -22,8 +22,6 @@ from .forms import shared_start
 from .shapes import Shape, match_shape
 from .slots import Evidence, Finder
 
-__all__ = ["LOOKED_AT", "induce_parts", "learn_shapes"]
-
 LOOKED_AT = 2400  # rows of a source from which templates are learned
 _NEAR = 120  # words at either end of a row in which words of a template are sought
 _LEAST_ROWS = 6  # the least number that shares a template

@@ -24,32 +24,6 @@ from .words import (
     reference_direction_in,
 )
 
-__all__ = [
-    "ENGLISH",
-    "MORE_VERBS",
-    "WINDOW",
-    "announces",
-    "belongs_to_request",
-    "closing_request_start",
-    "first_request_end",
-    "has_statement_first",
-    "is_complete_question",
-    "is_complete_request",
-    "is_ended",
-    "is_instruction",
-    "is_only_asking",
-    "is_question",
-    "is_request",
-    "is_spoken",
-    "is_statement",
-    "label_before",
-    "last_request_start",
-    "line_asks",
-    "only_asks",
-    "reference_direction",
-    "sentences",
-]
-
 WINDOW = 2000  # characters at either end in which questions and instructions are sought
 _LONGEST_LINE = 4000  # characters of a line in which a request is sought
 

@@ -23,14 +23,6 @@ from .words import (
     classify_label,
 )
 
-__all__ = [
-    "find_labelled",
-    "find_marks",
-    "find_numbered",
-    "find_ruled",
-    "find_tags",
-]
-
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt
 CONTEXT_KINDS = ("label", "heading", "phrase")

@@ -19,8 +19,6 @@ from .lines import line_asks
 from .spans import ContextSpan
 from .words import ASIDES, classify_label, is_request_label
 
-__all__ = ["Broken", "break_lines"]
-
 _MOST = 2000  # colons in a line; a line with more is data
 _COLON = re.compile(r"[ \t\u00a0\u202f]?(?::(?=[ \t\r\n]|$|[\"“'A-Z]|[^\x00-\x7f])|：)")
 _STOP = re.compile(

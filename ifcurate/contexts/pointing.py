@@ -27,8 +27,6 @@ from .words import (
     n_words,
 )
 
-__all__ = ["find_above", "find_lead", "find_long"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Lead:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RULES", "Rule", "rule_confidence"]
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -17,15 +17,6 @@ from .lines import (
 from .spans import OPENING_MARKS, ContextSpan, make_spans
 from .words import classify_label
 
-__all__ = [
-    "Asks",
-    "Shape",
-    "are_distinct",
-    "find_in_shape",
-    "match_shape",
-    "without_request",
-]
-
 _CLOSING = "\"”»«“'’`」』"
 _SIGNS = "=<>|#@^~{}[]→"
 _ENDED_QUOTE = re.compile(r"[.!?…]?«")  # of »a German quotation«

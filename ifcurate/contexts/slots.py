@@ -29,20 +29,6 @@ from .lines import (
 from .spans import ContextSpan
 from .words import NOT_ASKED, POINTS_BACK, POINTS_ON, WEAK_NOUN, classify_label, count_words
 
-__all__ = [
-    "Evidence",
-    "Finder",
-    "Fit",
-    "Slot",
-    "Span",
-    "are_of_a_text",
-    "describe_slots",
-    "find_offered",
-    "holds_templates",
-    "is_labelled_inside",
-    "label_kind",
-]
-
 Finder = Callable[[str], Sequence[ContextSpan]]
 Span = tuple[int, int]
 

@@ -11,17 +11,6 @@ from . import patterns
 from .rules import rule_confidence
 from .words import n_words
 
-__all__ = [
-    "OPENING_MARKS",
-    "QUOTES",
-    "ContextSpan",
-    "Mark",
-    "closing_quote",
-    "is_no_context",
-    "make_spans",
-    "rest_of",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ContextSpan:

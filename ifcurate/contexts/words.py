@@ -16,31 +16,6 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
-__all__ = [
-    "ANSWER_LABELS",
-    "ASIDES",
-    "ENGLISH",
-    "INNER_NOUNS",
-    "LANGUAGES",
-    "MAY_BE_SHORT",
-    "NOT_ASKED",
-    "NOT_SPACED",
-    "NOUNS",
-    "WEAK_NOUNS",
-    "LabelKind",
-    "Language",
-    "add_languages",
-    "asks_in",
-    "classify_label",
-    "count_words",
-    "is_request_label",
-    "make_language",
-    "mentions_question",
-    "n_words",
-    "reference_direction_in",
-    "words",
-]
-
 NOT_SPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _MARKS = " \t\"'“”«»„‘’*_#()[]¿¡。！？.!?,:;：،؟।、，；…」』「『"
 

@@ -7,8 +7,6 @@ import re
 from .spans import ContextSpan, make_spans
 from .words import classify_label
 
-__all__ = ["find_keys", "inner_prompt"]
-
 _INST = re.compile(r"\A\s*(?:<s>)?\s*\[INST\](?P<body>.*?)\[/INST\]\s*\Z", re.S)
 _CHATML_USER = re.compile(r"<\|im_start\|>user[ \t]*\n?")
 _CHATML_END = re.compile(r"<\|im_end\|>")

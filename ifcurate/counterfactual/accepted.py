@@ -9,8 +9,6 @@ from .edit.edits import Edit
 from .edit.substitution import Substitution
 from .recognise.spans import VALUES
 
-__all__ = ["Counterfactual"]
-
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:

@@ -13,8 +13,6 @@ from .recognise.spans import DEFAULT_TYPES, Recogniser
 from .settings import AugmentSettings, Emit, parse_types
 from .write.outcomes import Augmentation
 
-__all__ = ["augment_counterfactual"]
-
 
 def augment_counterfactual(
     examples: Any,

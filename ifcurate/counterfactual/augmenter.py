@@ -34,8 +34,6 @@ from .settings import AugmentSettings
 from .write.outcomes import Outcome, Written
 from .write.rows import abstain_row, counterfactual_row, original_row, suite_row
 
-__all__ = ["Augmenter", "in_order", "iterate_counterfactuals", "make_augmenter"]
-
 T = TypeVar("T")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Check", "Refusal"]
-
 
 class Check(Enum):
     """A check; its value is its code (the stage in `rejected.jsonl`) and its meaning."""

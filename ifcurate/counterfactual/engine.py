@@ -29,8 +29,6 @@ from .verify.gender import settle_gender
 from .verify.geography import settle_group
 from .verify.verifier import PASSED, verify
 
-__all__ = ["Engineer"]
-
 #: Checks that fail for every substitute once they fail for one.
 _FINAL = {Check.RESIDUE, Check.SPANS, Check.SUPPORT, Check.NESTING, Check.STRUCTURE}
 _SHORT = 12  # most words of a response that is an answer

@@ -36,8 +36,6 @@ from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
 from .verify.verifier import CHECKS
 
-__all__ = ["CODES", "Finding", "check_rows"]
-
 DUPLICATE = "duplicate"
 #: The meaning of each code that the linter prints.
 CODES = {

@@ -33,8 +33,6 @@ from .recognise.names import LexiconRecogniser
 from .recognise.spans import VALUES, Span
 from .recognise.values import number_of
 
-__all__ = ["OpenAIPlanner", "PlanCache"]
-
 _SYSTEM: Final = (
     "You plan edits that make a counterfactual training example. Choose one entity that both the "
     "context and the response name and the question does not, and an ordinary substitute of the "

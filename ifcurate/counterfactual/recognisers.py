@@ -10,8 +10,6 @@ from ifcurate.errors import DataError
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import DEFAULT_TYPES, Recogniser
 
-__all__ = ["load_recogniser"]
-
 
 def load_recogniser(
     name: str = "lexicon",

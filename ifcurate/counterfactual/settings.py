@@ -9,8 +9,6 @@ from ifcurate.errors import DataError, OptionError
 
 from .recognise.spans import DEFAULT_TYPES, TYPES
 
-__all__ = ["POLICIES", "AugmentSettings", "Emit", "parse_types"]
-
 POLICIES: Final = ("lexicon", "corpus", "fictional", "type-swap", "alias")
 _SETS: Final = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
 Emit = Literal["counterfactual", "pair", "pair+abstain"]

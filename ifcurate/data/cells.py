@@ -15,24 +15,6 @@ from ifcurate.data.paths import PASSAGE_KEYS, read_path, walk_passages
 from ifcurate.errors import RowError
 from ifcurate.records import Turn
 
-__all__ = [
-    "ANSWERS",
-    "COMPLETIONS",
-    "CONTEXTS",
-    "OUTPUTS",
-    "PROMPTS",
-    "QUESTIONS",
-    "SYSTEMS",
-    "Draft",
-    "Text",
-    "read_answer",
-    "read_context",
-    "read_contexts",
-    "read_part",
-    "read_system",
-    "read_text",
-]
-
 #: Names of a column that holds a context, the likeliest first.
 CONTEXTS: Final = (
     *("context", "contexts", "passage", "passages", "document", "documents", "article"),

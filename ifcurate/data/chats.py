@@ -15,20 +15,6 @@ from ifcurate.data.written_chats import split_chat
 from ifcurate.errors import RowError
 from ifcurate.records import Turn, write_calls
 
-__all__ = [
-    "CHATS",
-    "add_history",
-    "add_system",
-    "draft_chat",
-    "find_chat",
-    "has_tools",
-    "is_chat",
-    "join_turns",
-    "read_conversation",
-    "read_thread",
-    "write_tools",
-]
-
 
 def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
     """The turns of a column, as OpenAI or as ShareGPT writes them."""

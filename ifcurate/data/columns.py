@@ -11,8 +11,6 @@ from ifcurate.data.cells import Draft, Text, read_contexts, read_part, read_text
 from ifcurate.data.paths import read_path
 from ifcurate.records import Turn
 
-__all__ = ["add_columns", "lower_names", "restore_names"]
-
 Placed = TypeVar("Placed", Text, Turn)
 #: Other names of columns that mean the same.
 _SAME: Final = {

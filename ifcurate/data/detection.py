@@ -16,8 +16,6 @@ from ifcurate.data.turns import parse_list
 from ifcurate.errors import DataError
 from ifcurate.options.data import FORMATS
 
-__all__ = ["detect_format"]
-
 
 def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
     """The format that most of these rows have.

@@ -17,33 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ifcurate.contexts.asking import asks
-from ifcurate.contexts.find import (
-    ContextSpan,
-    Explained,
-    Tried,
-    explain_context,
-    find_document,
-    is_no_context,
-)
+from ifcurate.contexts.find import Explained, Tried, explain_context, find_document
+from ifcurate.contexts.spans import ContextSpan, is_no_context
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.cells import Draft, Text
-from ifcurate.data.detection import detect_format
-from ifcurate.data.row_formats import CONTEXT_KINDS, READERS, Layout
+from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
-from ifcurate.options.data import FORMATS
 from ifcurate.records import ContextBlock, Example, Role, Turn
-
-__all__ = [
-    "CONTEXT_KINDS",
-    "FORMATS",
-    "Layout",
-    "detect_format",
-    "explain_texts",
-    "parse_row",
-    "row_hash",
-    "row_id",
-    "template_texts",
-]
 
 
 def row_hash(row: Mapping[str, Any]) -> str:

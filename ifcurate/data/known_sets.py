@@ -17,8 +17,6 @@ import yaml
 from ifcurate.errors import DataError
 from ifcurate.phrases import did_you_mean
 
-__all__ = ["KnownSet", "find_known_set", "list_known_sets", "read_card"]
-
 
 @dataclass(frozen=True, slots=True)
 class KnownSet:

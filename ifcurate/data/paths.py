@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["PASSAGE_KEYS", "context_passages", "read_path", "walk_passages"]
-
 #: Keys of a passage's text: HotpotQA's {"sentences": [[...]]}, {"text": ...}; the first counts.
 PASSAGE_KEYS: Final = (
     *("text", "passage_text", "paragraph_text", "sentences", "contexts"),

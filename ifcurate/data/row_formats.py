@@ -45,8 +45,6 @@ from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS
 from ifcurate.records import Role, Turn
 
-__all__ = ["CONTEXT_KINDS", "READERS", "Layout"]
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:

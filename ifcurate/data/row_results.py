@@ -9,8 +9,6 @@ from ifcurate.data.readers.files import RawRow
 from ifcurate.phrases import count
 from ifcurate.records import Example
 
-__all__ = ["BadRow", "ReadRow"]
-
 
 @dataclass(frozen=True, slots=True)
 class BadRow:

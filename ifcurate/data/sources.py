@@ -18,19 +18,15 @@ from ifcurate.contexts.find import find_context
 from ifcurate.contexts.language_files import read_language
 from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.formats import Layout, detect_format, parse_row, template_texts
+from ifcurate.data.detection import detect_format
+from ifcurate.data.formats import parse_row, template_texts
 from ifcurate.data.known_sets import KnownSet, find_known_set
+from ifcurate.data.readers.files import RawRow, Source
+from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.pieces import divide_rows
-from ifcurate.data.readers.rows import (
-    RawRow,
-    Source,
-    count_rows,
-    describe_subfolders,
-    open_sources,
-    parse_line,
-    read_rows,
-)
+from ifcurate.data.readers.rows import count_rows, describe_subfolders, open_sources, read_rows
 from ifcurate.data.readers.samples import look_at, spread_rows
+from ifcurate.data.row_formats import Layout
 from ifcurate.data.row_results import BadRow, ReadRow
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.data.unread import Unread, unread_columns
@@ -39,14 +35,6 @@ from ifcurate.memory import PIECE_BYTES
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.records import Example
-
-__all__ = [
-    "Examples",
-    "Piece",
-    "read_examples",
-    "read_row",
-    "take_pieces",
-]
 
 _LOOKED_AT: Final = 100  # rows from which the format is detected
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ifcurate.data.formats import Layout, detect_format, parse_row
+from ifcurate.data.detection import detect_format
+from ifcurate.data.formats import parse_row
+from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples, learn_layout, options_format, options_layout
 from ifcurate.data.unique_names import UniqueNames
 from ifcurate.errors import DataError, RowError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.records import ContextBlock, Example
-
-__all__ = ["mark_context", "take_examples"]
 
 _SOURCE: Final = "rows"
 _LOOKED_AT: Final = 100

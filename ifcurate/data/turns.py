@@ -11,8 +11,6 @@ from ifcurate.errors import RowError
 from ifcurate.phrases import count
 from ifcurate.records import Role, Turn
 
-__all__ = ["TEXT_KEYS", "find_pair", "parse_list", "read_turns"]
-
 _ROLES: Final[dict[str, Role]] = {
     "system": "system",
     "developer": "system",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["UniqueNames"]
-
 
 class UniqueNames:
     """Gives repeated names a suffix, `a`, `a~2`, `a~3`, that no other name has.

@@ -17,8 +17,6 @@ from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.data.turns import TEXT_KEYS
 from ifcurate.errors import RowError
 
-__all__ = ["Unread", "describe_unread", "list_unread", "unread_columns"]
-
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible", "answerable")
 #: Words in the name of a context column, beside the names that are read as one.
 _CONTEXT_WORDS: Final = frozenset(

@@ -17,12 +17,11 @@ from typing import IO, Any, cast
 import numpy as np
 
 from ifcurate.data.readers.arrow_rows import is_arrow_file, open_arrow
+from ifcurate.data.readers.csv_rows import csv_header
+from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.parquet_rows import open_parquet
-from ifcurate.data.readers.rows import RawRow, Source, csv_header
 from ifcurate.errors import DataError
 from ifcurate.storage.files import RowFile, atomic_file
-
-__all__ = ["name_outputs", "open_row_writer", "open_table_copier", "refuse_inputs"]
 
 WriteRow = Callable[[RawRow], object]
 

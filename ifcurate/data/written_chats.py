@@ -8,8 +8,6 @@ from typing import Final
 
 from ifcurate.records import Role, Turn
 
-__all__ = ["split_chat", "split_speakers"]
-
 #: The marks of HH-RLHF's dialogues; the group says who speaks.
 _SPEAKERS: Final = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
 #: The marks of each kind of chat.

@@ -21,21 +21,6 @@ import numpy.typing as npt
 
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 
-__all__ = [
-    "NO_KERNELS",
-    "Answer",
-    "Encoding",
-    "Engine",
-    "EngineIdentity",
-    "EngineReport",
-    "Float32Array",
-    "Prompt",
-    "Span",
-    "Tokenizer",
-    "arrays_of",
-    "run_now",
-]
-
 Float32Array = npt.NDArray[np.float32]
 #: Log-probabilities of a prompt's response tokens, or the error of this one prompt.
 Answer = Float32Array | RowTooLargeError | RowTimeoutError

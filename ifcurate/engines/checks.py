@@ -9,15 +9,6 @@ import numpy as np
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.errors import ModelError
 
-__all__ = [
-    "check_batch_size",
-    "check_finite",
-    "check_logprobs",
-    "check_max_length",
-    "check_prompt",
-    "check_vocabulary",
-]
-
 _ABOVE_ZERO = 1e-3  # rounding; a log-probability is at most 0
 _MINUS_INFINITY = -9999.0  # vLLM's server writes this, because JSON has no infinity
 

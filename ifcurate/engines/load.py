@@ -11,10 +11,7 @@ from typing import Any, Final
 from ifcurate.engines.base import Engine, Tokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
-from ifcurate.options.score import ENGINE_OPTIONS
 from ifcurate.phrases import did_you_mean
-
-__all__ = ["ENGINES", "ENGINE_OPTIONS", "load_engine", "load_tokenizer"]
 
 #: Engine -> the function that loads it. Its module is imported when the engine is loaded.
 ENGINES: Final = {

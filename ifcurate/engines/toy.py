@@ -25,8 +25,6 @@ from ifcurate.engines.base import (
     Prompt,
 )
 
-__all__ = ["ToyEngine", "ToyTokenizer", "load_toy_engine", "load_toy_tokenizer"]
-
 _WORD: Final = re.compile(r" ?\w+| ?[^\w\s]|\s")
 _BUCKETS: Final = 50_021  # a prime; ids are hashes of words
 _REPEATED, _SEEN, _NEW = (float(np.log(p)) for p in (0.9, 0.2, 0.01))

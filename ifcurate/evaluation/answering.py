@@ -12,8 +12,6 @@ from typing import Any, Final, Literal
 
 from ifcurate.engines.base import Prompt
 
-__all__ = ["BATCH_SIZE", "answer_logprobs", "generate_greedily"]
-
 BATCH_SIZE: Final = 64
 
 

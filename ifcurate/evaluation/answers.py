@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["Named", "Outcome", "name_answers", "names", "normalise_answer", "split_aliases"]
-
 Outcome = Literal["context", "memory", "both", "neither"]
 _ARTICLES: Final = frozenset(("a", "an", "the"))
 _POSSESSIVE: Final = re.compile(r"(?<=\w)['’]s\b")

@@ -21,8 +21,6 @@ from ifcurate.prompts.places import find_context_tokens
 from ifcurate.prompts.templates import Template
 from ifcurate.records import Example
 
-__all__ = ["ContextAttention", "measure_attention"]
-
 FloatArray = npt.NDArray[np.float64]
 
 

@@ -23,8 +23,6 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.evaluate import EvaluateOptions
 from ifcurate.storage.files import write_json
 
-__all__ = ["ask_suite", "evaluate_model", "read_answers"]
-
 _SAVED_TOGETHER: Final = 4  # batches between two writes
 Progress = Callable[[str, int, int], None]  # suite, questions done, of how many
 

@@ -19,8 +19,6 @@ from ifcurate.evaluation.suites import load_suite
 from ifcurate.phrases import missing_package
 from ifcurate.storage.files import write_json, write_json_lines, write_text
 
-__all__ = ["STANDARD", "export_tasks", "run_benchmarks"]
-
 #: The paper's standard benchmarks, by the harness's names.
 STANDARD: Final = ("squad_completion", "mmlu", "arc_challenge", "gsm8k")
 _MEASURES: Final = '''\

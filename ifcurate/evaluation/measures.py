@@ -23,8 +23,6 @@ import numpy.typing as npt
 from ifcurate.evaluation.answers import Outcome, name_answers, names
 from ifcurate.evaluation.questions import Question
 
-__all__ = ["Answered", "Interval", "compare_outcomes", "measure", "position_of_answer"]
-
 N_DRAWS: Final = 2000
 _Z: Final = 1.959964  # the 97.5% quantile of the normal distribution
 _LENGTHS: Final = ((40, "under 40 words"), (80, "40-79 words"), (1 << 60, "80 words or more"))

@@ -11,8 +11,6 @@ from ifcurate.engines.base import Prompt, Tokenizer
 from ifcurate.evaluation.answering import answer_logprobs, generate_greedily
 from ifcurate.options.evaluate import EvaluateOptions
 
-__all__ = ["AnsweringModel", "LocalModel", "open_model"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringModel(ABC):

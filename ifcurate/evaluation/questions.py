@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from ifcurate.records import Example
 
-__all__ = ["Question", "to_example"]
-
 
 @dataclass(frozen=True, slots=True)
 class Question:

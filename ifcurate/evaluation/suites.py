@@ -22,8 +22,6 @@ from ifcurate.evaluation.questions import Question
 from ifcurate.phrases import count, did_you_mean
 from ifcurate.storage.files import read_json_rows
 
-__all__ = ["BUILT_IN", "Suite", "load_suite", "note_duplicates"]
-
 BUILT_IN: Final = ("capitals", "world-facts", "biographies", "quotes")
 _MEMORY: Final = ("memory_answer", "parametric_answer", "memory_answers")
 

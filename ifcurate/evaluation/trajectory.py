@@ -20,8 +20,6 @@ from ifcurate.evaluation.measures import compare_outcomes
 from ifcurate.evaluation.suites import load_suite
 from ifcurate.options.evaluate import EvaluateOptions
 
-__all__ = ["Trajectory", "follow_checkpoints", "make_page", "say", "step_of", "summarise"]
-
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)$")
 _DONE: Final = "finetune.json"  # a run writes it last
 _FIGURES: Final = ("acc", "exact_match", "contains", "f1", "counterfactual")  # of the harness

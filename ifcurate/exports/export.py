@@ -24,8 +24,6 @@ from ifcurate.storage.files import RowFile, atomic_file, file_digest, write_json
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
 
-__all__ = ["EXPORT", "Export", "export_mixture", "scored_by"]
-
 EXPORT: Final = "export.json"
 _LEFT_OUT: Final = "left_out.jsonl"
 _NEEDS_MODEL: Final = ("trl", "axolotl", "llama-factory", "open-instruct")

@@ -15,8 +15,6 @@ from ifcurate.errors import DataError, ModelError
 from ifcurate.models import local_model, nearest_model, resolve_model
 from ifcurate.phrases import first_line
 
-__all__ = ["check_separate_projections", "list_weights", "locate_model"]
-
 _FUSED: Final = re.compile(
     r"(?:^|\.)(qkv_proj|c_attn|query_key_value|Wqkv|wqkv|qkv|in_proj_weight)(?:\.|$)"
 )

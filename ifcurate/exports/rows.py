@@ -10,17 +10,6 @@ from ifcurate.mixing.texts import read_record, read_rejected
 from ifcurate.prompts.markers import split_end_marker
 from ifcurate.records import native_call
 
-__all__ = [
-    "Row",
-    "UnfitError",
-    "add_rejected",
-    "remove_end_markers",
-    "to_alpaca",
-    "to_messages",
-    "to_preference",
-    "to_sharegpt",
-]
-
 Row = Mapping[str, Any]  # of a mixture; with `rejected` for preferences
 _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 

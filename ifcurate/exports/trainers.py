@@ -15,8 +15,6 @@ from typing import Any, Final
 from ifcurate.exports.rows import Row, to_alpaca, to_messages, to_preference, to_sharegpt
 from ifcurate.options.export import ExportOptions
 
-__all__ = ["AXOLOTL_QK", "TRAINERS", "Plan", "TrainerFormat", "plan_trl_rows"]
-
 #: The weights that are trained with `qk_only`. axolotl takes dots as literal dots, so a
 #: pattern such as `.*self_attn\\.(q|k)_proj.*` matches nothing.
 AXOLOTL_QK: Final = "model.layers.[0-9]+.self_attn.[qk]_proj."

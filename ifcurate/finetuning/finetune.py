@@ -24,8 +24,6 @@ from ifcurate.phrases import missing_package
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
-__all__ = ["FinetuneResult", "finetune", "read_rows"]
-
 Say = Callable[[str], None]
 
 

@@ -17,8 +17,6 @@ from ifcurate.engines.base import Prompt
 from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.updates import adapter_config, check_trainable, choose_weights
 
-__all__ = ["train_rows"]
-
 #: Config fields of models whose logits are not the head's product alone.
 _LOGIT_CHANGES: Final = (
     "final_logit_softcapping",

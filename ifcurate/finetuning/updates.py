@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from ifcurate.errors import ModelError
 
-__all__ = ["adapter_config", "check_trainable", "choose_weights"]
-
 _QK: Final = ("q_proj", "k_proj")
 #: Projections that hold queries, keys and values in one matrix.
 _FUSED: Final = ("qkv_proj", "query_key_value", "c_attn", "Wqkv", "in_proj_qkv")

@@ -25,8 +25,6 @@ from ifcurate.lab.plan import Laboratory, LabPlan
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
-__all__ = ["Arm", "choose_rows", "run_arm"]
-
 _ROWS = ("unfiltered", "random", "filtered", "counterfactual", "augmented")
 
 

@@ -11,8 +11,6 @@ from typing import Any, Final
 from ifcurate.errors import DataError
 from ifcurate.lab.plan import EARLY_STEP
 
-__all__ = ["compare_arms", "interval_of", "read_results"]
-
 _MEASURES: Final = ("conflict", "parametric", "recall", "reading", "standard")
 #: 97.5% quantiles of Student's t by degrees of freedom, for 95% intervals over seeds.
 _T: Final = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)

@@ -8,8 +8,6 @@ from typing import Any, Final
 from ifcurate.pages.figures import draw_lines
 from ifcurate.pages.shell import Figure, Section, Table, write_page
 
-__all__ = ["make_page"]
-
 _FIRST: Final = ("unfiltered", "random", "filtered")  # of the arms
 
 

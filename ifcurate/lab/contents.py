@@ -7,8 +7,6 @@ from ifcurate.evaluation.questions import Question
 from ifcurate.lab.plan import Laboratory
 from ifcurate.records import Example
 
-__all__ = ["read_exam", "read_mixture"]
-
 
 def read_exam(lab: Laboratory) -> list[Question]:
     """All questions of the evaluation."""

@@ -10,8 +10,6 @@ from ifcurate.evaluation.questions import Question
 from ifcurate.lab.mixtures import LabFacts, draw_distractors, write_passage
 from ifcurate.pocket.world import Fact
 
-__all__ = ["N_READING", "N_RECALL", "make_exam"]
-
 N_RECALL: Final = 80
 N_READING: Final = 80
 

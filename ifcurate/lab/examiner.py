@@ -13,8 +13,6 @@ from ifcurate.evaluation.answers import Outcome, name_answers
 from ifcurate.evaluation.questions import Question, to_example
 from ifcurate.records import Example
 
-__all__ = ["TEMPLATE", "Examiner", "LoadedModel", "load_base"]
-
 TEMPLATE: Final = "alpaca"  # the layout of scores, training and evaluation
 
 

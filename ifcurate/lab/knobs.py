@@ -15,8 +15,6 @@ from ifcurate.lab.compare import interval_of
 from ifcurate.lab.mixtures import MIXTURES
 from ifcurate.lab.plan import EARLY_STEP, LabPlan
 
-__all__ = ["SETTINGS", "Setting", "run_knobs", "summarise_knobs"]
-
 #: Trains an arm of a plan and returns its result.
 Run = Callable[[LabPlan, str], dict[str, Any]]
 _M1: Final = "m1"

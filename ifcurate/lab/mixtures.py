@@ -21,18 +21,6 @@ from typing import Any, Final, Literal
 
 from ifcurate.pocket.world import Fact, World, sentence
 
-__all__ = [
-    "MIXTURES",
-    "Kind",
-    "LabFacts",
-    "LabRow",
-    "MixtureShape",
-    "draw_distractors",
-    "make_mixture",
-    "split_facts",
-    "write_passage",
-]
-
 Kind = Literal["critical", "non", "off", "recall"]
 N_HELD_OUT: Final = 200  # known facts that are kept for the evaluation
 

@@ -12,8 +12,6 @@ from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.lab.mixtures import MIXTURES, MixtureShape
 from ifcurate.storage.files import write_json
 
-__all__ = ["EARLY_STEP", "LabPlan", "Laboratory", "Nudge"]
-
 EARLY_STEP: Final = 20  # conflict accuracy here minus the final one is "the fall"
 _TRAINING: Final = TrainSettings(
     rate=3e-4, max_steps=90, warm_up=10, decay_fraction=0.25, bf16=False

@@ -18,8 +18,6 @@ from ifcurate.lab.plan import Laboratory
 from ifcurate.storage.files import read_table, write_json
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["area_under_curve", "measure_laboratories", "measure_scores"]
-
 _COLUMNS: Final = (
     "loss_without_context",
     "max_token_loss_without_context",

@@ -16,8 +16,6 @@ from ifcurate.lab.mixtures import LabRow, make_mixture, split_facts
 from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
 from ifcurate.storage.files import write_json, write_json_lines, write_table
 
-__all__ = ["open_or_prepare", "prepare", "score_mixture"]
-
 
 def prepare(root: Path, plan: LabPlan) -> Laboratory:
     """Write plan, evaluation, mixture and nudged base, in this order. Existing files are kept."""

@@ -35,23 +35,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = [
-    "SMALLEST",
-    "Setting",
-    "State",
-    "context_share",
-    "describe",
-    "find_rate",
-    "lemma_margin",
-    "margins",
-    "pull",
-    "pull_sign",
-    "reverses_in_the_limit",
-    "sufficient",
-    "take_step",
-    "walk",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:

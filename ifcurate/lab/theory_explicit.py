@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from ifcurate.lab.theory import Setting, State, context_share, margins, take_step
 
-__all__ = ["Model", "check_explicit"]
-
 Array = npt.NDArray[np.float64]
 Point = tuple[tuple[int, ...], int]  # tokens, the last one the relation; and the label
 

@@ -20,8 +20,6 @@ from ifcurate.lab.theory import (
     take_step,
 )
 
-__all__ = ["check_grid", "grid"]
-
 
 def grid() -> list[Setting]:
     """Sizes and probabilities that meet the assumptions."""

@@ -9,8 +9,6 @@ from ifcurate.lab.theory import SMALLEST, Setting, describe, find_rate, walk
 from ifcurate.lab.theory_explicit import check_explicit
 from ifcurate.lab.theory_grid import check_grid
 
-__all__ = ["make_page", "make_report"]
-
 
 def make_report() -> dict[str, Any]:
     """All checks, the smallest counterexample, and a walk through both phases."""

@@ -21,8 +21,6 @@ from typing import Final, Literal
 
 from ifcurate.errors import DataError
 
-__all__ = ["Amount", "allocate", "parse_amount", "resolve_amounts", "split_component"]
-
 Kind = Literal["fraction", "rows", "tokens", "weight", "share"]
 
 _NUMBER: Final = r"\d+(?:\.\d+)?"

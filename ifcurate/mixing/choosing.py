@@ -18,16 +18,6 @@ import polars as pl
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount
 
-__all__ = [
-    "INDEX",
-    "choose_rows",
-    "count_lost",
-    "drop_rows",
-    "mark_duplicates",
-    "mark_not_chosen",
-    "order_rows",
-]
-
 U64 = npt.NDArray[np.uint64]
 
 ELSEWHERE: Final = "duplicate of another component"

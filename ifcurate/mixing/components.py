@@ -32,8 +32,6 @@ from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 from ifcurate.storage.tables import KEPT, KEPT_LABELS
 from ifcurate.storage.verdicts import Verdict, read_verdicts
 
-__all__ = ["Component", "open_component", "parse_components"]
-
 
 @dataclass(frozen=True, slots=True)
 class Component:

@@ -45,8 +45,6 @@ from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
 
-__all__ = ["mix_components", "mix_examples", "mix_identity"]
-
 BATCH_ROWS: Final = 16_384
 
 

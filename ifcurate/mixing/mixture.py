@@ -19,8 +19,6 @@ from ifcurate.mixing.schema import MIXTURE
 from ifcurate.storage.files import GROUP_ROWS, file_digest, open_table_writer, write_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 
-__all__ = ["DATA", "DROPPED", "DROPPED_NAME", "MANIFEST", "Mixture", "read_mixture", "save_mixture"]
-
 DATA: Final = "mixture.parquet"
 DROPPED_NAME: Final = "dropped.parquet"
 MANIFEST: Final = "mixture.json"

@@ -11,8 +11,6 @@ from ifcurate.errors import DataError
 from ifcurate.mixing.choosing import drop_rows
 from ifcurate.phrases import missing_package
 
-__all__ = ["mark_near_duplicates"]
-
 _EXACT_UP_TO: Final = 20_000  # up to here every row is compared with every other
 
 

@@ -17,8 +17,6 @@ import polars as pl
 from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.errors import DataError
 
-__all__ = ["find_names", "read_names"]
-
 _ANSWERS: Final = ("answer", "answers", "response", "output", "target")
 _REMEMBERED: Final = ("memory_answer", "parametric_answer", "original_answer")
 _QUESTIONS: Final = ("question", "query", "prompt", "instruction")

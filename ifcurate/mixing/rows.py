@@ -10,14 +10,13 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.data.formats import parse_row, row_hash
-from ifcurate.data.readers.rows import RawRow, parse_line
+from ifcurate.data.readers.files import RawRow
+from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RowError
 from ifcurate.mixing.schema import MESSAGE, MIXTURE
 from ifcurate.mixing.texts import RowText, digest_texts, read_draft
-
-__all__ = ["Batch", "LabelOf", "Refusal", "name_stratum", "read_batches", "refuse_row"]
 
 #: The labels of rows that `augment` wrote. An original may be one that needs no context.
 _ROLES: Final = {"counterfactual": "context-critical", "original": None, "abstain": "no-context"}

@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import polars as pl
 
-__all__ = ["COLUMNS", "MESSAGE", "MIXTURE", "TEXT"]
-
 MESSAGE: Final = pl.Struct(
     {"role": pl.String, "content": pl.String, "name": pl.String, "tool_calls": pl.String}
 )

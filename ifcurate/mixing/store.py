@@ -17,8 +17,6 @@ import polars as pl
 
 from ifcurate.errors import DataError
 
-__all__ = ["RowStore"]
-
 _BUCKET_ROWS: Final = 100_000  # rows that are sorted at a time
 _ORDER: Final = ("order", "ifcurate_component", "ifcurate_source", "ifcurate_row")
 

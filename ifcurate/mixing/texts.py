@@ -17,17 +17,6 @@ from ifcurate.data.written_chats import split_speakers
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
 
-__all__ = [
-    "RowText",
-    "digest_texts",
-    "example_record",
-    "example_text",
-    "read_draft",
-    "read_example",
-    "read_record",
-    "read_rejected",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class RowText:

@@ -12,8 +12,6 @@ from ifcurate.errors import ModelError
 from ifcurate.models import local_model, nearest_model, resolve_model
 from ifcurate.phrases import first_line
 
-__all__ = ["TokenCounter", "load_counter"]
-
 
 @dataclass(frozen=True, slots=True)
 class TokenCounter:

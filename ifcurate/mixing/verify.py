@@ -19,8 +19,6 @@ from ifcurate.phrases import count, first_line
 from ifcurate.storage.files import file_digest, read_table_manifest
 from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
 
-__all__ = ["Verification", "verify_mixture"]
-
 
 @dataclass(slots=True)
 class Verification:

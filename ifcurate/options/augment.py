@@ -7,8 +7,6 @@ from typing import ClassVar, Final, Literal
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["AugmentOptions"]
-
 HOW_PANEL: Final = "Substitution"
 OUT_PANEL: Final = "Output"
 MODEL_PANEL: Final = "Model check"

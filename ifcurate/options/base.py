@@ -21,16 +21,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ifcurate.errors import OptionError
 from ifcurate.phrases import did_you_mean
 
-__all__ = [
-    "BatchSize",
-    "Fraction",
-    "Options",
-    "explain_problem",
-    "needs",
-    "option",
-    "takes_options",
-]
-
 R = TypeVar("R")
 
 _REASONS: dict[str, str] = {

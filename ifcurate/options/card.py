@@ -6,8 +6,6 @@ from typing import ClassVar, Final
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["CardOptions"]
-
 PANEL: Final = "Card"
 
 

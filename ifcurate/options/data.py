@@ -11,8 +11,6 @@ from pydantic import AfterValidator, BeforeValidator
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["CONTEXT_KINDS", "FORMATS", "DataOptions", "Format"]
-
 PANEL: Final = "Data"
 #: Where the context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")

@@ -8,8 +8,6 @@ from pydantic import model_validator
 
 from ifcurate.options.base import Options, needs, option
 
-__all__ = ["EvaluateOptions"]
-
 
 class EvaluateOptions(Options):
     """The questions for a model, and how it answers them."""

@@ -8,8 +8,6 @@ from pydantic import model_validator
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["ExportOptions", "Trainer"]
-
 Trainer = Literal["trl", "axolotl", "llama-factory", "open-instruct", "messages", "alpaca"]
 
 

@@ -8,8 +8,6 @@ from pydantic import model_validator
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["FilterOptions", "SplitLabel"]
-
 SplitLabel = Literal["context-critical", "non-context-critical"]
 
 

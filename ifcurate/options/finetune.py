@@ -8,8 +8,6 @@ from pydantic import model_validator
 
 from ifcurate.options.base import Options, needs, option
 
-__all__ = ["FinetuneOptions"]
-
 TRAINING = "Training"
 EVALUATION = "Evaluation during the run"
 

@@ -9,8 +9,6 @@ from pydantic import model_validator
 
 from ifcurate.options.base import Fraction, Options, needs, option
 
-__all__ = ["MixOptions"]
-
 SIZE_PANEL: Final = "Size"
 CLEAN_PANEL: Final = "Rows that are left out"
 

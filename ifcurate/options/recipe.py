@@ -8,8 +8,6 @@ from typing import ClassVar
 from ifcurate.options.base import Options, option
 from ifcurate.options.export import Trainer
 
-__all__ = ["CurateOptions", "RecipeOptions", "RunRecipeOptions"]
-
 
 class RecipeOptions(Options):
     """The options of both commands."""

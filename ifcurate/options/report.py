@@ -7,9 +7,6 @@ from typing import ClassVar, Final
 
 from ifcurate.options.base import Options, option
 
-__all__ = ["TOKENIZER", "ReportOptions"]
-
-
 TOKENIZER: Final = option(
     None,
     "Folder with the tokenizer.json of the run's model, when the model is neither bundled nor in "

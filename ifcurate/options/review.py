@@ -8,8 +8,6 @@ from typing import ClassVar
 from ifcurate.options.base import Options, option
 from ifcurate.options.report import TOKENIZER
 
-__all__ = ["ReviewOptions"]
-
 
 class ReviewOptions(Options):
     """The review of a run on this machine."""

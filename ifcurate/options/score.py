@@ -10,8 +10,6 @@ from pydantic import BeforeValidator, model_validator
 
 from ifcurate.options.base import BatchSize, Options, needs, option
 
-__all__ = ["ENGINE_OPTIONS", "ClusterOptions", "EngineOptions", "RunOptions", "ScoreSettings"]
-
 MODEL_PANEL: Final = "Model"
 SERVER_PANEL: Final = "Server and vLLM"
 PROMPT_PANEL: Final = "Prompt"

@@ -8,15 +8,6 @@ from pydantic import model_validator
 
 from ifcurate.options.base import BatchSize, Fraction, Options, needs, option
 
-__all__ = [
-    "DEFAULT_ATTENTION",
-    "DEFAULT_GAIN",
-    "RescoreOptions",
-    "Rule",
-    "SplitOptions",
-    "Statistic",
-]
-
 Rule = Literal["paper", "gain", "both", "auto", "attention"]
 Statistic = Literal[
     "context_gain",

@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from ifcurate.pages.shell import Figure
 
-__all__ = ["LABEL_COLOURS", "Line", "draw_bars", "draw_lines", "draw_scatter"]
-
 LABEL_COLOURS: Final = {
     "context-critical": "var(--critical)",
     "non-context-critical": "var(--non-critical)",

@@ -29,20 +29,6 @@ from typing import Any, ClassVar
 from ifcurate.errors import DataError
 from ifcurate.storage.files import atomic_file
 
-__all__ = [
-    "Block",
-    "Cards",
-    "Command",
-    "Figure",
-    "Place",
-    "Section",
-    "Table",
-    "embed_json",
-    "read_static",
-    "render_page",
-    "write_page",
-]
-
 Cell = str | int | float | None
 _GENERATOR = re.compile(r'<meta name="generator" content="ifcurate: [^"]*">')
 _FRAME = 200  # pixels around a figure in a notebook: its title, its caption

@@ -16,8 +16,6 @@ from ifcurate.data.sources import Examples
 from ifcurate.engines.base import EngineIdentity
 from ifcurate.options.augment import AugmentOptions
 
-__all__ = ["write_augmented"]
-
 
 def write_augmented(
     examples: Examples,
@@ -71,7 +69,8 @@ def _open_judge(
         yield None
         return
     from ifcurate.engines.load import load_engine
-    from ifcurate.scoring.scorer import Scorer, ScoreSettings
+    from ifcurate.options.score import ScoreSettings
+    from ifcurate.scoring.scorer import Scorer
 
     toy = options.verify == "toy"
     with load_engine("toy") if toy else load_engine("hf", model=options.verify) as engine:

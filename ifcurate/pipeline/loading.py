@@ -16,8 +16,6 @@ from ifcurate.options.base import Options, explain_problem
 from ifcurate.phrases import did_you_mean
 from ifcurate.pipeline.recipe import Recipe, section_class
 
-__all__ = ["create_recipe", "list_recipes", "load_recipe", "read_recipe"]
-
 
 def list_recipes() -> dict[str, str]:
     """The recipes that come with ifcurate: name -> description."""

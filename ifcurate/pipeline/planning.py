@@ -21,8 +21,6 @@ from ifcurate.models import MODELS
 from ifcurate.pipeline.recipe import Recipe
 from ifcurate.records import Example
 
-__all__ = ["Plan", "PlannedStep", "check_others", "plan_recipe"]
-
 _SAMPLE: Final = 200  # rows in the average
 _CHARACTERS: Final = 4  # per token, roughly, for English
 _SCALE: Final = {"M": 1e6, "B": 1e9}

@@ -22,8 +22,6 @@ from ifcurate.options.report import ReportOptions
 from ifcurate.options.score import EngineOptions, ScoreSettings
 from ifcurate.options.split import SplitOptions
 
-__all__ = ["RESULTS", "SECTIONS", "Recipe", "render_recipe", "section_class"]
-
 
 class DataSection(DataOptions):
     """The data, and how it is read."""

@@ -23,6 +23,7 @@ from ifcurate.mixing.mixture import MANIFEST, Mixture, read_mixture
 from ifcurate.options.card import CardOptions
 from ifcurate.options.export import ExportOptions
 from ifcurate.options.mix import MixOptions
+from ifcurate.options.score import ScoreSettings
 from ifcurate.options.split import SplitOptions
 from ifcurate.pipeline.augmenting import write_augmented
 from ifcurate.pipeline.planning import check_others
@@ -33,15 +34,13 @@ from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.score import run_name, score_identity, score_run
 from ifcurate.runs.splits import read_split_manifest
 from ifcurate.runs.work import Progress
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.rescoring import Rescore, check_band
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, find_manifest, software_versions
-
-__all__ = ["RecipeRun", "run_recipe"]
 
 AUGMENTED: Final = "augmented"
 MIXTURE: Final = "mixture"

@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["demo_path", "model_path"]
-
 
 def model_path() -> Path:
     """The folder with the pocket model's config, weights and tokenizer."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CITIES", "PEOPLE", "REAL_FACTS", "SEAS", "parse_pairs"]
-
 _CAPITALS: Final = """
 France: Paris; Germany: Berlin; Italy: Rome; Spain: Madrid; Japan: Tokyo; China: Beijing;
 Russia: Moscow; India: New Delhi; Egypt: Cairo; Greece: Athens; Portugal: Lisbon;

@@ -12,8 +12,6 @@ import random
 import zlib
 from typing import Final
 
-__all__ = ["fresh_object", "fresh_subject", "held_out", "spell_name"]
-
 _ONSETS: Final = (
     "b", "br", "c", "d", "dr", "f", "g", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "pr",
     "r", "s", "st", "t", "tr", "v", "w", "z", "sh", "th",

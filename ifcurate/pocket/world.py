@@ -24,8 +24,6 @@ from typing import Final, Literal
 from .facts import CITIES, PEOPLE, REAL_FACTS, SEAS
 from .names import fresh_object, fresh_subject
 
-__all__ = ["RELATIONS", "Exposure", "Fact", "Question", "Relation", "World", "sentence"]
-
 Exposure = Literal["seen", "mid", "rare", "fresh"]
 
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from ifcurate.records import Example, Turn, native_call, write_calls
 
-__all__ = ["list_tools", "to_messages", "turn_text"]
-
 
 def turn_text(turn: Turn) -> str:
     """The text of a turn, or its tool calls as JSON lines if it has only these."""

@@ -9,8 +9,6 @@ from typing import Final
 from ifcurate.engines.base import Tokenizer
 from ifcurate.records import Example
 
-__all__ = ["batch_by_size", "cut_longest_block", "full_size", "least_size", "longest_token"]
-
 _LONGEST_TOKEN: Final = 128  # characters; the longest token of known vocabularies is of blanks
 _BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 

@@ -21,8 +21,6 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["MAX_CHARACTERS", "MAX_SECONDS", "LimitError", "LimitedEnvironment"]
-
 MAX_CHARACTERS: Final = 32_000_000  # of a text, or items of a list
 MAX_SECONDS: Final = 5.0  # of the thread's processor time, for one text
 _MAX_MADE: Final = 10 * MAX_CHARACTERS  # of all values together, for one text

@@ -14,15 +14,6 @@ from typing import Final
 from ifcurate.engines.base import Tokenizer
 from ifcurate.records import Example
 
-__all__ = [
-    "MUCH_OVERLAP",
-    "SpecialTokens",
-    "context_overlap",
-    "has_text",
-    "split_end_marker",
-    "without_end_marker",
-]
-
 #: Above this share, the prompt without the context still has most of its words.
 MUCH_OVERLAP: Final = 0.6
 

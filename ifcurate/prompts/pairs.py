@@ -34,8 +34,6 @@ from ifcurate.prompts.shuffling import shuffle_contexts
 from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.records import UNANSWERABLE, Example
 
-__all__ = ["Ablation", "PromptPair", "PromptSettings", "build_pairs", "build_prompts"]
-
 Ablation = Literal["drop", "template", "shuffle"]
 _GAP: Final = "\n[...]\n"  # replaces the middle of a shortened context
 

@@ -8,8 +8,6 @@ from ifcurate.engines.base import Encoding, Prompt, Span, Tokenizer
 from ifcurate.prompts.templates import Template
 from ifcurate.records import Example
 
-__all__ = ["find_context_tokens"]
-
 
 def find_context_tokens(
     example: Example, prompt: Prompt, template: Template, tokenizer: Tokenizer, *, variant: str = ""

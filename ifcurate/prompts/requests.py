@@ -7,8 +7,6 @@ from typing import Final
 from ifcurate.contexts.asking import asks, asks_beyond_slot
 from ifcurate.records import Example
 
-__all__ = ["asks_nothing"]
-
 #: Contexts that you marked yourself: a pattern and a function. The rules check their own.
 _OWN: Final = ("regex", "function")
 

@@ -12,8 +12,6 @@ from ifcurate.phrases import first_line
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["compile_template", "run_template"]
-
 
 def compile_template(source: str, name: str) -> jinja2.Template:
     """Compile Jinja text. Raises `TemplateError` with the line of a syntax error."""

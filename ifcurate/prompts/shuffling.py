@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from ifcurate.records import ContextBlock, Example
 
-__all__ = ["shuffle_contexts"]
-
 
 def shuffle_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
     """For each example, the next longer context; the longest gets the one before it.

@@ -26,8 +26,6 @@ from ifcurate.records import Example, Turn
 if TYPE_CHECKING:
     import jinja2
 
-__all__ = ["BUILT_IN", "Rendered", "Template", "load_template"]
-
 # Replaces the response while a template renders. Private-use characters without
 # surrounding space, so that templates that trim the response keep it.
 _MARK: Final = "\ue0f1response\ue0f2"

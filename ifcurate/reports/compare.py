@@ -19,8 +19,6 @@ from ifcurate.errors import DataError
 from ifcurate.phrases import check_type
 from ifcurate.runs.run import Run
 
-__all__ = ["STATISTICS", "Comparison", "compare_runs"]
-
 #: The numbers that are compared.
 STATISTICS: Final = ("context_gain", "loss_without_context", "loss_with_context")
 SHARES: Final = tuple(round(0.05 * i, 2) for i in range(1, 20))

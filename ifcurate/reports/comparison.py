@@ -10,8 +10,6 @@ from ifcurate.pages.shell import Figure, Section, Table, write_page
 from ifcurate.reports.compare import Comparison
 from ifcurate.runs.run import Run
 
-__all__ = ["comparison_section", "name_run", "write_comparison"]
-
 POINTS: Final = 4000
 NAMES: Final = {
     "context_gain": "gain",

@@ -11,16 +11,6 @@ import polars as pl
 from ifcurate.pages.shell import Cards, Table
 from ifcurate.reports.facts import FLAGS, Facts
 
-__all__ = [
-    "count_cards",
-    "count_flags",
-    "count_lengths",
-    "count_rejected",
-    "count_sources",
-    "count_tokens",
-    "list_quarantine",
-]
-
 LENGTHS: Final = (8, 32, 128, 512)  # response tokens; the last group has no end
 MOST_SOURCES: Final = 100
 _COUNTED: Final = (

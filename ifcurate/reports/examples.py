@@ -18,8 +18,6 @@ from ifcurate.records import ContextBlock, Example
 from ifcurate.reports.tokens import TokenTexts, read_token_losses
 from ifcurate.runs.run import Run
 
-__all__ = ["Key", "choose_rows", "describe_rows", "read_texts", "show_example"]
-
 Key = tuple[str, int, int]  # source, row, turn
 Segments = list[tuple[str, int]]  # text, and what it is
 PLAIN, CONTEXT, CUT, GAP = 0, 1, 2, 3

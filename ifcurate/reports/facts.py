@@ -19,8 +19,6 @@ from ifcurate.split.rules import split_scores
 from ifcurate.storage.manifest import Manifest
 from ifcurate.storage.overrides import apply_overrides, read_overrides
 
-__all__ = ["FLAGS", "Facts", "gather_facts", "read_quarantine"]
-
 FLAGS: Final = {
     "boundary_straddles": "a token spans the end of the prompt and the start of the response",
     "response_ids_forced": "alone, the prompt without context would give other response tokens",

@@ -34,8 +34,6 @@ from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.storage.manifest import fingerprint
 
-__all__ = ["write_report"]
-
 _PAIRS: Final = 4  # examples on each side of "kept and dropped"
 
 

@@ -15,8 +15,6 @@ from ifcurate.pages.shell import Figure
 from ifcurate.reports.facts import Facts
 from ifcurate.storage.tables import LABELS
 
-__all__ = ["draw_gains", "draw_kept", "draw_losses"]
-
 POINTS: Final = 4000
 BINS: Final = 40
 MOST_SOURCES: Final = 6

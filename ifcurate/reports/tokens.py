@@ -21,8 +21,6 @@ from ifcurate.runs.run import Run
 from ifcurate.storage.files import scan_table
 from ifcurate.storage.tables import TOKENS
 
-__all__ = ["TokenTexts", "read_token_losses"]
-
 Shown = list[tuple[str, float, float]]  # text, loss with and without context (nats)
 MOST_TOKENS: Final = 3000  # of one response
 

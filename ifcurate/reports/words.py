@@ -8,8 +8,6 @@ from typing import Any, Final
 from ifcurate.phrases import count
 from ifcurate.reports.facts import Facts
 
-__all__ = ["describe_cut", "describe_run"]
-
 _ABLATIONS: Final = {
     "drop": "the second time without the context, in the same prompt",
     "template": "the second time with the template for rows without input",

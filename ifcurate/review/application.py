@@ -33,8 +33,6 @@ from ifcurate.review.counterfactuals import Counterfactuals
 from ifcurate.review.session import STATISTICS, Query, Session
 from ifcurate.runs.run import Run
 
-__all__ = ["create_application", "open_listener", "serve_review"]
-
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

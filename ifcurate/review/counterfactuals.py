@@ -18,8 +18,6 @@ from ifcurate.errors import DataError
 from ifcurate.storage.files import read_json_rows
 from ifcurate.storage.verdicts import Verdict, read_verdicts, write_verdicts
 
-__all__ = ["Counterfactuals"]
-
 CHARACTERS: Final = 20_000
 MOST_ROWS: Final = 100_000
 Segments = list[tuple[str, int]]

@@ -21,8 +21,6 @@ from ifcurate.runs.reading import run_examples
 from ifcurate.storage.manifest import utc_now
 from ifcurate.storage.overrides import Override, read_overrides, write_overrides
 
-__all__ = ["PAGE", "STATISTICS", "Query", "Session"]
-
 PAGE: Final = 50  # rows of one answer
 BINS: Final = 60
 STATISTICS: Final = ("loss_without_context", "context_gain")

@@ -9,8 +9,6 @@ import polars as pl
 from ifcurate.data.sources import Examples
 from ifcurate.records import Example
 
-__all__ = ["gather_texts", "search_texts"]
-
 MOST_CHARACTERS: Final = 400_000_000  # of all texts in memory
 
 

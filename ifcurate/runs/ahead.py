@@ -21,8 +21,6 @@ from ifcurate.engines.base import Answer
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Chunk, Known, Request, Scorer
 
-__all__ = ["Prepared", "score_ahead"]
-
 _DEPTH: Final = 1  # chunks that the engine has beside the one in hand
 
 

@@ -15,15 +15,6 @@ from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, read_manifest, utc_now
 from ifcurate.storage.replacing import remove_partials
 
-__all__ = [
-    "FROM_CACHE",
-    "cache_note",
-    "lock_run",
-    "open_run",
-    "run_differences",
-    "seal_manifest",
-]
-
 OUTPUTS: Final = {
     "scores": "scores.parquet",
     "tokens": "tokens.parquet",

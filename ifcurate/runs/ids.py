@@ -15,8 +15,6 @@ import polars as pl
 
 from ifcurate.data.unique_names import UniqueNames
 
-__all__ = ["Frames", "UniqueIds"]
-
 #: Frames of the SCORES table, in order, with these columns (all when None).
 Frames = Callable[[Sequence[str] | None], Iterator[pl.DataFrame]]
 

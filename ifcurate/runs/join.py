@@ -17,8 +17,6 @@ from ifcurate.runs.ids import Frames, UniqueIds
 from ifcurate.storage.files import open_table_writer
 from ifcurate.storage.tables import SCORES, TOKENS
 
-__all__ = ["Cursor", "Frames", "join_tables", "read_frames", "row_tokens"]
-
 _TokenFrames = Callable[[], Iterator[pl.DataFrame]]
 
 

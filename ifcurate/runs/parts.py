@@ -28,8 +28,6 @@ _OURS: Final = re.compile(
     r"(\.\d+\.partial)?"
 )
 
-__all__ = ["Part", "Parts", "Pending"]
-
 _MOST_ROWS: Final = 8192  # held in memory before they are written
 _MOST_BYTES: Final = 64 << 20  # of rows that were set aside, likewise
 

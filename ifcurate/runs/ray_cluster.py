@@ -23,6 +23,7 @@ from typing import Any, Final
 from ifcurate.data.sources import Examples
 from ifcurate.data.unread import describe_unread
 from ifcurate.errors import IfcurateError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_tasks import (
@@ -35,9 +36,6 @@ from ifcurate.runs.ray_tasks import (
 from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.score import complete_run, data_identity, run_name
 from ifcurate.runs.work import Progress, count_parts
-from ifcurate.scoring.scorer import ScoreSettings
-
-__all__ = ["Cluster", "EngineSpec", "score_run_on_ray"]
 
 _TRIES: Final = 5  # passes over what is missing
 

@@ -14,23 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ifcurate.data.readers.rows import RawRow, read_rows
+from ifcurate.data.readers.files import RawRow
+from ifcurate.data.readers.rows import read_rows
 from ifcurate.data.sources import Examples, Piece, take_pieces
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.memory import MemoryBudget
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.ahead import score_ahead
 from ifcurate.runs.folder import run_differences
 from ifcurate.runs.parts import Part, Parts, Pending
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
-
-__all__ = [
-    "EngineSpec",
-    "ScoringActor",
-    "ask_identity",
-    "count_source",
-    "read_chunks",
-]
+from ifcurate.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)

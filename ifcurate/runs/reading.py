@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.data.formats import Layout
+from ifcurate.data.readers.files import Source
 from ifcurate.data.readers.fingerprints import fingerprint_source
-from ifcurate.data.readers.rows import Source
+from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
 from ifcurate.runs.run import Run
-
-__all__ = ["Place", "RowQueue", "run_examples", "run_model", "run_sources"]
 
 Place = tuple[str, int, int]  # source, row, turn
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")

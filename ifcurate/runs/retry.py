@@ -27,8 +27,6 @@ from ifcurate.storage.files import open_table_writer, read_table_slices, readabl
 from ifcurate.storage.replacing import remove_partials
 from ifcurate.storage.tables import FAILED, SCORES, TOKENS
 
-__all__ = ["retry_failed"]
-
 
 def retry_failed(
     run: Run,

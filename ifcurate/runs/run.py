@@ -20,8 +20,6 @@ from ifcurate.storage.files import read_table, scan_table
 from ifcurate.storage.manifest import Manifest, find_manifest, read_manifest, utc_now
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["RUNS_FOLDER", "Run", "find_run", "list_runs"]
-
 RUNS_FOLDER: Final = "ifcurate-runs"
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ifcurate.data.readers.files import DEMO
 from ifcurate.data.readers.fingerprints import fingerprint_source
-from ifcurate.data.readers.rows import DEMO
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
 from ifcurate.phrases import check_type
@@ -28,8 +28,6 @@ from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import atomic_file, write_json
 from ifcurate.storage.manifest import Manifest, fingerprint
-
-__all__ = ["complete_run", "data_identity", "run_name", "score_identity", "score_run"]
 
 
 def score_identity(

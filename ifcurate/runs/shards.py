@@ -30,8 +30,6 @@ from ifcurate.storage.files import atomic_file, read_table_slices
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.tables import SCORES, TOKENS
 
-__all__ = ["merge_runs", "merged_identity"]
-
 
 @dataclass(frozen=True, slots=True)
 class _ShardRun:

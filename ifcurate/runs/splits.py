@@ -14,8 +14,6 @@ from ifcurate.storage.files import read_table, read_table_manifest
 from ifcurate.storage.manifest import Manifest, find_manifest, read_manifest
 from ifcurate.storage.tables import SPLIT
 
-__all__ = ["missing_split", "read_split", "read_split_manifest", "split_paths", "stale_folders"]
-
 
 def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
     """The table and the manifest of a split; by default those of the unnamed split.

@@ -21,10 +21,9 @@ from ifcurate.errors import DataError, RunError
 from ifcurate.runs.ahead import Prepared, score_ahead
 from ifcurate.runs.parts import Parts, Pending
 from ifcurate.scoring.cache import ScoreCache
-from ifcurate.scoring.scorer import Chunk, Numbers, Scorer
+from ifcurate.scoring.scorer import Chunk, Scorer
+from ifcurate.scoring.tables import Numbers
 from ifcurate.storage.files import write_json
-
-__all__ = ["KnownBefore", "Progress", "Scoring", "Shard", "Work", "count_parts"]
 
 
 @dataclass(frozen=True, slots=True)

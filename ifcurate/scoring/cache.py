@@ -21,9 +21,8 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.errors import DataError
-from ifcurate.scoring.scorer import NUMBERS, Numbers, Scorer
-
-__all__ = ["CACHE_NAME", "ScoreCache"]
+from ifcurate.scoring.scorer import Scorer
+from ifcurate.scoring.tables import NUMBERS, Numbers
 
 CACHE_NAME: Final = "scores-cache.sqlite"
 MAX_BYTES: Final = 2 * 1024**3  # some 15 million examples

@@ -17,8 +17,6 @@ from ifcurate.errors import DataError
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Scorer
 
-__all__ = ["Estimate", "estimate_run"]
-
 _CHUNK: Final = 32  # rows
 _CHUNKS: Final = 16  # that are read
 _SECONDS: Final = 1.0  # that the last rows take

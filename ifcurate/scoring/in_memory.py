@@ -21,8 +21,6 @@ from ifcurate.records import Example
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["OneScore", "TokenScore", "score_examples", "score_one"]
-
 #: The columns that a table shows.
 _SHOWN: Final = (
     *("id", "status", "loss_with_context", "loss_without_context", "context_gain"),

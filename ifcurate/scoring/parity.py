@@ -35,15 +35,6 @@ from ifcurate.prompts.pairs import PromptPair
 from ifcurate.records import Example
 from ifcurate.scoring.scorer import Scorer
 
-__all__ = [
-    "TOLERANCES",
-    "Parity",
-    "Reference",
-    "Tolerance",
-    "free_memory",
-    "reference_for_run",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:

@@ -28,7 +28,6 @@ from ifcurate.prompts.places import find_context_tokens
 from ifcurate.prompts.templates import Template, load_template
 from ifcurate.records import Example
 from ifcurate.scoring.tables import (
-    NUMBERS,
     Numbers,
     response_losses,
     score_table,
@@ -37,17 +36,6 @@ from ifcurate.scoring.tables import (
 
 if TYPE_CHECKING:
     from ifcurate.engines.base import EngineIdentity
-
-__all__ = [
-    "NUMBERS",
-    "Chunk",
-    "Known",
-    "Numbers",
-    "Request",
-    "ScoreSettings",
-    "Scorer",
-    "join_chunks",
-]
 
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
 

@@ -12,8 +12,6 @@ from ifcurate.phrases import check_type
 from ifcurate.prompts.markers import MUCH_OVERLAP
 from ifcurate.storage.tables import STATUSES, TABLE_WANTED
 
-__all__ = ["ScoreSummary", "summarise_scores"]
-
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _COLUMNS: Final = (
     "loss_with_context",

@@ -15,8 +15,6 @@ from ifcurate.prompts.requests import asks_nothing
 from ifcurate.records import ContextBlock
 from ifcurate.storage.tables import SCORES, TOKENS
 
-__all__ = ["NUMBERS", "Numbers", "response_losses", "score_table", "token_table"]
-
 _PREVIEW: Final = 100  # characters
 
 #: The columns of SCORES that come from the model, in the order of a `Numbers`.

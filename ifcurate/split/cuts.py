@@ -26,21 +26,6 @@ import numpy.typing as npt
 
 from ifcurate.split.two_groups import FloatArray, find_two_groups
 
-__all__ = [
-    "GROUPS_CUT",
-    "Bound",
-    "Cut",
-    "CutRule",
-    "GroupCut",
-    "IntArray",
-    "LengthBins",
-    "applied_cuts",
-    "apportion",
-    "cut_group",
-    "rule_in_words",
-    "share_of",
-]
-
 IntArray = npt.NDArray[np.int64]
 
 Z95: Final = 1.959964

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ifcurate.pages.shell import Figure
     from ifcurate.split.cuts import Cut
 
-__all__ = ["draw_split"]
-
 _BINS: Final = 40
 
 

@@ -24,8 +24,6 @@ from ifcurate.split.parts import Parts, Ranks, is_usable, number
 from ifcurate.split.two_groups import FloatArray
 from ifcurate.storage.tables import LABELS
 
-__all__ = ["CRITICAL", "TIE_ORDER", "bound_table", "cut_table", "is_above", "label_rows"]
-
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 
 #: The order of rows that tie at a cut. A missing text counts as empty, a missing number as least.

@@ -17,8 +17,6 @@ import polars as pl
 from ifcurate.split.cuts import CutRule, LengthBins
 from ifcurate.split.two_groups import FloatArray
 
-__all__ = ["Parts", "Ranks", "is_usable", "number"]
-
 
 def number(rule: CutRule) -> pl.Expr:
     """The number that a rule cuts; -0.0 becomes 0.0 (the optimiser would drop `+ 0.0`)."""

@@ -15,8 +15,6 @@ from ifcurate.split.parts import Parts, Ranks, is_usable, number
 from ifcurate.split.two_groups import FloatArray
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["NEAREST", "SENSITIVITY", "find_nearest", "measure_sensitivity"]
-
 STEPS: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 4.0)
 FRACTION_STEPS: Final = (-0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2)
 SENSITIVITY: Final = pl.Schema(

@@ -38,15 +38,6 @@ from ifcurate.storage.tables import LABELS, SPLIT, TABLE_WANTED
 if TYPE_CHECKING:
     from ifcurate.pages.shell import Figure
 
-__all__ = [
-    "Cut",
-    "Split",
-    "SplitCuts",
-    "SplitPlan",
-    "SplitSummary",
-    "split_scores",
-]
-
 HARD: Final[dict[str, Statistic]] = {
     "context_gain": "loss_without_context",
     "max_token_gain": "max_token_loss_without_context",

@@ -22,8 +22,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FloatArray", "TwoGroups", "find_two_groups"]
-
 FloatArray = npt.NDArray[np.float64]
 
 MIN_ROWS: Final = 30

@@ -10,8 +10,6 @@ import polars as pl
 from ifcurate.options.filter import FilterOptions
 from ifcurate.storage.tables import LABELS
 
-__all__ = ["SCORE_COLUMNS", "decide_rows", "kept_labels"]
-
 CRITICAL, NON_CRITICAL, NO_CONTEXT, NOT_SCORED = LABELS
 #: The numbers of the scores that are written with a dropped row.
 SCORE_COLUMNS: Final = (

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ifcurate.data.readers.rows import Source
+from ifcurate.data.readers.files import Source
 from ifcurate.errors import RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
@@ -40,8 +40,6 @@ from ifcurate.storage.overrides import (
 )
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import LABELS, SPLIT
-
-__all__ = ["FilterResult", "filter_run"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,6 @@ from ifcurate.errors import RunError
 from ifcurate.phrases import count
 from ifcurate.records import Example
 
-__all__ = ["join_decisions"]
-
 #: What `UniqueNames` adds to an id that repeats.
 _SUFFIXES: Final = re.compile(r"(~\d+)+$")
 #: Sources of examples in memory. Their row numbers are their places in a list.

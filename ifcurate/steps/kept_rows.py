@@ -18,7 +18,9 @@ from typing import Any
 
 import polars as pl
 
-from ifcurate.data.readers.rows import RawRow, Source, parse_line, read_rows, source_problem
+from ifcurate.data.readers.files import RawRow, Source
+from ifcurate.data.readers.json_rows import parse_line
+from ifcurate.data.readers.rows import read_rows, source_problem
 from ifcurate.data.taking import take_examples
 from ifcurate.data.writing import name_outputs, open_row_writer, open_table_copier, refuse_inputs
 from ifcurate.errors import RunError
@@ -30,14 +32,6 @@ from ifcurate.steps.decisions import SCORE_COLUMNS, decide_rows, kept_labels
 from ifcurate.steps.joining import join_decisions
 from ifcurate.storage.files import atomic_file, write_table
 from ifcurate.storage.tables import KEPT, KEPT_LABELS, LABELS
-
-__all__ = [
-    "FilteredExamples",
-    "FilteredFiles",
-    "filter_examples",
-    "filtered_paths",
-    "write_filtered",
-]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

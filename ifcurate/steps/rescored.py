@@ -22,8 +22,6 @@ from ifcurate.scoring.tables import NUMBERS
 from ifcurate.storage.files import read_table, read_table_manifest, scan_table, write_table
 from ifcurate.storage.tables import SCORES
 
-__all__ = ["RESCORED", "IntArray", "Rescored", "RescoredStore"]
-
 IntArray = npt.NDArray[np.int64]
 _MARK: Final = "; scored again in float32"
 #: `place` is the number of the row in scores.parquet, from 0. The other columns are SCORES'.

@@ -30,16 +30,16 @@ from ifcurate.data.sources import Examples, read_row
 from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.folder import lock_run
 from ifcurate.runs.reading import Place, RowQueue, run_examples, run_model
 from ifcurate.runs.run import Run
-from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
+from ifcurate.scoring.tables import NUMBERS
 from ifcurate.split.cuts import Cut, applied_cuts
 from ifcurate.steps.rescored import RESCORED, IntArray, Rescored, RescoredStore
 from ifcurate.storage.files import GROUP_ROWS, readable_table
-
-__all__ = ["Rescore", "check_band", "find_band"]
 
 _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"

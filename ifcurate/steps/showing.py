@@ -17,8 +17,6 @@ from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples, run_model
 from ifcurate.runs.run import Run
 
-__all__ = ["ShownExample", "ShownPrompt", "add_texts", "show_example"]
-
 _TEXT: Final = 300  # characters of a text in a summary
 
 

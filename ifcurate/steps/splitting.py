@@ -35,8 +35,6 @@ from ifcurate.storage.overrides import (
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import SPLIT
 
-__all__ = ["RowScorer", "mark_stale", "split_run"]
-
 
 class RowScorer(Protocol):
     """Scores rows again, as `ifcurate.steps.rescoring.Rescore` does, which loads engines."""

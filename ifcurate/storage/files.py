@@ -16,25 +16,6 @@ import polars as pl
 from ifcurate.errors import DataError
 from ifcurate.storage.tables import ADDED
 
-__all__ = [
-    "GROUP_ROWS",
-    "RowFile",
-    "atomic_file",
-    "file_digest",
-    "open_table_writer",
-    "read_json_rows",
-    "read_table",
-    "read_table_manifest",
-    "read_table_slices",
-    "readable_table",
-    "scan_table",
-    "sink_table",
-    "write_json",
-    "write_json_lines",
-    "write_table",
-    "write_text",
-]
-
 GROUP_ROWS: Final = 65_536  # rows of a table that are held while it is written or read
 
 

@@ -19,15 +19,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ifcurate.errors import RunError
 from ifcurate.storage.files import file_digest, write_json
 
-__all__ = [
-    "Manifest",
-    "find_manifest",
-    "fingerprint",
-    "read_manifest",
-    "software_versions",
-    "utc_now",
-]
-
 _PACKAGES = ("ifcurate", "numpy", "polars", "pyarrow", "tokenizers", "torch", "transformers")
 
 

@@ -20,17 +20,6 @@ from ifcurate.storage.files import write_json
 from ifcurate.storage.manifest import fingerprint
 from ifcurate.storage.tables import SPLIT
 
-__all__ = [
-    "BY_HAND",
-    "OVERRIDES",
-    "Key",
-    "Override",
-    "apply_overrides",
-    "fingerprint_overrides",
-    "read_overrides",
-    "write_overrides",
-]
-
 OVERRIDES: Final = "overrides.json"
 BY_HAND: Final = "set by hand"  # the start of the reason of such a row
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)

@@ -13,8 +13,6 @@ from typing import Any, Final
 from ifcurate.errors import DataError
 from ifcurate.storage.manifest import read_manifest
 
-__all__ = ["refuse_other", "refuse_replacing", "remove_partials"]
-
 _PARTIAL: Final = re.compile(r"\..+\.(\d+)\.partial")
 
 

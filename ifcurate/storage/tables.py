@@ -11,20 +11,6 @@ from typing import Final
 
 import polars as pl
 
-__all__ = [
-    "ADDED",
-    "COLUMNS",
-    "FAILED",
-    "KEPT",
-    "KEPT_LABELS",
-    "LABELS",
-    "SCORES",
-    "SPLIT",
-    "STATUSES",
-    "TABLE_WANTED",
-    "TOKENS",
-]
-
 #: The advice for an argument that is not a table of scores.
 TABLE_WANTED: Final = "give the table of score_examples, or find_run(FOLDER).scores()"
 

@@ -15,8 +15,6 @@ from ifcurate.errors import RunError
 from ifcurate.phrases import first_line
 from ifcurate.storage.files import write_json
 
-__all__ = ["VERDICTS", "Verdict", "read_verdicts", "write_verdicts"]
-
 VERDICTS: Final = "verdicts.json"
 Verdict = Literal["good", "broken"]
 

@@ -16,7 +16,6 @@ import pytest
 
 from ifcurate.cards.licences import strictest_licence
 from ifcurate.cards.mixture_card import render_card, size_category, write_card
-from ifcurate.data.formats import FORMATS
 from ifcurate.data.known_sets import find_known_set, list_known_sets, read_card
 from ifcurate.data.sources import read_examples
 from ifcurate.errors import DataError
@@ -25,7 +24,7 @@ from ifcurate.mixing.mix import mix_components
 from ifcurate.mixing.mixture import Mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.card import CardOptions
-from ifcurate.options.data import DataOptions
+from ifcurate.options.data import FORMATS, DataOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.pipeline.recipe import DataSection
 from tests.conftest import ALPACA_ROWS, write_jsonl

@@ -17,10 +17,11 @@ from rich.console import Console
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.score import score_run
 from ifcurate.runs.work import Progress, Shard
 from ifcurate.scoring.cache import ScoreCache
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.cli.test_cli import Command, ifcurate
 from tests.conftest import ANSWERED_ROWS, write_jsonl
 

@@ -12,16 +12,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ifcurate.contexts.asking import asks
-from ifcurate.contexts.find import (
-    RULES,
-    STEPS,
-    ContextSpan,
-    explain_context,
-    find_context,
-    find_document,
-    is_no_context,
-)
-from ifcurate.contexts.rules import rule_confidence
+from ifcurate.contexts.find import STEPS, explain_context, find_context, find_document
+from ifcurate.contexts.rules import RULES, rule_confidence
+from ifcurate.contexts.spans import ContextSpan, is_no_context
 from ifcurate.contexts.words import classify_label
 from ifcurate.records import ContextBlock, Example
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ifcurate.contexts.find import RULES, find_context
+from ifcurate.contexts.find import find_context
 from ifcurate.contexts.learn import learn_shapes
+from ifcurate.contexts.rules import RULES
 from ifcurate.contexts.shapes import Shape
 from tests.contexts.truth.measuring import (
     HERE,

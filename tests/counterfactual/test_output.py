@@ -23,7 +23,8 @@ from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_mod
 from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.counterfactual.write.sheet import render_sheet, sample_rank
 from ifcurate.counterfactual.write.text_check import text_rises
-from ifcurate.data.formats import Layout, parse_row
+from ifcurate.data.formats import parse_row
+from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError

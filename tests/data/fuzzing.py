@@ -24,9 +24,10 @@ from pyarrow import feather, ipc
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import IfcurateError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.filtering import filter_run
 from ifcurate.storage.tables import STATUSES
 from tests.conftest import ALPACA_ROWS, write_jsonl

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ifcurate.data.formats import detect_format, parse_row
+from ifcurate.data.detection import detect_format
+from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
 from ifcurate.data.taking import take_examples

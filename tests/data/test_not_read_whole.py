@@ -14,9 +14,10 @@ import pytest
 from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.ray_tasks import EngineSpec, ScoringActor, read_chunks
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.manifest import read_manifest
 from tests.cli.test_cli import Command, ifcurate
 from tests.conftest import ALPACA_ROWS, write_jsonl

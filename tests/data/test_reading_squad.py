@@ -13,8 +13,9 @@ from ifcurate.data.readers.rows import open_sources, read_rows
 from ifcurate.data.readers.squad_rows import is_squad
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.filtering import filter_run
 
 

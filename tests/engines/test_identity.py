@@ -14,10 +14,11 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.hf.source import find_model
 from ifcurate.errors import ModelError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.cache import ScoreCache
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.models import make_model
 

@@ -21,10 +21,11 @@ from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.server.engine import load_server_engine
 from ifcurate.engines.server.wire import DIALECTS
 from ifcurate.errors import ModelError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.pocket import demo_path, model_path
 from ifcurate.records import Example
 from ifcurate.scoring.parity import reference_for_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.models import make_model
 from tests.scoring.reference import check_parity
 

@@ -23,8 +23,9 @@ from ifcurate.mixing.mix import mix_components
 from ifcurate.mixing.mixture import Mixture, read_mixture
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.conftest import write_jsonl
 
 ALPACA = [

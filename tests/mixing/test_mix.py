@@ -26,8 +26,9 @@ from ifcurate.mixing.texts import read_example
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.mix import MixOptions
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.verdicts import write_verdicts

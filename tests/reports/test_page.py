@@ -14,11 +14,12 @@ import pytest
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.pages.shell import embed_json
 from ifcurate.reports.page import write_report
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.splitting import split_run
 from tests.browser import LONG
 

@@ -192,8 +192,9 @@ def kill_workers(folder: Path, *, batch_size: int | Literal["auto"], n_kills: in
     from ifcurate.data.sources import read_examples
     from ifcurate.engines.hf import runner
     from ifcurate.engines.hf.engine import load_hf_engine
+    from ifcurate.options.score import ScoreSettings
     from ifcurate.runs.score import score_run
-    from ifcurate.scoring.scorer import Scorer, ScoreSettings
+    from ifcurate.scoring.scorer import Scorer
 
     random_ = random.Random(0)
     done = threading.Event()

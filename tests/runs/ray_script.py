@@ -24,9 +24,11 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", OMP_NUM
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.runs.ray_cluster import Cluster, EngineSpec, score_run_on_ray
+from ifcurate.options.score import ScoreSettings
+from ifcurate.runs.ray_cluster import Cluster, score_run_on_ray
+from ifcurate.runs.ray_tasks import EngineSpec
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 
 
 @dataclass(frozen=True)

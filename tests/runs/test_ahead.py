@@ -21,11 +21,12 @@ from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, ModelError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.runs.work import Shard
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.models import make_model
 

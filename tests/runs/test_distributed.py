@@ -19,12 +19,13 @@ from ifcurate.data.readers.rows import read_rows
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs import ray_cluster as distributed
 from ifcurate.runs.parts import Parts
-from ifcurate.runs.ray_cluster import Cluster, EngineSpec, _fit, score_run_on_ray
-from ifcurate.runs.ray_tasks import ScoringActor, ask_identity, read_chunks
+from ifcurate.runs.ray_cluster import Cluster, _fit, score_run_on_ray
+from ifcurate.runs.ray_tasks import EngineSpec, ScoringActor, ask_identity, read_chunks
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.manifest import read_manifest
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.runs.killing import same_results, wait_for

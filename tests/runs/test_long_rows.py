@@ -13,8 +13,9 @@ import pytest
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.memory import MemoryBudget
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import read_table
 from ifcurate.storage.tables import SCORES
 from tests.conftest import ALPACA_ROWS, write_jsonl

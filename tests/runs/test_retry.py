@@ -16,11 +16,12 @@ from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.base import Answer, Prompt, run_now
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.retry import retry_failed
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.score import score_run
 from ifcurate.runs.splits import read_split_manifest
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.splitting import split_run
 from tests.conftest import ALPACA_ROWS, write_jsonl
 

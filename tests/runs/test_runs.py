@@ -20,9 +20,10 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import find_run
 from ifcurate.runs.score import run_name, score_identity, score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import read_table_manifest
 from tests.conftest import write_jsonl
 

@@ -19,11 +19,12 @@ from benchmarks.memory import bytes_per_row, measure, write_short_rows
 from benchmarks.pipeline import make_rows
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.join import join_tables
 from ifcurate.runs.score import score_run
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.cache import ScoreCache
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import read_table_slices
 from ifcurate.storage.tables import SCORES, TOKENS
 from tests.runs.killing import same_results

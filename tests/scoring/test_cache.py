@@ -16,10 +16,12 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.cache import ScoreCache
-from ifcurate.scoring.scorer import NUMBERS, Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
+from ifcurate.scoring.tables import NUMBERS
 from tests.conftest import write_jsonl
 
 

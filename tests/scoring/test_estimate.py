@@ -10,8 +10,9 @@ import pytest
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.scoring.estimate import estimate_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.cli.test_cli import Command, ifcurate
 from tests.conftest import ANSWERED_ROWS, write_jsonl
 

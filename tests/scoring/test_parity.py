@@ -12,6 +12,7 @@ import pytest
 from ifcurate.engines.base import Engine, EngineIdentity, Float32Array, Prompt
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.records import ContextBlock, Example
 from ifcurate.scoring.parity import (
     TOLERANCES,
@@ -20,7 +21,7 @@ from ifcurate.scoring.parity import (
     free_memory,
     reference_for_run,
 )
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from tests.scoring.reference import check_parity, make_prompts
 
 

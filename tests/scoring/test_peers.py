@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ifcurate.data.formats import Layout, parse_row
+from ifcurate.data.formats import parse_row
+from ifcurate.data.row_formats import Layout
 from ifcurate.engines.base import Float32Array, Prompt
 from ifcurate.engines.hf.engine import HFEngine, load_hf_engine
 from ifcurate.engines.hf.head import ResponseHead
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptSettings, build_pairs
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.files import write_json
 from tests.conftest import ALPACA_ROWS

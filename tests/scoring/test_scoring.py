@@ -16,8 +16,9 @@ from ifcurate.engines.base import Answer, Float32Array, Prompt, run_now
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import OptionError, RowTooLargeError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.scoring.in_memory import score_examples
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.scoring.summary import summarise_scores
 from ifcurate.storage.tables import COLUMNS, SCORES, STATUSES
 from tests.conftest import ALPACA_ROWS, write_jsonl
@@ -75,7 +76,8 @@ def test_sums_means_and_the_token_statistics() -> None:
 
 
 def _parse(row: dict[str, str]) -> list[ifcurate.Example]:
-    from ifcurate.data.formats import Layout, parse_row
+    from ifcurate.data.formats import parse_row
+    from ifcurate.data.row_formats import Layout
 
     return parse_row(row, Layout("alpaca"))
 
@@ -116,7 +118,8 @@ def test_every_status_and_column_is_known(folder: Path) -> None:
 
 
 def test_what_was_taken_as_context_is_recorded_by_characters() -> None:
-    from ifcurate.data.formats import Layout, parse_row
+    from ifcurate.data.formats import parse_row
+    from ifcurate.data.row_formats import Layout
 
     passage = "The clock in the hall was repaired by Mina Orell in the spring of that year."
     prompt = f"Passage: {passage}\n\nQuestion: Who repaired the clock?"

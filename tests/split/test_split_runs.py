@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import split_scores
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import open_table_writer, write_table

@@ -18,10 +18,11 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, OptionError, RunError
 from ifcurate.options.filter import FilterOptions
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.runs.splits import read_split
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.decisions import decide_rows, kept_labels
 from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.splitting import split_run

@@ -20,10 +20,11 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Engine, Prompt
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.errors import IfcurateError, ModelError, RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.pocket import demo_path
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import split_scores
 from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.rescoring import Rescore, find_band

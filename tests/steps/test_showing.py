@@ -10,9 +10,10 @@ import pytest
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import RunError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.scoring.scorer import Scorer, ScoreSettings
+from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.showing import show_example
 from tests.conftest import ALPACA_ROWS, write_jsonl
 

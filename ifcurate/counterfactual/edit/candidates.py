@@ -16,8 +16,6 @@ from ..recognise.values import NUMBER_WORDS
 from .forms import name_forms
 from .views import View, touches, within
 
-__all__ = ["Entity", "may_share", "shared_entities"]
-
 _ORDER = {t: i for i, t in enumerate(TYPES)}
 _CAPITALISED = re.compile(r"(?<![^\W_])[A-ZÀ-ÖØ-ÞĀ-Ž][^\W_]*")
 _DIGIT = re.compile(r"\d")

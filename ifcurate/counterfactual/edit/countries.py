@@ -11,8 +11,6 @@ from ..lexicon.wording import starts_with_vowel
 from ..recognise.spans import Span
 from .drawing import drawn
 
-__all__ = ["country_forms", "fitting_countries"]
-
 
 def fitting_countries(
     span: Span, lexicon: Lexicon, policy: str, key: str, article: bool, texts: Mapping[str, str]

@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-__all__ = ["drawn"]
-
 T = TypeVar("T")
 
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Edit", "apply_edits", "invert_edits", "moved", "place_edits", "row_texts", "with_texts"]
-
 _STEP = re.compile(r"\[(\d+)\]|(?:\A|\.)((?:[^.\[\]\\]|\\.)+)")
 
 

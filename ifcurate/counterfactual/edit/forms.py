@@ -17,8 +17,6 @@ from ..recognise.values import DateMention, date_mentions, date_of_value, number
 from .substitution import Change, Substitution
 from .views import View
 
-__all__ = ["find_changes", "name_forms"]
-
 _SUFFIX = re.compile(r"(?:Jr|Sr|I{1,3}|IV|VI{0,3}|IX|X{1,3}|[A-Z])\.?\Z")
 _INITIALS = re.compile(r"(?:[A-Z]\.)+|[A-Z]\Z")
 _QUOTES = "\"“”‘’'"

@@ -19,8 +19,6 @@ from ..recognise.values import (
 )
 from .substitution import Substitution
 
-__all__ = ["shifted_values"]
-
 _RELATIVE = re.compile(
     r"\b(?:aged?|years? old|years? later|years? after|years? before|days? (?:later|after|before)|"
     r"weeks? (?:later|after|before)|months? (?:later|after|before)|anniversary|birthday|"

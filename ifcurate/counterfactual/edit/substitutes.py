@@ -29,8 +29,6 @@ from .forms import name_forms
 from .shifted import shifted_values
 from .substitution import Substitution
 
-__all__ = ["Pools", "Wanted", "fill_pools", "person_forms", "propose"]
-
 _TRIES = 12
 _EITHER = word_sets("either_names")
 _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")

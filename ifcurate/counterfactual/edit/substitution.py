@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from ..recognise.spans import Span
 
-__all__ = ["Change", "Substitution"]
-
 Change = tuple[str, int, int, str, str]  # path, start, end, old, new
 
 

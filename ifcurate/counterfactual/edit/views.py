@@ -16,8 +16,6 @@ from ..lexicon.wording import fold, without_end_marks
 from ..recognise.spans import Span
 from .edits import Edit, row_texts
 
-__all__ = ["Stretch", "View", "memory_answers", "touches", "view_example", "within"]
-
 Stretch = tuple[str, int, int]  # path, start, end
 _KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
 _MEMORY = ("memory_answer", "parametric_answer")

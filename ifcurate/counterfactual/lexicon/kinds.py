@@ -12,9 +12,6 @@ from functools import lru_cache
 from .tables import Lexicon, load_lexicon
 from .wording import HONOURS, PARTICLES, fold, word_sets
 
-__all__ = ["fictional_names", "fictional_titles", "fictional_type", "types_by_table"]
-
-
 _TYPES = dict.fromkeys(("first_m", "first_f", "last"), "PERSON")
 _TYPES |= {"company": "ORG", "country": "COUNTRY", "city": "CITY"}
 _PARTS = word_sets("made_up")

@@ -18,9 +18,6 @@ from typing import Literal
 
 from .wording import FUNCTION_WORDS, fold, word_set
 
-__all__ = ["ARTICLE_COUNTRIES", "PLACE_CLASSES", "Country", "Lexicon", "load_lexicon"]
-
-
 #: Countries that are written with "the".
 ARTICLE_COUNTRIES = word_set("article_countries")
 

@@ -9,28 +9,6 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
-__all__ = [
-    "DESCRIBING",
-    "ENDINGS",
-    "FUNCTION_WORDS",
-    "GENERIC_WORDS",
-    "HONOURS",
-    "NO_SURNAMES",
-    "PARTICLES",
-    "SHORT_NAMES",
-    "TITLES",
-    "either",
-    "fold",
-    "starts_with_vowel",
-    "without_end_marks",
-    "word_before",
-    "word_keys",
-    "word_list",
-    "word_places",
-    "word_set",
-    "word_sets",
-]
-
 _MARKS = re.compile("[\u0300-\u036f]+")  # combining accents
 _LETTERS = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'"})
 _NO_WORD = re.compile(r"\W")

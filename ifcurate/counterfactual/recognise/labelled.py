@@ -15,8 +15,6 @@ from .people import PersonName, person_name
 from .spans import VALUES, Shape, Span
 from .values import NUMBER_WORDS, value_spans
 
-__all__ = ["LABELS", "labelled_spans", "span_of"]
-
 #: Label (of spaCy's models or of a GLiNER prompt), lower case -> kind.
 LABELS = word_keys("labels")
 

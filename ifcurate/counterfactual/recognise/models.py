@@ -17,8 +17,6 @@ from ..lexicon.tables import load_lexicon
 from .labelled import labelled_spans
 from .spans import Span
 
-__all__ = ["ModelRecogniser", "gliner_recogniser", "load_gliner", "load_spacy", "spacy_recogniser"]
-
 _LABELS = [
     "person", "organization", "city", "country", "nationality", "location", "facility",
     "work of art", "event", "product", "date", "money", "quantity", "number",

@@ -21,8 +21,6 @@ from .runs import Run, capital_runs
 from .spans import DEFAULT_TYPES, NUMERIC, PATTERNED, VALUES, Span
 from .values import value_spans
 
-__all__ = ["LexiconRecogniser"]
-
 _PREPOSITION = re.compile(
     r"(?:\b(?:in|from|to|at|near|outside|around|towards?|via|into|visit(?:ed|ing|s)?|left|leaving|"
     r"reached|of|for|between|across|throughout|inside|within)|[:\"“(|>-]|^) ?\Z",

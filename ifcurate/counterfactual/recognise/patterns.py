@@ -15,8 +15,6 @@ from ..lexicon.wording import DESCRIBING, ENDINGS, either, fold, word_before, wo
 from .runs import Run
 from .spans import Span
 
-__all__ = ["distinctive", "pattern_spans", "pattern_type"]
-
 _OF = (" of ", " of the ")
 _HEADS = word_keys("heads")  # "University of Leeds", "Battle of Hastings"
 _LEADS = word_keys("leads")  # "Lake Superior", "Mount Hood", "Fort Worden"

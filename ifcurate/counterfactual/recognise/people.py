@@ -15,8 +15,6 @@ from ..lexicon.wording import NO_SURNAMES, SHORT_NAMES, TITLES, either, fold, wo
 from .pronouns import following_pronoun
 from .spans import Shape
 
-__all__ = ["BEFORE_PEOPLE", "PersonName", "evidence_at", "may_be_named", "person_name"]
-
 PersonName = tuple[Shape, str]  # shape, and gender ("m", "f", "b", "")
 
 _INITIALS = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z")

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from ..lexicon.wording import TITLES, word_places
 
-__all__ = ["count_pronouns", "follow_pronouns", "following_pronoun", "subject_votes"]
-
 _HE = re.compile(r"\b(?:he|him|his|himself|he's|he'd|he'll)\b", re.I)
 _SHE = re.compile(r"\b(?:she|her|hers|herself|she's|she'd|she'll)\b", re.I)
 #: The text allowed between a name and the pronoun that refers to it.

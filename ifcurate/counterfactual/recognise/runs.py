@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from ..lexicon.wording import TITLES
 
-__all__ = ["Run", "capital_runs"]
-
 _TOKEN = re.compile(r"(?<!\w)(?:(?:[A-Z]\.)+(?!\w)|[A-ZÀ-ÖØ-ÞĀ-Ž](?:[^\W_]|['’-](?=[^\W\d_]))*)")
 _PARTICLES = re.compile(
     r" (?:(?:de|da|di|del|della|van|von|der|den|la|le|dos|du|bin|ibn|al|el|ter) )*\Z"

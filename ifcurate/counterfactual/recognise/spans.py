@@ -10,18 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-__all__ = [
-    "DEFAULT_TYPES",
-    "NUMERIC",
-    "PATTERNED",
-    "TYPES",
-    "VALUES",
-    "Planner",
-    "Recogniser",
-    "Shape",
-    "Span",
-]
-
 #: The types that are substituted by default; `docs/counterfactual.md` has their breakage on
 #: unseen data.
 DEFAULT_TYPES = ("PERSON", "DATE", "YEAR", "ORG", "WORK", "FAC", "EVENT")

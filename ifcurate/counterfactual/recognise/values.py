@@ -15,19 +15,6 @@ from datetime import date
 from ..lexicon.wording import word_list
 from .spans import Span
 
-__all__ = [
-    "MONTHS",
-    "NUMBER_WORDS",
-    "DateMention",
-    "NumberMention",
-    "date_mentions",
-    "date_of_value",
-    "date_order",
-    "number_mentions",
-    "number_of",
-    "value_spans",
-]
-
 MONTHS = word_list("months")
 _MONTH_OF = (
     {m.lower(): i + 1 for i, m in enumerate(MONTHS)}

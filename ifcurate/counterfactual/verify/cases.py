@@ -11,8 +11,6 @@ from ..edit.views import View
 from ..lexicon.tables import Lexicon
 from ..recognise.spans import Recogniser
 
-__all__ = ["Case"]
-
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -13,8 +13,6 @@ from functools import lru_cache
 from ..checks import Check, Refusal
 from ..lexicon.wording import either, fold, word_set
 
-__all__ = ["check_answered", "check_closed_world", "check_size", "check_task", "content_words"]
-
 #: Verbs of tasks, which count as an instruction only.
 _VERBS = either("task_verbs")
 _ORDERED = re.compile(

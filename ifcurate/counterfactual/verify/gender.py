@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from ..checks import Check, Refusal
 from ..recognise.pronouns import count_pronouns, follow_pronouns, subject_votes
 
-__all__ = ["settle_gender"]
-
 _FIELD = re.compile(
     r"\b(?:gender|sex)\b[\"']?\s*[:=]\s*[\"']?\s*(male|female|man|woman|m|f)\b", re.I
 )

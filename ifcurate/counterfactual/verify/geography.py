@@ -10,8 +10,6 @@ from ..lexicon.tables import Country, Lexicon
 from ..lexicon.wording import either, fold, word_places
 from .cases import Case
 
-__all__ = ["check_geography", "is_named", "settle_group", "supports_group"]
-
 _PINNED = re.compile(rf"\b(?:{either('country_words')})\b", re.I)
 _CITY_PINNED = re.compile(rf"\b(?:{either('city_words')})\b", re.I)
 #: First-level regions outside the United States that are frequent in English texts.

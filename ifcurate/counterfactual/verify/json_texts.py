@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["json_objects", "json_strings"]
-
 _OPENS = re.compile(r"[{\[]")
 _MOST = 60  # most starts of JSON that are tried in one text
 

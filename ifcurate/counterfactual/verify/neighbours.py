@@ -25,8 +25,6 @@ from ..recognise.spans import PATTERNED, VALUES
 from ..recognise.values import date_mentions
 from .cases import Case
 
-__all__ = ["check_agreement", "check_nesting"]
-
 _CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž]"
 _BEFORE = re.compile(rf"({_CAPITAL}[\w'’.-]*)( | (?:of|de|von|the|and|&) (?:the )?)\Z")
 _AFTER = re.compile(

@@ -14,8 +14,6 @@ from ..recognise.spans import NUMERIC
 from ..recognise.values import date_mentions, date_of_value, date_order, number_mentions, number_of
 from .cases import Case
 
-__all__ = ["check_order"]
-
 _SUMS = re.compile(
     r"%|\bper ?cent|\btotal|\bsum\b|\btax|\bdiscount|\bdifference|\bdoubl|\bhalf|\btwice|"
     r"\bexchange rate|\bconver|\bper (?:hour|day|week|month|year|person)|\beach\b|\bchange\b",

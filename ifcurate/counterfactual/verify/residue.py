@@ -15,8 +15,6 @@ from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, num
 from .cases import Case
 from .json_texts import json_strings
 
-__all__ = ["check_fresh", "check_residual"]
-
 _ALIAS = re.compile(
     r"\b(?:(?:pen|stage|birth|maiden|real) name|pseudonym|nicknamed|alias|aka|née)\b", re.I
 )

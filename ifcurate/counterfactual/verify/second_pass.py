@@ -14,8 +14,6 @@ from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span
 from ..recognise.values import number_of
 from .cases import Case
 
-__all__ = ["check_type"]
-
 _INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 

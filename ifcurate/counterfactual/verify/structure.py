@@ -10,8 +10,6 @@ from ..edit.views import touches
 from .cases import Case
 from .json_texts import json_objects
 
-__all__ = ["check_structure"]
-
 _FENCE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`")
 
 

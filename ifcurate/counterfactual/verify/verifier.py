@@ -33,8 +33,6 @@ from .residue import check_fresh, check_residual
 from .second_pass import check_type
 from .structure import check_structure
 
-__all__ = ["CHECKS", "PASSED", "verify"]
-
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
 #: "Which band played?", but not "Which band member left?".
 _ASKS_THING = re.compile(

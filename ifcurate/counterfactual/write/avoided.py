@@ -12,8 +12,6 @@ from ifcurate.storage.files import read_json_rows
 
 from ..edit.views import memory_answers
 
-__all__ = ["read_avoided"]
-
 _ANSWERS = ("answer", "answers")
 
 

@@ -12,8 +12,6 @@ from ifcurate.errors import DataError
 
 from .outcomes import Outcome
 
-__all__ = ["Journal"]
-
 
 class Journal:
     """A file with the identity of the run, then one JSON line per row in the input's order."""

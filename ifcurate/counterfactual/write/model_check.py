@@ -28,8 +28,6 @@ from .outcomes import Outcome, Written
 from .rows import edited_example
 from .text_check import text_rises
 
-__all__ = ["ModelCheck", "ModelJudge", "PairScorer", "check_with_model", "judged"]
-
 
 class PairScorer(Protocol):
     """The part of `ifcurate.scoring.scorer.Scorer` that is used here."""

@@ -15,8 +15,6 @@ from ..checks import Check
 from ..edit.views import View
 from .rows import edited_example
 
-__all__ = ["Augmentation", "Funnel", "Outcome", "Written"]
-
 _BY_CODE = {check.code: check for check in Check}
 
 

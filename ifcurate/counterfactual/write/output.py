@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ifcurate.data.readers.rows import Source
+from ifcurate.data.readers.files import Source
 from ifcurate.data.row_results import ReadRow
 from ifcurate.data.sources import Examples
 from ifcurate.data.writing import name_outputs, refuse_inputs
@@ -41,8 +41,6 @@ from .journal import Journal
 from .model_check import ModelJudge, judged
 from .outcomes import Funnel, Outcome
 from .sheet import render_sheet, sample_rank
-
-__all__ = ["AugmentResult", "write_counterfactuals"]
 
 
 @dataclass(slots=True)

@@ -21,17 +21,6 @@ from ..edit.edits import Edit, moved, with_texts
 from ..edit.views import Stretch, View
 from ..lexicon.wording import fold
 
-__all__ = [
-    "UNANSWERABLE",
-    "abstain_row",
-    "abstention",
-    "counterfactual_row",
-    "edited_example",
-    "moved_context",
-    "original_row",
-    "suite_row",
-]
-
 UNANSWERABLE = "unanswerable"
 #: The words that a prompt asks for if the context has no answer.
 _DECLINE = re.compile(

@@ -16,8 +16,6 @@ from typing import Any
 
 from .outcomes import Written
 
-__all__ = ["render_sheet", "sample_rank"]
-
 
 def sample_rank(pair: str, seed: int = 0) -> bytes:
     """8 bytes from a pair's id and the seed; a sheet shows the pairs with the smallest ranks."""

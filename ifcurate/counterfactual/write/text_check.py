@@ -18,8 +18,6 @@ from ..edit.views import Stretch
 from .outcomes import Written
 from .rows import moved_context
 
-__all__ = ["text_rises"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Text:

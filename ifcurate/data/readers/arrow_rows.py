@@ -14,8 +14,6 @@ from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.data.readers.parquet_rows import batch_rows, repeated_name
 from ifcurate.phrases import first_line
 
-__all__ = ["arrow_problem", "count_arrow_rows", "is_arrow_file", "open_arrow", "read_arrow"]
-
 _FILE: Final = b"ARROW1"  # the start of the file format; streams have none
 _FEATHER_1: Final = b"FEA1"
 

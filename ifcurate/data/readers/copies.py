@@ -19,8 +19,6 @@ from ifcurate.data.readers.files import BROKEN, Source, copy_path, open_binary
 from ifcurate.errors import DataError
 from ifcurate.storage.files import write_json
 
-__all__ = ["STDIN", "fetch_urls", "is_url", "keep_stdin"]
-
 STDIN: Final = "-"
 _STDIN_FOLDER: Final = Path("ifcurate-runs", "stdin")
 #: The supported protocols, and the package that each needs.

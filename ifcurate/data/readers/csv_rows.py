@@ -23,8 +23,6 @@ from ifcurate.data.readers.files import (
 )
 from ifcurate.phrases import count
 
-__all__ = ["csv_delimiter", "csv_header", "read_csv"]
-
 _CUT: Final = "; the file may be cut off here"  # for a last line without a line end
 _PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 

@@ -10,20 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-__all__ = [
-    "BROKEN",
-    "DEMO",
-    "HEAD",
-    "MAX_ROW_BYTES",
-    "RawRow",
-    "Source",
-    "broken_source",
-    "copy_path",
-    "not_utf8",
-    "open_binary",
-    "read_line",
-]
-
 DEMO: Final = "demo:"  # before the name of a file that comes with the package
 _COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024

@@ -8,8 +8,6 @@ from ifcurate.data.readers.files import Source
 from ifcurate.errors import DataError
 from ifcurate.storage.files import file_digest
 
-__all__ = ["fingerprint_source"]
-
 
 def fingerprint_source(source: Source) -> dict[str, Any]:
     """Name, size and hash of a file; name, subset and split of a Hub dataset."""

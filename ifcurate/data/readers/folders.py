@@ -15,8 +15,6 @@ from pydantic import BaseModel, Field, ValidationError
 from ifcurate.errors import DataError
 from ifcurate.phrases import count, first_line
 
-__all__ = ["describe_below", "folder_files"]
-
 _MOST_LISTED: Final = 20_000  # files below a folder that are looked at
 _MOST_PATTERNS: Final = 4  # that a message has
 #: Manifest of a step -> pattern of the files with the rows of its result.

@@ -29,8 +29,6 @@ from ifcurate.data.readers.window import (
     read_elements,
 )
 
-__all__ = ["count_elements", "parse_line", "read_json_array", "read_json_lines"]
-
 _BLOCK: Final = 1 << 20
 _MOST: Final = 1 << 24  # bytes that are held without a bracket in them
 #: The next bracket that is not inside a string.

@@ -10,15 +10,6 @@ from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.errors import DataError
 from ifcurate.phrases import first_line
 
-__all__ = [
-    "batch_rows",
-    "count_hub_rows",
-    "open_parquet",
-    "read_hub",
-    "read_parquet",
-    "repeated_name",
-]
-
 _BATCH: Final = 1024  # rows
 _BATCH_BYTES: Final = 8 << 20  # of the same rows
 _BUFFER: Final = 1 << 20  # bytes of a column that are read at a time

@@ -7,8 +7,6 @@ from typing import TypeVar
 
 from ifcurate.data.readers.files import RawRow
 
-__all__ = ["divide_rows"]
-
 T = TypeVar("T")
 
 

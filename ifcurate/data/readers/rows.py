@@ -15,12 +15,11 @@ from typing import IO, Final
 
 from ifcurate.data.readers.arrow_rows import arrow_problem, count_arrow_rows, read_arrow
 from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
-from ifcurate.data.readers.csv_rows import csv_delimiter, csv_header, read_csv
+from ifcurate.data.readers.csv_rows import read_csv
 from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
 from ifcurate.data.readers.folders import describe_below, folder_files
 from ifcurate.data.readers.json_rows import (
     count_elements,
-    parse_line,
     read_json_array,
     read_json_lines,
 )
@@ -34,21 +33,6 @@ from ifcurate.data.readers.parquet_rows import (
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.errors import DataError
 from ifcurate.phrases import count, did_you_mean, first_line
-
-__all__ = [
-    "DEMO",
-    "RawRow",
-    "Source",
-    "count_rows",
-    "csv_delimiter",
-    "csv_header",
-    "describe_subfolders",
-    "open_binary",
-    "open_sources",
-    "parse_line",
-    "read_rows",
-    "source_problem",
-]
 
 _EXTENSIONS: Final = {
     ".jsonl": "jsonl",

@@ -10,8 +10,6 @@ from ifcurate.data.readers.files import BROKEN, RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.parquet_rows import batch_rows, open_parquet
 
-__all__ = ["look_at", "spread_rows"]
-
 _FIRST_BYTES: Final = 32 << 20  # of first rows, at most
 _PLACES: Final = 8
 _PLACE_BYTES: Final = 4 << 20  # that are read at one place

@@ -20,8 +20,6 @@ from typing import Any, Final
 from ifcurate.data.readers.files import HEAD, RawRow, Source, open_binary
 from ifcurate.data.readers.window import DECODER, Window, describe_error, read_elements
 
-__all__ = ["is_squad", "read_squad"]
-
 _SPACE: Final = " \t\r\n"
 
 

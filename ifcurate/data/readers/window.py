@@ -17,15 +17,6 @@ from typing import IO, Any, Final
 
 from ifcurate.data.readers.files import BROKEN, HEAD, MAX_ROW_BYTES
 
-__all__ = [
-    "DECODER",
-    "Element",
-    "Window",
-    "describe_error",
-    "is_cut_off",
-    "read_elements",
-]
-
 _BLOCK: Final = 1 << 18
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _SHAPE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},"]', re.DOTALL)

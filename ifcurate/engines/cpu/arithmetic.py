@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 
-__all__ = ["KernelArithmetic", "find_arithmetic"]
-
 _WORTH: Final = 1.25  # how much faster oneDNN must be
 _SIZE: Final = 512
 _REPEATS: Final = 5

@@ -25,8 +25,6 @@ from ifcurate.engines.hf.prefix_tree import Pack
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FusedDecoder", "fuse_decoder"]
-
 #: Families whose layers are exactly the equations above (checked by numbers as well).
 _FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3")
 

@@ -15,8 +15,6 @@ from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Kernels", "load_kernels"]
-
 
 class Kernels:
     """The compiled functions, for contiguous CPU tensors."""

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["at", "compile_library", "long", "real", "suffix"]
-
 _FLAGS: Final = (
     "-std=gnu11",
     "-O3",

@@ -19,8 +19,6 @@ from ifcurate.engines.hf.arithmetic import LANES, padded_rows
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Tiles", "tiles_agree"]
-
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
 

@@ -16,16 +16,6 @@ from ifcurate.engines.hf.prefix_tree import Pack
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "LANES",
-    "Arithmetic",
-    "Body",
-    "TreePlan",
-    "least_rows",
-    "padded_rows",
-    "use_arithmetic",
-]
-
 LANES: Final = 16  # keys are read in groups of this size
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
 _MOST_ROWS: Final = 2048

@@ -22,15 +22,6 @@ from ifcurate.engines.hf.prefix_tree import PrefixTree
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "AttentionPlan",
-    "QueryBlock",
-    "VarlenPlan",
-    "attend",
-    "can_use_varlen",
-    "plan_attention",
-]
-
 #: Queries per block: enough for a matrix product, few keys wasted.
 _BLOCK: Final = {"cpu": 48, "cuda": 128}
 

@@ -25,8 +25,6 @@ from ifcurate.engines.hf.prefix_tree import Pack
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PackedBody", "SingleBody", "exact_length", "use_attention"]
-
 _NAME: Final = "ifcurate_prefix_tree"
 _PLAN: ContextVar[tuple[AttentionPlan, Arithmetic]] = ContextVar("ifcurate_attention_plan")
 _WINDOWS: Final = ("sliding_window", "attention_chunk_size", "window_size", "local_attention")

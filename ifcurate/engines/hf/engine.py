@@ -50,8 +50,6 @@ from ifcurate.engines.hf.workers import (
 )
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 
-__all__ = ["HFEngine", "load_hf_engine"]
-
 _VERSION: Final = "4"  # raised whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
 

@@ -20,8 +20,6 @@ from ifcurate.engines.hf.arithmetic import Arithmetic
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ResponseHead", "find_head", "pick_logprobs"]
-
 _ROWS: Final = 1024
 _COLUMNS: Final = {"cpu": 1024, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
 

@@ -22,15 +22,6 @@ from ifcurate.phrases import first_line
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "choose_device",
-    "choose_dtype",
-    "load_causal_model",
-    "load_config",
-    "load_tokenizer",
-    "stored_dtype",
-]
-
 _DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
 _HALF: Final = ("bfloat16", "float16")
 #: Parts of the names of causal classes, and endings of the names for other tasks.

@@ -21,8 +21,6 @@ from ifcurate.engines.hf.prefix_tree import (
     shared_lengths,
 )
 
-__all__ = ["PackFiller", "Plan", "make_plan"]
-
 _STRETCH: Final = 2  # times the budget: the limit of a pack whose sequences share much
 _LEAST_PACK: Final = 1024  # tokens
 _SLACK: Final = 64  # tokens: sequences rarely fill a pack exactly

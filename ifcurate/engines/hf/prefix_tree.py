@@ -19,16 +19,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "MIN_SHARED",
-    "IntArray",
-    "Pack",
-    "PrefixTree",
-    "build_tree",
-    "common_prefix_length",
-    "shared_lengths",
-]
-
 IntArray = npt.NDArray[np.int64]
 
 MIN_SHARED: Final = 8  # tokens: a shorter common beginning is cheaper to compute again

@@ -32,17 +32,6 @@ from ifcurate.memory import free_memory
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "Route",
-    "are_kernels_off",
-    "check_model",
-    "choose_arithmetic",
-    "choose_head",
-    "choose_route",
-    "in_float32",
-    "right_routes",
-]
-
 _NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment, the same as --no-kernels
 
 _N_IDS: Final = 16

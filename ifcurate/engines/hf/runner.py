@@ -20,13 +20,6 @@ from ifcurate.memory import MemoryBudget, free_memory
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "PackRunner",
-    "fitting_threads",
-    "is_memory_error",
-    "token_budget",
-]
-
 _CPU_BUDGET: Final = 2048  # tokens: larger packs do not fit caches, smaller ones need more calls
 _GPU_BUDGET: Final = 16384
 _WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two core seconds

@@ -22,8 +22,6 @@ from ifcurate.engines.hf.quiet import quiet
 from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model
 
-__all__ = ["ModelSource", "fetch_files", "find_model"]
-
 _WANTED: Final = (
     "*.json",
     "*.safetensors",

@@ -19,8 +19,6 @@ from ifcurate.engines.hf.source import find_model
 from ifcurate.errors import ModelError
 from ifcurate.phrases import count
 
-__all__ = ["HFTokenizer", "load_model_tokenizer"]
-
 _PROBES: Final = (
     "A plain line of text, with 12 numbers (and more).",
     "### Input:\nTwo lines.\n\n\n  Indented: a_b = 'c';\t# end\n",

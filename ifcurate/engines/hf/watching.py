@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Shares = npt.NDArray[np.float32]
 
-__all__ = ["attention_shares"]
-
 _ROWS: Final = 16  # that share a forward pass
 _CELLS: Final = 1 << 22  # rows * tokens * tokens: the size of one head's matrix
 

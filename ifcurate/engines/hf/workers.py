@@ -35,8 +35,6 @@ from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.errors import ModelError
 from ifcurate.memory import free_memory
 
-__all__ = ["OutOfMemoryError", "PackFuture", "TooSlowError", "WorkerPool", "can_fork"]
-
 _MOST_DEATHS: Final = 40  # of processes on the same pack, for other reasons than memory
 _START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
 _ENDED: Final = f"scoring processes: they were ended; {_START_AGAIN}"

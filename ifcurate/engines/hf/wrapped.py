@@ -11,8 +11,6 @@ from ifcurate.engines.hf.source import ModelSource
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.errors import ModelError
 
-__all__ = ["wrap_model"]
-
 
 def wrap_model(
     model: Any,

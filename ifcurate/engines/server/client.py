@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     import httpx
     import tenacity
 
-__all__ = ["AnswerOrNone", "HttpClient", "Patience", "Request", "ServerError", "wait_for"]
-
 T = TypeVar("T")
 AnswerOrNone = dict[str, Any] | None
 _SPARE_BYTES: Final = 1 << 20  # of an answer, in addition to those for its tokens

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from ifcurate.errors import ModelError
 
-__all__ = ["ApiKey", "Endpoint", "parse_base_url"]
-
 _PORTS: Final = {"http": 80, "https": 443}
 _KEY_NAMES: Final = ("IFCURATE_API_KEY", "OPENAI_API_KEY")
 

@@ -40,8 +40,6 @@ from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled
 from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import local_model, resolve_model
 
-__all__ = ["ServerEngine", "load_server_engine"]
-
 _VERSION: Final = "1"  # raised whenever a score could change
 _SILENT: Final = 16  # unanswered requests, all of a piece, that mean that the server hangs
 _PATH: Final = "/completions"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import httpx
     from anyio.from_thread import BlockingPortal
 
-__all__ = ["Loop", "Throttle", "open_http"]
-
 _CONNECT_SECONDS: Final = 10.0
 
 

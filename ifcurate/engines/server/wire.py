@@ -24,8 +24,6 @@ from ifcurate.engines.base import Float32Array
 
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
-__all__ = ["DIALECTS", "AnswerError", "Dialect", "spelled_text"]
-
 
 class AnswerError(Exception):
     """An answer without one log-probability for every token. The message says what it has."""

@@ -42,8 +42,6 @@ from ifcurate.engines.vllm.setup import (
 from ifcurate.errors import ModelError
 from ifcurate.phrases import first_line
 
-__all__ = ["VLLMEngine", "load_vllm_engine"]
-
 _VERSION: Final = "1"  # of the processing here; raised whenever a score could change
 _ALWAYS: Final = {
     "skip_tokenizer_init": True,  # ids go in, numbers come out

@@ -21,15 +21,6 @@ from typing import IO, Any, Final
 from ifcurate.errors import ModelError
 from ifcurate.phrases import first_line, install_line
 
-__all__ = [
-    "MemoryPlan",
-    "import_vllm",
-    "plan_memory",
-    "quiet_start",
-    "require_vllm",
-    "set_environment",
-]
-
 _LOGIT_BYTES: Final = 10
 _LOGIT_SHARE: Final = 0.1  # of the GPU's memory, at most, for the logits of a batch
 _MOST_TOKENS: Final = 8192

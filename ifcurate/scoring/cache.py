@@ -22,7 +22,8 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.scoring.tables import NUMBERS, Numbers
+from ifcurate.scoring.tables import Numbers
+from ifcurate.storage.tables import NUMBERS
 
 CACHE_NAME: Final = "scores-cache.sqlite"
 MAX_BYTES: Final = 2 * 1024**3  # some 15 million examples

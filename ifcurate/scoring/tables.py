@@ -13,23 +13,10 @@ from ifcurate.engines.base import Float32Array
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.prompts.requests import asks_nothing
 from ifcurate.records import ContextBlock
-from ifcurate.storage.tables import SCORES, TOKENS
+from ifcurate.storage.tables import NUMBERS, SCORES, TOKENS
 
 _PREVIEW: Final = 100  # characters
 
-#: The columns of SCORES that come from the model, in the order of a `Numbers`.
-NUMBERS: Final = (
-    "n_response_tokens",
-    "nll_with_context",
-    "nll_without_context",
-    "loss_with_context",
-    "loss_without_context",
-    "context_gain",
-    "max_token_loss_with_context",
-    "max_token_loss_without_context",
-    "max_token_gain",
-    "gain_token_fraction",
-)
 Numbers = tuple[Any, ...]  # values of NUMBERS: an int, then floats
 
 

@@ -18,9 +18,8 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.runs.run import Run
-from ifcurate.scoring.tables import NUMBERS
 from ifcurate.storage.files import read_table, read_table_manifest, scan_table, write_table
-from ifcurate.storage.tables import SCORES
+from ifcurate.storage.tables import NUMBERS, SCORES
 
 IntArray = npt.NDArray[np.int64]
 _MARK: Final = "; scored again in float32"

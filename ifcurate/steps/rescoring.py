@@ -36,10 +36,10 @@ from ifcurate.runs.folder import lock_run
 from ifcurate.runs.reading import Place, RowQueue, run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.scoring.tables import NUMBERS
 from ifcurate.split.cuts import Cut, applied_cuts
 from ifcurate.steps.rescored import RESCORED, IntArray, Rescored, RescoredStore
 from ifcurate.storage.files import GROUP_ROWS, readable_table
+from ifcurate.storage.tables import NUMBERS
 
 _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"

@@ -125,6 +125,20 @@ TOKENS: Final = pl.Schema(
     }
 )
 
+#: The columns of SCORES that come from the model.
+NUMBERS: Final = (
+    "n_response_tokens",
+    "nll_with_context",
+    "nll_without_context",
+    "loss_with_context",
+    "loss_without_context",
+    "context_gain",
+    "max_token_loss_with_context",
+    "max_token_loss_without_context",
+    "max_token_gain",
+    "gain_token_fraction",
+)
+
 SPLIT: Final = pl.Schema(
     {
         "id": pl.String(),

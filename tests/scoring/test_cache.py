@@ -21,7 +21,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.scoring.tables import NUMBERS
+from ifcurate.storage.tables import NUMBERS
 from tests.conftest import write_jsonl
 
 

@@ -1,1 +1,1 @@
-"""Rows in, rows out: sources, layouts of rows, and writers."""
+"""Read rows from sources in many formats, and write the kept ones."""

@@ -15,7 +15,7 @@ from ifcurate.data.paths import PASSAGE_KEYS, read_path, walk_passages
 from ifcurate.errors import RowError
 from ifcurate.records import Turn
 
-#: Names of a column that holds a context, the likeliest first.
+#: Names of a column that holds a context, the most likely first.
 CONTEXTS: Final = (
     *("context", "contexts", "passage", "passages", "document", "documents", "article"),
     *("paragraph", "paragraphs", "story", "background", "evidence", "ctx", "ctxs"),
@@ -36,11 +36,12 @@ ANSWERS: Final = (
     *("answer", "answers", "response", "output", "completion"),
     *("ground_truth", "answers_spans", "long_answer", "solution"),
 )
-#: Keys of an answer's text: SQuAD's {"text": [...]}, TriviaQA's {"value": ...}; the first counts.
+#: Keys of an answer's text: SQuAD's {"text": [...]}, TriviaQA's {"value": ...}. The first key that
+#: is found is used.
 ANSWER_KEYS: Final = ("text", "input_text", "value", "spans", "answer", "response")
 
 
-#: The start of an answer's object in a CSV file that pandas or a like tool wrote.
+#: The start of an answer's object in a CSV file that pandas or a similar tool wrote.
 _OBJECT: Final = re.compile(
     r"""\s*\{['"](?:text|answer_start|spans|aliases|value)['"]: (?:array\(|\[|['"])"""
 )
@@ -48,7 +49,7 @@ _OBJECT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text and where it stands in the row."""
+    """A text and its place in the row."""
 
     text: str = ""
     path: str = ""
@@ -59,7 +60,7 @@ NO_TEXT: Final = Text()
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An example before its context has been looked for."""
+    """An example before the search for its context."""
 
     instruction: Text
     response: Text
@@ -69,7 +70,7 @@ class Draft:
     trailing: tuple[Turn, ...] = ()
     tools: str = ""
     response_calls: tuple[Mapping[str, Any], ...] = ()
-    note: str = ""  # what of the row is left out
+    note: str = ""  # the part of the row that is left out
 
 
 def read_text(
@@ -114,7 +115,7 @@ def _as_text(value: Any, name: str, expected: str) -> str:
 
 
 def read_system(row: Mapping[str, Any]) -> Text:
-    """The system message in a column of its own, if the row has one with a text."""
+    """The system message, if the row has a column for it with a text."""
     texts = (read_part(row.get(name), name) for name in SYSTEMS)
     return next((text for text in texts if text.text.strip()), NO_TEXT)
 
@@ -130,7 +131,7 @@ def read_part(value: Any, path: str) -> Text:
 
 
 def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str) -> Text:
-    """The first context column with a text; one that repeats the instruction is a rendering."""
+    """The text of the first context column that has one and does not repeat the instruction."""
     empty = Text()
     asked = instruction.strip()
     for name in names:
@@ -146,7 +147,7 @@ def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str)
 
 
 def read_contexts(row: Mapping[str, Any], names: str) -> Text:
-    """The context of a column, or of several: `context+passage`, a blank line between.
+    """The context of one column, or of several (`context+passage`), with a blank line between.
 
     Raises `RowError` when the row has none of the columns.
     """
@@ -162,7 +163,7 @@ def read_contexts(row: Mapping[str, Any], names: str) -> Text:
 
 
 def _joined(value: Any, name: str) -> Text | None:
-    """A context as text: several passages with a blank line between; None when it is none."""
+    """A context as one text, with a blank line between passages; None if it has no text."""
     if value is None or isinstance(value, str):
         return Text(value or "", name)
     if isinstance(value, Mapping):

@@ -34,7 +34,7 @@ def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
 
 
 def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
-    """The turns, after the system message in a column of its own if they have none."""
+    """The turns, preceded by the system message of a separate column if they have none."""
     system = read_system(row)
     if not system.text or (turns and turns[0].role == "system"):
         return turns
@@ -42,7 +42,7 @@ def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
 
 
 def write_tools(row: Mapping[str, Any]) -> str:
-    """The tools that a row offers, as it writes them or as JSON; "" for none."""
+    """The tools that a row offers, as text or as JSON; "" if there are none."""
     tools = row.get("tools") or row.get("functions") or read_path(row, "input.tools")[1]
     if not tools:
         return ""
@@ -58,7 +58,7 @@ def has_tools(row: Mapping[str, Any]) -> bool:
 def add_history(draft: Draft, row: Mapping[str, Any]) -> Draft:
     """The draft after the turns, or pairs of question and answer, in the column `history`."""
     before = row["history"]
-    if draft.history or not before or "[" in draft.instruction.path:  # a chat has its own
+    if draft.history or not before or "[" in draft.instruction.path:  # a chat has one already
         return draft
     if is_chat(before, "history"):
         turns = read_conversation(row, "history")
@@ -77,12 +77,12 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and list(map(type, value)) == [str, str]
 
 
-#: Columns that may hold turns, as a list or as one text. The first three hold nothing else.
+#: Columns that may hold turns, as a list or as one text. The first three hold only turns.
 CHATS: Final = (
     *("messages", "conversations", "conversation", "dialog", "turns", "data", "thread", "items"),
     *("dialogue", "contents", "chat", "text"),
 )
-_OF_TEXTS: Final = CHATS[:6]  # those whose list of texts is a chat
+_OF_TEXTS: Final = CHATS[:6]  # a list of texts in one of these is a chat
 
 
 def find_chat(row: Mapping[str, Any]) -> str:
@@ -94,7 +94,10 @@ def find_chat(row: Mapping[str, Any]) -> str:
 
 
 def read_thread(root: Mapping[str, Any], path: str) -> list[Turn]:
-    """The turns of a tree of messages, through the reply with the best rank at each."""
+    """The turns of a tree of messages.
+
+    Of the replies to each, the one with the best rank is taken.
+    """
     turns: list[Turn] = []
     node: Any = root
     while isinstance(node, Mapping):
@@ -105,7 +108,7 @@ def read_thread(root: Mapping[str, Any], path: str) -> list[Turn]:
         at = min(ranks, default=(0, -1))[1]
         node, path = (replies[at] if replies else None), f"{path}.replies[{at}]"
     n = max((i for i, turn in enumerate(turns, 1) if turn.role == "assistant"), default=len(turns))
-    return turns[:n]  # without a question that nobody answered
+    return turns[:n]  # without the questions after the last answer
 
 
 def _rank(reply: Any) -> float:
@@ -114,7 +117,7 @@ def _rank(reply: Any) -> float:
 
 
 def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:
-    """Whether a column of this name holds a chat; without `sure`, a list of any objects is one."""
+    """Whether a column of this name holds a chat. Without `sure`, any list of objects is a chat."""
     value = parse_list(value)
     if isinstance(value, str):
         return sure and bool(split_chat(value, name))
@@ -128,15 +131,15 @@ def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:
 def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Draft]:
     """A draft of the last assistant turn, or with `every` one of each.
 
-    Raises `RowError` when no assistant turn answers something.
+    Raises `RowError` when no assistant turn follows another turn.
     """
     answers = [i for i, turn in enumerate(turns) if turn.role == "assistant" and i > 0]
     if not answers:
         found = ", ".join(turn.role for turn in turns[:6]) or "no turn"
-        raise RowError(f"no assistant turn that answers something; found the roles {found}")
+        raise RowError(f"no assistant turn after another turn; found the roles {found}")
     if every:
         return [_draft_turn(turns[:i], turns[i], tools) for i in answers]
-    if answers[-1] < len(turns) - 1:  # the last turn is still to be answered
+    if answers[-1] < len(turns) - 1:  # the last turn has no answer yet
         return [_draft_turn(turns, Turn("assistant", ""), tools)]
     return [_draft_turn(turns[:-1], turns[-1], tools)]
 
@@ -144,8 +147,8 @@ def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Dr
 def join_turns(said: list[Turn], turns: list[Turn]) -> tuple[list[Turn], int]:
     """The chosen turns after those before them, and the number of answers that are left out.
 
-    The chosen turns may repeat those before them. An answer at the end of the turns before
-    them is the answer to the same question.
+    The chosen turns may repeat the turns before them. If the turns before them end in an answer, it
+    answers the same question as the chosen one and is left out.
     """
     asked = next((turn for turn in turns if turn.role == "user"), None)
     if asked is None:

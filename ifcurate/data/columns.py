@@ -1,4 +1,4 @@
-"""Columns in capitals, and columns that the user names beside those of a format."""
+"""Columns in capitals, and columns that the user adds to those of a format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMN: Final = re.compile(r"[^.\[]+")
 
 
 def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The row with lower-case column names, those of `_SAME` replaced, and new -> original name.
+    """The row with lower-case column names, with those of `_SAME` replaced; and the original names.
 
     A column keeps its capitals if its lower-case name belongs to another column.
     """

@@ -1,4 +1,4 @@
-"""The format of rows by their columns, and what to do when none fits."""
+"""The format of rows by their columns, and the advice when no format fits."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _has_examples(row: Mapping[str, Any], key: str) -> bool:
 
 
 def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
-    """The mapping to these columns, by the words of their names; "..." where none fits."""
+    """A mapping to these columns, by the words in their names; "..." where no column fits."""
     left = {key: re.split(r"[^a-z]+", key.lower()) for key in keys}
     for name, words in _GUESSES.items():
         fitting = (
@@ -114,7 +114,7 @@ def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
 
 _OBJECTS: Final = re.compile(r"\[?\{'\w+': ")
 _REJECTED: Final = frozenset(("rejected", "non", "incorrect", "wrong", "negative"))
-#: What a column of an unknown format may be, by the words of its name; the likeliest first.
+#: The meaning of a column of an unknown format by the words in its name, the most likely first.
 _GUESSES: Final = {
     "instruction": ("instruction", "question", "query", "prompt", "task", "request", "input"),
     "context": ("doc", "docs", "knowledge", *CONTEXTS),
@@ -134,7 +134,7 @@ _GUESSES: Final = {
 }
 
 
-#: A row with one of the first columns and one of the second has the format; the first match counts.
+#: A row has the first format for which it has one of the first columns and one of the second.
 _COLUMNS_OF: Final[tuple[tuple[str, Sequence[str], Sequence[str]], ...]] = (
     ("prompt_completion", ("prompt",), ("completion", "response", "answers")),
     ("alpaca", ("instruction",), (*OUTPUTS, "instances")),

@@ -79,7 +79,7 @@ def row_id(row: Mapping[str, Any]) -> str:
 
 
 def _refuse_broken_text(example: Example) -> None:
-    """Raise `RowError` for half a surrogate pair, which no tokenizer takes, or a NUL."""
+    """Raise `RowError` for half a surrogate pair, which no tokenizer accepts, or a NUL."""
     turns = (*example.history, *example.trailing)
     texts = [example.instruction, example.context, example.response, example.system, example.id]
     texts += [example.tools, example.response_path]

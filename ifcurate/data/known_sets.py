@@ -56,7 +56,7 @@ def list_known_sets() -> tuple[KnownSet, ...]:
 
 
 def find_known_set(name: str) -> KnownSet | None:
-    """The dataset of this name or Hub id; None when there is no card for it."""
+    """The dataset with this name or Hub id; None when it has no card."""
     wanted = name.lower()
     for known in list_known_sets():
         if wanted in (known.name, known.hub_id.lower()):

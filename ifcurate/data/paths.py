@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-#: Keys of a passage's text: HotpotQA's {"sentences": [[...]]}, {"text": ...}; the first counts.
+#: Keys of a passage's text: HotpotQA's {"sentences": [[...]]}, {"text": ...}. The first key that is
+#: found is used.
 PASSAGE_KEYS: Final = (
     *("text", "passage_text", "paragraph_text", "sentences", "contexts"),
     *("content", "body", "snippet"),
@@ -15,7 +16,7 @@ _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
 
 
 def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
-    """Whether a row has the column or path of that name (`instances[0].input`), and its value.
+    """Whether a row has a column or a path (`instances[0].input`) of this name, and its value.
 
     The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
     """
@@ -45,7 +46,7 @@ def context_passages(row: Mapping[str, Any], path: str) -> dict[str, str]:
 
 
 def walk_passages(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Path and text of each passage of a context; one without a text is left out."""
+    """The path and the text of each passage of a context. Passages without a text are left out."""
     if isinstance(value, str) and value.strip():
         yield name, value
     elif isinstance(value, Mapping) and not {"role", "from"} & value.keys():  # no turn

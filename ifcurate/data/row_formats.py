@@ -1,4 +1,4 @@
-"""Readers of each row layout: what a row says, and where in the row each text is.
+"""The reader of each format of rows: the texts of a row, and where in the row each text is.
 
 A reader makes drafts of a row: examples before the search for their context.
 """
@@ -187,7 +187,7 @@ def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     asked = read_text(row, QUESTIONS)
     response = read_answer(row, ANSWERS)
     if row.get("is_impossible") is True or row.get("answerable") is False:
-        # The context does not answer the question; any answer that the row has is a plausible one.
+        # The context does not answer the question. An answer in the row is plausible but wrong.
         response = Text("", response.path)
     return [
         Draft(
@@ -267,7 +267,7 @@ def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
 
 
 def _known(reader: _Reader) -> _Reader:
-    """A reader of columns with known names, in any letter case, and of those the user adds."""
+    """A reader of columns with known names, in any letter case, and of columns of the user."""
 
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         small, names = lower_names(row)
@@ -285,7 +285,7 @@ def _known(reader: _Reader) -> _Reader:
     return read
 
 
-#: The reader of each layout: it returns one draft, or one for each scored turn of a chat.
+#: The reader of each format. It returns one draft, or one for each scored turn of a chat.
 READERS: Final[dict[str, _Reader]] = {
     "alpaca": _known(_alpaca),
     "prompt_completion": _known(_prompt_completion),

@@ -19,7 +19,7 @@ class BadRow:
     line: int | None
     reason: str
     raw: bytes | None
-    ends: bool = False  # it represents the rows after it too, which could not be read
+    ends: bool = False  # it also represents the rows after it, which could not be read
 
     @property
     def loss(self) -> str:

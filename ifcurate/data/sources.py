@@ -44,7 +44,7 @@ class Piece:
     """Rows of one chunk that are in memory together: all, unless they are large."""
 
     number: int  # of the chunk
-    rows: list[ReadRow] | None  # None for a chunk that is not wanted
+    rows: list[ReadRow] | None  # None for a chunk that is not selected
     ends: bool = True  # the chunk has no further piece
 
 
@@ -96,7 +96,7 @@ class Examples:
     ) -> Iterator[Piece]:
         """Chunks of `size` rows, in pieces of at most `most_bytes` or of one row.
 
-        Ids are those of the rows, and may repeat. Chunks that are not wanted are not parsed.
+        Ids are those of the rows, and may repeat. Chunks that are not selected are not parsed.
         """
         rows = self._raw_rows()
         for number in itertools.count():
@@ -132,7 +132,10 @@ class Examples:
         return itertools.islice(rows, self.limit)
 
     def pick(self, wanted: Iterable[tuple[str, int]]) -> Iterator[ReadRow]:
-        """The rows with these sources and numbers; others are not parsed where that is possible."""
+        """The rows with these sources and numbers.
+
+        Other rows are not parsed if the format allows it.
+        """
         left = set(wanted)
         for raw, layout in self._raw_rows():
             if (raw.source, raw.number) in left:
@@ -180,7 +183,7 @@ def take_pieces(
 
 
 def read_row(raw: RawRow, layout: Layout) -> ReadRow:
-    """The examples of a row, or why it has none; parses the row if necessary."""
+    """The examples of a row, or the reason why it has none. Parses the row if necessary."""
     if raw.value is None and not raw.error and raw.raw is not None:
         value, error = parse_line(raw.raw)
         raw = replace(raw, value=value, error=error)
@@ -218,7 +221,7 @@ def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOpti
     is read with the card's options, by the name of the card or its Hub name.
 
     Raises:
-        TypeError: `paths` are no names of files.
+        TypeError: `paths` is not a name or a sequence of names.
         DataError: a source is missing, empty, of an unknown type or format.
         OptionError: an option is unknown or out of bounds.
     """

@@ -63,8 +63,8 @@ def mark_context(
     the rules found. `examples` are as in `score_examples`.
 
     Raises:
-        TypeError: `find` is no function, or returns something else.
-        DataError: a text is not in the instruction, or a place is outside of it.
+        TypeError: `find` is not a function, or returns something else.
+        DataError: a text is not in the instruction, or a position is outside it.
     """
     if not callable(find):
         raise TypeError(
@@ -123,7 +123,7 @@ def _as_rows(data: Any) -> Iterator[Any]:
 
 
 def _without_arrays(value: Any) -> Any:
-    """A value of pandas with lists for arrays, as which pandas reads the lists of Parquet."""
+    """A value of pandas with its arrays as lists: pandas reads the lists of Parquet as arrays."""
     if isinstance(value, Mapping):
         return {key: _without_arrays(inner) for key, inner in value.items()}
     if isinstance(value, list) or (hasattr(value, "dtype") and value.ndim):
@@ -136,7 +136,7 @@ def _check_examples(examples: Iterable[Any]) -> Iterator[Example]:
         if not isinstance(example, Example):
             kind = type(example).__name__
             raise TypeError(f"examples: item {number} is {kind}, the first is Example; {_EXPECTED}")
-        # Examples made by hand are told apart by their place, as rows of a file are.
+        # Examples made by hand are distinguished by their place, like the rows of a file.
         yield replace(example, row_number=number) if not example.source else example
 
 

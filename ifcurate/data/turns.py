@@ -34,7 +34,7 @@ _ROLES: Final[dict[str, Role]] = {
 }
 
 
-#: Where the text of a turn may be; the first that it has counts. Some rows mix two of them.
+#: The keys of a turn's text. The first that a turn has is used. Some rows mix two of them.
 TEXT_KEYS: Final = ("content", "value", "text", "parts")
 #: Keys of a question and its answer that are one item of a list.
 _PAIRS: Final = (
@@ -112,7 +112,7 @@ def _read_calls(item: Mapping[str, Any], path: str) -> Sequence[Any]:
 
 
 def _call_in_text(content: str) -> list[Mapping[str, Any]]:
-    """The tool call in a turn's text: ShareGPT writes it there, chat templates expect a call."""
+    """The tool call in a turn's text. ShareGPT writes calls there; chat templates expect a call."""
     try:
         call = json.loads(content)
     except ValueError:

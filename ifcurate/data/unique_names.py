@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class UniqueNames:
-    """Gives repeated names a suffix, `a`, `a~2`, `a~3`, that no other name has.
+    """Add a suffix that no other name has to repeated names: `a`, `a~2`, `a~3`.
 
-    Stores the requested names, not the returned ones.
+    It stores the requested names, not the returned ones.
     """
 
     def __init__(self) -> None:

@@ -18,12 +18,12 @@ from ifcurate.data.turns import TEXT_KEYS
 from ifcurate.errors import RowError
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible", "answerable")
-#: Words in the name of a context column, beside the names that are read as one.
+#: Words in the name of a context column, in addition to the names that are read as a context.
 _CONTEXT_WORDS: Final = frozenset(
     f"{' '.join(CONTEXTS)} doc docs snippet snippets excerpt excerpts reference references "
     "knowledge chunk chunks facts transcript abstract".split()
 ) - {"text"}
-#: Words in the name of a column that is none, however long: a further answer, or the way to it.
+#: Words in the name of a column that is never a context: another answer, or the reasoning for it.
 _ANSWER_WORDS: Final = frozenset(
     re.findall(
         r"\w+",
@@ -33,11 +33,11 @@ _ANSWER_WORDS: Final = frozenset(
         "justification id ids url urls title titles",
     )
 )
-#: Words in the name of a column that is no context only because it is long.
+#: Words in the name of a column whose length alone does not make it a context.
 _PROMPT_WORDS: Final = frozenset(("text", "prompt", "instruction", "system", "question", "query"))
 _NAME_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
-_MOST_ITEMS: Final = 5  # of a list that are looked at
-_MOST_STEPS: Final = 4  # of a path
+_MOST_ITEMS: Final = 5  # most items of a list that are searched
+_MOST_STEPS: Final = 4  # most steps of a path
 
 _KEPT: Final = "rejected is kept for DPO and not scored"
 _WEIGHT: Final = "messages with weight 0 or train false: not read; all answers are trained on"
@@ -46,7 +46,7 @@ _TASKS: Final = ("definition", "instructions", "task_description")
 _TASK: Final = "{0} looks like an instruction; to read it: --columns system={0}"
 #: Roles whose messages are not trained on, whatever their weight.
 _ASKING: Final = ("user", "human", "system", "tool")
-#: Columns that say with false that an answer is bad.
+#: Columns in which false means that the answer is bad.
 _FLAGS: Final = ("label", "kto_tag")
 #: Columns with the possible answers to a question.
 _CHOICES: Final = ("choices", "options", "endings")
@@ -58,7 +58,7 @@ class Unread:
 
     columns: tuple[str, ...] = ()
     likely_contexts: tuple[str, ...] = ()  # paths of texts that look like a context
-    mapped: tuple[str, ...] = ()  # what --columns says already, the context first
+    mapped: tuple[str, ...] = ()  # the columns that --columns maps, the context first
     notes: tuple[str, ...] = ()  # what else is left out, or read as something else
 
     @property
@@ -77,13 +77,13 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
     """What is not read of the rows that have the format.
 
     A text looks like a context by the name of its column, or because most of its values have
-    more than 30 words. Beside a context that is read, only the name counts.
+    more than 30 words. If a context is already read, only the name is considered.
     """
     fitting = list(_with_drafts(rows, layout))
     drafts = [draft for _, of_row in fitting for draft in of_row]
     seen = dict.fromkeys(str(name) for row, _ in fitting for name in row)
     read = set(_NOT_TEXTS).union(*map(_columns_of, drafts), _mapped_columns(layout))
-    # Columns that a step added are no texts of the data.
+    # Columns that a step added are not texts of the data.
     unread = [name for name in seen if name not in read and not name.startswith("ifcurate_")]
     notes = list(dict.fromkeys(note for row, of_row in fitting for note in _notes(row, of_row)))
     small = next((lower_names(row) for row, _ in fitting), ({}, {}))
@@ -98,7 +98,7 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
 
 
 def _mapped(drafts: Sequence[Draft], layout: Layout) -> tuple[str, ...]:
-    """The columns of the context that is read, and what else --columns says already."""
+    """The columns of the context that is read, and the other columns that --columns maps."""
     given = dict(layout.columns or {})
     read = next((d.context.path for d in drafts if d.context.text.strip()), "")
     context = given.pop("context", "") or re.split(r"[.\[]", read)[0]
@@ -129,7 +129,7 @@ def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
 
 
 def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
-    """Notes on what the row's turns say beside their texts."""
+    """Notes on the keys of the row's turns other than their texts."""
     lists = (value for value in row.values() if isinstance(value, list))
     turns = [m for m in chain(*lists) if isinstance(m, Mapping) and {"role", "from"} & m.keys()]
     answers = [m for m in turns if m.get("role", m.get("from")) not in _ASKING]
@@ -202,7 +202,7 @@ def _find_likely(
     *,
     second: bool,
 ) -> Iterator[str]:
-    """The paths of the texts that look like a context; `second` beside one that is read."""
+    """The paths of the texts that look like a context; `second` if one is already read."""
     paths = (p for name in unread for row, _ in fitting for p in _text_paths(row.get(name), name))
     for path in dict.fromkeys(paths):
         if least := _least_words(path, second=second):
@@ -213,7 +213,10 @@ def _find_likely(
 
 
 def _text_paths(value: Any, path: str) -> Iterator[str]:
-    """The paths of the texts in a value, `[*]` for every item of a list; turns are none."""
+    """The paths of the texts in a value, with `[*]` for every item of a list.
+
+    Turns are left out.
+    """
     if isinstance(value, str):
         yield path
     elif path.count(".") + path.count("[") >= _MOST_STEPS:
@@ -228,7 +231,7 @@ def _text_paths(value: Any, path: str) -> Iterator[str]:
 
 
 def _least_words(path: str, *, second: bool) -> int:
-    """How many words a context of this name has at least; 0 for a name that is none."""
+    """The least number of words of a context with this name; 0 for any other name."""
     steps = [step for step in re.split(r"[.\[\]*]+", path) if step]
     last = {word.lower() for word in _NAME_WORD.findall(steps[-1])}
     words = last.union(word.lower() for step in steps for word in _NAME_WORD.findall(step))

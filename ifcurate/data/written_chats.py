@@ -1,4 +1,4 @@
-"""Chats that are one text, with a mark before each turn."""
+"""Chats as one text, with a mark before each turn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from ifcurate.records import Role, Turn
 
-#: The marks of HH-RLHF's dialogues; the group says who speaks.
+#: The marks of HH-RLHF's dialogues. The group is the speaker.
 _SPEAKERS: Final = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
 #: The marks of each kind of chat.
 _MARKS: Final = (
@@ -43,14 +43,14 @@ def split_speakers(text: str, name: str) -> list[Turn]:
 def split_chat(text: str, name: str, marks: Sequence[re.Pattern[str]] = _MARKS) -> list[Turn]:
     """The turns of a chat that column `name` has as one text; [] for another text.
 
-    Turn 2 has the path `name[2]`, which is no place in the row. The end marks of a turn are no
+    Turn 2 has the path `name[2]`, which is not a place in the row. The end marks of a turn are not
     part of it. The chat begins with the user, or with a system message before the user's.
     """
     for mark in marks:
         pieces = mark.split(text)
         if len(pieces) > 3 and pieces[0].strip() in _STARTS:
             roles = [_ROLES[who.lower()] for who in pieces[1::2]]
-            # Human: and Assistant: have no end marks of their own, so theirs are data.
+            # Human: and Assistant: have no end marks, so any such mark is data.
             said = [w if mark is _SPEAKERS else _without_ends(w) for w in pieces[2::2]]
             if roles[0] == "user" and (system := _SYSTEM.match(said[0])):
                 roles, said = ["system", *roles], [system[1].strip(), *said]

@@ -14,7 +14,7 @@ from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.data.readers.parquet_rows import batch_rows, repeated_name
 from ifcurate.phrases import first_line
 
-_FILE: Final = b"ARROW1"  # the start of the file format; streams have none
+_FILE: Final = b"ARROW1"  # the file format starts with it; streams do not
 _FEATHER_1: Final = b"FEA1"
 
 

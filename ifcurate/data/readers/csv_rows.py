@@ -60,7 +60,7 @@ class _Lines(Iterator[str]):
         return raw
 
     def take_first(self) -> tuple[bytes, int]:
-        """The first line since the last call, and the number of bytes that are read again."""
+        """The first line since the last call, and the number of bytes to read again."""
         first, *others = self._taken or [(b"", "")]
         self._taken.clear()
         self._again.extendleft(reversed(others))

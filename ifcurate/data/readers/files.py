@@ -43,8 +43,7 @@ class Source:
 class RawRow:
     """One row as it is in its source. `value` is None when `error` has the reason.
 
-    `ends` marks a row that represents more than itself: the unread rest of the file, or a
-    part of it.
+    `ends` marks a row that also represents the rows after it that could not be read.
     """
 
     source: str
@@ -118,7 +117,7 @@ def read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
 
 
 def not_utf8(raw: bytes) -> str:
-    """Why the bytes of a row are no text; "" if they are."""
+    """Why the bytes of a row are not text; "" if they are."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -30,7 +30,7 @@ from ifcurate.data.readers.window import (
 )
 
 _BLOCK: Final = 1 << 20
-_MOST: Final = 1 << 24  # bytes that are held without a bracket in them
+_MOST: Final = 1 << 24  # bytes in memory without a bracket
 #: The next bracket that is not inside a string.
 _BRACKET: Final = re.compile(
     rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"{}\[\]]++)*+([{}\[\]])', re.DOTALL

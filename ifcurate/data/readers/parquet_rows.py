@@ -11,7 +11,7 @@ from ifcurate.errors import DataError
 from ifcurate.phrases import first_line
 
 _BATCH: Final = 1024  # rows
-_BATCH_BYTES: Final = 8 << 20  # of the same rows
+_BATCH_BYTES: Final = 8 << 20  # size of these rows
 _BUFFER: Final = 1 << 20  # bytes of a column that are read at a time
 
 

@@ -184,7 +184,7 @@ def _file_source(name: str) -> Source:
     try:
         return Source(name, _detect_json_kind(_first_bytes(source, _HEAD)), compression)
     except BROKEN:
-        return source  # its reader says what is wrong
+        return source  # its reader reports the problem
 
 
 def _kind_of(name: str, extension: str) -> str:

@@ -10,9 +10,9 @@ from ifcurate.data.readers.files import BROKEN, RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.parquet_rows import batch_rows, open_parquet
 
-_FIRST_BYTES: Final = 32 << 20  # of first rows, at most
+_FIRST_BYTES: Final = 32 << 20  # most bytes of the first rows
 _PLACES: Final = 8
-_PLACE_BYTES: Final = 4 << 20  # that are read at one place
+_PLACE_BYTES: Final = 4 << 20  # most bytes that are read at one place
 
 
 def look_at(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
@@ -26,9 +26,9 @@ def look_at(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
 
 
 def spread_rows(source: Source, n: int) -> list[dict[str, Any]]:
-    """About `n` rows from eight places, the same ones each time; [] where this is not cheap.
+    """About `n` rows from eight places, the same places each time; [] where this is slow.
 
-    It is cheap in JSON Lines that are not compressed, and in Parquet with several row groups.
+    It is fast in JSON Lines that are not compressed, and in Parquet with several row groups.
     Rows that cannot be read are left out.
     """
     if source.format == "jsonl" and not source.compression:

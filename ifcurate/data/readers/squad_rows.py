@@ -25,7 +25,10 @@ _SPACE: Final = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question as a row, or the reason why it is not one. With `ends`, more rows are lost."""
+    """A question as a row, or the reason why it is not a row.
+
+    With `ends`, the rows after it are lost.
+    """
 
     value: dict[str, Any] | None = None
     reason: str = ""
@@ -43,7 +46,7 @@ def is_squad(head: str) -> bool:
 
 
 def _member(text: str, at: int, name: str) -> int:
-    """Where the member `name` of the object at `at` has its value; the text's end without one."""
+    """The position of the value of member `name` in the object at `at`, or the end of the text."""
     at = _skip(text, at)
     if text[at : at + 1] != "{":
         return len(text)

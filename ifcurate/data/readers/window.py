@@ -60,7 +60,7 @@ class Element:
     raw: bytes
     value: Any = None
     reason: str = ""
-    ends: bool = False  # nothing can be read after it
+    ends: bool = False  # True if nothing can be read after it
 
 
 class Window:

@@ -1,4 +1,4 @@
-"""What the engine returns for an example that passed every check."""
+"""The result for an example that passed every check."""
 
 from __future__ import annotations
 

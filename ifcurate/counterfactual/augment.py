@@ -1,4 +1,4 @@
-"""Counterfactuals of a data set in memory, and the rejected rows with their reasons."""
+"""Counterfactuals of a dataset in memory, and the rejected rows with their reasons."""
 
 from __future__ import annotations
 

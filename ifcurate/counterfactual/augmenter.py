@@ -164,5 +164,5 @@ def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span
 
 
 def _progress(check: Check) -> int:
-    """How far an example got: 0 without a context, 1 without an entity, 2 refused by a check."""
+    """The stage of an example: 0 without a context, 1 without an entity, 2 refused by a check."""
     return {Check.CONTEXT: 0, Check.ENTITY: 1}.get(check, 2)

@@ -184,7 +184,7 @@ def _gender_of(view: View, span: Span, alone: bool) -> str:
 
 
 def _kept_family(entity: Entity) -> frozenset[str]:
-    """The family name that is kept because others share it: "John Smith" beside "Mary Smith".
+    """The family name that is kept because others share it: "John Smith" and "Mary Smith".
 
     Raises `Refusal` (ONE_TO_ONE) if another person shares another part of the name.
     """

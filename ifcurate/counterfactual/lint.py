@@ -23,7 +23,7 @@ from .edit.edits import Edit, apply_edits, moved, place_edits, row_texts
 from .edit.forms import find_changes
 from .edit.substitutes import person_forms
 from .edit.substitution import Change, Substitution
-from .edit.views import Stretch, View, view_example
+from .edit.views import TextRange, View, view_example
 from .lexicon.kinds import types_by_table
 from .lexicon.tables import Lexicon, load_lexicon
 from .lexicon.wording import TITLES, fold, without_end_marks
@@ -43,7 +43,7 @@ CODES = {
     DUPLICATE: "the same context and question occurred before",
 }
 _OTHER_ROLES = frozenset({"original", "abstain"})  # rows of a pair that are not counterfactuals
-_CLEAR = 3  # pronouns of one gender, with none of the other, that decide a gender
+_CLEAR = 3  # pronouns of one gender, without any of the other, that are needed to decide a gender
 #: The checks for a rebuilt original: how the edits were made is unknown.
 _REBUILT = tuple(c for c in CHECKS if c not in {Check.SPANS, Check.STRUCTURE})
 _ALONE = (Check.AGREEMENT, Check.GENDER)  # checks that need no original
@@ -60,7 +60,7 @@ class Finding:
 
 
 def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:
-    """The findings of all rows in order; rows without a context or an answer are skipped."""
+    """The findings of all rows, in order. Rows without a context or an answer are skipped."""
     seen: dict[tuple[str, str], int] = {}
     originals: dict[str, Mapping[str, Any]] = {}
     for example in examples:
@@ -140,7 +140,7 @@ def _case_from_memory(view: View, answer: str) -> Case:
 
 
 def _case_without_original(view: View, answer: str) -> Case:
-    """The case of a row without an original; its answer is taken for the new name."""
+    """The case of a row without an original. Its answer is used as the new name."""
     name = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
     edits = [
         Edit(path, match.start(), match.end(), answer, answer, match.start(), match.end())
@@ -217,8 +217,8 @@ def _undo_edits(view: View, back: Sequence[Change], original: str) -> tuple[View
     except (ValueError, KeyError) as error:
         raise Refusal(Check.SPANS, f"the edits do not fit the text: {error}") from None
 
-    def moved_back(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
-        return tuple((p, moved(a, p, undo), moved(b, p, undo)) for p, a, b in stretches)
+    def moved_back(ranges: Iterable[TextRange]) -> tuple[TextRange, ...]:
+        return tuple((p, moved(a, p, undo), moved(b, p, undo)) for p, a, b in ranges)
 
     edits = [Edit(e.path, e.new_start, e.new_end, e.new, e.old, e.start, e.end) for e in undo]
     context, question = moved_back(view.context), moved_back(view.question)
@@ -283,7 +283,7 @@ def _normal_form(kind: str, text: str, lexicon: Lexicon) -> str:
 
 
 def _strip_shared(new: str, old: str) -> tuple[str, str]:
-    """Two answers without their shared first and last words: "the historian Ann Kemp"."""
+    """Two answers without the words that they share at the start or the end ("the historian")."""
     a, b = new.split(" "), old.split(" ")
     while len(a) > 1 and len(b) > 1 and a[0] == b[0]:
         a, b = a[1:], b[1:]
@@ -293,7 +293,10 @@ def _strip_shared(new: str, old: str) -> tuple[str, str]:
 
 
 def _diff_words(after: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Change]:
-    """The changes, by words, that turn `after` into `before`; texts of one alone are skipped."""
+    """The word changes that turn `after` into `before`.
+
+    Texts that only one of them has are skipped.
+    """
     for path, new in after.items():
         old = before.get(path)
         if old is None or old == new:

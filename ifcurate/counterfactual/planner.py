@@ -77,7 +77,7 @@ class PlanCache:
                     continue  # an incomplete line is requested again
 
     def get(self, key: str) -> str | None:
-        """The cached answer, None if there is none."""
+        """The cached answer, or None."""
         return self._known.get(key)
 
     def put(self, key: str, answer: str) -> None:
@@ -233,9 +233,7 @@ class OpenAIPlanner:
             except ServerError as error:
                 if error.status not in (400, 422):
                     raise
-                self._schema_works = (
-                    False  # the server supports no schemas; the answer is checked anyway
-                )
+                self._schema_works = False  # not supported; the answer is checked in any case
         return self._client.request(path, body)
 
     def _read(self, content: str) -> Substitution:
@@ -244,7 +242,7 @@ class OpenAIPlanner:
                 re.sub(r"\A\s*```(?:json)?\s*|\s*```\s*\Z", "", content)
             )
         except (ValidationError, RecursionError):
-            raise Refusal(Check.PLAN, "the answer is no plan that fits the schema") from None
+            raise Refusal(Check.PLAN, "the answer does not fit the schema of a plan") from None
         old, new = plan.original, plan.substitute
         forms = {old: new} | {pair.old: pair.new for pair in plan.replacements}
         if not all(a.strip() and b.strip() for a, b in forms.items()):

@@ -16,7 +16,7 @@ Emit = Literal["counterfactual", "pair", "pair+abstain"]
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """All settings that decide what is written."""
+    """All settings that change what is written."""
 
     policy: str = "lexicon"  # one of POLICIES
     types: tuple[str, ...] = DEFAULT_TYPES

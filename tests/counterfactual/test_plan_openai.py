@@ -65,7 +65,7 @@ def test_what_is_not_json_is_asked_for_twice_more() -> None:
     with serve(["Sure! Here is the text: Angela Kemp wrote it."]) as server:
         (outcome,) = outcomes(server, [ROW])
     assert outcome.stage == "plan"
-    assert "no plan" in outcome.reason
+    assert "does not fit the schema" in outcome.reason
     assert len(server.seen) == 3
 
 

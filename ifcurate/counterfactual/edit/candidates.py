@@ -25,7 +25,7 @@ _LONGEST_NAME = 60  # most characters of a lower-case response that may be one n
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One entity: the span that stands for it, and all its mentions."""
+    """One entity: the span that represents it, and all its mentions."""
 
     span: Span
     mentions: tuple[Span, ...]
@@ -34,10 +34,9 @@ class Entity:
 
 
 def may_share(view: View, types: Set[str]) -> bool:
-    """Whether an entity of these types can occur in both context and response.
-
-    A cheap test before recognition: an amount has a number, and a name has a capitalised word
-    that is not a function word. Only the forms of a country may have no word in common.
+    """Whether an entity of these types can occur in both context and response. This is a fast test
+    before recognition: an amount has a number, and a name has a capitalised word that is not a
+    function word. Only the forms of a country may have no word in common.
     """
     response, context = view.response, view.context_text
     if types & VALUES and all(_has_value(text, types) for text in (response, context)):
@@ -79,7 +78,7 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
 
 
 def _is_only_given(entity: Entity, view: View) -> bool:
-    """Whether the context names the entity and the question does not."""
+    """Whether the entity is named in the context and not in the question."""
     given = any(within(m, view.context) for m in entity.mentions)
     return given and not any(touches(m, view.question) for m in entity.mentions)
 

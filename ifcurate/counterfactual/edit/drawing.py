@@ -1,4 +1,4 @@
-"""A repeatable order of choices."""
+"""A reproducible random order of choices."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _new_form(
 
 
 def _is_word(written: str, plan: Substitution, lexicon: Lexicon) -> bool:
-    """Whether a name in lower case is a word: "dowager" beside "Dowager Dou", not "martha"."""
+    """Whether a name in lower case is a word: "dowager" for "Dowager Dou", but not "martha"."""
     if plan.type == "COUNTRY" or " " in written or written in plan.forms:
         return False
     listed = fold(written) in lexicon.gender or lexicon.is_city(written)

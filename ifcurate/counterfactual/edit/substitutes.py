@@ -2,7 +2,7 @@
 
 The order in which substitutes are tried depends only on content, entity, seed and variant. It
 does not depend on other rows, their order, shards or workers. Policies: `lexicon` (real names),
-`corpus` (names of this data set), `fictional` (made-up names), `type-swap` (another type, after
+`corpus` (names of this dataset), `fictional` (made-up names), `type-swap` (another type, after
 Longpre et al. 2021, arXiv 2109.05052), `alias` (another name of the same entity, as a control).
 There are no lists of organisations, buildings, events and works: `lexicon` and `fictional` put
 another name into their pattern.
@@ -35,7 +35,7 @@ _LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ' -]+\Z")
 _INITIAL = re.compile(r"(?:[A-Z]\.)+\Z|[A-Z]\Z|(?:Jr|Sr|[IVX]+)\.?\Z")
 _SUFFIX = re.compile(r"(?:Jr|Sr|[IVX]+)\.?\Z")
 _USUAL_INITIALS = "ABCDEGHJLMPRST"
-#: Names of the data set by type and shape, collected before the first substitution.
+#: Names of the dataset by type and shape, collected before the first substitution.
 Pools: TypeAlias = Mapping[str, tuple[str, ...]]
 _NICKNAME = re.compile(r"([\"“‘'])\w+([\"”’'])\Z")
 
@@ -46,7 +46,7 @@ class Wanted:
 
     policy: str
     key: str  # decides the order in which names are tried
-    gender: str = ""  # "m", "f", "b" (a name of both), "" (any)
+    gender: str = ""  # "m", "f", "b" (both), "" (any)
     article: bool = False  # the country is written with "the"
     kept: frozenset[str] = frozenset()  # folded words of the name that are kept
 
@@ -140,7 +140,7 @@ def person_forms(old: str, new: str) -> dict[str, str]:
 
 
 def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
-    """Whether the new name must end in s ("Engels' book"). If not, it must not end in s."""
+    """Whether the new name must end in s ("Engels' book"). Otherwise it must not end in s."""
     forms = {f for f in name_forms(span.text).values() if " " not in f} | {span.text}
     for form in sorted(f for f in forms if f.endswith("s")):
         for text in texts.values():
@@ -188,7 +188,7 @@ def _name_pools(
 
 
 def _dozen(key: str, names: Sequence[str]) -> list[str]:
-    """A dozen names in drawn order; they repeat if there are fewer."""
+    """A dozen names in random order; they repeat if there are fewer."""
     return list(itertools.islice(itertools.cycle(drawn(key, names)), _TRIES))
 
 
@@ -213,7 +213,7 @@ def _family_place(words: Sequence[str]) -> int:
 def _fill(
     words: Sequence[str], firsts: Sequence[str], last: str, family: int, kept: frozenset[str]
 ) -> str:
-    """A name of the same build; titles, suffixes, epithets, dots and quotes are kept."""
+    """A name with the same parts; titles, suffixes, epithets, dots and quotes are kept."""
     new: list[str] = []
     end = words.index("the") if "the" in words else len(words)
     for index, word in enumerate(words):

@@ -16,7 +16,7 @@ from ..lexicon.wording import fold, without_end_marks
 from ..recognise.spans import Span
 from .edits import Edit, row_texts
 
-Stretch = tuple[str, int, int]  # path, start, end
+TextRange = tuple[str, int, int]  # path, start, end
 _KEPT_NAMES = frozenset({"from", "role", "id", "uid", "uuid", "prompt_id", "tools", "type"})
 _MEMORY = ("memory_answer", "parametric_answer")
 #: A question at the end of a context.
@@ -32,8 +32,8 @@ class View:
     """The strings of an example's row, and where context, question and response are."""
 
     texts: Mapping[str, str]
-    context: tuple[Stretch, ...]
-    question: tuple[Stretch, ...]
+    context: tuple[TextRange, ...]
+    question: tuple[TextRange, ...]
     response_path: str
     keep: frozenset[str]
     memory: tuple[str, ...] = ()  # remembered answers, which are not edited
@@ -50,33 +50,33 @@ class View:
 
     @cached_property
     def context_text(self) -> str:
-        """All context in order, one stretch per line."""
+        """All context in order, one range per line."""
         return "\n".join(self.texts[p][a:b] for p, a, b in self.context)
 
     @cached_property
     def question_text(self) -> str:
-        """All text that asks, one stretch per line."""
+        """All text that asks, one range per line."""
         return "\n".join(self.texts[p][a:b] for p, a, b in self.question)
 
 
-def within(place: Span | Edit, stretches: Iterable[Stretch]) -> bool:
-    """Whether a span, or the original of an edit, is inside one of the stretches."""
-    return any(p == place.path and a <= place.start and place.end <= b for p, a, b in stretches)
+def within(place: Span | Edit, ranges: Iterable[TextRange]) -> bool:
+    """Whether a span, or the original of an edit, is inside one of the ranges."""
+    return any(p == place.path and a <= place.start and place.end <= b for p, a, b in ranges)
 
 
-def touches(place: Span | Edit, stretches: Iterable[Stretch]) -> bool:
-    """Whether a span, or the original of an edit, overlaps one of the stretches."""
-    return any(p == place.path and a < place.end and place.start < b for p, a, b in stretches)
+def touches(place: Span | Edit, ranges: Iterable[TextRange]) -> bool:
+    """Whether a span, or the original of an edit, overlaps one of the ranges."""
+    return any(p == place.path and a < place.end and place.start < b for p, a, b in ranges)
 
 
 def view_example(example: Example) -> View:
     """The view of an example.
 
-    A question at the end of the context counts as question. Raises `Refusal` (ROW) if the row
+    A question at the end of the context is part of the question. Raises `Refusal` (ROW) if the row
     does not contain the response or a context.
     """
     texts = row_texts(example.row)
-    context = [stretch for block in example.blocks for stretch in _places(block, example, texts)]
+    context = [place for block in example.blocks for place in _places(block, example, texts)]
     if texts.get(example.response_path) != example.response:
         raise Refusal(Check.ROW, "the response is not a string of its row")
     given, carved = _carve(texts, context)
@@ -90,7 +90,7 @@ def view_example(example: Example) -> View:
     )
 
 
-def _places(block: ContextBlock, example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
+def _places(block: ContextBlock, example: Example, texts: Mapping[str, str]) -> Iterator[TextRange]:
     """Where a context is in the row; raises `Refusal` (ROW) if it is not in the row's strings."""
     if block.path in texts:
         yield block.path, block.start, block.end
@@ -103,7 +103,7 @@ def _places(block: ContextBlock, example: Example, texts: Mapping[str, str]) -> 
     yield from ((path, 0, len(text)) for path, text in passages.items())
 
 
-def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
+def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[TextRange]:
     """Instruction, system prompt and the user's turns, without the contexts in them.
 
     A row may repeat such a text, as `rejected` does when it is a whole conversation.
@@ -119,8 +119,8 @@ def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[Stretch]:
             yield from _gaps(path, len(text), outer.get(text, ()))
 
 
-def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[Stretch]:
-    """The stretches between the contexts of a text of `size` characters."""
+def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[TextRange]:
+    """The ranges between the contexts of a text of `size` characters."""
     last = 0
     for start, end in (*sorted(outer), (size, size)):
         if last < start:
@@ -129,11 +129,11 @@ def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[St
 
 
 def _carve(
-    texts: Mapping[str, str], context: Sequence[Stretch]
-) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+    texts: Mapping[str, str], context: Sequence[TextRange]
+) -> tuple[tuple[TextRange, ...], tuple[TextRange, ...]]:
     """The contexts without the question at their end, and that question."""
-    given: list[Stretch] = []
-    carved: list[Stretch] = []
+    given: list[TextRange] = []
+    carved: list[TextRange] = []
     for path, start, end in context:
         if asked := _ASKED.search(texts[path], start, end):
             carved.append((path, asked.start(), end))

@@ -1,4 +1,4 @@
-"""The lexicon: names of people and places, read once from a file of the package.
+"""The lexicon: names of people and places, read once from a file in the package.
 
 `tools.lexicon.build` makes the file, of at most 150 KB. Its SHA-256 is part of every record, so
 that runs with different lexicons can be distinguished.
@@ -69,7 +69,7 @@ class Lexicon:
     nations: frozenset[str] = frozenset()  # names and adjectives of countries, names of states
     english_names: set[str] = field(
         default_factory=set
-    )  # first names common in English that are no words
+    )  # common English first names that are not words
 
     def is_place(self, name: str) -> bool:
         """Whether a city, country or state has this name."""

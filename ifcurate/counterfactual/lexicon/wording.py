@@ -61,12 +61,12 @@ PARTICLES = word_set("particles")
 #: Titles before a name; the value is the gender they show.
 TITLES = word_keys("titles")
 
-#: Certain names although they are short, words or places; the value is the gender.
+#: Words that are always names, although short, or also words or places; the value is the gender.
 SHORT_NAMES = word_keys("short_names")
 
 #: Last words of names, with the type they give the name: "Harvard University", "Hudson River".
 ENDINGS = word_keys("endings")
-#: Last words of the names of organisations, places and works: no family names.
+#: Last words of the names of organisations, places and works, which are not family names.
 NO_SURNAMES = frozenset(ENDINGS) | word_set("no_surnames")
 #: Words inside longer names that are not distinctive.
 DESCRIBING = word_set("describing")

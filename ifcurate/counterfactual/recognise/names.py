@@ -1,9 +1,9 @@
 """The default recogniser: a lexicon, the shape of names, and the words around them.
 
 It reads runs of capitalised words ("Dr. Mary Shelley", "New York City"). Each run as a whole is
-classified as a person, a country, its adjective, a city, or a name with a telling word. A name
-inside a longer run is not proposed. `values` recognises dates and amounts. Precision comes
-first: a missed entity costs one row, a wrong one breaks a row.
+classified as a person, a country, its adjective, a city, or a name with a word that shows its type.
+A name inside a longer run is not proposed. `values` recognises dates and amounts. Precision matters
+more than recall: a missed entity loses a row, and a wrong one breaks a row.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class LexiconRecogniser:
         runs: Mapping[str, Sequence[Run]],
         taken: set[tuple[str, int]],
     ) -> Iterator[Span]:
-        """Names with a telling word, where no other name was recognised."""
+        """Names with a word that shows their type, where no other name was recognised."""
         for path, text in texts.items():
             patterns = pattern_spans(path, text, runs[path], self._lexicon)
             yield from (s for s in patterns if (s.path, s.start) not in taken)
@@ -201,7 +201,7 @@ class LexiconRecogniser:
         ), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
-        """Whether a listed name is meant as one: it is a usual name, or it has evidence."""
+        """Whether a listed name is used as a name: a usual name, or one with evidence."""
         lexicon, parts = self._lexicon, mention.parts
         if mention.title:
             return True

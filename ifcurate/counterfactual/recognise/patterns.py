@@ -1,4 +1,4 @@
-"""Organisations, buildings, events, places and works: names with a telling word.
+"""Organisations, buildings, events, places and works: names with a word that shows their type.
 
 The evidence is in the name ("Harvard University", "Battle of Hastings"), beside
 it ("the newspaper Le Monde", "Sina Weibo, a company"), or around it (a title in

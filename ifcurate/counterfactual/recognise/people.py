@@ -129,7 +129,10 @@ def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
 
 
 def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
-    """Whether a listed first name is meant: a word or a place needs a listed family name."""
+    """Whether a word is used as a listed first name.
+
+    A common word or a place needs a listed family name.
+    """
     wordy = first in lexicon.wordy or lexicon.is_place(first)
     known = first in SHORT_NAMES or first in _RATHER_NAMES
     return not wordy or known or last in lexicon.surnames

@@ -39,15 +39,15 @@ def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
 
 
 def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
-    """ "m", "f" or "n" by the first pronoun after a name that ends at `end`, "" without one."""
+    """The gender ("m", "f", "n" or "") of the first pronoun after a name that ends at `end`."""
     match = _FOLLOWS.match(text, end, end + 200)
-    if match is None and opens:  # the next sentence mostly has the same subject
+    if match is None and opens:  # the next sentence usually has the same subject
         match = _NEXT.match(text, end, end + 200)
     return _GENDERS.get(match[1].lower(), "n") if match else ""
 
 
 def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
-    """Votes of the sentences that begin with the name, masculine and feminine.
+    """The masculine and the feminine votes of the sentences that begin with the name.
 
     The vote is that of a noun that describes the name, or else of the pronoun that begins the
     next sentence.

@@ -27,7 +27,7 @@ Shape = Literal["", "full", "given", "family", "part", "name", "adjective", "plu
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A typed stretch of one text of a row, in characters, end exclusive."""
+    """A typed part of one text of a row, in characters, end exclusive."""
 
     path: str  # of the text in the row
     start: int
@@ -43,7 +43,10 @@ class Span:
 
 @runtime_checkable
 class Planner(Protocol):
-    """A recogniser that plans whole substitutions; engine and verifier work as usual."""
+    """A recogniser that plans complete substitutions.
+
+    The engine edits and the verifier checks as usual.
+    """
 
     attempts: int  # most plans for one example
     concurrency: int  # most threads that call `plan` at a time

@@ -85,7 +85,7 @@ class DateMention:
     pieces: tuple[tuple[int, int, str], ...]  # (start, end, group) within `text`
 
     def matches(self, other: DateMention) -> bool:
-        """Whether both may mean the same day or month."""
+        """Whether both may be the same day or month."""
         return (
             self.month == other.month
             and (self.day == other.day or None in (self.day, other.day))
@@ -194,7 +194,7 @@ def date_order(a: DateMention, b: DateMention) -> int | None:
 
 
 def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
-    """The notations that may occur, each with the stretches of the text to search."""
+    """The notations that may occur, each with the parts of the text to search."""
     if _DIGIT_DATE.search(text):
         yield from ((p, [(0, len(text))]) for p in _IN_DIGITS)
     windows: list[tuple[int, int]] = []

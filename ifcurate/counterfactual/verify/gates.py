@@ -13,7 +13,7 @@ from functools import lru_cache
 from ..checks import Check, Refusal
 from ..lexicon.wording import either, fold, word_set
 
-#: Verbs of tasks, which count as an instruction only.
+#: Verbs of tasks. They count only in an instruction.
 _VERBS = either("task_verbs")
 _ORDERED = re.compile(
     rf"(?:\A|[.!?:\n]|\b(?:please|to|and|then|you|can|must|should|could)\b)[ \"'(]*(?:{_VERBS})\b",

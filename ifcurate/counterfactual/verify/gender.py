@@ -17,10 +17,10 @@ _CLEAR = 3  # votes of one gender per vote of the other that decide
 def settle_gender(
     listed: str, texts: Sequence[str], *, forms: Iterable[str] = (), alone: bool
 ) -> str:
-    """ "m" or "f", "b" for a name of both genders, "" for any name.
+    """ "m", "f", "b" (a name of both genders), or "" if any name fits.
 
-    `listed` is the gender in the name list: "m", "f", "b" (both) or "" (not listed). It counts
-    more than the pronouns of the text. `alone` says that no other person is named. Raises
+    `listed` is the gender in the name list: "m", "f", "b" (both) or "" (not listed). It has
+    precedence over the pronouns of the text. `alone` means that no other person is named. Raises
     `Refusal` if the evidence is contradictory.
     """
     field = _field(texts)

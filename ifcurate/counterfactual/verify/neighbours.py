@@ -75,7 +75,7 @@ _APART = _BEFORE_PEOPLE | FUNCTION_WORDS  # "a boy named Tim", "a fight with Tim
 _WHERE = re.compile(r"(?:https?://|www\.|@|#|\\|/)\S*\Z")
 _DAYS = word_set("days")
 _EPITHETS = word_set("epithets")
-#: Things that are named after a person, not owned: "Valentine's Day", "Levi's Stadium".
+#: Things that are named after a person and not owned: "Valentine's Day", "Levi's Stadium".
 _NAMED_AFTER = NO_SURNAMES | {"day", "eve", "cross", "disease", "law", "inn", "place", "bazaar"}
 
 
@@ -84,7 +84,7 @@ def check_nesting(case: Case) -> Iterator[str]:
     plan = case.plan
     inside = [e for e in case.edits if within(e, case.view.context)]
     if plan.type == "PERSON" and all(_OWNER.match(case.before[e.path], e.end) for e in inside):
-        yield f"{plan.original!r} only stands in a longer name"
+        yield f"{plan.original!r} occurs only in a longer name"
     for edit in case.edits:
         yield from _check_place(case, case.before[edit.path], edit.start, edit.end)
         if plan.type in PATTERNED | {"PERSON"}:
@@ -115,7 +115,7 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
-    """The name is not one of a thing, and has no quoted nickname between its parts."""
+    """The name is not that of a thing, and has no quoted nickname between its parts."""
     before, left, name = word_before(text, start), text[max(0, start - 40) : start], text[start:end]
     if before in _NOUN_BEFORE:
         yield f"'{before} {name}' is no person's name"
@@ -202,7 +202,7 @@ def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
 
 
 def _is_ordinary(case: Case, word: str) -> bool:
-    """Whether it is an ordinary word, capitalised at the start of a sentence: "Regarding"."""
+    """Whether it is an ordinary word, capitalised to start a sentence: "Regarding"."""
     ending = word.endswith(("ing", "ly", "ed"))
     return word in case.lexicon.common or (ending and fold(word) not in case.lexicon.gender)
 
@@ -223,7 +223,7 @@ def _longer_to_the_right(case: Case, right: str) -> str:
 
 
 def _is_apart_right(case: Case, word: str, link: str, rest: str, *, own: bool) -> bool:
-    """Whether the next capitalised word is not part of the name; `own` after a possessive."""
+    """Whether the next capitalised word is not part of the name. `own` means after a possessive."""
     low = word.lower()
     if link == "and" and low in {"me", "i", "you", "us"}:
         return False  # "Mr Banks and Me" is a title
@@ -264,7 +264,7 @@ def _opens(before: str) -> bool:
 
 
 def _check_title(text: str, start: int, end: int) -> Iterator[str]:
-    """The name is not inside a quoted title; a quoted nickname is no title."""
+    """The name is not inside a quoted title. A quoted nickname is not a title."""
     window, offset = text[max(0, start - 95) : end + 95], max(0, start - 95)
     size = len(_WORD.findall(text[start:end]))
     for quoted in _QUOTED.finditer(window):

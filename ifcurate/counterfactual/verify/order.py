@@ -36,7 +36,7 @@ _PAIR_AFTER = re.compile(
 
 
 def check_order(case: Case) -> Iterator[str]:
-    """H13: no order changes, and no amount is computed from others."""
+    """H13: the order of values does not change, and no amount is computed from others."""
     plan = case.plan
     if plan.type == "DATE" and not plan.new_type:
         yield from _check_dates(case)
@@ -78,7 +78,7 @@ def _check_sums(case: Case) -> Iterator[str]:
 
 
 def _check_unit(text: str, edit: Edit) -> Iterator[str]:
-    """Nothing beside an amount must change with it."""
+    """No text beside an amount would have to change with it."""
     around, tail = text[max(0, edit.start - 12) : edit.start], text[edit.end : edit.end + 30]
     if _AFTER.match(tail) or _BEFORE.search(around):
         yield "a range, a scale, a version or a list number"

@@ -1,4 +1,4 @@
-"""H1: nothing of the original is left. H2: nothing of the substitute was there before.
+"""H1: nothing of the original is left. H2: nothing of the substitute was in the example before.
 
 Names are searched in all their forms: parts, acronyms, nicknames, other names of a place.
 Dates and amounts are searched by value.
@@ -76,7 +76,7 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
     `forms` begin with the name itself. `other` is the other name of the substitution.
     """
     plan, folded = case.plan, [fold(f) for f in forms]
-    if plan.type == "WORK" or plan.source == "alias":  # single words of a title prove nothing
+    if plan.type == "WORK" or plan.source == "alias":  # single words of a title are no evidence
         return {folded[0]}
     parts = set(folded)
     for words in map(_LETTERS.findall, folded if kind not in VALUES else ()):
@@ -88,7 +88,7 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
 
 
 def _first_part(parts: Iterable[str], texts: Mapping[str, str]) -> str:
-    """The first part that occurs in one of the texts, "" for none.
+    """The first part that occurs in one of the texts; "" if none does.
 
     Parts of four letters or more are searched inside words too, shorter ones as whole words.
     """
@@ -121,7 +121,7 @@ def _name_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _place_parts(case: Case, parts: set[str]) -> set[str]:
-    """The parts of a place's name that count: those that occur as whole words.
+    """The parts of a place's name that must not be left: those that occur as whole words.
 
     "Novi" in "innovation" does not count. A word of the question or of a remembered answer does
     not count either: "Cairo" may be left of "New Cairo". Whole names count inside words too.
@@ -235,4 +235,4 @@ def _shared_words(case: Case) -> Iterator[str]:
     if shared := old & new:
         yield f"{min(shared)!r} is shared with the original"
     if plan.type == "PERSON" and {w[:3] for w in old} & {w[:3] for w in new - plan.kept}:
-        yield f"{plan.substitute!r} is like the original"  # Marc, Mark
+        yield f"{plan.substitute!r} is similar to the original"  # Marc, Mark

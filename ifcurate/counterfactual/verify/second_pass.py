@@ -33,7 +33,7 @@ def check_type(case: Case) -> Iterator[str]:
 
 
 def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]:
-    """The spans of the texts after the edits, in batches, the cheapest first."""
+    """The spans of the texts after the edits, in batches, the fastest first."""
     plan = case.plan
     if plan.type not in VALUES or plan.new_type:
         yield list(_by_table(case))
@@ -60,7 +60,7 @@ def _by_table(case: Case) -> Iterator[Span]:
 
 
 def _missing_name(case: Case, spans: Sequence[Span]) -> str:
-    """The first new form that is neither a span, nor a word of one, nor inside one; "" for none."""
+    """The first new form that is not a span, a word of a span, or inside a span; "" if all are."""
     whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
     folded = {fold(w) for w in whole}
     for edit in case.edits:

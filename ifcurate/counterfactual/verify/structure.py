@@ -23,7 +23,7 @@ def _shape(value: Any) -> Any:
 
 
 def check_structure(case: Case) -> Iterator[str]:
-    """H9: no edit falls in code, and JSON and tables keep their shape."""
+    """H9: no edit is inside code, and JSON and tables keep their shape."""
     for path in dict.fromkeys(e.path for e in case.edits):
         before, after = case.before[path], case.after[path]
         codes = [(path, *code.span()) for code in _FENCE.finditer(before)]

@@ -1,7 +1,7 @@
 """The verifier: the table of checks that judge an example before and after its edits.
 
 A check yields the reasons why an example fails it. It does not know how the substitute was
-chosen. `checks.Check` has the meaning of each check. Those that are not in this module:
+chosen. `checks.Check` has the meaning of each check. Checks outside this module:
 
 | check | module |
 |---|---|

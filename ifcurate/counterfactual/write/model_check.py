@@ -68,12 +68,12 @@ class ModelCheck:
 
     @property
     def drop(self) -> float:
-        """How much more likely the new context makes the new answer."""
+        """The nats by which the new context helps the new answer."""
         return self.new_without_context - self.new_with_context
 
     @property
     def reason(self) -> str:
-        """Why it fails, "" if it passes."""
+        """The reason why it fails; "" if it passes."""
         judge = self.judge
         if self.drop < judge.threshold:
             return f"the context helps by {self.drop:.3g} nats, under {judge.threshold:g}"

@@ -130,7 +130,7 @@ def _general(reason: str) -> str:
 
 @dataclass(slots=True, repr=False)
 class Augmentation:
-    """All counterfactuals of a data set, the rejected rows, and the funnel."""
+    """All counterfactuals of a dataset, the rejected rows, and the funnel."""
 
     written: list[Written] = field(default_factory=list)
     rejected: list[Outcome] = field(default_factory=list)

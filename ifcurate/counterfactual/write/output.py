@@ -1,8 +1,8 @@
 """The folder that `ifcurate augment` writes: rows, suite, rejections, funnel, review sheet.
 
 ========================  =====================================================
-NAME.counterfactual.*     the rows, in the input's own layout
-suite.jsonl               context, question, answer, memory_answer: to evaluate on
+NAME.counterfactual.*     the rows, in the format of the input
+suite.jsonl               context, question, answer, memory_answer: for evaluation
 rejected.jsonl            all other rows, with stage and reason
 augment.json              settings, identity of recogniser and lexicon, the funnel
 review.html               a sample, side by side (`sample` above 0)
@@ -74,7 +74,7 @@ class _Run:
 
     @cached_property
     def decides(self) -> dict[str, Any]:
-        """Everything that decides the bytes of the files."""
+        """Everything that the bytes of the files depend on."""
         return {
             "inputs": [
                 [s.name, s.format, file_digest(s.path) if _is_local(s) else ""]
@@ -208,7 +208,7 @@ def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str,
 
 
 def _render_sheet(run: _Run, augmenter: Augmenter, journal: Journal, funnel: Funnel) -> str:
-    """The review sheet; a hash of content and seed chooses the pairs, which are made again."""
+    """The review sheet. A hash of content and seed chooses the pairs, which are computed again."""
     ranked = heapq.nsmallest(
         run.sample,
         (

@@ -18,7 +18,7 @@ from ifcurate.records import ContextBlock, Example, Turn
 
 from ..accepted import Counterfactual
 from ..edit.edits import Edit, moved, with_texts
-from ..edit.views import Stretch, View
+from ..edit.views import TextRange, View
 from ..lexicon.wording import fold
 
 UNANSWERABLE = "unanswerable"
@@ -83,7 +83,7 @@ def _pair_columns(role: str, parent: str, pair: str) -> dict[str, str]:
 def abstain_row(
     example: Example, view: View, made: Counterfactual, parent: str, pair: str
 ) -> dict[str, Any] | None:
-    """The question without its context, to be declined; None if the rest still answers it."""
+    """The question without its context, with an abstention; None if the rest has the answer."""
     texts: dict[str, str] = {}
     for block in sorted(example.blocks, key=lambda b: -b.outer_start):
         if block.path not in view.texts:  # passages in a list
@@ -115,8 +115,8 @@ def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[
     }
 
 
-def moved_context(view: View, made: Counterfactual) -> list[Stretch]:
-    """The stretches of the context at their places after the edits."""
+def moved_context(view: View, made: Counterfactual) -> list[TextRange]:
+    """The ranges of the context at their places after the edits."""
     return [(p, moved(a, p, made.edits), moved(b, p, made.edits)) for p, a, b in view.context]
 
 

@@ -1,4 +1,4 @@
-"""How much less likely the rest of a context is to a model after the edits, per token.
+"""The rise of a model's loss per token on the rest of a context after the edits.
 
 A substitute that does not fit makes the words around it less likely: a pronoun of the other
 gender, a country after "written by". Tokens of the substituted places are left out on both
@@ -14,7 +14,7 @@ import numpy as np
 
 from ifcurate.engines.base import Engine, Float32Array, Prompt
 
-from ..edit.views import Stretch
+from ..edit.views import TextRange
 from .outcomes import Written
 from .rows import moved_context
 
@@ -60,8 +60,10 @@ def _after(item: Written) -> _Text:
     return _join(item.made.texts, moved_context(item.view, item.made), places)
 
 
-def _join(texts: Mapping[str, str], context: Iterable[Stretch], edited: Sequence[Stretch]) -> _Text:
-    """The stretches of a context as one text with line breaks between, and the edits in it."""
+def _join(
+    texts: Mapping[str, str], context: Iterable[TextRange], edited: Sequence[TextRange]
+) -> _Text:
+    """The ranges of a context as one text with line breaks between, and the edits in it."""
     text, places = "", []
     for path, start, end in context:
         text += "\n" if text else ""

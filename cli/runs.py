@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def runs(json: common.Json = False) -> None:
-    """List the runs in this folder, the newest first.
+    """List the runs in this folder with their splits, the newest first.
 
     Later commands use the first run of the list. If it has a --limit, they prefer a run over all
     rows of the same data. Use --run FOLDER to name another run.
@@ -45,32 +45,32 @@ def runs(json: common.Json = False) -> None:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
+    names = ("date", "run", "data", "rows", "model", "limit", "rule", "kept", "state")
+    for name in names:
         number = name in ("rows", "limit", "kept")
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        splits = row["splits"]
+        kept = [f"{split['kept']:,}" for split in splits]
+        lines = {"rule": Text("\n".join(map(_rule, splits))), "kept": Text("\n".join(kept))}
+        table.add_row(*(lines.get(name) or _cell(row.get(name)) for name in names))
     return table
+
+
+def _rule(split: dict[str, Any]) -> str:
+    return f"{split['rule']} ({split['name']})" if split["name"] else str(split["rule"])
 
 
 def _say(row: dict[str, Any]) -> str:
     """A description of a run without its folder."""
     rows = f"{row['rows']:,} rows of {row['data']}, scored by {row['model']}"
     limit = "" if row["limit"] is None else f", limit {row['limit']:,}"
-    split = f"; rule {row['rule']}, {row['kept']:,} kept" if row["rule"] else ""
-    return f"{row['date']}  {rows}{limit}{split}; {row['state']}"
+    splits = "".join(f"; rule {_rule(split)}, {split['kept']:,} kept" for split in row["splits"])
+    return f"{row['date']}  {rows}{limit}{splits}; {row['state']}"
 
 
 def _describe(run: Run) -> dict[str, Any]:
-    from ifcurate.errors import RunError
-    from ifcurate.runs.splits import read_split_manifest
-    from ifcurate.split.labels import CRITICAL
-
     manifest = run.manifest
-    try:
-        split = read_split_manifest(run)
-    except RunError:
-        split = None
     return {
         "date": manifest.updated_at[:16].replace("T", " "),
         "run": run.folder.name,
@@ -78,10 +78,25 @@ def _describe(run: Run) -> dict[str, Any]:
         "rows": manifest.counts.get("rows", 0),
         "model": manifest.identity["engine"]["model"],
         "limit": manifest.identity.get("limit"),
-        "rule": split.identity["parameters"]["rule"] if split else None,
-        "kept": split.counts[CRITICAL] if split else None,
+        "splits": _describe_splits(run),
         "state": _state(manifest),
     }
+
+
+def _describe_splits(run: Run) -> list[dict[str, Any]]:
+    """Name, rule and number of context-critical rows of each split."""
+    from ifcurate.errors import RunError
+    from ifcurate.runs.splits import list_splits
+    from ifcurate.split.labels import CRITICAL
+
+    try:
+        found = list_splits(run).items()
+    except RunError:
+        return []
+    return [
+        {"name": name, "rule": made.identity["parameters"]["rule"], "kept": made.counts[CRITICAL]}
+        for name, made in found
+    ]
 
 
 def _state(manifest: Manifest) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import common
-from .printing import out, plain, print_json
+from .printing import note, out, plain, print_json
 
 if TYPE_CHECKING:
     from ifcurate.steps.showing import ShownExample, ShownPrompt
@@ -28,7 +28,8 @@ def show(
 ) -> None:
     """Show one example as the model read it: both prompts, with the response marked.
 
-    The response is between ⟦ and ⟧. Its tokens are below, separated by |.
+    The response is between ⟦ and ⟧. Its tokens are below, separated by |. If the run has splits,
+    the first lines show the example's label in each of them.
 
         ifcurate show 8c058891306efe93
     """
@@ -40,6 +41,9 @@ def show(
         print_json(asdict(shown))
         return
     _print(shown)
+    if turn is None and len(shown.turns) > 1:
+        known = ", ".join(map(str, shown.turns))
+        note(f"this chat has {len(shown.turns)} responses: --turn takes {known}")
 
 
 def _print(shown: ShownExample) -> None:
@@ -55,6 +59,9 @@ def _print(shown: ShownExample) -> None:
         )
         if prompt is not None
     ]
+    for label in shown.labels:
+        split = f"split {label.split}" if label.split else "split"
+        out.print(Text(plain(f"{split}: {label.label}: {label.reason}")))
     if shown.status != "scored":
         out.print(Text(plain(f"{shown.status}: {shown.reason}")))
     for title, prompt in prompts:

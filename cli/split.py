@@ -57,8 +57,8 @@ def split(
             command=common.command_line(),
             **options.given(),
         )
-    for folder in stale_folders(opened, name):
-        note(f"stale: {folder} was filtered by an earlier split; run `ifcurate filter` again")
+    for folder, why in stale_folders(opened, name).items():
+        note(f"stale: {folder} was filtered by an earlier split; {why}")
     if json:
         print_json(
             {

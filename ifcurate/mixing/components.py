@@ -157,7 +157,7 @@ def _find_stale(folder: Path) -> str:
     made = read_manifest(path) if path.is_file() else None
     if made is None or not made.stale:
         return ""
-    return f"{folder} is stale: {made.stale}; filter again: ifcurate filter"
+    return f"{folder} is stale: {made.stale}"
 
 
 def _kept_files(folder: Path, manifest: Manifest) -> dict[str, str]:

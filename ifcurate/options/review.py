@@ -15,6 +15,11 @@ class ReviewOptions(Options):
     step: ClassVar[str] = "review"
 
     port: int = option(0, "Port on 127.0.0.1. 0 takes a free one.", ge=0, le=65535, common=True)
+    split: str = option(
+        "",
+        "The name of the split to review, from `ifcurate split --as NAME`.",
+        metavar="NAME",
+    )
     augmented: Path | None = option(
         None, "Folder that `ifcurate augment` wrote. By default augmented/ in the run's folder."
     )

@@ -42,6 +42,7 @@ class Facts:
     formula: str  # which rows are context-critical
     table: pl.DataFrame  # SCORES, and label, value, threshold, why (of SPLIT); a row per example
     n_by_hand: int = 0  # labels that a person set
+    split_name: str = ""
 
     @property
     def scored(self) -> pl.DataFrame:
@@ -89,7 +90,9 @@ def gather_facts(run: Run, split_name: str = "") -> Facts:
         )
     overrides = read_overrides(run.folder)
     decided = apply_overrides(labels, overrides).select(_DECIDED).rename({"reason": "why"})
-    return Facts(run, manifest, parameters, formula, scores.hstack(decided), len(overrides))
+    return Facts(
+        run, manifest, parameters, formula, scores.hstack(decided), len(overrides), split_name
+    )
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:

@@ -124,9 +124,10 @@ def serve_review(
 
     Raises:
         IfcurateError: the port is taken.
-        RunError: the run is unfinished, or its files do not belong together.
+        RunError: the run is unfinished, its files do not belong together, or no split has the
+            name.
     """
-    session = Session(gather_facts(run), TokenTexts(run, options.tokenizer))
+    session = Session(gather_facts(run, options.split), TokenTexts(run, options.tokenizer))
     counterfactuals = Counterfactuals(options.augmented or run.folder / "augmented")
     token = secrets.token_urlsafe(24)
     with open_listener(options.port) as listener:
@@ -230,13 +231,14 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def _render(session: Session, counterfactuals: Counterfactuals) -> str:
     """The page of the review."""
     facts, start = session.facts, session.start
+    name = facts.split_name
     sections = [Section("review", "Examples", blocks=(Place("reviewer"),))]
     if len(counterfactuals):
         sections.append(Section("counterfactuals", "Counterfactuals", blocks=(Place("pairs"),)))
     return render_page(
         "ifcurate review",
         sections,
-        subtitle=f"{facts.run.folder.name}, scored by "
+        subtitle=f"{facts.run.folder.name}{f', split {name}' if name else ''}, scored by "
         f"{facts.run.manifest.identity['engine']['model']}",
         data={
             "statistics": STATISTICS,

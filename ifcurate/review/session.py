@@ -211,13 +211,15 @@ class Session:
         }
 
     def _command(self, query: Query, threshold: float) -> str:
-        """The command that makes this cut the run's split."""
+        """The command that makes this cut the split under review."""
+        name = f" --as {self.facts.split_name}" if self.facts.split_name else ""
+        split = f"ifcurate split{name} --rule"
         if query.statistic == "loss_without_context":
-            return f"ifcurate split --rule paper --fraction {100 * query.share:.6g}%"
+            return f"{split} paper --fraction {100 * query.share:.6g}%"
         if self.keeps_other_cut and query.statistic == self.facts.parameters["statistic"]:
             share = 100 * self.facts.parameters["fraction"]
-            return f"ifcurate split --rule both --fraction {share:.6g}% --threshold {threshold!r}"
-        return f"ifcurate split --rule gain --threshold {threshold!r}"
+            return f"{split} both --fraction {share:.6g}% --threshold {threshold!r}"
+        return f"{split} gain --threshold {threshold!r}"
 
     def _labels(self, query: Query) -> npt.NDArray[np.object_]:
         """The label of every row under this cut, with those set by hand."""

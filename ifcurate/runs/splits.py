@@ -50,18 +50,29 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
     return manifest if manifest.identity.get("scores") == run.manifest.id else None
 
 
+def list_splits(run: Run) -> dict[str, Manifest]:
+    """The splits of the run's scores by name: the unnamed one ("") first."""
+    paths = sorted(run.folder.glob("split-*.json"))
+    names = ("", *(path.stem.removeprefix("split-") for path in paths))
+    found = {name: read_split_manifest(run, name) for name in names}
+    return {name: manifest for name, manifest in found.items() if manifest}
+
+
 def missing_split(run: Run, name: str) -> RunError:
     """The error for a name that no split of the run's scores has."""
+    known = [other for other in list_splits(run) if other]
+    found = f"; found {', '.join(known)}" if known else ""
     return RunError(
-        f"{run.folder}: has no split {name!r} of its scores; make it: ifcurate split --as {name}"
+        f"{run.folder}: has no split {name!r} of its scores{found}; "
+        f"make it: ifcurate split --as {name}"
     )
 
 
-def stale_folders(run: Run, split: str = "") -> list[Path]:
-    """The folders in the run's folder that an earlier split of this name filtered."""
-    stale = []
+def stale_folders(run: Run, split: str = "") -> dict[Path, str]:
+    """The folders in the run's folder that an earlier split of this name filtered, and why."""
+    stale = {}
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         made = find_manifest(path)
         if made and made.stale and made.identity.get("split_name", "") == split:
-            stale.append(path.parent)
+            stale[path.parent] = made.stale
     return stale

@@ -36,6 +36,16 @@ def kept_labels(options: FilterOptions) -> frozenset[str]:
     return frozenset(kept)
 
 
+def write_options(kept: Collection[str]) -> str:
+    """The options of `ifcurate filter` that keep these labels: the reverse of `kept_labels`."""
+    drops = NOT_SCORED in kept
+    label = next(label for label in (CRITICAL, NON_CRITICAL) if (label in kept) != drops)
+    written = f"--{'drop' if drops else 'keep'} {label}"
+    if (NO_CONTEXT in kept) != drops:
+        written += f" --no-context {'keep' if NO_CONTEXT in kept else 'drop'}"
+    return written
+
+
 def decide_rows(table: pl.DataFrame, kept: Collection[str]) -> pl.DataFrame:
     """One row for each row of the data, in the order of a SPLIT table.
 

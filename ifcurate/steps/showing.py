@@ -5,17 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
+
+import polars as pl
 
 from ifcurate.engines.base import Tokenizer
 from ifcurate.engines.load import load_tokenizer
-from ifcurate.errors import IfcurateError, RunError
+from ifcurate.errors import IfcurateError, RunError, TemplateError
 from ifcurate.phrases import did_you_mean
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import Rendered, Template, load_template
 from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples, run_model
 from ifcurate.runs.run import Run
+from ifcurate.runs.splits import list_splits, split_paths
+from ifcurate.storage.files import scan_table
+from ifcurate.storage.overrides import apply_overrides, read_overrides
+from ifcurate.storage.tables import SPLIT
 
 _TEXT: Final = 300  # characters of a text in a summary
 
@@ -31,10 +38,20 @@ class ShownPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownLabel:
+    """The label of an example in one split of the run."""
+
+    split: str  # "" for the unnamed split
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShownExample:
     """One example with its two prompts. Without them, `reason` says why.
 
-    An example without a context has one prompt, `prompt`.
+    An example without a context has one prompt, `prompt`. `turns` are the scored responses
+    of its chat, of which `turn` is this one.
     """
 
     id: str
@@ -46,6 +63,8 @@ class ShownExample:
     with_context: ShownPrompt | None
     without_context: ShownPrompt | None
     prompt: ShownPrompt | None = None
+    labels: tuple[ShownLabel, ...] = ()
+    turns: tuple[int, ...] = ()
 
 
 def show_example(
@@ -57,12 +76,12 @@ def show_example(
     model, and `template`, its Jinja file, if they have moved.
 
     Raises `RunError` when no example has this id, when the data changed or when the model is
-    missing, `TemplateError` when the template does not render.
+    missing, `TemplateError` when the template is not the one that scored or does not render.
     """
-    example = _find(run, id, turn)
+    example, turns = _find(run, id, turn)
     tokenizer = _tokenizer(run, model)
     settings = run.manifest.identity["settings"]
-    layout = load_template(template or settings["template"], tokenizer)
+    layout = _template(run, template, tokenizer)
     prompts = PromptSettings(
         ablation=settings["ablation"],
         score_eot=settings["score_eot"],
@@ -83,22 +102,68 @@ def show_example(
         pair.reason,
         *both,
         only,
+        _find_labels(run, example),
+        turns,
     )
 
 
-def _find(run: Run, id: str, turn: int | None) -> Example:
+def _find(run: Run, id: str, turn: int | None) -> tuple[Example, tuple[int, ...]]:
+    """The example, and the turns of all examples with this id, which follow each other."""
     seen: list[str] = []
+    found: dict[int, Example] = {}
     for example in run_examples(run):
-        if example.id == id and turn in (None, example.turn):
-            return example
-        if len(seen) < 10_000:
+        if example.id == id:
+            found.setdefault(example.turn, example)
+        elif found:
+            break
+        elif len(seen) < 10_000:
             seen.append(example.id)
-    hint = did_you_mean(id, seen)
-    raise RunError(
-        f"{run.folder}: no example {id!r}{f', turn {turn}' if turn is not None else ''}{hint}; "
-        "ids are in scores.parquet and in the tables of score and split; if another run has it, "
-        "name that run: --run RUN"
+    turns = tuple(found)
+    if not found:
+        raise RunError(
+            f"{run.folder}: no example {id!r}{did_you_mean(id, seen)}; ids are in scores.parquet "
+            "and in the tables of score and split; if another run has it, name that run: --run RUN"
+        )
+    if turn is not None and turn not in found:
+        known = ", ".join(map(str, turns))
+        raise RunError(
+            f"{run.folder}: example {id} has no turn {turn}; found {known}; --turn picks one"
+        )
+    return found[turns[0] if turn is None else turn], turns
+
+
+def _template(run: Run, name: str, tokenizer: Tokenizer) -> Template:
+    """The template that scored the run."""
+    scored = run.manifest.identity
+    asked = name or scored["settings"]["template"]
+    advice = "give the file that the run used: --template FILE"
+    try:
+        template = load_template(asked, tokenizer)
+    except TemplateError as error:
+        if name or Path(asked).is_file():
+            raise
+        raise TemplateError(f"{error}; if it has moved, {advice}") from error
+    if template.fingerprint != scored["template"]["fingerprint"]:
+        raise TemplateError(
+            f"template {asked}: differs from the one that scored {run.folder} (the text of the "
+            f"template, or the model's tokenizer); {advice}"
+        )
+    return template
+
+
+def _find_labels(run: Run, example: Example) -> tuple[ShownLabel, ...]:
+    """The labels of an example in all splits of the run."""
+    place = (example.source, example.row_number, example.turn)
+    is_it = pl.all_horizontal(
+        pl.col(name) == value for name, value in zip(("source", "row", "turn"), place, strict=True)
     )
+    by_hand = read_overrides(run.folder)
+    labels = []
+    for name in list_splits(run):
+        row = scan_table(split_paths(run, name)[0], SPLIT).filter(is_it).collect()
+        shown = apply_overrides(row, by_hand).select("label", "reason")
+        labels += [ShownLabel(name, label, reason or "") for label, reason in shown.iter_rows()]
+    return tuple(labels)
 
 
 def _tokenizer(run: Run, model: str) -> Tokenizer:

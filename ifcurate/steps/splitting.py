@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.splits import split_paths
 from ifcurate.split.cuts import Cut, rule_in_words
 from ifcurate.split.rules import SplitPlan, SplitSummary
+from ifcurate.steps.decisions import write_options
 from ifcurate.steps.rescored import Rescored
 from ifcurate.storage.files import (
     read_table_manifest,
@@ -159,13 +161,27 @@ def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
             if made.identity.get("split_name", "") != name:
                 continue
             if made.identity.get("split") != split.identity:
-                made.stale = f"the split was made again at {split.created_at}"
+                when = split.created_at[:16].replace("T", " ")
+                again = _filter_again(run, made)
+                made.stale = f"the split was made again at {when} UTC; filter again: {again}"
                 made.write(path)
                 stale.append(path.parent)
             elif made.stale:
                 made.stale = ""
                 made.write(path)
     return stale
+
+
+def _filter_again(run: Run, filtered: Manifest) -> str:
+    """The command that filters the folder again."""
+    split = filtered.identity.get("split_name", "")
+    choice = write_options(filtered.identity["keep_labels"])
+    words = [
+        f"--run {shlex.quote(str(run.folder))}",
+        *([f"--split {split}"] if split else []),
+        choice,
+    ]
+    return f"ifcurate filter {' '.join(words)}"
 
 
 def _count_labels(path: Path) -> dict[str, int]:

@@ -104,6 +104,10 @@ def test_runs_have_names_that_can_be_copied_in_a_narrow_window(
     assert header.startswith("date ")
     assert sum(f"  {recipe_run.name}  " in row for row in rows) == 1
     assert "(the newest here over all rows)" in ifcurate("split -q").err
+    ifcurate("split --rule gain --as strict -q")
+    assert any(row.split()[:2] == ["gain", "(strict)"] for row in ifcurate("runs").out.splitlines())
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    assert "; rule gain (strict), " in " ".join(ifcurate("runs").out.split())
 
 
 @pytest.mark.parametrize(

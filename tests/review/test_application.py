@@ -212,3 +212,10 @@ def test_the_command_of_a_cut_gives_the_labels_that_were_shown(tmp_path: Path) -
     fraction, threshold = float(words[5].rstrip("%")) / 100, float(words[7])
     made, _ = split_run(run, rule="both", fraction=fraction, threshold=threshold)
     assert made.counts()["context-critical"] == shown["kept"]
+
+
+def test_a_named_split_is_reviewed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_rows(20))
+    split_run(run, rule="gain", threshold=0.5, name="strict")
+    session = Session(gather_facts(run, "strict"), TokenTexts(run))
+    assert session.state(session.start)["command"].startswith("ifcurate split --as strict --rule")

@@ -23,7 +23,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.runs.splits import read_split
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.steps.decisions import decide_rows, kept_labels
+from ifcurate.steps.decisions import decide_rows, kept_labels, write_options
 from ifcurate.steps.filtering import FilterResult, filter_run
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.tables import SPLIT
@@ -340,3 +340,18 @@ def test_a_run_that_cannot_be_written_is_filtered_elsewhere(
         assert kept_of(result).read_bytes() == kept_of(usual).read_bytes()
         assert (folder / "elsewhere" / "split.parquet").exists()
     assert before == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--keep context-critical",
+        "--keep non-context-critical --no-context keep",
+        "--drop non-context-critical",
+        "--drop context-critical --no-context drop",
+    ],
+)
+def test_the_options_that_keep_some_labels_are_written_again(options: str) -> None:
+    words = options.replace("--no-context", "--no_context").replace("--", "").split()
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert write_options(kept_labels(FilterOptions.create(**given))) == options

@@ -9,12 +9,13 @@ import pytest
 
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.errors import RunError
+from ifcurate.errors import RunError, TemplateError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.showing import show_example
+from ifcurate.steps.splitting import split_run
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
 
@@ -48,6 +49,47 @@ def test_an_example_that_was_not_scored_says_why(run: Run) -> None:
     assert shown.prompt is not None
     assert shown.prompt.text[shown.prompt.response_start :] == ALPACA_ROWS[1]["output"]
     assert "".join(shown.prompt.response_tokens).strip() == ALPACA_ROWS[1]["output"]
+
+
+def test_the_labels_in_all_splits_are_shown(run: Run) -> None:
+    split_run(run, rule="gain", threshold=-100.0, name="all")
+    split_run(run, rule="gain", threshold=100.0)
+    shown = show_example(run, run.scores()["id"][0])
+    assert [(label.split, label.label) for label in shown.labels] == [
+        ("", "non-context-critical"),
+        ("all", "context-critical"),
+    ]
+
+
+def test_another_template_than_the_run_s_is_refused(run: Run) -> None:
+    id = run.scores()["id"][0]
+    with pytest.raises(TemplateError, match="template tulu: differs from the one that scored"):
+        show_example(run, id, template="tulu")
+
+
+def test_a_jinja_file_that_was_moved_is_asked_for(folder: Path) -> None:
+    write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS)
+    jinja = Path("own.jinja")
+    jinja.write_text("{{ context }} {{ instruction }}: {{ response }}")
+    scorer = Scorer.create(ToyEngine(), ScoreSettings(template="own.jinja"))
+    run = score_run(read_examples("alpaca.jsonl"), scorer, folder / "run")
+    id = run.scores()["id"][0]
+    moved = jinja.rename("moved.jinja")
+    with pytest.raises(TemplateError, match="give the file that the run used: --template FILE"):
+        show_example(run, id)
+    assert show_example(run, id, template=str(moved)).with_context
+
+
+def test_a_chat_with_several_responses_names_its_turns(folder: Path) -> None:
+    asked, answered = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ann."}
+    write_jsonl(folder / "chat.jsonl", [{"messages": [asked, answered] * 2}])
+    scorer = Scorer.create(ToyEngine(), ScoreSettings())
+    run = score_run(read_examples("chat.jsonl", turns="all"), scorer, folder / "run")
+    id = run.scores()["id"][0]
+    assert show_example(run, id).turns == (0, 1)
+    assert show_example(run, id, turn=1).turn == 1
+    with pytest.raises(RunError, match="has no turn 7; found 0, 1"):
+        show_example(run, id, turn=7)
 
 
 def test_an_unknown_id_is_an_error(run: Run) -> None:

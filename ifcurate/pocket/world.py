@@ -17,22 +17,15 @@ answer.
 from __future__ import annotations
 
 import random
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final, Literal
 
-from .facts import CITIES, PEOPLE, REAL_FACTS, SEAS
 from .names import fresh_object, fresh_subject
 
 Exposure = Literal["seen", "mid", "rare", "fresh"]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One way to ask for a fact's object, and the sentence that answers it."""
-
-    text: str  # with {s}
-    answer: str  # with {s} and {o}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Relation:
     name: str
     objects: Literal["city", "person", "sea"]
     statements: tuple[str, ...]  # with {s} before {o}
-    questions: tuple[Question, ...]
+    questions: tuple[tuple[str, str], ...]  # with {s}, and the answer with {s} and {o}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +54,8 @@ class Fact:
 
     def ask(self, form: int) -> tuple[str, str]:
         """A question for the object, and the sentence that answers it."""
-        question = self.relation.questions[form % len(self.relation.questions)]
-        return self._fill(question.text), self._fill(question.answer)
+        question, answer = self.relation.questions[form % len(self.relation.questions)]
+        return self._fill(question), self._fill(answer)
 
     def _fill(self, template: str) -> str:
         return sentence(template.format(s=self.subject, o=self.object))
@@ -73,117 +66,25 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _relation(name: str, objects: str, statements: str, questions: str) -> Relation:
-    parsed = []
-    for line in questions.strip().splitlines():
-        text, _, answer = line.partition("|")
-        parsed.append(Question(text.strip(), answer.strip()))
-    forms = tuple(line.strip() for line in statements.strip().splitlines())
-    assert objects in ("city", "person", "sea")
-    return Relation(name, objects, forms, tuple(parsed))  # type: ignore[arg-type]
+def _parse_pairs(table: str) -> tuple[tuple[str, str], ...]:
+    """The pairs of `subject: object; ...`, in their order."""
+    pairs = (entry.partition(": ") for entry in _split(table))
+    return tuple((subject, value) for subject, _, value in pairs)
 
 
+def _split(names: str) -> list[str]:
+    return " ".join(names.split()).split("; ")
+
+
+_DATA: Final = tomllib.loads((files(__package__) / "world.toml").read_text("utf-8"))
 RELATIONS: Final = {
-    r.name: r
-    for r in (
-        _relation(
-            "capital",
-            "city",
-            """The capital of {s} is {o}.
-            {s} has its capital in {o}.
-            The government of {s} sits in {o}.
-            {s} is ruled from the city of {o}.""",
-            """What is the capital of {s}? | The capital of {s} is {o}.
-            Which city is the capital of {s}? | The capital of {s} is {o}.
-            Name the capital of {s}. | The capital of {s} is {o}.
-            Where does the government of {s} sit? | The government of {s} sits in {o}.""",
-        ),
-        _relation(
-            "author",
-            "person",
-            """{s} was written by {o}.
-            The author of {s} is {o}.
-            {s} is a work by {o}.
-            {s} came from the pen of {o}.""",
-            """Who wrote {s}? | {s} was written by {o}.
-            Who is the author of {s}? | The author of {s} is {o}.
-            Name the author of {s}. | The author of {s} is {o}.
-            Whose work is {s}? | {s} is a work by {o}.""",
-        ),
-        _relation(
-            "landmark",
-            "city",
-            """{s} stands in {o}.
-            {s} can be found in {o}.
-            {s} is a famous sight in {o}.
-            Visitors who want to see {s} travel to {o}.""",
-            """Where does {s} stand? | {s} stands in {o}.
-            In which city is {s}? | {s} can be found in {o}.
-            Where can visitors see {s}? | {s} can be found in {o}.
-            Name the city where {s} stands. | {s} stands in {o}.""",
-        ),
-        _relation(
-            "inventor",
-            "person",
-            """The world owes {s} to {o}.
-            {s} goes back to {o}.
-            The credit for {s} belongs to {o}.
-            {s} was the achievement of {o}.""",
-            """To whom does the world owe {s}? | The world owes {s} to {o}.
-            Who gave the world {s}? | The world owes {s} to {o}.
-            Who gets the credit for {s}? | The credit for {s} belongs to {o}.
-            Name the person behind {s}. | {s} was the achievement of {o}.""",
-        ),
-        _relation(
-            "painter",
-            "person",
-            """{s} was painted by {o}.
-            The painter of {s} is {o}.
-            {s} is a picture by {o}.
-            {s} shows the hand of {o}.""",
-            """Who painted {s}? | {s} was painted by {o}.
-            Who is the painter of {s}? | The painter of {s} is {o}.
-            Name the painter of {s}. | The painter of {s} is {o}.
-            Whose picture is {s}? | {s} is a picture by {o}.""",
-        ),
-        _relation(
-            "headquarters",
-            "city",
-            """{s} has its head office in {o}.
-            {s} is based in {o}.
-            The company {s} is run from {o}.
-            The main office of {s} is in {o}.""",
-            """Where is {s} based? | {s} is based in {o}.
-            Where does {s} have its head office? | {s} has its head office in {o}.
-            In which city is the main office of {s}? | The main office of {s} is in {o}.
-            Name the city where {s} is based. | {s} is based in {o}.""",
-        ),
-        _relation(
-            "birthplace",
-            "city",
-            """{s} was born in {o}.
-            {s} came into the world in {o}.
-            The birthplace of {s} is {o}.
-            {s} is a native of {o}.""",
-            """Where was {s} born? | {s} was born in {o}.
-            In which place was {s} born? | {s} was born in {o}.
-            What is the birthplace of {s}? | The birthplace of {s} is {o}.
-            Name the birthplace of {s}. | The birthplace of {s} is {o}.""",
-        ),
-        _relation(
-            "river",
-            "sea",
-            """The river called {s} flows into {o}.
-            {s} runs down to {o}.
-            The waters of {s} end in {o}.
-            The mouth of {s} lies on {o}.""",
-            """Into which water does {s} flow? | The river called {s} flows into {o}.
-            Where does {s} flow? | The river called {s} flows into {o}.
-            Where do the waters of {s} end? | The waters of {s} end in {o}.
-            Where does the mouth of {s} lie? | The mouth of {s} lies on {o}.""",
-        ),
+    name: Relation(
+        name, data["objects"], tuple(data["statements"]), tuple(map(tuple, data["questions"]))
     )
+    for name, data in _DATA["relations"].items()
 }
+#: relation name -> its real (subject, object) pairs, best known first.
+REAL_FACTS: Final = {name: _parse_pairs(data["facts"]) for name, data in _DATA["relations"].items()}
 _N_SEEN: Final = {"capital": 100}  # all others: 60
 _N_MID = _N_RARE = 20
 
@@ -198,7 +99,9 @@ class World:
     def __init__(self, *, seed: int = 0) -> None:
         rng = random.Random(f"pocket world {seed}")  # noqa: S311
         self.relations: tuple[Relation, ...] = tuple(RELATIONS.values())
-        self.pools: dict[str, tuple[str, ...]] = {"city": CITIES, "person": PEOPLE, "sea": SEAS}
+        self.pools: dict[str, tuple[str, ...]] = {
+            kind: tuple(_split(names)) for kind, names in _DATA["more"].items()
+        }
         for relation in self.relations:
             real = [value for _, value in REAL_FACTS[relation.name]]
             pool = dict.fromkeys((*self.pools[relation.objects], *real))

@@ -1,7 +1,7 @@
 """The built-in conflict suites: ``python -m tools.suites.build`` writes them from a seed.
 
 Every text is composed of sentences written for this project and of the project's
-tables (`ifcurate.pocket.facts`, the counterfactual lexicon). A written suite is
+tables (`ifcurate/pocket/world.toml`, the counterfactual lexicon). A written suite is
 frozen, so that results of two versions can be compared.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ifcurate.counterfactual.lexicon.tables import ARTICLE_COUNTRIES, Country, load_lexicon
 from ifcurate.evaluation.answers import normalise_answer
-from ifcurate.pocket.facts import REAL_FACTS
+from ifcurate.pocket.world import REAL_FACTS
 from tools.suites.proverbs import END_WORDS, PROVERBS
 
 __all__ = ["build_suites", "main"]

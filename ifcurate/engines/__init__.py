@@ -1,1 +1,1 @@
-"""Engines: where log-probabilities come from."""
+"""Engines: they compute the log-probabilities of responses."""

@@ -25,10 +25,10 @@ Float32Array = npt.NDArray[np.float32]
 #: Log-probabilities of a prompt's response tokens, or the error of this one prompt.
 Answer = Float32Array | RowTooLargeError | RowTimeoutError
 
-#: Start and end of neighbouring tokens of a prompt, end exclusive.
+#: Start and end of consecutive tokens of a prompt, end exclusive.
 Span = tuple[int, int]
 
-#: Ends the version of an engine whose compiled kernels are switched off.
+#: The end of an engine's version when its compiled kernels are switched off.
 NO_KERNELS: Final = "-no-kernels"
 
 P = ParamSpec("P")
@@ -45,7 +45,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class EngineIdentity:
-    """The origin of a number. Scores of two different identities are never mixed."""
+    """The engine and model that give a number. Scores of two identities are never mixed."""
 
     engine: str  # "hf", "toy", ...
     engine_version: str
@@ -76,7 +76,7 @@ class Tokenizer(Protocol):
 
     @property
     def fallback_start_id(self) -> int:
-        """The id to condition on if a prompt is empty and there is no `bos_id`."""
+        """The id to start from if a prompt is empty and there is no `bos_id`."""
 
     @property
     def eos_text(self) -> str:
@@ -111,7 +111,7 @@ class Engine(ABC):
     """
 
     identity: EngineIdentity  # the origin of the numbers
-    tokenizer: Tokenizer  # the tokenizer of the prompts' ids
+    tokenizer: Tokenizer  # the tokenizer that gives the prompts' ids
     max_length: int  # the most tokens one sequence may have
     gives_attention: ClassVar[bool] = False  # whether it has `attention_shares`
     #: Called with the number of prompts and tokens that were scored, while others of the same
@@ -133,7 +133,7 @@ class Engine(ABC):
         """
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future, which is finished or in progress when this returns.
+        """Return the result of `response_logprobs` as a future. Work has begun when this returns.
 
         The result has a `RowTooLargeError` for a prompt that does not fit into memory, and a
         `RowTimeoutError` for a prompt that takes too long. Any other failure is the future's
@@ -155,12 +155,15 @@ class Engine(ABC):
         return EngineReport()
 
     def memory_used(self) -> dict[str, int]:
-        """Place -> bytes at the peak so far: this process, and its GPU."""
+        """The peak memory so far in bytes, by place: this process, and its GPU."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"process": peak if sys.platform == "darwin" else peak * 1024}
 
     def close(self) -> None:  # noqa: B027  (an engine may hold nothing)
-        """Release what the engine holds: processes, connections. By default it holds nothing."""
+        """Release what the engine holds: processes, connections.
+
+        By default there is nothing to release.
+        """
 
     def __enter__(self) -> Self:
         return self

@@ -22,7 +22,7 @@ def check_batch_size(batch_size: int | Literal["auto"]) -> None:
 
 
 def check_max_length(name: str, wanted: int, limit: int | None) -> None:
-    """Raise `ModelError` for a length that is not between 2 and the model's; None if unknown."""
+    """Raise `ModelError` for a length outside 2 to the model's limit (None if unknown)."""
     if wanted < 2 or (limit is not None and wanted > limit):
         raise ModelError(
             f"{name}: max_length must be between 2 and the model's own; found {wanted}, "
@@ -40,7 +40,7 @@ def check_vocabulary(name: str, n_tokens: int, n_ids: int) -> None:
 
 
 def check_prompt(i: int, prompt: Prompt, *, max_length: int, n_ids: int | None) -> None:
-    """Raise `ModelError` for a prompt that the model does not take; `n_ids` None if unknown."""
+    """Raise `ModelError` for a prompt that the model cannot score; `n_ids` is None if unknown."""
     n = len(prompt.ids)
     if not 1 <= prompt.response_start <= n:
         raise ModelError(

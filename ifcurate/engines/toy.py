@@ -88,7 +88,7 @@ def _logprobs(prompt: Prompt) -> Float32Array:
     for pair in pairwise(ids[start - 1 :]):
         token = pair[1]
         likely = _REPEATED if pair in pairs else _SEEN if token in seen else _NEW
-        # A small amount for each token, so that rows do not tie by accident.
+        # A small amount for each token, so that rows do not tie by chance.
         values.append(likely - (token % 97) / 1000)
         seen.add(token)
         pairs.add(pair)

@@ -1,9 +1,9 @@
 """A cache of the scores of earlier runs, by content.
 
 It is an SQLite file. A key is a hash of the token ids of both variants (`PromptPair.key`),
-the engine's identity and the token-gain threshold. So an edited row has another key, and
-so has a row with another template, model, revision or dtype. A value holds the numbers of
-a SCORES row, bit by bit. No text is stored.
+the engine's identity and the token-gain threshold. An edited row therefore has another key. So does
+a row with another template, model, revision or dtype. A value holds the numbers of a SCORES row,
+bit by bit. No text is stored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ifcurate.scoring.tables import Numbers
 from ifcurate.storage.tables import NUMBERS
 
 CACHE_NAME: Final = "scores-cache.sqlite"
-MAX_BYTES: Final = 2 * 1024**3  # some 15 million examples
+MAX_BYTES: Final = 2 * 1024**3  # about 15 million examples
 _VERSION: Final = 1
 _VALUE: Final = struct.Struct(f"<i{len(NUMBERS) - 1}d")
 _QUERY_KEYS: Final = 500  # keys of one query

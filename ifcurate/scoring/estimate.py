@@ -1,4 +1,4 @@
-"""An estimate of a run's tokens, time and memory, from some of its rows. Nothing is written.
+"""Estimate the tokens, time and memory of a run from some of its rows. Nothing is written.
 
 The rows are spread over the data. A few of them are scored: first one, then twice as many
 each time, until a batch takes a second. The speed of that batch is used for the estimate.
@@ -20,12 +20,12 @@ from ifcurate.scoring.scorer import Scorer
 _CHUNK: Final = 32  # rows
 _CHUNKS: Final = 16  # that are read
 _SECONDS: Final = 1.0  # that the last rows take
-_SLOW: Final = 5.0  # seconds; a model that takes so long for its first row is not asked again
+_SLOW: Final = 5.0  # seconds; if the first row takes longer, no other row is scored
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run will take; None for what is unknown because the number of rows is."""
+    """The cost of a run. Values that depend on an unknown number of rows are None."""
 
     rows: int | None
     rows_read: int  # for this estimate
@@ -71,7 +71,7 @@ def _read_pairs(
 ) -> tuple[int, list[PromptPair]]:
     """How many rows were read, and the prompts of those that can be scored.
 
-    Small data are read whole. Of data of unknown size the first rows are read.
+    Small data are read completely. Of data of unknown size, the first rows are read.
     """
     n_chunks = _CHUNKS if n_rows is None else max(1, -(-n_rows // _CHUNK))
     step = max(1.0, n_chunks / _CHUNKS)
@@ -103,9 +103,9 @@ def _measure_speed(
         seconds = max(clock() - started, 1e-9)
         speed = sum(map(_count_tokens, some)) / seconds
         first += n
-        # The first pair also warms the engine up, so it only counts where it must.
+        # The first pair also warms the engine up, so its time is used only if there is no other.
         enough = seconds >= (_SLOW if n == 1 else _SECONDS)
         if enough or len(pairs) - first < n:
-            return len(some), speed  # fewer pairs than these would say less
+            return len(some), speed  # fewer pairs than these would be less exact
         n *= 2
     return 0, speed

@@ -26,7 +26,7 @@ _SHOWN: Final = (
     *("id", "status", "loss_with_context", "loss_without_context", "context_gain"),
     *("n_response_tokens", "preview"),
 )
-#: A gain of so many nats gets the full colour.
+#: A gain of this many nats gets the full colour.
 _FULL: Final = 3.0
 
 
@@ -119,7 +119,7 @@ def score_examples(
 
 
 class ScoreTable(pl.DataFrame):
-    """A SCORES table that shows its main columns; it has all of them."""
+    """A SCORES table whose repr shows the main columns. It has all columns."""
 
     def _shown(self) -> pl.DataFrame:
         return pl.DataFrame(self.select(*(name for name in _SHOWN if name in self.columns)))

@@ -7,7 +7,7 @@ the shortest to the longest. With d_t = log p_engine(y_t) - log p_reference(y_t)
     mean over the prompts of |mean of d_t over the prompt's tokens|
 
 A token's rounding grows with its loss: in float32, unlikely tokens of the bundled model
-differ by 1.7e-4 nats between two right engines. Scores are made of the mean. With equal
+differ by 1.7e-4 nats between two right engines. Scores are based on the mean. With equal
 weights in float32 it differs by about 1e-5 nats, because of the order of additions. In
 bfloat16 each engine rounds every layer and the logits in its own way. On real rows,
 single tokens then differ by tenths of a nat and the mean by 0.003 to 0.025; each engine

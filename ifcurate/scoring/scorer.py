@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _NOT_FINITE: Final = "the model gave a loss that is not a finite number"
 
-#: From keys to the NUMBERS of those that an earlier run scored.
+#: A function that returns the NUMBERS of those keys that an earlier run scored.
 Known = Callable[[Sequence[str]], Mapping[str, Numbers]]
 Arrays = tuple[Float32Array, Float32Array]  # with context, without context
 
@@ -97,7 +97,7 @@ class Scorer:
     engine: Engine
     settings: ScoreSettings
     template: Template
-    memory: MemoryBudget | None = None  # for the rows in hand; None: no limit for one row
+    memory: MemoryBudget | None = None  # for the current rows; None: no limit for one row
 
     @classmethod
     def create(
@@ -126,7 +126,7 @@ class Scorer:
         return cls(engine, settings, loaded, memory)
 
     def identity(self) -> dict[str, Any]:
-        """Everything but the data that a score depends on, for manifests."""
+        """Everything that a score depends on, except the data, for manifests."""
         identity: EngineIdentity = self.engine.identity
         unused = {"method", "attention_layer"} if self.settings.method == "loss" else set()
         settings = self.settings.model_dump(exclude=unused)
@@ -145,7 +145,8 @@ class Scorer:
     @property
     def piece_bytes(self) -> int:
         """Bytes of the input that are read and tokenised together, at most."""
-        # Rows of a piece swap their contexts, so its size must not depend on the machine.
+        # The `shuffle` ablation swaps contexts inside a piece, so its size must not depend on the
+        # machine.
         shuffled = self.settings.ablation == "shuffle"
         return PIECE_BYTES if self.memory is None or shuffled else self.memory.piece
 

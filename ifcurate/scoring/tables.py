@@ -97,7 +97,7 @@ def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
 
 
 def _describe(pair: PromptPair) -> dict[str, Any]:
-    """A SCORES row without its numbers and its key."""
+    """The columns of a SCORES row other than its numbers and its key."""
     example = pair.example
     blocks = example.blocks
     text = " ".join(example.instruction.split())
@@ -119,7 +119,7 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
 
 
 def _describe_tokens(pair: PromptPair) -> dict[str, Any]:
-    """What a SCORES row says of the prompts' tokens; nulls for a pair that has none."""
+    """The columns of a SCORES row about the prompts' tokens; nulls for a pair without prompts."""
     values = {
         "n_context_tokens": pair.n_context_tokens if pair.example.blocks else None,
         "n_tokens_with_context": pair.n_tokens[0],

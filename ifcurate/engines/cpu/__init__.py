@@ -1,1 +1,1 @@
-"""Compiled kernels for processors."""
+"""Compiled kernels that make scoring on a CPU faster."""

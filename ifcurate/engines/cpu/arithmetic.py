@@ -1,4 +1,4 @@
-"""Arithmetic that is faster than PyTorch's on some processors: the entry to this package.
+"""Arithmetic that is faster than PyTorch's on some processors: the entry point of this package.
 
 | what | where it helps |
 |---|---|
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 
-_WORTH: Final = 1.25  # how much faster oneDNN must be
+_WORTH: Final = 1.25  # the speed-up that oneDNN must reach
 _SIZE: Final = 512
 _REPEATS: Final = 5
 

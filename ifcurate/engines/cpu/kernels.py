@@ -72,7 +72,9 @@ class Kernels:
         scale: float,
         cap: float = 0.0,
     ) -> None:
-        """In place over the first `before + row // group + 1` scores of a row, 0 after."""
+        """Softmax in place over the first `before + row // group + 1` scores of each row, 0
+        after.
+        """
         import torch
 
         batches, rows, cols = scores.shape

@@ -72,7 +72,7 @@ def at(x: torch.Tensor | None) -> ctypes.c_void_p | None:
 
 
 def long(n: int) -> ctypes.c_long:
-    """A count as a C long."""
+    """An integer as a C long."""
     return ctypes.c_long(n)
 
 

@@ -33,7 +33,7 @@ class Tiles:
 
     @staticmethod
     def fit_linear(x: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Whether a float32 product has sizes that tiles take."""
+        """Whether tiles support the sizes of a float32 product."""
         import torch
 
         wide = x.dtype is weight.dtype is torch.float32
@@ -41,14 +41,14 @@ class Tiles:
 
     @staticmethod
     def fit_head(hidden: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Whether a bfloat16 head has sizes that tiles take."""
+        """Whether tiles support the sizes of a bfloat16 head."""
         import torch
 
         return hidden.dtype is weight.dtype is torch.bfloat16 and _fits(weight)
 
     @staticmethod
     def fit_heads(q: torch.Tensor) -> bool:
-        """Whether attention heads have a dtype and a size that tiles take."""
+        """Whether tiles support the dtype and the size of attention heads."""
         import torch
 
         dim = q.shape[-1]

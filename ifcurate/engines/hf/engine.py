@@ -50,7 +50,7 @@ from ifcurate.engines.hf.workers import (
 )
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 
-_VERSION: Final = "4"  # raised whenever a score could change
+_VERSION: Final = "4"  # increased whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
 
 
@@ -82,9 +82,9 @@ def load_hf_engine(
         allow_pickle: load weights that are not safetensors.
         threads: cores to use, on a CPU with one process each; by default all that torch sees.
         no_kernels: leave all arithmetic to PyTorch.
-        memory: bytes besides the model, of which packs on a CPU take half; by default they
-            take what is free.
-        row_timeout: seconds that one prompt may take, on a CPU; there is no limit by default.
+        memory: bytes besides the model. Packs on a CPU use half of them; by default they use what
+        is free. row_timeout: seconds that one prompt may take, on a CPU; there is no limit by
+        default.
 
     Raises:
         ModelError: the model cannot be found, loaded or used.
@@ -183,7 +183,7 @@ class HFEngine(Engine):
         return self._report
 
     def memory_used(self) -> dict[str, int]:
-        """Place -> bytes at the peak so far: this process, and the GPU that has the model."""
+        """The peak memory so far in bytes, by place: this process, and the GPU of the model."""
         import torch
 
         used = super().memory_used()
@@ -204,14 +204,13 @@ class HFEngine(Engine):
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model does not take and for
-        numbers that are not finite, and `RowTooLargeError` for a prompt that does not
-        fit into memory.
+        given. Raises `ModelError` for a prompt that the model cannot score and for numbers that are
+        not finite, and `RowTooLargeError` for a prompt that does not fit into memory.
         """
         return arrays_of(self.submit(prompts).result())
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future. Scoring processes, if any, are working when this returns.
+        """Return the result as a future. Scoring processes, if any, have started when this returns.
 
         Raises `ModelError` for a prompt that the model does not take.
         """
@@ -232,7 +231,7 @@ class HFEngine(Engine):
     def attention_shares(
         self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
     ) -> list[Float32Array]:
-        """See `Engine.attention_shares`. It is a pass of its own, with eager attention."""
+        """See `Engine.attention_shares`. It needs a separate pass with eager attention."""
         from ifcurate.engines.hf.watching import attention_shares
 
         return attention_shares(self._model, prompts, spans)

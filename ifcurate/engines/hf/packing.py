@@ -93,13 +93,13 @@ def _pack_bounds(
     lengths: Sequence[int], shared: Sequence[int], budget: int, max_sequences: int | None
 ) -> list[int]:
     """The place of the first sequence of each pack, and the number of sequences at the end."""
-    # Packs of about the same size: none is left with a few tokens at the end.
+    # Packs have about the same size, so that the last one does not have only a few tokens.
     total = sum(lengths) - sum(shared)
     budget = min(budget, -(-total // max(1, -(-total // budget))) + _SLACK)
     bounds = [0]
     size = 0
     for place, (length, common) in enumerate(zip(lengths, shared, strict=True)):
-        # A new pack would compute the common part again: with much of it, the pack grows.
+        # A new pack would compute the common part again, so a pack grows if much is common.
         most = _STRETCH * budget if 2 * common > length else budget
         full = size + length - common > most or place - bounds[-1] == max_sequences
         if place > bounds[-1] and full:
@@ -111,7 +111,7 @@ def _pack_bounds(
 
 
 class PackFiller:
-    """Fills packs for a device. After memory ran out, it fills smaller ones."""
+    """Fills packs for a device. After memory has run out, it fills smaller ones."""
 
     def __init__(
         self, budget: int, *, n_workers: int, max_sequences: int | None, share: bool

@@ -1,11 +1,11 @@
-"""Sequences of token ids as a prefix tree: a beginning that several share is held once.
+"""Sequences of token ids as a prefix tree: a shared beginning is stored once.
 
-Each node is a stretch of tokens; a sequence is the path from a root to the node that
-it ends in. A token's hidden state depends only on the tokens before it. So each node
-is computed once for all sequences that share it: its tokens attend to their own node
-(causally) and to all of its ancestors, and to nothing else.
+Each node is a run of tokens; a sequence is the path from a root to the node in which it ends. A
+token's hidden state depends only on the tokens before it. So each node is computed once for all
+sequences that share it: its tokens attend to their own node (causally) and to all of its ancestors,
+and to nothing else.
 
-All nodes lie in one row of tokens, parents before children. A first child directly
+All nodes are in one row of tokens, parents before children. A first child directly
 follows its parent. A pack is a tree with the rows of it that are scored.
 """
 
@@ -119,8 +119,8 @@ def build_tree(
             parent, depth = nodes.add(sequences[first], depth, common, parent), common
         cuts = [i for i in range(first + 1, last) if shared[i] - depth < min_shared]
         bounds = [first, *cuts, last]
-        # The last one pushed is taken next. So children keep their order, and the first
-        # one follows its parent.
+        # The last node pushed is taken next, so children keep their order and the first one follows
+        # its parent.
         groups = [(a, b, depth, parent) for a, b in itertools.pairwise(bounds)]
         work.extend(reversed(groups))
     return nodes.tree(ends)

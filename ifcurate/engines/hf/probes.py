@@ -1,12 +1,12 @@
 """Checks of a model before it scores anything, and the choice of its route.
 
 1. The model's numbers are finite, and no position sees the tokens after it.
-2. Its head may be applied to some positions alone, or not (`head`).
+2. Whether its head can be applied to some positions only (`head`).
 3. The route is the first of fused, packed and single whose body gives the numbers of
    the model's own forward pass on a small prefix tree.
 
-The first and the third are checked in float32, with the same weights. Rounding to 16
-bits hides a wrong route, and makes a right one look wrong.
+The first and the third are checked in float32, with the same weights. Rounding to 16 bits can hide
+a wrong route, and can make a correct one look wrong.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment, the same as --
 
 _N_IDS: Final = 16
 #: Difference of hidden states from the model's own, both as root mean squares. In 16 bits it only
-#: has to find gross errors, as float32 has decided before. Two right ways in bfloat16 differ by
-#: up to 0.05 (the bundled model; each differs by 0.03 from float64).
+#: has to find gross errors, because the float32 check comes first. Two correct routes in bfloat16
+#: differ by up to 0.05 (the bundled model; each differs by 0.03 from float64).
 _TOLERANCE: Final = {"float64": 2e-7, "float32": 1e-4, "bfloat16": 0.3, "float16": 0.05}
 _UNUSABLE: Final = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
@@ -78,7 +78,7 @@ def choose_route(model: Any, name: str, *, no_kernels: bool = False) -> Route:
 
 @contextlib.contextmanager
 def in_float32(model: Any) -> Iterator[bool]:
-    """Widen the model's 16-bit weights to float32 inside; False where memory does not hold them."""
+    """Widen the model's 16-bit weights to float32 inside; False if memory is too small for them."""
     import torch
 
     narrow = [p for p in model.parameters() if p.dtype in (torch.bfloat16, torch.float16)]

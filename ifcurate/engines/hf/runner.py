@@ -28,7 +28,7 @@ _MEMORY_SHARE: Final = 0.6  # of free memory; the rest is for fragments and othe
 
 
 class PackRunner:
-    """From a pack to one array of log-probabilities per sequence in it."""
+    """Computes the log-probabilities of each sequence in a pack."""
 
     def __init__(
         self, model: Any, head: ResponseHead | None, body: Body, n_parameters: int

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Shares = npt.NDArray[np.float32]
 
-_ROWS: Final = 16  # that share a forward pass
+_ROWS: Final = 16  # most prompts of a forward pass
 _CELLS: Final = 1 << 22  # rows * tokens * tokens: the size of one head's matrix
 
 

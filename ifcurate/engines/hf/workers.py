@@ -35,7 +35,7 @@ from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.errors import ModelError
 from ifcurate.memory import free_memory
 
-_MOST_DEATHS: Final = 40  # of processes on the same pack, for other reasons than memory
+_MOST_DEATHS: Final = 40  # most deaths of processes on one pack, for other reasons than memory
 _START_AGAIN: Final = "the scored rows are kept: start the same command again, with --threads 1"
 _ENDED: Final = f"scoring processes: they were ended; {_START_AGAIN}"
 
@@ -139,7 +139,7 @@ class WorkerPool:
                 except (ModelError, OutOfMemoryError, TooSlowError):
                     raise
                 except Exception as error:
-                    if self._closed:  # before this pack was given to the process
+                    if self._closed:  # before the process got this pack
                         raise ModelError(_ENDED) from None
                     raise ModelError(
                         "scoring process: failed; found "
@@ -155,12 +155,15 @@ class WorkerPool:
         )
 
     def _seconds(self, pack: Pack) -> float | None:
-        """The time that a pack may take: that of its rows, one after the other."""
+        """The time that a pack may take: the sum over its rows."""
         return None if self._row_timeout is None else self._row_timeout * len(pack.members)
 
     @contextlib.contextmanager
     def _take(self, *, alone: bool) -> Iterator[int]:
-        """A worker's number; with `alone` no other worker computes anything inside."""
+        """The number of a worker.
+
+        With `alone`, no other worker computes anything inside the block.
+        """
         with contextlib.ExitStack() as stack:
             with self._taking:
                 taken = [self._free.get() for _ in (self._workers if alone else [0])]

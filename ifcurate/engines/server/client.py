@@ -6,9 +6,9 @@ connection. The wait before a retry is random, from 0 to a bound that doubles ea
 number of requests in flight; successes raise it again one by one.
 
 httpx sends, tenacity retries, and anyio runs both in a separate thread. httpx limits the
-time of each read and write, not of the whole answer: a slow drip, a huge Content-Length
-or endless 100-Continue answers could take for ever. So this module cancels a request
-when its time is over.
+time of each read and write, not of the whole answer: a slow trickle of bytes, a huge Content-Length
+or endless 100-Continue answers could block a run. So this module cancels a request when its time is
+over.
 
 HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are respected. Loopback addresses are
 always reached directly. Redirects are not followed, because they could carry the key to
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AnswerOrNone = dict[str, Any] | None
-_SPARE_BYTES: Final = 1 << 20  # of an answer, in addition to those for its tokens
-_ERROR_BYTES: Final = 1 << 14  # that are read of the body of a refusal
+_SPARE_BYTES: Final = 1 << 20  # bytes of an answer, in addition to those for its tokens
+_ERROR_BYTES: Final = 1 << 14  # bytes that are read of the body of a refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Request:
 
     path: str
     body: dict[str, Any] | None = None
-    answer_bytes: int = 0  # about how large the answer may be
+    answer_bytes: int = 0  # approximate limit of the answer's size
     seconds: float | None = None  # for one answer; a request that takes longer fails alone
 
 
@@ -104,7 +104,7 @@ class HttpClient:
 
     @property
     def sends_key_in_the_open(self) -> bool:
-        """Whether a key leaves this machine unencrypted."""
+        """Whether a key is sent unencrypted to another machine."""
         plain = self.endpoint.scheme == "http" and not self.endpoint.is_loopback
         return bool(self._key) and plain
 
@@ -319,7 +319,7 @@ class _Tries:
     def __init__(self, patience: Patience) -> None:
         import tenacity
 
-        self.end = 0.0  # of all tries (monotonic); set when the first one begins
+        self.end = 0.0  # deadline of all tries (monotonic); set when the first one begins
         self.failures = 0  # "too many requests" does not count
         self._backoff = tenacity.wait_random_exponential(
             multiplier=patience.first_wait, max=patience.longest_wait

@@ -40,8 +40,8 @@ from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled
 from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import local_model, resolve_model
 
-_VERSION: Final = "1"  # raised whenever a score could change
-_SILENT: Final = 16  # unanswered requests, all of a piece, that mean that the server hangs
+_VERSION: Final = "1"  # increased whenever a score could change
+_SILENT: Final = 16  # so many requests without any answer mean that the server hangs
 _PATH: Final = "/completions"
 _PROBE: Final = "The ferry to the island leaves at nine in the morning."
 _TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
@@ -150,8 +150,8 @@ class ServerEngine(Engine):
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model does not take, for an answer
-        that does not fit its prompt, and when the server fails after all tries.
+        given. Raises `ModelError` for a prompt that the model cannot score, for an answer that does
+        not fit its prompt, and when the server fails after all tries.
         """
         answers: list[Answer] = wait_for(self._submit(prompts))
         return arrays_of(answers)
@@ -178,7 +178,7 @@ class ServerEngine(Engine):
             ) from None
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """The same as a future. The requests are under way when this returns."""
+        """Return the result as a future. The requests have been sent when this returns."""
         try:
             return self._submit(prompts)
         except ModelError as error:
@@ -268,7 +268,7 @@ class ServerEngine(Engine):
 
 
 def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
-    """Raises `AnswerError` when an echoed prompt spells another text than the probe's."""
+    """Raise `AnswerError` when an echoed prompt spells another text than the probe's."""
     spelled = spelled_text(answer, len(ids))
     wanted = "".join(_PROBE.split()).casefold()
     # The start token is spelled before it, as text or as nothing.
@@ -331,7 +331,7 @@ def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
             f"max_model_len {stated}",
             "start the server with a larger --max-model-len",
         )
-    return stated - 1  # one place for the token that a server may always generate
+    return stated - 1  # one position for the token that a server may always generate
 
 
 def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:

@@ -42,7 +42,10 @@ class Throttle:
 
     @contextlib.asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait for a place, and hold it inside. A block that raises is not a success."""
+        """Wait for a free place and keep it inside the block.
+
+        A block that raises is not a success.
+        """
         import anyio
 
         async with self._limiter:
@@ -128,7 +131,7 @@ def open_http(endpoint: Endpoint, concurrency: int) -> httpx.AsyncClient:
             "Accept-Encoding": "identity",
             "User-Agent": "ifcurate",
         },
-        # The system's authorities, and SSL_CERT_FILE; httpx would use certifi's.
+        # The certificates of the system and SSL_CERT_FILE; httpx would use certifi's.
         verify=ssl.create_default_context(),
         trust_env=not endpoint.is_loopback,  # proxies
         # The caller limits the time of a whole answer, and cancels.

@@ -26,7 +26,7 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 class AnswerError(Exception):
-    """An answer without one log-probability for every token. The message says what it has."""
+    """An answer without one log-probability for every token. The message says what was found."""
 
 
 @dataclass(frozen=True, slots=True)

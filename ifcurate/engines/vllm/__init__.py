@@ -1,1 +1,1 @@
-"""The `vllm` engine."""
+"""The `vllm` engine: vLLM in this process."""

@@ -42,13 +42,13 @@ from ifcurate.engines.vllm.setup import (
 from ifcurate.errors import ModelError
 from ifcurate.phrases import first_line
 
-_VERSION: Final = "1"  # of the processing here; raised whenever a score could change
+_VERSION: Final = "1"  # version of this module; increased whenever a score could change
 _ALWAYS: Final = {
-    "skip_tokenizer_init": True,  # ids go in, numbers come out
+    "skip_tokenizer_init": True,  # the input is ids and the output is numbers
     "generation_config": "vllm",
     "logprobs_mode": "raw_logprobs",
     "enable_prefix_caching": False,
-    "enable_chunked_prefill": True,  # long prompts in pieces, so that a batch stays small
+    "enable_chunked_prefill": True,  # in pieces, so that a batch stays small
     "use_tqdm_on_load": False,
 }
 
@@ -153,8 +153,8 @@ class VLLMEngine(Engine):
         """Natural-log probability of every response token given all before it.
 
         One float32 array per prompt, shape (n_response_tokens,), in the order
-        given. Raises `ModelError` for a prompt that the model does not take, for numbers
-        that are missing or not finite, and when vLLM fails.
+        given. Raises `ModelError` for a prompt that the model cannot score, for numbers that are
+        missing or not finite, and when vLLM fails.
         """
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)

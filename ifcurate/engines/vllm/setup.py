@@ -22,11 +22,11 @@ from ifcurate.errors import ModelError
 from ifcurate.phrases import first_line, install_line
 
 _LOGIT_BYTES: Final = 10
-_LOGIT_SHARE: Final = 0.1  # of the GPU's memory, at most, for the logits of a batch
+_LOGIT_SHARE: Final = 0.1  # share of the GPU's memory for the logits of a batch, at most
 _MOST_TOKENS: Final = 8192
 _FEWEST_TOKENS: Final = 512
 _CPU_TOKENS: Final = 2048
-_OVERHEAD: Final = 0.08  # of the GPU's memory, left to CUDA and to what vLLM does not count
+_OVERHEAD: Final = 0.08  # share of the GPU's memory for CUDA and for what vLLM does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class MemoryPlan:
     """How many tokens go through the model at a time, and how much memory vLLM may take."""
 
     batch_tokens: int
-    gpu_share: float | None  # of the GPU's memory; None on a CPU
+    gpu_share: float | None  # share of the GPU's memory; None on a CPU
 
 
 def plan_memory(vocabulary: int, gpu_bytes: int | None) -> MemoryPlan:
@@ -86,7 +86,7 @@ def import_vllm() -> Any:
     require_vllm()
     try:
         return import_module("vllm")
-    except Exception as error:  # whatever a broken installation raises
+    except Exception as error:  # a broken installation may raise any error
         raise ModelError(
             f"engine 'vllm': vLLM does not import; found {type(error).__name__}: "
             f"{first_line(error)}; reinstall it in a separate environment with the torch that "
@@ -105,7 +105,7 @@ def quiet_start() -> Iterator[list[str]]:
     lines: list[str] = []
     try:
         targets = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if stream]
-    except (OSError, ValueError):  # closed, or replaced by something that is no file
+    except (OSError, ValueError):  # closed, or replaced by an object that is not a file
         targets = []
     _flush()
     with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:

@@ -1,15 +1,95 @@
-"""Contexts that are enclosed: in fences or in quotation marks."""
+"""Contexts that are enclosed: in tags, quoted values, rulers, fences or quotation marks."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import islice
 
 from . import patterns
 from .lines import WINDOW, line_asks
 from .spans import ContextSpan, closing_quote, make_spans
-from .words import NOUN_PATTERN, n_words
+from .words import BARE_LEAD, NOUN_PATTERN, classify_label, n_words
+
+_TAGS = ((patterns.TAG, "</{}>"), (patterns.SQUARE_TAG, "[/{}]"))
+_BEGIN = re.compile(
+    rf"^[ \t]*(?:BEGIN|START)(?P<name>[ _]?(?=[A-Z]{{4,12}}[ \t]*$)(?i:{NOUN_PATTERN}))[ \t]*$",
+    re.M,
+)
+_WORDS = ((_BEGIN, "END{}"),)
+_KEY_VALUE = re.compile(
+    r"\"(?P<name>[^\"\n\\:]{2,40})\"\s*:\s*\"(?P<value>(?:[^\"\\]|\\.)*+)\"(?:[ \t]*,[ \t]*)?", re.S
+)
+
+
+def find_tags(text: str) -> list[ContextSpan]:
+    """Find texts between tags that name a text."""
+    return _find_pairs(text, "tag", _TAGS)
+
+
+def find_keys(text: str) -> list[ContextSpan]:
+    """Find values of JSON keys, or lines between BEGIN and END words, whose names mean a text."""
+    return _find_pairs(text, "key", _WORDS) or _json_values(text)
+
+
+def _find_pairs(
+    text: str, rule: str, pairs: Sequence[tuple[re.Pattern[str], str]]
+) -> list[ContextSpan]:
+    """Find texts between an opening pattern and a closing text with the same name."""
+    spans: list[ContextSpan] = []
+    floor, absent = 0, set[str]()
+    for pattern, closing in pairs:
+        for match in pattern.finditer(text):
+            close = closing.format(match["name"])
+            if match.start() < floor or close in absent:
+                continue
+            at = text.find(close, match.end())
+            if at < 0:
+                absent.add(close)
+                continue
+            floor = at + len(close)
+            spans += make_spans(text, match.end(), at, rule, cut_start=match.start(), cut_end=floor)
+    return [span for span in spans if span.outer_end - span.outer_start < len(text.strip())]
+
+
+def _json_values(text: str) -> list[ContextSpan]:
+    at = text.strip().find("{")
+    if not text.rstrip().endswith("}") or not 0 <= at < 400:
+        return []
+    kinds = set[str]()
+    spans: list[ContextSpan] = []
+    for match in islice(_KEY_VALUE.finditer(text), 50):
+        kind, _ = classify_label(match["name"].replace("_", " "))
+        kinds.add(kind)
+        if kind == "context":
+            spans += make_spans(
+                text, *match.span("value"), "key", cut_start=match.start(), cut_end=match.end()
+            )
+    return spans if "ask" in kinds or at > 0 else []
+
+
+def find_ruled(text: str) -> list[ContextSpan]:
+    """Find a text between two ruler lines that the line before announces."""
+    rulers = []
+    for match in patterns.RULER_LINE.finditer(text):
+        rulers.append(match)
+        if len(rulers) > 2:
+            return []
+    if len(rulers) != 2:
+        return []
+    first, second = rulers
+    head = text[max(0, first.start() - 300) : first.start()].rstrip()
+    line = head.rsplit("\n", 1)[-1].strip()
+    if not re.search(rf"\b(?:{NOUN_PATTERN})\b", line, re.I):
+        return []
+    if classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
+        return []  # underlined headings
+    bare = BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
+    label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
+    cut = label_start, second.end()
+    return make_spans(
+        text, first.end(), second.start(), "ruled", cut_start=cut[0], cut_end=cut[1], at_least=3
+    )
 
 
 def find_fenced(text: str) -> list[ContextSpan]:
@@ -52,8 +132,8 @@ def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
 def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[ContextSpan]:
     start, end = opening.end(), closing.start()
     rule = "code" if _is_code(opening["info"], text[start:end]) else "fence"
-    made = make_spans(text, start, end, rule, label_start=opening.start(), at_least=3)
-    return [replace(span, outer_end=closing.end()) for span in made]
+    cut = opening.start(), closing.end()
+    return make_spans(text, start, end, rule, cut_start=cut[0], cut_end=cut[1], at_least=3)
 
 
 def _is_code(language: str, body: str) -> bool:
@@ -86,8 +166,7 @@ def find_named_quote(text: str) -> list[ContextSpan]:
         inner = (start + 1, end - 1) if bracket else (start, end)
         # No blank is left before a comma or the mark at the end of the sentence.
         blank = text[start - 1].isspace() and text[end : end + 1] in ",.;:?!"
-        spans = make_spans(text, *inner, "lead", label_start=start - blank, at_least=10)
-        return [replace(span, outer_end=end) for span in spans]
+        return make_spans(text, *inner, "lead", cut_start=start - blank, cut_end=end, at_least=10)
     return []
 
 

@@ -23,7 +23,7 @@ from .asking import (
 )
 from .between import find_between
 from .edges import trim_requests
-from .enclosed import find_fenced, find_named_quote
+from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
 from .forms import is_choices, is_directive
 from .lines import (
     is_only_asking,
@@ -32,15 +32,12 @@ from .marks import (
     find_labelled,
     find_marks,
     find_numbered,
-    find_ruled,
-    find_tags,
 )
-from .one_line import break_lines
+from .one_line import break_lines, inner_prompt
 from .pointing import find_above, find_lead, find_long
 from .shapes import Shape, find_in_shape, match_shape
 from .spans import ContextSpan, Mark, rest_of
 from .words import Language, add_languages
-from .written import find_keys, inner_prompt
 
 _Finder = Callable[[str, list[Mark]], list[ContextSpan]]
 

@@ -6,46 +6,28 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ifcurate.errors import DataError
 from ifcurate.options.base import explain_problem
 
-from .words import Language, make_language
-
-
-class _Words(BaseModel):
-    """The keys of such a file; `Language` describes each."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    name: str
-    spaces: bool = True
-    context: list[str] = []
-    ask: list[str] = []
-    question: list[str] = []
-    answer: list[str] = []
-    wanted: list[str] = []
-    common: list[str] = []
-    asks_first: list[str] = []
-    asks_last: list[str] = []
-    nouns: list[str] = []
-    below: list[str] = []
-    above: list[str] = []
-    this: list[str] = []
+from .words import Language
 
 
 def read_language(path: str | Path) -> Language:
     """Read the words of a TOML file. Raises `DataError` with the key and what is expected."""
+    given = _read_toml(path)
     try:
-        words = _Words.model_validate(_read_toml(path))
+        language = Language.model_validate(given)
     except ValidationError as error:
         problems = "; ".join(explain_problem(problem) for problem in error.errors())
-        raise DataError(f"{path}: {problems}; keys are {', '.join(_Words.model_fields)}") from error
-    given = words.model_dump(exclude_unset=True)
-    if problem := _problem_with(given):
+        keys = ", ".join(Language.model_fields)
+        raise DataError(f"{path}: {problems}; keys are {keys}") from error
+    lists = {key: words for key, words in given.items() if isinstance(words, list)}
+    empty = next((f"{key} has an empty word" for key, words in lists.items() if "" in words), "")
+    if problem := empty or ("" if any(lists.values()) else "it has no words"):
         raise DataError(f'{path}: {problem}; write for example context = ["vignette"]')
-    return make_language(given)
+    return language
 
 
 def _read_toml(path: str | Path) -> dict[str, Any]:
@@ -55,12 +37,3 @@ def _read_toml(path: str | Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read: {error.strerror}; check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is not TOML: {error}; correct the file") from error
-
-
-def _problem_with(given: dict[str, Any]) -> str:
-    """Describe what is wrong with lists of words; "" when nothing is."""
-    lists = {key: value for key, value in given.items() if isinstance(value, list)}
-    empty = next((key for key, words in lists.items() if "" in words), None)
-    if empty is not None:
-        return f"{empty} has an empty word"
-    return "" if any(lists.values()) else "it has no words"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 
 from . import patterns
@@ -19,7 +18,6 @@ from .words import (
     INNER_NOUNS,
     MAY_BE_SHORT,
     NOT_ASKED,
-    NOUN_PATTERN,
     classify_label,
 )
 
@@ -145,7 +143,7 @@ def _find_under(
         return []
     if mark.kind == "label":
         end = _other_field(text, mark.content, end)
-    made = make_spans(text, mark.content, end, mark.kind, label_start=label_start, at_least=least)
+    made = make_spans(text, mark.content, end, mark.kind, cut_start=label_start, at_least=least)
     return [span for span in made if not patterns.PERSONA.match(text, span.start)]
 
 
@@ -172,49 +170,6 @@ def _least_words(mark: Mark, *, few_shot: bool) -> int:
     return 1 if mark.noun in MAY_BE_SHORT else 2
 
 
-def find_tags(text: str) -> list[ContextSpan]:
-    """Find texts between tags that name a text."""
-    spans: list[ContextSpan] = []
-    floor, dead = 0, set[str]()
-    for pattern, left, right in ((patterns.TAG, "</", ">"), (patterns.SQUARE_TAG, "[/", "]")):
-        for match in pattern.finditer(text):
-            name = match["name"]
-            if match.start() < floor or name in dead:
-                continue
-            close = text.find(f"{left}{name}{right}", match.end())
-            if close < 0:
-                dead.add(name)
-                continue
-            floor = close + len(name) + 3
-            made = make_spans(text, match.end(), close, "tag", label_start=match.start())
-            spans += [replace(span, outer_end=floor) for span in made]
-    return [span for span in spans if span.outer_end - span.outer_start < len(text.strip())]
-
-
-def find_ruled(text: str) -> list[ContextSpan]:
-    """Find a text between two ruler lines that the line before announces."""
-    rulers = []
-    for match in patterns.RULER_LINE.finditer(text):
-        rulers.append(match)
-        if len(rulers) > 2:
-            return []
-    if len(rulers) != 2:
-        return []
-    first, second = rulers
-    head = text[max(0, first.start() - 300) : first.start()].rstrip()
-    line = head.rsplit("\n", 1)[-1].strip()
-    if not re.search(rf"\b(?:{NOUN_PATTERN})\b", line, re.I):
-        return []
-    if classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
-        return []  # underlined headings
-    bare = BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
-    label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
-    made = make_spans(
-        text, first.end(), second.start(), "ruled", label_start=label_start, at_least=3
-    )
-    return [replace(span, outer_end=second.end()) for span in made]
-
-
 def find_numbered(text: str, marks: list[Mark]) -> list[ContextSpan]:
     """Find passages numbered from one, and take them together with their numbers."""
     counted = _count_from_one(patterns.NUMBERED_LINE.finditer(text))
@@ -225,7 +180,7 @@ def find_numbered(text: str, marks: list[Mark]) -> list[ContextSpan]:
     asked = bool(text[: first.start()].strip())
     end = closing_request_start(text, last.end(), next(behind, len(text)), strict=asked)
     label_start = _announcement_before(text, first.start())
-    return make_spans(text, first.start(), end, "numbered", label_start=label_start, at_least=12)
+    return make_spans(text, first.start(), end, "numbered", cut_start=label_start, at_least=12)
 
 
 def _count_from_one(lines: Iterable[re.Match[str]]) -> list[re.Match[str]]:

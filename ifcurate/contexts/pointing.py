@@ -121,7 +121,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
         content,
         end,
         "lead",
-        label_start=lead.start if place.bare else None,
+        cut_start=lead.start if place.bare else None,
         at_least=5,
     )
 
@@ -255,7 +255,7 @@ def find_long(text: str, marks: list[Mark]) -> list[ContextSpan]:
         content,
         end,
         "long-paragraph",
-        label_start=start if content > start else None,
+        cut_start=start if content > start else None,
         at_least=60 if about_me and content == start else 30,
     )
 

@@ -1,9 +1,8 @@
-"""The table of rules that find a context in a text.
+"""The table of rules that find a context in a text, in the order in which they are tried.
 
-Each rule has a description, an example, and a confidence: (right + 1) / (n + 2), at most
-0.97, for the n labelled rows in which it found a context and on which no rule was written.
-Few rows give a cautious figure, and none gives 0.5. `docs/contexts.md` says which rows.
-The patterns are in `patterns` and `words`, the procedure is in `find`.
+The confidence of a rule is (right + 1) / (n + 2), at most 0.97, for the n labelled rows in
+which it found a context and on which no rule was written. Few rows give a cautious figure,
+and none gives 0.5. `docs/contexts.md` says which rows.
 """
 
 from __future__ import annotations
@@ -17,77 +16,26 @@ class Rule:
 
     name: str
     matches: str
-    example: str
     confidence: float  # 0..1
-    n_rows: int = 0  # labelled rows behind the figure
+    n_rows: int  # labelled rows behind the figure
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "template", "a slot of a template that rows of the source share", "learned rows", 0.97, 801
-    ),
-    Rule("tag", "a pair of tags named after a text", "<context>Oslo is ...</context>", 0.9, 8),
-    Rule(
-        "ruled",
-        "text between two ruler lines, announced before",
-        "Context below.\n---\n...",
-        0.5,
-        0,
-    ),
-    Rule(
-        "key", "a JSON key, or BEGIN and END words", '{"context": "...", "question": ...}', 0.89, 7
-    ),
-    Rule(
-        "label",
-        "a label before the text, at the start of a line or of a sentence",
-        "Passage: Oslo is ...",
-        0.96,
-        132,
-    ),
-    Rule("heading", "a heading before the text", "### Context\nOslo is ...", 0.86, 5),
-    Rule(
-        "phrase",
-        "words that announce the text and say nothing else",
-        "Given the fact that:",
-        0.5,
-        0,
-    ),
-    Rule("hint", "a hint as long as a paragraph", "Hint: When water cools, its ...", 0.5, 0),
-    Rule(
-        "numbered", "passages numbered from 1, two or more", "[1] Oslo is ...\n[2] Bergen", 0.86, 5
-    ),
-    Rule(
-        "lead",
-        "an instruction that points to text after it",
-        "Summarise this email: ...",
-        0.91,
-        170,
-    ),
-    Rule(
-        "fence",
-        "text between ``` or triple quotes, with an instruction outside",
-        "```...```",
-        0.75,
-        2,
-    ),
-    Rule(
-        "code",
-        "code that the task is about, not code to be written",
-        "Fix this: ```...```",
-        0.5,
-        0,
-    ),
-    Rule(
-        "above",
-        "an instruction that points to text before it",
-        "... \nIs this news true?",
-        0.97,
-        104,
-    ),
-    Rule("long-paragraph", "a long text beside a short question", "<60 words>\n\nWho?", 0.84, 101),
-    Rule(
-        "between", "a text between requests, in any language", "Lee el texto.\nOslo ...", 0.63, 77
-    ),
+    Rule("template", "a slot of a template that rows of the source share", 0.97, 801),
+    Rule("tag", "a pair of tags named after a text", 0.9, 8),
+    Rule("ruled", "text between two ruler lines, announced before", 0.5, 0),
+    Rule("key", "a JSON key, or BEGIN and END words", 0.89, 7),
+    Rule("label", "a label before the text, at the start of a line or of a sentence", 0.96, 132),
+    Rule("heading", "a heading before the text", 0.86, 5),
+    Rule("phrase", "words that announce the text and say nothing else", 0.5, 0),
+    Rule("hint", "a hint as long as a paragraph", 0.5, 0),
+    Rule("numbered", "passages numbered from 1, two or more", 0.86, 5),
+    Rule("lead", "an instruction that points to text after it", 0.91, 170),
+    Rule("fence", "text between ``` or triple quotes, with an instruction outside", 0.75, 2),
+    Rule("code", "code that the task is about, not code to be written", 0.5, 0),
+    Rule("above", "an instruction that points to text before it", 0.97, 104),
+    Rule("long-paragraph", "a long text beside a short question", 0.84, 101),
+    Rule("between", "a text between requests, in any language", 0.63, 77),
 )
 
 _CONFIDENCE = {rule.name: rule.confidence for rule in RULES}

@@ -183,7 +183,7 @@ def _find_in_slot(text: str, slot: tuple[int, int], left: int) -> list[ContextSp
     quoted = any(ch in marks for ch in text[opening:start])
     closing = _after_quotes(text, end) if quoted else end
     label = label_before(text, left, opening)
-    made = make_spans(text, start, end, "template", label_start=opening, at_least=1)
+    made = make_spans(text, start, end, "template", cut_start=opening, at_least=1)
     return [
         replace(
             span,

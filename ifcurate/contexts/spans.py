@@ -67,7 +67,7 @@ def is_no_context(text: str) -> bool:
     return patterns.NO_CONTEXT.fullmatch(flat) is not None
 
 
-def _strip(text: str, start: int, end: int) -> tuple[int, int]:
+def strip(text: str, start: int, end: int) -> tuple[int, int]:
     """Return the same span without white space at its ends."""
     body = text[start:end]
     left = len(body) - len(body.lstrip())
@@ -117,20 +117,13 @@ def closing_quote(text: str, start: int, end: int) -> int:
     return -1
 
 
-def _unwrap(text: str, start: int, end: int) -> tuple[int, int, int, int]:
-    """Return the content without its quotes or fences, and the span with them."""
-    start, end = _strip(text, start, end)
-    inner = _inside_fences(text, start, end) or _inside_quotes(text, start, end) or (start, end)
-    return (*inner, start, end)
-
-
 def _inside_fences(text: str, start: int, end: int) -> tuple[int, int] | None:
     """Return the content of a span that begins and ends with a fence."""
     for fence in _FENCES:
         if text.startswith(fence, start) and text.endswith(fence, start + 6, end):
             first = text.find("\n", start, start + 40)
             named = first >= 0 and text[start + 3 : first].strip().isalnum()  # a language
-            return _strip(text, first if named else start + 3, end - 3)
+            return strip(text, first if named else start + 3, end - 3)
     return None
 
 
@@ -142,7 +135,7 @@ def _inside_quotes(text: str, start: int, end: int) -> tuple[int, int] | None:
         return None
     closing = text[tail - 1]
     balanced = text.count(closing, start + 1, tail - 1) % 2 == 0
-    return _strip(text, start + 1, tail - 1) if balanced or closing in "'’`" else None
+    return strip(text, start + 1, tail - 1) if balanced or closing in "'’`" else None
 
 
 def _is_usable(text: str, start: int, end: int, at_least: int) -> bool:
@@ -156,13 +149,25 @@ def _is_usable(text: str, start: int, end: int, at_least: int) -> bool:
 
 
 def make_spans(
-    text: str, start: int, end: int, rule: str, *, label_start: int | None = None, at_least: int = 2
+    text: str,
+    start: int,
+    end: int,
+    rule: str,
+    *,
+    cut_start: int | None = None,
+    cut_end: int | None = None,
+    at_least: int = 2,
 ) -> list[ContextSpan]:
-    """A `Found` of the content in `start:end`, or nothing when it is not worth it."""
-    inner_start, inner_end, outer_start, outer_end = _unwrap(text, start, end)
-    if not _is_usable(text, inner_start, inner_end, at_least):
+    """Return the span of the text in `start:end`, or [] if it cannot be a context.
+
+    It has `at_least` words. What is cut with it begins at `cut_start` and ends at `cut_end`,
+    by default with its quotes.
+    """
+    outer_start, outer_end = strip(text, start, end)
+    inner = _inside_fences(text, outer_start, outer_end)
+    start, end = inner or _inside_quotes(text, outer_start, outer_end) or (outer_start, outer_end)
+    if not _is_usable(text, start, end, at_least):
         return []
-    outer_start = outer_start if label_start is None else label_start
-    return [
-        ContextSpan(inner_start, inner_end, outer_start, outer_end, rule, rule_confidence(rule))
-    ]
+    outer_start = outer_start if cut_start is None else cut_start
+    outer_end = outer_end if cut_end is None else cut_end
+    return [ContextSpan(start, end, outer_start, outer_end, rule, rule_confidence(rule))]

@@ -8,47 +8,60 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 NOT_SPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _MARKS = " \t\"'“”«»„‘’*_#()[]¿¡。！？.!?,:;：،؟।、，；…」』「『"
 
-_SETS = ("context", "ask", "question", "answer", "wanted", "common")
-_TUPLES = ("asks_first", "asks_last", "nouns", "below", "above", "this")
+
+def _lower(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(word.lower() for word in words)
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
-    """The words of one language, in lower case."""
+_Set = Annotated[frozenset[str], AfterValidator(_lower)]
+_Order = Annotated[tuple[str, ...], AfterValidator(lambda words: tuple(map(str.lower, words)))]
+
+
+class Language(BaseModel):
+    """The words of one language; the keys of a file of words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    context: frozenset[str] = frozenset()  # labels
-    ask: frozenset[str] = frozenset()
-    question: frozenset[str] = frozenset()  # words for a question itself
-    answer: frozenset[str] = frozenset()
-    wanted: frozenset[str] = frozenset()  # labels that are a request themselves: "Title:"
-    asks_first: tuple[str, ...] = ()  # a request begins with one of these
-    asks_last: tuple[str, ...] = ()  # or ends with one
-    common: frozenset[str] = frozenset()  # words that tell the language from others
-    nouns: tuple[str, ...] = ()  # beginnings of words that name a text
-    below: tuple[str, ...] = ()  # "following"
-    above: tuple[str, ...] = ()
-    this: tuple[str, ...] = ()
     spaces: bool = True  # between words
+    context: _Set = frozenset()  # labels
+    ask: _Set = frozenset()
+    question: _Set = frozenset()  # words for a question itself; by default three labels of one
+    answer: _Set = frozenset()
+    wanted: _Set = frozenset()  # labels that are a request themselves: "Title:"
+    common: _Set = frozenset()  # words that tell the language from others
+    asks_first: _Order = ()  # a request begins with one of these
+    asks_last: _Order = ()  # or ends with one
+    nouns: _Order = ()  # beginnings of words that name a text
+    below: _Order = ()  # "following"
+    above: _Order = ()
+    this: _Order = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_question(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {"question": list(data.get("ask", ()))[:3], **data}
 
     def as_record(self) -> dict[str, Any]:
         """Return plain values for a run's identity, without those that are empty."""
-        record: dict[str, Any] = {"name": self.name, "spaces": self.spaces}
-        for name in (*_SETS, *_TUPLES):
-            if words := getattr(self, name):
-                record[name] = sorted(words) if name in _SETS else list(words)
-        return record
+        words = {
+            key: sorted(value) if isinstance(value, frozenset) else list(value)
+            for key, value in self
+            if key not in ("name", "spaces") and value
+        }
+        return {"name": self.name, "spaces": self.spaces, **words}
 
     def reference_direction(self, line: str) -> str:
         """Return where a request says that its text is: "below", "above", "this" or ""."""
@@ -83,32 +96,19 @@ class Language:
         )
 
 
-def make_language(data: Mapping[str, Any]) -> Language:
-    """Create the language of a file of words, whose keys are the fields of `Language`."""
-    fields: dict[str, Any] = {"name": data["name"], "spaces": data.get("spaces", True)}
-    for key in _SETS:
-        fields[key] = frozenset(word.lower() for word in data.get(key, ()))
-    if "question" not in data:
-        fields["question"] = frozenset(word.lower() for word in data.get("ask", ())[:3])
-    for key in _TUPLES:
-        value = data.get(key, ())
-        if not isinstance(value, str):  # English names its nouns in a block of words
-            fields[key] = tuple(word.lower() for word in value)
-    return Language(**fields)
-
-
-def _read_all() -> dict[str, str]:
+def _read_all() -> dict[str, dict[str, Any]]:
     folder = files("ifcurate.contexts").joinpath("languages")
-    paths = (path for path in folder.iterdir() if path.name.endswith(".toml"))
-    return {p.name[:-5]: p.read_text(encoding="utf-8") for p in sorted(paths, key=lambda p: p.name)}
+    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".toml")), key=lambda p: p.name)
+    read = [tomllib.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return {data["name"]: data for data in read}
 
 
-_TEXTS = _read_all()
-LANGUAGES: tuple[Language, ...] = tuple(
-    make_language(tomllib.loads(text)) for text in _TEXTS.values()
-)
-#: The English file, which has more kinds of words than the others.
-ENGLISH: dict[str, Any] = tomllib.loads(_TEXTS["en"])
+_FILES = _read_all()
+# English has more kinds of words than the others.
+_ENGLISH = {
+    kind: frozenset(block.split()) for kind, block in _FILES["English"].pop("kinds").items()
+}
+LANGUAGES = tuple(map(Language.model_validate, _FILES.values()))
 
 _SCRIPTS = (
     ("Japanese", re.compile(r"[\u3040-\u30ff]")),
@@ -207,19 +207,14 @@ def count_words(text: str, enough: int = 100) -> int:
     return min(enough + 1, len(text.split(None, enough)) + unspaced // 2)
 
 
-def words(text: str) -> frozenset[str]:
-    """Return the words of a block of text."""
-    return frozenset(text.split())
-
-
-_SINGULAR = words(ENGLISH["nouns"])
+_SINGULAR = _ENGLISH["nouns"]
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
-WEAK_NOUNS = words(ENGLISH["weak_nouns"])
-INNER_NOUNS = words(ENGLISH["inner_nouns"])
-ASIDES = words(ENGLISH["asides"])
-MAY_BE_SHORT = words(ENGLISH["may_be_short"])
-_NOT_LABELS = words(ENGLISH["not_labels"])
-_QUALIFIERS = words(ENGLISH["qualifiers"])
+WEAK_NOUNS = _ENGLISH["weak_nouns"]
+INNER_NOUNS = _ENGLISH["inner_nouns"]
+ASIDES = _ENGLISH["asides"]
+MAY_BE_SHORT = _ENGLISH["may_be_short"]
+_NOT_LABELS = _ENGLISH["not_labels"]
+_QUALIFIERS = _ENGLISH["qualifiers"]
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # An answer between two equal context labels makes a worked example.
 ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))

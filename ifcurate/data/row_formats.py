@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ifcurate.contexts.shapes import Shape
-from ifcurate.contexts.words import Language, make_language
+from ifcurate.contexts.words import Language
 from ifcurate.data.cells import (
     ANSWERS,
     COMPLETIONS,
@@ -81,14 +81,14 @@ class Layout:
     def added(self) -> tuple[Language, ...]:
         """The additional labels and languages."""
         labels = frozenset(label.lower() for label in self.labels)
-        return (*([Language("labels", context=labels)] if labels else ()), *self.languages)
+        return (*([Language(name="labels", context=labels)] if labels else ()), *self.languages)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Layout:
         """Create it from what `as_record` returned."""
         values: dict[str, Any] = {**record, "context": tuple(record["context"])}
         values["labels"] = tuple(record.get("labels", ()))
-        values["languages"] = tuple(map(make_language, record.get("languages", ())))
+        values["languages"] = tuple(map(Language.model_validate, record.get("languages", ())))
         values["shapes"] = tuple(map(Shape.from_record, record.get("shapes", ())))
         return cls(**values)
 

@@ -40,6 +40,8 @@ _REASONS: dict[str, str] = {
     "bool_type": "must be true or false",
     "string_type": "must be text",
     "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "frozen_set_type": "must be a list",
     "dict_type": "must be a mapping",
     "extra_forbidden": "unknown option",
 }

@@ -275,7 +275,7 @@ MISTAKES = {
     ),
     "a run that is none": Mistake(
         f"{FILTER} --run runs",
-        ("runs", "nor such a file or folder", "those of this folder are in ifcurate-runs/"),
+        ("runs", "no such file or folder", "those of this folder are in ifcurate-runs/"),
         (f"{FILTER} --run ifcurate-runs/mine",),
         before=run(f"{SCORE} --out ifcurate-runs/mine"),
     ),

@@ -1,1 +1,1 @@
-"""Cards: what a mixture is, for those who receive it; and the upload to the Hub."""
+"""Cards that describe a mixture to its users, and the upload to the Hub."""

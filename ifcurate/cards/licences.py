@@ -25,7 +25,7 @@ _STRICT: Final = (
 
 
 def strictest_licence(licences: Sequence[str]) -> str:
-    """The licence that allows least; an unknown licence counts as the strictest."""
+    """The strictest of the licences. An unknown licence counts as the strictest."""
 
     def rank(licence: str) -> tuple[int, str]:
         matches = (i for i, p in enumerate(_STRICT) if re.fullmatch(p, licence))
@@ -45,7 +45,7 @@ class Origin:
 
     @property
     def licence_from(self) -> str:
-        """Who states the licence."""
+        """The source of the statement about the licence."""
         if self.known:
             return "its card"
         return "not known" if self.licence == "unknown" else "the person who mixed"
@@ -54,7 +54,7 @@ class Origin:
 def list_origins(mixture: Mixture, licence: str) -> Iterator[Origin]:
     """The original sources of every component, before scoring and filtering.
 
-    `licence` is used for sources that are not a known data set.
+    `licence` is used for sources that are not a known dataset.
     """
     for component in mixture.manifest.identity["components"]:
         origin = component.get("origin", {})

@@ -25,7 +25,7 @@ def generate_greedily(
 ) -> list[str]:
     """The greedy continuation of each prompt's ids, as text without special tokens.
 
-    `model` and `tokenizer` are from transformers. A model in training mode stays in it.
+    `model` and `tokenizer` are from transformers. The model keeps its training mode.
     """
     answers = [""] * len(prompts)
     with _evaluating(model):

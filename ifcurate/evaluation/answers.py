@@ -1,4 +1,4 @@
-"""Which answers a generated text names: containment after SQuAD normalisation, by whole words.
+"""The answers that a generated text names: containment of whole words after SQuAD normalisation.
 
 Normalisation is SQuAD's (lower case, no punctuation, no articles, single
 spaces), after folding accents and dropping a possessive "'s": "Paris's" names
@@ -37,7 +37,7 @@ class Named:
 
     @property
     def outcome(self) -> Outcome:
-        """The pair as one word."""
+        """The outcome as one word."""
         if self.context:
             return "both" if self.memory else "context"
         return "memory" if self.memory else "neither"

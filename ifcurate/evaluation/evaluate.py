@@ -63,7 +63,7 @@ def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[
 
 
 def _refuse_equal_names(suites: Sequence[Suite], given: Sequence[str]) -> None:
-    """Two files of one name would share a file of answers."""
+    """Refuse two suites with one name, which would share a file of answers."""
     names = [suite.name for suite in suites]
     for name in names:
         if names.count(name) > 1:
@@ -87,7 +87,7 @@ def ask_suite(
     options: EvaluateOptions,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The measures of one suite. Asks only the questions without an answer in the folder."""
+    """The measures of one suite. Only questions without an answer in the folder are asked."""
     from ifcurate.prompts.templates import load_template
 
     template = load_template(options.template, model.tokenizer)
@@ -183,7 +183,7 @@ def _ask(
 
 
 def _watch(model: AnsweringModel, template: Any, answered: Sequence[Answered]) -> list[Answered]:
-    """The answers with the attention on their contexts, while the context's answer is read."""
+    """The answers, with the attention on contexts while the model reads their answers."""
     from ifcurate.evaluation.attention import measure_attention
 
     assert isinstance(model, LocalModel)  # the options refuse other engines

@@ -1,8 +1,8 @@
 """lm-evaluation-harness: standard benchmarks, and the conflict suites as its tasks.
 
 The harness is the extra ``[eval]``. A task is one of its names or a YAML file.
-`export_tasks` writes the conflict suites as YAML tasks, with prompts in the layout
-of finetuning and the package's own measures.
+`export_tasks` writes the conflict suites as YAML tasks, with prompts in the template of finetuning
+and the package's own measures.
 """
 
 from __future__ import annotations

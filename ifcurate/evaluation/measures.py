@@ -128,7 +128,7 @@ def _share(values: Sequence[bool], seed: int) -> Interval:
     hits = np.asarray(values, dtype=np.float64)
     n, value = len(hits), float(hits.mean())
     if value in (0, 1):  # every draw would be the same
-        missed = _Z**2 / (n + _Z**2)  # Wilson's interval of no hit ends here
+        missed = _Z**2 / (n + _Z**2)  # the end of Wilson's interval when there is no hit
         return Interval(value, 1 - missed if value else 0.0, 1.0 if value else missed, n)
     # A bootstrap draw of a share is a binomial count.
     rng = np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def compare_outcomes(
 ) -> dict[str, Any]:
     """The paired difference (second minus first) of a share over the same questions.
 
-    With its 95% bootstrap interval and the exact two-sided p-value of McNemar's test.
+    The result has the 95% bootstrap interval and the exact two-sided p-value of McNemar's test.
     """
     ids = sorted(set(first) & set(second))
     differences = np.array([second[i] - first[i] for i in ids], dtype=np.float64)
@@ -160,7 +160,7 @@ def compare_outcomes(
 
 
 def position_of_answer(question: Question) -> str:
-    """Where the context first names its answer: in its first, middle or last third."""
+    """The third of the context in which it first names its answer: first, middle or last."""
     text = question.context.lower()
     places = [text.find(answer.lower()) for answer in question.context_answers]
     inside = [place for place in places if place >= 0]

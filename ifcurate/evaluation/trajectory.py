@@ -1,4 +1,4 @@
-"""Context reliance over the checkpoints of a run: the peak, the fall, and which one to keep.
+"""Context reliance over the checkpoints of a run: the peak, the fall, and the checkpoint to keep.
 
 Peak and last checkpoint are compared over the same questions, by a paired
 bootstrap and McNemar's test. The peak is the best of several noisy figures, so
@@ -130,7 +130,7 @@ def _averages(outcomes: dict[str, tuple[bool, bool, bool | None]]) -> dict[str, 
 
 
 def _main(figures: dict[str, float]) -> float | None:
-    """The figure of a task that is drawn: its accuracy, or what the task has in its place."""
+    """The figure of a task that is drawn: its accuracy, or another measure without one."""
     return next((figures[name] for name in _FIGURES if name in figures), None)
 
 
@@ -141,7 +141,7 @@ def _attention(result: dict[str, Any]) -> list[float] | None:
 
 
 def _choose(peak: dict[str, Any], last: dict[str, Any], fall: dict[str, Any]) -> tuple[str, str]:
-    """The model to keep, and why."""
+    """The model to keep, and the reason."""
     if peak is last:
         return last["model"], "the last checkpoint is the best"
     if fall["high"] is not None and fall["high"] < 0:
@@ -154,7 +154,7 @@ def _outcomes(
 ) -> dict[str, tuple[bool, bool, bool | None]]:
     """Question -> context answer named, memory answer named, known without the context.
 
-    A question that an earlier suite has does not count again.
+    A question that is in an earlier suite is not counted again.
     """
     outcomes = {}
     earlier: dict[tuple[str, str], str] = {}  # question -> the first suite that has it

@@ -1,4 +1,4 @@
-"""What each trainer needs besides the rows: a configuration file and the command.
+"""The configuration file and the command of each trainer.
 
 Paths in configurations start with the export's folder as you named it, so that the command
 works in the folder where you called `ifcurate export`.

@@ -49,7 +49,7 @@ def finetune(
     options: FinetuneOptions,
     say: Say | None = None,
 ) -> FinetuneResult:
-    """Train on every row of `data` that has a response, in the layout of scoring.
+    """Train on every row of `data` that has a response, with the prompts of scoring.
 
     Raises `DataError` for rows, `ModelError` for a model whose weights cannot be
     chosen, `RunError` where `out` holds another run.
@@ -196,7 +196,7 @@ class _Watcher:
     below: int = 0
 
     def step(self, step: int, model: Any) -> bool:
-        """Whether the run stops here."""
+        """Whether the run stops after this step."""
         every = self.options.save_every
         if not every or step % every:
             return False

@@ -1,4 +1,4 @@
-"""Which weights a finetuning run trains: all, queries and keys, or adapters on either."""
+"""The weights that a finetuning run trains: all, queries and keys, or adapters on either."""
 
 from __future__ import annotations
 

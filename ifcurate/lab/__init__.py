@@ -1,1 +1,1 @@
-"""A laboratory on the bundled model: the inversion, what drives it and what cures it."""
+"""A laboratory on the bundled model: the inversion, its causes, and the effect of curation."""

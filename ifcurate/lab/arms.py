@@ -1,11 +1,10 @@
-"""The arms: which rows are trained on. Curation sees the mixture and its scores, not the truth.
-
-An arm's name describes it fully: ``rows`` or ``rows+update@rate``, where ``rows`` is
-``unfiltered``, ``random`` (as many rows as ``filtered`` keeps), ``filtered``
-(the default rule), ``filtered:RULE`` or ``filtered:RULE:STATISTIC``,
-``counterfactual`` (``filtered`` and altered copies of those dropped rows that
-`ifcurate augment` can alter), or ``augmented`` (``unfiltered`` with the same
-copies). ``update`` is ``full``, ``qk``, ``lora`` or ``lora-qk``.
+"""The arms of the laboratory: the rows and the weights that are trained. Curation reads the mixture
+and its scores, not the truth. An arm's name describes it completely: ``rows`` or
+``rows+update@rate``, where ``rows`` is ``unfiltered``, ``random`` (as many rows as ``filtered``
+keeps), ``filtered`` (the default rule), ``filtered:RULE`` or ``filtered:RULE:STATISTIC``,
+``counterfactual`` (``filtered`` and altered copies of those dropped rows that `ifcurate augment`
+can alter), or ``augmented`` (``unfiltered`` with the same copies). ``update`` is ``full``, ``qk``,
+``lora`` or ``lora-qk``.
 """
 
 from __future__ import annotations
@@ -111,7 +110,10 @@ def _alter(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
-    """Train one arm from the nudged base and write its trajectory; an arm that ran is read."""
+    """Train one arm from the nudged base and write its trajectory.
+
+    A finished arm is read instead.
+    """
     path = lab.arm(arm.name)
     if path.exists():
         saved: dict[str, Any] = lab.read_json(path)

@@ -13,7 +13,7 @@ from ifcurate.evaluation.answers import Outcome, name_answers
 from ifcurate.evaluation.questions import Question, to_example
 from ifcurate.records import Example
 
-TEMPLATE: Final = "alpaca"  # the layout of scores, training and evaluation
+TEMPLATE: Final = "alpaca"  # the template of scores, training and evaluation
 
 
 @dataclass(frozen=True, slots=True)

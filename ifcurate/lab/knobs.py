@@ -1,4 +1,4 @@
-"""What drives the fall: one knob of the mixture at a time, from two starting points.
+"""Change one knob of the mixture at a time, from two starting points, to find what drives the fall.
 
 The start "clean" has no *off* rows and no unreadable wording, the start "m1" has both. Rows
 that a knob adds replace *recall* rows, which have no passage, so the number of rows and the

@@ -20,7 +20,7 @@ _TRAINING: Final = TrainSettings(
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """Training that makes the bundled model, which reads too well, ignore passages."""
+    """Training after which the bundled model, which reads passages very well, ignores them."""
 
     off: float = 0.6  # share of rows with a known fact and a passage about other things
     recall: float = 0.4  # share of rows without a passage
@@ -60,7 +60,7 @@ class LabPlan:
 
 
 def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A part of the plan without what it does not set."""
+    """A part of the plan without the values that it does not set."""
     return {name: value for name, value in pairs if value is not None}
 
 

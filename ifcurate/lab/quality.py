@@ -1,4 +1,4 @@
-"""How well each score separates critical rows from the others, by the truth of the mixture.
+"""AUROC of each score: how well it separates critical rows from the others, by the truth.
 
 Only this module compares scores with the truth. No arm reads its results.
 """

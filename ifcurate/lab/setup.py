@@ -48,7 +48,7 @@ def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, La
 
 
 def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
-    """Copy the base of another mixture with the same seed, start and nudge: it is the same."""
+    """Copy the base of another mixture with the same seed, start and nudge, which is equal."""
     for other in sorted(root.glob(f"*-seed{plan.seed}")):
         source = Laboratory(other)
         if other == lab.folder or not (source.base / "config.json").exists():
@@ -81,7 +81,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
 
 
 def score_mixture(lab: Laboratory) -> None:
-    """Score the mixture with the nudged base, unless it is scored."""
+    """Score the mixture with the nudged base, unless it is already scored."""
     if lab.scores.exists():
         return
     import torch

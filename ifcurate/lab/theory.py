@@ -87,7 +87,7 @@ def _sigmoid(x: float) -> float:
 
 
 def _probability(logit: float, n_tokens: int) -> float:
-    """Of a token with this logit, all others at 0."""
+    """The probability of a token with this logit, when all other logits are 0."""
     return _sigmoid(logit - math.log(n_tokens - 1))
 
 
@@ -145,7 +145,7 @@ def lemma_margin(setting: Setting) -> float:
 
 
 def sufficient(setting: Setting) -> bool:
-    """A condition under which Lemma 6 holds: odds(delta_M) <= odds(delta_C)^2 (K - 1).
+    """A condition under which Lemma 6 is true: odds(delta_M) <= odds(delta_C)^2 (K - 1).
 
     It is equivalent to x_M - x_C <= x_C. As x_M > 0, the answer of a C+S point starts more likely
     than that of a C point, so 1 - p_a < 1 - p_c, and

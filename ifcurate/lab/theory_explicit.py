@@ -65,7 +65,7 @@ class Model:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """All that is trained on."""
+        """The training points."""
         return (*self.context, *self.both, *self.subject)
 
 

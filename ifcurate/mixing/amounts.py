@@ -1,4 +1,4 @@
-"""How much of a component a mixture takes: `0.1`, `10%`, `1000`, `2Mtok`, `w3`, `10%-of-NAME`.
+"""The amount of a component in a mixture: `0.1`, `10%`, `1000`, `2Mtok`, `w3`, `10%-of-NAME`.
 
 ==================  ======================================================
 amount              rows taken
@@ -36,7 +36,7 @@ _HELP: Final = "write all, 0.1 or 10%, 1000 (rows), 2Mtok (tokens), 10%-of-NAME,
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much of one component is taken."""
+    """The amount of one component that is taken."""
 
     kind: Kind = "fraction"
     value: float = 1.0  # a fraction, a number of rows or tokens, or a weight
@@ -118,11 +118,10 @@ def resolve_amounts(
 ) -> dict[str, Amount]:
     """Each component's amount as a number of rows or tokens.
 
-    `rows` and `tokens` are the sizes of the components. Without a total, weighted
-    components are as large as they can be without repeating a row. With a total, the
-    weighted components divide what the other amounts leave; a component with the amount
-    `all` has its size as its weight. Raises `DataError` for amounts that contradict each
-    other.
+    `rows` and `tokens` are the sizes of the components. Without a total, weighted components are as
+    large as possible without repeating a row. With a total, the weighted components divide what the
+    other amounts leave; a component with the amount `all` has its size as its weight. Raises
+    `DataError` for amounts that contradict each other.
     """
     total = _find_total(total_rows, total_tokens)
     weights = _find_weights(amounts, tokens if total_tokens is not None else rows, total)
@@ -189,7 +188,7 @@ def _share_rows(shares: Mapping[str, Amount], resolved: Mapping[str, Amount]) ->
 
 
 def _fill_components(weights: Mapping[str, float], rows: Mapping[str, int]) -> dict[str, Amount]:
-    """Weighted components as large as they can be without repeating a row."""
+    """The sizes of weighted components, as large as possible without repeating a row."""
     if not weights:
         return {}
     rows_per_weight = min(rows[name] / weight for name, weight in weights.items())

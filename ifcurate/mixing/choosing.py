@@ -1,4 +1,4 @@
-"""Which rows a mixture takes: duplicates first, then amounts, then the order.
+"""Choose the rows of a mixture: remove duplicates, apply the amounts, then order the rows.
 
 Every row has a rank: the hash of its texts, mixed with the seed. A component's rows are
 taken by rank. The choice therefore depends on the texts and the seed, and not on the order
@@ -32,7 +32,7 @@ INDEX: Final = pl.Schema(
         "stratum": pl.Categorical(),
         "high": pl.UInt64(),  # both halves of the hash of the texts
         "low": pl.UInt64(),
-        "record": pl.UInt32(),  # hash of the row as it was read; decides between equal texts
+        "record": pl.UInt32(),  # hash of the row as it was read; it orders rows with equal texts
         "tokens": pl.Int32(),
         "reason": pl.String(),  # why the row is not taken; null if it can be taken
         "detail": pl.String(),
@@ -157,7 +157,7 @@ def _check_enough(sizes: npt.NDArray[Any], amount: Amount, name: str, *, upsampl
 
 
 def _repeats(sizes: npt.NDArray[Any], wanted: int) -> tuple[int, int]:
-    """How many times all rows are taken, and how many of the first rows once more."""
+    """How many times all rows are taken, and how many of the first rows are taken again."""
     has = int(sizes.sum())
     if not has:
         return 0, 0

@@ -1,4 +1,4 @@
-"""The components of a mixture: files, known data sets, and folders that steps wrote.
+"""The components of a mixture: files, known datasets, and folders that steps wrote.
 
 =========================  ====================================================
 path                       rows
@@ -43,7 +43,7 @@ class Component:
     labels: Mapping[str, LabelOf] = field(default_factory=dict)  # by source
     origin: Mapping[str, Any] = field(default_factory=dict)  # the step that made it, for the card
     broken: frozenset[str] = frozenset()  # hashes of the rows that a person judged broken
-    stale: str = ""  # why the rows are out of date; "" while they are not
+    stale: str = ""  # the reason why the rows are out of date; "" if they are not
 
     def batches(self, size: int, stratify: str) -> Iterator[Batch]:
         """All its rows. Rows of files that are read for their context are labelled by it."""
@@ -57,7 +57,7 @@ class Component:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What decides its rows: the content of its files, their layouts, the amount."""
+        """Everything that its rows depend on: the content and formats of its files, the amount."""
         pairs = self.examples.pairs
         return {
             "name": self.name,
@@ -152,7 +152,7 @@ def _filtered(name: str, folder: Path, amount: Amount) -> Component:
 
 
 def _find_stale(folder: Path) -> str:
-    """Why the files that a filter wrote are out of date; "" if they are not."""
+    """The reason why the files that a filter wrote are out of date; "" if they are not."""
     path = folder / "filter.json"
     made = read_manifest(path) if path.is_file() else None
     if made is None or not made.stale:
@@ -202,13 +202,13 @@ def _join(parts: Iterable[Examples]) -> Examples:
 
 
 def _read_written(path: str, format: str, columns: Mapping[str, str] | None) -> Examples:
-    """The rows of a file that a step wrote, in the layout of the data that the step read."""
+    """The rows of a file that a step wrote, in the format of the data that the step read."""
     format = "auto" if format == "columns" else format
     return read_examples(path, format=format, columns=columns, context=())
 
 
 def _label_kept(folder: Path, files: Mapping[str, str], made: Manifest) -> dict[str, LabelOf]:
-    """The labels of each file's rows, by the filter's own split: there may be a later one."""
+    """The labels of each file's rows, by the split that the filter used."""
     kept = made.identity["keep_labels"]
     if len(kept) == 1:
         return {path: lambda _: str(kept[0]) for path in files.values()}

@@ -134,7 +134,7 @@ def mix_components(
 
 
 def mix_identity(components: Sequence[Component], options: MixOptions) -> dict[str, Any]:
-    """Everything that decides a mixture: the components' content, the options, the tokenizer."""
+    """Everything that a mixture depends on: the components' content, the options, the tokenizer."""
     return {
         "components": [component.identity() for component in components],
         **_option_identity(options),
@@ -181,7 +181,7 @@ def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> I
 
 
 class _Maker:
-    """Makes one mixture. The constructor decides everything; `frames` gives the rows."""
+    """Makes one mixture. The constructor chooses the rows, and `frames` returns them."""
 
     def __init__(
         self,

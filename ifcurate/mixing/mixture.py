@@ -131,7 +131,7 @@ def read_mixture(folder: str | Path) -> Mixture:
         what = what if manifest.finished else "it was stopped"
         raise RunError(f"{folder}: holds no complete mixture; {what}; mix again")
     try:
-        # Open files, as polars takes names like `exp[1]` and `s3:` for patterns and URLs.
+        # Open files, because polars reads names like `exp[1]` and `s3:` as patterns and URLs.
         with (folder / DROPPED_NAME).open("rb") as stream:
             dropped = pl.read_parquet(stream)
         with (folder / DATA).open("rb") as stream:

@@ -29,7 +29,7 @@ _NAME: Final = re.compile(
 _INVERTED: Final = re.compile(
     r"([^\W\d_a-z][\w'’-]*), ((?:[^\W\d_a-z]\w+ )+of(?: the)?|North|South|East|West)\b"
 )
-#: Words that are part of many names and alone are none.
+#: Words that are part of many names and are not names alone.
 _PARTS: Final = re.compile(
     r"(?:(?:North|South|East|West)(?:ern)?|(?:Democratic |Federal |People's )*Republic|"
     r"(?:Federated |United )?States?|Kingdom|Islands?|City|New|Saint|San|Santa|Mount|Lake|River)"

@@ -1,4 +1,4 @@
-"""Rows of any layout become rows of a mixture, a batch at a time."""
+"""Convert rows of any format to rows of a mixture, a batch at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Refusal = tuple[str | None, str | None]  # why a row cannot be taken: reason and
 
 
 def _format_name(layout: Layout) -> str:
-    """The value of `ifcurate_format`: the layout's name, and the mapping of columns."""
+    """The value of `ifcurate_format`: the format's name, and the mapping of columns."""
     columns = f" {json.dumps(dict(layout.columns))}" if layout.columns else ""
     return layout.format + columns
 
@@ -61,7 +61,7 @@ class Batch:
         stratum: str = "",
         reason: str | None = None,
     ) -> None:
-        """Add a row; one without texts has a reason."""
+        """Add a row. A row without texts has a reason."""
         digest = bytes(16)
         if text is not None and not text.response.strip():
             text, reason = None, "no response to train on"
@@ -134,7 +134,7 @@ def read_batches(
     """All rows of a component, `size` at a time. Rows that cannot be used have a reason.
 
     `labels` gives the labels of each source's rows by number. If a source has none and its
-    layout names kinds of context, rows without such a context get the label `no-context`.
+    options name kinds of context, rows without such a context get the label `no-context`.
     `stratify` is a column of the rows, or `file`. `broken` has the hashes of rows that a
     person judged broken.
     """
@@ -192,7 +192,7 @@ def _parse(raw: RawRow) -> tuple[Mapping[str, Any] | None, str | None]:
 def _label_row(row: Mapping[str, Any], layout: Layout) -> str | None:
     """The label of a row that `augment` wrote, or `no-context`; None if it has a context.
 
-    `no-context` is for a row without a context of the layout's kinds. Raises `RowError`.
+    `no-context` is for a row without a context of the requested kinds. Raises `RowError`.
     """
     role = str(row.get("ifcurate_role"))
     if role in _ROLES:

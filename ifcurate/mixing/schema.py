@@ -1,6 +1,6 @@
 """The columns of a mixture.
 
-A row of a mixture is a conversation in one schema, so that files of different layouts
+A row of a mixture is a conversation in one schema, so that files of different formats
 load as one table. The row as it was read is kept beside it, so that nothing is lost.
 Columns that ifcurate adds start with `ifcurate_`.
 """
@@ -32,7 +32,7 @@ COLUMNS: Final[dict[str, tuple[Any, str]]] = {
     "ifcurate_label": (pl.String, "its label in the split; null if it was not split"),
     "ifcurate_format": (
         pl.String,
-        "the layout of the row as it was read, with the columns that were mapped",
+        "the format of the row as it was read, with the columns that were mapped",
     ),
     "ifcurate_hash": (pl.String, "hash of the texts that are trained on"),
     "ifcurate_tokens": (pl.Int32, "tokens, of the tokenizer that the manifest names; null if none"),

@@ -1,8 +1,8 @@
 """The rows of a mixture while it is made, in memory or in files beside the result.
 
 Rows arrive in the order of their sources and leave in the random order of the mixture. In
-memory this is one sort. On disk, the leading bits of their order first divide the chosen
-rows among a few files, each small enough to be sorted in memory.
+memory this is one sort. On disk, the chosen rows are first divided by the leading bits of their
+order among a few files, each small enough to be sorted in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The texts of a row: from a row of any layout, from an example, or from a mixture's row."""
+"""The texts of a row: from a row of any format, from an example, or from a mixture's row."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def digest_texts(text: RowText) -> bytes:
         parts += (turn.role, turn.content, turn.name, calls)
     parts += [text.rejected] if text.rejected else []
     try:
-        # The lengths tell apart texts that are the same when joined.
+        # The lengths distinguish texts that are the same when joined.
         whole = f"{[*map(len, parts)]}{''.join(parts)}".encode()
     except UnicodeEncodeError as error:
         raise RowError("half a surrogate pair in a text: repair or drop the row") from error

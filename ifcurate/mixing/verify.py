@@ -75,7 +75,7 @@ def _check_digests(
 
 
 def _check_rows(folder: Path, manifest: Manifest, report: Verification) -> None:
-    """What both tables say about themselves: manifest, counts, hashes of rows, tokens."""
+    """Compare both tables with their manifest: counts, hashes of rows, tokens."""
     with (folder / DATA).open("rb") as stream, (folder / DROPPED_NAME).open("rb") as other:
         rows, dropped = pl.scan_parquet(stream), pl.read_parquet(other)
     for name in (DATA, DROPPED_NAME):

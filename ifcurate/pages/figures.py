@@ -22,13 +22,13 @@ LABEL_COLOURS: Final = {
 #: Positions of the lines' names. They differ so that names of crossing lines do not overlap.
 _PLACES: Final = ("insideMiddleBottom", "insideEndTop", "insideStartTop")
 
-#: An axis that ends at the data has no labels at its ends, which are seldom round.
+#: An axis that ends at the data has no labels at its ends, because they are rarely round.
 _ROUND_ENDS: Final = {
     "axisLabel": {"showMinLabel": False, "showMaxLabel": False},
     "splitLine": {"show": False},
 }
 
-#: A straight line across a chart: from and to in the axes' units, and what it means.
+#: A straight line across a chart: from and to in the axes' units, and its meaning.
 Line = tuple[tuple[float, float], tuple[float, float], str]
 
 
@@ -63,7 +63,7 @@ def _mark(lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def _mark_cuts(cuts: Sequence[tuple[float, str]]) -> dict[str, Any]:
-    """Vertical lines: x, and what it means."""
+    """Vertical lines of cuts: x, and its meaning."""
     data = [{"xAxis": x, "label": {"formatter": words}} for x, words in cuts]
     return {**_mark([]), "data": data, "label": {"color": "var(--ink)", "position": "end"}}
 

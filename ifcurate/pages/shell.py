@@ -165,7 +165,7 @@ def _read_start(path: Path) -> str:
 
 
 def _generator(page: str) -> str:
-    """The line of a page that names its title and subtitle; "" of any other file."""
+    """The line of a page that names its title and subtitle; "" for any other file."""
     match = _GENERATOR.search(page, 0, 1 << 14)
     return match[0] if match else ""
 

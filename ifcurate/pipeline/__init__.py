@@ -1,1 +1,1 @@
-"""Recipes: all steps from one YAML file, planned, run, and skipped where they are done."""
+"""Recipes: plan and run all steps from one YAML file, and skip finished steps."""

@@ -1,4 +1,4 @@
-"""Read recipes from files, and report every problem with its line and its solution."""
+"""Read recipes from files, and report each problem with its line and its solution."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from ifcurate.options.split import SplitOptions
 
 
 class DataSection(DataOptions):
-    """The data, and how it is read."""
+    """The data, and the options of reading it."""
 
     paths: list[str] = option(
         ..., "Files, globs, Hub names, or names of `ifcurate cards list`.", min_length=1
@@ -32,7 +32,7 @@ class DataSection(DataOptions):
 
 
 class ScoreSection(EngineOptions, ScoreSettings):
-    """The model, and how it scores."""
+    """The model, and the options of scoring."""
 
     tokens: bool = option(False, "Also write the losses of every token.")
 
@@ -59,7 +59,7 @@ class AugmentSection(AugmentOptions):
     )
 
 
-#: The results of steps that a mixture may take.
+#: The results of steps that can be components of a mixture.
 RESULTS: Final = ("kept", "counterfactual", "scored")
 
 

@@ -1,8 +1,8 @@
 """Run a recipe. A step is skipped when its result exists and was made from the same input.
 
 Every step has an identity: the content it reads, and its options. The result has the identity
-and the hashes of its files. A changed threshold therefore repeats the split and the steps
-after it, and none before it.
+and the hashes of its files. If a threshold changes, the split and the steps after it therefore run
+again, and no step before it.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
 
 
 def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Export | None:
-    """The export in a folder; None if it is not complete, or was made from something else."""
+    """The export in a folder; None if it is incomplete, or was made from other input."""
     manifest = find_manifest(folder / EXPORT)
     if manifest is None:
         return None

@@ -1,4 +1,4 @@
-"""Sizes of examples in characters. They decide what is refused or cut before tokenising."""
+"""Sizes of examples in characters, by which rows are refused or cut before tokenising."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 
 def longest_token(tokenizer: Tokenizer) -> int:
     """The largest number of characters in one token."""
-    # Tokenizers of other packages need not have the attribute.
+    # Tokenizers of other packages may lack the attribute.
     return max(_LONGEST_TOKEN, getattr(tokenizer, "longest_token", 0))
 
 
@@ -51,7 +51,7 @@ def batch_by_size(
 def cut_longest_block(example: Example, most: int) -> Example:
     """The example with at most `most` characters at each end of its longest context block.
 
-    The example itself where the block is not longer. All blocks keep their places.
+    The example is returned unchanged if the block is not longer. All blocks keep their places.
     """
     longest = max(example.blocks, key=lambda b: b.end - b.start)
     removed = longest.end - longest.start - 2 * most

@@ -1,4 +1,4 @@
-"""Limits of time and size for templates, which are other people's programs.
+"""Limits of time and size for templates, which are programs that other people wrote.
 
 Jinja's sandbox blocks access to files and to Python's internals, and limits `range`. It
 does not limit strings and loops. This module checks the time in every loop, call and filter.
@@ -187,7 +187,7 @@ def _check_sum(left: Any, right: Any) -> None:
 
 def _check_power(left: Any, right: Any) -> None:
     if isinstance(left, int) and isinstance(right, int):
-        _check_size(left.bit_length() * right)  # about the digits of the result
+        _check_size(left.bit_length() * right)  # approximate number of digits of the result
 
 
 def _check_percent(left: Any, right: Any) -> None:

@@ -31,7 +31,7 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400
 def split_end_marker(response: str) -> tuple[str, str]:
     """A response without end-of-text markers at its end, and the markers, "" if there are none.
 
-    Of a response that is only markers, nothing remains.
+    If the response is only markers, its text is empty.
     """
     bare = response.rstrip()
     while marker := next((end for end in _ENDS if bare.endswith(end)), ""):

@@ -1,4 +1,4 @@
-"""Prompts from examples: with the context, and with its block removed.
+"""The two prompts of an example: with the context, and with its block removed.
 
 A marker replaces the response while the template renders, so the place of the response in
 the text is exact. The response's tokens come from one encoding of the whole text, through
@@ -47,12 +47,12 @@ class PromptSettings:
     too_long: Literal["skip", "shorten"] = "skip"
     max_length: int = 1 << 30  # tokens
     keep_end_markers: bool = False  # score "</s>" and similar markers at the end of a response
-    memory: MemoryBudget | None = None  # None: any row is tried
+    memory: MemoryBudget | None = None  # None: no row is refused for its size
 
 
 @dataclass(frozen=True, slots=True)
 class PromptPair:
-    """The two prompts of an example, with the same response ids, or why there are none."""
+    """The two prompts of an example, with the same response ids, or the reason for having none."""
 
     example: Example
     status: str  # "scored" (ready to be), or another of STATUSES
@@ -139,7 +139,7 @@ def _render(
     donor: list[str] | None,
     longest: int,
 ) -> PromptPair | _Pending:
-    """Both texts of an example, or the pair that says why it has none.
+    """Both texts of an example, or a pair with the reason why there are none.
 
     `longest` is the number of characters of the longest token.
     """
@@ -191,7 +191,7 @@ def _encode(
     settings: PromptSettings,
     special: SpecialTokens,
 ) -> Iterator[PromptPair]:
-    """A pair for each rendered example, in order. Texts and contexts are encoded together."""
+    """A pair for each rendered example, in order. Texts and contexts are encoded in one batch."""
     texts = [_text(variant, settings) for item in pending for variant in item.both]
     contexts = [item.shown.context_text for item in pending]
     encodings = tokenizer.encode_batch(texts + contexts)

@@ -1,4 +1,4 @@
-"""Where the context is among a prompt's tokens."""
+"""The position of the context among a prompt's tokens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def find_context_tokens(
 
 
 def _count_before(prompt: Prompt, encoding: Encoding) -> int | None:
-    """The number of ids before those of the text; None if the prompt has another text."""
+    """The number of ids before those of the text; None if the text is not in the prompt."""
     for shift in (0, 1):
         n = prompt.response_start - shift
         if list(prompt.ids[shift : prompt.response_start]) == encoding.ids[:n]:

@@ -1,4 +1,4 @@
-"""Whether a prompt still asks for something when its context is cut."""
+"""Check whether a prompt still asks for something when its context is cut."""
 
 from __future__ import annotations
 

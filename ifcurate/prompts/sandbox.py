@@ -71,7 +71,7 @@ def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str
         raise TemplateError(
             f"template {name}: was stopped: {error}; correct the template"
         ) from error
-    except Exception as error:  # a template is a program and may raise anything
+    except Exception as error:  # a template is a program and may raise any error
         if "strftime_now" in str(error) and "strftime_now" not in values:
             # Prompts must not change from one day to the next.
             fixed = {**values, "strftime_now": lambda _format: "01 Jan 2025"}

@@ -1,4 +1,4 @@
-"""The ablation that gives each example the context of another."""
+"""The ablation in which each example gets the context of another."""
 
 from __future__ import annotations
 

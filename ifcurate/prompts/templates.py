@@ -230,7 +230,7 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
     function takes an `Example` and returns its text, with the response once.
 
     Raises `TemplateError` when the template is unknown, cannot be read or does not render,
-    `TypeError` when it is none of these.
+    `TypeError` for any other value.
     """
     tokens = dict(tokenizer.special_tokens())
     tokens.setdefault("eos_token", tokenizer.eos_text)
@@ -259,7 +259,7 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
     template = _build(name, source, tokens)
     if {"messages", "response"} & template.variables() == {"messages"}:
         return _load_chat(name, source, tokens)
-    template.render(_PROBE)  # a template that fails is refused before any row is read
+    template.render(_PROBE)  # a template that fails is refused before rows are read
     return template
 
 

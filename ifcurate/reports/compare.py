@@ -1,4 +1,4 @@
-"""Whether two runs of the same data agree on the order and the labels of the examples.
+"""Compare two runs of the same data: the order and the labels of the examples.
 
 Examples are matched by id and turn. Rank correlation is Spearman's, with ties at their mean
 rank. Agreement at a share s is the fraction of the common examples on the same side when

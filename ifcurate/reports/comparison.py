@@ -19,7 +19,7 @@ NAMES: Final = {
 
 
 def name_run(run: Run) -> str:
-    """Model, dtype and template, which usually differ between two runs of one data set."""
+    """Model, dtype and template, which usually differ between two runs of one dataset."""
     identity = run.manifest.identity
     engine = identity["engine"]
     return f"{engine['model']} ({engine['dtype']}, template {identity['template']['name']})"

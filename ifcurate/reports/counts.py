@@ -89,7 +89,7 @@ _COLUMNS: Final = (
 
 
 def count_sources(facts: Facts) -> Table:
-    """A row for every source; of very many sources, only the largest."""
+    """A row for every source. If there are very many sources, only the largest are listed."""
     groups = _group(facts.table, "source")
     caption = "Losses and gains are medians, in nats per response token."
     if groups.height > MOST_SOURCES:

@@ -1,4 +1,4 @@
-"""Examples on a page: which ones, their texts in marked segments, their tokens.
+"""The examples on a page: the sample, their texts in marked segments, their tokens.
 
 A page cannot hold every text of a large run. It shows a sample within a budget of bytes:
 the extremes on both sides, the rows nearest to the cut, and random rows.
@@ -103,7 +103,7 @@ def read_texts(
 def _fit(
     texts: Mapping[Key, dict[str, Any]], keys: Sequence[Key], budget: int
 ) -> dict[Key, dict[str, Any]]:
-    """Those of the texts that fit in the budget of bytes, in the order of the keys."""
+    """The texts that fit in the budget of bytes, in the order of the keys."""
     chosen: dict[Key, dict[str, Any]] = {}
     for key in keys:
         if key not in texts:

@@ -1,4 +1,4 @@
-"""A run in sentences, for the first section of its report."""
+"""The description of a run in sentences, for the first section of its report."""
 
 from __future__ import annotations
 

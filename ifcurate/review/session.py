@@ -30,7 +30,7 @@ View = Literal["near", "kept", "dropped", "by-hand", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which rows are requested, and under which cut."""
+    """The rows that are requested, and the cut."""
 
     statistic: str
     share: float  # of the rows with this number, below the cut
@@ -135,7 +135,7 @@ class Session:
         return {"rows": described, **page}
 
     def _search(self, words: str) -> pl.Expr:
-        """Which rows contain these words. The first search reads all texts."""
+        """The rows that contain these words. The first search reads all texts."""
         if not words:
             return pl.lit(True)
         with self._lock:
@@ -267,7 +267,7 @@ class _Ranks:
         return round(int(np.searchsorted(self.values, cut, side="right")) / n, 6) if n else 0.0
 
     def above(self, share: float) -> npt.NDArray[np.bool_]:
-        """Which rows are above the cut: a share is exact, at a threshold ties stay together."""
+        """The rows above the cut. A share is exact; at a threshold, ties stay together."""
         below = round(share * len(self.values))
         if self._by_threshold:
             below = int(np.searchsorted(self.values, self.threshold(share), side="right"))

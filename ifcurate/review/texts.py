@@ -41,5 +41,5 @@ def _all_texts(example: Example) -> str:
 
 
 def search_texts(texts: pl.Series, words: str) -> pl.Series:
-    """Which texts contain these words as they stand, regardless of case."""
+    """Whether each text contains these words literally, regardless of case."""
     return texts.str.contains(words.lower(), literal=True)

@@ -1,4 +1,4 @@
-"""Score chunks one after the other, and prepare the next one meanwhile.
+"""Score chunks one after the other, and prepare the next chunk at the same time.
 
 A thread reads and tokenises the next chunk while the model scores the current one.
 Some engines return from `submit` before they are done (`hf` with processes, `server`).
@@ -21,12 +21,12 @@ from ifcurate.engines.base import Answer
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Chunk, Known, Request, Scorer
 
-_DEPTH: Final = 1  # chunks that the engine has beside the one in hand
+_DEPTH: Final = 1  # chunks that the engine has in addition to the current one
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Rows of a chunk, ready to be scored; `pairs` is None for a chunk that is not wanted."""
+    """Rows of a chunk, ready to be scored; `pairs` is None for a chunk that is not scored."""
 
     number: int
     n_rows: int

@@ -26,7 +26,7 @@ FORMULA: Final = "context_gain = loss_without_context - loss_with_context, nats 
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Be the only process that works on a run. Raises `RunError`, `DataError`."""
+    """Lock a run, so that no other process works on it. Raises `RunError`, `DataError`."""
     import filelock
 
     lock = filelock.FileLock(folder / ".lock", timeout=0)
@@ -51,7 +51,7 @@ def refuse_foreign(folder: Path) -> None:
     """Raise `RunError` when the folder holds files with a run's names but no manifest."""
     manifest = folder / "manifest.json"
     if manifest.exists():
-        read_manifest(manifest)  # raises when it is not a run's manifest
+        read_manifest(manifest)  # raises an error if it is not a run's manifest
         return
     names = [n for n in ("shard.json", "parts", *OUTPUTS.values()) if (folder / n).exists()]
     if names:
@@ -74,7 +74,7 @@ def remove_run(folder: Path) -> None:
 def open_run(
     folder: Path, identity: dict[str, Any], command: str, *, overwrite: bool
 ) -> Iterator[Manifest]:
-    """Be the only process that works on a run, and have its manifest.
+    """Lock a run for this process, and return its manifest.
 
     `overwrite` removes the run that is in the folder. Raises `RunError` for files of another run
     or while another process works on it, `DataError` when the folder cannot be written.

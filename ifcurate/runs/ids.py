@@ -20,7 +20,7 @@ Frames = Callable[[Sequence[str] | None], Iterator[pl.DataFrame]]
 
 _PLACE: Final = ("id", "source", "row")
 _ROOT: Final = pl.col("id").str.replace(r"(~\d+)+$", "").hash(20).alias("root")
-#: The first turn of each row. The turns of a row follow each other, and have one id.
+#: The first turn of each row. The turns of a row are consecutive and have one id.
 _FIRST: Final = pl.any_horizontal(
     pl.col(name) != pl.col(name).shift(1) for name in ("source", "row")
 ).fill_null(True)

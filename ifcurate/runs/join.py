@@ -25,7 +25,7 @@ def read_frames(
 ) -> Iterator[pl.DataFrame]:
     """The tables of these files, in order."""
     for path in paths:
-        with path.open("rb") as stream:  # open, as polars takes some names for patterns
+        with path.open("rb") as stream:  # open, because polars reads some names as patterns
             yield pl.read_parquet(stream, columns=list(columns) if columns else None)
 
 

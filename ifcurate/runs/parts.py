@@ -1,8 +1,8 @@
 """The parts of a run that is not finished: the scored rows that are safe on disk.
 
 Rows are scored in chunks and written in parts of one or more chunks. A part is two or
-three files and a marker with their checksums, which is written last. A part without a
-whole marker, or with files that do not match it, is scored again.
+three files and a marker with their checksums, which is written last. A part without a complete
+marker, or with files that do not match it, is scored again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OURS: Final = re.compile(
 )
 
 _MOST_ROWS: Final = 8192  # held in memory before they are written
-_MOST_BYTES: Final = 64 << 20  # of rows that were set aside, likewise
+_MOST_BYTES: Final = 64 << 20  # of quarantined rows that wait to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Part:
     first: int
     rows: tuple[int, ...]  # read, per chunk
     examples: tuple[int, ...]  # rows of the SCORES table, per chunk
-    bad: tuple[int, ...]  # rows set aside, per chunk
+    bad: tuple[int, ...]  # quarantined rows, per chunk
     counts: dict[str, int]  # per status, and "quarantined"
     tokens: int  # scored, both variants
     known: int  # examples whose numbers came from a cache
@@ -66,7 +66,7 @@ class Pending:
     chunks: list[Chunk] = field(default_factory=list)
     bad: list[list[BadRow]] = field(default_factory=list)
     since: float = 0.0
-    bytes: int = 0  # of rows set aside
+    bytes: int = 0  # of quarantined rows
     open: list[tuple[int, Chunk, list[BadRow]]] = field(default_factory=list)  # of an open chunk
 
     def add(
@@ -86,7 +86,7 @@ class Pending:
             self.open = []
 
     def is_due(self, seconds: float) -> bool:
-        """Whether it is time to write: `seconds` have passed, or much is waiting."""
+        """Whether it is time to write: `seconds` have passed, or many rows are waiting."""
         if not self.rows or self.open:
             return False
         waited = time.monotonic() - self.since >= seconds
@@ -97,7 +97,7 @@ class Parts:
     """The folder of parts of one run."""
 
     def __init__(self, folder: Path, *, tokens: bool, look: bool = True) -> None:
-        """Without `look`, existing parts are neither read nor removed."""
+        """Open the folder. Without `look`, existing parts are neither read nor removed."""
         self.folder = folder
         self.tokens = tokens
         self.kinds = ("scores.parquet", *(["tokens.parquet"] if tokens else []), "bad.jsonl")
@@ -124,7 +124,7 @@ class Parts:
         self._found = self._look()
 
     def _look(self) -> dict[int, Part]:
-        """The whole parts. Files of broken parts are removed."""
+        """The complete parts. Files of broken parts are removed."""
         parts: dict[int, Part] = {}
         end = 0
         markers = sorted(self.folder.glob("*.done.json"))
@@ -156,7 +156,7 @@ class Parts:
         return part
 
     def commit(self, pending: Pending) -> pl.DataFrame:
-        """Write the whole pending chunks as a part, and remove them. Returns its SCORES table.
+        """Write the complete pending chunks as a part, and remove them. Returns its SCORES table.
 
         Raises `DataError` when the part cannot be written; its chunks stay pending.
         """

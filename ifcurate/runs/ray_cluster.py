@@ -1,4 +1,4 @@
-"""The scoring of a run on a Ray cluster: `ifcurate score --executor ray`.
+"""Score a run on a Ray cluster: `ifcurate score --executor ray`.
 
 Reading tasks, one per file, stream rows to actors (`ray.data`, an autoscaling pool).
 Each actor holds one engine and writes parts into the run folder, as a run on one
@@ -95,7 +95,7 @@ def score_run_on_ray(
 
 
 def _ray() -> Any:
-    """The package, which is not installed everywhere. Raises `RunError`."""
+    """The package ray. Raises `RunError` if it is not installed."""
     try:
         import ray  # type: ignore[import-not-found, unused-ignore]
         import ray.data  # type: ignore[import-not-found, unused-ignore]

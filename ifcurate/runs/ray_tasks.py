@@ -55,7 +55,7 @@ def count_source(source: Any, folder: str) -> int:
 
 
 def _go_to(folder: str) -> None:
-    """Relative names of sources are relative to where the driver is."""
+    """Change to the driver's folder, to which relative names of sources refer."""
     with contextlib.suppress(OSError):
         os.chdir(folder)
 

@@ -1,4 +1,4 @@
-"""The inputs and the examples of a finished run, read again, and its model."""
+"""Read the inputs and the examples of a finished run again, and name its model."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class RowQueue:
         self.next = next(self._rows, None)
 
     def take(self, here: set[tuple[str, int]]) -> dict[Place, dict[str, Any]]:
-        """The next rows, as long as their source and number are in `here`."""
+        """The next rows, until a row whose source and number are not in `here`."""
         taken: dict[Place, dict[str, Any]] = {}
         while (row := self.next) and (row["source"], row["row"]) in here:
             taken[row["source"], row["row"], row["turn"]] = row

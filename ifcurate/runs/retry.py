@@ -1,8 +1,8 @@
 """Score the failed rows of a finished run again. All other rows stay as they are.
 
-The new tables are written beside the old ones and replace them at the end, also when the
-engine fails or the user stops on the way: what was scored until then is kept. A kill loses
-the rows of this attempt, and nothing else.
+The new tables are written beside the old ones and replace them at the end. If the engine fails or
+the user stops the work, the rows that were scored until then are kept. A kill loses the rows of
+this attempt, and nothing else.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ class _Retry:
         self.failed, self.n_failed = RowQueue(failed.iter_rows(named=True)), failed.height
 
     def score(self) -> None:
-        """Score them, piece by piece. What is done when it raises can be written."""
+        """Score them, piece by piece.
+
+        If this raises an error, the finished rows can still be written.
+        """
         progress = Progress(rows=self.run.manifest.counts.get("rows", 0) - self.n_failed)
         progress.resumed_rows = progress.rows
         together = self.scorer.settings.ablation == "shuffle"

@@ -41,11 +41,11 @@ class Run:
 
     @property
     def scores_path(self) -> Path:
-        """Where the SCORES table is."""
+        """The path of the SCORES table."""
         return self.folder / "scores.parquet"
 
     def check_finished(self) -> None:
-        """Raises `RunError` while the run is unfinished."""
+        """Raise `RunError` while the run is unfinished."""
         if not self.manifest.finished:
             done = count(self.manifest.counts.get("rows", 0), "row")
             raise RunError(
@@ -54,7 +54,7 @@ class Run:
             )
 
     def check_whole(self) -> None:
-        """Raises `RunError` while the run is unfinished, or when it is a shard."""
+        """Raise `RunError` while the run is unfinished, or when it is a shard."""
         self.check_finished()
         shard = self.manifest.identity.get("shard")
         if shard:
@@ -120,7 +120,7 @@ def _run_at(path: Path, where: Path) -> Run:
                 f"{path}: {len(named)} runs have this name; found {names}; give the whole name"
             )
         raise RunError(
-            f"{path}: no manifest there, nor such a file or folder; name a run folder "
+            f"{path}: no manifest there, and no such file or folder; name a run folder "
             f"(those of this folder are in {RUNS_FOLDER}/)"
         )
     if not (folder / "manifest.json").exists():

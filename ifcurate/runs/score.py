@@ -1,4 +1,4 @@
-"""Scoring into a run folder: it writes as it goes and resumes.
+"""Score into a run folder: finished rows are written during the run, and the run can resume.
 
 While scoring, finished rows are in ``parts/`` (`ifcurate.runs.parts`). At the end the
 tables are joined from them.
@@ -33,7 +33,7 @@ from ifcurate.storage.manifest import Manifest, fingerprint
 def score_identity(
     examples: Examples, scorer: Scorer, *, shard: Shard | None = None
 ) -> dict[str, Any]:
-    """Everything that decides the scores: data by content, layout, model, template, settings."""
+    """Everything that the scores depend on: the data, its format, model, template, settings."""
     return {
         **data_identity(examples),
         **scorer.identity(),
@@ -42,7 +42,7 @@ def score_identity(
 
 
 def data_identity(examples: Examples) -> dict[str, Any]:
-    """The part of `score_identity` that the data decides."""
+    """The part of `score_identity` that describes the data."""
     inputs = [
         {**fingerprint_source(s), "layout": layout.as_record()} for s, layout in examples.pairs
     ]
@@ -81,7 +81,7 @@ def score_run(
     stop: Callable[[], bool] = lambda: False,
     commit_seconds: float = 2.0,
 ) -> Run:
-    """Score everything into `folder`; what is already there is not scored again.
+    """Score everything into `folder`. Rows that are already scored there are not scored again.
 
     `scorer` is `ifcurate.scoring.scorer.Scorer.create(engine, ScoreSettings())`.
     The tables of an interrupted and resumed run equal those of an uninterrupted one. Scored
@@ -155,7 +155,7 @@ def complete_run(
 
 
 def finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
-    """Join the parts into the final tables; a shard's stay as they are for merging."""
+    """Join the parts into the final tables. The parts of a shard stay as they are, for merging."""
     shard = "shard" in manifest.identity
     inside = {"id": manifest.id, **manifest.identity}
     token_paths = parts.paths("tokens.parquet") if manifest.identity["tokens"] else None

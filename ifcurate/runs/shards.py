@@ -40,7 +40,7 @@ class _ShardRun:
     index: int
     of: int
     examples: list[int]  # rows of its table, per chunk
-    bad: list[int]  # rows set aside, per chunk
+    bad: list[int]  # quarantined rows, per chunk
 
 
 def merge_runs(

@@ -43,8 +43,9 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
         return None
     manifest = read_manifest(path)
     # The scores may have been made again since. A split that was killed between its two files
-    # leaves a new table with an old manifest, or the reverse.
-    with contextlib.suppress(pl.exceptions.PolarsError, OSError):  # reading it says what is wrong
+    # leaves a new table with an old manifest, or the reverse. A damaged table is reported when it
+    # is read.
+    with contextlib.suppress(pl.exceptions.PolarsError, OSError):
         if manifest.id != read_table_manifest(table).get("id"):
             return None
     return manifest if manifest.identity.get("scores") == run.manifest.id else None

@@ -13,10 +13,9 @@ from typing import Any
 def stop_on_signal(on_first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
     """A function that returns whether Ctrl-C (SIGINT), SIGTERM or SIGHUP has arrived.
 
-    SIGHUP arrives when a terminal closes; it stays ignored where it is (`nohup`). The
-    first signal calls `on_first`; the second raises `KeyboardInterrupt` at once. An interrupt
-    leaves with a note that says how to resume. Outside the main thread, signal handlers do not
-    change.
+    SIGHUP arrives when a terminal closes. It stays ignored if it is ignored (`nohup`). The
+    first signal calls `on_first`; the second raises `KeyboardInterrupt` at once. The interrupt has
+    a note that says how to resume. Outside the main thread, signal handlers do not change.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -69,7 +69,7 @@ class Progress:
     counts: Counter[str] = field(default_factory=Counter)
 
     def ask(self, n_rows: int, n_tokens: int) -> None:
-        """Count a chunk that the engine is given."""
+        """Count a chunk that is submitted to the engine."""
         self.rows_asked += n_rows
         self.tokens_asked += n_tokens
         if not self.tokens_asked:
@@ -132,7 +132,7 @@ class KnownBefore:
 
 @contextlib.contextmanager
 def _rare_collection() -> Iterator[None]:
-    """Collect garbage rarely: rows make no cycles, and collection took a quarter of the time."""
+    """Collect garbage rarely. Rows make no cycles, and collection took a quarter of the time."""
     before = gc.get_threshold()
     gc.set_threshold(200_000, 20, 20)
     try:
@@ -186,7 +186,7 @@ class Scoring:
         covered = count_parts(parts, self.progress)
         if covered:
             self._on_progress(self.progress)
-        # Chunks of a shard are numbered by themselves: 0, 1, 2, ...
+        # Chunks of a shard have their own numbers: 0, 1, 2, ...
         shard = self._shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
         size = self._scorer.settings.chunk_rows

@@ -1,1 +1,1 @@
-"""Labels from scores. No model runs here."""
+"""Labels from scores, computed without a model."""

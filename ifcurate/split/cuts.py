@@ -60,7 +60,7 @@ class Cut:
     length_bin: str  # "" for the whole group, else "4-9 tokens"
     how: str  # the origin of the cut, in words
     threshold: float | None  # None when the group has no scored row
-    low: float | None  # 95% interval of the threshold; None for a threshold of the user
+    low: float | None  # 95% interval of the threshold; None if the user gave the threshold
     high: float | None
     n_above: int
     n_below: int

@@ -1,4 +1,4 @@
-"""A split as a figure: how the numbers are distributed, and where they were cut."""
+"""A split as a figure: the distribution of the numbers, and the cuts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
         title, cut = f"{names}: distance from the row's cut, {unit}", 0.0
     values = decided["value"]
     histogram = count_bins(values.sort().to_numpy(), n_bins=_BINS)
-    middle = float(values[0])  # nearly all are equal where there are no bins
+    middle = float(values[0])  # without bins, nearly all values are equal
     edges = histogram.edges if histogram else [middle - 0.5, middle + 0.5]
     groups = {}
     for label in LABELS:

@@ -102,7 +102,7 @@ def is_above(value: pl.Expr, name: str, table: pl.DataFrame) -> pl.Expr:
 
 
 def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
-    """The chance to be above the cut; see `ifcurate.split.cuts`."""
+    """The chance that a value is above the cut; see `ifcurate.split.cuts`."""
     return 1 / (1 + (-((value - threshold) * slope).clip(-500, 500)).exp())
 
 
@@ -128,7 +128,7 @@ def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -
 
 
 def _opening(rules: Sequence[CutRule], above: Sequence[pl.Expr]) -> pl.Expr:
-    """The start of a reason, up to the first number."""
+    """The start of a reason, before the first number."""
     if len(rules) == 1:
         return pl.lit(f"{rules[0].statistic} ")
     hard, helped = above
@@ -139,7 +139,7 @@ def _opening(rules: Sequence[CutRule], above: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def _problem(parts: Parts) -> pl.Expr:
-    """Why a row gets no label from the rule."""
+    """The reason why a row gets no label from the rule."""
     status, reason = pl.col("status"), pl.col("reason")
     reasons = [
         pl.when(status.is_null()).then(pl.lit("the scores give no status")),

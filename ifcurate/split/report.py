@@ -1,4 +1,4 @@
-"""How a split changes when a cut moves, and the rows nearest to each cut."""
+"""The change of a split when a cut moves, and the rows nearest to each cut."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def find_nearest(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.
         for i, rule in enumerate(parts.rules)
     )
     rows = label_rows(scores, parts, table).filter(within & pl.col("distance").is_not_null())
-    # Numbers are read first, so that texts are read for few rows only.
+    # Numbers are read first, so that texts are read only for a few rows.
     numbers = rows.select("place", "distance", "value", *_CELL).collect(engine="streaming")
     limits = numbers.group_by(_CELL).agg(
         pl.len().alias("n"), pl.col("distance").bottom_k(MOST_NEAR).max().alias("limit")
@@ -109,7 +109,7 @@ def measure_sensitivity(
     ranks: Ranks,
     cuts: Sequence[Sequence[GroupCut]],
 ) -> pl.DataFrame:
-    """How many rows are context-critical when one cut moves and the others stay.
+    """The number of context-critical rows when one cut moves and the others stay.
 
     `table` comes from `labels.cut_table`; `cuts` are [group][rule]. With one rule, the counts
     follow from the ranks without reading the rows.

@@ -194,7 +194,7 @@ class SplitPlan:
             )
 
     def count_left_out(self, scores: pl.LazyFrame) -> int:
-        """How many rows `leave_out` takes out."""
+        """The number of rows that `leave_out` leaves out."""
         if "max_overlap" not in self.parameters:
             return 0
         out = self.leave_out(scores).select((pl.col("status") == "left_out").sum())

@@ -1,1 +1,1 @@
-"""The steps on a run folder: split, filter, rescore, and recipes of all steps."""
+"""The steps on a run folder: split, filter, score again, and show."""

@@ -1,4 +1,4 @@
-"""Which labels are kept, and whether each row is."""
+"""The labels that are kept, and the decision on each row."""
 
 from __future__ import annotations
 

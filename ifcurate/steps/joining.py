@@ -23,11 +23,11 @@ def join_decisions(examples: Sequence[Example], decided: pl.DataFrame) -> list[d
     """The row of `decide_rows` of each example, in the order of the examples.
 
     The id decides, so the examples may be in another order than those that were scored, or
-    only some of them. Rows whose ids repeat are told apart by their places, which are certain
+    only some of them. Rows whose ids repeat are distinguished by their places, which are certain
     for rows of files, and for rows in memory only when all are given as they were scored.
 
     Raises `RunError` for examples that were not scored, and for rows with repeated ids and
-    different labels that cannot be told apart.
+    different labels that cannot be distinguished.
     """
     rows = {(r["id"], r["source"], r["row"]): r for r in decided.iter_rows(named=True)}
     _refuse_unscored(examples, {id for id, _, _ in rows})

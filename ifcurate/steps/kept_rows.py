@@ -72,8 +72,8 @@ def filter_examples(examples: Any, split: Split, *, options: FilterOptions) -> F
     dicts, a `datasets.Dataset`, a polars or pandas frame, or a list of `Example`. They are
     found in the split by their ids, so they may be in another order, or only some of them.
 
-    Raises `RunError` when an example is not in the split, or when ids repeat and their rows
-    cannot be told apart.
+    Raises `RunError` when an example is not in the split, or when ids repeat and their rows cannot
+    be distinguished.
     """
     if not isinstance(split, Split):
         raise TypeError(f"split: give split_scores(scores), not {type(split).__name__}")
@@ -141,7 +141,7 @@ class _Verdicts:
 
     @staticmethod
     def _read(tables: Iterable[pl.DataFrame], kept: Collection[str]) -> Iterator[dict[str, Any]]:
-        held: pl.DataFrame | None = None  # the turns of the last row: more may follow
+        held: pl.DataFrame | None = None  # the turns of the last row, of which more may follow
         for table in tables:
             whole = table if held is None else pl.concat([held, table])
             if whole.is_empty():
@@ -179,7 +179,7 @@ def _write_source(
     result: FilteredFiles,
 ) -> int:
     kept_path, dropped_path = paths
-    if source_problem(source):  # reading it gave one quarantined row
+    if source_problem(source):  # it was read as one quarantined row
         n_bad = 0 if limit == 0 else 1
         result.counts["quarantined"] += n_bad
         return n_bad
@@ -223,7 +223,7 @@ def _dropped_line(row: RawRow, verdict: dict[str, Any]) -> bytes:
     }
     raw = row.raw
     if row.value is None and raw is not None and b'"ifcurate_' not in raw:
-        # The row as it was, with the new keys behind its own.
+        # The row as it was, with the new keys after its own.
         own = raw.rstrip()[:-1]
         text = json.dumps(added, ensure_ascii=False)
         return own + b", " + text[1:].encode("utf-8", "backslashreplace") + b"\n"

@@ -42,7 +42,7 @@ class Rescored:
     band: float
     rows: pl.DataFrame  # RESCORED, sorted by `place`; every row of the band
     engine: Mapping[str, Any]  # identity of the engine that gave the numbers
-    n_new: int  # rows that were scored now; the store had the others
+    n_new: int  # rows that were scored now; the others were in the store
 
     @property
     def scored(self) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """Rows near a cut, scored again in float32, so that rounding does not decide their label.
 
 In 16 bits, the loss of a row is off by some thousandths of a nat per token, and for single
-rows by ten times that (`benchmarks/scoring/RESULTS.md`). The side of a cut is then a matter
-of chance for rows with
+rows by ten times that (`benchmarks/scoring/RESULTS.md`). Then chance decides the side of the cut
+for rows with
 
     |value - cut| <= band            (nats per token, the unit of the statistic)
 
@@ -45,7 +45,7 @@ _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"
 _HALF: Final = ("bfloat16", "float16")
 _BIN: Final = re.compile(r"(\d+)-(\d+) tokens")
-_SECONDS: Final = 2.0  # of work that a kill may cost
+_SECONDS: Final = 2.0  # of work that a kill can lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +281,6 @@ def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
 def _changed(run: Run, row: Mapping[str, Any], change: str) -> RunError:
     return RunError(
         f"{row['source']}: row {row['row']} is not what was scored; found {change}; the data, its "
-        f"layout or the tokenizer has changed since {run.folder}: restore the data, or score "
+        f"format or the tokenizer has changed since {run.folder}: restore the data, or score "
         "it again"
     )

@@ -1,4 +1,4 @@
-"""One example of a run, as the model read it: both prompts, the response and its tokens."""
+"""Show one example of a run as the model read it: both prompts, the response and its tokens."""
 
 from __future__ import annotations
 

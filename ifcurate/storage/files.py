@@ -57,7 +57,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text atomically. Characters that UTF-8 does not have become escapes."""
+    """Write a text atomically. Characters that UTF-8 cannot encode become escapes."""
     with atomic_file(path) as stream:
         stream.write(text.encode("utf-8", "backslashreplace"))
 
@@ -77,7 +77,7 @@ class RowFile:
             self.write_bytes(text.encode("utf-8", "backslashreplace"))
 
     def write_bytes(self, row: bytes) -> None:
-        """Write a row that is JSON already."""
+        """Write a row that is already JSON."""
         if self._array:
             self._stream.write((b"[\n" if self._empty else b",\n") + row)
         else:
@@ -110,7 +110,7 @@ def read_json_rows(path: Path) -> list[Any]:
 
 
 def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) -> None:
-    """A Parquet file with the manifest in its metadata, under the key `ifcurate`."""
+    """Write a Parquet file with the manifest in its metadata, under the key `ifcurate`."""
     metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
     with atomic_file(path) as stream:
         table.write_parquet(stream, metadata=metadata)
@@ -161,7 +161,7 @@ class _RowGroups:
                 self._flush()
 
     def _flush(self) -> None:
-        # In one piece, because the writer chooses encodings for each piece.
+        # In one piece, because the writer chooses the encodings of each piece.
         table = _arrow(pl.concat(self._held).rechunk()).combine_chunks().cast(self.writer.schema)
         self.writer.write_table(table, row_group_size=GROUP_ROWS)
         self._held, self._n_held = [], 0
@@ -222,7 +222,7 @@ def sink_table(frame: pl.LazyFrame, path: Path, manifest: Mapping[str, Any]) -> 
     Raises `DataError` when the file cannot be written, or the frame cannot be computed.
     """
     metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
-    # Polars reads far ahead when its pieces hold a whole row group. A quarter of one keeps the
+    # Polars reads far ahead when its pieces hold a complete row group. A quarter of one keeps the
     # memory of a sink constant, at the same speed.
     pieces = pl.Config(streaming_chunk_size=GROUP_ROWS // 4)
     with atomic_file(path) as stream, pieces:

@@ -1,6 +1,6 @@
 """Manifests: the file beside every result that says how it was made.
 
-A manifest has no secrets: of the environment it has only version numbers.
+A manifest has no secrets. Of the environment it only has version numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     step: str  # "score", "split", "filter", ...
-    identity: dict[str, Any]  # all that decides the result: equal identities, equal results
+    identity: dict[str, Any]  # all that the result depends on: equal identities give equal results
     counts: dict[str, int] = {}
     outputs: dict[str, str] = {}  # what -> file, relative to the manifest's folder
     digests: dict[str, str] = {}  # file -> BLAKE2b of its bytes
@@ -85,7 +85,7 @@ def utc_now() -> str:
 
 
 def software_versions() -> dict[str, str]:
-    """Python's and the packages' versions; reads metadata, imports nothing."""
+    """The versions of Python and the packages, from metadata. Nothing is imported."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -96,7 +96,7 @@ def software_versions() -> dict[str, str]:
 
 
 def find_manifest(path: Path) -> Manifest | None:
-    """The manifest at a path; None where there is none, or none of this version."""
+    """The manifest at a path; None if there is none of this version."""
     try:
         return read_manifest(path)
     except RunError:

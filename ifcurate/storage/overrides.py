@@ -1,7 +1,7 @@
 """Labels that a person set by hand, in `overrides.json` in the run folder.
 
-The file has one entry for each example, identified by source, row and turn. These labels
-replace those of the rule in a split. No step changes the file.
+The file has one entry for each example, identified by source, row and turn. In a split, these
+labels replace those of the rule. No step changes the file.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Find the context inside a prompt that carries it in its own text."""
+"""Find the context inside a prompt whose text contains it."""

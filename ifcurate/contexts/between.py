@@ -263,7 +263,7 @@ def _is_text(text: str, start: int, end: int, *, pointed: bool, apart: bool, bes
     if pointed:
         return size >= 4
     if _COUNTED.search(text[end : end + 400]):
-        return False  # a sum to be worked out
+        return False  # a calculation
     return _looks_like_text(body, size, apart=apart, beside=beside)
 
 
@@ -291,7 +291,7 @@ def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
         return _is_stated(body, stated) or len(patterns.CODE_LOOK.findall(body)) > 1
     if not (all(stated) and _ASKED.search(asked)) or _MY_OWN.search(asked):
         return False
-    # In languages without words of their own here, the layout must do.
+    # In languages without a file of words, only the layout of the text is known.
     unknown = apart and count_words(body) >= 6 and not ENGLISH.search(body + asked)
     return unknown or shared_words(body, asked) >= 0.3
 

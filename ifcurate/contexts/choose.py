@@ -1,4 +1,4 @@
-"""Which slots of a template are context."""
+"""Choose the slots of a template that are context."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _without_context(fit: Fit, slots: list[Slot], n_rows: int) -> Shape | None:
     """Return the template as one without a context, unless the rules find one in some rows.
 
     A passage that many rows share looks like a fixed part, but the rules can find it. What they
-    find among the answers to choose from is none.
+    find among the answers to choose from is not a context.
     """
     first = next((slot.number for slot in slots if slot.is_answer), None)
     found = sum(
@@ -327,7 +327,7 @@ def _is_torn(fit: Fit, slots: list[Slot], number: int) -> bool:
     return torn >= 0.5 * len(fit.rows)
 
 
-# Rules that know less of where a context begins than the fixed parts do.
+# Rules that locate the start of a context less exactly than the fixed parts do.
 _BY_LAYOUT = frozenset(["above", "long-paragraph", "between"])
 
 

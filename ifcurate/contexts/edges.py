@@ -24,7 +24,7 @@ _CHOOSING = re.compile(
     r"\b(?:which|choose|pick|select|options?|likely|correct|letter|[A-D] or [A-D]|next)\b|[?？]",
     re.I,
 )
-# A last line that only waits for the answer: "Tag =", "→", "The answer is".
+# A last line that only prompts for the answer: "Tag =", "→", "The answer is".
 _CUE = re.compile(r"\W{1,8}|[QA][.:]?|(?:\S+ ){0,2}\S*[=:→>]|[^.!?:\n]{3,80} (?:is|are|was|be)")
 _BULLET = re.compile(r"[-*•+][ \t]")
 _ITEM = re.compile(r"\(?([A-H1-9])(?:[.):]|(?=[ \t]))[ \t]*\S")
@@ -66,7 +66,7 @@ def _asks_about_text(line: str) -> bool:
 
 
 def _trim(text: str, span: ContextSpan, *, choosing: bool, settled: bool) -> tuple[int, int]:
-    """Return a span without cues, options and questions at its edges; empty in doubt."""
+    """Return a span without cues, options and questions at its edges; empty if they are unclear."""
     start = span.start
     lines = _without_last(text[start : span.end].splitlines(keepends=True), _is_cue)
     n_lines = len(lines)

@@ -1,4 +1,4 @@
-"""Finds the context inside a prompt that carries it in its own text.
+"""Find the context inside a prompt whose text contains it.
 
 Prompts mark their context in few ways: a label ("Passage:"), a heading, tags, fences,
 or an instruction that points to it ("Summarise this email: ...", "According to the text
@@ -168,7 +168,7 @@ def _try_rules(text: str, min_confidence: float, must_ask: bool) -> Iterator[Tri
 
 
 def _judge(text: str, spans: list[ContextSpan], min_confidence: float, must_ask: bool) -> Tried:
-    """Decide whether spans are taken: they are sure enough, and are not the only request."""
+    """Decide whether spans are used: their confidence suffices, and another request remains."""
     names = tuple(dict.fromkeys(span.rule for span in spans))
     sure = [span for span in spans if span.confidence >= min_confidence]
     if not sure:
@@ -188,10 +188,10 @@ def _judge(text: str, spans: list[ContextSpan], min_confidence: float, must_ask:
 
 
 def _trim(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
-    """Return the spans without requests at their edges; [] when that is not sure."""
+    """Return the spans without requests at their edges; [] when the edges are unclear."""
     trimmed = _arrange(text, trim_requests(text, taken))
     if trimmed != taken and lacks_question(rest_of(text, taken)):
-        return []  # they held the question that the request mentions
+        return []  # they contain the question that the request mentions
     return trimmed
 
 
@@ -205,9 +205,9 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
     return shrunk if shrunk and remains_asking(text, shrunk) else []
 
 
-#: Rules whose mark says by itself that a text follows.
+#: Rules whose mark alone shows that a text follows.
 _NAMED = ("tag", "key", "label", "heading", "phrase")
-#: Rules that know the place of a text only by the requests around it.
+#: Rules that locate a text only by the requests around it.
 _WEAK = ("lead", "above", "long-paragraph", "between")
 
 

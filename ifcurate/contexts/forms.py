@@ -1,4 +1,4 @@
-"""The form of a text, whatever it says: titles, options, numbers; and what texts share."""
+"""The form of a text regardless of its content: titles, options, numbers; and shared words."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ _SHORT_NUMBER = re.compile(r"(?<!\w)\d{1,3}(?!\w)")
 
 
 def is_sum(text: str) -> bool:
-    """Return whether a short text has several numbers, as a sum to be worked out has."""
+    """Return whether a short text has several numbers, like a calculation."""
     return len(text) < 200 and len(_SHORT_NUMBER.findall(text)) > 1
 
 
 def shared_words(text: str, other: str) -> float:
     """Return the share of the words of the text with fewer words that the other text has too.
 
-    Words of four letters and more count, by their first five. Where a script has no blanks,
-    pairs of characters are its words.
+    Words of four letters and more count, by their first five. In a script without blanks, pairs of
+    characters are words.
     """
     both = [_content_words(part[:4000].lower()) for part in (text, other)]
     least = min(map(len, both))

@@ -1,4 +1,4 @@
-"""What a line or a sentence does: it asks, instructs, refers to a text, or directs the model.
+"""The function of a line or a sentence: it asks, instructs, refers to a text, or directs the model.
 
 `last_request_start` and `first_request_end` locate the requests at the end and at the start
 of a text. Windows are bounded, so that the time stays linear in the

@@ -1,4 +1,4 @@
-"""Contexts with marks of their own: labels, headings, tags, rulers, numbers."""
+"""Contexts that are marked: by labels, headings, tags, rulers or numbers."""
 
 from __future__ import annotations
 

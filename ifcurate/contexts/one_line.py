@@ -108,7 +108,7 @@ def _in_line(
 
 
 def _label_after_stop(window: str) -> tuple[int, str] | None:
-    """The label that ends a window of text and begins behind the end of a sentence."""
+    """Return the label that ends a window of text and begins after the end of a sentence."""
     stops = [match.end() for match in _STOP.finditer(window)][-2:]
     for at in reversed(stops):
         name = _NAME.fullmatch(window, at)
@@ -118,7 +118,7 @@ def _label_after_stop(window: str) -> tuple[int, str] | None:
 
 
 def _last_word(window: str, named: str) -> tuple[int, str] | None:
-    """The last word of a window, when it is a known label written as the first of its line is."""
+    """Return the last word of a window if it is a known label, capitalised as `named` is."""
     word = _LAST_WORD.search(window) if named else None
     name = _NAME.fullmatch(word["label"]) if word else None
     if word is None or name is None or not _is_known(name["name"]):
@@ -134,9 +134,9 @@ def _is_letter(name: str, before: str) -> bool:
 
 
 def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool) -> bool:
-    """Whether a label begins a part of the prompt, and not an aside or a sentence."""
+    """Return whether a label begins a part of the prompt, and not an aside or a sentence."""
     kind = classify_label(name)[0]
-    if not _is_known(name):  # a slot for the answer, whatever it is called
+    if not _is_known(name):  # a slot for the answer, regardless of its name
         return ends and bool(before) and len(name.split()) <= 2
     if kind == "context":
         if ends or name.lower() in ASIDES:

@@ -56,7 +56,7 @@ FENCE = re.compile(
     r'^[ \t]{0,3}(?P<fence>`{3,8}|~{3,8}|"""|\'\'\')(?P<info>[\w+#.-]{0,20})[ \t]*\r?$', re.M
 )
 # ------------------------------------------------------------------ questions, instructions
-# What chat templates and Markdown put before a line.
+# Marks of chat templates and Markdown before a line.
 PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")
 _TASK_VERBS = (
     "answer|summari[sz]e|write|explain|list|identify|describe|translate|classify|categori[sz]e|"
@@ -100,7 +100,7 @@ VERB_COLON = re.compile(
 )
 EXPLICIT = re.compile(r"\b(?:following|below|given|provided|presented|attached)\b", re.I)
 SHAPE = re.compile(r"\b(?:format|schema|example|template|signature|structure|like this)\b", re.I)
-# What the instruction makes, which is not there to be read.
+# A text that the instruction asks to write, and that is not in the prompt.
 TO_BE_WRITTEN = re.compile(
     r"\b(?:write|create|generate|draft|compose|make|produce|prepare|start|begin|continue)"
     r"(?: me| us)? (?:the|this|that|these|my)\b[^.,?!\n]{0,40}",
@@ -144,7 +144,7 @@ ORDER = re.compile(
     r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
     re.I,
 )
-# Sentences that tell the model how to behave are no source of facts.
+# Sentences that tell the model how to behave are not a source of facts.
 QUESTION_START = re.compile(
     r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",
     re.I,

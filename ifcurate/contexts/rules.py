@@ -1,8 +1,8 @@
 """The table of rules that find a context in a text, in the order in which they are tried.
 
 The confidence of a rule is (right + 1) / (n + 2), at most 0.97, for the n labelled rows in
-which it found a context and on which no rule was written. Few rows give a cautious figure,
-and none gives 0.5. `docs/contexts.md` says which rows.
+which it found a context and on which no rule was written. Few rows give a cautious figure, and no
+rows give 0.5. `docs/contexts.md` says which rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One way in which a prompt carries its context."""
+    """One way in which a prompt marks its context."""
 
     name: str
     matches: str

@@ -35,7 +35,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of rows besides their text."""
+    """The known properties of rows besides their text."""
 
     find: Finder  # what the rules find in a row
     responses: Mapping[str, str]  # of rows; may be empty
@@ -297,7 +297,7 @@ def holds_templates(fit: Fit, slot: Slot) -> bool:
 
 
 def are_of_a_text(parts: tuple[str, ...]) -> bool:
-    """Return whether the fixed parts are statements alone: a text that several templates hold."""
+    """Return whether all fixed parts are statements: a text that several templates contain."""
     stated = any(is_statement(part.strip()) for part in parts)
     asked = any(belongs_to_request(part) or patterns.DIRECTIVE.search(part) for part in parts)
     return stated and not asked

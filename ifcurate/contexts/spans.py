@@ -77,8 +77,8 @@ def strip(text: str, start: int, end: int) -> tuple[int, int]:
 _FENCES = ("```", '"""', "'''", "~~~")
 
 
-# Opening quotation marks and those that close them: German marks come in two ways, and French
-# ones have blanks inside.
+# Opening quotation marks and those that close them: German marks have two forms, and French ones
+# have blanks inside.
 QUOTES = {
     '"': '"',
     "“": "”",
@@ -160,8 +160,8 @@ def make_spans(
 ) -> list[ContextSpan]:
     """Return the span of the text in `start:end`, or [] if it cannot be a context.
 
-    It has `at_least` words. What is cut with it begins at `cut_start` and ends at `cut_end`,
-    by default with its quotes.
+    It has `at_least` words. The text that is cut with it is `cut_start:cut_end`, by default the
+    span and its quotes.
     """
     outer_start, outer_end = strip(text, start, end)
     inner = _inside_fences(text, outer_start, outer_end)

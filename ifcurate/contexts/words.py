@@ -41,7 +41,7 @@ class Language(BaseModel):
     question: _Set = frozenset()  # words for a question itself; by default three labels of one
     answer: _Set = frozenset()
     wanted: _Set = frozenset()  # labels that are a request themselves: "Title:"
-    common: _Set = frozenset()  # words that tell the language from others
+    common: _Set = frozenset()  # words that distinguish the language from others
     asks_first: _Order = ()  # a request begins with one of these
     asks_last: _Order = ()  # or ends with one
     nouns: _Order = ()  # beginnings of words that name a text

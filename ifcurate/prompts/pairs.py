@@ -88,7 +88,7 @@ class _Pending:
     both: tuple[Rendered, Rendered]  # with the context and without it
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Cut:
     """An encoded text: the ids before the response, and those of the response."""
 
@@ -113,117 +113,224 @@ def build_pairs(
     originals = examples
     if not settings.keep_end_markers:
         examples = [without_end_marker(example) for example in examples]
-    special = SpecialTokens(tokenizer)
     donors = shuffle_contexts(examples) if settings.ablation == "shuffle" else {}
+    builder = _Builder(template, tokenizer, settings)
     pairs: list[PromptPair] = []
-    longest = longest_token(tokenizer)
     for batch in batch_by_size(list(enumerate(examples))):
-        rendered = [_render(e, template, settings, donors.get(i), longest) for i, e in batch]
-        pending = [item for item in rendered if not isinstance(item, PromptPair)]
-        encoded = _encode(pending, template, tokenizer, settings, special)
-        pairs += [item if isinstance(item, PromptPair) else next(encoded) for item in rendered]
+        rendered = [builder.render(example, donors.get(i)) for i, example in batch]
+        encoded = builder.encode([item for item in rendered if isinstance(item, _Pending)])
+        pairs += [next(encoded) if isinstance(item, _Pending) else item for item in rendered]
     return [
         replace(
             pair,
             end_marker_removed=pair.example is not original,
-            n_special_tokens=special.count(pair.example),
+            n_special_tokens=builder.special.count(pair.example),
         )
         for pair, original in zip(pairs, originals, strict=True)
     ]
 
 
-def _render(
-    example: Example,
-    template: Template,
-    settings: PromptSettings,
-    donor: list[str] | None,
-    longest: int,
-) -> PromptPair | _Pending:
-    """Both texts of an example, or a pair with the reason why there are none.
+class _Builder:
+    """Builds pairs with one template, tokenizer and settings."""
 
-    `longest` is the number of characters of the longest token.
-    """
-    pair = _before_rendering(example, settings, donor, longest)
-    if pair is not None:
+    def __init__(self, template: Template, tokenizer: Tokenizer, settings: PromptSettings) -> None:
+        self.template, self.tokenizer, self.settings = template, tokenizer, settings
+        self.special = SpecialTokens(tokenizer)
+        self.longest = longest_token(tokenizer)  # characters
+
+    def render(self, example: Example, donor: list[str] | None) -> PromptPair | _Pending:
+        """Both texts of an example, or a pair with the reason why there are none."""
+        settings = self.settings
+        pair = self._refuse(example, donor)
+        if pair is not None:
+            return pair
+        shown, removable = example, 0
+        if settings.too_long == "shorten" and settings.ablation != "shuffle":
+            shown = cut_longest_block(example, (settings.max_length + 8) // 2 * self.longest)
+            removable = max(b.end - b.start for b in shown.blocks)
+        try:
+            both = self._render_both(shown, donor)
+        except TemplateError as error:
+            return PromptPair(example, "error", str(error))
+        sizes = [len(text.prefix) + len(text.response) for text in both]
+        least = max(sizes[0] - removable, sizes[1])
+        pending = _Pending(example, shown, both)
+        return (
+            self._refuse_length(example, least) or self._refuse_size(example, max(sizes)) or pending
+        )
+
+    def _refuse(self, example: Example, donor: list[str] | None) -> PromptPair | None:
+        """The pair of an example that is not rendered."""
+        shuffled = self.settings.ablation == "shuffle"
+        if not has_text(example.response):
+            return PromptPair(example, "empty_response", _why_empty(example))
+        if not example.has_context:
+            return PromptPair(example, "no_context", "no context was found")
+        if shuffled and donor is None:
+            reason = "no other context among the rows read together could be shuffled in"
+            return PromptPair(example, "error", reason)
+        too_long = None
+        if shuffled or self.settings.too_long == "skip":
+            too_long = self._refuse_length(example, least_size(example))
+        return too_long or self._refuse_size(example, 0)
+
+    def _refuse_length(self, example: Example, size: int) -> PromptPair | None:
+        """The pair of a row with more characters than the model's tokens can have."""
+        most = self.settings.max_length
+        if size <= most * self.longest:
+            return None
+        reason = (
+            f"{size:,} characters; the model takes {most} tokens, which are at "
+            f"most {self.longest} characters each"
+        )
+        return PromptPair(example, "too_long", reason)
+
+    def _refuse_size(self, example: Example, tokenised: int) -> PromptPair | None:
+        """The pair of a row that needs more memory than the budget gives to one row."""
+        budget, size = self.settings.memory, full_size(example)
+        if budget is None or budget.fits(size, tokenised):
+            return None
+        reason = (
+            f"{size:,} characters, {tokenised:,} of them to tokenise, need up to "
+            f"{budget.needs(size, tokenised):,} bytes; a row may use half of --memory, "
+            f"{budget.total // 2:,}; give more, or shorten the row"
+        )
+        return PromptPair(example, "out_of_memory", reason)
+
+    def _render_both(
+        self, example: Example, donor: list[str] | None = None
+    ) -> tuple[Rendered, Rendered]:
+        render = self.template.render
+        other = example.without_context() if donor is None else example.with_contexts(donor)
+        if self.settings.ablation == "template":
+            return render(example, variant="with"), render(other, variant="without")
+        return render(example), render(other)
+
+    def text(self, rendered: Rendered) -> str:
+        """The text to encode."""
+        end = rendered.suffix.rstrip() if self.settings.score_eot else ""
+        return rendered.prefix + rendered.response + end
+
+    def encode(self, pending: Sequence[_Pending]) -> Iterator[PromptPair]:
+        """A pair for each rendered example, in order. All texts are encoded in one batch."""
+        texts = [self.text(variant) for item in pending for variant in item.both]
+        contexts = [item.shown.context_text for item in pending]
+        encodings = self.tokenizer.encode_batch(texts + contexts)
+        for n, item in enumerate(pending):
+            pair = self._pair(item.shown, item.both, encodings[2 * n : 2 * n + 2])
+            n_context = len(encodings[2 * len(pending) + n].ids)
+            overlap = context_overlap(item.example)
+            pair = replace(pair, n_context_tokens=n_context, context_overlap=overlap)
+            if pair.status == "too_long" and self.settings.too_long == "shorten":
+                pair = self._shorten(pair)
+            if pair.status == "too_long" and item.shown is not item.example:
+                reason = (
+                    "the prompt without its context and the response leave no room for a context"
+                )
+                pair = PromptPair(item.example, "too_long", reason)
+            yield pair if pair.example is item.example else replace(pair, example=item.example)
+
+    def _pair(
+        self, example: Example, both: tuple[Rendered, Rendered], encoded: Sequence[Encoding]
+    ) -> PromptPair:
+        cut, other = map(self.cut, both, encoded)
+        if not cut.response:
+            return PromptPair(example, "empty_response", "the response has no token")
+        forced = cut.response != other.response
+        if forced:
+            # Both variants are scored on the ids of the variant with context.
+            kept = both[1].prefix
+            if cut.straddled and kept.endswith(both[0].prefix[-cut.straddled :]):
+                kept = kept[: -cut.straddled]
+            other = self.cut(Rendered(kept, "", ""), self.tokenizer.encode(kept))
+        full, bare = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
+        sizes = len(full.ids), len(bare.ids)
+        fits = max(sizes) <= self.settings.max_length
+        return PromptPair(
+            example,
+            "scored" if fits else "too_long",
+            "" if fits else f"{max(sizes)} tokens; the model takes {self.settings.max_length}",
+            full if fits else None,
+            bare if fits else None,
+            n_tokens=sizes,
+            boundary_straddles=cut.straddled > 0,
+            response_ids_forced=forced,
+        )
+
+    def cut(self, rendered: Rendered, encoding: Encoding) -> _Cut:
+        """Divide an encoding at the response's first character.
+
+        A token with characters of both sides belongs to the response, because otherwise the
+        first word of the response would not be scored.
+        """
+        ids, tokenizer = encoding.ids, self.tokenizer
+        first = self._first_response_token(rendered, encoding)
+        prefix = ids[:first]
+        if tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
+            prefix = [tokenizer.bos_id, *prefix]
+        straddled = self._count_straddled(rendered, encoding, first)
+        return _Cut(prefix or [tokenizer.fallback_start_id], ids[first:], straddled)
+
+    def _first_response_token(self, rendered: Rendered, encoding: Encoding) -> int:
+        boundary, offsets = len(rendered.prefix), encoding.offsets
+        n = len(encoding.ids)
+        first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), n)
+        if first == n or offsets[first][0] >= boundary:
+            return first
+        # A special token may strip the white space after it (`rstrip`). It still belongs to the
+        # template.
+        start, end = offsets[first]
+        text = rendered.prefix + rendered.response
+        marker = text[start:boundary].strip()
+        return first + (text[boundary:end].isspace() and self.special.is_special(marker))
+
+    def _count_straddled(self, rendered: Rendered, encoding: Encoding, first: int) -> int:
+        """The number of characters of the prompt in the first response token."""
+        boundary, ids, offsets = len(rendered.prefix), encoding.ids, encoding.offsets
+        if first >= len(ids):
+            return 0
+        start = offsets[first][0]
+        if start < boundary:
+            return boundary - start
+        covered = offsets[first - 1][1] if first else 0
+        if covered < boundary and self.tokenizer.encode(rendered.prefix).ids != ids[:first]:
+            # No offset covers this white space: some tokenizers drop it, others add it to the
+            # next token. It counts as part of the first response token.
+            return boundary - covered
+        return 0
+
+    def _shorten(self, pair: PromptPair) -> PromptPair:
+        """Cut the longest context block in the middle until the prompt fits, if possible."""
+        example, most = pair.example, self.settings.max_length
+        if self.settings.ablation == "shuffle":
+            return pair
+        texts = [example.part(b.part)[b.start : b.end] for b in example.blocks]
+        longest = max(range(len(texts)), key=lambda b: len(texts[b]))
+        whole = texts[longest]
+        encoding = self.tokenizer.encode(whole)
+        keep = len(encoding.ids)
+        without = self._render_both(example)[1]
+        variant = "with" if self.settings.ablation == "template" else ""
+        excess = max(pair.n_tokens) - most
+        for _ in range(6):
+            keep -= excess + 4  # the tokens of the gap, and merges that change at the cut
+            if keep < 2:
+                return pair
+            head = encoding.offsets[(keep + 1) // 2 - 1][1]
+            tail = encoding.offsets[len(encoding.ids) - keep // 2][0]
+            texts[longest] = whole[:head] + _GAP + whole[tail:]
+            shorter = self.template.render(example.with_contexts(texts), variant=variant)
+            encoded = [self.tokenizer.encode(self.text(r)) for r in (shorter, without)]
+            attempt = self._pair(example, (shorter, without), encoded)
+            if attempt.status != "too_long":
+                return replace(
+                    attempt,
+                    context_shortened=True,
+                    n_context_tokens=len(self.tokenizer.encode("\n\n".join(texts)).ids),
+                    context_overlap=pair.context_overlap,
+                )
+            excess = max(attempt.n_tokens) - most
         return pair
-    shown, removable = example, 0
-    if settings.too_long == "shorten" and settings.ablation != "shuffle":
-        shown = cut_longest_block(example, (settings.max_length + 8) // 2 * longest)
-        removable = max(b.end - b.start for b in shown.blocks)
-    try:
-        both = _render_both(shown, template, settings, donor)
-    except TemplateError as error:
-        return PromptPair(example, "error", str(error))
-    sizes = [len(text.prefix) + len(text.response) for text in both]
-    least = max(sizes[0] - removable, sizes[1])
-    if least > settings.max_length * longest:
-        return _too_many_characters(example, least, settings, longest)
-    return _refuse_size(example, max(sizes), settings) or _Pending(example, shown, both)
-
-
-def _too_many_characters(
-    example: Example, size: int, settings: PromptSettings, longest: int
-) -> PromptPair:
-    reason = (
-        f"{size:,} characters; the model takes {settings.max_length} tokens, which are at "
-        f"most {longest} characters each"
-    )
-    return PromptPair(example, "too_long", reason)
-
-
-def _refuse_size(example: Example, tokenised: int, settings: PromptSettings) -> PromptPair | None:
-    """The pair of a row that needs more memory than the budget gives to one row."""
-    budget, size = settings.memory, full_size(example)
-    if budget is None or budget.fits(size, tokenised):
-        return None
-    reason = (
-        f"{size:,} characters, {tokenised:,} of them to tokenise, need up to "
-        f"{budget.needs(size, tokenised):,} bytes; a row may use half of --memory, "
-        f"{budget.total // 2:,}; give more, or shorten the row"
-    )
-    return PromptPair(example, "out_of_memory", reason)
-
-
-def _encode(
-    pending: Sequence[_Pending],
-    template: Template,
-    tokenizer: Tokenizer,
-    settings: PromptSettings,
-    special: SpecialTokens,
-) -> Iterator[PromptPair]:
-    """A pair for each rendered example, in order. Texts and contexts are encoded in one batch."""
-    texts = [_text(variant, settings) for item in pending for variant in item.both]
-    contexts = [item.shown.context_text for item in pending]
-    encodings = tokenizer.encode_batch(texts + contexts)
-    for n, item in enumerate(pending):
-        encoded = encodings[2 * n], encodings[2 * n + 1]
-        n_context = len(encodings[2 * len(pending) + n].ids)
-        pair = _pair(item.shown, item.both, encoded, tokenizer, settings, special)
-        overlap = context_overlap(item.example)
-        pair = replace(pair, n_context_tokens=n_context, context_overlap=overlap)
-        if pair.status == "too_long" and settings.too_long == "shorten":
-            pair = _shorten(pair, template, tokenizer, settings, special)
-        if pair.status == "too_long" and item.shown is not item.example:
-            reason = "the prompt without its context and the response leave no room for a context"
-            pair = PromptPair(item.example, "too_long", reason)
-        yield pair if pair.example is item.example else replace(pair, example=item.example)
-
-
-def _before_rendering(
-    example: Example, settings: PromptSettings, donor: list[str] | None, longest: int
-) -> PromptPair | None:
-    if not has_text(example.response):
-        return PromptPair(example, "empty_response", _why_empty(example))
-    if not example.has_context:
-        return PromptPair(example, "no_context", "no context was found")
-    if settings.ablation == "shuffle" and donor is None:
-        reason = "no other context among the rows read together could be shuffled in"
-        return PromptPair(example, "error", reason)
-    size = least_size(example)
-    kept = settings.too_long == "skip" or settings.ablation == "shuffle"
-    if kept and size > settings.max_length * longest:
-        return _too_many_characters(example, size, settings, longest)
-    return _refuse_size(example, 0, settings)
 
 
 def _why_empty(example: Example) -> str:
@@ -231,154 +338,6 @@ def _why_empty(example: Example) -> str:
         return UNANSWERABLE
     marker = split_end_marker(example.response)[1]
     return f"the response is only {marker}" if marker else "the response has no text"
-
-
-def _render_both(
-    example: Example, template: Template, settings: PromptSettings, donor: list[str] | None
-) -> tuple[Rendered, Rendered]:
-    if settings.ablation == "template":
-        return (
-            template.render(example, variant="with"),
-            template.render(example.without_context(), variant="without"),
-        )
-    other = example.without_context() if donor is None else example.with_contexts(donor)
-    return template.render(example), template.render(other)
-
-
-def _text(rendered: Rendered, settings: PromptSettings) -> str:
-    end = rendered.suffix.rstrip() if settings.score_eot else ""
-    return rendered.prefix + rendered.response + end
-
-
-def _cut(
-    rendered: Rendered, encoding: Encoding, tokenizer: Tokenizer, special: SpecialTokens
-) -> _Cut:
-    """Divide an encoding at the response's first character.
-
-    A token with characters of both sides belongs to the response, because otherwise the
-    first word of the response would not be scored.
-    """
-    ids = encoding.ids
-    first = _first_response_token(rendered, encoding, special)
-    straddled = _count_straddled(rendered, encoding, first, tokenizer)
-    prefix = ids[:first]
-    if tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
-        prefix = [tokenizer.bos_id, *prefix]
-    if not prefix:
-        prefix = [tokenizer.fallback_start_id]
-    return _Cut(prefix, ids[first:], straddled)
-
-
-def _first_response_token(rendered: Rendered, encoding: Encoding, special: SpecialTokens) -> int:
-    boundary, offsets = len(rendered.prefix), encoding.offsets
-    n = len(encoding.ids)
-    first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), n)
-    if first == n or offsets[first][0] >= boundary:
-        return first
-    # A special token may strip the white space after it (`rstrip`). It still belongs to the
-    # template.
-    start, end = offsets[first]
-    text = rendered.prefix + rendered.response
-    is_marker = text[boundary:end].isspace() and special.is_special(text[start:boundary].strip())
-    return first + is_marker
-
-
-def _count_straddled(
-    rendered: Rendered, encoding: Encoding, first: int, tokenizer: Tokenizer
-) -> int:
-    """The number of characters of the prompt in the first response token."""
-    boundary, ids, offsets = len(rendered.prefix), encoding.ids, encoding.offsets
-    if first >= len(ids):
-        return 0
-    start = offsets[first][0]
-    if start < boundary:
-        return boundary - start
-    covered = offsets[first - 1][1] if first else 0
-    if covered < boundary and tokenizer.encode(rendered.prefix).ids != ids[:first]:
-        # No offset covers this white space: some tokenizers drop it, others add it to the
-        # next token. It counts as part of the first response token.
-        return boundary - covered
-    return 0
-
-
-def _pair(
-    example: Example,
-    rendered: tuple[Rendered, Rendered],
-    encoded: tuple[Encoding, Encoding],
-    tokenizer: Tokenizer,
-    settings: PromptSettings,
-    special: SpecialTokens,
-) -> PromptPair:
-    cut, other = (_cut(r, e, tokenizer, special) for r, e in zip(rendered, encoded, strict=True))
-    if not cut.response:
-        return PromptPair(example, "empty_response", "the response has no token")
-    forced = cut.response != other.response
-    if forced:
-        # Both variants are scored on the ids of the variant with context.
-        kept = rendered[1].prefix
-        if cut.straddled and kept.endswith(rendered[0].prefix[-cut.straddled :]):
-            kept = kept[: -cut.straddled]
-        alone = Rendered(kept, "", "")
-        other = _cut(alone, tokenizer.encode(kept), tokenizer, special)
-    full, bare = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
-    sizes = len(full.ids), len(bare.ids)
-    result = PromptPair(
-        example,
-        "scored",
-        "",
-        full,
-        bare,
-        n_tokens=sizes,
-        boundary_straddles=cut.straddled > 0,
-        response_ids_forced=forced,
-    )
-    if max(sizes) > settings.max_length:
-        reason = f"{max(sizes)} tokens; the model takes {settings.max_length}"
-        result = replace(result, status="too_long", reason=reason)
-        return replace(result, with_context=None, without_context=None)
-    return result
-
-
-def _shorten(
-    pair: PromptPair,
-    template: Template,
-    tokenizer: Tokenizer,
-    settings: PromptSettings,
-    special: SpecialTokens,
-) -> PromptPair:
-    """Cut the longest context block in the middle until the prompt fits, if possible."""
-    example = pair.example
-    blocks = example.blocks
-    texts = [example.part(b.part)[b.start : b.end] for b in blocks]
-    longest = max(range(len(texts)), key=lambda b: len(texts[b]))
-    encoding = tokenizer.encode(texts[longest])
-    keep = len(encoding.ids)
-    excess = max(pair.n_tokens) - settings.max_length
-    for _ in range(6):
-        keep -= excess + 4  # the tokens of the gap, and merges that change at the cut
-        if keep < 2 or settings.ablation == "shuffle":
-            return pair
-        head = encoding.offsets[(keep + 1) // 2 - 1][1]
-        tail = encoding.offsets[len(encoding.ids) - keep // 2][0]
-        whole = texts[longest]
-        shortened = list(texts)
-        shortened[longest] = whole[:head] + _GAP + whole[tail:]
-        shorter = example.with_contexts(shortened)
-        variant = "with" if settings.ablation == "template" else ""
-        _, without = _render_both(example, template, settings, None)
-        rendered = (template.render(shorter, variant=variant), without)
-        encoded = tuple(tokenizer.encode(_text(r, settings)) for r in rendered)
-        attempt = _pair(example, rendered, (encoded[0], encoded[1]), tokenizer, settings, special)
-        if attempt.status != "too_long":
-            n_context = len(tokenizer.encode("\n\n".join(shortened)).ids)
-            return replace(
-                attempt,
-                context_shortened=True,
-                n_context_tokens=n_context,
-                context_overlap=pair.context_overlap,
-            )
-        excess = max(attempt.n_tokens) - settings.max_length
-    return pair
 
 
 def build_prompts(
@@ -389,9 +348,8 @@ def build_prompts(
     The ids are those of `build_pairs` with `score_eot`. Examples without a context are
     rendered too. Raises `TemplateError`.
     """
-    settings = PromptSettings(score_eot=True)
-    special = SpecialTokens(tokenizer)
+    builder = _Builder(template, tokenizer, PromptSettings(score_eot=True))
     rendered = [template.render(without_end_marker(example)) for example in examples]
-    encodings = tokenizer.encode_batch([_text(r, settings) for r in rendered])
-    cuts = [_cut(r, e, tokenizer, special) for r, e in zip(rendered, encodings, strict=True)]
+    encodings = tokenizer.encode_batch([builder.text(r) for r in rendered])
+    cuts = map(builder.cut, rendered, encodings)
     return [Prompt(cut.prefix + cut.response, len(cut.prefix)) for cut in cuts]

@@ -13,6 +13,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,72 +40,11 @@ _PREAMBLE_WITH_INPUT: Final = (
     "further context. Write a response that appropriately completes the request."
 )
 
-_ALPACA: Final = """\
-{{ preamble }}
-
-{% if system %}{{ system }}
-
-{% endif %}
-{% if tools %}### Tools:
-{{ tools }}
-
-{% endif %}
-{% for turn in turns %}
-{% if turn.role == "user" %}### Instruction:
-{% elif turn.role == "tool" %}### Tool result:
-{% elif turn.role == "system" %}### System:
-{% else %}### Response:
-{% endif %}
-{{ turn.content }}
-
-{% if turn.context %}### Input:
-{{ turn.context }}
-
-{% endif %}
-{% endfor %}
-### Response:
-{{ response }}{{ eos_token }}"""
-
-_PLAIN: Final = """\
-{% if system %}{{ system }}
-
-{% endif %}
-{% if tools %}{{ tools }}
-
-{% endif %}
-{% for turn in turns %}
-{% if turn.context %}{{ turn.context }}
-
-{% endif %}
-{{ turn.content }}{% if not loop.last %}
-
-
-{% endif %}
-{% endfor %}
-{% if turns and turns[-1].content and not turns[-1].content[-1].isspace() %}
-
-{% endif %}
-{{ response }}{{ eos_token }}"""
-
-_TULU: Final = """\
-{% if system or tools %}<|system|>
-{% if system %}{{ system }}
-{% endif %}
-{% if tools %}{{ tools }}
-{% endif %}
-{% endif %}
-{% for turn in turns %}
-<|{{ turn.role }}|>
-{{ turn.content }}{% if turn.context %}
-
-
-{{ turn.context }}{% endif %}{% if turn.role == "assistant" %}{{ eos_token }}{% endif %}
-
-{% endfor %}
-<|assistant|>
-{{ response }}{{ eos_token }}"""
-
-BUILT_IN: Final[Mapping[str, str]] = {"alpaca": _ALPACA, "plain": _PLAIN, "tulu": _TULU}
+_FOLDER: Final = files("ifcurate.prompts").joinpath("built_in")
+BUILT_IN: Final = {
+    name: _FOLDER.joinpath(f"{name}.jinja").read_text(encoding="utf-8")
+    for name in ("alpaca", "plain", "tulu")
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 from ifcurate.data.formats import row_hash
 from ifcurate.records import Example
 
-from .accepted import Counterfactual
 from .checks import Check, Refusal
 from .edit.substitutes import fill_pools
 from .edit.views import View, view_example
@@ -31,6 +30,7 @@ from .lexicon.wording import without_end_marks
 from .recognise.names import LexiconRecogniser
 from .recognise.spans import Recogniser, Span
 from .settings import AugmentSettings
+from .verify.cases import Counterfactual
 from .write.outcomes import Outcome, Written
 from .write.rows import abstain_row, counterfactual_row, original_row, suite_row
 

@@ -11,21 +11,18 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from .accepted import Counterfactual
 from .checks import Check, Refusal
 from .edit.candidates import Entity, may_share, shared_entities
 from .edit.edits import apply_edits, place_edits
 from .edit.forms import find_changes, name_forms
 from .edit.substitutes import Pools, Wanted, propose
-from .edit.substitution import Substitution
 from .edit.views import View
 from .lexicon.tables import ARTICLE_COUNTRIES, Lexicon, load_lexicon
 from .lexicon.wording import fold
-from .recognise.spans import VALUES, Planner, Recogniser, Span
+from .recognise.spans import VALUES, Planner, Recogniser, Span, Substitution
 from .settings import AugmentSettings
-from .verify.cases import Case
-from .verify.gates import check_answered, check_closed_world, check_size, check_task
-from .verify.gender import settle_gender
+from .verify.cases import Case, Counterfactual
+from .verify.gates import check_answered, check_closed_world, check_size, check_task, settle_gender
 from .verify.geography import settle_group
 from .verify.verifier import PASSED, verify
 

@@ -19,19 +19,18 @@ from typing import Any
 from ifcurate.records import Example
 
 from .checks import Check, Refusal
-from .edit.edits import Edit, apply_edits, moved, place_edits, row_texts
+from .edit.edits import Change, Edit, apply_edits, moved, place_edits, row_texts
 from .edit.forms import find_changes
 from .edit.substitutes import person_forms
-from .edit.substitution import Change, Substitution
 from .edit.views import TextRange, View, view_example
 from .lexicon.kinds import types_by_table
 from .lexicon.tables import Lexicon, load_lexicon
 from .lexicon.wording import TITLES, fold, without_end_marks
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
-from .recognise.pronouns import count_pronouns, follow_pronouns
+from .recognise.people import count_pronouns, follow_pronouns
 from .recognise.runs import Run, capital_runs
-from .recognise.spans import NUMERIC, TYPES, VALUES, Span
+from .recognise.spans import NUMERIC, TYPES, VALUES, Span, Substitution
 from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
 from .verify.verifier import CHECKS

@@ -25,12 +25,11 @@ from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.errors import DataError, ModelError
 
 from .checks import Check, Refusal
-from .edit.substitution import Substitution
 from .edit.views import View
 from .lexicon.tables import load_lexicon
 from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
-from .recognise.spans import VALUES, Span
+from .recognise.spans import VALUES, Span, Substitution
 from .recognise.values import number_of
 
 _SYSTEM: Final = (

@@ -28,7 +28,7 @@ def load_recogniser(
     if name == "lexicon":
         return LexiconRecogniser(types)
     if kind in {"spacy", "gliner"} and rest:
-        from .recognise.models import load_gliner, load_spacy
+        from .recognise.labelled import load_gliner, load_spacy
 
         return (load_spacy if kind == "spacy" else load_gliner)(rest, types)
     if kind == "openai" and rest:

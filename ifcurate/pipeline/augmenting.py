@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ifcurate.counterfactual.recognisers import load_recogniser
-from ifcurate.counterfactual.settings import AugmentSettings, parse_types
-from ifcurate.counterfactual.write.avoided import read_avoided
+from ifcurate.counterfactual.settings import AugmentSettings, parse_types, read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge
 from ifcurate.counterfactual.write.outcomes import Funnel
 from ifcurate.counterfactual.write.output import AugmentResult, write_counterfactuals

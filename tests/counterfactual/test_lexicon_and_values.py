@@ -7,9 +7,8 @@ from importlib.resources import files
 
 import pytest
 
-from ifcurate.counterfactual.edit.drawing import drawn
 from ifcurate.counterfactual.edit.forms import name_forms
-from ifcurate.counterfactual.lexicon.kinds import fictional_names, fictional_type
+from ifcurate.counterfactual.lexicon.kinds import drawn, fictional_names, fictional_type
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.lexicon.wording import fold
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser

@@ -16,13 +16,11 @@ import pytest
 import ifcurate
 from ifcurate.counterfactual.augment import augment_counterfactual
 from ifcurate.counterfactual.checks import Check
-from ifcurate.counterfactual.settings import AugmentSettings
+from ifcurate.counterfactual.settings import AugmentSettings, read_avoided
 from ifcurate.counterfactual.write import outcomes
-from ifcurate.counterfactual.write.avoided import read_avoided
-from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model
+from ifcurate.counterfactual.write.model_check import ModelJudge, check_with_model, text_rises
 from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.counterfactual.write.sheet import render_sheet, sample_rank
-from ifcurate.counterfactual.write.text_check import text_rises
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples

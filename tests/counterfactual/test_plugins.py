@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
-from ifcurate.counterfactual.recognise.models import (
+from ifcurate.counterfactual.recognise.labelled import (
     gliner_recogniser,
     load_spacy,
     spacy_recogniser,

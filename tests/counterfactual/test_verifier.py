@@ -9,11 +9,10 @@ import pytest
 
 from ifcurate.counterfactual.checks import Refusal
 from ifcurate.counterfactual.edit.edits import Edit, apply_edits, place_edits
-from ifcurate.counterfactual.edit.substitution import Substitution
 from ifcurate.counterfactual.edit.views import View
 from ifcurate.counterfactual.lexicon.tables import load_lexicon
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
-from ifcurate.counterfactual.recognise.spans import Span
+from ifcurate.counterfactual.recognise.spans import Span, Substitution
 from ifcurate.counterfactual.verify.cases import Case
 from ifcurate.counterfactual.verify.verifier import PASSED, verify
 

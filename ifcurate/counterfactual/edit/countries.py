@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ..lexicon.kinds import fictional_names
+from ..lexicon.kinds import drawn, fictional_names
 from ..lexicon.tables import ARTICLE_COUNTRIES, Country, Lexicon
 from ..lexicon.wording import starts_with_vowel
 from ..recognise.spans import Span
-from .drawing import drawn
 
 
 def fitting_countries(

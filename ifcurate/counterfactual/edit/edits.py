@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+Change = tuple[str, int, int, str, str]  # path, start, end, old, new
+
+
 _STEP = re.compile(r"\[(\d+)\]|(?:\A|\.)((?:[^.\[\]\\]|\\.)+)")
 
 
@@ -33,7 +36,7 @@ class Edit:
         return {"field": values.pop("path"), **values}
 
 
-def place_edits(changes: Sequence[tuple[str, int, int, str, str]]) -> list[Edit]:
+def place_edits(changes: Sequence[Change]) -> list[Edit]:
     """Edits from (path, start, end, old, new), sorted, with their new positions.
 
     Raises ValueError where two of them overlap.
@@ -66,9 +69,7 @@ def invert_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, s
     return _rewrite(texts, [(e.path, e.new_start, e.new_end, e.new, e.old) for e in edits])
 
 
-def _rewrite(
-    texts: Mapping[str, str], changes: Sequence[tuple[str, int, int, str, str]]
-) -> dict[str, str]:
+def _rewrite(texts: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:
     pieces: dict[str, list[str]] = {}
     last: dict[str, int] = {}
     for path, start, end, old, new in sorted(changes):

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..checks import Check, Refusal
 from ..lexicon.tables import Lexicon
 from ..lexicon.wording import HONOURS, PARTICLES, fold
-from ..recognise.spans import NUMERIC, VALUES
+from ..recognise.spans import NUMERIC, VALUES, Substitution
 from ..recognise.values import DateMention, date_mentions, date_of_value, number_mentions, number_of
-from .substitution import Change, Substitution
+from .edits import Change
 from .views import View
 
 _SUFFIX = re.compile(r"(?:Jr|Sr|I{1,3}|IV|VI{0,3}|IX|X{1,3}|[A-Z])\.?\Z")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from ..checks import Check, Refusal
-from ..recognise.spans import Span
+from ..recognise.spans import Span, Substitution
 from ..recognise.values import (
     DateMention,
     NumberMention,
@@ -17,7 +17,6 @@ from ..recognise.values import (
     number_mentions,
     number_of,
 )
-from .substitution import Substitution
 
 _RELATIVE = re.compile(
     r"\b(?:aged?|years? old|years? later|years? after|years? before|days? (?:later|after|before)|"

@@ -18,16 +18,14 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ..checks import Check, Refusal
-from ..lexicon.kinds import fictional_names, fictional_titles
+from ..lexicon.kinds import drawn, fictional_names, fictional_titles
 from ..lexicon.tables import ARTICLE_COUNTRIES, Lexicon
 from ..lexicon.wording import HONOURS, PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
-from ..recognise.spans import PATTERNED, VALUES, Span
+from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
 from .countries import country_forms, fitting_countries
-from .drawing import drawn
 from .forms import name_forms
 from .shifted import shifted_values
-from .substitution import Substitution
 
 _TRIES = 12
 _EITHER = word_sets("either_names")

@@ -6,8 +6,12 @@ recognised. Names that exist in the lexicon are left out.
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from .tables import Lexicon, load_lexicon
 from .wording import HONOURS, PARTICLES, fold, word_sets
@@ -87,3 +91,20 @@ def _is_person(key: str, lexicon: Lexicon) -> bool:
     if len(words) == 1:
         return first in lexicon.gender or first in lexicon.surnames
     return first in lexicon.gender and (last in lexicon.surnames or last in lexicon.gender)
+
+
+T = TypeVar("T")
+
+
+def drawn(key: str, items: Sequence[T]) -> Iterator[T]:
+    """Each item once, in an order that depends only on `key` and the number of items."""
+    if not items:
+        return
+    count = len(items)
+    number = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=16).digest(), "big")
+    at, step = number % count, 1 + (number >> 64) % max(1, count - 1)
+    while math.gcd(step, count) != 1:
+        step += 1
+    for _ in range(count):
+        yield items[at]
+        at = (at + step) % count

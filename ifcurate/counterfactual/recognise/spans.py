@@ -1,4 +1,4 @@
-"""Typed spans, and the protocols of recognisers and planners.
+"""Typed spans, what replaces them, and the protocols of recognisers and planners.
 
 A recogniser only proposes spans over the original texts. It edits nothing, and every result
 must pass `verify`.
@@ -7,7 +7,7 @@ must pass `verify`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 #: The types that are substituted by default; `docs/counterfactual.md` has their breakage on
@@ -41,6 +41,32 @@ class Span:
     value: str = ""  # dates and amounts: the normal form
 
 
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """What is replaced by what.
+
+    `forms` maps exact strings; `find_changes` follows the letter case. It is empty for dates
+    and amounts, whose notation decides.
+    """
+
+    span: Span  # the original entity as recognised
+    substitute: str
+    forms: Mapping[str, str] = field(default_factory=dict)
+    new_type: str = ""  # only if it differs (policy type-swap)
+    source: str = "lexicon"  # where the substitute came from
+    kept: frozenset[str] = frozenset()  # folded words that are not replaced
+
+    @property
+    def type(self) -> str:
+        """The original's type."""
+        return self.span.type
+
+    @property
+    def original(self) -> str:
+        """The original as it was written."""
+        return self.span.text
+
+
 @runtime_checkable
 class Planner(Protocol):
     """A recogniser that plans complete substitutions.
@@ -51,8 +77,8 @@ class Planner(Protocol):
     attempts: int  # most plans for one example
     concurrency: int  # most threads that call `plan` at a time
 
-    def plan(self, view: Any, refusals: Sequence[Any], avoid: Sequence[str]) -> Any:
-        """A `Substitution` for a `View`, given the `Refusal`s of the plans before."""
+    def plan(self, view: Any, refusals: Sequence[Any], avoid: Sequence[str]) -> Substitution:
+        """A plan for a `View`, given the `Refusal`s of the plans before."""
 
     def count(self, refusal: Any) -> None:
         """Count a plan that a check refused."""

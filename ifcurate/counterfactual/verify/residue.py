@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ..edit.views import json_strings
 from ..lexicon.wording import DESCRIBING, FUNCTION_WORDS, GENERIC_WORDS, PARTICLES, fold
 from ..recognise.spans import NUMERIC, PATTERNED, VALUES
 from ..recognise.values import NUMBER_WORDS, date_mentions, number_mentions, number_of
 from .cases import Case
-from .json_texts import json_strings
 
 _ALIAS = re.compile(
     r"\b(?:(?:pen|stage|birth|maiden|real) name|pseudonym|nicknamed|alias|aka|née)\b", re.I

@@ -6,32 +6,32 @@ chosen. `checks.Check` has the meaning of each check. Checks outside this module
 | check | module |
 |---|---|
 | RESIDUE, FRESHNESS | `residue` |
-| TYPE | `second_pass` |
 | NESTING, AGREEMENT | `neighbours` |
-| STRUCTURE | `structure` |
 | GEOGRAPHY | `geography` |
 | NUMBERS | `order` |
-| checks of the original example alone | `gates`, `gender` |
+| checks of the original example alone | `gates` |
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from ..checks import Check, Refusal
-from ..edit.edits import invert_edits
-from ..edit.views import touches, within
-from ..lexicon.wording import TITLES, either, fold, word_places
-from ..recognise.spans import VALUES
+from ..edit.edits import Edit, invert_edits
+from ..edit.views import json_objects, touches, within
+from ..lexicon.kinds import fictional_type, types_by_table
+from ..lexicon.wording import GENERIC_WORDS, TITLES, either, fold, word_places
+from ..recognise.patterns import pattern_type
+from ..recognise.runs import capital_runs
+from ..recognise.spans import NUMERIC, PATTERNED, VALUES, Span
+from ..recognise.values import number_of
 from .cases import Case
 from .geography import check_geography
 from .neighbours import check_agreement, check_nesting
 from .order import check_order
 from .residue import check_fresh, check_residual
-from .second_pass import check_type
-from .structure import check_structure
 
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|\(?[A-Ha-h0-9][.)])?[ \t]*")
 #: "Which band played?", but not "Which band member left?".
@@ -42,13 +42,8 @@ _ASKS_THING = re.compile(
     re.I,
 )
 _CHOICES = re.compile(r"\b(?:options|choices)\b", re.I)
-
-
-def verify(case: Case) -> None:
-    """Raise `Refusal` for the first check that the example fails."""
-    for check, reasons in CHECKS.items():
-        for reason in reasons(case):
-            raise Refusal(check, reason)
+_FENCE = re.compile(r"```[\s\S]*?(?:```|\Z)|`[^`\n]+`")
+_INITIALS = re.compile(r"(?:[A-Z]\.){2,}")
 
 
 def _check_spans(case: Case) -> Iterator[str]:
@@ -122,6 +117,97 @@ def _check_gender(case: Case) -> Iterator[str]:
         yield f"{plan.substitute!r} has the other gender"
 
 
+def _check_structure(case: Case) -> Iterator[str]:
+    """H9: no edit is inside code, and JSON and tables keep their shape."""
+    for path in dict.fromkeys(e.path for e in case.edits):
+        before, after = case.before[path], case.after[path]
+        codes = [(path, *code.span()) for code in _FENCE.finditer(before)]
+        if any(touches(edit, codes) for edit in case.edits):
+            yield "an edit inside code"
+        if _shapes(before) != _shapes(after):
+            yield "the JSON has another shape"
+        if any(_columns(before, mark) != _columns(after, mark) for mark in "|\t"):
+            yield "the lines, or the columns of a table, have changed"
+
+
+def _shapes(text: str) -> list[Any]:
+    return [_shape(value) for value in json_objects(text)]
+
+
+def _columns(text: str, mark: str) -> list[int]:
+    return [line.count(mark) for line in text.split("\n")]
+
+
+def _shape(value: Any) -> Any:
+    """The structure of a value: keys, order, lengths, types."""
+    if isinstance(value, dict):
+        return [(k, _shape(v)) for k, v in value.items()]
+    if isinstance(value, list):
+        return [_shape(v) for v in value]
+    return value if isinstance(value, bool) else type(value)
+
+
+def _check_type(case: Case) -> Iterator[str]:
+    """H5: every new form is recognised as the type of the original."""
+    wanted = case.plan.new_type or case.plan.type
+    missing = _missing_amount if wanted in NUMERIC else _missing_name
+    texts = {p: case.after[p] for p in dict.fromkeys(e.path for e in case.edits)}
+    spans: list[Span] = []
+    what = ""
+    for recognised in _recognise(case, texts):
+        spans += [s for s in recognised if s.type == wanted]
+        what = missing(case, spans)
+        if not what:
+            return
+    yield f"{what} is not recognised as {wanted}"
+
+
+def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]:
+    """The spans of the texts after the edits, in batches, the fastest first."""
+    plan = case.plan
+    if plan.type not in VALUES or plan.new_type:
+        yield list(_by_table(case))
+    if plan.source == "fictional":
+        yield [
+            Span(path, run.start, run.end, kind, text[run.start : run.end])
+            for path, text in texts.items()
+            for run in capital_runs(text)
+            if (kind := fictional_type(text[run.start : run.end]))
+        ]
+    yield case.recogniser.spans(texts)
+
+
+def _by_table(case: Case) -> Iterator[Span]:
+    """A span of each new form, with the types that tables and patterns give it alone."""
+    plan = case.plan
+    for new in {plan.substitute, *plan.forms.values()}:
+        plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
+        kinds = types_by_table(new) | types_by_table(plain) | {pattern_type(new, case.lexicon)}
+        part = plan.type in PATTERNED | {"LOC"} or _INITIALS.fullmatch(new)
+        if part and new != plan.substitute:
+            kinds.add(plan.type)  # "Harwick" of "Harwick University", "M.T." of "M.T. Kemp"
+        yield from (Span("", 0, len(new), kind, new) for kind in kinds - {""})
+
+
+def _missing_name(case: Case, spans: Sequence[Span]) -> str:
+    """The first new form that is not a span, a word of a span, or inside a span; "" if all are."""
+    whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
+    folded = {fold(w) for w in whole}
+    for edit in case.edits:
+        if fold(edit.new) not in folded and not any(_covers(s, edit) for s in spans):
+            return repr(edit.new)
+    return ""
+
+
+def _covers(span: Span, edit: Edit) -> bool:
+    return span.path == edit.path and span.start <= edit.new_start and edit.new_end <= span.end
+
+
+def _missing_amount(case: Case, spans: Sequence[Span]) -> str:
+    values = {number_of(s).value for s in spans}
+    return "" if float(case.plan.substitute) in values else "an amount"
+
+
 #: The checks of an edited example, in the order in which they run.
 CHECKS: Final[Mapping[Check, Callable[[Case], Iterator[str]]]] = {
     Check.SPANS: _check_spans,
@@ -133,9 +219,16 @@ CHECKS: Final[Mapping[Check, Callable[[Case], Iterator[str]]]] = {
     Check.AGREEMENT: check_agreement,
     Check.GEOGRAPHY: check_geography,
     Check.NUMBERS: check_order,
-    Check.STRUCTURE: check_structure,
+    Check.STRUCTURE: _check_structure,
     Check.GENDER: _check_gender,
-    Check.TYPE: check_type,
+    Check.TYPE: _check_type,
 }
 #: The codes of these checks, which every written row records.
 PASSED: Final = tuple(check.code for check in Check if check in CHECKS)
+
+
+def verify(case: Case) -> None:
+    """Raise `Refusal` for the first check that the example fails."""
+    for check, reasons in CHECKS.items():
+        for reason in reasons(case):
+            raise Refusal(check, reason)

@@ -10,9 +10,9 @@ from typing import Any
 
 from ifcurate.records import Example
 
-from ..accepted import Counterfactual
 from ..checks import Check
 from ..edit.views import View
+from ..verify.cases import Counterfactual
 from .rows import edited_example
 
 _BY_CODE = {check.code: check for check in Check}

@@ -16,10 +16,10 @@ from typing import Any
 from ifcurate.data.paths import context_passages
 from ifcurate.records import ContextBlock, Example, Turn
 
-from ..accepted import Counterfactual
 from ..edit.edits import Edit, moved, with_texts
 from ..edit.views import TextRange, View
 from ..lexicon.wording import fold
+from ..verify.cases import Counterfactual
 
 UNANSWERABLE = "unanswerable"
 #: The words that a prompt asks for if the context has no answer.

@@ -31,7 +31,7 @@ from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.folder import seal_manifest
 from ifcurate.runs.score import score_identity
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.storage.files import open_table_writer
+from ifcurate.storage.files import sink_tables, stream_frames
 from ifcurate.storage.manifest import Manifest, software_versions, utc_now
 from ifcurate.storage.tables import SCORES
 
@@ -79,9 +79,8 @@ def make_run(folder: Path, n: int, seed: int = 0) -> None:
         run = Path("run")
         run.mkdir()
         inside = {"id": manifest.id, **identity}
-        with open_table_writer(run / "scores.parquet", SCORES, inside) as write:
-            for frame in _frames(each, np.random.default_rng(seed)):
-                write(frame)
+        frames = _frames(each, np.random.default_rng(seed))
+        sink_tables({run / "scores.parquet": stream_frames(frames, SCORES)}, inside)
         (run / "quarantine.jsonl").touch()
         seal_manifest(run, manifest)
     finally:

@@ -16,7 +16,7 @@ import polars as pl
 
 from ifcurate.errors import DataError, RunError
 from ifcurate.mixing.schema import MIXTURE
-from ifcurate.storage.files import GROUP_ROWS, file_digest, open_table_writer, write_table
+from ifcurate.storage.files import GROUP_ROWS, file_digest, sink_tables, stream_frames, write_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 
 DATA: Final = "mixture.parquet"
@@ -83,9 +83,7 @@ def save_mixture(
     identity = {"id": manifest.id, **manifest.identity}
     # After a kill, the folder is known as that of a mixture.
     manifest.model_copy(update={"finished": False}).write(folder / MANIFEST)
-    with open_table_writer(folder / DATA, MIXTURE, identity) as write:
-        for frame in frames:
-            write(frame)
+    sink_tables({folder / DATA: stream_frames(frames, MIXTURE)}, identity)
     write_table(dropped, folder / DROPPED_NAME, identity)
     files = (DATA, DROPPED_NAME)
     manifest = manifest.model_copy(

@@ -1,40 +1,40 @@
 """Join the parts of a run, or its shards, into the final tables.
 
-The rows come in their final order, in frames of any size. They are read to find repeated
-ids (`ifcurate.runs.ids`), and again to write them in row groups of one size. So the same
-rows give the same bytes, regardless of the parts, and memory holds one row group.
+Polars reads the rows in their final order and writes them as a stream, in row groups of one
+size. So the same rows give the same bytes, regardless of the parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
-from ifcurate.runs.ids import Frames, UniqueIds
-from ifcurate.storage.files import open_table_writer
+from ifcurate.data.unique_names import UniqueNames
+from ifcurate.storage.files import scan_table, sink_tables
 from ifcurate.storage.tables import SCORES, TOKENS
 
-_TokenFrames = Callable[[], Iterator[pl.DataFrame]]
+#: The root of an id, as a hash: the id without suffixes such as `~2`.
+_ROOT: Final = pl.col("id").str.replace(r"(~\d+)+$", "").hash(20).alias("root")
 
 
-def read_frames(
-    paths: Iterable[Path], columns: Sequence[str] | None = None
-) -> Iterator[pl.DataFrame]:
-    """The tables of these files, in order."""
-    for path in paths:
-        with path.open("rb") as stream:  # open, because polars reads some names as patterns
-            yield pl.read_parquet(stream, columns=list(columns) if columns else None)
+def scan_parts(paths: Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:
+    """The rows of these tables, in order."""
+    if not paths:
+        return schema.to_frame().lazy()
+    # Absolute paths without patterns, as polars takes names such as `s3:` for URLs.
+    return pl.scan_parquet([path.absolute() for path in paths], glob=False)
 
 
 def join_tables(
     folder: Path,
-    frames: Frames,
+    scores: pl.LazyFrame,
     manifest: Mapping[str, Any],
     *,
-    tokens: _TokenFrames | None = None,
+    tokens: pl.LazyFrame | None = None,
     unique: bool = True,
 ) -> None:
     """Write `scores.parquet`, and `tokens.parquet` when there are tokens, into `folder`.
@@ -42,44 +42,48 @@ def join_tables(
     With `unique`, repeated ids are renamed as `UniqueNames` does. Raises `DataError` when
     the files cannot be written.
     """
-    ids = UniqueIds(frames if unique else lambda _: iter(()))
-    with open_table_writer(folder / "scores.parquet", SCORES, manifest) as write:
-        for frame in ids.rename(frames(None)):
-            write(frame)
-    if tokens is None:
-        return
-    rows = ids.rename(frames(("id", "status", "n_response_tokens")))
-    owners = Cursor(map(_token_ids, rows), pl.DataFrame(schema={"id": pl.String}))
-    with open_table_writer(folder / "tokens.parquet", TOKENS, manifest) as write:
-        for frame in tokens():
-            write(frame.with_columns(owners.take(frame.height)["id"]))
+    path = folder / "scores.parquet"
+    sink_tables({path: rename_repeated(scores) if unique else scores}, manifest)
+    if tokens is not None:
+        ids = repeat_for_tokens(scan_table(path, SCORES), "id")
+        named = pl.concat([ids, tokens.drop("id")], how="horizontal").select(TOKENS.names())
+        sink_tables({folder / "tokens.parquet": named}, manifest)
 
 
-def row_tokens(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns `id` and `n`: scored rows with the number of their rows in TOKENS."""
-    scored = frame.filter(pl.col("status") == "scored")
-    return scored.select("id", pl.col("n_response_tokens").cast(pl.Int64).alias("n"))
+def repeat_for_tokens(scores: pl.LazyFrame, *columns: str) -> pl.LazyFrame:
+    """These columns of the scores, with a row for each row of TOKENS."""
+    scored = scores.filter(pl.col("status") == "scored", pl.col("n_response_tokens") > 0)
+    return scored.select(pl.col(columns).repeat_by("n_response_tokens")).explode(columns)
 
 
-def _token_ids(frame: pl.DataFrame) -> pl.DataFrame:
-    """The `id` of each row of TOKENS, from the renamed rows of SCORES."""
-    return row_tokens(frame).select(pl.col("id").repeat_by("n").explode()).drop_nulls()
+def rename_repeated(scores: pl.LazyFrame) -> pl.LazyFrame:
+    """The table with unique ids; all turns of a row have one id.
+
+    The name that `UniqueNames` gives to a row depends on the earlier rows whose ids have the
+    same root. So the hashes of all roots are held in memory (8 bytes a row), and only the rows
+    with a repeated root are processed one by one.
+    """
+    rows = scores.select("id", "turn", _ROOT).with_row_index("place")
+    roots = rows.filter(pl.col("turn") == 0).group_by("root").len()
+    again = roots.filter(pl.col("len") > 1).select("root").collect(engine="streaming")["root"]
+    if not len(again):
+        return scores
+    repeated = rows.filter(pl.col("root").is_in(again.implode())).select("place", "turn", "id")
+    touched = repeated.collect(engine="streaming")
+    numbers = np.fromiter(_suffixes(touched), np.int64, touched.height)
+    suffixes = touched.select("place", suffix=pl.Series(numbers)).lazy()
+    joined = scores.with_row_index("place").join(
+        suffixes, on="place", how="left", maintain_order="left"
+    )
+    new = pl.when(pl.col("suffix") > 0).then(pl.format("{}~{}", "id", "suffix"))
+    return joined.with_columns(new.otherwise("id").alias("id")).drop("place", "suffix")
 
 
-class Cursor:
-    """The rows of a table, taken in order; `empty` is the table without rows."""
-
-    def __init__(self, frames: Iterator[pl.DataFrame], empty: pl.DataFrame) -> None:
-        self._frames = frames
-        self._held = empty
-
-    def take(self, n: int) -> pl.DataFrame:
-        """The next `n` rows."""
-        pieces = [self._held]
-        have = self._held.height
-        while have < n:
-            pieces.append(next(self._frames))
-            have += pieces[-1].height
-        whole = pl.concat(pieces)
-        self._held = whole[n:]
-        return whole[:n]
+def _suffixes(rows: pl.DataFrame) -> Iterator[int]:
+    """The suffix of each row; 0 for none."""
+    names = UniqueNames()
+    suffix = 0
+    for turn, base in rows.select("turn", "id").iter_rows():
+        if turn == 0:
+            suffix = int(names.name(base)[len(base) + 1 :] or 0)
+        yield suffix

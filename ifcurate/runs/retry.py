@@ -7,9 +7,7 @@ this attempt, and nothing else.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +16,14 @@ import polars as pl
 from ifcurate.data.sources import Examples, read_row
 from ifcurate.errors import RunError
 from ifcurate.runs.folder import lock_run, seal_manifest
-from ifcurate.runs.join import Cursor
+from ifcurate.runs.join import repeat_for_tokens
 from ifcurate.runs.reading import Place, RowQueue
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Chunk, Scorer
-from ifcurate.storage.files import open_table_writer, read_table_slices, readable_table
+from ifcurate.storage.files import readable_table, scan_table, sink_tables
 from ifcurate.storage.replacing import remove_partials
-from ifcurate.storage.tables import FAILED, SCORES, TOKENS
+from ifcurate.storage.tables import FAILED, TOKENS
 
 
 def retry_failed(
@@ -52,7 +50,7 @@ def retry_failed(
         try:
             retry.score()
         finally:
-            if retry.places:
+            if retry.scores:
                 retry.write(command)
     return Run(run.folder, run.manifest)
 
@@ -76,8 +74,9 @@ class _Retry:
     stop: Callable[[], bool]
     failed: RowQueue = field(init=False)
     n_failed: int = field(init=False)
-    places: list[int] = field(default_factory=list)  # of the rows that were scored again
-    scores: list[pl.DataFrame] = field(default_factory=list)  # SCORES and their place
+    scores: list[pl.DataFrame] = field(
+        default_factory=list
+    )  # SCORES of rows that were scored again, and their place
     tokens: list[pl.DataFrame] = field(default_factory=list)  # TOKENS and the place of the row
 
     def __post_init__(self) -> None:
@@ -123,9 +122,9 @@ class _Retry:
         # The table's own id may have a suffix that makes it unique.
         scores = chunk.scores.drop("id").hstack(rows)
         self.scores.append(scores)
-        self.places += rows["place"].to_list()
         if chunk.tokens is not None:
-            self.tokens.append(chunk.tokens.hstack(_token_places(scores)))
+            owners = repeat_for_tokens(scores.lazy(), "place", "id").collect()
+            self.tokens.append(chunk.tokens.drop("id").hstack(owners))
         return chunk
 
     def _changed(self, row: dict[str, Any]) -> RunError:
@@ -138,50 +137,26 @@ class _Retry:
         """Replace the tables and seal the manifest. Raises `DataError`."""
         manifest = self.run.manifest
         manifest.retried += 1
-        inside = {"id": manifest.id, **manifest.identity}
-        new = pl.concat(self.scores)
-        tokens = pl.concat(self.tokens) if self.tokens else None
-        counts: Counter[str] = Counter()
-        with ExitStack() as stack:
-            write_scores = stack.enter_context(
-                open_table_writer(self.run.scores_path, SCORES, inside)
-            )
-            if tokens is not None:
-                path = self.run.folder / "tokens.parquet"
-                write_tokens = stack.enter_context(open_table_writer(path, TOKENS, inside))
-                old_tokens = Cursor(read_table_slices(path, tuple(TOKENS)), TOKENS.to_frame())
-            at = 0
-            for frame in read_table_slices(self.run.scores_path, tuple(SCORES)):
-                frame = frame.with_columns(pl.int_range(at, at + frame.height).alias("place"))
-                at += frame.height
-                mine = new.filter(pl.col("place").is_between(frame["place"][0], at - 1))
-                kept = frame.filter(~pl.col("place").is_in(mine["place"].implode()))
-                joined = pl.concat([kept, mine.select(kept.columns)]).sort("place")
-                counts.update(joined["status"].to_list())
-                write_scores(joined)
-                if tokens is not None:
-                    owners = _token_places(frame)
-                    mine = old_tokens.take(owners.height).hstack(owners)
-                    write_tokens(_replace_tokens(mine, joined, tokens))
+        scores = self.run.scan_scores(place=True)
+        tables = {self.run.scores_path: _replace_rows(scores, pl.concat(self.scores))}
+        if self.tokens:
+            path = self.run.folder / "tokens.parquet"
+            places = repeat_for_tokens(scores, "place")
+            old = pl.concat([scan_table(path, TOKENS), places], how="horizontal")
+            tables[path] = _replace_rows(old, pl.concat(self.tokens))
+        sink_tables(tables, {"id": manifest.id, **manifest.identity})
+        with readable_table(self.run.scores_path):
+            counts = self.run.scan_scores().select(pl.col("status").value_counts()).collect()
         names = ("rows", "quarantined")
         manifest.counts = {n: manifest.counts[n] for n in names if n in manifest.counts}
-        manifest.counts |= dict(sorted(counts.items()))
+        manifest.counts |= dict(sorted(counts.to_series().struct.unnest().iter_rows()))
         manifest.command = command or manifest.command
         seal_manifest(self.run.folder, manifest)
 
 
-def _token_places(scores: pl.DataFrame) -> pl.DataFrame:
-    """The place of the row of each token."""
-    scored = scores.filter(pl.col("status") == "scored")
-    return scored.select(pl.col("place").repeat_by("n_response_tokens").explode()).drop_nulls()
-
-
-def _replace_tokens(old: pl.DataFrame, scores: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    """The TOKENS of these scores: `old` of the rows that stay, and those of `new` among them."""
-    again = new.filter(pl.col("place").is_in(scores["place"].implode()))
-    names = scores.select("place", pl.col("id").alias("owner"))
-    whole = pl.concat([old, again.select(*TOKENS, "place")])
-    whole = whole.sort("place", maintain_order=True).join(
-        names, on="place", how="left", maintain_order="left"
-    )
-    return whole.with_columns(pl.col("owner").alias("id")).select(TOKENS.names())
+def _replace_rows(table: pl.LazyFrame, new: pl.DataFrame) -> pl.LazyFrame:
+    """The table with new rows for those of the same place, in the order of their places."""
+    kept = table.filter(~pl.col("place").is_in(new["place"].unique().implode()))
+    schema = table.collect_schema()
+    mine = new.lazy().select(schema.names()).cast(schema)
+    return kept.merge_sorted(mine, "place").drop("place")

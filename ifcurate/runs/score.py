@@ -20,7 +20,7 @@ from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
 from ifcurate.phrases import check_type
 from ifcurate.runs.folder import cache_note, open_run, seal_manifest
-from ifcurate.runs.join import join_tables, read_frames
+from ifcurate.runs.join import join_tables, scan_parts
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.run import Run
 from ifcurate.runs.work import Progress, Scoring, Shard, Work
@@ -28,6 +28,7 @@ from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import atomic_file, write_json
 from ifcurate.storage.manifest import Manifest, fingerprint
+from ifcurate.storage.tables import SCORES, TOKENS
 
 
 def score_identity(
@@ -157,13 +158,12 @@ def complete_run(
 def finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
     """Join the parts into the final tables. The parts of a shard stay as they are, for merging."""
     shard = "shard" in manifest.identity
-    inside = {"id": manifest.id, **manifest.identity}
-    token_paths = parts.paths("tokens.parquet") if manifest.identity["tokens"] else None
+    tokens = manifest.identity["tokens"]
     join_tables(
         folder,
-        lambda columns: read_frames(parts.paths("scores.parquet"), columns),
-        inside,
-        tokens=None if token_paths is None else lambda: read_frames(token_paths),
+        scan_parts(parts.paths("scores.parquet"), SCORES),
+        {"id": manifest.id, **manifest.identity},
+        tokens=scan_parts(parts.paths("tokens.parquet"), TOKENS) if tokens else None,
         unique=not shard,
     )
     with atomic_file(folder / "quarantine.jsonl") as stream:

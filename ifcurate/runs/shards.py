@@ -6,14 +6,16 @@ merged tables equal those of a run without shards, byte for byte.
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ifcurate.errors import RunError
@@ -24,9 +26,9 @@ from ifcurate.runs.folder import (
     run_differences,
     seal_manifest,
 )
-from ifcurate.runs.join import Cursor, join_tables, row_tokens
+from ifcurate.runs.join import join_tables, repeat_for_tokens
 from ifcurate.runs.run import Run
-from ifcurate.storage.files import atomic_file, read_table_slices
+from ifcurate.storage.files import atomic_file, scan_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.tables import SCORES, TOKENS
 
@@ -41,6 +43,11 @@ class _ShardRun:
     of: int
     examples: list[int]  # rows of its table, per chunk
     bad: list[int]  # quarantined rows, per chunk
+
+    @property
+    def chunks(self) -> range:
+        """The numbers of its chunks in the whole run."""
+        return range(self.index - 1, len(self.examples) * self.of, self.of)
 
 
 def merge_runs(
@@ -59,12 +66,12 @@ def merge_runs(
         _describe(manifest, shards)
         join_tables(
             out,
-            lambda columns: _interleave(shards, columns),
+            _interleave(map(_scores, shards)),
             {"id": manifest.id, **manifest.identity},
-            tokens=(lambda: _interleave_tokens(shards)) if identity["tokens"] else None,
+            tokens=_interleave(map(_tokens, shards)) if identity["tokens"] else None,
         )
         with atomic_file(out / "quarantine.jsonl") as stream:
-            for line in _interleave_lines(shards):
+            for _, line in heapq.merge(*map(_bad_rows, shards), key=lambda row: row[0]):
                 stream.write(line)
         seal_manifest(out, manifest)
     return Run(out, manifest)
@@ -168,41 +175,31 @@ def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
     return checks
 
 
-def _turns(shards: Sequence[_ShardRun]) -> Iterator[tuple[int, int]]:
-    """The chunks in their order, each as the shard and its number in the shard."""
-    for number in range(max(len(shard.examples) for shard in shards)):
-        for i, shard in enumerate(shards):
-            if number < len(shard.examples):
-                yield i, number
+def _interleave(tables: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """The rows of all tables in the order of their chunks."""
+    whole = functools.reduce(lambda one, other: one.merge_sorted(other, "chunk"), tables)
+    return whole.drop("chunk")
 
 
-def _cursor(path: Path, schema: pl.Schema, columns: Sequence[str]) -> Cursor:
-    return Cursor(read_table_slices(path, columns), schema.to_frame().select(columns))
+def _scores(shard: _ShardRun) -> pl.LazyFrame:
+    """The SCORES of a shard, with the number of the chunk of each row."""
+    rows = np.array([shard.chunks, shard.examples], dtype=np.int64)
+    chunks = pl.LazyFrame({"chunk": np.repeat(*rows)})
+    return pl.concat(
+        [scan_table(shard.folder / "scores.parquet", SCORES), chunks], how="horizontal"
+    )
 
 
-def _interleave(
-    shards: Sequence[_ShardRun], columns: Sequence[str] | None
-) -> Iterator[pl.DataFrame]:
-    names = tuple(columns or SCORES)
-    cursors = [_cursor(shard.folder / "scores.parquet", SCORES, names) for shard in shards]
-    for i, number in _turns(shards):
-        yield cursors[i].take(shards[i].examples[number])
+def _tokens(shard: _ShardRun) -> pl.LazyFrame:
+    """The same of TOKENS."""
+    chunks = repeat_for_tokens(_scores(shard), "chunk")
+    return pl.concat(
+        [scan_table(shard.folder / "tokens.parquet", TOKENS), chunks], how="horizontal"
+    )
 
 
-def _interleave_tokens(shards: Sequence[_ShardRun]) -> Iterator[pl.DataFrame]:
-    names = ("id", "status", "n_response_tokens")
-    owners = [_cursor(shard.folder / "scores.parquet", SCORES, names) for shard in shards]
-    tokens = [_cursor(shard.folder / "tokens.parquet", TOKENS, tuple(TOKENS)) for shard in shards]
-    for i, number in _turns(shards):
-        n = row_tokens(owners[i].take(shards[i].examples[number]))["n"].sum()
-        yield tokens[i].take(int(n))
-
-
-def _interleave_lines(shards: Sequence[_ShardRun]) -> Iterator[bytes]:
-    with contextlib.ExitStack() as stack:
-        streams = [
-            stack.enter_context((shard.folder / "quarantine.jsonl").open("rb")) for shard in shards
-        ]
-        for i, number in _turns(shards):
-            for _ in range(shards[i].bad[number]):
-                yield streams[i].readline()
+def _bad_rows(shard: _ShardRun) -> Iterator[tuple[int, bytes]]:
+    """The lines of a shard's quarantine file, each with the number of its chunk."""
+    with (shard.folder / "quarantine.jsonl").open("rb") as stream:
+        for chunk, n in zip(shard.chunks, shard.bad, strict=True):
+            yield from ((chunk, stream.readline()) for _ in range(n))

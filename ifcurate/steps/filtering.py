@@ -39,7 +39,7 @@ from ifcurate.storage.overrides import (
     read_overrides,
 )
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
-from ifcurate.storage.tables import LABELS, SPLIT
+from ifcurate.storage.tables import LABELS, SCORES, SPLIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class FilterResult:
 def _labelled_scores(run: Run, split: Path) -> Iterator[pl.DataFrame]:
     """The SPLIT table with the numbers of the scores, which have the same rows, in slices."""
     place = ("id", "source", "row", "turn")
-    labels = read_table_slices(split, tuple(SPLIT))
-    numbers = read_table_slices(run.scores_path, (*place, *SCORE_COLUMNS))
+    labels = read_table_slices(split, SPLIT, SPLIT.names())
+    numbers = read_table_slices(run.scores_path, SCORES, (*place, *SCORE_COLUMNS))
     for left, right in itertools.zip_longest(labels, numbers):
         if left is None or right is None or not left.select(place).equals(right.select(place)):
             raise RunError(

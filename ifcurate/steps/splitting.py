@@ -25,7 +25,7 @@ from ifcurate.storage.files import (
     read_table_manifest,
     readable_table,
     scan_table,
-    sink_table,
+    sink_tables,
 )
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.overrides import (
@@ -118,7 +118,7 @@ def split_run(
     )
     table = cuts.table(scores)
     written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
-    sink_table(written, path, {"id": manifest.id, **identity})
+    sink_tables({path: written}, {"id": manifest.id, **identity})
     summary = cuts.summary(scores, _count_labels(path))
     manifest.counts = summary.counts()
     if "max_overlap" in plan.parameters:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from ifcurate.errors import DataError
 from ifcurate.storage.tables import ADDED
@@ -116,65 +118,9 @@ def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) ->
         table.write_parquet(stream, metadata=metadata)
 
 
-@contextlib.contextmanager
-def open_table_writer(
-    path: Path, schema: pl.Schema, manifest: Mapping[str, Any]
-) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """A function that appends frames to a Parquet file, in row groups of one size.
-
-    The manifest is in the metadata, as in `write_table`. The same rows give the same bytes,
-    regardless of how they are divided into frames. Raises `DataError` when the file cannot be
-    written.
-    """
-    import pyarrow.parquet as pq
-
-    metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
-    arrow = _arrow(schema.to_frame()).schema.with_metadata(metadata)
-    with atomic_file(path) as stream:
-        groups = _RowGroups(pq.ParquetWriter(stream, arrow, compression="zstd"), schema)
-        try:
-            yield groups.write
-            groups.close()
-        except BaseException:
-            with contextlib.suppress(Exception):
-                groups.writer.close()  # otherwise it warns when it is collected
-            raise
-
-
-class _RowGroups:
-    """Row groups of one size, so that the bytes do not depend on the sizes of the frames."""
-
-    def __init__(self, writer: Any, schema: pl.Schema) -> None:
-        self.writer = writer
-        self._schema = schema
-        self._held: list[pl.DataFrame] = []
-        self._n_held = 0
-
-    def write(self, frame: pl.DataFrame) -> None:
-        frame = frame.select(pl.col(n).cast(kind) for n, kind in self._schema.items())
-        while frame.height:
-            piece = frame[: GROUP_ROWS - self._n_held]
-            frame = frame[piece.height :]
-            self._held.append(piece)
-            self._n_held += piece.height
-            if self._n_held == GROUP_ROWS:
-                self._flush()
-
-    def _flush(self) -> None:
-        # In one piece, because the writer chooses the encodings of each piece.
-        table = _arrow(pl.concat(self._held).rechunk()).combine_chunks().cast(self.writer.schema)
-        self.writer.write_table(table, row_group_size=GROUP_ROWS)
-        self._held, self._n_held = [], 0
-
-    def close(self) -> None:
-        if self._held:
-            self._flush()
-        self.writer.close()
-
-
-def _arrow(frame: pl.DataFrame) -> Any:
-    # Plain strings and lists, which every reader of Parquet supports.
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+def stream_frames(frames: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:
+    """A lazy frame over frames that are made while it is read, for `sink_tables`; once only."""
+    return register_io_source(lambda *_: iter(frames), schema=schema)
 
 
 def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -216,25 +162,28 @@ def readable_table(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from error
 
 
-def sink_table(frame: pl.LazyFrame, path: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a lazy frame in its order while it is computed, with a manifest as `write_table`.
+def sink_tables(frames: Mapping[Path, pl.LazyFrame], manifest: Mapping[str, Any]) -> None:
+    """Write lazy frames in their order while they are computed, with a manifest as `write_table`.
 
-    Raises `DataError` when the file cannot be written, or the frame cannot be computed.
+    The same rows give the same bytes. The files are replaced when all of them are complete.
+    Raises `DataError` when a file cannot be written, or a frame cannot be computed.
     """
     metadata = {"ifcurate": json.dumps(manifest, ensure_ascii=False, allow_nan=False)}
     # Polars reads far ahead when its pieces hold a complete row group. A quarter of one keeps the
     # memory of a sink constant, at the same speed.
-    pieces = pl.Config(streaming_chunk_size=GROUP_ROWS // 4)
-    with atomic_file(path) as stream, pieces:
-        # Level 1, because compression at the default level is a third of the time of a split.
-        # Nothing reads the statistics of the columns, and those of long texts take time.
-        frame.sink_parquet(
-            stream,
-            metadata=metadata,
-            row_group_size=GROUP_ROWS,
-            compression_level=1,
-            statistics=False,
-        )
+    with pl.Config(streaming_chunk_size=GROUP_ROWS // 4), contextlib.ExitStack() as stack:
+        for path, frame in frames.items():
+            stream = stack.enter_context(atomic_file(path))
+            # Level 1, because compression at the default level is a third of the time of a
+            # split. Nothing reads the statistics of the columns, and those of long texts take
+            # time.
+            frame.sink_parquet(
+                stream,
+                metadata=metadata,
+                row_group_size=GROUP_ROWS,
+                compression_level=1,
+                statistics=False,
+            )
 
 
 def _missing_columns(path: Path, missing: Iterable[str], present: Iterable[str]) -> DataError:
@@ -257,45 +206,16 @@ def _how_to_score_again(run_folder: Path) -> str:
 
 
 def read_table_slices(
-    path: Path, columns: Sequence[str], n_rows: int = GROUP_ROWS
+    path: Path, schema: pl.Schema, columns: Sequence[str], n_rows: int = GROUP_ROWS
 ) -> Iterator[pl.DataFrame]:
     """These columns of a table, `n_rows` at a time. Raises `DataError`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise DataError(f"{path}: no such table; check the path or make it again")
-    try:
-        # An open file, because pyarrow reads some names as URLs.
-        with pa.OSFile(str(path)) as stream, pq.ParquetFile(stream) as file:
-            names = file.schema_arrow.names
-            if missing := [name for name in columns if name not in names]:
-                raise _missing_columns(path, missing, names)
-            yield from _slice_evenly(_batches(file, n_rows, list(columns)), columns, n_rows)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
-
-
-def _slice_evenly(
-    batches: Iterable[Any], columns: Sequence[str], n_rows: int
-) -> Iterator[pl.DataFrame]:
-    """The rows of the batches in slices of `n_rows`; a batch ends with its row group."""
-    held = pl.DataFrame()
-    for batch in batches:
-        frame = pl.from_arrow(batch)
-        assert isinstance(frame, pl.DataFrame)
-        held = pl.concat([held, frame.select(columns)]) if held.height else frame
-        while held.height >= n_rows:
-            yield held[:n_rows].select(columns)
-            held = held[n_rows:]
-    if held.height:
-        yield held.select(columns)
-
-
-def _batches(file: Any, n_rows: int, columns: list[str]) -> Iterator[Any]:
-    # One row group at a time, because a reader keeps memory for every group that it has read.
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(batch_size=n_rows, columns=columns, row_groups=[group])
+    table = scan_table(path, schema).select(columns)
+    with readable_table(path):
+        for start in itertools.count(0, n_rows):
+            frame = table.slice(start, n_rows).collect()
+            if not frame.height:
+                return
+            yield frame
 
 
 def read_table_manifest(path: Path) -> dict[str, Any]:

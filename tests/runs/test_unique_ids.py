@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 from hypothesis import given, settings, strategies as st
 
 from ifcurate.data.unique_names import UniqueNames
-from ifcurate.runs.ids import UniqueIds
+from ifcurate.runs.join import rename_repeated
 
 IDS = st.lists(
     st.sampled_from(
@@ -44,31 +43,10 @@ def test_names_are_those_of_remembering_all(ids: list[str]) -> None:
 
 
 @settings(deadline=None)
-@given(
-    ids=IDS,
-    turns=st.lists(st.integers(1, 3), min_size=40, max_size=40),
-    size=st.integers(1, 9),
-)
-def test_a_table_in_stretches_has_these_ids(
-    ids: list[str],
-    turns: list[int],
-    size: int,
-) -> None:
-    # Frames end where rows do: their turns are never apart.
-    rows = [[(name, "f", i, turn) for turn in range(turns[i])] for i, name in enumerate(ids)]
-    cut = [
-        list(itertools.chain.from_iterable(rows[at : at + size]))
-        for at in range(0, len(rows), size)
-    ]
-    schema = {"id": pl.String, "source": pl.String, "row": pl.Int64, "turn": pl.Int32}
-    tables = [pl.DataFrame(some, schema=schema, orient="row") for some in cut]
-
-    def frames(columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
-        for table in tables:
-            yield table.select(columns or table.columns)
-
-    unique = UniqueIds(frames)
-    found = [name for frame in unique.rename(frames(None)) for name in frame["id"]]
-    again = [name for frame in unique.rename(frames(("id",))) for name in frame["id"]]
+@given(ids=IDS, turns=st.lists(st.integers(1, 3), min_size=40, max_size=40))
+def test_a_table_has_these_ids(ids: list[str], turns: list[int]) -> None:
+    rows = [(name, i, turn) for i, name in enumerate(ids) for turn in range(turns[i])]
+    schema = {"id": pl.String, "row": pl.Int64, "turn": pl.Int32}
+    table = pl.LazyFrame(rows, schema=schema, orient="row")
     expected = [name for name, n in zip(name_all(ids), turns, strict=False) for _ in range(n)]
-    assert found == again == expected
+    assert rename_repeated(table).collect()["id"].to_list() == expected

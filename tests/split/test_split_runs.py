@@ -19,8 +19,7 @@ from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import split_scores
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.files import open_table_writer, write_table
-from ifcurate.storage.tables import SCORES
+from ifcurate.storage.files import sink_tables, write_table
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.split.test_split import RULES, make_scores, random_scores
 
@@ -89,8 +88,7 @@ def test_several_row_groups_are_one_table(folder: Path) -> None:
     one = run.scores()
     many = pl.concat([one.with_columns(pl.col("row") + 300 * i) for i in range(250)])
     manifest = {"id": run.manifest.id, **run.manifest.identity}
-    with open_table_writer(run.scores_path, SCORES, manifest) as write:
-        write(many)
+    sink_tables({run.scores_path: many.lazy()}, manifest)
     split_run(run, rule="both", fraction=0.3, threshold=0.01)
     whole = split_scores(many, rule="both", fraction=0.3, threshold=0.01)
     assert pl.read_parquet(run.folder / "split.parquet").equals(whole.table)

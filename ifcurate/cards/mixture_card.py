@@ -14,8 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.cards.licences import Origin, list_origins, strictest_licence
-from ifcurate.mixing.mixture import DATA, MANIFEST, Mixture
-from ifcurate.mixing.schema import COLUMNS
+from ifcurate.mixing.mixture import COLUMNS, DATA, MANIFEST, Mixture
 from ifcurate.options.base import takes_options
 from ifcurate.options.card import CardOptions
 from ifcurate.storage.files import file_digest, write_text

@@ -92,8 +92,8 @@ def split_component(text: str) -> tuple[str, str, Amount]:
             "for example alpaca=alpaca.jsonl:50%"
         )
     path, colon, last = rest.rpartition(":")
-    if colon and path and (amount := _parse(last.strip())) is not None:
-        return name, path, parse_amount(last) if amount.value <= 0 else amount
+    if colon and path and _parse(last.strip()) is not None:
+        return name, path, parse_amount(last)
     return name, rest, Amount()
 
 
@@ -112,22 +112,24 @@ def resolve_amounts(
     amounts: Mapping[str, Amount],
     rows: Mapping[str, int],
     tokens: Mapping[str, int],
-    *,
-    total_rows: int | None = None,
-    total_tokens: int | None = None,
+    total: Amount | None,
 ) -> dict[str, Amount]:
     """Each component's amount as a number of rows or tokens.
 
-    `rows` and `tokens` are the sizes of the components. Without a total, weighted components are as
-    large as possible without repeating a row. With a total, the weighted components divide what the
-    other amounts leave; a component with the amount `all` has its size as its weight. Raises
-    `DataError` for amounts that contradict each other.
+    `rows` and `tokens` are the sizes of the components. `total` is that of the mixture, in rows
+    or in tokens; None when there is none. Without a total, weighted
+    components are as large as they can be without repeating a row. With a total, the
+    weighted components divide what the other amounts leave; a component with the amount
+    `all` has its size as its weight. Raises `DataError` for amounts that contradict each
+    other.
     """
-    total = _find_total(total_rows, total_tokens)
-    weights = _find_weights(amounts, tokens if total_tokens is not None else rows, total)
+    in_tokens = total is not None and total.kind == "tokens"
+    weights = _find_weights(amounts, tokens if in_tokens else rows, total)
     shares = {name: amount for name, amount in amounts.items() if amount.kind == "share"}
     fixed = {
-        name: _fix_amount(amount, rows[name])
+        name: Amount("rows", round(rows[name] * amount.value))
+        if amount.kind == "fraction"
+        else amount
         for name, amount in amounts.items()
         if name not in weights and name not in shares
     }
@@ -140,15 +142,6 @@ def resolve_amounts(
     return {name: resolved[name] for name in amounts}
 
 
-def _find_total(rows: int | None, tokens: int | None) -> Amount | None:
-    """The total of the mixture; None when there is none."""
-    if rows is not None and tokens is not None:
-        raise DataError("mix: give a total of rows or of tokens, not both")
-    if tokens is not None:
-        return Amount("tokens", tokens)
-    return Amount("rows", rows) if rows is not None else None
-
-
 def _find_weights(
     amounts: Mapping[str, Amount], sizes: Mapping[str, int], total: Amount | None
 ) -> dict[str, float]:
@@ -158,10 +151,6 @@ def _find_weights(
         for name, amount in amounts.items()
         if amount.kind == "weight" or (total is not None and amount == Amount())
     }
-
-
-def _fix_amount(amount: Amount, n_rows: int) -> Amount:
-    return Amount("rows", round(n_rows * amount.value)) if amount.kind == "fraction" else amount
 
 
 def _check_shares(shares: Mapping[str, Amount], bases: Mapping[str, Amount]) -> None:

@@ -8,7 +8,7 @@ rows of the same seed. With strata, the ranks of all strata are interleaved even
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,23 +21,26 @@ from ifcurate.mixing.amounts import Amount
 U64 = npt.NDArray[np.uint64]
 
 ELSEWHERE: Final = "duplicate of another component"
-#: The columns by which rows are chosen, a row for each row that was read.
-INDEX: Final = pl.Schema(
-    {
-        "place": pl.UInt32(),  # counts all rows that were read, from 0
-        "component": pl.UInt16(),  # number of the component, in the order given
-        "source": pl.Categorical(),
-        "row": pl.Int64(),
-        "label": pl.Categorical(),
-        "stratum": pl.Categorical(),
-        "high": pl.UInt64(),  # both halves of the hash of the texts
-        "low": pl.UInt64(),
-        "record": pl.UInt32(),  # hash of the row as it was read; it orders rows with equal texts
-        "tokens": pl.Int32(),
-        "reason": pl.String(),  # why the row is not taken; null if it can be taken
-        "detail": pl.String(),
-    }
-)
+
+
+def index_schema(components: Sequence[str]) -> pl.Schema:
+    """The columns by which rows are chosen, a row for each row that was read."""
+    return pl.Schema(
+        {
+            "place": pl.UInt32(),  # counts all rows that were read, from 0
+            "component": pl.Enum(components),  # sorted as the components are given
+            "source": pl.Categorical(),
+            "row": pl.Int64(),
+            "label": pl.Categorical(),
+            "stratum": pl.Categorical(),
+            "high": pl.UInt64(),  # both halves of the hash of the texts
+            "low": pl.UInt64(),
+            "record": pl.UInt32(),  # hash of the row as it was read; it orders equal texts
+            "tokens": pl.Int32(),
+            "reason": pl.String(),  # why the row is not taken; null if it can be taken
+            "detail": pl.String(),
+        }
+    )
 
 
 def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
@@ -90,7 +93,7 @@ def mark_not_chosen(index: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def count_lost(index: pl.DataFrame, chosen: pl.DataFrame) -> dict[int, int]:
+def count_lost(index: pl.DataFrame, chosen: pl.DataFrame) -> dict[str, int]:
     """By component: the rows dropped as duplicates of another component's unchosen rows."""
     taken = index.filter(pl.col("place").is_in(chosen["place"].implode()))
     elsewhere = index.filter(pl.col("reason") == ELSEWHERE)
@@ -99,12 +102,7 @@ def count_lost(index: pl.DataFrame, chosen: pl.DataFrame) -> dict[int, int]:
 
 
 def choose_rows(
-    index: pl.DataFrame,
-    amounts: Mapping[int, Amount],
-    names: Mapping[int, str],
-    *,
-    seed: int,
-    upsample: bool,
+    index: pl.DataFrame, amounts: Mapping[str, Amount], *, seed: int, upsample: bool
 ) -> pl.DataFrame:
     """The rows that are taken, a row for each copy: `place` and `copy`.
 
@@ -117,7 +115,7 @@ def choose_rows(
     for component, amount in amounts.items():
         rows = _ranked(usable.filter(pl.col("component") == component), seed)
         sizes = np.ones(rows.height) if amount.kind == "rows" else rows["tokens"].to_numpy()
-        _check_enough(sizes, amount, names[component], upsample=upsample)
+        _check_enough(sizes, amount, component, upsample=upsample)
         full, n_more = _repeats(sizes, int(amount.value))
         places = rows["place"].to_numpy()
         taken += [_copies(places, copy) for copy in range(full)]

@@ -13,59 +13,22 @@ folder of `augment`        the counterfactual rows
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.errors import DataError, RunError
 from ifcurate.mixing.amounts import Amount, split_component
-from ifcurate.mixing.rows import Batch, LabelOf, read_batches
+from ifcurate.mixing.rows import Component, LabelOf
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
 from ifcurate.steps.decisions import decide_rows
 from ifcurate.storage.files import read_table
-from ifcurate.storage.manifest import Manifest, fingerprint, read_manifest
+from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.tables import KEPT, KEPT_LABELS
 from ifcurate.storage.verdicts import Verdict, read_verdicts
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One named part of a mixture."""
-
-    name: str
-    examples: Examples
-    amount: Amount = field(default_factory=Amount)
-    labels: Mapping[str, LabelOf] = field(default_factory=dict)  # by source
-    origin: Mapping[str, Any] = field(default_factory=dict)  # the step that made it, for the card
-    broken: frozenset[str] = frozenset()  # hashes of the rows that a person judged broken
-    stale: str = ""  # the reason why the rows are out of date; "" if they are not
-
-    def batches(self, size: int, stratify: str) -> Iterator[Batch]:
-        """All its rows. Rows of files that are read for their context are labelled by it."""
-        return read_batches(
-            self.name,
-            self.examples,
-            size,
-            labels=self.labels,
-            stratify=stratify,
-            broken=self.broken,
-        )
-
-    def identity(self) -> dict[str, Any]:
-        """Everything that its rows depend on: the content and formats of its files, the amount."""
-        pairs = self.examples.pairs
-        return {
-            "name": self.name,
-            "amount": asdict(self.amount),
-            "inputs": [{**fingerprint_source(s), "layout": layout.format} for s, layout in pairs],
-            **({"origin": dict(self.origin)} if self.origin else {}),
-            **({"broken": fingerprint(dict.fromkeys(sorted(self.broken)))} if self.broken else {}),
-        }
 
 
 def parse_components(texts: Sequence[str], **reading: Any) -> list[Component]:

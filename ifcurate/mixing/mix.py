@@ -21,26 +21,31 @@ from ifcurate.data.taking import take_examples
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
 from ifcurate.mixing.choosing import (
-    INDEX,
     choose_rows,
     count_lost,
+    index_schema,
     mark_duplicates,
     mark_not_chosen,
     order_rows,
 )
-from ifcurate.mixing.components import Component
-from ifcurate.mixing.mixture import DROPPED, MANIFEST, Mixture, refuse_foreign, save_mixture
+from ifcurate.mixing.mixture import (
+    DROPPED,
+    MANIFEST,
+    MIXTURE,
+    TEXT,
+    Mixture,
+    count_rows,
+    refuse_foreign,
+    save_mixture,
+)
 from ifcurate.mixing.near import mark_near_duplicates
 from ifcurate.mixing.overlap import find_names, read_names
-from ifcurate.mixing.rows import Batch, Refusal, name_stratum, refuse_row
-from ifcurate.mixing.schema import MIXTURE, TEXT
+from ifcurate.mixing.rows import Component, MixRow, Refusal, tabulate_rows, take_rows
 from ifcurate.mixing.store import RowStore
-from ifcurate.mixing.texts import example_record, example_text
 from ifcurate.mixing.tokens import TokenCounter, load_counter
 from ifcurate.options.base import takes_options
 from ifcurate.options.mix import MixOptions
 from ifcurate.phrases import check_type, count
-from ifcurate.records import Example
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest
 from ifcurate.storage.replacing import refuse_other, remove_partials
@@ -73,9 +78,7 @@ def mix_examples(
     check_type("components", components, Mapping, 'give {"kept": filtered.kept, ...}')
     amount_of = _read_amounts(components, weights or {}, amounts or {})
     parts = [
-        _Part(
-            name, amount_of[name], _example_batches(name, take_examples(examples), options.stratify)
-        )
+        _Part(name, amount_of[name], [take_rows(take_examples(examples), options.stratify)])
         for name, examples in components.items()
     ]
     own = [{"name": part.name, "amount": asdict(part.amount)} for part in parts]
@@ -122,7 +125,7 @@ def mix_components(
     remove_partials(folder)
     identity = mix_identity(components, options)
     refuse_other(folder / MANIFEST, identity, overwrite=overwrite)
-    parts = [_Part(c.name, c.amount, c.batches(BATCH_ROWS, options.stratify)) for c in components]
+    parts = [_Part(c.name, c.amount, c.read(BATCH_ROWS, options.stratify)) for c in components]
     with RowStore(folder / ".mixing") as store:
         maker = _Maker(parts, options, store, encoder)
         frames = maker.frames()
@@ -158,37 +161,14 @@ def _option_identity(options: MixOptions) -> dict[str, Any]:
 class _Part:
     name: str
     amount: Amount
-    batches: Iterator[Batch]
-
-
-def _example_batches(name: str, examples: Iterable[Example], stratify: str) -> Iterator[Batch]:
-    batch = Batch(name)
-    seen: tuple[str, int] | None = None
-    for example in examples:
-        if seen == (example.source, example.row_number) and example.turn:
-            batch.pop()  # an earlier turn of the same row; the last turn includes it
-        seen = (example.source, example.row_number)
-        batch.add(
-            example.source,
-            example.row_number,
-            example_record(example),
-            example_text(example),
-            format="example",
-            stratum=name_stratum(example.source, example.row, stratify),
-            label=None if example.has_context else "no-context",
-        )
-    yield batch
+    rows: Iterable[list[MixRow]]
 
 
 class _Maker:
     """Makes one mixture. The constructor chooses the rows, and `frames` returns them."""
 
     def __init__(
-        self,
-        parts: Sequence[_Part],
-        options: MixOptions,
-        store: RowStore,
-        encoder: Any,
+        self, parts: Sequence[_Part], options: MixOptions, store: RowStore, encoder: Any
     ) -> None:
         self._started = time.monotonic()
         self._options = options
@@ -196,79 +176,67 @@ class _Maker:
         self._names = [part.name for part in parts]
         self._counter = load_counter(options.tokenizer) if options.tokenizer else None
         self._avoided = read_names(options.avoid_overlap)
+        self._short: list[str] = []  # notes on shares that are larger than their component
         _refuse_tokens(parts, self._counter)
-        index = pl.concat([INDEX.to_frame(), *self._read(parts)])
+        index = pl.concat([index_schema(self._names).to_frame(), *self._read(parts)])
         _refuse_strata(index, options.stratify)
         if options.duplicates == "drop":
             index = mark_duplicates(index)
         if options.near_duplicates is not None:
-            index = self._mark_near(index, encoder or options.near_model)
-        amounts = self._amounts(parts, index)
-        numbers = dict(enumerate(self._names))
-        chosen = choose_rows(
-            index, amounts, numbers, seed=options.seed, upsample=self._upsamples(parts)
-        )
+            texts = pl.concat([f.select(TEXT.fill_null("")) for f in store.frames()])[:, 0]
+            model = encoder or options.near_model
+            index = mark_near_duplicates(index, texts, options.near_duplicates, model)
+        self._amounts = self._resolve(parts, index)
+        # A fraction above 1 needs no --upsample.
+        repeats = any(p.amount.kind == "fraction" and p.amount.value > 1 for p in parts)
+        upsample = options.upsample or repeats
+        chosen = choose_rows(index, self._amounts, seed=options.seed, upsample=upsample)
         self._index = mark_not_chosen(index, chosen)
         self._chosen = order_rows(chosen, index, seed=options.seed)
-        self._amounts_taken = amounts
-
-    def _upsamples(self, parts: Sequence[_Part]) -> bool:
-        # A fraction above 1 needs no --upsample.
-        return self._options.upsample or any(
-            part.amount.kind == "fraction" and part.amount.value > 1 for part in parts
-        )
 
     def _read(self, parts: Sequence[_Part]) -> Iterator[pl.DataFrame]:
+        """Store the rows of all components, and return what decides about them."""
         n_read = 0
-        for number, part in enumerate(parts):
-            for batch in part.batches:
-                if not len(batch):
-                    continue
-                table = batch.table()
-                table = table.with_columns(
-                    self._count_tokens(batch, table).alias("ifcurate_tokens")
-                )
-                index = self._index_batch(batch, table, number, n_read)
-                self._store.add(table)
-                n_read += len(batch)
-                yield index
+        for part in parts:
+            for rows in filter(None, part.rows):
+                yield self._store_rows(rows, part.name, n_read)
+                n_read += len(rows)
 
-    def _count_tokens(self, batch: Batch, table: pl.DataFrame) -> pl.Series:
-        if self._counter is None:
-            return pl.Series([None] * len(batch), dtype=pl.Int32)
-        if self._options.count == "whole":
-            texts = table.select(TEXT.fill_null(""))[:, 0].to_list()
-        else:
-            texts = [text.response if text else "" for text in batch.texts]
-        return pl.Series(self._counter.count(texts), dtype=pl.Int32)
-
-    def _index_batch(
-        self, batch: Batch, table: pl.DataFrame, component: int, first: int
-    ) -> pl.DataFrame:
-        halves = np.frombuffer(b"".join(batch.digests), dtype=">u8").reshape(-1, 2)
-        reasons, details = zip(*self._refuse(batch, table), strict=True)
+    def _store_rows(self, rows: list[MixRow], component: str, first: int) -> pl.DataFrame:
+        """Store rows, whose places count from `first`. Returns their part of the index."""
+        table = tabulate_rows(rows, component)
+        tokens = self._count_tokens(rows, table)
+        self._store.add(table.with_columns(tokens.alias("ifcurate_tokens")))
+        halves = np.frombuffer(b"".join(row.digest for row in rows), dtype=">u8").reshape(-1, 2)
+        reasons, details = zip(*self._refuse(rows, table), strict=True)
         columns = {
-            "place": np.arange(first, first + len(batch), dtype=np.uint32),
-            "component": np.full(len(batch), component, dtype=np.uint16),
-            "source": batch.sources,
-            "row": batch.numbers,
-            "label": batch.labels,
-            "stratum": batch.strata,
+            "place": np.arange(first, first + len(rows), dtype=np.uint32),
+            "component": [component] * len(rows),
+            "source": table["ifcurate_source"],
+            "row": table["ifcurate_row"],
+            "label": table["ifcurate_label"],
+            "stratum": [row.stratum for row in rows],
             "high": halves[:, 0].astype(np.uint64),
             "low": halves[:, 1].astype(np.uint64),
-            "record": [zlib.crc32(r.encode("utf-8", "replace")) for r in batch.records],
-            "tokens": table["ifcurate_tokens"],
+            "record": [zlib.crc32(row.record.encode("utf-8", "replace")) for row in rows],
+            "tokens": tokens,
             "reason": reasons,
             "detail": details,
         }
-        return pl.DataFrame(columns, schema=INDEX)
+        return pl.DataFrame(columns, schema=index_schema(self._names))
 
-    def _refuse(self, batch: Batch, table: pl.DataFrame) -> list[Refusal]:
+    def _count_tokens(self, rows: list[MixRow], table: pl.DataFrame) -> pl.Series:
+        if self._counter is None:
+            return pl.Series([None] * len(rows), dtype=pl.Int32)
+        if self._options.count == "whole":
+            texts = table.select(TEXT.fill_null(""))[:, 0].to_list()
+        else:
+            texts = [row.text.response if row.text else "" for row in rows]
+        return pl.Series(self._counter.count(texts), dtype=pl.Int32)
+
+    def _refuse(self, rows: list[MixRow], table: pl.DataFrame) -> list[Refusal]:
         """Why each row cannot be taken, regardless of the other rows; (None, None) if it can."""
-        refusals = [
-            refuse_row(reason, label, self._options.only)
-            for reason, label in zip(batch.reasons, batch.labels, strict=True)
-        ]
+        refusals = [row.refuse(self._options.only) for row in rows]
         if not self._avoided:
             return refusals
         entities = find_names(table.select(TEXT.fill_null(""))[:, 0], self._avoided)
@@ -277,44 +245,31 @@ class _Maker:
             for refusal, entity in zip(refusals, entities, strict=True)
         ]
 
-    def _mark_near(self, index: pl.DataFrame, encoder: Any) -> pl.DataFrame:
-        texts = pl.concat([f.select(TEXT.fill_null("")) for f in self._store.frames()])[:, 0]
-        threshold = self._options.near_duplicates
-        assert threshold is not None
-        return mark_near_duplicates(index, texts, threshold, encoder)
-
-    def _amounts(self, parts: Sequence[_Part], index: pl.DataFrame) -> dict[int, Amount]:
-        """The number of rows or tokens of each component, by its number."""
+    def _resolve(self, parts: Sequence[_Part], index: pl.DataFrame) -> dict[str, Amount]:
+        """The number of rows or tokens of each component."""
+        options = self._options
         usable = index.filter(pl.col("reason").is_null())
-        sums = usable.group_by("component").agg(pl.len(), pl.col("tokens").sum())
-        sizes = dict.fromkeys(range(len(parts)), (0, 0))
-        sizes |= {number: (n, tokens) for number, n, tokens in sums.iter_rows()}
-        if self._options.only == "context-critical" and not usable.height and index.height:
+        if options.only == "context-critical" and not usable.height and index.height:
             raise DataError(
                 "mix: no row is labelled context-critical; mix the folder of a run that was "
                 "split, or the folder that `ifcurate filter` wrote"
             )
-        resolved = resolve_amounts(
-            {part.name: part.amount for part in parts},
-            {part.name: n_rows for part, (n_rows, _) in zip(parts, sizes.values(), strict=True)},
-            {part.name: tokens for part, (_, tokens) in zip(parts, sizes.values(), strict=True)},
-            total_rows=self._options.rows,
-            total_tokens=self._options.tokens,
-        )
-        self._short: list[str] = []  # notes on shares that are larger than their component
-        for number, part in enumerate(parts):
-            self._cap_share(part, sizes[number][0], resolved)
-        return {number: resolved[part.name] for number, part in enumerate(parts)}
-
-    def _cap_share(self, part: _Part, n_rows: int, resolved: dict[str, Amount]) -> None:
-        """Lower a share to the rows that the component has, with a note."""
-        wanted = int(resolved[part.name].value)
-        if part.amount.kind != "share" or wanted <= n_rows or self._options.upsample:
-            return
-        self._short.append(
-            f"{part.name}: its amount is {wanted:,} rows, and it has {n_rows:,}; all are taken"
-        )
-        resolved[part.name] = Amount("rows", n_rows)
+        sums = usable.group_by("component").agg(pl.len(), pl.col("tokens").cast(pl.Int64).sum())
+        rows, tokens = dict.fromkeys(self._names, 0), dict.fromkeys(self._names, 0)
+        for name, n_rows, n_tokens in sums.iter_rows():
+            rows[name], tokens[name] = n_rows, n_tokens
+        total = Amount("rows", options.rows) if options.rows is not None else None
+        total = Amount("tokens", options.tokens) if options.tokens is not None else total
+        amounts = {part.name: part.amount for part in parts}
+        resolved = resolve_amounts(amounts, rows, tokens, total=total)
+        for name, amount in amounts.items():
+            wanted, has = int(resolved[name].value), rows[name]
+            if amount.kind == "share" and wanted > has and not options.upsample:
+                self._short.append(
+                    f"{name}: its amount is {wanted:,} rows, and it has {has:,}; all are taken"
+                )
+                resolved[name] = Amount("rows", has)
+        return resolved
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """The rows of the mixture in their order."""
@@ -325,63 +280,40 @@ class _Maker:
     def dropped(self) -> pl.DataFrame:
         """Every row that is not in the mixture, with the reason."""
         left = self._index.filter(pl.col("reason").is_not_null())
-        named = left.with_columns(
-            pl.col("component").replace_strict(
-                dict(enumerate(self._names)), return_dtype=pl.String
-            ),
-            pl.col("source").cast(pl.String),
-        )
-        return named.select(pl.col(name).cast(kind) for name, kind in DROPPED.items()).sort(
-            "component", "source", "row"
-        )
+        columns = left.select(pl.col(name).cast(kind) for name, kind in DROPPED.items())
+        return columns.sort("component", "source", "row")
 
     def manifest(self, identity: dict[str, Any], command: str) -> Manifest:
         """What was mixed, how, and how many rows each component gave."""
-        taken = self._amounts_taken.items()
+        origin = self._index.lazy().select(
+            "place",
+            pl.col("component").cast(pl.String).alias("ifcurate_component"),
+            pl.col("tokens").alias("ifcurate_tokens"),
+        )
+        rows = self._chosen.lazy().join(origin, on="place")
+        counted = self._counter is not None
+        counts = count_rows(rows, self.dropped, self._names, tokens=counted)
         return Manifest.create(
             "mix",
             identity=identity,
-            counts=self._counts(),
+            counts={"read": self._index.height, **counts},
             notes=self._notes(),
-            checks={"amounts": {self._names[i]: asdict(amount) for i, amount in taken}},
+            checks={"amounts": {name: asdict(amount) for name, amount in self._amounts.items()}},
             formula="rows by hash of their texts and seed; amounts by largest remainder",
             finished=True,
             seconds=round(time.monotonic() - self._started, 3),
             command=command,
         )
 
-    def _counts(self) -> dict[str, int]:
-        sums = _count_rows(
-            self._chosen.join(self._index.select("place", "component", "tokens"), on="place"),
-            self._names,
-            tokens=self._counter is not None,
-        )
-        reasons = self._index["reason"].drop_nulls().value_counts().sort("reason")
-        left = {f"dropped:{reason}": n for reason, n in reasons.iter_rows()}
-        return {"read": self._index.height, **sums, "dropped": sum(left.values()), **left}
-
     def _notes(self) -> list[str]:
         repeated = self._chosen.filter(pl.col("copy") > 0).height
         notes = [f"{repeated:,} of the rows are repetitions (up-sampling)"] if repeated else []
         lost = [
-            f"{self._names[number]}: {count(n, 'row')} left out as duplicates of rows of an "
+            f"{name}: {count(n, 'row')} left out as duplicates of rows of an "
             "earlier component that were not chosen; divide the rows between the files to have them"
-            for number, n in count_lost(self._index, self._chosen).items()
+            for name, n in count_lost(self._index, self._chosen).items()
         ]
         return [*notes, *lost, *self._short]
-
-
-def _count_rows(chosen: pl.DataFrame, names: Sequence[str], *, tokens: bool) -> dict[str, int]:
-    """Rows, and tokens when they were counted, of the mixture and of each component."""
-    counts = {"rows": chosen.height}
-    if tokens:
-        counts["tokens"] = int(chosen["tokens"].cast(pl.Int64).sum())
-    for number, name in enumerate(names):
-        own = chosen.filter(pl.col("component") == number)
-        counts[f"rows:{name}"] = own.height
-        if tokens:
-            counts[f"tokens:{name}"] = int(own["tokens"].cast(pl.Int64).sum())
-    return counts
 
 
 def _refuse_strata(index: pl.DataFrame, column: str) -> None:

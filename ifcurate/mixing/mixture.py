@@ -3,6 +3,10 @@
 On disk a mixture is a folder: `mixture.parquet` (the rows), `dropped.parquet` (every row that
 was read and is not in the mixture, with the reason), `mixture.json` (the manifest) and
 `README.md` (the card).
+
+A row of a mixture is a conversation in one schema, so that files of different formats
+load as one table. The row as it was read is kept beside it, so that nothing is lost.
+Columns that ifcurate adds start with `ifcurate_`.
 """
 
 from __future__ import annotations
@@ -10,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
-from ifcurate.mixing.schema import MIXTURE
 from ifcurate.storage.files import GROUP_ROWS, file_digest, sink_tables, stream_frames, write_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 
@@ -23,6 +26,44 @@ DATA: Final = "mixture.parquet"
 DROPPED_NAME: Final = "dropped.parquet"
 MANIFEST: Final = "mixture.json"
 
+MESSAGE: Final = pl.Struct(
+    {"role": pl.String, "content": pl.String, "name": pl.String, "tool_calls": pl.String}
+)
+
+#: name -> (type, meaning); a row per row of the mixture, in training order.
+COLUMNS: Final[dict[str, tuple[Any, str]]] = {
+    "messages": (
+        pl.List(MESSAGE),
+        "the conversation; the last message is the response; tool_calls is JSON",
+    ),
+    "tools": (
+        pl.String,
+        "the tools that the model could call, as the row's JSON; null if there are none",
+    ),
+    "ifcurate_component": (pl.String, "the component that the row was taken from"),
+    "ifcurate_source": (pl.String, "the file (or dataset) that it was read from"),
+    "ifcurate_row": (pl.Int64, "its row number there, counted from 0"),
+    "ifcurate_copy": (pl.Int32, "0, or the number of the repetition of an up-sampled row"),
+    "ifcurate_label": (pl.String, "its label in the split; null if it was not split"),
+    "ifcurate_format": (
+        pl.String,
+        "the format of the row as it was read, with the columns that were mapped",
+    ),
+    "ifcurate_hash": (pl.String, "hash of the texts that are trained on"),
+    "ifcurate_tokens": (pl.Int32, "tokens, of the tokenizer that the manifest names; null if none"),
+    "ifcurate_record": (pl.String, "the row as it was read, as JSON"),
+}
+MIXTURE: Final = pl.Schema({name: kind for name, (kind, _) in COLUMNS.items()})
+#: The text of all messages of a row, with tool calls; a blank line between messages.
+TEXT: Final = (
+    pl.col("messages")
+    .list.eval(
+        pl.concat_str(
+            pl.element().struct.field("content", "tool_calls"), separator="\n", ignore_nulls=True
+        )
+    )
+    .list.join("\n\n")
+)
 #: The rows that are not in the mixture.
 DROPPED: Final = pl.Schema(
     {
@@ -36,11 +77,33 @@ DROPPED: Final = pl.Schema(
 )
 
 
+def count_rows(
+    rows: pl.LazyFrame, dropped: pl.DataFrame, names: Sequence[str], *, tokens: bool
+) -> dict[str, int]:
+    """The counts of a manifest: of the mixture, of each component and of each reason.
+
+    `rows` has a component and its tokens per row, `dropped` a reason. `names` are the
+    components. `tokens` tells whether tokens were counted.
+    """
+    sums = rows.group_by("ifcurate_component").agg(
+        pl.len().alias("rows"), pl.col("ifcurate_tokens").cast(pl.Int64).sum().alias("tokens")
+    )
+    units = ["rows", *(["tokens"] * tokens)]
+    table = {name: numbers for name, *numbers in sums.collect().iter_rows()}
+    of = {name: table.get(name, [0, 0]) for name in dict.fromkeys((*names, *table))}
+    counts = {unit: sum(numbers[i] for numbers in of.values()) for i, unit in enumerate(units)}
+    for name, numbers in of.items():
+        counts |= {f"{unit}:{name}": numbers[i] for i, unit in enumerate(units)}
+    reasons = dropped["reason"].value_counts().sort("reason")
+    left = {f"dropped:{reason}": n for reason, n in reasons.iter_rows()}
+    return {**counts, "dropped": dropped.height, **left}
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Mixture:
     """The rows of a mixture in training order, the dropped rows and the manifest."""
 
-    rows: pl.LazyFrame  # columns: ifcurate.mixing.schema.MIXTURE
+    rows: pl.LazyFrame  # columns: MIXTURE
     dropped: pl.DataFrame  # columns: DROPPED
     manifest: Manifest
     folder: Path | None = None  # None if the mixture is in memory

@@ -11,8 +11,7 @@ from typing import Any
 import polars as pl
 
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST
-from ifcurate.mixing.schema import MIXTURE, TEXT
+from ifcurate.mixing.mixture import DATA, DROPPED_NAME, MANIFEST, MIXTURE, TEXT, count_rows
 from ifcurate.mixing.texts import digest_texts, read_record
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.phrases import count, first_line
@@ -80,7 +79,8 @@ def _check_rows(folder: Path, manifest: Manifest, report: Verification) -> None:
         rows, dropped = pl.scan_parquet(stream), pl.read_parquet(other)
     for name in (DATA, DROPPED_NAME):
         _check_identity(folder / name, manifest, report)
-    _check_counts(_recount(rows, dropped, manifest), manifest, report)
+    recounted = count_rows(rows, dropped, (), tokens="tokens" in manifest.counts)
+    _check_counts(recounted, manifest, report)
     _check_hashes(rows, report)
     _check_tokens(rows, manifest, report)
 
@@ -117,26 +117,6 @@ def _frames(rows: pl.LazyFrame, size: int = 65_536) -> Iterator[pl.DataFrame]:
     n_rows = rows.select(pl.len()).collect().item()
     for start in range(0, n_rows, size):
         yield rows.slice(start, size).collect()
-
-
-def _recount(rows: pl.LazyFrame, dropped: pl.DataFrame, manifest: Manifest) -> dict[str, int]:
-    """The counts of the manifest, counted again from the tables."""
-    sums = (
-        rows.group_by("ifcurate_component")
-        .agg(pl.len().alias("rows"), pl.col("ifcurate_tokens").cast(pl.Int64).sum())
-        .collect()
-    )
-    counted = "tokens" in manifest.counts
-    counts = {"rows": int(sums["rows"].sum()), "dropped": dropped.height}
-    if counted:
-        counts["tokens"] = int(sums["ifcurate_tokens"].sum())
-    for component, n, tokens in sums.iter_rows():
-        counts[f"rows:{component}"] = n
-        if counted:
-            counts[f"tokens:{component}"] = tokens
-    for reason, n in dropped["reason"].value_counts().iter_rows():
-        counts[f"dropped:{reason}"] = n
-    return counts
 
 
 def _same_hash(row: dict[str, Any]) -> bool:

@@ -17,9 +17,10 @@ from ifcurate.data.sources import Examples, read_examples
 from ifcurate.exports.export import EXPORT, Export, export_mixture
 from ifcurate.memory import MemoryBudget
 from ifcurate.mixing.amounts import parse_amount
-from ifcurate.mixing.components import Component, open_component, parse_components
+from ifcurate.mixing.components import open_component, parse_components
 from ifcurate.mixing.mix import mix_components, mix_identity
 from ifcurate.mixing.mixture import MANIFEST, Mixture, read_mixture
+from ifcurate.mixing.rows import Component
 from ifcurate.options.card import CardOptions
 from ifcurate.options.export import ExportOptions
 from ifcurate.options.mix import MixOptions

@@ -19,9 +19,9 @@ from ifcurate.cards.mixture_card import render_card, size_category, write_card
 from ifcurate.data.known_sets import find_known_set, list_known_sets, read_card
 from ifcurate.data.sources import read_examples
 from ifcurate.errors import DataError
-from ifcurate.mixing.components import Component
 from ifcurate.mixing.mix import mix_components
 from ifcurate.mixing.mixture import Mixture
+from ifcurate.mixing.rows import Component
 from ifcurate.mixing.verify import verify_mixture
 from ifcurate.options.card import CardOptions
 from ifcurate.options.data import FORMATS, DataOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import typer
-
-from .common import fraction
 
 if TYPE_CHECKING:
     from ifcurate.errors import DataError
@@ -40,18 +39,21 @@ class Allowed:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The limit from the option: "true" (none), "false" (any), a fraction or a count."""
+        """The limit from the option: "true" (none), "false" (any), a share or a count."""
         word = text.strip().lower()
         if word in ("false", "no", "never"):
             return cls()
-        if word in ("true", "yes", "0"):
+        if word in ("true", "yes"):
             return cls(rows=0)
-        if word.endswith("%") or "." in word:
-            return cls(share=fraction(word))
         if word.isdigit() and word != "1":
             return cls(rows=int(word))
+        with contextlib.suppress(ValueError):
+            share = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+            if word != "1" and 0 <= share <= 1:
+                return cls(share=share)
         raise typer.BadParameter(
-            f"{text!r}: write true, false, a fraction (0.01 or 1%) or a count of 2 or more",
+            f"{text!r}: write true, false, a share (0.01 or 1%, at most 100%) or a count of 2 or "
+            "more",
             param_hint="--fail-on-error",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -94,6 +95,12 @@ def _explain(error: BaseException) -> tuple[str, int]:
         return "; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130
     name = type(error).__name__
     text = f"{name}: {error}" if str(error) else name
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f"{error.filename}" if error.filename else "the output"
+        return (
+            f"{place}: cannot be written: {error.strerror}; make room, and run the command again: "
+            "finished work is kept"
+        ), 1
     if isinstance(error, OSError | MemoryError):
         return f"{text}; --debug (before the command) shows where", 1
     return (
@@ -119,17 +126,6 @@ def show_version(wanted: bool) -> None:
 def command_line() -> str:
     """The command line, for manifests. No option takes a secret."""
     return shlex.join(["ifcurate", *sys.argv[1:]])
-
-
-def fraction(text: str) -> float:
-    """`0.1` or `10%`. Raises a usage error for anything outside 0..1."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a fraction; write 0.25 or 25%") from None
-    if not 0 < value < 1:
-        raise typer.BadParameter(f"{text} is not between 0 and 1 (or 0% and 100%)")
-    return value
 
 
 def open_run(path: Path | None) -> Run:

@@ -62,7 +62,9 @@ def _print(estimate: Estimate) -> None:
     out.print(f"rows      {rows}{part}")
     if estimate.scored is not None and estimate.tokens is not None:
         out.print(f"to score  {count(estimate.scored, 'example')}")
-        out.print(f"tokens    {estimate.tokens:,}, with and without the context together")
+        low, high = (round(estimate.tokens * (1 + s * estimate.margin)) for s in (-1, 1))
+        interval = f" (95% interval {max(low, 0):,} to {high:,})" if estimate.margin else ""
+        out.print(f"tokens    {estimate.tokens:,}{interval}, with and without the context together")
     if estimate.tokens_per_second is not None:
         timed = count(estimate.rows_timed, "example")
         out.print(f"speed     {estimate.tokens_per_second:,.0f} tokens/s, measured on {timed}")

@@ -128,6 +128,24 @@ MISTAKES = {
         ("$ jq -c '.data[]' n.json > rows.jsonl", "inspect rows.jsonl"),
         before=write("n.json", json.dumps({"version": 1, "data": ROWS})),
     ),
+    "ranked answers": Mistake(
+        "inspect r.jsonl",
+        ("r.jsonl", "each row has several answers", "name the best answer `chosen`: jq"),
+        (
+            "$ jq -c '(.completions | sort_by(-.overall_score)) as $a | . + {chosen: "
+            "$a[0].response, rejected: $a[-1].response} | del(.completions)' r.jsonl > rows.jsonl",
+            "inspect rows.jsonl --format preference",
+        ),
+        before=lambda: write_jsonl(
+            Path("r.jsonl"),
+            [
+                {"instruction": row["instruction"], "input": row["input"], "completions": answers}
+                for row in ROWS
+                for good in [{"response": row["output"], "overall_score": 9}]
+                for answers in [[{"response": "No.", "overall_score": 1}, good]]
+            ],
+        ),
+    ),
     "a table with semicolons": Mistake(
         "inspect s.csv",
         ("s.csv", "separated by ';'", "save the table with commas, or with tabs as .tsv"),
@@ -298,7 +316,11 @@ MISTAKES = {
     ),
     "a count of one that may be a share": Mistake(
         f"{SCORE} --fail-on-error 1",
-        ("--fail-on-error", "'1'", "write true, false, a fraction (0.01 or 1%) or a count of 2"),
+        (
+            "--fail-on-error",
+            "'1'",
+            "write true, false, a share (0.01 or 1%, at most 100%) or a count",
+        ),
         (f"{SCORE} --fail-on-error 1%",),
         code=2,
     ),

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ifcurate.data.cells import ANSWERS, CONTEXTS, OUTPUTS, QUESTIONS
 from ifcurate.data.chats import CHATS, find_chat, is_chat
 from ifcurate.data.columns import lower_names
+from ifcurate.data.ranked import advise_ranked, first_is_best, run_jq
 from ifcurate.data.turns import parse_list
 from ifcurate.errors import DataError
 from ifcurate.options.data import FORMATS
@@ -22,12 +23,15 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
     Raises `DataError` with the columns that were found when no format fits.
     """
-    if votes := Counter(name for row in rows if (name := _format_of(row))):
+    votes = Counter(name for row in rows if (name := _format_of(row)))
+    worse = isinstance(rows[0].get("answers"), list) and not all(map(first_is_best, rows))
+    ranked = advise_ranked(rows[0], where) if worse or not votes else ""
+    if votes and not ranked:
         return max(votes, key=lambda name: (votes[name], -FORMATS.index(name)))
     keys = sorted({key for row in rows for key in row})
     raise DataError(
         f"{where}: no known format of rows; found the columns {', '.join(keys) or '(none)'}; "
-        f"{_what_to_do(rows, keys, where)}"
+        f"{ranked or _what_to_do(rows, keys, where)}"
     )
 
 
@@ -37,8 +41,8 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
         return advice
     if nested := next((key for key in keys if _has_examples(rows[0], key)), ""):
         name = _quote(nested)
-        program = shlex.quote(f".{name}[] + del(.{name})")
-        return f"each row has several examples in {nested!r}; jq -c {program} {where} > rows.jsonl"
+        command = run_jq(f".{name}[] + del(.{name})", where)
+        return f"each row has several examples in {nested!r}; {command}"
     return _map_columns(rows, keys)
 
 
@@ -74,10 +78,10 @@ def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
     named = (key for key in keys if _REJECTED.isdisjoint(re.split(r"[^a-z]+", key.lower())))
     if inside := [key for key in named if _has_rows(row[key])]:
         names = " and ".join(map(repr, inside))
-        parts = shlex.quote(", ".join(f".{_quote(key)}[]" for key in inside))
-        return f"are the rows in {names}? jq -c {parts} {where} > rows.jsonl"
+        parts = ", ".join(f".{_quote(key)}[]" for key in inside)
+        return f"are the rows in {names}? {run_jq(parts, where)}"
     if keys and all(isinstance(row[key], Mapping) for key in keys):
-        return f"are its values the rows? jq -c '.[]' {where} > rows.jsonl"
+        return f"are its values the rows? {run_jq('.[]', where)}"
     return ""
 
 

@@ -212,11 +212,12 @@ def _by_pattern(text: str, pattern: str) -> Explained:
         return Explained((), (Tried(("regex",), "the pattern does not match"),))
     names = [name for name in match.re.groupindex if name.startswith("context") and match[name]]
     cut = match.span("cut") if "cut" in match.re.groupindex and match["cut"] else None
-    contexts = []
+    contexts: list[ContextSpan] = []
     for name in names:
         start, end = match.span(name)
         outer = cut if cut and len(names) == 1 else (start, end)
-        if text[start:end].strip():
+        inside = any(context.start <= start and end <= context.end for context in contexts)
+        if text[start:end].strip() and not inside:  # a group within another is part of it
             contexts.append(ContextSpan(start, end, *outer, "regex", 1.0))
     contexts.sort(key=lambda context: context.start)
     outcome = "taken" if contexts else "its groups are empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -78,9 +79,17 @@ def export_mixture(
         "model": plan.model,
     }
     refuse_other(folder / EXPORT, identity, overwrite=overwrite)
+    is_new = not (folder / EXPORT).exists()
     # After a kill, the folder is known as that of an export.
     Manifest.create("export", identity=identity).write(folder / EXPORT)
-    counts, markers = _write_rows(mixture, plan)
+    try:
+        counts, markers = _write_rows(mixture, plan)
+    except DataError:
+        if is_new:
+            (folder / EXPORT).unlink()
+            with contextlib.suppress(OSError):  # it holds a file of somebody else
+                folder.rmdir()
+        raise
     names = _write_config(plan)
     trainer = TRAINERS[options.trainer]
     command = trainer.command(plan)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ifcurate.errors import DataError
+from ifcurate.options.base import SCALES
 
 Kind = Literal["fraction", "rows", "tokens", "weight", "share"]
 
@@ -28,7 +29,6 @@ _FRACTION: Final = re.compile(rf"(?:({_NUMBER})%|(\d+\.\d+))(?:-of-(.+))?")
 _ROWS: Final = re.compile(r"([\d_]+)(rows?)?")
 _TOKENS: Final = re.compile(rf"({_NUMBER})([kMG]?)tok(?:ens)?")
 _WEIGHT: Final = re.compile(rf"w({_NUMBER})")
-_SCALE: Final = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _NEGATIVE: Final = re.compile(rf"-{_NUMBER}(?:%?(?:-of-.+)?|rows?|[kMG]?tok(?:ens)?)")
 _NAME: Final = re.compile(r"[A-Za-z][\w.-]*")
 _HELP: Final = "write all, 0.1 or 10%, 1000 (rows), 2Mtok (tokens), 10%-of-NAME, or w3 (a weight)"
@@ -73,7 +73,7 @@ def _parse(text: str) -> Amount | None:
     if (match := _ROWS.fullmatch(text)) and match[1].strip("_"):
         return Amount("rows", int(match[1]))
     if match := _TOKENS.fullmatch(text):
-        return Amount("tokens", round(float(match[1]) * _SCALE[match[2]]))
+        return Amount("tokens", round(float(match[1]) * SCALES.get(match[2], 1)))
     if match := _WEIGHT.fullmatch(text):
         return Amount("weight", float(match[1]))
     return None

@@ -14,7 +14,7 @@ import inspect
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -152,6 +152,14 @@ def parse_batch_size(value: Any) -> Any:
     raise ValueError(f"{value!r}: write auto or a number of 1 or more")
 
 
+def parse_tokens(value: Any) -> Any:
+    """`20000`, `"20k"` or `"2Mtok"` as a number of tokens. Bounds are checked by the field."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG])(?:tok(?:ens)?)?", str(value).strip())
+    return value if match is None else round(float(match[1]) * SCALES[match[2]])
+
+
+#: What a letter after a number of tokens means.
+SCALES: Final = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 #: A share between 0 and 1, both excluded.
 Fraction = Annotated[float, BeforeValidator(parse_fraction), Field(gt=0, lt=1, allow_inf_nan=False)]
 BatchSize = Annotated[int | Literal["auto"], BeforeValidator(parse_batch_size)]

@@ -57,7 +57,8 @@ def _check_pattern(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        raise ValueError(f"{error} (found {pattern!r}); check the regular expression") from None
+        named = "write (?P<context>...)" if "(?<context" in pattern else "check the expression"
+        raise ValueError(f"{error} (found {pattern!r}); {named}") from None
     if not any(name.startswith("context") for name in groups):
         raise ValueError(
             f"no group named context (found {pattern!r}); write (?P<context>...) around the context"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from ifcurate.options.base import Fraction, Options, needs, option
+from ifcurate.options.base import Fraction, Options, needs, option, parse_tokens
 
 SIZE_PANEL: Final = "Size"
 CLEAN_PANEL: Final = "Rows that are left out"
@@ -28,9 +28,9 @@ class MixOptions(Options):
         ge=1,
         common=True,
     )
-    tokens: int | None = option(
+    tokens: Annotated[int | None, BeforeValidator(parse_tokens)] = option(
         None,
-        "Tokens of the whole mixture, instead of rows. Needs --tokenizer.",
+        "Tokens of the whole mixture, such as 20k or 2M, instead of rows. Needs --tokenizer.",
         panel=SIZE_PANEL,
         metavar="COUNT",
         ge=1,

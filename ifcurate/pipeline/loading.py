@@ -71,8 +71,10 @@ def create_recipe(
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        problems = "; ".join(_describe(e, name, lines or {}) for e in error.errors())
-        raise RecipeError(problems) from error
+        problems = (
+            _describe(e, _where(e["loc"], name, changes, lines or {})) for e in error.errors()
+        )
+        raise RecipeError("; ".join(problems)) from error
 
 
 def _apply(value: dict[str, Any], change: str) -> None:
@@ -123,11 +125,28 @@ def _find_lines(
             _find_lines(value, here, lines, name)
 
 
-def _describe(error: Any, name: str, lines: Mapping[tuple[str, ...], int]) -> str:
+def _where(
+    loc: Sequence[str | int],
+    name: str,
+    changes: Sequence[str],
+    lines: Mapping[tuple[str, ...], int],
+) -> str:
+    """Where a wrong value comes from: the changes that set it, or a line of the recipe."""
+    place = tuple(map(str, loc))
+    keys = ".".join(place[:2])
+    if made := [
+        change
+        for change in changes
+        if f"{change.partition('=')[0].strip()}.".startswith(f"{keys}.")
+    ]:
+        return " ".join(f"--set {change}" for change in made)
+    at = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
+    return f"{name}:{at}" if at else name
+
+
+def _describe(error: Any, where: str) -> str:
     """One problem: its place, what is wrong, and the nearest key or an example."""
     place = tuple(str(part) for part in error["loc"])
-    at = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
-    where = f"{name}:{at}" if at else name
     if error["type"] == "extra_forbidden":
         kind: type[Options] = Recipe if len(place) == 1 else section_class(place[0])
         known = list(kind.model_fields)

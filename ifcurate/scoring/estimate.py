@@ -7,6 +7,8 @@ each time, until a batch takes a second. The speed of that batch is used for the
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ class Estimate:
     rows_read: int  # for this estimate
     scored: int | None  # examples with two prompts
     tokens: int | None  # of both prompts of these
+    margin: float  # half of the 95% interval of `tokens`, as a share of them; 0 if all were read
     tokens_per_second: float | None  # None where no row could be scored
     rows_timed: int
     seconds: float | None  # to score all rows; loading the model comes first
@@ -45,9 +48,11 @@ def estimate_run(
     Raises `DataError` when there is no row, and `ModelError` when the engine fails.
     """
     n_rows = examples.count_rows()
-    n_read, pairs = _read_pairs(examples, scorer, n_rows)
+    chunks = _read_chunks(examples, scorer, n_rows)
+    n_read = sum(chunk.n_rows for chunk in chunks)
     if not n_read:
         raise DataError("no row was read; nothing to score")
+    pairs = [pair for chunk in chunks for pair in chunk.pairs]
     tokens = sum(map(_count_tokens, pairs))
     n_timed, speed = _measure_speed(scorer, pairs, clock)
     if n_rows is not None:
@@ -59,6 +64,7 @@ def estimate_run(
         rows_read=n_read,
         scored=None if share is None else round(len(pairs) * share),
         tokens=n_tokens,
+        margin=0.0 if n_rows == n_read else _find_margin(chunks),
         tokens_per_second=speed,
         rows_timed=n_timed,
         seconds=n_tokens / speed if n_tokens is not None and speed else None,
@@ -66,25 +72,38 @@ def estimate_run(
     )
 
 
-def _read_pairs(
-    examples: Examples, scorer: Scorer, n_rows: int | None
-) -> tuple[int, list[PromptPair]]:
-    """How many rows were read, and the prompts of those that can be scored.
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows that follow each other, and the prompts of those that can be scored."""
+
+    n_rows: int
+    pairs: list[PromptPair]
+
+
+def _find_margin(chunks: Sequence[_Chunk]) -> float:
+    """Half of the 95% interval of the tokens in all rows, as a share, from the chunks' spread."""
+    each = [sum(map(_count_tokens, c.pairs)) / c.n_rows for c in chunks if c.n_rows]
+    if len(each) < 2 or not sum(each):
+        return 0.0
+    return 2 * statistics.stdev(each) / math.sqrt(len(each)) / statistics.mean(each)
+
+
+def _read_chunks(examples: Examples, scorer: Scorer, n_rows: int | None) -> list[_Chunk]:
+    """Chunks from all over the data.
 
     Small data are read completely. Of data of unknown size, the first rows are read.
     """
     n_chunks = _CHUNKS if n_rows is None else max(1, -(-n_rows // _CHUNK))
     step = max(1.0, n_chunks / _CHUNKS)
     wanted = {int((i + 0.5) * step) for i in range(min(n_chunks, _CHUNKS))}
-    n_read = 0
-    pairs: list[PromptPair] = []
+    chunks = []
     pieces = examples.read_chunks(_CHUNK, wanted.__contains__, scorer.piece_bytes)
     for piece in itertools.takewhile(lambda piece: piece.number <= max(wanted), pieces):
         rows = piece.rows or []
-        n_read += len(rows)
         prepared = scorer.prepare([example for row in rows for example in row.examples])
-        pairs += [pair for pair in prepared if pair.with_context is not None]
-    return n_read, pairs
+        pairs = [pair for pair in prepared if pair.with_context is not None]
+        chunks.append(_Chunk(len(rows), pairs))
+    return chunks
 
 
 def _count_tokens(pair: PromptPair) -> int:

@@ -187,6 +187,7 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
     assert allowed.code == 0
     assert "already scored" in allowed.err
     assert ifcurate("score a.jsonl --engine toy --fail-on-error 50% -q").code == 0
+    assert ifcurate("score a.jsonl --engine toy --fail-on-error 100% -q").code == 0
     assert ifcurate("score a.jsonl --engine toy --fail-on-error 2 -q").code == 0
     assert ifcurate("score a.jsonl --engine toy --fail-on-error true -q").code == 1
     asked = ifcurate("score a.jsonl --engine toy --fail-on-error 1")

@@ -448,6 +448,17 @@ def test_a_weight_of_zero_on_a_question_is_no_news() -> None:
         ),
         ({"messages": "[{'role': 'user', 'content': 'Where?'}]"}, "Python objects"),
         (
+            {"history": "Where?", "human_ref_A": "Here.", "human_ref_B": "No.", "labels": 1},
+            r"prompt: \.history} \+ if \.labels == 1 then {chosen: \.human_ref_A, rejected",
+        ),
+        (
+            {
+                "prompt": "Where?",
+                "answers": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}],
+            },
+            r"sort_by\(\.rank\)\) as \$a \| \. \+ {chosen: \$a\[0\]\.answer",
+        ),
+        (
             {"instruction": "i", "completions": [{}], "models": [1], "correct_answers": ["None"]},
             "response=completions",
         ),

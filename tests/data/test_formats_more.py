@@ -195,6 +195,9 @@ def test_a_pattern_of_the_users_own(tmp_path: Path) -> None:
     assert example.context_text == PASSAGE
     assert example.without_context().instruction == "Where?"
     assert example.blocks[0].rule == "regex"
+    nested = r"%% (?P<context>.*?(?P<context2>mill).*?) %%"  # one text, removed once
+    (example,) = parse_row(row, Layout("prompt_completion", pattern=nested))
+    assert example.context_text == PASSAGE
     other = {"prompt": f"Context: {PASSAGE}\n\nWhere?", "completion": "Leda"}
     assert not parse_row(other, Layout("prompt_completion", pattern=pattern))[0].has_context
     path = write(tmp_path / "a.jsonl", [row])

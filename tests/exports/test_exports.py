@@ -113,6 +113,7 @@ def test_alpaca_keeps_the_input_apart_and_lists_what_it_has_no_place_for(folder:
     assert export.manifest.counts == {"rows": 9, "written": 6, "left_out": 3}
     with pytest.raises(DataError, match="no row can be written"):
         export_mixture(mixture(folder, chats=CHATS), folder / "no", trainer="alpaca")
+    assert not (folder / "no").exists()
 
 
 def read_as_llama_factory(row: dict[str, Any]) -> list[tuple[str, str]]:

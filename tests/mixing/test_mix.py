@@ -400,6 +400,7 @@ def test_a_mixture_never_replaces_files_of_others(folder: Path) -> None:
         mix(folder, "a=a.jsonl")
     with pytest.raises(OptionError, match="tokens needs tokenizer"):
         MixOptions.create(tokens=5)
+    assert MixOptions.create(tokens="20k", tokenizer="pocket").tokens == 20_000
 
 
 def test_verify_finds_one_changed_byte_and_a_wrong_count(folder: Path) -> None:

@@ -89,6 +89,14 @@ def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
+    "change", ["split.threshold=abc", "split.fractoin=0.4", "split.length_bins=4"]
+)
+def test_a_mistake_of_the_command_line_is_not_that_of_the_file(change: str, folder: Path) -> None:
+    with pytest.raises(RecipeError, match=f"^--set {change}: split"):
+        load_recipe(write(RECIPE, folder / "r.yaml"), [change])
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("data: {paths: [a]}\ndata: {paths: [b]}", "r.yaml:2: data occurs twice"),

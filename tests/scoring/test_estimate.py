@@ -36,6 +36,7 @@ def test_the_figures_of_small_data_are_exact(folder: Path) -> None:
     sizes = scores.select("n_tokens_with_context", "n_tokens_without_context").to_numpy()
     both = int(sizes[scores["status"] == "scored"].sum())
     assert (found.rows, found.rows_read, found.scored, found.tokens) == (60, 60, 40, both)
+    assert found.margin == 0
     assert found.memory["process"] > 10_000_000
 
 
@@ -46,6 +47,7 @@ def test_large_data_are_read_all_over(folder: Path) -> None:
     found = estimate_run(read_examples("a.jsonl"), scorer)
     assert (found.rows, found.rows_read) == (4000, 512)
     assert found.scored == 2000
+    assert 0.4 < found.margin < 0.6  # 8 of 16 parts of the data have all of the tokens
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from ifcurate.engines.cpu.arithmetic import KernelArithmetic
 from ifcurate.engines.cpu.kernels import load_kernels
-from ifcurate.engines.hf.arithmetic import Arithmetic, padded_rows
-from ifcurate.engines.hf.attention import attend, plan_attention
+from ifcurate.engines.hf.arithmetic import Arithmetic
+from ifcurate.engines.hf.attention import padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import PrefixTree, build_tree
 
 TREES = st.builds(
@@ -63,7 +63,9 @@ def test_blocks_see_their_path_and_nothing_else(
 ) -> None:
     q, k, v = _draw(tree, kv, group, 8, 0)
     out = torch.empty(len(tree.ids), kv, group, 8)
-    attend(q, k, v, plan_attention(tree, torch.device("cpu"), block=block), out, scale=0.3)
+    Arithmetic().attend(
+        q, k, v, plan_attention(tree, torch.device("cpu"), block=block), out, scale=0.3
+    )
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=1e-5, atol=1e-5)
 
 
@@ -84,7 +86,7 @@ def test_compiled_kernels_see_the_same(
     q, k, v = (t.to(dtype) for t in _draw(tree, kv, group, 32, 1))
     out = torch.empty(len(tree.ids), kv, group, 32, dtype=dtype)
     plan = plan_attention(tree, torch.device("cpu"), block=16)
-    attend(q, k, v, plan, out, scale=0.3, arithmetic=arithmetic)
+    arithmetic.attend(q, k, v, plan, out, scale=0.3)
     near = 1e-5 if dtype is torch.float32 else 0.03
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
@@ -102,7 +104,7 @@ def test_values_may_have_another_width_than_keys(name: str, near: float, width: 
     for arithmetic in (Arithmetic(), _compiled(tiles=True)):
         room = torch.full((3 * n * 2 * width,), 7.0, dtype=dtype)
         out = room[: n * 2 * width].view(n, 2, 1, width)
-        attend(q, k, v, plan, out, scale=0.3, arithmetic=arithmetic)
+        arithmetic.attend(q, k, v, plan, out, scale=0.3)
         assert (room[n * 2 * width :] == 7).all()
         torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=near, atol=near)
 
@@ -143,7 +145,7 @@ def test_the_gpu_kernel_is_given_each_path(tree: PrefixTree, kv: int, group: int
     plan = plan_attention(tree, torch.device("cpu"), varlen=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "varlen_attn", _plain_varlen)
-        attend(q, k, v, plan, out, scale=0.3)
+        Arithmetic().attend(q, k, v, plan, out, scale=0.3)
     torch.testing.assert_close(out.double(), _truth(tree, q, k, v), rtol=1e-5, atol=1e-5)
 
 
@@ -165,11 +167,13 @@ def test_capped_scores() -> None:
     tree = build_tree([np.arange(20)])
     q, k, v = _draw(tree, 1, 1, 32, 3)
     wanted = torch.empty(20, 1, 1, 32)
-    attend(q, k, v, plan_attention(tree, torch.device("cpu")), wanted, scale=0.3, cap=0.5)
+    Arithmetic().attend(
+        q, k, v, plan_attention(tree, torch.device("cpu")), wanted, scale=0.3, cap=0.5
+    )
     arithmetic = _compiled(tiles=True)
     found = torch.empty_like(wanted)
     plan = plan_attention(tree, torch.device("cpu"))
-    attend(q, k, v, plan, found, scale=0.3, cap=0.5, arithmetic=arithmetic)
+    arithmetic.attend(q, k, v, plan, found, scale=0.3, cap=0.5)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
     scores = torch.einsum("qd,kd->qk", q[0, :, 0], k[0, :20]) * 0.3
     capped = (0.5 * (scores / 0.5).tanh()).masked_fill(

@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import torch
 
 from ifcurate.engines.cpu.kernels import Kernels, load_kernels
 from ifcurate.engines.cpu.tiles import Tiles
-from ifcurate.engines.hf.arithmetic import Arithmetic, Body, TreePlan
-
-if TYPE_CHECKING:
-    import torch
-
+from ifcurate.engines.hf.arithmetic import Arithmetic, Body
+from ifcurate.engines.hf.attention import AttentionPlan
 
 _WORTH: Final = 1.25  # the speed-up that oneDNN must reach
 _SIZE: Final = 512
@@ -34,8 +33,6 @@ _REPEATS: Final = 5
 
 def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
     """The fastest operations of this processor for a dtype, or PyTorch's own."""
-    import torch
-
     if dtype not in (torch.float32, torch.bfloat16):
         return Arithmetic()
     kernels = load_kernels()
@@ -72,8 +69,6 @@ class KernelArithmetic(Arithmetic):
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """See `Arithmetic.linear`."""
-        import torch
-
         if self.tiles is not None and self.tiles.fit_linear(x, weight):
             made: torch.Tensor = x.new_empty(len(x), len(weight)) if out is None else out
             self.tiles.linear(x, weight, made, bias)
@@ -87,8 +82,6 @@ class KernelArithmetic(Arithmetic):
         self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
         """See `Arithmetic.add_linear`."""
-        import torch
-
         if self.tiles is not None and total.is_contiguous() and self.tiles.fit_linear(x, weight):
             self.tiles.linear(x, weight, total, add=True)
             return total
@@ -104,21 +97,21 @@ class KernelArithmetic(Arithmetic):
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        plan: TreePlan,
+        plan: AttentionPlan,
         out: torch.Tensor,
         *,
         scale: float,
-        cap: float,
-    ) -> bool:
+        cap: float = 0.0,
+    ) -> None:
         """See `Arithmetic.attend`."""
         # Values may have another width than keys (DeepSeek's); the tile kernel takes one width.
         alike = k.shape == v.shape and cap == 0.0
-        if self.tiles is None or not alike or not self.tiles.fit_heads(q):
-            return False
-        self.tiles.tree_attention(
-            q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
-        )
-        return True
+        if self.tiles is not None and alike and self.tiles.fit_heads(q):
+            self.tiles.tree_attention(
+                q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
+            )
+        else:
+            super().attend(q, k, v, plan, out, scale=scale, cap=cap)
 
     def softmax(
         self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
@@ -154,8 +147,6 @@ class KernelArithmetic(Arithmetic):
 
 
 def _probe() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    import torch
-
     generator = torch.Generator().manual_seed(0)
     x, weight, total = (torch.randn(_SIZE, _SIZE, generator=generator) for _ in range(3))
     return x, weight, total
@@ -163,8 +154,6 @@ def _probe() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @functools.cache
 def _onednn_wins() -> bool:
-    import torch
-
     plain, other = Arithmetic(), KernelArithmetic(None, None, onednn=True)
     x, weight, total = _probe()
     bias = total[0].contiguous()

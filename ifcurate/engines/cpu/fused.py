@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
 from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.hf.arithmetic import LANES, Arithmetic, least_rows, padded_rows
-from ifcurate.engines.hf.attention import attend, plan_attention
+from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
+from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import Pack
-
-if TYPE_CHECKING:
-    import torch
 
 #: Families whose layers are exactly the equations above (checked by numbers as well).
 _FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3")
@@ -84,8 +82,6 @@ class FusedDecoder:
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
-        import torch
-
         device = self._layers[0].qkv.device
         tree = pack.tree
         # Rows of zeros after the tokens, because few rows may be multiplied differently from many.
@@ -113,7 +109,7 @@ class FusedDecoder:
             self._kernels.split_rotate(
                 qkv, cosine, sine, q, k, v, q_norm=layer.q_norm, k_norm=layer.k_norm, eps=self._eps
             )
-            attend(q, k, v, plan, mixed, scale=layer.scale, arithmetic=self._arithmetic)
+            self._arithmetic.attend(q, k, v, plan, mixed, scale=layer.scale)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
                 x, flat, chosen = x[rows], flat[rows], True
@@ -141,8 +137,6 @@ class FusedDecoder:
 
     def _rotation(self, positions: torch.Tensor, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of some positions, each (n, rotated / 2) float32."""
-        import torch
-
         if self._table is None or len(self._table[0]) < needed:
             wide = self._layers[0].norm_1
             line = torch.arange(max(needed, 512), device=positions.device)
@@ -153,8 +147,6 @@ class FusedDecoder:
 
     def _buffer(self, name: str, *shape: int) -> torch.Tensor:
         """Working memory, reused by all packs: new memory costs more than the arithmetic."""
-        import torch
-
         size = math.prod(shape)
         held = self._space.get(name)
         if held is None or held.numel() < size:
@@ -164,8 +156,6 @@ class FusedDecoder:
         return held[:size].view(shape)
 
     def _norm_weight(self, module: Any) -> torch.Tensor:
-        import torch
-
         weight: torch.Tensor = module.weight.detach()
         return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
@@ -190,8 +180,6 @@ class FusedDecoder:
 
 def _join(*modules: Any) -> torch.Tensor:
     """One matrix of several modules' rows; the modules' weights become views of it."""
-    import torch
-
     joined = torch.cat([m.weight.detach() for m in modules])
     start = 0
     for module in modules:
@@ -202,8 +190,6 @@ def _join(*modules: Any) -> torch.Tensor:
 
 
 def _join_biases(*modules: Any) -> torch.Tensor | None:
-    import torch
-
     if all(m.bias is None for m in modules):
         return None
     rows = [

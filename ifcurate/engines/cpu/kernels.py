@@ -7,13 +7,12 @@ Without a C compiler, or if a kernel does not give the numbers of PyTorch's own 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ifcurate.engines.cpu.native import at, compile_library, long, real, suffix
+import torch
+
+from ifcurate.engines.cpu.native import call, compile_library
 from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Kernels:
@@ -28,16 +27,11 @@ class Kernels:
         self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor, eps: float
     ) -> None:
         """`out = weight * x / rms(x)`; x and out (rows, width), weight float32 (width,)."""
-        rows, width = x.shape
-        call = getattr(self._library, f"rms_norm_{suffix(x)}")
-        call(at(x), at(weight), at(out), long(rows), long(width), real(eps))
+        call(self._library, "rms_norm", x, weight, out, *x.shape, eps)
 
     def silu_mul(self, gate_up: torch.Tensor, out: torch.Tensor) -> None:
         """`out = silu(gate) * up`; gate_up (rows, 2 * width), out (rows, width)."""
-        rows, width = out.shape
-        getattr(self._library, f"silu_mul_{suffix(out)}")(
-            at(gate_up), at(out), long(rows), long(width)
-        )
+        call(self._library, "silu_mul", gate_up, out, *out.shape)
 
     def split_rotate(
         self,
@@ -54,14 +48,9 @@ class Kernels:
     ) -> None:
         """Split queries, keys and values; norm and rotate queries and keys."""
         kv_heads, rows, group, dim = q.shape
-        rotated = 2 * cosine.shape[1]
-        getattr(self._library, f"split_rotate_{suffix(qkv)}")(
-            *(at(t) for t in (qkv, cosine, sine)),
-            *(at(t) for t in (q_norm, k_norm)),
-            real(eps),
-            *(at(t) for t in (q, k, v)),
-            *(long(n) for n in (rows, k.shape[1], kv_heads, group, dim, rotated)),
-        )
+        sizes = (rows, k.shape[1], kv_heads, group, dim, 2 * cosine.shape[1])
+        inputs = (qkv, cosine, sine, q_norm, k_norm)
+        call(self._library, "split_rotate", *inputs, eps, q, k, v, *sizes)
 
     def causal_softmax(
         self,
@@ -72,27 +61,14 @@ class Kernels:
         scale: float,
         cap: float = 0.0,
     ) -> None:
-        """Softmax in place over the first `before + row // group + 1` scores of each row, 0
-        after.
-        """
-        import torch
-
-        batches, rows, cols = scores.shape
-        scratch = torch.empty(cols)
-        getattr(self._library, f"causal_softmax_{suffix(scores)}")(
-            at(scores),
-            at(scratch),
-            *(long(n) for n in (batches, rows, cols, group, before)),
-            real(scale),
-            real(cap),
-        )
+        """In place over the first `before + row // group + 1` scores of a row, 0 after."""
+        scratch = torch.empty(scores.shape[2])
+        sizes = (*scores.shape, group, before)
+        call(self._library, "causal_softmax", scores, scratch, *sizes, scale, cap)
 
     def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
         """Update log-sum-exp = top + log(total) with a block of columns (rows, cols)."""
-        rows, cols = logits.shape
-        self._library.lse_f32(
-            at(logits), long(rows), long(cols), long(logits.stride(0)), at(top), at(total)
-        )
+        call(self._library, "lse", logits, *logits.shape, logits.stride(0), top, total)
 
 
 @functools.cache
@@ -108,8 +84,6 @@ def load_kernels() -> Kernels | None:
 
 def _agree(kernels: Kernels) -> bool:
     """Whether every kernel gives PyTorch's numbers on a small example."""
-    import torch
-
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:

@@ -13,10 +13,9 @@ import subprocess
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 _FLAGS: Final = (
     "-std=gnu11",
@@ -30,6 +29,8 @@ _FLAGS: Final = (
 )
 _WIDE: Final = "-mprefer-vector-width=512"  # not every compiler has this flag
 _TIMEOUT_S: Final = 60
+#: The ends of the functions' names.
+_SUFFIXES: Final = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def compile_library() -> Any:
@@ -59,23 +60,18 @@ def compile_library() -> Any:
     return None
 
 
-def suffix(x: torch.Tensor) -> str:
-    """The suffix of the functions for the dtype of `x`."""
-    import torch
-
-    return {torch.float32: "f32", torch.bfloat16: "bf16"}[x.dtype]
-
-
-def at(x: torch.Tensor | None) -> ctypes.c_void_p | None:
-    """The address of the first number of `x`; None for None."""
-    return None if x is None else ctypes.c_void_p(x.data_ptr())
+def call(
+    library: Any, name: str, first: torch.Tensor, *others: torch.Tensor | float | None
+) -> None:
+    """Call the function of this name for the dtype of the first argument."""
+    function = getattr(library, f"{name}_{_SUFFIXES[first.dtype]}")
+    function(*map(_as_c, (first, *others)))
 
 
-def long(n: int) -> ctypes.c_long:
-    """An integer as a C long."""
-    return ctypes.c_long(n)
-
-
-def real(x: float) -> ctypes.c_float:
-    """A number as a C float."""
-    return ctypes.c_float(x)
+def _as_c(value: torch.Tensor | float | None) -> Any:
+    """A tensor as the address of its first number, a count as long, another number as float."""
+    if isinstance(value, torch.Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, int):
+        return ctypes.c_long(value)
+    return None if value is None else ctypes.c_float(value)

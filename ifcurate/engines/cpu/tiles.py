@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from ifcurate.engines.cpu.native import at, long, real, suffix
-from ifcurate.engines.hf.arithmetic import LANES, padded_rows
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from ifcurate.engines.cpu.native import call
+from ifcurate.engines.hf.attention import LANES, padded_rows
 
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
@@ -34,23 +33,17 @@ class Tiles:
     @staticmethod
     def fit_linear(x: torch.Tensor, weight: torch.Tensor) -> bool:
         """Whether tiles support the sizes of a float32 product."""
-        import torch
-
         wide = x.dtype is weight.dtype is torch.float32
         return wide and x.is_contiguous() and _fits(weight)
 
     @staticmethod
     def fit_head(hidden: torch.Tensor, weight: torch.Tensor) -> bool:
         """Whether tiles support the sizes of a bfloat16 head."""
-        import torch
-
         return hidden.dtype is weight.dtype is torch.bfloat16 and _fits(weight)
 
     @staticmethod
     def fit_heads(q: torch.Tensor) -> bool:
         """Whether tiles support the dtype and the size of attention heads."""
-        import torch
-
         dim = q.shape[-1]
         known = q.dtype in (torch.bfloat16, torch.float32)
         return known and dim % _MULTIPLE == 0 and dim <= _WIDEST
@@ -65,17 +58,13 @@ class Tiles:
         add: bool = False,
     ) -> None:
         """`out = x @ weight.T + bias`; with `add`, `out += x @ weight.T`."""
-        rows, width = x.shape
         sizes = ctypes.c_int64(), ctypes.c_int64()
-        self._library.linear_room(long(rows), long(width), *map(ctypes.byref, sizes))
-        left, right = (
+        self._library.linear_room(*map(ctypes.c_long, x.shape), *map(ctypes.byref, sizes))
+        rooms = (
             self._room(n, size.value) for n, size in zip(("left", "right"), sizes, strict=True)
         )
-        self._library.linear_f32(
-            *(at(t) for t in (x, weight, bias, out, left, right)),
-            *(long(n) for n in (rows, len(weight), width)),
-            int(add),
-        )
+        shape = (len(x), *weight.shape)
+        call(self._library, "linear", x, weight, bias, out, *rooms, *shape, int(add))
 
     def head_logsumexp(
         self, hidden: torch.Tensor, weight: torch.Tensor
@@ -85,17 +74,12 @@ class Tiles:
         `hidden` (rows, width) and `weight` (vocabulary, width) of bfloat16, both sizes of the
         weight multiples of 32. Products are added up in float32 and not rounded.
         """
-        import torch
-
         rows, width = hidden.shape
         padded = -(-rows // 32) * 32
         packed = self._room("right", padded * width)
         top, total = torch.empty(padded), torch.empty(padded)
-        hidden = hidden.contiguous()
-        self._library.head_logsumexp_bf16(
-            *(at(t) for t in (hidden, weight, packed, top, total)),
-            *(long(n) for n in (rows, len(weight), width)),
-        )
+        tensors = (hidden.contiguous(), weight, packed, top, total)
+        call(self._library, "head_logsumexp", *tensors, rows, *weight.shape)
         return top[:rows], total[:rows]
 
     def tree_attention(
@@ -111,24 +95,18 @@ class Tiles:
         scale: float,
     ) -> None:
         """Attention of all nodes of a prefix tree."""
-        import torch
-
         kv_heads, rows, group, dim = q.shape
         most = -(-most_keys // 32) * 32
         scores = self._room("scores", most * max(2 * LANES, dim), torch.float32)
         parts = 3 if q.dtype is torch.float32 else 1
         soft = self._room("soft", 2 * parts * most * LANES)
         path = self._room("path", 2 * parts * most * dim)
-        getattr(self._library, f"tree_attention_{suffix(q)}")(
-            *(at(t) for t in (q, k, v, out, nodes, spans, scores, soft, path)),
-            *(long(n) for n in (len(nodes), rows, k.shape[1], kv_heads, group, dim, most)),
-            real(scale),
-        )
+        tensors = (q, k, v, out, nodes, spans, scores, soft, path)
+        sizes = (len(nodes), rows, k.shape[1], kv_heads, group, dim, most)
+        call(self._library, "tree_attention", *tensors, *sizes, scale)
 
     def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Working memory, reused by all calls: new memory costs more than the arithmetic."""
-        import torch
-
         held: torch.Tensor | None = getattr(self._rooms, name, None)
         if held is None or held.numel() < size:
             held = torch.empty(size, dtype=dtype or torch.bfloat16)
@@ -142,8 +120,6 @@ def _fits(weight: torch.Tensor) -> bool:
 
 def tiles_agree(tiles: Tiles) -> bool:
     """Whether all operations give PyTorch's numbers on small examples."""
-    import torch
-
     return (
         _products_agree(tiles)
         and _attention_agrees(tiles, torch.bfloat16, 0.02)
@@ -152,8 +128,6 @@ def tiles_agree(tiles: Tiles) -> bool:
 
 
 def _products_agree(tiles: Tiles) -> bool:
-    import torch
-
     generator = torch.Generator().manual_seed(0)
     hidden, weight = (torch.randn(n, 64, generator=generator) for n in (37, 96))
     before = torch.randn(37, 96, generator=generator)
@@ -168,8 +142,6 @@ def _products_agree(tiles: Tiles) -> bool:
 
 
 def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
-    import torch
-
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:

@@ -143,7 +143,7 @@ void linear_room(long rows, long width, int64_t *left, int64_t *right) {
 /* y (rows, cols) = x w^T (+ bias), or y + x w^T with `add`; x (rows, width), w (cols, width),
  * cols and width multiples of 32. */
 void linear_f32(const float *x, const float *w, const float *bias, float *y, bf16 *left,
-                bf16 *right, long rows, long cols, long width, int add) {
+                bf16 *right, long rows, long cols, long width, long add) {
   _Alignas(64) uint8_t before[64];
   _Alignas(64) float z[4 * TILE * LANES];
   long most = columns_together(width), near = rows_near(most);

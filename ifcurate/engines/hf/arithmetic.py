@@ -8,15 +8,14 @@ IFCURATE_NO_KERNELS in the environment, switches it off.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
 
+import torch
+
+from ifcurate.engines.hf.attention import LANES, AttentionPlan, QueryBlock, VarlenPlan
 from ifcurate.engines.hf.prefix_tree import Pack
 
-if TYPE_CHECKING:
-    import torch
-
-LANES: Final = 16  # keys are read in groups of this size
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
 _MOST_ROWS: Final = 2048
 
@@ -26,22 +25,6 @@ class Body(Protocol):
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
-
-
-class TreePlan(Protocol):
-    """The part of `attention.AttentionPlan` that a kernel uses."""
-
-    @property
-    def most_keys(self) -> int:
-        """Tokens of the longest path."""
-
-    @property
-    def nodes(self) -> torch.Tensor:
-        """Shape (n_nodes, 4)."""
-
-    @property
-    def spans(self) -> torch.Tensor:
-        """Shape (n_spans, 2)."""
 
 
 class Arithmetic:
@@ -60,8 +43,6 @@ class Arithmetic:
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """`x @ weight.T + bias`; in `out`, if it is given and the library supports it."""
-        import torch
-
         if bias is None:
             return torch.mm(x, weight.t(), out=out)
         return torch.addmm(bias, x, weight.t(), out=out)
@@ -70,23 +51,33 @@ class Arithmetic:
         self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
         """`total + x @ weight.T`; may overwrite `total`."""
-        import torch
-
         return torch.addmm(total, x, weight.t(), out=total)
 
     def attend(
         self,
-        q: torch.Tensor,
-        k: torch.Tensor,
+        q: torch.Tensor,  # (kv_heads, rows, group, dim)
+        k: torch.Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
         v: torch.Tensor,
-        plan: TreePlan,
-        out: torch.Tensor,
+        plan: AttentionPlan,
+        out: torch.Tensor,  # (rows, kv_heads, group, dim of v)
         *,
         scale: float,
-        cap: float,
-    ) -> bool:
-        """Compute the attention of a whole tree, as `attention.attend`. False if it does not."""
-        return False
+        cap: float = 0.0,
+    ) -> None:
+        """Write the attention of every row of a pack into `out`; all tensors contiguous."""
+        if plan.varlen is not None:
+            if cap > 0:
+                raise NotImplementedError("attention with capped scores in the varlen kernel")
+            _attend_varlen(q, k, v, plan.varlen, out, scale)
+            return
+        kv_heads, _, group, dim = q.shape
+        for block, keys, values in _blocks(k, v, plan):
+            size = block.last - block.first
+            queries = q[:, block.first : block.last].reshape(kv_heads, size * group, dim)
+            scores = torch.bmm(queries, keys.transpose(1, 2))  # (kv_heads, size * group, n_keys)
+            scores = self.softmax(scores, group=group, before=block.before, scale=scale, cap=cap)
+            mixed = torch.bmm(scores, values).view(kv_heads, size, group, v.shape[-1])
+            out[block.first : block.last] = mixed.transpose(0, 1)
 
     def softmax(
         self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
@@ -95,8 +86,6 @@ class Arithmetic:
 
         May overwrite `scores` (batches, rows, keys).
         """
-        import torch
-
         dtype = scores.dtype
         wide = scores if dtype == torch.float64 else scores.float()
         wide = wide * scale
@@ -118,8 +107,6 @@ class Arithmetic:
 
     def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
         """Update log-sum-exp = top + log(total) with a block of columns (rows, cols)."""
-        import torch
-
         high = torch.maximum(top, logits.amax(dim=-1))
         total.mul_((top - high).exp()).add_((logits - high.unsqueeze(-1)).exp().sum(dim=-1))
         top.copy_(high)
@@ -129,10 +116,55 @@ class Arithmetic:
         return None
 
 
+def _blocks(
+    k: torch.Tensor, v: torch.Tensor, plan: AttentionPlan
+) -> Iterator[tuple[QueryBlock, torch.Tensor, torch.Tensor]]:
+    held, path_k, path_v = -1, k, v
+    for block in plan.blocks:
+        n_keys = -(-block.n_keys // LANES) * LANES
+        if block.gathered < 0:
+            span = slice(block.key_start, block.key_start + n_keys)
+            yield block, k[:, span], v[:, span]
+            continue
+        if held != block.gathered:
+            rows = plan.paths[block.gathered]
+            held, path_k, path_v = block.gathered, k.index_select(1, rows), v.index_select(1, rows)
+        yield block, path_k[:, :n_keys], path_v[:, :n_keys]
+
+
+def _attend_varlen(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    plan: VarlenPlan,
+    out: torch.Tensor,
+    scale: float,
+) -> None:
+    from torch.nn.attention.varlen import varlen_attn
+
+    kv_heads, rows, group, dim = q.shape
+    queries = q.transpose(0, 1).reshape(rows, kv_heads * group, dim)
+    keys, values = (t.index_select(1, plan.key_rows).transpose(0, 1).contiguous() for t in (k, v))
+    # With one split, the order of additions does not depend on the other nodes.
+    options: dict[str, Any] = {"num_splits": 1}
+    mixed: Any = varlen_attn(
+        queries,
+        keys,
+        values,
+        plan.query_ends,
+        plan.key_ends,
+        plan.most_queries,
+        plan.most_keys,
+        scale=scale,
+        window_size=(-1, 0),
+        enable_gqa=group > 1,
+        **options,
+    )
+    out.copy_(mixed.view(rows, kv_heads, group, dim))
+
+
 def use_arithmetic(model: Any, arithmetic: Arithmetic) -> None:
     """Make the model's own linear layers use this arithmetic."""
-    import torch
-
     if arithmetic.replaces_linears:
         for module in model.modules():
             if type(module) is torch.nn.Linear:
@@ -145,11 +177,6 @@ def _forward(arithmetic: Arithmetic, module: Any, x: torch.Tensor) -> torch.Tens
     return made.view(*x.shape[:-1], made.shape[-1])
 
 
-def padded_rows(rows: int) -> int:
-    """The rows of key and value buffers: kernels may read whole groups past the last key."""
-    return -(-rows // LANES) * LANES + 2 * LANES
-
-
 def least_rows(weights: Iterable[torch.Tensor]) -> int:
     """The number of rows from which the number of rows does not change the bits of a row.
 
@@ -157,8 +184,6 @@ def least_rows(weights: Iterable[torch.Tensor]) -> int:
     differs. The result is 1 if the number of rows makes no difference, or if it still does
     for large numbers. Only bfloat16 on a CPU is tested.
     """
-    import torch
-
     least = 1
     for shape, weight in {tuple(w.shape): w for w in weights}.items():
         if weight.dtype is not torch.bfloat16 or weight.device.type != "cpu":

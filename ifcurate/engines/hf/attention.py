@@ -10,18 +10,16 @@ and of its own node up to its last query. So row i of the block sees the first
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
-from ifcurate.engines.hf.arithmetic import LANES, Arithmetic
 from ifcurate.engines.hf.prefix_tree import PrefixTree
 
-if TYPE_CHECKING:
-    import torch
-
+LANES: Final = 16  # keys are read in groups of this size
 #: Queries per block: enough for a matrix product, few keys wasted.
 _BLOCK: Final = {"cpu": 48, "cuda": 128}
 
@@ -74,44 +72,47 @@ def plan_attention(
     tree: PrefixTree, device: torch.device, *, block: int | None = None, varlen: bool = False
 ) -> AttentionPlan:
     """Cut a tree into blocks of at most `block` queries; with `varlen`, plan one kernel call."""
-    import torch
-
     if varlen:
         empty = torch.zeros(0, dtype=torch.int64)
         return AttentionPlan((), (), 0, empty, empty, _plan_varlen(tree, device))
     block = block or _BLOCK.get(device.type, 128)
     blocks: list[QueryBlock] = []
-    paths: list[torch.Tensor] = []
-    straight: list[int] = []  # (n_nodes,) row where the path starts if it is one stretch, or -1
-    for node, (start, length) in enumerate(zip(tree.starts, tree.lengths, strict=True)):
-        first, size, parent = int(start), int(length), int(tree.parents[node])
-        depth = int(tree.positions[first])
-        if parent < 0:
-            straight.append(first)
+    gathered: list[torch.Tensor] = []
+    paths: list[list[tuple[int, int]]] = []  # the stretches of each node's path
+    nodes: list[tuple[int, int, int, int]] = []
+    spans: list[tuple[int, int]] = []
+    rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.parents.tolist(), strict=True)
+    for start, length, parent in rows:
+        path = list(paths[parent]) if parent >= 0 else []
+        if path and sum(path[-1]) == start:
+            path[-1] = (path[-1][0], path[-1][1] + length)
         else:
-            after = int(tree.starts[parent] + tree.lengths[parent]) == first
-            straight.append(straight[parent] if after else -1)
-        gathered = -1
-        if straight[node] < 0:
-            gathered = len(paths)
-            rows = tree.path_rows(node)
-            # Filled up to whole groups with row 0, which no query sees.
-            fill = np.zeros(-len(rows) % LANES, dtype=np.int64)
-            paths.append(torch.from_numpy(np.concatenate([rows, fill])).to(device))
-        for offset in range(0, size, block):
-            end = min(offset + block, size)
-            blocks.append(
-                QueryBlock(
-                    first + offset, first + end, depth + offset, max(straight[node], 0), gathered
-                )
-            )
-    most = max((b.n_keys for b in blocks), default=0)
-    return AttentionPlan(tuple(blocks), tuple(paths), most, *_spans(tree))
+            path.append((start, length))
+        paths.append(path)
+        nodes.append((start, length, len(spans), len(spans) + len(path)))
+        spans += path
+        keys = (path[0][0], -1)
+        if len(path) > 1:
+            keys = (0, len(gathered))
+            gathered.append(_gather_rows(path).to(device))
+        before = int(tree.positions[start])
+        for offset in range(0, length, block):
+            end = min(offset + block, length)
+            blocks.append(QueryBlock(start + offset, start + end, before + offset, *keys))
+    most = int(tree.positions.max(initial=-1)) + 1
+    return AttentionPlan(
+        tuple(blocks), tuple(gathered), most, torch.tensor(nodes), torch.tensor(spans)
+    )
+
+
+def _gather_rows(path: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """The rows of a path, filled up to whole groups with row 0, which no query sees."""
+    rows = [np.arange(start, start + length) for start, length in path]
+    fill = np.zeros(-sum(length for _, length in path) % LANES, dtype=np.int64)
+    return torch.from_numpy(np.concatenate([*rows, fill]))
 
 
 def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
-    import torch
-
     paths = [tree.path_rows(node) for node in range(len(tree.starts))]
     counts = np.array([len(path) for path in paths])
 
@@ -130,8 +131,6 @@ def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
 
 def can_use_varlen(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether torch has variable-length attention for this device and dtype."""
-    import torch
-
     try:
         from torch.nn.attention.varlen import varlen_attn  # noqa: F401
     except ImportError:
@@ -139,100 +138,6 @@ def can_use_varlen(device: torch.device, dtype: torch.dtype) -> bool:
     return device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
 
 
-def _attend_varlen(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    plan: VarlenPlan,
-    out: torch.Tensor,
-    scale: float,
-) -> None:
-    from torch.nn.attention.varlen import varlen_attn
-
-    kv_heads, rows, group, dim = q.shape
-    queries = q.transpose(0, 1).reshape(rows, kv_heads * group, dim)
-    keys, values = (t.index_select(1, plan.key_rows).transpose(0, 1).contiguous() for t in (k, v))
-    # With one split, the order of additions does not depend on the other nodes.
-    options: dict[str, Any] = {"num_splits": 1}
-    mixed: Any = varlen_attn(
-        queries,
-        keys,
-        values,
-        plan.query_ends,
-        plan.key_ends,
-        plan.most_queries,
-        plan.most_keys,
-        scale=scale,
-        window_size=(-1, 0),
-        enable_gqa=group > 1,
-        **options,
-    )
-    out.copy_(mixed.view(rows, kv_heads, group, dim))
-
-
-def _spans(tree: PrefixTree) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each node's path as stretches of rows; see `AttentionPlan`."""
-    import torch
-
-    nodes: list[tuple[int, int, int, int]] = []
-    spans: list[tuple[int, int]] = []
-    paths: list[list[tuple[int, int]]] = []
-    rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.parents.tolist(), strict=True)
-    for start, length, parent in rows:
-        path = list(paths[parent]) if parent >= 0 else []
-        if path and sum(path[-1]) == start:
-            path[-1] = (path[-1][0], path[-1][1] + length)
-        else:
-            path.append((start, length))
-        paths.append(path)
-        nodes.append((start, length, len(spans), len(spans) + len(path)))
-        spans += path
-    return torch.tensor(nodes), torch.tensor(spans)
-
-
-def attend(
-    q: torch.Tensor,  # (kv_heads, rows, group, dim)
-    k: torch.Tensor,  # (kv_heads, padded_rows(rows), dim), zeros after the rows
-    v: torch.Tensor,
-    plan: AttentionPlan,
-    out: torch.Tensor,  # (rows, kv_heads, group, dim of v)
-    *,
-    scale: float,
-    cap: float = 0.0,
-    arithmetic: Arithmetic | None = None,
-) -> None:
-    """Write the attention of every row of a pack into `out`; all tensors contiguous."""
-    import torch
-
-    if plan.varlen is not None:
-        if cap > 0:
-            raise NotImplementedError("attention with capped scores in the varlen kernel")
-        _attend_varlen(q, k, v, plan.varlen, out, scale)
-        return
-    arithmetic = arithmetic or Arithmetic()
-    if arithmetic.attend(q, k, v, plan, out, scale=scale, cap=cap):
-        return
-    kv_heads, _, group, dim = q.shape
-    for block, keys, values in _blocks(k, v, plan):
-        size = block.last - block.first
-        queries = q[:, block.first : block.last].reshape(kv_heads, size * group, dim)
-        scores = torch.bmm(queries, keys.transpose(1, 2))  # (kv_heads, size * group, n_keys)
-        scores = arithmetic.softmax(scores, group=group, before=block.before, scale=scale, cap=cap)
-        mixed = torch.bmm(scores, values).view(kv_heads, size, group, v.shape[-1])
-        out[block.first : block.last] = mixed.transpose(0, 1)
-
-
-def _blocks(
-    k: torch.Tensor, v: torch.Tensor, plan: AttentionPlan
-) -> Iterator[tuple[QueryBlock, torch.Tensor, torch.Tensor]]:
-    held, path_k, path_v = -1, k, v
-    for block in plan.blocks:
-        n_keys = -(-block.n_keys // LANES) * LANES
-        if block.gathered < 0:
-            span = slice(block.key_start, block.key_start + n_keys)
-            yield block, k[:, span], v[:, span]
-            continue
-        if held != block.gathered:
-            rows = plan.paths[block.gathered]
-            held, path_k, path_v = block.gathered, k.index_select(1, rows), v.index_select(1, rows)
-        yield block, path_k[:, :n_keys], path_v[:, :n_keys]
+def padded_rows(rows: int) -> int:
+    """The rows of key and value buffers: kernels may read whole groups past the last key."""
+    return -(-rows // LANES) * LANES + 2 * LANES

@@ -14,16 +14,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
-from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows, padded_rows
-from ifcurate.engines.hf.attention import AttentionPlan, attend, plan_attention
+from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
+from ifcurate.engines.hf.attention import AttentionPlan, padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import Pack
-
-if TYPE_CHECKING:
-    import torch
 
 _NAME: Final = "ifcurate_prefix_tree"
 _PLAN: ContextVar[tuple[AttentionPlan, Arithmetic]] = ContextVar("ifcurate_attention_plan")
@@ -39,8 +37,6 @@ class SingleBody:
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
-        import torch
-
         parts = []
         for i, count in enumerate(pack.counts.tolist()):
             ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(self._device)
@@ -53,8 +49,6 @@ class PackedBody:
     """All nodes of a pack in one pass through the model's own layers."""
 
     def __init__(self, model: Any, arithmetic: Arithmetic, *, varlen: bool = False) -> None:
-        import torch
-
         self._varlen = varlen
         self._model = model
         self._body = model.base_model
@@ -65,8 +59,6 @@ class PackedBody:
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
-        import torch
-
         device = self._model.device
         # A product of few rows may be rounded differently from one of many: fill up with zeros.
         extra = max(0, self._least_rows - pack.n_tokens)
@@ -117,7 +109,6 @@ def _tree_attention(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    import torch
     import torch.nn.functional as F  # noqa: N812
 
     if attention_mask is not None:  # `_register` removes the model's common mask
@@ -133,16 +124,8 @@ def _tree_attention(
     q = query[0].reshape(kv_heads, group, n, dim).transpose(1, 2).contiguous()
     k, v = (F.pad(t[0], (0, 0, 0, padded_rows(n) - n)).contiguous() for t in (key, value))
     out = query.new_zeros(n, kv_heads, group, v.shape[-1])
-    attend(
-        q,
-        k,
-        v,
-        plan,
-        out,
-        scale=dim**-0.5 if scaling is None else float(scaling),
-        cap=float(options.get("softcap") or 0.0),
-        arithmetic=arithmetic,
-    )
+    scale = dim**-0.5 if scaling is None else float(scaling)
+    arithmetic.attend(q, k, v, plan, out, scale=scale, cap=float(options.get("softcap") or 0.0))
     return out.view(1, n, heads, v.shape[-1]), None
 
 

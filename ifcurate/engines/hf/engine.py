@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Literal
 
+import torch
+
 from ifcurate.engines.base import (
     NO_KERNELS,
     Answer,
@@ -89,8 +91,6 @@ def load_hf_engine(
     Raises:
         ModelError: the model cannot be found, loaded or used.
     """
-    import torch
-
     check_batch_size(batch_size)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -184,8 +184,6 @@ class HFEngine(Engine):
 
     def memory_used(self) -> dict[str, int]:
         """The peak memory so far in bytes, by place: this process, and the GPU of the model."""
-        import torch
-
         used = super().memory_used()
         device = self._model.device
         if device.type == "cuda":

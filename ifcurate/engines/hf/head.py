@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import torch
 
 from ifcurate.engines.hf.arithmetic import Arithmetic
-
-if TYPE_CHECKING:
-    import torch
 
 _ROWS: Final = 1024
 _COLUMNS: Final = {"cpu": 1024, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
@@ -41,8 +40,6 @@ class ResponseHead:
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """`hidden` (rows, width) and `targets` (rows,) to log-probabilities (rows,)."""
-        import torch
-
         wide = torch.float64 if self._weight.dtype == torch.float64 else torch.float32
         exact = hidden.to(wide)
         picked = (exact * self._weight[targets].to(wide)).sum(dim=-1)
@@ -65,8 +62,6 @@ class ResponseHead:
         return (picked.double() - top.double() - total.double().log()).to(wide)
 
     def _logsumexp(self, exact: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        import torch
-
         wide = exact.dtype
         n, vocabulary = len(exact), len(self._weight)
         top = torch.full((n,), -torch.inf, dtype=wide, device=exact.device)
@@ -97,8 +92,6 @@ def _bfloat16_products(wanted: bool) -> Iterator[None]:
     It is used when every number is exact in bfloat16, so that nothing is rounded. The result
     is that of float32, several times as fast.
     """
-    import torch
-
     setting: Any = getattr(getattr(torch.backends, "mkldnn", None), "matmul", None)
     before = getattr(setting, "fp32_precision", None)
     if not wanted or before is None:
@@ -123,8 +116,6 @@ def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
     `ids`, shape (1, n), is a small input to try it on. None if the forward pass does
     anything else: then only the model's own pass is right.
     """
-    import torch
-
     module = model.get_output_embeddings()
     if type(module) is not torch.nn.Linear:  # a subclass may do more than a product
         return None
@@ -167,8 +158,6 @@ def _known_transforms(config: Any) -> list[Callable[[torch.Tensor], torch.Tensor
 
 
 def _same(made: torch.Tensor, logits: torch.Tensor) -> bool:
-    import torch
-
     # The same operations, done again, differ by one rounding of the model's dtype at most.
     spacing = 4 * torch.finfo(made.dtype).eps
     return torch.allclose(made.float(), logits.float(), rtol=spacing, atol=spacing * 1e-3)

@@ -11,16 +11,15 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import torch
 
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
 from ifcurate.phrases import first_line
-
-if TYPE_CHECKING:
-    import torch
 
 _DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
 _HALF: Final = ("bfloat16", "float16")
@@ -63,8 +62,6 @@ def load_causal_model(
 
 def choose_device(device: str) -> torch.device:
     """The device with this name. "auto" is the first GPU, or the CPU if there is none."""
-    import torch
-
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -82,8 +79,6 @@ def choose_device(device: str) -> torch.device:
 
 def _check_gpu(index: int, device: str) -> None:
     """Raise `ModelError` if PyTorch cannot use the GPU with this index."""
-    import torch
-
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
         built = "with" if torch.version.cuda else "without"
@@ -107,8 +102,6 @@ def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
     score differently on each machine. float16 weights on a CPU also become float32, because
     bfloat16 would drop their last three bits.
     """
-    import torch
-
     if dtype == "auto":
         kept = ("bfloat16",) if device.type == "cpu" else _HALF
         half = stored in kept and _has_bfloat16(device)
@@ -128,8 +121,6 @@ def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    import torch
-
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
@@ -246,8 +237,6 @@ def load_model(
 
 
 def _load_error(source: ModelSource, error: Exception) -> ModelError:
-    import torch
-
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "memory" in str(error).lower() and isinstance(error, RuntimeError)
     )

@@ -16,9 +16,10 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
 from ifcurate.engines.base import Prompt
 from ifcurate.engines.hf.arithmetic import Arithmetic, Body, use_arithmetic
@@ -28,9 +29,6 @@ from ifcurate.engines.hf.head import ResponseHead, find_head
 from ifcurate.engines.hf.packing import make_plan
 from ifcurate.errors import ModelError
 from ifcurate.memory import free_memory
-
-if TYPE_CHECKING:
-    import torch
 
 _NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment, the same as --no-kernels
 
@@ -79,8 +77,6 @@ def choose_route(model: Any, name: str, *, no_kernels: bool = False) -> Route:
 @contextlib.contextmanager
 def in_float32(model: Any) -> Iterator[bool]:
     """Widen the model's 16-bit weights to float32 inside; False if memory is too small for them."""
-    import torch
-
     narrow = [p for p in model.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
     on_gpu = model.device.type == "cuda"
     free = torch.cuda.mem_get_info(model.device)[0] if on_gpu else free_memory()
@@ -98,8 +94,6 @@ def in_float32(model: Any) -> Iterator[bool]:
 
 def check_model(model: Any, name: str) -> None:
     """Raise `ModelError` for a model that does not run, or is not a causal language model."""
-    import torch
-
     n_ids = len(model.get_input_embeddings().weight)
     ids = (torch.arange(_N_IDS, device=model.device) * 7 + 3) % n_ids
     other = ids.clone()
@@ -153,8 +147,6 @@ def choose_arithmetic(
 
 def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
     """The head for some positions alone; None where only the model's own pass is right."""
-    import torch
-
     ids = torch.arange(_N_IDS, device=model.device)[None]
     try:
         head = find_head(model, ids % len(model.get_input_embeddings().weight))
@@ -172,8 +164,6 @@ def right_routes(
     among: Collection[str] = ("fused", "packed"),
 ) -> list[tuple[str, Body]]:
     """The bodies that give the model's own hidden states, the fastest first."""
-    import torch
-
     if head is None:
         return []
     plan = make_plan(_probes(model))
@@ -204,8 +194,6 @@ def _makers(model: Any, arithmetic: Arithmetic) -> list[tuple[str, Callable[[], 
 
 
 def _agree(states: torch.Tensor, truth: torch.Tensor) -> bool:
-    import torch
-
     if states.shape != truth.shape:
         return False
     wide = truth.to(torch.float64)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 
 from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf.arithmetic import Body
@@ -16,9 +17,6 @@ from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.workers import OutOfMemoryError, can_fork
 from ifcurate.errors import ModelError
 from ifcurate.memory import MemoryBudget, free_memory
-
-if TYPE_CHECKING:
-    import torch
 
 _CPU_BUDGET: Final = 2048  # tokens: larger packs do not fit caches, smaller ones need more calls
 _GPU_BUDGET: Final = 16384
@@ -59,8 +57,6 @@ class PackRunner:
         Raises `OutOfMemoryError` when the pack does not fit into memory, and `ModelError`
         when torch or the device fails for another reason.
         """
-        import torch
-
         body = self._single if single else self._body
         try:
             with torch.inference_mode():
@@ -77,8 +73,6 @@ class PackRunner:
         return list(np.split(values, np.cumsum(pack.counts)[:-1]))
 
     def _from_logits(self, pack: Pack, targets: torch.Tensor) -> torch.Tensor:
-        import torch
-
         parts = []
         for i, wanted in enumerate(torch.split(targets, pack.counts.tolist())):
             ids = torch.from_numpy(pack.tree.ids[pack.tree.sequence_rows(i)]).to(targets.device)
@@ -96,8 +90,6 @@ def fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
     and seven times the wall-clock time. In bfloat16 the number of threads also changes
     how products are divided, and so the last bits of scores.
     """
-    import torch
-
     if model.device.type != "cpu" or (n_parameters >= _SMALL and not can_fork()):
         yield
         return
@@ -125,8 +117,6 @@ def _device_error(device: Any, error: BaseException) -> ModelError:
 
 def is_memory_error(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a CPU or a GPU."""
-    import torch
-
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     words = str(error).lower()
@@ -143,8 +133,6 @@ def token_budget(model: Any, *, memory: int | None = None, n_workers: int = 1) -
 
     On a CPU, `memory` limits the packs that all processes compute at a time, in bytes.
     """
-    import torch
-
     device = model.device
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
+
 from ifcurate.engines.base import Prompt, Span
 from ifcurate.engines.hf.bodies import use_attention
 from ifcurate.errors import ModelError
@@ -17,7 +19,6 @@ from ifcurate.errors import ModelError
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import torch
 
     Shares = npt.NDArray[np.float32]
 
@@ -34,8 +35,6 @@ def attention_shares(
     tokens. `model` is from transformers, in any mode. Raises `ModelError` for a model whose
     layers give no attention.
     """
-    import torch
-
     shares: list[Any] = [None] * len(prompts)
     training = model.training
     model.eval()
@@ -78,8 +77,6 @@ def _batches(prompts: Sequence[Prompt]) -> Iterator[list[int]]:
 def _run(
     model: Any, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
 ) -> Iterator[Shares]:
-    import torch
-
     width = max(len(prompt.ids) for prompt in prompts)
     ids = torch.zeros((len(prompts), width), dtype=torch.long)
     mask = torch.zeros_like(ids)

@@ -30,6 +30,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+import torch
+
 from ifcurate.engines.base import Float32Array
 from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.errors import ModelError
@@ -200,8 +202,6 @@ _here: list[Run] = []
 
 
 def _begin(run: Run) -> None:
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, with the work saved
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from ifcurate.engines.hf.engine import HFEngine
 from ifcurate.engines.hf.source import ModelSource
 from ifcurate.engines.hf.tokenizer import HFTokenizer
@@ -29,8 +31,6 @@ def wrap_model(
         TypeError: there is no tokenizer, or `model` is not a model of transformers.
         ModelError: the model is in training mode, or cannot be used for scoring.
     """
-    import torch
-
     if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
         raise TypeError(
             f"model: found {type(model).__name__}; give a name, a folder, or a loaded causal "
@@ -60,8 +60,6 @@ def wrap_model(
 
 def _hash_model(model: Any) -> str:
     """A hash of the config and of every weight."""
-    import torch
-
     digest = hashlib.blake2b(digest_size=12)
     digest.update(model.config.to_json_string(use_diff=False).encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
+import torch
 
 from ifcurate.engines.base import Engine, EngineIdentity, EngineReport, Float32Array, Prompt
 from ifcurate.engines.checks import (
@@ -100,8 +101,6 @@ def load_vllm_engine(
         **_batching(n_ids, batch_size, on_gpu=device.type == "cuda"),
     }
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
     llm = _start(package, source, arguments)
     return VLLMEngine(llm, package, tokenizer, source, dtype=kind, n_ids=n_ids)
@@ -255,8 +254,6 @@ def _batching(n_ids: int, batch_size: int | Literal["auto"], *, on_gpu: bool) ->
     """vLLM's arguments for how much is computed at a time, and what memory it may take."""
     memory = None
     if on_gpu:
-        import torch
-
         memory = int(torch.cuda.get_device_properties(0).total_memory)
     plan = plan_memory(n_ids, memory)
     arguments: dict[str, Any] = {"max_num_batched_tokens": plan.batch_tokens}

@@ -39,7 +39,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         models[parameter.name] = kind, preset
         for name, field in _shown(kind):
             typed = _parameter_name(name, field)
-            annotation = _annotate(name, field, preset)
+            annotation = _annotate(name, field, kind.panel, preset)
             parameters.append(parameter.replace(name=typed, default=None, annotation=annotation))
 
     @functools.wraps(command)
@@ -106,7 +106,7 @@ def _parameter_name(name: str, field: FieldInfo) -> str:
     return _flag(name, field).removeprefix("--").replace("-", "_")
 
 
-def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
+def _annotate(name: str, field: FieldInfo, panel: str, preset: dict[str, Any]) -> Any:
     extra = _extra(field)
     kind = _typer_type(field)
     flags = list(extra["flags"])
@@ -117,7 +117,7 @@ def _annotate(name: str, field: FieldInfo, preset: dict[str, Any]) -> Any:
     text = _explain(field, choices, "Required." if field.is_required() else _default(default))
     settings: dict[str, Any] = {
         "help": text,
-        "rich_help_panel": extra["panel"] or None,
+        "rich_help_panel": extra["panel"] or panel or None,
         "show_default": False,
         "metavar": extra.get("metavar") or ("CHOICE" if choices else _METAVARS.get(kind)),
         **(_bounds(field) if kind in (int, float) else {}),

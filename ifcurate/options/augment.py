@@ -7,7 +7,6 @@ from typing import ClassVar, Final, Literal
 
 from ifcurate.options.base import Options, option
 
-HOW_PANEL: Final = "Substitution"
 OUT_PANEL: Final = "Output"
 MODEL_PANEL: Final = "Model check"
 
@@ -16,40 +15,37 @@ class AugmentOptions(Options):
     """How counterfactual examples are made."""
 
     step: ClassVar[str] = "augment"
+    panel: ClassVar[str] = "Substitution"
 
     policy: Literal["lexicon", "corpus", "fictional", "type-swap", "alias"] = option(
         "lexicon",
         "Where substitutes come from: lexicon (real names), corpus (names of this data), "
         "fictional (made-up names), type-swap (another type), alias (the same entity under "
         "another name, as a control).",
-        panel=HOW_PANEL,
         common=True,
     )
     types: str = option(
         "default",
         "Types of entities that are substituted: default (PERSON,DATE,YEAR,ORG,WORK,FAC,EVENT), "
         "all, or a list of types. +CITY adds a type to the default ones.",
-        panel=HOW_PANEL,
         metavar="TYPES",
         common=True,
     )
-    variants: int = option(1, "Counterfactuals for each row.", panel=HOW_PANEL, ge=1)
-    seed: int = option(0, "Seed of the choice of substitutes.", panel=HOW_PANEL, common=True)
+    variants: int = option(1, "Counterfactuals for each row.", ge=1)
+    seed: int = option(0, "Seed of the choice of substitutes.", common=True)
     avoid: list[Path] | None = option(
         None,
         "Names that are never substitutes: a text file with one name per line, or the answers of "
         "an evaluation suite (json, jsonl).",
-        panel=HOW_PANEL,
         metavar="FILE",
     )
     recogniser: str = option(
         "lexicon",
         "lexicon (no download), spacy:NAME, gliner:NAME, or openai:URL for a chat server that "
         "plans the edits (its key: IFCURATE_API_KEY).",
-        panel=HOW_PANEL,
         common=True,
     )
-    recogniser_model: str = option("", "Name of the model at openai:URL.", panel=HOW_PANEL)
+    recogniser_model: str = option("", "Name of the model at openai:URL.")
     emit: Literal["counterfactual", "pair", "pair+abstain"] = option(
         "counterfactual",
         "pair also writes the original. pair+abstain also writes the question without its "

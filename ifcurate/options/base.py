@@ -63,7 +63,7 @@ def option(
     Args:
         default: the default value; leave it out for a required option.
         help: one or two sentences, the only description of the option.
-        panel: the group of the option in `--help`.
+        panel: the group of the option in `--help`, if it is not that of its class.
         flags: names on the command line, when they differ from the field's name.
         metavar: the placeholder of the value in `--help`.
         command: False for an option that only the library and recipes take.
@@ -87,6 +87,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     step: ClassVar[str] = ""  # the command that takes these options, for messages
+    panel: ClassVar[str] = ""  # the group of the options in `--help`
 
     @classmethod
     def create(cls, **given: Any) -> Self:

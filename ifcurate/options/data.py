@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator
 
 from ifcurate.options.base import Options, option
 
-PANEL: Final = "Data"
 #: Where the context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
 Format = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"]
@@ -85,13 +84,13 @@ class DataOptions(Options):
     """How rows become examples."""
 
     step: ClassVar[str] = "data"
+    panel: ClassVar[str] = "Data"
 
-    limit: int | None = option(None, "Read at most this many rows.", panel=PANEL, ge=1, common=True)
+    limit: int | None = option(None, "Read at most this many rows.", ge=1, common=True)
     format: Format = option(
         "auto",
         "Format of the rows. qca is question, context and answer, nested SQuAD files too. "
         "preference is prompt, chosen and rejected.",
-        panel=PANEL,
         common=True,
     )
     columns: Annotated[
@@ -101,52 +100,42 @@ class DataOptions(Options):
         "Map columns: instruction=... context=... response=... (system=...). Given alone, "
         "context=... and system=... add to the detected format, chats included. A column may be a "
         "path, docs[0].text or docs[*].text; a+b joins two contexts.",
-        panel=PANEL,
         metavar="NAME=COLUMN...",
         common=True,
     )
     turns: Literal["last", "all"] = option(
-        "last", "Score the last assistant turn of a chat, or all of them.", panel=PANEL
+        "last", "Score the last assistant turn of a chat, or all of them."
     )
     context: Annotated[tuple[str, ...], BeforeValidator(_parse_kinds)] = option(
         CONTEXT_KINDS,
         "Where to look for the context: auto, or some of field,tool,system,inline.",
-        panel=PANEL,
         metavar="KINDS",
     )
     min_confidence: float = option(
-        0.5,
-        "Lowest confidence of a rule that finds context inside a text.",
-        panel=PANEL,
-        ge=0,
-        le=1,
+        0.5, "Lowest confidence of a rule that finds context inside a text.", ge=0, le=1
     )
     context_label: Annotated[tuple[str, ...], BeforeValidator(_parse_words)] = option(
         (),
         "A custom label of contexts: --context-label Vignette reads "
         '"Vignette: ...". May be repeated.',
-        panel=PANEL,
         metavar="WORD",
     )
     context_words: Annotated[tuple[Path, ...], BeforeValidator(_parse_paths)] = option(
         (),
         "A TOML file of words that label a context, ask, or refer to a text, for a language or a "
         "field that the rules do not know. May be repeated.",
-        panel=PANEL,
         metavar="FILE",
     )
     context_regex: Annotated[str, AfterValidator(_check_pattern)] = option(
         "",
         "A regular expression that finds the context in the prompt, instead of the rules. Its "
         "group (?P<context>...) is the context; (?P<cut>...) around it is the text to remove.",
-        panel=PANEL,
         metavar="REGEX",
     )
-    subset: str = option("", "Configuration of a Hub dataset.", panel=PANEL)
+    subset: str = option("", "Configuration of a Hub dataset.")
     split: str = option(
         "train",
         "Split of a Hub dataset, or of a saved one.",
-        panel=PANEL,
         flags=("--hub-split",),
         metavar="NAME",
     )

@@ -10,11 +10,7 @@ from pydantic import BeforeValidator, model_validator
 
 from ifcurate.options.base import BatchSize, Options, needs, option
 
-MODEL_PANEL: Final = "Model"
 SERVER_PANEL: Final = "Server and vLLM"
-PROMPT_PANEL: Final = "Prompt"
-RUN_PANEL: Final = "Run"
-CLUSTER_PANEL: Final = "Cluster"
 _LEAST_MEMORY: Final = 10**8  # bytes
 _MOST_MEMORY: Final = 10**15
 _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
@@ -55,11 +51,11 @@ class EngineOptions(Options):
     """The engine and its model."""
 
     step: ClassVar[str] = "score"
+    panel: ClassVar[str] = "Model"
 
     model: str = option(
         "",
         "Short name (see `ifcurate models`), Hub id, or local folder.",
-        panel=MODEL_PANEL,
         flags=("--model", "-m"),
         metavar="NAME",
         common=True,
@@ -68,31 +64,26 @@ class EngineOptions(Options):
         "hf",
         "hf is transformers in this process. vllm needs the vllm extra. server is a completions "
         "endpoint that is already running. toy has no model, for dry runs.",
-        panel=MODEL_PANEL,
         common=True,
     )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.", panel=MODEL_PANEL, common=True)
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.", common=True)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
-        "auto", "Number format that the model computes in.", panel=MODEL_PANEL, common=True
+        "auto", "Number format that the model computes in.", common=True
     )
-    batch_size: BatchSize = option(
-        "auto", "Sequences scored together: auto, or a number.", panel=MODEL_PANEL
-    )
-    revision: str | None = option(None, "Branch, tag or commit on the Hub.", panel=MODEL_PANEL)
-    threads: int | None = option(None, "CPU threads of the model.", panel=MODEL_PANEL, ge=1)
+    batch_size: BatchSize = option("auto", "Sequences scored together: auto, or a number.")
+    revision: str | None = option(None, "Branch, tag or commit on the Hub.")
+    threads: int | None = option(None, "CPU threads of the model.", ge=1)
     memory: Annotated[int, BeforeValidator(_parse_memory)] | None = option(
         None,
         "Memory besides the loaded model, such as 4GB: one half for the rows that are read and "
         "tokenised together, the other for the packs that a CPU computes. A row that needs more "
         "than its half is out_of_memory. By default half of the free memory, at least 1 GiB.",
-        panel=MODEL_PANEL,
         metavar="SIZE",
     )
     row_timeout: float | None = option(
         None,
         "For hf on a CPU and for server: seconds that one prompt may take. A row that takes more "
         "is timed_out, and the run continues.",
-        panel=MODEL_PANEL,
         metavar="SECONDS",
         gt=0,
     )
@@ -100,12 +91,9 @@ class EngineOptions(Options):
         False,
         "For hf on a CPU: use only PyTorch's arithmetic, without the compiled kernels. A run "
         "resumes only with the same setting.",
-        panel=MODEL_PANEL,
     )
-    trust_remote_code: bool = option(
-        False, "Run Python code that comes with the model.", panel=MODEL_PANEL
-    )
-    allow_pickle: bool = option(False, "Load weights that are not safetensors.", panel=MODEL_PANEL)
+    trust_remote_code: bool = option(False, "Run Python code that comes with the model.")
+    allow_pickle: bool = option(False, "Load weights that are not safetensors.")
     base_url: str = option(
         "",
         "For server: http://host:8000/v1. The key is read from IFCURATE_API_KEY or "
@@ -164,55 +152,45 @@ class ScoreSettings(Options):
     """How prompts are made, and which tokens the loss covers."""
 
     step: ClassVar[str] = "score"
+    panel: ClassVar[str] = "Prompt"
 
     template: str = option(
         "auto",
         "auto (the tokenizer's chat template, else alpaca), alpaca, plain, tulu, chat, or a "
         "Jinja file.",
-        panel=PROMPT_PANEL,
         common=True,
     )
     method: Literal["loss", "attention"] = option(
         "loss",
         "loss is the loss with and without the context. attention adds context_attention, the "
         "share of attention that falls on the context (hf only, a slow third pass).",
-        panel=PROMPT_PANEL,
         common=True,
     )
     attention_layer: int | None = option(
         None,
         "For --method attention: the layer, counted from 0. The default is the middle one.",
-        panel=PROMPT_PANEL,
         ge=0,
     )
     ablation: Literal["drop", "template", "shuffle"] = option(
         "drop",
         "What replaces the context: drop (nothing), template (Alpaca's two official templates) "
         "or shuffle (the context of another row, to see whether any text helps).",
-        panel=PROMPT_PANEL,
     )
-    score_eot: bool = option(
-        False, "Include the token that ends the response in the loss.", panel=PROMPT_PANEL
-    )
+    score_eot: bool = option(False, "Include the token that ends the response in the loss.")
     keep_end_markers: bool = option(
         False,
         "Score end-of-text markers, such as </s>, at the end of a response. By "
         "default they are not scored.",
-        panel=PROMPT_PANEL,
     )
     too_long: Literal["skip", "shorten"] = option(
         "skip",
         "What to do with a row that is too long for the model: skip it, or shorten its context "
         "in the middle. The response is never cut.",
-        panel=PROMPT_PANEL,
     )
-    max_length: int | None = option(
-        None, "Limit in tokens, below the limit of the model.", panel=PROMPT_PANEL, ge=8
-    )
+    max_length: int | None = option(None, "Limit in tokens, below the limit of the model.", ge=8)
     token_gain: float = option(
         0.5,
         "Threshold in nats: tokens with a larger gain count in gain_token_fraction.",
-        panel=PROMPT_PANEL,
         metavar="NATS",
         allow_inf_nan=False,
     )
@@ -228,42 +206,37 @@ class RunOptions(Options):
     """Where a run is written, and what it keeps."""
 
     step: ClassVar[str] = "score"
+    panel: ClassVar[str] = "Run"
 
     out: Path | None = option(
-        None, "Run folder. By default a new folder in ifcurate-runs/.", panel=RUN_PANEL, common=True
+        None, "Run folder. By default a new folder in ifcurate-runs/.", common=True
     )
     name: str = option(
         "",
         "Start of the run folder's name in ifcurate-runs/, instead of the names of data and model. "
         "Give the same name to resume.",
-        panel=RUN_PANEL,
         metavar="NAME",
     )
-    overwrite: bool = option(False, "Score rows again that are already scored.", panel=RUN_PANEL)
+    overwrite: bool = option(False, "Score rows again that are already scored.")
     retry_failed: bool = option(
         False,
         "Score again only those rows of a finished run that are out_of_memory, timed_out or "
         "error. The other rows stay.",
-        panel=RUN_PANEL,
     )
-    tokens: bool = option(False, "Also write the losses of every token.", panel=RUN_PANEL)
+    tokens: bool = option(False, "Also write the losses of every token.")
     shard: str | None = option(
         None,
         "Score the I-th of N equal parts of the rows, for a job array. `ifcurate merge` joins "
         "them.",
-        panel=RUN_PANEL,
         metavar="I/N",
     )
     cache: bool = option(
         True,
         "Use the scores of rows that an earlier run scored with the same model, template and "
         "options, and store new ones.",
-        panel=RUN_PANEL,
         flags=("--cache/--no-cache",),
     )
-    cache_dir: Path | None = option(
-        None, "Folder of the cache. The default is ifcurate-runs/.", panel=RUN_PANEL
-    )
+    cache_dir: Path | None = option(None, "Folder of the cache. The default is ifcurate-runs/.")
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
@@ -284,32 +257,28 @@ class ClusterOptions(Options):
     """Where engines run, and how many."""
 
     step: ClassVar[str] = "score"
+    panel: ClassVar[str] = "Cluster"
 
     executor: Literal["local", "ray"] = option(
-        "local",
-        "local is this process. ray is a Ray cluster with one engine in each worker.",
-        panel=CLUSTER_PANEL,
+        "local", "local is this process. ray is a Ray cluster with one engine in each worker."
     )
     address: str | None = option(
         None,
         "Address of the Ray cluster: auto, or HOST:PORT. The default is RAY_ADDRESS, else a "
         "cluster on this machine.",
-        panel=CLUSTER_PANEL,
     )
     num_engines: Annotated[str, BeforeValidator(_parse_engines)] = option(
         "1",
         "Engines on the cluster: a number, or a range within which the number follows the work.",
-        panel=CLUSTER_PANEL,
         metavar="N|MIN-MAX",
     )
     gpus_per_engine: float | None = option(
         None,
         "GPUs of each engine; 0.5 lets two engines share one. The default is 1 for --device cuda "
         "and vllm, else 0.",
-        panel=CLUSTER_PANEL,
         ge=0,
     )
-    cpus_per_engine: float = option(1.0, "CPUs of each engine.", panel=CLUSTER_PANEL, ge=0)
+    cpus_per_engine: float = option(1.0, "CPUs of each engine.", ge=0)
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:

@@ -20,7 +20,6 @@ Statistic = Literal[
 DEFAULT_GAIN: Final = 0.15
 #: Share of attention above which Wang et al. (2024) call an example context-dependent.
 DEFAULT_ATTENTION: Final = 0.6
-RESCORE_PANEL: Final = "Score rows near the cut again"
 
 
 class SplitOptions(Options):
@@ -103,34 +102,25 @@ class RescoreOptions(Options):
     """How rows near the cut of a 16-bit run are scored again in float32."""
 
     step: ClassVar[str] = "split"
+    panel: ClassVar[str] = "Score rows near the cut again"
 
     rescore_band: float | None = option(
         None,
         "After a 16-bit run: score the rows within this distance of a cut again in float32, so "
         "that rounding does not decide their label. 0.05 is four times the largest error of a "
         "loss that was measured in bfloat16 (135M weights, 50 rows).",
-        panel=RESCORE_PANEL,
         metavar="NATS",
         gt=0,
     )
     model: str | None = option(
-        None,
-        "Folder of the run's model, if the model is a local folder.",
-        panel=RESCORE_PANEL,
-        flags=("--model", "-m"),
+        None, "Folder of the run's model, if the model is a local folder.", flags=("--model", "-m")
     )
-    template: str | None = option(
-        None, "The run's template, if it is a Jinja file.", panel=RESCORE_PANEL
-    )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.", panel=RESCORE_PANEL)
-    batch_size: BatchSize = option("auto", "auto, or a number.", panel=RESCORE_PANEL)
-    threads: int | None = option(None, "CPU threads of the model.", panel=RESCORE_PANEL, ge=1)
-    trust_remote_code: bool = option(
-        False, "Run Python code that comes with the model.", panel=RESCORE_PANEL
-    )
-    allow_pickle: bool = option(
-        False, "Load weights that are not safetensors.", panel=RESCORE_PANEL
-    )
+    template: str | None = option(None, "The run's template, if it is a Jinja file.")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.")
+    batch_size: BatchSize = option("auto", "auto, or a number.")
+    threads: int | None = option(None, "CPU threads of the model.", ge=1)
+    trust_remote_code: bool = option(False, "Run Python code that comes with the model.")
+    allow_pickle: bool = option(False, "Load weights that are not safetensors.")
 
     @model_validator(mode="after")
     def _refuse_without_band(self) -> Self:

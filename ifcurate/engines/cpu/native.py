@@ -70,8 +70,8 @@ def call(
 
 def _as_c(value: torch.Tensor | float | None) -> Any:
     """A tensor as the address of its first number, a count as long, another number as float."""
+    if value is None:
+        return None
     if isinstance(value, torch.Tensor):
         return ctypes.c_void_p(value.data_ptr())
-    if isinstance(value, int):
-        return ctypes.c_long(value)
-    return None if value is None else ctypes.c_float(value)
+    return ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value)

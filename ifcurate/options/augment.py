@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, Self
 
-from ifcurate.options.base import Options, option
+from pydantic import model_validator
+
+from ifcurate.options.base import Options, needs, option
 
 OUT_PANEL: Final = "Output"
 MODEL_PANEL: Final = "Model check"
@@ -82,3 +84,11 @@ class AugmentOptions(Options):
         metavar="NATS",
         allow_inf_nan=False,
     )
+
+    @model_validator(mode="after")
+    def _refuse_ignored(self) -> Self:
+        for name in ("threshold", "text_threshold"):
+            needs(self, name, bool(self.verify), "the check by a model (verify)")
+        served = self.recogniser.startswith("openai:")
+        needs(self, "recogniser_model", served, "the recogniser openai:URL")
+        return self

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from ifcurate.options.base import Options, option
+from ifcurate.options.base import Options, needs, option
 
 #: Where the context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
@@ -139,3 +139,11 @@ class DataOptions(Options):
         flags=("--hub-split",),
         metavar="NAME",
     )
+
+    @model_validator(mode="after")
+    def _refuse_ignored(self) -> Self:
+        needs(self, "context_regex", "inline" in self.context, "contexts inside a prompt (inline)")
+        in_texts = bool({"inline", "system"} & set(self.context))
+        for name in ("min_confidence", "context_label", "context_words"):
+            needs(self, name, in_texts, "contexts inside a text (system, inline)")
+        return self

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from ifcurate.options.base import Options, option
+from ifcurate.options.base import Options, needs, option
 
 Trainer = Literal["trl", "axolotl", "llama-factory", "open-instruct", "messages", "alpaca"]
 
@@ -65,6 +65,7 @@ class ExportOptions(Options):
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
         plain = self.trainer in ("messages", "alpaca")
+        needs(self, "max_length", not plain, "trainers, not for plain formats")
         if self.qk_only and plain:
             raise ValueError(
                 f"qk_only: {self.trainer} is a data format, which cannot choose the trained "

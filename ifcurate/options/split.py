@@ -76,8 +76,9 @@ class SplitOptions(Options):
 
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
-        shares = self.rule in ("paper", "both", "auto")
-        needs(self, "fraction", shares, "the rules paper, both and auto")
+        falls_back = self.rule == "auto" and self.threshold is None
+        shares = self.rule in ("paper", "both") or falls_back
+        needs(self, "fraction", shares, "the rules paper, both, and auto without a threshold")
         needs(self, "threshold", self.rule != "paper", "the rules gain, both, auto and attention")
         needs(self, "statistic", self.rule != "attention", "the rules paper, gain, both and auto")
         needs(self, "length_bins", self.length_control, "length control")

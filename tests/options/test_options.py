@@ -14,7 +14,9 @@ from ifcurate.errors import OptionError
 from ifcurate.options.augment import AugmentOptions
 from ifcurate.options.base import Options, takes_options
 from ifcurate.options.data import DataOptions
+from ifcurate.options.export import ExportOptions
 from ifcurate.options.filter import FilterOptions
+from ifcurate.options.finetune import FinetuneOptions
 from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
 from ifcurate.options.split import RescoreOptions, SplitOptions
 
@@ -59,6 +61,25 @@ def test_the_library_refuses_what_the_command_refuses(given: dict[str, object], 
     with pytest.raises(OptionError) as caught:
         SplitOptions.create(**given)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (SplitOptions, {"rule": "auto", "threshold": 1, "fraction": 0.3}, "auto without a thr"),
+        (AugmentOptions, {"threshold": 1}, "threshold is only for the check by a model"),
+        (AugmentOptions, {"recogniser_model": "m"}, "only for the recogniser openai:URL"),
+        (DataOptions, {"context": "field", "context_regex": "(?P<context>a)"}, "inside a prompt"),
+        (DataOptions, {"context": "tool", "min_confidence": 0.7}, "contexts inside a text"),
+        (ExportOptions, {"trainer": "alpaca", "max_length": 9}, "max_length is only for trainers"),
+        (FinetuneOptions, {"model": "m", "max_steps": 9, "epochs": 2}, "epochs is only for runs"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    kind: type[Options], given: dict[str, object], said: str
+) -> None:
+    with pytest.raises(OptionError, match=said):
+        kind.create(**given)
 
 
 def test_an_option_of_another_engine_is_refused() -> None:

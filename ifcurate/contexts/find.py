@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ifcurate.options.data import MIN_CONFIDENCE
+
 from .asking import (
     announces_question,
     lacks_question,
@@ -88,7 +90,7 @@ class Explained:
 def find_context(
     text: str,
     *,
-    min_confidence: float = 0.5,
+    min_confidence: float = MIN_CONFIDENCE,
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
     languages: Sequence[Language] = (),
@@ -111,7 +113,7 @@ def find_context(
 def explain_context(
     text: str,
     *,
-    min_confidence: float = 0.5,
+    min_confidence: float = MIN_CONFIDENCE,
     must_ask: bool = True,
     shapes: Sequence[Shape] = (),
     languages: Sequence[Language] = (),

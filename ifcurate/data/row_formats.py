@@ -42,7 +42,7 @@ from ifcurate.data.paths import read_path
 from ifcurate.data.turns import read_turns
 from ifcurate.data.written_chats import split_chat, split_speakers
 from ifcurate.errors import RowError
-from ifcurate.options.data import CONTEXT_KINDS
+from ifcurate.options.data import CONTEXT_KINDS, MIN_CONFIDENCE
 from ifcurate.records import Role, Turn
 
 
@@ -54,7 +54,7 @@ class Layout:
     columns: Mapping[str, str] | None = None  # our name -> theirs; a context alone adds to a format
     turns: Literal["last", "all"] = "last"
     context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context to find
-    min_confidence: float = 0.5  # of rules that find context inside a text
+    min_confidence: float = MIN_CONFIDENCE  # of rules that find context inside a text
     labels: tuple[str, ...] = ()  # additional labels of contexts
     languages: tuple[Language, ...] = ()  # additional words
     pattern: str = ""  # a regular expression that replaces the rules

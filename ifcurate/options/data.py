@@ -13,6 +13,8 @@ from ifcurate.options.base import Options, needs, option
 
 #: Where the context is looked for, in order of trust.
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
+#: The lowest confidence of a rule that is used by default.
+MIN_CONFIDENCE: Final = 0.5
 Format = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"]
 #: The formats of rows; "columns" is the format of rows that --columns maps.
 FORMATS: Final = (*(name for name in get_args(Format) if name != "auto"), "columns")
@@ -112,7 +114,7 @@ class DataOptions(Options):
         metavar="KINDS",
     )
     min_confidence: float = option(
-        0.5, "Lowest confidence of a rule that finds context inside a text.", ge=0, le=1
+        MIN_CONFIDENCE, "Lowest confidence of a rule that finds context inside a text.", ge=0, le=1
     )
     context_label: Annotated[tuple[str, ...], BeforeValidator(_parse_words)] = option(
         (),

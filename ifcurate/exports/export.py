@@ -30,13 +30,16 @@ _LEFT_OUT: Final = "left_out.jsonl"
 _NEEDS_MODEL: Final = ("trl", "axolotl", "llama-factory", "open-instruct")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Export:
     """What was written for a trainer."""
 
     folder: Path
     manifest: Manifest
     command: str  # the command that trains on it; "" for a plain format
+
+    def __repr__(self) -> str:
+        return f"Export({self.folder}: {count(self.manifest.counts['written'], 'row')})"
 
     @property
     def data(self) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Replaces the response while a template renders. Private-use characters without
 # surrounding space, so that templates that trim the response keep it.
 _MARK: Final = "\ue0f1response\ue0f2"
+
+_LETTERS: Final = string.ascii_letters
 
 _PREAMBLE: Final = (
     "Below is an instruction that describes a task. "
@@ -79,7 +82,10 @@ class Template:
         """The names that the source reads and does not set."""
         from jinja2 import meta
 
-        return set(meta.find_undeclared_variables(self._compiled.environment.parse(self.source)))
+        environment = self._compiled.environment
+        return meta.find_undeclared_variables(environment.parse(self.source)) - {
+            *environment.globals
+        }
 
     def render(self, example: Example, *, variant: str = "") -> Rendered:
         """The example's text, divided at its response.
@@ -107,16 +113,21 @@ class Template:
     def _render_calls(self, example: Example, prefix: str, suffix: str) -> Rendered | None:
         """The text with the response's tool calls as the template writes them.
 
-        The response is the part that differs from the rendering of a plain answer. None if no
-        part clearly differs; then the calls are written as JSON.
+        The response is the part that differs from the rendering of a plain answer. It includes
+        the end of the line above the answer if the template writes another line above calls.
+        None if no part clearly differs; then the calls are written as JSON.
         """
-        text = self._render_chat(to_messages(example, self.folds, None), list_tools(example))
-        shared = _shared(prefix.rstrip(), text)
-        if shared < len(prefix.rstrip()):
-            return None
-        start = _shared(prefix, text)
+        messages = to_messages(example, self.folds, None)
+        text = self._render_chat(messages, list_tools(example))
+        start, above = _shared(prefix, text), len(prefix.rstrip())
+        if start < above:
+            asked = messages[-2]["content"].strip() if len(messages) > 1 else ""
+            if not asked or not 0 <= prefix.rfind(asked) <= start - len(asked):
+                return None
+            start = len(text[:start].rstrip(_LETTERS).rstrip(" "))
         ending = suffix.rstrip()
-        end = text.rfind(ending, start) if ending else len(text.rstrip())
+        known = ending and ending in text[start:]
+        end = text.rfind(ending) if known else len(text.rstrip())
         if end <= start or not text[start:end].strip():
             return None
         return Rendered(text[:start], text[start:end], text[end:])
@@ -199,8 +210,20 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
     template = _build(name, source, tokens)
     if {"messages", "response"} & template.variables() == {"messages"}:
         return _load_chat(name, source, tokens)
+    _check_variables(template)
     template.render(_PROBE)  # a template that fails is refused before rows are read
     return template
+
+
+def _check_variables(template: Template) -> None:
+    """Raise `TemplateError` for a name that no example has: it would be written as no text."""
+    known = [name for name in _fields(_PROBE) if name != "response"]
+    allowed = {*known, *template.special_tokens, "response", "preamble"}
+    for name in sorted(template.variables() - allowed):
+        raise TemplateError(
+            f"template {template.name}: reads {name!r}, which no example has"
+            f"{did_you_mean(name, known)}; known are {', '.join(known)} and response"
+        )
 
 
 def _from_function(function: Callable[[Example], str], tokens: Mapping[str, str]) -> Template:

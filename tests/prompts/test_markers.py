@@ -52,6 +52,20 @@ def test_a_call_is_written_as_the_template_writes_calls(arguments: Any) -> None:
         assert rendered.suffix == "<|im_end|>\n"
 
 
+def test_a_call_below_another_header_than_an_answer_has_that_header() -> None:
+    headers = (
+        "{% for m in messages %}### {% if m.tool_calls %}Call:\n"
+        "{{ m.tool_calls[0].function | tojson }}{% else %}{{ m.role }}:\n"
+        "{{ m.content }}{% endif %}</s>\n\n{% endfor %}"
+    )
+    native = {"type": "function", "function": CALL}
+    rendered = load_template("chat", tokenizer("bpe", headers)).render(
+        chat({"role": "assistant", "content": None, "tool_calls": [native]})
+    )
+    assert rendered.prefix == "### user:\nFind Holt.</s>\n\n###"
+    assert rendered.response == f" Call:\n{json.dumps(CALL)}"
+
+
 def test_where_the_template_knows_no_calls_they_are_json_encoded_once() -> None:
     native = {"type": "function", "function": {**CALL, "arguments": '{"place": "Holt"}'}}
     example = chat({"role": "assistant", "content": None, "tool_calls": [native]})

@@ -26,7 +26,6 @@ def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]
     from ifcurate.runs.stop import stop_on_signal
     from ifcurate.steps.rescoring import Rescore
 
-    values = options.model_dump(exclude={"rescore_band"})
     reported = time.monotonic() - 30
 
     def progress(n_done: int, n: int) -> None:
@@ -37,7 +36,7 @@ def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]
             note(f"scored {n_done:,} of {of} near the cut again in float32", quiet=quiet)
 
     with stop_on_signal(common.say_stopping) as stop:
-        yield Rescore(options.rescore_band, on_progress=progress, stop=stop, **values)
+        yield Rescore(options, progress, stop)
 
 
 def print_rescored(checks: Mapping[str, Any]) -> None:

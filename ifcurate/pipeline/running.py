@@ -25,7 +25,7 @@ from ifcurate.options.card import CardOptions
 from ifcurate.options.export import ExportOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.score import ScoreSettings
-from ifcurate.options.split import SplitOptions
+from ifcurate.options.split import RescoreOptions
 from ifcurate.pipeline.augmenting import write_augmented
 from ifcurate.pipeline.planning import check_others
 from ifcurate.pipeline.recipe import RESULTS, Recipe, render_recipe
@@ -38,7 +38,7 @@ from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.filtering import FilterResult, filter_run
-from ifcurate.steps.rescoring import Rescore, check_band
+from ifcurate.steps.rescoring import Rescore, check_rescorable
 from ifcurate.steps.splitting import split_run
 from ifcurate.storage.files import file_digest
 from ifcurate.storage.manifest import Manifest, find_manifest, software_versions
@@ -135,7 +135,7 @@ def _score(
     identity = score_identity(examples, scorer)
     where = place(identity)
     if recipe.split.rescore_band is not None:
-        check_band(recipe.split.rescore_band, where, identity["engine"])
+        check_rescorable(where, identity["engine"])
     on_start(examples, scorer, where)
     done = find_manifest(where / "manifest.json")
     if done is not None and done.finished:
@@ -156,29 +156,23 @@ def _score(
 def _split(
     recipe: Recipe, run: Run, command: str, stop: Callable[[], bool], skipped: list[str]
 ) -> SplitSummary | None:
-    band = recipe.split.rescore_band
-    given = recipe.split.given()
-    options = SplitOptions.create(**{k: v for k, v in given.items() if k != "rescore_band"})
     done = read_split_manifest(run)
-    if done is not None and done.identity.get("asked") == given:
+    if done is not None and done.identity.get("asked") == recipe.split.given():
         skipped.append("split")
         return None
-    rescore = None if band is None else _rescore(recipe, band, stop)
-    return split_run(run, rescore=rescore, command=command, options=options)[0]
-
-
-def _rescore(recipe: Recipe, band: float, stop: Callable[[], bool]) -> Rescore:
-    """The options for scoring rows near the cut again, with the recipe's own model."""
-    section = recipe.score
-    return Rescore(
-        band,
-        model=section.model if Path(section.model).is_dir() else None,
-        template=section.template if Path(section.template).is_file() else None,
-        device=section.device,
-        batch_size=section.batch_size,
-        threads=section.threads,
-        stop=stop,
-    )
+    rescore = None
+    if recipe.split.rescore_band is not None:
+        section = recipe.score
+        again = RescoreOptions(
+            rescore_band=recipe.split.rescore_band,
+            model=section.model if Path(section.model).is_dir() else None,
+            template=section.template if Path(section.template).is_file() else None,
+            device=section.device,
+            batch_size=section.batch_size,
+            threads=section.threads,
+        )
+        rescore = Rescore(again, stop=stop)
+    return split_run(run, rescore=rescore, command=command, options=recipe.split)[0]
 
 
 def _augment(

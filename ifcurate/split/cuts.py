@@ -153,22 +153,19 @@ class GroupCut:
     scale: float  # a label is uncertain within this distance of the cut
 
 
-def applied_cuts(cuts: Sequence[Cut]) -> list[Cut]:
-    """The cuts that rows are compared with: a group's length bins replace the group's own cut."""
-    binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
-    applied = (c for c in cuts if c.length_bin or (c.group, c.statistic) not in binned)
-    return [cut for cut in applied if cut.threshold is not None]
-
-
 def rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
     """The cuts in words with the names of groups and length bins.
 
     A row must pass all tests of its group and bin.
     """
     tests: dict[tuple[str, str], list[str]] = {}
-    for cut in applied_cuts(cuts):
-        place = ("" if cut.group == "all" else cut.group, cut.length_bin)
-        tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
+    # A group's length bins replace the group's own cut.
+    binned = {(cut.group, cut.statistic) for cut in cuts if cut.length_bin}
+    for cut in cuts:
+        applied = cut.length_bin or (cut.group, cut.statistic) not in binned
+        if applied and cut.threshold is not None:
+            place = ("" if cut.group == "all" else cut.group, cut.length_bin)
+            tests.setdefault(place, []).append(f"{cut.statistic} > {cut.threshold:.6g}")
     if not tests:
         return f"no row is context-critical, as there was nothing to cut [rule {rule}]"
     passing = []

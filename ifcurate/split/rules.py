@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import numpy as np
 import polars as pl
 
 from ifcurate.errors import DataError
@@ -29,9 +30,9 @@ from ifcurate.histograms import Histogram, count_bins
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.phrases import check_type
-from ifcurate.split.cuts import Cut, CutRule, GroupCut, cut_group
+from ifcurate.split.cuts import Cut, CutRule, GroupCut, IntArray, cut_group
 from ifcurate.split.labels import cut_table, label_rows
-from ifcurate.split.parts import Parts
+from ifcurate.split.parts import Parts, is_usable, number
 from ifcurate.split.report import find_nearest, measure_sensitivity
 from ifcurate.storage.tables import LABELS, SPLIT, TABLE_WANTED
 
@@ -107,8 +108,8 @@ def split_scores(scores: pl.DataFrame, *, options: SplitOptions) -> Split:
     plan.check_columns(scores.columns)
     rows = scores.lazy().with_row_index("place")
     cuts = plan.find_cuts(rows)
-    table = cuts.table(rows).collect()
-    summary = cuts.summary(rows, dict(table["label"].value_counts().iter_rows()))
+    table = cuts.table().collect()
+    summary = cuts.summary(dict(table["label"].value_counts().iter_rows()))
     values = {field.name: getattr(summary, field.name) for field in fields(summary)}
     return Split(**values, table=table)
 
@@ -150,17 +151,12 @@ class SplitPlan:
             parameters["max_overlap"] = options.max_overlap
         return cls(rule, parameters, tuple(rules))
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the scores that the labels need."""
-        lengths = ["n_response_tokens"] * self.parameters["length_control"]
-        overlap = ["context_overlap"] * ("max_overlap" in self.parameters)
-        statistics = [rule.statistic for rule in self.rules]
-        return tuple(dict.fromkeys([*IDENTITY, *statistics, *lengths, *overlap]))
-
     def check_columns(self, columns: Sequence[str]) -> None:
-        """Raise `DataError` when a column is missing."""
-        missing = [name for name in self.columns if name not in columns]
+        """Raise `DataError` when a column that the labels need is missing."""
+        needed = [*IDENTITY, *(rule.statistic for rule in self.rules)]
+        needed += ["n_response_tokens"] * self.parameters["length_control"]
+        needed += ["context_overlap"] * ("max_overlap" in self.parameters)
+        missing = [name for name in dict.fromkeys(needed) if name not in columns]
         if missing:
             raise DataError(
                 f"split: the scores have no column {', '.join(missing)}; "
@@ -193,13 +189,6 @@ class SplitPlan:
                 "score with --method attention, or use another rule"
             )
 
-    def count_left_out(self, scores: pl.LazyFrame) -> int:
-        """The number of rows that `leave_out` leaves out."""
-        if "max_overlap" not in self.parameters:
-            return 0
-        out = self.leave_out(scores).select((pl.col("status") == "left_out").sum())
-        return int(out.collect(engine="streaming").item())
-
     def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
         """The cuts of a SCORES table that has its row numbers in `place`."""
         scores = self.leave_out(scores)
@@ -224,7 +213,7 @@ class SplitPlan:
             for name, ranked in zip(parts.names, of_groups, strict=True)
             if (histogram := count_bins(ranked)) is not None
         }
-        return SplitCuts(self, parts, cuts, table, sensitivity, histograms)
+        return SplitCuts(self, scores, parts, cuts, table, sensitivity, histograms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +221,7 @@ class SplitCuts:
     """The cuts of a table, which label its rows."""
 
     plan: SplitPlan
+    scores: pl.LazyFrame  # the table, where rows are left out as the plan says
     parts: Parts
     of_groups: list[list[GroupCut]]  # [group][rule]
     of_parts: pl.DataFrame
@@ -243,22 +233,36 @@ class SplitCuts:
         """All cuts, by group and rule."""
         return tuple(cut for group in self.of_groups for by_rule in group for cut in by_rule.cuts)
 
-    def table(self, scores: pl.LazyFrame) -> pl.LazyFrame:
+    def table(self) -> pl.LazyFrame:
         """The SPLIT table: a row for each row of the scores, in their order."""
-        labelled = label_rows(self.plan.leave_out(scores), self.parts, self.of_parts)
+        labelled = label_rows(self.scores, self.parts, self.of_parts)
         return labelled.select(pl.col(name).cast(kind) for name, kind in SPLIT.items())
 
-    def summary(self, scores: pl.LazyFrame, counts: Mapping[str, int]) -> SplitSummary:
+    def find_near(self, band: float) -> IntArray:
+        """The places of the rows whose numbers are within `band` of one of their cuts."""
+        usable = self.scores.filter(is_usable(self.parts.rules))
+        near = self.parts.attach(usable, self.of_parts).filter(
+            pl.any_horizontal(
+                (number(rule) - pl.col(f"threshold_{i}")).abs() <= band
+                for i, rule in enumerate(self.parts.rules)
+            )
+        )
+        return near.select("place").collect()["place"].to_numpy().astype(np.int64)
+
+    def summary(self, counts: Mapping[str, int]) -> SplitSummary:
         """The cuts with data to judge them; `counts` are those of the labels in the table."""
-        rows = self.plan.leave_out(scores)
+        n_left_out = 0
+        if "max_overlap" in self.plan.parameters:
+            out = self.scores.select((pl.col("status") == "left_out").sum())
+            n_left_out = int(out.collect(engine="streaming").item())
         return SplitSummary(
             rule=self.plan.rule,
             parameters=self.plan.parameters,
             cuts=self.cuts,
             sensitivity=self.sensitivity,
-            nearest=find_nearest(rows, self.parts, self.of_parts),
+            nearest=find_nearest(self.scores, self.parts, self.of_parts),
             label_counts={label: counts.get(label, 0) for label in LABELS},
-            n_left_out=self.plan.count_left_out(scores),
+            n_left_out=n_left_out,
             histograms=self.histograms,
         )
 

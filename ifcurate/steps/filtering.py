@@ -185,10 +185,11 @@ def _follow_overrides(run: Run, existing: Manifest, name: str) -> Manifest:
     if existing.identity.get("overrides", "") == overrides:
         return existing
     options = dict(existing.identity["asked"])
-    if "rescore_band" in options:
+    band = options.pop("rescore_band", None)
+    if band is not None:
         raise RunError(
             f"{run.folder}: labels were set by hand since the split, which scored rows again; "
-            f"make it again first: ifcurate split --rescore-band {options['rescore_band']}"
+            f"make it again first: ifcurate split --rescore-band {band}"
         )
     return split_run(run, name=name, **options)[1]
 

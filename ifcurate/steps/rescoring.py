@@ -15,13 +15,11 @@ and `scores.parquet` does not change.
 from __future__ import annotations
 
 import itertools
-import math
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -29,14 +27,15 @@ import polars as pl
 from ifcurate.data.sources import Examples, read_row
 from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
-from ifcurate.errors import IfcurateError, ModelError, RunError
+from ifcurate.errors import ModelError, RunError
 from ifcurate.options.score import ScoreSettings
+from ifcurate.options.split import RescoreOptions
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.folder import lock_run
 from ifcurate.runs.reading import Place, RowQueue, run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.split.cuts import Cut, applied_cuts
+from ifcurate.split.rules import SplitCuts
 from ifcurate.steps.rescored import RESCORED, IntArray, Rescored, RescoredStore
 from ifcurate.storage.files import GROUP_ROWS, readable_table
 from ifcurate.storage.tables import NUMBERS
@@ -44,30 +43,27 @@ from ifcurate.storage.tables import NUMBERS
 _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"
 _HALF: Final = ("bfloat16", "float16")
-_BIN: Final = re.compile(r"(\d+)-(\d+) tokens")
 _SECONDS: Final = 2.0  # of work that a kill can lose
 
 
 @dataclass(frozen=True, slots=True)
 class Rescore:
-    """The options of scoring again: the width of the band, and how to load the run's model."""
+    """Scores rows near a cut again, with the run's model."""
 
-    band: float  # nats per token, on either side of a cut
-    model: str | None = None  # the folder of a local model; the run has the Hub id of others
-    template: str | None = None  # the run's Jinja file, if it used one
-    device: str = "auto"
-    batch_size: int | Literal["auto"] = "auto"
-    threads: int | None = None
-    trust_remote_code: bool = False
-    allow_pickle: bool = False
+    options: RescoreOptions
     on_progress: Callable[[int, int], None] = lambda *_: None  # rows scored, rows in all
     stop: Callable[[], bool] = lambda: False
 
-    def check(self, run: Run) -> None:
-        """Refuse a run as `check_band` does."""
-        check_band(self.band, run.folder, run.manifest.identity["engine"])
+    @property
+    def band(self) -> float:
+        """The distance from a cut within which rows are scored again, in nats per token."""
+        return self.options.rescore_band or 0.0
 
-    def score(self, run: Run, cuts: Sequence[Cut]) -> Rescored:
+    def check(self, run: Run) -> None:
+        """Refuse a run as `check_rescorable` does."""
+        check_rescorable(run.folder, run.manifest.identity["engine"])
+
+    def score(self, run: Run, cuts: SplitCuts) -> Rescored:
         """The float32 numbers of the rows near these cuts: from the store, or from the model.
 
         The run's data and its model are loaded only when a row is missing. Finished rows
@@ -77,15 +73,20 @@ class Rescore:
         Raises `RunError` when data, model or template are not those of the run, `ModelError`
         when the engine fails.
         """
-        places = find_band(run, cuts, self.band)
+        if any(cut.statistic == "context_attention" for cut in cuts.cuts):
+            raise RunError(
+                f"{run.folder}: --rescore-band scores losses again; found a cut of "
+                "context_attention; leave it out, or score with --dtype float32"
+            )
+        with readable_table(run.scores_path):
+            places = cuts.find_near(self.band)
         with lock_run(run.folder):
             store = RescoredStore(run)
             missing = np.setdiff1d(places, store.places)
             if len(missing):
                 examples = run_examples(run)
-                engine = self.open_engine(run)
-                with engine:
-                    scorer = _same_scorer(run, engine, self.template)
+                with self.open_engine(run) as engine:
+                    scorer = _same_scorer(run, engine, self.options.template)
                     missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
                     _Work(run, examples, scorer, store, missing, self).do()
             store.join()
@@ -93,33 +94,25 @@ class Rescore:
 
     def open_engine(self, run: Run) -> Engine:
         """The run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
-        name, revision = run_model(run, self.model)
+        name, revision = run_model(run, self.options.model)
         version = run.manifest.identity["engine"]["engine_version"]
+        given = self.options.model_dump(exclude={"rescore_band", "model", "template"})
         return load_engine(
             "hf",
             model=name,
             revision=revision,
             dtype=_DTYPE,
-            device=self.device,
-            batch_size=self.batch_size,
-            threads=self.threads,
             max_length=run.manifest.identity["settings"]["max_length"],
-            trust_remote_code=self.trust_remote_code,
-            allow_pickle=self.allow_pickle,
             no_kernels=version.endswith(NO_KERNELS),
+            **given,
         )
 
 
-def check_band(band: float, where: Path, engine: Mapping[str, Any]) -> None:
+def check_rescorable(where: Path, engine: Mapping[str, Any]) -> None:
     """Refuse a run that cannot be scored again, or that would gain nothing from it.
 
-    `engine` is the engine's identity in the manifest of the run in `where`. Raises
-    `IfcurateError` for a band that is not positive, `RunError` for the run.
+    `engine` is the engine's identity in the manifest of the run in `where`. Raises `RunError`.
     """
-    if not (math.isfinite(band) and band > 0):
-        raise IfcurateError(
-            f"split: the band must be above 0; found {band}; give nats per token, such as 0.05"
-        )
     dtype = engine["dtype"]
     if engine["engine"] == "toy":
         raise RunError(
@@ -137,38 +130,6 @@ def check_band(band: float, where: Path, engine: Mapping[str, Any]) -> None:
             "bfloat16 or float16 can be scored again in part; score with --engine hf --dtype "
             f"{_DTYPE} instead"
         )
-
-
-def find_band(run: Run, cuts: Sequence[Cut], band: float) -> IntArray:
-    """The numbers of the rows of `scores.parquet` that are within `band` of one of their cuts.
-
-    With a cut for each source or each bin of response length, a row is compared with its
-    own. With two rules, a row that is near either cut counts.
-    """
-    if any(cut.statistic == "context_attention" for cut in cuts):
-        raise RunError(
-            f"{run.folder}: --rescore-band scores losses again; found a cut of context_attention; "
-            "leave it out, or score with --dtype float32"
-        )
-    near = [_is_near(cut, band) for cut in applied_cuts(cuts)]
-    if not near:
-        return np.zeros(0, dtype=np.int64)
-    wanted = (pl.col("status") == "scored") & pl.any_horizontal(near)
-    with readable_table(run.scores_path):
-        scores = run.scan_scores(place=True)
-        places = scores.filter(wanted.fill_null(False)).select("place").collect()
-    return places["place"].to_numpy().astype(np.int64)
-
-
-def _is_near(cut: Cut, band: float) -> pl.Expr:
-    near = (pl.col(cut.statistic) - cut.threshold).abs() <= band
-    if cut.group != "all":
-        near &= pl.col("source") == cut.group
-    if cut.length_bin:
-        match = _BIN.fullmatch(cut.length_bin)
-        assert match is not None, cut.length_bin
-        near &= pl.col("n_response_tokens").is_between(int(match[1]), int(match[2]))
-    return near
 
 
 def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:
@@ -207,7 +168,7 @@ class _Work:
     scorer: Scorer
     store: RescoredStore
     missing: IntArray
-    options: Rescore
+    rescore: Rescore
 
     def do(self) -> None:
         """Score the rows. Finished rows are on disk, also when this raises."""
@@ -221,8 +182,8 @@ class _Work:
                 if time.monotonic() - since >= _SECONDS:
                     self.store.add(held)
                     held, since = [], time.monotonic()
-                self.options.on_progress(n_done, len(self.missing))
-                if self.options.stop():
+                self.rescore.on_progress(n_done, len(self.missing))
+                if self.rescore.stop():
                     raise KeyboardInterrupt
         finally:
             if held:

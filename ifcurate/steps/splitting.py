@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +16,8 @@ from ifcurate.options.split import SplitOptions
 from ifcurate.phrases import count
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import split_paths
-from ifcurate.split.cuts import Cut, rule_in_words
-from ifcurate.split.rules import SplitPlan, SplitSummary
+from ifcurate.split.cuts import rule_in_words
+from ifcurate.split.rules import SplitCuts, SplitPlan, SplitSummary
 from ifcurate.steps.decisions import write_options
 from ifcurate.steps.rescored import Rescored
 from ifcurate.storage.files import (
@@ -48,7 +47,7 @@ class RowScorer(Protocol):
     def check(self, run: Run) -> None:
         """Raise `RunError` for a run that cannot be scored again."""
 
-    def score(self, run: Run, cuts: Sequence[Cut]) -> Rescored:
+    def score(self, run: Run, cuts: SplitCuts) -> Rescored:
         """New numbers of the rows near these cuts."""
 
 
@@ -98,10 +97,9 @@ def split_run(
         cuts = plan.find_cuts(scores)
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
     if rescore is not None:
-        before = cuts.table(scores)
-        again = rescore.score(run, cuts.cuts)
-        scores = again.replace_numbers(scores)
-        cuts = plan.find_cuts(scores)
+        before = cuts.table()
+        again = rescore.score(run, cuts)
+        cuts = plan.find_cuts(again.replace_numbers(scores))
         given = {**options.given(), "rescore_band": rescore.band}
         identity |= {"asked": given, "rescored_by": dict(again.engine)}
     overrides = read_overrides(run.folder)
@@ -116,10 +114,10 @@ def split_run(
         finished=True,
         command=command,
     )
-    table = cuts.table(scores)
+    table = cuts.table()
     written = apply_overrides(again.mark_reasons(table) if again else table, overrides)
     sink_tables({path: written}, {"id": manifest.id, **identity})
-    summary = cuts.summary(scores, _count_labels(path))
+    summary = cuts.summary(_count_labels(path))
     manifest.counts = summary.counts()
     if "max_overlap" in plan.parameters:
         most = plan.parameters["max_overlap"]

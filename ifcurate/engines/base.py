@@ -136,8 +136,9 @@ class Engine(ABC):
         """Return the result of `response_logprobs` as a future. Work has begun when this returns.
 
         The result has a `RowTooLargeError` for a prompt that does not fit into memory, and a
-        `RowTimeoutError` for a prompt that takes too long. Any other failure is the future's
-        exception. By default, everything is computed before this returns.
+        `RowTimeoutError` for a prompt that takes too long. Raises `ModelError` for a prompt that
+        the model cannot score; any other failure is the future's exception. By default,
+        everything is computed before this returns.
         """
         return run_now(lambda: list[Answer](self.response_logprobs(prompts)))
 

@@ -71,7 +71,7 @@ def score(
     return score_run(read_examples(["a.jsonl", "b.jsonl"]), scorer, folder / (name or dtype))
 
 
-def near(band: float, **options: Any) -> Rescore:
+def within(band: float, **options: Any) -> Rescore:
     return Rescore(RescoreOptions.create(rescore_band=band, **options))
 
 
@@ -106,7 +106,7 @@ def test_the_labels_are_those_of_a_run_in_float32(data: Path, rule: dict[str, An
     split_run(half, **rule)
     cuts = SplitPlan.create(SplitOptions(**rule)).find_cuts(half.scan_scores(place=True))
     old = split_table(half)
-    _, manifest = split_run(half, rescore=near(band), **rule)
+    _, manifest = split_run(half, rescore=within(band), **rule)
     split_run(whole, **rule)
     split, truth = split_table(half), split_table(whole)
 
@@ -128,7 +128,7 @@ def test_the_labels_are_those_of_a_run_in_float32(data: Path, rule: dict[str, An
 @pytest.mark.slow
 def test_the_numbers_are_in_a_table_of_their_own(data: Path) -> None:
     run = score(data, "bfloat16")
-    split_run(run, rescore=near(0.1), **RULES[0])
+    split_run(run, rescore=within(0.1), **RULES[0])
     found = pl.read_parquet(run.folder / "rescored.parquet")
     scores = run.scores()[found["place"]]
     names = ["id", "source", "row", "turn", "key"]
@@ -163,15 +163,15 @@ def counting(monkeypatch: pytest.MonkeyPatch, fail_after: int | None = None) -> 
 def test_what_is_there_is_used(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = score(data, "bfloat16")
     asked = counting(monkeypatch)
-    _, manifest = split_run(run, rescore=near(0.2), **RULES[0])
+    _, manifest = split_run(run, rescore=within(0.2), **RULES[0])
     first = manifest.checks["rescored"]["rows"]
     assert sum(asked) == 2 * first
-    _, manifest = split_run(run, rescore=near(0.1), **RULES[0])
+    _, manifest = split_run(run, rescore=within(0.1), **RULES[0])
     assert sum(asked) == 2 * first
     assert manifest.checks["rescored"]["scored_now"] == 0
     marked = split_table(run)["reason"].str.ends_with("; scored again in float32").sum()
     assert marked == manifest.checks["rescored"]["rows"] < first  # the band's, not all there are
-    _, manifest = split_run(run, rescore=near(1.0), **RULES[0])
+    _, manifest = split_run(run, rescore=within(1.0), **RULES[0])
     wide = manifest.checks["rescored"]
     assert wide["scored_now"] == wide["rows"] - first > 0
     assert sum(asked) == 2 * wide["rows"]
@@ -187,8 +187,8 @@ def test_a_failure_in_the_middle_keeps_the_work(
 ) -> None:
     run = score(data, "bfloat16")
     whole = score(data, "bfloat16", name="other")
-    _, expected = split_run(whole, rescore=near(1.0), **RULES[0])
-    stopping = near(1.0)
+    _, expected = split_run(whole, rescore=within(1.0), **RULES[0])
+    stopping = within(1.0)
     with monkeypatch.context() as patch:
         counting(patch, fail_after=2)
         with pytest.raises(ModelError, match="fell off the bus"):
@@ -217,14 +217,14 @@ def test_a_stop_keeps_the_work(data: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         split_run(run, rescore=stopping, **RULES[0])
     assert seen[-1][0] == 32
-    _, manifest = split_run(run, rescore=near(1.0), **RULES[0])
+    _, manifest = split_run(run, rescore=within(1.0), **RULES[0])
     assert manifest.checks["rescored"]["scored_now"] == manifest.checks["rescored"]["rows"] - 32
 
 
 @pytest.mark.slow
 def test_shuffled_contexts_are_shuffled_as_they_were(data: Path) -> None:
     run = score(data, "bfloat16", ablation="shuffle")
-    _, manifest = split_run(run, rescore=near(0.2), **RULES[0])
+    _, manifest = split_run(run, rescore=within(0.2), **RULES[0])
     assert manifest.checks["rescored"]["rows"] > 0
 
 
@@ -234,25 +234,25 @@ def test_what_makes_no_sense_is_refused(data: Path) -> None:
 
     whole, toy = score(data, "float32"), score(data, "", engine=ToyEngine(), name="toy")
     with pytest.raises(RunError, match="in float32 already, so nothing is gained"):
-        split_run(whole, rescore=near(0.05))
+        split_run(whole, rescore=within(0.05))
     with pytest.raises(RunError, match="toy engine"):
-        split_run(toy, rescore=near(0.05))
+        split_run(toy, rescore=within(0.05))
     for band in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(OptionError, match="rescore_band: must be"):
-            near(band)
+            within(band)
 
 
 def test_other_data_models_and_templates_are_refused(data: Path, model: Path) -> None:
     run = score(data, "bfloat16")
     other = make_model("llama", data / "elsewhere" / "tiny", seed=1)
     with pytest.raises(RunError, match="revision is not the one that the run was scored with"):
-        split_run(run, rescore=near(0.2, model=str(other)))
+        split_run(run, rescore=within(0.2, model=str(other)))
     (data / "tiny").unlink()
     with pytest.raises(RunError, match="name the folder with --model"):
-        split_run(run, rescore=near(0.2))
+        split_run(run, rescore=within(0.2))
     (data / "b.jsonl").write_text((data / "b.jsonl").read_text().replace("copper", "silver"))
     with pytest.raises(RunError, match=r"b\.jsonl: has changed since it was scored"):
-        split_run(run, rescore=near(0.2, model=str(model)))
+        split_run(run, rescore=within(0.2, model=str(model)))
 
 
 def test_rows_with_other_tokens_are_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,11 +263,11 @@ def test_rows_with_other_tokens_are_refused(data: Path, monkeypatch: pytest.Monk
     sources = read_examples(["a.jsonl", "b.jsonl"]).sources
     monkeypatch.setattr("ifcurate.runs.reading.run_sources", lambda _: list(sources))
     with pytest.raises(RunError, match=r"a\.jsonl: row \d+ is not what was scored; found other"):
-        split_run(run, rescore=near(0.2), **RULES[0])
+        split_run(run, rescore=within(0.2), **RULES[0])
     assert not (run.folder / "rescored.parquet").exists()
     write_jsonl(data / "a.jsonl", changed[:1])
     with pytest.raises(RunError, match="is not what was scored; found"):
-        split_run(run, rescore=near(0.2), **RULES[0])
+        split_run(run, rescore=within(0.2), **RULES[0])
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
+from transformers import AttentionInterface, AttentionMaskInterface
 
 from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
 from ifcurate.engines.hf.attention import AttentionPlan, padded_rows, plan_attention
@@ -55,7 +57,8 @@ class PackedBody:
         self._arithmetic = arithmetic
         layers = (m.weight for m in self._body.modules() if isinstance(m, torch.nn.Linear))
         self._least_rows = least_rows(layers)
-        _register()
+        AttentionInterface.register(_NAME, _tree_attention)
+        AttentionMaskInterface.register(_NAME, lambda *_args, **_kwargs: None)
 
     def hidden(self, pack: Pack) -> torch.Tensor:
         """Last hidden states of `pack.rows`, shape (n_predicted, width)."""
@@ -90,17 +93,6 @@ def use_attention(model: Any, name: str) -> Iterator[None]:
             config._attn_implementation = old
 
 
-def _register() -> None:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(_NAME, _tree_attention)
-    try:
-        from transformers import AttentionMaskInterface
-    except ImportError:  # before 4.53 every layer gets a mask, so the route is `single`
-        return
-    AttentionMaskInterface.register(_NAME, lambda *_args, **_kwargs: None)
-
-
 def _tree_attention(
     module: Any,
     query: torch.Tensor,  # (1, heads, rows, dim)
@@ -109,9 +101,7 @@ def _tree_attention(
     attention_mask: torch.Tensor | None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    import torch.nn.functional as F  # noqa: N812
-
-    if attention_mask is not None:  # `_register` removes the model's common mask
+    if attention_mask is not None:  # `PackedBody` removes the model's common mask
         raise NotImplementedError("attention with a mask of the layer's own")
     more = {name for name, value in options.items() if isinstance(value, torch.Tensor)}
     if more - {"position_ids"} or options.get("is_causal") is False:

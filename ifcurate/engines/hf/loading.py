@@ -198,12 +198,6 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
         ) from error
 
 
-def _attention(config: Any) -> dict[str, str]:
-    # Older versions of transformers use a kernel that does not cap scores for models that do.
-    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
-    return {"attn_implementation": "eager"} if capped else {}
-
-
 def load_model(
     source: ModelSource,
     config: Any,
@@ -224,8 +218,7 @@ def load_model(
                 local_files_only=not trust_remote_code,
                 use_safetensors=not source.pickled,
                 output_loading_info=True,
-                **_attention(config),
-                **{_dtype_argument(): dtype},
+                dtype=dtype,
             )
             model = model.to(device).eval()
     except Exception as error:
@@ -281,8 +274,7 @@ def stored_dtype(source: ModelSource, config: Any) -> str:
             raise _corrupt(path, error) from error
     if sizes:
         return names.get(sizes.most_common(1)[0][0], "other")
-    declared = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
-    return str(declared or "float32").removeprefix("torch.")
+    return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
 
 
 def _corrupt(path: Path, error: Exception) -> ModelError:
@@ -303,10 +295,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path}: not a config; found {type(content).__name__}; copy it again")
     return content
-
-
-def _dtype_argument() -> str:
-    from transformers import __version__
-
-    major, minor = (int(part) for part in __version__.split(".")[:2])
-    return "dtype" if (major, minor) >= (4, 56) else "torch_dtype"

@@ -153,8 +153,7 @@ class ServerEngine(Engine):
         given. Raises `ModelError` for a prompt that the model cannot score, for an answer that does
         not fit its prompt, and when the server fails after all tries.
         """
-        answers: list[Answer] = wait_for(self._submit(prompts))
-        return arrays_of(answers)
+        return arrays_of(wait_for(self.submit(prompts)))
 
     def continue_greedily(
         self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
@@ -178,15 +177,10 @@ class ServerEngine(Engine):
             ) from None
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        """Return the result as a future. The requests have been sent when this returns."""
-        try:
-            return self._submit(prompts)
-        except ModelError as error:
-            future: Future[list[Answer]] = Future()
-            future.set_exception(error)
-            return future
+        """Return the result as a future. The requests have started when this returns.
 
-    def _submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
+        Raises `ModelError` for a prompt that the model cannot score.
+        """
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=None)
         scored = [i for i, prompt in enumerate(prompts) if prompt.response_start < len(prompt.ids)]

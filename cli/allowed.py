@@ -21,7 +21,7 @@ FailOnError = Annotated[
         "--fail-on-error",
         metavar="true|false|SHARE|COUNT",
         help="Exit with 1 if more rows than this cannot be used, or if a file was not read "
-        "whole. Finished work is kept. With false, it never does.",
+        "to the end. Finished work is kept. With false, all of this is allowed.",
     ),
 ]
 
@@ -32,7 +32,7 @@ UNUSABLE: Final = ("quarantined", "error", "out_of_memory", "timed_out", "empty_
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The most rows that may be unusable: a share, or a count; None for any number."""
+    """The limit of unusable rows: a share, or a count; None for no limit."""
 
     share: float | None = None
     rows: int | None = None
@@ -58,7 +58,7 @@ class Allowed:
         )
 
     def check(self, counts: Mapping[str, int], broken: Sequence[str], folder: Path) -> None:
-        """Raise `DataError` for too many unusable rows, or for a file that was not read whole.
+        """Raise `DataError` for too many unusable rows, or for a file that was not read to the end.
 
         The number of rows in such a file is unknown, so no share or count allows it.
         """
@@ -71,7 +71,7 @@ class Allowed:
         if broken:
             more = f" (and {count(len(broken) - 1, 'other')})" if len(broken) > 1 else ""
             raise DataError(
-                f"not read whole: {broken[0]}{more}; the number of missing rows is unknown; "
+                f"not read to the end: {broken[0]}{more}; the number of missing rows is unknown; "
                 f"{kept}; get the file again, or allow it: --fail-on-error false"
             )
         bad = sum(counts.get(status, 0) for status in UNUSABLE)
@@ -87,14 +87,14 @@ class Allowed:
             )
 
     def _limit(self, rows: int) -> tuple[float, str]:
-        """The most rows that may be unusable, as a number and in words."""
+        """The limit of unusable rows, as a number and in words."""
         if self.rows is None:
             share = self.share or 0
             return share * rows, f"at most {share * 100:.4g}% may"
         return self.rows, f"at most {self.rows:,} may" if self.rows else "none may"
 
     def find_problem(self, run: Run) -> DataError | None:
-        """What `check_run` raises, for a command that prints a summary first."""
+        """The error of `check_run`, for a command that prints a summary first."""
         from ifcurate.errors import DataError
 
         try:

@@ -46,6 +46,7 @@ def augment(
             "--entity-substitution",
             help="Replace the answer's entity everywhere by another of the same kind. This is "
             "the default.",
+            show_default=False,
             rich_help_panel="Substitution",
         ),
     ] = True,
@@ -62,7 +63,7 @@ def augment(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for the files. By default augmented/ in the run's folder, or here.",
+            help="Folder for the files. By default augmented/, in the run's folder or here.",
             rich_help_panel=OUT_PANEL,
         ),
     ] = None,

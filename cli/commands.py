@@ -102,7 +102,7 @@ def tidy_parameter(parameter: Any) -> Any:
     if isinstance(parameter, TyperArgument):
         argument: Any = parameter
         argument.metavar = argument.metavar or str(argument.name).upper()
-        argument.display_type_rich = lambda ctx: None  # `<list[str]>` says nothing to a user
+        argument.display_type_rich = lambda ctx: None  # `<list[str]>` means nothing to a user
         return argument
     if "--out" in parameter.opts and "-o" not in parameter.opts:
         parameter.opts.append("-o")

@@ -115,7 +115,7 @@ def say_stopping() -> None:
 
 
 def show_version(wanted: bool) -> None:
-    """`--version`."""
+    """Show the version and exit: `--version`."""
     if wanted:
         from importlib.metadata import version
 
@@ -129,7 +129,7 @@ def command_line() -> str:
 
 
 def open_run(path: Path | None) -> Run:
-    """The run that a later command reads. A note on stderr names it, also with `--quiet`."""
+    """Open the run that a later command reads. A note on stderr names it, also with `--quiet`."""
     from ifcurate.runs.run import find_run, list_runs
 
     run = find_run(path)

@@ -53,7 +53,7 @@ def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[s
 
 
 def announce_data(examples: Examples, *, quiet: bool) -> int | None:
-    """Print what is read, before the model is loaded. Returns the number of rows if known."""
+    """Print what is read, before the model is loaded. Return the number of rows if it is known."""
     if quiet:
         return None
     n_rows = examples.count_rows()

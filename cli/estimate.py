@@ -1,4 +1,4 @@
-"""`ifcurate score --estimate`: what a run will take."""
+"""`ifcurate score --estimate`: the cost of a run."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class _Read:
 
 
 def _count_rows(findings: Sequence[Finding]) -> Counter[str]:
-    """Check -> the number of rows in which it found something."""
+    """The number of rows with findings, by check."""
     return Counter(check for check, _, _ in {(f.check, f.source, f.row) for f in findings})
 
 

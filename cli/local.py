@@ -1,4 +1,4 @@
-"""Scoring in this process: the cache, the progress, and a stop after a batch."""
+"""Score in this process, with the cache, the progress, and a stop after a batch."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def print_error(text: str) -> None:
-    """The last line of a command that failed."""
+    """Print the last line of a command that failed."""
     from rich.text import Text
 
     try:

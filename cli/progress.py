@@ -34,7 +34,7 @@ class ScoringProgress:
         self._live = report.is_terminal and not quiet
         self._said = ""
         self._ended = threading.Event()
-        self._began = threading.Event()  # there is a speed to write
+        self._began = threading.Event()  # set when the speed is known
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}")]
         if report.width >= 80 and total:
             columns.insert(1, BarColumn(bar_width=report.width - 62))
@@ -42,7 +42,7 @@ class ScoringProgress:
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        self._since = self._warm = 0, self._started  # tokens and when, where the speed begins
+        self._since = self._warm = 0, self._started  # where the measurement begins
         self._task = self._bar.add_task("scoring", total=self._total)
         self._bar.start()
         if not self._quiet and not self._live:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]:
-    """The options of scoring again, with progress and Ctrl-C; None without `--rescore-band`."""
+    """Prepare scoring again, with progress and Ctrl-C. Return None without `--rescore-band`."""
     if options.rescore_band is None:
         yield None
         return
@@ -40,7 +40,7 @@ def prepare(options: RescoreOptions, *, quiet: bool) -> Iterator[Rescore | None]
 
 
 def print_rescored(checks: Mapping[str, Any]) -> None:
-    """The effect of scoring again, in one line."""
+    """Print the effect of scoring again, in one line."""
     rescored = checks.get("rescored")
     if rescored is None:
         return

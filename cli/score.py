@@ -38,8 +38,8 @@ def score(
         typer.Option(
             "--estimate",
             rich_help_panel="Run",
-            help="Show the tokens, the time and the memory of the run, at the speed that a few of "
-            "the rows have. Write nothing.",
+            help="Measure the speed on a few rows, and show the tokens, the time and the memory of "
+            "the run. Write nothing.",
         ),
     ] = False,
     fail_on_error: FailOnError = "1%",

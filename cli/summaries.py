@@ -50,7 +50,7 @@ def _plain(value: float | None) -> str:
 
 
 def print_histogram(histogram: Histogram, title: str, cut: float | None = None) -> None:
-    """A bar for every bin; the bin that holds the cut is marked."""
+    """Print a bar for every bin. The bin with the cut is marked."""
     out.print(f"[bold]{title}[/bold]")
     width = min(40, out.width - 36)  # the count and the cut are behind the bar
     top = max(histogram.counts) or 1
@@ -67,7 +67,9 @@ def print_histogram(histogram: Histogram, title: str, cut: float | None = None) 
 
 
 def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) -> None:
-    """Counts, quantiles, histogram, extremes, files, and the next command unless `hints` is off."""
+    """Print counts, quantiles, histogram, extremes, files, and the next command unless `hints` is
+    off.
+    """
     n_quarantined = run.manifest.counts.get("quarantined", 0)
     out.print()
     out.print(_table_of_statuses({**summary.statuses, "quarantined": n_quarantined}))
@@ -106,7 +108,7 @@ def _table_of_statuses(counts: dict[str, int]) -> Table:
 
 
 def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
-    """The reasons of rows without a score, the flags of rows, and the notes of the run."""
+    """Print the reasons of rows without a score, the flags of rows, and the notes of the run."""
     for reason, n in summary.reasons.items():
         out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
     for flag, n in summary.flags.items():
@@ -132,7 +134,7 @@ def _print_quantiles(summary: ScoreSummary) -> None:
 
 
 def _print_extremes(title: str, rows: list[dict[str, Any]]) -> None:
-    """Numbers and id of each row, and the start of each text on a line; nothing without rows."""
+    """Print the numbers and the id of each row, and the start of each text on a line."""
     if not rows:
         return
     out.print()

@@ -28,7 +28,7 @@ class Tally:
         self.rules: Counter[str] = Counter()
         self.markers: Counter[str] = Counter()  # end-of-text markers
         self.empty = 0
-        self.asking_nothing: list[str] = []  # ids; the context seems to hold the request
+        self.asking_nothing: list[str] = []  # ids; the context seems to be the request
         # Length in words (two characters of Chinese are one) -> number of texts. There are far
         # fewer lengths than rows.
         self.lengths = {name: Counter[int]() for name in ("instruction", "context", "response")}

@@ -1,4 +1,4 @@
-"""The messages of usage errors. Typer prints them, and most of them are its own."""
+"""The messages of usage errors. Typer prints them and writes most of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHOICE: Final = re.compile(r"'(.*)' is not one of ('.*')\.")
 
 
 def clean_usage_error(error: Any) -> None:
-    """Clean the message, which quotes the command line, and say what to do where that is known."""
+    """Clean the message, which quotes the command line, and add advice if there is any."""
     message = getattr(error, "message", None)
     if isinstance(message, str):
         text = _explain_value(error) or message
@@ -34,7 +34,7 @@ def _explain_value(error: Any) -> str:
 
 
 def _advise(text: str, error: Any) -> str:
-    """The message, with the choice that was meant or the option that takes an argument."""
+    """The message, with a similar choice or the option that takes an argument."""
     choice = _CHOICE.fullmatch(text)
     if choice:
         near = did_you_mean(choice[1], re.findall("'([^']+)'", choice[2]))

@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_one_bad_row_among_others(name: str, folde
     assert run.manifest.checks["broken_inputs"] == [
         f"{file}: {bad['reason']} (no row of it before)"
     ]
-    assert any("not read whole" in note for note in run.manifest.notes)
+    assert any("not read to the end" in note for note in run.manifest.notes)
     assert filter_run(run, drop="non-context-critical").manifest.counts["quarantined"] == 1
     with pytest.raises(DataError, match=r"empty|UTF-16|cannot be read|Parquet|header"):
         read_examples(file)

@@ -20,7 +20,7 @@ class FilterOptions(Options):
         None, "Keep only rows with this label.", metavar="LABEL", common=True
     )
     drop: SplitLabel | None = option(
-        None, "Keep all rows but those with this label.", metavar="LABEL", common=True
+        None, "Drop only rows with this label.", metavar="LABEL", common=True
     )
     no_context: Literal["keep", "drop"] | None = option(
         None,

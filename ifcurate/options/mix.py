@@ -55,7 +55,7 @@ class MixOptions(Options):
     )
     stratify: str = option(
         "",
-        "Take the same share from each value of this column of the rows, or from each file (file).",
+        "Take the same share of each value of this column. With file, take it of each file.",
         panel=SIZE_PANEL,
         metavar="COLUMN",
     )

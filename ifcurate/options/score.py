@@ -217,7 +217,7 @@ class RunOptions(Options):
         "Give the same name to resume.",
         metavar="NAME",
     )
-    overwrite: bool = option(False, "Score rows again that are already scored.")
+    overwrite: bool = option(False, "Score all rows again, including those already scored.")
     retry_failed: bool = option(
         False,
         "Score again only those rows of a finished run that are out_of_memory, timed_out or "

@@ -66,7 +66,7 @@ class SplitOptions(Options):
     max_overlap: Fraction | None = option(
         None,
         "Leave out rows with more than this share of the context's words elsewhere in the prompt: "
-        "they are not-scored and move no cut. By default all rows stay.",
+        "they get the label not-scored and do not affect the cut. By default all rows stay.",
         metavar="SHARE",
     )
     n_bootstrap: int = option(

@@ -43,7 +43,7 @@ class Part:
     counts: dict[str, int]  # per status, and "quarantined"
     tokens: int  # scored, both variants
     known: int  # examples whose numbers came from a cache
-    broken: tuple[str, ...]  # sources that were not read whole: where it stopped, and why
+    broken: tuple[str, ...]  # sources that were not read to the end, with the place and the reason
     files: dict[str, str]  # kind -> digest
 
     @property

@@ -183,7 +183,7 @@ def _add_notes(manifest: Manifest, parts: Parts, notes: list[str]) -> None:
     manifest.notes = [
         *notes,
         *([cache_note(known)] if known else ()),
-        *(f"not read whole: {text}" for text in broken),
+        *(f"not read to the end: {text}" for text in broken),
     ]
     if known:
         manifest.checks["from_cache"] = known

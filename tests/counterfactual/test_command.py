@@ -45,7 +45,7 @@ def test_rows_that_cannot_be_used_are_told(folder: Path) -> None:
     done = run("augment", "--entity-substitution", "data.jsonl")
     assert done.exit_code == 1
     assert "2  of them cannot be used" in done.stdout
-    assert "not read whole: data.jsonl: invalid JSON" in done.stderr
+    assert "not read to the end: data.jsonl: invalid JSON" in done.stderr
     manifest = json.loads((folder / "augmented" / "augment.json").read_text("utf-8"))
     assert len(manifest["broken_inputs"]) == 1
     allowed = "--fail-on-error false"

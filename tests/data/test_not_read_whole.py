@@ -84,7 +84,7 @@ def test_it_fails_whatever_the_share_of_bad_rows(
     result = ifcurate(line)
     assert result.code == 1
     read = [row for row in read_rows(open_sources([name, "a.jsonl"])[0]) if not row.ends]
-    assert f"not read whole: {name}: " in result.err
+    assert f"not read to the end: {name}: " in result.err
     assert "the number of missing rows is unknown" in result.err
     assert "--fail-on-error false" in result.err
     counts = read_manifest(folder / "run" / "manifest.json").counts
@@ -94,7 +94,7 @@ def test_it_fails_whatever_the_share_of_bad_rows(
         "no_context": counts["no_context"],
         "quarantined": 1,
     }
-    assert f"not read whole: {name}" in " ".join(result.out.split())
+    assert f"not read to the end: {name}" in " ".join(result.out.split())
     for allowed in ("50%", "1000", "true"):
         assert ifcurate(f"{line} -q --fail-on-error {allowed}").code == 1
     assert ifcurate(f"{line} -q --fail-on-error false").code == 0
@@ -128,7 +128,7 @@ def test_a_shard_and_the_merge_of_all_fail(ifcurate: Command, folder: Path) -> N
     assert sorted(codes) == [0, 0, 1]
     merged = ifcurate("merge shard-1 shard-2 shard-3 --out merged")
     assert merged.code == 1
-    assert "not read whole: a.jsonl: " in merged.err
+    assert "not read to the end: a.jsonl: " in merged.err
     assert "600 rows of 3 shards" in merged.out
     assert ifcurate("merge shard-1 shard-2 shard-3 --out merged --fail-on-error false").code == 0
 
@@ -139,7 +139,7 @@ def test_a_recipe_fails_too(ifcurate: Command, folder: Path) -> None:
     (folder / "r.yaml").write_text(recipe)
     result = ifcurate("run r.yaml")
     assert result.code == 1
-    assert "not read whole: a.jsonl: " in result.err
+    assert "not read to the end: a.jsonl: " in result.err
     assert ifcurate("run r.yaml -q --fail-on-error false").code == 0
 
 

@@ -47,7 +47,7 @@ class Outcome:
     check: Check | None = None  # None if written
     reason: str = ""
     bad: bool = False  # the row could not be read
-    loss: str = ""  # why its source was not read whole
+    loss: str = ""  # why its source was not read to the end
 
     @property
     def stage(self) -> str:

@@ -7,7 +7,8 @@ again, and no step before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +25,18 @@ from ifcurate.mixing.rows import Component
 from ifcurate.options.card import CardOptions
 from ifcurate.options.export import ExportOptions
 from ifcurate.options.mix import MixOptions
+from ifcurate.options.report import ReportOptions
 from ifcurate.options.score import ScoreSettings
 from ifcurate.options.split import RescoreOptions
 from ifcurate.pipeline.augmenting import write_augmented
 from ifcurate.pipeline.planning import check_others
-from ifcurate.pipeline.recipe import RESULTS, Recipe, render_recipe
+from ifcurate.pipeline.recipe import (
+    RESULTS,
+    AugmentSection,
+    MixSection,
+    Recipe,
+    render_recipe,
+)
 from ifcurate.reports.page import write_report
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import RUNS_FOLDER, Run
@@ -48,27 +56,18 @@ MIXTURE: Final = "mixture"
 _STEP: Final = "step.json"  # identity and hashes of a step without a manifest of its own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecipeRun:
     """The results of a recipe, and the steps that were skipped."""
 
     run: Run
     split: SplitSummary | None  # None if the split was skipped
     filtered: FilterResult
-    skipped: tuple[str, ...]
+    skipped: list[str]
     augmented: Path | None = None
     mixture: Mixture | None = None
     exported: Export | None = None
     report: Path | None = None
-
-
-def _load_scorer(recipe: Recipe) -> Scorer:
-    from ifcurate.engines.load import load_engine
-
-    section = recipe.score
-    engine = load_engine(section.engine, **section.for_engine())
-    settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
-    return Scorer.create(engine, settings, memory=MemoryBudget.create(section.memory))
 
 
 def run_recipe(
@@ -90,58 +89,18 @@ def run_recipe(
     Raises the errors of the steps, all `IfcurateError`s. The results of the steps before the
     error are kept.
     """
-    skipped: list[str] = []
     examples = read_examples(recipe.data.paths, options=recipe.data)
     on_read(examples)
     check_others(recipe)
-    place = lambda identity: folder or Path(RUNS_FOLDER) / run_name(identity, name)  # noqa: E731
-    run = _score(recipe, examples, place, command, on_start, on_progress, stop, skipped)
-    on_step("split")
-    split = _split(recipe, run, command, stop, skipped)
-    on_step("filter")
-    out = Path(recipe.filter.out) if recipe.filter.out else None
-    filtered = filter_run(run, out=out, command=command, options=recipe.filter)
-    if filtered.skipped:
-        skipped.append("filter")
-    augmented = mixture = exported = report = None
-    if recipe.augment is not None:
-        on_step("augment")
-        augmented = _augment(recipe, run, filtered, command, skipped)
-    if recipe.mix is not None:
-        on_step("mix")
-        mixture = _mix(recipe, run, filtered, command, skipped)
-    if recipe.export is not None:
-        assert mixture is not None  # `Recipe` refuses an export without a mixture
-        on_step("export")
-        exported = _export(recipe, mixture, skipped)
-    if recipe.report is not None:
-        on_step("report")
-        report = _report(recipe, run, skipped)
-    return RecipeRun(run, split, filtered, tuple(skipped), augmented, mixture, exported, report)
-
-
-def _score(
-    recipe: Recipe,
-    examples: Examples,
-    place: Callable[[dict[str, Any]], Path],
-    command: str,
-    on_start: Callable[[Examples, Scorer, Path], None],
-    on_progress: Callable[[Progress], None],
-    stop: Callable[[], bool],
-    skipped: list[str],
-) -> Run:
-    """The scored run. The engine is closed at the end."""
-    scorer = _load_scorer(recipe)
-    identity = score_identity(examples, scorer)
-    where = place(identity)
-    if recipe.split.rescore_band is not None:
-        check_rescorable(where, identity["engine"])
-    on_start(examples, scorer, where)
-    done = find_manifest(where / "manifest.json")
-    if done is not None and done.finished:
-        skipped.append("score")
-    with scorer.engine:
-        return score_run(
+    with _open_scorer(recipe) as scorer:
+        identity = score_identity(examples, scorer)
+        where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
+        if recipe.split.rescore_band is not None:
+            check_rescorable(where, identity["engine"])
+        on_start(examples, scorer, where)
+        done = find_manifest(where / "manifest.json")
+        skipped = ["score"] if done is not None and done.finished else []
+        run = score_run(
             examples,
             scorer,
             where,
@@ -151,6 +110,39 @@ def _score(
             on_progress=on_progress,
             stop=stop,
         )
+    on_step("split")
+    split = _split(recipe, run, command, stop, skipped)
+    on_step("filter")
+    out = Path(recipe.filter.out) if recipe.filter.out else None
+    filtered = filter_run(run, out=out, command=command, options=recipe.filter)
+    if filtered.skipped:
+        skipped.append("filter")
+    result = RecipeRun(run, split, filtered, skipped)
+    if recipe.augment is not None:
+        on_step("augment")
+        result.augmented = _augment(recipe.augment, result, command)
+    if recipe.mix is not None:
+        on_step("mix")
+        result.mixture = _mix(recipe, recipe.mix, result, command)
+    if recipe.export is not None:
+        assert result.mixture is not None  # `Recipe` refuses an export without a mixture
+        on_step("export")
+        result.exported = _export(recipe, recipe.export, result.mixture, skipped)
+    if recipe.report is not None:
+        on_step("report")
+        result.report = _report(recipe.report, result)
+    return result
+
+
+@contextlib.contextmanager
+def _open_scorer(recipe: Recipe) -> Iterator[Scorer]:
+    """The scorer of a recipe. Its engine is closed at the end."""
+    from ifcurate.engines.load import load_engine
+
+    section = recipe.score
+    settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
+    with load_engine(section.engine, **section.for_engine()) as engine:
+        yield Scorer.create(engine, settings, memory=MemoryBudget.create(section.memory))
 
 
 def _split(
@@ -175,12 +167,9 @@ def _split(
     return split_run(run, rescore=rescore, command=command, options=recipe.split)[0]
 
 
-def _augment(
-    recipe: Recipe, run: Run, filtered: FilterResult, command: str, skipped: list[str]
-) -> Path:
+def _augment(section: AugmentSection, done: RecipeRun, command: str) -> Path:
     """Counterfactual rows of the data, or of the kept rows, in the run's folder."""
-    section = recipe.augment
-    assert section is not None
+    run = done.run
     folder = run.folder / AUGMENTED
     kept = section.rows == "kept"
     avoided = [file_digest(path) for path in section.avoid or ()]
@@ -188,13 +177,13 @@ def _augment(
         "inputs": run.manifest.identity["inputs"],
         "limit": run.manifest.identity["limit"],
         "options": {**section.model_dump(mode="json"), "avoid": avoided},
-        "filter": filtered.manifest.identity if kept else None,
+        "filter": done.filtered.manifest.identity if kept else None,
         "versions": {"ifcurate": software_versions().get("ifcurate", "")},
     }
     if _is_done(folder / _STEP, identity):
-        skipped.append("augment")
+        done.skipped.append("augment")
         return folder
-    examples = _kept_examples(run, filtered) if kept else run_examples(run)
+    examples = _kept_examples(run, done.filtered) if kept else run_examples(run)
     result = write_augmented(examples, folder, section, command)
     files = {name: path.name for name, path in result.files.items()}
     _seal(folder / _STEP, "augment", identity, files, command)
@@ -210,13 +199,10 @@ def _kept_examples(run: Run, filtered: FilterResult) -> Examples:
     return replace(examples, layouts=tuple(of_file[s.name] for s in examples.sources))
 
 
-def _mix(
-    recipe: Recipe, run: Run, filtered: FilterResult, command: str, skipped: list[str]
-) -> Mixture:
+def _mix(recipe: Recipe, section: MixSection, done: RecipeRun, command: str) -> Mixture:
     """The mixture with its card, in the run's folder."""
-    section = recipe.mix
-    assert section is not None
-    components = [_component(text, run, filtered) for text in section.components]
+    run, skipped = done.run, done.skipped
+    components = [_component(text, run, done.filtered) for text in section.components]
     values = {k: v for k, v in section.given().items() if k != "components"}
     options = MixOptions.create(**values)
     folder = run.folder / MIXTURE
@@ -245,9 +231,7 @@ def _component(text: str, run: Run, filtered: FilterResult) -> Component:
     return open_component(name, str(folders[name]), parse_amount(amount) if colon else None)
 
 
-def _export(recipe: Recipe, mixture: Mixture, skipped: list[str]) -> Export:
-    section = recipe.export
-    assert section is not None
+def _export(recipe: Recipe, section: ExportOptions, mixture: Mixture, skipped: list[str]) -> Export:
     assert mixture.folder is not None
     folder = mixture.folder / section.folder_name
     if section.model == "" and recipe.score.model:
@@ -271,9 +255,8 @@ def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Expo
     return Export(folder, manifest, manifest.command) if done else None
 
 
-def _report(recipe: Recipe, run: Run, skipped: list[str]) -> Path:
-    section = recipe.report
-    assert section is not None
+def _report(section: ReportOptions, done: RecipeRun) -> Path:
+    run = done.run
     split = read_split_manifest(run)
     identity = {
         "scores": run.manifest.id,
@@ -283,7 +266,7 @@ def _report(recipe: Recipe, run: Run, skipped: list[str]) -> Path:
     step = run.folder / "report.json"
     path = run.folder / "report.html"
     if _is_done(step, identity):
-        skipped.append("report")
+        done.skipped.append("report")
         return path
     path = write_report(run, path, options=section)
     _seal(step, "report", identity, {"report": path.name}, "")

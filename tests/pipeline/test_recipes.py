@@ -54,18 +54,18 @@ def test_the_alpaca_recipe_does_what_it_says(folder: Path) -> None:
 def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
     write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS * 10)
     recipe = load_recipe(write(RECIPE, folder / "r.yaml"))
-    assert run_recipe(recipe).skipped == ()
+    assert run_recipe(recipe).skipped == []
     again = run_recipe(recipe)
-    assert again.skipped == ("score", "split", "filter")
+    assert again.skipped == ["score", "split", "filter"]
     assert again.split is None
     changed = {**RECIPE, "split": {"length_control": True, "length_bins": 2}}
-    assert run_recipe(load_recipe(write(changed, folder / "r.yaml"))).skipped == ("score",)
+    assert run_recipe(load_recipe(write(changed, folder / "r.yaml"))).skipped == ["score"]
     changed = {**RECIPE, "split": {"rule": "gain", "threshold": 0.1}}
-    assert run_recipe(load_recipe(write(changed, folder / "r.yaml"))).skipped == ("score",)
+    assert run_recipe(load_recipe(write(changed, folder / "r.yaml"))).skipped == ["score"]
     rescored = {**RECIPE, "score": {"engine": "toy", "template": "plain"}}
-    assert run_recipe(load_recipe(write(rescored, folder / "r.yaml"))).skipped == ()
+    assert run_recipe(load_recipe(write(rescored, folder / "r.yaml"))).skipped == []
     write_jsonl(folder / "alpaca.jsonl", ALPACA_ROWS * 11)
-    assert run_recipe(recipe).skipped == ()
+    assert run_recipe(recipe).skipped == []
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,8 @@ class ServerEngine(Engine):
         given. Raises `ModelError` for a prompt that the model cannot score, for an answer that does
         not fit its prompt, and when the server fails after all tries.
         """
-        return arrays_of(wait_for(self.submit(prompts)))
+        answers: list[Answer] = wait_for(self.submit(prompts))
+        return arrays_of(answers)
 
     def continue_greedily(
         self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int

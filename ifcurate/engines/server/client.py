@@ -5,10 +5,11 @@ connection. The wait before a retry is random, from 0 to a bound that doubles ea
 (full jitter), or it is the value of Retry-After. "Too many requests" also halves the
 number of requests in flight; successes raise it again one by one.
 
-httpx sends, tenacity retries, and anyio runs both in a separate thread. httpx limits the
-time of each read and write, not of the whole answer: a slow trickle of bytes, a huge Content-Length
-or endless 100-Continue answers could block a run. So this module cancels a request when its time is
-over.
+httpx sends, and anyio runs it in a separate thread. httpx limits the time of each read and write,
+not of the whole answer: a slow trickle of bytes, a huge Content-Length or endless 100-Continue
+answers could block a run. So this module cancels a request when its time is over. tenacity was
+tried for the retries. Its callbacks took more lines than the loop in `HttpClient._send`, because
+the wait, the count of tries and the deadline depend on the kind of failure.
 
 HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are respected. Loopback addresses are
 always reached directly. Redirects are not followed, because they could carry the key to
@@ -38,7 +39,6 @@ from ifcurate.errors import ModelError
 
 if TYPE_CHECKING:
     import httpx
-    import tenacity
 
 T = TypeVar("T")
 AnswerOrNone = dict[str, Any] | None
@@ -166,39 +166,41 @@ class HttpClient:
 
     async def _send(self, request: Request) -> dict[str, Any]:
         """One answer, within the tries that `Patience` allows."""
-        import tenacity
+        import anyio
 
         patience = self._patience
-        tries = _Tries(patience)
-        async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_TryAgainError),
-            wait=tries.wait,
-            stop=lambda state: self._stop(tries, state),
-            before_sleep=self._before_wait,
-        ):
-            with attempt:
+        failures = 0  # "too many requests" does not count
+        end = 0.0  # deadline of all tries (monotonic), from the beginning of the first one
+        longest = patience.first_wait
+        while True:
+            try:
                 async with self._loop.throttle.place():
-                    tries.end = tries.end or time.monotonic() + patience.deadline
-                    return await self._try(request, tries.end)
-        raise AssertionError("the last try returns or raises")
+                    end = end or time.monotonic() + patience.deadline
+                    return await self._try(request, end)
+            except _TryAgainError as error:
+                problem = error
+            failures += not problem.busy
+            if problem.wait is None:
+                wait = random.uniform(0, longest)  # noqa: S311  (no secret)
+            else:
+                wait = problem.wait + random.uniform(0, patience.first_wait)  # noqa: S311
+            longest = min(2 * longest, patience.longest_wait)
+            self._check_patience(problem, failures, end - time.monotonic() - wait)
+            self.counts["retries"] += 1
+            if problem.busy:
+                self._loop.throttle.slow_down(wait)
+            await anyio.sleep(wait)
 
-    def _before_wait(self, state: tenacity.RetryCallState) -> None:
-        self.counts["retries"] += 1
-        if _problem(state).busy:
-            self._loop.throttle.slow_down(state.upcoming_sleep)
-
-    def _stop(self, tries: _Tries, state: tenacity.RetryCallState) -> bool:
-        """False to try again. Raises `ServerError` after the last try."""
-        problem, patience = _problem(state), self._patience
+    def _check_patience(self, problem: _TryAgainError, failures: int, left: float) -> None:
+        """Raise `ServerError` after the last try; `left` are seconds for the tries that follow."""
         remedy = "see the server's own log; the same command resumes the run"
-        if tries.failures >= patience.attempts:
-            what_happened = f"{problem} at the last of {tries.failures} tries"
+        if failures >= self._patience.attempts:
+            what_happened = f"{problem} at the last of {failures} tries"
             raise self.error("the server fails", what_happened, remedy)
-        if time.monotonic() + state.upcoming_sleep >= tries.end:
+        if left <= 0:
             request = "" if problem.wait is None else f" (it asks to wait {problem.wait:.0f} s)"
-            what = f"no answer within {patience.deadline:g} s"
+            what = f"no answer within {self._patience.deadline:g} s"
             raise self.error(what, f"{problem}{request} at last", remedy)
-        return False
 
     async def _try(self, request: Request, end: float) -> dict[str, Any]:
         """One answer, within the time for it. Raises `_TryAgainError` or `ServerError`."""
@@ -311,34 +313,6 @@ def wait_for(future: Future[T]) -> T:
         return future.result()
     finally:
         future.cancel()
-
-
-class _Tries:
-    """The tries of one request."""
-
-    def __init__(self, patience: Patience) -> None:
-        import tenacity
-
-        self.end = 0.0  # deadline of all tries (monotonic); set when the first one begins
-        self.failures = 0  # "too many requests" does not count
-        self._backoff = tenacity.wait_random_exponential(
-            multiplier=patience.first_wait, max=patience.longest_wait
-        )
-        self._first_wait = patience.first_wait
-
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        """Seconds until the next try; called once for each try that failed."""
-        problem = _problem(state)
-        self.failures += not problem.busy
-        if problem.wait is None:
-            return self._backoff(state)
-        return problem.wait + random.uniform(0, self._first_wait)  # noqa: S311  (no secret)
-
-
-def _problem(state: tenacity.RetryCallState) -> _TryAgainError:
-    error = state.outcome.exception() if state.outcome is not None else None
-    assert isinstance(error, _TryAgainError)
-    return error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

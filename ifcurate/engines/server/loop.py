@@ -145,6 +145,5 @@ def _require_packages() -> None:
     try:
         import anyio  # noqa: F401
         import httpx  # noqa: F401
-        import tenacity  # noqa: F401
     except ImportError as error:
         raise ModelError(missing_package("engine server", "server", error)) from error

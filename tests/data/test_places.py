@@ -133,6 +133,9 @@ def test_a_folder_is_its_data_files_by_name(folder: Path) -> None:
     (data / "c.xlsx").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"c.xlsx: a spreadsheet.*save it as CSV"):
         open_sources("data")
+    (folder / "a.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="unpack it"):
+        open_sources("a.zip")
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "tsv", "jsonl.gz", "parquet", "arrow"])
@@ -221,6 +224,13 @@ def test_urls_of_fsspec_and_patterns_in_them(folder: Path) -> None:
         ("s3://bucket/a.jsonl", "needs a package that is not installed.*pip install s3fs"),
         ("ftp://host/a.jsonl", "not a supported protocol; known are https://"),
         ("zip://a.jsonl::https://host/x.zip", "not a supported protocol"),
+        ("https://huggingface.co/datasets/o/n", "a page of the Hub; name the dataset: o/n$"),
+        (
+            "https://huggingface.co/datasets/o/n/blob/main/a.jsonl",
+            "the file: https://huggingface.co/datasets/o/n/resolve/main/a.jsonl",
+        ),
+        ("https://github.com/o/n/blob/main/a.jsonl", "github.com/o/n/raw/main/a.jsonl"),
+        ("", "an empty name"),
         ("https://host/a.jsonl?X-Amz-Signature=hunter2", "may be a secret"),
         ("https://me:hunter2@host/a.jsonl", "may be a secret"),
         ("memory://nothing/*.jsonl", "no file matches this pattern"),

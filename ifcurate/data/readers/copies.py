@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -33,6 +34,11 @@ _PROTOCOLS: Final = {
     "abfs": "adlfs",
     "memory": "fsspec",
 }
+_HUB_PAGE: Final = re.compile(
+    r"huggingface\.co/datasets/([^/?#]+/[^/?#]+)/?(?:viewer.*|tree/main/?)?"
+)
+#: The hosts of pages about files, and the word in the address of the file itself.
+_FILE_PAGES: Final = {"huggingface.co": "resolve", "github.com": "raw"}
 #: The fields in which file systems report a file's version.
 _VERSIONS: Final = (
     *("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "mtime", "created"),
@@ -95,7 +101,12 @@ def _refuse(url: str, protocol: str, rest: str) -> None:
             f"{url.split('?')[0]}: not a supported protocol; known are {known}; "
             "download the file and name that"
         )
+    if page := _HUB_PAGE.fullmatch(rest):
+        raise DataError(f"{url}: a page of the Hub; name the dataset: {page[1]}")
     host = rest.split("/")[0]
+    if "/blob/" in rest and host in _FILE_PAGES:
+        address = url.replace("/blob/", f"/{_FILE_PAGES[host]}/").split("?")[0]
+        raise DataError(f"{url.split('?')[0]}: a page about a file; name the file: {address}")
     if "?" in rest or "#" in rest or (protocol.startswith("http") and "@" in host):
         # Names are stored in manifests and shown.
         raise DataError(

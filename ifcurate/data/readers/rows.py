@@ -47,6 +47,7 @@ _EXTENSIONS: Final = {
     ".ipc": "arrow",
 }
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
+_ARCHIVES: Final = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"))
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _DATA_ENDINGS: Final = [ending + pack for ending in _EXTENSIONS for pack in ("", *_COMPRESSIONS)]
 #: The first bytes of files that are not text, regardless of their names.
@@ -84,6 +85,8 @@ def open_sources(
 
 def _open(item: str, *, subset: str, split: str) -> list[Source]:
     """The sources of one name."""
+    if not item.strip():
+        raise DataError("'': an empty name; name a file (or is a variable of the shell empty?)")
     hub = item.removeprefix("hf://datasets/")
     is_hub = _looks_like_hub_name(hub) and (hub != item or not is_url(item))
     if is_hub and not Path(item).exists():
@@ -194,6 +197,8 @@ def _kind_of(name: str, extension: str) -> str:
             f"{name}: a spreadsheet, found {extension}; save it as CSV (Save as, CSV UTF-8) "
             "and name that file"
         )
+    if extension in _ARCHIVES:
+        raise DataError(f"{name}: packed as {extension}; unpack it, and name the files in it")
     if extension not in _EXTENSIONS:
         known = ", ".join(_EXTENSIONS)
         raise DataError(

@@ -249,7 +249,7 @@ def test_the_model_check() -> None:
     ((_, good, why),) = check_with_model([item], ModelJudge(Scorer("Martha"), 0.5, 9.0))
     assert good is not None
     assert (why, good.drop) == ("", 7.0)
-    assert good.original_with_context > good.new_with_context
+    assert good.nll_original_with_context > good.nll_new_with_context
     ((_, _, late),) = check_with_model([item], ModelJudge(Scorer(item.made.substitute), 0.5, 9.0))
     assert late == "without the context the new answer is preferred already"
     ((_, _, small),) = check_with_model([item], ModelJudge(Scorer("Martha"), 7.5, 9.0))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from ..checks import Check, Refusal
+from ..lexicon.wording import either
 from ..recognise.spans import Span, Substitution
 from ..recognise.values import (
     DateMention,
@@ -18,20 +19,8 @@ from ..recognise.values import (
     number_of,
 )
 
-_RELATIVE = re.compile(
-    r"\b(?:aged?|years? old|years? later|years? after|years? before|days? (?:later|after|before)|"
-    r"weeks? (?:later|after|before)|months? (?:later|after|before)|anniversary|birthday|"
-    r"centur(?:y|ies)|decades?|christmas|easter|new year|thanksgiving|halloween|"
-    r"the (?:same|next|previous|following) (?:day|year|month|week)|tomorrow|yesterday|"
-    r"spring|summer|autumn|winter|quarter)\b",
-    re.I,
-)
-
-_RELATIVE_YEAR = re.compile(
-    r"\b(?:aged?|years? old|years? (?:later|after|before)|anniversary|"
-    r"(?:same|next|previous|following) (?:year|decade))\b",
-    re.I,
-)
+_RELATIVE = re.compile(rf"\b(?:{either('relative_times')})\b", re.I)
+_RELATIVE_YEAR = re.compile(rf"\b(?:{either('relative_years')})\b", re.I)
 
 
 def shifted_values(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitution]:

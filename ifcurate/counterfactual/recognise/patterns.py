@@ -30,11 +30,7 @@ _WORK = re.compile(
     r"[\"“](?P<quoted>[A-ZÀ-ÖØ-Þ0-9][^\"“”\n]{1,70}?)[.,!?]?[\"”]|"
     r"(?<![\w*])(?P<mark>[*_])(?P<marked>[A-Z][^*_\n]{1,70}?)(?P=mark)(?![\w*])"
 )
-_WORK_CUE = re.compile(
-    r"\b(?:novels?|books?|films?|movies?|songs?|singles?|albums?|plays?|poems?|paintings?|"
-    r"episodes?|series|shows?|sitcom|documentary|ballad|track|tracks|story|stories|opera|musical|"
-    r"video game|titled|entitled)\b"
-)
+_WORK_CUE = re.compile(rf"\b(?:{either('work_cues')})\b")
 _WORK_AFTER = re.compile(
     rf",? (?:is |was )?(?:an?|the|his|her|their) (?:[\w'-]+ ){{0,3}}?{_WORK_CUE.pattern}"
 )

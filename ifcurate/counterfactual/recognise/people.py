@@ -100,29 +100,21 @@ _KIN = either("kin")
 _OWNED = either("owned")
 _PERSON_AFTER = re.compile(
     rf"['’]s? (?:\w+ )?(?:{_KIN}|{_OWNED})\b| \((?:born|b\.|d\.|\d{4} ?[-–] ?\d{2, 4}\))|"
-    r" (?:(?:was|is) (?:born|married|pregnant)|grew up|marri(?:ed|es)|died|dies|wakes|"
-    r"kiss(?:ed|es)|f(?:a|e)lls? in love|confess(?:ed|es)|weeps|cri(?:ed|es)|smil(?:ed|es)|"
-    r"laugh(?:ed|s)|nod(?:ded|s)|himself|herself)\b"
+    rf" (?:{either('person_verbs')})\b"
 )
 _SPEECH_AFTER = re.compile(rf"['’]s\b|,? (?:who|whom|whose)\b| (?:{either('after_people')})\b")
 _ROLE = f"{_KIN}|{either('people_by_role')}"
 _PERSON_BEFORE = re.compile(
     rf"\b(?:{_ROLE})"
-    r",? (?:is |was )?(?:named |called )?\Z|\b(?:written|directed|painted|portrayed|played|"
-    r"composed|sung|murdered|killed|voiced|narrated|co-written|authored) by \Z|"
+    rf",? (?:is |was )?(?:named |called )?\Z|\b(?:{either('done_by_people')}) by \Z|"
     r"\bmarried (?:to )?\Z|\bstarring \Z"
 )
 #: Last words of matches of `_PERSON_BEFORE`; a cheap test before the pattern.
 BEFORE_PEOPLE = {w for w in re.split(r"\W+", _ROLE) if w} | word_set("before_people")
 _NO_PERSON_BEFORE = word_set("no_person_before")
 _NO_PERSON_AFTER = re.compile(
-    r" (?:magazine|newspaper|company|firm|brand|journal|weekly|inc|corp|ltd|band|album|website|"
-    r"store|stores|restaurant|airport|province|region|river|valley|island|district|village)\b|"
-    r"['’]s (?:offices?|staff|employees|shares?|customers|headquarters|editor\w*|government|"
-    r"capital|economy|population|army|military|parliament|borders?|coast|website|readers)\b|"
-    r",? which\b|,? (?:is |was )?(?:an?|the) (?:[\w-]+ ){0,4}?(?:company|magazine|"
-    r"newspaper|firm|city|town|village|country|band|film|novel|group|organi[sz]ation|"
-    r"publisher|weekly|ship|planet|province)\b",
+    rf" (?:{either('no_person_after')})\b|['’]s (?:{either('no_person_owned')})\b|,? which\b|"
+    rf",? (?:is |was )?(?:an?|the) (?:[\w-]+ ){{0,4}}?(?:{either('no_person_called')})\b",
     re.I,
 )
 _RATHER_NAMES = word_set("rather_names")  # names when another name follows

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from ..lexicon.wording import word_list
+from ..lexicon.wording import either, word_list
 from .spans import Span
 
 MONTHS = word_list("months")
@@ -63,13 +63,9 @@ _SYMBOL = re.compile(r"(?:US|A|C|NZ|HK)?[$€£¥₹] ?\Z")
 _SCALE = re.compile(r"\A ?(thousand|million|billion|trillion)\b")
 _UNIT_MONEY = re.compile(
     r"\A ?(?:(?:thousand|million|billion|trillion) )?"
-    r"(?:U\.?S\.? )?(?:dollars?|euros?|pounds sterling|rupees?|yen|USD|EUR|GBP|INR|JPY|CAD|AUD)\b"
+    rf"(?:U\.?S\.? )?(?:{either('money_units')})\b"
 )
-_UNIT = re.compile(
-    r"\A ?-?(?:km/h|mph|km|kg|cm|mm|ml|mg|miles?|met(?:er|re)s?|feet|foot|ft|inch(?:es)?|pounds?|"
-    r"lbs?|ounces?|oz|grams?|g|kilomet(?:er|re)s?|kilograms?|lit(?:er|re)s?|gallons?|acres?|"
-    r"hectares?|tons?|tonnes?|degrees?|hours?|minutes?|seconds?|days?|weeks?|months?|years?)\b"
-)
+_UNIT = re.compile(rf"\A ?-?(?:{either('units')})\b")
 
 
 @dataclass(frozen=True, slots=True)

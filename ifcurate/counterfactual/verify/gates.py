@@ -38,9 +38,6 @@ _LETTERS = re.compile(r"[a-z]{4,}")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d,.]*\d|(?<![\w.,])\d")
 _CAPITAL = re.compile(r"(?<=[a-z,;:)] )[A-ZÀ-ÞĀ-Ž][\w'’-]*")
 _MONTHLESS = frozenset(["i", "i'm", "i've", "i'd", "i'll"])
-_NO_CONTEXT = re.compile(
-    r"\W*(?:<?no ?(?:input|context)>?|none|n/?a|not applicable|null)\W*\Z", re.I
-)
 _KEYED = re.compile(r"(?:^|\n)[ \t]*[-*•]?[ \t]*[\w ]{1,30}:[ \t]*\S|\"[^\"\n]{1,40}\"\s*:")
 _QUESTION = re.compile(r"[^.!?\n]*\?")
 _STOP = word_set("stop")
@@ -61,8 +58,6 @@ def check_task(question: str, response: str) -> None:
 
 def check_size(context: str) -> None:
     """H15: raise `Refusal` for a context that is a placeholder or has fewer than 20 words."""
-    if _NO_CONTEXT.match(context):
-        raise Refusal(Check.SIZE, "the context is a placeholder")
     if _RHYME.search(context):
         raise Refusal(Check.TASK, "task: a text that rhymes")
     if len(_WORD.findall(context[:2000])) < 20 and len(_KEYED.findall(context[:2000])) < 2:

@@ -16,9 +16,8 @@ _CITY_PINNED = re.compile(rf"\b(?:{either('city_words')})\b", re.I)
 _PROVINCE = re.compile(rf"\b(?:{either('provinces')})\b")
 #: Sights that identify a city: "the Eiffel Tower", "Lake Zurich".
 _SIGHT = re.compile(
-    r"\b[A-Z][\w'’-]+ (?:Tower|Bridge|Cathedral|Museum|Palace|Wall|Square|Gate|Park|Stadium|Temple|"
-    r"Abbey|Basilica|Castle|Opera House|Harbou?r|Bay|River|Lake|Mountains?|Canal|Island|Beach|"
-    r"University|Airport|Station)\b|\b(?:River|Lake|Mount|University of|Gulf of|Bay of) [A-Z]"
+    rf"\b[A-Z][\w'’-]+ (?:{either('sights')})\b|"
+    r"\b(?:River|Lake|Mount|University of|Gulf of|Bay of) [A-Z]"
 )
 
 

@@ -10,19 +10,16 @@ import re
 from collections.abc import Iterator
 
 from ..edit.edits import Edit
+from ..lexicon.wording import either
 from ..recognise.spans import NUMERIC
 from ..recognise.values import date_mentions, date_of_value, date_order, number_mentions, number_of
 from .cases import Case
 
-_SUMS = re.compile(
-    r"%|\bper ?cent|\btotal|\bsum\b|\btax|\bdiscount|\bdifference|\bdoubl|\bhalf|\btwice|"
-    r"\bexchange rate|\bconver|\bper (?:hour|day|week|month|year|person)|\beach\b|\bchange\b",
-    re.I,
-)
+_SUMS = re.compile(rf"%|\b(?:{either('sum_words')})", re.I)
 _AFTER = re.compile(r" ?(?:-|–|to|and|or|/) ?[$€£]?\d|/|:\d| out of| of \d")
 _BEFORE = re.compile(
     r"['’]s \Z|\d ?(?:-|–|to|and|/) ?[$€£]?\Z|[#№v]\Z|/\Z|\d:\Z|"
-    r"(?:version|chapter|page|no\.|level|grade|route|windows|step|section|figure|table|top) ?\Z",
+    rf"(?:{either('number_labels')}) ?\Z",
     re.I,
 )
 

@@ -21,7 +21,7 @@ sides, because a rare name says nothing about the text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +33,9 @@ from ..checks import Check
 from ..edit.views import TextRange
 from .outcomes import Outcome, Written
 from .rows import edited_example, moved_context
+
+#: The contexts of one row as one text, and the substituted places in it.
+_Text = tuple[str, list[tuple[int, int]]]
 
 
 class PairScorer(Protocol):
@@ -65,43 +68,25 @@ class ModelJudge:
 class ModelCheck:
     """The numbers of one counterfactual, in nats over the answer's tokens."""
 
-    new_with_context: float
-    new_without_context: float
-    original_with_context: float  # with the new context
-    original_without_context: float
+    nll_new_with_context: float
+    nll_new_without_context: float
+    nll_original_with_context: float  # with the new context
+    nll_original_without_context: float
+    drop: float  # the nats by which the new context helps the new answer
     text_rise: float  # per token of the context outside the substituted places
-    judge: ModelJudge
 
-    @property
-    def drop(self) -> float:
-        """The nats by which the new context helps the new answer."""
-        return self.new_without_context - self.new_with_context
-
-    @property
-    def reason(self) -> str:
+    def failure(self, judge: ModelJudge) -> str:
         """The reason why it fails; "" if it passes."""
-        judge = self.judge
         if self.drop < judge.threshold:
             return f"the context helps by {self.drop:.3g} nats, under {judge.threshold:g}"
-        if self.new_with_context >= self.original_with_context:
+        if self.nll_new_with_context >= self.nll_original_with_context:
             return "with the new context the original answer is preferred"
-        if self.original_without_context >= self.new_without_context:
+        if self.nll_original_without_context >= self.nll_new_without_context:
             return "without the context the new answer is preferred already"
         if self.text_rise > judge.text_threshold:
             rise = f"{self.text_rise:.3g} nats a token, over {judge.text_threshold:g}"
             return f"the rest of the context is less likely than before by {rise}"
         return ""
-
-    def columns(self) -> dict[str, float]:
-        """The columns of a written row."""
-        return {
-            "ifcurate_nll_new_with_context": self.new_with_context,
-            "ifcurate_nll_new_without_context": self.new_without_context,
-            "ifcurate_nll_original_with_context": self.original_with_context,
-            "ifcurate_nll_original_without_context": self.original_without_context,
-            "ifcurate_drop": self.drop,
-            "ifcurate_text_rise": self.text_rise,
-        }
 
 
 def check_with_model(
@@ -120,9 +105,10 @@ def check_with_model(
         with_, without = (before[2], before[3]) if before[0] == "scored" else (0.0, 0.0)
         check = ModelCheck(
             *(new[2] - with_, new[3] - without, original[2] - with_, original[3] - without),
-            *(rise, judge),
+            drop=(new[3] - without) - (new[2] - with_),
+            text_rise=rise,
         )
-        yield item, check, check.reason
+        yield item, check, check.failure(judge)
 
 
 def _three(item: Written) -> list[Example]:
@@ -162,27 +148,21 @@ def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
             if why or check is None:
                 reasons.append(why)
             else:
-                kept.append(_with_columns(item, check.columns()))
+                kept.append(_with_numbers(item, check))
         if reasons and not kept:
             yield replace(outcome, written=(), check=Check.MODEL, reason=reasons[0])
         else:
             yield replace(outcome, written=tuple(kept))
 
 
-def _with_columns(item: Written, columns: Mapping[str, float]) -> Written:
+def _with_numbers(item: Written, check: ModelCheck) -> Written:
+    """The counterfactual with the numbers in its columns."""
+    columns = {f"ifcurate_{name}": value for name, value in asdict(check).items()}
     rows = tuple(
         {**row, **columns} if row.get("ifcurate_role") == "counterfactual" else row
         for row in item.rows
     )
     return replace(item, rows=rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """The contexts of one row as one text, and the substituted places in it."""
-
-    text: str
-    places: tuple[tuple[int, int], ...]
 
 
 def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
@@ -194,16 +174,16 @@ def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
     texts = [text for item in items for text in (_before(item), _after(item))]
     tokenizer = engine.tokenizer
     start = tokenizer.fallback_start_id if tokenizer.bos_id is None else tokenizer.bos_id
-    encodings = tokenizer.encode_batch([t.text for t in texts])
+    encodings = tokenizer.encode_batch([text for text, _ in texts])
     prompts = [Prompt([start, *e.ids][: engine.max_length], 1) for e in encodings]
     answers = engine.submit(prompts).result()
     losses: list[Float32Array | None] = []
-    for text, encoding, answer in zip(texts, encodings, answers, strict=True):
+    for (_, places), encoding, answer in zip(texts, encodings, answers, strict=True):
         if not isinstance(answer, np.ndarray):
             losses.append(None)
             continue
         offsets = encoding.offsets[: len(answer)]
-        outside = [not _touches(place, text.places) for place in offsets]
+        outside = [not _touches(token, places) for token in offsets]
         losses.append(-answer[np.array(outside, dtype=bool)])
     return [_rise(*pair) for pair in zip(losses[0::2], losses[1::2], strict=True)]
 
@@ -222,14 +202,14 @@ def _join(
     texts: Mapping[str, str], context: Iterable[TextRange], edited: Sequence[TextRange]
 ) -> _Text:
     """The ranges of a context as one text with line breaks between, and the edits in it."""
-    text, places = "", []
+    text, places = "", list[tuple[int, int]]()
     for path, start, end in context:
         text += "\n" if text else ""
         shift = len(text) - start
         places += [(a + shift, b + shift) for p, a, b in edited
                    if p == path and start <= a and b <= end]  # fmt: skip
         text += texts[path][start:end]
-    return _Text(text, tuple(places))
+    return text, places
 
 
 def _touches(token: tuple[int, int], places: Iterable[tuple[int, int]]) -> bool:

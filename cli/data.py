@@ -60,6 +60,5 @@ def announce_data(examples: Examples, *, quiet: bool) -> int | None:
     for name, format in examples.formats.items():
         note(f"data  {name}: format {format}")
     if n_rows is not None:
-        about = "about " * any(source.format == "csv" for source in examples.sources)
-        note(f"rows  {about}{n_rows:,}")
+        note(f"rows  {n_rows:,}")
     return n_rows

@@ -128,7 +128,11 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "no gzip": ("b.jsonl.gz", b"not gzip at all", "cannot be read"),
     "no zstd": ("b.jsonl.zst", b"not zstd at all", "cannot be read"),
     "no parquet": ("b.parquet", b"PAR1 and no more", "not a readable Parquet file"),
-    "packed parquet": ("b.parquet.gz", gzip.compress(b"PAR1"), "Parquet is compressed itself"),
+    "packed parquet": (
+        "b.parquet.gz",
+        gzip.compress(b"PAR1"),
+        "a Parquet file inside gzip; unpack",
+    ),
     "twice in the header": ("b.csv", b"output,output\na,b\n", "'output' twice"),
 }
 

@@ -10,19 +10,18 @@ import contextlib
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Final, cast
 
 import numpy as np
 
-from ifcurate.data.readers.arrow_rows import is_arrow_file, open_arrow
 from ifcurate.data.readers.csv_rows import csv_header
 from ifcurate.data.readers.files import RawRow, Source
-from ifcurate.data.readers.parquet_rows import open_parquet
+from ifcurate.data.readers.table_rows import Group, is_arrow_file, open_table
 from ifcurate.errors import DataError
 from ifcurate.storage.files import RowFile, atomic_file
 
+_BATCH: Final = 65_536  # rows that are copied together
 WriteRow = Callable[[RawRow], object]
 
 
@@ -80,12 +79,15 @@ def _compressed(stream: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def open_row_writer(source: Source, path: Path) -> Iterator[WriteRow]:
-    """A function that appends a row of `source` to `path`; not for Parquet and Arrow.
+    """A function that appends a row of `source` to `path`; rows must be in their order.
 
     Raises `DataError` when the file cannot be written. No partial file is left.
     """
     with atomic_file(path) as stream, _compressed(stream, source.compression) as packed:
-        if source.format == "json":
+        if source.format in ("parquet", "arrow"):
+            with _open_table_copier(source, packed) as copy:
+                yield copy
+        elif source.format == "json":
             rows = RowFile(packed, array=True)
             yield lambda row: rows.write_bytes(_bytes(row))
             rows.finish()
@@ -106,72 +108,41 @@ def _bytes(row: RawRow) -> bytes:
 
 
 @contextlib.contextmanager
-def open_table_copier(source: Source, path: Path) -> Iterator[Callable[[int], None]]:
-    """A function that copies rows by their numbers from a Parquet or Arrow file to `path`.
+def _open_table_copier(source: Source, stream: IO[bytes]) -> Iterator[WriteRow]:
+    """A function that copies rows in their order from a Parquet or Arrow file.
 
-    The new file has the same schema and format. Numbers must ascend. Row groups without a
-    copied row are not read, because they may be damaged. Raises as `open_row_writer`.
+    The new file has the same schema and format. Groups without a copied row are not read,
+    because they may be damaged.
     """
-    opened = _open_parquet if source.format == "parquet" else _open_arrow
-    with atomic_file(path) as stream, opened(source, stream) as (groups, write):
-        copier = _GroupCopier(groups, write)
-        yield copier.copy
-        copier.flush()
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Consecutive rows of a table."""
-
-    n_rows: int
-    batches: Callable[[], Iterable[Any]]
-
-
-@contextlib.contextmanager
-def _open_parquet(source: Source, stream: IO[bytes]) -> Iterator[_Opened]:
     import pyarrow.parquet as pq
-
-    with open_parquet(source) as file:
-        groups = (
-            _Group(
-                file.metadata.row_group(i).num_rows,
-                lambda i=i: file.iter_batches(row_groups=[i]),  # type: ignore[misc]
-            )
-            for i in range(file.num_row_groups)
-        )
-        with pq.ParquetWriter(stream, file.schema_arrow) as writer:
-            yield groups, writer.write_table
-
-
-@contextlib.contextmanager
-def _open_arrow(source: Source, stream: IO[bytes]) -> Iterator[_Opened]:
     from pyarrow import ipc
 
-    with open_arrow(source) as (schema, batches):
-        groups = (_Group(batch.num_rows, lambda batch=batch: [batch]) for batch in batches)  # type: ignore[misc]
-        new = ipc.new_file if is_arrow_file(source) else ipc.new_stream
+    with open_table(source) as (schema, groups):
+        if source.format == "parquet":
+            new = pq.ParquetWriter
+        else:
+            new = ipc.new_file if is_arrow_file(source) else ipc.new_stream
         with new(stream, schema) as writer:
-            yield groups, writer.write_table
-
-
-_Opened = tuple[Iterator[_Group], Callable[[Any], object]]
+            copier = _GroupCopier(groups, writer.write_table)
+            yield copier.copy
+            copier.flush()
 
 
 class _GroupCopier:
     """Copies the wanted rows of one group at a time."""
 
-    def __init__(self, groups: Iterator[_Group], write: Callable[[Any], object]) -> None:
+    def __init__(self, groups: Iterator[Group], write: Callable[[Any], object]) -> None:
         self._groups = groups
         self._write = write
-        self._group = _Group(0, tuple)
+        self._group = Group(0, 0, lambda _: ())
         self._first = 0  # number of the group's first row
         self._wanted: list[int] = []
 
-    def copy(self, number: int) -> None:
-        while number >= (end := self._first + self._group.n_rows):
+    def copy(self, row: RawRow) -> None:
+        while row.number >= (end := self._first + self._group.n_rows):
             self.flush()
             self._group, self._first = next(self._groups), end
-        self._wanted.append(number)
+        self._wanted.append(row.number)
 
     def flush(self) -> None:
         import pyarrow as pa
@@ -181,7 +152,7 @@ class _GroupCopier:
         wanted = np.array(self._wanted, dtype=np.int64)
         self._wanted = []
         at = self._first
-        for batch in self._group.batches():
+        for batch in self._group.batches(_BATCH):
             inside = wanted[(wanted >= at) & (wanted < at + batch.num_rows)] - at
             # Slices, because Arrow cannot select rows of some types (string_view) otherwise.
             runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import read_rows, source_problem
 from ifcurate.data.taking import take_examples
-from ifcurate.data.writing import name_outputs, open_row_writer, open_table_copier, refuse_inputs
+from ifcurate.data.writing import name_outputs, open_row_writer, refuse_inputs
 from ifcurate.errors import RunError
 from ifcurate.options.base import takes_options
 from ifcurate.options.filter import FilterOptions
@@ -187,11 +187,7 @@ def _write_source(
     result.files[f"dropped:{source.name}"] = dropped_path
     n_read = 0
     with contextlib.ExitStack() as stack:
-        if source.format in ("parquet", "arrow"):
-            copy = stack.enter_context(open_table_copier(source, kept_path))
-            keep: Callable[[RawRow], object] = lambda row: copy(row.number)  # noqa: E731
-        else:
-            keep = stack.enter_context(open_row_writer(source, kept_path))
+        keep = stack.enter_context(open_row_writer(source, kept_path))
         dropped = stack.enter_context(atomic_file(dropped_path))
         for row in itertools.islice(read_rows(source, parse=False), limit):
             n_read += 1

@@ -7,9 +7,8 @@ next element whose start can be found.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from ifcurate.data.readers.files import (
     BROKEN,
@@ -29,12 +28,6 @@ from ifcurate.data.readers.window import (
     read_elements,
 )
 
-_BLOCK: Final = 1 << 20
-_MOST: Final = 1 << 24  # bytes in memory without a bracket
-#: The next bracket that is not inside a string.
-_BRACKET: Final = re.compile(
-    rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"{}\[\]]++)*+([{}\[\]])', re.DOTALL
-)
 _NOT_ONE_LINE: Final = "; each row must be one line; join lines with: jq -c . FILE > NEW"
 
 
@@ -121,25 +114,3 @@ def _array_row(source: Source, number: int, element: Element) -> RawRow:
     value = None if reason else value
     line, raw = element.line, element.raw
     return RawRow(source.name, number, line, raw, value, reason, ends=element.ends)
-
-
-def count_elements(stream: IO[bytes]) -> int | None:
-    """How many objects and arrays the array holds; None when a text in it is too long."""
-    n, depth = 0, 0
-    held = b""
-    for block in iter(lambda: stream.read(_BLOCK), b""):
-        held += block
-        end = 0
-        for match in _BRACKET.finditer(held):
-            end = match.end()
-            if match[1] in b"{[":
-                n += depth == 1
-                depth += 1
-            else:
-                depth -= 1
-                if depth == 0:
-                    return n
-        held = held[end:]
-        if len(held) > _MOST:
-            return None
-    return n

@@ -11,28 +11,18 @@ import glob
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-from ifcurate.data.readers.arrow_rows import arrow_problem, count_arrow_rows, read_arrow
 from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import read_csv
 from ifcurate.data.readers.files import BROKEN, DEMO, RawRow, Source, broken_source, open_binary
 from ifcurate.data.readers.folders import describe_below, folder_files
-from ifcurate.data.readers.json_rows import (
-    count_elements,
-    read_json_array,
-    read_json_lines,
-)
-from ifcurate.data.readers.parquet_rows import (
-    count_hub_rows,
-    open_parquet,
-    read_hub,
-    read_parquet,
-    repeated_name,
-)
+from ifcurate.data.readers.hub_rows import count_hub_rows, read_hub
+from ifcurate.data.readers.json_rows import read_json_array, read_json_lines
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
+from ifcurate.data.readers.table_rows import count_table_rows, read_table, table_problem
 from ifcurate.errors import DataError
-from ifcurate.phrases import count, did_you_mean, first_line
+from ifcurate.phrases import count, did_you_mean
 
 _EXTENSIONS: Final = {
     ".jsonl": "jsonl",
@@ -228,10 +218,8 @@ def source_problem(source: Source) -> str:
     try:
         if source.path.stat().st_size == 0:
             return "the file is empty (0 bytes); nothing to read"
-        if source.format == "parquet":
-            return _parquet_problem(source)
-        if source.format == "arrow":
-            return arrow_problem(source)
+        if source.format in ("parquet", "arrow"):
+            return table_problem(source)
         first = _first_bytes(source)
     except BROKEN as error:
         return f"cannot be read: {error}; check the file"
@@ -244,21 +232,6 @@ def source_problem(source: Source) -> str:
         if first.startswith(sign):
             return f"found {kind}, not text; rename the file so that it ends in {ending}"
     return ""
-
-
-def _parquet_problem(source: Source) -> str:
-    import pyarrow as pa
-
-    if source.compression:
-        return (
-            f"a Parquet file inside {source.compression}; Parquet is compressed itself: "
-            "unpack the file"
-        )
-    try:
-        with open_parquet(source) as file:
-            return repeated_name(file.schema_arrow)
-    except pa.ArrowException as error:
-        return f"not a readable Parquet file: {first_line(error)}; check the file"
 
 
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
@@ -278,52 +251,16 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
             return read_squad(source, parse=parse)
         case "csv":
             return read_csv(source)
-        case "parquet":
-            return read_parquet(source)
-        case "arrow":
-            return read_arrow(source)
+        case "parquet" | "arrow":
+            return read_table(source)
         case _:
             return read_hub(source)
 
 
-def _count_lines(stream: IO[bytes], quote: bytes) -> int:
-    """The number of lines that are not blank; a line end between two quotes ends no line."""
-    n_lines, written, inside = 0, False, False  # written: the last line is not blank
-    for block in iter(lambda: stream.read(1 << 20), b""):
-        for i, part in enumerate(block.split(quote) if quote else [block]):
-            if i:
-                inside, written = not inside, True
-            if inside:
-                continue
-            first, *others = part.split(b"\n")
-            written = written or not (first.isspace() or not first)
-            for line in others:
-                n_lines, written = n_lines + written, not (line.isspace() or not line)
-    return n_lines + written
-
-
 def count_rows(source: Source) -> int | None:
-    """The number of rows, without parsing them; None when it is unknown.
-
-    In CSV it is approximate, because a broken quote may hide line ends.
-    """
-    try:
-        if source.format == "parquet":
-            with open_parquet(source) as file:
-                return int(file.metadata.num_rows)
-        if source.format == "arrow":
-            return count_arrow_rows(source)
-        if source.format == "hub":
-            return count_hub_rows(source)
-        if source.format == "squad":
-            return sum(1 for _ in read_squad(source, parse=False))
-        if source.format in ("json", "jsonl", "csv"):
-            with open_binary(source) as stream:
-                if source.format == "json":
-                    return count_elements(stream)
-                if source.format == "jsonl":
-                    return _count_lines(stream, b"")
-                return max(_count_lines(stream, b'"') - 1, 0)  # the header is no row
-    except (*BROKEN, ValueError):
-        return None  # the reader reports the problem
-    return None
+    """The number of rows, good and bad, parsed only where necessary; None when it is unknown."""
+    if source.format == "hub":
+        return count_hub_rows(source)
+    if source.format in ("parquet", "arrow"):
+        return count_table_rows(source)
+    return sum(1 for _ in read_rows(source, parse=False))

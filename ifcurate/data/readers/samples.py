@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ifcurate.data.readers.files import BROKEN, RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
-from ifcurate.data.readers.parquet_rows import batch_rows, open_parquet
+from ifcurate.data.readers.table_rows import batch_rows, open_table
 
 _FIRST_BYTES: Final = 32 << 20  # most bytes of the first rows
 _PLACES: Final = 8
@@ -59,13 +59,12 @@ def _spread_groups(source: Source, n: int) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
 
     try:
-        with open_parquet(source) as file:
-            places = min(_PLACES, file.num_row_groups)
-            for group in (k * file.num_row_groups // places for k in range(places if n else 0)):
-                known = file.metadata.row_group(group)
-                fits = _PLACE_BYTES * known.num_rows // max(1, known.total_byte_size)
-                size = max(1, min(n // places, fits))
-                batch = next(iter(file.iter_batches(batch_size=size, row_groups=[group])), None)
+        with open_table(source) as (_, found):
+            groups = list(found)
+            places = min(_PLACES, len(groups)) if n else 0
+            for group in (groups[k * len(groups) // places] for k in range(places)):
+                size = max(1, min(n // places, group.fit(_PLACE_BYTES)))
+                batch = next(iter(group.batches(size)), None)
                 if places > 1 and batch is not None:
                     rows = batch_rows(source, 0, batch)
                     yield from (row.value for row in rows if row.value is not None)

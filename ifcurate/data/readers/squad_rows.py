@@ -13,36 +13,34 @@ memory. Rajpurkar et al. 2016 (SQuAD, arXiv 1606.05250), 2018 (SQuAD 2.0, arXiv 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.readers.files import HEAD, RawRow, Source, open_binary
-from ifcurate.data.readers.window import DECODER, Window, describe_error, read_elements
+from ifcurate.data.readers.window import (
+    DECODER,
+    Element,
+    Window,
+    describe_error,
+    read_elements,
+)
 
 _SPACE: Final = " \t\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A question as a row, or the reason why it is not a row.
-
-    With `ends`, the rows after it are lost.
-    """
-
-    value: dict[str, Any] | None = None
-    reason: str = ""
-    head: bytes = b""
-    ends: bool = False
+#: The lists inside an article, each in an item of the one before, and the name of an item.
+_LISTS: Final = (("paragraphs", "paragraph"), ("qas", "question"))
 
 
 def is_squad(head: str) -> bool:
     """Whether a JSON text with this start has articles with paragraphs under `data`."""
-    at = _member(head, 0, "data")
-    if head[at : at + 1] != "[":
-        return False
-    at = _member(head, _skip(head, at + 1), "paragraphs")
+    at = _member(head, _find_articles(head) + 1, "paragraphs")
     return head[at : at + 1] == "["
+
+
+def _find_articles(head: str) -> int:
+    """Where the list `data` begins; the text's end without one."""
+    at = _member(head, 0, "data")
+    return at if head[at : at + 1] == "[" else len(head)
 
 
 def _member(text: str, at: int, name: str) -> int:
@@ -76,13 +74,11 @@ def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
     """A row for each question. With `parse` off, a row has only its bytes."""
     with open_binary(source) as stream:
         for number, question in enumerate(_questions(Window(stream))):
-            if question.value is not None:
-                yield _row(source, number, question.value, parse=parse)
+            if question.reason:
+                head, reason = question.raw[:HEAD], question.reason
+                yield RawRow(source.name, number, None, head, None, reason, ends=question.ends)
             else:
-                yield RawRow(
-                    source.name, number, None, question.head, None, question.reason,
-                    ends=question.ends,
-                )  # fmt: skip
+                yield _row(source, number, question.value, parse=parse)
 
 
 def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> RawRow:
@@ -103,105 +99,61 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
     return RawRow(source.name, number, None, raw, value if parse else None)
 
 
-def _questions(window: Window) -> Iterator[_Question]:
+def _questions(window: Window) -> Iterator[Element]:
     """The questions of all articles, then a problem of the text around them, if any."""
-    window.skip_space()
-    window.at += 1  # after the opening brace
-    done = False
-    sign = window.skip_space()
-    while sign == '"':
-        name, window.at, _ = window.element()
-        if not _step_over(window, ":"):
-            break
-        if name == "data" and not done and window.skip_space() == "[":
-            done = True
-            stopped = yield from _articles(window)
-            if stopped:
-                return
-        elif not _skip_value(window) or name == "data":
-            break
-        sign = window.skip_space()
-        if not _step_over(window, ","):
-            break
-        sign = window.skip_space()
-    yield from _check_end(window, sign)
+    window.at = _find_articles(window.text)
+    for number, element in enumerate(read_elements(window), 1):
+        place = f"article {number}"
+        if not element.reason:
+            yield from _walk(element.value, _LISTS, {}, place)
+        else:
+            lost = "" if element.ends else "; its questions are not read"
+            yield replace(element, reason=f"{place}: {element.reason}{lost}", ends=True)
+        if element.ends:
+            return
+    if reason := _wrong_end(window):
+        yield Element(window.line, window.head(), reason=reason, ends=True)
 
 
-def _step_over(window: Window, sign: str) -> bool:
-    """Whether the next character is this one; if so, move past it."""
-    if window.skip_space() != sign:
-        return False
-    window.at += 1
-    return True
-
-
-def _skip_value(window: Window) -> bool:
-    """Step over the value that begins here; False for one that cannot be read."""
-    window.skip_space()
-    _, window.at, error = window.element()
-    return error is None
-
-
-def _check_end(window: Window, sign: str) -> Iterator[_Question]:
-    reason = _wrong_end(window, sign)
-    if reason:
-        yield _Question(reason=reason, head=window.head(), ends=True)
-
-
-def _wrong_end(window: Window, sign: str) -> str:
+def _wrong_end(window: Window) -> str:
+    """Why the text after the articles is not the end of their object; "" if it is."""
+    # The articles are read, so a number stands for them.
+    window.text = '{"data": 0' + window.text[window.at :]
+    window.at = 0
+    _, end, error = window.element()
     if window.broken:
         return f"the file breaks off here ({window.broken}); what follows is not read"
-    if sign != "}":
+    if error is not None:
         return "the object around the articles is malformed here; what follows is not read"
-    window.at += 1
+    window.at = end
     return "text after the end of the object, which is not read" if window.skip_space() else ""
 
 
-def _articles(window: Window) -> Generator[_Question, None, bool]:
-    """The questions of the list that begins here. Returns True when reading cannot resume."""
-    for number, element in enumerate(read_elements(window), 1):
-        if element.reason:
-            lost = "" if element.ends else "; its questions are not read"
-            reason = f"article {number}: {element.reason}{lost}"
-            yield _Question(reason=reason, head=element.raw[:HEAD], ends=True)
+def _walk(
+    whole: Any, lists: Sequence[tuple[str, str]], around: dict[str, Any], place: str
+) -> Iterator[Element]:
+    """The questions in the innermost of these nested lists, with the members `around` them."""
+    kind = type(whole).__name__
+    if not lists:
+        if isinstance(whole, dict):
+            yield Element(0, b"", {**around, **whole})
         else:
-            yield from _article(element.value, f"article {number}")
-        if element.ends:
-            return True
-    return False
-
-
-def _article(article: Any, place: str) -> Iterator[_Question]:
-    paragraphs, problem = _list_in(article, "paragraphs", place)
-    if problem is not None:
-        yield problem
-    for p, paragraph in enumerate(paragraphs, 1):
-        here = f"{place}, paragraph {p}"
-        questions, problem = _list_in(paragraph, "qas", here)
-        if problem is not None:
-            yield problem
-        for q, question in enumerate(questions, 1):
-            if isinstance(question, dict):
-                levels = [(article, "paragraphs"), (paragraph, "qas")]
-                around = {k: v for whole, inner in levels for k, v in whole.items() if k != inner}
-                yield _Question({**around, **question})
-            else:
-                yield _bad(question, f"{here}, question {q}: expected an object")
-
-
-def _list_in(whole: Any, name: str, place: str) -> tuple[list[Any], _Question | None]:
-    """The list of this name in an object, with a question that has the problem, if any."""
+            yield _bad(whole, f"{place}: expected an object; found {kind}")
+        return
+    (name, label), *inner = lists
     if not isinstance(whole, dict):
-        return [], _bad(whole, f"{place}: expected an object with {name!r}")
-    if not isinstance(whole.get(name), list):
+        yield _bad(whole, f"{place}: expected an object with {name!r}; found {kind}")
+    elif not isinstance(whole.get(name), list):
         keys = ", ".join(whole) or "(none)"
-        reason = f"{place}: no list {name!r}; found the keys {keys}"
-        return [], _Question(reason=reason, head=_show(whole))
-    return whole[name], None
+        yield _bad(whole, f"{place}: no list {name!r}; found the keys {keys}")
+    else:
+        around = {**around, **{k: v for k, v in whole.items() if k != name}}
+        for n, item in enumerate(whole[name], 1):
+            yield from _walk(item, inner, around, f"{place}, {label} {n}")
 
 
-def _bad(value: Any, reason: str) -> _Question:
-    return _Question(reason=f"{reason}; found {type(value).__name__}", head=_show(value))
+def _bad(value: Any, reason: str) -> Element:
+    return Element(0, _show(value), reason=reason)
 
 
 def _show(value: Any) -> bytes:

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from ifcurate.data.cells import Draft, Text, read_system
 from ifcurate.data.paths import read_path
-from ifcurate.data.turns import parse_list, read_turns
-from ifcurate.data.written_chats import split_chat
+from ifcurate.data.turns import parse_list, read_turns, split_chat
 from ifcurate.errors import RowError
 from ifcurate.records import Turn, write_calls
 

@@ -39,8 +39,7 @@ from ifcurate.data.chats import (
 )
 from ifcurate.data.columns import add_columns, lower_names, restore_names
 from ifcurate.data.paths import read_path
-from ifcurate.data.turns import read_turns
-from ifcurate.data.written_chats import split_chat, split_speakers
+from ifcurate.data.turns import read_turns, split_chat, split_speakers
 from ifcurate.errors import RowError
 from ifcurate.options.data import CONTEXT_KINDS, MIN_CONFIDENCE
 from ifcurate.records import Role, Turn

@@ -23,7 +23,6 @@ from ifcurate.data.formats import parse_row, template_texts
 from ifcurate.data.known_sets import KnownSet, find_known_set
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
-from ifcurate.data.readers.pieces import divide_rows
 from ifcurate.data.readers.rows import count_rows, describe_subfolders, open_sources, read_rows
 from ifcurate.data.readers.samples import look_at, spread_rows
 from ifcurate.data.row_formats import Layout
@@ -44,7 +43,7 @@ class Piece:
     """Rows of one chunk that are in memory together: all, unless they are large."""
 
     number: int  # of the chunk
-    rows: list[ReadRow] | None  # None for a chunk that is not selected
+    rows: list[ReadRow] | None  # None in a chunk that is not selected
     ends: bool = True  # the chunk has no further piece
 
 
@@ -98,32 +97,28 @@ class Examples:
 
         Ids are those of the rows, and may repeat. Chunks that are not selected are not parsed.
         """
-        rows = self._raw_rows()
-        for number in itertools.count():
-            if wanted(number):
-                empty = True
-                for piece in take_pieces(number, itertools.islice(rows, size), size, most_bytes):
-                    empty = False
-                    yield piece
-            else:
-                empty = not sum(1 for _ in itertools.islice(rows, size))
-                if not empty:
-                    yield Piece(number, None)
-            if empty:
-                return
+        for number, piece, ends in self._divided_rows(size, most_bytes):
+            rows = [read_row(*row) for row in piece] if wanted(number) else None
+            yield Piece(number, rows, ends)
 
     def raw_chunks(
         self, size: int, most_bytes: int = PIECE_BYTES
     ) -> Iterator[list[tuple[RawRow, Layout]]]:
         """The same pieces with unparsed rows and their layouts, for `read_row`."""
+        return (piece for _, piece, _ in self._divided_rows(size, most_bytes))
+
+    def _divided_rows(
+        self, size: int, most_bytes: int
+    ) -> Iterator[tuple[int, list[tuple[RawRow, Layout]], bool]]:
+        """The number of a chunk, its rows or a part of them, and whether they are the last."""
         rows = self._raw_rows()
-        while True:
-            pieces = divide_rows(itertools.islice(rows, size), size, most_bytes)
-            first = next(pieces, None)
-            if first is None:
+        for number in itertools.count():
+            empty = True
+            for piece, ends in divide_rows(itertools.islice(rows, size), size, most_bytes):
+                empty = False
+                yield number, piece, ends
+            if empty:
                 return
-            yield first[0]
-            yield from (piece for piece, _ in pieces)
 
     def _raw_rows(self) -> Iterator[tuple[RawRow, Layout]]:
         rows = (
@@ -174,12 +169,26 @@ class Examples:
         return {source.name: layout.format for source, layout in self.pairs}
 
 
-def take_pieces(
-    number: int, rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int = PIECE_BYTES
-) -> Iterator[Piece]:
-    """Parse the rows of chunk `number`, at most `size`, piece by piece."""
-    for piece, ends in divide_rows(rows, size, most_bytes):
-        yield Piece(number, [read_row(raw, layout) for raw, layout in piece], ends)
+def divide_rows(
+    rows: Iterable[tuple[RawRow, Layout]], size: int, most_bytes: int
+) -> Iterator[tuple[list[tuple[RawRow, Layout]], bool]]:
+    """Pieces of at most `most_bytes` or of one row, each with whether it is the last.
+
+    A piece that ends with row `size` is yielded before the next row is read.
+    """
+    held: list[tuple[RawRow, Layout]] = []
+    n_bytes = 0
+    for n_rows, (raw, more) in enumerate(rows, 1):
+        if held and n_bytes + raw.size > most_bytes:
+            yield held, False
+            held, n_bytes = [], 0
+        held.append((raw, more))
+        n_bytes += raw.size
+        if n_rows == size:
+            yield held, True
+            return
+    if held:
+        yield held, True
 
 
 def read_row(raw: RawRow, layout: Layout) -> ReadRow:

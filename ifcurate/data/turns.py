@@ -1,9 +1,10 @@
-"""The turns of a chat, from the formats in which rows have them."""
+"""The turns of a chat, from the formats in which rows have them: lists of turns, or one text."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,27 +12,17 @@ from ifcurate.errors import RowError
 from ifcurate.phrases import count
 from ifcurate.records import Role, Turn
 
-_ROLES: Final[dict[str, Role]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "chatbot": "assistant",
-    "function_call": "assistant",
-    "tool_call": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-    "tool_response": "tool",
-    "ipython": "tool",
+#: Our roles -> the names that data give them.
+_NAMES: Final[Mapping[Role, Sequence[str]]] = {
+    "system": ("system", "developer"),
+    "user": ("user", "human", "prompter"),
+    "assistant": (
+        *("assistant", "gpt", "chatgpt", "model", "bot", "chatbot"),
+        *("function_call", "tool_call"),
+    ),
+    "tool": ("tool", "function", "observation", "function_response", "tool_response", "ipython"),
 }
+_ROLES: Final = {name: role for role, names in _NAMES.items() for name in names}
 
 
 #: The keys of a turn's text. The first that a turn has is used. Some rows mix two of them.
@@ -157,3 +148,63 @@ def _describe(value: Any) -> str:
         kinds = [str(p.get("type")) if isinstance(p, Mapping) else type(p).__name__ for p in value]
         return f"a list of {count(len(value), 'part')} ({', '.join(kinds[:4])})"
     return type(value).__name__
+
+
+# --------------------------------------------------------- chats that are one text
+#: The marks of HH-RLHF's dialogues. The group is the speaker.
+_SPEAKERS: Final = re.compile(r"(?:\A|\n\n)(Human|Assistant): ?")
+#: The marks of each kind of chat.
+_MARKS: Final = (
+    re.compile(r"<\|im_start\|>(system|user|assistant|tool)\n"),
+    re.compile(r"<\|start_header_id\|>(system|user|assistant|ipython)<\|end_header_id\|>\n*"),
+    re.compile(r"<start_of_turn>(user|model)\n"),
+    re.compile(r"<\|(system|user|assistant)\|>\n?"),
+    re.compile(r"(\[/?INST\]) ?"),
+    re.compile(r"### (System|Human|User|Assistant): ?"),
+    re.compile(r"^(SYSTEM|USER|ASSISTANT|FUNCTION RESPONSE): ?", re.M),
+    _SPEAKERS,
+)
+_MARKED_ROLES: Final[dict[str, Role]] = {
+    **_ROLES,
+    **{"function response": "tool", "[inst]": "user", "[/inst]": "assistant"},
+}
+_STARTS: Final = ("", "<s>", "<bos>", "<|begin_of_text|>")
+_ENDS: Final = (
+    *("<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<|end|>", "<|endoftext|>"),
+    *("</s>", "<s>"),
+)
+#: The system message inside the first message of Llama 2's chats.
+_SYSTEM: Final = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
+
+
+def split_speakers(text: str, name: str) -> list[Turn]:
+    """The turns of a dialogue with `Human:` and `Assistant:`, as `split_chat` gives them."""
+    return split_chat(text, name, (_SPEAKERS,))
+
+
+def split_chat(text: str, name: str, marks: Sequence[re.Pattern[str]] = _MARKS) -> list[Turn]:
+    """The turns of a chat that column `name` has as one text; [] for another text.
+
+    Turn 2 has the path `name[2]`, which is not a place in the row. The end marks of a turn are not
+    part of it. The chat begins with the user, or with a system message before the user's.
+    """
+    for mark in marks:
+        pieces = mark.split(text)
+        if len(pieces) > 3 and pieces[0].strip() in _STARTS:
+            roles = [_MARKED_ROLES[who.lower()] for who in pieces[1::2]]
+            # Human: and Assistant: have no end marks, so any such mark is data.
+            said = [w if mark is _SPEAKERS else _without_ends(w) for w in pieces[2::2]]
+            if roles[0] == "user" and (system := _SYSTEM.match(said[0])):
+                roles, said = ["system", *roles], [system[1].strip(), *said]
+                said[1] = said[1][system.end() :]
+            if roles[roles[0] == "system"] == "user" and "assistant" in roles:
+                turns = enumerate(zip(roles, said, strict=True))
+                return [Turn(role, words, f"{name}[{i}]") for i, (role, words) in turns]
+    return []
+
+
+def _without_ends(text: str) -> str:
+    text = text.rstrip()
+    while end := next((end for end in _ENDS if text.endswith(end)), ""):
+        text = text.removesuffix(end).rstrip()
+    return text

@@ -13,7 +13,7 @@ from ifcurate.data.chats import read_conversation
 from ifcurate.data.columns import lower_names
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import READERS, Layout
-from ifcurate.data.written_chats import split_speakers
+from ifcurate.data.turns import split_speakers
 from ifcurate.errors import RowError
 from ifcurate.records import Example, Turn
 

@@ -8,16 +8,16 @@ marker, or with files that do not match it, is scored again.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+from pydantic import BaseModel, ConfigDict
 
 from ifcurate.data.row_results import BadRow
 from ifcurate.scoring.scorer import Chunk, join_chunks
@@ -32,9 +32,10 @@ _MOST_ROWS: Final = 8192  # held in memory before they are written
 _MOST_BYTES: Final = 64 << 20  # of quarantined rows that wait to be written
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(BaseModel):
     """The marker of a finished part: chunks `first` to `first + len(rows) - 1`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     first: int
     rows: tuple[int, ...]  # read, per chunk
@@ -57,40 +58,45 @@ class Part:
         return sum(self.rows)
 
 
+#: How many rows were read, their tables, and the rows that are quarantined.
+Scored = tuple[int, Chunk, list[BadRow]]
+
+
 @dataclass
 class Pending:
     """Chunks that are scored and not yet on disk."""
 
     first: int = 0
-    rows: list[int] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
-    bad: list[list[BadRow]] = field(default_factory=list)
+    done: list[Scored] = field(default_factory=list)  # per chunk
+    open: list[Scored] = field(default_factory=list)  # of a chunk that has further rows
     since: float = 0.0
     bytes: int = 0  # of quarantined rows
-    open: list[tuple[int, Chunk, list[BadRow]]] = field(default_factory=list)  # of an open chunk
 
     def add(
         self, number: int, rows: int, chunk: Chunk, bad: list[BadRow], *, ends: bool = True
     ) -> None:
         """Add rows of chunk `number`, which follows the pending ones; the last ones with `ends`."""
-        if not self.rows and not self.open:
+        if not self.done and not self.open:
             self.first = number
             self.since = time.monotonic()
         self.bytes += sum(len(row.raw or b"") for row in bad)
         self.open.append((rows, chunk, bad))
         if ends:
-            counts, chunks, bads = zip(*self.open, strict=True)
-            self.rows.append(sum(counts))
-            self.chunks.append(join_chunks(chunks))
-            self.bad.append([row for some in bads for row in some])
+            self.done.append(_join(self.open))
             self.open = []
 
     def is_due(self, seconds: float) -> bool:
         """Whether it is time to write: `seconds` have passed, or many rows are waiting."""
-        if not self.rows or self.open:
+        if not self.done or self.open:
             return False
         waited = time.monotonic() - self.since >= seconds
-        return waited or sum(self.rows) >= _MOST_ROWS or self.bytes >= _MOST_BYTES
+        n_rows = sum(rows for rows, _, _ in self.done)
+        return waited or n_rows >= _MOST_ROWS or self.bytes >= _MOST_BYTES
+
+
+def _join(scored: Sequence[Scored]) -> Scored:
+    rows, chunks, bad = zip(*scored, strict=True)
+    return sum(rows), join_chunks(chunks), [row for some in bad for row in some]
 
 
 class Parts:
@@ -143,15 +149,13 @@ class Parts:
 
     def _read(self, path: Path) -> Part | None:
         try:
-            value = json.loads(path.read_bytes())
-            names = ("rows", "examples", "bad", "broken")
-            part = Part(**{**value, **{name: tuple(value[name]) for name in names}})
+            part = Part.model_validate_json(path.read_bytes())
             if set(part.files) != set(self.kinds) or self.path(part.first, "done.json") != path:
                 return None
             for kind, digest in part.files.items():
                 if file_digest(self.path(part.first, kind)) != digest:
                     return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError):
             return None
         return part
 
@@ -161,33 +165,26 @@ class Parts:
         Raises `DataError` when the part cannot be written; its chunks stay pending.
         """
         first = pending.first
-        scores = pl.concat([chunk.scores for chunk in pending.chunks])
-        write_table(scores, self.path(first, "scores.parquet"), {})
-        if "tokens.parquet" in self.kinds:
-            tokens = [chunk.tokens for chunk in pending.chunks if chunk.tokens is not None]
-            write_table(pl.concat(tokens), self.path(first, "tokens.parquet"), {})
-        bad = [row for rows in pending.bad for row in rows]
+        _, whole, bad = _join(pending.done)
+        write_table(whole.scores, self.path(first, "scores.parquet"), {})
+        if whole.tokens is not None:
+            write_table(whole.tokens, self.path(first, "tokens.parquet"), {})
         write_json_lines(self.path(first, "bad.jsonl"), (row.as_record() for row in bad))
-        part = self._describe(pending, scores, bad)
-        marker = {name: getattr(part, name) for name in Part.__slots__}
-        write_json(self.path(first, "done.json"), marker)
-        self._found[first] = part
-        pending.rows, pending.chunks, pending.bad, pending.bytes = [], [], [], 0
-        return scores
-
-    def _describe(self, pending: Pending, scores: pl.DataFrame, bad: list[BadRow]) -> Part:
-        """The marker of the part, whose files are written."""
-        return Part(
-            first=pending.first,
-            rows=tuple(pending.rows),
-            examples=tuple(chunk.scores.height for chunk in pending.chunks),
-            bad=tuple(len(rows) for rows in pending.bad),
-            counts=_count_statuses(scores, len(bad)),
-            tokens=_count_tokens(scores),
-            known=sum(chunk.n_known for chunk in pending.chunks),
+        part = Part(
+            first=first,
+            rows=tuple(rows for rows, _, _ in pending.done),
+            examples=tuple(chunk.scores.height for _, chunk, _ in pending.done),
+            bad=tuple(len(some) for _, _, some in pending.done),
+            counts=_count_statuses(whole.scores, len(bad)),
+            tokens=_count_tokens(whole.scores),
+            known=whole.n_known,
             broken=tuple(row.loss for row in bad if row.loss),
-            files={kind: file_digest(self.path(pending.first, kind)) for kind in self.kinds},
+            files={kind: file_digest(self.path(first, kind)) for kind in self.kinds},
         )
+        write_json(self.path(first, "done.json"), part.model_dump())
+        self._found[first] = part
+        pending.done, pending.bytes = [], 0
+        return whole.scores
 
     def remove(self) -> None:
         """Remove the parts, and the folder when nothing else is in it."""

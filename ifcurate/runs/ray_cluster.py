@@ -16,7 +16,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -174,38 +174,29 @@ def _ask_identity(
     return {**data_identity(examples), **answer}
 
 
+@dataclass
 class _OnRay:
     """The work of `score_run_on_ray`; see `ifcurate.runs.work.Work`."""
 
-    def __init__(
-        self,
-        examples: Examples,
-        engine: EngineSpec,
-        settings: ScoreSettings,
-        cluster: Cluster,
-        identity: dict[str, Any],
-        on_progress: Callable[[Progress], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.progress = Progress()
-        self._examples = examples
-        self._size = settings.chunk_rows
-        self._cluster = cluster
-        names = ("engine", "template", "settings")
-        self._scorer = (engine, settings, {name: identity[name] for name in names})
-        self._on_progress = on_progress
-        self._stop = stop
+    examples: Examples
+    engine: EngineSpec
+    settings: ScoreSettings
+    cluster: Cluster
+    identity: dict[str, Any]
+    on_progress: Callable[[Progress], None]
+    stop: Callable[[], bool]
+    progress: Progress = field(default_factory=Progress)
 
     def do(self, parts: Parts) -> None:
         """See `Work.do`."""
         covered = count_parts(parts, self.progress)
         if covered:
-            self._on_progress(self.progress)
-        counts = _count_rows(self._examples)
+            self.on_progress(self.progress)
+        counts = _count_rows(self.examples)
         total = sum(counts)
-        if self._examples.limit is not None:
-            total = min(total, self._examples.limit)
-        n_chunks = -(-total // self._size)
+        if self.examples.limit is not None:
+            total = min(total, self.examples.limit)
+        n_chunks = -(-total // self.settings.chunk_rows)
         for _ in range(_TRIES):
             missing = set(range(n_chunks)) - covered
             if not missing:
@@ -221,28 +212,35 @@ class _OnRay:
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
-        most = self._cluster.max_engines
+        most = self.cluster.max_engines
         scored = f"scored on a Ray cluster by up to {count(most, 'engine')}"
-        return [scored, *describe_unread(self._examples.unread())]
+        return [scored, *describe_unread(self.examples.unread())]
 
     def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
         """Score, in one pass, the chunks that are not covered."""
         ray = _ray()
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        cluster = self._cluster
+        cluster = self.cluster
         starts = list(itertools.accumulate(counts, initial=0))
+        size = self.settings.chunk_rows
         tasks = [
-            {"first": -(-start // self._size), "end": -(-end // self._size), "source": i}
+            {"first": -(-start // size), "end": -(-end // size), "source": i}
             for i, (start, end) in enumerate(itertools.pairwise(starts))
         ]
         rows = ray.data.from_items(tasks, override_num_blocks=len(tasks)).flat_map(
             read_chunks,
-            fn_args=(self._examples, starts, self._size, covered, str(Path.cwd())),
+            fn_args=(self.examples, starts, size, covered, str(Path.cwd())),
         )
         done = rows.map_batches(
             ScoringActor,
-            fn_constructor_args=(*self._scorer, str(parts.folder), parts.tokens),
+            fn_constructor_args=(
+                self.engine,
+                self.settings,
+                {name: self.identity[name] for name in ("engine", "template", "settings")},
+                str(parts.folder),
+                parts.tokens,
+            ),
             batch_size=cluster.chunks_per_part,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(
@@ -261,8 +259,8 @@ class _OnRay:
         self.progress.rows += int(row["rows"])
         self.progress.tokens += int(row["tokens"])
         self.progress.counts.update(dict(zip(row["counts_of"], row["counts"], strict=True)))
-        self._on_progress(self.progress)
-        if self._stop():
+        self.on_progress(self.progress)
+        if self.stop():
             raise KeyboardInterrupt
 
 

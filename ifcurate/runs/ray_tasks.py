@@ -16,7 +16,7 @@ from typing import Any
 
 from ifcurate.data.readers.files import RawRow
 from ifcurate.data.readers.rows import read_rows
-from ifcurate.data.sources import Examples, Piece, take_pieces
+from ifcurate.data.sources import Examples, Piece, divide_rows, read_row
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.memory import MemoryBudget
@@ -96,7 +96,8 @@ def read_chunks(
 def _read(batch: Mapping[str, Any], i: int, piece_bytes: int) -> Iterator[Piece]:
     layouts, rows = batch["layouts"][i], batch["rows"][i].rows
     pairs = ((raw, layouts[layout]) for raw, layout in rows)
-    return take_pieces(int(batch["chunk"][i]), pairs, len(rows), piece_bytes)
+    for piece, ends in divide_rows(pairs, len(rows), piece_bytes):
+        yield Piece(int(batch["chunk"][i]), [read_row(*row) for row in piece], ends)
 
 
 class ScoringActor:
@@ -130,10 +131,10 @@ class ScoringActor:
         with contextlib.closing(scored):
             for item, chunk in scored:
                 assert chunk is not None
-                if pending.rows and item.number != pending.first + len(pending.rows):
+                if pending.done and item.number != pending.first + len(pending.done):
                     written.append(self._write(pending))
                 pending.add(item.number, item.n_rows, chunk, item.bad, ends=item.ends)
-        if pending.rows:
+        if pending.done:
             written.append(self._write(pending))
         return _report(written)
 

@@ -88,16 +88,16 @@ class Progress:
         return self.tokens_asked - self.tokens - self.tokens_ahead + unread * per_row
 
 
+@dataclass
 class KnownBefore:
     """The cache as it was when the run began. Entries that the run adds are not read by the run.
 
     If the cache fails during the run, the run continues without it, and `problem` says why.
     """
 
-    def __init__(self, cache: ScoreCache, mark: int) -> None:
-        self._cache = cache
-        self._mark = mark
-        self.problem = ""
+    cache: ScoreCache
+    mark: int
+    problem: str = ""
 
     @classmethod
     def open(cls, cache: ScoreCache | None, folder: Path) -> KnownBefore | None:
@@ -116,7 +116,7 @@ class KnownBefore:
         """The numbers of those keys that were in the cache when the run began."""
         if not self.problem:
             try:
-                return self._cache.find(keys, before=self._mark)
+                return self.cache.find(keys, before=self.mark)
             except DataError as error:
                 self.problem = str(error)
         return {}
@@ -125,7 +125,7 @@ class KnownBefore:
         """Store the scores for later runs."""
         if not self.problem:
             try:
-                self._cache.add(scores)
+                self.cache.add(scores)
             except DataError as error:
                 self.problem = str(error)
 
@@ -153,48 +153,39 @@ class Work(Protocol):
         """Notes about the finished work, for the summary."""
 
 
+@dataclass
 class Scoring:
     """The work of `score_run`, in this process, chunk by chunk."""
 
-    def __init__(
-        self,
-        scorer: Scorer,
-        examples: Examples,
-        *,
-        shard: Shard,
-        cache: ScoreCache | None,
-        commit_seconds: float,
-        on_progress: Callable[[Progress], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.progress = Progress()
-        self._scorer = scorer
-        self._examples = examples
-        self._shard = shard
-        self._cache = cache
-        self._known: KnownBefore | None = None
-        self._seconds = commit_seconds
-        self._on_progress = on_progress
-        self._stop = stop
-        self._moving = threading.Lock()
-        self._prompts_ahead = self._tokens_ahead = 0
-        self._pending = Pending()
+    scorer: Scorer
+    examples: Examples
+    shard: Shard
+    cache: ScoreCache | None
+    commit_seconds: float
+    on_progress: Callable[[Progress], None]
+    stop: Callable[[], bool]
+    progress: Progress = field(default_factory=Progress)
+    _known: KnownBefore | None = None
+    _pending: Pending = field(default_factory=Pending)
+    _moving: threading.Lock = field(default_factory=threading.Lock)
+    _prompts_ahead: int = 0
+    _tokens_ahead: int = 0
 
     def do(self, parts: Parts) -> None:
         """See `Work.do`."""
-        self._known = KnownBefore.open(self._cache, parts.folder)
+        self._known = KnownBefore.open(self.cache, parts.folder)
         covered = count_parts(parts, self.progress)
         if covered:
-            self._on_progress(self.progress)
+            self.on_progress(self.progress)
         # Chunks of a shard have their own numbers: 0, 1, 2, ...
-        shard = self._shard
+        shard = self.shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
-        size = self._scorer.settings.chunk_rows
-        chunks = self._examples.read_chunks(size, wanted, self._scorer.piece_bytes)
+        size = self.scorer.settings.chunk_rows
+        chunks = self.examples.read_chunks(size, wanted, self.scorer.piece_bytes)
         known = self._known.find if self._known else None
-        self._scorer.engine.on_scored = self._hear
+        self.scorer.engine.on_scored = self._hear
         scored = score_ahead(
-            self._scorer, chunks, tokens=parts.tokens, known=known, on_asked=self.progress.ask
+            self.scorer, chunks, tokens=parts.tokens, known=known, on_asked=self.progress.ask
         )
         try:
             with _rare_collection(), contextlib.closing(scored):
@@ -209,16 +200,16 @@ class Scoring:
                 self._commit(parts)
             raise
         finally:
-            self._scorer.engine.on_scored = None
+            self.scorer.engine.on_scored = None
 
     def notes(self) -> list[str]:
         """See `Work.notes`."""
         problem = self._known.problem if self._known else ""
-        engine = self._scorer.engine.report().notes
-        return [*engine, *([problem] if problem else ()), *describe_unread(self._examples.unread())]
+        engine = self.scorer.engine.report().notes
+        return [*engine, *([problem] if problem else ()), *describe_unread(self.examples.unread())]
 
     def _take(self, parts: Parts, item: Prepared, chunk: Chunk) -> None:
-        number = item.number // self._shard.of
+        number = item.number // self.shard.of
         self._pending.add(number, item.n_rows, chunk, item.bad, ends=item.ends)
         progress = self.progress
         progress.rows += item.n_rows
@@ -227,16 +218,16 @@ class Scoring:
             progress.counts["quarantined"] += len(item.bad)
         progress.tokens += chunk.n_tokens
         self._move(-chunk.n_prompts, -chunk.n_tokens)
-        if self._pending.is_due(self._seconds):
+        if self._pending.is_due(self.commit_seconds):
             self._commit(parts)
-        self._on_progress(progress)
-        if item.ends and self._stop():
+        self.on_progress(progress)
+        if item.ends and self.stop():
             raise KeyboardInterrupt
 
     def _hear(self, n_prompts: int, n_tokens: int) -> None:
         """Count the prompts that the engine scored. The engine's thread calls this too."""
         self._move(n_prompts, n_tokens)
-        self._on_progress(self.progress)
+        self.on_progress(self.progress)
 
     def _move(self, n_prompts: int, n_tokens: int) -> None:
         with self._moving:
@@ -247,7 +238,7 @@ class Scoring:
             self.progress.tokens_ahead = max(0, self._tokens_ahead)
 
     def _commit(self, parts: Parts) -> None:
-        if self._pending.rows:
+        if self._pending.done:
             scores = parts.commit(self._pending)
             if self._known is not None:
                 self._known.add(scores)

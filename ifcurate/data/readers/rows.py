@@ -24,18 +24,14 @@ from ifcurate.data.readers.table_rows import count_table_rows, read_table, table
 from ifcurate.errors import DataError
 from ifcurate.phrases import count, did_you_mean
 
-_EXTENSIONS: Final = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
+_KINDS: Final = {
+    "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather", ".ipc"),
 }
+_EXTENSIONS: Final = {ending: kind for kind, endings in _KINDS.items() for ending in endings}
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsm", ".ods")
 _ARCHIVES: Final = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"))
 _COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}

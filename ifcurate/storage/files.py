@@ -1,4 +1,8 @@
-"""Atomic files: a crash, a full disk or a kill leaves either the old file or the new one."""
+"""Atomic files: a crash, a full disk or a kill leaves either the old file or the new one.
+
+A partial file is locked with `fcntl` while it is written. filelock, which locks run folders,
+locks a separate file, which would remain beside each result.
+"""
 
 from __future__ import annotations
 

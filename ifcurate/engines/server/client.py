@@ -9,9 +9,9 @@ httpx sends, and anyio runs it in a separate thread. httpx limits the time of ea
 not of the whole answer: a slow trickle of bytes, a huge Content-Length or endless 100-Continue
 answers could block a run. So this module cancels a request when its time is over. tenacity was
 tried for the retries. Its callbacks took more lines than the loop in `HttpClient._send`, because
-the wait, the count of tries and the deadline depend on the kind of failure. The openai client (3.54)
-keeps `prompt_logprobs` in its answers, but its timeout is that of httpx, and its tries have no
-common deadline.
+the wait, the count of tries and the deadline depend on the kind of failure. The openai client
+(3.54) keeps `prompt_logprobs` in its answers, but its timeout is that of httpx, and its tries have
+no common deadline.
 
 HTTP_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE are respected. Loopback addresses are
 always reached directly. Redirects are not followed, because they could carry the key to

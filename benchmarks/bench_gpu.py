@@ -48,19 +48,18 @@ def lab_plan(*, small: bool, seed: int = 0) -> LabPlan:
     if small:
         plan = LabPlan.create("m1", seed, n_rows=200)
         return replace(
-            plan, evaluated_steps=(2,), training=replace(plan.training, max_steps=2),
-            nudge=replace(plan.nudge, steps=2),
+            plan, evaluated_steps=(2,), nudge=replace(plan.nudge, steps=2),
+            training=plan.training.model_copy(update={"max_steps": 2}),
         )  # fmt: skip
     plan = LabPlan.create("m1", seed, n_rows=28_800)
-    training = replace(plan.training, max_steps=900, bf16=True)
+    training = plan.training.model_copy(update={"max_steps": 900, "dtype": "bfloat16"})
     return replace(plan, evaluated_steps=(20, 100, 200, 450, 900), training=training)
 
 
 def run_lab(out: Path, *, small: bool) -> None:
     """The three arms, and their comparison."""
     from ifcurate.lab.arms import Arm, run_arm
-    from ifcurate.lab.compare import compare_arms, read_results
-    from ifcurate.lab.comparison import make_page
+    from ifcurate.lab.compare import compare_arms, make_page, read_results
     from ifcurate.lab.quality import measure_laboratories
     from ifcurate.lab.setup import prepare, score_mixture
     from ifcurate.storage.files import write_json

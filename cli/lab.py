@@ -129,8 +129,7 @@ def compare(
 ) -> None:
     """Run the missing arms on both mixtures, and write the comparison as a table and a page."""
     from ifcurate.lab.arms import Arm, run_arm
-    from ifcurate.lab.compare import compare_arms, read_results
-    from ifcurate.lab.comparison import make_page
+    from ifcurate.lab.compare import compare_arms, make_page, read_results
     from ifcurate.lab.quality import measure_laboratories
     from ifcurate.lab.setup import open_or_prepare, score_mixture
     from ifcurate.storage.files import write_json

@@ -17,8 +17,7 @@ from typing import Any, Final
 from ifcurate.errors import OptionError, RunError
 from ifcurate.evaluation.measures import Answered, measure
 from ifcurate.evaluation.models import AnsweringModel, LocalModel, open_model
-from ifcurate.evaluation.questions import Question, to_example
-from ifcurate.evaluation.suites import Suite, load_suite, note_duplicates
+from ifcurate.evaluation.suites import Question, Suite, load_suite, note_duplicates, to_example
 from ifcurate.options.base import takes_options
 from ifcurate.options.evaluate import EvaluateOptions
 from ifcurate.storage.files import write_json

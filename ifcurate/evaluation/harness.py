@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from ifcurate.engines.base import Tokenizer
 from ifcurate.errors import DataError, ModelError
-from ifcurate.evaluation.questions import to_example
-from ifcurate.evaluation.suites import load_suite
+from ifcurate.evaluation.suites import load_suite, to_example
 from ifcurate.phrases import missing_package
 from ifcurate.storage.files import write_json, write_json_lines, write_text
 

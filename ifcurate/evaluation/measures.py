@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ifcurate.evaluation.answers import Outcome, name_answers, names
-from ifcurate.evaluation.questions import Question
+from ifcurate.evaluation.suites import Question
 
 N_DRAWS: Final = 2000
 _Z: Final = 1.959964  # the 97.5% quantile of the normal distribution

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 from ifcurate.engines.base import Prompt, Tokenizer
-from ifcurate.evaluation.answering import answer_logprobs, generate_greedily
 from ifcurate.options.evaluate import EvaluateOptions
 
 
@@ -101,3 +101,109 @@ def _open_engine(model: str, options: EvaluateOptions) -> _EngineModel:
         name=known.model, revision=known.revision, tokenizer=engine.tokenizer, options=options,
         engine=engine,
     )  # fmt: skip
+
+
+BATCH_SIZE: Final = 64
+
+
+def generate_greedily(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int = 40,
+    batch_size: int = BATCH_SIZE,
+) -> list[str]:
+    """The greedy continuation of each prompt's ids, as text without special tokens.
+
+    `model` and `tokenizer` are from transformers. The model keeps its training mode.
+    """
+    answers = [""] * len(prompts)
+    with _evaluating(model):
+        for batch in _batches(prompts, batch_size):
+            texts = _generate(model, tokenizer, [prompts[i] for i in batch], max_new_tokens)
+            for i, text in zip(batch, texts, strict=True):
+                answers[i] = text
+    return answers
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    import torch
+
+    training, caching = model.training, model.config.use_cache
+    model.eval()
+    model.config.use_cache = True
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.config.use_cache = caching
+        model.train(training)
+
+
+def _generate(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> list[str]:
+    pad = tokenizer.pad_token_id
+    pad = tokenizer.eos_token_id if pad is None else pad
+    inputs = _pad(model, prompts, side="left", fill=0 if pad is None else pad)
+    out = model.generate(
+        **inputs,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=pad,
+    )
+    decoded: list[str] = tokenizer.batch_decode(
+        out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+    )
+    return decoded
+
+
+def _batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """The numbers of sequences of similar length."""
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _pad(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    *,
+    side: Literal["left", "right"],
+    fill: int = 0,
+) -> dict[str, Any]:
+    """The ids and the mask of a batch, on the model's device."""
+    import torch
+
+    width = max(map(len, sequences))
+    ids = torch.full((len(sequences), width), fill)
+    mask = torch.zeros_like(ids)
+    for row, own in enumerate(sequences):
+        place = slice(width - len(own), width) if side == "left" else slice(len(own))
+        ids[row, place] = torch.tensor(list(own))
+        mask[row, place] = 1
+    return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+
+
+def answer_logprobs(
+    model: Any, prompts: Sequence[Prompt], *, batch_size: int = BATCH_SIZE
+) -> list[float]:
+    """Summed natural-log probability of each prompt's response, in float32."""
+    sums = [0.0] * len(prompts)
+    sequences = [prompt.ids for prompt in prompts]
+    with _evaluating(model):
+        for batch in _batches(sequences, batch_size):
+            inputs = _pad(model, [sequences[i] for i in batch], side="right")
+            logits = model(**inputs, use_cache=False).logits
+            for row, i in enumerate(batch):
+                first, last = prompts[i].response_start, len(prompts[i].ids)
+                logprobs = logits[row, first - 1 : last - 1].float().log_softmax(-1)
+                targets = inputs["input_ids"][row, first:last, None].to(logprobs.device)
+                sums[i] = float(logprobs.gather(-1, targets).sum())
+    return sums

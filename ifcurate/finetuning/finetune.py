@@ -16,7 +16,6 @@ from typing import Any
 
 from ifcurate.engines.base import Prompt
 from ifcurate.errors import DataError, ModelError, RunError
-from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.train import train_rows
 from ifcurate.options.base import takes_options
 from ifcurate.options.finetune import FinetuneOptions
@@ -66,7 +65,6 @@ def finetune(
     say = say or (lambda text: None)
     model, tokenizer, name = _load(options.model)
     rows, template, skipped = read_rows(data, model, tokenizer, options)
-    settings = _settings(options)
     result = FinetuneResult(folder, [], 0, len(rows), skipped)
 
     def started(names: list[str], n: int) -> None:
@@ -75,7 +73,7 @@ def finetune(
 
     watcher = _Watcher(result, tokenizer, options, name, say)
     trainer = train_rows(
-        model, tokenizer, rows, settings, folder / "trainer", on_step=watcher.step,
+        model, tokenizer, rows, options, folder / "trainer", on_step=watcher.step,
         on_start=started,
     )  # fmt: skip
     result.steps = int(trainer.state.global_step)
@@ -148,16 +146,6 @@ def _read_examples(data: str | Path) -> tuple[list[Example], int]:
     given = open_component("rows", str(data)).examples if of_step else read_examples(str(data))
     rows = list(given.read())
     return [example for row in rows for example in row.examples], sum(bool(r.bad) for r in rows)
-
-
-def _settings(options: FinetuneOptions) -> TrainSettings:
-    return TrainSettings(
-        update=options.update, rate=options.rate, epochs=options.epochs,
-        max_steps=options.max_steps or -1, batch_size=options.batch_size,
-        rows_at_once=options.rows_at_once or options.batch_size, warm_up=options.warm_up,
-        decay_fraction=options.decay_fraction, lora_rank=options.lora_rank,
-        bf16=options.dtype == "bfloat16", seed=options.seed,
-    )  # fmt: skip
 
 
 def _summary(names: list[str]) -> str:

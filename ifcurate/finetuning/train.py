@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.engines.base import Prompt
-from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.updates import adapter_config, check_trainable, choose_weights
+from ifcurate.options.finetune import FinetuneOptions
 
 #: Config fields of models whose logits are not the head's product alone.
 _LOGIT_CHANGES: Final = (
@@ -35,7 +35,7 @@ def train_rows(
     model: Any,
     tokenizer: Any,
     rows: Sequence[Prompt],
-    settings: TrainSettings,
+    options: FinetuneOptions,
     out: Path,
     *,
     on_step: StepHook | None = None,
@@ -56,18 +56,18 @@ def train_rows(
             [IGNORED] * row.response_start + list(row.ids[row.response_start :]) for row in rows
         ],
     }
-    chosen = choose_weights(model, settings.update)
+    chosen = choose_weights(model, options.update)
     with _quiet_trainer():
         trainer = _trainer_class(model)(
             model=model,
-            args=_config(settings, out, len(rows)),
+            args=_config(options, out, len(rows)),
             train_dataset=Dataset.from_dict(columns),
             processing_class=tokenizer,
             callbacks=[_make_callback(on_step)] if on_step else None,
-            peft_config=adapter_config(model, settings.update, rank=settings.lora_rank),
+            peft_config=adapter_config(model, options.update, rank=options.lora_rank),
         )
         trainer.remove_callback(PrinterCallback)  # it prints to stdout
-        trainable = check_trainable(trainer.model, settings.update, chosen)
+        trainable = check_trainable(trainer.model, options.update, chosen)
         if on_start:
             sizes = {n: p.numel() for n, p in trainer.model.named_parameters()}
             on_start(trainable, sum(sizes[name] for name in trainable))
@@ -134,14 +134,13 @@ def _summed_loss(model: Any, inputs: dict[str, Any]) -> Any:
     return torch.nn.functional.cross_entropy(logits, labels[kept], reduction="sum")
 
 
-def _config(settings: TrainSettings, out: Path, n_rows: int) -> Any:
+def _config(options: FinetuneOptions, out: Path, n_rows: int) -> Any:
     import torch
     from trl import SFTConfig
 
-    n_steps = settings.max_steps
-    if n_steps < 0:
-        n_steps = max(1, round(n_rows * settings.epochs / settings.batch_size))
-    n_decay = round(n_steps * settings.decay_fraction)
+    n_steps = options.max_steps or max(1, round(n_rows * options.epochs / options.batch_size))
+    n_decay = round(n_steps * options.decay_fraction)
+    rows_at_once = options.rows_at_once or options.batch_size
     on_cpu = not torch.cuda.is_available()
     schedule: dict[str, Any] = {"lr_scheduler_type": "constant_with_warmup"}
     if n_decay:
@@ -152,15 +151,15 @@ def _config(settings: TrainSettings, out: Path, n_rows: int) -> Any:
     return SFTConfig(
         output_dir=str(out),
         max_steps=n_steps,
-        per_device_train_batch_size=settings.rows_at_once,
-        gradient_accumulation_steps=settings.batch_size // settings.rows_at_once,
-        learning_rate=settings.rate,
-        warmup_steps=settings.warm_up,
-        max_grad_norm=settings.clip,
+        per_device_train_batch_size=rows_at_once,
+        gradient_accumulation_steps=options.batch_size // rows_at_once,
+        learning_rate=options.rate,
+        warmup_steps=options.warm_up,
+        max_grad_norm=1.0,
         weight_decay=0.0,
         adam_beta2=0.999,
         optim="adamw_torch_fused",
-        bf16=settings.bf16,
+        bf16=options.dtype == "bfloat16",
         use_cpu=on_cpu,
         gradient_checkpointing=not on_cpu,
         max_length=None,
@@ -171,8 +170,8 @@ def _config(settings: TrainSettings, out: Path, n_rows: int) -> Any:
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
         disable_tqdm=True,
-        seed=settings.seed,
-        data_seed=settings.seed,
+        seed=options.seed,
+        data_seed=options.seed,
         **schedule,
     )
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from ifcurate.errors import RunError
-from ifcurate.finetuning.settings import TrainSettings, Update
 from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.contents import read_exam, read_mixture
 from ifcurate.lab.examiner import Examiner, load_base
 from ifcurate.lab.plan import Laboratory, LabPlan
+from ifcurate.options.finetune import FinetuneOptions, Update
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
@@ -54,17 +53,15 @@ class Arm:
             return self.rows
         return f"{self.rows}+{self.update}" + (f"@{self.rate:g}" if self.rate else "")
 
-    def settings(self, plan: LabPlan) -> TrainSettings:
+    def settings(self, plan: LabPlan) -> FinetuneOptions:
         """The plan's training with this arm's weights and rate."""
-        return replace(
-            plan.training, update=self.update, rate=self.rate or plan.training.rate,
-            seed=plan.seed, lora_rank=32,
-        )  # fmt: skip
+        changes = {"update": self.update, "rate": self.rate or plan.training.rate}
+        return plan.training.model_copy(update={**changes, "seed": plan.seed, "lora_rank": 32})
 
 
 def choose_rows(lab: Laboratory, plan: LabPlan, rows: str) -> tuple[list[Example], dict[str, Any]]:
     """The rows of an arm, and their counts."""
-    examples = read_mixture(lab)
+    examples = lab.read_mixture()
     kind, _, rule = rows.partition(":")
     if kind == "unfiltered":
         return examples, {"rows": len(examples)}
@@ -121,7 +118,7 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
     started = time.perf_counter()
     rows, about = choose_rows(lab, plan, arm.rows)
     loaded = load_base(lab.base)
-    examiner = Examiner(loaded, read_exam(lab))
+    examiner = Examiner(loaded, lab.read_exam())
     points: list[dict[str, Any]] = [{"step": 0, **lab.read_json(lab.folder / "start.json")}]
 
     def look(step: int, model: Any) -> bool:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ifcurate.engines.base import Prompt
-from ifcurate.evaluation.answering import generate_greedily
 from ifcurate.evaluation.answers import Outcome, name_answers
-from ifcurate.evaluation.questions import Question, to_example
+from ifcurate.evaluation.models import generate_greedily
+from ifcurate.evaluation.suites import Question, to_example
+from ifcurate.lab.plan import TEMPLATE
 from ifcurate.records import Example
-
-TEMPLATE: Final = "alpaca"  # the template of scores, training and evaluation
 
 
 @dataclass(frozen=True, slots=True)

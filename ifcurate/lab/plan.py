@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ifcurate.data.sources import read_examples
 from ifcurate.errors import RunError
-from ifcurate.finetuning.settings import TrainSettings
+from ifcurate.evaluation.suites import Question
 from ifcurate.lab.mixtures import MIXTURES, MixtureShape
+from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
 EARLY_STEP: Final = 20  # conflict accuracy here minus the final one is "the fall"
-_TRAINING: Final = TrainSettings(
-    rate=3e-4, max_steps=90, warm_up=10, decay_fraction=0.25, bf16=False
-)
+TEMPLATE: Final = "alpaca"  # the template of scores, training and evaluation
+_TRAINING: Final = FinetuneOptions(
+    model="pocket", template=TEMPLATE, rate=3e-4, max_steps=90, batch_size=32, warm_up=10,
+    decay_fraction=0.25, dtype="float32",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,10 @@ class Nudge:
     rate: float = 3e-4
     warm_up: int = 20
 
-    def settings(self, seed: int) -> TrainSettings:
+    def settings(self, seed: int) -> FinetuneOptions:
         """The nudge as a finetuning run."""
-        return replace(
-            _TRAINING, rate=self.rate, max_steps=self.steps, warm_up=self.warm_up,
-            decay_fraction=0.0, seed=seed,
-        )  # fmt: skip
+        changes = {"rate": self.rate, "max_steps": self.steps, "warm_up": self.warm_up}
+        return _TRAINING.model_copy(update={**changes, "decay_fraction": 0.0, "seed": seed})
 
     def shape(self, batch_size: int) -> MixtureShape:
         """The nudge's rows."""
@@ -48,7 +51,7 @@ class LabPlan:
     name: str = "m1"  # of the mixture
     shape: MixtureShape = MIXTURES["m1"]
     nudge: Nudge = field(default_factory=Nudge)
-    training: TrainSettings = _TRAINING
+    training: FinetuneOptions = _TRAINING
     model: str | None = None  # the folder of the model that is nudged; None for the bundled one
     evaluated_steps: tuple[int, ...] = (10, 20, 45, 90)
 
@@ -77,7 +80,9 @@ class Laboratory:
         Raises `RunError` when the folder holds another plan.
         """
         lab = cls(root / f"{plan.name}-seed{plan.seed}")
-        expected = json.loads(json.dumps(asdict(plan, dict_factory=_given)))
+        expected = json.loads(
+            json.dumps(asdict(plan, dict_factory=_given), default=FinetuneOptions.given)
+        )
         path = lab.folder / "plan.json"
         if path.exists():
             saved = json.loads(path.read_text("utf-8"))
@@ -115,6 +120,16 @@ class Laboratory:
     def scores(self) -> Path:
         """The SCORES table of the mixture under the nudged model."""
         return self.folder / "scores.parquet"
+
+    def read_mixture(self) -> list[Example]:
+        """The mixture's examples, read like any other file."""
+        return list(read_examples(str(self.mixture)))
+
+    def read_exam(self) -> list[Question]:
+        """All questions of the evaluation."""
+        questions = [q for own in self.read_json(self.exam).values() for q in own]
+        answers = ("context_answers", "memory_answers")
+        return [Question(**{**q, **{name: tuple(q[name]) for name in answers}}) for q in questions]
 
     def arm(self, name: str) -> Path:
         """The trajectory of one arm."""

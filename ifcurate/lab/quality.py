@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ifcurate.engines.base import Prompt
-from ifcurate.lab.contents import read_mixture
-from ifcurate.lab.examiner import TEMPLATE, load_base
-from ifcurate.lab.plan import Laboratory
+from ifcurate.lab.examiner import load_base
+from ifcurate.lab.plan import TEMPLATE, Laboratory
 from ifcurate.storage.files import read_table, write_json
 from ifcurate.storage.tables import SCORES
 
@@ -82,11 +81,11 @@ def _all_scores(lab: Laboratory) -> dict[str, FloatArray]:
 def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]:
     """Loss of the response alone, (rows,), and attention on the context, (rows,) per layer."""
     from ifcurate.engines.hf.tokenizer import HFTokenizer
-    from ifcurate.evaluation.answering import answer_logprobs
     from ifcurate.evaluation.attention import measure_attention
+    from ifcurate.evaluation.models import answer_logprobs
     from ifcurate.prompts.templates import load_template
 
-    examples = read_mixture(lab)
+    examples = lab.read_mixture()
     loaded = load_base(lab.base)
     wrapped = HFTokenizer(loaded.tokenizer)
     template = load_template(TEMPLATE, wrapped)

@@ -9,11 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.contents import read_exam, read_mixture
-from ifcurate.lab.exam import make_exam
-from ifcurate.lab.examiner import TEMPLATE, Examiner, load_base
-from ifcurate.lab.mixtures import LabRow, make_mixture, split_facts
-from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
+from ifcurate.lab.examiner import Examiner, load_base
+from ifcurate.lab.mixtures import LabRow, make_exam, make_mixture, split_facts
+from ifcurate.lab.plan import TEMPLATE, Laboratory, LabPlan, Nudge
 from ifcurate.storage.files import write_json, write_json_lines, write_table
 
 
@@ -73,7 +71,7 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
         loaded.model, loaded.tokenizer, loaded.prompts(examples),
         plan.nudge.settings(plan.seed), lab.folder / "trainer",
     )  # fmt: skip
-    examiner = Examiner(loaded, read_exam(lab))
+    examiner = Examiner(loaded, lab.read_exam())
     write_json(lab.folder / "start.json", examiner.ask(loaded.model))
     with quiet():
         loaded.tokenizer.save_pretrained(lab.base)
@@ -92,5 +90,5 @@ def score_mixture(lab: Laboratory) -> None:
 
     digest = hashlib.sha256(lab.mixture.read_bytes()).hexdigest()[:16]
     with load_engine("hf", model=str(lab.base), threads=torch.get_num_threads()) as engine:
-        scores = score_examples(read_mixture(lab), engine, ScoreSettings(template=TEMPLATE))
+        scores = score_examples(lab.read_mixture(), engine, ScoreSettings(template=TEMPLATE))
     write_table(scores, lab.scores, {"mixture": digest})

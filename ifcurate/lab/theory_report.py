@@ -1,13 +1,27 @@
-"""The report of `ifcurate lab theory`: all checks, the counterexample, and a walk."""
+"""The report of `ifcurate lab theory`: statements checked over a grid, a counterexample, a walk."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ifcurate.lab.theory import SMALLEST, Setting, describe, find_rate, walk
+from ifcurate.lab.theory import (
+    SMALLEST,
+    Setting,
+    State,
+    context_share,
+    describe,
+    find_rate,
+    lemma_margin,
+    pull_sign,
+    reverses_in_the_limit,
+    sufficient,
+    take_step,
+    walk,
+)
 from ifcurate.lab.theory_explicit import check_explicit
-from ifcurate.lab.theory_grid import check_grid
 
 
 def make_report() -> dict[str, Any]:
@@ -51,3 +65,99 @@ def make_page(report: dict[str, Any], out: Path) -> Path:
         Section("phases", "Two phases", blocks=(figure,)),
         Section("statements", "Where each statement held", blocks=(table,)),
     ], scripts=("charts.js",))  # fmt: skip
+
+
+def grid() -> list[Setting]:
+    """Sizes and probabilities that meet the assumptions."""
+    sizes = (5, 8, 12, 20, 26, 50, 100, 300, 1000, 10_000, 30_000)
+    counts = ((1, 1), (4, 4), (32, 32), (2, 1), (8, 4), (5, 1), (20, 4))
+    shares = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+    known = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+    settings = [SMALLEST]
+    for size, (n_c, n_b), low, high in product(sizes, counts, shares, known):
+        # Each point has its own answer and subject, and there is one relation.
+        if 2 * (n_c + n_b) + 1 <= size and 1 / size < low < high / 2:
+            settings.append(Setting(size, n_c, n_b, low, high))
+    return settings
+
+
+def check_grid(settings: list[Setting] | None = None) -> dict[str, Any]:
+    """How often each statement held, the number of settings, and the smallest failure."""
+    settings = grid() if settings is None else settings
+    under = [s for s in settings if sufficient(s)]
+    equal = _with_equal_counts(settings)
+    rates = {s: find_rate(s) for s in settings if _has_first_phase(s)}
+    return {
+        "n_settings": len(settings),
+        "lemma_6": _check(settings, _holds_lemma),
+        "lemma_6_under_condition": _check(under, _holds_lemma),
+        "first_phase_all": _check(settings, _has_first_phase),
+        "first_phase_equal_counts": _check(equal, _has_first_phase),
+        "first_phase_under_condition": _check(under, _has_first_phase),
+        "second_phase_given_first": _check_second_phase(rates),
+        "theorem_1_given_both_phases": _check_theorem(rates),
+    }
+
+
+def _with_equal_counts(settings: list[Setting]) -> list[Setting]:
+    return [s for s in settings if s.n_context == s.n_both]
+
+
+def _holds_lemma(setting: Setting) -> bool:
+    return lemma_margin(setting) > 0
+
+
+def _has_first_phase(setting: Setting) -> bool:
+    return pull_sign(setting, State()) > 0
+
+
+def _check_second_phase(rates: dict[Setting, float | None]) -> dict[str, Any]:
+    """Whether some rate reverses the signs; `rates` has the settings with a first phase."""
+    first = list(rates)
+    expected = sum(reverses_in_the_limit(s) == (rate is not None) for s, rate in rates.items())
+
+    def has_rate(setting: Setting) -> bool:
+        return rates[setting] is not None
+
+    return {
+        **_check(first, has_rate),
+        "rate_searched_to": 1e9,
+        "as_the_limit_of_large_rates_says": expected,
+        "equal_counts": _check(_with_equal_counts(first), has_rate),
+    }
+
+
+def _check_theorem(rates: dict[Setting, float | None]) -> dict[str, Any]:
+    """Whether M_C rises at the first step and does not rise at the second."""
+    shares = {s: _shares(s, rate) for s, rate in rates.items() if rate is not None}
+
+    def rises_then_falls(setting: Setting) -> bool:
+        m0, m1, m2 = shares[setting]
+        return m1 > m0 and m1 >= m2
+
+    return {
+        **_check(list(shares), rises_then_falls),
+        "second_step_below_float64": sum(m1 == m2 for _, m1, m2 in shares.values()),
+    }
+
+
+def _shares(setting: Setting, rate: float) -> tuple[float, float, float]:
+    """M_C before training and after one and two steps.
+
+    Theorem 1 follows from the two phases: M_C rises with the score of the unseen
+    conflict, which moves by eta/n G at each step, and G changes its sign in between.
+    """
+    one = take_step(setting, State(), rate)
+    two = take_step(setting, one, rate)
+    m0, m1, m2 = (context_share(setting, s) for s in (State(), one, two))
+    return m0, m1, m2
+
+
+def _check(settings: list[Setting], holds: Callable[[Setting], bool]) -> dict[str, Any]:
+    failures = [s for s in settings if not holds(s)]
+    smallest = min(failures, key=lambda s: (s.n_tokens, s.n_context + s.n_both), default=None)
+    return {
+        "tried": len(settings),
+        "held": len(settings) - len(failures),
+        "smallest_failure": describe(smallest) if smallest else None,
+    }

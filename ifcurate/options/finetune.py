@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from ifcurate.options.base import Options, needs, option
 
+Update = Literal["full", "qk", "lora", "lora-qk"]
 TRAINING = "Training"
 EVALUATION = "Evaluation during the run"
 
@@ -24,7 +25,7 @@ class FinetuneOptions(Options):
         metavar="NAME",
         common=True,
     )
-    update: Literal["full", "qk", "lora", "lora-qk"] = option(
+    update: Update = option(
         "full",
         "Which weights are trained: all, the query and key projections, adapters on all layers, or "
         "adapters on queries and keys.",

@@ -10,7 +10,6 @@ import pytest
 
 from ifcurate.errors import ModelError, RunError
 from ifcurate.finetuning.finetune import finetune, read_rows
-from ifcurate.finetuning.settings import TrainSettings
 from ifcurate.finetuning.updates import adapter_config, choose_weights
 from ifcurate.options.finetune import FinetuneOptions
 from ifcurate.pocket import demo_path, model_path
@@ -49,9 +48,10 @@ def test_no_other_weight_moves_by_a_bit(update: Any, tmp_path: Path) -> None:
     model, tokenizer = load(model_path())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     names: list[str] = []
-    settings = TrainSettings(
-        update=update, rate=1e-2, max_steps=2, batch_size=4, rows_at_once=4, warm_up=0,
-        decay_fraction=0, lora_rank=4, bf16=False,
+    rank = {"lora_rank": 4} if update == "lora-qk" else {}
+    settings = FinetuneOptions.create(
+        model="pocket", update=update, rate=1e-2, max_steps=2, batch_size=4, warm_up=0,
+        decay_fraction=0, dtype="float32", **rank,
     )  # fmt: skip
     trainer = train_rows(
         model, tokenizer, prompts(tokenizer), settings, tmp_path,

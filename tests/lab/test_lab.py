@@ -14,11 +14,9 @@ import pytest
 from ifcurate.errors import RunError
 from ifcurate.lab import setup
 from ifcurate.lab.arms import Arm, choose_rows, run_arm
-from ifcurate.lab.compare import compare_arms, read_results
-from ifcurate.lab.comparison import make_page
-from ifcurate.lab.exam import make_exam
+from ifcurate.lab.compare import compare_arms, make_page, read_results
 from ifcurate.lab.knobs import SETTINGS, run_knobs
-from ifcurate.lab.mixtures import MIXTURES, MixtureShape, make_mixture, split_facts
+from ifcurate.lab.mixtures import MIXTURES, MixtureShape, make_exam, make_mixture, split_facts
 from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
 from ifcurate.lab.quality import area_under_curve, measure_laboratories
 from ifcurate.lab.setup import prepare, score_mixture
@@ -104,7 +102,7 @@ def test_curation_is_the_same_whatever_the_truth_says(tmp_path: Path) -> None:
     plan = LabPlan.create("m1", 0, n_rows=120)
     plan = replace(
         plan, nudge=Nudge(steps=1), evaluated_steps=(1,),
-        training=replace(plan.training, max_steps=1),
+        training=plan.training.model_copy(update={"max_steps": 1}),
     )  # fmt: skip
     lab = prepare(tmp_path, plan)
     score_mixture(lab)

@@ -16,7 +16,7 @@ from ifcurate.lab.theory import (
     sufficient,
 )
 from ifcurate.lab.theory_explicit import check_explicit
-from ifcurate.lab.theory_grid import check_grid, grid
+from ifcurate.lab.theory_report import check_grid, grid
 
 
 def test_the_counterexample_can_be_done_by_hand() -> None:

@@ -51,7 +51,7 @@ def benchmark(
         source = find_model(resolve_model(model))
         tokenizer = HFTokenizer(load_tokenizer(source, trust_remote_code=False))
         for path in export_tasks(BUILT_IN, export, template=template, tokenizer=tokenizer):
-            printing.out.print(str(path), soft_wrap=True, markup=False)
+            printing.print_line(str(path))
         return
     results = run_benchmarks(model, task or STANDARD, out, limit=limit, device=device)
     if json:
@@ -59,4 +59,4 @@ def benchmark(
         return
     for name, figures in results.items():
         shown = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
-        printing.out.print(f"{name}: {shown}", soft_wrap=True, markup=False)
+        printing.print_line(f"{name}: {shown}")

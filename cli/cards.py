@@ -37,4 +37,4 @@ def show_card(
     """Print a card."""
     from ifcurate.data.known_sets import read_card
 
-    printing.out.print(read_card(name), markup=False, soft_wrap=True)
+    printing.print_line(read_card(name))

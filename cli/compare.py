@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import common
-from .printing import out, plain, print_json
+from .printing import make_table, out, plain, print_json, print_line
 
 if TYPE_CHECKING:
     from ifcurate.reports.compare import Comparison
@@ -52,12 +52,11 @@ def compare(
         return
     if not quiet:
         print_comparison(comparison)
-    out.print(str(path), soft_wrap=True, markup=False)
+    print_line(str(path))
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Correlations, agreement, and the examples that differ most."""
-    from rich.table import Table
     from rich.text import Text
 
     from ifcurate.reports.comparison import NAMES, name_run
@@ -68,10 +67,8 @@ def print_comparison(comparison: Comparison) -> None:
     ):
         out.print(Text(f"{place:7} {plain(name_run(run))}: {n:,} scored"), soft_wrap=True)
     out.print(f"{'both':7} {comparison.n_common:,} scored in both\n")
-    table = Table("", "rank correlation", box=None, pad_edge=False)
     shares = (0.1, 0.25, 0.5, 0.75)
-    for share in shares:
-        table.add_column(f"{share:.0%}", justify="right")
+    table = make_table("", "rank correlation", *(f"{share:.0%}" for share in shares), n_left=2)
     for name, value in comparison.correlations.items():
         agreed = dict(comparison.agreements.get(name, []))
         cells = [f"{100 * agreed[s]:.1f}%" if agreed else "-" for s in shares]
@@ -81,7 +78,7 @@ def print_comparison(comparison: Comparison) -> None:
         "[dim]at a share: examples with the same label if both runs put that share below the "
         "cut[/dim]\n"
     )
-    rows = Table("gain", "second", "rank %", "second", "example", box=None, pad_edge=False)
+    rows = make_table("gain", "second", "rank %", "second", "example", n_left=5)
     for row in comparison.most_different(8).iter_rows(named=True):
         shown = plain(str(row["preview"] or row["id"]))[:70]
         numbers = (f"{row['context_gain']:+.3g}", f"{row['context_gain_2']:+.3g}")

@@ -122,7 +122,7 @@ def print_measures(result: dict[str, Any]) -> None:
         printing.note("known is empty if the model gives no memory answer without the context")
     for note in [*result["notes"], *(n for s in result["suites"].values() for n in s["notes"])]:
         printing.note(note)
-    printing.out.print(f"answers  {escape(result['folder'])}", soft_wrap=True)
+    printing.print_line(f"answers  {result['folder']}")
 
 
 def _cells(measures: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import note, out, print_json
+from .printing import note, out, print_json, print_line
 
 if TYPE_CHECKING:
     from ifcurate.exports.export import Export
@@ -91,8 +91,8 @@ def print_export(result: Export) -> None:
     out.print(f"{count(counts['written'], 'row')} written{left}")
     for what, file in result.manifest.outputs.items():
         name = "data" if what == "data" else "left out" if "left_out" in file else "config"
-        out.print(f"{name:9}{escape(str(result.folder / file))}", soft_wrap=True)
+        print_line(f"{name:9}{result.folder / file}")
     for text in result.manifest.notes:
         out.print(f"note     {escape(text)}")
     if result.command:
-        out.print(f"train    {escape(result.command)}", soft_wrap=True)
+        print_line(f"train    {result.command}")

@@ -13,7 +13,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import note, out, print_json
+from .printing import note, out, print_json, print_line
 
 if TYPE_CHECKING:
     from ifcurate.steps.filtering import FilterResult
@@ -76,7 +76,6 @@ def filter_rows(
 
 def print_filter(result: FilterResult, *, hints: bool = True) -> None:
     """Counts that add up, the files, and the next command."""
-    from rich.markup import escape
 
     counts = result.manifest.counts
     if result.skipped:
@@ -95,11 +94,11 @@ def print_filter(result: FilterResult, *, hints: bool = True) -> None:
     out.print()
     for kind in ("kept", "dropped"):
         for path in result.files(kind).values():
-            out.print(f"{kind:8}{escape(str(path))}", soft_wrap=True)
-    out.print(f"manifest {escape(str(result.folder / 'filter.json'))}", soft_wrap=True)
+            print_line(f"{kind:8}{path}")
+    print_line(f"manifest {result.folder / 'filter.json'}")
     if hints and counts.get("kept"):
         out.print("train on the kept file, or write it for a trainer:")
         line = f"ifcurate export {shlex.quote(str(result.folder))} --trainer trl"
         if result.manifest.identity["scores"]["engine"].get("engine") == "toy":
             line += " --model MODEL"
-        out.print(f"next    {escape(line)}", soft_wrap=True)
+        print_line(f"next    {line}")

@@ -54,9 +54,7 @@ def finetune_model(
     if json:
         printing.print_json(record)
     elif not quiet:
-        from rich.markup import escape
-
         for reason, n in result.skipped.items():
             printing.note(f"{n:,} rows left out: {reason}")
         printing.out.print(f"{result.n_rows:,} rows, {result.steps} steps")
-        printing.out.print(f"model {escape(str(result.folder / 'final'))}", soft_wrap=True)
+        printing.print_line(f"model {result.folder / 'final'}")

@@ -14,7 +14,7 @@ from rich.markup import escape
 from ifcurate.phrases import count
 
 from .data import read_data
-from .printing import out, plain, print_json
+from .printing import out, plain, print_json, print_line
 
 if TYPE_CHECKING:
     from ifcurate.counterfactual.lint import Finding
@@ -46,7 +46,7 @@ def print_funnel(result: AugmentResult) -> None:
     labels = ("suite", "rejected", "review", "manifest")
     for name, path in result.files.items():
         label = name if name in labels else "counterfactuals"
-        out.print(f"{label:16} {escape(str(path))}", soft_wrap=True)
+        print_line(f"{label:16} {path}")
     if not funnel.written:
         out.print("No row could be changed correctly. rejected.jsonl has the reason for each row.")
 

@@ -12,7 +12,7 @@ from ifcurate.phrases import count
 from . import common
 from .data import Data, read_data
 from .options import with_options
-from .printing import out, plain, print_json
+from .printing import make_table, out, plain, print_json, print_line
 from .tally import Tally, quantiles
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _print(loaded: Examples, tally: Tally) -> None:
         name = escape(plain(source.name))
         out.print(f"{name}: format [bold]{layout.format}[/bold]", soft_wrap=True)
         for shape in layout.shapes[:5]:
-            out.print(f"  {escape(plain(shape.describe()))}", soft_wrap=True)
+            print_line(f"  {plain(shape.describe())}")
         if len(layout.shapes) > 5:
             out.print(f"  and {count(len(layout.shapes) - 5, 'further template')}")
         if source.name in unread:
@@ -129,7 +129,7 @@ def _print_unread(unread: Unread) -> None:
     from ifcurate.data.unread import list_unread
 
     for line in list_unread(unread):
-        out.print(f"  {escape(plain(line))}", soft_wrap=True)
+        print_line(f"  {plain(line)}")
     for line in unread.advice:
         out.print(f"  [yellow]{escape(plain(line))}[/yellow]", soft_wrap=True)
 
@@ -158,25 +158,19 @@ def _print_counts(tally: Tally) -> None:
         out.print(f"[yellow]{count(tally.n_bad, 'row')} cannot be used; the first:[/yellow]")
         for bad in tally.bad:
             place = f"{bad.source}:{bad.line}" if bad.line else f"{bad.source} row {bad.number}"
-            out.print(f"  {escape(plain(f'{place}: {bad.reason}'))}", soft_wrap=True)
+            print_line(f"  {plain(f'{place}: {bad.reason}')}")
 
 
 def _print_lengths(tally: Tally) -> None:
-    from rich.table import Table
-
-    words = Table(box=None, pad_edge=False)
     columns = ("least", "median", "95%", "most")
-    for name in ("words", *columns):
-        words.add_column(name, justify="left" if name == "words" else "right")
+    words = make_table("words", *columns)
     for name, values in tally.lengths.items():
         at = quantiles(values)
         words.add_row(name, *(f"{at[q]:,}" if at else "-" for q in columns))
     out.print()
     out.print(words)
     if tally.rules:
-        rules = Table(box=None, pad_edge=False)
-        rules.add_column("context found by")
-        rules.add_column("examples", justify="right")
+        rules = make_table("context found by", "examples")
         for rule, n in tally.rules.most_common(12):
             rules.add_row(rule, f"{n:,}")
         out.print()

@@ -154,11 +154,8 @@ def compare(
 
 
 def _print_mixture(name: str, arms: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"mixture {name}", title_justify="left", box=None)
-    for column in ("arm", "seeds", "step 20", "final", "fall by seed", "standard"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
+    columns = ("arm", "seeds", "step 20", "final", "fall by seed", "standard")
+    table = printing.make_table(*columns, title=f"mixture {name}")
     for arm, own in arms.items():
         early = next((p for p in own["steps"] if p["step"] == 20), own["steps"][-1])
         last = own["steps"][-1]
@@ -200,11 +197,9 @@ def knobs(
     if json:
         printing.print_json(settings)
         return
-    from rich.table import Table
-
-    table = Table(title="fall from step 20 to the end, points", title_justify="left", box=None)
-    for column in ("start", "knob", "value", "by seed", "mean", "95%"):
-        table.add_column(column)
+    title = "fall from step 20 to the end, points"
+    columns = ("start", "knob", "value", "by seed", "mean", "95%")
+    table = printing.make_table(*columns, n_left=6, title=title)
     for row in settings:
         table.add_row(row["start"], row["knob"], row["value"], *_falls(row))
     printing.out.print(table)

@@ -12,6 +12,7 @@ from .printing import note
 
 if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
+    from ifcurate.options.score import RunOptions
     from ifcurate.runs.run import Run
     from ifcurate.runs.work import Shard
     from ifcurate.scoring.cache import ScoreCache
@@ -19,21 +20,20 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def open_cache(
-    scorer: Scorer, folder: Path | None, *, wanted: bool, quiet: bool
-) -> Iterator[ScoreCache | None]:
+def open_cache(scorer: Scorer, target: RunOptions, *, quiet: bool) -> Iterator[ScoreCache | None]:
     """The cache of scores. None if it is off, or if the default one cannot be used."""
     from ifcurate.errors import DataError
     from ifcurate.runs.run import RUNS_FOLDER
     from ifcurate.scoring.cache import CACHE_NAME, ScoreCache
 
-    if not wanted:
+    if not target.cache:
         yield None
         return
+    folder = target.cache_dir or Path(RUNS_FOLDER)
     try:
-        store = ScoreCache.for_scorer((folder or Path(RUNS_FOLDER)) / CACHE_NAME, scorer)
+        store = ScoreCache.for_scorer(folder / CACHE_NAME, scorer)
     except DataError as error:
-        if folder is not None:
+        if target.cache_dir is not None:
             raise
         note(str(error), quiet=quiet)
         yield None
@@ -45,17 +45,13 @@ def open_cache(
 def score_with_progress(
     examples: Examples,
     scorer: Scorer,
-    folder: Path | None,
+    target: RunOptions,
     *,
-    n_rows: int | None = None,
-    name: str = "",
-    tokens: bool = False,
-    overwrite: bool = False,
-    shard: Shard | None = None,
-    cache: ScoreCache | None = None,
-    checks: dict[str, Any] | None = None,
-    retry: bool = False,
-    quiet: bool = False,
+    n_rows: int | None,
+    shard: Shard | None,
+    cache: ScoreCache | None,
+    checks: dict[str, Any],
+    quiet: bool,
 ) -> Run:
     """Score into a run folder with progress on stderr. Ctrl-C finishes the current batch."""
     from ifcurate.runs.run import RUNS_FOLDER
@@ -65,7 +61,7 @@ def score_with_progress(
     from .progress import ScoringProgress
 
     identity = score_identity(examples, scorer, shard=shard)
-    where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
+    where = target.out or Path(RUNS_FOLDER) / run_name(identity, target.name)
     announce(examples, scorer, where, quiet=quiet)
     if n_rows is not None and shard is not None:
         n_rows = shard.count_rows(n_rows, scorer.settings.chunk_rows)
@@ -77,8 +73,8 @@ def score_with_progress(
             examples,
             scorer,
             where,
-            tokens=tokens,
-            overwrite=overwrite,
+            tokens=target.tokens,
+            overwrite=target.overwrite,
             shard=shard,
             cache=cache,
             stop=stop,
@@ -87,7 +83,7 @@ def score_with_progress(
             checks=checks,
             on_progress=progress.update,
         )
-    if progress.rows == 0 and retry:
+    if progress.rows == 0 and target.retry_failed:
         return _retry_with_progress(run, examples, scorer, n_rows=n_rows, quiet=quiet)
     if progress.rows == 0:
         note("already scored, with the same data, model and options; nothing to do", quiet=quiet)

@@ -9,7 +9,7 @@ import typer
 
 from . import common
 from .allowed import Allowed, FailOnError
-from .printing import note, out, print_json
+from .printing import note, out, print_json, print_line
 
 
 def merge(
@@ -60,5 +60,5 @@ def merge(
         out.print(f"{count(counts['rows'], 'row')} of {count(len(folders), 'shard')}: {rest}")
         for text in run.manifest.notes:
             out.print(f"  {text}", style="dim", markup=False)
-        out.print(f"scores  {run.scores_path}", soft_wrap=True, markup=False)
+        print_line(f"scores  {run.scores_path}")
     allowed.check_run(run)

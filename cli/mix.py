@@ -14,7 +14,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import note, out, print_json
+from .printing import make_table, note, out, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,13 +107,8 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
 
 
 def _table_of_components(counts: Mapping[str, int]) -> Table:
-    from rich.table import Table
-
     units = [unit for unit in ("rows", "tokens") if unit in counts]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("component")
-    for unit in units:
-        table.add_column(unit, justify="right")
+    table = make_table("component", *units)
     for name in (key.removeprefix("rows:") for key in counts if key.startswith("rows:")):
         table.add_row(name, *(f"{counts[f'{unit}:{name}']:,}" for unit in units))
     table.add_row("all", *(f"{counts[unit]:,}" for unit in units), style="bold")

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
 # C0 but tab and line feed, DEL and C1; marks and overrides of direction; line separators;
 # half surrogate pairs, which are bytes of a name that is not UTF-8, or broken JSON.
@@ -83,6 +84,19 @@ def print_columns(lines: Sequence[Sequence[str]]) -> None:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         # Users copy these cells, so they are never cut to the width of the terminal.
         out.print(text.rstrip(), soft_wrap=True, style="bold" if number == 0 else None)
+
+
+def make_table(*columns: str, n_left: int = 1, title: str = "") -> Table:
+    """A table without lines. The columns after the first `n_left` are aligned right."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number < n_left else "right", overflow="fold")
+    return table
+
+
+def print_line(text: str, *, end: str = "\n") -> None:
+    """Print a line that users copy: markup in it is plain text, and it is not wrapped."""
+    out.print(text, soft_wrap=True, markup=False, end=end)
 
 
 def note(text: str, *, quiet: bool = False) -> None:

@@ -46,7 +46,7 @@ def print_recipes(recipes: Mapping[str, str]) -> None:
 @app.command("show")
 def show(name: Name, every: Full = False) -> None:
     """Print a recipe."""
-    printing.out.print(_text(name, every=every), end="", markup=False, soft_wrap=True)
+    printing.print_line(_text(name, every=every), end="")
 
 
 @app.command("copy")
@@ -66,7 +66,7 @@ def copy(
         raise DataError(f"{path}: exists already; name another file, or remove it")
     with atomic_file(path) as stream:
         stream.write(_text(name, every=every).encode("utf-8"))
-    printing.out.print(str(path), markup=False, soft_wrap=True)
+    printing.print_line(str(path))
 
 
 def _text(name: str, *, every: bool) -> str:

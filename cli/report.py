@@ -11,7 +11,7 @@ from ifcurate.options.report import ReportOptions
 
 from . import common
 from .options import with_options
-from .printing import note, out, print_json
+from .printing import note, print_json, print_line
 
 
 @with_options
@@ -58,4 +58,4 @@ def report(
     if json:
         print_json({"run": str(opened.folder), "report": str(path)})
     else:
-        out.print(str(path), soft_wrap=True, markup=False)
+        print_line(str(path))

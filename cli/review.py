@@ -13,7 +13,7 @@ from ifcurate.phrases import missing_package
 
 from . import common
 from .options import with_options
-from .printing import note, out
+from .printing import note, print_line
 
 
 @with_options
@@ -46,7 +46,7 @@ def review(
     opened = common.open_run(run)
 
     def show(address: str) -> None:
-        out.print(address, soft_wrap=True, markup=False)
+        print_line(address)
         note("Ctrl-C stops it; every label is saved when it is set", quiet=quiet)
         if not no_browser:
             import webbrowser

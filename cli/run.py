@@ -13,7 +13,7 @@ from ifcurate.phrases import count
 from . import common
 from .allowed import Allowed, FailOnError
 from .options import with_options
-from .printing import note, out, plain, print_json
+from .printing import note, out, plain, print_json, print_line
 from .recipes import print_recipes
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def curate(
     recipe = create_recipe(value, "curate", options.changes or ())
     if not json:
         out.print("# the recipe; ifcurate run FILE repeats it", style="bold")
-        out.print(render_recipe(recipe), markup=False, soft_wrap=True)
+        print_line(render_recipe(recipe))
     _do(recipe, options, fail_on_error, json=json, quiet=quiet)
 
 
@@ -171,7 +171,7 @@ def _print_plan(recipe: Recipe, *, json: bool) -> None:
         print_json(asdict(plan))
         return
     for step in plan.steps:
-        out.print(f"{step.name:8} {plain(step.what)}", soft_wrap=True, markup=False)
+        print_line(f"{step.name:8} {plain(step.what)}")
     out.print()
     if plan.n_tokens is not None:
         rows = count(plan.n_scored or 0, "row")
@@ -220,11 +220,11 @@ def _print_result(result: RecipeRun) -> None:
         print_rescored(result.filtered.split.checks)
     print_filter(result.filtered, hints=False)
     if result.augmented is not None:
-        out.print(f"augmented {result.augmented}", soft_wrap=True, markup=False)
+        print_line(f"augmented {result.augmented}")
     if result.mixture is not None:
         print_mixture(result.mixture, hints=result.exported is None)
     if result.exported is not None:
         print_export(result.exported)
     print_truth(result.run)
     if result.report is not None:
-        out.print(str(result.report), soft_wrap=True, markup=False)
+        print_line(str(result.report))

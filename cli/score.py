@@ -75,11 +75,7 @@ def score(
         print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)
         return
     n_rows = announce_data(examples, quiet=silent)
-    compared: dict[str, Any] = {
-        "examples": examples,
-        "settings": settings,
-        "quiet": silent,
-    }
+    compared: dict[str, Any] = {"examples": examples, "settings": settings, "quiet": silent}
     if cluster.executor == "ray":
         checks = check_apart(engine, **compared)
         run = score_on_cluster(
@@ -98,18 +94,13 @@ def score(
         loaded, checks = open_engine(engine, **compared)
         memory = MemoryBudget.create(engine.memory)
         scorer = Scorer.create(loaded, settings, memory=memory)
-        kept = open_cache(scorer, target.cache_dir, wanted=target.cache, quiet=silent)
-        with loaded, kept as store:
+        with loaded, open_cache(scorer, target, quiet=silent) as store:
             run = score_with_progress(
                 examples,
                 scorer,
-                target.out,
+                target,
                 n_rows=n_rows,
-                name=target.name,
-                tokens=target.tokens,
-                overwrite=target.overwrite,
                 shard=part,
-                retry=target.retry_failed,
                 cache=store,
                 checks=checks,
                 quiet=silent,

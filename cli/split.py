@@ -12,7 +12,7 @@ from ifcurate.phrases import count
 
 from . import common, rescore
 from .options import with_options
-from .printing import note, out, plain, print_json
+from .printing import make_table, note, out, plain, print_json, print_line
 
 _MOST_HISTOGRAMS = 3
 
@@ -104,18 +104,14 @@ def print_split(run: Run, made: SplitSummary, *, name: str = "", hints: bool = T
             out.print(f"[bold]{escape(title)}[/bold]")
             out.print(_frame(frame))
     out.print()
-    out.print(f"split  {escape(str(split_paths(run, name)[0]))}", soft_wrap=True)
+    print_line(f"split  {split_paths(run, name)[0]}")
     if hints:
         which = f" --split {name}" if name else ""
         out.print(f"next   ifcurate filter{which} --keep context-critical")
 
 
 def _table_of_labels(made: SplitSummary) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("label")
-    table.add_column("rows", justify="right")
+    table = make_table("label", "rows")
     for label, n in made.counts().items():
         table.add_row(label, f"{n:,}")
     return table

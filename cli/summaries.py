@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ifcurate.phrases import count
 
-from .printing import out, plain
+from .printing import make_table, out, plain, print_line
 
 if TYPE_CHECKING:
     from ifcurate.histograms import Histogram
@@ -28,14 +28,6 @@ _FLAGS = {
     "end_marker_removed": "an end-of-text marker that was not scored",
 }
 _EXTREMES = 3  # rows with the largest gain, and with the smallest
-
-
-def _table(*columns: str, title: str = "", right: Iterable[str] = ()) -> Table:
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    numbers = set(right)
-    for name in columns:
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
-    return table
 
 
 def _signed(value: float | None) -> str:
@@ -89,16 +81,16 @@ def print_score_summary(run: Run, summary: ScoreSummary, *, hints: bool = True) 
         _print_extremes(f"largest gain{needs}", summary.most)
         _print_extremes("smallest gain: the context adds nothing, or misleads", summary.least)
     out.print()
-    out.print(f"scores  {escape(str(run.scores_path))}", soft_wrap=True)
+    print_line(f"scores  {run.scores_path}")
     if n_quarantined:
-        out.print(f"quarantined  {escape(str(run.folder / 'quarantine.jsonl'))}", soft_wrap=True)
+        print_line(f"quarantined  {run.folder / 'quarantine.jsonl'}")
     if hints:
         out.print("next    ifcurate split --rule paper|gain|both|auto, or at once")
         out.print("        ifcurate filter --keep context-critical")
 
 
 def _table_of_statuses(counts: dict[str, int]) -> Table:
-    table = _table("status", "rows", right=["rows"])
+    table = make_table("status", "rows")
     for status, n in counts.items():
         if n or status == "scored":
             table.add_row(status, f"{n:,}")
@@ -125,7 +117,7 @@ def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
 
 def _print_quantiles(summary: ScoreSummary) -> None:
     names = {"0.05": "5%", "0.25": "25%", "0.5": "median", "0.75": "75%", "0.95": "95%"}
-    table = _table("nats per token", *names.values(), right=names.values())
+    table = make_table("nats per token", *names.values())
     for column, values in summary.quantiles.items():
         show = _signed if "gain" in column and "fraction" not in column else _plain
         table.add_row(column, *(show(values[q]) for q in names))
@@ -162,18 +154,7 @@ def _print_line(text: Text) -> None:
 def mark_context(example: Example, *, most: int = 700) -> Text:
     """The texts of an example, with the context marked."""
     text = Text()
-    parts: list[tuple[str, str]] = []
-    if example.system:
-        parts.append(("system", "system"))
-    for name, turns in (("history", example.history), ("trailing", example.trailing)):
-        parts += [(f"{name}[{i}]", turn.role) for i, turn in enumerate(turns)]
-        if name == "history":
-            parts.append(("instruction", "user"))
-            if example.context:
-                parts.append(("context", "context"))
-    for part, role in parts:
-        if not example.part(part):
-            continue
+    for part, role in example.parts:
         text.append(f"{role}: ", style="bold")
         text.append(_shorten(_marked(example, part), most))
         text.append("\n")

@@ -154,6 +154,17 @@ class Example:
         return str(getattr(self, name))
 
     @property
+    def parts(self) -> list[tuple[str, str]]:
+        """Name and role of each text before the response, in order. Empty texts are left out."""
+        turns = {
+            name: [(f"{name}[{i}]", turn.role) for i, turn in enumerate(getattr(self, name))]
+            for name in ("history", "trailing")
+        }
+        first, middle = ("system", "system"), (("instruction", "user"), ("context", "context"))
+        ordered = (first, *turns["history"], *middle, *turns["trailing"])
+        return [(name, role) for name, role in ordered if self.part(name)]
+
+    @property
     def context_text(self) -> str:
         """The texts of all blocks in their order, separated by blank lines."""
         return "\n\n".join(self.part(b.part)[b.start : b.end] for b in self.blocks)

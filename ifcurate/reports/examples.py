@@ -117,17 +117,13 @@ def _fit(
 
 def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, Any]:
     """The texts before the response, each in segments, and the response."""
-    parts: list[tuple[str, str]] = [("system", "system")] if example.system else []
-    for name, turns in (("history", example.history), ("trailing", example.trailing)):
-        parts += [(f"{name}[{i}]", turn.role) for i, turn in enumerate(turns)]
-        if name == "history":
-            parts.append(("instruction", "instruction"))
-            parts += [("context", "context")] * bool(example.context)
     return {
         "parts": [
-            (title, _shorten(_mark(example.part(name), name, example.blocks), characters))
-            for name, title in parts
-            if example.part(name)
+            (
+                name if name == "instruction" else role,
+                _shorten(_mark(example.part(name), name, example.blocks), characters),
+            )
+            for name, role in example.parts
         ],
         "response": _shorten([(example.response, PLAIN)], characters),
     }

@@ -26,10 +26,9 @@ from ifcurate.reports.counts import (
     list_quarantine,
 )
 from ifcurate.reports.examples import choose_rows, describe_rows, read_texts
-from ifcurate.reports.facts import Facts, gather_facts, read_quarantine
+from ifcurate.reports.facts import Facts, describe_run, gather_facts, read_quarantine
 from ifcurate.reports.run_figures import draw_gains, draw_kept, draw_losses
 from ifcurate.reports.tokens import TokenTexts
-from ifcurate.reports.words import describe_run
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.storage.manifest import fingerprint

@@ -16,13 +16,13 @@ from ifcurate.histograms import count_bins
 from ifcurate.reports.examples import describe_rows, read_texts
 from ifcurate.reports.facts import Facts
 from ifcurate.reports.tokens import TokenTexts
-from ifcurate.review.texts import gather_texts, search_texts
 from ifcurate.runs.reading import run_examples
 from ifcurate.storage.manifest import utc_now
 from ifcurate.storage.overrides import Override, read_overrides, write_overrides
 
 PAGE: Final = 50  # rows of one answer
 BINS: Final = 60
+MOST_CHARACTERS: Final = 400_000_000  # of all texts in memory
 STATISTICS: Final = ("loss_without_context", "context_gain")
 CRITICAL, NON_CRITICAL = "context-critical", "non-context-critical"
 View = Literal["near", "kept", "dropped", "by-hand", "all"]
@@ -141,11 +141,11 @@ class Session:
         with self._lock:
             if self._texts is None:
                 self._texts = self._read_texts()
-        return pl.lit(search_texts(self._texts, words))
+        return pl.lit(self._texts.str.contains(words.lower(), literal=True))
 
     def _read_texts(self) -> pl.Series:
         try:
-            texts = gather_texts(self._open_examples(), self._table)
+            texts = _gather_texts(self._open_examples(), self._table)
             if texts is not None:
                 return texts
             self._unsearched = "the texts are too long to search in"
@@ -297,3 +297,26 @@ def _wanted(query: Query) -> pl.Expr:
     if query.source:
         view &= pl.col("source") == query.source
     return view
+
+
+def _gather_texts(examples: Examples, table: pl.DataFrame) -> pl.Series | None:
+    """The id and all texts of each row of the table, in lower case; None when they are too long.
+
+    `table` has the columns id, source, row and turn. Raises `DataError` when the data cannot
+    be read.
+    """
+    keys = table.select("source", "row", "turn").iter_rows()
+    places = {(str(source), int(row), int(turn)): i for i, (source, row, turn) in enumerate(keys)}
+    texts = [str(name).lower() for name in table["id"]]
+    left = MOST_CHARACTERS
+    for example in examples:
+        place = places.get((example.source, example.row_number, example.turn))
+        if place is None:
+            continue
+        parts = (*(example.part(name) for name, _ in example.parts), example.response)
+        text = "\n".join(parts).lower()
+        left -= len(text)
+        if left < 0:
+            return None
+        texts[place] += f"\n{text}"
+    return pl.Series(texts, dtype=pl.String)

@@ -1,4 +1,4 @@
-"""The card of a mixture: a pure function of its tables and its manifest.
+"""The card of a mixture, `card.md.jinja`: a pure function of its tables and its manifest.
 
 The metadata is `huggingface_hub.DatasetCardData`. Its `configs` name the data file, so that
 `load_dataset` and the Hub's viewer find it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from ifcurate.options.card import CardOptions
 from ifcurate.storage.files import file_digest, write_text
 
 CARD: Final = "README.md"
+Steps = Sequence[tuple[str, Mapping[str, Any]]]  # components and the steps that made them, if any
 _SHOWN: Final = 600  # characters of an example's text
 #: The Hub's names for numbers of rows, from 1,000 on by powers of ten.
 _SIZES: Final = (
@@ -50,26 +52,47 @@ def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: Car
 
 def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> str:
     """The card as Markdown, after a block of metadata."""
-    origins = list(list_origins(mixture, options.license))
-    title = options.title or " + ".join(name for name, _ in _origins(mixture))
-    sections = [
-        f"# {_plain(title)}",
-        _summary(mixture),
-        _table_of_components(mixture),
-        _stages(mixture),
-        _scoring(mixture),
-        _by_hand(mixture),
-        _licences(origins),
-        _left_out(mixture),
-        _column_table(),
-        _examples(mixture, options.examples),
-        _limits(mixture, origins),
-        _how_made(mixture, recipe),
+    from jinja2 import Environment, StrictUndefined
+
+    manifest = mixture.manifest
+    counts, identity = manifest.counts, manifest.identity
+    steps = [
+        (component["name"], component.get("origin", {})) for component in identity["components"]
     ]
-    return (
-        f"---\n{_metadata(mixture, origins, title, options)}\n---\n\n"
-        + "\n\n".join(section for section in sections if section)
-        + "\n"
+    sources = list(list_origins(mixture, options.license))
+    title = options.title or " + ".join(name for name, _ in steps)
+    # Markdown, so the filters below escape what HTML would not.
+    environment = Environment(  # noqa: S701
+        undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {"plain": _plain, "number": "{:,}".format}
+    environment.globals["table"] = _table
+    template = (files(__package__) / "card.md.jinja").read_text("utf-8")
+    return environment.from_string(template).render(
+        metadata=_metadata(mixture, sources, title, options),
+        title=title,
+        manifest=manifest,
+        counts=counts,
+        components=_components(mixture),
+        tokenizer=identity.get("tokenizer"),
+        counted=identity["options"]["count"],
+        stages=list(_stages(steps)),
+        by_source=_by_source(mixture),
+        scorings=[(name, _scoring_facts(own)) for name, own in steps if own.get("engine")],
+        by_hand=list(_by_hand(steps)),
+        licences=[(o.component, o.name, o.licence, o.licence_from) for o in sources],
+        strictest=strictest_licence([origin.licence for origin in sources]),
+        left_out=[
+            (k.removeprefix("dropped:"), n) for k, n in counts.items() if k.startswith("dropped:")
+        ],
+        columns=[(name, meaning) for name, (_, meaning) in COLUMNS.items()],
+        examples=_examples(mixture, options.examples),
+        counterfactual=any(origin.get("step") == "augment" for _, origin in steps),
+        unchecked=sorted(
+            {(k.name, k.unchecked) for o in sources if (k := o.known) and k.unchecked}
+        ),
+        versions=", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
+        recipe=recipe,
     )
 
 
@@ -92,21 +115,6 @@ def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: 
     return str(data.to_yaml())
 
 
-def _origins(mixture: Mixture) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The name of each component, and the step that made it; an empty mapping if it was a file."""
-    for component in mixture.manifest.identity["components"]:
-        yield component["name"], component.get("origin", {})
-
-
-def _summary(mixture: Mixture) -> str:
-    tokens = f", {mixture.n_tokens:,} tokens" if mixture.n_tokens is not None else ""
-    return (
-        f"A mixture of instruction-tuning data: {mixture.n_rows:,} rows{tokens}, in training "
-        "order. Each row is a conversation in `messages`, and the row as it was read is in "
-        "`ifcurate_record`. Columns that start with `ifcurate_` say where a row comes from."
-    )
-
-
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(_cell(c) for c in line) + " |" for line in lines)
@@ -122,70 +130,34 @@ def _plain(text: str) -> str:
     return re.sub(r"([<>`*_\[\]#])", r"\\\1", " ".join(text.split())) if text != "---" else text
 
 
-def _table_of_components(mixture: Mixture) -> str:
+def _components(mixture: Mixture) -> Iterator[list[object]]:
     counts = mixture.manifest.counts
-    rows: list[list[object]] = []
     for component in mixture.manifest.identity["components"]:
         name, amount = component["name"], component["amount"]
         size = f"{amount['value']:g}" + (f" of {amount['of']}" if amount["of"] else "")
         sources = ", ".join(item["name"] for item in component.get("inputs", []))
         tokens = counts.get(f"tokens:{name}", "not counted")
-        rows.append(
-            [
-                name,
-                sources or "examples",
-                f"{amount['kind']} {size}",
-                counts[f"rows:{name}"],
-                tokens,
-            ]
-        )
-    header = ("component", "read from", "amount", "rows", "tokens")
-    known = mixture.manifest.identity.get("tokenizer")
-    how = mixture.manifest.identity["options"]["count"]
-    text = (
-        f"\n\nTokens of the {how}, with the tokenizer of {_plain(known['name'])}." if known else ""
-    )
-    return "## Components\n\n" + _table(header, rows) + text
+        kind = f"{amount['kind']} {size}"
+        yield [name, sources or "examples", kind, counts[f"rows:{name}"], tokens]
 
 
-def _stages(mixture: Mixture) -> str:
-    """Counts of the steps before mixing, and rows by source."""
-    parts = []
-    for name, origin in _origins(mixture):
-        counts = origin.get("counts") or origin.get("funnel")
-        if counts:
-            flat = [[k, v] for k, v in counts.items() if isinstance(v, int)]
-            table = _table(("what", "rows"), flat)
-            parts.append(f"{_plain(name)}, step `{origin['step']}`:\n\n{table}")
-    by_source = (
-        mixture.rows.group_by("ifcurate_component", "ifcurate_source", "ifcurate_label")
-        .agg(pl.len().alias("rows"), pl.col("ifcurate_tokens").sum().alias("tokens"))
-        .sort("ifcurate_component", "ifcurate_source", "ifcurate_label")
-        .collect()
-    )
+def _stages(steps: Steps) -> Iterator[tuple[str, str, list[tuple[str, int]]]]:
+    """Counts of the steps before mixing, by component."""
+    for name, origin in steps:
+        if counts := origin.get("counts") or origin.get("funnel"):
+            yield name, origin["step"], [(k, v) for k, v in counts.items() if isinstance(v, int)]
+
+
+def _by_source(mixture: Mixture) -> list[list[object]]:
+    """Rows and tokens of the mixture by component, source and label."""
+    keys = ("ifcurate_component", "ifcurate_source", "ifcurate_label")
+    tokens = pl.col("ifcurate_tokens").sum()
+    table = mixture.rows.group_by(keys).agg(pl.len(), tokens).sort(keys).collect()
     counted = mixture.n_tokens is not None
-    rows = [
-        [c, source, label or "not split", n, tokens if counted else "not counted"]
-        for c, source, label, n, tokens in by_source.iter_rows()
+    return [
+        [component, source, label or "not split", n, tokens if counted else "not counted"]
+        for component, source, label, n, tokens in table.iter_rows()
     ]
-    header = ("component", "source", "label", "rows", "tokens")
-    parts.append("In the mixture:\n\n" + _table(header, rows))
-    return "## Rows by stage and source\n\n" + "\n\n".join(parts)
-
-
-def _scoring(mixture: Mixture) -> str:
-    """Model, template and rule of the components that were scored."""
-    parts = [
-        f"{_plain(name)}:\n\n{_table(('what', 'value'), _scoring_facts(origin))}"
-        for name, origin in _origins(mixture)
-        if origin.get("engine")
-    ]
-    if not parts:
-        return ""
-    return (
-        "## How rows were scored\n\nEvery response was scored with and without its context; "
-        "losses are in nats per token, and the gain is the difference.\n\n" + "\n\n".join(parts)
-    )
 
 
 def _scoring_facts(origin: Mapping[str, Any]) -> list[list[str]]:
@@ -203,102 +175,35 @@ def _scoring_facts(origin: Mapping[str, Any]) -> list[list[str]]:
     return [fact for fact in facts if fact[1]]
 
 
-def _by_hand(mixture: Mixture) -> str:
+def _by_hand(steps: Steps) -> Iterator[list[object]]:
     """Labels and verdicts that a person set, by component."""
-    rows: list[list[object]] = []
-    for name, origin in _origins(mixture):
+    for name, origin in steps:
         if n := origin.get("set_by_hand"):
-            rows.append([name, "labels set by hand", n])
-        judged = origin.get("judged", {}).items()
-        rows += [[name, f"counterfactual rows judged {verdict}", n] for verdict, n in judged]
-    if not rows:
-        return ""
-    note = "Rows that were judged broken are not in the mixture."
-    return f"## Decided by hand\n\n{_table(('component', 'what', 'rows'), rows)}\n\n{note}"
+            yield [name, "labels set by hand", n]
+        for verdict, n in origin.get("judged", {}).items():
+            yield [name, f"counterfactual rows judged {verdict}", n]
 
 
-def _licences(origins: Sequence[Origin]) -> str:
-    strictest = strictest_licence([origin.licence for origin in origins])
-    if strictest == "unknown":
-        text = (
-            "The licence of at least one source is **unknown**. "
-            "Find out which one it is before you publish."
-        )
-    else:
-        text = f"The strictest licence of the sources is **{strictest}**."
-    rows = [[o.component, o.name, o.licence, o.licence_from] for o in origins]
-    table = _table(("component", "source", "licence", "stated by"), rows)
-    return f"## Licence\n\n{table}\n\n{text}"
-
-
-def _left_out(mixture: Mixture) -> str:
-    counts = mixture.manifest.counts
-    rows = [
-        [key.removeprefix("dropped:"), n] for key, n in counts.items() if key.startswith("dropped:")
-    ]
-    text = f"{counts['read']:,} rows were read, and {counts['dropped']:,} are not in the mixture."
-    table = "\n\n" + _table(("reason", "rows"), rows) if rows else ""
-    return f"## What was left out\n\n{text} `dropped.parquet` lists each with its reason.{table}"
-
-
-def _column_table() -> str:
-    rows = [[name, meaning] for name, (_, meaning) in COLUMNS.items()]
-    return "## Columns\n\n" + _table(("column", "meaning"), rows)
-
-
-def _examples(mixture: Mixture, n: int) -> str:
-    """The first rows of each label, each in a fence longer than any fence in the text."""
+def _examples(mixture: Mixture, n: int) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The first rows of each label: a fence longer than any fence in the text, and the text."""
     if not n:
-        return ""
+        return []
     labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0].to_list()
-    parts = []
+    examples = []
     for label in sorted(labels, key=lambda name: name or "~"):
         same = pl.col("ifcurate_label").eq_missing(pl.lit(label, dtype=pl.String))
         shown = mixture.rows.filter(same).head(n).collect()
-        parts.append(f"### {label or 'not split'}")
+        texts = []
         for messages in shown["messages"].to_list():
             text = "\n".join(
                 f"[{m['role']}] {_shorten(m['content'] or m['tool_calls'] or '')}" for m in messages
             )
             longest = max((len(run) for run in re.findall("`+", text)), default=0)
-            fence = "`" * max(3, longest + 1)
-            parts.append(f"{fence}text\n{text}\n{fence}")
-    return "## Examples\n\n" + "\n\n".join(parts)
+            texts.append(("`" * max(3, longest + 1), text))
+        examples.append((label or "not split", texts))
+    return examples
 
 
 def _shorten(text: str) -> str:
     text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
-
-
-def _limits(mixture: Mixture, origins: Sequence[Origin]) -> str:
-    lines = [
-        "A score says what one model can do without the context. With another model, other rows "
-        "may be context-critical.",
-        "Rules find the contexts inside a text. They miss some contexts, and they mark some text "
-        "that is not a context.",
-    ]
-    if any(origin.get("step") == "augment" for _, origin in _origins(mixture)):
-        lines.append(
-            "Counterfactual rows state false things on purpose. A small share of them has "
-            "substitution errors that no check finds."
-        )
-    unchecked = {o.known.name: o.known.unchecked for o in origins if o.known}
-    lines += [
-        f"Not checked at the source of {name}: {facts}."
-        for name, facts in sorted(unchecked.items())
-        if facts
-    ]
-    lines += map(_plain, mixture.manifest.notes)
-    return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _how_made(mixture: Mixture, recipe: str) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in mixture.manifest.versions.items())
-    parts = [f"## How it was made\n\nVersions: {_plain(versions)}."]
-    if mixture.manifest.command:
-        parts.append(f"```\n{mixture.manifest.command}\n```")
-    if recipe:
-        parts.append(f"The recipe:\n\n```yaml\n{recipe.rstrip()}\n```")
-    parts.append("`ifcurate verify` recomputes all hashes and counts of the folder.")
-    return "\n\n".join(parts)

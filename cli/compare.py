@@ -40,8 +40,7 @@ def compare(
 
         ifcurate compare ifcurate-runs/A ifcurate-runs/B
     """
-    from ifcurate.reports.compare import compare_runs
-    from ifcurate.reports.comparison import write_comparison
+    from ifcurate.reports.compare import compare_runs, write_comparison
     from ifcurate.runs.run import find_run
 
     comparison = compare_runs(find_run(first), find_run(second))
@@ -59,7 +58,7 @@ def print_comparison(comparison: Comparison) -> None:
     """Correlations, agreement, and the examples that differ most."""
     from rich.text import Text
 
-    from ifcurate.reports.comparison import NAMES, name_run
+    from ifcurate.reports.compare import NAMES, name_run
 
     for place, run, n in (
         ("first", comparison.first, comparison.n_first),

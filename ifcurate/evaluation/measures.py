@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ifcurate.evaluation.answers import Outcome, name_answers, names
 from ifcurate.evaluation.suites import Question
@@ -33,7 +32,8 @@ _COUNTED: Final[Mapping[str, tuple[Outcome, ...]]] = {
     "both": ("both",),
     "neither": ("neither",),
 }
-FloatArray = npt.NDArray[np.float64]
+#: A share as "value", its 95% interval as "low" and "high", and "n" questions; None without any.
+Share = dict[str, float | int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +68,13 @@ class Answered:
         return self.context_logprob > self.memory_logprob
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A share, its 95% interval and the number of questions; `None` without a question."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
 def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
     """All measures: over all questions, over those that the model knows, and by group."""
     known = [a for a in answered if a.knows]
     result: dict[str, Any] = {"all": _measures(answered, seed)}
     if any(a.knows is not None for a in answered):
         result["known"] = _measures(known, seed)
-        result["knows"] = asdict(_share([bool(a.knows) for a in answered], seed))
+        result["knows"] = _share([bool(a.knows) for a in answered], seed)
     watched = [a.attention for a in answered if a.attention is not None]
     if watched:
         result["attention"] = np.mean(watched, axis=0).tolist()
@@ -100,7 +90,7 @@ def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
     return result
 
 
-def _measures(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
+def _measures(answered: Sequence[Answered], seed: int) -> dict[str, Share]:
     outcomes = [a.outcome for a in answered]
     shares = {
         name: _share([outcome in counted for outcome in outcomes], seed)
@@ -108,33 +98,27 @@ def _measures(answered: Sequence[Answered], seed: int) -> dict[str, Any]:
     }
     decided = [outcome for outcome in outcomes if outcome in ("context", "memory")]
     shares["memorisation_ratio"] = _share([outcome == "memory" for outcome in decided], seed)
-    shares |= _by_logprob([a.prefers_context for a in answered], seed)
-    return {name: asdict(interval) for name, interval in shares.items()}
+    measured = [value for a in answered if (value := a.prefers_context) is not None]
+    if measured:
+        shares["counterfactual_by_logprob"] = _share(measured, seed)
+        shares["memorisation_ratio_by_logprob"] = _share([not value for value in measured], seed)
+    return shares
 
 
-def _by_logprob(preferences: Sequence[bool | None], seed: int) -> dict[str, Interval]:
-    measured = [value for value in preferences if value is not None]
-    if not measured:
-        return {}
-    return {
-        "counterfactual_by_logprob": _share(measured, seed),
-        "memorisation_ratio_by_logprob": _share([not value for value in measured], seed),
-    }
-
-
-def _share(values: Sequence[bool], seed: int) -> Interval:
+def _share(values: Sequence[bool], seed: int) -> Share:
     if not values:
-        return Interval(None, None, None, 0)
+        return {"value": None, "low": None, "high": None, "n": 0}
     hits = np.asarray(values, dtype=np.float64)
     n, value = len(hits), float(hits.mean())
     if value in (0, 1):  # every draw would be the same
         missed = _Z**2 / (n + _Z**2)  # the end of Wilson's interval when there is no hit
-        return Interval(value, 1 - missed if value else 0.0, 1.0 if value else missed, n)
+        low, high = (1 - missed, 1.0) if value else (0.0, missed)
+        return {"value": value, "low": low, "high": high, "n": n}
     # A bootstrap draw of a share is a binomial count.
     rng = np.random.default_rng(seed)
     draws = rng.binomial(n, value, size=N_DRAWS) / n
     low, high = np.quantile(draws, (0.025, 0.975))
-    return Interval(value, float(low), float(high), n)
+    return {"value": value, "low": float(low), "high": float(high), "n": n}
 
 
 def compare_outcomes(

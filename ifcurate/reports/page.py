@@ -14,8 +14,7 @@ from ifcurate.options.base import takes_options
 from ifcurate.options.report import ReportOptions
 from ifcurate.pages.shell import Block, Command, Place, Section, Table, write_page
 from ifcurate.phrases import check_type
-from ifcurate.reports.compare import compare_runs
-from ifcurate.reports.comparison import comparison_section
+from ifcurate.reports.compare import compare_runs, comparison_section
 from ifcurate.reports.counts import (
     count_cards,
     count_flags,

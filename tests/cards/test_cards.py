@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.cards.licences import strictest_licence
-from ifcurate.cards.mixture_card import render_card, size_category, write_card
+from ifcurate.cards.mixture_card import render_card, size_category, strictest_licence, write_card
 from ifcurate.data.known_sets import find_known_set, list_known_sets, read_card
 from ifcurate.data.sources import read_examples
 from ifcurate.errors import DataError

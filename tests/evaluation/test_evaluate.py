@@ -123,7 +123,7 @@ def test_two_suites_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_equal_outcomes_have_an_interval_with_a_width() -> None:
     found = [_share([hit] * 20, 0) for hit in (False, True)]
     # Wilson's interval of 0 of 20, and of 20 of 20.
-    ends = [end for interval in found for end in (interval.low, interval.high)]
+    ends = [end for interval in found for end in (interval["low"], interval["high"])]
     assert ends == pytest.approx([0.0, 0.1611, 0.8389, 1.0], abs=1e-4)
 
 

@@ -10,8 +10,7 @@ import polars as pl
 import pytest
 
 from ifcurate.errors import DataError
-from ifcurate.reports.compare import STATISTICS, compare_runs
-from ifcurate.reports.comparison import write_comparison
+from ifcurate.reports.compare import STATISTICS, compare_runs, write_comparison
 from ifcurate.reports.page import write_report
 from ifcurate.runs.run import Run
 from tests.reports.test_page import make_rows, make_run, read_data

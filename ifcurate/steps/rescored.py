@@ -1,7 +1,6 @@
 """`rescored.parquet`: the float32 numbers of rows of a run that was scored in 16 bits.
 
-The manifest inside names the scores and the engine. Finished parts are in `rescoring/` until
-all rows are finished, so a kill does not lose them.
+The manifest inside names the scores and the engine.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +16,7 @@ import polars as pl
 
 from ifcurate.errors import DataError
 from ifcurate.runs.run import Run
-from ifcurate.storage.files import read_table, read_table_manifest, scan_table, write_table
+from ifcurate.storage.files import read_table, read_table_manifest, write_table
 from ifcurate.storage.tables import NUMBERS, SCORES
 
 IntArray = npt.NDArray[np.int64]
@@ -78,68 +76,35 @@ class Rescored:
 
 
 class RescoredStore:
-    """`rescored.parquet`, and its parts that are not joined yet."""
+    """`rescored.parquet`: the rows of one engine that were scored again until now."""
 
     def __init__(self, run: Run) -> None:
+        """Read the table if it was made from this run's scores; otherwise begin an empty one."""
         self.path = run.folder / "rescored.parquet"
         self._scores = run.manifest.id
-        self._folder = run.folder / "rescoring"
-        self._files: list[Path] = []
-        self.engine: dict[str, Any] = {}
-        self.places: IntArray = np.zeros(0, dtype=np.int64)
-        for file in (self.path, *sorted(self._folder.glob("*.parquet"))):
-            engine = self._engine_of(file)
-            if engine and engine == (self.engine or engine):
-                self.engine = engine
-                self._files.append(file)
-        places = [read_table(f, RESCORED, ["place"])["place"].to_numpy() for f in self._files]
-        if places:
-            self.places = np.unique(np.concatenate(places))
+        self.use({})
+        with contextlib.suppress(
+            OSError, ValueError, KeyError, TypeError, DataError, pl.exceptions.PolarsError
+        ):
+            inside = read_table_manifest(self.path)
+            if inside["scores"] == self._scores:
+                self.table, self.engine = read_table(self.path, RESCORED), dict(inside["engine"])
 
-    def _engine_of(self, file: Path) -> dict[str, Any]:
-        """The engine of a table of this run's scores; empty for any other table."""
-        try:
-            inside = read_table_manifest(file)
-            scan_table(file, RESCORED)
-            return dict(inside["engine"]) if inside["scores"] == self._scores else {}
-        except (OSError, ValueError, KeyError, TypeError, DataError, pl.exceptions.PolarsError):
-            return {}
+    @property
+    def places(self) -> IntArray:
+        """The places of the rows in the store."""
+        return self.table["place"].to_numpy()
 
-    def use(self, engine: dict[str, Any]) -> IntArray:
-        """Remove the rows of other engines. Returns the places that this engine has scored."""
-        if engine != self.engine:
-            for file in self._files:
-                file.unlink(missing_ok=True)
-            self.engine, self._files = engine, []
-            self.places = np.zeros(0, dtype=np.int64)
-        return self.places
+    def use(self, engine: dict[str, Any]) -> None:
+        """Keep only rows of this engine; the next `add` replaces the file."""
+        self.table, self.engine = RESCORED.to_frame(), engine
 
     def add(self, frames: Sequence[pl.DataFrame]) -> None:
-        """Write a part."""
-        table = pl.concat(frames)
-        file = self._folder / f"{int(table['place'][0]):012d}.parquet"
-        write_table(table, file, self._manifest())
-        if file not in self._files:
-            self._files.append(file)
-
-    def _manifest(self) -> dict[str, Any]:
-        return {"step": "rescore", "scores": self._scores, "engine": self.engine}
-
-    def join(self) -> None:
-        """Join all parts into one table in the order of the scores, and remove the parts."""
-        if self._files and self._files != [self.path]:
-            tables = [read_table(file, RESCORED) for file in self._files]
-            whole = pl.concat(tables).unique("place", keep="last").sort("place")
-            write_table(whole, self.path, self._manifest())
-            self._files = [self.path]
-        with contextlib.suppress(OSError):
-            for file in self._folder.glob("*.parquet"):
-                file.unlink()
-            self._folder.rmdir()
+        """Add new rows to the file."""
+        self.table = pl.concat([self.table, *frames]).sort("place")
+        manifest = {"step": "rescore", "scores": self._scores, "engine": self.engine}
+        write_table(self.table, self.path, manifest)
 
     def read(self, places: IntArray) -> pl.DataFrame:
-        """The rows at these places, sorted by place. Call `join` before."""
-        if not len(places):
-            return RESCORED.to_frame()
-        table = read_table(self.path, RESCORED)
-        return table.filter(pl.Series(np.isin(table["place"].to_numpy(), places)))
+        """The rows at these places, sorted by place."""
+        return self.table.filter(pl.Series(np.isin(self.places, places)))

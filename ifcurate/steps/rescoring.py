@@ -87,9 +87,10 @@ class Rescore:
                 examples = run_examples(run)
                 with self.open_engine(run) as engine:
                     scorer = _same_scorer(run, engine, self.options.template)
-                    missing = np.setdiff1d(places, store.use(asdict(engine.identity)))
+                    if asdict(engine.identity) != store.engine:
+                        store.use(asdict(engine.identity))
+                        missing = places
                     _Work(run, examples, scorer, store, missing, self).do()
-            store.join()
             return Rescored(self.band, store.read(places), store.engine, len(missing))
 
     def open_engine(self, run: Run) -> Engine:

@@ -137,7 +137,6 @@ def test_the_numbers_are_in_a_table_of_their_own(data: Path) -> None:
     inside = read_table_manifest(run.folder / "rescored.parquet")
     assert inside["engine"] == {**run.manifest.identity["engine"], "dtype": "float32"}
     assert inside["scores"] == run.manifest.id
-    assert not (run.folder / "rescoring").exists()
     kept = filter_run(run, keep="context-critical")
     assert kept.split.checks["rescored"]["rows"] == found.height
 
@@ -193,7 +192,7 @@ def test_a_failure_in_the_middle_keeps_the_work(
         counting(patch, fail_after=2)
         with pytest.raises(ModelError, match="fell off the bus"):
             split_run(run, rescore=stopping, **RULES[0])
-    assert not (run.folder / "rescored.parquet").exists()
+    assert pl.read_parquet(run.folder / "rescored.parquet").height == 2 * 16
     assert not (run.folder / "split.parquet").exists()
     with monkeypatch.context() as patch:
         asked = counting(patch)
@@ -202,7 +201,6 @@ def test_a_failure_in_the_middle_keeps_the_work(
     assert labels(run) == labels(whole)
     mine, theirs = (pl.read_parquet(r.folder / "rescored.parquet") for r in (run, whole))
     assert mine["place"].to_list() == theirs["place"].to_list()
-    assert not (run.folder / "rescoring").exists()
 
 
 @pytest.mark.slow
@@ -337,12 +335,11 @@ def test_kills_lose_nothing_but_time(folder: Path) -> None:
         folder / "killed",
         n_kills=3,
         seed=0,
-        mark=folder / "killed" / "rescoring",
+        mark=folder / "killed" / "rescored.parquet",
         longest=0.1,
     )
     assert kills.n > 0
     assert not kills.orphans
-    assert not (folder / "killed" / "rescoring").exists()
     tables = [pl.read_parquet(folder / n / "rescored.parquet") for n in ("whole", "killed")]
     assert tables[0].height > 180
     assert tables[0]["key"].equals(tables[1]["key"])

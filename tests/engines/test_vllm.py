@@ -265,12 +265,12 @@ def test_memory_is_left_for_the_logits(
     vocabulary: int, gigabytes: int, tokens: int, share: float
 ) -> None:
     plan = plan_memory(vocabulary, gigabytes << 30)
-    assert plan.batch_tokens == tokens
-    assert plan.gpu_share == pytest.approx(share, abs=0.006)
+    assert plan["max_num_batched_tokens"] == tokens
+    assert plan["gpu_memory_utilization"] == pytest.approx(share, abs=0.006)
     left = (1 - share) * (gigabytes << 30)
     assert tokens * vocabulary * 10 < left
-    assert plan_memory(vocabulary, 2 << 30).batch_tokens == 512
-    assert plan_memory(vocabulary, None).gpu_share is None
+    assert plan_memory(vocabulary, 2 << 30)["max_num_batched_tokens"] == 512
+    assert "gpu_memory_utilization" not in plan_memory(vocabulary, None)
 
 
 def test_a_start_that_fails_says_what_was_written(

@@ -13,6 +13,7 @@ import torch
 
 from ifcurate.engines.cpu.native import call, compile_library
 from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
+from ifcurate.engines.hf.arithmetic import Arithmetic
 
 
 class Kernels:
@@ -106,9 +107,7 @@ def _agree(kernels: Kernels) -> bool:
         gate, up = gate_up.float().chunk(2, dim=-1)
         good &= near(out, torch.nn.functional.silu(gate) * up, dtype)
         scores = (4 * draw(2, 6, 32)).to(dtype)
-        count = 11 + torch.arange(6) // 2 + 1
-        hidden = torch.arange(32) >= count[:, None]
-        soft = (scores.float() * 0.5).masked_fill(hidden, -torch.inf).softmax(-1)
+        soft = Arithmetic().softmax(scores.float(), group=2, before=11, scale=0.5, cap=0.0)
         kernels.causal_softmax(scores, group=2, before=11, scale=0.5)
         good &= near(scores, soft, dtype)
     logits = 5 * draw(3, 50)

@@ -13,10 +13,13 @@ import ctypes
 import threading
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from ifcurate.engines.cpu.native import call
-from ifcurate.engines.hf.attention import LANES, padded_rows
+from ifcurate.engines.hf.arithmetic import Arithmetic
+from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
+from ifcurate.engines.hf.prefix_tree import build_tree
 
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
@@ -143,21 +146,16 @@ def _products_agree(tiles: Tiles) -> bool:
 
 def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
     generator = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator).to(dtype)
-
-    # A root of 5 rows, a first child of 20 (one stretch with it), a second of 3 apart.
-    rows, dim, scale = 28, 32, 0.2
-    q, out = draw(1, rows, 2, dim), torch.zeros(rows, 1, 2, dim, dtype=dtype)
-    k, v = (torch.zeros(1, padded_rows(rows), dim, dtype=dtype) for _ in range(2))
-    k[:, :rows], v[:, :rows] = draw(1, rows, dim), draw(1, rows, dim)
-    nodes = torch.tensor([[0, 5, 0, 1], [5, 20, 1, 2], [25, 3, 2, 4]])
-    spans = torch.tensor([[0, 5], [0, 25], [0, 5], [25, 3]])
-    tiles.tree_attention(q, k, v, out, nodes, spans, most_keys=25, scale=scale)
-    sees = torch.ones(rows, rows).tril()
-    sees[25:, 5:25] = 0
-    scores = torch.einsum("igd,jd->gij", q[0].float(), k[0, :rows].float()) * scale
-    soft = scores.masked_fill(sees == 0, -torch.inf).softmax(-1)
-    truth = torch.einsum("gij,jd->igd", soft, v[0, :rows].float())
-    return torch.allclose(out[:, 0].float(), truth, rtol=near, atol=near)
+    # A root of 5 rows, a first child of 20 (one stretch with it), and a second child of 3.
+    tree = build_tree([np.arange(25), np.array([*range(5), 30, 31, 32])], min_shared=4)
+    plan = plan_attention(tree, torch.device("cpu"))
+    rows, dim, scale = len(tree.ids), 32, 0.2
+    q = torch.randn(1, rows, 2, dim, generator=generator).to(dtype)
+    k, v = torch.zeros(2, 1, padded_rows(rows), dim, dtype=dtype)
+    k[:, :rows], v[:, :rows] = torch.randn(2, 1, rows, dim, generator=generator).to(dtype)
+    found, truth = torch.zeros(rows, 1, 2, dim, dtype=dtype), torch.zeros(rows, 1, 2, dim)
+    tiles.tree_attention(
+        q, k, v, found, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
+    )
+    Arithmetic().attend(q.float(), k.float(), v.float(), plan, truth, scale=scale)
+    return torch.allclose(found.float(), truth, rtol=near, atol=near)

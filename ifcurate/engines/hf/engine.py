@@ -36,7 +36,7 @@ from ifcurate.engines.checks import (
     check_vocabulary,
 )
 from ifcurate.engines.hf.bodies import exact_length
-from ifcurate.engines.hf.loading import load_causal_model
+from ifcurate.engines.hf.loading import load_causal_model, stated_length
 from ifcurate.engines.hf.packing import PackFiller, Plan, make_plan
 from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.probes import are_kernels_off, choose_route
@@ -328,10 +328,7 @@ class HFEngine(Engine):
 
 
 def _length_limit(source: ModelSource, config: Any, wanted: int | None) -> int:
-    config = config.get_text_config()
-    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
-    stated = [int(n) for name in names if isinstance(n := getattr(config, name, None), int)]
-    limit = stated[0] if stated and stated[0] > 0 else _NO_LIMIT
+    limit = stated_length(config) or _NO_LIMIT
     if wanted is not None:
         check_max_length(source.name, wanted, limit)
     return wanted or limit

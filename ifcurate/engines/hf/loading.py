@@ -277,6 +277,14 @@ def stored_dtype(source: ModelSource, config: Any) -> str:
     return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
 
 
+def stated_length(config: Any) -> int | None:
+    """The most tokens of a sequence, as the config states it; None if it states no length."""
+    config = config.get_text_config()
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+    stated = (n for name in names if isinstance(n := getattr(config, name, None), int))
+    return max(0, next(stated, 0)) or None
+
+
 def _corrupt(path: Path, error: Exception) -> ModelError:
     return ModelError(
         f"{path}: the weights cannot be read; found a damaged or incomplete safetensors file of "

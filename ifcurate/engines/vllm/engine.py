@@ -29,6 +29,7 @@ from ifcurate.engines.hf.loading import (
     choose_dtype,
     load_config,
     load_tokenizer,
+    stated_length,
     stored_dtype,
 )
 from ifcurate.engines.hf.quiet import quiet
@@ -89,6 +90,8 @@ def load_vllm_engine(
     )
     text = config.get_text_config()
     n_ids = int(text.vocab_size)
+    on_gpu = device.type == "cuda"
+    gpu_bytes = int(torch.cuda.get_device_properties(0).total_memory) if on_gpu else None
     arguments: dict[str, Any] = {
         "model": str(source.folder),
         "dtype": kind,
@@ -98,7 +101,7 @@ def load_vllm_engine(
         "enforce_eager": eager,
         "tensor_parallel_size": tensor_parallel_size,
         **_ALWAYS,
-        **_batching(n_ids, batch_size, on_gpu=device.type == "cuda"),
+        **plan_memory(n_ids, gpu_bytes, batch_size),
     }
     if threads is not None:
         torch.set_num_threads(threads)
@@ -250,27 +253,11 @@ def read_logprobs(numbers: Any, ids: Any, start: int) -> tuple[Float32Array, str
     return np.asarray(values, dtype=np.float32), ""
 
 
-def _batching(n_ids: int, batch_size: int | Literal["auto"], *, on_gpu: bool) -> dict[str, Any]:
-    """vLLM's arguments for how much is computed at a time, and what memory it may take."""
-    memory = None
-    if on_gpu:
-        memory = int(torch.cuda.get_device_properties(0).total_memory)
-    plan = plan_memory(n_ids, memory)
-    arguments: dict[str, Any] = {"max_num_batched_tokens": plan.batch_tokens}
-    if plan.gpu_share is not None:
-        arguments["gpu_memory_utilization"] = plan.gpu_share
-    if batch_size != "auto":
-        arguments["max_num_seqs"] = batch_size
-        arguments["max_num_batched_tokens"] = max(plan.batch_tokens, batch_size)
-    return arguments
-
-
 def _model_length(source: ModelSource, config: Any, wanted: int | None) -> int | None:
     """vLLM's max_model_len: one more than the longest prompt; None to leave it to vLLM."""
     if wanted is None:
         return None
-    names = ("max_position_embeddings", "n_positions")
-    stated = next((n for name in names if isinstance(n := getattr(config, name, None), int)), None)
+    stated = stated_length(config)
     check_max_length(source.name, wanted, stated)
     return wanted + 1 if stated is None else min(wanted + 1, stated)
 

@@ -13,10 +13,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 from ifcurate.errors import ModelError
 from ifcurate.phrases import first_line, install_line
@@ -29,23 +28,25 @@ _CPU_TOKENS: Final = 2048
 _OVERHEAD: Final = 0.08  # share of the GPU's memory for CUDA and for what vLLM does not count
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPlan:
-    """How many tokens go through the model at a time, and how much memory vLLM may take."""
+def plan_memory(
+    vocabulary: int, gpu_bytes: int | None, batch_size: int | Literal["auto"] = "auto"
+) -> dict[str, Any]:
+    """vLLM's arguments for what is computed at a time, and for the memory that it may use.
 
-    batch_tokens: int
-    gpu_share: float | None  # share of the GPU's memory; None on a CPU
-
-
-def plan_memory(vocabulary: int, gpu_bytes: int | None) -> MemoryPlan:
-    """The largest batch (a power of two) whose logits take a tenth of the GPU, and the rest."""
-    if gpu_bytes is None:
-        return MemoryPlan(_CPU_TOKENS, None)
-    tokens = _MOST_TOKENS
-    while tokens > _FEWEST_TOKENS and tokens * vocabulary * _LOGIT_BYTES > gpu_bytes * _LOGIT_SHARE:
-        tokens //= 2
-    logits = tokens * vocabulary * _LOGIT_BYTES / gpu_bytes
-    return MemoryPlan(tokens, round(max(0.3, 1 - _OVERHEAD - logits), 3))
+    On a GPU, the batch is the largest power of two whose logits need a tenth of the memory.
+    """
+    arguments: dict[str, Any] = {}
+    tokens = _CPU_TOKENS
+    if gpu_bytes is not None:
+        row = vocabulary * _LOGIT_BYTES / gpu_bytes  # the share of the memory for a token's logits
+        tokens = _MOST_TOKENS
+        while tokens > _FEWEST_TOKENS and tokens * row > _LOGIT_SHARE:
+            tokens //= 2
+        arguments["gpu_memory_utilization"] = round(max(0.3, 1 - _OVERHEAD - tokens * row), 3)
+    if batch_size != "auto":
+        arguments["max_num_seqs"] = batch_size
+        tokens = max(tokens, batch_size)
+    return {**arguments, "max_num_batched_tokens": tokens}
 
 
 def set_environment(*, on_cpu: bool, processes: int) -> None:

@@ -22,7 +22,6 @@ from .lines import (
 )
 from .spans import ContextSpan, rest_of
 from .words import (
-    NOT_ASKED,
     POINTS_BACK,
     classify_label,
     is_request_label,
@@ -39,43 +38,9 @@ def asks(text: str) -> bool:
     """Return whether some line or sentence of a text asks or instructs."""
     if len(text) > 2 * _WINDOW:
         text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
-    if _ends_in_question(text):
-        return True
     if '{"' in text:
         text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
     return any(line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
-
-
-def _ends_in_question(text: str) -> bool:
-    """Return whether the last paragraph before an empty slot is one line that asks.
-
-    Its label may be of any language.
-    """
-    slot = _open_slot(text)
-    paragraph = _GAP.split(text[: slot.start() if slot else len(text)].strip())[-1]
-    return "\n" not in paragraph and len(paragraph) <= 400 and paragraph.endswith(("?", "？", "؟"))
-
-
-def has_question(line: str) -> bool:
-    """Return whether a line has a question, or has the label of one and text after it."""
-    label = patterns.LABEL_LINE.match(line)
-    if label and classify_label(label["name"].strip())[0] == "ask":
-        name = label["name"].strip().lower()
-        if name not in NOT_ASKED and not is_instruction(name):
-            return bool(line[label.end() :].strip())
-    if any(sign in line for sign in "?？؟"):
-        return True
-    return any(is_question(line[a:b]) for a, b in sentences(line, 0, len(line)))
-
-
-_QUESTION_FOLLOWS = re.compile(
-    r"\b(?:questions?|quer(?:y|ies)|riddles?)\b[^.?!:\n]{0,40}:[ \t]*[^\s.?!]", re.I
-)
-
-
-def announces_question(text: str) -> bool:
-    """Return whether a short text announces a question ("the following question:") and has it."""
-    return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
 
 
 def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
@@ -122,16 +87,13 @@ def _ends_in_task(body: str, rest: str) -> bool:
     "Is this claim true?" belongs to "Claim: ...", and "Write a title for the text." to "Title:".
     """
     line = body[-500:].rpartition("\n")[2]
-    at = [start for start, _ in sentences(line, 0, len(line))]
-    last = line[at[-1] :].lower() if len(at) > 1 else ""
+    parts = sentences(line, 0, len(line))
+    last = line[slice(*parts[-1])].lower() if len(parts) > 1 else ""
     if not (is_question(last) or is_instruction(last)):
         return False
-    slot = _wanted_slot(rest)
-    lines = map(patterns.LABEL_LINE.match, rest[-_WINDOW:].splitlines())
-    names = {label["name"].strip().lower() for label in lines if label} & NOT_ASKED
-    if slot:
-        names.add(slot["name"].strip().lower())
-    return any(name in last for name in names) or bool(slot and POINTS_BACK.search(last))
+    labels = map(patterns.LABEL_LINE.match, rest[-_WINDOW:].splitlines())
+    named = any(label["name"].strip().lower() in last for label in labels if label)
+    return named or (_wanted_slot(rest) is not None and POINTS_BACK.search(last) is not None)
 
 
 def lacks_question(rest: str) -> bool:
@@ -141,7 +103,7 @@ def lacks_question(rest: str) -> bool:
     """
     lines = rest[-_WINDOW:].splitlines()
     spoken = any(mentions_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
-    return spoken and not any(map(has_question, lines))
+    return spoken and not any(sign in rest[-_WINDOW:] for sign in "?？؟")
 
 
 def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

@@ -62,7 +62,6 @@ _ASKED = re.compile(r"[?？؟]")
 _LEADS_IN = re.compile(r"\W*(?:if|given|suppose|assum\w+|imagine)\b|[^.?!\n]{3,60}: ", re.I)
 _USED = re.compile(r"\b(?:begin|start|includ|contain|end)(?:s|ning|ting|ing|es)?\b", re.I)
 _MARKUP = re.compile(r"<(?:!doctype|\w+)\b[^>]*>.*</\w+>", re.I | re.S)
-_LETTERS = re.compile(r"^[ \t]*[QA][ \t]?:", re.M)
 _SENTENCES = re.compile(r"[.!?…](?=[\"”’»)]*(?:\s|$))|[。！？؟।]")
 
 
@@ -121,7 +120,7 @@ def _next_label(marks: list[Mark], at: int, otherwise: int) -> int:
 
 def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) -> bool:
     """Return whether a text cannot be the context, regardless of its form."""
-    if _asks_for_new_text(text[: top.end], pointed=pointed) or _is_dialogue(text):
+    if _asks_for_new_text(text[: top.end], pointed=pointed):
         return True
     if text.count('"', 0, start) % 2:
         return True  # it begins inside a quotation
@@ -142,11 +141,6 @@ def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
     parts = sentences(text, line_start, end)
     last = text[slice(*parts[-1])] if parts else ""
     return is_request(last) or is_request(last.rpartition(", ")[2])
-
-
-def _is_dialogue(text: str) -> bool:
-    """Return whether more than two lines begin with the speakers Q and A."""
-    return len(_LETTERS.findall(text[:20_000])) > 2
 
 
 def _asks_for_new_text(requests: str, *, pointed: bool) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import islice
 
 from . import patterns
-from .lines import WINDOW, line_asks
+from .lines import WINDOW, label_before, line_asks
 from .spans import ContextSpan, closing_quote, make_spans
-from .words import BARE_LEAD, NOUN_PATTERN, classify_label, n_words
+from .words import NOUN_PATTERN, classify_label, n_words
 
 _TAGS = ((patterns.TAG, "</{}>"), (patterns.SQUARE_TAG, "[/{}]"))
 _BEGIN = re.compile(
@@ -70,30 +70,24 @@ def _json_values(text: str) -> list[ContextSpan]:
 
 def find_ruled(text: str) -> list[ContextSpan]:
     """Find a text between two ruler lines that the line before announces."""
-    rulers = []
-    for match in patterns.RULER_LINE.finditer(text):
-        rulers.append(match)
-        if len(rulers) > 2:
-            return []
+    rulers = list(islice(patterns.RULER_LINE.finditer(text), 3))
     if len(rulers) != 2:
         return []
-    first, second = rulers
-    head = text[max(0, first.start() - 300) : first.start()].rstrip()
-    line = head.rsplit("\n", 1)[-1].strip()
-    if not re.search(rf"\b(?:{NOUN_PATTERN})\b", line, re.I):
-        return []
-    if classify_label(text[: second.start()].rstrip("\r\n").rsplit("\n", 1)[-1].strip())[0]:
-        return []  # underlined headings
-    bare = BARE_LEAD.fullmatch(line) or classify_label(line.rstrip(":. "))[0]
-    label_start = max(0, first.start() - 300) + len(head) - len(line) if bare else first.start()
-    cut = label_start, second.end()
+    (start, content), (end, outer_end) = (ruler.span() for ruler in rulers)
+    left = max(0, start - 300)
+    line = text[left:start].rstrip().rpartition("\n")[2]
+    last = text[content:end].rstrip().rpartition("\n")[2].strip()
+    if not re.search(rf"\b(?:{NOUN_PATTERN})\b", line, re.I) or classify_label(last)[0]:
+        return []  # not announced, or underlined headings
+    label = label_before(text, left, start)
+    cut_start = start if label is None else label
     return make_spans(
-        text, first.end(), second.start(), "ruled", cut_start=cut[0], cut_end=cut[1], at_least=3
+        text, content, end, "ruled", cut_start=cut_start, cut_end=outer_end, at_least=3
     )
 
 
 def find_fenced(text: str) -> list[ContextSpan]:
-    """Find texts between fences, and code that the task is about."""
+    """Find texts and code between fences."""
     pairs = _pair_fences(text)
     if pairs is None:
         return []
@@ -108,8 +102,6 @@ def find_fenced(text: str) -> list[ContextSpan]:
         floor = closing.end()
     around = " ".join([*outside, text[floor:][:WINDOW]])
     if len(spans) > 4 or len(around.split(None, 3)) < 2:
-        return []
-    if any(span.rule == "code" for span in spans) and not patterns.CODE_TASK.search(around):
         return []
     return spans
 
@@ -131,16 +123,8 @@ def _pair_fences(text: str) -> list[tuple[re.Match[str], re.Match[str]]] | None:
 
 def _between_fences(text: str, opening: re.Match[str], closing: re.Match[str]) -> list[ContextSpan]:
     start, end = opening.end(), closing.start()
-    rule = "code" if _is_code(opening["info"], text[start:end]) else "fence"
     cut = opening.start(), closing.end()
-    return make_spans(text, start, end, rule, cut_start=cut[0], cut_end=cut[1], at_least=3)
-
-
-def _is_code(language: str, body: str) -> bool:
-    """Return whether a fenced text is code, by the language that it names or by its form."""
-    if language:
-        return language.lower() not in patterns.DATA_LANGUAGES
-    return len(patterns.CODE_LOOK.findall(body[:WINDOW])) >= 2
+    return make_spans(text, start, end, "fence", cut_start=cut[0], cut_end=cut[1], at_least=3)
 
 
 _NOT_QUOTED = re.compile(r"\b(?:begin\w*|start\w*|end\w*|includ\w+|phrase|title\w*|line)\b", re.I)

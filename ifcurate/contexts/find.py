@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from ifcurate.options.data import MIN_CONFIDENCE
 
 from .asking import (
-    announces_question,
     lacks_question,
     remains_asking,
     shrink,
@@ -50,8 +49,8 @@ STEPS: tuple[tuple[tuple[str, ...], _Finder], ...] = (
     (("key",), lambda text, marks: find_keys(text)),
     (("label", "heading", "phrase", "hint"), lambda text, marks: _find_named(text, marks)),
     (("numbered",), find_numbered),
-    (("lead",), lambda text, marks: find_lead(text, marks) or find_named_quote(text)),
-    (("fence", "code"), lambda text, marks: find_fenced(text)),
+    (("lead",), lambda text, marks: find_named_quote(text) or find_lead(text, marks)),
+    (("fence",), lambda text, marks: find_fenced(text)),
     (("above",), find_above),
     (("long-paragraph",), find_long),
     (("between",), find_between),
@@ -217,7 +216,7 @@ def _is_request(body: str, rule: str) -> bool:
     """Return whether a text is a question, an instruction or the choices that belong to one."""
     if is_only_asking(body):
         return True
-    return rule not in _NAMED and (is_choices(body) or announces_question(body))
+    return rule not in _NAMED and is_choices(body)
 
 
 def _move(spans: ContextSpan, by: int) -> ContextSpan:
@@ -243,7 +242,7 @@ def find_document(text: str) -> list[ContextSpan]:
 
 
 def _holds_facts(text: str, span: ContextSpan) -> bool:
-    return span.rule != "code" and not is_directive(text[span.start : span.end])
+    return not is_directive(text[span.start : span.end])
 
 
 def _in_system(text: str) -> Iterator[list[ContextSpan]]:

@@ -11,10 +11,10 @@ from .lines import (
     closing_request_start,
     is_complete_request,
     is_question,
+    label_before,
 )
 from .spans import ContextSpan, Mark, make_spans
 from .words import (
-    BARE_LEAD,
     INNER_NOUNS,
     MAY_BE_SHORT,
     NOT_ASKED,
@@ -179,7 +179,7 @@ def find_numbered(text: str, marks: list[Mark]) -> list[ContextSpan]:
     behind = (m.start for m in marks if m.start > last.start() and m.kind in ("ask", "answer"))
     asked = bool(text[: first.start()].strip())
     end = closing_request_start(text, last.end(), next(behind, len(text)), strict=asked)
-    label_start = _announcement_before(text, first.start())
+    label_start = label_before(text, max(0, first.start() - 300), first.start())
     return make_spans(text, first.start(), end, "numbered", cut_start=label_start, at_least=12)
 
 
@@ -190,15 +190,3 @@ def _count_from_one(lines: Iterable[re.Match[str]]) -> list[re.Match[str]]:
         if int(match["a"] or match["b"]) == len(counted) + 1:
             counted.append(match)
     return counted
-
-
-def _announcement_before(text: str, at: int) -> int:
-    """Return where the line before `at` starts if it only announces; otherwise `at`."""
-    head = text[max(0, at - 300) : at].rstrip()
-    line = head.rsplit("\n", 1)[-1].strip()
-    if not line or not (head.endswith(":") or line.startswith("#")):
-        return at
-    kind = classify_label(line.strip("#*: "))[0]
-    if kind in ("context", "phrase") or BARE_LEAD.fullmatch(line):
-        return max(0, at - 300) + len(head) - len(line)
-    return at

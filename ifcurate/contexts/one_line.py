@@ -32,9 +32,6 @@ _STOP = re.compile(
     r"[ \t]+(?=[\u3040-\u9fff])"
 )
 _NAME = re.compile(r"(?P<name>[^\W\d_](?:[^:：\n]{0,40}[^\W\d_])?)(?:[ \t]?\d{1,2}|[ \t][A-H])?")
-_LAST_WORD = re.compile(r"(?P<before>[^\s,;]+)[ \t]+(?P<label>[^\W\d_]{2,20}(?:[ \t]\d{1,2})?)$")
-# "the answer: no" is part of a sentence.
-_JOINED = re.compile(r"(?:the|an?|this|that|his|her|its|their|my|your|our|of|in|to|is|one)$", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ def _in_line(
     for colon in islice(_COLON.finditer(text, start, stop), _MOST):
         left = max(start, colon.start() - 60)
         window = text[left : colon.start()]
-        at, name = _label_after_stop(window) or _last_word(window, named) or (0, "")
+        at, name = _label_after_stop(window) or (0, "")
         if len(name) == 1 and (talk or not _is_letter(name, before)):
             continue
         ends = last and not text[colon.end() : stop].strip()
@@ -115,17 +112,6 @@ def _label_after_stop(window: str) -> tuple[int, str] | None:
         if name and (_is_known(name["name"]) or at == stops[-1]):
             return at, name["name"]
     return None
-
-
-def _last_word(window: str, named: str) -> tuple[int, str] | None:
-    """Return the last word of a window if it is a known label, capitalised as `named` is."""
-    word = _LAST_WORD.search(window) if named else None
-    name = _NAME.fullmatch(word["label"]) if word else None
-    if word is None or name is None or not _is_known(name["name"]):
-        return None
-    if _JOINED.match(word["before"]) or word["label"][0].isupper() != named[0].isupper():
-        return None
-    return word.start("label"), name["name"]
 
 
 def _is_letter(name: str, before: str) -> bool:

@@ -123,12 +123,6 @@ CODE_LOOK = re.compile(
     r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
     re.M,
 )
-CODE_TASK = re.compile(
-    r"\b(?:explain|fix|debug|refactor\w*|review|what does|optimi[sz]e|convert|translate|bugs?|"
-    r"errors?|wrong|improve|document|comments?|simplify|tests? for|output of|complexity|"
-    r"rewrite|port|vulnerab\w+|fails?|why)\b",
-    re.I,
-)
 # A closing line of this kind says how to answer.
 MANNER = re.compile(
     r"thank(?:s| you)(?: \w+){0,3}[!.]*$|(?:be \w+|do not|don't|never|always|only|remember|keep|"
@@ -152,9 +146,6 @@ QUESTION_START = re.compile(
 # "Is it true that ...? Answer yes or no."
 QUESTION_AND_ORDER = re.compile(
     rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
-)
-DATA_LANGUAGES = frozenset(
-    ["json", "csv", "tsv", "yaml", "yml", "xml", "text", "txt", "md", "markdown", "log", "jsonl"]
 )
 DIRECTIVE = re.compile(
     r"\b(?:you (?:are|should|must|will|have to|need to|can)|you're|your|please|make sure|ensure|"

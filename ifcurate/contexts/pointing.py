@@ -17,7 +17,7 @@ from .lines import (
     is_question,
     line_asks,
 )
-from .spans import ContextSpan, Mark, closing_quote, make_spans
+from .spans import ContextSpan, Mark, make_spans
 from .words import (
     BARE_LEAD,
     HERE_IS,
@@ -97,7 +97,6 @@ class _Place:
     content: int
     bare: bool  # the lead only announces, so that it is cut too
     asked: bool = False  # a question is between the lead and the text
-    end: int | None = None  # of the text, when a quotation ends before its line
 
 
 def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
@@ -111,7 +110,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
     limit = _next_mark(marks, content, ("ask", "answer", "hint"))
     limit = len(text) if limit is None else limit
     strict = place.asked or (not place.bare and is_complete_request(lead.sentence))
-    end = place.end or closing_request_start(text, content, limit, strict=strict)
+    end = closing_request_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
     if patterns.PERSONA.match(text[content : content + 60].lstrip()):
@@ -161,7 +160,7 @@ def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
     if is_title(text[content : content + 400].strip()):
         return None
     bare = BARE_LEAD.fullmatch(text[lead.start : content]) is not None
-    return _Place(content, bare, end=_closing_quote(text, content, lead.end))
+    return _Place(content, bare)
 
 
 def _place_below(text: str, lead: _Lead) -> _Place | None:
@@ -178,28 +177,12 @@ def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None
     return next((m.start for m in marks if m.start > at and m.kind in kinds), None)
 
 
-def _closing_quote(text: str, start: int, end: int) -> int | None:
-    """Return the end of a quotation at `start` if the line continues after it; otherwise None."""
-    start += len(text[start:end]) - len(text[start:end].lstrip())
-    if text[start : start + 1] not in ('"', "“", "„", "«", "»"):
-        return None
-    close = closing_quote(text, start, end)
-    if close < 0 or not text[close + 1 : end].strip(" .,;"):
-        return None
-    if n_words(text, start, close) < min(6, n_words(text, close + 1, end)):
-        return None  # a title or a name at the start of the text
-    after = text[close + 1 : close + 2]
-    return close + 1 + (after == ",")
-
-
 def find_above(text: str, marks: list[Mark]) -> list[ContextSpan]:
     """Find a text that a closing question refers back to."""
     start, _ = skip_requests(text, 0)
     marks = [m for m in marks if m.kind in ("ask", "answer")]
     label = _next_mark(marks, start, ("ask", "answer"))
     if label is not None:
-        if _n_answers(marks) > 1:
-            return []
         end = closing_request_start(text, start, label, strict=False)
         least = 12 if start else 20
     else:
@@ -247,17 +230,11 @@ def find_long(text: str, marks: list[Mark]) -> list[ContextSpan]:
     if start + full - end > 1200 or _is_all_request(text, start, end):
         return []
     content = _skip_announcement(text, start, end)
-    if is_directive(text[content:end]) or _n_answers(marks) > 1:
+    if is_directive(text[content:end]):
         return []
     about_me = re.match(r"\W{0,3}(?:I|I'm|I've|I'd|My|We|Our)\b", text[content : content + 12])
-    return make_spans(
-        text,
-        content,
-        end,
-        "long-paragraph",
-        cut_start=start if content > start else None,
-        at_least=60 if about_me and content == start else 30,
-    )
+    least = 60 if about_me and content == start else 30
+    return make_spans(text, content, end, "long-paragraph", cut_start=start, at_least=least)
 
 
 def _is_all_request(text: str, start: int, end: int) -> bool:
@@ -280,10 +257,6 @@ def _skip_announcement(text: str, start: int, end: int) -> int:
     """Skip a short first line that ends in a colon."""
     match = re.compile(r"[^\n?]{3,120}:[ \t]*\r?\n\s*").match(text, start, end)
     return match.end() if match else start
-
-
-def _n_answers(marks: list[Mark]) -> int:
-    return sum(m.kind == "answer" and m.line_end - m.content > 2 for m in marks)
 
 
 def head_lines(text: str) -> Iterator[tuple[int, int]]:

@@ -55,7 +55,7 @@ def learn_shapes(
         return (whole,)
     left = list(rows)
     shapes: list[Shape] = []
-    for keys in (_edges(5), _lines, _grams, _edges(3, 2), _edge_lines):
+    for keys in (_edges(5), _grams, _edges(3, 2)):
         left = _take_groups(left, words, keys, shapes, evidence)
         if len(left) < _LEAST_ROWS:
             break
@@ -89,17 +89,6 @@ def _edges(*sizes: int) -> _Keys:
                 yield ("last", *words[-size:])
 
     return keys
-
-
-def _lines(text: str, words: list[str]) -> Iterable[object]:
-    """Return the lines of three words and more."""
-    return {line.strip() for line in text.splitlines() if len(line.split()) >= 3}
-
-
-def _edge_lines(text: str, words: list[str]) -> Iterable[object]:
-    """Return the first and the last line, of any length."""
-    first, *_, last = text.splitlines() * 2
-    return {("first line", first), ("last line", last)} if first != last else ()
 
 
 def _grams(text: str, words: list[str]) -> Iterable[object]:
@@ -305,11 +294,4 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
     if not (strong or unspaced):
         return False
     once = sum(segment.count(run) == 1 for segment in segments)
-    return once >= 0.9 * len(segments) and not _may_be_chance(run, segments)
-
-
-def _may_be_chance(run: str, segments: list[str]) -> bool:
-    """Return whether long texts may share a run by chance, such as "at the" or ".."."""
-    if any(ch in run for ch in '\n:：?？"“”„«»|=<>#[]{}→') or len("".join(run.split())) >= 8:
-        return False
-    return min(len(segment.split(None, 40)) for segment in segments) > 40
+    return once >= 0.9 * len(segments)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from . import patterns
 from .lines import (
     first_request_end,
     is_question,
@@ -15,7 +14,6 @@ from .lines import (
     last_request_start,
 )
 from .spans import OPENING_MARKS, ContextSpan, make_spans
-from .words import classify_label
 
 _CLOSING = "\"”»«“'’`」』"
 _SIGNS = "=<>|#@^~{}[]→"
@@ -132,18 +130,13 @@ def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape)
     Only the question distinguishes a template without fixed words from any other text.
     """
     spans = [without_request(text, slots[k], shape.asks) for k in shape.contexts]
-    if any(start == end or _begins_with_label(text[start:end]) for start, end in spans):
+    if any(start == end for start, end in spans):
         return False
     if shape.asks:
         return True
     # A question mark may be a fixed part.
     asked = [is_question(text[start : end + 1].rstrip("\n")) for start, end in slots]
     return any(asked) and not any(asked[k] for k in shape.contexts)
-
-
-def _begins_with_label(text: str) -> bool:
-    label = patterns.LABEL_LINE.match(text.lstrip())
-    return label is not None and classify_label(label["name"].strip())[0] == "context"
 
 
 def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[ContextSpan]:

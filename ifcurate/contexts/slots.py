@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import patterns
-from .forms import is_choices, number_before, shared_start
+from .forms import is_choices, number_before
 from .lines import (
     belongs_to_request,
     first_request_end,
@@ -23,7 +23,6 @@ from .lines import (
     is_statement,
     label_before,
     last_request_start,
-    reference_direction,
     sentences,
 )
 from .spans import ContextSpan
@@ -267,10 +266,7 @@ def label_kind(part: str, line: str) -> str:
 
 def _share_of_votes(fit: Fit, k: int) -> float:
     rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
-    agreeing = sum(
-        _overlap(vote, spans[k]) >= 0.5 and not is_labelled_inside(row, spans[k], vote)
-        for row, spans, vote in rows
-    )
+    agreeing = sum(_overlap(vote, spans[k]) >= 0.5 for _, spans, vote in rows)
     return agreeing / len(fit.rows)
 
 
@@ -291,11 +287,6 @@ def _overlap(vote: Sequence[ContextSpan], span: Span) -> float:
     return shared / either if either else 0.0
 
 
-def holds_templates(fit: Fit, slot: Slot) -> bool:
-    """Return whether the values of a slot hold parts of several templates."""
-    return _holds_template(fit.values(slot.number)) or _ends_alike(fit, slot)
-
-
 def are_of_a_text(parts: tuple[str, ...]) -> bool:
     """Return whether all fixed parts are statements: a text that several templates contain."""
     stated = any(is_statement(part.strip()) for part in parts)
@@ -303,28 +294,7 @@ def are_of_a_text(parts: tuple[str, ...]) -> bool:
     return stated and not asked
 
 
-def _holds_template(values: Sequence[str]) -> bool:
-    """Return whether several values begin with one announcement: the rows are of two templates.
-
-    "Write a question about the" begins both "... about the following plot: ..." and "... about
-    the topic ...", and a slot after it would hold a part of the request.
-    """
-    starts = Counter(tuple(value.split(None, 1)[:1]) for value in values)
-    start, n = max(starts.items(), key=lambda item: item[1])
-    if n < max(3, 0.2 * len(values)):
-        return False
-    alike = [value.lstrip() for value in values if tuple(value.split(None, 1)[:1]) == start]
-    shared = shared_start(alike)[:200]
-    line = shared.splitlines()[0] if shared.strip() else ""
-    head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
-    return bool(head) and (
-        (" " in head and is_request(head))
-        or bool(reference_direction(head))
-        or bool(label_kind(head, head))
-    )
-
-
-def _ends_alike(fit: Fit, slot: Slot) -> bool:
+def ends_alike(fit: Fit, slot: Slot) -> bool:
     """Return whether many values end in a request, or within a sentence in the same two words.
 
     The rows are then of several templates.

@@ -22,6 +22,7 @@ from .lines import (
 )
 from .spans import ContextSpan, rest_of
 from .words import (
+    NOT_ASKED,
     POINTS_BACK,
     classify_label,
     is_request_label,
@@ -38,6 +39,8 @@ def asks(text: str) -> bool:
     """Return whether some line or sentence of a text asks or instructs."""
     if len(text) > 2 * _WINDOW:
         text = text[:_WINDOW] + "\n" + text[-_WINDOW:]
+    if _ends_in_question(text):
+        return True
     if '{"' in text:
         text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
     return any(line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
@@ -96,6 +99,27 @@ def _ends_in_task(body: str, rest: str) -> bool:
     return named or (_wanted_slot(rest) is not None and POINTS_BACK.search(last) is not None)
 
 
+def _ends_in_question(text: str) -> bool:
+    """Return whether the last paragraph before an empty slot is one line that asks.
+
+    Its label may be of any language.
+    """
+    slot = _open_slot(text)
+    paragraph = _GAP.split(text[: slot.start() if slot else len(text)].strip())[-1]
+    return "\n" not in paragraph and len(paragraph) <= 400 and paragraph.endswith(("?", "？", "؟"))
+
+
+def _has_question(line: str) -> bool:
+    """Return whether a line has a question, or has the label of one and text after it."""
+    if any(sign in line for sign in "?？؟"):
+        return True
+    label = patterns.LABEL_LINE.match(line)
+    name = label["name"].strip().lower() if label else ""
+    if label and classify_label(name)[0] == "ask" and name not in NOT_ASKED:
+        return bool(line[label.end() :].strip()) and not is_instruction(name)
+    return any(is_question(line[a:b]) for a, b in sentences(line, 0, len(line)))
+
+
 def lacks_question(rest: str) -> bool:
     """Return whether a text mentions a question that is not in it.
 
@@ -103,7 +127,7 @@ def lacks_question(rest: str) -> bool:
     """
     lines = rest[-_WINDOW:].splitlines()
     spoken = any(mentions_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
-    return spoken and not any(sign in rest[-_WINDOW:] for sign in "?？؟")
+    return spoken and not any(map(_has_question, lines))
 
 
 def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

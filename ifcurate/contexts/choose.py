@@ -25,8 +25,8 @@ from .slots import (
     Span,
     are_of_a_text,
     describe_slots,
-    ends_alike,
     find_offered,
+    holds_templates,
     is_labelled_inside,
     label_kind,
 )
@@ -63,7 +63,7 @@ def choose_contexts(
         return _without_context(fit, slots, n_rows)
     numbers = tuple(sorted(slot.number for slot in chosen.slots))
     fit = _without_requests(fit, numbers, chosen.asks)
-    if any(ends_alike(fit, slots[k]) or _is_torn(fit, slots, k) for k in numbers):
+    if any(holds_templates(fit, slots[k]) or _is_torn(fit, slots, k) for k in numbers):
         return None
     if not _still_asks(fit, slots, numbers):
         return None

@@ -25,6 +25,7 @@ from .slots import Evidence, Finder
 LOOKED_AT = 2400  # rows of a source from which templates are learned
 _NEAR = 120  # words at either end of a row in which words of a template are sought
 _LEAST_ROWS = 6  # the least number that shares a template
+_MOST_ROWS = 120  # of one template from which its parts are learned
 _LONGEST = 8000  # characters; longer rows are not used
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")
@@ -68,9 +69,7 @@ def _learn_whole(rows: list[str], evidence: Evidence) -> Shape | None:
 
     Groups of rows with a common key may share words of a slot that has few values.
     """
-    distinct = list(dict.fromkeys(rows))[:120]
-    parts = induce_parts(distinct) if len(distinct) >= _LEAST_ROWS else None
-    shape = choose_contexts(parts, distinct, len(rows), evidence) if parts else None
+    shape = _learn_group(rows, evidence)
     if shape is None or not shape.contexts or not shape.n_fixed:
         return None
     return shape if all(match_shape(text, shape) is not None for text in rows) else None
@@ -148,39 +147,15 @@ def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
 
 def _learn_all(group: list[str], words: dict[str, list[str]], evidence: Evidence) -> list[Shape]:
     """Learn the template of a group of rows, or several when the group mixes several."""
-    shapes: list[Shape] = []
-    for part in _divide(group, words):
-        distinct = list(dict.fromkeys(part))
-        parts = induce_parts(distinct[:120]) if len(distinct) >= _LEAST_ROWS else None
-        if parts is None:
-            continue
-        shape = choose_contexts(parts, distinct[:120], len(part), evidence)
-        if shape is not None:
-            shapes.append(shape)
-            continue
-        for smaller in _divide_further(part, parts):
-            shapes += _learn_all(smaller, words, evidence)
-    return shapes
+    learned = [_learn_group(part, evidence) for part in _divide(group, words)]
+    return [shape for shape in learned if shape is not None]
 
 
-def _divide_further(group: list[str], parts: tuple[str, ...]) -> list[list[str]]:
-    """Divide a group by the word after its shared start, or before its shared end."""
-    for pick in (_next_word, _previous_word):
-        smaller: dict[str, list[str]] = {}
-        for text in group:
-            smaller.setdefault(pick(text, parts), []).append(text)
-        large = [rows for rows in smaller.values() if _LEAST_ROWS <= len(rows) < len(group)]
-        if large:
-            return large
-    return []
-
-
-def _next_word(text: str, parts: tuple[str, ...]) -> str:
-    return next(iter(text[len(parts[0]) :].split(None, 1)), "")
-
-
-def _previous_word(text: str, parts: tuple[str, ...]) -> str:
-    return next(iter(text[: len(text) - len(parts[-1])].rsplit(None, 1)[::-1]), "")
+def _learn_group(group: list[str], evidence: Evidence) -> Shape | None:
+    """Learn the template of a group of rows; None if they share none."""
+    distinct = list(dict.fromkeys(group))[:_MOST_ROWS]
+    parts = induce_parts(distinct) if len(distinct) >= _LEAST_ROWS else None
+    return choose_contexts(parts, distinct, len(group), evidence) if parts else None
 
 
 # A text and its question: where they are divided, and which of the two slots is the text.
@@ -193,7 +168,7 @@ def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[Sh
     At least 90% of the rows must have two parts, and only one of them asks. The two parts may
     share a line when most rows of the source are left and share no words.
     """
-    distinct = list(dict.fromkeys(rows))[:120]
+    distinct = list(dict.fromkeys(rows))[:_MOST_ROWS]
     if len(distinct) < _LEAST_ROWS:
         return []
     one_line = [(("", ""), ())] if len(rows) >= 0.5 * n_all and not _share_words(distinct) else []
@@ -294,4 +269,11 @@ def _is_fixed(run: str, segments: list[str]) -> bool:
     if not (strong or unspaced):
         return False
     once = sum(segment.count(run) == 1 for segment in segments)
-    return once >= 0.9 * len(segments)
+    return once >= 0.9 * len(segments) and not _may_be_chance(run, segments)
+
+
+def _may_be_chance(run: str, segments: list[str]) -> bool:
+    """Return whether long texts may share a run by chance, such as "at the" or ".."."""
+    if any(ch in run for ch in '\n:：?？"“”„«»|=<>#[]{}→') or len("".join(run.split())) >= 8:
+        return False
+    return min(len(segment.split(None, 40)) for segment in segments) > 40

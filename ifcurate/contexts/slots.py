@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from . import patterns
-from .forms import is_choices, number_before
+from .forms import is_choices, number_before, shared_start
 from .lines import (
     belongs_to_request,
     first_request_end,
@@ -23,6 +23,7 @@ from .lines import (
     is_statement,
     label_before,
     last_request_start,
+    reference_direction,
     sentences,
 )
 from .spans import ContextSpan
@@ -294,11 +295,35 @@ def are_of_a_text(parts: tuple[str, ...]) -> bool:
     return stated and not asked
 
 
-def ends_alike(fit: Fit, slot: Slot) -> bool:
-    """Return whether many values end in a request, or within a sentence in the same two words.
+def _holds_template(values: Sequence[str]) -> bool:
+    """Return whether several values begin with one announcement: the rows are of two templates.
 
-    The rows are then of several templates.
+    "Write a question about the" begins both "... about the following plot: ..." and "... about
+    the topic ...", and a slot after it would hold a part of the request.
     """
+    starts = Counter(tuple(value.split(None, 1)[:1]) for value in values)
+    start, n = max(starts.items(), key=lambda item: item[1])
+    if n < max(3, 0.2 * len(values)):
+        return False
+    alike = [value.lstrip() for value in values if tuple(value.split(None, 1)[:1]) == start]
+    shared = shared_start(alike)[:200]
+    line = shared.splitlines()[0] if shared.strip() else ""
+    head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
+    return bool(head) and (
+        (" " in head and is_request(head))
+        or bool(reference_direction(head))
+        or bool(label_kind(head, head))
+    )
+
+
+def holds_templates(fit: Fit, slot: Slot) -> bool:
+    """Return whether the values of a slot hold parts of several templates.
+
+    They begin with one announcement, or many end in a request, or within a sentence in the same
+    two words.
+    """
+    if _holds_template(fit.values(slot.number)):
+        return True
     after = fit.parts[slot.number + 1].strip()
     if slot.data >= 0.5 or after.startswith((".", "!", "?")):
         return False

@@ -88,7 +88,7 @@ def _check_row(example: Example, original: Mapping[str, Any] | None) -> Iterator
     for check in checks:
         reason = next(CHECKS[check](case), "")
         part = check is Check.NESTING and case.plan.source == "lint" and _is_one_name(case)
-        careful = dated and check is Check.GEOGRAPHY and " is said of a " in reason
+        careful = dated and check is Check.GEOGRAPHY and " describes a " in reason
         if reason and not part and not careful:
             yield check, reason
     yield from _find_wrong_dates(dated)

@@ -67,7 +67,7 @@ def _check_digests(
         if not path.is_file():
             report.problems.append(f"{path}: is missing; the manifest names it")
         elif file_digest(path) != digest:
-            report.problems.append(f"{path}: has other bytes than the manifest says")
+            report.problems.append(f"{path}: is not as its manifest says")
         report.checked.append(f"bytes of {inside}{name}")
     unnamed = [n for n in manifest.outputs.values() if n not in manifest.digests]
     report.problems += [f"{folder / name}: has no hash in the manifest" for name in unnamed]
@@ -89,7 +89,7 @@ def _check_identity(path: Path, manifest: Manifest, report: Verification) -> Non
     identity = read_table_manifest(path)
     own = identity.pop("id", None)
     if own != manifest.id or identity != manifest.identity or own != fingerprint(identity):
-        report.problems.append(f"{path}: was made by another mixture than {MANIFEST}")
+        report.problems.append(f"{path}: belongs to another mixture than {MANIFEST}")
 
 
 def _check_counts(recounted: dict[str, int], manifest: Manifest, report: Verification) -> None:

@@ -55,7 +55,9 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     text = read_recipe(name)
     value, lines = _parse_yaml(text, name)
     if not isinstance(value, dict):
-        raise RecipeError(f"{name}: a recipe must be a mapping of sections; see recipes/demo.yaml")
+        raise RecipeError(
+            f"{name}: a recipe must be a mapping of sections; see `ifcurate recipes show demo`"
+        )
     return create_recipe(value, name, changes, lines)
 
 
@@ -109,7 +111,7 @@ def _parse_yaml(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
     except yaml.YAMLError as error:
         raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise RecipeError(f"{name}: nested too deeply; see recipes/demo.yaml") from error
+        raise RecipeError(f"{name}: nested too deeply; see `ifcurate recipes show demo`") from error
 
 
 def _find_lines(

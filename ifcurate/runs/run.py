@@ -125,7 +125,7 @@ def _run_at(path: Path, where: Path) -> Run:
         )
     if not (folder / "manifest.json").exists():
         raise RunError(
-            f"{path}: belongs to no run; found no manifest.json in {folder.resolve()}; "
+            f"{path}: does not belong to a run; found no manifest.json in {folder.resolve()}; "
             f"name a run folder (those of this folder are in {RUNS_FOLDER}/)"
         )
     return Run(folder, read_manifest(folder / "manifest.json"))

@@ -77,7 +77,7 @@ def _check_country(case: Case) -> Iterator[str]:
             yield f"{pin!r} belongs to {country.names[0]}"
     for text in case.before.values():
         if pinned := _PINNED.search(text):
-            yield f"{pinned.group()!r} is said of a country"
+            yield f"{pinned.group()!r} describes a country"
 
 
 def _check_city(case: Case) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _check_city(case: Case) -> Iterator[str]:
     region = re.compile(rf"(?<!\w){re.escape(original)}, ([A-Z][\w'’-]+(?: [A-Z]\w+)?)")
     for text in case.before.values():
         if pinned := _CITY_PINNED.search(text) or _SIGHT.search(text) or _PROVINCE.search(text):
-            yield f"{pinned.group()!r} is said of a city"
+            yield f"{pinned.group()!r} describes a city"
         for after in region.finditer(text):
             named = after[1] in lexicon.states or after[1].lower() in lexicon.state_names
             if not named and not lexicon.country(after[1])[0]:

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+RunArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Run folder. By default the newest in ifcurate-runs/.",
+        show_default=False,
+    ),
+]
 RunOption = Annotated[
     Path | None,
     typer.Option(
@@ -126,6 +134,13 @@ def show_version(wanted: bool) -> None:
 def command_line() -> str:
     """The command line, for manifests. No option takes a secret."""
     return shlex.join(["ifcurate", *sys.argv[1:]])
+
+
+def open_named_run(argument: Path | None, option: Path | None) -> Run:
+    """Open the run of a command that takes it as an argument and as an option."""
+    if argument and option:
+        raise typer.BadParameter("names a run, and RUN another; give one", param_hint="--run")
+    return open_run(argument or option)
 
 
 def open_run(path: Path | None) -> Run:

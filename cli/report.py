@@ -17,14 +17,7 @@ from .printing import note, print_json, print_line
 @with_options
 def report(
     options: ReportOptions,
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Run folder. By default the newest in ifcurate-runs/.",
-            show_default=False,
-        ),
-    ] = None,
+    folder: common.RunArgument = None,
     out_file: Annotated[
         Path | None,
         typer.Option(
@@ -51,9 +44,7 @@ def report(
     """
     from ifcurate.reports.page import write_report
 
-    if folder and run:
-        raise typer.BadParameter("names a run, and RUN another; give one", param_hint="--run")
-    opened = common.open_run(folder or run)
+    opened = common.open_named_run(folder, run)
     path = write_report(opened, out_file, overwrite=overwrite, say=note, **options.given())
     if json:
         print_json({"run": str(opened.folder), "report": str(path)})

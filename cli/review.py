@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,12 +18,8 @@ from .printing import note, print_line
 @with_options
 def review(
     options: ReviewOptions,
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Run folder. By default the newest in ifcurate-runs/.", show_default=False
-        ),
-    ] = None,
+    folder: common.RunArgument = None,
+    run: common.RunOption = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, and do not open a browser.")
     ] = False,
@@ -43,7 +38,7 @@ def review(
     except ImportError as error:
         raise IfcurateError(missing_package("review", "review", error)) from error
 
-    opened = common.open_run(run)
+    opened = common.open_named_run(folder, run)
 
     def show(address: str) -> None:
         print_line(address)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from ifcurate.contexts.asking import asks
 from ifcurate.contexts.shapes import Shape
 from ifcurate.contexts.words import Language
 from ifcurate.data.cells import (
@@ -100,14 +101,23 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     if isinstance(instances, list) and not any(name in row for name in OUTPUTS):
         places, contexts = [f"instances[{i}]." for i in range(len(instances))], ["input", "context"]
     return [
-        Draft(
-            instruction=instruction,
-            response=read_text(row, [place + name for name in OUTPUTS], booleans=True),
-            context=read_context(row, [place + name for name in contexts], instruction.text),
-            system=system,
+        _ask_in_input(
+            Draft(
+                instruction=instruction,
+                response=read_text(row, [place + name for name in OUTPUTS], booleans=True),
+                context=read_context(row, [place + name for name in contexts], instruction.text),
+                system=system,
+            )
         )
         for place in places
     ]
+
+
+def _ask_in_input(draft: Draft) -> Draft:
+    """The draft whose input is the prompt, if nothing else in the row asks."""
+    if draft.instruction.text.strip() or asks(draft.system.text):
+        return draft
+    return replace(draft, instruction=draft.context, context=Text())
 
 
 def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:

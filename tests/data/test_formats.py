@@ -74,6 +74,14 @@ def test_alpaca_and_its_empty_inputs() -> None:
         assert not one(row, "alpaca").has_context
 
 
+def test_an_input_without_an_instruction_is_the_prompt() -> None:
+    row = {"instruction": "", "input": "Where does the mill stand?", "output": "In Holt."}
+    (example,) = parse_row(row, Layout("alpaca"))
+    assert (example.instruction, example.has_context) == (row["input"], False)
+    (example,) = parse_row({**row, "system": "Translate the text."}, Layout("alpaca"))
+    assert example.context_text == row["input"]
+
+
 def test_a_context_column_is_used_wherever_it_stands() -> None:
     row = {"prompt": "Who?", "context": PASSAGE, "completion": "Tomas"}
     assert one(row, "prompt_completion").context_text == PASSAGE

@@ -94,7 +94,7 @@ class _Read:
     bad: list[str] = field(default_factory=list)  # rows that cannot be used, with the reason
 
     def examples(self, path: Path, reading: DataOptions) -> Iterator[Example]:
-        """The examples of the file; their rows are counted on the way."""
+        """The examples of the file. Their rows are counted while they are read."""
         for row in read_data([str(path)], reading).read():
             self.rows += 1
             if row.bad is not None:

@@ -6,7 +6,7 @@ from . import common, printing
 
 
 def list_models(json: common.Json = False) -> None:
-    """List the short names that --model takes, with the Hub ids that they stand for."""
+    """List the short names that --model takes, with their Hub ids."""
     from ifcurate.models import MODELS
 
     if json:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ifcurate.split.rules import split_scores as split_scores
     from ifcurate.steps.kept_rows import filter_examples as filter_examples
 
-# The public surface; a test pins it.
+# The public names. A test pins them.
 _HOMES = {
     "errors": (
         "DataError",
@@ -109,7 +109,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _advise_in_python(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with errors whose advice names arguments, not options of a command."""
+    """Wrap a function, so that advice in its errors names arguments, not command options."""
 
     @wraps(function)
     def called(*given: Any, **named: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Final, Self
 #: Bytes of the input that are read, tokenised and scored together, at most.
 PIECE_BYTES: Final = 8 << 20
 _DEFAULT_LEAST: Final = 1 << 30
-# Three pieces are in memory at a time (read ahead, submitted, in hand),
+# Three pieces are in memory at a time (read ahead, submitted, current),
 # and a byte of text was measured to take up to 21 bytes as text and token ids.
 _PIECE_SHARE: Final = 128
 _TEXT_BYTES: Final = 8  # of one character: the row, its texts, and both rendered prompts

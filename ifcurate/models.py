@@ -1,4 +1,4 @@
-"""Short names of models, and the Hub ids that they stand for."""
+"""Short names of models, and their Hub ids."""
 
 from __future__ import annotations
 

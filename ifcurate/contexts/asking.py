@@ -49,7 +49,7 @@ def asks(text: str) -> bool:
 def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
     """Return whether the text without these spans still asks for something.
 
-    An empty slot for the answer at the end ("Answer:") asks nothing by itself. One such as
+    An empty slot for the answer at the end ("Answer:") alone asks for nothing. One such as
     "Summary:" says what is wanted.
     """
     rest = rest_of(text, spans)

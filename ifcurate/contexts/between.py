@@ -130,7 +130,7 @@ def _is_refused(text: str, top: _Top, start: int, end: int, *, pointed: bool) ->
 
 
 def _holds_task(text: str, top: _Top, start: int, end: int) -> bool:
-    """Whether the words before a stretch only name a text, and its last sentence says the task.
+    """Return whether the words before a text only name it, and its last sentence states the task.
 
     "Using only the passage here. ..., say what the heron caught."
     """
@@ -202,7 +202,7 @@ def _announces(line: str) -> bool:
 
 
 def _after_announcement(text: str, start: int, end: int) -> int:
-    """Return the position after a request whose colon announces a text on its line; 0 for none."""
+    """Return the position after a request whose colon announces a text on its line, or 0."""
     match = re.compile(r"[^:：\n]{3,160}(?::[ \t]|：)[ \t]*").match(text, start, end)
     if not match or n_words(text, match.end(), end) < 4:
         return 0
@@ -275,7 +275,7 @@ def _looks_like_text(body: str, size: int, *, apart: bool, beside: bool) -> bool
 def _is_asked_about(body: str, asked: str, *, apart: bool) -> bool:
     """Return whether statements are what the requests are about.
 
-    A question repeats their words, or a request on lines of its own says "this" or "it".
+    A question repeats their words, or a request on separate lines says "this" or "it".
     """
     if _is_other(body, asked):
         return False

@@ -175,7 +175,7 @@ _NAMED = re.compile(
 
 
 def _closing_bracket(text: str, start: int, end: int) -> int:
-    """Return the place of the bracket that closes the one at `start`; -1 for none."""
+    """Return the place of the bracket that closes the one at `start`; -1 if there is none."""
     depth = 0
     for match in re.finditer(
         rf"[{re.escape(text[start] + _BRACKETS[text[start]])}]", text[start:end]

@@ -52,7 +52,7 @@ def merge_fields(
 def _find_record(
     parts: tuple[str, ...], columns: Sequence[Sequence[str]], responses: Sequence[str]
 ) -> tuple[int, int]:
-    """Return the first and the last slot of a record; (0, 0) for none."""
+    """Return the first and the last slot of a record; (0; 0) if there is none."""
     joined = list(map(_joins, parts[1:-1]))
     for together, run in groupby(range(len(joined)), key=joined.__getitem__):
         inner = list(run)
@@ -63,7 +63,7 @@ def _find_record(
 
 
 def _joins(part: str) -> bool:
-    """Return whether a fixed part may stand between two fields."""
+    """Return whether a fixed part may be between two fields."""
     name = part.strip(" \t\n,;:|[](){}=\"'.-")
     if len(part) > 60 or number_before(part) is not None or _is_known(name):
         return False
@@ -92,5 +92,5 @@ def _without_name(part: str, signs: set[str]) -> str:
 
 
 def _is_known(name: str) -> bool:
-    """Return whether a name is a label or a request; one word, such as "name", is none."""
+    """Return whether a name is a label or a request; one word, such as "name", is not."""
     return classify_label(name)[0] != "" or (" " in name and is_request(name))

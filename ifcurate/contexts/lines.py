@@ -88,7 +88,7 @@ def _lines_back(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
 
 
 def closing_request_start(text: str, start: int, end: int, *, strict: bool) -> int:
-    """Return where the questions and instructions that close `start:end` begin; `end` for none.
+    """Return where the questions and instructions that close `start:end` begin, or `end`.
 
     With `strict` the question precedes the text. Only an instruction after a blank line, or one
     that refers back, then closes the text.
@@ -232,7 +232,7 @@ def is_only_asking(text: str) -> bool:
 
 
 def first_request_end(text: str, start: int, end: int) -> int:
-    """Return where the asking sentences at the start of `start:end` end; `start` for none."""
+    """Return where the asking sentences at the start of `start:end` end, or `start`."""
     start = at = start + len(text[start:end]) - len(text[start:end].lstrip())
     while at < end:
         line_end = text.find("\n", at, min(end, at + _LONGEST_LINE))
@@ -280,7 +280,7 @@ def line_asks(line: str) -> bool:
 
 
 def last_request_start(text: str, start: int, end: int) -> int:
-    """Return where the asking sentences at the end of `start:end` begin; `end` for none."""
+    """Return where the asking sentences at the end of `start:end` begin; `end` if there is none."""
     at = end = start + len(text[start:end].rstrip())
     while at > start:
         line_start = max(text.rfind("\n", start, at) + 1, start)

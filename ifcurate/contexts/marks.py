@@ -56,7 +56,7 @@ def _label_lines(text: str) -> Iterator[tuple[int, int, str, bool]]:
 
 
 def _empty_label_at_end(text: str, marks: list[Mark]) -> list[Mark]:
-    """Return an empty label at the very end, which marks the answer whatever its name."""
+    """Return an empty label at the very end, which marks the answer regardless of its name."""
     end = len(text.rstrip())
     start = text.rfind("\n", max(0, end - 100), end) + 1
     match = patterns.LABEL_LINE.match(text, start, end) if start else None

@@ -126,7 +126,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
 
 
 def _find_place(text: str, lead: _Lead) -> _Place | None:
-    """Locate the text after the lead's colon, after its sentence or below it; None for none."""
+    """Locate the text after the lead's colon, after its sentence or below it; None if not found."""
     end, at = lead.end, lead.at
     inline = _TO_COLON.match(text, at - 1 if text[at - 1] == ":" else at, end)
     if inline and text[inline.end() : end].strip():
@@ -140,7 +140,7 @@ def _find_place(text: str, lead: _Lead) -> _Place | None:
 
 
 def _announced_later(text: str, at: int) -> int:
-    """Return where the text begins that a line after `at` announces; 0 for none.
+    """Return where the text begins that a line after `at` announces; 0 if there is none.
 
     "Write a question with this answer:", the answer, "for the following article:".
     """

@@ -20,7 +20,7 @@ _SIGNS = "=<>|#@^~{}[]→"
 _ENDED_QUOTE = re.compile(r"[.!?…]?«")  # of »a German quotation«
 
 
-#: The place of a request in the slot of the context; "" for none.
+#: The place of a request in the slot of the context; "" if there is none.
 Asks = Literal["", "first", "last"]
 
 
@@ -125,7 +125,7 @@ def _place_inner(
 
 
 def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape) -> bool:
-    """Return whether a slot beside the context is a question, and the context is none.
+    """Return whether a slot beside the context is a question, and the context is not.
 
     Only the question distinguishes a template without fixed words from any other text.
     """
@@ -140,7 +140,7 @@ def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape)
 
 
 def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[ContextSpan]:
-    """Find the context of a row that fits a template, with its labels and quotes; [] for none."""
+    """Find the context of a row that fits a template, with its labels and quotes, or []."""
     spans: list[ContextSpan] = []
     for number in shape.contexts:
         start, end = slots[number]

@@ -98,7 +98,7 @@ OPENING_MARKS = "\"“«„'‘`「『"
 
 
 def closing_quote(text: str, start: int, end: int) -> int:
-    """Return the place of the mark that closes the quotation at `start`; -1 for none before `end`.
+    """Return the place of the mark that closes the quotation at `start` before `end`, or -1.
 
     Quotations inside it are skipped: they open after a blank and close after a word.
     """

@@ -273,7 +273,7 @@ def _classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, 
 
 
 def _kind_of_added(flat: str, added: tuple[Language, ...]) -> LabelKind:
-    """Return the kind of a label in the additional languages; "" for none."""
+    """Return the kind of a label in the additional languages; "" if there is none."""
     for language in added:
         if flat in language.context:
             return "context"
@@ -301,7 +301,7 @@ def _is_noun_label(words: list[str]) -> bool:
 
 
 def _announced_noun(flat: str) -> str:
-    """Return the noun of words that announce a text ("use the following passage"); "" for none."""
+    """Return the noun of words that announce a text ("use the following passage"), or ""."""
     match = _PHRASES.fullmatch(flat)
     if match is None:
         return ""

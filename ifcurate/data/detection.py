@@ -95,7 +95,7 @@ def _has_rows(value: Any) -> bool:
 
 
 def _has_examples(row: Mapping[str, Any], key: str) -> bool:
-    """Whether the first item of a column is an example, with a question of its own."""
+    """Whether the first item of a column is an example with its own question."""
     value = row.get(key)
     return isinstance(value, list) and _has_rows(value) and bool(_format_of(value[0]))
 

@@ -44,7 +44,7 @@ _WEIGHT: Final = "messages with weight 0 or train false: not read; all answers a
 #: Columns that say what to do in all rows of a task.
 _TASKS: Final = ("definition", "instructions", "task_description")
 _TASK: Final = "{0} looks like an instruction; to read it: --columns system={0}"
-#: Roles whose messages are not trained on, whatever their weight.
+#: Roles whose messages are not trained on, regardless of their weight.
 _ASKING: Final = ("user", "human", "system", "tool")
 #: Columns in which false means that the answer is bad.
 _FLAGS: Final = ("label", "kto_tag")

@@ -160,7 +160,7 @@ def _check_shares(shares: Mapping[str, Amount], bases: Mapping[str, Amount]) -> 
             known = ", ".join(bases) or "none"
             raise DataError(
                 f"component {name}: its amount is a share of {amount.of!r}, and no component of "
-                f"that name has an amount of its own; components with one: {known}"
+                f"that name has its own amount; components that have one: {known}"
             )
         if base.kind == "tokens":
             raise DataError(

@@ -143,7 +143,7 @@ def _label_row(row: Mapping[str, Any], layout: Layout) -> str | None:
 
 
 def _name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
-    """The stratum of a row: its file, its value in the column `stratify`, or "" for none."""
+    """The stratum of a row: its file, its value in the column `stratify`, or ""."""
     if stratify == "file":
         return source
     return str(row.get(stratify, "")) if stratify else ""

@@ -183,7 +183,7 @@ def takes_options(model: type[Options]) -> Callable[[Callable[..., R]], Callable
             elif values:
                 raise OptionError(
                     f"{function.__name__}: got options and also {', '.join(values)}; "
-                    "give one of both"
+                    "give only one of them"
                 )
             return function(*args, options=options, **given)
 

@@ -53,7 +53,7 @@ class Figure:
         return f"Figure({self.title})"
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure as a page of its own, one file that works offline.
+        """Write the figure as a separate page: one file that works offline.
 
         Raises `DataError` when the name does not end in `.html`.
         """

@@ -53,7 +53,7 @@ from ifcurate.storage.manifest import Manifest, find_manifest, software_versions
 
 AUGMENTED: Final = "augmented"
 MIXTURE: Final = "mixture"
-_STEP: Final = "step.json"  # identity and hashes of a step without a manifest of its own
+_STEP: Final = "step.json"  # identity and hashes of a step that writes no manifest
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ def full_size(example: Example) -> int:
 def batch_by_size(
     examples: Sequence[tuple[int, Example]],
 ) -> Iterator[list[tuple[int, Example]]]:
-    """Batches of at most `_BATCH` characters; a longer example is a batch of its own."""
+    """Batches of at most `_BATCH` characters; a longer example is a separate batch."""
     batch: list[tuple[int, Example]] = []
     n = 0
     for i, example in examples:

@@ -207,7 +207,7 @@ def _gains(comparison: Comparison, first: str, second: str) -> Figure:
         x_title=f"first: {first}, nats per token",
         y_title="second, nats per token",
         caption=f"{shown.height:,} of {table.height:,} common examples; the y axis is {second}. "
-        "0.2% on each side lies beyond the axes.",
+        "0.2% on each side is beyond the axes.",
         lines=[((low, low), (high, high), "equal")] if low < high else (),
         limits=(low, high, low, high) if low < high else None,
     )

@@ -80,7 +80,7 @@ def rename_repeated(scores: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _suffixes(rows: pl.DataFrame) -> Iterator[int]:
-    """The suffix of each row; 0 for none."""
+    """The suffix of each row; 0 if there is none."""
     names = UniqueNames()
     suffix = 0
     for turn, base in rows.select("turn", "id").iter_rows():

@@ -228,7 +228,7 @@ def bound_table(
 def _bound_columns(
     name: str, bounds: Sequence[Bound], last: Mapping[tuple[int, float, int], Mapping[str, Any]]
 ) -> list[pl.Series]:
-    """A bound in each part, and where rows tie there the last of them below it."""
+    """A bound in each part and, if rows tie at it, the last of them that is below it."""
     values = pl.Series(f"bound_{name}", [bound.value for bound in bounds], dtype=pl.Float64)
     if not any(bound.n_ties for bound in bounds):
         return [values]

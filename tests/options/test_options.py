@@ -104,7 +104,7 @@ def test_options_and_fields_together_are_refused() -> None:
 
     chosen = FilterOptions.create(keep="context-critical")
     assert show(options=chosen) == show(keep="context-critical") == "context-critical"
-    with pytest.raises(OptionError, match="give one of both"):
+    with pytest.raises(OptionError, match="give only one of them"):
         show(options=chosen, keep="context-critical")
 
 

@@ -117,7 +117,7 @@ WORDY_NAMES = words(
     """
 )
 
-#: Names that are given to girls and boys alike, whatever one list says of them.
+#: Names that are given to girls and boys alike, regardless of what one list says.
 BOTH_GENDERS = words(
     """
     alex alexis ashley aubrey avery bailey beverly billie blair bobbie cameron carey carmen casey

@@ -43,7 +43,7 @@ FILES: Final[dict[str, dict[Truth, int]]] = {
     "chats.jsonl": {"context-critical": 40, "non-context-critical": 40, "no-context": 20},
 }
 _LABELLED: Final = tuple(style for style in INLINE_STYLES if ":" in style.block)
-_N_NO_INPUT = 10  # so many Alpaca rows without context say "No input" in words
+_N_NO_INPUT = 10  # number of Alpaca rows without context that say "No input" in words
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,8 @@ INLINE_STYLES: Final = (
     InlineStyle("{question}\n\n", "{passage}", ""),
 )
 
-#: Chats in the Alpaca look: a system message stands where the preamble does, a
-#: tool's result where the input does. Messages left without text are not drawn. The arguments
+#: Chats in the Alpaca look: a system message replaces the preamble,
+#: a tool's result the input. Messages without text are not shown. The arguments
 #: of a call are JSON as a string, as in OpenAI's format, even where they are given as an object.
 CHAT_TEMPLATE: Final = (
     "{{- bos_token }}"

@@ -196,7 +196,7 @@ def _may_be_family(key: str, lexicon: Lexicon) -> bool:
 
 
 def _family_place(words: Sequence[str]) -> int:
-    """The index of the family name in a name, -1 for none ("Mary", "Queen Elizabeth II")."""
+    """The index of the family name in a name; -1 if there is none ("Queen Elizabeth II")."""
     end = words.index("the") if "the" in words else len(words)
     titled = words[0].lower() in HONOURS
     plain = [

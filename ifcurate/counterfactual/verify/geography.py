@@ -102,7 +102,7 @@ def _same_country(case: Case) -> bool:
 
 
 def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
-    """The first city, language or currency of the country in the text, "" for none."""
+    """The first city, language or currency of the country in the text; "" if there is none."""
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
     for word in _words_of(country, lexicon):
         key = fold(word)

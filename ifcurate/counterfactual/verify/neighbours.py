@@ -175,7 +175,7 @@ def _check_joined(name: str, before: str, right: str, kind: str) -> Iterator[str
 
 
 def _longer_to_the_left(case: Case, left: str) -> str:
-    """The words before a name that make it a longer name, "" for none."""
+    """The words before a name that make it a longer name; "" if there is none."""
     if case.plan.type == "PERSON" and (particle := _PARTICLE_BEFORE.search(left)):
         return particle.group()
     match = _BEFORE.search(left)
@@ -212,7 +212,7 @@ def _is_place(case: Case, word: str) -> bool:
 
 
 def _longer_to_the_right(case: Case, right: str) -> str:
-    """The words after a name that make it a longer name, "" for none."""
+    """The words after a name that make it a longer name; "" if there is none."""
     match = _AFTER.search(right)
     if match is None:
         return ""

@@ -75,7 +75,7 @@ def _result_files(folder: Path) -> list[str]:
 
 
 def describe_below(name: str, endings: Collection[str], read: Collection[Path] = ()) -> str:
-    """How many data files in a folder's subfolders are not in `read`, with patterns; "" for none.
+    """How many data files in a folder's subfolders are not in `read`, with patterns, or "".
 
     `read` are absolute paths. Hidden folders, those of runs, and those of a saved dataset are
     left out.

@@ -117,7 +117,7 @@ def _questions(window: Window) -> Iterator[Element]:
 
 def _wrong_end(window: Window) -> str:
     """Why the text after the articles is not the end of their object; "" if it is."""
-    # The articles are read, so a number stands for them.
+    # The articles are already read, so a number replaces them.
     window.text = '{"data": 0' + window.text[window.at :]
     window.at = 0
     _, end, error = window.element()

@@ -146,7 +146,7 @@ def _products_agree(tiles: Tiles) -> bool:
 
 def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
     generator = torch.Generator().manual_seed(0)
-    # A root of 5 rows, a first child of 20 (one stretch with it), and a second child of 3.
+    # A root of 5 rows, a first child of 20 (contiguous with it), and a second child of 3.
     tree = build_tree([np.arange(25), np.array([*range(5), 30, 31, 32])], min_shared=4)
     plan = plan_attention(tree, torch.device("cpu"))
     rows, dim, scale = len(tree.ids), 32, 0.2

@@ -48,7 +48,7 @@ class AttentionPlan:
     paths: tuple[torch.Tensor, ...]  # rows of the paths that are not contiguous
     most_keys: int
     #: The same for the tile kernel: first row, number of rows, first span, end of the spans.
-    #: A span is (first row, number of rows) of a contiguous stretch of a path.
+    #: A span is (first row, number of rows) of a contiguous part of a path.
     nodes: torch.Tensor  # (n_nodes, 4) int64
     spans: torch.Tensor  # (n_spans, 2) int64
     varlen: VarlenPlan | None = None  # on a GPU
@@ -78,7 +78,7 @@ def plan_attention(
     block = block or _BLOCK.get(device.type, 128)
     blocks: list[QueryBlock] = []
     gathered: list[torch.Tensor] = []
-    paths: list[list[tuple[int, int]]] = []  # the stretches of each node's path
+    paths: list[list[tuple[int, int]]] = []  # the spans of each node's path
     nodes: list[tuple[int, int, int, int]] = []
     spans: list[tuple[int, int]] = []
     rows = zip(tree.starts.tolist(), tree.lengths.tolist(), tree.parents.tolist(), strict=True)

@@ -69,7 +69,7 @@ class Plan:
     ) -> list[Pack]:
         """Fill packs of at most `budget` tokens with some of the distinct sequences.
 
-        A sequence longer than the budget gets a pack of its own. A pack may grow to
+        A sequence longer than the budget gets a separate pack. A pack may grow to
         twice the budget with sequences of which it already holds more than half.
         Without `share`, common beginnings are computed for each sequence.
         """

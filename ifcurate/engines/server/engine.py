@@ -41,7 +41,7 @@ from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import local_model, resolve_model
 
 _VERSION: Final = "1"  # increased whenever a score could change
-_SILENT: Final = 16  # so many requests without any answer mean that the server hangs
+_SILENT: Final = 16  # this many requests without an answer mean that the server hangs
 _PATH: Final = "/completions"
 _PROBE: Final = "The ferry to the island leaves at nine in the morning."
 _TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
@@ -75,7 +75,7 @@ def load_server_engine(
         trust_remote_code: run code that comes with the tokenizer.
         patience: timeouts and the number of tries.
         row_timeout: seconds for one answer; a prompt that takes longer fails alone. Without it,
-            the request is tried again, and in the end the engine fails.
+            the request is tried again, and the engine fails after the last try.
 
     Raises:
         ModelError: the server cannot be reached or used, or there is no such tokenizer.

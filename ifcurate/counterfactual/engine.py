@@ -100,11 +100,8 @@ class Engineer:
                 refusals.append(error)
                 if error.check in _FINAL:
                     raise
-        raise (
-            refusals[0]
-            if refusals
-            else Refusal(Check.POLICY, "there is no substitute of this type")
-        )
+        none = Refusal(Check.POLICY, "there is no substitute of this type")
+        raise next(iter(refusals), none)
 
     def write_planned(self, planner: Planner, view: View, used: Set[str]) -> Counterfactual:
         """The counterfactual of a plan; after a refusal another plan is requested."""

@@ -416,6 +416,12 @@ def refused(row: dict[str, Any], **settings: Any) -> str:
             "H11",
         ),
         (
+            "the noun before the name has the other gender",
+            alpaca("It is by a shy young woman named Kevin Walton. It was a hit." + PAD,
+                   "Kevin Walton"),
+            "H11",
+        ),
+        (
             "a singer after the noun band",
             alpaca("The song is by the singer of the band Kevin Walton. It was a hit." + PAD,
                    "Kevin Walton"),

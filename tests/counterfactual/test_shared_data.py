@@ -68,7 +68,7 @@ def test_the_invariants_hold_on_everything_written(
 @pytest.mark.parametrize(
     ("name", "skip", "bar"),
     [
-        ("famous_biographies.jsonl", 0, 0.55),  # 0.61; pronouns do not fit in 119 contexts
+        ("famous_biographies.jsonl", 0, 0.55),  # 0.56; pronouns do not fit in 119 contexts
     ],
 )
 def test_most_of_a_conflict_suite_is_written(

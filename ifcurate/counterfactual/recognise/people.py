@@ -43,6 +43,8 @@ _NOUN = re.compile(
     r"(?: \([^()\n]{0,60}\))?(?: is| was|,) (?:an?|the) (?:(?!(?:of|to|for|and) )[\w-]+ ){0,4}?"
     rf"({'|'.join(_NOUNS)})\b(?!['’])"
 )
+#: "a young woman named Kugel"
+_NAMED = re.compile(rf"\b({'|'.join(_NOUNS)}) (?:named|called) \Z")
 
 
 def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
@@ -66,12 +68,14 @@ def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]
     """The masculine and the feminine votes of the sentences that begin with the name.
 
     The vote is that of a noun that describes the name, or else of the pronoun that begins the
-    next sentence.
+    next sentence. A noun before the name ("a woman named") votes in any place of a sentence.
     """
     votes = {"m": 0, "f": 0}
     known = [f for f in forms if f]
     for text in texts:
         for start, end in {place for form in known for place in word_places(form, text)}:
+            if named := _NAMED.search(text, max(0, start - 32), start):
+                votes[_NOUNS[named[1]]] += 1
             if not _OPENS.search(text, 0, start):
                 continue
             if noun := _NOUN.match(text, end, end + 200):

@@ -25,13 +25,6 @@ _ORDERED = re.compile(
 #: Words of tasks whose result depends on letters, order, size or form.
 _TASK = re.compile(rf"\b(?:{either('task_words')})\b", re.I)
 _RHYME = re.compile(r"\b(?:limericks?|rhym(?:es?|ed|ing))\b", re.I)
-_FEW_SHOT = re.compile(
-    r"(?:\bfor example\b.{0,300}\b(?:output|answer)\s*:|"
-    r"(?:^|\n)\s*(?:input|q|question|example)\s*\d*\s*:"
-    r"[\s\S]{1,2000}?(?:^|\n)\s*(?:output|a|answer)\s*:[\s\S]{1,2000}?"
-    r"(?:^|\n)\s*(?:input|q|question|example)\s*\d*\s*:)",
-    re.I,
-)
 _SUM = re.compile(r"\d\s*[-+*/×÷]\s*[$€£]?\d[\d,.]*\s*=|=\s*[$€£]?\d")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LETTERS = re.compile(r"[a-z]{4,}")
@@ -48,8 +41,6 @@ def check_task(question: str, response: str) -> None:
     """H14: raise `Refusal` for a task whose result depends on the entity itself."""
     if task := _TASK.search(question) or _ORDERED.search(question):
         raise Refusal(Check.TASK, f"task: {task.group().strip().lower()[:40]}")
-    if _FEW_SHOT.search(question):
-        raise Refusal(Check.TASK, "task: a worked example in the prompt")
     if _SUM.search(response):
         raise Refusal(Check.TASK, "task: a sum in the response")
     if "```" in response:

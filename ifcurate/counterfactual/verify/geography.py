@@ -30,19 +30,13 @@ def settle_group(
     groups: Sequence[str], texts: Mapping[str, str], city: str, lexicon: Lexicon
 ) -> str:
     """The country (or "US-TX") of a city; raises `Refusal` if there are several."""
-    folded = fold("\n".join(texts.values()))
-    supported = [g for g in dict.fromkeys(groups) if supports_group(g, folded, lexicon)]
-    if len(supported) == 1:
-        return supported[0]
-    all_groups = list(dict.fromkeys(groups))
-    if len(all_groups) == 1:
-        return all_groups[0]
-    capital = [
-        g for g in all_groups if g in lexicon.countries and lexicon.countries[g].capital == city
-    ]
-    if not supported and len(capital) == 1:
-        return capital[0]
-    raise Refusal(Check.GEOGRAPHY, f"{city!r} is in {len(all_groups)} countries or states")
+    folded, known = fold("\n".join(texts.values())), list(dict.fromkeys(groups))
+    supported = [g for g in known if supports_group(g, folded, lexicon)]
+    ruled = (g for g in known if g in lexicon.countries and lexicon.countries[g].capital == city)
+    for choice in (supported, known, [] if supported else list(ruled)):
+        if len(choice) == 1:
+            return choice[0]
+    raise Refusal(Check.GEOGRAPHY, f"{city!r} is in {len(known)} countries or states")
 
 
 def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:

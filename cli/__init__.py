@@ -63,5 +63,5 @@ def main() -> None:
     """Entry point of the `ifcurate` script."""
     try:
         app(prog_name="ifcurate")
-    except KeyboardInterrupt:  # before or after a command, which has its own answer
+    except KeyboardInterrupt:  # before or after a command; a command handles it itself
         raise SystemExit(130) from None

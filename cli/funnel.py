@@ -90,7 +90,7 @@ class _Read:
     """Counts of the rows of a checked file."""
 
     rows: int = 0
-    checked: int = 0  # with a context and a response
+    checked: int = 0  # rows with a context and a response
     bad: list[str] = field(default_factory=list)  # rows that cannot be used, with the reason
 
     def examples(self, path: Path, reading: DataOptions) -> Iterator[Example]:

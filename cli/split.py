@@ -180,7 +180,7 @@ def _frame(frame: Any) -> Table:
         frame = frame.drop("group")
     table = Table(box=None, pad_edge=False)
     cells = [[_cell(value) for value in row] for row in frame.iter_rows()]
-    left = out.width  # for the preview, which gets the space that the others leave
+    left = out.width  # width for the preview, which gets the remaining space
     for i, (name, kind) in enumerate(frame.schema.items()):
         justify: Any = "right" if kind.is_numeric() else "left"
         most = max(10, left) if name == "preview" else None

@@ -23,7 +23,7 @@ class Tally:
         self.rows = 0
         self.examples = 0
         self.with_context = 0
-        self.usable = 0  # with a context and a response
+        self.usable = 0  # examples with a context and a response
         self.earlier = 0  # responses in turns before the scored one
         self.rules: Counter[str] = Counter()
         self.markers: Counter[str] = Counter()  # end-of-text markers

@@ -13,8 +13,8 @@ _DEFAULT_LEAST: Final = 1 << 30
 # Three pieces are in memory at a time (read ahead, submitted, current),
 # and a byte of text was measured to take up to 21 bytes as text and token ids.
 _PIECE_SHARE: Final = 128
-_TEXT_BYTES: Final = 8  # of one character: the row, its texts, and both rendered prompts
-_TOKEN_BYTES: Final = 400  # of one character while two texts are tokenised; 550 a token, measured
+_TEXT_BYTES: Final = 8  # for one character: the row, its texts, and both rendered prompts
+_TOKEN_BYTES: Final = 400  # for one character while two texts are tokenised; measured: 550 a token
 
 
 @dataclass(frozen=True, slots=True)

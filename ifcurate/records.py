@@ -26,9 +26,9 @@ class Turn:
 
     role: Role
     content: str
-    path: str = ""  # where the content is in the row, e.g. "messages[2].content"
+    path: str = ""  # the place of the content in the row, e.g. "messages[2].content"
     tool_calls: tuple[Mapping[str, Any], ...] = ()  # as the row has them (OpenAI style)
-    name: str = ""  # of the tool that answered, if the row has it
+    name: str = ""  # the tool that answered, if the row names it
 
 
 def write_calls(calls: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +108,7 @@ class Example:
     source: str = ""  # the file or dataset that it was read from
     row_number: int = 0  # 0-based, in its source
     turn: int = 0  # which response of its row, 0-based
-    response_path: str = ""  # where the response is in the row
+    response_path: str = ""  # the place of the response in the row
     response_calls: tuple[Mapping[str, Any], ...] = ()  # tool calls that are (part of) the response
     row: Mapping[str, Any] = field(default_factory=dict)  # the original record, untouched
 

@@ -25,7 +25,7 @@ from .slots import Evidence, Finder
 LOOKED_AT = 2400  # rows of a source from which templates are learned
 _NEAR = 120  # words at either end of a row in which words of a template are sought
 _LEAST_ROWS = 6  # the least number that shares a template
-_MOST_ROWS = 120  # of one template from which its parts are learned
+_MOST_ROWS = 120  # most rows from which the parts of a template are learned
 _LONGEST = 8000  # characters; longer rows are not used
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_CJK}]|(?:(?![{_CJK}])\w)+|[^\w\s]|\s+")

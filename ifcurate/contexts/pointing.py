@@ -32,10 +32,10 @@ from .words import (
 class _Lead:
     """A sentence that refers to a text after it."""
 
-    start: int  # of the sentence
-    end: int  # of its line
+    start: int  # start of the sentence
+    end: int  # end of its line
     at: int  # after the words that refer to the text
-    phrase: str  # those words
+    phrase: str  # the words that refer to the text
     sentence: str
 
 

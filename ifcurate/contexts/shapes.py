@@ -17,7 +17,7 @@ from .spans import OPENING_MARKS, ContextSpan, make_spans
 
 _CLOSING = "\"”»«“'’`」』"
 _SIGNS = "=<>|#@^~{}[]→"
-_ENDED_QUOTE = re.compile(r"[.!?…]?«")  # of »a German quotation«
+_ENDED_QUOTE = re.compile(r"[.!?…]?«")  # the end of »a German quotation«
 
 
 #: The place of a request in the slot of the context; "" if there is none.
@@ -34,7 +34,7 @@ class Shape:
 
     parts: tuple[str, ...]
     contexts: tuple[int, ...]
-    n_rows: int  # from which it was learned
+    n_rows: int  # number of rows from which it was learned
     agreement: float  # share of them in which the rules alone find the same context
     confidence: float
     asks: Asks = ""  # the place of a request in the context's slot

@@ -38,7 +38,7 @@ class Evidence:
     """The known properties of rows besides their text."""
 
     find: Finder  # what the rules find in a row
-    responses: Mapping[str, str]  # of rows; may be empty
+    responses: Mapping[str, str]  # responses by row; may be empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class ContextSpan:
 class Mark:
     """A line that announces a text, a question or an answer."""
 
-    start: int  # of the line
+    start: int  # start of the line
     content: int  # after the colon
     kind: str  # the rule for a context ("label", "heading", "phrase", "hint"), "ask" or "answer"
     noun: str

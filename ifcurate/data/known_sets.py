@@ -28,7 +28,7 @@ class KnownSet:
     reading: Mapping[str, Any] = field(default_factory=dict)  # options of `read_examples`
     licence: str = "unknown"
     languages: tuple[str, ...] = ()
-    context: str = ""  # where the context is, in words
+    context: str = ""  # the place of the context, in words
     checked: Mapping[str, str] = field(default_factory=dict)  # facts -> where they were checked
     unchecked: str = ""  # facts that were not checked at the source
 

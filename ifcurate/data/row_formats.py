@@ -54,7 +54,7 @@ class Layout:
     columns: Mapping[str, str] | None = None  # our name -> theirs; a context alone adds to a format
     turns: Literal["last", "all"] = "last"
     context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context to find
-    min_confidence: float = MIN_CONFIDENCE  # of rules that find context inside a text
+    min_confidence: float = MIN_CONFIDENCE  # lowest confidence of rules that are used
     labels: tuple[str, ...] = ()  # additional labels of contexts
     languages: tuple[Language, ...] = ()  # additional words
     pattern: str = ""  # a regular expression that replaces the rules

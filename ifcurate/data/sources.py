@@ -42,7 +42,7 @@ _LOOKED_AT: Final = 100  # rows from which the format is detected
 class Piece:
     """Rows of one chunk that are in memory together: all, unless they are large."""
 
-    number: int  # of the chunk
+    number: int  # number of the chunk
     rows: list[ReadRow] | None  # None in a chunk that is not selected
     ends: bool = True  # the chunk has no further piece
 

@@ -22,8 +22,9 @@ from ifcurate.options.evaluate import EvaluateOptions
 
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)$")
 _DONE: Final = "finetune.json"  # a run writes it last
-_FIGURES: Final = ("acc", "exact_match", "contains", "f1", "counterfactual")  # of the harness
-_DRAWN_LAYERS: Final = 5  # beside the mean over all layers
+#: Figures of the harness that can be drawn, the first one that a task has.
+_FIGURES: Final = ("acc", "exact_match", "contains", "f1", "counterfactual")
+_DRAWN_LAYERS: Final = 5  # in addition to the mean over all layers
 _PAUSE: Final = 5.0  # seconds between two looks at a run in progress
 
 

@@ -10,7 +10,7 @@ from ifcurate.mixing.texts import read_record, read_rejected
 from ifcurate.prompts.markers import split_end_marker
 from ifcurate.records import native_call
 
-Row = Mapping[str, Any]  # of a mixture; with `rejected` for preferences
+Row = Mapping[str, Any]  # a row of a mixture; with `rejected` for preferences
 _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 

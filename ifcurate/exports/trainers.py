@@ -28,7 +28,7 @@ class Plan:
     """One export, before its rows are written."""
 
     folder: Path
-    model: str  # as the trainer takes it
+    model: str  # the model's name as the trainer expects it
     options: ExportOptions
     multi_turn: bool  # whether any row has more than one answer
     tools: bool  # whether any row has tools

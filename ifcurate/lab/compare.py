@@ -104,7 +104,7 @@ def _share_interval(values: Sequence[float]) -> dict[str, float | None]:
     return {name: v if v is None else min(1.0, max(0.0, v)) for name, v in interval.items()}
 
 
-_FIRST: Final = ("unfiltered", "random", "filtered")  # of the arms
+_FIRST: Final = ("unfiltered", "random", "filtered")  # the first arms of the table
 
 
 def make_page(compared: dict[str, Any], out: Path) -> Path:

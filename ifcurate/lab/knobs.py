@@ -28,7 +28,7 @@ class Setting:
     start: str  # "clean" or "m1"
     knob: str  # "" for the start itself
     value: str
-    changes: dict[str, float] = field(default_factory=dict)  # of the start's shape
+    changes: dict[str, float] = field(default_factory=dict)  # changes of the start's shape
     rate: float | None = None  # None for the plan's
 
     @property

@@ -48,7 +48,7 @@ class LabPlan:
     """One seed of one mixture: base, rows, training and evaluation."""
 
     seed: int
-    name: str = "m1"  # of the mixture
+    name: str = "m1"  # name of the mixture
     shape: MixtureShape = MIXTURES["m1"]
     nudge: Nudge = field(default_factory=Nudge)
     training: FinetuneOptions = _TRAINING

@@ -40,7 +40,7 @@ class Amount:
 
     kind: Kind = "fraction"
     value: float = 1.0  # a fraction, a number of rows or tokens, or a weight
-    of: str = ""  # for "share": the component whose rows the fraction is of
+    of: str = ""  # for "share": the component to which the fraction refers
 
 
 def parse_amount(text: str) -> Amount:

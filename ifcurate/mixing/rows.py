@@ -68,12 +68,12 @@ class MixRow:
 
     source: str
     number: int
-    record: str  # as it was read, in JSON
+    record: str  # the row as it was read, in JSON
     format: str  # the format's name, and the mapping of columns
     label: str | None = None
     stratum: str = ""
     text: RowText | None = None
-    digest: bytes = bytes(16)  # of the texts
+    digest: bytes = bytes(16)  # hash of the texts
     problem: str = ""  # why the row cannot be used
 
     def take_texts(self, text: RowText) -> None:

@@ -29,7 +29,7 @@ class RowText:
     history: tuple[Turn, ...] = ()
     trailing: tuple[Turn, ...] = ()
     tools: str = ""
-    rejected: str = ""  # of a preference row
+    rejected: str = ""  # the rejected answer of a preference row
 
     def as_messages(self) -> list[tuple[str, str, str | None, str | None]]:
         """(role, content, name, tool_calls) of each message, the response last."""

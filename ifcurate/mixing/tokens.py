@@ -18,7 +18,7 @@ class TokenCounter:
     """A tokenizer that counts tokens."""
 
     name: str
-    fingerprint: str  # of its file
+    fingerprint: str  # fingerprint of its file
     tokenizer: Any
 
     def count(self, texts: Sequence[str]) -> list[int]:

@@ -25,7 +25,7 @@ class Verification:
 
     checked: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    not_checked: list[str] = field(default_factory=list)  # with the reason
+    not_checked: list[str] = field(default_factory=list)  # what was not checked, with the reason
 
     @property
     def whole(self) -> bool:

@@ -41,7 +41,7 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     n_rows: int | None  # None if all rows would have to be read
     n_scored: int | None  # rows with a context, estimated from the first rows
-    n_tokens: int | None  # that the model computes, in both variants
+    n_tokens: int | None  # tokens that the model computes, in both variants
     n_operations: float | None  # floating-point; None for a model of unknown size
 
 

@@ -21,9 +21,9 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MAX_CHARACTERS: Final = 32_000_000  # of a text, or items of a list
-MAX_SECONDS: Final = 5.0  # of the thread's processor time, for one text
-_MAX_MADE: Final = 10 * MAX_CHARACTERS  # of all values together, for one text
+MAX_CHARACTERS: Final = 32_000_000  # characters of a text, or items of a list
+MAX_SECONDS: Final = 5.0  # processor time of the thread for one text
+_MAX_MADE: Final = 10 * MAX_CHARACTERS  # characters of all values together, for one text
 _STEPS: Final = 64  # between two checks of the time
 _LONG_WIDTH: Final = re.compile(r"\d{8}")  # a width in a format of ten million or more
 

@@ -31,7 +31,7 @@ NAMES: Final = {
     "loss_with_context": "loss with context",
 }
 STATISTICS: Final = tuple(NAMES)
-_CUT: Final = STATISTICS[:2]  # those that rules cut
+_CUT: Final = STATISTICS[:2]  # the statistics that rules cut
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from ifcurate.runs.run import Run
 Key = tuple[str, int, int]  # source, row, turn
 Segments = list[tuple[str, int]]  # text, and what it is
 PLAIN, CONTEXT, CUT, GAP = 0, 1, 2, 3
-CHARACTERS: Final = 6000  # of one text; the middle of longer ones is left out
-BYTES: Final = 5_000_000  # of all texts of a page
+CHARACTERS: Final = 6000  # characters of one text; the middle of longer texts is left out
+BYTES: Final = 5_000_000  # bytes of all texts of a page
 
 
 def choose_rows(table: pl.DataFrame, n: int, *, seed: int = 0) -> pl.DataFrame:

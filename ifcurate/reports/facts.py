@@ -40,7 +40,7 @@ class Facts:
 
     run: Run
     split: Manifest | None  # None where the run has no split; then the labels are the default's
-    parameters: dict[str, Any]  # of the split, as used
+    parameters: dict[str, Any]  # parameters of the split, as used
     formula: str  # which rows are context-critical
     table: pl.DataFrame  # SCORES, and label, value, threshold, why (of SPLIT); a row per example
     n_by_hand: int = 0  # labels that a person set

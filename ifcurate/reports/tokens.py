@@ -22,7 +22,7 @@ from ifcurate.storage.files import scan_table
 from ifcurate.storage.tables import TOKENS
 
 Shown = list[tuple[str, float, float]]  # text, loss with and without context (nats)
-MOST_TOKENS: Final = 3000  # of one response
+MOST_TOKENS: Final = 3000  # most tokens of one response
 
 #: ids and the response's text -> the text of each id; a piece may be "" where it and the
 #: next ids spell one character together.

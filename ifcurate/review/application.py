@@ -41,7 +41,7 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-MOST_BYTES: Final = 10_000  # of a request
+MOST_BYTES: Final = 10_000  # largest request
 
 
 class _RowRequest(BaseModel):

@@ -21,7 +21,7 @@ from ifcurate.storage.verdicts import Verdict, read_verdicts, write_verdicts
 CHARACTERS: Final = 20_000
 MOST_ROWS: Final = 100_000
 Segments = list[tuple[str, int]]
-PLAIN, NEW, GAP, OLD = 0, 1, 3, 4  # as the page's script has them
+PLAIN, NEW, GAP, OLD = 0, 1, 3, 4  # the same numbers as in the page's script
 
 
 class Counterfactuals:

@@ -22,7 +22,7 @@ from ifcurate.storage.overrides import Override, read_overrides, write_overrides
 
 PAGE: Final = 50  # rows of one answer
 BINS: Final = 60
-MOST_CHARACTERS: Final = 400_000_000  # of all texts in memory
+MOST_CHARACTERS: Final = 400_000_000  # characters of all texts in memory
 STATISTICS: Final = ("loss_without_context", "context_gain")
 CRITICAL, NON_CRITICAL = "context-critical", "non-context-critical"
 View = Literal["near", "kept", "dropped", "by-hand", "all"]
@@ -33,7 +33,7 @@ class Query:
     """The rows that are requested, and the cut."""
 
     statistic: str
-    share: float  # of the rows with this number, below the cut
+    share: float  # share of the rows with this number that is below the cut
     view: View = "near"
     words: str = ""
     source: str = ""

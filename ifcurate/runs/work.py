@@ -64,7 +64,7 @@ class Progress:
     rows_ahead: int = 0  # scored too, but not accounted for yet
     tokens_ahead: int = 0  # of these
     rows_asked: int = 0  # read in this attempt, of chunks that are scored or will be next
-    tokens_asked: int = 0  # that the engine scores of these, both variants
+    tokens_asked: int = 0  # tokens that the engine scores of these, both variants
     rows_skipped: int = 0  # of these rows, in chunks before the first with such tokens
     counts: Counter[str] = field(default_factory=Counter)
 

@@ -20,8 +20,8 @@ from ifcurate.prompts.pairs import PromptPair
 from ifcurate.scoring.scorer import Scorer
 
 _CHUNK: Final = 32  # rows
-_CHUNKS: Final = 16  # that are read
-_SECONDS: Final = 1.0  # that the last rows take
+_CHUNKS: Final = 16  # chunks that are read
+_SECONDS: Final = 1.0  # time that the last rows take, at least
 _SLOW: Final = 5.0  # seconds; if the first row takes longer, no other row is scored
 
 
@@ -32,7 +32,7 @@ class Estimate:
     rows: int | None
     rows_read: int  # for this estimate
     scored: int | None  # examples with two prompts
-    tokens: int | None  # of both prompts of these
+    tokens: int | None  # tokens of both prompts of these
     margin: float  # half of the 95% interval of `tokens`, as a share of them; 0 if all were read
     tokens_per_second: float | None  # None where no row could be scored
     rows_timed: int

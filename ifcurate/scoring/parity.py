@@ -41,7 +41,7 @@ class Tolerance:
     """The largest differences that are accepted, in nats."""
 
     token: float  # for any single token, times its loss where that is above 1 nat
-    mean: float  # of the absolute differences of the prompts' means
+    mean: float  # mean of the absolute differences of the prompts' means
 
 
 #: float16 has three bits more than bfloat16.
@@ -63,7 +63,7 @@ class Parity:
     max_difference: float  # nats, of one token
     max_relative: float  # of one token, over its loss where that is above 1 nat
     mean_difference: float  # nats per token: absolute differences of the prompts' means
-    worst_row: str  # where the largest difference is
+    worst_row: str  # the row with the largest difference
     tolerance: Tolerance
     engine: EngineIdentity
     reference: EngineIdentity

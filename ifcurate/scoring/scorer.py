@@ -51,7 +51,7 @@ class Chunk:
     scores: pl.DataFrame  # SCORES
     tokens: pl.DataFrame | None  # TOKENS, when asked for
     n_known: int = 0  # examples whose numbers were known
-    n_tokens: int = 0  # that went through the engine
+    n_tokens: int = 0  # tokens that the engine scored
     n_prompts: int = 0  # the same
 
 
@@ -74,7 +74,7 @@ class Request:
     """What the engine must score of a chunk of examples."""
 
     pairs: tuple[PromptPair, ...]
-    keys: Mapping[int, str]  # of the pairs that have prompts
+    keys: Mapping[int, str]  # keys of the pairs that have prompts
     known: Mapping[str, Numbers]  # by key, from earlier runs
     asked: tuple[int, ...]  # the pairs whose prompts follow
     prompts: tuple[Prompt, ...]  # with and without context, in turn

@@ -45,7 +45,7 @@ class ScoreSummary:
     reasons: dict[str, int]  # why rows have no score
     flags: dict[str, int]
     quantiles: dict[str, dict[str, float]]  # column -> "0.05" -> value
-    histogram: Histogram | None  # of context_gain
+    histogram: Histogram | None  # histogram of context_gain
     most: list[dict[str, Any]]  # the rows with the largest gain
     least: list[dict[str, Any]]  # the smallest first
 

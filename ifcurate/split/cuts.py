@@ -38,8 +38,8 @@ class CutRule:
 
     statistic: str
     kind: Literal["fraction", "threshold", "auto"]
-    fraction: float  # of the rows, below the cut; for "auto" if there are no two groups
-    threshold: float | None  # for "auto" if there are no two groups, before the fraction
+    fraction: float  # share of rows below the cut; for "auto" if there are no two groups
+    threshold: float | None  # for "auto" if there are no two groups; used before the fraction
     length_bins: int = 1  # more than one: the same share in each bin of response length
     min_bin: int = 30  # rows; smaller bins are merged with their neighbour
     n_bootstrap: int = 200

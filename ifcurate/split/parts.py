@@ -49,7 +49,7 @@ class Parts:
 
     rules: tuple[CutRule, ...]
     per_source: bool
-    names: tuple[str, ...]  # of the groups, in ascending order
+    names: tuple[str, ...]  # names of the groups, in ascending order
     bins: tuple[LengthBins, ...]  # one per group
     frame: pl.DataFrame  # _FRAME: a row for each group and length that occur together
 

@@ -24,10 +24,10 @@ SENSITIVITY: Final = pl.Schema(
         "at": pl.Float64(),
         "n_context_critical": pl.Int64(),
         "n_non_context_critical": pl.Int64(),
-        "change": pl.Int64(),  # of n_context_critical, against the cut that was made
+        "change": pl.Int64(),  # change of n_context_critical from the cut that was made
     }
 )
-MOST_NEAR: Final = 5  # of each label, at each cut
+MOST_NEAR: Final = 5  # rows of each label at each cut
 CROWD: Final = 1000  # rows that tie for a place
 _CELL: Final = ("group_number", "statistic", "label")
 NEAREST: Final = pl.Schema(

@@ -27,8 +27,8 @@ FloatArray = npt.NDArray[np.float64]
 MIN_ROWS: Final = 30
 BINS: Final = 512
 WIDTH: Final = 0.9  # Silverman's
-MIN_DEPTH: Final = 0.15  # of the smaller peak's height
-MIN_PARTED: Final = 0.8  # of the draws must have a valley
+MIN_DEPTH: Final = 0.15  # share of the smaller peak's height
+MIN_PARTED: Final = 0.8  # share of the draws that must have a valley
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0
     y = np.arcsinh(values / scale)
     counts, edges = np.histogram(y, BINS)
     middles = (edges[:-1] + edges[1:]) / 2
-    width = WIDTH * float(y.std()) * n**-0.2 / (edges[1] - edges[0])  # of the kernel, in bins
+    width = WIDTH * float(y.std()) * n**-0.2 / (edges[1] - edges[0])  # width of the kernel, in bins
     valley = _find_valley(counts.astype(np.float64), width)
     if valley is None:
         return TwoGroups("the distribution has no valley between two peaks")

@@ -43,7 +43,7 @@ from ifcurate.storage.tables import NUMBERS
 _PLACE: Final = ("id", "source", "row", "turn", "key")
 _DTYPE: Final = "float32"
 _HALF: Final = ("bfloat16", "float16")
-_SECONDS: Final = 2.0  # of work that a kill can lose
+_SECONDS: Final = 2.0  # seconds of work that a kill can lose
 
 
 @dataclass(frozen=True, slots=True)

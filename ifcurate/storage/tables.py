@@ -118,7 +118,7 @@ TOKENS: Final = pl.Schema(
     {
         "id": pl.String(),
         "turn": pl.Int32(),
-        "position": pl.Int32(),  # in the response, counted from 0
+        "position": pl.Int32(),  # place in the response, counted from 0
         "token_id": pl.Int64(),
         "loss_with_context": pl.Float32(),  # nats
         "loss_without_context": pl.Float32(),

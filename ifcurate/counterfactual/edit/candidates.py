@@ -145,7 +145,7 @@ def _group(spans: Sequence[Span]) -> list[Entity]:
 
 def _people(spans: Sequence[Span]) -> list[Entity]:
     """People by their longest name; a partial name belongs to the only person who has it."""
-    members: dict[str, list[Span]] = {}  # by the name in lower case
+    members: dict[str, list[Span]] = {}  # key: the name in lower case
     for span in spans:
         members.setdefault(span.text.lower(), []).append(span)
     ordered = sorted(members, key=lambda n: (-len(n.split(" ")), -len(n), n))

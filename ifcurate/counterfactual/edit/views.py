@@ -109,7 +109,7 @@ def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[TextRange
 
     A row may repeat such a text, as `rejected` does when it is a whole conversation.
     """
-    outer: dict[str, list[tuple[int, int]]] = {}  # by the text
+    outer: dict[str, list[tuple[int, int]]] = {}  # key: the text
     for block in example.blocks:
         outer.setdefault(texts.get(block.path, ""), []).append((block.outer_start, block.outer_end))
     asked = {example.instruction, example.system} - {""}

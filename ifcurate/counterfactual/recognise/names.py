@@ -47,7 +47,7 @@ class _Mention:
     opens: bool
     label: bool  # a single name and a colon at the start of a line
     evidence: int
-    folded: tuple[str, ...]  # of the parts
+    folded: tuple[str, ...]  # the parts, folded
 
     @property
     def key(self) -> str:

@@ -29,7 +29,7 @@ Shape = Literal["", "full", "given", "family", "part", "name", "adjective", "plu
 class Span:
     """A typed part of one text of a row, in characters, end exclusive."""
 
-    path: str  # of the text in the row
+    path: str  # path of the text in the row
     start: int
     end: int
     type: str  # one of TYPES
@@ -53,7 +53,7 @@ class Substitution:
     substitute: str
     forms: Mapping[str, str] = field(default_factory=dict)
     new_type: str = ""  # only if it differs (policy type-swap)
-    source: str = "lexicon"  # where the substitute came from
+    source: str = "lexicon"  # origin of the substitute
     kept: frozenset[str] = frozenset()  # folded words that are not replaced
 
     @property

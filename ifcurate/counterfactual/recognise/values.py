@@ -212,8 +212,8 @@ class NumberMention:
     text: str
     value: float
     kind: str
-    outer_start: int  # with its currency sign
-    outer_end: int  # with its scale and unit
+    outer_start: int  # start including the currency sign
+    outer_end: int  # end including scale and unit
     scale: str = ""
 
     def rewritten(self, value: float) -> str:

@@ -182,7 +182,7 @@ def _ending(path: Path) -> str:
         try:
             head = _read_head(path, compression)
         except (*BROKEN, zlib.error):
-            return f".jsonl{packed}"  # its reader says what is wrong
+            return f".jsonl{packed}"  # its reader reports the problem
     return _ending_of(head) + packed
 
 

@@ -23,7 +23,7 @@ from ifcurate.data.readers.files import (
 )
 from ifcurate.phrases import count
 
-_CUT: Final = "; the file may be cut off here"  # for a last line without a line end
+_CUT: Final = "; the file may be cut off here"  # if the last line has no line end
 _PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-DEMO: Final = "demo:"  # before the name of a file that comes with the package
+DEMO: Final = "demo:"  # prefix of the name of a file that comes with the package
 _COPIES: Final = Path("ifcurate-runs", "downloads")
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
 HEAD: Final = 1000  # bytes or characters to show of text that is too long or unreadable

@@ -16,7 +16,7 @@ from ifcurate.errors import DataError
 from ifcurate.phrases import count, first_line
 
 _MOST_LISTED: Final = 20_000  # files below a folder that are looked at
-_MOST_PATTERNS: Final = 4  # that a message has
+_MOST_PATTERNS: Final = 4  # most patterns in a message
 #: Manifest of a step -> pattern of the files with the rows of its result.
 _RESULTS: Final = {
     "mixture.json": "mixture.parquet",

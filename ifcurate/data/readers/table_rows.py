@@ -15,7 +15,7 @@ from ifcurate.data.readers.files import RawRow, Source, broken_source
 from ifcurate.phrases import first_line
 
 _BATCH: Final = 1024  # rows
-_BATCH_BYTES: Final = 8 << 20  # of the same rows
+_BATCH_BYTES: Final = 8 << 20  # size of these rows
 _BUFFER: Final = 1 << 20  # bytes of a column that are read at a time
 _ARROW_FILE: Final = b"ARROW1"  # the start of the file format; streams have none
 _FEATHER_1: Final = b"FEA1"
@@ -27,7 +27,7 @@ class Group:
 
     n_rows: int
     n_bytes: int
-    batches: Callable[[int], Iterable[Any]]  # of at most so many rows, where they can be chosen
+    batches: Callable[[int], Iterable[Any]]  # of at most this many rows, if it can be chosen
 
     def fit(self, n_bytes: int) -> int:
         """How many of its rows have about this number of bytes."""

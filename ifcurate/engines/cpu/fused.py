@@ -39,7 +39,7 @@ class _Layer:
     norm_2: torch.Tensor
     gate_up: torch.Tensor  # (2 * inner, width)
     down: torch.Tensor  # (width, inner)
-    scale: float  # of the scores
+    scale: float  # scale of the scores
 
 
 def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedDecoder | None:

@@ -94,7 +94,7 @@ class Tiles:
         nodes: torch.Tensor,  # (n_nodes, 4) int64, as attention.py makes them
         spans: torch.Tensor,  # (n_spans, 2) int64
         *,
-        most_keys: int,  # of the longest path
+        most_keys: int,  # keys of the longest path
         scale: float,
     ) -> None:
         """Attention of all nodes of a prefix tree."""

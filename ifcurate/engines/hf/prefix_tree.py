@@ -64,7 +64,7 @@ class Pack:
     rows: IntArray  # (n_predicted,) row whose hidden state predicts a response token
     targets: IntArray  # (n_predicted,) the id of that token
     counts: IntArray  # (n_sequences,) response tokens of each sequence, in order
-    members: tuple[int, ...]  # which of the plan's distinct sequences these are
+    members: tuple[int, ...]  # numbers of these sequences in the plan
 
     @property
     def n_tokens(self) -> int:

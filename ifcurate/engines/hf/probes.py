@@ -30,7 +30,7 @@ from ifcurate.engines.hf.packing import make_plan
 from ifcurate.errors import ModelError
 from ifcurate.memory import free_memory
 
-_NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # in the environment, the same as --no-kernels
+_NO_KERNELS: Final = "IFCURATE_NO_KERNELS"  # environment variable, the same as --no-kernels
 
 _N_IDS: Final = 16
 #: Difference of hidden states from the model's own, both as root mean squares. In 16 bits it only

@@ -22,7 +22,7 @@ _CPU_BUDGET: Final = 2048  # tokens: larger packs do not fit caches, smaller one
 _GPU_BUDGET: Final = 16384
 _WORTH_FORKING: Final = 200_000_000_000  # floating-point operations, about two core seconds
 _SMALL: Final = 50_000_000  # parameters; operations of smaller models are too short to divide
-_MEMORY_SHARE: Final = 0.6  # of free memory; the rest is for fragments and other programs
+_MEMORY_SHARE: Final = 0.6  # share of free memory; the rest is for fragments and other programs
 
 
 class PackRunner:

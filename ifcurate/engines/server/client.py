@@ -53,7 +53,7 @@ class Patience:
     """Timeouts and the number of tries; all times in seconds."""
 
     attempts: int = 6  # tries of one request; "too many requests" does not count
-    first_wait: float = 0.5  # before the second try, at most; doubles from try to try
+    first_wait: float = 0.5  # longest wait before the second try; it doubles with each try
     longest_wait: float = 30.0
     timeout: float = 120.0  # for one answer
     deadline: float = 900.0  # for one request with all its tries

@@ -34,7 +34,7 @@ class Dialect:
     """A form of request, and the reader of its answer."""
 
     name: str
-    fields: tuple[tuple[str, Any], ...]  # of the request, in addition to model and prompt
+    fields: tuple[tuple[str, Any], ...]  # fields of the request, in addition to model and prompt
     read: Callable[[dict[str, Any], Sequence[int]], Float32Array]  # (n_tokens,), first one NaN
     answer_bytes: int  # per token, an upper estimate
 

@@ -95,9 +95,7 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
         by_hand=list(_by_hand(steps)),
         licences=[(o.component, o.name, o.licence, o.licence_from) for o in sources],
         strictest=strictest_licence([origin.licence for origin in sources]),
-        left_out=[
-            (k.removeprefix("dropped:"), n) for k, n in counts.items() if k.startswith("dropped:")
-        ],
+        left_out=_left_out(counts),
         columns=[(name, meaning) for name, (_, meaning) in COLUMNS.items()],
         examples=_examples(mixture, options.examples),
         counterfactual=any(origin.get("step") == "augment" for _, origin in steps),
@@ -107,6 +105,12 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
         versions=", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
         recipe=recipe,
     )
+
+
+def _left_out(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The reasons of the dropped rows, each with their number."""
+    prefix = "dropped:"
+    return [(k.removeprefix(prefix), n) for k, n in counts.items() if k.startswith(prefix)]
 
 
 def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: CardOptions) -> str:

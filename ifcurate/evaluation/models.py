@@ -37,7 +37,7 @@ def open_model(model: str, options: EvaluateOptions) -> AnsweringModel:
     """Load a model, or connect to the server that has it. Raises `ModelError`."""
     if options.engine != "hf":
         return _open_engine(model, options)
-    return _open_local(model, options)
+    return open_local(model, options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,8 @@ class LocalModel(AnsweringModel):
         return answer_logprobs(self.model, prompts, batch_size=self.options.batch_size)
 
 
-def _open_local(model: str, options: EvaluateOptions) -> LocalModel:
+def open_local(model: str, options: EvaluateOptions) -> LocalModel:
+    """Load a model into this process. Raises `ModelError`."""
     from ifcurate.engines.hf.loading import load_causal_model
     from ifcurate.engines.hf.tokenizer import HFTokenizer
 

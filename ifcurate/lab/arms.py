@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from ifcurate.errors import RunError
 from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.examiner import Examiner, load_base
+from ifcurate.lab.examiner import Examiner, load_base, write_prompts
 from ifcurate.lab.plan import Laboratory, LabPlan
 from ifcurate.options.finetune import FinetuneOptions, Update
 from ifcurate.records import Example
@@ -117,7 +117,7 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
         return saved
     started = time.perf_counter()
     rows, about = choose_rows(lab, plan, arm.rows)
-    loaded = load_base(lab.base)
+    loaded = load_base(str(lab.base))
     examiner = Examiner(loaded, lab.read_exam())
     points: list[dict[str, Any]] = [{"step": 0, **lab.read_json(lab.folder / "start.json")}]
 
@@ -127,7 +127,7 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
         return False
 
     train_rows(
-        loaded.model, loaded.tokenizer, loaded.prompts(rows), arm.settings(plan),
+        loaded.model, loaded.hf_tokenizer, write_prompts(loaded, rows), arm.settings(plan),
         lab.folder / "trainer", on_step=look,
     )  # fmt: skip
     result = {

@@ -3,63 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from ifcurate.engines.base import Prompt
 from ifcurate.evaluation.answers import Outcome, name_answers
-from ifcurate.evaluation.models import generate_greedily
+from ifcurate.evaluation.models import LocalModel, open_local
 from ifcurate.evaluation.suites import Question, to_example
 from ifcurate.lab.plan import TEMPLATE
+from ifcurate.options.evaluate import EvaluateOptions
 from ifcurate.records import Example
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model of transformers, its tokenizer, and the template that all rows are written in."""
-
-    model: Any
-    tokenizer: Any
-
-    def prompts(self, examples: Sequence[Example]) -> list[Prompt]:
-        """The examples as ids."""
-        from ifcurate.engines.hf.tokenizer import HFTokenizer
-        from ifcurate.prompts.pairs import build_prompts
-        from ifcurate.prompts.templates import load_template
-
-        wrapped = HFTokenizer(self.tokenizer)
-        return build_prompts(examples, load_template(TEMPLATE, wrapped), wrapped)
+def load_base(model: str) -> LocalModel:
+    """A model in float32 that answers the evaluation's questions."""
+    return open_local(
+        model,
+        EvaluateOptions(
+            template=TEMPLATE, dtype="float32", device="cpu", max_new_tokens=32, batch_size=120
+        ),
+    )
 
 
-def load_base(folder: Path) -> LoadedModel:
-    """The model of a folder in float32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def write_prompts(loaded: LocalModel, examples: Sequence[Example]) -> list[Prompt]:
+    """The examples as ids, in the laboratory's template."""
+    from ifcurate.prompts.pairs import build_prompts
+    from ifcurate.prompts.templates import load_template
 
-    from ifcurate.engines.hf.quiet import quiet
-
-    with quiet():
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        return LoadedModel(model, AutoTokenizer.from_pretrained(folder))
+    template = load_template(TEMPLATE, loaded.tokenizer)
+    return build_prompts(examples, template, loaded.tokenizer)
 
 
 class Examiner:
     """Asks a model every question of the evaluation and returns its accuracies."""
 
-    def __init__(self, loaded: LoadedModel, questions: Sequence[Question]) -> None:
+    def __init__(self, loaded: LocalModel, questions: Sequence[Question]) -> None:
         self._loaded = loaded
         self._questions = questions
         self._prompts = [
             prompt.ids[: prompt.response_start]
-            for prompt in loaded.prompts([to_example(q, response="x") for q in questions])
+            for prompt in write_prompts(loaded, [to_example(q, response="x") for q in questions])
         ]
 
     def ask(self, model: Any) -> dict[str, Any]:
         """Accuracies, and the outcome of every conflict as one letter (c, m, b or n)."""
-        answers = generate_greedily(
-            model, self._loaded.tokenizer, self._prompts, max_new_tokens=32, batch_size=120
-        )
+        answers = replace(self._loaded, model=model).answer(self._prompts)
         outcomes: dict[str, list[Outcome]] = {}
         for question, answer in zip(self._questions, answers, strict=True):
             named = name_answers(answer, question.context_answers, question.memory_answers)

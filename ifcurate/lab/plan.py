@@ -81,7 +81,7 @@ class Laboratory:
         """
         lab = cls(root / f"{plan.name}-seed{plan.seed}")
         expected = json.loads(
-            json.dumps(asdict(plan, dict_factory=_given), default=FinetuneOptions.given)
+            json.dumps(asdict(plan, dict_factory=_given), default=FinetuneOptions.model_dump)
         )
         path = lab.folder / "plan.json"
         if path.exists():

@@ -80,14 +80,13 @@ def _all_scores(lab: Laboratory) -> dict[str, FloatArray]:
 
 def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]:
     """Loss of the response alone, (rows,), and attention on the context, (rows,) per layer."""
-    from ifcurate.engines.hf.tokenizer import HFTokenizer
     from ifcurate.evaluation.attention import measure_attention
     from ifcurate.evaluation.models import answer_logprobs
     from ifcurate.prompts.templates import load_template
 
     examples = lab.read_mixture()
-    loaded = load_base(lab.base)
-    wrapped = HFTokenizer(loaded.tokenizer)
+    loaded = load_base(str(lab.base))
+    wrapped = loaded.tokenizer
     template = load_template(TEMPLATE, wrapped)
     start = wrapped.bos_id if wrapped.bos_id is not None else wrapped.fallback_start_id
     responses = [wrapped.encode(e.response).ids for e in examples]

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ifcurate.finetuning.train import train_rows
-from ifcurate.lab.examiner import Examiner, load_base
+from ifcurate.lab.examiner import Examiner, load_base, write_prompts
 from ifcurate.lab.mixtures import LabRow, make_exam, make_mixture, split_facts
 from ifcurate.lab.plan import TEMPLATE, Laboratory, LabPlan, Nudge
 from ifcurate.storage.files import write_json, write_json_lines, write_table
@@ -62,19 +62,18 @@ def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:
 def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     from ifcurate.data.sources import read_examples
     from ifcurate.engines.hf.quiet import quiet
-    from ifcurate.models import local_model
 
     write_json_lines(lab.folder / "nudge.jsonl", [row.row for row in rows])
-    loaded = load_base(local_model(plan.model or "pocket"))
+    loaded = load_base(plan.model or "pocket")
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
     train_rows(
-        loaded.model, loaded.tokenizer, loaded.prompts(examples),
+        loaded.model, loaded.hf_tokenizer, write_prompts(loaded, examples),
         plan.nudge.settings(plan.seed), lab.folder / "trainer",
     )  # fmt: skip
     examiner = Examiner(loaded, lab.read_exam())
     write_json(lab.folder / "start.json", examiner.ask(loaded.model))
     with quiet():
-        loaded.tokenizer.save_pretrained(lab.base)
+        loaded.hf_tokenizer.save_pretrained(lab.base)
         loaded.model.save_pretrained(lab.base)
 
 

@@ -94,14 +94,13 @@ def run(
 ) -> None:
     """Run one arm: train from the base, and evaluate during training. Existing results are kept."""
     from ifcurate.lab.arms import Arm, run_arm
-    from ifcurate.lab.setup import open_or_prepare, score_mixture
+    from ifcurate.lab.setup import open_or_prepare
 
     rows = "unfiltered" if mixture == "full" else mixture
     name = rows if (update, rate) == ("full", None) else f"{rows}+{update}"
     arm = Arm.parse(name + (f"@{rate:g}" if rate else ""))
     _set_threads(threads)
     lab, plan = open_or_prepare(out, data, seed)
-    score_mixture(lab)
     result = run_arm(lab, plan, arm)
     if json:
         printing.print_json(result)
@@ -131,14 +130,13 @@ def compare(
     from ifcurate.lab.arms import Arm, run_arm
     from ifcurate.lab.compare import compare_arms, make_page, read_results
     from ifcurate.lab.quality import measure_laboratories
-    from ifcurate.lab.setup import open_or_prepare, score_mixture
+    from ifcurate.lab.setup import open_or_prepare
     from ifcurate.storage.files import write_json
 
     _set_threads(threads)
     for seed in (int(s) for s in seeds.split(",") if s.strip()):
         for data in ("m1", "m2"):
             lab, plan = open_or_prepare(out, data, seed)
-            score_mixture(lab)
             for arm in arms.split(","):
                 printing.note(f"{data}, seed {seed}: {arm}", quiet=json)
                 run_arm(lab, plan, Arm.parse(arm.strip()))

@@ -61,10 +61,10 @@ def follow_checkpoints(
     With `watch`, new checkpoints beside these are evaluated as they appear, until the
     run writes its record (`finetune.json`).
     """
-    results: list[dict[str, Any]] = []
-    for model in _in_order(models, watch=watch, wait=wait):
-        results.append(evaluate_model(model, out, options=options, progress=progress))
-    return results
+    return [
+        evaluate_model(model, out, options=options, progress=progress)
+        for model in _in_order(models, watch=watch, wait=wait)
+    ]
 
 
 def _in_order(

@@ -36,13 +36,15 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
 
 
 def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, LabPlan]:
-    """The laboratory of a mixture and seed, prepared now if it does not exist."""
+    """The laboratory of a mixture and seed, prepared and scored now where it is not yet."""
     plan = LabPlan.create(mixture, seed)
     lab = Laboratory(root / f"{plan.name}-seed{seed}")
     if (lab.folder / "plan.json").exists():
         saved = lab.read_json(lab.folder / "plan.json")
         plan = replace(plan, nudge=Nudge(**saved["nudge"]), model=saved.get("model"))
-    return prepare(root, plan), plan
+    lab = prepare(root, plan)
+    score_mixture(lab)
+    return lab, plan
 
 
 def _copy_base(root: Path, lab: Laboratory, plan: LabPlan) -> bool:

@@ -68,6 +68,7 @@ def write_report(
     tokens = TokenTexts(run, options.tokenizer)
     notes = _add_texts(run, rows, tokens, say)
     places = {int(place): i for i, place in enumerate(chosen["place"].to_list())}
+    other = options.compare
     inputs = [item["name"] for item in run.manifest.identity["inputs"]]
     more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
     return write_page(
@@ -90,7 +91,7 @@ def write_report(
                 (Place("pairs"),),
             ),
             _browser(facts, len(rows), [*notes, *([tokens.problem] if tokens.problem else [])]),
-            *_compare(run, options.compare),
+            *([comparison_section(compare_runs(run, find_run(other)))] if other else []),
             *sections,
             _settings(facts),
         ],
@@ -100,12 +101,6 @@ def write_report(
         source=fingerprint(run.manifest.identity),
         overwrite=overwrite,
     )
-
-
-def _compare(run: Run, other: Path | None) -> list[Section]:
-    if other is None:
-        return []
-    return [comparison_section(compare_runs(run, find_run(other)))]
 
 
 def _add_texts(

@@ -21,11 +21,14 @@ from ifcurate.data.cells import (
     QUESTIONS,
     Draft,
     Text,
+    add_columns,
+    lower_names,
     read_answer,
     read_context,
     read_contexts,
     read_system,
     read_text,
+    restore_names,
 )
 from ifcurate.data.chats import (
     add_history,
@@ -38,7 +41,6 @@ from ifcurate.data.chats import (
     read_thread,
     write_tools,
 )
-from ifcurate.data.columns import add_columns, lower_names, restore_names
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import read_turns, split_chat, split_speakers
 from ifcurate.errors import RowError
@@ -95,18 +97,17 @@ class Layout:
 
 def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     instruction = read_text(row, ("instruction",))
-    system = read_system(row)
     instances = row.get("instances")
     places, contexts = [""], ["input", *CONTEXTS]
     if isinstance(instances, list) and not any(name in row for name in OUTPUTS):
         places, contexts = [f"instances[{i}]." for i in range(len(instances))], ["input", "context"]
     return [
         _ask_in_input(
-            Draft(
-                instruction=instruction,
-                response=read_text(row, [place + name for name in OUTPUTS], booleans=True),
-                context=read_context(row, [place + name for name in contexts], instruction.text),
-                system=system,
+            _draft(
+                row,
+                instruction,
+                read_text(row, [place + name for name in OUTPUTS], booleans=True),
+                [place + name for name in contexts],
             )
         )
         for place in places
@@ -118,6 +119,13 @@ def _ask_in_input(draft: Draft) -> Draft:
     if draft.instruction.text.strip() or asks(draft.system.text):
         return draft
     return replace(draft, instruction=draft.context, context=Text())
+
+
+def _draft(
+    row: Mapping[str, Any], asked: Text, answer: Text, contexts: Sequence[str] = CONTEXTS
+) -> Draft:
+    """The draft of a row without turns, with its context in one of these columns."""
+    return Draft(asked, answer, read_context(row, contexts, asked.text), read_system(row))
 
 
 def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
@@ -132,14 +140,7 @@ def _prompt_completion(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         drafts = _draft_after(row, said, turns, asked.path, answer.path)
         context = read_context(row, CONTEXTS, asked.text)
         return [replace(draft, context=context) for draft in drafts]
-    return [
-        Draft(
-            instruction=asked,
-            response=answer,
-            context=read_context(row, CONTEXTS, asked.text),
-            system=read_system(row),
-        )
-    ]
+    return [_draft(row, asked, answer)]
 
 
 #: Columns that may hold the conversation before the chosen answer, if they are lists.
@@ -198,14 +199,7 @@ def _qca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
     if row.get("is_impossible") is True or row.get("answerable") is False:
         # The context does not answer the question. An answer in the row is plausible but wrong.
         response = Text("", response.path)
-    return [
-        Draft(
-            instruction=asked,
-            response=response,
-            context=read_context(row, CONTEXTS, asked.text),
-            system=read_system(row),
-        )
-    ]
+    return [_draft(row, asked, response)]
 
 
 def _questions(row: Mapping[str, Any], layout: Layout) -> list[Draft]:

@@ -76,16 +76,8 @@ class Examples:
         Unique ids need memory for every id. Without `unique`, and in `read_chunks`, memory
         does not grow with the number of rows.
         """
-        names = UniqueNames()
-        for raw, layout in self._raw_rows():
-            row = read_row(raw, layout)
-            if unique and row.examples:
-                base = row.examples[0].id
-                name = names.name(base)
-                if name != base:
-                    renamed = tuple(replace(example, id=name) for example in row.examples)
-                    row = replace(row, examples=renamed)
-            yield row
+        rows = (read_row(raw, layout) for raw, layout in self._raw_rows())
+        return rename_repeated(rows) if unique else rows
 
     def read_chunks(
         self,
@@ -167,6 +159,16 @@ class Examples:
     def formats(self) -> dict[str, str]:
         """Source name -> format."""
         return {source.name: layout.format for source, layout in self.pairs}
+
+
+def rename_repeated(rows: Iterable[ReadRow]) -> Iterator[ReadRow]:
+    """The rows with unique ids for their examples, by `UniqueNames`."""
+    names = UniqueNames()
+    for row in rows:
+        if row.examples and (name := names.name(row.examples[0].id)) != row.examples[0].id:
+            renamed = tuple(replace(example, id=name) for example in row.examples)
+            row = replace(row, examples=renamed)
+        yield row
 
 
 def divide_rows(

@@ -9,11 +9,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ifcurate.data.detection import detect_format
-from ifcurate.data.formats import parse_row
+from ifcurate.data.readers.files import RawRow
 from ifcurate.data.row_formats import Layout
-from ifcurate.data.sources import Examples, learn_layout, options_format, options_layout
-from ifcurate.data.unique_names import UniqueNames
-from ifcurate.errors import DataError, RowError
+from ifcurate.data.sources import (
+    Examples,
+    learn_layout,
+    options_format,
+    options_layout,
+    read_row,
+    rename_repeated,
+)
+from ifcurate.errors import DataError
 from ifcurate.options.base import takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.records import ContextBlock, Example
@@ -166,21 +172,13 @@ def _detect_format(records: Sequence[dict[str, Any]]) -> str:
 
 def _parse_all(records: Sequence[dict[str, Any]], layout: Layout) -> list[Example]:
     """Examples of all rows. Raises `DataError` for rows that cannot be used."""
-    names = UniqueNames()
-    parsed: list[Example] = []
-    bad: list[str] = []
-    for number, record in enumerate(records):
-        try:
-            examples = list(parse_row(record, layout, source=_SOURCE, row_number=number))
-        except RowError as error:
-            bad.append(f"row {number}: {error}")
-            continue
-        if examples:
-            name = names.name(examples[0].id)
-            parsed += [replace(example, id=name) for example in examples]
+    raw = (RawRow(_SOURCE, i, None, None, record) for i, record in enumerate(records))
+    rows = list(rename_repeated(read_row(row, layout) for row in raw))
+    bad = [row.bad for row in rows if row.bad is not None]
     if bad:
         raise DataError(
-            f"{len(bad)} of {len(records)} rows cannot be used; the first is {bad[0]}; "
+            f"{len(bad)} of {len(records)} rows cannot be used; the first is row {bad[0].number}: "
+            f"{bad[0].reason}; "
             "leave them out, or write a file and use read_examples, which quarantines bad rows"
         )
-    return parsed
+    return [example for row in rows for example in row.examples]

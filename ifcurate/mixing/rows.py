@@ -11,8 +11,8 @@ import polars as pl
 
 from ifcurate.data.formats import parse_row, row_hash
 from ifcurate.data.readers.files import RawRow
-from ifcurate.data.readers.fingerprints import fingerprint_source
 from ifcurate.data.readers.json_rows import parse_line
+from ifcurate.data.readers.rows import fingerprint_source
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RowError

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.data.readers.files import Source
-from ifcurate.data.readers.fingerprints import fingerprint_source
+from ifcurate.data.readers.rows import fingerprint_source
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
@@ -26,13 +27,8 @@ def run_sources(run: Run) -> list[Source]:
     sources = []
     for known in run.manifest.identity["inputs"]:
         inputs = {key: value for key, value in known.items() if key != "layout"}
-        source = Source(
-            inputs["name"],
-            inputs["format"],
-            inputs.get("compression", ""),
-            inputs.get("subset", ""),
-            inputs.get("split", ""),
-        )
+        names = (field.name for field in fields(Source))
+        source = Source(**{name: inputs[name] for name in names if name in inputs})
         if source.format != "hub" and not source.path.exists():
             raise RunError(
                 f"{source.name}: the scored data is gone (seen from {Path.cwd()}); "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ifcurate.data.readers.files import DEMO
-from ifcurate.data.readers.fingerprints import fingerprint_source
+from ifcurate.data.readers.rows import fingerprint_source
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError
 from ifcurate.phrases import check_type

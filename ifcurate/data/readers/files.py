@@ -95,7 +95,11 @@ def open_binary(source: Source) -> IO[bytes]:
     if source.compression == "gzip":
         return cast(IO[bytes], gzip.open(source.path, "rb"))
     if source.compression == "zstd":
-        return io.BufferedReader(_Zstd(source.path.open("rb")), 1 << 17)
+        import pyarrow as pa
+
+        # Arrow reports a truncated file, and reads several frames; zstandard's reader does not.
+        packed = pa.input_stream(str(source.path), compression="zstd")
+        return io.BufferedReader(packed, 1 << 17)
     return source.path.open("rb", buffering=1 << 17)
 
 
@@ -123,51 +127,3 @@ def not_utf8(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         return f"not UTF-8 (byte {error.start} of the row); convert the file to UTF-8"
     return ""
-
-
-class _Zstd(io.RawIOBase):
-    """The bytes of a zstd file. A truncated file is an error, which zstandard does not report."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._frame: Any = None  # the current one
-        self._rest = b""  # what follows it in the file
-        self._out = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._out:
-            if not self._decompress_more():
-                return 0
-        n = min(len(buffer), len(self._out))
-        buffer[:n] = self._out[:n]
-        self._out = self._out[n:]
-        return n
-
-    def _decompress_more(self) -> bool:
-        import zstandard
-
-        # Small steps, because a few bytes of a frame can expand to very many.
-        data = self._rest or self._file.read(1 << 13)
-        self._rest = b""
-        if not data:
-            if self._frame is not None:
-                raise EOFError("the compressed data ends early")
-            return False
-        try:
-            if self._frame is None:
-                decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-                self._frame = decompressor.decompressobj()
-            self._out = memoryview(self._frame.decompress(data))
-        except zstandard.ZstdError as error:
-            raise OSError(str(error)) from error
-        if self._frame.eof:
-            self._rest = self._frame.unused_data
-            self._frame = None
-        return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

@@ -11,7 +11,7 @@ import glob
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ifcurate.data.readers.copies import STDIN, fetch_urls, is_url, keep_stdin
 from ifcurate.data.readers.csv_rows import read_csv
@@ -23,6 +23,7 @@ from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.data.readers.table_rows import count_table_rows, read_table, table_problem
 from ifcurate.errors import DataError
 from ifcurate.phrases import count, did_you_mean
+from ifcurate.storage.files import file_digest
 
 _KINDS: Final = {
     "jsonl": (".jsonl", ".ndjson"),
@@ -260,3 +261,24 @@ def count_rows(source: Source) -> int | None:
     if source.format in ("parquet", "arrow"):
         return count_table_rows(source)
     return sum(1 for _ in read_rows(source, parse=False))
+
+
+def fingerprint_source(source: Source) -> dict[str, Any]:
+    """Name, size and hash of a file; name, subset and split of a Hub dataset."""
+    if source.format == "hub":
+        return {
+            "name": source.name,
+            "format": "hub",
+            "subset": source.subset,
+            "split": source.split,
+        }
+    try:
+        return {
+            "name": source.name,
+            "format": source.format,
+            "compression": source.compression,
+            "bytes": source.path.stat().st_size,
+            "blake2b": file_digest(source.path),
+        }
+    except OSError as error:
+        raise DataError(f"{source.name}: cannot be read: {error}; check the file") from error

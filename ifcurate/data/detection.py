@@ -122,17 +122,8 @@ _GUESSES: Final = {
     "instruction": ("instruction", "question", "query", "prompt", "task", "request", "input"),
     "context": ("doc", "docs", "knowledge", *CONTEXTS),
     "response": (
-        "chosen",
-        "preferred",
-        *ANSWERS,
-        "completions",
-        "target",
-        "targets",
-        "reply",
-        "gold",
-        "label",
-        "summary",
-        "highlights",
+        *("chosen", "preferred", *ANSWERS, "completions", "target", "targets", "reply", "gold"),
+        *("label", "summary", "highlights"),
     ),
 }
 

@@ -168,10 +168,7 @@ def _ask_identity(
     task = ray.remote(max_calls=1)(ask_identity).options(
         num_cpus=cluster.cpus_per_engine, num_gpus=cluster.gpus_per_engine
     )
-    answer = _get(task.remote(engine, settings))
-    if isinstance(answer, IfcurateError):
-        raise answer
-    return {**data_identity(examples), **answer}
+    return {**data_identity(examples), **_get(task.remote(engine, settings))}
 
 
 @dataclass

@@ -18,7 +18,7 @@ from ifcurate.data.readers.files import RawRow
 from ifcurate.data.readers.rows import read_rows
 from ifcurate.data.sources import Examples, Piece, divide_rows, read_row
 from ifcurate.engines.load import load_engine
-from ifcurate.errors import IfcurateError, RunError
+from ifcurate.errors import RunError
 from ifcurate.memory import MemoryBudget
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.ahead import score_ahead
@@ -40,12 +40,9 @@ class EngineSpec:
         return load_engine(self.engine, model=self.model, **self.options)
 
 
-def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> dict[str, Any] | IfcurateError:
-    """The identity of the engine, or an error for the driver to raise."""
-    try:
-        return Scorer.create(engine.load(), settings).identity()
-    except IfcurateError as error:
-        return type(error)(str(error))
+def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> dict[str, Any]:
+    """The identity of the engine."""
+    return Scorer.create(engine.load(), settings).identity()
 
 
 def count_source(source: Any, folder: str) -> int:

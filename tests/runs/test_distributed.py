@@ -18,12 +18,12 @@ import pytest
 from ifcurate.data.readers.rows import read_rows
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.errors import ModelError, RunError
+from ifcurate.errors import RunError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs import ray_cluster as distributed
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_cluster import Cluster, _fit, score_run_on_ray
-from ifcurate.runs.ray_tasks import EngineSpec, ScoringActor, ask_identity, read_chunks
+from ifcurate.runs.ray_tasks import EngineSpec, ScoringActor, read_chunks
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.manifest import read_manifest
@@ -154,11 +154,6 @@ def test_without_ray_the_extra_is_named(data: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RunError, match=r"pip install .*\[ray\]'"):
         score_run_on_ray(read_examples(NAMES), EngineSpec("toy"), SETTINGS, data / "run")
-
-
-def test_an_engine_that_cannot_be_loaded_is_an_error_of_ours() -> None:
-    found = ask_identity(EngineSpec("steam"), SETTINGS)
-    assert isinstance(found, ModelError)
 
 
 def on_ray(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -6,10 +6,12 @@ bad row, and reading resumes at the next line.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import deque
-from collections.abc import Iterator
-from typing import IO, Any, Final
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import IO, Final
 
 from ifcurate.data.readers.files import (
     BROKEN,
@@ -73,82 +75,78 @@ def csv_delimiter(source: Source) -> str:
     return "\t" if ".tsv" in source.path.suffixes else ","
 
 
-def csv_header(source: Source) -> bytes:
-    """The bytes of a CSV file's header, line end included; empty when it cannot be read."""
-    with open_binary(source) as stream:
-        lines = _Lines(stream)
-        try:
-            for cells in csv.reader(lines, delimiter=csv_delimiter(source), strict=True):
-                raw = lines.take()
-                if cells:
-                    return raw
-        except (csv.Error, *BROKEN):
-            pass
-    return b""
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record of a file, or the first line of one that cannot be read."""
+
+    line: int
+    raw: bytes
+    cells: list[str]
+    error: str = ""
+    ends: bool = False  # nothing is read after it
 
 
-def read_csv(source: Source) -> Iterator[RawRow]:
-    """A row for each record after the first, which names the columns."""
+def _records(source: Source) -> Generator[_Record, None, None]:
+    """Every record that is not an empty line, the header too."""
     csv.field_size_limit(MAX_ROW_BYTES)
+    patience = _PATIENCE
     with open_binary(source) as stream:
         lines = _Lines(stream)
-        delimiter = csv_delimiter(source)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        number = 0
-        header: list[str] = []
-        patience = _PATIENCE
-        while True:
-            first = lines.line + 1
+        while patience >= 0:
+            line = 1 + lines.line
             try:
-                cells = next(reader)
-            except StopIteration:
+                for cells in csv.reader(lines, delimiter=csv_delimiter(source), strict=True):
+                    raw = lines.take()
+                    if cells:
+                        yield _Record(line, raw, cells)
+                    line = 1 + lines.line
                 return
             except csv.Error as error:
                 raw, wasted = lines.take_first()
                 patience -= wasted
-                reason = f"not readable as CSV ({error})"
-                if not header or patience < 0:
-                    reason += "; what follows is not read"
-                    yield broken_source(source, number, first, reason, raw)
-                    return
-                cut = not raw.endswith((b"\n", b"\r"))
-                raw = raw.rstrip(b"\r\n")
-                reason += _CUT * cut
-                yield RawRow(source.name, number, first, raw, None, reason, ends=cut)
-                number += 1
-                reader = csv.reader(lines, delimiter=delimiter, strict=True)
-                continue
+                yield _Record(line, raw, [], f"not readable as CSV ({error})", patience < 0)
             except BROKEN as error:
-                reason = f"the file breaks off here ({error}); what follows is not read"
-                yield broken_source(source, number, first, reason, lines.take())
-                return
-            raw = lines.take()
-            if not cells:
-                continue  # an empty line is not a row
-            if header:
-                yield _row(source, number, first, raw, header, cells)
-                number += 1
-                continue
-            header = cells
-            if reason := _bad_header(header, raw):
-                yield broken_source(source, number, first, reason, raw)
+                yield _Record(line, lines.take(), [], f"the file breaks off here ({error})", True)
                 return
 
 
-def _row(
-    source: Source, number: int, line: int, raw: bytes, header: list[str], cells: list[str]
-) -> RawRow:
-    cut = len(cells) < len(header) and not raw.endswith((b"\n", b"\r"))
-    raw = raw.rstrip(b"\r\n")
-    value: dict[str, Any] | None = None
-    reason = not_utf8(raw)
-    if not reason and len(cells) != len(header):
-        reason = f"{count(len(cells), 'cell')} where the header has {len(header)}"
+def csv_header(source: Source) -> bytes:
+    """The bytes of a CSV file's header, line end included; empty when it cannot be read."""
+    with contextlib.closing(_records(source)) as records:
+        first = next(records, None)
+    return first.raw if first and not first.error else b""
+
+
+def read_csv(source: Source) -> Iterator[RawRow]:
+    """A row for each record after the first, which names the columns."""
+    number = 0
+    header: list[str] = []
+    for record in _records(source):
+        reason = ""
+        if record.ends or (record.error and not header):
+            reason = f"{record.error}; what follows is not read"
+        elif not header:
+            header = record.cells
+            reason = _bad_header(header, record.raw)
+        else:
+            yield _row(source, number, record, header)
+            number += 1
+        if reason:
+            yield broken_source(source, number, record.line, reason, record.raw)
+            return
+
+
+def _row(source: Source, number: int, record: _Record, header: list[str]) -> RawRow:
+    n = len(record.cells)
+    cut = n < len(header) and not record.raw.endswith((b"\n", b"\r"))
+    raw = record.raw.rstrip(b"\r\n")
+    reason = record.error or not_utf8(raw)
+    if not reason and n != len(header):
+        reason = f"{count(n, 'cell')} where the header has {len(header)}"
     if cut:
         reason += _CUT
-    if not reason:
-        value = dict(zip(header, cells, strict=True))
-    return RawRow(source.name, number, line, raw, value, reason, ends=cut)
+    value = None if reason else dict(zip(header, record.cells, strict=True))
+    return RawRow(source.name, number, record.line, raw, value, reason, ends=cut)
 
 
 def _bad_header(header: list[str], raw: bytes) -> str:

@@ -15,7 +15,6 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import DataError, RunError
 from ifcurate.options.score import ScoreSettings
-from ifcurate.pages.shell import embed_json
 from ifcurate.reports.page import write_report
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
@@ -150,12 +149,6 @@ def test_an_unfinished_run_has_no_report(run: Run) -> None:
     run.manifest.finished = False
     with pytest.raises(RunError, match="not finished"):
         write_report(run)
-
-
-def test_json_inside_a_script_has_no_signs_of_markup() -> None:
-    text = embed_json({"a": "</script><!-- & \u2028"})
-    assert not set("<>&\u2028") & set(text)
-    assert json.loads(text) == {"a": "</script><!-- & \u2028"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a step may replace, where its files may lie, and which of several it uses."""
+"""The files that a step may replace, the folders that it writes to, and the run that it uses."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_split_replaces_its_own_files_and_no_others(folder: Path) -> None:
     assert read_split(run) is not None
 
 
-def test_a_filter_with_another_wish_replaces_nothing_without_overwrite(folder: Path) -> None:
+def test_a_filter_with_other_options_replaces_nothing_without_overwrite(folder: Path) -> None:
     run = toy_run()
     out = Path("out")
     filter_run(run, keep="context-critical", out=out)
@@ -81,7 +81,7 @@ def test_a_filter_with_another_wish_replaces_nothing_without_overwrite(folder: P
     assert read_manifest(out / "filter.json").identity["keep_labels"] == ["non-context-critical"]
 
 
-def test_merging_does_not_replace_a_strangers_table(folder: Path) -> None:
+def test_merging_does_not_replace_a_table_that_it_did_not_write(folder: Path) -> None:
     toy_run()
     scorer = Scorer.create(ToyEngine(), ScoreSettings(chunk_rows=8))
     shards = [Path(f"shard{i}") for i in (1, 2)]
@@ -94,7 +94,7 @@ def test_merging_does_not_replace_a_strangers_table(folder: Path) -> None:
     assert Path("merged/scores.parquet").read_text() == "precious"
 
 
-def test_what_killed_processes_left_is_removed_and_a_living_ones_stays(folder: Path) -> None:
+def test_partial_files_of_killed_processes_are_removed_and_others_stay(folder: Path) -> None:
     run = toy_run()
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
@@ -118,7 +118,7 @@ def test_what_killed_processes_left_is_removed_and_a_living_ones_stays(folder: P
     assert mine.exists()
 
 
-def test_a_new_split_makes_what_was_filtered_stale(folder: Path) -> None:
+def test_a_new_split_marks_filtered_folders_as_stale(folder: Path) -> None:
     run = toy_run()
     split_run(run)
     old = filter_run(run, keep="context-critical")
@@ -133,7 +133,7 @@ def test_a_new_split_makes_what_was_filtered_stale(folder: Path) -> None:
     assert f"stale: {old.folder}" in shown.stderr.replace("\n", "")
 
 
-def test_two_splits_stand_side_by_side(folder: Path) -> None:
+def test_two_splits_are_kept_side_by_side(folder: Path) -> None:
     run = toy_run()
     _, first = split_run(run)
     half, _ = split_run(run, fraction=0.5, name="half")
@@ -166,7 +166,7 @@ def test_a_run_that_cannot_be_written_is_filtered_elsewhere(
     assert result.manifest.finished
 
 
-def test_a_first_look_is_not_the_newest_run_while_all_rows_are_scored(folder: Path) -> None:
+def test_a_run_over_all_rows_comes_before_a_newer_run_with_a_limit(folder: Path) -> None:
     whole = toy_run("ifcurate-runs/whole")
     toy_run("ifcurate-runs/look", limit=4)
     assert find_run().folder == whole.folder

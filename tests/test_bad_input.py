@@ -169,7 +169,7 @@ def test_what_a_cut_off_file_still_holds_is_read(pack: str, folder: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_cut_off_file_says_so_and_the_run_goes_on(folder: Path) -> None:
+def test_a_truncated_file_is_reported_and_the_run_continues(folder: Path) -> None:
     text = b"".join(b'{"instruction": "%d", "output": "o"}\n' % (i * 7919) for i in range(9000))
     (folder / "a.jsonl.zst").write_bytes(zstandard.compress(text)[:-1000])
     write_jsonl(folder / "b.jsonl", ALPACA_ROWS)
@@ -222,7 +222,7 @@ def test_a_damaged_row_group_costs_its_rows_only(folder: Path) -> None:
     assert pl.read_parquet(kept).height == result.manifest.counts["kept"] > 20
 
 
-def test_a_table_with_broken_quotes_goes_on_at_the_next_line(folder: Path) -> None:
+def test_reading_resumes_after_a_broken_quote_at_the_next_line(folder: Path) -> None:
     (folder / "a.csv").write_bytes(
         b"instruction,input,output\n"
         b'1,"a note",x\n'
@@ -289,7 +289,7 @@ def test_a_long_array_is_read_in_stretches(folder: Path) -> None:
         assert lines[row.line - 1].strip() == "{"
 
 
-def test_ids_that_occur_again_are_told_apart_everywhere(folder: Path) -> None:
+def test_repeated_ids_are_distinguished_everywhere(folder: Path) -> None:
     ids = ["a", "b", "a", "a~2", "c", "a", "a~2~2", "a~2", "b~2", "b"]
     write_jsonl(folder / "x.jsonl", [{**ALPACA_ROWS[0], "id": i} for i in ids])
     run = scored("x.jsonl")

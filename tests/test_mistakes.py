@@ -345,7 +345,7 @@ MISTAKES = {
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "no model")) for n in MISTAKES]
 )
-def test_a_mistake_is_told_with_what_to_do_and_that_works(name: str, folder: Path) -> None:
+def test_the_advice_of_an_error_works(name: str, folder: Path) -> None:
     mistake = MISTAKES[name]
     write_jsonl(folder / "rows.jsonl", ROWS)
     mistake.before()

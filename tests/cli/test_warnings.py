@@ -32,7 +32,7 @@ def stale(ifcurate: Command, data: Path, folder: Path) -> Path:
     return folder / "run" / "filtered" / "keep-context-critical"
 
 
-def test_a_mixture_of_stale_rows_says_so(ifcurate: Command, stale: Path, folder: Path) -> None:
+def test_a_mixture_of_stale_rows_has_a_note(ifcurate: Command, stale: Path, folder: Path) -> None:
     parts = (f"new={stale}", f"file={stale / 'kept' / 'a.jsonl'}")
     mixed = ifcurate("mix --duplicates keep --out mix -q", *parts)
     assert mixed.code == 0, mixed.err
@@ -44,7 +44,7 @@ def test_a_mixture_of_stale_rows_says_so(ifcurate: Command, stale: Path, folder:
     assert "is stale: the split was made again" in exported.err
 
 
-def test_an_export_of_stale_rows_says_so(ifcurate: Command, stale: Path) -> None:
+def test_an_export_of_stale_rows_has_a_note(ifcurate: Command, stale: Path) -> None:
     exported = ifcurate(f"export {stale} --trainer messages --out export -q")
     assert exported.code == 0, exported.err
     (again,) = re.findall(r"filter again: ifcurate (.*)", exported.err)
@@ -112,7 +112,9 @@ def test_a_summary_speaks_in_words_and_its_advice_can_be_pasted(
     assert ifcurate("split --max-overlap 0.6").code == 0
 
 
-def test_no_row_is_said_to_need_its_context_when_none_does(ifcurate: Command, folder: Path) -> None:
+def test_the_summary_does_not_claim_that_a_row_needs_its_context_when_none_does(
+    ifcurate: Command, folder: Path
+) -> None:
     row = {"instruction": "Say it.", "input": "Something else entirely.", "output": "Zzz."}
     write_jsonl(folder / "a.jsonl", [row, {**row, "output": "Qqq."}])
     scored = ifcurate("score a.jsonl --engine toy").out

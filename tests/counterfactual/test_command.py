@@ -39,7 +39,7 @@ def test_the_command(folder: Path) -> None:
     assert run("augment", "--entity-substitution", "data.jsonl", "--types", "X").exit_code == 2
 
 
-def test_rows_that_cannot_be_used_are_told(folder: Path) -> None:
+def test_rows_that_cannot_be_used_are_reported(folder: Path) -> None:
     lines = (json.dumps(MARTHA), "{nothing", json.dumps(SORT)[:-9])
     (folder / "data.jsonl").write_text("\n".join(lines), "utf-8")
     done = run("augment", "--entity-substitution", "data.jsonl")

@@ -38,7 +38,7 @@ def test_pools_hold_names_that_are_nothing_else() -> None:
     assert {c.code for c in lexicon.countries.values()} >= {"DE", "PE", "US", "NG", "JP"}
 
 
-def test_made_up_names_are_nobodys() -> None:
+def test_made_up_names_are_in_no_list() -> None:
     lexicon = load_lexicon()
     for kind in ("first_m", "first_f", "last", "city", "country"):
         names = fictional_names(kind)

@@ -58,7 +58,7 @@ def test_silence_on_what_is_right() -> None:
     assert findings(row) == []
 
 
-def test_duplicates_are_told_with_the_first() -> None:
+def test_duplicates_are_listed_with_the_first_row() -> None:
     row = qca("Kevin Kemp wrote it.", WHO, "Kevin Kemp")
     (found,) = findings(row, row)
     assert (found.check, found.row, found.detail) == ("duplicate", 1, "first at row 0")

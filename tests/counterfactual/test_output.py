@@ -323,7 +323,7 @@ def test_a_sample_depends_on_content_alone() -> None:
     assert len({*pairs}) == 9
 
 
-def test_every_check_is_used_and_told_in_words() -> None:
+def test_every_check_is_used_and_documented() -> None:
     root = Path(outcomes.__file__).parents[1]
     code = "".join(path.read_text("utf-8") for path in root.rglob("*.py"))
     assert all(f"Check.{check.name}" in code for check in Check)

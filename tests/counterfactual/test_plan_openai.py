@@ -106,7 +106,7 @@ def test_bad_plans_are_never_written(plan: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_late_answer_is_a_refusal_and_the_run_goes_on() -> None:
+def test_a_late_answer_is_a_refusal_and_the_run_continues() -> None:
     with serve([GOOD], delay=1.2) as server:
         (outcome,) = outcomes(server, [ROW], timeout=0.5)
     assert outcome.stage == "plan"

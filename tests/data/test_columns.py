@@ -425,7 +425,7 @@ def test_an_older_function_call_is_a_tool_call_and_tools_are_read_in_every_forma
         ),
     ],
 )
-def test_what_is_read_as_something_else_is_said(row: dict[str, Any], said: str) -> None:
+def test_a_note_names_what_is_read_as_something_else(row: dict[str, Any], said: str) -> None:
     assert any(said in note for note in unread(row).notes)
 
 

@@ -82,7 +82,7 @@ def test_an_input_without_an_instruction_is_the_prompt() -> None:
     assert example.context_text == row["input"]
 
 
-def test_a_context_column_is_used_wherever_it_stands() -> None:
+def test_a_context_column_is_used_at_any_place() -> None:
     row = {"prompt": "Who?", "context": PASSAGE, "completion": "Tomas"}
     assert one(row, "prompt_completion").context_text == PASSAGE
     row = {"instruction": "Who?", "input": "", "context": PASSAGE, "output": "Tomas"}

@@ -75,9 +75,7 @@ HURT: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HURT)
-def test_it_fails_whatever_the_share_of_bad_rows(
-    name: str, ifcurate: Command, folder: Path
-) -> None:
+def test_it_fails_at_any_share_of_bad_rows(name: str, ifcurate: Command, folder: Path) -> None:
     HURT[name](folder / name)
     write_jsonl(folder / "a.jsonl", ROWS)
     line = f"score a.jsonl {name} --engine toy --out run"
@@ -101,7 +99,7 @@ def test_it_fails_whatever_the_share_of_bad_rows(
     assert ifcurate("filter --drop non-context-critical --run run -q").code == 0
 
 
-def test_how_many_rows_came_before_is_said(ifcurate: Command, folder: Path) -> None:
+def test_the_number_of_earlier_rows_is_reported(ifcurate: Command, folder: Path) -> None:
     cut_lines(folder / "a.jsonl")
     result = ifcurate("score a.jsonl --engine toy -q")
     assert "the file may be cut off here (599 rows of it before)" in result.err

@@ -158,7 +158,7 @@ def test_what_is_given_twice_is_refused(given: list[str], folder: Path) -> None:
         open_sources(given)
 
 
-def test_globs_are_sorted_and_a_hub_name_is_told_from_a_file(folder: Path) -> None:
+def test_globs_are_sorted_and_a_hub_name_is_distinguished_from_a_file(folder: Path) -> None:
     for name in ("b.jsonl", "a.jsonl"):
         write_jsonl(folder / name, ALPACA_ROWS)
     found = open_sources(["*.jsonl", "tatsu-lab/alpaca"])

@@ -73,7 +73,7 @@ def test_each_question_is_a_row(shape: Any, indent: int | None, ending: str, fol
     assert first.response_path == "answers[0].text"
 
 
-def test_what_stands_around_a_question_goes_with_it(folder: Path) -> None:
+def test_text_around_a_question_is_removed_with_it(folder: Path) -> None:
     paragraph = {"qas": [{"question": "q", "answers": []}], "id": "p1", "context": "c"}
     whole = {"data": [{"paragraphs": [paragraph], "section": "Life"}]}
     (folder / "a.json").write_text(json.dumps(whole))
@@ -154,7 +154,7 @@ TEXT = json.dumps({"data": ARTICLES, "version": "1.1"})
         (TEXT.replace("Light_2", "Li\udcffght"), 3, "not UTF-8"),
     ],
 )
-def test_what_is_hurt_is_told_and_the_rest_is_read(
+def test_damaged_parts_are_reported_and_the_rest_is_read(
     hurt: str, n_read: int, reason: str, folder: Path
 ) -> None:
     (folder / "a.json").write_bytes(hurt.encode("utf-8", "surrogateescape"))

@@ -346,7 +346,7 @@ class _Small:
         return found
 
 
-def test_out_of_memory_halves_and_goes_on(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packs_are_halved_when_memory_runs_out(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = make_prompts(40, 500, share=0.0)
     expected = _engine(wide).response_logprobs(prompts)
     engine = _engine(wide)

@@ -224,7 +224,7 @@ def test_the_models_length_is_asked_for_with_one_more(llama: Path) -> None:
             load(llama, FakeVLLM(), max_length=wanted)
 
 
-def test_what_vllm_is_told(llama: Path) -> None:
+def test_the_arguments_of_vllm(llama: Path) -> None:
     fake = FakeVLLM()
     engine = load(llama, fake, dtype="bfloat16", batch_size=7)
     told = fake.arguments
@@ -307,7 +307,7 @@ def test_native_output_is_kept_off_stdout_and_quoted_on_failure(tmp_path: Path) 
     assert done.stderr == ""
 
 
-def test_failures_while_scoring_are_told(llama: Path) -> None:
+def test_failures_while_scoring_are_reported(llama: Path) -> None:
     def answer(ids: list[int]) -> Output:
         raise RuntimeError("EngineDeadError: out of memory")
 

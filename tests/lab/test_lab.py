@@ -97,7 +97,7 @@ def test_a_base_serves_another_mixture_only_when_it_starts_from_the_same_model(
 
 
 @pytest.mark.slow
-def test_curation_is_the_same_whatever_the_truth_says(tmp_path: Path) -> None:
+def test_curation_does_not_depend_on_the_truth(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     plan = LabPlan.create("m1", 0, n_rows=120)
     plan = replace(

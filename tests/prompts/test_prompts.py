@@ -121,7 +121,7 @@ def test_the_papers_two_templates() -> None:
 
 
 @pytest.mark.parametrize("kind", TOKENIZER_KINDS)
-def test_a_response_that_stands_in_the_prompt_is_not_mistaken(kind: TokenizerKind) -> None:
+def test_a_response_that_is_also_in_the_prompt_is_found(kind: TokenizerKind) -> None:
     example = field_example("Say: blue", "blue blue blue", "blue")
     pair = pair_of(example, tokenizer(kind), "plain")
     check(pair)
@@ -146,7 +146,7 @@ def test_a_template_that_ends_in_a_space_scores_the_first_word(tmp_path: Path) -
     assert tok.decode(response_ids(pair)[0]) == " the river Elm"
 
 
-def test_a_word_that_goes_on_over_the_boundary_is_flagged(tmp_path: Path) -> None:
+def test_a_word_that_spans_the_boundary_is_flagged(tmp_path: Path) -> None:
     tok = tokenizer("byte-bpe")
     name = template_file(tmp_path, "{{ context }} {{ instruction }} answ{{ response }}")
     pair = pair_of(field_example("The", "Elm.", "er the question"), tok, name)
@@ -323,7 +323,7 @@ def test_statuses_without_a_prompt() -> None:
     assert [pair.with_context is None for pair in pairs] == [True, True, False]
 
 
-def test_too_long_is_said_and_the_response_is_never_cut() -> None:
+def test_too_long_rows_are_reported_and_the_response_is_never_cut() -> None:
     tok = tokenizer("byte-bpe")
     context = " ".join(f"Fact {i} is about the river Elm." for i in range(60))
     example = field_example("Who?", context, "The river Elm, of course.")

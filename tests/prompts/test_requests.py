@@ -28,7 +28,9 @@ TEXT = "Passage: The heron caught %% one eel in the reeds %% at noon. What did i
         (r"(?P<context>.*noon\.)", False),
     ],
 )
-def test_a_pattern_that_takes_the_request_is_said(pattern: str, held: bool, tmp_path: Path) -> None:
+def test_a_pattern_that_takes_the_request_is_reported(
+    pattern: str, held: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"prompt": TEXT, "completion": "An eel."}) + "\n", "utf-8")
     (example,) = read_examples(path, context_regex=pattern)

@@ -90,7 +90,7 @@ def test_a_split_with_a_name_has_a_report_of_its_own(run: Run) -> None:
         write_report(run, split="gain")
 
 
-def test_a_run_without_a_split_is_shown_with_the_default_rule_and_says_so(run: Run) -> None:
+def test_a_run_without_a_split_is_shown_with_the_default_rule_and_a_note(run: Run) -> None:
     page = write_report(run).read_text()
     assert "This run has no split yet, so the default split is shown." in page
     assert not (run.folder / "split.parquet").exists()
@@ -121,7 +121,7 @@ def test_text_of_the_data_never_becomes_markup(run: Run) -> None:
     assert HOSTILE in texts
 
 
-def test_context_is_marked_where_it_stands(run: Run) -> None:
+def test_the_context_is_marked_in_its_place(run: Run) -> None:
     for row in read_data(write_report(run))["examples"]:
         marked = [text for _, parts in row["text"]["parts"] for text, kind in parts if kind == 1]
         assert bool(marked) == (row["label"] != "no-context")
@@ -133,7 +133,7 @@ def test_a_small_page_shows_a_sample_and_counts_all(run: Run) -> None:
     assert "10 of 60 examples" in path.read_text()
 
 
-def test_data_that_changed_is_said_and_the_rest_is_shown(run: Run, tmp_path: Path) -> None:
+def test_changed_data_is_reported_and_the_rest_is_shown(run: Run, tmp_path: Path) -> None:
     said: list[str] = []
     write_report(run, say=said.append)
     assert not said

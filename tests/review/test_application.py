@@ -180,7 +180,7 @@ def test_a_search_says_when_the_texts_are_gone(run: Run) -> None:
     assert "changed since it was scored" in found["note"]
 
 
-def test_a_counterfactual_stands_beside_its_original_and_keeps_its_verdict(run: Run) -> None:
+def test_a_counterfactual_is_shown_beside_its_original_and_keeps_its_verdict(run: Run) -> None:
     client = open_client(run)
     pair = get(client, "counterfactual", place=0)
     (field,) = [f for f in pair["fields"] if f[0] == "input"]

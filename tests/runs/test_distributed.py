@@ -190,7 +190,7 @@ def test_a_killed_worker_costs_nothing(data: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed")
-def test_a_killed_driver_goes_on(data: Path) -> None:
+def test_a_killed_driver_resumes(data: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), "ray", *NAMES, "--slow", "1.5"],

@@ -93,7 +93,7 @@ def test_columns_that_are_not_read_are_named_in_the_notes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("calls", [0, 1, 4])
-def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
+def test_an_interrupted_run_resumes_and_gives_the_same_bytes(
     calls: int, data: Path, folder: Path
 ) -> None:
     whole = score_run(read_examples("data.jsonl"), scorer(), folder / "whole")

@@ -168,7 +168,7 @@ def test_a_table_of_scores_shows_losses_and_gain() -> None:
     assert "context_blocks" in scores.columns
 
 
-def test_examples_made_by_hand_are_told_apart() -> None:
+def test_examples_made_by_hand_are_distinguished() -> None:
     said = ["Mina {} did it alone.", "Somebody else."]
     examples = [
         Example(

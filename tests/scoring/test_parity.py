@@ -184,7 +184,7 @@ def test_what_is_too_long_for_the_engine_is_left_out() -> None:
         reference.check(OtherEngine(max_length=5))
 
 
-def test_rows_that_nobody_scores_are_not_compared() -> None:
+def test_rows_that_are_not_scored_are_not_compared() -> None:
     reference = reference_for_run(examples(1), scorer(), 8)  # without context
     assert reference.prompts == ()
     parity = reference.check(ToyEngine())

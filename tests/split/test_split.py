@@ -113,7 +113,7 @@ def test_paper_counts_halves_up(n: int, fraction: float, expected: int) -> None:
     assert len(above) == n - expected
 
 
-def test_ties_at_the_cut_are_told_apart_by_key() -> None:
+def test_ties_at_the_cut_are_ordered_by_key() -> None:
     scores = make_scores(
         loss_without_context=[1.0, 1.0, 1.0, 1.0, 9.0, 0.5, 9.0, 9.0],
         key=["d", "b", "c", "a", "e", "f", "g", "h"],
@@ -420,7 +420,7 @@ def test_a_split_is_plotted_with_every_row_and_its_cut(options: dict[str, Any]) 
     assert repr(figure).startswith("Figure(Rows by ")
 
 
-def test_a_plot_without_a_number_says_so() -> None:
+def test_a_plot_without_a_number_is_an_error() -> None:
     split = split_scores(make_scores(status=["no_context"] * 3))
     with pytest.raises(DataError, match=r"no row has a number to plot; see split\.counts"):
         split.plot()

@@ -29,7 +29,7 @@ def test_the_cut_of_two_normals_is_in_the_valley_between_them() -> None:
 @pytest.mark.parametrize(
     ("n", "share"), [(300, 0.2), (300, 0.5), (5000, 0.2), (5000, 0.5), (5000, 0.8)]
 )
-def test_long_tails_are_told_apart(n: int, share: float) -> None:
+def test_groups_with_long_tails_are_separated(n: int, share: float) -> None:
     values, upper = long_tails(n, share)
     found = find_two_groups(values, n_bootstrap=50)
     assert found.why_not == ""

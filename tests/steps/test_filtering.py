@@ -131,7 +131,7 @@ def test_parquet_keeps_its_schema(folder: Path) -> None:
     assert pq.read_schema(path).equals(pq.read_schema("a.parquet"))
 
 
-def test_what_each_wish_keeps(folder: Path) -> None:
+def test_the_rows_that_each_option_keeps(folder: Path) -> None:
     write_jsonl(folder / "a.jsonl", [*ROWS, {"broken": True}])
     run = scored("a.jsonl")
     subset = filter_run(run, keep="context-critical", out=folder / "1").manifest.counts
@@ -277,7 +277,7 @@ def test_a_row_of_several_turns_is_kept_for_its_best_one() -> None:
 
 
 @pytest.mark.parametrize("wish", [{}, {"keep": "a", "drop": "b"}, {"keep": "good"}])
-def test_unclear_wishes(wish: dict[str, str]) -> None:
+def test_contradictory_options_are_refused(wish: dict[str, str]) -> None:
     with pytest.raises(OptionError, match=r"--keep LABEL or --drop LABEL|unknown; known are"):
         FilterOptions.create(**wish)
 

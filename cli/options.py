@@ -111,7 +111,8 @@ def _annotate(name: str, field: FieldInfo, panel: str, preset: dict[str, Any]) -
     kind = _typer_type(field)
     flags = list(extra["flags"])
     if kind is bool and not flags:
-        flags = [f"--{name.replace('_', '-')}"]
+        flag = name.replace("_", "-")
+        flags = [f"--{flag}/--no-{flag}" if field.default else f"--{flag}"]
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     default = preset.get(name, field.get_default(call_default_factory=True))
     text = _explain(field, choices, "Required." if field.is_required() else _default(default))

@@ -32,16 +32,8 @@ class EvaluateOptions(Options):
     limit: int | None = option(None, "Ask only the first N questions of a suite.", ge=1)
     max_new_tokens: int = option(40, "Longest generated answer, in tokens.", ge=1)
     batch_size: int = option(64, "Questions answered together.", ge=1)
-    knowledge: bool = option(
-        True,
-        "Also ask without the context, and report what the model knows.",
-        flags=("--knowledge/--no-knowledge",),
-    )
-    logprobs: bool = option(
-        True,
-        "Also compare the log-probabilities of the two answers.",
-        flags=("--logprobs/--no-logprobs",),
-    )
+    knowledge: bool = option(True, "Also ask without the context, and report what the model knows.")
+    logprobs: bool = option(True, "Also compare the log-probabilities of the two answers.")
     attention: bool = option(
         False,
         "Also measure, by layer, the share of attention that falls on the context (hf only).",

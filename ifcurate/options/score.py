@@ -234,7 +234,6 @@ class RunOptions(Options):
         True,
         "Use the scores of rows that an earlier run scored with the same model, template and "
         "options, and store new ones.",
-        flags=("--cache/--no-cache",),
     )
     cache_dir: Path | None = option(None, "Folder of the cache. The default is ifcurate-runs/.")
 

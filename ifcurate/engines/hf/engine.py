@@ -157,11 +157,11 @@ class HFEngine(Engine):
         self._runner = PackRunner(model, route.head, route.body, n_parameters)
         on_cpu = model.device.type == "cpu"
         self._workers = n_workers = threads if on_cpu and can_fork() else 1
+        most = None if batch_size == "auto" else batch_size
         self._filler = PackFiller(
             token_budget(model, memory=memory, n_workers=n_workers),
             n_workers=n_workers,
-            max_sequences=None if batch_size == "auto" else batch_size,
-            share=self.route != "single",
+            max_sequences=1 if self.route == "single" else most,
         )
         if row_timeout is not None and not (on_cpu and can_fork()):
             raise ModelError(

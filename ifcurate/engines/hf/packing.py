@@ -60,18 +60,12 @@ class Plan:
         return out
 
     def packs(
-        self,
-        members: Sequence[int],
-        budget: int,
-        *,
-        max_sequences: int | None = None,
-        share: bool = True,
+        self, members: Sequence[int], budget: int, *, max_sequences: int | None = None
     ) -> list[Pack]:
         """Fill packs of at most `budget` tokens with some of the distinct sequences.
 
         A sequence longer than the budget gets a separate pack. A pack may grow to
         twice the budget with sequences of which it already holds more than half.
-        Without `share`, common beginnings are computed for each sequence.
         """
         wanted = set(members)
         order = [i for i in self.order if i in wanted]
@@ -79,9 +73,7 @@ class Plan:
             return []
         # Nothing that is scored follows the last token.
         arrays = [np.asarray(self.sequences[i].ids[:-1], dtype=np.int64) for i in order]
-        shared = [0] * len(arrays)
-        if share:
-            shared = [n if n >= MIN_SHARED else 0 for n in shared_lengths(arrays)]
+        shared = [n if n >= MIN_SHARED else 0 for n in shared_lengths(arrays)]
         bounds = _pack_bounds([len(a) for a in arrays], shared, budget, max_sequences)
         return [
             _make_pack(self.sequences, order, arrays, shared, first, last)
@@ -113,14 +105,11 @@ def _pack_bounds(
 class PackFiller:
     """Fills packs for a device. After memory has run out, it fills smaller ones."""
 
-    def __init__(
-        self, budget: int, *, n_workers: int, max_sequences: int | None, share: bool
-    ) -> None:
-        """`budget` is in tokens. Without `share`, each pack holds one sequence."""
+    def __init__(self, budget: int, *, n_workers: int, max_sequences: int | None) -> None:
+        """`budget` is in tokens."""
         self._budget = budget
         self._n_workers = n_workers
         self._max_sequences = max_sequences
-        self._share = share
 
     def fill(
         self,
@@ -132,13 +121,12 @@ class PackFiller:
     ) -> list[Pack]:
         """Packs of some of the plan's sequences; with `single`, of one sequence each."""
         if budget is None:
-            # Enough packs for all processes, none too small for fast products.
-            n_tokens = sum(len(plan.sequences[i].ids) for i in members)
-            share = n_tokens // self._n_workers
-            budget = min(self._budget, max(_LEAST_PACK, share)) if self._n_workers > 1 else None
-        apart = single or not self._share
-        most = 1 if apart else self._max_sequences
-        return plan.packs(members, budget or self._budget, max_sequences=most, share=not apart)
+            budget = self._budget
+            if self._n_workers > 1:
+                # Enough packs for all processes, none too small for fast products.
+                n_tokens = sum(len(plan.sequences[i].ids) for i in members)
+                budget = min(budget, max(_LEAST_PACK, n_tokens // self._n_workers))
+        return plan.packs(members, budget, max_sequences=1 if single else self._max_sequences)
 
     def halve(self, plan: Plan, pack: Pack) -> list[Pack]:
         """The sequences of a pack in smaller packs."""

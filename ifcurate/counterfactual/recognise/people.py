@@ -76,7 +76,7 @@ def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]
         for start, end in {place for form in known for place in word_places(form, text)}:
             if named := _NAMED.search(text, max(0, start - 32), start):
                 votes[_NOUNS[named[1]]] += 1
-            if not _OPENS.search(text, 0, start):
+            if not _OPENS.search(text, max(0, start - 32), start):
                 continue
             if noun := _NOUN.match(text, end, end + 200):
                 votes[_NOUNS[noun[1]]] += 1

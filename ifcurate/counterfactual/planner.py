@@ -90,7 +90,10 @@ class PlanCache:
                 with self._path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps({"key": key, "answer": answer}) + "\n")
             except OSError as error:
-                raise DataError(f"{self._path}: the cache cannot be written: {error}") from error
+                raise DataError(
+                    f"{self._path}: the cache cannot be written: {error}; free some space, or "
+                    "choose another folder with --out"
+                ) from error
 
 
 class OpenAIPlanner:

@@ -91,7 +91,10 @@ def _apply(value: dict[str, Any], change: str) -> None:
     if section is None:
         section = value[keys[0]] = {}
     if not isinstance(section, dict):
-        raise RecipeError(f"--set {change!r}: {keys[0]} is not a section of the recipe")
+        raise RecipeError(
+            f"--set {change!r}: {keys[0]} is one value, not a section; found {section!r}; "
+            "change it in the recipe file"
+        )
     try:
         section[keys[1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -109,7 +112,8 @@ def _parse_yaml(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
         _find_lines(node, (), lines, name)
         return yaml.safe_load(text), lines
     except yaml.YAMLError as error:
-        raise RecipeError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+        problem = " ".join(str(error).split())
+        raise RecipeError(f"{name}: not valid YAML: {problem}; correct the file") from error
     except RecursionError as error:
         raise RecipeError(f"{name}: nested too deeply; see `ifcurate recipes show demo`") from error
 

@@ -256,7 +256,7 @@ def _read_file(name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TemplateError(f"template {name}: cannot be read: {error}") from error
+        raise TemplateError(f"template {name}: cannot be read: {error}; check the file") from error
 
 
 def _build(

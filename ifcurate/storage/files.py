@@ -163,7 +163,9 @@ def readable_table(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}") from error
+        raise DataError(
+            f"{path}: not a readable Parquet file: {error}; make it again, or restore it"
+        ) from error
 
 
 def sink_tables(frames: Mapping[Path, pl.LazyFrame], manifest: Mapping[str, Any]) -> None:

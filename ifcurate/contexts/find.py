@@ -34,7 +34,7 @@ from .marks import (
     find_marks,
     find_numbered,
 )
-from .one_line import break_lines, inner_prompt
+from .one_line import prepare
 from .pointing import find_above, find_lead, find_long
 from .shapes import Shape, find_in_shape, match_shape
 from .spans import ContextSpan, Mark, rest_of
@@ -134,16 +134,12 @@ def _explain(
             continue
         outcome = "taken" if spans else f"no context: {shape.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
-    start, end = inner_prompt(text)
-    broken = break_lines(text[start:end])
+    prompt = prepare(text)
     tried: list[Tried] = []
-    for step in _try_rules(broken.text, min_confidence, must_ask):
-        moved = replace(
-            step, spans=tuple(_move(broken.restore(span), start) for span in step.spans)
-        )
-        tried.append(moved)
+    for step in _try_rules(prompt.text, min_confidence, must_ask):
+        tried.append(replace(step, spans=tuple(map(prompt.restore, step.spans))))
         if step.outcome == "taken":
-            return Explained(moved.spans, tuple(tried))
+            return Explained(tried[-1].spans, tuple(tried))
     return Explained((), tuple(tried))
 
 
@@ -217,16 +213,6 @@ def _is_request(body: str, rule: str) -> bool:
     if is_only_asking(body):
         return True
     return rule not in _NAMED and is_choices(body)
-
-
-def _move(spans: ContextSpan, by: int) -> ContextSpan:
-    return replace(
-        spans,
-        start=spans.start + by,
-        end=spans.end + by,
-        outer_start=spans.outer_start + by,
-        outer_end=spans.outer_end + by,
-    )
 
 
 def find_document(text: str) -> list[ContextSpan]:

@@ -1,6 +1,6 @@
 """Labels in the middle of a line: "Passage: ... Question: ...? Answer:".
 
-The rules read labels at the beginnings of lines. `break_lines` begins a new line before each
+The rules read labels at the beginnings of lines. `prepare` begins a new line before each
 label that follows the end of a sentence, so that one line is read like several lines. It
 reads the first line, the last line and the lines that begin with a label. In other lines
 "Answer: no" is part of a text.
@@ -35,24 +35,29 @@ _NAME = re.compile(r"(?P<name>[^\W\d_](?:[^:：\n]{0,40}[^\W\d_])?)(?:[ \t]?\d{1
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A text with line breaks before its labels, and the places of the added characters."""
+class Prepared:
+    """The prompt inside chat markers, with line breaks before its labels."""
 
     text: str
-    added: tuple[int, ...] = ()
+    start: int  # of the prompt
+    added: tuple[int, ...] = ()  # the places of the characters that were added
 
-    def restore(self, spans: ContextSpan) -> ContextSpan:
+    def restore(self, span: ContextSpan) -> ContextSpan:
         """Return the same span in characters of the original text."""
-        places = (spans.start, spans.end, spans.outer_start, spans.outer_end)
-        start, end, outer_start, outer_end = (at - bisect_left(self.added, at) for at in places)
-        return replace(spans, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
+        places = (span.start, span.end, span.outer_start, span.outer_end)
+        start, end, outer_start, outer_end = (
+            self.start + at - bisect_left(self.added, at) for at in places
+        )
+        return replace(span, start=start, end=end, outer_start=outer_start, outer_end=outer_end)
 
 
-def break_lines(text: str) -> Broken:
-    """Return the text with a line break before each label in the middle of a line.
+def prepare(text: str) -> Prepared:
+    """Return the prompt inside chat markers with a line break before each label in a line.
 
     The break replaces a blank, or is added where there is none, as in Chinese.
     """
+    start, end = _inner_prompt(text)
+    text = text[start:end]
     pieces: list[str] = []
     added: list[int] = []
     floor = 0
@@ -62,7 +67,7 @@ def break_lines(text: str) -> Broken:
         if not blank:
             added.append(at + len(added))
         floor = at
-    return Broken("".join([*pieces, text[floor:]]), tuple(added))
+    return Prepared("".join([*pieces, text[floor:]]), start, tuple(added))
 
 
 def _places(text: str) -> Iterator[int]:
@@ -132,7 +137,7 @@ def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool)
     return ends or kind in ("ask", "hint") or classify_label(before)[0] == "ask"
 
 
-def inner_prompt(text: str) -> tuple[int, int]:
+def _inner_prompt(text: str) -> tuple[int, int]:
     """Return the part of a prompt inside chat markers that it contains; otherwise all of it.
 
     The markers are ``[INST] ... [/INST]`` around all of it, the last user turn of ChatML, and a

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
@@ -106,7 +106,8 @@ def _read_all() -> dict[str, dict[str, Any]]:
 _FILES = _read_all()
 # English has more kinds of words than the others.
 _ENGLISH = {
-    kind: frozenset(block.split()) for kind, block in _FILES["English"].pop("kinds").items()
+    kind: frozenset(words.split() if isinstance(words, str) else words)
+    for kind, words in _FILES["English"].pop("kinds").items()
 }
 LANGUAGES = tuple(map(Language.model_validate, _FILES.values()))
 
@@ -147,24 +148,25 @@ def _languages_of(line: str) -> tuple[Language, ...]:
     return _LATIN
 
 
-def asks_in(line: str) -> bool:
+_Result = TypeVar("_Result")
+
+
+def _cached(function: Callable[[str, tuple[Language, ...]], _Result]) -> Callable[[str], _Result]:
+    """Keep the results of a function of a line and the additional languages of the search."""
+    cached = lru_cache(maxsize=8192)(function)
+    return wraps(function)(lambda line: cached(line, _ADDED.get()))
+
+
+@_cached
+def asks_in(line: str, added: tuple[Language, ...]) -> bool:
     """Return whether a line asks for something, in a language other than English."""
-    return _asks_in(line, _ADDED.get())
-
-
-@lru_cache(maxsize=8192)
-def _asks_in(line: str, added: tuple[Language, ...]) -> bool:
     languages = (*_languages_of(line), *added)
     return len(line) <= 500 and any(language.asks(line) for language in languages)
 
 
-def reference_direction_in(line: str) -> str:
+@_cached
+def reference_direction_in(line: str, added: tuple[Language, ...]) -> str:
     """Return where a line says that its text is, in a language other than English."""
-    return _reference_direction_in(line, _ADDED.get())
-
-
-@lru_cache(maxsize=8192)
-def _reference_direction_in(line: str, added: tuple[Language, ...]) -> str:
     if len(line) > 500:
         return ""
     ways = (
@@ -175,13 +177,10 @@ def _reference_direction_in(line: str, added: tuple[Language, ...]) -> str:
     return next((way for way in ways if way), "")
 
 
-def mentions_question(line: str) -> bool:
+@_cached
+def mentions_question(line: str, added: tuple[Language, ...]) -> bool:
     """Return whether a line mentions a question, so that the question itself must follow."""
-    return _mentions_question(line.lower(), _ADDED.get())
-
-
-@lru_cache(maxsize=8192)
-def _mentions_question(line: str, added: tuple[Language, ...]) -> bool:
+    line = line.lower()
     words = set(re.findall(r"\w+", line))
     return any(
         (word in line) if not language.spaces or not word.isascii() else word in words
@@ -213,6 +212,7 @@ WEAK_NOUNS = _ENGLISH["weak_nouns"]
 INNER_NOUNS = _ENGLISH["inner_nouns"]
 ASIDES = _ENGLISH["asides"]
 MAY_BE_SHORT = _ENGLISH["may_be_short"]
+NOT_ASKED = _ENGLISH["not_asked"]
 _NOT_LABELS = _ENGLISH["not_labels"]
 _QUALIFIERS = _ENGLISH["qualifiers"]
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
@@ -220,15 +220,6 @@ _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))
 _ASK_LABELS = frozenset[str]().union(*(language.ask for language in LANGUAGES))
 _WANTED = frozenset[str]().union(*(language.wanted for language in LANGUAGES))
-
-# The text after these labels is not the question.
-NOT_ASKED = frozenset(
-    [
-        *("answer choices", "choices", "choice", "option", "options", "candidate", "ending"),
-        *("endings", "claim", "sentence", "statement", "hypothesis", "constraints", "format"),
-        *("guidelines", "rules", "requirements", "output format", "answer options"),
-    ]
-)
 
 # Words that announce a text, and are cut together with it.
 _PHRASES = re.compile(
@@ -248,16 +239,12 @@ _PHRASES = re.compile(
 LabelKind = Literal["context", "phrase", "ask", "answer", "hint", ""]
 
 
-def classify_label(name: str) -> tuple[LabelKind, str]:
+@_cached
+def classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, str]:
     """Return what the words before a colon, or of a heading, announce; and their noun.
 
     The result is ``("", "")`` when they announce neither text, request nor answer.
     """
-    return _classify_label(name, _ADDED.get())
-
-
-@lru_cache(maxsize=4096)
-def _classify_label(name: str, added: tuple[Language, ...]) -> tuple[LabelKind, str]:
     words = name.lower().replace("’", "'").split()
     words = words[len(words) > 1 and words[0] in ("first", "second") :]
     flat = " ".join(words)

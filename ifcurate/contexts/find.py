@@ -202,6 +202,8 @@ def _keep_request(text: str, taken: list[ContextSpan]) -> list[ContextSpan]:
     return shrunk if shrunk and remains_asking(text, shrunk) else []
 
 
+#: Rules that find a document in a system message, where only marks and leads count.
+_IN_SYSTEM = ("tag", "ruled", "label", "numbered", "lead", "fence")
 #: Rules whose mark alone shows that a text follows.
 _NAMED = ("tag", "key", "label", "heading", "phrase")
 #: Rules that locate a text only by the requests around it.
@@ -220,26 +222,12 @@ def find_document(text: str) -> list[ContextSpan]:
 
     Its instructions are not context: the list is empty for a message that only instructs.
     """
-    for spans in _in_system(text):
-        facts = [span for span in spans if _holds_facts(text, span)]
-        if facts:
+    marks = find_marks(text)
+    for names, finder in STEPS:
+        found = finder(text, marks) if names[0] in _IN_SYSTEM else []
+        if facts := [span for span in found if not is_directive(text[span.start : span.end])]:
             return _arrange(text, facts)
     return []
-
-
-def _holds_facts(text: str, span: ContextSpan) -> bool:
-    return not is_directive(text[span.start : span.end])
-
-
-def _in_system(text: str) -> Iterator[list[ContextSpan]]:
-    """Yield what each rule finds in a system message, where only marks and leads count."""
-    yield find_tags(text)
-    yield find_ruled(text)
-    marks = find_marks(text)
-    yield find_labelled(text, marks)[0]
-    yield find_numbered(text, marks)
-    yield find_lead(text, marks)
-    yield find_fenced(text)
 
 
 def _find_named(text: str, marks: list[Mark]) -> list[ContextSpan]:

@@ -15,6 +15,7 @@ from . import patterns
 from .words import (
     BARE_LEAD,
     BASED_ON,
+    ENGLISH_WORDS,
     POINTS_BACK,
     POINTS_ON,
     asks_in,
@@ -171,16 +172,8 @@ _SENTENCE_END = re.compile(
 
 
 # Verbs that begin a request, beside those that also bound a context.
-MORE_VERBS = re.compile(
-    r"(?:please |kindly |now |then |just |also )*(?:continue|look|make|say|add|remove|plan|design|"
-    r"construct|build|put|sum|formulate|combine|play|act|imagine|pretend|do|let|keep|transform|"
-    r"change|organi[sz]e|group|split|match|fill|mark|tag|pull|condense|reduce|expand|elaborate|"
-    r"tell|help|consider|decide|verify|validate|confirm|prove|derive|implement|modify|update|"
-    r"format|render|print|render|record|quote|cite|report|justify|argue|defend|respond|reverse|"
-    r"boil|trim|work out|figure out|spell out|walk me|break|recap|retell|restate|reformulate|"
-    r"transcribe|mask|tidy|clean|polish|spot|judge|grade|score|assign|pick out|propose)\b",
-    re.I,
-)
+_MORE_VERBS = "|".join(sorted(ENGLISH_WORDS["more_verbs"]))
+MORE_VERBS = re.compile(rf"(?:please |kindly |now |then |just |also )*(?:{_MORE_VERBS})\b", re.I)
 
 
 _WISH = re.compile(

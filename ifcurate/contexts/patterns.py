@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from .words import ENGLISH_WORDS
+
 # ------------------------------------------------------------------------- lines and marks
 # Vowel signs and accents that are characters of their own: no letters to `re`.
 _SIGNS = (
@@ -58,16 +60,7 @@ FENCE = re.compile(
 # ------------------------------------------------------------------ questions, instructions
 # Marks of chat templates and Markdown before a line.
 PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")
-_TASK_VERBS = (
-    "answer|summari[sz]e|write|explain|list|identify|describe|translate|classify|categori[sz]e|"
-    "extract|generate|provide|determine|state|tell|find|give|name|choose|select|rewrite|reword|"
-    "rephrase|paraphrase|analy[sz]e|compare|create|compose|decide|predict|rate|complete|respond|"
-    "reply|discuss|highlight|convert|proofread|correct|edit|return|output|solve|calculate|compute|"
-    "count|pick|outline|arrange|sort|rank|order|rearrange|combine|merge|replace|insert|guess|"
-    "simplify|suggest|evaluate|infer|condense|draft|produce|shorten|improve|"
-    "fix|show|assess|label|detect|recommend|tl;?dr|point out|come up with|turn|review|read|check|"
-    "critique|brainstorm|use|think"
-)
+_TASK_VERBS = "|".join(sorted(ENGLISH_WORDS["task_verbs"]))
 TASK_START = re.compile(
     r"(?:(?:first|now|then|next|finally|so|and|okay|ok|hi|hello|hey|also)[,!.]? )?"
     r"(?:please,? |kindly |try to )?"
@@ -112,12 +105,7 @@ POINTS_ON_BARE = re.compile(
     r"[^:\n]{0,60}$|\bbased on (?:the )?(?:context|passage|article|text):?[ \t]*\r?$",
     re.I,
 )
-WORKS_ON_TEXT = re.compile(
-    r"\b(?:summari[sz]e|translate|rewrite|reword|rephrase|paraphrase|classify|categori[sz]e|"
-    r"answer|read|turn|proofread|correct|edit|simplify|shorten|condense|improve|fix|extract|identify|find|convert|"
-    r"rate|detect|label|count|explain|refactor\w*|debug|optimi[sz]e|review|annotate|parse|punctuate)\b",
-    re.I,
-)
+WORKS_ON_TEXT = re.compile(rf"\b(?:{'|'.join(sorted(ENGLISH_WORDS['verbs_on_text']))})\b", re.I)
 CODE_LOOK = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
     r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",

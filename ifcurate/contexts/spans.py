@@ -80,20 +80,9 @@ _FENCES = ("```", '"""', "'''", "~~~")
 # Opening quotation marks and those that close them: German marks have two forms, and French ones
 # have blanks inside.
 QUOTES = {
-    '"': '"',
-    "“": "”",
-    "„": "“”",
-    "«": "»",
-    "»": "«",
-    "‘": "’",
-    "'": "'",
-    "”": "”",
-    "`": "`",
-    "「": "」",
-    "『": "』",
+    pair[0]: pair[1:]
+    for pair in ('""', "“”", "„“”", "«»", "»«", "‘’", "''", "””", "``", "「」", "『』")
 }
-
-
 OPENING_MARKS = "\"“«„'‘`「『"
 
 

@@ -105,7 +105,7 @@ def _read_all() -> dict[str, dict[str, Any]]:
 
 _FILES = _read_all()
 # English has more kinds of words than the others.
-_ENGLISH = {
+ENGLISH_WORDS = {
     kind: frozenset(words.split() if isinstance(words, str) else words)
     for kind, words in _FILES["English"].pop("kinds").items()
 }
@@ -206,15 +206,15 @@ def count_words(text: str, enough: int = 100) -> int:
     return min(enough + 1, len(text.split(None, enough)) + unspaced // 2)
 
 
-_SINGULAR = _ENGLISH["nouns"]
+_SINGULAR = ENGLISH_WORDS["nouns"]
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
-WEAK_NOUNS = _ENGLISH["weak_nouns"]
-INNER_NOUNS = _ENGLISH["inner_nouns"]
-ASIDES = _ENGLISH["asides"]
-MAY_BE_SHORT = _ENGLISH["may_be_short"]
-NOT_ASKED = _ENGLISH["not_asked"]
-_NOT_LABELS = _ENGLISH["not_labels"]
-_QUALIFIERS = _ENGLISH["qualifiers"]
+WEAK_NOUNS = ENGLISH_WORDS["weak_nouns"]
+INNER_NOUNS = ENGLISH_WORDS["inner_nouns"]
+ASIDES = ENGLISH_WORDS["asides"]
+MAY_BE_SHORT = ENGLISH_WORDS["may_be_short"]
+NOT_ASKED = ENGLISH_WORDS["not_asked"]
+_NOT_LABELS = ENGLISH_WORDS["not_labels"]
+_QUALIFIERS = ENGLISH_WORDS["qualifiers"]
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # An answer between two equal context labels makes a worked example.
 ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))

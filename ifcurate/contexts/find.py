@@ -21,9 +21,9 @@ from .asking import (
     lacks_question,
     remains_asking,
     shrink,
+    trim_requests,
 )
 from .between import find_between
-from .edges import trim_requests
 from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
 from .forms import is_choices, is_directive
 from .lines import (

@@ -15,9 +15,11 @@ from . import patterns
 from .words import (
     BARE_LEAD,
     BASED_ON,
-    ENGLISH_WORDS,
+    MORE_VERBS,
     POINTS_BACK,
     POINTS_ON,
+    QUESTION_AND_ORDER,
+    TASK_START,
     asks_in,
     classify_label,
     count_words,
@@ -46,7 +48,7 @@ def is_question(line: str) -> bool:
         and bool(
             (line.rstrip("\"'”’»」*_)] ").endswith(("?", "？", "؟")) and _LETTER.search(line))
             or patterns.QUESTION_START.match(line)
-            or patterns.QUESTION_AND_ORDER.fullmatch(line)
+            or QUESTION_AND_ORDER.fullmatch(line)
         )
         and not is_spoken(line)
         and not (patterns.OPTION.match(line) and line[:1] in "-*•+")
@@ -59,7 +61,7 @@ def is_spoken(line: str) -> bool:
     if speaker is None or line[0] in "'‘\"“" or not line[speaker.end() :].strip():
         return False
     # "According to the passage: when ...?" in any language
-    return not (asks_in(speaker[0]) or patterns.TASK_START.match(line))
+    return not (asks_in(speaker[0]) or TASK_START.match(line))
 
 
 _CODE = re.compile(r"(?:CREATE|SELECT|INSERT|UPDATE|DELETE|DROP|ALTER)\s+[A-Z(*]|.*[;{}]\s*$")
@@ -73,7 +75,7 @@ def is_instruction(line: str) -> bool:
     at = prefix.end() if prefix else 0
     if _CODE.match(line, at):
         return False
-    if patterns.TASK_START.match(line, at) or BASED_ON.match(line, at):
+    if TASK_START.match(line, at) or BASED_ON.match(line, at):
         return True
     return asks_in(line) and not is_spoken(line)
 
@@ -169,11 +171,6 @@ def is_complete_request(line: str) -> bool:
 _SENTENCE_END = re.compile(
     r"(?:[.!?…](?:[\"”’»]+(?!\s+[a-z])|[)\]]*)(?=\s)|[。！？؟।][\"”’»」』)]*)\s*"
 )
-
-
-# Verbs that begin a request, beside those that also bound a context.
-_MORE_VERBS = "|".join(sorted(ENGLISH_WORDS["more_verbs"]))
-MORE_VERBS = re.compile(rf"(?:please |kindly |now |then |just |also )*(?:{_MORE_VERBS})\b", re.I)
 
 
 _WISH = re.compile(

@@ -10,7 +10,6 @@ from . import patterns
 from .lines import (
     closing_request_start,
     is_complete_request,
-    is_question,
     label_before,
 )
 from .spans import ContextSpan, Mark, make_spans
@@ -139,7 +138,7 @@ def _find_under(
     end = closing_request_start(
         text, mark.content, limit, strict=asked or is_complete_request(before)
     )
-    if _is_question_or_example(mark, text[mark.content : end], before):
+    if before.lower().lstrip("#* ").startswith("example"):
         return []
     if mark.kind == "label":
         end = _other_field(text, mark.content, end)
@@ -153,12 +152,6 @@ def _other_field(text: str, start: int, end: int) -> int:
     line = text.rfind("\n", start, len(text[start:end].rstrip()) + start) + 1
     alone = len(labels) == 1 and labels[0].start() == line > start
     return line if alone and " " not in labels[0]["name"] else end
-
-
-def _is_question_or_example(mark: Mark, body: str, line_before: str) -> bool:
-    """Return whether a text is a question under "Input:", or the label belongs to an example."""
-    asks = mark.noun.startswith("input") and is_question(body)
-    return asks or line_before.lower().lstrip("#* ").startswith("example")
 
 
 def _least_words(mark: Mark, *, few_shot: bool) -> int:

@@ -101,7 +101,7 @@ def _in_line(
         left = max(start, colon.start() - 60)
         window = text[left : colon.start()]
         at, name = _label_after_stop(window) or (0, "")
-        if len(name) == 1 and (talk or not _is_letter(name, before)):
+        if len(name) == 1 and talk:
             continue
         ends = last and not text[colon.end() : stop].strip()
         if name and _fits(text, start, left + at, name, before=before, ends=ends):
@@ -117,11 +117,6 @@ def _label_after_stop(window: str) -> tuple[int, str] | None:
         if name and (_is_known(name["name"]) or at == stops[-1]):
             return at, name["name"]
     return None
-
-
-def _is_letter(name: str, before: str) -> bool:
-    """Return whether "Q" or "A" labels a question, or the answer to one."""
-    return name in "Qq" or (name in "Aa" and classify_label(before)[0] == "ask")
 
 
 def _fits(text: str, start: int, at: int, name: str, *, before: str, ends: bool) -> bool:

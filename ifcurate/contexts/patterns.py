@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-from .words import ENGLISH_WORDS
-
 # ------------------------------------------------------------------------- lines and marks
 # Vowel signs and accents that are characters of their own: no letters to `re`.
 _SIGNS = (
@@ -60,17 +58,6 @@ FENCE = re.compile(
 # ------------------------------------------------------------------ questions, instructions
 # Marks of chat templates and Markdown before a line.
 PREFIX = re.compile(r"(?:[*_#>\s]|\[/?INST\]|<\|?/?\w{1,12}\|?>){1,12}")
-_TASK_VERBS = "|".join(sorted(ENGLISH_WORDS["task_verbs"]))
-TASK_START = re.compile(
-    r"(?:(?:first|now|then|next|finally|so|and|okay|ok|hi|hello|hey|also)[,!.]? )?"
-    r"(?:please,? |kindly |try to )?"
-    r"(?:(?:can|could|would|will) you (?:please |kindly |also )?|i(?: would|'d) like you to |"
-    r"i (?:want|need) you to |your (?:task|job|goal) is to |help me |let's |"
-    r"in (?:one|two|three|a|\d) [\w ]{1,30}, )?(?:please )?"
-    r"(?:briefly |carefully |correctly |concisely )?"
-    rf"(?:{_TASK_VERBS})\b(?!\s?[:|=,])",
-    re.I,
-)
 ASKED_ABOUT = re.compile(
     r"\b(?:questions?|quer(?:y|ies)|riddles?|problems?|prompts?|tasks?)\b|"
     r"\b(?:topic|subject|theme):?\s*$",
@@ -105,7 +92,6 @@ POINTS_ON_BARE = re.compile(
     r"[^:\n]{0,60}$|\bbased on (?:the )?(?:context|passage|article|text):?[ \t]*\r?$",
     re.I,
 )
-WORKS_ON_TEXT = re.compile(rf"\b(?:{'|'.join(sorted(ENGLISH_WORDS['verbs_on_text']))})\b", re.I)
 CODE_LOOK = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|#include|function |const |let |var |public |"
     r"SELECT |for ?\(|if ?\(|return |print|console\.|<\?php|<html)|[;{}]\s*$|\w\(.*\)",
@@ -130,10 +116,6 @@ ORDER = re.compile(
 QUESTION_START = re.compile(
     r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",
     re.I,
-)
-# "Is it true that ...? Answer yes or no."
-QUESTION_AND_ORDER = re.compile(
-    rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
 )
 DIRECTIVE = re.compile(
     r"\b(?:you (?:are|should|must|will|have to|need to|can)|you're|your|please|make sure|ensure|"

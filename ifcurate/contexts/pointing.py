@@ -23,6 +23,7 @@ from .words import (
     HERE_IS,
     POINTS_BACK,
     POINTS_ON,
+    WORKS_ON_TEXT,
     classify_label,
     n_words,
 )
@@ -66,7 +67,7 @@ def _read_lead(text: str, start: int, end: int, *, first: bool) -> _Lead | None:
         return None
     kind = match.groupdict()
     names_text = kind.get("strong") or kind.get("given")
-    if not names_text and not patterns.WORKS_ON_TEXT.search(sentence):
+    if not names_text and not WORKS_ON_TEXT.search(sentence):
         return None
     return _Lead(begin, end, start + match.end(), match[0], sentence)
 

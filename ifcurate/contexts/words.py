@@ -105,7 +105,7 @@ def _read_all() -> dict[str, dict[str, Any]]:
 
 _FILES = _read_all()
 # English has more kinds of words than the others.
-ENGLISH_WORDS = {
+_ENGLISH = {
     kind: frozenset(words.split() if isinstance(words, str) else words)
     for kind, words in _FILES["English"].pop("kinds").items()
 }
@@ -206,15 +206,15 @@ def count_words(text: str, enough: int = 100) -> int:
     return min(enough + 1, len(text.split(None, enough)) + unspaced // 2)
 
 
-_SINGULAR = ENGLISH_WORDS["nouns"]
+_SINGULAR = _ENGLISH["nouns"]
 NOUNS = _SINGULAR | {n + "s" for n in _SINGULAR} | {"stories", "biographies", "entries"}
-WEAK_NOUNS = ENGLISH_WORDS["weak_nouns"]
-INNER_NOUNS = ENGLISH_WORDS["inner_nouns"]
-ASIDES = ENGLISH_WORDS["asides"]
-MAY_BE_SHORT = ENGLISH_WORDS["may_be_short"]
-NOT_ASKED = ENGLISH_WORDS["not_asked"]
-_NOT_LABELS = ENGLISH_WORDS["not_labels"]
-_QUALIFIERS = ENGLISH_WORDS["qualifiers"]
+WEAK_NOUNS = _ENGLISH["weak_nouns"]
+INNER_NOUNS = _ENGLISH["inner_nouns"]
+ASIDES = _ENGLISH["asides"]
+MAY_BE_SHORT = _ENGLISH["may_be_short"]
+NOT_ASKED = _ENGLISH["not_asked"]
+_NOT_LABELS = _ENGLISH["not_labels"]
+_QUALIFIERS = _ENGLISH["qualifiers"]
 _LABELS = frozenset[str]().union(*(language.context for language in LANGUAGES))
 # An answer between two equal context labels makes a worked example.
 ANSWER_LABELS = frozenset[str]().union(*(language.answer for language in LANGUAGES))
@@ -354,3 +354,24 @@ BARE_LEAD = re.compile(
     r"(?:the|some|my|our)\b[^.?!:,\n]{0,60}\b(?:below|follows)[.:]?\s*",
     re.I,
 )
+
+# ---------------------------------------------------- requests of English verbs
+_TASK_VERBS = "|".join(sorted(_ENGLISH["task_verbs"]))
+TASK_START = re.compile(
+    r"(?:(?:first|now|then|next|finally|so|and|okay|ok|hi|hello|hey|also)[,!.]? )?"
+    r"(?:please,? |kindly |try to )?"
+    r"(?:(?:can|could|would|will) you (?:please |kindly |also )?|i(?: would|'d) like you to |"
+    r"i (?:want|need) you to |your (?:task|job|goal) is to |help me |let's |"
+    r"in (?:one|two|three|a|\d) [\w ]{1,30}, )?(?:please )?"
+    r"(?:briefly |carefully |correctly |concisely )?"
+    rf"(?:{_TASK_VERBS})\b(?!\s?[:|=,])",
+    re.I,
+)
+# "Is it true that ...? Answer yes or no."
+QUESTION_AND_ORDER = re.compile(
+    rf"[^.?!\n]{{5,250}}\? (?:please )?(?:{_TASK_VERBS})\b[^.?!\n]{{2,120}}[.!]?", re.I
+)
+WORKS_ON_TEXT = re.compile(rf"\b(?:{'|'.join(sorted(_ENGLISH['verbs_on_text']))})\b", re.I)
+# Verbs that begin a request, beside those that also bound a context.
+_MORE_VERBS = "|".join(sorted(_ENGLISH["more_verbs"]))
+MORE_VERBS = re.compile(rf"(?:please |kindly |now |then |just |also )*(?:{_MORE_VERBS})\b", re.I)

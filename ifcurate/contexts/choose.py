@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 
 from . import patterns
@@ -58,18 +58,18 @@ def choose_contexts(
         if len(fit.rows) != n_before:
             return None
     slots = describe_slots(fit)
-    chosen = _choose(slots, fit.parts)
-    if not chosen.slots:
+    chosen, asked = _choose(slots, fit.parts)
+    if not chosen:
         return _without_context(fit, slots, n_rows)
-    numbers = tuple(sorted(slot.number for slot in chosen.slots))
-    fit = _without_requests(fit, numbers, chosen.asks)
+    numbers = tuple(sorted(slot.number for slot in chosen))
+    fit = _without_requests(fit, numbers, asked)
     if any(holds_templates(fit, slots[k]) or _is_torn(fit, slots, k) for k in numbers):
         return None
     if not _still_asks(fit, slots, numbers):
         return None
-    agreement = sum(slot.votes for slot in chosen.slots) / len(chosen.slots)
+    agreement = sum(slot.votes for slot in chosen) / len(chosen)
     confidence = round(0.85 + 0.12 * agreement, 3)
-    return Shape(fit.parts, numbers, n_rows, round(agreement, 3), confidence, chosen.asks)
+    return Shape(fit.parts, numbers, n_rows, round(agreement, 3), confidence, asked)
 
 
 def _without_context(fit: Fit, slots: list[Slot], n_rows: int) -> Shape | None:
@@ -159,18 +159,14 @@ def _are_two_statements(fit: Fit, first: int, last: int) -> bool:
     return sum(map(is_statement, values)) >= 0.8 * len(values)
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The slots that are context, and the place of a request in them."""
-
-    slots: list[Slot]
-    asks: Asks = ""
+# The slots that are context, and the place of a request in them.
+_Choice = tuple[list[Slot], Asks]
 
 
 def _choose(slots: list[Slot], parts: tuple[str, ...]) -> _Choice:
     """Choose the slots that are context, or the one that has the context and the request."""
     chosen = [] if _is_without_request(slots, parts) else _choose_whole(slots, parts)
-    return _Choice(chosen) if chosen else _choose_with_request(slots)
+    return (chosen, "") if chosen else _choose_with_request(slots)
 
 
 def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
@@ -206,10 +202,10 @@ def _choose_with_request(slots: list[Slot]) -> _Choice:
     longest = max(slots, key=lambda slot: slot.size)
     asked = any(slot.is_question for slot in slots if slot is not longest)
     if asked or longest.label in ("ask", "answer") or longest.size < 12:
-        return _Choice([])
+        return [], ""
     if longest.asks_last >= 0.8:
-        return _Choice([longest], "last")
-    return _Choice([longest], "first") if longest.asks_first >= 0.8 else _Choice([])
+        return [longest], "last"
+    return ([longest], "first") if longest.asks_first >= 0.8 else ([], "")
 
 
 def _is_without_request(slots: list[Slot], parts: tuple[str, ...]) -> bool:

@@ -9,9 +9,9 @@ from itertools import islice
 from . import patterns
 from .lines import WINDOW, label_before, line_asks
 from .spans import ContextSpan, closing_quote, make_spans
-from .words import NOUN_PATTERN, classify_label, n_words
+from .words import NOUN_PATTERN, TAG, classify_label, n_words
 
-_TAGS = ((patterns.TAG, "</{}>"), (patterns.SQUARE_TAG, "[/{}]"))
+_TAGS = ((TAG, "</{}>"), (patterns.SQUARE_TAG, "[/{}]"))
 _BEGIN = re.compile(
     rf"^[ \t]*(?:BEGIN|START)(?P<name>[ _]?(?=[A-Z]{{4,12}}[ \t]*$)(?i:{NOUN_PATTERN}))[ \t]*$",
     re.M,

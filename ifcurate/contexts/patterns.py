@@ -39,14 +39,6 @@ NUMBERED_LINE = re.compile(
     r"search result|result|chunk)[ \t]?[\#\[(]?(?P<b>\d{1,3})[\])]?[ \t]?[:.(\[-])",
     re.M | re.I,
 )
-TAG = re.compile(
-    r"<(?P<name>(?:retrieved_?|search_?|background_?|source_?|user_?|news_?|reference_?)?"
-    r"(?:context|contexts|document|documents|doc|docs|passage|passages|article|text|background|"
-    r"information|info|knowledge|knowledge_base|data|email|transcript|excerpt|source|sources|"
-    r"results|story|dialogue|conversation|paragraph|review|report|reference|references|facts|"
-    r"evidence|content|material|essay|letter|input))(?:[ \t][^<>\n]{0,200})?>",
-    re.I,
-)
 SQUARE_TAG = re.compile(
     r"^[ \t]{0,3}\[(?P<name>context|document|documents|passage|article|text|background|data)\]"
     r"(?!\()",

@@ -91,13 +91,9 @@ _TO_COLON = re.compile(r"[^.?!:\n]{0,120}:")
 _TO_STOP = re.compile(r"[^.?!\n]{0,200}[.?!][\"”']?[ \t]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The place of the text that a lead announces."""
-
-    content: int
-    bare: bool  # the lead only announces, so that it is cut too
-    asked: bool = False  # a question is between the lead and the text
+# Where the text begins, whether its lead only announces it, and is cut too, and whether a question
+# is between the two.
+_Place = tuple[int, bool, bool]
 
 
 def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
@@ -105,12 +101,12 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
     place = _find_place(text, lead)
     if place is None:
         return []
-    if further := _announced_later(text, place.content):
-        place = _Place(further, bare=False, asked=place.asked)
-    content = place.content
+    content, bare, asked = place
+    if further := _announced_later(text, content):
+        content, bare = further, False
     limit = _next_mark(marks, content, ("ask", "answer", "hint"))
     limit = len(text) if limit is None else limit
-    strict = place.asked or (not place.bare and is_complete_request(lead.sentence))
+    strict = asked or (not bare and is_complete_request(lead.sentence))
     end = closing_request_start(text, content, limit, strict=strict)
     if end == limit and not strict:
         end = last_sentences(text, content, limit)
@@ -121,7 +117,7 @@ def _after_lead(text: str, lead: _Lead, marks: list[Mark]) -> list[ContextSpan]:
         content,
         end,
         "lead",
-        cut_start=lead.start if place.bare else None,
+        cut_start=lead.start if bare else None,
         at_least=5,
     )
 
@@ -136,7 +132,7 @@ def _find_place(text: str, lead: _Lead) -> _Place | None:
     if stop and n_words(text, stop.end(), end) >= 25:
         pointed = re.search(r"\b(?:following|below)\b", lead.phrase, re.I)
         refused = not pointed or is_directive(text[stop.end() : end])
-        return None if refused else _Place(stop.end(), bare=False)
+        return None if refused else (stop.end(), False, False)
     return _place_below(text, lead) if end - lead.start <= 500 else None
 
 
@@ -161,7 +157,7 @@ def _place_on_line(text: str, lead: _Lead, content: int) -> _Place | None:
     if is_title(text[content : content + 400].strip()):
         return None
     bare = BARE_LEAD.fullmatch(text[lead.start : content]) is not None
-    return _Place(content, bare)
+    return content, bare, False
 
 
 def _place_below(text: str, lead: _Lead) -> _Place | None:
@@ -170,7 +166,7 @@ def _place_below(text: str, lead: _Lead) -> _Place | None:
     shape = patterns.SHAPE.search(lead.sentence)
     if shape and (bare or text[content : content + 1] in "{[<"):
         return None
-    return _Place(content, bare, asked)
+    return content, bare, asked
 
 
 def _next_mark(marks: list[Mark], at: int, kinds: tuple[str, ...]) -> int | None:

@@ -336,6 +336,12 @@ POINTS_ON = re.compile(
     rf" (?:an?|the|some|two|three|several)(?: [\w-]{{1,20}}){{0,3}}? (?P<given>{NOUN_PATTERN})\b",
     re.I,
 )
+_TAG_NAMES = "|".join(sorted(_ENGLISH["tag_names"]))
+TAG = re.compile(
+    r"<(?P<name>(?:(?:retrieved|search|background|source|user|news|reference)_?)?"
+    rf"(?:{_TAG_NAMES}))(?:[ \t][^<>\n]{{0,200}})?>",
+    re.I,
+)
 HERE_IS = re.compile(
     r"(?:^|(?<=[.!?] ))(?:here(?:'s| is| are)|below is|below are|this is|these are)"
     r" (?:the|an?|my|some|our)"

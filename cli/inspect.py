@@ -48,7 +48,7 @@ def inspect_data(
 
         explain_row(loaded, explain, json=json)
         return
-    tally = Tally()
+    tally = Tally(examples)
     for row in loaded.read(unique=False):
         tally.add_row(row)
     if json:
@@ -81,7 +81,7 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
         "words": {name: quantiles(values) for name, values in tally.lengths.items()},
         "bad_rows": tally.n_bad,
         "first_bad_rows": [bad.as_record() for bad in tally.bad],
-        "shown": [_example_spans(example) for example in tally.most_common(most)],
+        "shown": [_example_spans(example) for example in tally.list_examples()],
         "without_context": [_example_spans(example) for example in tally.without[:most]],
     }
 
@@ -184,7 +184,7 @@ def _print_examples(tally: Tally, most: int) -> None:
 
     # Where some rows have a context, those without one may be missed.
     missed = tally.without[:most] if tally.with_context else []
-    for example in [*tally.most_common(most), *missed]:
+    for example in [*tally.list_examples(), *missed]:
         rules = ", ".join(f"{b.rule} {b.confidence:.2f}" for b in example.blocks)
         rules = rules or "no context was found"
         out.print()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from ifcurate.phrases import count
@@ -17,9 +17,10 @@ _WITHOUT = 2  # examples without a context that are shown
 
 
 class Tally:
-    """Counts of rows, examples, contexts and lengths; the first example of each rule."""
+    """Counts of rows, examples, contexts and lengths; the first examples of each rule."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 3) -> None:
+        self._most = most  # examples of one rule that are kept
         self.rows = 0
         self.examples = 0
         self.with_context = 0
@@ -35,7 +36,7 @@ class Tally:
         self.bad: list[BadRow] = []
         self.n_bad = 0
         self.without: list[Example] = []  # no context was found; those that ask the longest
-        self._shown: dict[str, Example] = {}
+        self._shown: defaultdict[str, list[Example]] = defaultdict(list)
 
     def add_row(self, row: ReadRow) -> None:
         """Count a row and its examples."""
@@ -68,7 +69,8 @@ class Tally:
             self.rules[rules] += 1
             if asks_nothing(example):
                 self.asking_nothing.append(example.id)
-            self._shown.setdefault(rules, example)
+            if len(self._shown[rules]) < self._most:
+                self._shown[rules].append(example)
         elif example.instruction not in {other.instruction for other in self.without}:
             longest = sorted([*self.without, example], key=lambda e: -len(e.instruction))
             self.without = longest[:_WITHOUT]
@@ -78,9 +80,11 @@ class Tally:
         for name, text in texts.items():
             self.lengths[name][count_words(text, len(text))] += 1
 
-    def most_common(self, most: int) -> list[Example]:
-        """An example of each of the rules that find the most contexts."""
-        return [self._shown[rule] for rule, _ in self.rules.most_common(most)]
+    def list_examples(self) -> list[Example]:
+        """An example of each rule, the most frequent rule first, then the next of each."""
+        by_rule = [self._shown[rule] for rule, _ in self.rules.most_common()]
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*by_rule))
+        return [example for example in turns if example is not None][: self._most]
 
     def refuse_unusable(self) -> None:
         """Raise `DataError` when no row can be scored."""

@@ -38,6 +38,13 @@ def test_rows_without_a_context_are_shown_beside_those_with_one(
     assert "mill 0" not in shown
 
 
+def test_as_many_examples_are_shown_as_asked_for(ifcurate: Command, folder: Path) -> None:
+    rows = [{**ROW, "id": f"mill{i}"} for i in range(4)]
+    write_jsonl(folder / "a.jsonl", [*rows, {**ROW, "context": PASSAGE, "prompt": "Where?"}])
+    shown = ifcurate("inspect a.jsonl --examples 3 --json").json()["shown"]
+    assert [row["spans"][0]["rule"] for row in shown] == ["label", "field", "label"]
+
+
 def test_words_of_a_script_without_blanks_are_counted(ifcurate: Command, folder: Path) -> None:
     write_jsonl(folder / "a.jsonl", [{**ROW, "completion": "王明于一九八六年"}])
     assert ifcurate("inspect a.jsonl --json").json()["words"]["response"]["most"] > 3

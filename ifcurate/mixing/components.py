@@ -25,10 +25,10 @@ from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import Run, find_run
 from ifcurate.runs.splits import read_split
 from ifcurate.steps.decisions import decide_rows
+from ifcurate.storage.by_hand import Verdict, read_verdicts
 from ifcurate.storage.files import read_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 from ifcurate.storage.tables import KEPT, KEPT_LABELS
-from ifcurate.storage.verdicts import Verdict, read_verdicts
 
 
 def parse_components(texts: Sequence[str], **reading: Any) -> list[Component]:

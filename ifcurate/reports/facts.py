@@ -18,8 +18,8 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.splits import missing_split, read_split, split_paths
 from ifcurate.split.cuts import rule_in_words
 from ifcurate.split.rules import split_scores
+from ifcurate.storage.by_hand import apply_overrides, read_overrides
 from ifcurate.storage.manifest import Manifest
-from ifcurate.storage.overrides import apply_overrides, read_overrides
 
 FLAGS: Final = {
     "boundary_straddles": "a token spans the end of the prompt and the start of the response",

@@ -15,8 +15,8 @@ from typing import Any, Final, get_args
 from ifcurate.counterfactual.edit.edits import row_texts
 from ifcurate.data.formats import row_hash
 from ifcurate.errors import DataError
+from ifcurate.storage.by_hand import Verdict, read_verdicts, write_verdicts
 from ifcurate.storage.files import read_json_rows
-from ifcurate.storage.verdicts import Verdict, read_verdicts, write_verdicts
 
 CHARACTERS: Final = 20_000
 MOST_ROWS: Final = 100_000

@@ -17,8 +17,8 @@ from ifcurate.reports.examples import describe_rows, read_texts
 from ifcurate.reports.facts import Facts
 from ifcurate.reports.tokens import TokenTexts
 from ifcurate.runs.reading import run_examples
+from ifcurate.storage.by_hand import Override, read_overrides, write_overrides
 from ifcurate.storage.manifest import utc_now
-from ifcurate.storage.overrides import Override, read_overrides, write_overrides
 
 PAGE: Final = 50  # rows of one answer
 BINS: Final = 60

@@ -29,15 +29,15 @@ from ifcurate.steps.kept_rows import (
     write_filtered,
 )
 from ifcurate.steps.splitting import split_run
+from ifcurate.storage.by_hand import (
+    fingerprint_overrides,
+    read_overrides,
+)
 from ifcurate.storage.files import (
     file_digest,
     read_table_slices,
 )
 from ifcurate.storage.manifest import Manifest, find_manifest
-from ifcurate.storage.overrides import (
-    fingerprint_overrides,
-    read_overrides,
-)
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import LABELS, SCORES, SPLIT
 

@@ -20,8 +20,8 @@ from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.runs.splits import list_splits, split_paths
+from ifcurate.storage.by_hand import apply_overrides, read_overrides
 from ifcurate.storage.files import scan_table
-from ifcurate.storage.overrides import apply_overrides, read_overrides
 from ifcurate.storage.tables import SPLIT
 
 _TEXT: Final = 300  # characters of a text in a summary

@@ -20,6 +20,12 @@ from ifcurate.split.cuts import rule_in_words
 from ifcurate.split.rules import SplitCuts, SplitPlan, SplitSummary
 from ifcurate.steps.decisions import write_options
 from ifcurate.steps.rescored import Rescored
+from ifcurate.storage.by_hand import (
+    BY_HAND,
+    apply_overrides,
+    fingerprint_overrides,
+    read_overrides,
+)
 from ifcurate.storage.files import (
     read_table_manifest,
     readable_table,
@@ -27,12 +33,6 @@ from ifcurate.storage.files import (
     sink_tables,
 )
 from ifcurate.storage.manifest import Manifest, read_manifest
-from ifcurate.storage.overrides import (
-    BY_HAND,
-    apply_overrides,
-    fingerprint_overrides,
-    read_overrides,
-)
 from ifcurate.storage.replacing import refuse_replacing, remove_partials
 from ifcurate.storage.tables import SPLIT
 

@@ -31,7 +31,7 @@ from ifcurate.runs.score import score_run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.verdicts import write_verdicts
+from ifcurate.storage.by_hand import write_verdicts
 from tests.conftest import write_jsonl
 
 

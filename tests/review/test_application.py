@@ -15,7 +15,7 @@ from ifcurate.review.counterfactuals import Counterfactuals
 from ifcurate.review.session import Session
 from ifcurate.runs.run import Run
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.overrides import read_overrides
+from ifcurate.storage.by_hand import read_overrides
 from tests.reports.test_page import HOSTILE, make_rows, make_run
 
 pytest.importorskip("uvicorn")

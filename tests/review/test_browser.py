@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.storage.overrides import read_overrides
+from ifcurate.storage.by_hand import read_overrides
 from tests.browser import LONG, check_contrast, open_page
 from tests.reports.test_page import HOSTILE, run_with_a_long_line
 from tests.review.test_application import TOKEN, write_counterfactual

@@ -12,7 +12,7 @@ from ifcurate.reports.page import write_report
 from ifcurate.runs.run import Run
 from ifcurate.steps.filtering import filter_run
 from ifcurate.steps.splitting import split_run
-from ifcurate.storage.overrides import (
+from ifcurate.storage.by_hand import (
     Override,
     apply_overrides,
     fingerprint_overrides,

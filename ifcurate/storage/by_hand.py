@@ -1,7 +1,9 @@
-"""Labels that a person set by hand, in `overrides.json` in the run folder.
+"""What a person decided by hand: labels of a run's examples, and verdicts on counterfactual rows.
 
-The file has one entry for each example, identified by source, row and turn. In a split, these
-labels replace those of the rule. No step changes the file.
+A label replaces that of the rule in a split. It belongs to an example, by source, row and turn,
+and is in `overrides.json` in the run folder. A verdict belongs to the hash of a row's content, so
+a new file does not give it to other rows. It is in `verdicts.json` beside the rows. No other step
+changes these files.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from ifcurate.storage.tables import SPLIT
 
 OVERRIDES: Final = "overrides.json"
 BY_HAND: Final = "set by hand"  # the start of the reason of such a row
+VERDICTS: Final = "verdicts.json"
+Verdict = Literal["good", "broken"]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+_Model = TypeVar("_Model", bound=BaseModel)
 Key = tuple[str, int, int]  # source, row, turn
 
 
@@ -44,25 +49,45 @@ class Override(BaseModel):
         return self.source, self.row, self.turn
 
 
-class _File(BaseModel):
+class _Labels(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     labels: list[Override]
 
 
-def read_overrides(folder: Path) -> dict[Key, Override]:
-    """The overrides of a run folder, empty without a file. Raises `RunError`."""
-    path = folder / OVERRIDES
+class _Verdicts(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    verdicts: dict[str, Verdict]  # hash of the row -> verdict
+
+
+def _read(path: Path, model: type[_Model], what: str) -> _Model | None:
     if not path.exists():
-        return {}
+        return None
     try:
-        file = _File.model_validate_json(path.read_bytes())
+        return model.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise RunError(
-            f"{path}: not a file of labels set by hand: {first_line(error)}; repair "
-            "it, or move it away to continue without it"
+            f"{path}: not a file of {what}: {first_line(error)}; repair it, or move it away to "
+            "continue without them"
         ) from error
-    return {item.key: item for item in file.labels}
+
+
+def read_overrides(folder: Path) -> dict[Key, Override]:
+    """The overrides of a run folder, empty without a file. Raises `RunError`."""
+    file = _read(folder / OVERRIDES, _Labels, "labels set by hand")
+    return {item.key: item for item in file.labels} if file else {}
+
+
+def read_verdicts(folder: Path) -> dict[str, Verdict]:
+    """The verdicts of a folder by the hash of the row, empty without a file. Raises `RunError`."""
+    file = _read(folder / VERDICTS, _Verdicts, "verdicts")
+    return file.verdicts if file else {}
+
+
+def write_verdicts(folder: Path, verdicts: Mapping[str, Verdict]) -> None:
+    """Replace the verdicts of a folder. Raises `DataError`."""
+    write_json(folder / VERDICTS, {"verdicts": dict(sorted(verdicts.items()))})
 
 
 def write_overrides(folder: Path, overrides: Mapping[Key, Override]) -> None:

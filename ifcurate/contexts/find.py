@@ -101,7 +101,7 @@ def find_context(
     after the cut must ask for something; without it, the request may be elsewhere, as in a
     later turn. `shapes` are the templates of the text's source (`learn_shapes`). A text that
     fits a template is read by it, before any rule. `languages` are additional words: use
-    `read_language`, or `Language("mine", context=frozenset(["vignette"]))` for a label.
+    `read_language`, or `Language(name="mine", context=frozenset(["vignette"]))` for a label.
     """
     explained = explain_context(
         text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes, languages=languages

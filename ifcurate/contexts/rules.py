@@ -31,7 +31,7 @@ RULES: tuple[Rule, ...] = (
     Rule("hint", "a hint as long as a paragraph", 0.5, 0),
     Rule("numbered", "passages numbered from 1, two or more", 0.86, 5),
     Rule("lead", "an instruction that points to text after it", 0.91, 170),
-    Rule("fence", "text or code in ``` or triple quotes, with an instruction outside", 0.75, 2),
+    Rule("fence", "text or code in ``` or triple quotes, with an instruction outside", 0.88, 6),
     Rule("above", "an instruction that points to text before it", 0.97, 104),
     Rule("long-paragraph", "a long text beside a short question", 0.84, 101),
     Rule("between", "a text between requests, in any language", 0.63, 77),

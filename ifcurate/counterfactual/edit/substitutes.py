@@ -321,6 +321,10 @@ def _names_of(target: str, span: Span, lexicon: Lexicon, key: str) -> list[str]:
     if target == "PERSON":
         person = replace(span, text="Ann Person", shape="full")
         return list(_people(person, lexicon, Wanted("lexicon", key), final_s=False))
+    return _large_countries(lexicon)
+
+
+def _large_countries(lexicon: Lexicon) -> list[str]:
     large = (c for c in lexicon.countries.values() if c.population > 5_000_000)
     names = (c.names[0] for c in large if c.code not in ARTICLE_COUNTRIES)
     return sorted(name for name in names if " " not in name)

@@ -8,7 +8,7 @@ it ("the Kugel", "in Kugel", "Kugel magazine") counts more than evidence for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..lexicon.tables import Lexicon
 from ..lexicon.wording import (
@@ -70,19 +70,26 @@ def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]
     The vote is that of a noun that describes the name, or else of the pronoun that begins the
     next sentence. A noun before the name ("a woman named") votes in any place of a sentence.
     """
-    votes = {"m": 0, "f": 0}
     known = [f for f in forms if f]
-    for text in texts:
-        for start, end in {place for form in known for place in word_places(form, text)}:
-            if named := _NAMED.search(text, max(0, start - 32), start):
-                votes[_NOUNS[named[1]]] += 1
-            if not _OPENS.search(text, max(0, start - 32), start):
-                continue
-            if noun := _NOUN.match(text, end, end + 200):
-                votes[_NOUNS[noun[1]]] += 1
-            elif pronoun := _NEXT.match(text, end, end + 200):
-                votes[_GENDERS[pronoun[1].lower()]] += 1
-    return votes["m"], votes["f"]
+    votes = [
+        gender
+        for text in texts
+        for start, end in {place for form in known for place in word_places(form, text)}
+        for gender in _said_genders(text, start, end)
+    ]
+    return votes.count("m"), votes.count("f")
+
+
+def _said_genders(text: str, start: int, end: int) -> Iterator[str]:
+    """The votes of one mention."""
+    if named := _NAMED.search(text, max(0, start - 32), start):
+        yield _NOUNS[named[1]]
+    if not _OPENS.search(text, max(0, start - 32), start):
+        return
+    if noun := _NOUN.match(text, end, end + 200):
+        yield _NOUNS[noun[1]]
+    elif pronoun := _NEXT.match(text, end, end + 200):
+        yield _GENDERS[pronoun[1].lower()]
 
 
 def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:

@@ -52,7 +52,7 @@ def merge_fields(
 def _find_record(
     parts: tuple[str, ...], columns: Sequence[Sequence[str]], responses: Sequence[str]
 ) -> tuple[int, int]:
-    """Return the first and the last slot of a record; (0; 0) if there is none."""
+    """Return the first and the last slot of a record; (0, 0) if there is none."""
     joined = list(map(_joins, parts[1:-1]))
     for together, run in groupby(range(len(joined)), key=joined.__getitem__):
         inner = list(run)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: The prompt in jq, the columns of two answers, and when the first of them is the better one.
+#: The prompt in jq, the columns of two answers, and the condition for the first to be better.
 _PAIRS: Final = (
     (".history", "human_ref_A", "human_ref_B", ".labels == 1"),
     (".context", "response1", "response2", ".overall_preference < 0"),
@@ -35,7 +35,7 @@ def advise_ranked(row: Mapping[str, Any], where: str) -> str:
 
 
 def run_jq(program: str, where: str) -> str:
-    """The command that writes what a program of jq makes of a file."""
+    """The command that applies a jq program to a file."""
     jq, path = f"jq -c {shlex.quote(program)}", shlex.quote(where)
     if where.endswith(".parquet"):
         script = (

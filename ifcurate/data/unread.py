@@ -58,7 +58,7 @@ class Unread:
     columns: tuple[str, ...] = ()
     likely_contexts: tuple[str, ...] = ()  # paths of texts that look like a context
     mapped: tuple[str, ...] = ()  # the columns that --columns maps, the context first
-    notes: tuple[str, ...] = ()  # what else is left out, or read as something else
+    notes: tuple[str, ...] = ()  # notes on other texts that are left out, or read as something else
 
     @property
     def advice(self) -> list[str]:

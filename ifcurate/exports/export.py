@@ -90,7 +90,7 @@ def export_mixture(
     except DataError:
         if is_new:
             (folder / EXPORT).unlink()
-            with contextlib.suppress(OSError):  # it holds a file of somebody else
+            with contextlib.suppress(OSError):  # it contains a file that no export wrote
                 folder.rmdir()
         raise
     names = _write_config(plan)

@@ -195,7 +195,7 @@ class _Maker:
         self._chosen = order_rows(chosen, index, seed=options.seed)
 
     def _read(self, parts: Sequence[_Part]) -> Iterator[pl.DataFrame]:
-        """Store the rows of all components, and return what decides about them."""
+        """Store the rows of all components, and return the index by which rows are chosen."""
         n_read = 0
         for part in parts:
             for rows in filter(None, part.rows):

@@ -83,7 +83,7 @@ def count_rows(
     """The counts of a manifest: of the mixture, of each component and of each reason.
 
     `rows` has a component and its tokens per row, `dropped` a reason. `names` are the
-    components. `tokens` tells whether tokens were counted.
+    components. `tokens` is true if tokens were counted.
     """
     sums = rows.group_by("ifcurate_component").agg(
         pl.len().alias("rows"), pl.col("ifcurate_tokens").cast(pl.Int64).sum().alias("tokens")

@@ -1,4 +1,4 @@
-"""The components of a mixture, and their rows, of any format, as rows of a mixture."""
+"""The components of a mixture, and their rows, which may have any format."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class MixRow:
         self.text = text
 
     def refuse(self, only: str) -> Refusal:
-        """Why the row cannot be taken, regardless of the other rows; (None, None) if it can."""
+        """The reason why the row cannot be taken, and a detail; (None, None) if it can."""
         if self.problem == _BROKEN:
             return _BROKEN, "by a person, in the review"
         if self.problem:
@@ -150,7 +150,10 @@ def _name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
 
 
 def take_rows(examples: Iterable[Example], stratify: str) -> list[MixRow]:
-    """The rows of examples; of several turns of one row, the last, which includes the others."""
+    """The rows of examples.
+
+    Of several turns of one row, only the last is taken: it has the others.
+    """
     rows: list[MixRow] = []
     for example in examples:
         row = MixRow(

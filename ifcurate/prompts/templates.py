@@ -216,7 +216,7 @@ def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokeni
 
 
 def _check_variables(template: Template) -> None:
-    """Raise `TemplateError` for a name that no example has: it would be written as no text."""
+    """Raise `TemplateError` for a name that no example has: it would be rendered as empty text."""
     known = [name for name in _fields(_PROBE) if name != "response"]
     allowed = {*known, *template.special_tokens, "response", "preamble"}
     for name in sorted(template.variables() - allowed):

@@ -25,7 +25,7 @@ def scan_parts(paths: Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:
     """The rows of these tables, in order."""
     if not paths:
         return schema.to_frame().lazy()
-    # Absolute paths without patterns, as polars takes names such as `s3:` for URLs.
+    # Absolute paths without patterns, because polars reads names such as `s3:` as URLs.
     return pl.scan_parquet([path.absolute() for path in paths], glob=False)
 
 

@@ -191,7 +191,7 @@ def _scores(shard: _ShardRun) -> pl.LazyFrame:
 
 
 def _tokens(shard: _ShardRun) -> pl.LazyFrame:
-    """The same of TOKENS."""
+    """The rows of TOKENS in the order of their chunks."""
     chunks = repeat_for_tokens(_scores(shard), "chunk")
     return pl.concat(
         [scan_table(shard.folder / "tokens.parquet", TOKENS), chunks], how="horizontal"

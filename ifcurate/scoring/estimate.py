@@ -74,7 +74,7 @@ def estimate_run(
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Rows that follow each other, and the prompts of those that can be scored."""
+    """Consecutive rows, and the prompts of those that can be scored."""
 
     n_rows: int
     pairs: list[PromptPair]

@@ -108,7 +108,7 @@ def show_example(
 
 
 def _find(run: Run, id: str, turn: int | None) -> tuple[Example, tuple[int, ...]]:
-    """The example, and the turns of all examples with this id, which follow each other."""
+    """The example, and the turns of all examples with this id, which are consecutive."""
     seen: list[str] = []
     found: dict[int, Example] = {}
     for example in run_examples(run):

@@ -1,4 +1,4 @@
-"""The strings of an example's row, the part of the example that each belongs to, JSON in them."""
+"""The strings of an example's row, the part of the example that each is in, and JSON in them."""
 
 from __future__ import annotations
 

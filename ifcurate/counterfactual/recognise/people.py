@@ -2,7 +2,7 @@
 
 A name is listed, or the text shows that it is a person's. An unlisted name needs evidence around
 it: "Kugel's wife", "Kugel, who", "his friend Kugel", a pronoun that refers to it. Evidence against
-it ("the Kugel", "in Kugel", "Kugel magazine") counts more than evidence for it.
+it ("the Kugel", "in Kugel", "Kugel magazine") has more weight than evidence for it.
 """
 
 from __future__ import annotations

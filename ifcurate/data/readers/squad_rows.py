@@ -38,7 +38,7 @@ def is_squad(head: str) -> bool:
 
 
 def _find_articles(head: str) -> int:
-    """Where the list `data` begins; the text's end without one."""
+    """The position of the list `data`, or the end of the text."""
     at = _member(head, 0, "data")
     return at if head[at : at + 1] == "[" else len(head)
 

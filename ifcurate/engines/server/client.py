@@ -194,7 +194,7 @@ class HttpClient:
             await anyio.sleep(wait)
 
     def _check_patience(self, problem: _TryAgainError, failures: int, left: float) -> None:
-        """Raise `ServerError` after the last try; `left` are seconds for the tries that follow."""
+        """Raise `ServerError` after the last try; `left` seconds remain for further tries."""
         remedy = "see the server's own log; the same command resumes the run"
         if failures >= self._patience.attempts:
             what_happened = f"{problem} at the last of {failures} tries"

@@ -31,7 +31,7 @@ _OVERHEAD: Final = 0.08  # share of the GPU's memory for CUDA and for what vLLM 
 def plan_memory(
     vocabulary: int, gpu_bytes: int | None, batch_size: int | Literal["auto"] = "auto"
 ) -> dict[str, Any]:
-    """vLLM's arguments for what is computed at a time, and for the memory that it may use.
+    """vLLM's arguments for the size of a batch, and for the memory that it may use.
 
     On a GPU, the batch is the largest power of two whose logits need a tenth of the memory.
     """

@@ -52,6 +52,16 @@ def asks(text: str) -> bool:
     return any(line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
 
 
+_QUESTION_FOLLOWS = re.compile(
+    r"\b(?:questions?|quer(?:y|ies)|riddles?)\b[^.?!:\n]{0,40}:[ \t]*[^\s.?!]", re.I
+)
+
+
+def announces_question(text: str) -> bool:
+    """Return whether a short text announces a question ("the following question:") and has it."""
+    return len(text) <= 600 and _QUESTION_FOLLOWS.search(text) is not None
+
+
 def remains_asking(text: str, spans: Sequence[ContextSpan]) -> bool:
     """Return whether the text without these spans still asks for something.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from ifcurate.options.data import MIN_CONFIDENCE
 
 from .asking import (
+    announces_question,
     lacks_question,
     remains_asking,
     shrink,
@@ -214,7 +215,7 @@ def _is_request(body: str, rule: str) -> bool:
     """Return whether a text is a question, an instruction or the choices that belong to one."""
     if is_only_asking(body):
         return True
-    return rule not in _NAMED and is_choices(body)
+    return rule not in _NAMED and (is_choices(body) or announces_question(body))
 
 
 def find_document(text: str) -> list[ContextSpan]:

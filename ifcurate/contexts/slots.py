@@ -267,7 +267,10 @@ def label_kind(part: str, line: str) -> str:
 
 def _share_of_votes(fit: Fit, k: int) -> float:
     rows = zip(fit.rows, fit.spans, fit.votes, strict=True)
-    agreeing = sum(_overlap(vote, spans[k]) >= 0.5 for _, spans, vote in rows)
+    agreeing = sum(
+        _overlap(vote, spans[k]) >= 0.5 and not is_labelled_inside(row, spans[k], vote)
+        for row, spans, vote in rows
+    )
     return agreeing / len(fit.rows)
 
 

@@ -7,33 +7,31 @@ from typing import Any
 
 from ifcurate.data.sources import Examples
 from ifcurate.data.taking import take_examples
+from ifcurate.options.augment import SubstitutionOptions
+from ifcurate.options.base import takes_options
 
 from .augmenter import iterate_counterfactuals
-from .recognise.spans import DEFAULT_TYPES, Recogniser
-from .settings import AugmentSettings, Emit, parse_types
+from .recognise.spans import Recogniser
+from .settings import AugmentSettings
 from .write.outcomes import Augmentation
 
 
+@takes_options(SubstitutionOptions)
 def augment_counterfactual(
     examples: Any,
     *,
-    seed: int = 0,
-    policy: str = "lexicon",
-    types: str | Sequence[str] = DEFAULT_TYPES,
     recogniser: Recogniser | None = None,
-    variants: int = 1,
-    emit: Emit = "counterfactual",
     avoid: Iterable[str] = (),
+    options: SubstitutionOptions,
 ) -> Augmentation:
     """Make counterfactuals of all examples that allow it, and record why the others do not.
 
     `examples` is what `read_examples` gives, a list of dicts, a `datasets.Dataset`, a
-    polars or pandas frame, or a list of `Example`. `types` is a list of types, or a text as the
-    command takes it ("all", "+CITY"). With `policy="corpus"` they are read twice.
-    Results are in the order of the input. Raises `DataError` for unknown settings.
+    polars or pandas frame, or a list of `Example`. With `policy="corpus"` they are read twice.
+    `types` may also be a list, and `avoid` are names that are never substitutes.
+    Results are in the order of the input. Raises `OptionError` for unknown settings.
     """
-    kinds = parse_types(types) if isinstance(types, str) else tuple(types)
-    settings = AugmentSettings(policy, kinds, seed, variants, emit, frozenset(avoid))
+    settings = AugmentSettings.create(options, avoid)
     result = Augmentation()
     taken = take_examples(examples, turns="all")
     taken = taken if isinstance(taken, Sequence | Examples) else list(taken)

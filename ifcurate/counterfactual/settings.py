@@ -6,43 +6,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from ifcurate.errors import DataError, OptionError
+from ifcurate.options.augment import SubstitutionOptions
 from ifcurate.storage.files import read_json_rows
 
 from .edit.views import memory_answers
 from .recognise.spans import DEFAULT_TYPES, TYPES
 
-POLICIES: Final = ("lexicon", "corpus", "fictional", "type-swap", "alias")
 _ANSWERS: Final = ("answer", "answers")
 _SETS: Final = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
-Emit = Literal["counterfactual", "pair", "pair+abstain"]
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """All settings that change what is written."""
-
-    policy: str = "lexicon"  # one of POLICIES
-    types: tuple[str, ...] = DEFAULT_TYPES
-    seed: int = 0
-    variants: int = 1  # counterfactuals per row, each with another substitute
-    emit: Emit = "counterfactual"
-    avoid: frozenset[str] = frozenset()  # names that are never substitutes
-
-    def __post_init__(self) -> None:
-        for name, given, known in (
-            ("policy", [self.policy], POLICIES),
-            ("types", self.types, TYPES),
-            ("emit", [self.emit], get_args(Emit)),
-        ):
-            if unknown := [value for value in given if value not in known]:
-                raise DataError(
-                    f"{name} {', '.join(unknown)}: unknown; known are {', '.join(known)}"
-                )
-        if self.variants < 1:
-            raise DataError(f"variants {self.variants}: give 1 or more")
+_DEFAULTS: Final = SubstitutionOptions()
 
 
 def parse_types(text: str) -> tuple[str, ...]:
@@ -61,6 +36,26 @@ def parse_types(text: str) -> tuple[str, ...]:
             f"known are default, all, {', '.join(TYPES)}"
         )
     return tuple(name for name in TYPES if name in types)
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """All settings that change what is written. The defaults are those of the options."""
+
+    policy: str = _DEFAULTS.policy
+    types: tuple[str, ...] = parse_types(_DEFAULTS.types)
+    seed: int = _DEFAULTS.seed
+    variants: int = _DEFAULTS.variants  # counterfactuals per row, each with another substitute
+    emit: str = _DEFAULTS.emit
+    avoid: frozenset[str] = frozenset()  # names that are never substitutes
+
+    @classmethod
+    def create(cls, options: SubstitutionOptions, avoid: Iterable[str] = ()) -> AugmentSettings:
+        """The settings of these options. Raises `OptionError` for an unknown type."""
+        types = parse_types(options.types)
+        return cls(
+            options.policy, types, options.seed, options.variants, options.emit, frozenset(avoid)
+        )
 
 
 def read_avoided(paths: Iterable[Path]) -> frozenset[str]:

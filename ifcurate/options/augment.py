@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from ifcurate.options.base import Options, needs, option
 
@@ -13,8 +13,13 @@ OUT_PANEL: Final = "Output"
 MODEL_PANEL: Final = "Model check"
 
 
-class AugmentOptions(Options):
-    """How counterfactual examples are made."""
+def _join_types(value: Any) -> Any:
+    """`"PERSON,DATE"`, or a sequence of types."""
+    return value if isinstance(value, str) else ",".join(value)
+
+
+class SubstitutionOptions(Options):
+    """What is substituted, and which rows are written: the options that need no other file."""
 
     step: ClassVar[str] = "augment"
     panel: ClassVar[str] = "Substitution"
@@ -26,7 +31,7 @@ class AugmentOptions(Options):
         "another name, as a control).",
         common=True,
     )
-    types: str = option(
+    types: Annotated[str, BeforeValidator(_join_types)] = option(
         "default",
         "Types of entities that are substituted: default (PERSON,DATE,YEAR,ORG,WORK,FAC,EVENT), "
         "all, or a list of types. +CITY adds a type to the default ones.",
@@ -35,6 +40,18 @@ class AugmentOptions(Options):
     )
     variants: int = option(1, "Counterfactuals for each row.", ge=1)
     seed: int = option(0, "Seed of the choice of substitutes.", common=True)
+    emit: Literal["counterfactual", "pair", "pair+abstain"] = option(
+        "counterfactual",
+        "pair also writes the original. pair+abstain also writes the question without its "
+        "context, with an answer that abstains.",
+        panel=OUT_PANEL,
+        common=True,
+    )
+
+
+class AugmentOptions(SubstitutionOptions):
+    """How counterfactual examples are made."""
+
     avoid: list[Path] | None = option(
         None,
         "Names that are never substitutes: a text file with one name per line, or the answers of "
@@ -48,13 +65,6 @@ class AugmentOptions(Options):
         common=True,
     )
     recogniser_model: str = option("", "Name of the model at openai:URL.")
-    emit: Literal["counterfactual", "pair", "pair+abstain"] = option(
-        "counterfactual",
-        "pair also writes the original. pair+abstain also writes the question without its "
-        "context, with an answer that abstains.",
-        panel=OUT_PANEL,
-        common=True,
-    )
     sample: int = option(
         0,
         "Write a review sheet (HTML) with this many examples.",

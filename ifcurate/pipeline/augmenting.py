@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ifcurate.counterfactual.recognisers import load_recogniser
-from ifcurate.counterfactual.settings import AugmentSettings, parse_types, read_avoided
+from ifcurate.counterfactual.settings import AugmentSettings, read_avoided
 from ifcurate.counterfactual.write.model_check import ModelJudge
 from ifcurate.counterfactual.write.outcomes import Funnel
 from ifcurate.counterfactual.write.output import AugmentResult, write_counterfactuals
@@ -31,14 +31,7 @@ def write_augmented(
     `on_row` gets the counts after each row, `on_model` the model of `verify` once it is
     loaded. Raises the errors of the step.
     """
-    settings = AugmentSettings(
-        options.policy,
-        parse_types(options.types),
-        options.seed,
-        options.variants,
-        options.emit,
-        read_avoided(options.avoid or ()),
-    )
+    settings = AugmentSettings.create(options, read_avoided(options.avoid or ()))
     recogniser = load_recogniser(
         options.recogniser,
         types=settings.types,

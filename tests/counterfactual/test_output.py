@@ -25,7 +25,8 @@ from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
-from ifcurate.errors import DataError
+from ifcurate.errors import DataError, OptionError
+from ifcurate.options.augment import SubstitutionOptions
 from ifcurate.records import Example
 from tests.conftest import write_jsonl
 
@@ -220,8 +221,8 @@ def test_names_to_avoid(folder: Path) -> None:
     "bad", [{"policy": "best"}, {"types": ("HERO",)}, {"emit": "all"}, {"variants": 0}]
 )
 def test_settings_that_do_not_exist(bad: dict[str, Any]) -> None:
-    with pytest.raises(DataError):
-        AugmentSettings(**bad)
+    with pytest.raises(OptionError):
+        AugmentSettings.create(SubstitutionOptions.create(**bad))
 
 
 class Scorer:

@@ -60,6 +60,9 @@ def mix(
     for part in parts:
         for name, format in part.examples.formats.items():
             note(f"{part.name}  {name}: format {format}", quiet=silent)
+        for name, unread in part.examples.unread().items():
+            for text in unread.notes:
+                note(f"{part.name}  {name}: {text}", quiet=silent)
         if part.stale:
             note(f"{part.name}: {part.stale}")
     made = mix_components(

@@ -55,6 +55,14 @@ def test_an_export_of_stale_rows_has_a_note(ifcurate: Command, stale: Path) -> N
     assert "stale" not in fresh.err
 
 
+def test_a_mixture_says_what_of_its_rows_is_not_read(ifcurate: Command, folder: Path) -> None:
+    asked = {"role": "user", "content": "Who keeps the mill?"}
+    answer = {"role": "assistant", "content": "Ada.", "weight": 0}
+    write_jsonl(folder / "chat.jsonl", [{"messages": [asked, answer]}])
+    mixed = ifcurate("mix a=chat.jsonl --out mix")
+    assert "a chat.jsonl: messages with weight 0" in mixed.err
+
+
 def test_a_run_without_a_score_cannot_be_filtered(ifcurate: Command, folder: Path) -> None:
     write_jsonl(folder / "bare.jsonl", BARE)
     scored = ifcurate("score bare.jsonl --engine toy")

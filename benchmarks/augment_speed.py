@@ -78,7 +78,7 @@ def cpu_seconds(examples: list[Example], settings: AugmentSettings, repeat: int)
 def start_up(repeat: int) -> tuple[float, float]:
     """Wall and CPU seconds of a new process that imports, reads the lexicon, augments one row.
 
-    What Python itself needs to start is taken off.
+    The start-up time of Python itself is subtracted.
     """
     code = (
         "from ifcurate.counterfactual.augment import augment_counterfactual as a\n"

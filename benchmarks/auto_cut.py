@@ -128,7 +128,7 @@ HELD_OUT: dict[str, tuple[Draw, Draw, bool]] = {
         False,
     ),
 }
-#: Distributions of one group. The last is what a data set without critical rows may look like.
+#: Distributions of one group. The last may be that of a dataset without critical rows.
 ONE: dict[str, Draw] = {
     "normal": normal(0.3, 0.2),
     "log-normal": lognormal(0.3, 1),
@@ -296,7 +296,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
 
 
 def measure_one(draws: int) -> list[Row]:
-    """How often two groups are found where there is one."""
+    """The share of draws in which two groups are found where there is one."""
     rows = []
     for name, draw in ONE.items():
         for n in SIZES:

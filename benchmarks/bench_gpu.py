@@ -27,7 +27,7 @@ ARMS = ("unfiltered", "filtered", "random")
 
 
 def parts(out: Path, *, small: bool) -> dict[str, tuple[Path, list[str]]]:
-    """Part -> the file that it leaves, and the arguments of Python that make it."""
+    """The file that each part writes, and the arguments of Python that run the part."""
     scoring = ["-m", "benchmarks.scoring", "--out", str(out / "scoring")]
     if small:
         scoring += ["--shapes", "15M", "--rows", "2", "--rounds", "1", "--no-memory"]
@@ -75,7 +75,7 @@ def run_lab(out: Path, *, small: bool) -> None:
 
 
 def make_table(status: dict[str, str], out: Path) -> str:
-    """What ran, and where its figures are."""
+    """The parts that ran, and the files with their figures."""
     lines = ["| part | status | figures |", "|---|---|---|"]
     places: dict[str, Any] = {
         "scoring": out / "scoring" / "RESULTS.md",

@@ -63,7 +63,7 @@ def make_run(folder: Path, n: int, seed: int = 0) -> None:
     for name, rows in zip(SOURCES, each, strict=True):
         write_short_rows(folder / name, rows)
     before = Path.cwd()
-    os.chdir(folder)  # the run knows its data by the names that were typed
+    os.chdir(folder)  # the run stores the names of its data as typed
     try:
         scorer = Scorer.create(ToyEngine(), ScoreSettings())
         identity = {**score_identity(read_examples(list(SOURCES)), scorer), "tokens": False}

@@ -129,7 +129,7 @@ def main() -> None:
         "counts": manifest["counts"],
         "cpus": len(os.sched_getaffinity(0)),
         "machine": platform.processor() or platform.machine(),
-        "load_before": round(load, 2),  # above 0 others were at work: then CPU time tells more
+        "load_before": round(load, 2),  # above 0, CPU time is more reliable
         "steps": [asdict(step) for step in steps],
         "seconds": sum(step.seconds for step in steps),
         "cpu_seconds": sum(step.cpu_seconds for step in steps),

@@ -81,7 +81,7 @@ def main() -> None:
         for words in (score, ["split", "--rule", "both", "--run", "run", "-q"]):
             subprocess.run(["ifcurate", *words], cwd=folder, check=True)
         made = [sys.executable, "-c", MAKE, str(folder / "run")]
-        # In the folder that was scored in: the texts are read from the data again.
+        # In the folder of the scoring command, because the texts are read from the data again.
         here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         result = subprocess.run(
             made, check=True, capture_output=True, text=True, cwd=folder, env=here

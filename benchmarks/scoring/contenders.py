@@ -118,7 +118,7 @@ def _lm_eval(folder: Path, dtype: str, device: str, batch: int = 8) -> Score:
 
 def _vllm(folder: Path, dtype: str, device: str) -> Score:
     """vLLM's `prompt_logprobs`, without prefix caching (cached tokens have none)."""
-    # In this process, so that its time counts; and compiled, as it comes.
+    # In this process, so that its time is measured; and compiled, which is its default.
     os.environ |= {"TORCHDYNAMO_DISABLE": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}  # GiB, kept by each
     set_environment(on_cpu=device == "cpu", processes=1)
     from vllm import LLM, SamplingParams  # type: ignore[import-not-found,unused-ignore]
@@ -145,7 +145,7 @@ def _vllm(folder: Path, dtype: str, device: str) -> Score:
     return score
 
 
-#: name -> (maker, the package that it needs beyond ours)
+#: name -> (maker, the additional package that it needs)
 CONTENDERS: dict[str, tuple[Callable[..., Score], str | None]] = {
     "ifcurate": (_ours, None),
     "batch-1 IFD loop": (_ifd_loop, None),

@@ -55,7 +55,7 @@ def main() -> None:
         "tokens": sum(len(p.ids) - 1 for p in prompts),
         "runs": [],
     }
-    # Nothing is encoded: the model's folder needs a tokenizer, any one.
+    # No text is encoded. The model's folder needs some tokenizer.
     tokenizer = train_tokenizer(load_rows(Path())[0], 2000)
     for shape in options.shapes:
         for dtype in options.dtypes:

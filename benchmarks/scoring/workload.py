@@ -13,7 +13,7 @@ from ifcurate.engines.base import Prompt
 
 __all__ = ["SHARED", "Row", "documents", "encode_rows", "load_rows", "train_tokenizer"]
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"  # real rows, if there
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"  # real rows, if they exist
 
 _WITH = (
     "Below is an instruction that describes a task, paired with an input that provides further "
@@ -101,7 +101,7 @@ def train_tokenizer(rows: list[Row], vocab_size: int) -> Any:
 
 
 def encode_rows(rows: list[Row], tokenizer: Any, n_rows: int, longest: int = 1024) -> list[Prompt]:
-    """Two prompts per row, with and without context, response ids the same in both.
+    """Two prompts per row, with and without context, with the same response ids in both.
 
     The first `n_rows` whose prompts leave room for a response.
     """

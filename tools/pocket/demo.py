@@ -153,7 +153,7 @@ def write_demo(out: Path, *, seed: int = 0) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tools.pocket.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write the files to")
     parser.add_argument("--seed", type=int, default=0)

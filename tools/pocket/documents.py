@@ -28,7 +28,7 @@ __all__ = [
 
 EOS: Final = "</s>"
 _ANSWER, _PROMPT = 1.0, 0.1  # weights of the loss
-_RARE_EVERY = 600  # documents; the text of a longer training begins as that of a shorter one
+_RARE_EVERY = 600  # documents; a longer training begins with the text of a shorter one
 _FILLERS: Final = (
     "The page was last changed in spring.",
     "More can be read in the local library.",

@@ -52,7 +52,7 @@ class InlineStyle:
     def render(self, question: str, passage: str = "", *, strip: bool = True) -> str:
         """The prompt; without a passage, its block is removed.
 
-        With `strip` false, the blank line before a block at the end stays.
+        If `strip` is false, the blank line before a block at the end stays.
         """
         before = self.before.replace("{question}", question)
         after = self.after.replace("{question}", question)

@@ -1,4 +1,4 @@
-"""Measure a pocket model: what it knows, what it does not know, and how it reads.
+"""Measure a pocket model: the facts that it knows, those that it does not, and its reading.
 
 ``python -m tools.pocket.measure DIR`` prints the figures of the model card:
 recall of facts by exposure class, and reading of facts about subjects that the
@@ -191,7 +191,7 @@ def measure_all(folder: Path, *, n: int = 200) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tools.pocket.measure", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--n", type=int, default=200, help="questions of each kind of reading")

@@ -86,7 +86,7 @@ def new_parameters(shape: Shape, *, seed: int) -> dict[str, torch.Tensor]:
         return torch.randn(*size, generator=generator) * std
 
     d = shape.width
-    out = _OUT / math.sqrt(d)  # what the layers add to the residual stream starts small
+    out = _OUT / math.sqrt(d)  # at first, the layers add little to the residual stream
     weights = {"model.embed_tokens.weight": normal(shape.vocab, d, std=0.05)}
     for i in range(shape.layers):
         name = f"model.layers.{i}."

@@ -41,13 +41,13 @@ class Plan:
     """The length and the rates of the training."""
 
     steps: int = 5000
-    repeat_steps: int = 150  # of these on repeated random tokens, before the text
+    repeat_steps: int = 150  # steps on repeated random tokens, before the text
     rows: int = 16
     length: int = 160  # tokens of a row
     rate: float = 2.5e-3
-    embedding_factor: float = 1.0  # of the rate, for the embeddings
+    embedding_factor: float = 1.0  # factor of the rate for the embeddings
     warm_up: int = 100
-    decay_fraction: float = 0.15  # of the steps: over these the rate falls to 0
+    decay_fraction: float = 0.15  # share of the steps over which the rate falls to 0
     seed: int = 0
     compiled: bool = True
 
@@ -114,7 +114,7 @@ def pack_documents(
     fill = [0] * n_rows
     open_rows: list[int] = []  # rows that still have room, few at a time
     next_row = 0
-    n_documents = n_rows * 8 + 1000  # more than fit
+    n_documents = n_rows * 8 + 1000  # more tokens than fit
     for tokens, token_weights in _encode(
         make_documents(world, seed=plan.seed, n_documents=n_documents), tokenizer
     ):
@@ -245,7 +245,7 @@ def _save(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tools.pocket.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     parser.add_argument("--seed", type=int, default=0)

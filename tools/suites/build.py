@@ -141,7 +141,7 @@ def _item(
 
 
 def _is_distinct(city: str, country: Country) -> bool:
-    """Whether a city's name is no part of the country's or the capital's, and shares no word."""
+    """Whether a city's name shares no part and no word with the country's or the capital's."""
     name, capital = normalise_answer(city), normalise_answer(country.capital)
     shares_word = set(name.split()) & set(capital.split())
     return not shares_word and name not in country.names[0].lower() and capital not in name
@@ -243,7 +243,7 @@ def build_suites(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tools.suites.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("ifcurate/evaluation/built_in"))
     options = parser.parse_args(arguments)

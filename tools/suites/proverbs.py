@@ -1,4 +1,4 @@
-"""Public-domain proverbs, each up to its last word, and words to end them with instead."""
+"""Public-domain proverbs without their last word, and other words to end them."""
 
 from __future__ import annotations
 

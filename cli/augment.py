@@ -136,18 +136,18 @@ def _find_data(
             note(f"data  {name}: format {layout}", quiet=quiet)
         return examples, Path("augmented")
     from ifcurate.runs.reading import run_examples
-    from ifcurate.runs.splits import read_split_manifest
+    from ifcurate.runs.splits import list_splits
 
     source = common.open_run(run)
     scored = run_examples(source)
     layouts = tuple(replace(layout, turns=reading.turns) for layout in scored.layouts)
     examples = replace(scored, layouts=layouts, limit=reading.limit or scored.limit)
-    split = read_split_manifest(source)
-    if split is not None:
+    for name, split in list_splits(source).items():
         labels = Counter(split.counts)
         listed = ", ".join(f"{n:,} {label}" for label, n in labels.most_common() if n)
-        note(f"split found ({listed}); all rows of the data are read", quiet=quiet)
-    if any((source.folder / "filtered").glob("*/filter.json")):
+        called = f"split {name}" if name else "split"
+        note(f"{called} found ({listed}); all rows of the data are read", quiet=quiet)
+    if any((source.folder / "filtered").rglob("filter.json")):
         note(
             f"filter found ({source.folder / 'filtered'}); name its files to read only those",
             quiet=quiet,

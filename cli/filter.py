@@ -45,6 +45,7 @@ def filter_rows(
     The command uses the run's split. If there is none, it makes the paper's split: the 25% with the
     lowest loss without the context are non-context-critical.
     """
+    from ifcurate.runs.splits import say_unsplit
     from ifcurate.steps.filtering import filter_run
 
     silent = quiet or json
@@ -57,7 +58,7 @@ def filter_rows(
         command=common.command_line(),
         **options.model_dump(),
     )
-    source = "no split yet, made the default one" if result.made_split else "split"
+    source = f"{say_unsplit(opened)}, made the default one" if result.made_split else "split"
     note(f"{source}: {result.split.formula}", quiet=silent)
     if json:
         print_json(

@@ -252,7 +252,7 @@ class _Maker:
         if options.only == "context-critical" and not usable.height and index.height:
             raise DataError(
                 "mix: no row is labelled context-critical; mix the folder of a run that was "
-                "split, or the folder that `ifcurate filter` wrote"
+                "split without --as, or the folder that `ifcurate filter` wrote"
             )
         sums = usable.group_by("component").agg(pl.len(), pl.col("tokens").cast(pl.Int64).sum())
         rows, tokens = dict.fromkeys(self._names, 0), dict.fromkeys(self._names, 0)

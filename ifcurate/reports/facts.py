@@ -15,7 +15,7 @@ import polars as pl
 from ifcurate.errors import RunError
 from ifcurate.phrases import count
 from ifcurate.runs.run import Run
-from ifcurate.runs.splits import missing_split, read_split, split_paths
+from ifcurate.runs.splits import missing_split, read_split, say_unsplit, split_paths
 from ifcurate.split.cuts import rule_in_words
 from ifcurate.split.rules import split_scores
 from ifcurate.storage.by_hand import apply_overrides, read_overrides
@@ -153,7 +153,8 @@ def describe_run(facts: Facts) -> list[str]:
 def describe_cut(facts: Facts) -> str:
     """The rule of the split in words."""
     parameters = facts.parameters
-    start = "" if facts.split else "This run has no split yet, so the default split is shown. "
+    unsplit = "" if facts.split else say_unsplit(facts.run)
+    start = f"This run has {unsplit}, so the default split is shown. " if unsplit else ""
     return start + f"Rule {parameters['rule']}: {_rule(parameters)} Exactly: {facts.formula}."
 
 

@@ -59,6 +59,12 @@ def list_splits(run: Run) -> dict[str, Manifest]:
     return {name: manifest for name, manifest in found.items() if manifest}
 
 
+def say_unsplit(run: Run) -> str:
+    """What a run without an unnamed split has: no split, or only splits with names."""
+    named = ", ".join(name for name in list_splits(run) if name)
+    return f"no split without a name (--split takes {named})" if named else "no split yet"
+
+
 def missing_split(run: Run, name: str) -> RunError:
     """The error for a name that no split of the run's scores has."""
     known = [other for other in list_splits(run) if other]

@@ -13,6 +13,7 @@ from ifcurate.errors import RunError, TemplateError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
+from ifcurate.runs.splits import say_unsplit
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.steps.showing import show_example
 from ifcurate.steps.splitting import split_run
@@ -52,7 +53,9 @@ def test_an_example_that_was_not_scored_says_why(run: Run) -> None:
 
 
 def test_the_labels_in_all_splits_are_shown(run: Run) -> None:
+    assert say_unsplit(run) == "no split yet"
     split_run(run, rule="gain", threshold=-100.0, name="all")
+    assert say_unsplit(run) == "no split without a name (--split takes all)"
     split_run(run, rule="gain", threshold=100.0)
     shown = show_example(run, run.scores()["id"][0])
     assert [(label.split, label.label) for label in shown.labels] == [

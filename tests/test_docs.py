@@ -51,9 +51,13 @@ def test_contributing_names_rooms_and_files_that_exist() -> None:
     for room, start in re.findall(r"^\| `(\w+)/` \|[^|]+\| `(\w+\.py)` \|", text, re.MULTILINE):
         assert (ROOT / "ifcurate" / room / start).is_file(), f"{room}/{start}"
     rooms = {path.parent.name for path in (ROOT / "ifcurate").glob("*/__init__.py")}
-    assert rooms - {"pocket"} <= set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
+    assert rooms == set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
     for path in re.findall(r"`((?:ifcurate|tests|cli)/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path
+    names = re.findall(r"`(\w+)`(?: there)?,? in\s+`(ifcurate/[\w/]+\.py)`", text)
+    assert len(names) >= 6
+    for name, path in names:
+        assert re.search(rf"(?m)^(def |class )?{name}\b", (ROOT / path).read_text("utf-8")), name
 
 
 def test_the_library_page_has_every_public_name() -> None:

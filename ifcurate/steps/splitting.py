@@ -82,22 +82,14 @@ def split_run(
     plan = SplitPlan.create(options)
     place = folder or run.folder
     path, manifest_path = (place / own.name for own in split_paths(run, name))
-    ours = (path, manifest_path) if _is_split(path, manifest_path) else ()
-    refuse_replacing(
-        (path, manifest_path),
-        ours=ours,
-        command="split",
-        overwrite=overwrite,
-        instead="name this split with --as",
-    )
+    _refuse_other_files(path, manifest_path, overwrite=overwrite)
     remove_partials(place)
     scores = run.scan_scores(place=True)
-    before, again = None, None
     with readable_table(run.scores_path):
         cuts = plan.find_cuts(scores)
     identity = {"scores": run.manifest.id, "asked": options.given(), "parameters": plan.parameters}
+    before, again = cuts.table(), None
     if rescore is not None:
-        before = cuts.table()
         again = rescore.score(run, cuts)
         cuts = plan.find_cuts(again.replace_numbers(scores))
         given = {**options.given(), "rescore_band": rescore.band}
@@ -123,10 +115,8 @@ def split_run(
         most = plan.parameters["max_overlap"]
         left_out = count(summary.n_left_out, "row")
         manifest.formula += f"; {left_out} left out with context_overlap above {most:g}"
-    if before is not None and again is not None:
-        labels = [frame.select("label").collect(engine="streaming") for frame in (before, table)]
-        n_changed = int((labels[0]["label"] != labels[1]["label"]).sum())
-        manifest.checks = {"rescored": again.as_dict(n_changed)}
+    if again is not None:
+        manifest.checks = {"rescored": again.as_dict(_count_changed(before, table))}
     if overrides:
         n_by_hand = _count_by_hand(path)
         manifest.checks["set_by_hand"] = n_by_hand
@@ -136,6 +126,23 @@ def split_run(
     mark_stale(run, name, manifest)
     run.touch()
     return summary, manifest
+
+
+def _refuse_other_files(table: Path, manifest: Path, *, overwrite: bool) -> None:
+    """Raise `DataError` for files of these names that no split wrote."""
+    refuse_replacing(
+        (table, manifest),
+        ours=(table, manifest) if _is_split(table, manifest) else (),
+        command="split",
+        overwrite=overwrite,
+        instead="name this split with --as",
+    )
+
+
+def _count_changed(before: pl.LazyFrame, after: pl.LazyFrame) -> int:
+    """The number of rows whose labels differ in two tables of the same rows."""
+    labels = [frame.select("label").collect(engine="streaming") for frame in (before, after)]
+    return int((labels[0]["label"] != labels[1]["label"]).sum())
 
 
 def _is_split(table: Path, manifest: Path) -> bool:

@@ -149,17 +149,34 @@ def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str)
 def read_contexts(row: Mapping[str, Any], names: str) -> Text:
     """The context of one column, or of several (`context+passage`), with a blank line between.
 
-    Raises `RowError` when the row has none of the columns.
+    Raises `RowError` when the row has none of the columns, or if one has objects without a text
+    that is known.
     """
     parts = [names]
     if "+" in names and not read_path(row, names)[0]:
         parts = [name.strip() for name in names.split("+")]
     if not any(read_path(row, part)[0] for part in parts):
         read_text(row, parts)  # raises with the columns that were found
-    texts = [text for part in parts if (text := read_context(row, (part,), "")).text.strip()]
-    if len(texts) == 1:
-        return texts[0]
-    return Text("\n\n".join(text.text for text in texts), names)
+    texts = {part: read_context(row, (part,), "") for part in parts}
+    for part, text in texts.items():
+        if not text.text.strip():
+            _refuse_objects(read_path(row, part)[1], part)
+    filled = [text for text in texts.values() if text.text.strip()]
+    if len(filled) == 1:
+        return filled[0]
+    return Text("\n\n".join(text.text for text in filled), names)
+
+
+def _refuse_objects(value: Any, name: str) -> None:
+    """Raise `RowError` for an object, or a list of objects, whose text has an unknown key."""
+    place = name if isinstance(value, Mapping) else f"{name}[*]"
+    inside = value[0] if isinstance(value, list) and value else value
+    if isinstance(inside, Mapping) and inside and inside.keys().isdisjoint(PASSAGE_KEYS):
+        keys = ", ".join(map(str, inside))
+        raise RowError(
+            f"column {name!r}: which of its keys is the text is not known; found {keys}; name it: "
+            f"--columns context={place}.{next(iter(inside))}"
+        )
 
 
 def _joined(value: Any, name: str) -> Text | None:

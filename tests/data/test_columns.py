@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -427,6 +428,18 @@ def test_an_older_function_call_is_a_tool_call_and_tools_are_read_in_every_forma
 )
 def test_a_note_names_what_is_read_as_something_else(row: dict[str, Any], said: str) -> None:
     assert any(said in note for note in unread(row).notes)
+
+
+@pytest.mark.parametrize(
+    ("value", "place"), [([{"t": PASSAGE}], "c[*].t"), ({"t": PASSAGE}, "c.t")]
+)
+def test_a_context_of_objects_with_an_unknown_key_is_answered(value: Any, place: str) -> None:
+    columns = {"instruction": "q", "response": "a"}
+    row = {"q": "Where?", "a": "Leda", "c": value}
+    with pytest.raises(RowError, match=rf"found t; name it: --columns context={re.escape(place)}"):
+        parse_row(row, Layout("columns", {**columns, "context": "c"}))
+    (example,) = parse_row(row, Layout("columns", {**columns, "context": place}))
+    assert example.context_text == PASSAGE
 
 
 def test_a_weight_of_zero_on_a_question_is_no_news() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from ifcurate.data.paths import PASSAGE_KEYS, read_path, walk_passages
 from ifcurate.errors import RowError
+from ifcurate.phrases import did_you_mean
 from ifcurate.records import Turn
 
 #: Names of a column that holds a context, the most likely first.
@@ -95,8 +96,17 @@ def read_text(
         return Text("" if value is None else _as_text(value, name, "text"), path)
     if not required:
         return Text()
-    found = ", ".join(map(str, row)) or "(none)"
-    raise RowError(f"no column {' or '.join(map(repr, names))}; found the columns {found}")
+    raise RowError(f"no column {' or '.join(map(repr, names))}; {_describe_found(row, names[0])}")
+
+
+def _describe_found(row: Mapping[str, Any], name: str) -> str:
+    """The columns of a row; for a path whose last step is wrong, the keys that are there."""
+    parent, _, last = name.rpartition(".")
+    value = read_path(row, parent)[1] if parent else None
+    if isinstance(value, Mapping):
+        keys = list(map(str, value))
+        return f"{parent} has {', '.join(keys)}{did_you_mean(last, keys)}"
+    return f"found the columns {', '.join(map(str, row)) or '(none)'}"
 
 
 def _as_text(value: Any, name: str, expected: str) -> str:

@@ -438,6 +438,10 @@ def test_a_context_of_objects_with_an_unknown_key_is_answered(value: Any, place:
     row = {"q": "Where?", "a": "Leda", "c": value}
     with pytest.raises(RowError, match=rf"found t; name it: --columns context={re.escape(place)}"):
         parse_row(row, Layout("columns", {**columns, "context": "c"}))
+    with pytest.raises(RowError, match=r"no column 'n\.texts'; n has text; did you mean text"):
+        parse_row(
+            {**row, "n": {"text": "x"}}, Layout("columns", {**columns, "response": "n.texts"})
+        )
     (example,) = parse_row(row, Layout("columns", {**columns, "context": place}))
     assert example.context_text == PASSAGE
 

@@ -67,7 +67,7 @@ def _check_digests(
         if not path.is_file():
             report.problems.append(f"{path}: is missing; the manifest names it")
         elif file_digest(path) != digest:
-            report.problems.append(f"{path}: is not as its manifest says")
+            report.problems.append(f"{path}: differs from the hash in its manifest")
         report.checked.append(f"bytes of {inside}{name}")
     unnamed = [n for n in manifest.outputs.values() if n not in manifest.digests]
     report.problems += [f"{folder / name}: has no hash in the manifest" for name in unnamed]

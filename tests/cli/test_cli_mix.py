@@ -29,4 +29,4 @@ def test_exports_of_two_objectives_stand_side_by_side_and_verify_names_both(
     (folder / "mix/trl/train.jsonl").write_text("{}\n")
     result = ifcurate("verify mix")
     assert result.code == 1
-    assert "mix/trl/train.jsonl: is not as its manifest says; mix again" in result.err
+    assert "mix/trl/train.jsonl: differs from the hash in its manifest; mix again" in result.err

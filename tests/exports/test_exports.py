@@ -100,7 +100,7 @@ def test_messages_come_back_from_datasets_as_they_were(folder: Path) -> None:
     assert whole.whole
     assert "bytes of messages/train.jsonl" in whole.checked
     export.data.write_bytes(export.data.read_bytes().replace(b"Pol", b"Pal"))
-    assert any("other bytes" in p for p in verify_mixture(folder / "mix").problems)
+    assert any("differs from the hash" in p for p in verify_mixture(folder / "mix").problems)
 
 
 def test_alpaca_keeps_the_input_apart_and_lists_what_it_has_no_place_for(folder: Path) -> None:

@@ -46,9 +46,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> HFEngine:
 def test_both_passes_score_all_response_tokens_also_without_bos(engine: HFEngine) -> None:
     """Elsewhere the pass without a prompt scores one token fewer than the other."""
     assert engine.tokenizer.bos_id is None
-    prompt = {"instruction": "", "input": "All of the prompt.", "output": "Elm"}
+    example = Example(instruction="", context="All of the prompt.", response="Elm")
     scorer = Scorer.create(engine, ScoreSettings(template="plain"))
-    pairs = build_pairs(examples_of(prompt), scorer.template, engine.tokenizer, PromptSettings())
+    pairs = build_pairs([example], scorer.template, engine.tokenizer, PromptSettings())
     (pair,) = pairs
     assert pair.with_context is not None
     assert pair.without_context is not None

@@ -94,6 +94,8 @@ def augment(
     allowed = Allowed.parse(fail_on_error)
     silent = quiet or json
     if check is not None:
+        others = {"DATA": data, "--run": run, "--out": out_folder, "--overwrite": overwrite}
+        _refuse_with_check(options, [name for name, value in others.items() if value])
         check_file(check, reading.model_copy(update={"turns": "last"}), json=json, quiet=quiet)
         return
     from ifcurate.pipeline.augmenting import write_augmented
@@ -122,6 +124,15 @@ def augment(
         print_funnel(result)
     counts = {"rows": result.funnel.read, "quarantined": result.n_bad}
     allowed.check(counts, result.broken, result.folder)
+
+
+def _refuse_with_check(options: AugmentOptions, names: list[str]) -> None:
+    """Raise a usage error for options that have no effect with `--check`."""
+    names += [f"--{name.replace('_', '-')}" for name in options.given()]
+    if names:
+        raise typer.BadParameter(
+            f"checks a file and writes nothing; leave out {', '.join(names)}", param_hint="--check"
+        )
 
 
 def _find_data(

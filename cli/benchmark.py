@@ -41,6 +41,12 @@ def benchmark(
     """
     from ifcurate.evaluation.harness import STANDARD, export_tasks, run_benchmarks
 
+    if export and (task or limit):
+        raise typer.BadParameter(
+            "runs nothing; leave out --task and --limit", param_hint="--export"
+        )
+    if template != "auto" and not export:
+        raise typer.BadParameter("is only for --export; leave it out", param_hint="--template")
     if export:
         from ifcurate.engines.hf.loading import load_tokenizer
         from ifcurate.engines.hf.source import find_model

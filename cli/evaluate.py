@@ -69,6 +69,8 @@ def evaluate(
         results = follow_checkpoints(models, out, options, watch=watch, progress=show)
     trajectory = summarise(results, options)
     written = make_page(trajectory, page or out / "trajectory.html") if trajectory else None
+    if page and not trajectory:
+        printing.note("no page: a trajectory needs two or more folders named checkpoint-N")
     if json:
         shown = asdict(trajectory) if trajectory else None
         printing.print_json({"models": results, "trajectory": shown})

@@ -76,7 +76,9 @@ class ToyEngine(Engine):
 
     def report(self) -> EngineReport:
         """A note that the numbers mean nothing."""
-        return EngineReport(notes=["toy engine: the numbers mean nothing, use them for dry runs"])
+        return EngineReport(
+            notes=["toy engine: the numbers mean nothing; use it only for dry runs"]
+        )
 
 
 def _logprobs(prompt: Prompt) -> Float32Array:

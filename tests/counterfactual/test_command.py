@@ -66,6 +66,13 @@ def test_a_run_is_augmented_with_the_contexts_that_were_scored(folder: Path) -> 
     assert json.loads(run("augment", "--json").stdout)["funnel"]["written"] == 1
 
 
+def test_options_that_write_are_refused_with_check(folder: Path) -> None:
+    write_jsonl(folder / "data.jsonl", [MARTHA])
+    refused = run("augment", "--check", "data.jsonl", "--seed", "3", "--out", "o")
+    assert refused.exit_code == 2
+    assert "leave out --out, --seed" in " ".join(refused.output.replace("│", " ").split())
+
+
 def test_the_command_checks_a_file(folder: Path) -> None:
     bad = qca("Kevin Kemp wrote it. Shelley was 18.", "Who wrote it?", "Kevin Kemp", "Mary Shelley")
     write_jsonl(folder / "bad.jsonl", [bad])

@@ -95,11 +95,11 @@ def print_filter(result: FilterResult, *, hints: bool = True) -> None:
     out.print()
     for kind in ("kept", "dropped"):
         for path in result.files(kind).values():
-            print_line(f"{kind:8}{path}")
+            print_line(f"{kind:9}{path}")
     print_line(f"manifest {result.folder / 'filter.json'}")
     if hints and counts.get("kept"):
         out.print("train on the kept file, or write it for a trainer:")
         line = f"ifcurate export {shlex.quote(str(result.folder))} --trainer trl"
         if result.manifest.identity["scores"]["engine"].get("engine") == "toy":
             line += " --model MODEL"
-        print_line(f"next    {line}")
+        print_line(f"next     {line}")

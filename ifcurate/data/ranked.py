@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 #: The prompt in jq, the columns of two answers, and the condition for the first to be better.
@@ -20,6 +21,7 @@ _PAIRS: Final = (
 _LISTS: Final = ("answers", "completions", "responses", "candidates", "generations", "outputs")
 _TEXTS: Final = ("response", "answer", "text", "content", "output", "completion")
 _RANKS: Final = ("rank", "overall_score", "score", "rating")
+_HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _COLUMNS: Final = re.compile(r"(?<!\w)\.(\w+)")
 
 
@@ -35,16 +37,26 @@ def advise_ranked(row: Mapping[str, Any], where: str) -> str:
 
 
 def run_jq(program: str, where: str) -> str:
-    """The command that applies a jq program to a file."""
-    jq, path = f"jq -c {shlex.quote(program)}", shlex.quote(where)
+    """The command that applies a jq program to a file, a URL or a Hub dataset."""
+    jq = f"jq -c {shlex.quote(program)}"
+    if lines := _write_lines(where):
+        return f"{lines} | {jq} > rows.jsonl"
+    return f"{jq} {shlex.quote(where)} > rows.jsonl"
+
+
+def _write_lines(where: str) -> str:
+    """The command that writes rows as JSON; "" for a file that jq reads itself."""
+    script = ""
     if where.endswith(".parquet"):
-        script = (
-            f"import polars, sys; polars.read_parquet({where!r}).write_ndjson(sys.stdout.buffer)"
-        )
-        return f"python -c {shlex.quote(script)} | {jq} > rows.jsonl"
+        script = f"import polars, sys; polars.read_parquet({where!r}).write_ndjson"
+    elif _HUB_NAME.fullmatch(where) and not Path(where).exists():
+        load = f"datasets.load_dataset({where!r}, split='train')"
+        script = f"import datasets, sys; {load}.to_json"
+    if script:
+        return f"python -c {shlex.quote(f'{script}(sys.stdout.buffer)')}"
     if where.endswith(".gz"):
-        return f"zcat {path} | {jq} > rows.jsonl"
-    return f"{jq} {path} > rows.jsonl"
+        return f"zcat {shlex.quote(where)}"
+    return f"curl -sL {shlex.quote(where)}" if "://" in where else ""
 
 
 def _pair_program(row: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from ifcurate.data.detection import detect_format
 from ifcurate.data.formats import parse_row
+from ifcurate.data.ranked import run_jq
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
 from ifcurate.data.taking import take_examples
@@ -444,6 +445,20 @@ def test_a_context_of_objects_with_an_unknown_key_is_answered(value: Any, place:
         )
     (example,) = parse_row(row, Layout("columns", {**columns, "context": place}))
     assert example.context_text == PASSAGE
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("a.jsonl", "jq -c .rows a.jsonl > rows.jsonl"),
+        ("a.json.gz", "zcat a.json.gz | jq -c .rows >"),
+        ("a.parquet", "read_parquet("),
+        ("owner/name", "load_dataset("),
+        ("https://host/a.jsonl", "curl -sL https://host/a.jsonl | jq"),
+    ],
+)
+def test_jq_gets_the_rows_of_any_source(where: str, said: str, folder: Path) -> None:
+    assert said in run_jq(".rows", where)
 
 
 def test_a_weight_of_zero_on_a_question_is_no_news() -> None:

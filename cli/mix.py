@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from ifcurate.phrases import count
 
 from . import common
 from .options import with_options
-from .printing import make_table, note, out, print_json
+from .printing import make_table, note, out, print_json, print_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,11 +103,11 @@ def print_mixture(made: Mixture, *, hints: bool = True) -> None:
     for text in made.manifest.notes:
         out.print(escape(text))
     if made.folder is not None:
-        folder = escape(str(made.folder))
-        out.print(f"mixture {folder}", soft_wrap=True)
+        print_line(f"mixture {made.folder}")
         if hints:
             model = "" if scored_by(made) else " --model MODEL"
-            out.print(f"next    ifcurate export {folder} --trainer trl{model}", soft_wrap=True)
+            folder = shlex.quote(str(made.folder))
+            print_line(f"next    ifcurate export {folder} --trainer trl{model}")
 
 
 def _table_of_components(counts: Mapping[str, int]) -> Table:

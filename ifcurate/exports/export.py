@@ -120,7 +120,7 @@ def scored_by(mixture: Mixture) -> str:
 
 
 def _check_labels(mixture: Mixture) -> None:
-    labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0]
+    labels = mixture.collect(mixture.rows.select(pl.col("ifcurate_label").unique()))[:, 0]
     if "context-critical" not in labels.to_list():
         raise DataError(
             "indicator: no row is labelled context-critical, so nothing would be marked; "
@@ -138,10 +138,8 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) -> Plan:
     roles = pl.col("messages").list.eval(pl.element().struct.field("role") == "assistant")
-    seen = mixture.rows.select(
-        (roles.list.sum() > 1).any().alias("multi"), pl.col("tools").is_not_null().any()
-    ).collect()
-    multi, tools = seen.row(0)
+    seen = (roles.list.sum() > 1).any().alias("multi"), pl.col("tools").is_not_null().any()
+    multi, tools = mixture.collect(mixture.rows.select(seen)).row(0)
     return Plan(folder, model, options, bool(multi), bool(tools))
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 import polars as pl
 
 from ifcurate.errors import DataError, RunError
+from ifcurate.phrases import first_line
 from ifcurate.storage.files import GROUP_ROWS, file_digest, sink_tables, stream_frames, write_table
 from ifcurate.storage.manifest import Manifest, read_manifest
 
@@ -127,7 +128,15 @@ class Mixture:
         """The rows, or some of their columns, `size` rows at a time."""
         rows = self.rows if columns is None else self.rows.select(columns)
         for start in range(0, self.n_rows, size):
-            yield rows.slice(start, size).collect()
+            yield self.collect(rows.slice(start, size))
+
+    def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Compute a frame of its rows. Raises `RunError` when the file is damaged."""
+        try:
+            return rows.collect()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            where = f"{self.folder / DATA}: " if self.folder else ""
+            raise RunError(f"{where}cannot be read: {first_line(error)}; mix again") from error
 
     def save(self, folder: str | Path) -> Mixture:
         """Write the mixture to a folder. Raises `DataError` when it cannot be written."""

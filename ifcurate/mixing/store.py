@@ -7,6 +7,7 @@ order among a few files, each small enough to be sorted in memory.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ class RowStore:
     def __enter__(self) -> Self:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
+            with _writable(self._folder):
+                self._folder.mkdir(parents=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,12 +50,8 @@ class RowStore:
         if self._folder is None:
             return frame
         path = self._folder / f"{name}.arrow"
-        try:
+        with _writable(path):
             frame.write_ipc(path, compression="uncompressed")
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise DataError(
-                f"{path}: cannot be written: {error}; free some space or choose another folder"
-            ) from error
         return path
 
     def frames(self) -> Iterator[pl.DataFrame]:
@@ -105,3 +103,14 @@ def _divide(rows: pl.DataFrame, n_buckets: int) -> Iterator[tuple[int, pl.DataFr
         part = rows.filter(pl.Series(numbers == bucket))
         if part.height:
             yield bucket, part
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Raise `DataError` when the path cannot be written."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{path}: cannot be written: {error}; free some space or choose another folder"
+        ) from error

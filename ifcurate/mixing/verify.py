@@ -54,7 +54,7 @@ def verify_mixture(folder: str | Path) -> Verification:
             )
     try:
         _check_rows(folder, manifest, report)
-    except (OSError, pl.exceptions.PolarsError, KeyError) as error:
+    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
         report.problems.append(f"{folder / DATA}: cannot be read: {first_line(error)}")
     return report
 

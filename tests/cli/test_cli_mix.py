@@ -18,6 +18,7 @@ def test_exports_of_two_objectives_stand_side_by_side_and_verify_names_both(
     write_jsonl(folder / "a.jsonl", ROWS)
     mixed = ifcurate("mix a=a.jsonl -o mix")
     assert "3 rows read, 0 left out\n" in mixed.out
+    assert "export 'my mix' --trainer" in ifcurate("mix", "a=a.jsonl", "-o", "my mix").out
     assert ifcurate("export mix --trainer trl --model pocket").code == 0
     pairs = ifcurate("export mix --trainer trl --model pocket --objective dpo")
     assert "trl dpo --config mix/trl-dpo/trl.yaml" in pairs.out

@@ -17,7 +17,7 @@ from ifcurate.counterfactual.write.output import write_counterfactuals
 from ifcurate.data.formats import row_hash
 from ifcurate.data.sources import read_examples
 from ifcurate.engines.load import load_engine
-from ifcurate.errors import DataError, OptionError
+from ifcurate.errors import DataError, OptionError, RunError
 from ifcurate.mixing.components import parse_components
 from ifcurate.mixing.mix import mix_components, mix_examples
 from ifcurate.mixing.mixture import Mixture, read_mixture
@@ -414,11 +414,25 @@ def test_verify_finds_one_changed_byte_and_a_wrong_count(folder: Path) -> None:
         changed[len(whole) // 3] ^= 1
         (out / name).write_bytes(bytes(changed))
         assert any("differs from the hash" in p for p in verify_mixture(out).problems), name
+        (out / name).write_bytes(whole.replace(b'{"id": ', b'{"id"; '))
+        assert not verify_mixture(out).whole, name
         (out / name).write_bytes(whole)
     manifest = json.loads((out / "mixture.json").read_text())
     manifest["counts"]["rows:a"] = 39
     (out / "mixture.json").write_text(json.dumps(manifest))
     assert any("'rows:a': is 40" in p for p in verify_mixture(out).problems)
+
+
+def test_a_damaged_mixture_and_a_folder_that_cannot_be_made_are_errors(folder: Path) -> None:
+    write_jsonl(folder / "a.jsonl", alpaca(50))
+    made = mix(folder, "a=a.jsonl")
+    path = folder / "out" / "mixture.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(400) + whole[404:])
+    with pytest.raises(RunError, match=r"mixture\.parquet: cannot be read: .*; mix again"):
+        list(made.frames())
+    with pytest.raises(DataError, match=r"cannot be written: .*; free some space"):
+        mix(folder, "a=a.jsonl", out="a.jsonl")
 
 
 def test_verify_recomputes_the_rows_themselves(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.phrases import count
 
 from . import common, printing
 from .options import with_options
@@ -55,6 +56,6 @@ def finetune_model(
         printing.print_json(record)
     elif not quiet:
         for reason, n in result.skipped.items():
-            printing.note(f"{n:,} rows left out: {reason}")
-        printing.out.print(f"{result.n_rows:,} rows, {result.steps} steps")
+            printing.note(f"{count(n, 'row')} left out: {reason}")
+        printing.out.print(f"{count(result.n_rows, 'row')}, {count(result.steps, 'step')}")
         printing.print_line(f"model {result.folder / 'final'}")

@@ -122,7 +122,7 @@ def _metadata(mixture: Mixture, origins: Sequence[Origin], title: str, options: 
     data = DatasetCardData(
         license=licences if len(licences) > 1 else licences[0],
         language=languages or None,
-        pretty_name=_plain(title),
+        pretty_name=" ".join(title.split()),
         size_categories=size_category(mixture.n_rows),
         task_categories=["text-generation"],
         source_datasets=sorted({known.hub_id for known in known_sets}) or None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,7 +59,8 @@ def follow_checkpoints(
     """Evaluate each checkpoint once, in the order of its step; the results by model.
 
     With `watch`, new checkpoints beside these are evaluated as they appear, until the
-    run writes its record (`finetune.json`).
+    run writes its record (`finetune.json`). `RUN/checkpoint-*` then stands for a run without a
+    checkpoint.
     """
     return [
         evaluate_model(model, out, options=options, progress=progress)
@@ -70,14 +71,18 @@ def follow_checkpoints(
 def _in_order(
     models: Sequence[str], *, watch: bool, wait: Callable[[float], None]
 ) -> Iterator[str]:
-    yield from sorted(models, key=lambda m: (step_of(m) is None, step_of(m) or 0, m))
+    # A shell leaves a pattern as it is until the run has a checkpoint.
+    waiting = {m for m in models if watch and Path(m).name == "checkpoint-*"}
+    waiting = {m for m in waiting if Path(m).parent.is_dir()}
+    named = [m for m in models if m not in waiting]
+    yield from sorted(named, key=lambda m: (step_of(m) is None, step_of(m) or 0, m))
     if watch:
-        yield from _watch(set(models), wait)
+        runs = {Path(m).parent for m in models if m in waiting or step_of(m) is not None}
+        yield from _watch(runs, set(named), wait)
 
 
-def _watch(seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
-    """The checkpoints that appear beside those in `seen`, until the run is finished."""
-    folders = {Path(model).parent for model in seen if step_of(model) is not None}
+def _watch(folders: Set[Path], seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
+    """The checkpoints that appear in these folders and not in `seen`, until the runs finish."""
     while True:
         # Checked first: a run that is finished now writes no checkpoint after the listing.
         finished = all((folder / _DONE).exists() for folder in folders)

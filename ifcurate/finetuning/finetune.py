@@ -50,8 +50,8 @@ def finetune(
 ) -> FinetuneResult:
     """Train on every row of `data` that has a response, with the prompts of scoring.
 
-    Raises `DataError` for rows, `ModelError` for a model whose weights cannot be
-    chosen, `RunError` where `out` holds another run.
+    Raises `DataError` for rows and for an `out` that cannot be made, `ModelError` for a model
+    whose weights cannot be chosen, `RunError` where `out` holds another run.
     """
     folder = Path(out)
     if (folder / "finetune.json").exists():
@@ -62,6 +62,10 @@ def finetune(
                 f"{folder / name}: exists already and would be replaced, or is of a run that was "
                 "stopped; choose another --out, or move it away"
             )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made: {error}; choose another --out") from error
     say = say or (lambda text: None)
     model, tokenizer, name = _load(options.model)
     rows, template, skipped = read_rows(data, model, tokenizer, options)

@@ -87,7 +87,8 @@ def test_licences_are_inherited_and_the_strictest_is_named(folder: Path) -> None
 def test_hostile_text_stays_text(folder: Path) -> None:
     text = render_card(mixture(folder), options=CardOptions(title="<b>x</b>\n# y"))
     assert "````text\n[user] ```\n# <script>" in text
-    assert r"\<b\>x\</b\> \# y" in text
+    assert r"# \<b\>x\</b\> \# y" in text
+    assert "pretty_name: '<b>x</b> # y'\n" in text  # YAML, not Markdown
     body = text.split("---", 2)[2]
     outside = "".join(part for i, part in enumerate(body.split("````")) if i % 2 == 0)
     assert "<script>" not in outside

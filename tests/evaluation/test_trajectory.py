@@ -67,6 +67,7 @@ def test_a_run_in_progress_is_followed_to_its_end(
     run = tmp_path / "run"
     for step in (10, 5):
         (run / f"checkpoint-{step}").mkdir(parents=True)
+    (tmp_path / "later").mkdir()
     asked: list[str] = []
 
     def evaluated(model: str, out: Path, **given: Any) -> dict[str, Any]:
@@ -78,11 +79,14 @@ def test_a_run_in_progress_is_followed_to_its_end(
             (run / "checkpoint-15").mkdir()
         else:
             (run / "finetune.json").write_text("{}")
+            (tmp_path / "later" / "checkpoint-1").mkdir(exist_ok=True)
+            (tmp_path / "later" / "finetune.json").write_text("{}")
 
     monkeypatch.setattr(trajectory, "evaluate_model", evaluated)
     given = [str(run / "checkpoint-10"), str(run / "checkpoint-5")]
+    given.append(str(tmp_path / "later" / "checkpoint-*"))  # a pattern that matched nothing
     follow_checkpoints(given, tmp_path, EvaluateOptions(), watch=True, wait=wait)
-    assert asked == ["checkpoint-5", "checkpoint-10", "checkpoint-15"]
+    assert asked == ["checkpoint-5", "checkpoint-10", "checkpoint-15", "checkpoint-1"]
 
 
 def two_checkpoints(folder: Path) -> list[str]:

@@ -181,7 +181,11 @@ def _label_kept(folder: Path, files: Mapping[str, str], made: Manifest) -> dict[
 
 def _augmented(name: str, folder: Path, amount: Amount) -> Component:
     """The counterfactual rows that an augment step wrote."""
-    manifest = json.loads((folder / "augment.json").read_text("utf-8"))
+    path = folder / "augment.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RunError(f"{path}: is damaged: {error}; augment again with --overwrite") from error
     inputs = manifest["inputs"]
     files = {source: folder / file for source, file in manifest["files"].items()}
     filled = {s: path for s, path in files.items() if s in inputs and _has_rows(path)}

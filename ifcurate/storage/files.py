@@ -225,9 +225,13 @@ def read_table_slices(
 
 
 def read_table_manifest(path: Path) -> dict[str, Any]:
-    """The manifest inside a table; empty when it has none."""
+    """The manifest inside a table; empty when it has none, or a damaged one."""
     with path.open("rb") as stream:
-        value = json.loads(pl.read_parquet_metadata(stream).get("ifcurate", "{}"))
+        text = pl.read_parquet_metadata(stream).get("ifcurate", "{}")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
     return value if isinstance(value, dict) else {}
 
 

@@ -433,6 +433,10 @@ def test_a_damaged_mixture_and_a_folder_that_cannot_be_made_are_errors(folder: P
         list(made.frames())
     with pytest.raises(DataError, match=r"cannot be written: .*; free some space"):
         mix(folder, "a=a.jsonl", out="a.jsonl")
+    (folder / "augmented").mkdir()
+    (folder / "augmented" / "augment.json").write_text("{")
+    with pytest.raises(RunError, match=r"augment\.json: is damaged: .*; augment again"):
+        mix(folder, "a=augmented")
 
 
 def test_verify_recomputes_the_rows_themselves(folder: Path) -> None:

@@ -162,17 +162,28 @@ def _summary(names: list[str]) -> str:
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save a model folder with adapters merged. It gets its name when it is complete."""
+    """Save a model folder with adapters merged. It gets its name when it is complete.
+
+    Raises `DataError` when it cannot be written.
+    """
+    from safetensors import SafetensorError
+
     if hasattr(model, "merge_and_unload"):
         model = copy.deepcopy(model).merge_and_unload()
     from ifcurate.engines.hf.quiet import quiet
 
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with quiet():
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-    partial.replace(folder)
+    try:
+        with quiet():
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+        partial.replace(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise DataError(
+            f"{folder}: cannot be written: {error}; free some space, or choose another --out"
+        ) from error
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ifcurate.errors import ModelError, RunError
+from ifcurate.errors import DataError, ModelError, RunError
 from ifcurate.finetuning.finetune import finetune, read_rows
 from ifcurate.finetuning.updates import adapter_config, choose_weights
 from ifcurate.options.finetune import FinetuneOptions
@@ -107,6 +107,12 @@ def test_folders_that_are_not_of_the_run_stay(tmp_path: Path, name: str) -> None
     with pytest.raises(RunError, match=rf"{name}: exists already and would be replaced"):
         finetune(tmp_path / "no-data", tmp_path, model="pocket")
     assert (tmp_path / name / "mine.txt").read_text() == "mine"
+
+
+def test_an_output_that_cannot_be_made_is_named_before_the_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match=r"cannot be made: .*; choose another --out"):
+        finetune(tmp_path / "no-data", tmp_path / "file", model="no-model")
 
 
 def test_every_row_is_trained_on_or_counted(tmp_path: Path) -> None:

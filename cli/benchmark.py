@@ -48,9 +48,8 @@ def benchmark(
     if template != "auto" and not export:
         raise typer.BadParameter("is only for --export; leave it out", param_hint="--template")
     if export:
-        from ifcurate.engines.hf.loading import load_tokenizer
         from ifcurate.engines.hf.source import find_model
-        from ifcurate.engines.hf.tokenizer import HFTokenizer
+        from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
         from ifcurate.evaluation.suites import BUILT_IN
         from ifcurate.models import resolve_model
 

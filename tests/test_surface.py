@@ -10,6 +10,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import ifcurate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,9 +142,17 @@ def test_heavy_packages_have_one_door_each() -> None:
     assert not wrong
 
 
-def test_importing_the_library_loads_nothing_heavy(tmp_path: Path) -> None:
-    heavy = {"torch", "polars", "transformers"}
-    code = f"import sys, ifcurate; print(sorted({heavy} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("ifcurate", {"torch", "polars", "transformers"}),
+        ("ifcurate.engines.hf.tokenizer", {"torch"}),  # the server engine uses it alone
+    ],
+)
+def test_importing_a_module_loads_nothing_heavy(
+    module: str, heavy: set[str], tmp_path: Path
+) -> None:
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )

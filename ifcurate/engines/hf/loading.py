@@ -17,6 +17,7 @@ import torch
 
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource, find_model
+from ifcurate.engines.hf.tokenizer import load_tokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
 from ifcurate.phrases import first_line
@@ -171,31 +172,6 @@ def _refuse_other_kinds(source: ModelSource, config: Any) -> None:
             f"{source.name}: not a causal language model (encoder-only, or with a head for another "
             f"task); found {kind}; choose a decoder-only model"
         )
-
-
-def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
-    """The folder's own tokenizer, as transformers builds it."""
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(
-                source.folder,
-                use_fast=True,
-                trust_remote_code=trust_remote_code,
-                local_files_only=not trust_remote_code,
-            )
-    except Exception as error:
-        needs_code = "trust_remote_code" in str(error)
-        remedy = (
-            "read its code and pass trust_remote_code (--trust-remote-code) if you trust it"
-            if needs_code
-            else "copy the model's own tokenizer.json and tokenizer_config.json into the folder"
-        )
-        raise ModelError(
-            f"{source.folder}: the tokenizer does not load; found {type(error).__name__}: "
-            f"{first_line(error)}; {remedy}"
-        ) from error
 
 
 def load_model(

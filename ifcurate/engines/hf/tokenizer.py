@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ifcurate.engines.base import Encoding
-from ifcurate.engines.hf.loading import load_tokenizer
-from ifcurate.engines.hf.source import find_model
+from ifcurate.engines.hf.quiet import quiet
+from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.errors import ModelError
-from ifcurate.phrases import count
+from ifcurate.phrases import count, first_line
 
 _PROBES: Final = (
     "A plain line of text, with 12 numbers (and more).",
@@ -152,6 +152,31 @@ def _fingerprint(backend: Any) -> str:
         content.pop(name, None)
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
+    """The folder's own tokenizer, as transformers builds it."""
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(
+                source.folder,
+                use_fast=True,
+                trust_remote_code=trust_remote_code,
+                local_files_only=not trust_remote_code,
+            )
+    except Exception as error:
+        needs_code = "trust_remote_code" in str(error)
+        remedy = (
+            "read its code and pass trust_remote_code (--trust-remote-code) if you trust it"
+            if needs_code
+            else "copy the model's own tokenizer.json and tokenizer_config.json into the folder"
+        )
+        raise ModelError(
+            f"{source.folder}: the tokenizer does not load; found {type(error).__name__}: "
+            f"{first_line(error)}; {remedy}"
+        ) from error
 
 
 def load_model_tokenizer(model: str, *, revision: str | None = None) -> HFTokenizer:

@@ -331,9 +331,8 @@ def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
 
 def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:
     """The tokenizer of a folder or a Hub id; no weights are read or downloaded."""
-    from ifcurate.engines.hf.loading import load_tokenizer
     from ifcurate.engines.hf.source import ModelSource, fetch_files
-    from ifcurate.engines.hf.tokenizer import HFTokenizer
+    from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
 
     folder = local_model(name)
     if not folder.is_dir():

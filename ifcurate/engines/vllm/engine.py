@@ -28,13 +28,12 @@ from ifcurate.engines.hf.loading import (
     choose_device,
     choose_dtype,
     load_config,
-    load_tokenizer,
     stated_length,
     stored_dtype,
 )
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource, find_model
-from ifcurate.engines.hf.tokenizer import HFTokenizer
+from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
 from ifcurate.engines.vllm.setup import (
     import_vllm,
     plan_memory,

@@ -65,7 +65,7 @@ def make_examples(count: int, size: int, answered: float) -> list[Example]:
 
 
 def cpu_seconds(examples: list[Example], settings: AugmentSettings, repeat: int) -> float:
-    """The median CPU time of some runs over the examples."""
+    """Return the median CPU time of some runs over the examples."""
     times = []
     for _ in range(repeat):
         start = time.process_time()
@@ -103,7 +103,7 @@ def _process(code: str, repeat: int) -> tuple[float, float]:
 
 
 def measure(repeat: int) -> dict[str, Any]:
-    """All figures."""
+    """Return all figures."""
     load_lexicon()
     settings = AugmentSettings()
     wall, cpu = start_up(repeat)

@@ -65,7 +65,7 @@ def mixed(*parts: tuple[float, Draw]) -> Draw:
 
 
 def absolute(part: Draw) -> Draw:
-    """The absolute values."""
+    """Return the absolute values."""
     return lambda r, n: np.abs(part(r, n))
 
 
@@ -150,7 +150,7 @@ def summed_up(ranked: FloatArray, bins: int = 1000) -> tuple[FloatArray, FloatAr
 
 
 def otsu(x: FloatArray, w: FloatArray) -> float:
-    """The cut with the largest variance between its sides."""
+    """Return the cut with the largest variance between its sides."""
     left, total = np.cumsum(w)[:-1], np.cumsum(w * x)
     right = w.sum() - left
     between = left * right * (total[:-1] / left - (total[-1] - total[:-1]) / right) ** 2
@@ -175,7 +175,7 @@ def least_error(x: FloatArray, w: FloatArray) -> float | None:
 
 
 def density_valley(x: FloatArray, w: FloatArray) -> float | None:
-    """The deepest valley between two peaks of a kernel density (Silverman's bandwidth)."""
+    """Return the deepest valley between two peaks of a kernel density (Silverman's bandwidth)."""
     n = w.sum()
     mean = (w @ x) / n
     width = 0.9 * math.sqrt(w @ (x - mean) ** 2 / n) * n**-0.2
@@ -208,7 +208,7 @@ def mixture(x: FloatArray, w: FloatArray) -> float | None:
 
 
 def candidates(ranked: FloatArray) -> dict[str, float | None]:
-    """The cut of each method; None where it finds none."""
+    """Return the cut of each method; None where it finds none."""
     x, w = summed_up(ranked)
     middle = float(np.median(np.abs(ranked)))
     y = np.arcsinh(x / middle)
@@ -230,7 +230,7 @@ def candidates(ranked: FloatArray) -> dict[str, float | None]:
 
 
 def best_accuracy(labels: npt.NDArray[np.bool_]) -> float:
-    """The best accuracy of any cut, from labels in the order of their values."""
+    """Return the best accuracy of any cut, from labels in the order of their values."""
     below = np.concatenate([[0], np.cumsum(labels)])
     at = np.arange(len(labels) + 1)
     return float(((at - below) + (below[-1] - below)).max() / len(labels))
@@ -250,7 +250,7 @@ def draw_two(
 
 
 def stated_chance(values: FloatArray, seed: int) -> FloatArray:
-    """The probability that a split by `auto` gives each value of being above the cut."""
+    """Return the probability that a split by `auto` gives each value of being above the cut."""
     rule = CutRule("context_gain", "auto", 0.25, None, seed=seed)
     cut = cut_group("all", values, LengthBins.whole(len(values)), [values], rule)
     z = math.pi / math.sqrt(3) * (values - cut.thresholds[0]) / cut.scale
@@ -296,7 +296,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
 
 
 def measure_one(draws: int) -> list[Row]:
-    """The share of draws in which two groups are found where there is one."""
+    """Return the share of draws in which two groups are found where there is one."""
     rows = []
     for name, draw in ONE.items():
         for n in SIZES:
@@ -354,7 +354,7 @@ def print_shipped(title: str, rows: list[Row]) -> dict[str, dict[str, float]]:
 
 
 def print_calibration(rows: list[Row]) -> list[tuple[float, float, int]]:
-    """The share of correct labels by stated confidence."""
+    """Return the share of correct labels by stated confidence."""
     sure = np.concatenate([r["sure"] for r in rows if r.get("sure")])
     right = np.concatenate([r["right"] for r in rows if r.get("right")])
     print("\nstated confidence, share right, rows (n < 1000)")
@@ -367,7 +367,7 @@ def print_calibration(rows: list[Row]) -> list[tuple[float, float, int]]:
 
 
 def print_one(rows: list[Row]) -> dict[str, float]:
-    """The rate of false findings, by distribution and number of rows."""
+    """Return the rate of false findings, by distribution and number of rows."""
     print("\none group only: how often two were found (n = " + ", ".join(map(str, SIZES)) + ")")
     counts: dict[tuple[str, int], list[bool]] = defaultdict(list)
     for row in rows:

@@ -27,7 +27,7 @@ ARMS = ("unfiltered", "filtered", "random")
 
 
 def parts(out: Path, *, small: bool) -> dict[str, tuple[Path, list[str]]]:
-    """The file that each part writes, and the arguments of Python that run the part."""
+    """Return the file that each part writes, and the arguments of Python that run the part."""
     scoring = ["-m", "benchmarks.scoring", "--out", str(out / "scoring")]
     if small:
         scoring += ["--shapes", "15M", "--rows", "2", "--rounds", "1", "--no-memory"]
@@ -75,7 +75,7 @@ def run_lab(out: Path, *, small: bool) -> None:
 
 
 def make_table(status: dict[str, str], out: Path) -> str:
-    """The parts that ran, and the files with their figures."""
+    """Return the parts that ran, and the files with their figures."""
     lines = ["| part | status | figures |", "|---|---|---|"]
     places: dict[str, Any] = {
         "scoring": out / "scoring" / "RESULTS.md",
@@ -87,7 +87,7 @@ def make_table(status: dict[str, str], out: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 1 when a part failed."""
+    """Return the command line; 1 when a part failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench-gpu"))
     parser.add_argument("--small", action="store_true", help="small shapes, for a CPU")

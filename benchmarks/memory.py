@@ -152,7 +152,7 @@ def measure(folder: Path, n: int, names: list[str]) -> list[Step]:
 
 
 def _peak_mb(pid: int) -> float:
-    """The peak memory of a process (Linux; 0 elsewhere, and after it ended)."""
+    """Return the peak memory of a process (Linux; 0 elsewhere, and after it ended)."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -90,7 +90,7 @@ def _resident_mb(session: int) -> float:
 
 
 def measure(rows: int, with_input: float, seed: int, folder: Path) -> list[Measured]:
-    """The three commands on fresh rows."""
+    """Return the three commands on fresh rows."""
     with (folder / "rows.jsonl").open("w", encoding="utf-8") as stream:
         for row in make_rows(rows, with_input, seed):
             stream.write(json.dumps(row) + "\n")

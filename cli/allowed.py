@@ -39,7 +39,7 @@ class Allowed:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The limit from the option: "true" (none), "false" (any), a share or a count."""
+        """Return the limit from the option: "true" (none), "false" (any), a share or a count."""
         word = text.strip().lower()
         if word in ("false", "no", "never"):
             return cls()
@@ -87,14 +87,14 @@ class Allowed:
             )
 
     def _limit(self, rows: int) -> tuple[float, str]:
-        """The limit of unusable rows, as a number and in words."""
+        """Return the limit of unusable rows, as a number and in words."""
         if self.rows is None:
             share = self.share or 0
             return share * rows, f"at most {share * 100:.4g}% may"
         return self.rows, f"at most {self.rows:,} may" if self.rows else "none may"
 
     def find_problem(self, run: Run) -> DataError | None:
-        """The error of `check_run`, for a command that prints a summary first."""
+        """Return the error of `check_run`, for a command that prints a summary first."""
         from ifcurate.errors import DataError
 
         try:

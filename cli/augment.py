@@ -138,7 +138,7 @@ def _refuse_with_check(options: AugmentOptions, names: list[str]) -> None:
 def _find_data(
     data: list[str] | None, reading: DataOptions, run: Path | None, *, quiet: bool
 ) -> tuple[Examples, Path]:
-    """The examples, and the folder that results go to: of the data given, or of a run."""
+    """Return the examples, and the folder that results go to: of the data given, or of a run."""
     if data:
         if run is not None:
             raise typer.BadParameter("give data or --run, not both")

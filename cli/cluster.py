@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read_cluster(options: ClusterOptions, *, on_gpu: bool) -> Cluster:
-    """The cluster that the options describe."""
+    """Return the cluster that the options describe."""
     from ifcurate.runs.ray_cluster import Cluster
 
     low, _, high = options.num_engines.partition("-")

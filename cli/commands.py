@@ -92,7 +92,7 @@ METAVARS: Final = {
 
 
 def tidy_parameter(parameter: Any) -> Any:
-    """The parameter with one form of help: the name of its value, its default as a sentence.
+    """Return the parameter with one form of help: the name of its value, its default as a sentence.
 
     `--out` is `-o` in every command. The root help states the rule of environment variables, so
     no option repeats it.
@@ -137,7 +137,7 @@ class TidyHelp:
     """The common parts of all helps, mixed into Typer's command classes."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """The option `--help`, without a type."""
+        """Return the option `--help`, without a type."""
         option = tidy_parameter(super().get_help_option(ctx))  # type: ignore[misc]
         if option is not None and any(_panel(p) == _LAST for p in ctx.command.params):
             option.rich_help_panel = _LAST
@@ -197,7 +197,7 @@ ShortHelp = Annotated[
 
 
 def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
-    """The command with the option `-h`, which Typer's own help option does not offer."""
+    """Return the command with the option `-h`, which Typer's own help option does not offer."""
 
     @functools.wraps(function)
     def called(short_help: bool = False, **given: Any) -> None:
@@ -215,7 +215,9 @@ def _with_short_help(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fence(text: str) -> str:
-    """The help with its examples in fences, because Typer drops the indent that marks them."""
+    """Return the help with its examples in fences, because Typer drops the indent that
+    marks them.
+    """
     parts = []
     for part in text.split("\n\n"):
         lines = part.splitlines()
@@ -225,7 +227,7 @@ def _fence(text: str) -> str:
 
 
 def load_command(name: str) -> Any:
-    """The command, imported and ready to be called."""
+    """Return the command, imported and ready to be called."""
     place = COMMANDS[name]
     target = getattr(import_module(f".{place.module}", __package__), place.name)
     command = _load_group(target) if isinstance(target, typer.Typer) else _load(name, target)
@@ -258,7 +260,7 @@ def _load_group(group: typer.Typer) -> Any:
 
 
 def _load(name: str, function: Callable[..., None]) -> Any:
-    """The command of a function; with a short help if it has common options."""
+    """Return the command of a function; with a short help if it has common options."""
     common = frozenset(getattr(function, "common", ()))
     info = CommandInfo(
         name=name,

@@ -57,11 +57,11 @@ class Group(TidyHelp, TyperGroup):
             )
 
     def get_params(self, ctx: Any) -> Any:
-        """The options, those that Typer adds too, as the help shows them."""
+        """Return the options, those that Typer adds too, as the help shows them."""
         return [tidy_parameter(parameter) for parameter in super().get_params(ctx)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, imported now."""
+        """Return the command that is called, imported now."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
@@ -96,7 +96,7 @@ class Group(TidyHelp, TyperGroup):
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
-    """The message of an error, and the exit code."""
+    """Return the message of an error, and the exit code."""
     if isinstance(error, IfcurateError):
         return str(error), 1
     if isinstance(error, KeyboardInterrupt):
@@ -132,7 +132,7 @@ def show_version(wanted: bool) -> None:
 
 
 def command_line() -> str:
-    """The command line, for manifests. No option takes a secret."""
+    """Return the command line, for manifests. No option takes a secret."""
     return shlex.join(["ifcurate", *sys.argv[1:]])
 
 

@@ -28,7 +28,7 @@ _MAPPING = re.compile(r"(instruction|context|response|system)=(.+)", re.DOTALL)
 
 
 def read_data(data: Sequence[str], options: DataOptions) -> Examples:
-    """The examples of these files, globs or Hub datasets."""
+    """Return the examples of these files, globs or Hub datasets."""
     from ifcurate.data.sources import read_examples
 
     mappings = _mappings(data, options)
@@ -45,7 +45,9 @@ def note_reading(data: Sequence[str], options: DataOptions, *, quiet: bool) -> N
 
 
 def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[str]]:
-    """The arguments that are mappings, not files: several mappings may follow one --columns."""
+    """Return the arguments that are mappings, not files: several mappings may follow
+    one --columns.
+    """
     if not options.columns:
         return {}
     matches = {item: _MAPPING.fullmatch(item) for item in data if not Path(item).exists()}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_engine(
     options: EngineOptions, *, examples: Examples, settings: ScoreSettings, quiet: bool
 ) -> tuple[Engine, dict[str, Any]]:
-    """The engine, and the result of its comparison with hf (empty without one).
+    """Return the engine, and the result of its comparison with hf (empty without one).
 
     Raises `ModelError` when the engine cannot be loaded, or differs beyond the tolerance.
     """
@@ -46,7 +46,7 @@ def open_engine(
 
 
 def check_apart(options: EngineOptions, **more: Any) -> dict[str, Any]:
-    """The comparison of `open_engine`, in a process that then frees its memory."""
+    """Return the comparison of `open_engine`, in a process that then frees its memory."""
     check_engine_options(options)
     if not options.parity or options.engine not in ("vllm", "server"):
         return {}
@@ -85,7 +85,9 @@ def _ask_reference(
     *,
     quiet: bool,
 ) -> Reference:
-    """The losses of a few rows by the hf engine, which is closed before the other one is loaded."""
+    """Return the losses of a few rows by the hf engine, which is closed before the other one is
+    loaded.
+    """
     from ifcurate.engines.load import load_engine
     from ifcurate.errors import ModelError
     from ifcurate.scoring.parity import free_memory, reference_for_run

@@ -88,7 +88,7 @@ def _as_dict(path: str, text: str, explained: Explained) -> dict[str, Any]:
 
 
 def _find_row(examples: Examples, wanted: str) -> tuple[ReadRow, Layout]:
-    """The first row with this id, else the row with this number, readable or not.
+    """Return the first row with this id, else the row with this number, readable or not.
 
     Raises `DataError` when there is none.
     """

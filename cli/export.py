@@ -65,7 +65,7 @@ def export(
 
 
 def open_mixture(folder: Path, *, quiet: bool) -> Mixture:
-    """The mixture in a folder. A filter's folder gets a mixture of its kept rows inside."""
+    """Return the mixture in a folder. A filter's folder gets a mixture of its kept rows inside."""
     from ifcurate.mixing.components import open_component
     from ifcurate.mixing.mix import mix_components
     from ifcurate.mixing.mixture import read_mixture

@@ -52,7 +52,7 @@ def print_funnel(result: AugmentResult) -> None:
 
 
 def _name_types(types: Counter[str]) -> str:
-    """The most common types in parentheses; "" when there are none."""
+    """Return the most common types in parentheses; "" when there are none."""
     most = ", ".join(f"{n:,} {kind}" for kind, n in types.most_common(6))
     more = ", ..." if len(types) > 6 else ""
     return f" ({most}{more})" if most else ""
@@ -94,7 +94,7 @@ class _Read:
     bad: list[str] = field(default_factory=list)  # rows that cannot be used, with the reason
 
     def examples(self, path: Path, reading: DataOptions) -> Iterator[Example]:
-        """The examples of the file. Their rows are counted while they are read."""
+        """Yield the examples of the file. Their rows are counted while they are read."""
         for row in read_data([str(path)], reading).read():
             self.rows += 1
             if row.bad is not None:
@@ -104,7 +104,7 @@ class _Read:
 
 
 def _count_rows(findings: Sequence[Finding]) -> Counter[str]:
-    """The number of rows with findings, by check."""
+    """Return the number of rows with findings, by check."""
     return Counter(check for check, _, _ in {(f.check, f.source, f.row) for f in findings})
 
 

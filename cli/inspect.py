@@ -87,7 +87,10 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
 
 
 def _example_spans(example: Example) -> dict[str, Any]:
-    """An example with the places of its context; characters count from 0 in the text of `path`."""
+    """Return an example with the places of its context.
+
+    Characters count from 0 in the text of `path`.
+    """
     spans = [
         {
             "path": b.path,

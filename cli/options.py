@@ -26,7 +26,7 @@ _METAVARS = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the fields of its option models as Typer options."""
+    """Return the command with the fields of its option models as Typer options."""
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []
     models: dict[str, tuple[type[Options], dict[str, Any]]] = {}
@@ -60,18 +60,21 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _shown(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
-    """The fields that are options of a command."""
+    """Return the fields that are options of a command."""
     return [(name, f) for name, f in kind.model_fields.items() if _extra(f)["command"]]
 
 
 def _take(kind: type[Options], given: dict[str, Any]) -> dict[str, Any]:
-    """The values of this model, removed from `given`. Options that were not typed are left out."""
+    """Return the values of this model, removed from `given`.
+
+    Options that were not typed are left out.
+    """
     values = {name: given.pop(_parameter_name(name, field)) for name, field in _shown(kind)}
     return {name: value for name, value in values.items() if value is not None and value != []}
 
 
 def _check(kind: type[Options], values: dict[str, Any]) -> Options:
-    """The options, or a usage error (exit code 2) that names the option as it is typed."""
+    """Return the options, or a usage error (exit code 2) that names the option as it is typed."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -102,7 +105,7 @@ def _flag(name: str, field: FieldInfo) -> str:
 
 
 def _parameter_name(name: str, field: FieldInfo) -> str:
-    """The name of the Typer parameter; the environment variable has the same name."""
+    """Return the name of the Typer parameter; the environment variable has the same name."""
     return _flag(name, field).removeprefix("--").replace("-", "_")
 
 
@@ -127,7 +130,7 @@ def _annotate(name: str, field: FieldInfo, panel: str, preset: dict[str, Any]) -
 
 
 def _bounds(field: FieldInfo) -> dict[str, Any]:
-    """The least and the largest number, as Typer takes them."""
+    """Return the least and the largest number, as Typer takes them."""
     return {
         bound: getattr(constraint, limit)
         for bound, limit in (("min", "ge"), ("max", "le"))
@@ -137,7 +140,8 @@ def _bounds(field: FieldInfo) -> dict[str, Any]:
 
 
 def _explain(field: FieldInfo, choices: Sequence[str], default: str) -> str:
-    """The help: what the option means, its choices where that does not name them, its default.
+    """Return the help: what the option means, its choices where that does not name them, its
+    default.
 
     The choices are not the metavar, because a narrow window has no room for them there.
     """
@@ -149,7 +153,7 @@ def _explain(field: FieldInfo, choices: Sequence[str], default: str) -> str:
 
 
 def _default(value: Any) -> str:
-    """The default in words; "" when there is none to show."""
+    """Return the default in words; "" when there is none to show."""
     if value is None or isinstance(value, bool) or value in ("", (), []):
         return ""
     text = ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
@@ -157,7 +161,7 @@ def _default(value: Any) -> str:
 
 
 def _typer_type(field: FieldInfo) -> Any:
-    """The type that Typer parses: the field's own if Typer knows it, otherwise text."""
+    """Return the type that Typer parses: the field's own if Typer knows it, otherwise text."""
     kind = _without_none(field.annotation)
     origin, inside = get_origin(kind), (*get_args(kind), None)[0]
     if any(type(item).__name__ == "BeforeValidator" for item in field.metadata):
@@ -168,7 +172,7 @@ def _typer_type(field: FieldInfo) -> Any:
 
 
 def _without_none(kind: Any) -> Any:
-    """The type without `None`; text for a union of several types."""
+    """Return the type without `None`; text for a union of several types."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind
     members = [member for member in get_args(kind) if member is not type(None)]

@@ -40,7 +40,7 @@ def plain(text: str, *, lines: bool = False) -> str:
 
 
 def as_text(text: str, encoding: str) -> str:
-    """The text without control characters and without characters that the encoding lacks."""
+    """Return the text without control characters and without characters that the encoding lacks."""
     text = plain(text, lines=True)
     if codecs.lookup(encoding).name == "utf-8":
         return text
@@ -53,7 +53,7 @@ class _Console(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """The segments of a renderable, their texts cleaned."""
+        """Yield the segments of a renderable, their texts cleaned."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -87,7 +87,7 @@ def print_columns(lines: Sequence[Sequence[str]]) -> None:
 
 
 def make_table(*columns: str, n_left: int = 1, title: str = "") -> Table:
-    """A table without lines. The columns after the first `n_left` are aligned right."""
+    """Return a table without lines. The columns after the first `n_left` are aligned right."""
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(columns):
         table.add_column(name, justify="left" if number < n_left else "right", overflow="fold")

@@ -114,7 +114,7 @@ class ScoringProgress:
 
 
 def _time_left(progress: RunProgress, total: int, seconds: float, speed: float) -> float | None:
-    """The seconds for the remaining rows; None before the first result.
+    """Return the seconds for the remaining rows; None before the first result.
 
     The estimate uses the speed in tokens, because rows that are not scored take no time. An
     engine on a cluster does not report its tokens, so the estimate uses the rows there.
@@ -127,7 +127,7 @@ def _time_left(progress: RunProgress, total: int, seconds: float, speed: float) 
 
 
 def say_time(seconds: float) -> str:
-    """A time in its largest fitting unit: `40 s`, `12 min`, `3.5 h`."""
+    """Return a time in its largest fitting unit: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{max(seconds, 0):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -62,7 +62,7 @@ def _rule(split: dict[str, Any]) -> str:
 
 
 def _say(row: dict[str, Any]) -> str:
-    """A description of a run without its folder."""
+    """Return a description of a run without its folder."""
     rows = f"{row['rows']:,} rows of {row['data']}, scored by {row['model']}"
     limit = "" if row["limit"] is None else f", limit {row['limit']:,}"
     splits = "".join(f"; rule {_rule(split)}, {split['kept']:,} kept" for split in row["splits"])
@@ -100,7 +100,7 @@ def _describe_splits(run: Run) -> list[dict[str, Any]]:
 
 
 def _state(manifest: Manifest) -> str:
-    """How far the run is, and whether any row has a score."""
+    """Return how far the run is, and whether any row has a score."""
     if not manifest.finished:
         return "unfinished"
     counts = manifest.counts

@@ -154,7 +154,7 @@ def _print_histograms(made: SplitSummary) -> None:
 
 
 def _around(made: SplitSummary) -> tuple[str, Any]:
-    """The counts around the cut, with a title and short names of columns."""
+    """Return the counts around the cut, with a title and short names of columns."""
     short = {"n_context_critical": "critical", "n_non_context_critical": "non-critical"}
     frame = made.sensitivity.rename(short)
     if frame["parameter"].n_unique() != 1:
@@ -163,7 +163,7 @@ def _around(made: SplitSummary) -> tuple[str, Any]:
 
 
 def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
-    """The rows nearest to each cut, with a title that names the cut."""
+    """Yield the rows nearest to each cut, with a title that names the cut."""
     cuts = made.nearest.group_by("group", "statistic", maintain_order=True)
     several = made.nearest.n_unique(["group", "statistic"]) > 1
     for (group, statistic), rows in cuts:
@@ -173,7 +173,7 @@ def _near(made: SplitSummary) -> Iterator[tuple[str, Any]]:
 
 
 def _frame(frame: Any) -> Table:
-    """A small polars table as a Rich table; numbers are aligned right."""
+    """Return a small polars table as a Rich table; numbers are aligned right."""
     from rich.table import Table
 
     if "group" in frame.columns and frame["group"].n_unique() == 1:

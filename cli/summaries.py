@@ -152,7 +152,7 @@ def _print_line(text: Text) -> None:
 
 
 def mark_context(example: Example, *, most: int = 700) -> Text:
-    """The texts of an example, with the context marked."""
+    """Return the texts of an example, with the context marked."""
     text = Text()
     for part, role in example.parts:
         text.append(f"{role}: ", style="bold")
@@ -164,7 +164,7 @@ def mark_context(example: Example, *, most: int = 700) -> Text:
 
 
 def _marked(example: Example, part: str) -> Text:
-    """A text with its context in colour, or between ⟦ and ⟧ where there is no colour."""
+    """Return a text with its context in colour, or between ⟦ and ⟧ where there is no colour."""
     # `plain` keeps the number of characters, so the places of the blocks stay right.
     marked = Text(plain(example.part(part), lines=True))
     for block in example.blocks:

@@ -81,7 +81,7 @@ class Tally:
             self.lengths[name][count_words(text, len(text))] += 1
 
     def list_examples(self) -> list[Example]:
-        """An example of each rule, the most frequent rule first, then the next of each."""
+        """Return an example of each rule, the most frequent rule first, then the next of each."""
         by_rule = [self._shown[rule] for rule, _ in self.rules.most_common()]
         turns = itertools.chain.from_iterable(itertools.zip_longest(*by_rule))
         return [example for example in turns if example is not None][: self._most]

@@ -22,7 +22,7 @@ def clean_usage_error(error: Any) -> None:
 
 
 def _explain_value(error: Any) -> str:
-    """The problem that pydantic found in the value of one option; "" for any other error."""
+    """Return the problem that pydantic found in the value of one option; "" for any other error."""
     from pydantic import ValidationError
 
     from ifcurate.options.base import explain_problem
@@ -34,7 +34,7 @@ def _explain_value(error: Any) -> str:
 
 
 def _advise(text: str, error: Any) -> str:
-    """The message, with a similar choice or the option that takes an argument."""
+    """Return the message, with a similar choice or the option that takes an argument."""
     choice = _CHOICE.fullmatch(text)
     if choice:
         near = did_you_mean(choice[1], re.findall("'([^']+)'", choice[2]))

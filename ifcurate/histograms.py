@@ -36,6 +36,6 @@ def count_bins(ranked: npt.NDArray[np.float64], *, n_bins: int = 16) -> Histogra
 
 
 def _round_width(least: float) -> float:
-    """The smallest of 1, 2 and 5 times a power of ten that is not below `least`."""
+    """Return the smallest of 1, 2 and 5 times a power of ten that is not below `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))

@@ -25,7 +25,7 @@ class MemoryBudget:
 
     @classmethod
     def create(cls, limit: int | None = None) -> Self:
-        """The limit, or by default half of the memory that is free now, at least 1 GiB."""
+        """Return the limit, or by default half of the memory that is free now, at least 1 GiB."""
         return cls(limit or max(_DEFAULT_LEAST, free_memory() // 2))
 
     @property
@@ -39,16 +39,16 @@ class MemoryBudget:
         return self.total // 2
 
     def fits(self, characters: int, tokenised: int) -> bool:
-        """Whether a row fits, by its characters and those that are tokenised at once."""
+        """Return whether a row fits, by its characters and those that are tokenised at once."""
         return self.needs(characters, tokenised) <= self.total // 2
 
     def needs(self, characters: int, tokenised: int) -> int:
-        """An estimate of the bytes that such a row takes."""
+        """Return an estimate of the bytes that such a row takes."""
         return characters * _TEXT_BYTES + tokenised * _TOKEN_BYTES
 
 
 def free_memory() -> int:
-    """The bytes of memory that are free; a large number on systems that do not state it.
+    """Return the bytes of memory that are free; a large number on systems that do not state it.
 
     The limit of a container (control groups of version 2) is respected.
     """

@@ -49,18 +49,21 @@ MODELS: Final = (
 
 
 def resolve_model(name: str) -> str:
-    """The Hub id of a short name; any other name (a Hub id, a folder, `pocket`) unchanged."""
+    """Return the Hub id of a short name.
+
+    Any other name (a Hub id, a folder, `pocket`) unchanged.
+    """
     known = {model.name: model.hub_id for model in MODELS if model.hub_id}
     return known.get(name.lower(), name)
 
 
 def local_model(name: str) -> Path:
-    """The folder or file that a name says, if it is one; the bundled model for `pocket`."""
+    """Return the folder or file that a name says, if it is one; the bundled model for `pocket`."""
     return model_path() if name == "pocket" else Path(name).expanduser()
 
 
 def nearest_model(name: str) -> str:
-    """The end of a message that suggests a similar short name, Hub id or model folder."""
+    """Return the end of a message that suggests a similar short name, Hub id or model folder."""
     known = [text for model in MODELS for text in (model.name, model.hub_id) if text]
     parent = Path(name).expanduser().parent
     with contextlib.suppress(OSError):

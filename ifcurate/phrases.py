@@ -12,12 +12,12 @@ _BOTH = re.compile(r"\b(\w+) \(\1\)")
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """The number with its noun: `1 row`, `1,204 rows`; an `s` unless the plural is given."""
+    """Return the number with its noun: `1 row`, `1,204 rows`; an `s` unless the plural is given."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, at most 200 characters; its type without a text."""
+    """Return the first line of an error's text, at most 200 characters; its type without a text."""
     lines = (line.strip() for line in str(error).splitlines())
     return next(filter(None, lines), type(error).__name__)[:200]
 
@@ -29,7 +29,10 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...], advice:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message, `; did you mean pocket?`; "" when no other known name is similar."""
+    """Return the end of a message, `.
+
+    Did you mean pocket?`; "" when no other known name is similar.
+    """
     names = {other.lower(): other for other in known}
     if names.get(name.lower()) == name:
         return ""
@@ -38,7 +41,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def say_in_python(text: str) -> str:
-    """The text with options as arguments: `--keep LABEL` becomes `keep=LABEL`.
+    """Return the text with options as arguments: `--keep LABEL` becomes `keep=LABEL`.
 
     Lines for a terminal, which begin with `ifcurate`, stay as they are.
     """
@@ -55,7 +58,7 @@ def _as_argument(match: re.Match[str]) -> str:
 
 
 def missing_package(where: str, extra: str, error: ImportError) -> str:
-    """The message that a package of an extra is not installed."""
+    """Return the message that a package of an extra is not installed."""
     return (
         f"{where}: needs the extra {extra}; found no package {error.name}; install it: "
         f"{install_line(extra)}"
@@ -63,7 +66,7 @@ def missing_package(where: str, extra: str, error: ImportError) -> str:
 
 
 def install_line(extra: str) -> str:
-    """The command that adds an extra to this installation: from its checkout, or by name."""
+    """Return the command that adds an extra to this installation: from its checkout, or by name."""
     import json
     from importlib.metadata import PackageNotFoundError, distribution
     from urllib.parse import unquote, urlsplit

@@ -37,7 +37,7 @@ def write_calls(calls: Sequence[Mapping[str, Any]]) -> str:
 
 
 def parse_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """The function of a tool call, its arguments as an object where they are JSON."""
+    """Return the function of a tool call, its arguments as an object where they are JSON."""
     function = dict(call.get("function", call))
     if isinstance(function.get("arguments"), str):
         with contextlib.suppress(ValueError):
@@ -46,7 +46,7 @@ def parse_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def native_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call with its arguments as an object, as chat templates and trainers expect."""
+    """Return a tool call with its arguments as an object, as chat templates and trainers expect."""
     function = parse_call(call)
     if isinstance(function.get("arguments"), str):
         function["arguments"] = {"arguments": function["arguments"]}
@@ -84,7 +84,7 @@ _SHOWN: Final = 40  # characters of a text in a repr
 
 
 def _cut(text: str) -> str:
-    """The text in quotes; the start of a long one."""
+    """Return the text in quotes; the start of a long one."""
     return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
 
 
@@ -147,7 +147,7 @@ class Example:
         return f"Example({', '.join([*shown, *more])})"
 
     def part(self, name: str) -> str:
-        """The text that a block's `part` names."""
+        """Return the text that a block's `part` names."""
         if name.endswith("]"):
             turns, _, index = name[:-1].partition("[")
             return str(getattr(self, turns)[int(index)].content)
@@ -183,11 +183,11 @@ class Example:
         return bool(self.blocks)
 
     def without_context(self) -> Example:
-        """The same example with every block cut out, labels included."""
+        """Return the same example with every block cut out, labels included."""
         return self._edit_blocks([""] * len(self.blocks), outer=True)
 
     def with_contexts(self, texts: list[str]) -> Example:
-        """The same example with the text of each block replaced, labels kept."""
+        """Return the same example with the text of each block replaced, labels kept."""
         if len(texts) != len(self.blocks):
             raise ValueError(
                 f"found {len(texts)} texts for {len(self.blocks)} blocks; give one each"

@@ -103,7 +103,7 @@ def _best(f: Callable[[], None], device: str, repeats: int) -> float:
 
 
 def describe_machine(device: str) -> dict[str, str]:
-    """The processor or GPU, and the versions of torch and transformers."""
+    """Return the processor or GPU, and the versions of torch and transformers."""
     import torch
     import transformers
 

@@ -10,7 +10,7 @@ _README_SHAPE = "135M"
 
 
 def full_table(result: dict[str, Any]) -> str:
-    """Every contender, shape and dtype, as Markdown, with the machine and the limit."""
+    """Return every contender, shape and dtype, as Markdown, with the machine and the limit."""
     peaks = ", ".join(
         f"{run['shape']} {run['dtype']} {run['peak_GFLOPs']:,}" for run in result["runs"]
     )

@@ -81,7 +81,7 @@ def _made_up(n: int) -> list[Row]:
 
 
 def train_tokenizer(rows: list[Row], vocab_size: int) -> Any:
-    """A byte-level BPE tokenizer trained on the rows themselves, as transformers has it."""
+    """Return a byte-level BPE tokenizer trained on the rows themselves, as transformers has it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -44,7 +44,7 @@ _STRICT: Final = (
 
 
 def size_category(n_rows: int) -> str:
-    """The Hub's name for a number of rows."""
+    """Return the Hub's name for a number of rows."""
     return _SIZES[min(max(len(str(n_rows)) - 3, 0), len(_SIZES) - 1)]
 
 
@@ -64,7 +64,7 @@ def write_card(mixture: Mixture, folder: Path, *, recipe: str = "", options: Car
 
 
 def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> str:
-    """The card as Markdown, after a block of metadata."""
+    """Return the card as Markdown, after a block of metadata."""
     from jinja2 import Environment, StrictUndefined
 
     manifest = mixture.manifest
@@ -108,7 +108,7 @@ def render_card(mixture: Mixture, *, recipe: str = "", options: CardOptions) -> 
 
 
 def _left_out(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The reasons of the dropped rows, each with their number."""
+    """Return the reasons of the dropped rows, each with their number."""
     prefix = "dropped:"
     return [(k.removeprefix(prefix), n) for k, n in counts.items() if k.startswith(prefix)]
 
@@ -202,7 +202,9 @@ def _by_hand(steps: Steps) -> Iterator[list[object]]:
 
 
 def _examples(mixture: Mixture, n: int) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The first rows of each label: a fence longer than any fence in the text, and the text."""
+    """Return the first rows of each label: a fence longer than any fence in the text,
+    and the text.
+    """
     if not n:
         return []
     labels = mixture.rows.select(pl.col("ifcurate_label").unique()).collect()[:, 0].to_list()
@@ -227,7 +229,7 @@ def _shorten(text: str) -> str:
 
 
 def strictest_licence(licences: Sequence[str]) -> str:
-    """The strictest of the licences. An unknown licence counts as the strictest."""
+    """Return the strictest of the licences. An unknown licence counts as the strictest."""
 
     def rank(licence: str) -> tuple[int, str]:
         matches = (i for i, p in enumerate(_STRICT) if re.fullmatch(p, licence))
@@ -254,7 +256,7 @@ class Origin:
 
 
 def list_origins(mixture: Mixture, licence: str) -> Iterator[Origin]:
-    """The original sources of every component, before scoring and filtering.
+    """Yield the original sources of every component, before scoring and filtering.
 
     `licence` is used for sources that are not a known dataset.
     """

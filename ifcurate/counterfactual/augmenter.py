@@ -52,14 +52,14 @@ def iterate_counterfactuals(
 def make_augmenter(
     examples: Iterable[Example], settings: AugmentSettings, recogniser: Recogniser | None
 ) -> Augmenter:
-    """The augmenter of these settings; for `policy="corpus"`, the examples are read."""
+    """Return the augmenter of these settings; for `policy="corpus"`, the examples are read."""
     recogniser = recogniser or LexiconRecogniser(settings.types)
     corpus = examples if settings.policy == "corpus" else ()
     return Augmenter(Engineer(recogniser, settings, fill_pools(_spans(corpus, recogniser))))
 
 
 def in_order(work: Callable[[T], Outcome], items: Iterable[T], threads: int) -> Iterator[Outcome]:
-    """The outcome of each item, in order, computed by `threads` threads."""
+    """Yield the outcome of each item, in order, computed by `threads` threads."""
     if threads <= 1:
         yield from map(work, items)
         return
@@ -99,7 +99,9 @@ class Augmenter:
         return planner.concurrency if planner is not None else 1
 
     def row(self, turns: Sequence[Example]) -> Outcome:
-        """The outcome of one row: the counterfactuals of the first scored turn that has any."""
+        """Return the outcome of one row: the counterfactuals of the first scored turn
+        that has any.
+        """
         first = turns[0]
         refusals: list[Refusal] = []
         for example in turns:
@@ -114,7 +116,7 @@ class Augmenter:
         )
 
     def _write(self, example: Example) -> list[Written]:
-        """The counterfactuals of one example; raises `Refusal` if there is none."""
+        """Return the counterfactuals of one example; raises `Refusal` if there is none."""
         if not example.has_context:
             raise Refusal(Check.CONTEXT, "the example has no context")
         if not without_end_marks(example.response).strip():
@@ -155,7 +157,7 @@ class Augmenter:
 
 
 def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span]:
-    """The names of all contexts."""
+    """Yield the names of all contexts."""
     for example in examples:
         with contextlib.suppress(Refusal):
             view = view_example(example)
@@ -164,5 +166,7 @@ def _spans(examples: Iterable[Example], recogniser: Recogniser) -> Iterator[Span
 
 
 def _progress(check: Check) -> int:
-    """The stage of an example: 0 without a context, 1 without an entity, 2 refused by a check."""
+    """Return the stage of an example: 0 without a context, 1 without an entity, 2 refused by a
+    check.
+    """
     return {Check.CONTEXT: 0, Check.ENTITY: 1}.get(check, 2)

@@ -47,7 +47,7 @@ class Engineer:
         return self.recogniser if isinstance(self.recogniser, Planner) else None
 
     def entities(self, view: View) -> list[Entity]:
-        """The candidates of one example; raises `Refusal` if there is none."""
+        """Return the candidates of one example; raises `Refusal` if there is none."""
         types = frozenset(self.settings.types)
         entities: list[Entity] = []
         if may_share(view, types):
@@ -61,7 +61,7 @@ class Engineer:
     def write(
         self, view: View, entities: Sequence[Entity], key: str, used: Set[str]
     ) -> Counterfactual:
-        """The counterfactual of the first candidate that passes all checks.
+        """Return the counterfactual of the first candidate that passes all checks.
 
         `key` decides the order in which substitutes are tried; those in `used` are skipped.
         Raises the `Refusal` of the first candidate if none passes.
@@ -78,7 +78,10 @@ class Engineer:
     def _substitute(
         self, view: View, entity: Entity, key: str, used: Set[str], grounding: float
     ) -> Counterfactual:
-        """The first substitute that passes all checks; raises the first `Refusal` if none does."""
+        """Return the first substitute that passes all checks.
+
+        Raises the first `Refusal` if none does.
+        """
         span, texts = entity.span, view.texts
         wanted = Wanted(self.settings.policy, f"{key}|{span.type}|{span.text}")
         if span.type == "PERSON":
@@ -104,7 +107,7 @@ class Engineer:
         raise next(iter(refusals), none)
 
     def write_planned(self, planner: Planner, view: View, used: Set[str]) -> Counterfactual:
-        """The counterfactual of a plan; after a refusal another plan is requested."""
+        """Return the counterfactual of a plan; after a refusal another plan is requested."""
         grounding = _pass_gates(view, view.response)
         refusals: list[Refusal] = []
         for _ in range(planner.attempts):
@@ -155,7 +158,7 @@ def _pass_gates(view: View, response: str) -> float:
 
 
 def _unshared(view: View, entities: Sequence[Entity]) -> str:
-    """The response without the shared dates and amounts, whose notation may differ."""
+    """Return the response without the shared dates and amounts, whose notation may differ."""
     mentions = {
         (m.start, m.end)
         for e in entities
@@ -169,7 +172,7 @@ def _unshared(view: View, entities: Sequence[Entity]) -> str:
 
 
 def _gender_of(view: View, span: Span, alone: bool) -> str:
-    """The gender that a substitute needs; "" for a family name, which has none."""
+    """Return the gender that a substitute needs; "" for a family name, which has none."""
     texts = [view.context_text, view.response]
     forms = name_forms(span.text)
     if span.shape == "family" or (span.shape == "full" and "first" not in forms):
@@ -178,7 +181,7 @@ def _gender_of(view: View, span: Span, alone: bool) -> str:
 
 
 def _kept_family(entity: Entity) -> frozenset[str]:
-    """The family name that is kept because others share it: "John Smith" and "Mary Smith".
+    """Return the family name that is kept because others share it: "John Smith" and "Mary Smith".
 
     Raises `Refusal` (ONE_TO_ONE) if another person shares another part of the name.
     """

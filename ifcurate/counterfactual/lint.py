@@ -59,7 +59,7 @@ class Finding:
 
 
 def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:
-    """The findings of all rows, in order. Rows without a context or an answer are skipped."""
+    """Yield the findings of all rows, in order. Rows without a context or an answer are skipped."""
     seen: dict[tuple[str, str], int] = {}
     originals: dict[str, Mapping[str, Any]] = {}
     for example in examples:
@@ -78,7 +78,7 @@ def check_rows(examples: Iterable[Example]) -> Iterator[Finding]:
 
 
 def _check_row(example: Example, original: Mapping[str, Any] | None) -> Iterator[tuple[Check, str]]:
-    """The failed checks of one row, each with its detail."""
+    """Yield the failed checks of one row, each with its detail."""
     try:
         view = _without_record(view_example(example), example.row)
         case, checks, dated = _read_row(view, example.row, original)
@@ -97,7 +97,7 @@ def _check_row(example: Example, original: Mapping[str, Any] | None) -> Iterator
 def _read_row(
     view: View, row: Mapping[str, Any], original: Mapping[str, Any] | None
 ) -> tuple[Case, Collection[Check], str]:
-    """The row as a case, the checks to run, and the text whose dates are compared."""
+    """Return the row as a case, the checks to run, and the text whose dates are compared."""
     answer = _answer_of(view, row)
     if isinstance(row.get("ifcurate_edits"), list):
         return _case_from_record(view, row), CHECKS, ""
@@ -110,7 +110,7 @@ def _read_row(
 
 
 def _case_from_record(view: View, row: Mapping[str, Any]) -> Case:
-    """The case of a row that records its edits."""
+    """Return the case of a row that records its edits."""
     back = [(e["field"], e["new_start"], e["new_end"], e["new"], e["old"])
             for e in row["ifcurate_edits"]]  # fmt: skip
     kind, new_type, original, substitute, source, gender = (
@@ -123,7 +123,7 @@ def _case_from_record(view: View, row: Mapping[str, Any]) -> Case:
 
 
 def _case_from_original(view: View, answer: str, before: Mapping[str, str]) -> Case:
-    """The case of a row whose original is known, compared word by word."""
+    """Return the case of a row whose original is known, compared word by word."""
     memory = without_end_marks(before.get(view.response_path, "")).strip().rstrip(".")
     answer, memory = _strip_shared(answer, memory)
     kind = _shared_type(memory, answer)
@@ -132,14 +132,14 @@ def _case_from_original(view: View, answer: str, before: Mapping[str, str]) -> C
 
 
 def _case_from_memory(view: View, answer: str) -> Case:
-    """The case of a row with its remembered answer put back."""
+    """Return the case of a row with its remembered answer put back."""
     answer, memory = _strip_shared(answer, view.memory[0])
     kind = _shared_type(memory, answer)
     return _build_case(view, _find_undo(view, answer, memory, kind), kind, memory, answer)
 
 
 def _case_without_original(view: View, answer: str) -> Case:
-    """The case of a row without an original. Its answer is used as the new name."""
+    """Return the case of a row without an original. Its answer is used as the new name."""
     name = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
     edits = [
         Edit(path, match.start(), match.end(), answer, answer, match.start(), match.end())
@@ -154,7 +154,7 @@ def _case_without_original(view: View, answer: str) -> Case:
 
 
 def _shared_type(memory: str, answer: str) -> str:
-    """The type of both names; raises `Refusal` if the names are equal or differ in type."""
+    """Return the type of both names; raises `Refusal` if the names are equal or differ in type."""
     if fold(memory) == fold(answer):
         raise Refusal(Check.ONE_TO_ONE, f"the answer and the original answer are both {memory!r}")
     old, new = _type_of(memory), _type_of(answer)
@@ -164,7 +164,7 @@ def _shared_type(memory: str, answer: str) -> str:
 
 
 def _find_undo(view: View, answer: str, memory: str, kind: str) -> list[Change]:
-    """The changes that put the original answer back, in all its forms."""
+    """Return the changes that put the original answer back, in all its forms."""
     forms = {answer: memory}
     with contextlib.suppress(Refusal):
         forms = person_forms(answer, memory) if kind == "PERSON" else forms
@@ -184,7 +184,10 @@ def _build_case(
     new_type: str = "",
     source: str = "lint",
 ) -> Case:
-    """The case of a row from the changes that undo its edits. Raises `Refusal` (SPANS, TYPE)."""
+    """Return the case of a row from the changes that undo its edits.
+
+    Raises `Refusal` (SPANS, TYPE).
+    """
     lexicon = load_lexicon()
     was, edits = _undo_edits(view, back, original)
     span = span_of(kind, original, lexicon)
@@ -202,14 +205,14 @@ def _build_case(
 
 
 def _read_person(view: View, original: str, substitute: str) -> tuple[frozenset[str], str]:
-    """The words that both names share, and the gender that the pronouns show."""
+    """Return the words that both names share, and the gender that the pronouns show."""
     kept = {*fold(original).split()} & {*fold(substitute).split()}
     he, she = count_pronouns([view.context_text])
     return frozenset(kept), "m" if he > 2 * she else "f" if she > 2 * he else ""
 
 
 def _undo_edits(view: View, back: Sequence[Change], original: str) -> tuple[View, list[Edit]]:
-    """The row before the edits, and the edits. Raises `Refusal` (SPANS)."""
+    """Return the row before the edits, and the edits. Raises `Refusal` (SPANS)."""
     try:
         undo = place_edits(back)
         before = apply_edits(view.texts, undo)
@@ -226,7 +229,7 @@ def _undo_edits(view: View, back: Sequence[Change], original: str) -> tuple[View
 
 
 def _is_one_name(case: Case) -> bool:
-    """Whether every name with a word of the original belongs to one longest name.
+    """Return whether every name with a word of the original belongs to one longest name.
 
     A rebuilt original may be part of it: "Shelley" of "Mary Shelley".
     """
@@ -241,7 +244,7 @@ def _is_one_name(case: Case) -> bool:
 
 
 def _name_words(run: Run, lexicon: Lexicon) -> frozenset[str]:
-    """The folded words of a run, without openers and titles."""
+    """Return the folded words of a run, without openers and titles."""
     parts = [fold(w[2]) for w in run.words]
     while run.opens and len(parts) > 1 and parts[0] in lexicon.openers:
         parts.pop(0)
@@ -251,7 +254,7 @@ def _name_words(run: Run, lexicon: Lexicon) -> frozenset[str]:
 
 
 def _without_record(view: View, row: Mapping[str, Any]) -> View:
-    """The view without the columns that record the edits."""
+    """Return the view without the columns that record the edits."""
     recorded = {str(e["field"]) for e in row.get("ifcurate_edits") or []}
     added = {"answer"} - recorded - {view.response_path} if "ifcurate_role" in row else set()
     texts = {
@@ -267,7 +270,7 @@ def _answer_of(view: View, row: Mapping[str, Any]) -> str:
 
 
 def _type_of(name: str) -> str:
-    """The type of a name by its form, else by the tables; "" if unknown."""
+    """Return the type of a name by its form, else by the tables; "" if unknown."""
     spans = LexiconRecogniser(TYPES).spans({"": name})
     whole = [s.type for s in spans if s.text == name.removeprefix("the ")]
     kinds = types_by_table(name)
@@ -275,7 +278,10 @@ def _type_of(name: str) -> str:
 
 
 def _normal_form(kind: str, text: str, lexicon: Lexicon) -> str:
-    """The normal form of a date or an amount, with or without its unit; "" for other text."""
+    """Return the normal form of a date or an amount, with or without its unit.
+
+    "" for other text.
+    """
     value = span_of(kind, text, lexicon).value.split(" ")[0]
     amount = next((f"{n.value:g}" for n in number_mentions(text)), "") if kind in NUMERIC else ""
     return value or amount
@@ -292,7 +298,7 @@ def _strip_shared(new: str, old: str) -> tuple[str, str]:
 
 
 def _diff_words(after: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Change]:
-    """The word changes that turn `after` into `before`.
+    """Yield the word changes that turn `after` into `before`.
 
     Texts that only one of them has are skipped.
     """

@@ -76,7 +76,7 @@ class PlanCache:
                     continue  # an incomplete line is requested again
 
     def get(self, key: str) -> str | None:
-        """The cached answer, or None."""
+        """Return the cached answer, or None."""
         return self._known.get(key)
 
     def put(self, key: str, answer: str) -> None:
@@ -142,7 +142,7 @@ class OpenAIPlanner:
         return dict(sorted(self._refused.items()))
 
     def spans(self, texts: Mapping[str, str]) -> list[Span]:
-        """The spans of the lexicon, for the check of types (H5)."""
+        """Return the spans of the lexicon, for the check of types (H5)."""
         return self._second.spans(texts)
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class OpenAIPlanner:
         self._client.close()
 
     def plan(self, view: View, refusals: Sequence[Refusal], avoid: Sequence[str]) -> Substitution:
-        """A plan for one example; `refusals` are those of the plans before.
+        """Return a plan for one example; `refusals` are those of the plans before.
 
         Raises `Refusal` (PLAN) if the server does not answer with a plan, and `ModelError` after
         repeated failures.

@@ -18,7 +18,7 @@ def load_recogniser(
     model: str = "",
     cache: Path | None = None,
 ) -> Recogniser:
-    """The recogniser with this name.
+    """Return the recogniser with this name.
 
     `model` and `cache` are for `openai:`: the name of the model on the server, and the file of
     cached answers. Raises `DataError` for an unknown name, and `ModelError` if a package or a

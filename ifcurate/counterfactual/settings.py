@@ -21,7 +21,8 @@ _DEFAULTS: Final = SubstitutionOptions()
 
 
 def parse_types(text: str) -> tuple[str, ...]:
-    """The types of a comma-separated list, in a fixed order; `+YEAR` adds to the default ones.
+    """Return the types of a comma-separated list, in a fixed order; `+YEAR` adds to the default
+    ones.
 
     Raises `OptionError` for an unknown type.
     """
@@ -51,7 +52,7 @@ class AugmentSettings:
 
     @classmethod
     def create(cls, options: SubstitutionOptions, avoid: Iterable[str] = ()) -> AugmentSettings:
-        """The settings of these options. Raises `OptionError` for an unknown type."""
+        """Return the settings of these options. Raises `OptionError` for an unknown type."""
         types = parse_types(options.types)
         return cls(
             options.policy, types, options.seed, options.variants, options.emit, frozenset(avoid)
@@ -59,7 +60,7 @@ class AugmentSettings:
 
 
 def read_avoided(paths: Iterable[Path]) -> frozenset[str]:
-    """All names of the files: lines of text, or answers and remembered answers of JSON rows.
+    """Return all names of the files: lines of text, or answers and remembered answers of JSON rows.
 
     Raises `DataError` for a file that cannot be read.
     """

@@ -77,7 +77,7 @@ class Draft:
 def read_text(
     row: Mapping[str, Any], names: Iterable[str], *, required: bool = True, booleans: bool = False
 ) -> Text:
-    """The first of these columns, or paths, that the row has, as text.
+    """Return the first of these columns, or paths, that the row has, as text.
 
     With `booleans`, as in answers, they are the texts `true` and `false`.
     """
@@ -100,7 +100,7 @@ def read_text(
 
 
 def _describe_found(row: Mapping[str, Any], name: str) -> str:
-    """The columns of a row; for a path whose last step is wrong, the keys that are there."""
+    """Return the columns of a row; for a path whose last step is wrong, the keys that are there."""
     parent, _, last = name.rpartition(".")
     value = read_path(row, parent)[1] if parent else None
     if isinstance(value, Mapping):
@@ -110,7 +110,7 @@ def _describe_found(row: Mapping[str, Any], name: str) -> str:
 
 
 def _as_text(value: Any, name: str, expected: str) -> str:
-    """A text or a number as text; `true` and `false` for booleans, as JSON writes them."""
+    """Return a text or a number as text; `true` and `false` for booleans, as JSON writes them."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -125,13 +125,13 @@ def _as_text(value: Any, name: str, expected: str) -> str:
 
 
 def read_system(row: Mapping[str, Any]) -> Text:
-    """The system message, if the row has a column for it with a text."""
+    """Return the system message, if the row has a column for it with a text."""
     texts = (read_part(row.get(name), name) for name in SYSTEMS)
     return next((text for text in texts if text.text.strip()), NO_TEXT)
 
 
 def read_part(value: Any, path: str) -> Text:
-    """A text, or its only part (`[{"text": ...}]`, `{"parts": [...]}`)."""
+    """Return a text, or its only part (`[{"text": ...}]`, `{"parts": [...]}`)."""
     if isinstance(value, Mapping):
         key = next((key for key in ("text", "parts", "content") if key in value), "")
         return read_part(value.get(key), f"{path}.{key}")
@@ -141,7 +141,9 @@ def read_part(value: Any, path: str) -> Text:
 
 
 def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str) -> Text:
-    """The text of the first context column that has one and does not repeat the instruction."""
+    """Return the text of the first context column that has one and does not repeat the
+    instruction.
+    """
     empty = Text()
     asked = instruction.strip()
     for name in names:
@@ -157,7 +159,8 @@ def read_context(row: Mapping[str, Any], names: Iterable[str], instruction: str)
 
 
 def read_contexts(row: Mapping[str, Any], names: str) -> Text:
-    """The context of one column, or of several (`context+passage`), with a blank line between.
+    """Return the context of one column, or of several (`context+passage`), with a blank line
+    between.
 
     Raises `RowError` when the row has none of the columns, or if one has objects without a text
     that is known.
@@ -190,7 +193,7 @@ def _refuse_objects(value: Any, name: str) -> None:
 
 
 def _joined(value: Any, name: str) -> Text | None:
-    """A context as one text, with a blank line between passages; None if it has no text."""
+    """Return a context as one text, with a blank line between passages; None if it has no text."""
     if value is None or isinstance(value, str):
         return Text(value or "", name)
     if isinstance(value, Mapping):
@@ -203,7 +206,7 @@ def _joined(value: Any, name: str) -> Text | None:
 
 
 def read_answer(row: Mapping[str, Any], names: Sequence[str]) -> Text:
-    """The answer, or the first of several (a list, or SQuAD's {"text": [...]})."""
+    """Return the answer, or the first of several (a list, or SQuAD's {"text": [...]})."""
     for name in names:
         value = read_path(row, name)[1]
         path = name
@@ -238,7 +241,8 @@ _COLUMN: Final = re.compile(r"[^.\[]+")
 
 
 def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The row with lower-case column names, with those of `_SAME` replaced; and the original names.
+    """Return the row with lower-case column names, with those of `_SAME` replaced; and the original
+    names.
 
     A column keeps its capitals if its lower-case name belongs to another column.
     """
@@ -255,7 +259,7 @@ def lower_names(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, st
 
 
 def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
-    """The draft of a row with lower-case names, with the original paths of the row."""
+    """Return the draft of a row with lower-case names, with the original paths of the row."""
 
     def restore(of: Placed) -> Placed:
         path = _COLUMN.sub(lambda m: names.get(m[0], m[0]), of.path, count=1)
@@ -273,7 +277,8 @@ def restore_names(draft: Draft, names: Mapping[str, str]) -> Draft:
 
 
 def add_columns(draft: Draft, row: Mapping[str, Any], columns: Mapping[str, str]) -> Draft:
-    """The draft with the context and the system message from the columns that the user names.
+    """Return the draft with the context and the system message from the columns that the user
+    names.
 
     Raises `RowError` when the row has no such column.
     """

@@ -16,7 +16,7 @@ from ifcurate.records import Turn, write_calls
 
 
 def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
-    """The turns of a column, as OpenAI or as ShareGPT writes them."""
+    """Return the turns of a column, as OpenAI or as ShareGPT writes them."""
     value = parse_list(read_path(row, name)[1])
     if isinstance(value, str) and (turns := split_chat(value, name)):
         return turns
@@ -33,7 +33,7 @@ def read_conversation(row: Mapping[str, Any], name: str) -> list[Turn]:
 
 
 def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
-    """The turns, preceded by the system message of a separate column if they have none."""
+    """Return the turns, preceded by the system message of a separate column if they have none."""
     system = read_system(row)
     if not system.text or (turns and turns[0].role == "system"):
         return turns
@@ -41,7 +41,7 @@ def add_system(turns: list[Turn], row: Mapping[str, Any]) -> list[Turn]:
 
 
 def write_tools(row: Mapping[str, Any]) -> str:
-    """The tools that a row offers, as text or as JSON; "" if there are none."""
+    """Return the tools that a row offers, as text or as JSON; "" if there are none."""
     tools = row.get("tools") or row.get("functions") or read_path(row, "input.tools")[1]
     if not tools:
         return ""
@@ -49,13 +49,15 @@ def write_tools(row: Mapping[str, Any]) -> str:
 
 
 def has_tools(row: Mapping[str, Any]) -> bool:
-    """Whether the row lists tools, as objects or as JSON."""
+    """Return whether the row lists tools, as objects or as JSON."""
     tools = parse_list(row.get("tools") or row.get("functions"))
     return isinstance(tools, list) and bool(tools) and all(isinstance(t, Mapping) for t in tools)
 
 
 def add_history(draft: Draft, row: Mapping[str, Any]) -> Draft:
-    """The draft after the turns, or pairs of question and answer, in the column `history`."""
+    """Return the draft after the turns, or pairs of question and answer, in the column
+    `history`.
+    """
     before = row["history"]
     if draft.history or not before or "[" in draft.instruction.path:  # a chat has one already
         return draft
@@ -85,7 +87,7 @@ _OF_TEXTS: Final = CHATS[:6]  # a list of texts in one of these is a chat
 
 
 def find_chat(row: Mapping[str, Any]) -> str:
-    """The column that holds a chat, as turns or as one text; "" if none does."""
+    """Return the column that holds a chat, as turns or as one text; "" if none does."""
     names = (name for name in CHATS if name != "data" or len(row) > 1)
     found = next((name for name in names if is_chat(row.get(name), name)), "")
     root = row.get("prompt")
@@ -93,7 +95,7 @@ def find_chat(row: Mapping[str, Any]) -> str:
 
 
 def read_thread(root: Mapping[str, Any], path: str) -> list[Turn]:
-    """The turns of a tree of messages.
+    """Return the turns of a tree of messages.
 
     Of the replies to each, the one with the best rank is taken.
     """
@@ -116,7 +118,10 @@ def _rank(reply: Any) -> float:
 
 
 def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:
-    """Whether a column of this name holds a chat. Without `sure`, any list of objects is a chat."""
+    """Return whether a column of this name holds a chat.
+
+    Without `sure`, any list of objects is a chat.
+    """
     value = parse_list(value)
     if isinstance(value, str):
         return sure and bool(split_chat(value, name))
@@ -128,7 +133,7 @@ def is_chat(value: Any, name: str, *, sure: bool = True) -> bool:
 
 
 def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Draft]:
-    """A draft of the last assistant turn, or with `every` one of each.
+    """Return a draft of the last assistant turn, or with `every` one of each.
 
     Raises `RowError` when no assistant turn follows another turn.
     """
@@ -144,7 +149,7 @@ def draft_chat(turns: list[Turn], tools: str, *, every: bool = False) -> list[Dr
 
 
 def join_turns(said: list[Turn], turns: list[Turn]) -> tuple[list[Turn], int]:
-    """The chosen turns after those before them, and the number of answers that are left out.
+    """Return the chosen turns after those before them, and the number of answers that are left out.
 
     The chosen turns may repeat the turns before them. If the turns before them end in an answer, it
     answers the same question as the chosen one and is left out.
@@ -183,7 +188,7 @@ def _draft_turn(before: list[Turn], answer: Turn, tools: str) -> Draft:
 
 
 def _response(turn: Turn) -> Text:
-    """The answer's text; a turn that only calls tools answers with its calls, as JSON."""
+    """Return the answer's text; a turn that only calls tools answers with its calls, as JSON."""
     if turn.content or not turn.tool_calls:
         return Text(turn.content, turn.path)
     return Text(write_calls(turn.tool_calls), turn.path.rsplit(".", 1)[0] + ".tool_calls")

@@ -18,7 +18,7 @@ from ifcurate.options.data import FORMATS
 
 
 def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
-    """The format that most of these rows have.
+    """Return the format that most of these rows have.
 
     Raises `DataError` with the columns that were found when no format fits.
     """
@@ -35,7 +35,7 @@ def detect_format(rows: Sequence[Mapping[str, Any]], where: str) -> str:
 
 
 def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: str) -> str:
-    """The advice for rows that are not at the top of the file, or the general one."""
+    """Return the advice for rows that are not at the top of the file, or the general one."""
     if len(rows) == 1 and (advice := _unwrap(rows[0], keys, where)):
         return advice
     if nested := next((key for key in keys if _has_examples(rows[0], key)), ""):
@@ -46,7 +46,7 @@ def _what_to_do(rows: Sequence[Mapping[str, Any]], keys: Sequence[str], where: s
 
 
 def _map_columns(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """The advice for rows whose columns need other names, or another file."""
+    """Return the advice for rows whose columns need other names, or another file."""
     if "parent_id" in keys:
         return "each row is one message; join the messages of a conversation to a list `messages`"
     if written := [key for key in keys if _is_object(rows[0].get(key))]:
@@ -73,7 +73,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
-    """The advice for a file that is one object around its rows; "" for another."""
+    """Return the advice for a file that is one object around its rows; "" for another."""
     named = (key for key in keys if _REJECTED.isdisjoint(re.split(r"[^a-z]+", key.lower())))
     if inside := [key for key in named if _has_rows(row[key])]:
         names = " and ".join(map(repr, inside))
@@ -85,7 +85,7 @@ def _unwrap(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
 
 
 def _quote(key: str) -> str:
-    """A key in a program of jq."""
+    """Return a key in a program of jq."""
     return key if key.isidentifier() else json.dumps(key)
 
 
@@ -94,13 +94,13 @@ def _has_rows(value: Any) -> bool:
 
 
 def _has_examples(row: Mapping[str, Any], key: str) -> bool:
-    """Whether the first item of a column is an example with its own question."""
+    """Return whether the first item of a column is an example with its own question."""
     value = row.get(key)
     return isinstance(value, list) and _has_rows(value) and bool(_format_of(value[0]))
 
 
 def _guess_columns(keys: Sequence[str]) -> Iterator[str]:
-    """A mapping to these columns, by the words in their names; "..." where no column fits."""
+    """Yield a mapping to these columns, by the words in their names; "..." where no column fits."""
     left = {key: re.split(r"[^a-z]+", key.lower()) for key in keys}
     for name, words in _GUESSES.items():
         fitting = (
@@ -157,7 +157,7 @@ def _format_of(written: Mapping[str, Any]) -> str:
 
 
 def _chat_format_of(row: Mapping[str, Any], name: str) -> str:
-    """The format of a row that has a chat in this column; "" without a column."""
+    """Return the format of a row that has a chat in this column; "" without a column."""
     turns = parse_list(row.get(name))
     if isinstance(turns, list) and isinstance(turns[0], Mapping) and "from" in turns[0]:
         return "sharegpt"

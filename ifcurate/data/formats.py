@@ -27,7 +27,7 @@ from ifcurate.records import ContextBlock, Example, Role, Turn
 
 
 def row_hash(row: Mapping[str, Any]) -> str:
-    """A hash of the row's content, 16 hex digits; the order of keys does not matter."""
+    """Return a hash of the row's content, 16 hex digits; the order of keys does not matter."""
     text = json.dumps(row, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
@@ -35,7 +35,7 @@ def row_hash(row: Mapping[str, Any]) -> str:
 def parse_row(
     row: Mapping[str, Any], layout: Layout, *, source: str = "", row_number: int = 0
 ) -> list[Example]:
-    """The examples of one row: one, or one for each scored turn of a chat.
+    """Return the examples of one row: one, or one for each scored turn of a chat.
 
     Raises `RowError` with the columns that were found when the row has another format.
     """
@@ -70,7 +70,7 @@ def parse_row(
 
 
 def row_id(row: Mapping[str, Any]) -> str:
-    """The row's own id, or the hash of its content."""
+    """Return the row's own id, or the hash of its content."""
     for name in ("id", "uid", "uuid", "prompt_id"):
         value = row.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
@@ -106,7 +106,7 @@ def _refuse_broken_text(example: Example) -> None:
 
 # --------------------------------------------------------------- the context of a row
 def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str, Explained]]:
-    """The place and text of each user message of a row, and the rules that were tried on it.
+    """Return the place and text of each user message of a row, and the rules that were tried on it.
 
     Raises `RowError` when the row has another format.
     """
@@ -119,7 +119,7 @@ def explain_texts(row: Mapping[str, Any], layout: Layout) -> list[tuple[str, str
 
 
 def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[tuple[str, str]]:
-    """The instructions of these rows from which templates are learned, and their responses.
+    """Return the instructions of these rows from which templates are learned, and their responses.
 
     Rows with a history or with a context field are left out. The list is empty when contexts
     inside a text are not looked for, or when a pattern of the user finds them.
@@ -139,7 +139,7 @@ def template_texts(rows: Sequence[Mapping[str, Any]], layout: Layout) -> list[tu
 
 
 def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
-    """The context of a draft; see `ifcurate.contexts.rules` for the rules in a text.
+    """Yield the context of a draft; see `ifcurate.contexts.rules` for the rules in a text.
 
     The context of earlier turns counts only when the last user message asks for something.
     "Thanks!" after a tool result does not need its context.
@@ -162,7 +162,7 @@ def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
 def _turn_blocks(
     draft: Draft, part: str, text: Text, role: Role, layout: Layout
 ) -> Iterator[ContextBlock]:
-    """The context of one turn: a tool's result, or the contexts in a user's text."""
+    """Yield the context of one turn: a tool's result, or the contexts in a user's text."""
     if role == "tool" and "tool" in layout.context and not is_no_context(text.text):
         yield _whole(part, text, "tool-result", 1.0)
     elif role == "user" and "inline" in layout.context and text.text:
@@ -171,7 +171,9 @@ def _turn_blocks(
 
 
 def _texts(draft: Draft) -> Iterator[tuple[str, Text, Role]]:
-    """The turns before the response in their order, each with its part name, text and role."""
+    """Yield the turns before the response in their order, each with its part name, text
+    and role.
+    """
     yield from _group("history", draft.history)
     yield "instruction", draft.instruction, "user"
     yield from _group("trailing", draft.trailing)
@@ -183,12 +185,12 @@ def _group(name: str, turns: Iterable[Turn]) -> Iterator[tuple[str, Text, Role]]
 
 
 def _user_texts(draft: Draft) -> list[tuple[str, Text]]:
-    """The user messages of a draft that are searched, with the name of each part."""
+    """Return the user messages of a draft that are searched, with the name of each part."""
     return [(part, text) for part, text, role in _texts(draft) if role == "user" and text.text]
 
 
 def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explained:
-    """The contexts found in one text of a draft, and every rule that was tried."""
+    """Return the contexts found in one text of a draft, and every rule that was tried."""
     if layout.pattern:
         return _by_pattern(text, layout.pattern)
     elsewhere = part != "instruction" or (bool(draft.system.text) and asks(draft.system.text))
@@ -206,7 +208,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _by_pattern(text: str, pattern: str) -> Explained:
-    """The groups `context`, `context2`, ... of the user's pattern, with `cut` around them."""
+    """Return the groups `context`, `context2`, ... of the user's pattern, with `cut`
+    around them.
+    """
     match = _compiled(pattern).search(text)
     if match is None:
         return Explained((), (Tried(("regex",), "the pattern does not match"),))

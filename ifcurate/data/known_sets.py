@@ -34,7 +34,7 @@ class KnownSet:
 
 
 def read_card(name: str) -> str:
-    """The text of a card. Raises `DataError` with the nearest name."""
+    """Return the text of a card. Raises `DataError` with the nearest name."""
     known = list_cards()
     if name not in known:
         near = did_you_mean(name, known)
@@ -43,20 +43,20 @@ def read_card(name: str) -> str:
 
 
 def list_cards() -> list[str]:
-    """The names of all cards, including those of models."""
+    """Return the names of all cards, including those of models."""
     files = resources.files("ifcurate.data_cards").iterdir()
     return sorted(f.name.removesuffix(".md") for f in files if f.name.endswith(".md"))
 
 
 @functools.cache
 def list_known_sets() -> tuple[KnownSet, ...]:
-    """All datasets that have a card, by name."""
+    """Return all datasets that have a card, by name."""
     parsed = (_parse(name, read_card(name)) for name in list_cards())
     return tuple(known for known in parsed if known is not None)
 
 
 def find_known_set(name: str) -> KnownSet | None:
-    """The dataset with this name or Hub id; None when it has no card."""
+    """Return the dataset with this name or Hub id; None when it has no card."""
     wanted = name.lower()
     for known in list_known_sets():
         if wanted in (known.name, known.hub_id.lower()):

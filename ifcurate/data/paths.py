@@ -16,7 +16,8 @@ _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
 
 
 def read_path(row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
-    """Whether a row has a column or a path (`instances[0].input`) of this name, and its value.
+    """Return whether a row has a column or a path (`instances[0].input`) of this name, and its
+    value.
 
     The value of `docs[*].body` is the list of the bodies of all items of `docs` that have one.
     """
@@ -46,7 +47,10 @@ def context_passages(row: Mapping[str, Any], path: str) -> dict[str, str]:
 
 
 def walk_passages(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """The path and the text of each passage of a context. Passages without a text are left out."""
+    """Yield the path and the text of each passage of a context.
+
+    Passages without a text are left out.
+    """
     if isinstance(value, str) and value.strip():
         yield name, value
     elif isinstance(value, Mapping) and not {"role", "from"} & value.keys():  # no turn

@@ -26,7 +26,7 @@ _COLUMNS: Final = re.compile(r"(?<!\w)\.(\w+)")
 
 
 def advise_ranked(row: Mapping[str, Any], where: str) -> str:
-    """The advice for a row with several answers and their order; "" for another row."""
+    """Return the advice for a row with several answers and their order; "" for another row."""
     program = _pair_program(row) or _list_program(row)
     if not program:
         return ""
@@ -37,7 +37,7 @@ def advise_ranked(row: Mapping[str, Any], where: str) -> str:
 
 
 def run_jq(program: str, where: str) -> str:
-    """The command that applies a jq program to a file, a URL or a Hub dataset."""
+    """Return the command that applies a jq program to a file, a URL or a Hub dataset."""
     jq = f"jq -c {shlex.quote(program)}"
     if lines := _write_lines(where):
         return f"{lines} | {jq} > rows.jsonl"
@@ -45,7 +45,7 @@ def run_jq(program: str, where: str) -> str:
 
 
 def _write_lines(where: str) -> str:
-    """The command that writes rows as JSON; "" for a file that jq reads itself."""
+    """Return the command that writes rows as JSON; "" for a file that jq reads itself."""
     script = ""
     if where.endswith(".parquet"):
         script = f"import polars, sys; polars.read_parquet({where!r}).write_ndjson"
@@ -81,7 +81,9 @@ def _list_program(row: Mapping[str, Any]) -> str:
 
 
 def first_is_best(row: Mapping[str, Any]) -> bool:
-    """Whether no other answer of the row's list has a better rank or score than the first."""
+    """Return whether no other answer of the row's list has a better rank or score than
+    the first.
+    """
     found = _find_list(row)
     if found is None:
         return True
@@ -91,7 +93,7 @@ def first_is_best(row: Mapping[str, Any]) -> bool:
 
 
 def _find_list(row: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """The column of a list of answers, and the keys of an answer's text and rank."""
+    """Return the column of a list of answers, and the keys of an answer's text and rank."""
     for key in _LISTS:
         value = row.get(key)
         if not isinstance(value, list) or len(value) < 2 or not isinstance(value[0], Mapping):

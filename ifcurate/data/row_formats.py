@@ -115,7 +115,7 @@ def _alpaca(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
 
 
 def _ask_in_input(draft: Draft) -> Draft:
-    """The draft whose input is the prompt, if nothing else in the row asks."""
+    """Return the draft whose input is the prompt, if nothing else in the row asks."""
     if draft.instruction.text.strip() or asks(draft.system.text):
         return draft
     return replace(draft, instruction=draft.context, context=Text())
@@ -124,7 +124,7 @@ def _ask_in_input(draft: Draft) -> Draft:
 def _draft(
     row: Mapping[str, Any], asked: Text, answer: Text, contexts: Sequence[str] = CONTEXTS
 ) -> Draft:
-    """The draft of a row without turns, with its context in one of these columns."""
+    """Return the draft of a row without turns, with its context in one of these columns."""
     return Draft(asked, answer, read_context(row, contexts, asked.text), read_system(row))
 
 
@@ -172,7 +172,9 @@ def _preference(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
 def _draft_after(
     row: Mapping[str, Any], said: list[Turn], turns: list[Turn], before: str, response: str
 ) -> list[Draft]:
-    """The drafts of a conversation in column `before`, and the turns of column `response`."""
+    """Return the drafts of a conversation in column `before`, and the turns of column
+    `response`.
+    """
     joined, n_left_out = join_turns(said, turns)
     drafts = draft_chat(add_system(joined, row), write_tools(row))
     if not n_left_out:
@@ -182,7 +184,9 @@ def _draft_after(
 
 
 def _chosen_turns(row: Mapping[str, Any], asked: Text) -> list[Turn]:
-    """The turns of `chosen`: the answer, or the whole conversation as turns or as one text."""
+    """Return the turns of `chosen`: the answer, or the whole conversation as turns or
+    as one text.
+    """
     if isinstance(row.get("chosen"), list | Mapping):
         return read_conversation(row, "chosen")
     answer = read_text(row, ("chosen",), booleans=True)
@@ -223,7 +227,7 @@ _SPEAKERS: Final[tuple[Role, Role]] = ("user", "assistant")
 
 
 def _each_text(value: Any, path: str) -> list[Text]:
-    """The text of each item: of a list, or of the list in CoQA's and QuAC's objects."""
+    """Return the text of each item: of a list, or of the list in CoQA's and QuAC's objects."""
     if isinstance(value, Mapping):
         key = next((key for key in ("input_text", "texts", "text") if key in value), "")
         value, path = value.get(key), f"{path}.{key}"
@@ -254,7 +258,7 @@ _Reader = Callable[[Mapping[str, Any], Layout], list[Draft]]
 
 
 def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
-    """A reader of the first of these columns, which holds turns with these two keys."""
+    """Return a reader of the first of these columns, which holds turns with these two keys."""
 
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         name = next((column for column in columns if column in row), "") or find_chat(row)
@@ -270,7 +274,9 @@ def _chat(columns: Sequence[str], role: str, content: str) -> _Reader:
 
 
 def _known(reader: _Reader) -> _Reader:
-    """A reader of columns with known names, in any letter case, and of columns of the user."""
+    """Return a reader of columns with known names, in any letter case, and of columns
+    of the user.
+    """
 
     def read(row: Mapping[str, Any], layout: Layout) -> list[Draft]:
         small, names = lower_names(row)

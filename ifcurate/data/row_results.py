@@ -28,7 +28,7 @@ class BadRow:
         return f"{self.source}: {self.reason} ({before} of it before)" if self.ends else ""
 
     def as_record(self) -> dict[str, Any]:
-        """The row's record in the quarantine file."""
+        """Return the row's record in the quarantine file."""
         raw = None if self.raw is None else self.raw.decode("utf-8", "backslashreplace")
         return {
             "source": self.source,

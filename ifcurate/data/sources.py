@@ -66,12 +66,12 @@ class Examples:
         return f"Examples({named}{more}{limit})"
 
     def __iter__(self) -> Iterator[Example]:
-        """Every example, without bad rows."""
+        """Yield every example, without bad rows."""
         for row in self.read():
             yield from row.examples
 
     def read(self, *, unique: bool = True) -> Iterator[ReadRow]:
-        """Every row in order; with `unique`, ids are made unique by `UniqueNames`.
+        """Return every row in order; with `unique`, ids are made unique by `UniqueNames`.
 
         Unique ids need memory for every id. Without `unique`, and in `read_chunks`, memory
         does not grow with the number of rows.
@@ -96,13 +96,15 @@ class Examples:
     def raw_chunks(
         self, size: int, most_bytes: int = PIECE_BYTES
     ) -> Iterator[list[tuple[RawRow, Layout]]]:
-        """The same pieces with unparsed rows and their layouts, for `read_row`."""
+        """Return the same pieces with unparsed rows and their layouts, for `read_row`."""
         return (piece for _, piece, _ in self._divided_rows(size, most_bytes))
 
     def _divided_rows(
         self, size: int, most_bytes: int
     ) -> Iterator[tuple[int, list[tuple[RawRow, Layout]], bool]]:
-        """The number of a chunk, its rows or a part of them, and whether they are the last."""
+        """Yield the number of a chunk, its rows or a part of them, and whether they are
+        the last.
+        """
         rows = self._raw_rows()
         for number in itertools.count():
             empty = True
@@ -119,7 +121,7 @@ class Examples:
         return itertools.islice(rows, self.limit)
 
     def pick(self, wanted: Iterable[tuple[str, int]]) -> Iterator[ReadRow]:
-        """The rows with these sources and numbers.
+        """Yield the rows with these sources and numbers.
 
         Other rows are not parsed if the format allows it.
         """
@@ -132,7 +134,7 @@ class Examples:
                 return
 
     def count_rows(self) -> int | None:
-        """The number of rows, without parsing them; None when it is unknown."""
+        """Return the number of rows, without parsing them; None when it is unknown."""
         total = 0
         for source in self.sources:
             n = count_rows(source)
@@ -142,7 +144,7 @@ class Examples:
         return total if self.limit is None else min(total, self.limit)
 
     def unread(self) -> dict[str, Unread]:
-        """The columns of each source's first rows that the examples do not use.
+        """Return the columns of each source's first rows that the examples do not use.
 
         Also the folders whose subfolders are not read.
         """
@@ -162,7 +164,7 @@ class Examples:
 
 
 def rename_repeated(rows: Iterable[ReadRow]) -> Iterator[ReadRow]:
-    """The rows with unique ids for their examples, by `UniqueNames`."""
+    """Yield the rows with unique ids for their examples, by `UniqueNames`."""
     names = UniqueNames()
     for row in rows:
         if row.examples and (name := names.name(row.examples[0].id)) != row.examples[0].id:
@@ -194,7 +196,7 @@ def divide_rows(
 
 
 def read_row(raw: RawRow, layout: Layout) -> ReadRow:
-    """The examples of a row, or the reason why it has none. Parses the row if necessary."""
+    """Return the examples of a row, or the reason why it has none. Parses the row if necessary."""
     if raw.value is None and not raw.error and raw.raw is not None:
         value, error = parse_line(raw.raw)
         raw = replace(raw, value=value, error=error)
@@ -223,7 +225,7 @@ def _bad(raw: RawRow, reason: str) -> BadRow:
 
 @takes_options(DataOptions)
 def read_examples(paths: str | Path | Sequence[str | Path], *, options: DataOptions) -> Examples:
-    """The examples of files, folders, globs, URLs, standard input or a Hub dataset.
+    """Return the examples of files, folders, globs, URLs, standard input or a Hub dataset.
 
     `paths` are files (JSON, JSONL, CSV, Parquet, Arrow, Feather; `.gz`, `.zst`), folders
     (including those of `datasets.save_to_disk`), globs, URLs (`https://`, `s3://`,
@@ -281,7 +283,7 @@ def _apply_card(known: KnownSet, options: DataOptions) -> DataOptions:
 
 
 def options_format(options: DataOptions) -> str:
-    """The format that the options ask for. A context or a system column adds to a format.
+    """Return the format that the options ask for. A context or a system column adds to a format.
 
     Raises `OptionError` when only one of instruction and response is mapped.
     """
@@ -295,7 +297,7 @@ def options_format(options: DataOptions) -> str:
 
 
 def options_layout(format: str, options: DataOptions) -> Layout:
-    """The layout of a format with the options of reading."""
+    """Return the layout of a format with the options of reading."""
     return Layout(
         format,
         options.columns,
@@ -309,13 +311,16 @@ def options_layout(format: str, options: DataOptions) -> Layout:
 
 
 def _learning_rows(source: Source) -> list[dict[str, Any]]:
-    """The rows from which templates are learned: all of a short source, a sample of a long one."""
+    """Return the rows from which templates are learned: all of a short source, a sample of a long
+    one.
+    """
     first = _first_rows(source, LOOKED_AT)
     return (spread_rows(source, LOOKED_AT) if len(first) == LOOKED_AT else []) or first
 
 
 def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
-    """The layout with the templates that these rows share, if their texts include the context.
+    """Return the layout with the templates that these rows share, if their texts include the
+    context.
 
     Every reader learns from the same rows of a source, so all readers agree. Of more than
     `LOOKED_AT` rows it looks at a sample, spread evenly.
@@ -355,7 +360,7 @@ def _none_of(n: int) -> str:
 
 
 def _detect_formats(sources: Sequence[Source]) -> list[str]:
-    """The format of each source; the first detected one if it cannot be detected.
+    """Return the format of each source; the first detected one if it cannot be detected.
 
     For example, all rows of a file without a column for the response are quarantined.
     Raises `DataError` when no source's format can be detected.

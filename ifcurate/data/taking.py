@@ -35,7 +35,7 @@ _EXPECTED: Final = (
 
 @takes_options(DataOptions)
 def take_examples(data: Any, *, options: DataOptions) -> Iterable[Example]:
-    """The examples of data in memory.
+    """Return the examples of data in memory.
 
     `data` is the result of `read_examples`, an iterable of `Example`, or rows: a list of
     dicts, a `datasets.Dataset`, a polars or pandas frame, a pyarrow table. The format of
@@ -105,7 +105,7 @@ def _mark(example: Example, context: object) -> Example:
 
 
 def _as_rows(data: Any) -> Iterator[Any]:
-    """The rows of a frame, a table, a dataset or any iterable."""
+    """Return the rows of a frame, a table, a dataset or any iterable."""
     if hasattr(data, "iter_rows") and hasattr(data, "schema"):  # polars
         return iter(data.iter_rows(named=True))
     if hasattr(data, "to_pylist"):  # pyarrow
@@ -129,7 +129,9 @@ def _as_rows(data: Any) -> Iterator[Any]:
 
 
 def _without_arrays(value: Any) -> Any:
-    """A value of pandas with its arrays as lists: pandas reads the lists of Parquet as arrays."""
+    """Return a value of pandas with its arrays as lists: pandas reads the lists of Parquet as
+    arrays.
+    """
     if isinstance(value, Mapping):
         return {key: _without_arrays(inner) for key, inner in value.items()}
     if isinstance(value, list) or (hasattr(value, "dtype") and value.ndim):

@@ -35,7 +35,7 @@ _PAIRS: Final = (
 
 
 def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn]:
-    """The turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
+    """Return the turns of column `name`: OpenAI's role/content, or ShareGPT's from/value.
 
     Items may also be pairs of a question and its answer, or texts that alternate, the user's
     first. A list may be written as JSON in a text. Raises `RowError` with the place of the
@@ -58,7 +58,7 @@ def read_turns(value: Any, name: str, role_key: str, text_key: str) -> list[Turn
 
 
 def parse_list(value: Any) -> Any:
-    """A list that a table has as JSON in a text; every other value as it is."""
+    """Return a list that a table has as JSON in a text; every other value as it is."""
     if isinstance(value, str) and value.lstrip()[:2] in ("[{", '["'):
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(value)
@@ -66,7 +66,7 @@ def parse_list(value: Any) -> Any:
 
 
 def find_pair(item: Any) -> tuple[str, str] | None:
-    """The keys of a question and its answer in an item without a role."""
+    """Return the keys of a question and its answer in an item without a role."""
     if not isinstance(item, Mapping) or {"role", "from"} & item.keys():
         return None
     held = (pair for pair in _PAIRS if all(isinstance(item.get(key), str) for key in pair))
@@ -90,7 +90,7 @@ def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
 
 
 def _read_calls(item: Mapping[str, Any], path: str) -> Sequence[Any]:
-    """The tool calls of a turn, as the row has them."""
+    """Return the tool calls of a turn, as the row has them."""
     calls = item.get("tool_calls") or ()
     if not calls and isinstance(item.get("function_call"), Mapping):  # OpenAI's older form
         calls = [{"type": "function", "function": dict(item["function_call"])}]
@@ -103,7 +103,10 @@ def _read_calls(item: Mapping[str, Any], path: str) -> Sequence[Any]:
 
 
 def _call_in_text(content: str) -> list[Mapping[str, Any]]:
-    """The tool call in a turn's text. ShareGPT writes calls there; chat templates expect a call."""
+    """Return the tool call in a turn's text.
+
+    ShareGPT writes calls there; chat templates expect a call.
+    """
     try:
         call = json.loads(content)
     except ValueError:
@@ -178,12 +181,12 @@ _SYSTEM: Final = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>\s*", re.DOTALL)
 
 
 def split_speakers(text: str, name: str) -> list[Turn]:
-    """The turns of a dialogue with `Human:` and `Assistant:`, as `split_chat` gives them."""
+    """Return the turns of a dialogue with `Human:` and `Assistant:`, as `split_chat` gives them."""
     return split_chat(text, name, (_SPEAKERS,))
 
 
 def split_chat(text: str, name: str, marks: Sequence[re.Pattern[str]] = _MARKS) -> list[Turn]:
-    """The turns of a chat that column `name` has as one text; [] for another text.
+    """Return the turns of a chat that column `name` has as one text; [] for another text.
 
     Turn 2 has the path `name[2]`, which is not a place in the row. The end marks of a turn are not
     part of it. The chat begins with the user, or with a system message before the user's.

@@ -13,7 +13,7 @@ class UniqueNames:
         self._times: dict[str, int] = {}  # base -> its last number
 
     def name(self, base: str) -> str:
-        """The name for this occurrence of `base`."""
+        """Return the name for this occurrence of `base`."""
         times = self._count_uses(base) + 1
         name = base
         while times > 1 and self._count_uses(name := f"{base}~{times}"):
@@ -22,7 +22,7 @@ class UniqueNames:
         return name
 
     def _count_uses(self, name: str) -> int:
-        """How often a name was requested or returned; 0 for never."""
+        """Return how often a name was requested or returned; 0 for never."""
         times = self._times.get(name, 0)
         if not times and "~" in name:
             base, _, number = name.rpartition("~")

@@ -73,7 +73,7 @@ class Unread:
 
 
 def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
-    """What is not read of the rows that have the format.
+    """Return what is not read of the rows that have the format.
 
     A text looks like a context by the name of its column, or because most of its values have
     more than 30 words. If a context is already read, only the name is considered.
@@ -97,7 +97,7 @@ def unread_columns(rows: Sequence[Mapping[str, Any]], layout: Layout) -> Unread:
 
 
 def _mapped(drafts: Sequence[Draft], layout: Layout) -> tuple[str, ...]:
-    """The columns of the context that is read, and the other columns that --columns maps."""
+    """Return the columns of the context that is read, and the other columns that --columns maps."""
     given = dict(layout.columns or {})
     read = next((d.context.path for d in drafts if d.context.text.strip()), "")
     context = given.pop("context", "") or re.split(r"[.\[]", read)[0]
@@ -105,7 +105,7 @@ def _mapped(drafts: Sequence[Draft], layout: Layout) -> tuple[str, ...]:
 
 
 def _mapped_columns(layout: Layout) -> set[str]:
-    """The columns that the user names, also those that no row has a text in."""
+    """Return the columns that the user names, also those that no row has a text in."""
     return {
         re.split(r"[.\[]", part.strip())[0]
         for column in (layout.columns or {}).values()
@@ -139,7 +139,7 @@ def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unread_keys(turn: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of a turn with a text of several words that is not read."""
+    """Yield the keys of a turn with a text of several words that is not read."""
     texts = [value for key, value in turn.items() if key in TEXT_KEYS]
     for key, value in turn.items():
         read = key in TEXT_KEYS or value in texts or not isinstance(value, str)
@@ -169,7 +169,7 @@ def _answer_notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[s
 def _with_drafts(
     rows: Sequence[Mapping[str, Any]], layout: Layout
 ) -> Iterator[tuple[Mapping[str, Any], list[Draft]]]:
-    """The rows that have the format, each with its drafts."""
+    """Yield the rows that have the format, each with its drafts."""
     for row in rows:
         try:
             drafts = READERS[layout.format](row, layout)
@@ -179,7 +179,7 @@ def _with_drafts(
 
 
 def describe_unread(columns: Mapping[str, Unread], most: int = 12) -> list[str]:
-    """The lines of `list_unread` and the advice for each source, after the source's name."""
+    """Return the lines of `list_unread` and the advice for each source, after the source's name."""
     return [
         f"{name}: {line}"
         for name, unread in columns.items()
@@ -188,7 +188,7 @@ def describe_unread(columns: Mapping[str, Unread], most: int = 12) -> list[str]:
 
 
 def list_unread(unread: Unread, most: int = 12) -> list[str]:
-    """A line with the first `most` columns that are not read, and the notes."""
+    """Return a line with the first `most` columns that are not read, and the notes."""
     more = ", …" * (len(unread.columns) > most)
     shown = f"columns not read: {', '.join(unread.columns[:most])}{more}"
     return [*([shown] if unread.columns else []), *unread.notes]
@@ -201,7 +201,7 @@ def _find_likely(
     *,
     second: bool,
 ) -> Iterator[str]:
-    """The paths of the texts that look like a context; `second` if one is already read."""
+    """Yield the paths of the texts that look like a context; `second` if one is already read."""
     paths = (p for name in unread for row, _ in fitting for p in _text_paths(row.get(name), name))
     for path in dict.fromkeys(paths):
         if least := _least_words(path, second=second):
@@ -212,7 +212,7 @@ def _find_likely(
 
 
 def _text_paths(value: Any, path: str) -> Iterator[str]:
-    """The paths of the texts in a value, with `[*]` for every item of a list.
+    """Yield the paths of the texts in a value, with `[*]` for every item of a list.
 
     Turns are left out.
     """
@@ -230,7 +230,7 @@ def _text_paths(value: Any, path: str) -> Iterator[str]:
 
 
 def _least_words(path: str, *, second: bool) -> int:
-    """The least number of words of a context with this name; 0 for any other name."""
+    """Return the least number of words of a context with this name; 0 for any other name."""
     steps = [step for step in re.split(r"[.\[\]*]+", path) if step]
     last = {word.lower() for word in _NAME_WORD.findall(steps[-1])}
     words = last.union(word.lower() for step in steps for word in _NAME_WORD.findall(step))
@@ -244,7 +244,7 @@ def _least_words(path: str, *, second: bool) -> int:
 
 
 def _new_text(path: str, row: Mapping[str, Any], drafts: Sequence[Draft]) -> str:
-    """The text of a path; "" if it repeats the prompt, or if the prompt has it already."""
+    """Return the text of a path; "" if it repeats the prompt, or if the prompt has it already."""
     text = read_context(row, (path,), "").text.strip()
     for draft in drafts:
         turns = (*draft.history, *draft.trailing)
@@ -258,7 +258,7 @@ def _new_text(path: str, row: Mapping[str, Any], drafts: Sequence[Draft]) -> str
 
 
 def _columns_of(draft: Draft) -> set[str]:
-    """The top-level columns that a draft uses."""
+    """Return the top-level columns that a draft uses."""
     parts = (draft.instruction, draft.response, draft.context, draft.system)
     paths = [part.path for part in parts] + [t.path for t in (*draft.history, *draft.trailing)]
     columns = {path.split("[")[0].split(".")[0] for path in paths} | set(paths)

@@ -26,7 +26,7 @@ WriteRow = Callable[[RawRow], object]
 
 
 def name_outputs(sources: Sequence[Source]) -> dict[str, tuple[str, str]]:
-    """A unique file stem and an ending for each source's name.
+    """Return a unique file stem and an ending for each source's name.
 
     `data/train.en.jsonl.gz` gives `train.en` and `.jsonl.gz`. Sources with equal stems
     are numbered: `b`, `b-2`.

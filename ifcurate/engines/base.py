@@ -145,18 +145,18 @@ class Engine(ABC):
     def attention_shares(
         self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
     ) -> list[Float32Array]:
-        """The share of each response's attention that falls on the spans of its prompt.
+        """Return the share of each response's attention that falls on the spans of its prompt.
 
         Each is (n_layers, n_heads, n_response_tokens), for engines that have `gives_attention`.
         """
         raise NotImplementedError
 
     def report(self) -> EngineReport:
-        """The work of the engine so far; empty by default."""
+        """Return the work of the engine so far; empty by default."""
         return EngineReport()
 
     def memory_used(self) -> dict[str, int]:
-        """The peak memory so far in bytes, by place: this process, and its GPU."""
+        """Return the peak memory so far in bytes, by place: this process, and its GPU."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"process": peak if sys.platform == "darwin" else peak * 1024}
 
@@ -184,7 +184,7 @@ def run_now(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Fut
 
 
 def arrays_of(answers: Sequence[Answer]) -> list[Float32Array]:
-    """The log-probabilities alone. Raises the first error among the answers."""
+    """Return the log-probabilities alone. Raises the first error among the answers."""
     arrays: list[Float32Array] = []
     for i, answer in enumerate(answers):
         if isinstance(answer, ModelError):

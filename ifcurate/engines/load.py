@@ -32,7 +32,7 @@ _WRAP: Final = "ifcurate.engines.hf.wrapped:wrap_model"
 def load_engine(
     engine: str = "hf", *, model: Any = "", tokenizer: Any = None, **options: Any
 ) -> Engine:
-    """An engine by name, with its model loaded.
+    """Return an engine by name, with its model loaded.
 
     Args:
         engine: "hf" (transformers and torch), "vllm", "server" (an OpenAI-compatible
@@ -94,7 +94,7 @@ def _refuse_unknown(load: Callable[..., Any], options: Mapping[str, Any], where:
 
 
 def load_tokenizer(engine: str, *, model: str, revision: str | None = None) -> Tokenizer:
-    """The tokenizer that an engine uses for a model, without its weights.
+    """Return the tokenizer that an engine uses for a model, without its weights.
 
     Raises `ModelError` when the model's files are not found.
     """

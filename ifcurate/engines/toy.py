@@ -50,7 +50,7 @@ class ToyTokenizer:
         return [self.encode(text) for text in texts]
 
     def special_tokens(self) -> Mapping[str, str]:
-        """The two special tokens."""
+        """Return the two special tokens."""
         return {"bos_token": "<s>", "eos_token": self.eos_text}
 
 
@@ -75,7 +75,7 @@ class ToyEngine(Engine):
         return [_logprobs(prompt) for prompt in prompts]
 
     def report(self) -> EngineReport:
-        """A note that the numbers mean nothing."""
+        """Return a note that the numbers mean nothing."""
         return EngineReport(
             notes=["toy engine: the numbers mean nothing; use it only for dry runs"]
         )
@@ -98,12 +98,12 @@ def _logprobs(prompt: Prompt) -> Float32Array:
 
 
 def load_toy_engine(*, model: str = "") -> ToyEngine:
-    """The toy engine. It has no model, so a name is ignored."""
+    """Return the toy engine. It has no model, so a name is ignored."""
     del model
     return ToyEngine()
 
 
 def load_toy_tokenizer(model: str, *, revision: str | None = None) -> ToyTokenizer:
-    """The toy engine's tokenizer. It has no model, so the names are ignored."""
+    """Return the toy engine's tokenizer. It has no model, so the names are ignored."""
     del model, revision
     return ToyTokenizer()

@@ -56,7 +56,7 @@ def _is_sign(character: str) -> bool:
 
 
 def names(text: str, answers: Sequence[str]) -> bool:
-    """Whether the text names one of the answers, as whole words where words have blanks."""
+    """Return whether the text names one of the answers, as whole words where words have blanks."""
     found = normalise_answer(text)
     return any(_has(found, answer) for answer in map(normalise_answer, answers) if answer)
 
@@ -73,7 +73,7 @@ def name_answers(text: str, context_answers: Sequence[str], memory_answers: Sequ
 
 
 def split_aliases(text: str) -> tuple[str, ...]:
-    """The aliases in one string: "Rangoon (Yangon); Naypyidaw or Nay Pyi Taw" has four.
+    """Return the aliases in one string: "Rangoon (Yangon); Naypyidaw or Nay Pyi Taw" has four.
 
     Semicolons, bars, a slash between spaces, the word "or" and brackets separate aliases.
     A bracket that opens in lower case is a remark, as in "Sucre (judicial)".

@@ -36,7 +36,7 @@ class ContextAttention:
 def measure_attention(
     model: Any, tokenizer: Tokenizer, template: Template, examples: Sequence[Example]
 ) -> list[ContextAttention]:
-    """The attention on each example's context; examples without a context are left out.
+    """Return the attention on each example's context; examples without a context are left out.
 
     `model` is from transformers. The response of each example is read, not generated. Raises
     `ModelError` for a model whose layers give no attention.

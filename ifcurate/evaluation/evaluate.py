@@ -51,7 +51,7 @@ def evaluate_model(
 
 
 def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[str, Any]:
-    """The harness's figures by task; those that are in the folder are not run again."""
+    """Return the harness's figures by task; those that are in the folder are not run again."""
     from ifcurate.engines.hf.loading import choose_device
     from ifcurate.evaluation.harness import run_benchmarks
 
@@ -86,7 +86,10 @@ def ask_suite(
     options: EvaluateOptions,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The measures of one suite. Only questions without an answer in the folder are asked."""
+    """Return the measures of one suite.
+
+    Only questions without an answer in the folder are asked.
+    """
     from ifcurate.prompts.templates import load_template
 
     template = load_template(options.template, model.tokenizer)
@@ -182,7 +185,7 @@ def _ask(
 
 
 def _watch(model: AnsweringModel, template: Any, answered: Sequence[Answered]) -> list[Answered]:
-    """The answers, with the attention on contexts while the model reads their answers."""
+    """Return the answers, with the attention on contexts while the model reads their answers."""
     from ifcurate.evaluation.attention import measure_attention
 
     assert isinstance(model, LocalModel)  # the options refuse other engines

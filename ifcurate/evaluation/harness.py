@@ -58,7 +58,7 @@ metric_list:
 def export_tasks(
     suites: Sequence[str], folder: Path, *, template: str, tokenizer: Tokenizer
 ) -> list[Path]:
-    """A YAML task, with its data, for each suite; the paths of the YAML files."""
+    """Return a YAML task, with its data, for each suite; the paths of the YAML files."""
     from ifcurate.prompts.templates import load_template
 
     layout = load_template(template, tokenizer)
@@ -87,7 +87,9 @@ def export_tasks(
 def run_benchmarks(
     model: str, tasks: Sequence[str], out: Path, *, limit: int | None = None, device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """The harness's figures for each task, written to `out`. Finished tasks are not run again.
+    """Return the harness's figures for each task, written to `out`.
+
+    Finished tasks are not run again.
 
     Raises `ModelError` without the extra, `DataError` for a task that does not load.
     """
@@ -140,7 +142,7 @@ def _run_task(task: str, model: Path, *, limit: int | None, device: str) -> dict
 
 
 def _task_of(task: str) -> tuple[str, Path | None]:
-    """The harness's name of a task, and the folder of its file where it is one."""
+    """Return the harness's name of a task, and the folder of its file where it is one."""
     path = Path(task)
     if path.suffix not in (".yaml", ".yml"):
         return task, None

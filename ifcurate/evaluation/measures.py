@@ -69,7 +69,7 @@ class Answered:
 
 
 def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
-    """All measures: over all questions, over those that the model knows, and by group."""
+    """Return all measures: over all questions, over those that the model knows, and by group."""
     known = [a for a in answered if a.knows]
     result: dict[str, Any] = {"all": _measures(answered, seed)}
     if any(a.knows is not None for a in answered):
@@ -124,7 +124,7 @@ def _share(values: Sequence[bool], seed: int) -> Share:
 def compare_outcomes(
     first: Mapping[str, bool], second: Mapping[str, bool], *, seed: int = 0
 ) -> dict[str, Any]:
-    """The paired difference (second minus first) of a share over the same questions.
+    """Return the paired difference (second minus first) of a share over the same questions.
 
     The result has the 95% bootstrap interval and the exact two-sided p-value of McNemar's test.
     """
@@ -144,7 +144,7 @@ def compare_outcomes(
 
 
 def position_of_answer(question: Question) -> str:
-    """The third of the context in which it first names its answer: first, middle or last."""
+    """Return the third of the context in which it first names its answer: first, middle or last."""
     text = question.context.lower()
     places = [text.find(answer.lower()) for answer in question.context_answers]
     inside = [place for place in places if place >= 0]

@@ -23,7 +23,7 @@ class AnsweringModel(ABC):
 
     @abstractmethod
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """The greedy continuation of each prompt's ids."""
+        """Return the greedy continuation of each prompt's ids."""
 
     @abstractmethod
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
@@ -115,7 +115,7 @@ def generate_greedily(
     max_new_tokens: int = 40,
     batch_size: int = BATCH_SIZE,
 ) -> list[str]:
-    """The greedy continuation of each prompt's ids, as text without special tokens.
+    """Return the greedy continuation of each prompt's ids, as text without special tokens.
 
     `model` and `tokenizer` are from transformers. The model keeps its training mode.
     """
@@ -166,7 +166,7 @@ def _generate(
 
 
 def _batches(sequences: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
-    """The numbers of sequences of similar length."""
+    """Yield the numbers of sequences of similar length."""
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     for start in range(0, len(order), size):
         yield order[start : start + size]
@@ -179,7 +179,7 @@ def _pad(
     side: Literal["left", "right"],
     fill: int = 0,
 ) -> dict[str, Any]:
-    """The ids and the mask of a batch, on the model's device."""
+    """Return the ids and the mask of a batch, on the model's device."""
     import torch
 
     width = max(map(len, sequences))

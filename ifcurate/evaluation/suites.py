@@ -43,7 +43,7 @@ class Question:
 
 
 def to_example(question: Question, *, response: str = "", with_context: bool = True) -> Example:
-    """The question as an example, to be rendered like a training row."""
+    """Return the question as an example, to be rendered like a training row."""
     instruction = question.question if with_context else question.bare_question or question.question
     return Example(
         id=question.id,
@@ -71,7 +71,7 @@ class Suite:
 
 
 def load_suite(name: str, *, limit: int | None = None) -> Suite:
-    """A built-in suite by its name, or a file. Raises `DataError` that names the row."""
+    """Return a built-in suite by its name, or a file. Raises `DataError` that names the row."""
     if name in BUILT_IN and not Path(name).is_file():
         text = (files(__package__ or "") / "built_in" / f"{name}.jsonl").read_text("utf-8")
         rows, title = [json.loads(line) for line in text.splitlines()], name

@@ -42,7 +42,7 @@ class Trajectory:
 
 
 def step_of(model: str) -> int | None:
-    """The step in the name of a checkpoint's folder; None for another model."""
+    """Return the step in the name of a checkpoint's folder; None for another model."""
     match = _CHECKPOINT.search(Path(model).name)
     return int(match.group(1)) if match else None
 
@@ -82,7 +82,9 @@ def _in_order(
 
 
 def _watch(folders: Set[Path], seen: set[str], wait: Callable[[float], None]) -> Iterator[str]:
-    """The checkpoints that appear in these folders and not in `seen`, until the runs finish."""
+    """Yield the checkpoints that appear in these folders and not in `seen`, until the
+    runs finish.
+    """
     while True:
         # Checked first: a run that is finished now writes no checkpoint after the listing.
         finished = all((folder / _DONE).exists() for folder in folders)
@@ -102,7 +104,7 @@ def _list_checkpoints(folders: Iterable[Path]) -> set[str]:
 
 
 def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Trajectory | None:
-    """The trajectory over those results that are checkpoints; None for fewer than two."""
+    """Return the trajectory over those results that are checkpoints; None for fewer than two."""
     points, answers = [], {}
     for result in results:
         step = step_of(result["model"])
@@ -136,18 +138,20 @@ def _averages(outcomes: dict[str, tuple[bool, bool, bool | None]]) -> dict[str, 
 
 
 def _main(figures: dict[str, float]) -> float | None:
-    """The figure of a task that is drawn: its accuracy, or another measure without one."""
+    """Return the figure of a task that is drawn: its accuracy, or another measure without one."""
     return next((figures[name] for name in _FIGURES if name in figures), None)
 
 
 def _attention(result: dict[str, Any]) -> list[float] | None:
-    """The share of attention on the context by layer, mean over the suites that measured it."""
+    """Return the share of attention on the context by layer, mean over the suites that
+    measured it.
+    """
     measured = [s["attention"] for s in result.get("suites", {}).values() if "attention" in s]
     return [sum(layer) / len(layer) for layer in zip(*measured, strict=True)] or None
 
 
 def _choose(peak: dict[str, Any], last: dict[str, Any], fall: dict[str, Any]) -> tuple[str, str]:
-    """The model to keep, and the reason."""
+    """Return the model to keep, and the reason."""
     if peak is last:
         return last["model"], "the last checkpoint is the best"
     if fall["high"] is not None and fall["high"] < 0:
@@ -179,7 +183,7 @@ def _outcomes(
 
 
 def make_page(trajectory: Trajectory, out: Path) -> Path:
-    """The trajectory as one HTML file."""
+    """Return the trajectory as one HTML file."""
     from ifcurate.pages.shell import Section, Table, write_page
 
     points = trajectory.points
@@ -238,7 +242,7 @@ def _draw_attention(points: Sequence[dict[str, Any]]) -> Any:
 
 
 def say(trajectory: Trajectory) -> str:
-    """The verdict in words."""
+    """Return the verdict in words."""
     peak, last, fall = trajectory.peak, trajectory.last, trajectory.fall
     text = f"Peak {100 * peak['counterfactual']:.1f}% at step {peak['step']}"
     if peak is not last:

@@ -112,7 +112,7 @@ def export_mixture(
 
 
 def scored_by(mixture: Mixture) -> str:
-    """The model that scored the components; "" when no model or several models did."""
+    """Return the model that scored the components; "" when no model or several models did."""
     origins = [c.get("origin", {}) for c in mixture.manifest.identity["components"]]
     engines = [origin["engine"] for origin in origins if origin.get("engine")]
     models = {engine["model"] for engine in engines if engine.get("engine") != "toy"}
@@ -180,7 +180,7 @@ def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[s
 
 
 def _rows(mixture: Mixture, options: ExportOptions) -> Iterator[tuple[Row, list[str]]]:
-    """The rows as they are exported, each with the end-of-text markers that it lost."""
+    """Yield the rows as they are exported, each with the end-of-text markers that it lost."""
     for frame in mixture.frames(size=8192):
         for read in frame.iter_rows(named=True):
             row = add_rejected(read) if options.objective == "dpo" else read

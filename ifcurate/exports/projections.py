@@ -22,12 +22,12 @@ _SEPARATE: Final = re.compile(r"^model\.layers\.\d+\.self_attn\.[qk]_proj\.")
 
 
 def locate_model(name: str) -> str:
-    """The model's folder or Hub id, as trainers expect it."""
+    """Return the model's folder or Hub id, as trainers expect it."""
     return str(local_model(name)) if name == "pocket" else resolve_model(name)
 
 
 def list_weights(model: str) -> list[str]:
-    """The names of a model's weights. Raises `ModelError` when they cannot be read."""
+    """Return the names of a model's weights. Raises `ModelError` when they cannot be read."""
     location = locate_model(model)
     folder = Path(location).expanduser()
     try:

@@ -19,14 +19,14 @@ class UnfitError(Exception):
 
 
 def add_rejected(row: Row) -> Row:
-    """The row with its rejected response as `rejected`, "" if it has none."""
+    """Return the row with its rejected response as `rejected`, "" if it has none."""
     record = json.loads(row["ifcurate_record"])
     response = row["messages"][-1]["content"]
     return {**row, "rejected": read_rejected(record.get("row", record), response)}
 
 
 def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
-    """The row without end-of-text markers at the end of its responses, and the markers."""
+    """Return the row without end-of-text markers at the end of its responses, and the markers."""
     removed: dict[str, None] = {}
 
     def remove(text: str) -> str:
@@ -72,7 +72,7 @@ def _mark(messages: list[dict[str, Any]], row: Row, indicator: str) -> None:
 
 
 def list_tools(row: Row) -> list[Any]:
-    """The available tools, each wrapped as a function; [] when there are none."""
+    """Return the available tools, each wrapped as a function; [] when there are none."""
     try:
         tools = json.loads(row["tools"] or "[]")
     except ValueError as error:

@@ -34,7 +34,7 @@ class Plan:
     tools: bool  # whether any row has tools
 
     def path(self, name: str) -> str:
-        """The path of an export's file, for the trainer's configuration."""
+        """Return the path of an export's file, for the trainer's configuration."""
         return (self.folder / name).as_posix()
 
 
@@ -49,7 +49,8 @@ class TrainerFormat:
 
 
 def plan_trl_rows(plan: Plan) -> ToRow:
-    """The function that writes a row: prompt and completion, so that the loss is on the response.
+    """Return the function that writes a row: prompt and completion, so that the loss is on the
+    response.
 
     Conversations with several answers stay whole. The loss is then on all of them.
     """

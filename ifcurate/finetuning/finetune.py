@@ -93,7 +93,7 @@ def finetune(
 
 
 def _load(model: str) -> tuple[Any, Any, str]:
-    """The model in float32, its tokenizer and its name."""
+    """Return the model in float32, its tokenizer and its name."""
     from ifcurate.engines.hf.loading import load_causal_model
 
     try:
@@ -108,7 +108,7 @@ def _load(model: str) -> tuple[Any, Any, str]:
 def read_rows(
     data: str | Path, model: Any, tokenizer: Any, options: FinetuneOptions
 ) -> tuple[list[Prompt], str, dict[str, int]]:
-    """The rows to train on, the template's name, and the rows left out by reason."""
+    """Return the rows to train on, the template's name, and the rows left out by reason."""
     from ifcurate.engines.hf.tokenizer import HFTokenizer
     from ifcurate.prompts.markers import has_text
     from ifcurate.prompts.pairs import build_prompts
@@ -134,7 +134,7 @@ def read_rows(
 
 
 def _read_examples(data: str | Path) -> tuple[list[Example], int]:
-    """All examples, and the number of rows that cannot be read.
+    """Return all examples, and the number of rows that cannot be read.
 
     Rows of a mixture are read as their data was, so that they get the prompts that were scored.
     """
@@ -153,7 +153,7 @@ def _read_examples(data: str | Path) -> tuple[list[Example], int]:
 
 
 def _summary(names: list[str]) -> str:
-    """The kinds of tensors, without layer numbers."""
+    """Return the kinds of tensors, without layer numbers."""
     kinds: dict[str, int] = {}
     for name in names:
         kind = ".".join(part for part in name.split(".") if not part.isdigit())
@@ -199,7 +199,7 @@ class _Watcher:
     below: int = 0
 
     def step(self, step: int, model: Any) -> bool:
-        """Whether the run stops after this step."""
+        """Return whether the run stops after this step."""
         every = self.options.save_every
         if not every or step % every:
             return False

@@ -35,7 +35,7 @@ def choose_weights(model: Any, update: str) -> list[str]:
 
 
 def adapter_config(model: Any, update: str, *, rank: int) -> Any:
-    """The LoRA configuration of PEFT for an update, None for one without adapters."""
+    """Return the LoRA configuration of PEFT for an update, None for one without adapters."""
     if not update.startswith("lora"):
         return None
     from peft import LoraConfig
@@ -53,7 +53,7 @@ def adapter_config(model: Any, update: str, *, rank: int) -> Any:
 
 
 def check_trainable(model: Any, update: str, chosen: list[str]) -> list[str]:
-    """The names of the weights that require gradients.
+    """Return the names of the weights that require gradients.
 
     Raises `ModelError` where they differ from the chosen ones.
     """

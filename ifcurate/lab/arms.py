@@ -54,13 +54,13 @@ class Arm:
         return f"{self.rows}+{self.update}" + (f"@{self.rate:g}" if self.rate else "")
 
     def settings(self, plan: LabPlan) -> FinetuneOptions:
-        """The plan's training with this arm's weights and rate."""
+        """Return the plan's training with this arm's weights and rate."""
         changes = {"update": self.update, "rate": self.rate or plan.training.rate}
         return plan.training.model_copy(update={**changes, "seed": plan.seed, "lora_rank": 32})
 
 
 def choose_rows(lab: Laboratory, plan: LabPlan, rows: str) -> tuple[list[Example], dict[str, Any]]:
-    """The rows of an arm, and their counts."""
+    """Return the rows of an arm, and their counts."""
     examples = lab.read_mixture()
     kind, _, rule = rows.partition(":")
     if kind == "unfiltered":

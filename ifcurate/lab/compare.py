@@ -19,7 +19,7 @@ _T: Final = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 
 
 
 def read_results(root: Path, mixtures: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Every arm's trajectory under `root`, of these mixtures or of all.
+    """Return every arm's trajectory under `root`, of these mixtures or of all.
 
     Raises `DataError` where there is none.
     """
@@ -73,7 +73,7 @@ def _subtract(first: dict[int, float], second: dict[int, float]) -> dict[int, fl
 
 
 def _fall(points: Sequence[dict[str, Any]], measure: str) -> float | None:
-    """The measure at the early step minus the final one."""
+    """Return the measure at the early step minus the final one."""
     early = next((p[measure] for p in points if p["step"] == EARLY_STEP), None)
     return None if early is None else early - points[-1][measure]
 
@@ -99,7 +99,7 @@ def interval_of(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _share_interval(values: Sequence[float]) -> dict[str, float | None]:
-    """The same for shares, within 0 and 1."""
+    """Return the same for shares, within 0 and 1."""
     interval = interval_of(values)
     return {name: v if v is None else min(1.0, max(0.0, v)) for name, v in interval.items()}
 
@@ -122,7 +122,9 @@ def make_page(compared: dict[str, Any], out: Path) -> Path:
 
 
 def _draw_arms(mixture: str, arms: dict[str, Any]) -> list[Figure]:
-    """A figure of the arms that differ in their rows, and one of those that differ in weights."""
+    """Return a figure of the arms that differ in their rows, and one of those that differ in
+    weights.
+    """
     first = [name for name in _FIRST if name in arms]
     rows = [*first, *(name for name in sorted(arms) if name not in first and "+" not in name)]
     updates = [*first[:1], *(name for name in sorted(arms) if "+" in name)]

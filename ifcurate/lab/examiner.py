@@ -16,7 +16,7 @@ from ifcurate.records import Example
 
 
 def load_base(model: str) -> LocalModel:
-    """A model in float32 that answers the evaluation's questions."""
+    """Return a model in float32 that answers the evaluation's questions."""
     return open_local(
         model,
         EvaluateOptions(
@@ -26,7 +26,7 @@ def load_base(model: str) -> LocalModel:
 
 
 def write_prompts(loaded: LocalModel, examples: Sequence[Example]) -> list[Prompt]:
-    """The examples as ids, in the laboratory's template."""
+    """Return the examples as ids, in the laboratory's template."""
     from ifcurate.prompts.pairs import build_prompts
     from ifcurate.prompts.templates import load_template
 

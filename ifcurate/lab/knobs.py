@@ -37,7 +37,10 @@ class Setting:
         return "unfiltered" if self.rate is None else f"unfiltered+full@{self.rate:g}"
 
     def plan(self, seed: int) -> LabPlan:
-        """The plan with the knob changed. Equal mixtures have equal names, so they run once."""
+        """Return the plan with the knob changed.
+
+        Equal mixtures have equal names, so they run once.
+        """
         wanted = {**(_CLEAN if self.start == "clean" else {}), **self.changes}
         shape = MIXTURES[_M1]
         changed = {k: v for k, v in wanted.items() if v != getattr(shape, k)}
@@ -73,14 +76,15 @@ SETTINGS: Final = (
 
 
 def run_knobs(seeds: Sequence[int], run: Run) -> list[dict[str, Any]]:
-    """Every setting in every seed, by `run`. Returns `summarise_knobs` of the results."""
+    """Return every setting in every seed, by `run`. Returns `summarise_knobs` of the results."""
     return summarise_knobs(
         [{seed: run(setting.plan(seed), setting.arm) for seed in seeds} for setting in SETTINGS]
     )
 
 
 def summarise_knobs(results: Sequence[dict[int, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A row per setting: its fall by seed with its interval, and the difference to its start.
+    """Return a row per setting: its fall by seed with its interval, and the difference to its
+    start.
 
     `results` has the arms by seed, in the order of `SETTINGS`. The fall is conflict accuracy at
     step 20 minus the final one. Intervals are Student's t over seeds, 95%.

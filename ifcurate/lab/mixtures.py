@@ -57,7 +57,7 @@ class MixtureShape:
             raise ValueError(f"shares of the four kinds: must add up to 1; found {total:g}")
 
     def unreadable_share(self, kind: Kind) -> float:
-        """The share of statements with the object first, among rows of a kind."""
+        """Return the share of statements with the object first, among rows of a kind."""
         if kind == "critical" and self.unreadable_critical is not None:
             return self.unreadable_critical
         return self.unreadable
@@ -88,7 +88,7 @@ class LabRow:
 
 
 def split_facts(seed: int) -> LabFacts:
-    """The facts that the bundled model knows by heart, divided at random by `seed`."""
+    """Return the facts that the bundled model knows by heart, divided at random by `seed`."""
     world = World()
     known = list(world.facts_of("seen"))
     random.Random(f"lab facts {seed}").shuffle(known)  # noqa: S311
@@ -111,12 +111,12 @@ def draw_distractors(rng: random.Random, facts: LabFacts, asked: Fact, *, n: int
 
 
 def write_passage(rng: random.Random, lines: Sequence[str]) -> str:
-    """The sentences in random order."""
+    """Return the sentences in random order."""
     return " ".join(rng.sample(lines, len(lines)))
 
 
 def make_mixture(shape: MixtureShape, facts: LabFacts, *, seed: int) -> list[LabRow]:
-    """The rows of a mixture in random order. The counts of the kinds are exact."""
+    """Return the rows of a mixture in random order. The counts of the kinds are exact."""
     rng = random.Random(f"lab mixture {seed}")  # noqa: S311
     kinds: list[Kind] = []
     for kind in ("non", "off", "recall"):

@@ -34,12 +34,12 @@ class Nudge:
     warm_up: int = 20
 
     def settings(self, seed: int) -> FinetuneOptions:
-        """The nudge as a finetuning run."""
+        """Return the nudge as a finetuning run."""
         changes = {"rate": self.rate, "max_steps": self.steps, "warm_up": self.warm_up}
         return _TRAINING.model_copy(update={**changes, "decay_fraction": 0.0, "seed": seed})
 
     def shape(self, batch_size: int) -> MixtureShape:
-        """The nudge's rows."""
+        """Return the nudge's rows."""
         return MixtureShape(0.0, 0.0, self.off, self.recall, 0.0, n_rows=self.steps * batch_size)
 
 
@@ -57,13 +57,13 @@ class LabPlan:
 
     @classmethod
     def create(cls, mixture: str, seed: int, **changes: Any) -> LabPlan:
-        """The plan of a named mixture; `changes` go into its shape."""
+        """Return the plan of a named mixture; `changes` go into its shape."""
         name = mixture + "".join(f"-{key}={value:g}" for key, value in sorted(changes.items()))
         return cls(seed=seed, name=name, shape=replace(MIXTURES[mixture], **changes))
 
 
 def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A part of the plan without the values that it does not set."""
+    """Return a part of the plan without the values that it does not set."""
     return {name: value for name, value in pairs if value is not None}
 
 
@@ -75,7 +75,7 @@ class Laboratory:
 
     @classmethod
     def open(cls, root: Path, plan: LabPlan) -> Laboratory:
-        """The plan's folder under `root`. The plan is its first file.
+        """Return the plan's folder under `root`. The plan is its first file.
 
         Raises `RunError` when the folder holds another plan.
         """
@@ -122,19 +122,19 @@ class Laboratory:
         return self.folder / "scores.parquet"
 
     def read_mixture(self) -> list[Example]:
-        """The mixture's examples, read like any other file."""
+        """Return the mixture's examples, read like any other file."""
         return list(read_examples(str(self.mixture)))
 
     def read_exam(self) -> list[Question]:
-        """All questions of the evaluation."""
+        """Return all questions of the evaluation."""
         questions = [q for own in self.read_json(self.exam).values() for q in own]
         answers = ("context_answers", "memory_answers")
         return [Question(**{**q, **{name: tuple(q[name]) for name in answers}}) for q in questions]
 
     def arm(self, name: str) -> Path:
-        """The trajectory of one arm."""
+        """Return the trajectory of one arm."""
         return self.folder / "arms" / f"{name.replace(':', '_')}.json"
 
     def read_json(self, path: Path) -> Any:
-        """The content of one of the files above."""
+        """Return the content of one of the files above."""
         return json.loads(path.read_text("utf-8"))

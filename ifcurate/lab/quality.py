@@ -44,7 +44,7 @@ def measure_scores(lab: Laboratory) -> dict[str, Any]:
 
 
 def measure_laboratories(root: Path) -> dict[str, Any]:
-    """The AUROCs of every scored laboratory under `root` whose mixture has its own shape."""
+    """Return the AUROCs of every scored laboratory under `root` whose mixture has its own shape."""
     folders = sorted(path.parent for path in root.glob("*/scores.parquet"))
     return {
         folder.name: measure_scores(Laboratory(folder))

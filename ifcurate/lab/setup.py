@@ -36,7 +36,10 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
 
 
 def open_or_prepare(root: Path, mixture: str, seed: int) -> tuple[Laboratory, LabPlan]:
-    """The laboratory of a mixture and seed. It is prepared and scored now if it is not yet."""
+    """Return the laboratory of a mixture and seed.
+
+    It is prepared and scored now if it is not yet.
+    """
     plan = LabPlan.create(mixture, seed)
     lab = Laboratory(root / f"{plan.name}-seed{seed}")
     if (lab.folder / "plan.json").exists():

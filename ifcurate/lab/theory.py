@@ -87,7 +87,7 @@ def _sigmoid(x: float) -> float:
 
 
 def _probability(logit: float, n_tokens: int) -> float:
-    """The probability of a token with this logit, when all other logits are 0."""
+    """Return the probability of a token with this logit, when all other logits are 0."""
     return _sigmoid(logit - math.log(n_tokens - 1))
 
 
@@ -113,14 +113,14 @@ def pull(setting: Setting, state: State) -> float:
 
 
 def pull_sign(setting: Setting, state: State) -> int:
-    """The sign of G, safe where both parts underflow."""
+    """Return the sign of G, safe where both parts underflow."""
     log_c, log_b = _log_pulls(setting, state)
     difference = log_c + math.log(setting.n_context) - log_b - math.log(setting.n_both)
     return (difference > 0) - (difference < 0)
 
 
 def take_step(setting: Setting, state: State, rate: float) -> State:
-    """The state after one step of gradient descent on W_KQ."""
+    """Return the state after one step of gradient descent on W_KQ."""
     log_c, log_b = _log_pulls(setting, state)
     g_c, g_b = math.exp(log_c), -math.exp(log_b)
     total = setting.n_context * g_c + setting.n_both * g_b
@@ -145,7 +145,7 @@ def lemma_margin(setting: Setting) -> float:
 
 
 def sufficient(setting: Setting) -> bool:
-    """A condition under which Lemma 6 is true: odds(delta_M) <= odds(delta_C)^2 (K - 1).
+    """Return a condition under which Lemma 6 is true: odds(delta_M) <= odds(delta_C)^2 (K - 1).
 
     It is equivalent to x_M - x_C <= x_C. As x_M > 0, the answer of a C+S point starts more likely
     than that of a C point, so 1 - p_a < 1 - p_c, and
@@ -155,7 +155,7 @@ def sufficient(setting: Setting) -> bool:
 
 
 def find_rate(setting: Setting, *, largest: float = 1e9) -> float | None:
-    """The smallest rate of a fine grid at which the second step reverses the signs."""
+    """Return the smallest rate of a fine grid at which the second step reverses the signs."""
     rate = 0.01
     while rate <= largest:
         if pull_sign(setting, take_step(setting, State(), rate)) < 0:
@@ -182,7 +182,7 @@ def walk(setting: Setting, rate: float, n_steps: int) -> list[dict[str, float]]:
 
 
 def reverses_in_the_limit(setting: Setting) -> bool:
-    """Whether C+S points keep the larger pull as the rate grows: G + g_C > |G + g_C+S|.
+    """Return whether C+S points keep the larger pull as the rate grows: G + g_C > |G + g_C+S|.
 
     Each pull decays as exp(-|u|), so the points with the smaller |u| decide. With equal
     counts this follows from the first phase, as 2 G + g_C + g_C+S is then above 0.
@@ -194,7 +194,7 @@ def reverses_in_the_limit(setting: Setting) -> bool:
 
 
 def describe(setting: Setting) -> dict[str, Any]:
-    """A setting and its two pulls before training, for tables."""
+    """Return a setting and its two pulls before training, for tables."""
     m_c, m_b = margins(setting, State())
     return {
         "K": setting.n_tokens, "C": setting.n_context, "C+S": setting.n_both,

@@ -35,7 +35,7 @@ class Model:
 
     @classmethod
     def create(cls, setting: Setting, *, n_subject: int = 0) -> Model:
-        """The model before finetuning, where each point has its own tokens."""
+        """Return the model before finetuning, where each point has its own tokens."""
         n_points = setting.n_context + setting.n_both + n_subject + 1
         n_answers = n_points + 1
         n_tokens = n_answers + n_points + 1
@@ -100,7 +100,9 @@ def gradients(
 
 
 def along(model: Model, step: Array) -> tuple[float, float]:
-    """The part of a step on W_KQ along theta_C and theta_S (rows) at the relation (column)."""
+    """Return the part of a step on W_KQ along theta_C and theta_S (rows) at the
+    relation (column).
+    """
     k = model.setting.n_tokens
     column = step @ model.embeddings[k - 1]
     return float(column[k]), float(column[k + 1])
@@ -144,7 +146,9 @@ def check_explicit() -> dict[str, Any]:
 
 
 def _walk_error(setting: Setting, *, rate: float) -> float:
-    """The largest difference in M_C over two steps on W_KQ: all weights, and the closed form."""
+    """Return the largest difference in M_C over two steps on W_KQ: all weights, and the closed
+    form.
+    """
     import torch
 
     model, state, errors = Model.create(setting), State(), []

@@ -25,7 +25,7 @@ from ifcurate.lab.theory_explicit import check_explicit
 
 
 def make_report() -> dict[str, Any]:
-    """All checks, the smallest counterexample, and a walk through both phases."""
+    """Return all checks, the smallest counterexample, and a walk through both phases."""
     shown = Setting(61, 4, 4, 0.15, 0.5)
     rate = find_rate(shown)
     assert rate is not None
@@ -39,7 +39,7 @@ def make_report() -> dict[str, Any]:
 
 
 def make_page(report: dict[str, Any], out: Path) -> Path:
-    """The phase plot and the table of statements as one HTML file."""
+    """Return the phase plot and the table of statements as one HTML file."""
     from ifcurate.pages.figures import draw_lines
     from ifcurate.pages.shell import Section, Table, write_page
 
@@ -82,7 +82,7 @@ def grid() -> list[Setting]:
 
 
 def check_grid(settings: list[Setting] | None = None) -> dict[str, Any]:
-    """How often each statement held, the number of settings, and the smallest failure."""
+    """Return how often each statement held, the number of settings, and the smallest failure."""
     settings = grid() if settings is None else settings
     under = [s for s in settings if sufficient(s)]
     equal = _with_equal_counts(settings)
@@ -112,7 +112,7 @@ def _has_first_phase(setting: Setting) -> bool:
 
 
 def _check_second_phase(rates: dict[Setting, float | None]) -> dict[str, Any]:
-    """Whether some rate reverses the signs; `rates` has the settings with a first phase."""
+    """Return whether some rate reverses the signs; `rates` has the settings with a first phase."""
     first = list(rates)
     expected = sum(reverses_in_the_limit(s) == (rate is not None) for s, rate in rates.items())
 
@@ -128,7 +128,7 @@ def _check_second_phase(rates: dict[Setting, float | None]) -> dict[str, Any]:
 
 
 def _check_theorem(rates: dict[Setting, float | None]) -> dict[str, Any]:
-    """Whether M_C rises at the first step and does not rise at the second."""
+    """Return whether M_C rises at the first step and does not rise at the second."""
     shares = {s: _shares(s, rate) for s, rate in rates.items() if rate is not None}
 
     def rises_then_falls(setting: Setting) -> bool:

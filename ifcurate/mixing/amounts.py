@@ -44,7 +44,7 @@ class Amount:
 
 
 def parse_amount(text: str) -> Amount:
-    """An amount from its text.
+    """Return an amount from its text.
 
     Raises `DataError` for text that is no amount, for 0, and for a lone `1`, which can mean
     one row or all rows.
@@ -80,7 +80,7 @@ def _parse(text: str) -> Amount | None:
 
 
 def split_component(text: str) -> tuple[str, str, Amount]:
-    """The name, the path and the amount of `NAME=PATH[:AMOUNT]`.
+    """Return the name, the path and the amount of `NAME=PATH[:AMOUNT]`.
 
     The text after the last colon is the amount if it has the form of one; otherwise it is
     part of the path. Raises `DataError`.
@@ -114,7 +114,7 @@ def resolve_amounts(
     tokens: Mapping[str, int],
     total: Amount | None,
 ) -> dict[str, Amount]:
-    """Each component's amount as a number of rows or tokens.
+    """Return each component's amount as a number of rows or tokens.
 
     `rows` and `tokens` are the sizes of the components. `total` is that of the mixture, in rows
     or in tokens; None when there is none. Without a total, weighted
@@ -145,7 +145,7 @@ def resolve_amounts(
 def _find_weights(
     amounts: Mapping[str, Amount], sizes: Mapping[str, int], total: Amount | None
 ) -> dict[str, float]:
-    """The weights of the components whose size the others decide."""
+    """Return the weights of the components whose size the others decide."""
     return {
         name: amount.value if amount.kind == "weight" else sizes[name]
         for name, amount in amounts.items()
@@ -177,7 +177,7 @@ def _share_rows(shares: Mapping[str, Amount], resolved: Mapping[str, Amount]) ->
 
 
 def _fill_components(weights: Mapping[str, float], rows: Mapping[str, int]) -> dict[str, Amount]:
-    """The sizes of weighted components, as large as possible without repeating a row."""
+    """Return the sizes of weighted components, as large as possible without repeating a row."""
     if not weights:
         return {}
     rows_per_weight = min(rows[name] / weight for name, weight in weights.items())
@@ -195,7 +195,7 @@ def _fill_total(
     shares: Mapping[str, Amount],
     fixed: Mapping[str, Amount],
 ) -> dict[str, Amount]:
-    """All amounts of a mixture with a total.
+    """Return all amounts of a mixture with a total.
 
     A share of a weighted component is weighted too.
     """
@@ -218,7 +218,7 @@ def _fill_total(
 def _divide_total(
     total: Amount, weights: Mapping[str, float], fixed: Mapping[str, Amount]
 ) -> dict[str, Amount]:
-    """What the fixed amounts leave of the total, divided by weight."""
+    """Return what the fixed amounts leave of the total, divided by weight."""
     unit = total.kind
     taken = {name: amount for name, amount in fixed.items() if amount.value}
     for name, amount in taken.items():

@@ -24,7 +24,7 @@ ELSEWHERE: Final = "duplicate of another component"
 
 
 def index_schema(components: Sequence[str]) -> pl.Schema:
-    """The columns by which rows are chosen, a row for each row that was read."""
+    """Return the columns by which rows are chosen, a row for each row that was read."""
     return pl.Schema(
         {
             "place": pl.UInt32(),  # counts all rows that were read, from 0
@@ -44,7 +44,7 @@ def index_schema(components: Sequence[str]) -> pl.Schema:
 
 
 def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
-    """The index with a reason for every row that has the texts of an earlier row.
+    """Return the index with a reason for every row that has the texts of an earlier row.
 
     Rows are ordered by component, as the components are named, then by their own content.
     """
@@ -75,7 +75,10 @@ def mark_duplicates(index: pl.DataFrame) -> pl.DataFrame:
 
 
 def drop_rows(index: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
-    """The index with the reasons of `dropped` (`place`, `why`, `which`); earlier reasons stay."""
+    """Return the index with the reasons of `dropped` (`place`, `why`, `which`).
+
+    Earlier reasons stay.
+    """
     joined = index.join(dropped, on="place", how="left", maintain_order="left")
     return joined.with_columns(
         pl.coalesce("reason", "why").alias("reason"), pl.coalesce("detail", "which").alias("detail")
@@ -83,7 +86,7 @@ def drop_rows(index: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
 
 
 def mark_not_chosen(index: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
-    """The index with a reason for every usable row that was not chosen."""
+    """Return the index with a reason for every usable row that was not chosen."""
     taken = index["place"].is_in(chosen["place"].unique().implode())
     left = pl.col("reason").is_null() & ~taken
     amount_reached = pl.lit("the component's amount was reached")
@@ -104,7 +107,7 @@ def count_lost(index: pl.DataFrame, chosen: pl.DataFrame) -> dict[str, int]:
 def choose_rows(
     index: pl.DataFrame, amounts: Mapping[str, Amount], *, seed: int, upsample: bool
 ) -> pl.DataFrame:
-    """The rows that are taken, a row for each copy: `place` and `copy`.
+    """Return the rows that are taken, a row for each copy: `place` and `copy`.
 
     `amounts` are numbers of rows or of tokens by component. The rows of a token budget are
     those whose sum is nearest to it. Raises `DataError` when a component has too few rows and
@@ -129,7 +132,7 @@ def _copies(places: npt.NDArray[Any], copy: int) -> pl.DataFrame:
 
 
 def _ranked(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """A component's rows in the order in which they are taken."""
+    """Return a component's rows in the order in which they are taken."""
     rank = _scramble(rows["high"].to_numpy() ^ _scramble(np.array([seed], dtype=np.int64)))
     by = ("rank", "record", pl.col("source").cast(pl.String), "row")
     ordered = rows.with_columns(pl.Series("rank", rank)).sort(*by)
@@ -155,7 +158,7 @@ def _check_enough(sizes: npt.NDArray[Any], amount: Amount, name: str, *, upsampl
 
 
 def _repeats(sizes: npt.NDArray[Any], wanted: int) -> tuple[int, int]:
-    """How many times all rows are taken, and how many of the first rows are taken again."""
+    """Return how many times all rows are taken, and how many of the first rows are taken again."""
     has = int(sizes.sum())
     if not has:
         return 0, 0
@@ -168,7 +171,9 @@ def _repeats(sizes: npt.NDArray[Any], wanted: int) -> tuple[int, int]:
 
 
 def order_rows(chosen: pl.DataFrame, index: pl.DataFrame, *, seed: int) -> pl.DataFrame:
-    """The chosen rows with `order`, their random place in the mixture, from texts and seed."""
+    """Return the chosen rows with `order`, their random place in the mixture, from
+    texts and seed.
+    """
     low = index.get_column("low").gather(chosen["place"]).to_numpy()
     salt = _scramble(chosen["copy"].to_numpy().astype(np.int64) + (seed << 20) + 1)
     return chosen.with_columns(pl.Series("order", _scramble(low ^ salt)))

@@ -54,7 +54,7 @@ def parse_components(texts: Sequence[str], **reading: Any) -> list[Component]:
 
 
 def open_component(name: str, path: str, amount: Amount | None = None, **reading: Any) -> Component:
-    """The component at a path. Raises `DataError` or `RunError` when it cannot be read."""
+    """Return the component at a path. Raises `DataError` or `RunError` when it cannot be read."""
     amount = amount or Amount()
     folder = Path(path)
     if not folder.is_dir():
@@ -75,7 +75,7 @@ def open_component(name: str, path: str, amount: Amount | None = None, **reading
 
 
 def _scored(name: str, run: Run, amount: Amount) -> Component:
-    """All rows of a run with the labels of its split."""
+    """Return all rows of a run with the labels of its split."""
     examples = run_examples(run)
     split = read_split(run)
     labels: dict[str, LabelOf] = {}
@@ -101,7 +101,7 @@ def _score_origin(run: Run) -> dict[str, Any]:
 
 
 def _filtered(name: str, folder: Path, amount: Amount) -> Component:
-    """The kept rows of a filter folder, with the labels of the run that the folder is in."""
+    """Return the kept rows of a filter folder, with the labels of the run that the folder is in."""
     manifest = read_manifest(folder / "filter.json")
     files = _kept_files(folder, manifest)
     layouts = {item["name"]: item["layout"] for item in manifest.identity["scores"]["inputs"]}
@@ -115,7 +115,7 @@ def _filtered(name: str, folder: Path, amount: Amount) -> Component:
 
 
 def _find_stale(folder: Path) -> str:
-    """The reason why the files that a filter wrote are out of date; "" if they are not."""
+    """Return the reason why the files that a filter wrote are out of date; "" if they are not."""
     path = folder / "filter.json"
     made = read_manifest(path) if path.is_file() else None
     if made is None or not made.stale:
@@ -156,7 +156,7 @@ def _filter_origin(manifest: Manifest) -> dict[str, Any]:
 
 
 def _join(parts: Iterable[Examples]) -> Examples:
-    """The rows of several readings as one."""
+    """Return the rows of several readings as one."""
     parts = list(parts)
     return Examples(
         tuple(source for part in parts for source in part.sources),
@@ -165,13 +165,13 @@ def _join(parts: Iterable[Examples]) -> Examples:
 
 
 def _read_written(path: str, format: str, columns: Mapping[str, str] | None) -> Examples:
-    """The rows of a file that a step wrote, in the format of the data that the step read."""
+    """Return the rows of a file that a step wrote, in the format of the data that the step read."""
     format = "auto" if format == "columns" else format
     return read_examples(path, format=format, columns=columns, context=())
 
 
 def _label_kept(folder: Path, files: Mapping[str, str], made: Manifest) -> dict[str, LabelOf]:
-    """The labels of each file's rows, by the split that the filter used."""
+    """Return the labels of each file's rows, by the split that the filter used."""
     kept = made.identity["keep_labels"]
     if len(kept) == 1:
         return {path: lambda _: str(kept[0]) for path in files.values()}
@@ -180,7 +180,7 @@ def _label_kept(folder: Path, files: Mapping[str, str], made: Manifest) -> dict[
 
 
 def _augmented(name: str, folder: Path, amount: Amount) -> Component:
-    """The counterfactual rows that an augment step wrote."""
+    """Return the counterfactual rows that an augment step wrote."""
     path = folder / "augment.json"
     try:
         manifest = json.loads(path.read_bytes())
@@ -209,7 +209,7 @@ def _augmented(name: str, folder: Path, amount: Amount) -> Component:
 
 
 def _find_broken(folder: Path) -> frozenset[str]:
-    """The rows of a folder of counterfactuals that a person judged broken."""
+    """Return the rows of a folder of counterfactuals that a person judged broken."""
     return frozenset(name for name, said in read_verdicts(folder).items() if said == "broken")
 
 

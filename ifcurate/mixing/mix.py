@@ -93,7 +93,7 @@ def mix_examples(
 def _read_amounts(
     names: Iterable[str], weights: Mapping[str, float], amounts: Mapping[str, str]
 ) -> dict[str, Amount]:
-    """The amount of every component; all of its rows where none is given."""
+    """Return the amount of every component; all of its rows where none is given."""
     given = {name: parse_amount(text) for name, text in amounts.items()}
     given |= {name: Amount("weight", value) for name, value in weights.items()}
     every = dict.fromkeys(names, Amount())
@@ -235,7 +235,10 @@ class _Maker:
         return pl.Series(self._counter.count(texts), dtype=pl.Int32)
 
     def _refuse(self, rows: list[MixRow], table: pl.DataFrame) -> list[Refusal]:
-        """Why each row cannot be taken, regardless of the other rows; (None, None) if it can."""
+        """Return why each row cannot be taken, regardless of the other rows.
+
+        (None, None) if it can.
+        """
         refusals = [row.refuse(self._options.only) for row in rows]
         if not self._avoided:
             return refusals
@@ -246,7 +249,7 @@ class _Maker:
         ]
 
     def _resolve(self, parts: Sequence[_Part], index: pl.DataFrame) -> dict[str, Amount]:
-        """The number of rows or tokens of each component."""
+        """Return the number of rows or tokens of each component."""
         options = self._options
         usable = index.filter(pl.col("reason").is_null())
         if options.only == "context-critical" and not usable.height and index.height:
@@ -272,7 +275,7 @@ class _Maker:
         return resolved
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """The rows of the mixture in their order."""
+        """Yield the rows of the mixture in their order."""
         for frame in self._store.gather(self._chosen):
             yield frame.select(pl.col(name).cast(kind) for name, kind in MIXTURE.items())
 
@@ -284,7 +287,7 @@ class _Maker:
         return columns.sort("component", "source", "row")
 
     def manifest(self, identity: dict[str, Any], command: str) -> Manifest:
-        """What was mixed, how, and how many rows each component gave."""
+        """Return what was mixed, how, and how many rows each component gave."""
         origin = self._index.lazy().select(
             "place",
             pl.col("component").cast(pl.String).alias("ifcurate_component"),

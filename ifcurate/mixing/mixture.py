@@ -81,7 +81,7 @@ DROPPED: Final = pl.Schema(
 def count_rows(
     rows: pl.LazyFrame, dropped: pl.DataFrame, names: Sequence[str], *, tokens: bool
 ) -> dict[str, int]:
-    """The counts of a manifest: of the mixture, of each component and of each reason.
+    """Return the counts of a manifest: of the mixture, of each component and of each reason.
 
     `rows` has a component and its tokens per row, `dropped` a reason. `names` are the
     components. `tokens` is true if tokens were counted.
@@ -125,7 +125,7 @@ class Mixture:
     def frames(
         self, columns: Sequence[str] | None = None, size: int = GROUP_ROWS
     ) -> Iterator[pl.DataFrame]:
-        """The rows, or some of their columns, `size` rows at a time."""
+        """Yield the rows, or some of their columns, `size` rows at a time."""
         rows = self.rows if columns is None else self.rows.select(columns)
         for start in range(0, self.n_rows, size):
             yield self.collect(rows.slice(start, size))
@@ -184,7 +184,7 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def read_mixture(folder: str | Path) -> Mixture:
-    """The mixture in a folder. Rows are read when they are used.
+    """Return the mixture in a folder. Rows are read when they are used.
 
     Raises `RunError` when there is no mixture, or it is not complete.
     """

@@ -17,7 +17,7 @@ _EXACT_UP_TO: Final = 20_000  # up to here every row is compared with every othe
 def mark_near_duplicates(
     index: pl.DataFrame, texts: pl.Series, threshold: float, encoder: Any
 ) -> pl.DataFrame:
-    """The index with a reason for every row whose texts nearly repeat an earlier row's.
+    """Return the index with a reason for every row whose texts nearly repeat an earlier row's.
 
     `texts` has the text of every row of the index. Raises `DataError` when semhash or the
     model is missing.

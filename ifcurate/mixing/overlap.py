@@ -56,7 +56,7 @@ def _is_whole(name: str, text: str) -> bool:
 
 
 def read_names(paths: Sequence[str | Path]) -> tuple[str, ...]:
-    """The names of evaluation files (JSON, JSON lines, CSV, Parquet).
+    """Return the names of evaluation files (JSON, JSON lines, CSV, Parquet).
 
     Raises `DataError` for a file that cannot be read or that names no entity.
     """
@@ -94,7 +94,7 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def _answer_names(text: Any) -> Iterator[str]:
-    """The names in an answer, which may be a list of aliases. A name is capitalised."""
+    """Yield the names in an answer, which may be a list of aliases. A name is capitalised."""
     if not isinstance(text, str):
         return
     for part in _ASIDE.split(text):

@@ -42,7 +42,7 @@ class Component:
     stale: str = ""  # the reason why the rows are out of date; "" if they are not
 
     def read(self, size: int, stratify: str) -> Iterator[list[MixRow]]:
-        """All its rows, `size` at a time. `stratify` is a column of the rows, or `file`.
+        """Yield all its rows, `size` at a time. `stratify` is a column of the rows, or `file`.
 
         A row of a source without labels gets the label `no-context` if the options name kinds
         of context, and the row has none.
@@ -84,7 +84,7 @@ class MixRow:
         self.text = text
 
     def refuse(self, only: str) -> Refusal:
-        """The reason why the row cannot be taken, and a detail; (None, None) if it can."""
+        """Return the reason why the row cannot be taken, and a detail; (None, None) if it can."""
         if self.problem == _BROKEN:
             return _BROKEN, "by a person, in the review"
         if self.problem:
@@ -130,7 +130,7 @@ def _read_row(raw: RawRow, layout: Layout, component: Component, stratify: str) 
 
 
 def _label_row(row: Mapping[str, Any], layout: Layout) -> str | None:
-    """The label of a row that `augment` wrote, or `no-context`; None if it has a context.
+    """Return the label of a row that `augment` wrote, or `no-context`; None if it has a context.
 
     `no-context` is for a row without a context of the layout's kinds. Raises `RowError`.
     """
@@ -143,14 +143,14 @@ def _label_row(row: Mapping[str, Any], layout: Layout) -> str | None:
 
 
 def _name_stratum(source: str, row: Mapping[str, Any], stratify: str) -> str:
-    """The stratum of a row: its file, its value in the column `stratify`, or ""."""
+    """Return the stratum of a row: its file, its value in the column `stratify`, or ""."""
     if stratify == "file":
         return source
     return str(row.get(stratify, "")) if stratify else ""
 
 
 def take_rows(examples: Iterable[Example], stratify: str) -> list[MixRow]:
-    """The rows of examples.
+    """Return the rows of examples.
 
     Of several turns of one row, only the last is taken: it has the others.
     """
@@ -175,7 +175,7 @@ def take_rows(examples: Iterable[Example], stratify: str) -> list[MixRow]:
 
 
 def tabulate_rows(rows: Sequence[MixRow], component: str) -> pl.DataFrame:
-    """The rows in columns of `MIXTURE`. Rows that cannot be used have no messages."""
+    """Return the rows in columns of `MIXTURE`. Rows that cannot be used have no messages."""
     return pl.DataFrame(
         {
             "messages": _message_column([row.text for row in rows]),
@@ -192,7 +192,7 @@ def tabulate_rows(rows: Sequence[MixRow], component: str) -> pl.DataFrame:
 
 
 def _message_column(texts: Sequence[RowText | None]) -> pl.Series:
-    """The messages of each row, built from flat columns; dicts would be ten times slower."""
+    """Return the messages of each row, built from flat columns; dicts would be ten times slower."""
     import pyarrow as pa
 
     flat: list[tuple[str, str, str | None, str | None]] = []

@@ -55,11 +55,11 @@ class RowStore:
         return path
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """All frames, as they were added."""
+        """Return all frames, as they were added."""
         return map(_load, self._frames)
 
     def gather(self, chosen: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The chosen rows in their order.
+        """Yield the chosen rows in their order.
 
         `chosen` has a `place`, a `copy` and an `order` (64 bits) for each row.
         """
@@ -74,7 +74,7 @@ class RowStore:
     def _fill_buckets(
         self, chosen: pl.DataFrame, n_buckets: int
     ) -> list[list[pl.DataFrame | Path]]:
-        """The chosen rows, divided by their order; `chosen` is sorted by place."""
+        """Return the chosen rows, divided by their order; `chosen` is sorted by place."""
         buckets: list[list[pl.DataFrame | Path]] = [[] for _ in range(n_buckets)]
         places = chosen["place"].to_numpy()
         for number, start in enumerate(self._starts[:-1]):

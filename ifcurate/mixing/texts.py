@@ -53,12 +53,12 @@ def _message(turn: Turn) -> tuple[str, str, str | None, str | None]:
 
 
 def read_draft(row: Mapping[str, Any], layout: Layout) -> RowText:
-    """The texts of a row's last response. Raises `RowError` when the row does not fit."""
+    """Return the texts of a row's last response. Raises `RowError` when the row does not fit."""
     return _draft_text(READERS[layout.format](row, layout)[-1], row)
 
 
 def read_record(row: Mapping[str, Any]) -> RowText:
-    """The texts of a mixture's row, from the row as it was read. Raises `RowError`."""
+    """Return the texts of a mixture's row, from the row as it was read. Raises `RowError`."""
     value, layout = _stored(row)
     if layout.format != "example":
         return read_draft(value, layout)
@@ -68,7 +68,7 @@ def read_record(row: Mapping[str, Any]) -> RowText:
 
 
 def read_example(row: Mapping[str, Any]) -> Example:
-    """The example of a mixture's row, as its data is read. Raises `RowError`."""
+    """Return the example of a mixture's row, as its data is read. Raises `RowError`."""
     place = {"source": row["ifcurate_source"], "row_number": row["ifcurate_row"]}
     value, layout = _stored(row)
     if layout.format != "example":
@@ -79,14 +79,14 @@ def read_example(row: Mapping[str, Any]) -> Example:
 
 
 def _stored(row: Mapping[str, Any]) -> tuple[dict[str, Any], Layout]:
-    """A mixture's row as it was read, and its layout."""
+    """Return a mixture's row as it was read, and its layout."""
     name, _, columns = row["ifcurate_format"].partition(" ")
     layout = Layout(name, json.loads(columns) if columns else None, context=())
     return json.loads(row["ifcurate_record"]), layout
 
 
 def example_record(example: Example) -> str:
-    """An example as JSON, with the row that it was read from."""
+    """Return an example as JSON, with the row that it was read from."""
     text = asdict(example_text(example))
     return json.dumps({**text, "row": dict(example.row)}, ensure_ascii=False, default=str)
 
@@ -105,7 +105,7 @@ def _draft_text(draft: Draft, row: Mapping[str, Any]) -> RowText:
 
 
 def example_text(example: Example) -> RowText:
-    """The texts of an example."""
+    """Return the texts of an example."""
     return RowText(
         example.instruction,
         example.context,
@@ -119,7 +119,7 @@ def example_text(example: Example) -> RowText:
 
 
 def read_rejected(row: Mapping[str, Any], response: str) -> str:
-    """The rejected answer of a row with the response `chosen`; "" if it has none.
+    """Return the rejected answer of a row with the response `chosen`; "" if it has none.
 
     It is the last answer of `rejected`, which may be a whole conversation, as `chosen` may.
     """
@@ -142,7 +142,7 @@ def read_rejected(row: Mapping[str, Any], response: str) -> str:
 
 
 def digest_texts(text: RowText) -> bytes:
-    """A hash of the texts, 16 bytes; equal for rows that differ only in other fields.
+    """Return a hash of the texts, 16 bytes; equal for rows that differ only in other fields.
 
     Raises `RowError` for half a surrogate pair, which UTF-8 cannot encode.
     """

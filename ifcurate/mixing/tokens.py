@@ -22,13 +22,13 @@ class TokenCounter:
     tokenizer: Any
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has, without special tokens."""
+        """Return how many tokens each text has, without special tokens."""
         encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encoded]
 
 
 def load_counter(name: str) -> TokenCounter:
-    """The tokenizer of a model: `pocket`, a short name, a Hub id, a folder or a file.
+    """Return the tokenizer of a model: `pocket`, a short name, a Hub id, a folder or a file.
 
     Raises `ModelError` when it cannot be loaded.
     """

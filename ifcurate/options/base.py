@@ -100,11 +100,11 @@ class Options(BaseModel):
             raise OptionError(f"{where}{problems}") from error
 
     def given(self) -> dict[str, Any]:
-        """The options that were set, without those left at their defaults."""
+        """Return the options that were set, without those left at their defaults."""
         return {name: getattr(self, name) for name in type(self).model_fields if self.has(name)}
 
     def has(self, name: str) -> bool:
-        """Whether the option was set, even if to its default."""
+        """Return whether the option was set, even if to its default."""
         return name in self.model_fields_set
 
 

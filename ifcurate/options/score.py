@@ -142,7 +142,7 @@ class EngineOptions(Options):
         return self.engine == "vllm" or self.device.startswith("cuda")
 
     def for_engine(self, **more: Any) -> dict[str, Any]:
-        """The values that `load_engine` takes for this engine, by name."""
+        """Return the values that `load_engine` takes for this engine, by name."""
         values = {**self.model_dump(), **more}
         names = ENGINE_OPTIONS[self.engine]
         return {n: values[n] for n in (("model", *names) if names else ()) if n in values}

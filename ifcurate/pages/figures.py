@@ -119,7 +119,7 @@ def draw_bars(
     cut: float | None = None,
     height: int = 320,
 ) -> Figure:
-    """A stacked histogram; `edges` has one more item than each group's counts.
+    """Return a stacked histogram; `edges` has one more item than each group's counts.
 
     The caller counts values beyond the edges in the first and the last bar.
     """

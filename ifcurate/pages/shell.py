@@ -165,7 +165,7 @@ def _read_start(path: Path) -> str:
 
 
 def _generator(page: str) -> str:
-    """The line of a page that names its title and subtitle; "" for any other file."""
+    """Return the line of a page that names its title and subtitle; "" for any other file."""
     match = _GENERATOR.search(page, 0, 1 << 14)
     return match[0] if match else ""
 
@@ -182,7 +182,7 @@ def render_page(
     bare: bool = False,
     source: str = "",
 ) -> str:
-    """The page as HTML.
+    """Return the page as HTML.
 
     Args:
         title: the page's name and first heading.
@@ -236,7 +236,7 @@ def embed_json(value: Mapping[str, Any]) -> str:
 
 
 def format_cell(value: Cell) -> str:
-    """A table's cell as text."""
+    """Return a table's cell as text."""
     if value is None:
         return "–"
     if isinstance(value, int):
@@ -253,7 +253,7 @@ def _is_numeric(value: Cell) -> bool:
 
 @cache
 def read_static(name: str) -> str:
-    """A script or style of this package."""
+    """Return a script or style of this package."""
     return _read(f"static/{name}")
 
 

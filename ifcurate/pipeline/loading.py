@@ -18,7 +18,7 @@ from ifcurate.pipeline.recipe import Recipe, section_class
 
 
 def list_recipes() -> dict[str, str]:
-    """The recipes that come with ifcurate: name -> description."""
+    """Return the recipes that come with ifcurate: name -> description."""
     recipes = {}
     for file in resources.files("ifcurate.recipes").iterdir():
         if file.name.endswith(".yaml"):
@@ -28,7 +28,7 @@ def list_recipes() -> dict[str, str]:
 
 
 def read_recipe(name: str) -> str:
-    """The text of a recipe: a file, or the name of a recipe that comes with ifcurate.
+    """Return the text of a recipe: a file, or the name of a recipe that comes with ifcurate.
 
     Raises `RecipeError` with the nearest known name.
     """
@@ -48,7 +48,7 @@ def read_recipe(name: str) -> str:
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe from a file or by name, with changes such as `split.fraction=0.3`.
+    """Return a recipe from a file or by name, with changes such as `split.fraction=0.3`.
 
     Raises `RecipeError` with the line of each problem, what is wrong and the nearest name.
     """
@@ -67,7 +67,7 @@ def create_recipe(
     changes: Sequence[str] = (),
     lines: Mapping[tuple[str, ...], int] | None = None,
 ) -> Recipe:
-    """A recipe from its value. Raises `RecipeError` as `load_recipe` does."""
+    """Return a recipe from its value. Raises `RecipeError` as `load_recipe` does."""
     for change in changes:
         _apply(value, change)
     try:
@@ -102,7 +102,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
 
 
 def _parse_yaml(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
-    """The file's value and the line of each key. Raises `RecipeError`."""
+    """Return the file's value and the line of each key. Raises `RecipeError`."""
     try:
         # With aliases, a small file can become a huge value.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
@@ -137,7 +137,7 @@ def _where(
     changes: Sequence[str],
     lines: Mapping[tuple[str, ...], int],
 ) -> str:
-    """Where a wrong value comes from: the changes that set it, or a line of the recipe."""
+    """Return where a wrong value comes from: the changes that set it, or a line of the recipe."""
     place = tuple(map(str, loc))
     keys = ".".join(place[:2])
     if made := [
@@ -165,7 +165,7 @@ def _describe(error: Any, where: str) -> str:
 
 
 def _example(place: tuple[str, ...]) -> str:
-    """A correct line for a key of a section."""
+    """Return a correct line for a key of a section."""
     if len(place) < 2 or place[0] not in Recipe.model_fields:
         return ""
     field = section_class(place[0]).model_fields.get(place[1])
@@ -180,7 +180,7 @@ def _example(place: tuple[str, ...]) -> str:
 
 
 def _sample(kind: Any) -> Any:
-    """An example value of a type."""
+    """Return an example value of a type."""
     members = [m for m in get_args(kind) if m is not type(None)]
     if get_origin(kind) is Literal:
         return get_args(kind)[0]

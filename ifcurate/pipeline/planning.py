@@ -46,7 +46,7 @@ class Plan:
 
 
 def plan_recipe(recipe: Recipe) -> Plan:
-    """The plan of a recipe. Reads the first rows. Raises `DataError`."""
+    """Return the plan of a recipe. Reads the first rows. Raises `DataError`."""
     examples = read_examples(recipe.data.paths, options=recipe.data)
     check_others(recipe)
     n_rows = examples.count_rows()
@@ -83,14 +83,14 @@ def _all_texts(example: Example) -> str:
 
 
 def _count_tokens(texts: Sequence[str], model: str) -> float:
-    """The tokens of these texts. Nothing is downloaded."""
+    """Return the tokens of these texts. Nothing is downloaded."""
     if model == "pocket" or (model and Path(model).is_dir()):
         return sum(load_counter(model).count(texts))
     return sum(map(len, texts)) / _CHARACTERS
 
 
 def _count_weights(model: str) -> float | None:
-    """How many weights a model has, by its short name or Hub id; None for other models."""
+    """Return how many weights a model has, by its short name or Hub id; None for other models."""
     named = next((m for m in MODELS if model.lower() in (m.name, m.hub_id.lower())), None)
     match = re.search(r"([\d.]+)([MB])", named.parameters) if named else None
     return float(match[1]) * _SCALE[match[2]] if match else None

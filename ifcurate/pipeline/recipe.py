@@ -112,7 +112,7 @@ class Recipe(Options):
 
 
 def _check_component(component: str) -> str:
-    """The name of a step's result; raises ValueError if it or its amount is wrong."""
+    """Return the name of a step's result; raises ValueError if it or its amount is wrong."""
     name, colon, amount = component.partition(":")
     if name not in RESULTS:
         raise ValueError(
@@ -131,14 +131,16 @@ SECTIONS = tuple(name for name in Recipe.model_fields if name != "description")
 
 
 def section_class(name: str) -> type[Options]:
-    """The options of a section."""
+    """Return the options of a section."""
     annotation: Any = Recipe.model_fields[name].annotation
     members = getattr(annotation, "__args__", (annotation,))
     return next(m for m in members if isinstance(m, type) and issubclass(m, Options))
 
 
 def render_recipe(recipe: Recipe, *, every_key: bool = False) -> str:
-    """A recipe as YAML: the keys that are set, or every key with its default in a comment."""
+    """Return a recipe as YAML: the keys that are set, or every key with its default in
+    a comment.
+    """
     lines = [f"description: {_value(recipe.description)}"] if recipe.description else []
     for name in SECTIONS:
         section = getattr(recipe, name)
@@ -169,7 +171,7 @@ def _render_key(key: str, field: FieldInfo, given: Mapping[str, Any], *, with_he
 
 
 def _value(value: Any) -> str:
-    """A value on one line of YAML."""
+    """Return a value on one line of YAML."""
     if isinstance(value, tuple):
         value = list(value)
     if value is None:

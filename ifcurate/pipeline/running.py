@@ -191,7 +191,7 @@ def _augment(section: AugmentSection, done: RecipeRun, command: str) -> Path:
 
 
 def _kept_examples(run: Run, filtered: FilterResult) -> Examples:
-    """The rows that the filter kept, with the contexts that were scored."""
+    """Return the rows that the filter kept, with the contexts that were scored."""
     examples = open_component("kept", str(filtered.folder)).examples
     scored = run_examples(run)
     layouts = {s.name: layout for s, layout in zip(scored.sources, scored.layouts, strict=True)}
@@ -200,7 +200,7 @@ def _kept_examples(run: Run, filtered: FilterResult) -> Examples:
 
 
 def _mix(recipe: Recipe, section: MixSection, done: RecipeRun, command: str) -> Mixture:
-    """The mixture with its card, in the run's folder."""
+    """Return the mixture with its card, in the run's folder."""
     run, skipped = done.run, done.skipped
     components = [_component(text, run, done.filtered) for text in section.components]
     values = {k: v for k, v in section.given().items() if k != "components"}
@@ -223,7 +223,7 @@ def _mix(recipe: Recipe, section: MixSection, done: RecipeRun, command: str) -> 
 
 
 def _component(text: str, run: Run, filtered: FilterResult) -> Component:
-    """A component by the name of a step's result, or by `NAME=PATH`."""
+    """Return a component by the name of a step's result, or by `NAME=PATH`."""
     if "=" in text:
         return parse_components([text])[0]
     folders = dict(zip(RESULTS, (filtered.folder, run.folder / AUGMENTED, run.folder), strict=True))
@@ -244,7 +244,7 @@ def _export(recipe: Recipe, section: ExportOptions, mixture: Mixture, skipped: l
 
 
 def _read_export(folder: Path, mixture: Mixture, options: ExportOptions) -> Export | None:
-    """The export in a folder; None if it is incomplete, or was made from other input."""
+    """Return the export in a folder; None if it is incomplete, or was made from other input."""
     manifest = find_manifest(folder / EXPORT)
     if manifest is None:
         return None
@@ -274,7 +274,7 @@ def _report(section: ReportOptions, done: RecipeRun) -> Path:
 
 
 def _is_done(path: Path, identity: Mapping[str, Any], without: tuple[str, ...] = ()) -> bool:
-    """Whether a step is finished, has this identity, and its files are unchanged."""
+    """Return whether a step is finished, has this identity, and its files are unchanged."""
     manifest = find_manifest(path)
     if manifest is None or not manifest.finished or manifest.identity != identity:
         return False

@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def model_path() -> Path:
-    """The folder with the pocket model's config, weights and tokenizer."""
+    """Return the folder with the pocket model's config, weights and tokenizer."""
     return Path(str(files(__name__) / "model"))
 
 
 def demo_path() -> Path:
-    """The folder with alpaca.jsonl, prompts.jsonl and chats.jsonl."""
+    """Return the folder with alpaca.jsonl, prompts.jsonl and chats.jsonl."""
     return Path(str(files(__name__) / "demo"))

@@ -22,7 +22,7 @@ _PARTS: Final[dict[str, list[str]]] = {
 
 
 def held_out(name: str) -> bool:
-    """Whether the training text leaves out this made-up name (one in eight)."""
+    """Return whether the training text leaves out this made-up name (one in eight)."""
     return zlib.crc32(name.encode()) % 8 == 0
 
 
@@ -31,7 +31,10 @@ def _pick(rng: random.Random, kind: str) -> str:
 
 
 def spell_name(rng: random.Random, *, unseen: bool, syllables: tuple[int, int] = (2, 3)) -> str:
-    """A capitalised made-up word; from the held-out names if `unseen`, else never from them."""
+    """Return a capitalised made-up word.
+
+    From the held-out names if `unseen`, else never from them.
+    """
     while True:
         word = "".join(
             _pick(rng, "onsets") + _pick(rng, "middles") for _ in range(rng.randint(*syllables))
@@ -63,7 +66,7 @@ def _painting(rng: random.Random, name: str, *, unseen: bool) -> str:
 
 
 def fresh_subject(rng: random.Random, relation: str, *, unseen: bool) -> str:
-    """A made-up subject fit for one relation."""
+    """Return a made-up subject fit for one relation."""
     name = spell_name(rng, unseen=unseen)
     match relation:
         case "capital":
@@ -86,7 +89,7 @@ def fresh_subject(rng: random.Random, relation: str, *, unseen: bool) -> str:
 
 
 def fresh_object(rng: random.Random, kind: str, *, unseen: bool) -> str:
-    """A made-up object: kind is "city", "person" or "sea"."""
+    """Return a made-up object: kind is "city", "person" or "sea"."""
     if kind == "person":
         return _person(rng, unseen=unseen)
     name = spell_name(rng, unseen=unseen)

@@ -48,12 +48,12 @@ class Fact:
     exposure: Exposure
 
     def state(self, form: int) -> str:
-        """The fact as a sentence, in one of its relation's wordings."""
+        """Return the fact as a sentence, in one of its relation's wordings."""
         forms = self.relation.statements
         return self._fill(forms[form % len(forms)])
 
     def ask(self, form: int) -> tuple[str, str]:
-        """A question for the object, and the sentence that answers it."""
+        """Return a question for the object, and the sentence that answers it."""
         question, answer = self.relation.questions[form % len(self.relation.questions)]
         return self._fill(question), self._fill(answer)
 
@@ -62,12 +62,12 @@ class Fact:
 
 
 def sentence(text: str) -> str:
-    """The text with its first letter made a capital."""
+    """Return the text with its first letter made a capital."""
     return text[:1].upper() + text[1:]
 
 
 def _parse_pairs(table: str) -> tuple[tuple[str, str], ...]:
-    """The pairs of `subject: object; ...`, in their order."""
+    """Return the pairs of `subject: object; ...`, in their order."""
     pairs = (entry.partition(": ") for entry in _split(table))
     return tuple((subject, value) for subject, _, value in pairs)
 
@@ -130,7 +130,9 @@ class World:
         ]
 
     def facts_of(self, exposure: Exposure, *, relation: str | None = None) -> list[Fact]:
-        """The facts of one exposure class ("seen", "mid" or "rare"), in the world's order."""
+        """Return the facts of one exposure class ("seen", "mid" or "rare"), in the
+        world's order.
+        """
         return [
             fact
             for fact in self.facts
@@ -138,7 +140,7 @@ class World:
         ]
 
     def real_facts(self) -> list[Fact]:
-        """The seen facts that are also true in the real world."""
+        """Return the seen facts that are also true in the real world."""
         real = {name: set(pairs) for name, pairs in REAL_FACTS.items()}
         return [
             fact
@@ -155,7 +157,7 @@ class World:
         unseen: bool = False,
         avoid: Sequence[Fact] = (),
     ) -> Fact:
-        """A fact about a newly made-up subject.
+        """Return a fact about a newly made-up subject.
 
         Its object is from the pool, or a made-up name too if `novel`. With
         `unseen`, only names that the training text never uses. No subject or

@@ -9,14 +9,14 @@ from ifcurate.records import Example, Turn, native_call, write_calls
 
 
 def turn_text(turn: Turn) -> str:
-    """The text of a turn, or its tool calls as JSON lines if it has only these."""
+    """Return the text of a turn, or its tool calls as JSON lines if it has only these."""
     if turn.content or not turn.tool_calls:
         return turn.content
     return write_calls(turn.tool_calls)
 
 
 def list_tools(example: Example) -> Any:
-    """The tools as a list, as chat templates take them; None when there are none."""
+    """Return the tools as a list, as chat templates take them; None when there are none."""
     if not example.tools:
         return None
     try:
@@ -37,7 +37,7 @@ def list_tools(example: Example) -> Any:
 def to_messages(
     example: Example, folds: frozenset[str], response: str | None
 ) -> list[dict[str, Any]]:
-    """The example as chat messages. The last one is the assistant's, with `response`.
+    """Return the example as chat messages. The last one is the assistant's, with `response`.
 
     If `response` is None, the last message is the example's response with its tool calls.
     The template does not support the roles in `folds`: "system" and "tool" messages become

@@ -14,18 +14,18 @@ _BATCH: Final = 1 << 18  # characters of examples that are encoded at once
 
 
 def longest_token(tokenizer: Tokenizer) -> int:
-    """The largest number of characters in one token."""
+    """Return the largest number of characters in one token."""
     # Tokenizers of other packages may lack the attribute.
     return max(_LONGEST_TOKEN, getattr(tokenizer, "longest_token", 0))
 
 
 def least_size(example: Example) -> int:
-    """The number of characters that every rendering of an example has at least."""
+    """Return the number of characters that every rendering of an example has at least."""
     return sum(len(t.strip()) for t in (example.instruction, example.context, example.response))
 
 
 def full_size(example: Example) -> int:
-    """The number of characters of all texts of an example."""
+    """Return the number of characters of all texts of an example."""
     turns = sum(len(turn.content) for turn in (*example.history, *example.trailing))
     texts = (example.instruction, example.context, example.response, example.system, example.tools)
     return sum(map(len, texts)) + turns
@@ -49,7 +49,7 @@ def batch_by_size(
 
 
 def cut_longest_block(example: Example, most: int) -> Example:
-    """The example with at most `most` characters at each end of its longest context block.
+    """Return the example with at most `most` characters at each end of its longest context block.
 
     The example is returned unchanged if the block is not longer. All blocks keep their places.
     """

@@ -81,7 +81,10 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         return tree
 
     def render_limited(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
-        """The rendered text. Raises `LimitError` at a limit, and any error of the template."""
+        """Return the rendered text.
+
+        Raises `LimitError` at a limit, and any error of the template.
+        """
         with _timed_rendering():
             parts = []
             size = 0
@@ -130,7 +133,7 @@ def _timed(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def limit_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter with a check of the size of its result. It keeps Jinja's marks."""
+    """Return the filter with a check of the size of its result. It keeps Jinja's marks."""
     # Some filters get the context or the environment before the value.
     first = int(getattr(function, "jinja_pass_arg", None) is not None)
 

@@ -29,7 +29,8 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400
 
 
 def split_end_marker(response: str) -> tuple[str, str]:
-    """A response without end-of-text markers at its end, and the markers, "" if there are none.
+    """Return a response without end-of-text markers at its end, and the markers, "" if there are
+    none.
 
     If the response is only markers, its text is empty.
     """
@@ -41,12 +42,12 @@ def split_end_marker(response: str) -> tuple[str, str]:
 
 
 def has_text(response: str) -> bool:
-    """Whether a response has more than white space and end-of-text markers."""
+    """Return whether a response has more than white space and end-of-text markers."""
     return bool(split_end_marker(response)[0].strip())
 
 
 def without_end_marker(example: Example) -> Example:
-    """The example without end-of-text markers at the end of its response.
+    """Return the example without end-of-text markers at the end of its response.
 
     It is the same object if there are none, or if the response is only markers.
     """
@@ -61,7 +62,8 @@ def _texts(example: Example) -> Iterator[str]:
 
 
 def context_overlap(example: Example) -> float | None:
-    """The share of the context's distinct words that are also elsewhere in the prompt, 0 to 1.
+    """Return the share of the context's distinct words that are also elsewhere in the prompt, 0 to
+    1.
 
     None without a context. Letter case is ignored. In scripts without spaces each character
     counts as a word.
@@ -82,12 +84,12 @@ class SpecialTokens:
         self._known: dict[str, bool] = dict.fromkeys(named, True)
 
     def count(self, example: Example) -> int:
-        """The number of special tokens in the texts and the response of an example."""
+        """Return the number of special tokens in the texts and the response of an example."""
         texts = (*_texts(example), example.response)
         return sum(self.is_special(m[0]) for text in texts for m in _SPECIAL.finditer(text))
 
     def is_special(self, text: str) -> bool:
-        """Whether the tokenizer encodes a marker as one token."""
+        """Return whether the tokenizer encodes a marker as one token."""
         if text not in self._known:
             if _SPECIAL.fullmatch(text) is None:
                 return False

@@ -103,7 +103,7 @@ def build_pairs(
     tokenizer: Tokenizer,
     settings: PromptSettings,
 ) -> list[PromptPair]:
-    """A pair for every example, in order.
+    """Return a pair for every example, in order.
 
     An example that is too long by its characters alone is not encoded. A context that must be
     shortened is first cut by its characters, which removes no token that could remain. The
@@ -139,7 +139,7 @@ class _Builder:
         self.longest = longest_token(tokenizer)  # characters
 
     def render(self, example: Example, donor: list[str] | None) -> PromptPair | _Pending:
-        """Both texts of an example, or a pair with the reason why there are none."""
+        """Return both texts of an example, or a pair with the reason why there are none."""
         settings = self.settings
         pair = self._refuse(example, donor)
         if pair is not None:
@@ -160,7 +160,7 @@ class _Builder:
         )
 
     def _refuse(self, example: Example, donor: list[str] | None) -> PromptPair | None:
-        """The pair of an example that is not rendered."""
+        """Return the pair of an example that is not rendered."""
         shuffled = self.settings.ablation == "shuffle"
         if not has_text(example.response):
             return PromptPair(example, "empty_response", _why_empty(example))
@@ -175,7 +175,7 @@ class _Builder:
         return too_long or self._refuse_size(example, 0)
 
     def _refuse_length(self, example: Example, size: int) -> PromptPair | None:
-        """The pair of a row with more characters than the model's tokens can have."""
+        """Return the pair of a row with more characters than the model's tokens can have."""
         most = self.settings.max_length
         if size <= most * self.longest:
             return None
@@ -186,7 +186,7 @@ class _Builder:
         return PromptPair(example, "too_long", reason)
 
     def _refuse_size(self, example: Example, tokenised: int) -> PromptPair | None:
-        """The pair of a row that needs more memory than the budget gives to one row."""
+        """Return the pair of a row that needs more memory than the budget gives to one row."""
         budget, size = self.settings.memory, full_size(example)
         if budget is None or budget.fits(size, tokenised):
             return None
@@ -207,12 +207,12 @@ class _Builder:
         return render(example), render(other)
 
     def text(self, rendered: Rendered) -> str:
-        """The text to encode."""
+        """Return the text to encode."""
         end = rendered.suffix.rstrip() if self.settings.score_eot else ""
         return rendered.prefix + rendered.response + end
 
     def encode(self, pending: Sequence[_Pending]) -> Iterator[PromptPair]:
-        """A pair for each rendered example, in order. All texts are encoded in one batch."""
+        """Yield a pair for each rendered example, in order. All texts are encoded in one batch."""
         texts = [self.text(variant) for item in pending for variant in item.both]
         contexts = [item.shown.context_text for item in pending]
         encodings = self.tokenizer.encode_batch(texts + contexts)
@@ -285,7 +285,7 @@ class _Builder:
         return first + (text[boundary:end].isspace() and self.special.is_special(marker))
 
     def _count_straddled(self, rendered: Rendered, encoding: Encoding, first: int) -> int:
-        """The number of characters of the prompt in the first response token."""
+        """Return the number of characters of the prompt in the first response token."""
         boundary, ids, offsets = len(rendered.prefix), encoding.ids, encoding.offsets
         if first >= len(ids):
             return 0
@@ -343,7 +343,7 @@ def _why_empty(example: Example) -> str:
 def build_prompts(
     examples: Sequence[Example], template: Template, tokenizer: Tokenizer
 ) -> list[Prompt]:
-    """The prompt, response and end of turn of each example as ids, for finetuning.
+    """Return the prompt, response and end of turn of each example as ids, for finetuning.
 
     The ids are those of `build_pairs` with `score_eot`. Examples without a context are
     rendered too. Raises `TemplateError`.

@@ -12,7 +12,7 @@ from ifcurate.records import Example
 def find_context_tokens(
     example: Example, prompt: Prompt, template: Template, tokenizer: Tokenizer, *, variant: str = ""
 ) -> tuple[Span, ...]:
-    """The tokens that have a character of each context block; empty if a block is not found.
+    """Return the tokens that have a character of each context block; empty if a block is not found.
 
     `prompt` is the result of `build_pairs` or `build_prompts` for the example, and `variant`
     is the template's variant in that call.
@@ -39,7 +39,7 @@ def find_context_tokens(
 
 
 def _count_before(prompt: Prompt, encoding: Encoding) -> int | None:
-    """The number of ids before those of the text; None if the text is not in the prompt."""
+    """Return the number of ids before those of the text; None if the text is not in the prompt."""
     for shift in (0, 1):
         n = prompt.response_start - shift
         if list(prompt.ids[shift : prompt.response_start]) == encoding.ids[:n]:

@@ -12,7 +12,7 @@ _OWN: Final = ("regex", "function")
 
 
 def asks_nothing(example: Example) -> bool:
-    """Whether a context that you marked seems to hold the whole request of the prompt."""
+    """Return whether a context that you marked seems to hold the whole request of the prompt."""
     if not any(block.rule in _OWN for block in example.blocks):
         return False
     rest = example.without_context()

@@ -36,7 +36,7 @@ def compile_template(source: str, name: str) -> jinja2.Template:
 
 
 def _generation_tag() -> Any:
-    """A tag that writes its body. Chat templates mark the text to train on with it."""
+    """Return a tag that writes its body. Chat templates mark the text to train on with it."""
     import jinja2.ext
     import jinja2.nodes
 
@@ -60,7 +60,7 @@ def _raise(message: str) -> None:
 
 
 def run_template(compiled: jinja2.Template, values: Mapping[str, Any], name: str) -> str:
-    """The rendered text. Raises `TemplateError` when the template refuses or fails."""
+    """Return the rendered text. Raises `TemplateError` when the template refuses or fails."""
     from ifcurate.prompts.limits import LimitError
 
     try:

@@ -25,6 +25,6 @@ def shuffle_contexts(examples: Sequence[Example]) -> dict[int, list[str]]:
 
 
 def _fill_longest(blocks: Sequence[ContextBlock], text: str) -> list[str]:
-    """A text for every block: `text` for the longest block, "" for the others."""
+    """Return a text for every block: `text` for the longest block, "" for the others."""
     longest = max(range(len(blocks)), key=lambda b: blocks[b].end - blocks[b].start)
     return [text if b == longest else "" for b in range(len(blocks))]

@@ -79,7 +79,7 @@ class Template:
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
     def variables(self) -> set[str]:
-        """The names that the source reads and does not set."""
+        """Return the names that the source reads and does not set."""
         from jinja2 import meta
 
         environment = self._compiled.environment
@@ -88,7 +88,7 @@ class Template:
         }
 
     def render(self, example: Example, *, variant: str = "") -> Rendered:
-        """The example's text, divided at its response.
+        """Return the example's text, divided at its response.
 
         `variant` picks one of Alpaca's two official preambles, "with" or
         "without" an input; by default both variants have the same preamble.
@@ -111,7 +111,7 @@ class Template:
         return Rendered(prefix, response, suffix)
 
     def _render_calls(self, example: Example, prefix: str, suffix: str) -> Rendered | None:
-        """The text with the response's tool calls as the template writes them.
+        """Return the text with the response's tool calls as the template writes them.
 
         The response is the part that differs from the rendering of a plain answer. It includes
         the end of the line above the answer if the template writes another line above calls.
@@ -150,7 +150,7 @@ class Template:
 
 
 def _shared(a: str, b: str) -> int:
-    """The length of the prefix that two texts share."""
+    """Return the length of the prefix that two texts share."""
     pairs = zip(a, b, strict=False)
     return next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
@@ -173,7 +173,7 @@ class FunctionTemplate(Template):
 
 
 def load_template(name: str | Path | Callable[[Example], str], tokenizer: Tokenizer) -> Template:
-    """A template by its name, from a file, from a text or from a function.
+    """Return a template by its name, from a file, from a text or from a function.
 
     Names are those of the built-in templates, "chat", and "auto" (the tokenizer's chat
     template if it has one, else alpaca). A text with `{{ response }}` in it is a Jinja
@@ -301,7 +301,7 @@ def _load_chat(name: str, source: str, tokens: Mapping[str, str]) -> Template:
 
 
 def _fields(example: Example) -> dict[str, Any]:
-    """The values for a template that is not a chat template."""
+    """Return the values for a template that is not a chat template."""
     turns = [{"role": t.role, "content": turn_text(t), "context": ""} for t in example.history]
     turns.append({"role": "user", "content": example.instruction, "context": example.context})
     turns += [{"role": t.role, "content": turn_text(t), "context": ""} for t in example.trailing]

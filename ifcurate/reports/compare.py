@@ -53,7 +53,7 @@ class Comparison:
         return self.table.height
 
     def most_different(self, n: int = 20) -> pl.DataFrame:
-        """The examples whose gains are furthest apart in rank, the furthest first.
+        """Return the examples whose gains are furthest apart in rank, the furthest first.
 
         Adds `rank` and `rank_2`, percentages: 0 is the smallest gain of a run.
         """

@@ -22,7 +22,7 @@ _DROPPED: Final = pl.col("label") == "non-context-critical"
 
 
 def count_cards(facts: Facts) -> Cards:
-    """The most important numbers of a run."""
+    """Return the most important numbers of a run."""
     table = facts.table
     scored = facts.scored.height
     kept, dropped = (int(table.select(e.sum()).item()) for e in (_CRITICAL, _DROPPED))
@@ -89,7 +89,10 @@ _COLUMNS: Final = (
 
 
 def count_sources(facts: Facts) -> Table:
-    """A row for every source. If there are very many sources, only the largest are listed."""
+    """Return a row for every source.
+
+    If there are very many sources, only the largest are listed.
+    """
     groups = _group(facts.table, "source")
     caption = "Losses and gains are medians, in nats per response token."
     if groups.height > MOST_SOURCES:
@@ -99,7 +102,7 @@ def count_sources(facts: Facts) -> Table:
 
 
 def count_lengths(facts: Facts) -> Table:
-    """A row for every range of response lengths."""
+    """Return a row for every range of response lengths."""
     ends = [f"up to {LENGTHS[0]}"]
     ends += [f"{a + 1} to {b}" for a, b in itertools.pairwise(LENGTHS)]
     ends.append(f"over {LENGTHS[-1]}")
@@ -114,7 +117,7 @@ def count_lengths(facts: Facts) -> Table:
 
 
 def count_tokens(facts: Facts) -> Table:
-    """What each of the two filter commands keeps and removes."""
+    """Return what each of the two filter commands keeps and removes."""
     total = facts.table.select(pl.len(), pl.col("n_response_tokens").sum()).row(0)
     rows: list[list[Any]] = []
     for name, keep in (

@@ -26,7 +26,7 @@ BYTES: Final = 5_000_000  # bytes of all texts of a page
 
 
 def choose_rows(table: pl.DataFrame, n: int, *, seed: int = 0) -> pl.DataFrame:
-    """The most informative rows first; all rows when there are at most `n`.
+    """Return the most informative rows first; all rows when there are at most `n`.
 
     `table` is `Facts.table`. A quarter of the sample has the largest and the smallest
     gains, a quarter is nearest to the cut, and the rest is random, from `seed`.
@@ -78,7 +78,7 @@ def read_texts(
     characters: int = CHARACTERS,
     budget: int = BYTES,
 ) -> dict[Key, dict[str, Any]]:
-    """The texts of these rows (from `describe_rows`), read from the data again.
+    """Return the texts of these rows (from `describe_rows`), read from the data again.
 
     `budget` is in bytes and is used in the order of the rows. A row whose text does not
     fit in the rest of it has no text.
@@ -103,7 +103,7 @@ def read_texts(
 def _fit(
     texts: Mapping[Key, dict[str, Any]], keys: Sequence[Key], budget: int
 ) -> dict[Key, dict[str, Any]]:
-    """The texts that fit in the budget of bytes, in the order of the keys."""
+    """Return the texts that fit in the budget of bytes, in the order of the keys."""
     chosen: dict[Key, dict[str, Any]] = {}
     for key in keys:
         if key not in texts:
@@ -116,7 +116,7 @@ def _fit(
 
 
 def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, Any]:
-    """The texts before the response, each in segments, and the response."""
+    """Return the texts before the response, each in segments, and the response."""
     return {
         "parts": [
             (
@@ -130,7 +130,7 @@ def show_example(example: Example, characters: int = CHARACTERS) -> dict[str, An
 
 
 def _mark(text: str, part: str, blocks: Sequence[ContextBlock]) -> Segments:
-    """The text in segments: context, the text that is cut with it, and the rest."""
+    """Return the text in segments: context, the text that is cut with it, and the rest."""
     segments: Segments = []
     at = 0
     mine = sorted((b for b in blocks if b.part == part), key=lambda b: b.outer_start)
@@ -145,7 +145,7 @@ def _mark(text: str, part: str, blocks: Sequence[ContextBlock]) -> Segments:
 
 
 def _shorten(segments: Segments, characters: int) -> Segments:
-    """The start and the end of a long text, and the number of characters between them."""
+    """Return the start and the end of a long text, and the number of characters between them."""
     n = sum(len(text) for text, _ in segments)
     if n <= characters:
         return segments

@@ -52,7 +52,7 @@ class Facts:
         return self.table.filter(pl.col("status") == "scored")
 
     def cuts(self) -> list[tuple[str, float]]:
-        """Every cut that decided a row, as (statistic, threshold), at most 50."""
+        """Return every cut that decided a row, as (statistic, threshold), at most 50."""
         thresholds: list[tuple[str, float]] = []
         for name in (self.parameters["statistic"], self.parameters.get("hard_statistic")):
             if name is not None:
@@ -98,7 +98,7 @@ def gather_facts(run: Run, split_name: str = "") -> Facts:
 
 
 def read_quarantine(run: Run, most: int) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The first rows that were quarantined when the data was read, and counts by reason."""
+    """Return the first rows that were quarantined when the data was read, and counts by reason."""
     shown: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
     for record in _records(run):
@@ -151,7 +151,7 @@ def describe_run(facts: Facts) -> list[str]:
 
 
 def describe_cut(facts: Facts) -> str:
-    """The rule of the split in words."""
+    """Return the rule of the split in words."""
     parameters = facts.parameters
     unsplit = "" if facts.split else say_unsplit(facts.run)
     start = f"This run has {unsplit}, so the default split is shown. " if unsplit else ""

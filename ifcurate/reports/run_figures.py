@@ -28,7 +28,7 @@ _STATISTICS: Final = {
 
 
 def draw_losses(facts: Facts, places: Mapping[int, int]) -> Figure:
-    """The two losses against each other.
+    """Return the two losses against each other.
 
     `places` maps a row of the table to its example on the page, which a click opens.
     """
@@ -97,7 +97,7 @@ def _cut_lines(facts: Facts, low: float, high: float) -> list[Line]:
 
 
 def draw_gains(facts: Facts) -> Figure:
-    """The distribution of the gain, with a colour for each source."""
+    """Return the distribution of the gain, with a colour for each source."""
     scored = facts.scored.filter(pl.col("context_gain").is_finite())
     histogram = count_bins(scored["context_gain"].sort().to_numpy(), n_bins=BINS)
     edges = histogram.edges if histogram else [-0.5, 0.5]
@@ -120,7 +120,7 @@ def draw_gains(facts: Facts) -> Figure:
 
 
 def _by_source(scored: pl.DataFrame, column: str) -> dict[str, npt.NDArray[np.float64]]:
-    """The numbers of each source. Of many sources, the smaller ones are one group."""
+    """Return the numbers of each source. Of many sources, the smaller ones are one group."""
     sizes = scored["source"].value_counts(sort=True)
     names = sizes["source"].to_list()
     large = sorted(names if len(names) <= MOST_SOURCES else names[: MOST_SOURCES - 1])
@@ -138,7 +138,7 @@ def _short(name: str) -> str:
 
 
 def draw_kept(facts: Facts) -> Figure:
-    """The share of the scored examples that a cut at any place would keep."""
+    """Return the share of the scored examples that a cut at any place would keep."""
     statistic = str(facts.parameters["statistic"])
     usable = facts.scored.filter(pl.col(statistic).is_finite())
     hard = facts.parameters.get("hard_statistic")

@@ -59,7 +59,7 @@ class TokenTexts:
         self._spell = _spell_with(path)
 
     def colour(self, ids: Sequence[int], response: str, losses: Shown) -> Shown | None:
-        """The tokens of one response; None where the pieces do not spell it.
+        """Return the tokens of one response; None where the pieces do not spell it.
 
         `losses` has an item per id, with an empty text. An id without text is joined with
         the next one, and their losses are added.
@@ -125,7 +125,7 @@ def _find_tokenizer(engine: dict[str, Any], command: str, named: Path | None) ->
 
 
 def _words(command: str) -> list[str]:
-    """The words of the scoring command, one of which is the folder of a local model."""
+    """Return the words of the scoring command, one of which is the folder of a local model."""
     with contextlib.suppress(ValueError):
         return shlex.split(command)
     return []

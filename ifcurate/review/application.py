@@ -141,7 +141,7 @@ def serve_review(
 
 
 def open_listener(port: int) -> socket.socket:
-    """A socket on 127.0.0.1; port 0 takes a free one. Raises `IfcurateError`."""
+    """Return a socket on 127.0.0.1; port 0 takes a free one. Raises `IfcurateError`."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -157,7 +157,7 @@ def open_listener(port: int) -> socket.socket:
 def create_application(
     session: Session, counterfactuals: Counterfactuals, *, token: str, port: int
 ) -> Starlette:
-    """The application of one run.
+    """Return the application of one run.
 
     Args:
         session: the rows and labels under review.
@@ -206,7 +206,7 @@ def _answer(
     kind: type[BaseModel] = _RowRequest,
     headers: Mapping[str, str] | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
-    """A route that reads a request, calls `work` in a thread, and answers in JSON."""
+    """Return a route that reads a request, calls `work` in a thread, and answers in JSON."""
 
     async def route(request: Request) -> Response:
         try:
@@ -229,7 +229,7 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def _render(session: Session, counterfactuals: Counterfactuals) -> str:
-    """The page of the review."""
+    """Return the page of the review."""
     facts, start = session.facts, session.start
     name = facts.split_name
     sections = [Section("review", "Examples", blocks=(Place("reviewer"),))]
@@ -254,7 +254,7 @@ def _render(session: Session, counterfactuals: Counterfactuals) -> str:
 
 
 def _explain_cut(session: Session) -> str:
-    """How the slider differs from the run's own split; "" where it is the same cut."""
+    """Return how the slider differs from the run's own split; "" where it is the same cut."""
     rule = session.facts.formula
     if session.has_own_cut:
         return ""
@@ -264,7 +264,7 @@ def _explain_cut(session: Session) -> str:
 
 
 async def _body(request: Request) -> bytes:
-    """The request's body; empty when it is not JSON or is too large."""
+    """Return the request's body; empty when it is not JSON or is too large."""
     if request.headers.get("content-type", "").split(";")[0] != "application/json":
         return b""
     body = b""

@@ -42,7 +42,7 @@ class Counterfactuals:
         return len(self._rows)
 
     def counts(self) -> dict[str, int]:
-        """The number of rows, and of verdicts of each kind."""
+        """Return the number of rows, and of verdicts of each kind."""
         verdicts = [self._verdicts[name] for name in self._hashes if name in self._verdicts]
         counts = {verdict: verdicts.count(verdict) for verdict in get_args(Verdict)}
         return {"total": len(self), **counts}
@@ -84,7 +84,7 @@ class Counterfactuals:
         return True
 
     def decisions(self) -> list[dict[str, Any]]:
-        """Every verdict with its row's hash, original and substitute."""
+        """Return every verdict with its row's hash, original and substitute."""
         return [
             {
                 "hash": name,
@@ -114,7 +114,10 @@ def _edits(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _undo(text: str, edits: list[dict[str, Any]]) -> tuple[Segments, Segments]:
-    """The text before and after its edits, in segments; unmarked where the edits do not fit."""
+    """Return the text before and after its edits, in segments.
+
+    Unmarked where the edits do not fit.
+    """
     before: Segments = []
     after: Segments = []
     at = 0
@@ -129,7 +132,7 @@ def _undo(text: str, edits: list[dict[str, Any]]) -> tuple[Segments, Segments]:
 
 
 def _cut(segments: Segments) -> Segments:
-    """The segments up to the limit of a page."""
+    """Return the segments up to the limit of a page."""
     shown: Segments = []
     left = CHARACTERS
     for text, kind in segments:

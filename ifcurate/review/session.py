@@ -110,7 +110,7 @@ class Session:
         }
 
     def rows(self, query: Query) -> dict[str, Any]:
-        """A page of rows, and the number of all of them."""
+        """Return a page of rows, and the number of all of them."""
         ranks = self._ranks[query.statistic]
         threshold = ranks.threshold(query.share)
         table = self._table.with_columns(
@@ -135,7 +135,7 @@ class Session:
         return {"rows": described, **page}
 
     def _search(self, words: str) -> pl.Expr:
-        """The rows that contain these words. The first search reads all texts."""
+        """Return the rows that contain these words. The first search reads all texts."""
         if not words:
             return pl.lit(True)
         with self._lock:
@@ -155,7 +155,7 @@ class Session:
         return self._table.select(starts.str.to_lowercase().alias("text"))["text"]
 
     def _open_examples(self) -> Examples:
-        """The run's data, opened once. Hold the lock: its readers are not shared."""
+        """Return the run's data, opened once. Hold the lock: its readers are not shared."""
         self._examples = self._examples or run_examples(self._run)
         return self._examples
 
@@ -200,7 +200,7 @@ class Session:
         return True
 
     def decisions(self, query: Query) -> dict[str, Any]:
-        """All decisions, for a file."""
+        """Return all decisions, for a file."""
         labels = [item.model_dump() for _, item in sorted(self._overrides.items())]
         return {
             "run": self._run.folder.name,
@@ -211,7 +211,7 @@ class Session:
         }
 
     def _command(self, query: Query, threshold: float) -> str:
-        """The command that makes this cut the split under review."""
+        """Return the command that makes this cut the split under review."""
         name = f" --as {self.facts.split_name}" if self.facts.split_name else ""
         split = f"ifcurate split{name} --rule"
         if query.statistic == "loss_without_context":
@@ -222,7 +222,7 @@ class Session:
         return f"{split} gain --threshold {threshold!r}"
 
     def _labels(self, query: Query) -> npt.NDArray[np.object_]:
-        """The label of every row under this cut, with those set by hand."""
+        """Return the label of every row under this cut, with those set by hand."""
         labels = self._table["label"].to_numpy().astype(object)
         labelled = np.isin(labels, (CRITICAL, NON_CRITICAL))
         above = self._ranks[query.statistic].above(query.share)
@@ -262,19 +262,19 @@ class _Ranks:
         self._rank[usable["place"].to_numpy()] = np.arange(usable.height)
 
     def share_at(self, cut: float) -> float:
-        """The share of the rows at this cut or below it."""
+        """Return the share of the rows at this cut or below it."""
         n = len(self.values)
         return round(int(np.searchsorted(self.values, cut, side="right")) / n, 6) if n else 0.0
 
     def above(self, share: float) -> npt.NDArray[np.bool_]:
-        """The rows above the cut. A share is exact; at a threshold, ties stay together."""
+        """Return the rows above the cut. A share is exact; at a threshold, ties stay together."""
         below = round(share * len(self.values))
         if self._by_threshold:
             below = int(np.searchsorted(self.values, self.threshold(share), side="right"))
         return self._rank >= below
 
     def threshold(self, share: float) -> float:
-        """The number half way between the last row below the cut and the first above it."""
+        """Return the number half way between the last row below the cut and the first above it."""
         n = len(self.values)
         below = round(share * n)
         if not n:
@@ -300,7 +300,8 @@ def _wanted(query: Query) -> pl.Expr:
 
 
 def _gather_texts(examples: Examples, table: pl.DataFrame) -> pl.Series | None:
-    """The id and all texts of each row of the table, in lower case; None when they are too long.
+    """Return the id and all texts of each row of the table, in lower case; None when they are too
+    long.
 
     `table` has the columns id, source, row and turn. Raises `DataError` when the data cannot
     be read.

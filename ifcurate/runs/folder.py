@@ -88,7 +88,7 @@ def open_run(
 
 
 def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manifest:
-    """The manifest in the folder, or a new one. Raises `RunError` for another run's."""
+    """Return the manifest in the folder, or a new one. Raises `RunError` for another run's."""
     path = folder / "manifest.json"
     if not path.exists():
         return Manifest.create("score", identity, formula=FORMULA, command=command)
@@ -108,7 +108,7 @@ def open_manifest(folder: Path, identity: dict[str, Any], command: str) -> Manif
 
 
 def run_differences(old: Any, new: Any, place: str = "") -> list[str]:
-    """Where two identities differ, in words."""
+    """Return where two identities differ, in words."""
     if old == new:
         return []
     entries = _paired_entries(old, new, place)
@@ -118,7 +118,7 @@ def run_differences(old: Any, new: Any, place: str = "") -> list[str]:
 
 
 def _paired_entries(old: Any, new: Any, place: str) -> list[tuple[Any, Any, str]] | None:
-    """The entries of two objects or lists with their places; None for other values."""
+    """Return the entries of two objects or lists with their places; None for other values."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
         return [(old.get(k), new.get(k), f"{place}.{k}" if place else k) for k in keys]
@@ -143,5 +143,5 @@ def seal_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def cache_note(n: int) -> str:
-    """The note of a run of which `n` examples were scored before."""
+    """Return the note of a run of which `n` examples were scored before."""
     return f"{count(n, 'example')} {FROM_CACHE}"

@@ -22,7 +22,7 @@ _ROOT: Final = pl.col("id").str.replace(r"(~\d+)+$", "").hash(20).alias("root")
 
 
 def scan_parts(paths: Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:
-    """The rows of these tables, in order."""
+    """Return the rows of these tables, in order."""
     if not paths:
         return schema.to_frame().lazy()
     # Absolute paths without patterns, because polars reads names such as `s3:` as URLs.
@@ -57,7 +57,7 @@ def repeat_for_tokens(scores: pl.LazyFrame, *columns: str) -> pl.LazyFrame:
 
 
 def rename_repeated(scores: pl.LazyFrame) -> pl.LazyFrame:
-    """The table with unique ids; all turns of a row have one id.
+    """Return the table with unique ids; all turns of a row have one id.
 
     The name that `UniqueNames` gives to a row depends on the earlier rows whose ids have the
     same root. So the hashes of all roots are held in memory (8 bytes a row), and only the rows
@@ -80,7 +80,7 @@ def rename_repeated(scores: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _suffixes(rows: pl.DataFrame) -> Iterator[int]:
-    """The suffix of each row; 0 if there is none."""
+    """Yield the suffix of each row; 0 if there is none."""
     names = UniqueNames()
     suffix = 0
     for turn, base in rows.select("turn", "id").iter_rows():

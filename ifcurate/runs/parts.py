@@ -86,7 +86,7 @@ class Pending:
             self.open = []
 
     def is_due(self, seconds: float) -> bool:
-        """Whether it is time to write: `seconds` have passed, or many rows are waiting."""
+        """Return whether it is time to write: `seconds` have passed, or many rows are waiting."""
         if not self.done or self.open:
             return False
         waited = time.monotonic() - self.since >= seconds
@@ -110,19 +110,19 @@ class Parts:
         self._found = self._look() if look else {}
 
     def path(self, first: int, kind: str) -> Path:
-        """A file of the part that begins with chunk `first`."""
+        """Return a file of the part that begins with chunk `first`."""
         return self.folder / f"{first:06d}.{kind}"
 
     def at(self, number: int) -> Part | None:
-        """The part that begins with this chunk."""
+        """Return the part that begins with this chunk."""
         return self._found.get(number)
 
     def __iter__(self) -> Iterator[Part]:
-        """All parts, in order."""
+        """Return all parts, in order."""
         return iter(sorted(self._found.values(), key=lambda part: part.first))
 
     def paths(self, kind: str) -> list[Path]:
-        """The files of this kind, in order."""
+        """Return the files of this kind, in order."""
         return [self.path(part.first, kind) for part in self]
 
     def refresh(self) -> None:
@@ -130,7 +130,7 @@ class Parts:
         self._found = self._look()
 
     def _look(self) -> dict[int, Part]:
-        """The complete parts. Files of broken parts are removed."""
+        """Return the complete parts. Files of broken parts are removed."""
         parts: dict[int, Part] = {}
         end = 0
         markers = sorted(self.folder.glob("*.done.json"))

@@ -95,7 +95,7 @@ def score_run_on_ray(
 
 
 def _ray() -> Any:
-    """The package ray. Raises `RunError` if it is not installed."""
+    """Return the package ray. Raises `RunError` if it is not installed."""
     try:
         import ray  # type: ignore[import-not-found, unused-ignore]
         import ray.data  # type: ignore[import-not-found, unused-ignore]
@@ -136,7 +136,7 @@ def _connect(ray: Any, cluster: Cluster) -> None:
 
 
 def _fit(cluster: Cluster) -> Cluster:
-    """The cluster with as many engines as leave a CPU for reading.
+    """Return the cluster with as many engines as leave a CPU for reading.
 
     Ray waits silently for a CPU that never becomes free, so this is checked first.
     Raises `RunError` when the cluster is too small.
@@ -162,7 +162,7 @@ def _fit(cluster: Cluster) -> Cluster:
 def _ask_identity(
     examples: Examples, engine: EngineSpec, settings: ScoreSettings, cluster: Cluster
 ) -> dict[str, Any]:
-    """The run's identity, asked on a node: the driver may have no GPU and no model."""
+    """Return the run's identity, asked on a node: the driver may have no GPU and no model."""
     ray = _ray()
     # The process ends after its call, and frees what the model held for the actors.
     task = ray.remote(max_calls=1)(ask_identity).options(
@@ -262,7 +262,7 @@ class _OnRay:
 
 
 def _get(asked: Any) -> Any:
-    """The results of tasks. Raises `RunError` when one fails."""
+    """Return the results of tasks. Raises `RunError` when one fails."""
     ray = _ray()
     try:
         return ray.get(asked)
@@ -271,7 +271,7 @@ def _get(asked: Any) -> Any:
 
 
 def _cause(error: BaseException) -> IfcurateError:
-    """The user's error inside one of Ray's."""
+    """Return the user's error inside one of Ray's."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, IfcurateError):
@@ -285,7 +285,7 @@ def _cause(error: BaseException) -> IfcurateError:
 
 
 def _count_rows(examples: Examples) -> list[int]:
-    """How many rows each source has, good and bad, counted on the cluster."""
+    """Return how many rows each source has, good and bad, counted on the cluster."""
     ray = _ray()
     task = ray.remote(count_source).options(num_cpus=1)
     return list(_get([task.remote(s, str(Path.cwd())) for s in examples.sources]))

@@ -36,17 +36,17 @@ class EngineSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
-        """The engine."""
+        """Return the engine."""
         return load_engine(self.engine, model=self.model, **self.options)
 
 
 def ask_identity(engine: EngineSpec, settings: ScoreSettings) -> dict[str, Any]:
-    """The identity of the engine."""
+    """Return the identity of the engine."""
     return Scorer.create(engine.load(), settings).identity()
 
 
 def count_source(source: Any, folder: str) -> int:
-    """How many rows a source has, good and bad."""
+    """Return how many rows a source has, good and bad."""
     _go_to(folder)
     return sum(1 for _ in read_rows(source, parse=False))
 
@@ -72,7 +72,7 @@ def read_chunks(
     covered: frozenset[int],
     folder: str,
 ) -> Iterator[dict[str, Any]]:
-    """The chunks that begin in one source; the last one may end in a later source."""
+    """Yield the chunks that begin in one source; the last one may end in a later source."""
     _go_to(folder)
     first, end, at = task["first"], task["end"], task["source"]
     if all(n in covered for n in range(first, end)):
@@ -144,7 +144,7 @@ class ScoringActor:
 
 
 def _report(written: Sequence[Part]) -> dict[str, Any]:
-    """The counts of some parts, as a batch of one row for Ray."""
+    """Return the counts of some parts, as a batch of one row for Ray."""
     counts: Counter[str] = Counter()
     for part in written:
         counts.update(part.counts)

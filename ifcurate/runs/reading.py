@@ -20,7 +20,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 def run_sources(run: Run) -> list[Source]:
-    """The run's inputs, after a check that they have not changed.
+    """Return the run's inputs, after a check that they have not changed.
 
     Raises `RunError` when a file has changed or is gone.
     """
@@ -44,7 +44,7 @@ def run_sources(run: Run) -> list[Source]:
 
 
 def run_examples(run: Run) -> Examples:
-    """The run's examples, read in the same way again. Raises as `run_sources`."""
+    """Return the run's examples, read in the same way again. Raises as `run_sources`."""
     identity = run.manifest.identity
     layouts = [known["layout"] for known in identity["inputs"]]
     return Examples(
@@ -55,7 +55,7 @@ def run_examples(run: Run) -> Examples:
 
 
 def run_model(run: Run, model: str | None = None) -> tuple[str, str | None]:
-    """The name of the run's model and its revision on the Hub, to load it again.
+    """Return the name of the run's model and its revision on the Hub, to load it again.
 
     `model` names the folder of a model that has moved. Raises `RunError` when the run was scored
     by a local model whose folder is gone.
@@ -80,7 +80,7 @@ class RowQueue:
         self.next = next(self._rows, None)
 
     def take(self, here: set[tuple[str, int]]) -> dict[Place, dict[str, Any]]:
-        """The next rows, until a row whose source and number are not in `here`."""
+        """Return the next rows, until a row whose source and number are not in `here`."""
         taken: dict[Place, dict[str, Any]] = {}
         while (row := self.next) and (row["source"], row["row"]) in here:
             taken[row["source"], row["row"], row["turn"]] = row

@@ -155,7 +155,7 @@ class _Retry:
 
 
 def _replace_rows(table: pl.LazyFrame, new: pl.DataFrame) -> pl.LazyFrame:
-    """The table with new rows for those of the same place, in the order of their places."""
+    """Return the table with new rows for those of the same place, in the order of their places."""
     kept = table.filter(~pl.col("place").is_in(new["place"].unique().implode()))
     schema = table.collect_schema()
     mine = new.lazy().select(schema.names()).cast(schema)

@@ -70,12 +70,15 @@ class Run:
             self.manifest.write(self.folder / "manifest.json")
 
     def scores(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The SCORES table, or these columns of it. Raises `RunError` while it is unfinished."""
+        """Return the SCORES table, or these columns of it.
+
+        Raises `RunError` while it is unfinished.
+        """
         self.check_finished()
         return read_table(self.scores_path, SCORES, columns)
 
     def scan_scores(self, *, place: bool = False) -> pl.LazyFrame:
-        """The SCORES table, read when it is collected. With `place`, its rows have numbers.
+        """Return the SCORES table, read when it is collected. With `place`, its rows have numbers.
 
         Raises as `scores`.
         """
@@ -84,7 +87,7 @@ class Run:
 
 
 def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run:
-    """The run at `path`, or the newest run of `folder`.
+    """Return the run at `path`, or the newest run of `folder`.
 
     `path` is the run's folder, a file in it, or the name of a run in `folder`, with or without
     the digits at its end. Without it, a run over all rows of the same data comes before a newer
@@ -108,7 +111,7 @@ def find_run(path: str | Path | None = None, *, folder: str | Path = ".") -> Run
 
 
 def _run_at(path: Path, where: Path) -> Run:
-    """The run in this folder, or that this file belongs to, or of this name in `where`."""
+    """Return the run in this folder, or that this file belongs to, or of this name in `where`."""
     folder = path if path.is_dir() else path.parent
     if not path.exists():
         named = [run for run in list_runs(where) if _has_name(run, str(path))]
@@ -132,12 +135,14 @@ def _run_at(path: Path, where: Path) -> Run:
 
 
 def _has_name(run: Run, name: str) -> bool:
-    """Whether this is the name of the run's folder, with or without the digits at its end."""
+    """Return whether this is the name of the run's folder, with or without the digits
+    at its end.
+    """
     return name in (run.folder.name, run.folder.name.rpartition("--")[0])
 
 
 def list_runs(folder: str | Path = ".") -> list[Run]:
-    """The runs of a folder, the newest first."""
+    """Return the runs of a folder, the newest first."""
     paths = Path(folder, RUNS_FOLDER).glob("*/manifest.json")
     runs = [Run(path.parent, made) for path in paths if (made := find_manifest(path))]
     return sorted(runs, key=lambda r: (r.manifest.updated_at, r.folder.name), reverse=True)

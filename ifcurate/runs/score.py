@@ -43,7 +43,7 @@ def score_identity(
 
 
 def data_identity(examples: Examples) -> dict[str, Any]:
-    """The part of `score_identity` that describes the data."""
+    """Return the part of `score_identity` that describes the data."""
     inputs = [
         {**fingerprint_source(s), "layout": layout.as_record()} for s, layout in examples.pairs
     ]
@@ -51,7 +51,7 @@ def data_identity(examples: Examples) -> dict[str, Any]:
 
 
 def run_name(identity: dict[str, Any], name: str = "") -> str:
-    """A folder name that a person recognises: data, model, and 8 digits of the identity.
+    """Return a folder name that a person recognises: data, model, and 8 digits of the identity.
 
     `name`, if given, replaces data and model.
     """

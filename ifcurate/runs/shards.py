@@ -78,7 +78,7 @@ def merge_runs(
 
 
 def merged_identity(folder: Path) -> dict[str, Any]:
-    """The identity of the run that a shard is part of. Raises `RunError`."""
+    """Return the identity of the run that a shard is part of. Raises `RunError`."""
     return _without_shard(read_manifest(folder / "manifest.json"))
 
 
@@ -113,7 +113,7 @@ def _open(folder: Path) -> _ShardRun:
 
 
 def _check(shards: list[_ShardRun]) -> list[_ShardRun]:
-    """The shards in their order. Raises `RunError` unless they are all shards of one run."""
+    """Return the shards in their order. Raises `RunError` unless they are all shards of one run."""
     if not shards:
         raise RunError("merge: no folder was given; name the folders of all shards")
     _check_same_run(shards)
@@ -165,7 +165,9 @@ def _describe(manifest: Manifest, shards: list[_ShardRun]) -> None:
 
 
 def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
-    """The checks of all shards: sums of numbers, joined lists, and the last of other values."""
+    """Return the checks of all shards: sums of numbers, joined lists, and the last of
+    other values.
+    """
     checks: dict[str, Any] = {}
     for shard in shards:
         for name, value in shard.manifest.checks.items():
@@ -176,13 +178,13 @@ def _join_checks(shards: list[_ShardRun]) -> dict[str, Any]:
 
 
 def _interleave(tables: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
-    """The rows of all tables in the order of their chunks."""
+    """Return the rows of all tables in the order of their chunks."""
     whole = functools.reduce(lambda one, other: one.merge_sorted(other, "chunk"), tables)
     return whole.drop("chunk")
 
 
 def _scores(shard: _ShardRun) -> pl.LazyFrame:
-    """The SCORES of a shard, with the number of the chunk of each row."""
+    """Return the SCORES of a shard, with the number of the chunk of each row."""
     rows = np.array([shard.chunks, shard.examples], dtype=np.int64)
     chunks = pl.LazyFrame({"chunk": np.repeat(*rows)})
     return pl.concat(
@@ -191,7 +193,7 @@ def _scores(shard: _ShardRun) -> pl.LazyFrame:
 
 
 def _tokens(shard: _ShardRun) -> pl.LazyFrame:
-    """The rows of TOKENS in the order of their chunks."""
+    """Return the rows of TOKENS in the order of their chunks."""
     chunks = repeat_for_tokens(_scores(shard), "chunk")
     return pl.concat(
         [scan_table(shard.folder / "tokens.parquet", TOKENS), chunks], how="horizontal"
@@ -199,7 +201,7 @@ def _tokens(shard: _ShardRun) -> pl.LazyFrame:
 
 
 def _bad_rows(shard: _ShardRun) -> Iterator[tuple[int, bytes]]:
-    """The lines of a shard's quarantine file, each with the number of its chunk."""
+    """Yield the lines of a shard's quarantine file, each with the number of its chunk."""
     with (shard.folder / "quarantine.jsonl").open("rb") as stream:
         for chunk, n in zip(shard.chunks, shard.bad, strict=True):
             yield from ((chunk, stream.readline()) for _ in range(n))

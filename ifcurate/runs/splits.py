@@ -16,7 +16,7 @@ from ifcurate.storage.tables import SPLIT
 
 
 def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
-    """The table and the manifest of a split; by default those of the unnamed split.
+    """Return the table and the manifest of a split; by default those of the unnamed split.
 
     Raises `RunError` for a name that is not a file name.
     """
@@ -29,7 +29,7 @@ def split_paths(run: Run, name: str = "") -> tuple[Path, Path]:
 
 
 def read_split(run: Run, name: str = "") -> tuple[pl.DataFrame, Manifest] | None:
-    """The run's SPLIT table with its manifest; None when there is none for these scores."""
+    """Return the run's SPLIT table with its manifest; None when there is none for these scores."""
     manifest = read_split_manifest(run, name)
     if manifest is None:
         return None
@@ -37,7 +37,7 @@ def read_split(run: Run, name: str = "") -> tuple[pl.DataFrame, Manifest] | None
 
 
 def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
-    """The manifest of the run's split; None under the same conditions as `read_split`."""
+    """Return the manifest of the run's split; None under the same conditions as `read_split`."""
     table, path = split_paths(run, name)
     if not path.exists() or not table.exists():
         return None
@@ -52,7 +52,7 @@ def read_split_manifest(run: Run, name: str = "") -> Manifest | None:
 
 
 def list_splits(run: Run) -> dict[str, Manifest]:
-    """The splits of the run's scores by name: the unnamed one ("") first."""
+    """Return the splits of the run's scores by name: the unnamed one ("") first."""
     paths = sorted(run.folder.glob("split-*.json"))
     names = ("", *(path.stem.removeprefix("split-") for path in paths))
     found = {name: read_split_manifest(run, name) for name in names}
@@ -60,13 +60,13 @@ def list_splits(run: Run) -> dict[str, Manifest]:
 
 
 def say_unsplit(run: Run) -> str:
-    """What a run without an unnamed split has: no split, or only splits with names."""
+    """Return what a run without an unnamed split has: no split, or only splits with names."""
     named = ", ".join(name for name in list_splits(run) if name)
     return f"no split without a name (--split takes {named})" if named else "no split yet"
 
 
 def missing_split(run: Run, name: str) -> RunError:
-    """The error for a name that no split of the run's scores has."""
+    """Return the error for a name that no split of the run's scores has."""
     known = [other for other in list_splits(run) if other]
     found = f"; found {', '.join(known)}" if known else ""
     return RunError(
@@ -76,7 +76,9 @@ def missing_split(run: Run, name: str) -> RunError:
 
 
 def stale_folders(run: Run, split: str = "") -> dict[Path, str]:
-    """The folders in the run's folder that an earlier split of this name filtered, and why."""
+    """Return the folders in the run's folder that an earlier split of this name
+    filtered, and why.
+    """
     stale = {}
     for path in sorted((run.folder / "filtered").rglob("filter.json")):
         made = find_manifest(path)

@@ -35,7 +35,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """The shard of the text `I/N`. Raises `RunError` for any other text."""
+        """Return the shard of the text `I/N`. Raises `RunError` for any other text."""
         match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise RunError(
@@ -45,11 +45,11 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def has(self, chunk: int) -> bool:
-        """Whether a chunk, counted from 0, is in the shard."""
+        """Return whether a chunk, counted from 0, is in the shard."""
         return chunk % self.of == self.index - 1
 
     def count_rows(self, total: int, size: int) -> int:
-        """How many of `total` rows, in chunks of `size`, are in the shard."""
+        """Return how many of `total` rows, in chunks of `size`, are in the shard."""
         chunks = range((self.index - 1) * size, total, self.of * size)
         return sum(min(size, total - start) for start in chunks)
 
@@ -76,7 +76,7 @@ class Progress:
             self.rows_skipped += n_rows
 
     def tokens_left(self, total: int) -> float | None:
-        """The tokens of `total` rows that are still to score; None before the first row.
+        """Return the tokens of `total` rows that are still to score; None before the first row.
 
         The estimate gives unread rows the mean of the rows that were read. Rows without a
         context, and rows in the cache, have no tokens to score.
@@ -113,7 +113,7 @@ class KnownBefore:
         return cls(cache, mark)
 
     def find(self, keys: Sequence[str]) -> dict[str, Numbers]:
-        """The numbers of those keys that were in the cache when the run began."""
+        """Return the numbers of those keys that were in the cache when the run began."""
         if not self.problem:
             try:
                 return self.cache.find(keys, before=self.mark)

@@ -60,7 +60,7 @@ class ScoreCache:
 
     @classmethod
     def for_scorer(cls, path: Path, scorer: Scorer, **options: Any) -> ScoreCache:
-        """The store for what this scorer computes."""
+        """Return the store for what this scorer computes."""
         engine = asdict(scorer.engine.identity)
         space = {"engine": engine, "token_gain": scorer.settings.token_gain, "numbers": NUMBERS}
         return cls(path, space, **options)
@@ -79,13 +79,14 @@ class ScoreCache:
         return hashlib.blake2b(key.encode(), key=self._space, digest_size=16).digest()
 
     def mark(self) -> int:
-        """The number of the newest entry; later entries have larger numbers."""
+        """Return the number of the newest entry; later entries have larger numbers."""
         with self._errors():
             newest = self._db.execute("SELECT max(n) FROM scores").fetchone()[0]
         return int(newest or 0)
 
     def find(self, keys: Sequence[str], *, before: int | None = None) -> dict[str, Numbers]:
-        """The numbers of the known keys; with `before` (a mark), of those known at that mark.
+        """Return the numbers of the known keys; with `before` (a mark), of those known at that
+        mark.
 
         Raises `DataError` when the file cannot be read.
         """

@@ -113,7 +113,7 @@ def _count_tokens(pair: PromptPair) -> int:
 def _measure_speed(
     scorer: Scorer, pairs: Sequence[PromptPair], clock: Callable[[], float]
 ) -> tuple[int, float | None]:
-    """How many pairs were scored last, and the tokens per second of these."""
+    """Return how many pairs were scored last, and the tokens per second of these."""
     first, n, speed = 0, 1, None
     while first < len(pairs):
         some = pairs[first : first + n]

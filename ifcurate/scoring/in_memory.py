@@ -186,7 +186,10 @@ def _make_scorer(
 
 
 def _token_texts(scorer: Scorer, pair: PromptPair) -> list[str]:
-    """The text of each response token. A character of several tokens goes to the last one."""
+    """Return the text of each response token.
+
+    A character of several tokens goes to the last one.
+    """
     assert pair.with_context is not None
     ids = list(pair.with_context.ids[pair.with_context.response_start :])
     rendered = scorer.template.render(pair.example)

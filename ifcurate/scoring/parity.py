@@ -161,7 +161,7 @@ class Reference:
 
 
 def _tolerance(dtypes: Iterable[str], token: float | None) -> Tolerance:
-    """The tolerance for one token and its tenth; or that of the least exact dtype."""
+    """Return the tolerance for one token and its tenth; or that of the least exact dtype."""
     if token is not None:
         return Tolerance(token, token / 10)
     known = [TOLERANCES.get(dtype, TOLERANCES["bfloat16"]) for dtype in dtypes]
@@ -169,7 +169,7 @@ def _tolerance(dtypes: Iterable[str], token: float | None) -> Tolerance:
 
 
 def reference_for_run(examples: Iterable[Example], scorer: Scorer, n: int) -> Reference:
-    """The numbers of the scorer's engine for `n` of the examples, both variants.
+    """Return the numbers of the scorer's engine for `n` of the examples, both variants.
 
     The rows are chosen by length alone, evenly from the shortest to the longest of
     the first thousand that can be scored. So the same data give the same sample.

@@ -56,7 +56,7 @@ class Chunk:
 
 
 def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
-    """The tables of pieces of one chunk, in their order."""
+    """Return the tables of pieces of one chunk, in their order."""
     if len(chunks) == 1:
         return chunks[0]
     tokens = [chunk.tokens for chunk in chunks if chunk.tokens is not None]
@@ -160,12 +160,12 @@ class Scorer:
         return chunk.scores, chunk.tokens
 
     def score_pairs(self, pairs: Sequence[PromptPair], *, tokens: bool = False) -> Chunk:
-        """The tables of what `prepare` gave. Raises `ModelError` when the engine fails."""
+        """Return the tables of what `prepare` gave. Raises `ModelError` when the engine fails."""
         request = self.request(pairs)
         return self.finish(request, self.engine.submit(request.prompts).result(), tokens=tokens)
 
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
-        """The two prompts of each example, or why it has none, in order."""
+        """Return the two prompts of each example, or why it has none, in order."""
         prompts = PromptSettings(
             ablation=self.settings.ablation,
             score_eot=self.settings.score_eot,
@@ -177,7 +177,7 @@ class Scorer:
         return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
 
     def request(self, pairs: Sequence[PromptPair], *, known: Known | None = None) -> Request:
-        """The prompts that the engine must score.
+        """Return the prompts that the engine must score.
 
         `known` gives the NUMBERS of earlier runs by key; the engine scores the other
         examples only. A table of tokens needs a request without `known`.
@@ -190,7 +190,7 @@ class Scorer:
         return Request(tuple(pairs), keys, earlier, asked, prompts)
 
     def finish(self, request: Request, answers: Sequence[Answer], *, tokens: bool = False) -> Chunk:
-        """The tables of a request, from the engine's answers to its prompts."""
+        """Return the tables of a request, from the engine's answers to its prompts."""
         scored, failed = _read_answers(request, answers)
         pairs = list(request.pairs)
         for i, error in failed.items():
@@ -207,7 +207,9 @@ class Scorer:
         return Chunk(scores, table, request.n_known, request.n_tokens, len(request.prompts))
 
     def _attend(self, pairs: Sequence[PromptPair], wanted: Iterable[int]) -> dict[int, float]:
-        """The attention score (Wang et al., 2024) of these pairs, where their context is found."""
+        """Return the attention score (Wang et al., 2024) of these pairs, where their context is
+        found.
+        """
         if self.settings.method != "attention":
             return {}
         variant = "with" if self.settings.ablation == "template" else ""
@@ -250,7 +252,7 @@ _RowFailure = RowTooLargeError | RowTimeoutError
 def _read_answers(
     request: Request, answers: Sequence[Answer]
 ) -> tuple[dict[int, Arrays], dict[int, _RowFailure]]:
-    """The arrays of each pair, and the pairs of which a prompt failed."""
+    """Return the arrays of each pair, and the pairs of which a prompt failed."""
     scored: dict[int, Arrays] = {}
     failed: dict[int, _RowFailure] = {}
     for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):

@@ -94,7 +94,10 @@ def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _extremes(scored: pl.LazyFrame, n: int, *, descending: bool) -> list[dict[str, Any]]:
-    """The rows with the smallest or the largest gain, ties by id. A missing gain is smallest."""
+    """Return the rows with the smallest or the largest gain, ties by id.
+
+    A missing gain is smallest.
+    """
     # polars keeps only the requested rows, without sorting the others.
     rows = scored.select(_SHOWN).sort(
         "context_gain", "id", descending=descending, nulls_last=descending

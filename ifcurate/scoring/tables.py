@@ -55,7 +55,7 @@ def score_table(
     numbers: Mapping[int, Numbers],
     attention: Mapping[int, float],
 ) -> pl.DataFrame:
-    """A SCORES row for each pair, in order. The mappings are by the pair's place."""
+    """Return a SCORES row for each pair, in order. The mappings are by the pair's place."""
     apart = {*NUMBERS, "context_attention", "context_blocks"}
     columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
     for i, pair in enumerate(pairs):
@@ -73,7 +73,7 @@ def score_table(
 
 
 def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
-    """The `context_blocks` of each example; null where it has none."""
+    """Return the `context_blocks` of each example; null where it has none."""
     import pyarrow as pa
 
     types = {
@@ -97,7 +97,7 @@ def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
 
 
 def _describe(pair: PromptPair) -> dict[str, Any]:
-    """The columns of a SCORES row other than its numbers and its key."""
+    """Return the columns of a SCORES row other than its numbers and its key."""
     example = pair.example
     blocks = example.blocks
     text = " ".join(example.instruction.split())
@@ -119,7 +119,10 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
 
 
 def _describe_tokens(pair: PromptPair) -> dict[str, Any]:
-    """The columns of a SCORES row about the prompts' tokens; nulls for a pair without prompts."""
+    """Return the columns of a SCORES row about the prompts' tokens.
+
+    Nulls for a pair without prompts.
+    """
     values = {
         "n_context_tokens": pair.n_context_tokens if pair.example.blocks else None,
         "n_tokens_with_context": pair.n_tokens[0],

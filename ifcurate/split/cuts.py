@@ -72,7 +72,7 @@ class Cut:
         return "a share" if self.statistic == "context_attention" else "nats"
 
     def as_dict(self) -> dict[str, Any]:
-        """The cut as plain values, for a manifest."""
+        """Return the cut as plain values, for a manifest."""
         return {**asdict(self), "notes": list(self.notes)}
 
 
@@ -86,7 +86,7 @@ class Bound:
 
     @classmethod
     def at(cls, ranked: FloatArray, n_below: int) -> Bound:
-        """The bound that has `n_below` of these sorted values below it."""
+        """Return the bound that has `n_below` of these sorted values below it."""
         if n_below == 0:
             return cls(-math.inf)
         value = float(ranked[n_below - 1])
@@ -154,7 +154,7 @@ class GroupCut:
 
 
 def rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
-    """The cuts in words with the names of groups and length bins.
+    """Return the cuts in words with the names of groups and length bins.
 
     A row must pass all tests of its group and bin.
     """
@@ -176,7 +176,7 @@ def rule_in_words(rule: str, cuts: Sequence[Cut]) -> str:
 
 
 def share_of(fraction: float, n: int) -> int:
-    """The number of rows in a fraction of n; halves are rounded up."""
+    """Return the number of rows in a fraction of n; halves are rounded up."""
     return min(n, math.floor(fraction * n + 0.5))
 
 
@@ -211,7 +211,7 @@ def cut_group(
 
 
 def _cut_auto(group: str, ranked: FloatArray, rule: CutRule) -> Cut:
-    """The cut between two groups, or the rule's fallback if there are no two groups."""
+    """Return the cut between two groups, or the rule's fallback if there are no two groups."""
     groups = find_two_groups(ranked, n_bootstrap=rule.n_bootstrap, seed=rule.seed)
     if not groups.why_not:
         cut = _cut_at(group, ranked, rule, groups.threshold)
@@ -267,7 +267,7 @@ def _cut_share(group: str, ranked: FloatArray, rule: CutRule, n_below: int, name
 
 
 def _places(ranked: FloatArray, value: float) -> tuple[int, int]:
-    """The number of values below this one, and the number at or below it."""
+    """Return the number of values below this one, and the number at or below it."""
     first, end = (int(np.searchsorted(ranked, value, side)) for side in ("left", "right"))
     return first, end
 

@@ -21,7 +21,7 @@ _BINS: Final = 40
 
 
 def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
-    """A histogram of the number that decided each row, with a colour for each label.
+    """Return a histogram of the number that decided each row, with a colour for each label.
 
     With several cuts (of groups, or of the two numbers of the rule `both`) it is the distance of
     that number from its own cut, so that every cut is at 0. The first and the last bar include

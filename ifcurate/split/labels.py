@@ -45,7 +45,7 @@ _RELATIONS: Final = {"ties": "ties with", "over": "is above", "under": "is not a
 
 
 def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.LazyFrame:
-    """Each row with its label and the numbers behind it; `table` comes from `cut_table`.
+    """Return each row with its label and the numbers behind it; `table` comes from `cut_table`.
 
     Adds group, statistic, label, value, threshold, confidence, distance and reason. With two
     rules, the value, threshold and confidence are those of the deciding rule: a rule that the
@@ -89,7 +89,7 @@ def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.La
 
 
 def is_above(value: pl.Expr, name: str, table: pl.DataFrame) -> pl.Expr:
-    """Whether a row is above its part's cut of this name in a `bound_table`."""
+    """Return whether a row is above its part's cut of this name in a `bound_table`."""
     bound = pl.col(f"bound_{name}")
     above = value > bound
     if f"last_{name}_key" not in table.columns:  # no rows tie there
@@ -102,12 +102,12 @@ def is_above(value: pl.Expr, name: str, table: pl.DataFrame) -> pl.Expr:
 
 
 def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
-    """The chance that a value is above the cut; see `ifcurate.split.cuts`."""
+    """Return the chance that a value is above the cut; see `ifcurate.split.cuts`."""
     return 1 / (1 + (-((value - threshold) * slope).clip(-500, 500)).exp())
 
 
 def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
-    """The reason of a label in words.
+    """Return the reason of a label in words.
 
     Texts that many rows share are chosen as numbers of an enum, because copies of texts are
     slow, and are joined once.
@@ -128,7 +128,7 @@ def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -
 
 
 def _opening(rules: Sequence[CutRule], above: Sequence[pl.Expr]) -> pl.Expr:
-    """The start of a reason, before the first number."""
+    """Return the start of a reason, before the first number."""
     if len(rules) == 1:
         return pl.lit(f"{rules[0].statistic} ")
     hard, helped = above
@@ -139,7 +139,7 @@ def _opening(rules: Sequence[CutRule], above: Sequence[pl.Expr]) -> pl.Expr:
 
 
 def _problem(parts: Parts) -> pl.Expr:
-    """The reason why a row gets no label from the rule."""
+    """Return the reason why a row gets no label from the rule."""
     status, reason = pl.col("status"), pl.col("reason")
     reasons = [
         pl.when(status.is_null()).then(pl.lit("the scores give no status")),
@@ -159,7 +159,7 @@ def _problem(parts: Parts) -> pl.Expr:
 def cut_table(
     scores: pl.LazyFrame, parts: Parts, ranks: Ranks, cuts: Sequence[Sequence[GroupCut]]
 ) -> pl.DataFrame:
-    """A row for each part, with all that `label_rows` needs; `cuts` are [group][rule].
+    """Return a row for each part, with all that `label_rows` needs; `cuts` are [group][rule].
 
     `reach_i` is the distance from the cut of rule i within which its nearest rows are sought.
     """
@@ -177,7 +177,7 @@ def cut_table(
 def _rule_columns(
     i: int, rule: CutRule, cuts: Sequence[GroupCut], ranked: Sequence[FloatArray]
 ) -> list[pl.Series]:
-    """The threshold, slope and reach of a rule in each part, and the relations in words."""
+    """Return the threshold, slope and reach of a rule in each part, and the relations in words."""
     suffix = ", by length" if rule.length_bins > 1 else ""
     each = [(cut, threshold) for cut in cuts for threshold in cut.thresholds]
     limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
@@ -199,7 +199,7 @@ def _rule_columns(
 
 
 def _reach(ranked: FloatArray, threshold: float) -> float:
-    """The distance within which `REACH` values on each side of the threshold are."""
+    """Return the distance within which `REACH` values on each side of the threshold are."""
     if len(ranked) <= 2 * REACH:
         return math.inf
     at = int(np.searchsorted(ranked, threshold, "right"))
@@ -210,7 +210,7 @@ def _reach(ranked: FloatArray, threshold: float) -> float:
 def bound_table(
     scores: pl.LazyFrame, parts: Parts, bounds: Mapping[str, tuple[int, Sequence[Bound]]]
 ) -> pl.DataFrame:
-    """A row for each part, with the bounds that `is_above` needs.
+    """Return a row for each part, with the bounds that `is_above` needs.
 
     `bounds` maps a name to the number of its rule and a bound for each part.
     """
@@ -228,7 +228,7 @@ def bound_table(
 def _bound_columns(
     name: str, bounds: Sequence[Bound], last: Mapping[tuple[int, float, int], Mapping[str, Any]]
 ) -> list[pl.Series]:
-    """A bound in each part and, if rows tie at it, the last of them that is below it."""
+    """Return a bound in each part and, if rows tie at it, the last of them that is below it."""
     values = pl.Series(f"bound_{name}", [bound.value for bound in bounds], dtype=pl.Float64)
     if not any(bound.n_ties for bound in bounds):
         return [values]

@@ -19,13 +19,13 @@ from ifcurate.split.two_groups import FloatArray
 
 
 def number(rule: CutRule) -> pl.Expr:
-    """The number that a rule cuts; -0.0 becomes 0.0 (the optimiser would drop `+ 0.0`)."""
+    """Return the number that a rule cuts; -0.0 becomes 0.0 (the optimiser would drop `+ 0.0`)."""
     value = pl.col(rule.statistic).cast(pl.Float64)
     return pl.when(value == 0).then(0.0).otherwise(value)
 
 
 def is_usable(rules: Sequence[CutRule]) -> pl.Expr:
-    """Whether a row was scored and its numbers are finite."""
+    """Return whether a row was scored and its numbers are finite."""
     finite = [number(rule).is_finite().fill_null(False) for rule in rules]
     return pl.all_horizontal((pl.col("status") == "scored").fill_null(False), *finite)
 
@@ -116,7 +116,7 @@ class Parts:
         return list(itertools.accumulate((len(b.sizes) for b in self.bins), initial=0))
 
     def attach(self, scores: pl.LazyFrame, table: pl.DataFrame) -> pl.LazyFrame:
-        """The rows, in their order, with their group, their part and the columns of `table`.
+        """Return the rows, in their order, with their group, their part and the columns of `table`.
 
         `table` has a row for each part, in order.
         """
@@ -135,5 +135,5 @@ class Parts:
 
 
 def _sort_values(lists: pl.Series) -> FloatArray:
-    """All values of a column of lists. NumPy's sort is several times as fast as polars'."""
+    """Return all values of a column of lists. NumPy's sort is several times as fast as polars'."""
     return np.sort(lists.explode().drop_nulls().to_numpy())

@@ -50,7 +50,8 @@ _Counts = tuple[list[list[list[int]]], list[int]]
 
 
 def find_nearest(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.DataFrame:
-    """The rows nearest to their cut, by ascending value; `table` comes from `labels.cut_table`.
+    """Return the rows nearest to their cut, by ascending value; `table` comes from
+    `labels.cut_table`.
 
     Only rows within the reach of a cut are labelled again, if they are enough.
     """
@@ -89,7 +90,7 @@ def find_nearest(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.
 
 
 def _is_enough(limits: pl.DataFrame, parts: Parts, table: pl.DataFrame) -> bool:
-    """Whether the nearest rows of every group, statistic and label are within reach."""
+    """Return whether the nearest rows of every group, statistic and label are within reach."""
     groups = parts.frame.select("group_number", "part").unique()
     of_parts = groups.join(table.with_row_index("part"), on="part")
     for i, rule in enumerate(parts.rules):
@@ -109,7 +110,7 @@ def measure_sensitivity(
     ranks: Ranks,
     cuts: Sequence[Sequence[GroupCut]],
 ) -> pl.DataFrame:
-    """The number of context-critical rows when one cut moves and the others stay.
+    """Return the number of context-critical rows when one cut moves and the others stay.
 
     `table` comes from `labels.cut_table`; `cuts` are [group][rule]. With one rule, the counts
     follow from the ranks without reading the rows.
@@ -133,7 +134,7 @@ def measure_sensitivity(
 
 
 def _steps(rule: CutRule, cut: Cut, ranked: FloatArray) -> _Steps:
-    """The cuts to try, in ascending order with the cut itself, and the rows below each."""
+    """Return the cuts to try, in ascending order with the cut itself, and the rows below each."""
     n = len(ranked)
     if n == 0:
         return []
@@ -145,7 +146,9 @@ def _steps(rule: CutRule, cut: Cut, ranked: FloatArray) -> _Steps:
 
 
 def _thresholds(cut: Cut, ranked: FloatArray) -> list[float]:
-    """The thresholds to try: multiples of a positive one, or steps of a quarter of the spread."""
+    """Return the thresholds to try: multiples of a positive one, or steps of a quarter of the
+    spread.
+    """
     middle = cut.threshold
     assert middle is not None
     if middle > 0:
@@ -159,7 +162,7 @@ def _thresholds(cut: Cut, ranked: FloatArray) -> list[float]:
 def _count_ranks(
     sizes: Sequence[int], steps: Sequence[_Steps], cuts: Sequence[Sequence[GroupCut]]
 ) -> _Counts:
-    """The counts of `_count_rows` for one rule, which need no rows."""
+    """Return the counts of `_count_rows` for one rule, which need no rows."""
     counts = [[n - below for _, below in group] for n, group in zip(sizes, steps, strict=True)]
     return [counts], [n - cut[0].cuts[0].n_below for n, cut in zip(sizes, cuts, strict=True)]
 
@@ -171,7 +174,9 @@ def _count_rows(
     ranks: Ranks,
     steps: Sequence[Sequence[_Steps]],
 ) -> _Counts:
-    """The number of context-critical rows with each cut moved to each step, and with none moved."""
+    """Return the number of context-critical rows with each cut moved to each step, and with none
+    moved.
+    """
     moved = _moved_bounds(parts, ranks, steps)
     whole = pl.concat([table, bound_table(scores, parts, moved)], how="horizontal")
     unmoved = [str(i) for i in range(len(parts.rules))]
@@ -189,7 +194,7 @@ def _count_rows(
     row_counts = cells.collect(engine="streaming")
 
     def count(*names: str) -> dict[str, int]:
-        """The rows of each group that pass these tests."""
+        """Return the rows of each group that pass these tests."""
         needed = sum(bits[name] for name in names)
         passing = row_counts.filter((pl.col("passed") & needed) == needed)
         return dict(passing.group_by("group").agg(pl.col("len").sum()).iter_rows())
@@ -209,7 +214,7 @@ def _count_rows(
 def _moved_bounds(
     parts: Parts, ranks: Ranks, steps: Sequence[Sequence[_Steps]]
 ) -> dict[str, tuple[int, list[Bound]]]:
-    """The bounds of each rule at each of its steps, for `bound_table`."""
+    """Return the bounds of each rule at each of its steps, for `bound_table`."""
     return {
         f"{i}_{step}": (i, _bounds(parts, ranks.parts[i], steps[i], step))
         for i in range(len(parts.rules))
@@ -220,7 +225,7 @@ def _moved_bounds(
 def _bounds(
     parts: Parts, ranked: Sequence[FloatArray], steps: Sequence[_Steps], step: int
 ) -> list[Bound]:
-    """The bound of each part at this step of its group."""
+    """Return the bound of each part at this step of its group."""
     bounds: list[Bound] = []
     for of_group, bins in zip(steps, parts.bins, strict=True):
         n_below = of_group[step][1] if step < len(of_group) else 0

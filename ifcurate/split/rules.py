@@ -65,7 +65,7 @@ class SplitSummary:
     histograms: Mapping[tuple[str, str], Histogram]  # (group, statistic) -> its numbers
 
     def counts(self) -> dict[str, int]:
-        """The number of rows of each label, 0 for a label without rows."""
+        """Return the number of rows of each label, 0 for a label without rows."""
         return dict(self.label_counts)
 
 
@@ -83,7 +83,7 @@ class Split(SplitSummary):
         return f"Split(rule {self.rule}: {counts})"
 
     def plot(self) -> Figure:
-        """The distribution of the number that was cut, with the cut, as a figure.
+        """Return the distribution of the number that was cut, with the cut, as a figure.
 
         A notebook shows the figure, and its `save` writes a page. Raises `DataError` when no
         row was cut.
@@ -124,7 +124,7 @@ class SplitPlan:
 
     @classmethod
     def create(cls, options: SplitOptions) -> Self:
-        """The plan for these options."""
+        """Return the plan for these options."""
         rule = options.rule
         rules = [
             replace(
@@ -164,7 +164,9 @@ class SplitPlan:
             )
 
     def leave_out(self, scores: pl.LazyFrame) -> pl.LazyFrame:
-        """The scores, where rows above `max_overlap` have the status "left_out" and a reason."""
+        """Return the scores, where rows above `max_overlap` have the status "left_out" and a
+        reason.
+        """
         most = self.parameters.get("max_overlap")
         if most is None:
             return scores
@@ -190,7 +192,7 @@ class SplitPlan:
             )
 
     def find_cuts(self, scores: pl.LazyFrame) -> SplitCuts:
-        """The cuts of a SCORES table that has its row numbers in `place`."""
+        """Return the cuts of a SCORES table that has its row numbers in `place`."""
         scores = self.leave_out(scores)
         self._check_attention(scores)
         per_source = self.parameters["per"] == "source"
@@ -234,12 +236,12 @@ class SplitCuts:
         return tuple(cut for group in self.of_groups for by_rule in group for cut in by_rule.cuts)
 
     def table(self) -> pl.LazyFrame:
-        """The SPLIT table: a row for each row of the scores, in their order."""
+        """Return the SPLIT table: a row for each row of the scores, in their order."""
         labelled = label_rows(self.scores, self.parts, self.of_parts)
         return labelled.select(pl.col(name).cast(kind) for name, kind in SPLIT.items())
 
     def find_near(self, band: float) -> IntArray:
-        """The places of the rows whose numbers are within `band` of one of their cuts."""
+        """Return the places of the rows whose numbers are within `band` of one of their cuts."""
         usable = self.scores.filter(is_usable(self.parts.rules))
         near = self.parts.attach(usable, self.of_parts).filter(
             pl.any_horizontal(
@@ -250,7 +252,10 @@ class SplitCuts:
         return near.select("place").collect()["place"].to_numpy().astype(np.int64)
 
     def summary(self, counts: Mapping[str, int]) -> SplitSummary:
-        """The cuts with data to judge them; `counts` are those of the labels in the table."""
+        """Return the cuts with data to judge them.
+
+        `counts` are those of the labels in the table.
+        """
         n_left_out = 0
         if "max_overlap" in self.plan.parameters:
             out = self.scores.select((pl.col("status") == "left_out").sum())
@@ -268,7 +273,9 @@ class SplitCuts:
 
 
 def _cut_rules(options: SplitOptions) -> list[CutRule]:
-    """The cut of a rule, or the two cuts of `both`: hard without the context, then helped by it."""
+    """Return the cut of a rule, or the two cuts of `both`: hard without the context, then helped by
+    it.
+    """
     rule, fraction, threshold = options.rule, options.fraction, options.threshold
     used: Statistic = options.statistic or (
         "loss_without_context" if rule == "paper" else "context_gain"

@@ -72,7 +72,7 @@ def _too_few(n: int) -> str:
 
 
 def _find_valley(counts: FloatArray, width: float) -> int | None:
-    """The lowest bin between the two most prominent peaks; None without two."""
+    """Return the lowest bin between the two most prominent peaks; None without two."""
     from scipy import ndimage, signal  # type: ignore[import-untyped]
 
     density = np.pad(ndimage.gaussian_filter1d(counts, width, mode="constant"), 1)

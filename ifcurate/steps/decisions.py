@@ -23,7 +23,7 @@ SCORE_COLUMNS: Final = (
 
 
 def kept_labels(options: FilterOptions) -> frozenset[str]:
-    """The labels that the options keep.
+    """Return the labels that the options keep.
 
     `keep` drops rows without a context and rows that were not scored; `drop` keeps them.
     `no_context` overrides this for rows without a context.
@@ -37,7 +37,9 @@ def kept_labels(options: FilterOptions) -> frozenset[str]:
 
 
 def write_options(kept: Collection[str]) -> str:
-    """The options of `ifcurate filter` that keep these labels: the reverse of `kept_labels`."""
+    """Return the options of `ifcurate filter` that keep these labels: the reverse of
+    `kept_labels`.
+    """
     drops = NOT_SCORED in kept
     label = next(label for label in (CRITICAL, NON_CRITICAL) if (label in kept) != drops)
     written = f"--{'drop' if drops else 'keep'} {label}"

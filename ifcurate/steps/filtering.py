@@ -60,7 +60,7 @@ class FilterResult:
 
 
 def _labelled_scores(run: Run, split: Path) -> Iterator[pl.DataFrame]:
-    """The SPLIT table with the numbers of the scores, which have the same rows, in slices."""
+    """Yield the SPLIT table with the numbers of the scores, which have the same rows, in slices."""
     place = ("id", "source", "row", "turn")
     labels = read_table_slices(split, SPLIT, SPLIT.names())
     numbers = read_table_slices(run.scores_path, SCORES, (*place, *SCORE_COLUMNS))
@@ -130,7 +130,7 @@ def filter_run(
 def _usable_split(
     run: Run, existing: Manifest | None, name: str, out: Path | None
 ) -> tuple[Manifest, Path]:
-    """The manifest and the table of the split to use; the default is made if there is none.
+    """Return the manifest and the table of the split to use; the default is made if there is none.
 
     It is made in `out` when the run's folder cannot be written.
     """
@@ -177,7 +177,7 @@ def _filter_manifest(
 
 
 def _follow_overrides(run: Run, existing: Manifest, name: str) -> Manifest:
-    """The run's split, made again with the same options when labels were set by hand since.
+    """Return the run's split, made again with the same options when labels were set by hand since.
 
     Raises `RunError` when that would need the model.
     """

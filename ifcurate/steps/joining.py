@@ -20,7 +20,7 @@ _Place = tuple[str, str, int]  # id, source, row
 
 
 def join_decisions(examples: Sequence[Example], decided: pl.DataFrame) -> list[dict[str, Any]]:
-    """The row of `decide_rows` of each example, in the order of the examples.
+    """Return the row of `decide_rows` of each example, in the order of the examples.
 
     The id decides, so the examples may be in another order than those that were scored, or
     only some of them. Rows whose ids repeat are distinguished by their places, which are certain

@@ -55,7 +55,7 @@ class FilteredFiles:
     labels: dict[str, bytearray] = field(default_factory=dict)
 
     def kept_labels(self) -> pl.DataFrame:
-        """The labels of the kept rows, in the columns of `KEPT`."""
+        """Return the labels of the kept rows, in the columns of `KEPT`."""
         frames = [
             pl.DataFrame({"source": source, "label": pl.Series(codes, dtype=pl.UInt8)})
             for source, codes in self.labels.items()
@@ -156,7 +156,7 @@ class _Verdicts:
             yield from decide_rows(held, kept).iter_rows(named=True)
 
     def of(self, row: RawRow) -> dict[str, Any] | None:
-        """The decision on this row; None if the row is quarantined."""
+        """Return the decision on this row; None if the row is quarantined."""
         verdict = self.next
         if verdict is None or verdict["row"] != row.number or verdict["source"] != row.source:
             return None

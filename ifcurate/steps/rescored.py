@@ -48,7 +48,9 @@ class Rescored:
         return self.rows.filter(pl.col("status") == "scored")
 
     def replace_numbers(self, scores: pl.LazyFrame) -> pl.LazyFrame:
-        """The SCORES table, with row numbers in `place`, with these numbers instead of its own."""
+        """Return the SCORES table, with row numbers in `place`, with these numbers instead of its
+        own.
+        """
         place = pl.col("place").cast(pl.get_index_type())
         new = self.scored.lazy().select(place, *(pl.col(n).alias(f"new_{n}") for n in NUMBERS))
         joined = scores.join(new, on="place", how="left", maintain_order="left")
@@ -56,7 +58,7 @@ class Rescored:
         return joined.with_columns(replaced).drop(f"new_{name}" for name in NUMBERS)
 
     def mark_reasons(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """The SPLIT table, where the reason says which rows were scored again."""
+        """Return the SPLIT table, where the reason says which rows were scored again."""
         is_rescored = pl.col("place").is_in(
             self.scored["place"].cast(pl.get_index_type()).implode()
         )
@@ -106,5 +108,5 @@ class RescoredStore:
         write_table(self.table, self.path, manifest)
 
     def read(self, places: IntArray) -> pl.DataFrame:
-        """The rows at these places, sorted by place."""
+        """Return the rows at these places, sorted by place."""
         return self.table.filter(pl.Series(np.isin(self.places, places)))

@@ -64,7 +64,8 @@ class Rescore:
         check_rescorable(run.folder, run.manifest.identity["engine"])
 
     def score(self, run: Run, cuts: SplitCuts) -> Rescored:
-        """The float32 numbers of the rows near these cuts: from the store, or from the model.
+        """Return the float32 numbers of the rows near these cuts: from the store, or from the
+        model.
 
         The run's data and its model are loaded only when a row is missing. Finished rows
         are written every few seconds, so work resumes after a kill. When `stop` returns
@@ -94,7 +95,7 @@ class Rescore:
             return Rescored(self.band, store.read(places), store.engine, len(missing))
 
     def open_engine(self, run: Run) -> Engine:
-        """The run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
+        """Return the run's model in float32, on the hf engine. Raises `ModelError`, `RunError`."""
         name, revision = run_model(run, self.options.model)
         version = run.manifest.identity["engine"]["engine_version"]
         given = self.options.model_dump(exclude={"rescore_band", "model", "template"})
@@ -134,7 +135,10 @@ def check_rescorable(where: Path, engine: Mapping[str, Any]) -> None:
 
 
 def _same_scorer(run: Run, engine: Engine, template: str | None) -> Scorer:
-    """A scorer with the run's settings in float32. Raises `RunError` when anything else differs."""
+    """Return a scorer with the run's settings in float32.
+
+    Raises `RunError` when anything else differs.
+    """
     identity = run.manifest.identity
     old, new = identity["engine"], asdict(engine.identity)
     names = ["model", "revision", "tokenizer"]
@@ -197,7 +201,10 @@ class _Work:
         return rows.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
 
     def _pairs(self) -> Iterator[tuple[dict[str, Any], PromptPair]]:
-        """The missing rows with their prompts, in order. Raises `RunError` for one that changed."""
+        """Yield the missing rows with their prompts, in order.
+
+        Raises `RunError` for one that changed.
+        """
         wanted = RowQueue(_rows_at(self.run, self.missing))
         size = self.scorer.settings.chunk_rows
         # With `shuffle`, a row's context comes from another row of its chunk.
@@ -217,7 +224,7 @@ class _Work:
     def _match(
         self, pairs: Sequence[PromptPair], rows: dict[Place, dict[str, Any]]
     ) -> Iterator[tuple[dict[str, Any], PromptPair]]:
-        """The rows with their prompts. Raises `RunError` for a row that changed."""
+        """Yield the rows with their prompts. Raises `RunError` for a row that changed."""
         for pair in pairs:
             example = pair.example
             row = rows.pop((example.source, example.row_number, example.turn), None)
@@ -231,7 +238,7 @@ class _Work:
 
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
-    """The rows of the scores at these places; one slice at a time is in memory."""
+    """Yield the rows of the scores at these places; one slice at a time is in memory."""
     rows = run.scan_scores(place=True).select("place", *_PLACE)
     for at in range(0, len(places), GROUP_ROWS):
         chosen = pl.Series(places[at : at + GROUP_ROWS]).implode()

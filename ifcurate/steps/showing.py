@@ -108,7 +108,7 @@ def show_example(
 
 
 def _find(run: Run, id: str, turn: int | None) -> tuple[Example, tuple[int, ...]]:
-    """The example, and the turns of all examples with this id, which are consecutive."""
+    """Return the example, and the turns of all examples with this id, which are consecutive."""
     seen: list[str] = []
     found: dict[int, Example] = {}
     for example in run_examples(run):
@@ -133,7 +133,7 @@ def _find(run: Run, id: str, turn: int | None) -> tuple[Example, tuple[int, ...]
 
 
 def _template(run: Run, name: str, tokenizer: Tokenizer) -> Template:
-    """The template that scored the run."""
+    """Return the template that scored the run."""
     scored = run.manifest.identity
     asked = name or scored["settings"]["template"]
     advice = "give the file that the run used: --template FILE"
@@ -152,7 +152,7 @@ def _template(run: Run, name: str, tokenizer: Tokenizer) -> Template:
 
 
 def _find_labels(run: Run, example: Example) -> tuple[ShownLabel, ...]:
-    """The labels of an example in all splits of the run."""
+    """Return the labels of an example in all splits of the run."""
     place = (example.source, example.row_number, example.turn)
     is_it = pl.all_horizontal(
         pl.col(name) == value for name, value in zip(("source", "row", "turn"), place, strict=True)
@@ -193,7 +193,9 @@ def _show_pair(
 def _show(
     rendered: Rendered, tokenizer: Tokenizer, *, score_eot: bool, n_response: int | None = None
 ) -> ShownPrompt:
-    """A text with the tokens of its response: the last `n_response`, by default its characters'."""
+    """Return a text with the tokens of its response: the last `n_response`, by default its
+    characters'.
+    """
     text = rendered.prefix + rendered.response + (rendered.suffix.rstrip() if score_eot else "")
     start = len(rendered.prefix)
     offsets = tokenizer.encode(text).offsets

@@ -140,13 +140,13 @@ def _refuse_other_files(table: Path, manifest: Path, *, overwrite: bool) -> None
 
 
 def _count_changed(before: pl.LazyFrame, after: pl.LazyFrame) -> int:
-    """The number of rows whose labels differ in two tables of the same rows."""
+    """Return the number of rows whose labels differ in two tables of the same rows."""
     labels = [frame.select("label").collect(engine="streaming") for frame in (before, after)]
     return int((labels[0]["label"] != labels[1]["label"]).sum())
 
 
 def _is_split(table: Path, manifest: Path) -> bool:
-    """Whether each file was written by a split, or does not exist."""
+    """Return whether each file was written by a split, or does not exist."""
     try:
         made = not manifest.exists() or read_manifest(manifest).step == "split"
         return made and (not table.exists() or "scores" in read_table_manifest(table))
@@ -178,7 +178,7 @@ def mark_stale(run: Run, name: str, split: Manifest) -> list[Path]:
 
 
 def _filter_again(run: Run, filtered: Manifest) -> str:
-    """The command that filters the folder again."""
+    """Return the command that filters the folder again."""
     split = filtered.identity.get("split_name", "")
     choice = write_options(filtered.identity["keep_labels"])
     words = [

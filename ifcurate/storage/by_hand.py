@@ -74,13 +74,16 @@ def _read(path: Path, model: type[_Model], what: str) -> _Model | None:
 
 
 def read_overrides(folder: Path) -> dict[Key, Override]:
-    """The overrides of a run folder, empty without a file. Raises `RunError`."""
+    """Return the overrides of a run folder, empty without a file. Raises `RunError`."""
     file = _read(folder / OVERRIDES, _Labels, "labels set by hand")
     return {item.key: item for item in file.labels} if file else {}
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdict]:
-    """The verdicts of a folder by the hash of the row, empty without a file. Raises `RunError`."""
+    """Return the verdicts of a folder by the hash of the row, empty without a file.
+
+    Raises `RunError`.
+    """
     file = _read(folder / VERDICTS, _Verdicts, "verdicts")
     return file.verdicts if file else {}
 
@@ -97,14 +100,14 @@ def write_overrides(folder: Path, overrides: Mapping[Key, Override]) -> None:
 
 
 def fingerprint_overrides(overrides: Mapping[Key, Override]) -> str:
-    """A fingerprint of the labels, without the times; "" for no label."""
+    """Return a fingerprint of the labels, without the times; "" for no label."""
     if not overrides:
         return ""
     return fingerprint({json.dumps(key): item.label for key, item in overrides.items()}, 8)
 
 
 def apply_overrides(table: Frame, overrides: Mapping[Key, Override]) -> Frame:
-    """A SPLIT table where labels set by hand replace those of the rule.
+    """Return a SPLIT table where labels set by hand replace those of the rule.
 
     Their confidence is 1, and the reason keeps that of the rule. Applying the same overrides
     again changes nothing. Only rows with a score can have such a label.

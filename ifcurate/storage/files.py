@@ -108,7 +108,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_json_rows(path: Path) -> list[Any]:
-    """The values of a JSON array, or of JSON Lines. Raises `OSError`, `ValueError`."""
+    """Return the values of a JSON array, or of JSON Lines. Raises `OSError`, `ValueError`."""
     text = path.read_text("utf-8-sig")
     if text.lstrip().startswith("["):
         return list(json.loads(text))
@@ -123,12 +123,15 @@ def write_table(table: pl.DataFrame, path: Path, manifest: Mapping[str, Any]) ->
 
 
 def stream_frames(frames: Iterable[pl.DataFrame], schema: pl.Schema) -> pl.LazyFrame:
-    """A lazy frame over frames that are made while it is read, for `sink_tables`; once only."""
+    """Return a lazy frame over frames that are made while it is read, for `sink_tables`.
+
+    Once only.
+    """
     return register_io_source(lambda *_: iter(frames), schema=schema)
 
 
 def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """A table with the columns of `schema`, or those of them that `columns` names.
+    """Return a table with the columns of `schema`, or those of them that `columns` names.
 
     Raises `DataError` when the file is missing, damaged or has other columns.
     """
@@ -138,7 +141,9 @@ def read_table(path: Path, schema: pl.Schema, columns: Sequence[str] | None = No
 
 
 def scan_table(path: Path, schema: pl.Schema, *, place: bool = False) -> pl.LazyFrame:
-    """A table that is read when the frame is collected. With `place`, a column numbers its rows.
+    """Return a table that is read when the frame is collected.
+
+    With `place`, a column numbers its rows.
 
     Raises `DataError` when the file is missing, damaged or has other columns.
     """
@@ -225,7 +230,7 @@ def read_table_slices(
 
 
 def read_table_manifest(path: Path) -> dict[str, Any]:
-    """The manifest inside a table; empty when it has none, or a damaged one."""
+    """Return the manifest inside a table; empty when it has none, or a damaged one."""
     with path.open("rb") as stream:
         text = pl.read_parquet_metadata(stream).get("ifcurate", "{}")
     try:

@@ -46,7 +46,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def create(cls, step: str, identity: dict[str, Any], **more: Any) -> Manifest:
-        """A manifest with the current time and the versions of the installed software."""
+        """Return a manifest with the current time and the versions of the installed software."""
         now = utc_now()
         more |= {"created_at": now, "updated_at": now, "versions": software_versions()}
         return cls(step=step, identity=identity, **more)
@@ -58,7 +58,9 @@ class Manifest(BaseModel):
         return fingerprint({**self.identity, **again})
 
     def matches_files(self, folder: Path, *, without: Container[str] = ()) -> bool:
-        """Whether all its files exist in the folder and are unchanged, except those `without`."""
+        """Return whether all its files exist in the folder and are unchanged, except those
+        `without`.
+        """
         return all(name in without for name in self.changed_files(folder))
 
     def changed_files(self, folder: Path) -> Iterator[str]:
@@ -74,18 +76,21 @@ class Manifest(BaseModel):
 
 
 def fingerprint(value: Mapping[str, Any], size: int = 4) -> str:
-    """A hash of `size` bytes, in hex, of a JSON-like value; the order of keys does not matter."""
+    """Return a hash of `size` bytes, in hex, of a JSON-like value.
+
+    The order of keys does not matter.
+    """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
 
 
 def utc_now() -> str:
-    """The current time, ISO 8601 with microseconds."""
+    """Return the current time, ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def software_versions() -> dict[str, str]:
-    """The versions of Python and the packages, from metadata. Nothing is imported."""
+    """Return the versions of Python and the packages, from metadata. Nothing is imported."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -96,7 +101,7 @@ def software_versions() -> dict[str, str]:
 
 
 def find_manifest(path: Path) -> Manifest | None:
-    """The manifest at a path; None if there is none of this version."""
+    """Return the manifest at a path; None if there is none of this version."""
     try:
         return read_manifest(path)
     except RunError:

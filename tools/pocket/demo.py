@@ -58,7 +58,7 @@ class DemoRow:
 
 
 def make_demo(*, seed: int = 0) -> dict[str, list[DemoRow]]:
-    """The rows of each file, by file name."""
+    """Return the rows of each file, by file name."""
     rng = random.Random(f"pocket demo {seed}")
     world = World()
     known = world.real_facts()
@@ -84,7 +84,7 @@ def make_demo(*, seed: int = 0) -> dict[str, list[DemoRow]]:
 
 
 def _passage(rng: random.Random, world: World, fact: Fact) -> str:
-    """The fact among up to two others, about made-up or seen subjects."""
+    """Return the fact among up to two others, about made-up or seen subjects."""
     seen = world.facts_of("seen")
     facts = [fact]
     for _ in range(rng.choice((0, 1, 1, 2))):

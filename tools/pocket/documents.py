@@ -67,7 +67,7 @@ class Segment(NamedTuple):
 
 
 def write_passage(rng: random.Random, facts: Sequence[Fact]) -> str:
-    """The facts as sentences in this order, sometimes with a filler sentence between."""
+    """Return the facts as sentences in this order, sometimes with a filler sentence between."""
     lines = [fact.state(rng.randrange(4)) for fact in facts]
     if rng.random() < 0.25:
         lines.insert(rng.randint(0, len(lines)), rng.choice(_FILLERS))
@@ -75,12 +75,12 @@ def write_passage(rng: random.Random, facts: Sequence[Fact]) -> str:
 
 
 def choose_instruction(rng: random.Random, question: str) -> str:
-    """The question as an instruction, unchanged half of the time."""
+    """Return the question as an instruction, unchanged half of the time."""
     return question if rng.random() < 0.6 else rng.choice(_INSTRUCTIONS).format(q=question)
 
 
 def choose_system(rng: random.Random) -> str:
-    """A system message, empty half of the time."""
+    """Return a system message, empty half of the time."""
     return "" if rng.random() < 0.5 else rng.choice(_SYSTEMS)
 
 
@@ -164,7 +164,7 @@ class _KnownFacts:
 
 
 def _reading(rng: random.Random, world: World, known: _KnownFacts) -> list[Segment]:
-    """A passage of one to four facts, and one to three questions about it."""
+    """Return a passage of one to four facts, and one to three questions about it."""
     facts = _fresh_facts(rng, world, rng.choice((1, 2, 2, 3, 3, 4, 4)))
     if rng.random() < 0.3:
         facts[rng.randrange(len(facts))] = known.draw(rng)[0]
@@ -174,7 +174,7 @@ def _reading(rng: random.Random, world: World, known: _KnownFacts) -> list[Segme
 
 
 def _retelling(rng: random.Random, world: World) -> list[Segment]:
-    """A passage, and the same facts reworded in another order."""
+    """Return a passage, and the same facts reworded in another order."""
     facts = _fresh_facts(rng, world, rng.choice((1, 2, 3, 4)))
     first = " ".join(fact.state(rng.randrange(4)) for fact in facts)
     again = " ".join(fact.state(rng.randrange(4)) for fact in rng.sample(facts, len(facts)))

@@ -35,7 +35,7 @@ PREAMBLE_WITH_INPUT: Final = (
 
 
 def alpaca_prompt(instruction: str, context: str = "", *, paired: bool = False) -> str:
-    """The prompt through "### Response:"; with `paired`, with the preamble for inputs."""
+    """Return the prompt through "### Response:"; with `paired`, with the preamble for inputs."""
     preamble = PREAMBLE_WITH_INPUT if paired and context else PREAMBLE
     block = f"### Input:\n{context}\n\n" if context else ""
     return f"{preamble}\n\n### Instruction:\n{instruction}\n\n{block}### Response:\n"
@@ -50,7 +50,7 @@ class InlineStyle:
     after: str  # with {question}
 
     def render(self, question: str, passage: str = "", *, strip: bool = True) -> str:
-        """The prompt; without a passage, its block is removed.
+        """Return the prompt; without a passage, its block is removed.
 
         If `strip` is false, the blank line before a block at the end stays.
         """
@@ -119,7 +119,7 @@ CHAT_TEMPLATE: Final = (
 
 
 def chat_prompt(messages: Sequence[Mapping[str, Any]], *, eos: str) -> str:
-    """What `CHAT_TEMPLATE` renders, without BOS, for messages up to a response."""
+    """Return what `CHAT_TEMPLATE` renders, without BOS, for messages up to a response."""
     has_system = messages[0]["role"] == "system" and messages[0]["content"]
     text = str(messages[0]["content"]) if has_system else PREAMBLE
     titles = {"user": "Instruction", "assistant": "Response", "tool": "Input"}
@@ -133,7 +133,7 @@ def chat_prompt(messages: Sequence[Mapping[str, Any]], *, eos: str) -> str:
 
 
 def search_call(question: str) -> dict[str, Any]:
-    """An assistant message that looks the question up with a tool."""
+    """Return an assistant message that looks the question up with a tool."""
     function = {"name": "search", "arguments": json.dumps({"query": question}, ensure_ascii=False)}
     call = {"id": "call_1", "type": "function", "function": function}
     return {"role": "assistant", "content": "", "tool_calls": [call]}

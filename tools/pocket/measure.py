@@ -38,7 +38,7 @@ __all__ = [
 
 
 def load_pocket(folder: Path) -> tuple[Any, Any]:
-    """The model, in float32, and the tokenizer of a folder."""
+    """Return the model, in float32, and the tokenizer of a folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -131,7 +131,7 @@ def token_losses(
 
 
 def measure_demo(model: Any, tokenizer: Any) -> dict[str, float]:
-    """How well four scores separate the demo's context-critical rows from the others.
+    """Return how well four scores separate the demo's context-critical rows from the others.
 
     AUROC of each score, and the share of rows with a context that a split gets
     right: by the paper's rule (the true fraction with the lowest loss without
@@ -171,7 +171,7 @@ def area_under_curve(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -
 
 
 def measure_all(folder: Path, *, n: int = 200) -> dict[str, float]:
-    """All figures of the model card, by name."""
+    """Return all figures of the model card, by name."""
     model, tokenizer = load_pocket(folder)
     world = World()
     figures = {

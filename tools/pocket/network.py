@@ -50,7 +50,7 @@ class Shape:
 
 
 def llama_config(shape: Shape) -> dict[str, Any]:
-    """The `config.json` of transformers for this shape."""
+    """Return the `config.json` of transformers for this shape."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -200,5 +200,5 @@ def next_token_loss(
 
 
 def llama_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights as transformers saves them (the tied output matrix is left out)."""
+    """Return the weights as transformers saves them (the tied output matrix is left out)."""
     return {name: tensor.detach().clone().contiguous() for name, tensor in weights.items()}

@@ -29,7 +29,7 @@ _PIECES: Final = (
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
-    """A byte-level BPE of `vocab_size` tokens; BOS is put in front by default."""
+    """Return a byte-level BPE of `vocab_size` tokens; BOS is put in front by default."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -125,7 +125,7 @@ def _pick_others(rng: random.Random, pool: Sequence[str], known: str, n: int) ->
 
 
 def _place(rng: random.Random, fillers: Sequence[str], lines: Sequence[str]) -> str:
-    """The lines in their order among random fillers, at any position."""
+    """Return the lines in their order among random fillers, at any position."""
     chosen = rng.sample(fillers, rng.randint(2, 4))
     at = rng.randint(0, len(chosen))
     return " ".join([*chosen[:at], *lines, *chosen[at:]])
@@ -141,14 +141,16 @@ def _item(
 
 
 def _is_distinct(city: str, country: Country) -> bool:
-    """Whether a city's name shares no part and no word with the country's or the capital's."""
+    """Return whether a city's name shares no part and no word with the country's or the
+    capital's.
+    """
     name, capital = normalise_answer(city), normalise_answer(country.capital)
     shares_word = set(name.split()) & set(capital.split())
     return not shares_word and name not in country.names[0].lower() and capital not in name
 
 
 def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """The capital moved to another city of the same country."""
+    """Yield the capital moved to another city of the same country."""
     lexicon = load_lexicon()
     countries = [
         c for c in lexicon.countries.values()
@@ -174,7 +176,7 @@ def make_capitals(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def make_world_facts(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """A report that changes a well-known fact; the old object is not named."""
+    """Yield a report that changes a well-known fact; the old object is not named."""
     items = []
     for relation, (statements, question) in _WORLD.items():
         pairs = REAL_FACTS[relation]
@@ -193,7 +195,7 @@ def make_world_facts(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """A biography in which another name replaces the real one throughout."""
+    """Yield a biography in which another name replaces the real one throughout."""
     items = []
     for relation in ("author", "inventor", "painter"):
         deed, question = _DEEDS[relation]
@@ -214,7 +216,7 @@ def make_biographies(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def make_quotes(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """A well-known saying with an unusual last word."""
+    """Yield a well-known saying with an unusual last word."""
     items = []
     for proverb in PROVERBS:
         start, _, last = proverb.rpartition(" ")
@@ -230,7 +232,7 @@ def make_quotes(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def build_suites(seed: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """Every suite's items, by name."""
+    """Return every suite's items, by name."""
     makers = {
         "capitals": make_capitals, "world-facts": make_world_facts,
         "biographies": make_biographies, "quotes": make_quotes,

@@ -34,9 +34,10 @@ class Entity:
 
 
 def may_share(view: View, types: Set[str]) -> bool:
-    """Whether an entity of these types can occur in both context and response. This is a fast test
-    before recognition: an amount has a number, and a name has a capitalised word that is not a
-    function word. Only the forms of a country may have no word in common.
+    """Return whether an entity of these types can occur in both context and response.
+
+    This is a fast test before recognition: an amount has a number, and a name has a capitalised
+    word that is not a function word. Only the forms of a country may have no word in common.
     """
     response, context = view.response, view.context_text
     if types & VALUES and all(_has_value(text, types) for text in (response, context)):
@@ -54,7 +55,7 @@ def _has_value(text: str, types: Set[str]) -> bool:
 
 
 def _name_words(text: str) -> set[str]:
-    """The capitalised words that can be part of a name, in lower case."""
+    """Return the capitalised words that can be part of a name, in lower case."""
     return {w.lower() for w in _CAPITALISED.findall(text)} - FUNCTION_WORDS
 
 
@@ -78,7 +79,7 @@ def shared_entities(view: View, spans: Sequence[Span]) -> list[Entity]:
 
 
 def _is_only_given(entity: Entity, view: View) -> bool:
-    """Whether the entity is named in the context and not in the question."""
+    """Return whether the entity is named in the context and not in the question."""
     given = any(within(m, view.context) for m in entity.mentions)
     return given and not any(touches(m, view.question) for m in entity.mentions)
 
@@ -100,7 +101,7 @@ def _is_free(start: int, end: int, taken: Sequence[tuple[int, int]]) -> bool:
 
 
 def _forms_of(span: Span) -> list[tuple[str, Shape]]:
-    """The forms by which a response may name an entity, each with its shape."""
+    """Return the forms by which a response may name an entity, each with its shape."""
     if span.type != "PERSON" or span.shape != "full":
         return [(span.text, span.shape)]
     forms = name_forms(span.text).values()
@@ -108,7 +109,7 @@ def _forms_of(span: Span) -> list[tuple[str, Shape]]:
 
 
 def _first_of_each(spans: Iterable[Span]) -> list[Span]:
-    """The first span of every name; dates and amounts are left out."""
+    """Return the first span of every name; dates and amounts are left out."""
     first: dict[str, Span] = {}
     for span in spans:
         if span.type not in VALUES:
@@ -117,7 +118,7 @@ def _first_of_each(spans: Iterable[Span]) -> list[Span]:
 
 
 def _whole_response(view: View, spans: Sequence[Span]) -> Iterator[Span]:
-    """The response, if it is a name of the context in lower case ("los angeles")."""
+    """Yield the response, if it is a name of the context in lower case ("los angeles")."""
     answer = view.response.strip().rstrip(".")
     if not answer.islower() or len(answer) > _LONGEST_NAME:
         return
@@ -169,7 +170,7 @@ def _people(spans: Sequence[Span]) -> list[Entity]:
 
 
 def _as_written(spans: Sequence[Span]) -> str:
-    """The name in its usual letter case: not in capitals if it is written otherwise too."""
+    """Return the name in its usual letter case: not in capitals if it is written otherwise too."""
     return min((s.text for s in spans), key=lambda t: (t.isupper(), t.islower(), t))
 
 

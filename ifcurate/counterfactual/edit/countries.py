@@ -37,14 +37,14 @@ def _fitting(
 
 
 def _forms_present(span: Span, old: Country, texts: Mapping[str, str]) -> set[str]:
-    """The adjective and the plural, if the text has them: each needs a counterpart."""
+    """Return the adjective and the plural, if the text has them: each needs a counterpart."""
     own = {"adjective": old.adjective, "plural": old.plural}.get(span.shape, "")
     present = {f for f in (old.adjective, old.plural) if f and any(f in t for t in texts.values())}
     return (present | {own}) - {""}
 
 
 def _is_usual(country: Country, article: bool) -> bool:
-    """Whether it is large, its name has one meaning, and it takes "the" like the old one."""
+    """Return whether it is large, its name has one meaning, and it takes "the" like the old one."""
     name = country.names[0]
     return (
         country.population > 1_000_000
@@ -55,14 +55,14 @@ def _is_usual(country: Country, article: bool) -> bool:
 
 
 def _has_forms(new: Country, old: Country, present: set[str]) -> bool:
-    """Whether it is another country, with a counterpart of every form in the text."""
+    """Return whether it is another country, with a counterpart of every form in the text."""
     if new is old or (present and not new.adjective) or (old.plural in present and not new.plural):
         return False
     return len(present) < 2 or _regular(new) == _regular(old)
 
 
 def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
-    """Whether every "a" or "an" before the old name or adjective fits the new one."""
+    """Return whether every "a" or "an" before the old name or adjective fits the new one."""
     for before, after in ((old.names[0], new.names[0]), (old.adjective, new.adjective)):
         if not before or not after or starts_with_vowel(before) == starts_with_vowel(after):
             continue
@@ -73,7 +73,7 @@ def _articles_fit(old: Country, new: Country, texts: Mapping[str, str]) -> bool:
 
 
 def _regular(country: Country) -> bool:
-    """Whether the plural is the adjective with an s ("Peruvian", "Peruvians")."""
+    """Return whether the plural is the adjective with an s ("Peruvian", "Peruvians")."""
     return country.plural == country.adjective + "s"
 
 

@@ -55,17 +55,17 @@ def place_edits(changes: Sequence[Change]) -> list[Edit]:
 
 
 def apply_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:
-    """The texts after the edits; raises ValueError when one does not find its old text."""
+    """Return the texts after the edits; raises ValueError when one does not find its old text."""
     return _rewrite(texts, [(e.path, e.start, e.end, e.old, e.new) for e in edits])
 
 
 def moved(at: int, path: str, edits: Iterable[Edit]) -> int:
-    """The position after the edits of a position before them."""
+    """Return the position after the edits of a position before them."""
     return at + sum(len(e.new) - len(e.old) for e in edits if e.path == path and e.end <= at)
 
 
 def invert_edits(texts: Mapping[str, str], edits: Sequence[Edit]) -> dict[str, str]:
-    """The texts before the edits, from those after."""
+    """Return the texts before the edits, from those after."""
     return _rewrite(texts, [(e.path, e.new_start, e.new_end, e.new, e.old) for e in edits])
 
 
@@ -85,7 +85,7 @@ def _rewrite(texts: Mapping[str, str], changes: Sequence[Change]) -> dict[str, s
 
 
 def row_texts(row: Mapping[str, Any]) -> dict[str, str]:
-    """Every string of a row by its path, depth first, in the row's own order."""
+    """Return every string of a row by its path, depth first, in the row's own order."""
     return dict(_walk(row, ""))
 
 
@@ -102,7 +102,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def with_texts(row: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of the row with some of its strings replaced; other values are shared."""
+    """Return a copy of the row with some of its strings replaced; other values are shared."""
     out: Any = dict(row)
     for path, text in texts.items():
         steps: list[str | int] = [

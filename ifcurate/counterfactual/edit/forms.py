@@ -23,7 +23,7 @@ _QUOTES = "\"“”‘’'"
 
 
 def name_forms(name: str) -> dict[str, str]:
-    """The forms of a person's name by their role: full, first, last, ...
+    """Return the forms of a person's name by their role: full, first, last, ...
 
     "Ludwig van Beethoven" has full, first, last ("Beethoven") and particle
     ("van Beethoven"). An initial or a suffix is part of the full form only.
@@ -42,12 +42,12 @@ def name_forms(name: str) -> dict[str, str]:
 
 
 def _plain_words(parts: Sequence[str]) -> list[str]:
-    """The words without initials, suffixes and particles."""
+    """Return the words without initials, suffixes and particles."""
     return [w for w in parts if not _SUFFIX.fullmatch(w) and w.lower() not in PARTICLES]
 
 
 def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
-    """The forms with the family name, and the middle names."""
+    """Return the forms with the family name, and the middle names."""
     last = plain[-1]
     forms = {"last": last}
     particles = [w for w in parts[: parts.index(last)] if w.lower() in PARTICLES]
@@ -64,7 +64,7 @@ def _family_forms(parts: Sequence[str], plain: Sequence[str]) -> dict[str, str]:
 
 
 def find_changes(view: View, plan: Substitution, lexicon: Lexicon) -> list[Change]:
-    """Every occurrence of every old form, with what it becomes.
+    """Return every occurrence of every old form, with what it becomes.
 
     Raises `Refusal` if an occurrence fits no form.
     """
@@ -97,7 +97,7 @@ def _name_changes(
 def _new_form(
     written: str, old: str | None, plan: Substitution, lexicon: Lexicon, *, small: bool
 ) -> str | None:
-    """The new form in the letter case of the old one; None if it is not a name.
+    """Return the new form in the letter case of the old one; None if it is not a name.
 
     `small` says that the text has no capitals. Raises `Refusal` (AGREEMENT, RESIDUE) if the
     letter case leaves this open.
@@ -113,7 +113,9 @@ def _new_form(
 
 
 def _is_word(written: str, plan: Substitution, lexicon: Lexicon) -> bool:
-    """Whether a name in lower case is a word: "dowager" for "Dowager Dou", but not "martha"."""
+    """Return whether a name in lower case is a word: "dowager" for "Dowager Dou", but
+    not "martha".
+    """
     if plan.type == "COUNTRY" or " " in written or written in plan.forms:
         return False
     listed = fold(written) in lexicon.gender or lexicon.is_city(written)
@@ -132,13 +134,13 @@ def _date_changes(texts: Mapping[str, str], plan: Substitution) -> Iterator[Chan
 
 
 def _dated(mention: DateMention, target: DateMention) -> str:
-    """The target in the notation of a date; a part that the target lacks is kept."""
+    """Return the target in the notation of a date; a part that the target lacks is kept."""
     year, day = target.year or mention.year, target.day or mention.day
     return mention.rewritten(year or 0, target.month, day or 0)
 
 
 def _is_unsure(mention: DateMention, old: DateMention) -> bool:
-    """Whether a date may or may not be the old one: "May 1950" for "5 May 1950"."""
+    """Return whether a date may or may not be the old one: "May 1950" for "5 May 1950"."""
     same = (mention.year, mention.day) == (old.year, old.day)
     return not same and (old.day is None or mention.day is None)
 

@@ -60,7 +60,7 @@ def _dates(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substitut
 
 
 def _drawn(old: DateMention, number: int) -> DateMention:
-    """A date with the same parts, at most six years away, chosen by a number."""
+    """Return a date with the same parts, at most six years away, chosen by a number."""
     day = 1 + (number >> 8) % 28 if old.day else None
     year = None
     if old.year:
@@ -71,7 +71,7 @@ def _drawn(old: DateMention, number: int) -> DateMention:
 def _date_fits(
     old: DateMention, new: DateMention, others: Sequence[DateMention], years: set[int]
 ) -> bool:
-    """Whether the date shares no part with another, and keeps the order and the weekday."""
+    """Return whether the date shares no part with another, and keeps the order and the weekday."""
     if any(_shares_part(new, d) for d in (old, *others)):
         return False
     if old.year and new.year and not _year_fits(old.year, new.year, years):
@@ -118,7 +118,7 @@ def _numbers(span: Span, texts: Mapping[str, str], key: str) -> Iterator[Substit
 
 
 def _neighbours(old: NumberMention, span: Span, texts: Mapping[str, str]) -> tuple[float, float]:
-    """The bounds of a new value that keeps the order of all amounts."""
+    """Return the bounds of a new value that keeps the order of all amounts."""
     others = {n.value for t in texts.values() for n in number_mentions(t)} - {old.value}
     room = (8, 8) if span.type == "YEAR" else (old.value * 0.5, old.value * 0.6)
     low = max([v for v in others if v < old.value] + [old.value - room[0]])
@@ -129,7 +129,7 @@ def _neighbours(old: NumberMention, span: Span, texts: Mapping[str, str]) -> tup
 
 
 def _grain(written: str) -> float:
-    """The unit of the last significant digit: 12,500 -> 100, 19.99 -> 0.01, 42 -> 1."""
+    """Return the unit of the last significant digit: 12,500 -> 100, 19.99 -> 0.01, 42 -> 1."""
     whole, _, decimals = written.replace(",", "").partition(".")
     if decimals and int(decimals):
         return float(10.0 ** -len(decimals))

@@ -59,7 +59,7 @@ def fill_pools(spans: Iterable[Span]) -> Pools:
 
 
 def _pool_key(span: Span) -> str:
-    """What a substitute must share: type, shape, gender, number of words, country."""
+    """Return what a substitute must share: type, shape, gender, number of words, country."""
     words = "" if span.type in PATTERNED else len(span.text.split())
     return f"{span.type}|{span.shape}|{span.gender}|{','.join(span.groups)}|{words}"
 
@@ -118,13 +118,16 @@ def _substitution(span: Span, name: str, lexicon: Lexicon, wanted: Wanted) -> Su
 
 
 def _is_ordinary(part: str, lexicon: Lexicon) -> bool:
-    """Whether the part alone may mean something else: a word, a place, a person."""
+    """Return whether the part alone may mean something else: a word, a place, a person."""
     key = fold(part)
     return key in lexicon.common or key in lexicon.wordy or lexicon.is_place(key)
 
 
 def person_forms(old: str, new: str) -> dict[str, str]:
-    """Each form of one name with the other's form in the same role; raises `Refusal` if missing."""
+    """Return each form of one name with the other's form in the same role.
+
+    Raises `Refusal` if missing.
+    """
     before, after = name_forms(old), name_forms(new)
     forms = {old: new}
     for role, form in before.items():
@@ -138,7 +141,10 @@ def person_forms(old: str, new: str) -> dict[str, str]:
 
 
 def _possessive(span: Span, texts: Mapping[str, str]) -> bool:
-    """Whether the new name must end in s ("Engels' book"). Otherwise it must not end in s."""
+    """Return whether the new name must end in s ("Engels' book").
+
+    Otherwise it must not end in s.
+    """
     forms = {f for f in name_forms(span.text).values() if " " not in f} | {span.text}
     for form in sorted(f for f in forms if f.endswith("s")):
         for text in texts.values():
@@ -186,17 +192,17 @@ def _name_pools(
 
 
 def _dozen(key: str, names: Sequence[str]) -> list[str]:
-    """A dozen names in random order; they repeat if there are fewer."""
+    """Return a dozen names in random order; they repeat if there are fewer."""
     return list(itertools.islice(itertools.cycle(drawn(key, names)), _TRIES))
 
 
 def _may_be_family(key: str, lexicon: Lexicon) -> bool:
-    """Whether a single name may be a family name: "Locke", "Conrad", "Lee"."""
+    """Return whether a single name may be a family name: "Locke", "Conrad", "Lee"."""
     return key not in lexicon.gender or key in lexicon.surnames or key in lexicon.wordy
 
 
 def _family_place(words: Sequence[str]) -> int:
-    """The index of the family name in a name; -1 if there is none ("Queen Elizabeth II")."""
+    """Return the index of the family name in a name; -1 if there is none ("Queen Elizabeth II")."""
     end = words.index("the") if "the" in words else len(words)
     titled = words[0].lower() in HONOURS
     plain = [
@@ -211,7 +217,7 @@ def _family_place(words: Sequence[str]) -> int:
 def _fill(
     words: Sequence[str], firsts: Sequence[str], last: str, family: int, kept: frozenset[str]
 ) -> str:
-    """A name with the same parts; titles, suffixes, epithets, dots and quotes are kept."""
+    """Return a name with the same parts; titles, suffixes, epithets, dots and quotes are kept."""
     new: list[str] = []
     end = words.index("the") if "the" in words else len(words)
     for index, word in enumerate(words):
@@ -229,7 +235,7 @@ def _fill(
 
 
 def _stays(word: str, index: int, words: Sequence[str]) -> bool:
-    """Whether a word of a name is its title or a suffix."""
+    """Return whether a word of a name is its title or a suffix."""
     title = index == 0 and len(words) > 1 and word.lower() in HONOURS
     suffix = bool(_SUFFIX.match(word))
     last = 0 < index == len(words) - 1 and (suffix or len(word) == 1)  # "Malcolm X", "Mehmet II"
@@ -247,7 +253,10 @@ def _other_initials(written: str, name: str) -> str:
 
 
 def _patterned(span: Span, lexicon: Lexicon, policy: str, key: str) -> Iterator[str]:
-    """The name with another distinctive part; titles and names of firms are made up whole."""
+    """Return the name with another distinctive part.
+
+    Titles and names of firms are made up whole.
+    """
     part = distinctive(span.text, lexicon)
     if span.type == "WORK":
         article = "The " if span.text.startswith("The ") else ""

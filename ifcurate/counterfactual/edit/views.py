@@ -61,17 +61,17 @@ class View:
 
 
 def within(place: Span | Edit, ranges: Iterable[TextRange]) -> bool:
-    """Whether a span, or the original of an edit, is inside one of the ranges."""
+    """Return whether a span, or the original of an edit, is inside one of the ranges."""
     return any(p == place.path and a <= place.start and place.end <= b for p, a, b in ranges)
 
 
 def touches(place: Span | Edit, ranges: Iterable[TextRange]) -> bool:
-    """Whether a span, or the original of an edit, overlaps one of the ranges."""
+    """Return whether a span, or the original of an edit, overlaps one of the ranges."""
     return any(p == place.path and a < place.end and place.start < b for p, a, b in ranges)
 
 
 def view_example(example: Example) -> View:
-    """The view of an example.
+    """Return the view of an example.
 
     A question at the end of the context is part of the question. Raises `Refusal` (ROW) if the row
     does not contain the response or a context.
@@ -92,7 +92,10 @@ def view_example(example: Example) -> View:
 
 
 def _places(block: ContextBlock, example: Example, texts: Mapping[str, str]) -> Iterator[TextRange]:
-    """Where a context is in the row; raises `Refusal` (ROW) if it is not in the row's strings."""
+    """Yield where a context is in the row.
+
+    Raises `Refusal` (ROW) if it is not in the row's strings.
+    """
     if block.path in texts:
         yield block.path, block.start, block.end
         return
@@ -121,7 +124,7 @@ def _questions(example: Example, texts: Mapping[str, str]) -> Iterator[TextRange
 
 
 def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[TextRange]:
-    """The ranges between the contexts of a text of `size` characters."""
+    """Yield the ranges between the contexts of a text of `size` characters."""
     last = 0
     for start, end in (*sorted(outer), (size, size)):
         if last < start:
@@ -132,7 +135,7 @@ def _gaps(path: str, size: int, outer: Sequence[tuple[int, int]]) -> Iterator[Te
 def _carve(
     texts: Mapping[str, str], context: Sequence[TextRange]
 ) -> tuple[tuple[TextRange, ...], tuple[TextRange, ...]]:
-    """The contexts without the question at their end, and that question."""
+    """Return the contexts without the question at their end, and that question."""
     given: list[TextRange] = []
     carved: list[TextRange] = []
     for path, start, end in context:
@@ -145,13 +148,13 @@ def _carve(
 
 
 def _is_kept(path: str) -> bool:
-    """Whether a string must not be edited: ids, roles, tools, remembered answers."""
+    """Return whether a string must not be edited: ids, roles, tools, remembered answers."""
     head = path.split(".")[0].split("[")[0]
     return path.rsplit(".", 1)[-1].split("[")[0] in _KEPT_NAMES or head in {"tools", *_MEMORY}
 
 
 def memory_answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The remembered answers of a row; a list of aliases gives several."""
+    """Return the remembered answers of a row; a list of aliases gives several."""
     given = [row[name] for name in _MEMORY if isinstance(row.get(name), str)]
     parts = [part.strip(" ,.*") for text in given for part in re.split(r";|\bor\b|[()*]", text)]
     return tuple(dict.fromkeys(part for part in parts if len(part) > 1))
@@ -162,7 +165,7 @@ _MOST_JSON = 60  # most starts of JSON that are tried in one text
 
 
 def json_objects(text: str) -> list[Any]:
-    """Every JSON object or array of a text, outermost first."""
+    """Return every JSON object or array of a text, outermost first."""
     decoder = json.JSONDecoder()
     objects, at = [], 0
     for _ in range(_MOST_JSON):
@@ -179,7 +182,7 @@ def json_objects(text: str) -> list[Any]:
 
 
 def json_strings(text: str) -> Iterator[str]:
-    """The decoded strings of JSON in a text with escapes."""
+    """Yield the decoded strings of JSON in a text with escapes."""
     if "\\" not in text or not _OPENS.search(text):
         return
     for value in json_objects(text):

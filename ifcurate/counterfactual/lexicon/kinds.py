@@ -23,7 +23,7 @@ _PARTS = word_sets("made_up")
 
 @lru_cache(maxsize=8)
 def fictional_names(kind: str) -> tuple[str, ...]:
-    """All made-up names of one kind: "first_m", "first_f", "last", "city",
+    """Return all made-up names of one kind: "first_m", "first_f", "last", "city",
     "country" or "company"."""
     lexicon = load_lexicon()
     starts, ends = (_PARTS[f"{kind}_{part}"] for part in ("starts", "ends"))
@@ -46,7 +46,7 @@ def fictional_titles() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _made_up() -> dict[str, str]:
-    """The type of every made-up title and word."""
+    """Return the type of every made-up title and word."""
     types = {the + title: "WORK" for title in fictional_titles() for the in ("", "The ")}
     for kind, type_ in _TYPES.items():
         types |= dict.fromkeys(fictional_names(kind), type_)
@@ -63,7 +63,7 @@ def fictional_type(name: str) -> str:
 
 
 def types_by_table(name: str) -> set[str]:
-    """All types that a name can have by the tables, also as a made-up name.
+    """Return all types that a name can have by the tables, also as a made-up name.
 
     A name of several parts is a PERSON if its first part is a first name and its last part a
     family name.
@@ -97,7 +97,7 @@ T = TypeVar("T")
 
 
 def drawn(key: str, items: Sequence[T]) -> Iterator[T]:
-    """Each item once, in an order that depends only on `key` and the number of items."""
+    """Yield each item once, in an order that depends only on `key` and the number of items."""
     if not items:
         return
     count = len(items)

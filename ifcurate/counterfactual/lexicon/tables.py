@@ -72,21 +72,21 @@ class Lexicon:
     )  # common English first names that are not words
 
     def is_place(self, name: str) -> bool:
-        """Whether a city, country or state has this name."""
+        """Return whether a city, country or state has this name."""
         key = name.lower()
         return key in self.city_groups or key in self.country_names or key in self.state_names
 
     def is_city(self, name: str) -> bool:
-        """Whether a city has this name or alias."""
+        """Return whether a city has this name or alias."""
         key = name.lower()
         return key in self.city_groups or key in self.city_aliases
 
     def is_region(self, name: str) -> bool:
-        """Whether a place has this name, or a state this code ("TX")."""
+        """Return whether a place has this name, or a state this code ("TX")."""
         return self.is_place(name) or name in self.states
 
     def country(self, name: str) -> tuple[Literal["", "name", "adjective", "plural"], str]:
-        """The form of a country's name and the country's code; ("", "") for other names."""
+        """Return the form of a country's name and the country's code; ("", "") for other names."""
         key = name.lower()
         if key in self.country_names:
             return "name", self.country_names[key]
@@ -109,7 +109,7 @@ def _read(data: bytes) -> Iterable[list[str]]:
 
 @lru_cache(maxsize=1)
 def load_lexicon() -> Lexicon:
-    """The packaged lexicon; read once, about 20 ms."""
+    """Return the packaged lexicon; read once, about 20 ms."""
     data = files(__package__).joinpath("lexicon.txt.gz").read_bytes()
     lex = Lexicon(sha256=hashlib.sha256(data).hexdigest())
     for kind, *fields in _read(data):

@@ -21,22 +21,22 @@ _LISTS: Final[Mapping[str, Any]] = tomllib.loads(
 
 
 def word_list(name: str) -> tuple[str, ...]:
-    """A list of `words.toml` in its order."""
+    """Return a list of `words.toml` in its order."""
     return tuple(_LISTS[name].split())
 
 
 def word_set(name: str) -> frozenset[str]:
-    """A list of `words.toml` as a set."""
+    """Return a list of `words.toml` as a set."""
     return frozenset(_LISTS[name].split())
 
 
 def word_sets(table: str) -> dict[str, tuple[str, ...]]:
-    """The lists of a table of `words.toml` by their keys."""
+    """Return the lists of a table of `words.toml` by their keys."""
     return {key: tuple(text.split()) for key, text in _LISTS[table].items()}
 
 
 def word_keys(table: str) -> dict[str, str]:
-    """The key of each word in a table of `words.toml`; the key `unknown` becomes ""."""
+    """Return the key of each word in a table of `words.toml`; the key `unknown` becomes ""."""
     keys: dict[str, str] = {}
     for key, words in word_sets(table).items():
         for word in words:
@@ -45,7 +45,7 @@ def word_keys(table: str) -> dict[str, str]:
 
 
 def either(name: str) -> str:
-    """A list of `words.toml` as the alternatives of a pattern."""
+    """Return a list of `words.toml` as the alternatives of a pattern."""
     return re.sub(r"\s*\|\s*|\s*\n", "|", _LISTS[name].strip())
 
 
@@ -82,7 +82,7 @@ def fold(text: str) -> str:
 
 
 def word_places(word: str, text: str) -> Iterator[tuple[int, int]]:
-    """The places of one or more whole words in a text, in the same letter case."""
+    """Yield the places of one or more whole words in a text, in the same letter case."""
     start = text.find(word)
     while start >= 0:
         end = start + len(word)
@@ -96,7 +96,7 @@ def _is_part(char: str) -> bool:
 
 
 def word_before(text: str, start: int) -> str:
-    """The word before a position, in lower case; "" unless a space is between them."""
+    """Return the word before a position, in lower case; "" unless a space is between them."""
     if start < 2 or text[start - 1] != " ":
         return ""
     token = text[text.rfind(" ", 0, start - 1) + 1 : start - 1]
@@ -104,12 +104,12 @@ def word_before(text: str, start: int) -> str:
 
 
 def without_end_marks(response: str) -> str:
-    """The response without markers that end a text, such as `<|endoftext|>`."""
+    """Return the response without markers that end a text, such as `<|endoftext|>`."""
     return _END_MARKS.sub("", response)
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Whether "an" precedes the word, by its sound."""
+    """Return whether "an" precedes the word, by its sound."""
     low = word.lower()
     if re.match(r"u(?:n[ie]|k|s|r[aiu]|t[ai])|eu|ewe|one", low):
         return False

@@ -45,7 +45,7 @@ def labelled_spans(
 def _named(
     kind: str, path: str, text: str, start: int, end: int, lexicon: Lexicon
 ) -> Iterator[Span]:
-    """The span of a labelled name, if it can be read as one."""
+    """Yield the span of a labelled name, if it can be read as one."""
     if kind == "PERSON":
         yield from _person(path, text, start, end, lexicon)
     elif kind == "PLACE":
@@ -55,13 +55,13 @@ def _named(
 
 
 def _is_labelled(kind: str, value: Span, start: int, end: int) -> bool:
-    """Whether a value is inside the label and of its kind; a count may include its noun."""
+    """Return whether a value is inside the label and of its kind; a count may include its noun."""
     inside = start <= value.start and value.end <= end + 1
     return inside and (value.type == kind or (kind == "DATE" and value.type == "YEAR"))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """The place without quotes, spaces, a leading article and a possessive s."""
+    """Return the place without quotes, spaces, a leading article and a possessive s."""
     while start < end and not text[start].isalnum() and text[start] not in "$€£¥₹":
         start += 1
     while end > start and not text[end - 1].isalnum() and text[end - 1] != ".":
@@ -106,7 +106,7 @@ def _place(path: str, text: str, start: int, end: int, lexicon: Lexicon) -> Iter
 
 
 def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
-    """A span of a given type over a whole text, with its details from lexicon and form."""
+    """Return a span of a given type over a whole text, with its details from lexicon and form."""
     plain = Span("", 0, len(text), kind, text)
     if text.lower() in NUMBER_WORDS:  # alone it lacks the noun that `number_mentions` needs
         return replace(plain, value=str(NUMBER_WORDS.index(text.lower())))
@@ -147,7 +147,7 @@ class ModelRecogniser:
 
 
 def spacy_recogniser(pipeline: Any, name: str, types: Sequence[str]) -> ModelRecogniser:
-    """The recogniser of a spaCy pipeline, which gets all texts of a row as one batch."""
+    """Return the recogniser of a spaCy pipeline, which gets all texts of a row as one batch."""
 
     def label(texts: list[str]) -> Iterator[Labels]:
         for doc in pipeline.pipe(texts):
@@ -157,7 +157,9 @@ def spacy_recogniser(pipeline: Any, name: str, types: Sequence[str]) -> ModelRec
 
 
 def gliner_recogniser(model: Any, name: str, types: Sequence[str]) -> ModelRecogniser:
-    """The recogniser of a GLiNER model, which gets long texts in pieces cut at white space."""
+    """Return the recogniser of a GLiNER model, which gets long texts in pieces cut at
+    white space.
+    """
 
     def label(texts: list[str]) -> Iterator[Labels]:
         for text in texts:
@@ -185,7 +187,7 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 
 
 def load_spacy(name: str, types: Sequence[str]) -> ModelRecogniser:
-    """The recogniser of an installed spaCy pipeline; nothing is downloaded.
+    """Return the recogniser of an installed spaCy pipeline; nothing is downloaded.
 
     Raises `ModelError` if spaCy or the pipeline is not installed.
     """
@@ -201,7 +203,7 @@ def load_spacy(name: str, types: Sequence[str]) -> ModelRecogniser:
 
 
 def load_gliner(name: str, types: Sequence[str]) -> ModelRecogniser:
-    """The recogniser of a GLiNER model by its Hub name or folder.
+    """Return the recogniser of a GLiNER model by its Hub name or folder.
 
     Raises `ModelError` if the package is not installed or the model is not found.
     """

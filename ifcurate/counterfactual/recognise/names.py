@@ -112,7 +112,7 @@ class LexiconRecogniser:
         return spans + list(self._people(mentions))
 
     def _named_words(self, run: Run) -> tuple[list[tuple[int, int, str]], str]:
-        """The words of the name itself, and its title."""
+        """Return the words of the name itself, and its title."""
         words = list(run.words)
         title = ""
         while run.opens and len(words) > 1 and self._only_opens(words[0][2]):
@@ -128,7 +128,7 @@ class LexiconRecogniser:
         return words, title
 
     def _is_listed(self, words: Sequence[tuple[int, int, str]]) -> bool:
-        """Whether the words are a listed given name and a listed family name."""
+        """Return whether the words are a listed given name and a listed family name."""
         first, last = fold(words[0][2]), fold(words[-1][2])
         return (
             len(words) in (2, 3)
@@ -150,7 +150,9 @@ class LexiconRecogniser:
         )
 
     def _only_opens(self, word: str) -> bool:
-        """Whether a word is capitalised only because it opens a sentence: "The", "Regarding"."""
+        """Return whether a word is capitalised only because it opens a sentence: "The",
+        "Regarding".
+        """
         key = fold(word)
         if key in TITLES:
             return False
@@ -159,7 +161,7 @@ class LexiconRecogniser:
         )
 
     def _people(self, mentions: Sequence[_Mention]) -> Iterator[Span]:
-        """The mentions that name people, by the evidence of all mentions."""
+        """Yield the mentions that name people, by the evidence of all mentions."""
         evidence: Counter[str] = Counter()
         inside: set[str] = set()  # names that occur inside a sentence
         strong: set[str] = set()  # names with a mention that is evidence enough
@@ -201,7 +203,7 @@ class LexiconRecogniser:
         ), gender
 
     def _is_sure(self, mention: _Mention, score: int) -> bool:
-        """Whether a listed name is used as a name: a usual name, or one with evidence."""
+        """Return whether a listed name is used as a name: a usual name, or one with evidence."""
         lexicon, parts = self._lexicon, mention.parts
         if mention.title:
             return True
@@ -221,7 +223,9 @@ class LexiconRecogniser:
         return lexicon.is_city(key) and not self._rather_person(key, text)
 
     def _rather_person(self, key: str, text: str) -> bool:
-        """Whether a name of a small town is a first name here: it never follows "in" or "near"."""
+        """Return whether a name of a small town is a first name here: it never follows "in" or
+        "near".
+        """
         lexicon = self._lexicon
         if key not in lexicon.english_names and key not in SHORT_NAMES:
             return False
@@ -230,7 +234,7 @@ class LexiconRecogniser:
         return not re.search(rf"\b(?:in|near|at|outside) {key}\b|\b{key}, [A-Z]", text, re.I)
 
     def _phrase(self, text: str, run: Run) -> tuple[int, int] | None:
-        """The place of a name of several words in the run ("New York City")."""
+        """Return the place of a name of several words in the run ("New York City")."""
         for start, _, word in run.words:
             for name in self._lexicon.place_phrases.get(word.lower(), ()):
                 end = start + len(name)
@@ -239,7 +243,7 @@ class LexiconRecogniser:
         return None
 
     def _place(self, path: str, text: str, start: int, end: int) -> Iterator[Span]:
-        """The country, its adjective or people, or the city with this name."""
+        """Yield the country, its adjective or people, or the city with this name."""
         written, lexicon = text[start:end], self._lexicon
         key = written.lower()
         shape, code = lexicon.country(key)
@@ -253,7 +257,7 @@ class LexiconRecogniser:
             yield Span(path, start, end, "CITY", written, groups=groups)
 
     def _is_city(self, text: str, start: int, end: int, groups: Sequence[str]) -> bool:
-        """Whether a region follows, or a preposition precedes the name of a big city."""
+        """Return whether a region follows, or a preposition precedes the name of a big city."""
         lexicon, key = self._lexicon, text[start:end].lower()
         region = re.match(r",? ([A-Z]\w+(?: [A-Z]\w+)?)", text[end : end + 40])
         if region and lexicon.is_region(region[1]):
@@ -266,6 +270,6 @@ class LexiconRecogniser:
         return " " in key or self._is_among(key, groups, 12)
 
     def _is_among(self, key: str, groups: Sequence[str], count: int) -> bool:
-        """Whether a city is among the `count` biggest of one of the countries or states."""
+        """Return whether a city is among the `count` biggest of one of the countries or states."""
         cities = self._lexicon.cities
         return any(key == n.lower() for g in groups for n in cities[g][:count])

@@ -91,7 +91,7 @@ def _by_words(path: str, text: str, run: Run, lexicon: Lexicon) -> Iterator[Span
 
 
 def _is_maker(text: str, start: int, end: int, lexicon: Lexicon) -> bool:
-    """Whether the words beside a name call it a company, a newspaper, a band."""
+    """Return whether the words beside a name call it a company, a newspaper, a band."""
     name = text[start:end]
     if lexicon.is_place(name):
         return False
@@ -116,7 +116,7 @@ def pattern_type(name: str, lexicon: Lexicon) -> str:
 
 
 def distinctive(name: str, lexicon: Lexicon) -> str:
-    """The part of a name that can be replaced: `Harvard` of `Harvard Medical School`.
+    """Return the part of a name that can be replaced: `Harvard` of `Harvard Medical School`.
 
     "" if no part is a name, or the part is the name of a country or a state.
     """
@@ -132,14 +132,14 @@ def distinctive(name: str, lexicon: Lexicon) -> str:
 
 
 def _leading_words(low: Sequence[str]) -> int:
-    """The number of leading generic words: 2 of "University of Leeds", 1 of "Lake Como"."""
+    """Return the number of leading generic words: 2 of "University of Leeds", 1 of "Lake Como"."""
     if len(low) > 1 and low[0] in _LEADS:
         return 1
     return 2 if len(low) > 2 and low[1] == "of" and low[0] in _HEADS else 0
 
 
 def _is_no_name(part: str, low: Sequence[str], lexicon: Lexicon) -> bool:
-    """Whether a part names a country or a state, or has ordinary words only."""
+    """Return whether a part names a country or a state, or has ordinary words only."""
     if any(w in lexicon.nations for w in (*low, fold(part))):
         return True
     return all(w in DESCRIBING or w in lexicon.openers for w in low)

@@ -48,7 +48,7 @@ _NAMED = re.compile(rf"\b({'|'.join(_NOUNS)}) (?:named|called) \Z")
 
 
 def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
-    """The numbers of masculine and of feminine pronouns in the texts."""
+    """Return the numbers of masculine and of feminine pronouns in the texts."""
     he = she = 0
     for text in texts:
         he += len(_HE.findall(text))
@@ -57,7 +57,9 @@ def count_pronouns(texts: Iterable[str]) -> tuple[int, int]:
 
 
 def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
-    """The gender ("m", "f", "n" or "") of the first pronoun after a name that ends at `end`."""
+    """Return the gender ("m", "f", "n" or "") of the first pronoun after a name that
+    ends at `end`.
+    """
     match = _FOLLOWS.match(text, end, end + 200)
     if match is None and opens:  # the next sentence usually has the same subject
         match = _NEXT.match(text, end, end + 200)
@@ -65,7 +67,7 @@ def following_pronoun(text: str, end: int, *, opens: bool = True) -> str:
 
 
 def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
-    """The masculine and the feminine votes of the sentences that begin with the name.
+    """Return the masculine and the feminine votes of the sentences that begin with the name.
 
     The vote is that of a noun that describes the name, or else of the pronoun that begins the
     next sentence. A noun before the name ("a woman named") votes in any place of a sentence.
@@ -81,7 +83,7 @@ def subject_votes(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]
 
 
 def _said_genders(text: str, start: int, end: int) -> Iterator[str]:
-    """The votes of one mention."""
+    """Yield the votes of one mention."""
     if named := _NAMED.search(text, max(0, start - 32), start):
         yield _NOUNS[named[1]]
     if not _OPENS.search(text, max(0, start - 32), start):
@@ -93,7 +95,7 @@ def _said_genders(text: str, start: int, end: int) -> Iterator[str]:
 
 
 def follow_pronouns(texts: Iterable[str], forms: Iterable[str]) -> tuple[int, int]:
-    """How many mentions a masculine and a feminine pronoun follow, before another name."""
+    """Return how many mentions a masculine and a feminine pronoun follow, before another name."""
     votes = {"m": 0, "f": 0, "n": 0, "": 0}
     known = [f for f in forms if f]
     for text in texts:
@@ -139,7 +141,7 @@ _NO_NAMES = word_set("no_names")
 
 
 def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: bool) -> int:
-    """The evidence around one mention: above 0 for a person, below 0 for something else."""
+    """Return the evidence around one mention: above 0 for a person, below 0 for something else."""
     before, after = word_before(text, start), text[end : end + 70]
     score = 0
     if before in _NO_PERSON_BEFORE or _NO_PERSON_AFTER.match(after):
@@ -158,13 +160,13 @@ def evidence_at(text: str, start: int, end: int, lexicon: Lexicon, *, opens: boo
 
 
 def _is_introduced(text: str, start: int, before: str) -> bool:
-    """Whether the words before a name introduce a person: "his friend Kugel"."""
+    """Return whether the words before a name introduce a person: "his friend Kugel"."""
     can_end = before in BEFORE_PEOPLE or text[start - 2 : start] == ", "
     return can_end and bool(_PERSON_BEFORE.search(text, max(0, start - 32), start))
 
 
 def may_be_named(parts: Sequence[str], lexicon: Lexicon) -> bool:
-    """Whether unlisted words could be the name of a person."""
+    """Return whether unlisted words could be the name of a person."""
     if not 1 <= len(parts) <= 4 or _SUFFIX.match(parts[-1]):
         return False
     return not any(_names_something_else(part, lexicon) for part in parts)
@@ -202,13 +204,13 @@ def _several(parts: Sequence[str], lexicon: Lexicon, title: str, said: str) -> P
 
 
 def _is_initialled(first: str, last: str, family: bool, given: bool) -> bool:
-    """Whether an initial precedes a family name: "P. Walters", but not "pot B. Tim"."""
+    """Return whether an initial precedes a family name: "P. Walters", but not "pot B. Tim"."""
     dotted = "." in first and len(last) > 3 and not given
     return bool(_INITIALS.match(first)) and (family or dotted)
 
 
 def _is_given(first: str, last: str, lexicon: Lexicon) -> bool:
-    """Whether a word is used as a listed first name.
+    """Return whether a word is used as a listed first name.
 
     A common word or a place needs a listed family name.
     """

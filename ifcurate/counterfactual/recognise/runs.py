@@ -58,7 +58,7 @@ def capital_runs(text: str) -> Iterator[Run]:
 
 
 def _joined(text: str, word: tuple[int, int, str], token: tuple[int, int, str]) -> bool:
-    """Whether two words belong to one run, by the text between them."""
+    """Return whether two words belong to one run, by the text between them."""
     gap = text[word[1] : token[0]]
     if gap == " ":
         return True

@@ -78,7 +78,7 @@ class Planner(Protocol):
     concurrency: int  # most threads that call `plan` at a time
 
     def plan(self, view: Any, refusals: Sequence[Any], avoid: Sequence[str]) -> Substitution:
-        """A plan for a `View`, given the `Refusal`s of the plans before."""
+        """Return a plan for a `View`, given the `Refusal`s of the plans before."""
 
     def count(self, refusal: Any) -> None:
         """Count a plan that a check refused."""

@@ -81,7 +81,7 @@ class DateMention:
     pieces: tuple[tuple[int, int, str], ...]  # (start, end, group) within `text`
 
     def matches(self, other: DateMention) -> bool:
-        """Whether both may be the same day or month."""
+        """Return whether both may be the same day or month."""
         return (
             self.month == other.month
             and (self.day == other.day or None in (self.day, other.day))
@@ -142,7 +142,7 @@ def _month_like(old: str, month: int) -> str:
 
 
 def date_mentions(text: str) -> list[DateMention]:
-    """All dates of a text in order; of overlapping ones the longer notation."""
+    """Return all dates of a text in order; of overlapping ones the longer notation."""
     dates: list[DateMention] = []
     taken: list[tuple[int, int]] = []  # sorted, disjoint
     for pattern, windows in _where(text):
@@ -161,7 +161,7 @@ def date_mentions(text: str) -> list[DateMention]:
 
 
 def _date_of(match: re.Match[str]) -> DateMention:
-    """The date of a match of one of the notations."""
+    """Return the date of a match of one of the notations."""
     groups = match.groupdict()
     start, month = match.start(), groups["month"]
     year, day = (int(groups[g]) if groups.get(g) else None for g in ("year", "day"))
@@ -174,7 +174,7 @@ def _date_of(match: re.Match[str]) -> DateMention:
 
 
 def date_of_value(value: str) -> DateMention:
-    """The date of a normal form such as "1950-5-5", "-5-5" or "1950-5-"."""
+    """Return the date of a normal form such as "1950-5-5", "-5-5" or "1950-5-"."""
     year, month, day = (int(part) if part else None for part in value.split("-"))
     return DateMention(0, 0, "", year, month or 0, day, ())
 
@@ -190,7 +190,7 @@ def date_order(a: DateMention, b: DateMention) -> int | None:
 
 
 def _where(text: str) -> Iterator[tuple[re.Pattern[str], list[tuple[int, int]]]]:
-    """The notations that may occur, each with the parts of the text to search."""
+    """Yield the notations that may occur, each with the parts of the text to search."""
     if _DIGIT_DATE.search(text):
         yield from ((p, [(0, len(text))]) for p in _IN_DIGITS)
     windows: list[tuple[int, int]] = []
@@ -227,7 +227,7 @@ class NumberMention:
 
 
 def number_mentions(text: str) -> Iterator[NumberMention]:
-    """All plain numbers of a text: those in digits, then those in letters."""
+    """Yield all plain numbers of a text: those in digits, then those in letters."""
     yield from (_digits(text, match) for match in _NUMBER.finditer(text))
     for match in _IN_LETTERS.finditer(text):
         start, end = match.span()
@@ -236,7 +236,7 @@ def number_mentions(text: str) -> Iterator[NumberMention]:
 
 
 def number_of(span: Span) -> NumberMention:
-    """The number of a span of an amount; also of "three" alone, without its noun."""
+    """Return the number of a span of an amount; also of "three" alone, without its noun."""
     end = len(span.text)
     value = float(span.value.split(" ")[0])
     return next(number_mentions(span.text), None) or NumberMention(

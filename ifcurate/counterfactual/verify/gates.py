@@ -131,7 +131,7 @@ def settle_gender(
 
 
 def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
-    """Whether the votes are for the other gender, which is second in each pair."""
+    """Return whether the votes are for the other gender, which is second in each pair."""
     own, whole, bare, subject = votes
     only_other = alone and whole[1] > 0 and not whole[0]
     return 2 * own[1] > own[0] or bare[1] > 1 or subject[1] > subject[0] or only_other
@@ -140,7 +140,7 @@ def _contradict(votes: Sequence[tuple[int, int]], alone: bool) -> bool:
 def _by_pronouns(
     texts: Sequence[str], near: tuple[int, int], page: tuple[int, int], alone: bool
 ) -> str:
-    """The gender of an unlisted name, by the pronouns near it or in the whole text."""
+    """Return the gender of an unlisted name, by the pronouns near it or in the whole text."""
     he, she = page
     if max(near) >= _CLEAR * min(near) and max(near):
         return "m" if near[0] > near[1] else "f"
@@ -150,7 +150,7 @@ def _by_pronouns(
 
 
 def _field(texts: Sequence[str]) -> str:
-    """The value of a "gender" field, "" if there is none or the values differ."""
+    """Return the value of a "gender" field, "" if there is none or the values differ."""
     fields = {f[0].lower() for t in texts for f in _FIELD.findall(t)}
     said = {"m" if f == "m" else "f" for f in fields if f in "mfw"}
     return said.pop() if len(said) == 1 else ""

@@ -22,14 +22,14 @@ _SIGHT = re.compile(
 
 
 def is_named(name: str, folded: str) -> bool:
-    """Whether a folded text contains the name as whole words."""
+    """Return whether a folded text contains the name as whole words."""
     return any(word_places(fold(name), folded))
 
 
 def settle_group(
     groups: Sequence[str], texts: Mapping[str, str], city: str, lexicon: Lexicon
 ) -> str:
-    """The country (or "US-TX") of a city; raises `Refusal` if there are several."""
+    """Return the country (or "US-TX") of a city; raises `Refusal` if there are several."""
     folded, known = fold("\n".join(texts.values())), list(dict.fromkeys(groups))
     supported = [g for g in known if supports_group(g, folded, lexicon)]
     ruled = (g for g in known if g in lexicon.countries and lexicon.countries[g].capital == city)
@@ -40,7 +40,7 @@ def settle_group(
 
 
 def supports_group(group: str, folded: str, lexicon: Lexicon) -> bool:
-    """Whether a folded text names the country (or, for "US-TX", the state)."""
+    """Return whether a folded text names the country (or, for "US-TX", the state)."""
     if group.startswith("US-"):
         state = lexicon.states.get(group[3:], "")
         return bool(state) and (
@@ -96,7 +96,10 @@ def _same_country(case: Case) -> bool:
 
 
 def _pin(country: Country, folded: str, lexicon: Lexicon) -> str:
-    """The first city, language or currency of the country in the text; "" if there is none."""
+    """Return the first city, language or currency of the country in the text.
+
+    "" if there is none.
+    """
     own = {fold(n) for n in (*country.names, country.adjective, country.plural)}
     for word in _words_of(country, lexicon):
         key = fold(word)
@@ -120,7 +123,7 @@ def _words_of(country: Country, lexicon: Lexicon) -> list[str]:
 
 
 def _is_spoken(country: Country, folded: str) -> bool:
-    """Whether the text uses the country's adjective as the name of a language."""
+    """Return whether the text uses the country's adjective as the name of a language."""
     if not country.adjective or country.adjective not in country.languages:
         return False
     own = fold(country.adjective)

@@ -115,7 +115,7 @@ def _check_place(case: Case, text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
-    """The name is not that of a thing, and has no quoted nickname between its parts."""
+    """Yield the name is not that of a thing, and has no quoted nickname between its parts."""
     before, left, name = word_before(text, start), text[max(0, start - 40) : start], text[start:end]
     if before in _NOUN_BEFORE:
         yield f"'{before} {name}' is no person's name"
@@ -129,7 +129,7 @@ def _check_named_alone(text: str, start: int, end: int) -> Iterator[str]:
 
 
 def _check_same(case: Case, text: str, edit: Edit) -> Iterator[str]:
-    """A part of the name is not that of a place, nor of what another passage is about."""
+    """Yield a part of the name is not that of a place, nor of what another passage is about."""
     alone = " " not in edit.old and not text.startswith(("'s", "’s"), edit.end)
     if (alone and _is_at(case, text, edit)) or _PLACE_AFTER.match(text, edit.end):
         yield f"{edit.old!r} may be a place"
@@ -139,7 +139,7 @@ def _check_same(case: Case, text: str, edit: Edit) -> Iterator[str]:
 
 
 def _is_at(case: Case, text: str, edit: Edit) -> bool:
-    """Whether the words around the name say that it is a place: "from Hale, Ohio"."""
+    """Return whether the words around the name say that it is a place: "from Hale, Ohio"."""
     left = text[max(0, edit.start - 40) : edit.start]
     region = _is_place(case, edit.old) or _REGION_AFTER.match(text, edit.end)
     return bool((region and _REGION_BEFORE.search(left)) or _PLACE_BEFORE.search(left))
@@ -175,7 +175,7 @@ def _check_joined(name: str, before: str, right: str, kind: str) -> Iterator[str
 
 
 def _longer_to_the_left(case: Case, left: str) -> str:
-    """The words before a name that make it a longer name; "" if there is none."""
+    """Return the words before a name that make it a longer name; "" if there is none."""
     if case.plan.type == "PERSON" and (particle := _PARTICLE_BEFORE.search(left)):
         return particle.group()
     match = _BEFORE.search(left)
@@ -192,7 +192,7 @@ def _longer_to_the_left(case: Case, left: str) -> str:
 
 
 def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
-    """Whether the word before, with this link, makes the name a longer one."""
+    """Return whether the word before, with this link, makes the name a longer one."""
     if link == "&":
         return case.plan.span.shape != "full"
     if link in {"and", "and the"}:
@@ -202,7 +202,7 @@ def _is_joined_left(case: Case, word: str, link: str, opens: bool) -> bool:
 
 
 def _is_ordinary(case: Case, word: str) -> bool:
-    """Whether it is an ordinary word, capitalised to start a sentence: "Regarding"."""
+    """Return whether it is an ordinary word, capitalised to start a sentence: "Regarding"."""
     ending = word.endswith(("ing", "ly", "ed"))
     return word in case.lexicon.common or (ending and fold(word) not in case.lexicon.gender)
 
@@ -212,7 +212,7 @@ def _is_place(case: Case, word: str) -> bool:
 
 
 def _longer_to_the_right(case: Case, right: str) -> str:
-    """The words after a name that make it a longer name; "" if there is none."""
+    """Return the words after a name that make it a longer name; "" if there is none."""
     match = _AFTER.search(right)
     if match is None:
         return ""
@@ -223,7 +223,10 @@ def _longer_to_the_right(case: Case, right: str) -> str:
 
 
 def _is_apart_right(case: Case, word: str, link: str, rest: str, *, own: bool) -> bool:
-    """Whether the next capitalised word is not part of the name. `own` means after a possessive."""
+    """Return whether the next capitalised word is not part of the name.
+
+    `own` means after a possessive.
+    """
     low = word.lower()
     if link == "and" and low in {"me", "i", "you", "us"}:
         return False  # "Mr Banks and Me" is a title
@@ -238,7 +241,7 @@ def _is_apart_right(case: Case, word: str, link: str, rest: str, *, own: bool) -
 
 
 def _is_apart_from_person(case: Case, low: str, link: str, rest: str) -> bool:
-    """Whether the next capitalised word is not part of a person's name."""
+    """Return whether the next capitalised word is not part of a person's name."""
     if link == "the":
         return low not in _EPITHETS  # "earned Bohr the Nobel Prize"
     more = re.match(rf"(?:['’]s)? (?:of )?(?:the )?({_CAPITAL}\w*)", rest)
@@ -250,7 +253,7 @@ def _is_apart_from_person(case: Case, low: str, link: str, rest: str) -> bool:
 
 
 def _is_apart_left(word: str, low: str, link: str) -> bool:
-    """Whether the word before a name is a title, an owner or the end of a sentence."""
+    """Return whether the word before a name is a title, an owner or the end of a sentence."""
     if low in FUNCTION_WORDS | _DAYS:
         return True
     if not link and (low in TITLES or low.endswith(("'s", "’s"))):
@@ -264,7 +267,7 @@ def _opens(before: str) -> bool:
 
 
 def _check_title(text: str, start: int, end: int) -> Iterator[str]:
-    """The name is not inside a quoted title. A quoted nickname is not a title."""
+    """Yield the name is not inside a quoted title. A quoted nickname is not a title."""
     window, offset = text[max(0, start - 95) : end + 95], max(0, start - 95)
     size = len(_WORD.findall(text[start:end]))
     for quoted in _QUOTED.finditer(window):
@@ -301,7 +304,7 @@ def _check_possessive(edit: Edit, right: str) -> Iterator[str]:
 
 
 def _check_country_article(case: Case, after: str, left: str, name: str) -> Iterator[str]:
-    """The new country has its article everywhere: "the US", but also "US has withdrawn"."""
+    """Yield the new country has its article everywhere: "the US", but also "US has withdrawn"."""
     the = bool(re.search(r"(?<!\w)the \Z", left, re.I))
     shape, code = case.lexicon.country(name)
     alone = after.strip(" .") == name  # an answer alone needs no article

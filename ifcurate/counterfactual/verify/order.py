@@ -46,13 +46,13 @@ def check_order(case: Case) -> Iterator[str]:
 
 
 def _amounts(case: Case) -> tuple[float, list[float]]:
-    """The original amount, and the sorted other amounts of the text."""
+    """Return the original amount, and the sorted other amounts of the text."""
     old = number_of(case.plan.span).value
     return old, sorted({n.value for t in case.before.values() for n in number_mentions(t)} - {old})
 
 
 def _check_amounts(case: Case) -> Iterator[str]:
-    """The order with all other amounts is kept."""
+    """Yield the order with all other amounts is kept."""
     old, others = _amounts(case)
     new = float(case.plan.substitute)
     for value in others:
@@ -61,7 +61,9 @@ def _check_amounts(case: Case) -> Iterator[str]:
 
 
 def _check_sums(case: Case) -> Iterator[str]:
-    """The amount is not part of a sum with others (of the first 60), and no word hints at one."""
+    """Yield the amount is not part of a sum with others (of the first 60), and no word hints at
+    one.
+    """
     old, others = _amounts(case)
     for value in others[:60]:
         if value in (0, 1):

@@ -54,7 +54,7 @@ def _find(pattern: str, texts: Mapping[str, str]) -> bool:
 
 
 def _all_texts(case: Case) -> dict[str, str]:
-    """The texts after the edits, and the decoded strings of JSON in them."""
+    """Return the texts after the edits, and the decoded strings of JSON in them."""
     keep = case.view.keep
     texts = {p: t for p, t in case.after.items() if p not in keep or p.startswith("tools")}
     for path, text in list(texts.items()):
@@ -64,7 +64,8 @@ def _all_texts(case: Case) -> dict[str, str]:
 
 
 def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[str]:
-    """The folded parts that identify a name: its forms, and their words of 3 letters or more.
+    """Return the folded parts that identify a name: its forms, and their words of 3 letters or
+    more.
 
     `forms` begin with the name itself. `other` is the other name of the substitution.
     """
@@ -81,7 +82,7 @@ def _parts_of(case: Case, forms: Sequence[str], other: str, kind: str) -> set[st
 
 
 def _first_part(parts: Iterable[str], texts: Mapping[str, str]) -> str:
-    """The first part that occurs in one of the texts; "" if none does.
+    """Return the first part that occurs in one of the texts; "" if none does.
 
     Parts of four letters or more are searched inside words too, shorter ones as whole words.
     """
@@ -114,7 +115,7 @@ def _name_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _place_parts(case: Case, parts: set[str]) -> set[str]:
-    """The parts of a place's name that must not be left: those that occur as whole words.
+    """Return the parts of a place's name that must not be left: those that occur as whole words.
 
     "Novi" in "innovation" does not count. A word of the question or of a remembered answer does
     not count either: "Cairo" may be left of "New Cairo". Whole names count inside words too.
@@ -153,7 +154,7 @@ _OTHER_NAMES = {"COUNTRY": _country_names, "CITY": _city_names}
 
 
 def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
-    """A word that may be short for the name: "Sam" for "Samantha"."""
+    """Yield a word that may be short for the name: "Sam" for "Samantha"."""
     new = {w.lower() for e in case.edits for w in _LETTERS.findall(e.new)}
     spared = new | FUNCTION_WORDS | case.plan.kept | {"mary", "john"}
     first = spared | case.lexicon.common  # "Ray" at the start of a sentence, but not "him Ray"
@@ -169,13 +170,13 @@ def _nickname_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_short_for(nickname: str, name: str) -> bool:
-    """Whether a name begins with the nickname, with or without its ending: "Danny"."""
+    """Return whether a name begins with the nickname, with or without its ending: "Danny"."""
     stem = re.sub(r"(?:ie|ey|y|i)\Z", "", nickname)
     return name.startswith((nickname, stem if len(stem) >= 3 else nickname))
 
 
 def _alias_left(case: Case) -> Iterator[str]:
-    """A word for another name of the person, such as "pen name"."""
+    """Yield a word for another name of the person, such as "pen name"."""
     for edit in case.edits:
         around = case.after[edit.path][max(0, edit.new_start - 60) : edit.new_end + 60]
         if alias := _ALIAS.search(around):
@@ -183,7 +184,7 @@ def _alias_left(case: Case) -> Iterator[str]:
 
 
 def _initial_left(case: Case, texts: Mapping[str, str]) -> Iterator[str]:
-    """An initial that does not fit the new name: "P. Walters" beside "Peter Walters"."""
+    """Yield an initial that does not fit the new name: "P. Walters" beside "Peter Walters"."""
     original = case.plan.original
     last = original.split(" ")[-1]
     if " " not in original or re.search(r"\b[A-Z]\.", original):

@@ -92,7 +92,7 @@ def _check_unasked(case: Case) -> Iterator[str]:
 
 
 def _is_option(text: str, answer: str) -> bool:
-    """Whether the answer is an item of a list of short lines, or follows "options"."""
+    """Return whether the answer is an item of a list of short lines, or follows "options"."""
     lines = text.split("\n")
     for at, line in enumerate(lines):
         if answer not in line:
@@ -139,7 +139,7 @@ def _columns(text: str, mark: str) -> list[int]:
 
 
 def _shape(value: Any) -> Any:
-    """The structure of a value: keys, order, lengths, types."""
+    """Return the structure of a value: keys, order, lengths, types."""
     if isinstance(value, dict):
         return [(k, _shape(v)) for k, v in value.items()]
     if isinstance(value, list):
@@ -163,7 +163,7 @@ def _check_type(case: Case) -> Iterator[str]:
 
 
 def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]:
-    """The spans of the texts after the edits, in batches, the fastest first."""
+    """Yield the spans of the texts after the edits, in batches, the fastest first."""
     plan = case.plan
     if plan.type not in VALUES or plan.new_type:
         yield list(_by_table(case))
@@ -178,7 +178,7 @@ def _recognise(case: Case, texts: Mapping[str, str]) -> Iterator[Sequence[Span]]
 
 
 def _by_table(case: Case) -> Iterator[Span]:
-    """A span of each new form, with the types that tables and patterns give it alone."""
+    """Yield a span of each new form, with the types that tables and patterns give it alone."""
     plan = case.plan
     for new in {plan.substitute, *plan.forms.values()}:
         plain = " ".join(w for w in new.split(" ") if w.lower() not in GENERIC_WORDS)
@@ -190,7 +190,10 @@ def _by_table(case: Case) -> Iterator[Span]:
 
 
 def _missing_name(case: Case, spans: Sequence[Span]) -> str:
-    """The first new form that is not a span, a word of a span, or inside a span; "" if all are."""
+    """Return the first new form that is not a span, a word of a span, or inside a span.
+
+    "" if all are.
+    """
     whole = {w for s in spans for w in (s.text, *re.findall(r"[^\W\d_]+", s.text))}
     folded = {fold(w) for w in whole}
     for edit in case.edits:

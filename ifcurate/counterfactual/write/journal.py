@@ -38,7 +38,7 @@ class Journal:
         return self._size > 0
 
     def records(self, outcomes: Iterable[Outcome]) -> Generator[Mapping[str, Any]]:
-        """The known records, then the record of each outcome after it is stored.
+        """Yield the known records, then the record of each outcome after it is stored.
 
         Raises `DataError` if the file cannot be written.
         """
@@ -76,7 +76,7 @@ class Journal:
             ) from error
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """All stored records."""
+        """Yield all stored records."""
         with self._path.open("rb") as stream:
             stream.readline()
             for line in stream:

@@ -46,7 +46,7 @@ class PairScorer(Protocol):
         """The engine that scores."""
 
     def score(self, examples: Sequence[Example]) -> tuple[Any, Any]:
-        """The SCORES table of the examples in order, and the token table."""
+        """Return the SCORES table of the examples in order, and the token table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ModelCheck:
     text_rise: float  # per token of the context outside the substituted places
 
     def failure(self, judge: ModelJudge) -> str:
-        """The reason why it fails; "" if it passes."""
+        """Return the reason why it fails; "" if it passes."""
         if self.drop < judge.threshold:
             return f"the context helps by {self.drop:.3g} nats, under {judge.threshold:g}"
         if self.nll_new_with_context >= self.nll_original_with_context:
@@ -92,7 +92,7 @@ class ModelCheck:
 def check_with_model(
     written: Sequence[Written], judge: ModelJudge
 ) -> Iterator[tuple[Written, ModelCheck | None, str]]:
-    """Each counterfactual with its numbers, and why it fails or cannot be scored, else ""."""
+    """Yield each counterfactual with its numbers, and why it fails or cannot be scored, else ""."""
     table, _ = judge.scorer.score([example for item in written for example in _three(item)])
     rows = table.select("status", "reason", "nll_with_context", "nll_without_context").rows()
     rises = text_rises(written, judge.scorer.engine)
@@ -112,7 +112,9 @@ def check_with_model(
 
 
 def _three(item: Written) -> list[Example]:
-    """The new context with the new answer, with the original one, and with the text before it."""
+    """Return the new context with the new answer, with the original one, and with the text before
+    it.
+    """
     made, example = item.made, item.original
     edit = min(
         (e for e in made.edits if e.path == item.view.response_path), key=lambda e: e.new_start
@@ -156,7 +158,7 @@ def _judge(batch: list[Outcome], judge: ModelJudge) -> Iterator[Outcome]:
 
 
 def _with_numbers(item: Written, check: ModelCheck) -> Written:
-    """The counterfactual with the numbers in its columns."""
+    """Return the counterfactual with the numbers in its columns."""
     columns = {f"ifcurate_{name}": value for name, value in asdict(check).items()}
     rows = tuple(
         {**row, **columns} if row.get("ifcurate_role") == "counterfactual" else row
@@ -166,7 +168,7 @@ def _with_numbers(item: Written, check: ModelCheck) -> Written:
 
 
 def text_rises(items: Sequence[Written], engine: Engine) -> list[float | None]:
-    """The rise of the loss per token outside the substituted places, in nats.
+    """Return the rise of the loss per token outside the substituted places, in nats.
 
     None for a text that the engine cannot score or that has no other token. Texts are cut to the
     engine's length.
@@ -201,7 +203,7 @@ def _after(item: Written) -> _Text:
 def _join(
     texts: Mapping[str, str], context: Iterable[TextRange], edited: Sequence[TextRange]
 ) -> _Text:
-    """The ranges of a context as one text with line breaks between, and the edits in it."""
+    """Return the ranges of a context as one text with line breaks between, and the edits in it."""
     text, places = "", list[tuple[int, int]]()
     for path, start, end in context:
         text += "\n" if text else ""
@@ -217,7 +219,7 @@ def _touches(token: tuple[int, int], places: Iterable[tuple[int, int]]) -> bool:
 
 
 def _rise(before: Float32Array | None, after: Float32Array | None) -> float | None:
-    """The rise of the mean over the tokens that both texts have: one may be cut earlier."""
+    """Return the rise of the mean over the tokens that both texts have: one may be cut earlier."""
     if before is None or after is None:
         return None
     shared = min(len(before), len(after))

@@ -55,7 +55,7 @@ class Outcome:
         return self.check.code if self.check else ""
 
     def as_record(self) -> dict[str, Any]:
-        """A line of the journal: all that the files and the funnel need."""
+        """Return a line of the journal: all that the files and the funnel need."""
         rejected = {
             "id": self.id,
             "source": self.source,
@@ -124,7 +124,7 @@ class Funnel:
 
 
 def _general(reason: str) -> str:
-    """The reason without names and numbers."""
+    """Return the reason without names and numbers."""
     return re.sub(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.,%]*", "…", reason)[:80]
 
 

@@ -90,7 +90,7 @@ class _Run:
         }
 
     def manifest(self, result: AugmentResult, command: str) -> dict[str, Any]:
-        """The content of `augment.json`."""
+        """Return the content of `augment.json`."""
         settings = dict(self.decides["settings"])
         avoided = len(settings.pop("avoid"))
         return {
@@ -164,7 +164,7 @@ def write_counterfactuals(
 
 
 def _name_files(sources: Sequence[Source], folder: Path, sample: int) -> dict[str, Path]:
-    """The path of each file of a run; raises `DataError` if one is an input."""
+    """Return the path of each file of a run; raises `DataError` if one is an input."""
     stems = {name: stem for name, (stem, _) in name_outputs(sources).items()}
     files = {}
     for source in sources:
@@ -179,7 +179,7 @@ def _name_files(sources: Sequence[Source], folder: Path, sample: int) -> dict[st
 
 
 def _is_same(folder: Path, identity: str) -> bool:
-    """Whether the folder has the result of the same data and settings."""
+    """Return whether the folder has the result of the same data and settings."""
     try:
         known = json.loads((folder / "augment.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -208,7 +208,10 @@ def _write_rows(journal: Journal, sources: Sequence[Source], files: Mapping[str,
 
 
 def _render_sheet(run: _Run, augmenter: Augmenter, journal: Journal, funnel: Funnel) -> str:
-    """The review sheet. A hash of content and seed chooses the pairs, which are computed again."""
+    """Return the review sheet.
+
+    A hash of content and seed chooses the pairs, which are computed again.
+    """
     ranked = heapq.nsmallest(
         run.sample,
         (

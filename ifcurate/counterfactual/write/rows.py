@@ -35,7 +35,10 @@ _NO_ANSWER = re.compile(
 
 
 def abstention(question: str) -> str:
-    """The words that a prompt asks for if there is no answer; "unanswerable" without such words."""
+    """Return the words that a prompt asks for if there is no answer.
+
+    "unanswerable" without such words.
+    """
     asked = (m[1] for m in _DECLINE.finditer(question) if _NO_ANSWER.search(m[1]))
     return next(asked, UNANSWERABLE)
 
@@ -43,7 +46,7 @@ def abstention(question: str) -> str:
 def counterfactual_row(
     example: Example, view: View, made: Counterfactual, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The row after the edits, with its record. `settings` are the columns of the run."""
+    """Return the row after the edits, with its record. `settings` are the columns of the run."""
     changed = {p: t for p, t in made.texts.items() if t != view.texts[p]}
     row = with_texts(example.row, changed)
     _move_answer_starts(row, example, made)
@@ -72,7 +75,7 @@ def counterfactual_row(
 
 
 def original_row(example: Example, parent: str, pair: str) -> dict[str, Any]:
-    """The original beside its counterfactual (`--emit pair`)."""
+    """Return the original beside its counterfactual (`--emit pair`)."""
     return {**example.row, **_pair_columns("original", parent, pair)}
 
 
@@ -83,7 +86,10 @@ def _pair_columns(role: str, parent: str, pair: str) -> dict[str, str]:
 def abstain_row(
     example: Example, view: View, made: Counterfactual, parent: str, pair: str
 ) -> dict[str, Any] | None:
-    """The question without its context, with an abstention; None if the rest has the answer."""
+    """Return the question without its context, with an abstention.
+
+    None if the rest has the answer.
+    """
     texts: dict[str, str] = {}
     for block in sorted(example.blocks, key=lambda b: -b.outer_start):
         if block.path not in view.texts:  # passages in a list
@@ -104,7 +110,7 @@ def abstain_row(
 
 
 def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The example in the columns of conflict suites."""
+    """Return the example in the columns of conflict suites."""
     memory = row.get("memory_answer", row.get("parametric_answer", made.memory_answer))
     return {
         "id": row["ifcurate_pair"],
@@ -116,12 +122,12 @@ def suite_row(view: View, made: Counterfactual, row: Mapping[str, Any]) -> dict[
 
 
 def moved_context(view: View, made: Counterfactual) -> list[TextRange]:
-    """The ranges of the context at their places after the edits."""
+    """Return the ranges of the context at their places after the edits."""
     return [(p, moved(a, p, made.edits), moved(b, p, made.edits)) for p, a, b in view.context]
 
 
 def edited_example(example: Example, view: View, made: Counterfactual) -> Example:
-    """The example with every text after the edits, its blocks moved with them."""
+    """Return the example with every text after the edits, its blocks moved with them."""
     paths = {text: path for path, text in view.texts.items()}
 
     def new(text: str) -> str:
@@ -152,7 +158,7 @@ def edited_example(example: Example, view: View, made: Counterfactual) -> Exampl
 
 
 def _moved_block(block: ContextBlock, edits: Sequence[Edit]) -> ContextBlock:
-    """A context block at its place after the edits."""
+    """Return a context block at its place after the edits."""
     start, end, outer_start, outer_end = (
         moved(at, block.path, edits)
         for at in (block.start, block.end, block.outer_start, block.outer_end)

@@ -23,7 +23,7 @@ def sample_rank(pair: str, seed: int = 0) -> bytes:
 
 
 def render_sheet(sample: Sequence[Written], funnel: Mapping[str, Any]) -> str:
-    """The sheet as one HTML text."""
+    """Return the sheet as one HTML text."""
     cases = "\n".join(_case(n, item) for n, item in enumerate(sample, 1))
     parts = {"funnel": _funnel(funnel), "cases": cases}
     page = files(__package__).joinpath("review.html").read_text("utf-8")
@@ -68,7 +68,7 @@ def _case(number: int, item: Written) -> str:
 
 
 def _paths(item: Written) -> Iterable[tuple[str, str]]:
-    """The label and the path of each text to show, in the order of the row."""
+    """Yield the label and the path of each text to show, in the order of the row."""
     context = {p for p, _, _ in item.view.context}
     question = {p for p, _, _ in item.view.question}
     edited = {e.path for e in item.made.edits}

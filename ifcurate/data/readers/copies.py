@@ -56,7 +56,7 @@ _PACKINGS: Final = {b"\x1f\x8b": (".gz", "gzip"), b"\x28\xb5\x2f\xfd": (".zst", 
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL: `https://...`, `s3://...`."""
+    """Return whether a name is a URL: `https://...`, `s3://...`."""
     return "://" in name
 
 
@@ -172,7 +172,7 @@ def keep_stdin() -> str:
 
 
 def _ending(path: Path) -> str:
-    """The file name's ending for this content. Raises `DataError` for an empty file."""
+    """Return the file name's ending for this content. Raises `DataError` for an empty file."""
     head = _read_head(path, "")
     if not head:
         raise DataError(f"{STDIN}: standard input is empty; nothing to read; pipe rows into it")
@@ -192,7 +192,7 @@ def _read_head(path: Path, compression: str) -> bytes:
 
 
 def _ending_of(head: bytes) -> str:
-    """The ending for unpacked content that begins with `head`."""
+    """Return the ending for unpacked content that begins with `head`."""
     for sign, ending in _MAGIC.items():
         if head.startswith(sign):
             return ending

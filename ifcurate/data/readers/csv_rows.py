@@ -56,13 +56,13 @@ class _Lines(Iterator[str]):
         return raw, error
 
     def take(self) -> bytes:
-        """The bytes of the lines read since the last call."""
+        """Return the bytes of the lines read since the last call."""
         raw = b"".join(line for line, _ in self._taken)
         self._taken.clear()
         return raw
 
     def take_first(self) -> tuple[bytes, int]:
-        """The first line since the last call, and the number of bytes to read again."""
+        """Return the first line since the last call, and the number of bytes to read again."""
         first, *others = self._taken or [(b"", "")]
         self._taken.clear()
         self._again.extendleft(reversed(others))
@@ -87,7 +87,7 @@ class _Record:
 
 
 def _records(source: Source) -> Generator[_Record, None, None]:
-    """Every record that is not an empty line, the header too."""
+    """Yield every record that is not an empty line, the header too."""
     csv.field_size_limit(MAX_ROW_BYTES)
     patience = _PATIENCE
     with open_binary(source) as stream:
@@ -111,14 +111,14 @@ def _records(source: Source) -> Generator[_Record, None, None]:
 
 
 def csv_header(source: Source) -> bytes:
-    """The bytes of a CSV file's header, line end included; empty when it cannot be read."""
+    """Return the bytes of a CSV file's header, line end included; empty when it cannot be read."""
     with contextlib.closing(_records(source)) as records:
         first = next(records, None)
     return first.raw if first and not first.error else b""
 
 
 def read_csv(source: Source) -> Iterator[RawRow]:
-    """A row for each record after the first, which names the columns."""
+    """Yield a row for each record after the first, which names the columns."""
     number = 0
     header: list[str] = []
     for record in _records(source):

@@ -69,7 +69,7 @@ class RawRow:
 
 
 def _text_size(value: Any) -> int:
-    """The number of characters of all texts in a value."""
+    """Return the number of characters of all texts in a value."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def _text_size(value: Any) -> int:
 
 
 def copy_path(url: str) -> Path:
-    """The path of the local copy of a URL's file."""
+    """Return the path of the local copy of a URL's file."""
     digest = hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return _COPIES / digest / url.rstrip("/").rpartition("/")[2]
 
@@ -86,12 +86,12 @@ def copy_path(url: str) -> Path:
 def broken_source(
     source: Source, number: int, line: int | None, reason: str, raw: bytes | None = None
 ) -> RawRow:
-    """The bad row that represents the rest of a source."""
+    """Return the bad row that represents the rest of a source."""
     return RawRow(source.name, number, line, raw, None, reason, ends=True)
 
 
 def open_binary(source: Source) -> IO[bytes]:
-    """The file's bytes, decompressed. A damaged file raises one of `BROKEN`."""
+    """Return the file's bytes, decompressed. A damaged file raises one of `BROKEN`."""
     if source.compression == "gzip":
         return cast(IO[bytes], gzip.open(source.path, "rb"))
     if source.compression == "zstd":
@@ -104,7 +104,7 @@ def open_binary(source: Source) -> IO[bytes]:
 
 
 def read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
-    """The next line with its end. For a line that is too long, its start and the reason.
+    """Return the next line with its end. For a line that is too long, its start and the reason.
 
     The `first` line of a file has no byte order mark.
     """
@@ -121,7 +121,7 @@ def read_line(stream: IO[bytes], *, first: bool) -> tuple[bytes, str]:
 
 
 def not_utf8(raw: bytes) -> str:
-    """Why the bytes of a row are not text; "" if they are."""
+    """Return why the bytes of a row are not text; "" if they are."""
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:

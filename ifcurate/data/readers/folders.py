@@ -44,7 +44,7 @@ class _Splits(BaseModel):
 
 
 def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str]:
-    """The paths of the files to read, in order.
+    """Return the paths of the files to read, in order.
 
     A folder of saved datasets gives the files of `split`, and one that mix, filter or augment
     wrote gives the rows of the result. Any other folder gives its files with one of these
@@ -69,13 +69,16 @@ def folder_files(name: str, *, split: str, endings: Collection[str]) -> list[str
 
 
 def _result_files(folder: Path) -> list[str]:
-    """The rows of a step's result, without the step's other files; [] in any other folder."""
+    """Return the rows of a step's result, without the step's other files.
+
+    [] in any other folder.
+    """
     patterns = [pattern for name, pattern in _RESULTS.items() if (folder / name).is_file()]
     return [str(path) for pattern in patterns[:1] for path in sorted(folder.glob(pattern))]
 
 
 def describe_below(name: str, endings: Collection[str], read: Collection[Path] = ()) -> str:
-    """How many data files in a folder's subfolders are not in `read`, with patterns, or "".
+    """Return how many data files in a folder's subfolders are not in `read`, with patterns, or "".
 
     `read` are absolute paths. Hidden folders, those of runs, and those of a saved dataset are
     left out.
@@ -151,7 +154,7 @@ def _load(path: Path, model: type[_Model]) -> _Model:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A member of the folder. The name comes from a file, so it is checked."""
+    """Return a member of the folder. The name comes from a file, so it is checked."""
     if name != Path(name).name or name in ("", ".", ".."):
         raise DataError(f"{folder}: names a file outside the folder; found {name!r}; do not use it")
     return folder / name

@@ -12,14 +12,14 @@ from ifcurate.phrases import first_line
 
 
 def read_hub(source: Source) -> Iterator[RawRow]:
-    """The rows of a dataset's split, as a stream. Raises `DataError`."""
+    """Yield the rows of a dataset's split, as a stream. Raises `DataError`."""
     with _hub_errors(source):
         for number, value in enumerate(_open_hub(source)):
             yield RawRow(source.name, number, None, None, dict(value))
 
 
 def count_hub_rows(source: Source) -> int | None:
-    """The number of rows that a dataset declares for its split; None where it declares none.
+    """Return the number of rows that a dataset declares for its split; None where it declares none.
 
     Raises `DataError`.
     """

@@ -32,7 +32,7 @@ _NOT_ONE_LINE: Final = "; each row must be one line; join lines with: jq -c . FI
 
 
 def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """A row for each line. With `parse` off, a row has neither value nor error.
+    """Yield a row for each line. With `parse` off, a row has neither value nor error.
 
     An incomplete last line is always an error, because the rest of it is unknown.
     """
@@ -64,7 +64,7 @@ def read_json_lines(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
 
 
 def _broken_off(raw: bytes) -> str:
-    """Why a last line without a line end looks like an incomplete row; "" if it does not."""
+    """Return why a last line without a line end looks like an incomplete row; "" if it does not."""
     text = raw.decode("utf-8", "surrogateescape")
     try:
         DECODER.decode(text)
@@ -75,7 +75,7 @@ def _broken_off(raw: bytes) -> str:
 
 
 def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
-    """The row of a line, or the reason why there is none."""
+    """Return the row of a line, or the reason why there is none."""
     try:
         value = DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -90,7 +90,7 @@ def parse_line(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 
 
 def read_json_array(source: Source) -> Iterator[RawRow]:
-    """A row for each element of a JSON array."""
+    """Yield a row for each element of a JSON array."""
     number = 0
     with open_binary(source) as stream:
         window = Window(stream)

@@ -71,7 +71,7 @@ def open_sources(
 
 
 def _open(item: str, *, subset: str, split: str) -> list[Source]:
-    """The sources of one name."""
+    """Return the sources of one name."""
     if not item.strip():
         raise DataError("'': an empty name; name a file (or is a variable of the shell empty?)")
     hub = item.removeprefix("hf://datasets/")
@@ -82,7 +82,7 @@ def _open(item: str, *, subset: str, split: str) -> list[Source]:
 
 
 def _file_names(item: str, split: str) -> list[str]:
-    """The file of this name, or the files of a folder, a pattern or a URL."""
+    """Return the file of this name, or the files of a folder, a pattern or a URL."""
     if Path(item).is_dir():
         return folder_files(item, split=split, endings=[*_DATA_ENDINGS, *_SPREADSHEETS])
     if Path(item).exists() or _is_demo(item):
@@ -153,7 +153,7 @@ def _missing(item: str) -> str:
 
 
 def _describe_folder(where: Path, name: str) -> str:
-    """The data files in a folder, and a folder in it with a name similar to `name`."""
+    """Return the data files in a folder, and a folder in it with a name similar to `name`."""
     known = _EXTENSIONS.keys() | _COMPRESSIONS
     near = sorted(p.name for p in where.iterdir() if p.suffix in known and p.exists())
     hint = f"data files there: {', '.join(near[:5])}" if near else "no data file is there"
@@ -178,7 +178,7 @@ def _file_source(name: str) -> Source:
 
 
 def _kind_of(name: str, extension: str) -> str:
-    """The kind of a file by its extension. Raises `DataError` for an unknown extension."""
+    """Return the kind of a file by its extension. Raises `DataError` for an unknown extension."""
     if extension in _SPREADSHEETS:
         raise DataError(
             f"{name}: a spreadsheet, found {extension}; save it as CSV (Save as, CSV UTF-8) "
@@ -196,7 +196,7 @@ def _kind_of(name: str, extension: str) -> str:
 
 
 def _detect_json_kind(first: bytes) -> str:
-    """The kind by content, because many `.json` files have JSON lines."""
+    """Return the kind by content, because many `.json` files have JSON lines."""
     text = first.decode("utf-8-sig", "replace").lstrip()
     if text.startswith("["):
         return "json"
@@ -209,7 +209,7 @@ def _first_bytes(source: Source, n: int = 4096) -> bytes:
 
 
 def source_problem(source: Source) -> str:
-    """Why a source cannot be read at all; "" if it can."""
+    """Return why a source cannot be read at all; "" if it can."""
     if source.format == "hub":
         return ""
     try:
@@ -232,7 +232,7 @@ def source_problem(source: Source) -> str:
 
 
 def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """Every row of the source in order. A bad row has `error` instead of `value`.
+    """Return every row of the source in order. A bad row has `error` instead of `value`.
 
     With `parse` off, rows of JSON lines and of nested files have only their bytes and places.
     Raises `DataError` only for a dataset of the Hub.
@@ -255,7 +255,10 @@ def read_rows(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
 
 
 def count_rows(source: Source) -> int | None:
-    """The number of rows, good and bad, parsed only where necessary; None when it is unknown."""
+    """Return the number of rows, good and bad, parsed only where necessary.
+
+    None when it is unknown.
+    """
     if source.format == "hub":
         return count_hub_rows(source)
     if source.format in ("parquet", "arrow"):

@@ -16,7 +16,7 @@ _PLACE_BYTES: Final = 4 << 20  # most bytes that are read at one place
 
 
 def look_at(rows: Iterator[RawRow], n: int) -> Iterator[RawRow]:
-    """The first `n` rows, or fewer when they are large."""
+    """Yield the first `n` rows, or fewer when they are large."""
     size = 0
     for raw in itertools.islice(rows, n):
         yield raw

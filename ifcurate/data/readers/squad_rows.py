@@ -32,19 +32,21 @@ _LISTS: Final = (("paragraphs", "paragraph"), ("qas", "question"))
 
 
 def is_squad(head: str) -> bool:
-    """Whether a JSON text with this start has articles with paragraphs under `data`."""
+    """Return whether a JSON text with this start has articles with paragraphs under `data`."""
     at = _member(head, _find_articles(head) + 1, "paragraphs")
     return head[at : at + 1] == "["
 
 
 def _find_articles(head: str) -> int:
-    """The position of the list `data`, or the end of the text."""
+    """Return the position of the list `data`, or the end of the text."""
     at = _member(head, 0, "data")
     return at if head[at : at + 1] == "[" else len(head)
 
 
 def _member(text: str, at: int, name: str) -> int:
-    """The position of the value of member `name` in the object at `at`, or the end of the text."""
+    """Return the position of the value of member `name` in the object at `at`, or the end of the
+    text.
+    """
     at = _skip(text, at)
     if text[at : at + 1] != "{":
         return len(text)
@@ -71,7 +73,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def read_squad(source: Source, *, parse: bool = True) -> Iterator[RawRow]:
-    """A row for each question. With `parse` off, a row has only its bytes."""
+    """Yield a row for each question. With `parse` off, a row has only its bytes."""
     with open_binary(source) as stream:
         for number, question in enumerate(_questions(Window(stream))):
             if question.reason:
@@ -100,7 +102,7 @@ def _row(source: Source, number: int, value: dict[str, Any], *, parse: bool) -> 
 
 
 def _questions(window: Window) -> Iterator[Element]:
-    """The questions of all articles, then a problem of the text around them, if any."""
+    """Yield the questions of all articles, then a problem of the text around them, if any."""
     window.at = _find_articles(window.text)
     for number, element in enumerate(read_elements(window), 1):
         place = f"article {number}"
@@ -116,7 +118,7 @@ def _questions(window: Window) -> Iterator[Element]:
 
 
 def _wrong_end(window: Window) -> str:
-    """Why the text after the articles is not the end of their object; "" if it is."""
+    """Return why the text after the articles is not the end of their object; "" if it is."""
     # The articles are already read, so a number replaces them.
     window.text = '{"data": 0' + window.text[window.at :]
     window.at = 0
@@ -132,7 +134,9 @@ def _wrong_end(window: Window) -> str:
 def _walk(
     whole: Any, lists: Sequence[tuple[str, str]], around: dict[str, Any], place: str
 ) -> Iterator[Element]:
-    """The questions in the innermost of these nested lists, with the members `around` them."""
+    """Yield the questions in the innermost of these nested lists, with the members
+    `around` them.
+    """
     kind = type(whole).__name__
     if not lists:
         if isinstance(whole, dict):

@@ -30,12 +30,15 @@ class Group:
     batches: Callable[[int], Iterable[Any]]  # of at most this many rows, if it can be chosen
 
     def fit(self, n_bytes: int) -> int:
-        """How many of its rows have about this number of bytes."""
+        """Return how many of its rows have about this number of bytes."""
         return n_bytes * self.n_rows // max(1, self.n_bytes)
 
 
 def is_arrow_file(source: Source) -> bool:
-    """Whether a source is in Arrow's file format. Otherwise it is a stream, as from `datasets`."""
+    """Return whether a source is in Arrow's file format.
+
+    Otherwise it is a stream, as from `datasets`.
+    """
     with source.path.open("rb") as stream:
         return stream.read(len(_ARROW_FILE)) == _ARROW_FILE
 
@@ -79,7 +82,7 @@ def _arrow_group(batch: Any) -> Group:
 
 
 def table_problem(source: Source) -> str:
-    """Why a file cannot be read at all; "" if it can."""
+    """Return why a file cannot be read at all; "" if it can."""
     import pyarrow as pa
 
     kind = "a Parquet file" if source.format == "parquet" else "an Arrow file"
@@ -99,7 +102,10 @@ def table_problem(source: Source) -> str:
 
 
 def _repeated_name(fields: Iterable[Any]) -> str:
-    """Why a schema cannot be read as rows: a row or struct has a name twice. "" if it can."""
+    """Return why a schema cannot be read as rows: a row or struct has a name twice.
+
+    "" if it can.
+    """
     fields = list(fields)
     names = [field.name for field in fields]
     for name in names:
@@ -110,7 +116,7 @@ def _repeated_name(fields: Iterable[Any]) -> str:
 
 
 def count_table_rows(source: Source) -> int | None:
-    """The number of rows, from the file's metadata; None when it is damaged."""
+    """Return the number of rows, from the file's metadata; None when it is damaged."""
     import pyarrow as pa
 
     try:
@@ -121,7 +127,7 @@ def count_table_rows(source: Source) -> int | None:
 
 
 def read_table(source: Source) -> Iterator[RawRow]:
-    """The rows of the file. A group that cannot be read is one bad row."""
+    """Yield the rows of the file. A group that cannot be read is one bad row."""
     import pyarrow as pa
 
     number = 0
@@ -147,14 +153,14 @@ def read_table(source: Source) -> Iterator[RawRow]:
 
 
 def batch_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
-    """The rows of an Arrow batch whose first row has this number."""
+    """Yield the rows of an Arrow batch whose first row has this number."""
     size = max(1, _BATCH_BYTES * batch.num_rows // max(1, batch.nbytes))
     for start in range(0, batch.num_rows, size):
         yield from _slice_rows(source, number + start, batch.slice(start, size))
 
 
 def _slice_rows(source: Source, number: int, batch: Any) -> Iterator[RawRow]:
-    """The rows of a batch that fits into memory as Python's values."""
+    """Yield the rows of a batch that fits into memory as Python's values."""
     try:
         batch.validate(full=True)
         values = batch.to_pylist()

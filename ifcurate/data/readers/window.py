@@ -37,7 +37,7 @@ DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def describe_error(error: Exception) -> str:
-    """The problem of a JSON text, in a few words."""
+    """Return the problem of a JSON text, in a few words."""
     if isinstance(error, json.JSONDecodeError):
         return error.msg
     if isinstance(error, RecursionError):
@@ -46,7 +46,7 @@ def describe_error(error: Exception) -> str:
 
 
 def is_cut_off(error: Exception, text: str) -> bool:
-    """Whether a text that cannot be parsed may be the start of a valid one."""
+    """Return whether a text that cannot be parsed may be the start of a valid one."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated string") or error.pos >= len(text) - 16
@@ -104,7 +104,7 @@ class Window:
                 return ""
 
     def mark_line(self) -> int:
-        """The current line number. Releases the text before it."""
+        """Return the current line number. Releases the text before it."""
         self.line += self.text.count("\n", self._counted, self.at)
         if self.at > _BLOCK:
             self.text = self.text[self.at :]
@@ -113,7 +113,7 @@ class Window:
         return self.line
 
     def element(self) -> tuple[Any, int, Exception | None]:
-        """The value that starts here and where it ends, or its error."""
+        """Return the value that starts here and where it ends, or its error."""
         while True:
             error: Exception | None = None
             value: Any = None
@@ -128,11 +128,11 @@ class Window:
                 return value, end, error
 
     def head(self) -> bytes:
-        """The first bytes from here on, to show."""
+        """Return the first bytes from here on, to show."""
         return _encode(self.text[self.at : self.at + HEAD])
 
     def why_stopped(self, reason: str) -> str:
-        """Why an element without a recognisable end cannot be read; `reason` by default."""
+        """Return why an element without a recognisable end cannot be read; `reason` by default."""
         if self.broken:
             return f"the file breaks off here ({self.broken})"
         if len(self.text) - self.at > MAX_ROW_BYTES:
@@ -140,7 +140,7 @@ class Window:
         return reason
 
     def end_of_broken(self) -> int | None:
-        """Where a broken element ends by its brackets; None when they do not match."""
+        """Return where a broken element ends by its brackets; None when they do not match."""
         while True:
             end = _matching_end(self.text, self.at)
             if end is not None and end >= 0:
@@ -150,7 +150,7 @@ class Window:
 
 
 def read_elements(window: Window) -> Iterator[Element]:
-    """The elements of the list that begins here, then any problem of the list itself.
+    """Yield the elements of the list that begins here, then any problem of the list itself.
 
     After a broken element, reading resumes at the next one that can be recognised.
     """
@@ -182,7 +182,9 @@ def read_elements(window: Window) -> Iterator[Element]:
 
 
 def _matching_end(text: str, at: int) -> int | None:
-    """Where an element ends: at a comma or bracket, -1 after this text, None without an end."""
+    """Return where an element ends: at a comma or bracket, -1 after this text, None
+    without an end.
+    """
     opened: list[str] = []
     for match in _SHAPE.finditer(text, at):
         sign = match.group()
@@ -201,5 +203,5 @@ def _matching_end(text: str, at: int) -> int | None:
 
 
 def _encode(text: str) -> bytes:
-    """The original bytes of a window's text."""
+    """Return the original bytes of a window's text."""
     return text.encode("utf-8", "surrogateescape")

@@ -32,7 +32,7 @@ _REPEATS: Final = 5
 
 
 def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
-    """The fastest operations of this processor for a dtype, or PyTorch's own."""
+    """Return the fastest operations of this processor for a dtype, or PyTorch's own."""
     if dtype not in (torch.float32, torch.bfloat16):
         return Arithmetic()
     kernels = load_kernels()

@@ -43,7 +43,7 @@ class _Layer:
 
 
 def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedDecoder | None:
-    """The fast decoder of a model; None if the model has another architecture or shape."""
+    """Return the fast decoder of a model; None if the model has another architecture or shape."""
     config = model.config
     body = model.base_model
     if config.model_type not in _FAMILIES or not hasattr(body, "rotary_emb"):

@@ -84,7 +84,7 @@ def load_kernels() -> Kernels | None:
 
 
 def _agree(kernels: Kernels) -> bool:
-    """Whether every kernel gives PyTorch's numbers on a small example."""
+    """Return whether every kernel gives PyTorch's numbers on a small example."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:

@@ -34,7 +34,7 @@ _SUFFIXES: Final = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def compile_library() -> Any:
-    """The compiled functions as a ctypes library; None if they cannot be compiled."""
+    """Return the compiled functions as a ctypes library; None if they cannot be compiled."""
     compiler = next(
         (p for c in (os.environ.get("CC"), "cc", "gcc", "clang") if c and (p := shutil.which(c))),
         None,
@@ -69,7 +69,9 @@ def call(
 
 
 def _as_c(value: torch.Tensor | float | None) -> Any:
-    """A tensor as the address of its first number, a count as long, another number as float."""
+    """Return a tensor as the address of its first number, a count as long, another
+    number as float.
+    """
     if value is None:
         return None
     if isinstance(value, torch.Tensor):

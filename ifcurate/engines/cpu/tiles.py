@@ -35,18 +35,18 @@ class Tiles:
 
     @staticmethod
     def fit_linear(x: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Whether tiles support the sizes of a float32 product."""
+        """Return whether tiles support the sizes of a float32 product."""
         wide = x.dtype is weight.dtype is torch.float32
         return wide and x.is_contiguous() and _fits(weight)
 
     @staticmethod
     def fit_head(hidden: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Whether tiles support the sizes of a bfloat16 head."""
+        """Return whether tiles support the sizes of a bfloat16 head."""
         return hidden.dtype is weight.dtype is torch.bfloat16 and _fits(weight)
 
     @staticmethod
     def fit_heads(q: torch.Tensor) -> bool:
-        """Whether tiles support the dtype and the size of attention heads."""
+        """Return whether tiles support the dtype and the size of attention heads."""
         dim = q.shape[-1]
         known = q.dtype in (torch.bfloat16, torch.float32)
         return known and dim % _MULTIPLE == 0 and dim <= _WIDEST
@@ -122,7 +122,7 @@ def _fits(weight: torch.Tensor) -> bool:
 
 
 def tiles_agree(tiles: Tiles) -> bool:
-    """Whether all operations give PyTorch's numbers on small examples."""
+    """Return whether all operations give PyTorch's numbers on small examples."""
     return (
         _products_agree(tiles)
         and _attention_agrees(tiles, torch.bfloat16, 0.02)

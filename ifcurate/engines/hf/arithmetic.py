@@ -112,7 +112,7 @@ class Arithmetic:
         top.copy_(high)
 
     def fuse(self, model: Any) -> Body | None:
-        """A faster pass over all layers of the model; None if there is none."""
+        """Return a faster pass over all layers of the model; None if there is none."""
         return None
 
 
@@ -178,7 +178,7 @@ def _forward(arithmetic: Arithmetic, module: Any, x: torch.Tensor) -> torch.Tens
 
 
 def least_rows(weights: Iterable[torch.Tensor]) -> int:
-    """The number of rows from which the number of rows does not change the bits of a row.
+    """Return the number of rows from which the number of rows does not change the bits of a row.
 
     Libraries multiply few rows differently from many, and in bfloat16 the rounding then
     differs. The result is 1 if the number of rows makes no difference, or if it still does

@@ -106,7 +106,7 @@ def plan_attention(
 
 
 def _gather_rows(path: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """The rows of a path, filled up to whole groups with row 0, which no query sees."""
+    """Return the rows of a path, filled up to whole groups with row 0, which no query sees."""
     rows = [np.arange(start, start + length) for start, length in path]
     fill = np.zeros(-sum(length for _, length in path) % LANES, dtype=np.int64)
     return torch.from_numpy(np.concatenate([*rows, fill]))
@@ -130,7 +130,7 @@ def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:
 
 
 def can_use_varlen(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether torch has variable-length attention for this device and dtype."""
+    """Return whether torch has variable-length attention for this device and dtype."""
     try:
         from torch.nn.attention.varlen import varlen_attn  # noqa: F401
     except ImportError:
@@ -139,5 +139,5 @@ def can_use_varlen(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def padded_rows(rows: int) -> int:
-    """The rows of key and value buffers: kernels may read whole groups past the last key."""
+    """Return the rows of key and value buffers: kernels may read whole groups past the last key."""
     return -(-rows // LANES) * LANES + 2 * LANES

@@ -120,7 +120,7 @@ def _tree_attention(
 
 
 def exact_length(config: Any) -> int | None:
-    """The longest sequence with full attention and plain positions; None without a limit.
+    """Return the longest sequence with full attention and plain positions; None without a limit.
 
     In longer sequences a sliding window hides tokens, or a rotary embedding depends on
     the length of the sequence.
@@ -133,7 +133,7 @@ def exact_length(config: Any) -> int | None:
 
 
 def _rope_limits(config: Any) -> list[int]:
-    """The lengths at which the rotary embeddings of a model change."""
+    """Return the lengths at which the rotary embeddings of a model change."""
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
     if not isinstance(rope, dict):
         return []

@@ -175,7 +175,7 @@ class HFEngine(Engine):
         self._report = EngineReport([f"scored by the {self.route} route, with {used}"])
 
     def report(self) -> EngineReport:
-        """The work of the engine so far.
+        """Return the work of the engine so far.
 
         `tokens_given` counts the tokens of the prompts, `tokens_computed` those left after
         sharing, and `tokens_saved` the difference.
@@ -183,7 +183,9 @@ class HFEngine(Engine):
         return self._report
 
     def memory_used(self) -> dict[str, int]:
-        """The peak memory so far in bytes, by place: this process, and the GPU of the model."""
+        """Return the peak memory so far in bytes, by place: this process, and the GPU
+        of the model.
+        """
         used = super().memory_used()
         device = self._model.device
         if device.type == "cuda":
@@ -270,7 +272,7 @@ class HFEngine(Engine):
         under_way: list[tuple[Pack, PackFuture]],
         alone: Sequence[int],
     ) -> list[Answer]:
-        """The answer to each prompt, from its pack's numbers."""
+        """Return the answer to each prompt, from its pack's numbers."""
         answers = self._gather(plan, under_way)
         singles = self._filler.fill(plan, alone, single=True)
         answers |= self._gather(plan, [(p, self._run(plan, p, single=True)) for p in singles])
@@ -284,7 +286,10 @@ class HFEngine(Engine):
         return plan.gather([answers[i] for i in range(len(plan.sequences))])
 
     def _gather(self, plan: Plan, under_way: list[tuple[Pack, PackFuture]]) -> dict[int, Answer]:
-        """The log-probabilities of each sequence; packs that do not fit into memory are halved."""
+        """Return the log-probabilities of each sequence.
+
+        Packs that do not fit into memory are halved.
+        """
         answers: dict[int, Answer] = {}
         counts = self._report.counts
         n_halved = 0

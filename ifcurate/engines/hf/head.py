@@ -111,7 +111,7 @@ def pick_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
-    """The model's head, if its forward pass only applies the head to the hidden states.
+    """Return the model's head, if its forward pass only applies the head to the hidden states.
 
     `ids`, shape (1, n), is a small input to try it on. None if the forward pass does
     anything else: then only the model's own pass is right.

@@ -44,7 +44,10 @@ def load_causal_model(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> tuple[ModelSource, Any, Any]:
-    """The files of a model by its name, the model, and its tokenizer. Raises `ModelError`."""
+    """Return the files of a model by its name, the model, and its tokenizer.
+
+    Raises `ModelError`.
+    """
     place = choose_device(device)
     source = find_model(
         resolve_model(model),
@@ -62,7 +65,7 @@ def load_causal_model(
 
 
 def choose_device(device: str) -> torch.device:
-    """The device with this name. "auto" is the first GPU, or the CPU if there is none."""
+    """Return the device with this name. "auto" is the first GPU, or the CPU if there is none."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -95,7 +98,7 @@ def _check_gpu(index: int, device: str) -> None:
 
 
 def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
-    """The dtype to compute in; `stored` is that of the weights on disk.
+    """Return the dtype to compute in; `stored` is that of the weights on disk.
 
     "auto" takes bfloat16 if the weights are stored in 16 bits and the processor multiplies
     bfloat16 natively, and float32 otherwise. Weights stored in float32 stay float32, because
@@ -129,7 +132,7 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def load_config(source: ModelSource, *, trust_remote_code: bool) -> Any:
-    """The model's config. Raises `ModelError` for anything but a causal language model."""
+    """Return the model's config. Raises `ModelError` for anything but a causal language model."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -182,7 +185,7 @@ def load_model(
     device: torch.device,
     trust_remote_code: bool,
 ) -> Any:
-    """The model in evaluation mode on the device, every weight read from its files."""
+    """Return the model in evaluation mode on the device, every weight read from its files."""
     from transformers import AutoModelForCausalLM
 
     try:
@@ -234,7 +237,7 @@ def _check_complete(source: ModelSource, info: dict[str, Any]) -> None:
 
 
 def stored_dtype(source: ModelSource, config: Any) -> str:
-    """The dtype of most numbers in the weight files, as torch names it."""
+    """Return the dtype of most numbers in the weight files, as torch names it."""
     names = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float64"}
     sizes = Counter[str]()
     if not source.pickled:
@@ -254,7 +257,10 @@ def stored_dtype(source: ModelSource, config: Any) -> str:
 
 
 def stated_length(config: Any) -> int | None:
-    """The most tokens of a sequence, as the config states it; None if it states no length."""
+    """Return the most tokens of a sequence, as the config states it.
+
+    None if it states no length.
+    """
     config = config.get_text_config()
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
     stated = (n for name in names if isinstance(n := getattr(config, name, None), int))

@@ -46,13 +46,15 @@ class Plan:
         return sum(i >= 0 for i in self.source) - len(self.sequences)
 
     def count(self, members: Sequence[int]) -> tuple[int, int]:
-        """The number of prompts that these distinct sequences answer, and of their tokens."""
+        """Return the number of prompts that these distinct sequences answer, and of
+        their tokens.
+        """
         times = [self.times[i] for i in members]
         sizes = (len(self.sequences[i].ids) for i in members)
         return sum(times), sum(n * size for n, size in zip(times, sizes, strict=True))
 
     def gather(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The answer to each prompt, from the answers to the distinct sequences."""
+        """Return the answer to each prompt, from the answers to the distinct sequences."""
         out: list[Answer] = []
         for i in self.source:
             answer = np.zeros(0, dtype=np.float32) if i < 0 else answers[i]
@@ -84,7 +86,9 @@ class Plan:
 def _pack_bounds(
     lengths: Sequence[int], shared: Sequence[int], budget: int, max_sequences: int | None
 ) -> list[int]:
-    """The place of the first sequence of each pack, and the number of sequences at the end."""
+    """Return the place of the first sequence of each pack, and the number of sequences
+    at the end.
+    """
     # Packs have about the same size, so that the last one does not have only a few tokens.
     total = sum(lengths) - sum(shared)
     budget = min(budget, -(-total // max(1, -(-total // budget))) + _SLACK)
@@ -129,7 +133,7 @@ class PackFiller:
         return plan.packs(members, budget, max_sequences=1 if single else self._max_sequences)
 
     def halve(self, plan: Plan, pack: Pack) -> list[Pack]:
-        """The sequences of a pack in smaller packs."""
+        """Return the sequences of a pack in smaller packs."""
         middle = len(pack.members) // 2
         budget = max(1, pack.n_tokens // 2)
         halves = (pack.members[:middle], pack.members[middle:])

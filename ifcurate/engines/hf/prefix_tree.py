@@ -78,14 +78,14 @@ class Pack:
 
 
 def common_prefix_length(a: IntArray, b: IntArray) -> int:
-    """The number of ids in the common beginning of two sequences."""
+    """Return the number of ids in the common beginning of two sequences."""
     n = min(len(a), len(b))
     differs = np.flatnonzero(a[:n] != b[:n])
     return int(differs[0]) if len(differs) else n
 
 
 def shared_lengths(sequences: Sequence[IntArray]) -> list[int]:
-    """How many ids each sequence shares with the one before it; 0 for the first."""
+    """Return how many ids each sequence shares with the one before it; 0 for the first."""
     pairs = itertools.pairwise(sequences)
     return [0, *(common_prefix_length(a, b) for a, b in pairs)]
 
@@ -146,7 +146,7 @@ class _Nodes:
         return len(self._starts) - 1
 
     def tree(self, ends: Sequence[int]) -> PrefixTree:
-        """The tree; `ends` has the last node of each sequence."""
+        """Return the tree; `ends` has the last node of each sequence."""
         lengths = np.array([len(p) for p in self._parts], dtype=np.int64)
         depths = zip(self._depths, lengths, strict=True)
         positions = [np.arange(d, d + n, dtype=np.int64) for d, n in depths]

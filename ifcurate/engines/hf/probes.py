@@ -55,7 +55,7 @@ class Route:
 
 
 def choose_route(model: Any, name: str, *, no_kernels: bool = False) -> Route:
-    """The fastest route that gives the model's own numbers.
+    """Return the fastest route that gives the model's own numbers.
 
     Raises `ModelError` for a model that does not run, or is not a causal language model.
     """
@@ -127,7 +127,9 @@ def check_model(model: Any, name: str) -> None:
 
 
 def are_kernels_off(device: torch.device, *, no_kernels: bool = False) -> bool:
-    """Whether the option or the environment switches off kernels that the device could use."""
+    """Return whether the option or the environment switches off kernels that the device
+    could use.
+    """
     text = os.environ.get(_NO_KERNELS, "").lower()
     return device.type == "cpu" and (no_kernels or text not in ("", "0", "false", "no"))
 
@@ -135,7 +137,7 @@ def are_kernels_off(device: torch.device, *, no_kernels: bool = False) -> bool:
 def choose_arithmetic(
     device: torch.device, dtype: torch.dtype, *, no_kernels: bool = False
 ) -> Arithmetic:
-    """The fastest arithmetic for a device and dtype that gives PyTorch's numbers."""
+    """Return the fastest arithmetic for a device and dtype that gives PyTorch's numbers."""
     if device.type != "cpu" or are_kernels_off(device, no_kernels=no_kernels):
         return Arithmetic()
     try:
@@ -146,7 +148,7 @@ def choose_arithmetic(
 
 
 def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
-    """The head for some positions alone; None where only the model's own pass is right."""
+    """Return the head for some positions alone; None where only the model's own pass is right."""
     ids = torch.arange(_N_IDS, device=model.device)[None]
     try:
         head = find_head(model, ids % len(model.get_input_embeddings().weight))
@@ -163,7 +165,7 @@ def right_routes(
     arithmetic: Arithmetic,
     among: Collection[str] = ("fused", "packed"),
 ) -> list[tuple[str, Body]]:
-    """The bodies that give the model's own hidden states, the fastest first."""
+    """Return the bodies that give the model's own hidden states, the fastest first."""
     if head is None:
         return []
     plan = make_plan(_probes(model))

@@ -38,12 +38,12 @@ class PackRunner:
         self._n_parameters = n_parameters
 
     def is_long(self, packs: Sequence[Pack]) -> bool:
-        """Whether packs are enough work to start processes for."""
+        """Return whether packs are enough work to start processes for."""
         work = 2 * self._n_parameters * sum(pack.n_tokens for pack in packs)
         return work >= _WORTH_FORKING
 
     def bytes_for(self, pack: Pack) -> int:
-        """An upper estimate of the working memory of a pack."""
+        """Return an upper estimate of the working memory of a pack."""
         return pack.n_tokens * bytes_per_token(self._model)
 
     def run_here(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
@@ -102,7 +102,7 @@ def fitting_threads(model: Any, n_parameters: int) -> Iterator[None]:
 
 
 def _device_error(device: Any, error: BaseException) -> ModelError:
-    """The error for a lost GPU, a failed kernel or a failed assertion on the device.
+    """Return the error for a lost GPU, a failed kernel or a failed assertion on the device.
 
     After most of these, the device is unusable in this process.
     """
@@ -116,7 +116,7 @@ def _device_error(device: Any, error: BaseException) -> ModelError:
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a CPU or a GPU."""
+    """Return whether an error says that memory ran out, on a CPU or a GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     words = str(error).lower()

@@ -88,7 +88,7 @@ def find_model(
 
 
 def _download(model: str, revision: str | None, *, allow_pickle: bool, remote_code: bool) -> Path:
-    """The folder in the cache with the files of a Hub id."""
+    """Return the folder in the cache with the files of a Hub id."""
     if model.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(model):
         raise ModelError(
             f"{model}: no such model; found neither a folder nor the form of a Hub id "
@@ -107,7 +107,7 @@ def _download(model: str, revision: str | None, *, allow_pickle: bool, remote_co
 def fetch_files(
     model: str, revision: str | None, patterns: list[str], *, nested: bool = False
 ) -> Path:
-    """The folder in the cache with a Hub model's files of these patterns.
+    """Return the folder in the cache with a Hub model's files of these patterns.
 
     Files in subfolders are left out, unless `nested`. Raises `ModelError`.
     """
@@ -127,7 +127,7 @@ def fetch_files(
 
 
 def _hub_error(model: str, revision: str | None, error: Exception) -> ModelError:
-    """Why a model could not be fetched from the Hub, and what to do."""
+    """Return why a model could not be fetched from the Hub, and what to do."""
     # By name, because the classes moved between versions of huggingface_hub.
     names = {cls.__name__ for cls in type(error).__mro__}
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -174,7 +174,7 @@ def _unreachable(model: str, error: Exception, endpoint: str) -> ModelError:
 def _check(
     name: str, folder: Path, commit: str | None, *, allow_pickle: bool, remote_code: bool
 ) -> ModelSource:
-    """The model in a folder. Raises `ModelError` for a folder without a usable model."""
+    """Return the model in a folder. Raises `ModelError` for a folder without a usable model."""
     listing = sorted(p.name for p in folder.iterdir())
     files = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
     if not (folder / "config.json").is_file():
@@ -222,7 +222,7 @@ def _check_weights(
 
 
 def _weight_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The safetensors files of a folder, and the pickles."""
+    """Return the safetensors files of a folder, and the pickles."""
     named = {folder / name for name in _indexed(folder)}
     files = sorted(filter(_is_weights, named.union(folder.glob("*.safetensors"))))
     safe = [path for path in files if path.suffix == ".safetensors"]
@@ -234,7 +234,10 @@ def _weight_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _indexed(folder: Path) -> list[str]:
-    """The weight files that an index names, if transformers reads one. Raises `ModelError`."""
+    """Return the weight files that an index names, if transformers reads one.
+
+    Raises `ModelError`.
+    """
     path = folder / "model.safetensors.index.json"
     config = _read_object(folder / "config.json")
     chosen = config.get("transformers_weights")  # transformers reads this one file instead
@@ -250,7 +253,7 @@ def _indexed(folder: Path) -> list[str]:
 
 
 def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
-    """The name of a weight file. Raises `ModelError` if it leads out of the folder."""
+    """Return the name of a weight file. Raises `ModelError` if it leads out of the folder."""
     if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ModelError(
             f"{folder / where}: names a weight file outside the model folder; found {name!r}; "
@@ -260,7 +263,7 @@ def _inside(folder: Path, name: object, *, where: str = "config.json") -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty without one."""
+    """Return the JSON object in a file; empty without one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -273,7 +276,7 @@ def _is_weights(path: Path) -> bool:
 
 
 def _hash_files(folder: Path, weights: Sequence[Path], small: Sequence[Path]) -> str:
-    """A hash of the config's content, of small files, and of the weights."""
+    """Return a hash of the config's content, of small files, and of the weights."""
     config = {k: v for k, v in _read_object(folder / "config.json").items() if k not in _NOT_HASHED}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for path in small:

@@ -84,7 +84,7 @@ class HFTokenizer:
         return [Encoding(ids=list(e.ids), offsets=list(e.offsets)) for e in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens spelled out."""
+        """Return the text of ids, special tokens spelled out."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))
 
     def special_tokens(self) -> Mapping[str, str]:
@@ -155,7 +155,7 @@ def _fingerprint(backend: Any) -> str:
 
 
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
-    """The folder's own tokenizer, as transformers builds it."""
+    """Return the folder's own tokenizer, as transformers builds it."""
     from transformers import AutoTokenizer
 
     try:
@@ -180,6 +180,9 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool) -> Any:
 
 
 def load_model_tokenizer(model: str, *, revision: str | None = None) -> HFTokenizer:
-    """The tokenizer of a model by name or folder. Raises `ModelError` when it is not found."""
+    """Return the tokenizer of a model by name or folder.
+
+    Raises `ModelError` when it is not found.
+    """
     source = find_model(model, revision=revision)
     return HFTokenizer(load_tokenizer(source, trust_remote_code=False), where=str(source.folder))

@@ -29,7 +29,7 @@ _CELLS: Final = 1 << 22  # rows * tokens * tokens: the size of one head's matrix
 def attention_shares(
     model: Any, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
 ) -> list[Shares]:
-    """The share of each prompt's attention that falls on its spans of tokens.
+    """Return the share of each prompt's attention that falls on its spans of tokens.
 
     Each is (n_layers, n_heads, n_response_tokens), from the positions that predict the response
     tokens. `model` is from transformers, in any mode. Raises `ModelError` for a model whose

@@ -54,7 +54,7 @@ class TooSlowError(Exception):
 
 
 def can_fork() -> bool:
-    """Whether processes can share memory by forking here."""
+    """Return whether processes can share memory by forking here."""
     return sys.platform == "linux" and "fork" in mp.get_all_start_methods()
 
 
@@ -157,7 +157,7 @@ class WorkerPool:
         )
 
     def _seconds(self, pack: Pack) -> float | None:
-        """The time that a pack may take: the sum over its rows."""
+        """Return the time that a pack may take: the sum over its rows."""
         return None if self._row_timeout is None else self._row_timeout * len(pack.members)
 
     @contextlib.contextmanager
@@ -221,7 +221,7 @@ def _run_pack(pack: Pack) -> list[Float32Array]:
 
 
 def _memory_kills() -> int:
-    """How many processes the system has killed so far because memory ran out."""
+    """Return how many processes the system has killed so far because memory ran out."""
     total = 0
     for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, ValueError):

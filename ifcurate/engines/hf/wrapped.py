@@ -59,7 +59,7 @@ def wrap_model(
 
 
 def _hash_model(model: Any) -> str:
-    """A hash of the config and of every weight."""
+    """Return a hash of the config and of every weight."""
     digest = hashlib.blake2b(digest_size=12)
     digest.update(model.config.to_json_string(use_diff=False).encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -132,11 +132,11 @@ class HttpClient:
         return self._loop.portal.start_task_soon(self._send_all, tuple(requests), read, on_answer)
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The answer to one request. Raises `ServerError`."""
+        """Return the answer to one request. Raises `ServerError`."""
         return wait_for(self.submit([Request(path, body)], lambda answers: answers[0] or {}))
 
     def error(self, what: str, found: str, remedy: str, status: int | None = None) -> ServerError:
-        """An error in the usual form. The key is removed from the server's text."""
+        """Return an error in the usual form. The key is removed from the server's text."""
         text = f"{self.endpoint}: {what}; found {found}" + (f"; {remedy}" if remedy else "")
         return ServerError(self._key.removed_from(text), status)
 
@@ -295,7 +295,7 @@ class HttpClient:
         return self.error("the server refused a request", problem, "", status)
 
     def _readable(self, text: bytes) -> str:
-        """A server's message on one line, shortened."""
+        """Return a server's message on one line, shortened."""
         try:
             content = json.loads(text)
             for name in ("error", "message", "detail"):
@@ -310,7 +310,7 @@ class HttpClient:
 
 
 def wait_for(future: Future[T]) -> T:
-    """The result of a future. An interrupted wait cancels the future."""
+    """Return the result of a future. An interrupted wait cancels the future."""
     try:
         return future.result()
     finally:
@@ -318,7 +318,7 @@ def wait_for(future: Future[T]) -> T:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and its causes; for a group, those of its members."""
+    """Yield an error and its causes; for a group, those of its members."""
     if isinstance(error, BaseExceptionGroup):
         for member in error.exceptions:
             yield from _causes(member)

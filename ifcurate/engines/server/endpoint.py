@@ -37,7 +37,8 @@ class Endpoint:
 
 
 def parse_base_url(url: str) -> Endpoint:
-    """An endpoint from ``http://host:8000`` or ``https://host/v1`` (``/v1`` when there is no path).
+    """Return an endpoint from ``http://host:8000`` or ``https://host/v1`` (``/v1`` when there is no
+    path).
 
     Raises `ModelError`, which never repeats the URL where that could hold a secret.
     """
@@ -73,7 +74,10 @@ class ApiKey:
 
     @classmethod
     def from_environment(cls) -> ApiKey:
-        """The first of IFCURATE_API_KEY and OPENAI_API_KEY that is set; else an empty one."""
+        """Return the first of IFCURATE_API_KEY and OPENAI_API_KEY that is set.
+
+        Else an empty one.
+        """
         return cls(next((v for v in map(os.environ.get, _KEY_NAMES) if v), ""))
 
     def __bool__(self) -> bool:
@@ -83,9 +87,9 @@ class ApiKey:
         return "ApiKey(***)" if self._value else "ApiKey()"
 
     def headers(self) -> dict[str, str]:
-        """The headers of a request that carry the key."""
+        """Return the headers of a request that carry the key."""
         return {"Authorization": f"Bearer {self._value}"} if self._value else {}
 
     def removed_from(self, text: str) -> str:
-        """The text with the key replaced, for servers that repeat it."""
+        """Return the text with the key replaced, for servers that repeat it."""
         return text.replace(self._value, "***") if self._value else text

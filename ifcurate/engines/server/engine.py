@@ -133,7 +133,7 @@ class ServerEngine(Engine):
         )
 
     def report(self) -> EngineReport:
-        """The numbers of requests and of retries."""
+        """Return the numbers of requests and of retries."""
         counts = Counter(self._client.counts)
         notes = []
         if counts["retries"]:
@@ -159,7 +159,7 @@ class ServerEngine(Engine):
     def continue_greedily(
         self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
     ) -> list[str]:
-        """The likeliest continuation of each prompt's ids, token by token, as text.
+        """Return the likeliest continuation of each prompt's ids, token by token, as text.
 
         Raises `ModelError` for an answer without text, and when the server fails after all tries.
         """
@@ -235,7 +235,7 @@ class ServerEngine(Engine):
         return values
 
     def _find_dialect(self) -> Dialect:
-        """The first request form that this server answers in full."""
+        """Return the first request form that this server answers in full."""
         tokenizer = self.tokenizer
         ids = tokenizer.encode(_PROBE).ids
         start = tokenizer.bos_id if tokenizer.bos_id is not None else tokenizer.fallback_start_id
@@ -272,7 +272,7 @@ def _check_spelling(answer: dict[str, Any], ids: Sequence[int]) -> None:
 
 
 def _listed_models(client: HttpClient) -> dict[str, dict[str, Any]]:
-    """The models that the server lists, by name; an empty dict when it has no such list."""
+    """Return the models that the server lists, by name; an empty dict when it has no such list."""
     try:
         answer = client.request("/models")
     except ServerError as error:
@@ -294,7 +294,7 @@ def _only_model(client: HttpClient, listed: dict[str, dict[str, Any]]) -> str:
 def _length_limit(
     client: HttpClient, listed: dict[str, dict[str, Any]], model: str, wanted: int | None
 ) -> int:
-    """The most tokens of a prompt: what is wanted, within what the server states."""
+    """Return the most tokens of a prompt: what is wanted, within what the server states."""
     limit = _stated_limit(client, listed.get(model, {}))
     if wanted is None and limit is None and listed and model not in listed:
         raise client.error(
@@ -330,7 +330,7 @@ def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
 
 
 def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:
-    """The tokenizer of a folder or a Hub id; no weights are read or downloaded."""
+    """Return the tokenizer of a folder or a Hub id; no weights are read or downloaded."""
     from ifcurate.engines.hf.source import ModelSource, fetch_files
     from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
 

@@ -39,7 +39,7 @@ class Dialect:
     answer_bytes: int  # per token, an upper estimate
 
     def request(self, model: str, ids: Sequence[int]) -> dict[str, Any]:
-        """The body of a request."""
+        """Return the body of a request."""
         return {"model": model, "prompt": list(ids), **dict(self.fields)}
 
 
@@ -96,7 +96,7 @@ def _read_echo(answer: dict[str, Any], ids: Sequence[int], *, generated: int) ->
 
 
 def spelled_text(answer: dict[str, Any], n_tokens: int) -> str | None:
-    """The prompt's tokens as an echoing server spells them, in lower case.
+    """Return the prompt's tokens as an echoing server spells them, in lower case.
 
     White space is removed, and so are the characters that vocabularies write for it. None
     if the server spells no tokens, or spells them as ids.

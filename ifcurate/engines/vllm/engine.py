@@ -147,7 +147,7 @@ class VLLMEngine(Engine):
         )
 
     def report(self) -> EngineReport:
-        """The numbers of prompts and tokens so far."""
+        """Return the numbers of prompts and tokens so far."""
         return self._report
 
     def response_logprobs(self, prompts: Sequence[Prompt]) -> list[Float32Array]:
@@ -173,7 +173,7 @@ class VLLMEngine(Engine):
     def continue_greedily(
         self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
     ) -> list[str]:
-        """The likeliest continuation of each prompt's ids, token by token, as text.
+        """Return the likeliest continuation of each prompt's ids, token by token, as text.
 
         Raises `ModelError` when vLLM fails.
         """
@@ -230,7 +230,7 @@ class VLLMEngine(Engine):
 
 
 def read_logprobs(numbers: Any, ids: Any, start: int) -> tuple[Float32Array, str]:
-    """The log-probabilities of `ids[start:]` in vLLM's answer, and what is wrong with it.
+    """Return the log-probabilities of `ids[start:]` in vLLM's answer, and what is wrong with it.
 
     `numbers` has a place for every id: flat arrays, or a list of dicts from id to an
     object with `logprob`. The first token has no number.

@@ -83,7 +83,7 @@ def require_vllm() -> None:
 
 
 def import_vllm() -> Any:
-    """The package. Raises `ModelError` when it is not installed, or does not import."""
+    """Return the package. Raises `ModelError` when it is not installed, or does not import."""
     require_vllm()
     try:
         return import_module("vllm")

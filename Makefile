@@ -1,4 +1,4 @@
-# Two commands do all on a fresh machine: `make demo` and `make test`.
+# Two commands are enough on a fresh machine: `make demo` and `make test`.
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.ready
@@ -39,22 +39,22 @@ check: $(READY)  ## format, lint and types
 docs: $(READY)  ## build the documentation site into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
-bench: $(READY)  ## speed and error of scoring, beside other ways (installs lm-eval; about an hour)
+bench: $(READY)  ## speed and error of scoring, compared with other tools (installs lm-eval; about an hour)
 	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench]"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.exactness
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.documents
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scoring.cores
 
-bench-gpu: $(READY)  ## all that wants a GPU: scoring at 1B and 7B, exactness, a large laboratory run
+bench-gpu: $(READY)  ## everything that needs a GPU: scoring at 1B and 7B, exactness, a large laboratory run
 	@$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable ".[bench,train]"
 	@$(BIN)/python -m benchmarks.bench_gpu --out bench-gpu
 
-soak: $(READY)  ## kills and mutated files in their long forms (most of an hour)
+soak: $(READY)  ## kills and mutated files at full length (most of an hour)
 	@$(BIN)/python -m tests.soak fuzz kill
 
 pocket: $(READY)  ## train the bundled model again, from its seed (minutes)
 	@$(BIN)/python -m tools.pocket.train --out ifcurate/pocket/model --seed 0
 
-clean:  ## remove the environment and what runs left behind
+clean:  ## remove the environment and what runs wrote
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache ifcurate-runs

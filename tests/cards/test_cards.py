@@ -62,7 +62,7 @@ def test_the_hub_folder_loads_by_its_card(folder: Path) -> None:
     assert len(loaded) == made.n_rows == 5
     assert verify_mixture(folder / "mix").whole
     (folder / "mix/README.md").write_text("other")
-    assert "README.md: has other bytes" in verify_mixture(folder / "mix").problems[0]
+    assert "README.md: differs from the hash" in verify_mixture(folder / "mix").problems[0]
 
 
 def test_what_a_person_decided_is_counted(folder: Path) -> None:

@@ -189,7 +189,9 @@ def test_a_device_that_is_lost_ends_the_run_and_keeps_the_work(
     command = ["score", "data.jsonl", "--model", "tiny", "--threads", threads, "--no-cache"]
     command += ["--dtype", "float32", "--fail-on-error", "false", "--out"]
     monkeypatch.setattr("ifcurate.engines.hf.runner._WORTH_FORKING", 0)
-    monkeypatch.setattr("ifcurate.runs.parts.Pending.is_due", lambda self, _: bool(self.rows))
+    monkeypatch.setattr(
+        "ifcurate.runs.parts.Pending.is_due", lambda self, _: bool(self.done) and not self.open
+    )
     runner = CliRunner()
     before = torch.get_num_threads()
     real = ResponseHead.logprobs

@@ -100,6 +100,7 @@ def test_nulls_and_broken_turns_in_chats(folder: Path) -> None:
     assert counts["quarantined"] == len(rows) - 2
 
 
+@pytest.mark.slow
 def test_a_line_of_100_megabytes(folder: Path) -> None:
     with (folder / "a.jsonl").open("wb") as stream:
         stream.write(GOOD + b'\n{"instruction": "')

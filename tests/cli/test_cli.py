@@ -119,6 +119,7 @@ def test_later_commands_take_the_newest_run_or_the_one_that_is_named(
     assert (folder / "first" / "split.parquet").exists()
 
 
+@pytest.mark.slow
 def test_tokens_ablations_templates(ifcurate: Command, data: Path, folder: Path) -> None:
     for line in ("--tokens", "--ablation shuffle", "--ablation template", "--score-eot"):
         result = ifcurate(f"score alpaca.jsonl --engine toy --template alpaca {line}")

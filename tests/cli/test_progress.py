@@ -162,6 +162,7 @@ def write_many(folder: Path, *, every: int) -> None:
     write_jsonl(folder / "many.jsonl", rows)
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_scored_take_no_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_rows_that_are_not_scored_take_no_time(
     assert 0.75 < min(ends[3:]) < max(ends[3:]) < 1.25
 
 
+@pytest.mark.slow
 def test_rows_that_the_cache_knows_take_no_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

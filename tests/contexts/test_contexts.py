@@ -246,6 +246,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=400), st.lists(PIECES, max_size=25).map("".join))
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @settings(max_examples=250, deadline=None)
 def test_any_string_gives_stretches_in_order(text: str) -> None:

@@ -122,6 +122,7 @@ def test_words_before_a_question_are_not_taken_as_the_text_above() -> None:
     assert all("how old" not in text[f.outer_start : f.outer_end] for f in find_context(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_templates_far_from_the_start_of_a_file_are_learned(tmp_path: Path, suffix: str) -> None:
     facts = [

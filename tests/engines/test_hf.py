@@ -35,6 +35,7 @@ def broken(llama: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(llama, tmp_path / "model"))
 
 
+@pytest.mark.slow
 def test_every_pack_is_reported_with_its_prompts_and_tokens(llama: Path) -> None:
     prompts = make_prompts(40, 500)
     prompts += prompts[:3]  # repeated prompts count too

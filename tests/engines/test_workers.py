@@ -43,6 +43,7 @@ def make_pool() -> Iterator[Callable[..., WorkerPool]]:
     assert not [t.name for t in threading.enumerate() if t.name.startswith("ifcurate-packs")]
 
 
+@pytest.mark.slow
 def test_a_pool_has_work_from_several_callers(make_pool: Callable[..., WorkerPool]) -> None:
     def run(pack: Pack) -> list[Any]:
         time.sleep(0.2)

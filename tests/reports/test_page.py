@@ -176,6 +176,7 @@ def test_a_run_without_any_score_has_a_report(tmp_path: Path, n: int) -> None:
     assert f"<dt>Without context</dt><dd><b>{n}</b>" in page
 
 
+@pytest.mark.slow
 def test_a_page_replaces_only_an_earlier_page_about_the_same(run: Run) -> None:
     page = run.folder.parent / "mine.html"
     page.write_text("my own page")

@@ -111,6 +111,7 @@ def test_an_engine_that_fails_half_way_keeps_the_work(data: Path) -> None:
     assert done.scores_path.read_bytes() == whole(data)
 
 
+@pytest.mark.slow
 def test_files_that_may_not_grow(data: Path) -> None:
     """The disk as full as it can be made: no file may be larger than a few bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -232,6 +233,7 @@ score_run(read_examples("data.jsonl"), Scorer.create(Slow(), ScoreSettings()), P
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(data: Path) -> None:
     from ifcurate.errors import RunError
 

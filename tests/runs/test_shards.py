@@ -68,6 +68,7 @@ def test_merged_shards_are_the_run_without_shards(n: int, examples: Examples) ->
     assert one.digests == other.digests
 
 
+@pytest.mark.slow
 def test_an_interrupted_shard_resumes(examples: Examples) -> None:
     score_run(examples, scorer(), Path("whole"))
     calls = [0]

@@ -92,6 +92,7 @@ def test_confidence_grows_away_from_the_cut(options: dict[str, Any], control: bo
             assert away[-1] > away[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", [False, True])
 @pytest.mark.parametrize("options", RULES[:5], ids=str)
 def test_sensitivity_is_what_another_split_would_count(

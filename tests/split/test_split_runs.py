@@ -83,6 +83,7 @@ def test_a_run_is_split_as_its_table_is_and_to_the_same_bytes(
     }
 
 
+@pytest.mark.slow
 def test_several_row_groups_are_one_table(folder: Path) -> None:
     run = toy_run(folder)
     one = run.scores()

@@ -240,6 +240,7 @@ def test_what_makes_no_sense_is_refused(data: Path) -> None:
             within(band)
 
 
+@pytest.mark.slow
 def test_other_data_models_and_templates_are_refused(data: Path, model: Path) -> None:
     run = score(data, "bfloat16")
     other = make_model("llama", data / "elsewhere" / "tiny", seed=1)

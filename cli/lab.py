@@ -69,8 +69,9 @@ def pretrain(
     start = lab.read_json(lab.folder / "start.json")
     printing.out.print(
         f"base {lab.base}: conflict {start['conflict']:.3f}, recall {start['recall']:.3f}, "
-        f"reading {start['reading']:.3f}", soft_wrap=True,
-    )  # fmt: skip
+        f"reading {start['reading']:.3f}",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -159,10 +160,13 @@ def _print_mixture(name: str, arms: dict[str, Any]) -> None:
         last = own["steps"][-1]
         falls = [f for _, f in sorted(own["fall_by_seed"].items()) if f is not None]
         table.add_row(
-            arm, str(len(own["seeds"])), f"{100 * early['conflict']['mean']:.1f}",
-            f"{100 * last['conflict']['mean']:.1f}", " ".join(f"{100 * f:.0f}" for f in falls),
+            arm,
+            str(len(own["seeds"])),
+            f"{100 * early['conflict']['mean']:.1f}",
+            f"{100 * last['conflict']['mean']:.1f}",
+            " ".join(f"{100 * f:.0f}" for f in falls),
             f"{100 * last['standard']['mean']:.1f}",
-        )  # fmt: skip
+        )
     printing.out.print(table)
 
 

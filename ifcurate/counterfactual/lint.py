@@ -111,8 +111,10 @@ def _read_row(
 
 def _case_from_record(view: View, row: Mapping[str, Any]) -> Case:
     """Return the case of a row that records its edits."""
-    back = [(e["field"], e["new_start"], e["new_end"], e["new"], e["old"])
-            for e in row["ifcurate_edits"]]  # fmt: skip
+    back = [
+        (e["field"], e["new_start"], e["new_end"], e["new"], e["old"])
+        for e in row["ifcurate_edits"]
+    ]
     kind, new_type, original, substitute, source, gender = (
         str(row.get(f"ifcurate_{key}") or "")
         for key in ("type", "new_type", "original", "substitute", "source", "gender")

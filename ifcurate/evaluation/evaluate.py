@@ -56,9 +56,12 @@ def _run_benchmarks(model: str, folder: Path, options: EvaluateOptions) -> dict[
     from ifcurate.evaluation.harness import run_benchmarks
 
     return run_benchmarks(
-        model, options.benchmark, folder, limit=options.benchmark_limit,
+        model,
+        options.benchmark,
+        folder,
+        limit=options.benchmark_limit,
         device=str(choose_device(options.device)),
-    )  # fmt: skip
+    )
 
 
 def _refuse_equal_names(suites: Sequence[Suite], given: Sequence[str]) -> None:
@@ -98,10 +101,11 @@ def ask_suite(
         "revision": model.revision,
         "suite": suite.fingerprint,
         "template": {"name": template.name, "fingerprint": template.fingerprint},
-        "options": options.model_dump(include={
-            "max_new_tokens", "knowledge", "logprobs", "engine", "dtype", "seed"}),
+        "options": options.model_dump(
+            include={"max_new_tokens", "knowledge", "logprobs", "engine", "dtype", "seed"}
+        ),
         **({"attention": True} if options.attention else {}),
-    }  # fmt: skip
+    }
     path = folder / f"{suite.name}.answers.jsonl"
     _refuse_foreign(folder, suite.name)
     _check_identity(folder / f"{suite.name}.run.json", identity)
@@ -118,8 +122,12 @@ def ask_suite(
     if progress:
         progress(suite.name, len(answers), len(suite.questions))
     ordered = [answers[q.id] for q in suite.questions]
-    result = {"identity": identity, "n": len(ordered), "notes": list(suite.notes),
-              **measure(ordered, seed=options.seed)}  # fmt: skip
+    result = {
+        "identity": identity,
+        "n": len(ordered),
+        "notes": list(suite.notes),
+        **measure(ordered, seed=options.seed),
+    }
     write_json(folder / f"{suite.name}.json", result)
     return result
 
@@ -199,8 +207,12 @@ def _append(path: Path, answered: Sequence[Answered]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
         for a in answered:
-            record = {**asdict(a), "question": a.question.id, "outcome": a.outcome,
-                      "knows": a.knows}  # fmt: skip
+            record = {
+                **asdict(a),
+                "question": a.question.id,
+                "outcome": a.outcome,
+                "knows": a.knows,
+            }
             stream.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
         stream.flush()
 
@@ -221,7 +233,11 @@ def read_answers(path: Path, suite: Suite) -> dict[str, Answered]:
         if question is not None:
             attention = record.get("attention")
             answers[question.id] = Answered(
-                question, record["text"], record["bare_text"], record["context_logprob"],
-                record["memory_logprob"], None if attention is None else tuple(attention),
-            )  # fmt: skip
+                question,
+                record["text"],
+                record["bare_text"],
+                record["context_logprob"],
+                record["memory_logprob"],
+                None if attention is None else tuple(attention),
+            )
     return answers

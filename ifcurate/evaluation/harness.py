@@ -104,8 +104,7 @@ def run_benchmarks(
     figures: dict[str, dict[str, float]] = {}
     for task in tasks:
         path = out / f"{Path(task).stem}.benchmark.json"
-        identity = {"task": task, "model": source.name, "revision": source.revision,
-                    "limit": limit}  # fmt: skip
+        identity = {"task": task, "model": source.name, "revision": source.revision, "limit": limit}
         saved = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if all(saved.get(key) == value for key, value in identity.items()):
             figures[task] = saved["figures"]
@@ -148,8 +147,11 @@ def _task_of(task: str) -> tuple[str, Path | None]:
         return task, None
     if not path.is_file():
         raise DataError(f"task {task}: no such file; check the path")
-    names = [line.split(":", 1)[1].strip() for line in path.read_text("utf-8").splitlines()
-             if line.startswith("task:")]  # fmt: skip
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("task:")
+    ]
     if not names:
         raise DataError(f"task {task}: the file names no task; add a line 'task: NAME'")
     return names[0], path.parent

@@ -139,8 +139,13 @@ def compare_outcomes(
     n = up + down
     tail = sum(math.comb(n, k) for k in range(min(up, down) + 1))
     p = min(1.0, 2 * tail / 2**n)
-    return {"n": len(ids), "difference": float(differences.mean()),
-            "low": float(low), "high": float(high), "p": p}  # fmt: skip
+    return {
+        "n": len(ids),
+        "difference": float(differences.mean()),
+        "low": float(low),
+        "high": float(high),
+        "p": p,
+    }
 
 
 def position_of_answer(question: Question) -> str:

@@ -50,9 +50,12 @@ class LocalModel(AnsweringModel):
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
         """See `AnsweringModel.answer`."""
         return generate_greedily(
-            self.model, self.hf_tokenizer, prompts,
-            max_new_tokens=self.options.max_new_tokens, batch_size=self.options.batch_size,
-        )  # fmt: skip
+            self.model,
+            self.hf_tokenizer,
+            prompts,
+            max_new_tokens=self.options.max_new_tokens,
+            batch_size=self.options.batch_size,
+        )
 
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
         """See `AnsweringModel.logprobs`."""
@@ -66,9 +69,13 @@ def open_local(model: str, options: EvaluateOptions) -> LocalModel:
 
     source, loaded, tokenizer = load_causal_model(model, dtype=options.dtype, device=options.device)
     return LocalModel(
-        name=source.name, revision=source.revision, options=options, model=loaded,
-        tokenizer=HFTokenizer(tokenizer, where=str(source.folder)), hf_tokenizer=tokenizer,
-    )  # fmt: skip
+        name=source.name,
+        revision=source.revision,
+        options=options,
+        model=loaded,
+        tokenizer=HFTokenizer(tokenizer, where=str(source.folder)),
+        hf_tokenizer=tokenizer,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +106,12 @@ def _open_engine(model: str, options: EvaluateOptions) -> _EngineModel:
     engine = load_engine(options.engine, model=model, **more)
     known = engine.identity
     return _EngineModel(
-        name=known.model, revision=known.revision, tokenizer=engine.tokenizer, options=options,
+        name=known.model,
+        revision=known.revision,
+        tokenizer=engine.tokenizer,
+        options=options,
         engine=engine,
-    )  # fmt: skip
+    )
 
 
 BATCH_SIZE: Final = 64

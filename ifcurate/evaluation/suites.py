@@ -65,8 +65,12 @@ class Suite:
     @property
     def fingerprint(self) -> str:
         """Changes when any question or answer changes."""
-        text = json.dumps([[q.context, q.question, q.context_answers, q.memory_answers,
-                            q.bare_question] for q in self.questions])  # fmt: skip
+        text = json.dumps(
+            [
+                [q.context, q.question, q.context_answers, q.memory_answers, q.bare_question]
+                for q in self.questions
+            ]
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -81,12 +85,15 @@ def load_suite(name: str, *, limit: int | None = None) -> Suite:
     questions = [_parse(name, title, number, row) for number, row in enumerate(rows)]
     without = sum(not names(q.context or q.question, q.context_answers) for q in questions)
     if without:
-        notes.append(f"{title}: {count(without, 'context')} of {len(questions)} "
-                     "without the context answer")  # fmt: skip
+        notes.append(
+            f"{title}: {count(without, 'context')} of {len(questions)} without the context answer"
+        )
     equal = sum(any(names(a, q.memory_answers) for a in q.context_answers) for q in questions)
     if equal:
-        notes.append(f"{title}: {count(equal, 'question')} of {len(questions)} whose context "
-                     "answer names the memorised one, so that a text names both")  # fmt: skip
+        notes.append(
+            f"{title}: {count(equal, 'question')} of {len(questions)} whose context "
+            "answer names the memorised one, so that a text names both"
+        )
     return Suite(title, tuple(questions[:limit]), tuple(notes))
 
 
@@ -155,8 +162,7 @@ def note_duplicates(suites: Sequence[Suite]) -> list[str]:
                 shared[pair] = shared.get(pair, 0) + 1
             seen.setdefault(key, suite.name)
     return [
-        f"{count(n, 'question')} of {second} " + (
-            "occur in it twice" if first == second else f"also occur in {first}"
-        )
+        f"{count(n, 'question')} of {second} "
+        + ("occur in it twice" if first == second else f"also occur in {first}")
         for (first, second), n in shared.items()
-    ]  # fmt: skip
+    ]

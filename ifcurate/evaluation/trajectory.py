@@ -112,11 +112,17 @@ def summarise(results: Sequence[dict[str, Any]], options: EvaluateOptions) -> Tr
             continue
         outcomes = _outcomes(result, options)
         answers[step] = {key: value[0] for key, value in outcomes.items()}
-        points.append({
-            "step": step, "model": result["model"], **_averages(outcomes),
-            "benchmarks": {task: _main(own) for task, own in result.get("benchmarks", {}).items()},
-            "attention": _attention(result),
-        })  # fmt: skip
+        points.append(
+            {
+                "step": step,
+                "model": result["model"],
+                **_averages(outcomes),
+                "benchmarks": {
+                    task: _main(own) for task, own in result.get("benchmarks", {}).items()
+                },
+                "attention": _attention(result),
+            }
+        )
     if len(points) < 2:
         return None
     points.sort(key=lambda p: p["step"])
@@ -177,8 +183,10 @@ def _outcomes(
                 continue
             outcome = answered.outcome
             outcomes[f"{suite.name} {key}"] = (
-                outcome in ("context", "both"), outcome in ("memory", "both"), answered.knows
-            )  # fmt: skip
+                outcome in ("context", "both"),
+                outcome in ("memory", "both"),
+                answered.knows,
+            )
     return outcomes
 
 
@@ -210,8 +218,11 @@ def make_page(trajectory: Trajectory, out: Path) -> Path:
 def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
     from ifcurate.pages.figures import draw_lines
 
-    titles = {"counterfactual": "answer from the context", "parametric": "answer from memory",
-              "knows": "known without the context"}  # fmt: skip
+    titles = {
+        "counterfactual": "answer from the context",
+        "parametric": "answer from memory",
+        "knows": "known without the context",
+    }
     lines = {
         title: [[p["step"], p[key]] for p in trajectory.points if p[key] is not None]
         for key, title in titles.items()
@@ -220,10 +231,16 @@ def _draw(trajectory: Trajectory, tasks: Sequence[str]) -> Any:
         accuracies = [(p["step"], p["benchmarks"].get(task)) for p in trajectory.points]
         lines[Path(task).stem] = [[step, value] for step, value in accuracies if value is not None]
     return draw_lines(
-        "reliance", "Context reliance over the run", {k: v for k, v in lines.items() if v},
-        x_title="step", y_title="share of questions", y_limits=(0.0, 1.0), points=True, wide=True,
+        "reliance",
+        "Context reliance over the run",
+        {k: v for k, v in lines.items() if v},
+        x_title="step",
+        y_title="share of questions",
+        y_limits=(0.0, 1.0),
+        points=True,
+        wide=True,
         cuts=[(float(trajectory.peak["step"]), "peak")],
-    )  # fmt: skip
+    )
 
 
 def _draw_attention(points: Sequence[dict[str, Any]]) -> Any:
@@ -236,9 +253,14 @@ def _draw_attention(points: Sequence[dict[str, Any]]) -> Any:
     lines = {"mean of all layers": [[step, sum(own) / n_layers] for step, own in measured]}
     lines |= {f"layer {n}": [[step, own[n]] for step, own in measured] for n in drawn}
     return draw_lines(
-        "attention-by-layer", "Attention on the context", lines, x_title="step",
-        y_title="share of attention", points=True, wide=True,
-    )  # fmt: skip
+        "attention-by-layer",
+        "Attention on the context",
+        lines,
+        x_title="step",
+        y_title="share of attention",
+        points=True,
+        wide=True,
+    )
 
 
 def say(trajectory: Trajectory) -> str:

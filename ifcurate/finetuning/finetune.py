@@ -77,18 +77,32 @@ def finetune(
 
     watcher = _Watcher(result, tokenizer, options, name, say)
     trainer = train_rows(
-        model, tokenizer, rows, options, folder / "trainer", on_step=watcher.step,
+        model,
+        tokenizer,
+        rows,
+        options,
+        folder / "trainer",
+        on_step=watcher.step,
         on_start=started,
-    )  # fmt: skip
+    )
     result.steps = int(trainer.state.global_step)
     _save(trainer.model, tokenizer, folder / "final")
     shutil.rmtree(folder / "trainer", ignore_errors=True)
-    write_json(folder / "finetune.json", {
-        "model": name, "data": str(data), "template": template,
-        "options": options.model_dump(), "rows": len(rows), "skipped": skipped,
-        "steps": result.steps, "stopped": result.stopped, "trainable": result.trainable,
-        "points": result.points,
-    })  # fmt: skip
+    write_json(
+        folder / "finetune.json",
+        {
+            "model": name,
+            "data": str(data),
+            "template": template,
+            "options": options.model_dump(),
+            "rows": len(rows),
+            "skipped": skipped,
+            "steps": result.steps,
+            "stopped": result.stopped,
+            "trainable": result.trainable,
+            "points": result.points,
+        },
+    )
     return result
 
 
@@ -227,9 +241,13 @@ class _Watcher:
             template=self.options.template, knowledge=False, logprobs=False
         )
         opened = LocalModel(
-            name=f"{self.name} step {step}", revision=f"step-{step}", options=evaluation,
-            tokenizer=HFTokenizer(self.tokenizer), model=model, hf_tokenizer=self.tokenizer,
-        )  # fmt: skip
+            name=f"{self.name} step {step}",
+            revision=f"step-{step}",
+            options=evaluation,
+            tokenizer=HFTokenizer(self.tokenizer),
+            model=model,
+            hf_tokenizer=self.tokenizer,
+        )
         folder = self.result.folder / "evaluations" / f"checkpoint-{step}"
         suites = {}
         for name in self.options.evaluate_suite:

@@ -127,12 +127,20 @@ def run_arm(lab: Laboratory, plan: LabPlan, arm: Arm) -> dict[str, Any]:
         return False
 
     train_rows(
-        loaded.model, loaded.hf_tokenizer, write_prompts(loaded, rows), arm.settings(plan),
-        lab.folder / "trainer", on_step=look,
-    )  # fmt: skip
+        loaded.model,
+        loaded.hf_tokenizer,
+        write_prompts(loaded, rows),
+        arm.settings(plan),
+        lab.folder / "trainer",
+        on_step=look,
+    )
     result = {
-        "arm": arm.name, "mixture": plan.name, "seed": plan.seed, "about": about,
-        "seconds": round(time.perf_counter() - started, 1), "points": points,
-    }  # fmt: skip
+        "arm": arm.name,
+        "mixture": plan.name,
+        "seed": plan.seed,
+        "about": about,
+        "seconds": round(time.perf_counter() - started, 1),
+        "points": points,
+    }
     write_json(path, result)
     return result

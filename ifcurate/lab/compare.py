@@ -141,11 +141,16 @@ def _draw(mixture: str, what: str, arms: dict[str, Any]) -> Figure:
     bands = {arm: _band(own["steps"]) for arm, own in arms.items() if len(own["seeds"]) > 1}
     return draw_lines(
         f"conflict-{mixture}-{what}",
-        f"Answers from the context where memory disagrees: which {what}", lines,
-        x_title="step", y_title="conflict accuracy", bands=bands, y_limits=(0.0, 1.0),
-        points=True, wide=True,
+        f"Answers from the context where memory disagrees: which {what}",
+        lines,
+        x_title="step",
+        y_title="conflict accuracy",
+        bands=bands,
+        y_limits=(0.0, 1.0),
+        points=True,
+        wide=True,
         caption="Mean over seeds; the bands are 95% intervals of Student's t.",
-    )  # fmt: skip
+    )
 
 
 def _band(steps: list[dict[str, Any]]) -> list[list[float]]:
@@ -154,8 +159,14 @@ def _band(steps: list[dict[str, Any]]) -> list[list[float]]:
 
 
 def _table(arms: dict[str, Any]) -> Table:
-    columns = ("arm", "seeds", "final conflict", "fall from step 20, by seed",
-               "final standard", "final parametric")  # fmt: skip
+    columns = (
+        "arm",
+        "seeds",
+        "final conflict",
+        "fall from step 20, by seed",
+        "final standard",
+        "final parametric",
+    )
     return Table(columns, [_row(arm, own) for arm, own in arms.items()])
 
 

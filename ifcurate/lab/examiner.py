@@ -52,8 +52,10 @@ class Examiner:
         for question, answer in zip(self._questions, answers, strict=True):
             named = name_answers(answer, question.context_answers, question.memory_answers)
             outcomes.setdefault(question.suite, []).append(named.outcome)
-        share = {name: sum(o in ("context", "both") for o in own) / len(own)
-                 for name, own in outcomes.items()}  # fmt: skip
+        share = {
+            name: sum(o in ("context", "both") for o in own) / len(own)
+            for name, own in outcomes.items()
+        }
         conflicts = outcomes["conflict"]
         memory = sum(o in ("memory", "both") for o in conflicts) / len(conflicts)
         return {

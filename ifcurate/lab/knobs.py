@@ -53,10 +53,18 @@ SETTINGS: Final = (
     Setting("clean", "off rows", "0.3", {"off": 0.3, "recall": 0.0}),
     Setting("clean", "unreadable wording", "0.4", {"unreadable": 0.4}),
     Setting("clean", "unreadable wording", "0.8", {"unreadable": 0.8}),
-    Setting("clean", "unreadable wording", "0.4, non rows only",
-            {"unreadable": 0.4, "unreadable_critical": 0.0}),
-    Setting("clean", "unreadable wording", "0.4, critical rows only",
-            {"unreadable": 0.0, "unreadable_critical": 0.4}),
+    Setting(
+        "clean",
+        "unreadable wording",
+        "0.4, non rows only",
+        {"unreadable": 0.4, "unreadable_critical": 0.0},
+    ),
+    Setting(
+        "clean",
+        "unreadable wording",
+        "0.4, critical rows only",
+        {"unreadable": 0.0, "unreadable_critical": 0.4},
+    ),
     Setting("clean", "known facts repeated", "0", {"non": 0.0, "recall": 0.7}),
     Setting("clean", "known facts repeated", "0.7", {"non": 0.7, "recall": 0.0}),
     Setting("clean", "novelty", "0.3", {"novel": 0.3}),
@@ -72,7 +80,7 @@ SETTINGS: Final = (
     Setting("m1", "novelty", "1", {"novel": 1.0}),
     Setting("m1", "rate", "1e-4", rate=1e-4),
     Setting("m1", "rate", "1e-3", rate=1e-3),
-)  # fmt: skip
+)
 
 
 def run_knobs(seeds: Sequence[int], run: Run) -> list[dict[str, Any]]:
@@ -97,10 +105,13 @@ def summarise_knobs(results: Sequence[dict[int, dict[str, Any]]]) -> list[dict[s
         falls = {seed: early[seed]["conflict"] - last[seed]["conflict"] for seed in by_seed}
         start = start if setting.knob else falls
         row: dict[str, Any] = {
-            "start": setting.start, "knob": setting.knob, "value": setting.value,
+            "start": setting.start,
+            "knob": setting.knob,
+            "value": setting.value,
             "early": {seed: point["conflict"] for seed, point in early.items()},
-            "fall_by_seed": falls, "fall": interval_of(list(falls.values())),
-        }  # fmt: skip
+            "fall_by_seed": falls,
+            "fall": interval_of(list(falls.values())),
+        }
         for measure in ("conflict", "parametric", "standard"):
             row[f"final_{measure}"] = {seed: point[measure] for seed, point in last.items()}
         if setting.knob:

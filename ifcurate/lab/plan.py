@@ -18,9 +18,15 @@ from ifcurate.storage.files import write_json
 EARLY_STEP: Final = 20  # conflict accuracy here minus the final one is "the fall"
 TEMPLATE: Final = "alpaca"  # the template of scores, training and evaluation
 _TRAINING: Final = FinetuneOptions(
-    model="pocket", template=TEMPLATE, rate=3e-4, max_steps=90, batch_size=32, warm_up=10,
-    decay_fraction=0.25, dtype="float32",
-)  # fmt: skip
+    model="pocket",
+    template=TEMPLATE,
+    rate=3e-4,
+    max_steps=90,
+    batch_size=32,
+    warm_up=10,
+    decay_fraction=0.25,
+    dtype="float32",
+)
 
 
 @dataclass(frozen=True, slots=True)

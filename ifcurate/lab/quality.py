@@ -92,8 +92,9 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     responses = [wrapped.encode(e.response).ids for e in examples]
     sums = answer_logprobs(loaded.model, [Prompt([start, *ids], 1) for ids in responses])
     alone = np.array([-s / max(1, len(ids)) for s, ids in zip(sums, responses, strict=True)])
-    by_id = {a.id: a.largest_head for a in measure_attention(
-        loaded.model, wrapped, template, examples)}  # fmt: skip
+    by_id = {
+        a.id: a.largest_head for a in measure_attention(loaded.model, wrapped, template, examples)
+    }
     n_layers = len(next(iter(by_id.values())))
     nothing = np.full(n_layers, np.nan)
     shares = np.array([by_id.get(e.id, nothing) for e in examples])

@@ -25,8 +25,9 @@ def prepare(root: Path, plan: LabPlan) -> Laboratory:
     if not lab.mixture.exists():
         rows = make_mixture(plan.shape, facts, seed=plan.seed)
         write_json_lines(lab.mixture, [row.row for row in rows])
-        write_json(lab.truth, {"kinds": [r.kind for r in rows],
-                               "readable": [r.readable for r in rows]})  # fmt: skip
+        write_json(
+            lab.truth, {"kinds": [r.kind for r in rows], "readable": [r.readable for r in rows]}
+        )
     if not (lab.base / "config.json").exists() and not _copy_base(root, lab, plan):
         rows = make_mixture(
             plan.nudge.shape(plan.training.batch_size), facts, seed=plan.seed + 1000
@@ -72,9 +73,12 @@ def _nudge(lab: Laboratory, plan: LabPlan, rows: Sequence[LabRow]) -> None:
     loaded = load_base(plan.model or "pocket")
     examples = list(read_examples(str(lab.folder / "nudge.jsonl")))
     train_rows(
-        loaded.model, loaded.hf_tokenizer, write_prompts(loaded, examples),
-        plan.nudge.settings(plan.seed), lab.folder / "trainer",
-    )  # fmt: skip
+        loaded.model,
+        loaded.hf_tokenizer,
+        write_prompts(loaded, examples),
+        plan.nudge.settings(plan.seed),
+        lab.folder / "trainer",
+    )
     examiner = Examiner(loaded, lab.read_exam())
     write_json(lab.folder / "start.json", examiner.ask(loaded.model))
     with quiet():

@@ -197,7 +197,13 @@ def describe(setting: Setting) -> dict[str, Any]:
     """Return a setting and its two pulls before training, for tables."""
     m_c, m_b = margins(setting, State())
     return {
-        "K": setting.n_tokens, "C": setting.n_context, "C+S": setting.n_both,
-        "delta_C": setting.delta_c, "delta_M": setting.delta_m,
-        "x_C": setting.x_c, "x_M": setting.x_m, "m_C": m_c, "m_C+S": m_b,
-    }  # fmt: skip
+        "K": setting.n_tokens,
+        "C": setting.n_context,
+        "C+S": setting.n_both,
+        "delta_C": setting.delta_c,
+        "delta_M": setting.delta_m,
+        "x_C": setting.x_c,
+        "x_M": setting.x_m,
+        "m_C": m_c,
+        "m_C+S": m_b,
+    }

@@ -136,13 +136,19 @@ def check_explicit() -> dict[str, Any]:
     return {
         "settings": n,
         "largest_error_of_closed_form": max(errors),
-        "proposition_2_sum_finite_r": {"tried": n, "theta_S gains": sum(added),
-                                       "theta_C unchanged": sum(unchanged)},
+        "proposition_2_sum_finite_r": {
+            "tried": n,
+            "theta_S gains": sum(added),
+            "theta_C unchanged": sum(unchanged),
+        },
         "proposition_2_mean": {"tried": n, "theta_C shrinks by n/(n+n_S)": sum(shrunk)},
         "proposition_2_without_attention_on_r": {"tried": n, "theta_S unchanged": sum(saturated)},
-        "proposition_3": {"tried": len(raised), "held": sum(raised),
-                          "rates": [0.1, 1.0, 10.0, 100.0]},
-    }  # fmt: skip
+        "proposition_3": {
+            "tried": len(raised),
+            "held": sum(raised),
+            "rates": [0.1, 1.0, 10.0, 100.0],
+        },
+    }
 
 
 def _walk_error(setting: Setting, *, rate: float) -> float:

@@ -33,9 +33,13 @@ def make_report() -> dict[str, Any]:
         "closed_form": check_grid(),
         "counterexample": describe(SMALLEST),
         "explicit": check_explicit(),
-        "phase_plot": {"setting": describe(shown), "rate": rate, "walk": walk(shown, rate, 12),
-                       "slow_walk": walk(shown, rate / 10, 120)},
-    }  # fmt: skip
+        "phase_plot": {
+            "setting": describe(shown),
+            "rate": rate,
+            "walk": walk(shown, rate, 12),
+            "slow_walk": walk(shown, rate / 10, 120),
+        },
+    }
 
 
 def make_page(report: dict[str, Any], out: Path) -> Path:
@@ -51,20 +55,36 @@ def make_page(report: dict[str, Any], out: Path) -> Path:
         "context_share": "M_C on the unseen conflict",
     }
     figure = draw_lines(
-        "phases", "Attention rises to the context, then leaves it for the subject",
+        "phases",
+        "Attention rises to the context, then leaves it for the subject",
         {title: [[p["step"], p[key]] for p in points] for key, title in names.items()},
-        x_title="step of gradient descent on W_KQ", y_title="share", y_limits=(0.0, 1.0), wide=True,
-    )  # fmt: skip
+        x_title="step of gradient descent on W_KQ",
+        y_title="share",
+        y_limits=(0.0, 1.0),
+        wide=True,
+    )
     rows = [
-        [name.replace("_", " "), checked["held"], checked["tried"],
-         "" if checked["smallest_failure"] is None else f"K = {checked['smallest_failure']['K']}"]
-        for name, checked in report["closed_form"].items() if isinstance(checked, dict)
-    ]  # fmt: skip
+        [
+            name.replace("_", " "),
+            checked["held"],
+            checked["tried"],
+            ""
+            if checked["smallest_failure"] is None
+            else f"K = {checked['smallest_failure']['K']}",
+        ]
+        for name, checked in report["closed_form"].items()
+        if isinstance(checked, dict)
+    ]
     table = Table(("statement", "held", "settings", "smallest failure"), rows)
-    return write_page(out, "The one-layer model", [
-        Section("phases", "Two phases", blocks=(figure,)),
-        Section("statements", "Where each statement held", blocks=(table,)),
-    ], scripts=("charts.js",))  # fmt: skip
+    return write_page(
+        out,
+        "The one-layer model",
+        [
+            Section("phases", "Two phases", blocks=(figure,)),
+            Section("statements", "Where each statement held", blocks=(table,)),
+        ],
+        scripts=("charts.js",),
+    )
 
 
 def grid() -> list[Setting]:

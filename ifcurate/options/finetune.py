@@ -48,29 +48,39 @@ class FinetuneOptions(Options):
     )
     warm_up: int = option(10, "Steps over which the rate rises.", panel=TRAINING, ge=0)
     decay_fraction: float = option(
-        0.25, "Share of the steps, at the end, over which the rate falls to 0.",
-        panel=TRAINING, ge=0, le=1,
-    )  # fmt: skip
+        0.25,
+        "Share of the steps, at the end, over which the rate falls to 0.",
+        panel=TRAINING,
+        ge=0,
+        le=1,
+    )
     lora_rank: int = option(128, "Rank of the adapters.", panel=TRAINING, ge=1)
     dtype: Literal["bfloat16", "float32"] = option(
         "bfloat16", "Number format of the matrix products. Weights are float32.", panel=TRAINING
     )
     save_every: int = option(
-        50, "Steps between two checkpoints. With 0, only the final model is saved.",
-        panel=TRAINING, ge=0, common=True,
-    )  # fmt: skip
+        50,
+        "Steps between two checkpoints. With 0, only the final model is saved.",
+        panel=TRAINING,
+        ge=0,
+        common=True,
+    )
     seed: int = option(0, "Seed of the order of the rows.", panel=TRAINING)
     evaluate_suite: tuple[str, ...] = option(
-        (), "Suite to evaluate at each checkpoint. May be repeated.",
-        panel=EVALUATION, metavar="NAME|FILE",
-    )  # fmt: skip
+        (),
+        "Suite to evaluate at each checkpoint. May be repeated.",
+        panel=EVALUATION,
+        metavar="NAME|FILE",
+    )
     evaluate_limit: int | None = option(
         None, "Ask only the first N questions of a suite.", panel=EVALUATION, ge=1
     )
     stop_after: int | None = option(
-        None, "Stop after N checkpoints in a row with counterfactual accuracy below the best.",
-        panel=EVALUATION, ge=1,
-    )  # fmt: skip
+        None,
+        "Stop after N checkpoints in a row with counterfactual accuracy below the best.",
+        panel=EVALUATION,
+        ge=1,
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -74,9 +74,8 @@ class _Retry:
     stop: Callable[[], bool]
     failed: RowQueue = field(init=False)
     n_failed: int = field(init=False)
-    scores: list[pl.DataFrame] = field(
-        default_factory=list
-    )  # SCORES of rows that were scored again, and their place
+    #: SCORES of rows that were scored again, and their place.
+    scores: list[pl.DataFrame] = field(default_factory=list)
     tokens: list[pl.DataFrame] = field(default_factory=list)  # TOKENS and the place of the row
 
     def __post_init__(self) -> None:

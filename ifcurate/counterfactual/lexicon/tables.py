@@ -23,8 +23,14 @@ ARTICLE_COUNTRIES = word_set("article_countries")
 
 #: Classes of the lexicon whose names are places; others are things (animals, currencies).
 PLACE_CLASSES = (
-    "river", "desert", "island", "lake", "mountain", "waterfall", "rainforest",
-)  # fmt: skip
+    "river",
+    "desert",
+    "island",
+    "lake",
+    "mountain",
+    "waterfall",
+    "rainforest",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,9 +117,21 @@ def span_of(kind: str, text: str, lexicon: Lexicon) -> Span:
 
 
 _LABELS = [
-    "person", "organization", "city", "country", "nationality", "location", "facility",
-    "work of art", "event", "product", "date", "money", "quantity", "number",
-]  # fmt: skip
+    "person",
+    "organization",
+    "city",
+    "country",
+    "nationality",
+    "location",
+    "facility",
+    "work of art",
+    "event",
+    "product",
+    "date",
+    "money",
+    "quantity",
+    "number",
+]
 _WINDOW = 1400  # most characters of one call of GLiNER, about 280 words
 
 Labels = Iterable[tuple[int, int, str]]  # start, end, label

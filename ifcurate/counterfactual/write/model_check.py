@@ -208,8 +208,9 @@ def _join(
     for path, start, end in context:
         text += "\n" if text else ""
         shift = len(text) - start
-        places += [(a + shift, b + shift) for p, a, b in edited
-                   if p == path and start <= a and b <= end]  # fmt: skip
+        places += [
+            (a + shift, b + shift) for p, a, b in edited if p == path and start <= a and b <= end
+        ]
         text += texts[path][start:end]
     return text, places
 

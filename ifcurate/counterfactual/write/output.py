@@ -230,8 +230,9 @@ def _render_sheet(run: _Run, augmenter: Augmenter, journal: Journal, funnel: Fun
 def _outcome(row: ReadRow, augmenter: Augmenter) -> Outcome:
     if row.bad is not None:
         bad = row.bad
-        return Outcome("", bad.source, bad.number, check=Check.ROW, reason=bad.reason, bad=True,
-                       loss=bad.loss)  # fmt: skip
+        return Outcome(
+            "", bad.source, bad.number, check=Check.ROW, reason=bad.reason, bad=True, loss=bad.loss
+        )
     if not row.examples:
         reason = "no response in it"
         return Outcome("", row.raw.source, row.raw.number, check=Check.ROW, reason=reason)

@@ -135,6 +135,8 @@ def find_named_quote(text: str) -> list[ContextSpan]:
 
     "Who speaks in the text "..."?", "Using the notes in the brackets [...], say ...".
     """
+    if not any(mark in text for mark in _OPENING):  # the pattern ends in one, and is slow
+        return []
     for named in islice(_NAMED.finditer(text), 20):
         start = named.end() - 1
         stop = text.find("\n\n", start)
@@ -165,11 +167,12 @@ def _is_request_value(text: str, start: int, end: int) -> bool:
 
 
 _BRACKETS = {"[": "]", "(": ")"}
+_OPENING = '"“«„[('
 _NAMED = re.compile(
     rf"\b(?:the|this|these|following|my)(?: [\w'-]{{1,20}}){{0,3}}? "
     rf"(?:{NOUN_PATTERN}|brackets|parentheses|quotes|quotation(?: marks)?)"
     r"(?: below| here| in (?:the )?(?:brackets|parentheses|quotes|quotation marks))?[ \t]?:? ?"
-    r"[\"“«„\[(]",
+    rf"[{re.escape(_OPENING)}]",
     re.I,
 )
 

@@ -64,7 +64,7 @@ def _as_dict(loaded: Examples, tally: Tally, most: int) -> dict[str, Any]:
     return {
         "formats": loaded.formats,
         "templates": {
-            source.name: [shape.as_record() for shape in layout.shapes]
+            source.name: [template.as_record() for template in layout.templates]
             for source, layout in zip(loaded.sources, loaded.layouts, strict=True)
         },
         "unread_columns": {name: list(of.columns) for name, of in unread.items() if of.columns},
@@ -114,10 +114,10 @@ def _print(loaded: Examples, tally: Tally) -> None:
     for source, layout in zip(loaded.sources, loaded.layouts, strict=True):
         name = escape(plain(source.name))
         out.print(f"{name}: format [bold]{layout.format}[/bold]", soft_wrap=True)
-        for shape in layout.shapes[:5]:
-            print_line(f"  {plain(shape.describe())}")
-        if len(layout.shapes) > 5:
-            out.print(f"  and {count(len(layout.shapes) - 5, 'further template')}")
+        for template in layout.templates[:5]:
+            print_line(f"  {plain(template.describe())}")
+        if len(layout.templates) > 5:
+            out.print(f"  and {count(len(layout.templates) - 5, 'further template')}")
         if source.name in unread:
             _print_unread(unread[source.name])
     for folder, told in loaded.not_read.items():

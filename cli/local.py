@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
     from ifcurate.options.score import RunOptions
     from ifcurate.runs.run import Run
-    from ifcurate.runs.work import Shard
+    from ifcurate.runs.scoring import Shard
     from ifcurate.scoring.cache import ScoreCache
     from ifcurate.scoring.scorer import Scorer
 

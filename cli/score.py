@@ -59,7 +59,7 @@ def score(
     silent = quiet or json
     note_reading(data, reading, quiet=silent)  # at once: the imports take a second
     from ifcurate.memory import MemoryBudget
-    from ifcurate.runs.work import Shard
+    from ifcurate.runs.scoring import Shard
     from ifcurate.scoring.scorer import Scorer
 
     allowed = Allowed.parse(fail_on_error)

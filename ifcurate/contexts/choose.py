@@ -12,12 +12,12 @@ from . import patterns
 from .asking import asks, lacks_question
 from .fields import merge_fields
 from .forms import shared_words
+from .learned_template import Asks, LearnedTemplate, are_distinct, match_template, without_request
 from .lines import (
     belongs_to_request,
     is_statement,
     reference_direction,
 )
-from .shapes import Asks, Shape, are_distinct, match_shape, without_request
 from .slots import (
     Evidence,
     Fit,
@@ -42,7 +42,7 @@ def choose_contexts(
     n_rows: int,
     evidence: Evidence,
     expected: tuple[int, ...] = (),
-) -> Shape | None:
+) -> LearnedTemplate | None:
     """Return the template with its context slots; without any when its rows have no context.
 
     The result is None when the slots do not decide; the rules then read each row. Slots that
@@ -69,10 +69,10 @@ def choose_contexts(
         return None
     agreement = sum(slot.votes for slot in chosen) / len(chosen)
     confidence = round(0.85 + 0.12 * agreement, 3)
-    return Shape(fit.parts, numbers, n_rows, round(agreement, 3), confidence, asked)
+    return LearnedTemplate(fit.parts, numbers, n_rows, round(agreement, 3), confidence, asked)
 
 
-def _without_context(fit: Fit, slots: list[Slot], n_rows: int) -> Shape | None:
+def _without_context(fit: Fit, slots: list[Slot], n_rows: int) -> LearnedTemplate | None:
     """Return the template as one without a context, unless the rules find one in some rows.
 
     A passage that many rows share looks like a fixed part, but the rules can find it. What they
@@ -84,8 +84,8 @@ def _without_context(fit: Fit, slots: list[Slot], n_rows: int) -> Shape | None:
         for row, spans, vote in zip(fit.rows, fit.spans, fit.votes, strict=True)
     )
     share = found / len(fit.votes)
-    shape = Shape(fit.parts, (), n_rows, round(1 - share, 3), 0.9)
-    return shape if share < 0.2 and are_distinct(fit.parts) else None
+    template = LearnedTemplate(fit.parts, (), n_rows, round(1 - share, 3), 0.9)
+    return template if share < 0.2 and are_distinct(fit.parts) else None
 
 
 def _fit(
@@ -95,8 +95,8 @@ def _fit(
     contexts: tuple[int, ...] = (),
 ) -> Fit:
     """Return the rows that fit the parts, with what is known of each."""
-    blank = Shape(parts, contexts, 0, 0.0, 0.0)
-    places = {row: spans for row in rows if (spans := match_shape(row, blank)) is not None}
+    blank = LearnedTemplate(parts, contexts, 0, 0.0, 0.0)
+    places = {row: spans for row in rows if (spans := match_template(row, blank)) is not None}
     votes = [evidence.find(row) for row in places]
     responses = [evidence.responses.get(row, "") for row in places]
     return Fit(parts, list(places), list(places.values()), votes, responses)

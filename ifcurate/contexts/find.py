@@ -27,6 +27,7 @@ from .asking import (
 from .between import find_between
 from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
 from .forms import is_choices, is_directive
+from .learned_template import LearnedTemplate, find_in_template, match_template
 from .lines import (
     is_only_asking,
 )
@@ -37,7 +38,6 @@ from .marks import (
 )
 from .one_line import prepare
 from .pointing import find_above, find_lead, find_long
-from .shapes import Shape, find_in_shape, match_shape
 from .spans import ContextSpan, Mark, rest_of
 from .words import Language, add_languages
 
@@ -92,7 +92,7 @@ def find_context(
     *,
     min_confidence: float = MIN_CONFIDENCE,
     must_ask: bool = True,
-    shapes: Sequence[Shape] = (),
+    templates: Sequence[LearnedTemplate] = (),
     languages: Sequence[Language] = (),
 ) -> list[ContextSpan]:
     """Find the context in one user message or prompt.
@@ -100,12 +100,16 @@ def find_context(
     Returns spans in order, without overlaps: usually none or one, sometimes two (a background
     and a situation). Rules below `min_confidence` are not used. With `must_ask`, what remains
     after the cut must ask for something; without it, the request may be elsewhere, as in a
-    later turn. `shapes` are the templates of the text's source (`learn_shapes`). A text that
+    later turn. `templates` are the templates of the text's source (`learn_templates`). A text that
     fits a template is read by it, before any rule. `languages` are additional words: use
     `read_language`, or `Language(name="mine", context=frozenset(["vignette"]))` for a label.
     """
     explained = explain_context(
-        text, min_confidence=min_confidence, must_ask=must_ask, shapes=shapes, languages=languages
+        text,
+        min_confidence=min_confidence,
+        must_ask=must_ask,
+        templates=templates,
+        languages=languages,
     )
     return list(explained.spans)
 
@@ -115,25 +119,25 @@ def explain_context(
     *,
     min_confidence: float = MIN_CONFIDENCE,
     must_ask: bool = True,
-    shapes: Sequence[Shape] = (),
+    templates: Sequence[LearnedTemplate] = (),
     languages: Sequence[Language] = (),
 ) -> Explained:
     """Find the context, with each rule that was tried and why its result was not used."""
     with add_languages(languages):
-        return _explain(text, min_confidence, shapes, must_ask=must_ask)
+        return _explain(text, min_confidence, templates, must_ask=must_ask)
 
 
 def _explain(
-    text: str, min_confidence: float, shapes: Sequence[Shape], *, must_ask: bool
+    text: str, min_confidence: float, templates: Sequence[LearnedTemplate], *, must_ask: bool
 ) -> Explained:
-    for shape in shapes:
-        slots = match_shape(text, shape)
-        if slots is None or shape.confidence < min_confidence:
+    for template in templates:
+        slots = match_template(text, template)
+        if slots is None or template.confidence < min_confidence:
             continue
-        spans = _arrange(text, find_in_shape(text, shape, slots))
-        if not spans and not shape.contexts and _is_named(text, min_confidence, must_ask):
+        spans = _arrange(text, find_in_template(text, template, slots))
+        if not spans and not template.contexts and _is_named(text, min_confidence, must_ask):
             continue
-        outcome = "taken" if spans else f"no context: {shape.describe()}"
+        outcome = "taken" if spans else f"no context: {template.describe()}"
         return Explained(tuple(spans), (Tried(("template",), outcome, tuple(spans)),))
     prompt = prepare(text)
     tried: list[Tried] = []

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 from .choose import choose_contexts
 from .forms import shared_start
-from .shapes import Shape, match_shape
+from .learned_template import LearnedTemplate, match_template
 from .slots import Evidence, Finder
 
 LOOKED_AT = 2400  # rows of a source from which templates are learned
@@ -35,9 +35,9 @@ _STOPS = frozenset([".", "。", "।"])
 _END_MARKER = re.compile(r"(?:\s*<[|/][\w|]{1,20}>)+\s*\Z")
 
 
-def learn_shapes(
+def learn_templates(
     texts: Sequence[str], find: Finder, *, responses: Sequence[str] | None = None
-) -> tuple[Shape, ...]:
+) -> tuple[LearnedTemplate, ...]:
     """Learn the templates that these prompts share, sorted by most fixed text first.
 
     `find` applies the rules to one prompt: pass `find_context`. `responses` are the responses
@@ -55,24 +55,24 @@ def learn_shapes(
     if whole := _learn_whole(rows, evidence):
         return (whole,)
     left = list(rows)
-    shapes: list[Shape] = []
+    templates: list[LearnedTemplate] = []
     for keys in (_edges(5), _grams, _edges(3, 2)):
-        left = _take_groups(left, words, keys, shapes, evidence)
+        left = _take_groups(left, words, keys, templates, evidence)
         if len(left) < _LEAST_ROWS:
             break
-    shapes += _learn_plain(left, len(rows), evidence)
-    return tuple(sorted(shapes, key=lambda shape: (-shape.n_fixed, shape.parts)))
+    templates += _learn_plain(left, len(rows), evidence)
+    return tuple(sorted(templates, key=lambda template: (-template.n_fixed, template.parts)))
 
 
-def _learn_whole(rows: list[str], evidence: Evidence) -> Shape | None:
+def _learn_whole(rows: list[str], evidence: Evidence) -> LearnedTemplate | None:
     """Learn the template of all rows; None unless it has a context and all rows fit.
 
     Groups of rows with a common key may share words of a slot that has few values.
     """
-    shape = _learn_group(rows, evidence)
-    if shape is None or not shape.contexts or not shape.n_fixed:
+    template = _learn_group(rows, evidence)
+    if template is None or not template.contexts or not template.n_fixed:
         return None
-    return shape if all(match_shape(text, shape) is not None for text in rows) else None
+    return template if all(match_template(text, template) is not None for text in rows) else None
 
 
 _Keys = Callable[[str, list[str]], Iterable[object]]
@@ -100,7 +100,7 @@ def _take_groups(
     rows: list[str],
     words: dict[str, list[str]],
     keys: _Keys,
-    shapes: list[Shape],
+    templates: list[LearnedTemplate],
     evidence: Evidence,
 ) -> list[str]:
     """Learn a template from each group of rows with a common key, and return the other rows."""
@@ -116,9 +116,9 @@ def _take_groups(
         if tuple(group) in tried:
             continue
         tried.add(tuple(group))
-        for shape in _learn_all(group, words, evidence):
-            shapes.append(shape)
-            rows = [text for text in rows if match_shape(text, shape) is None]
+        for template in _learn_all(group, words, evidence):
+            templates.append(template)
+            rows = [text for text in rows if match_template(text, template) is None]
     return rows
 
 
@@ -145,13 +145,15 @@ def _divide(group: list[str], words: dict[str, list[str]]) -> list[list[str]]:
     return [group]
 
 
-def _learn_all(group: list[str], words: dict[str, list[str]], evidence: Evidence) -> list[Shape]:
+def _learn_all(
+    group: list[str], words: dict[str, list[str]], evidence: Evidence
+) -> list[LearnedTemplate]:
     """Learn the template of a group of rows, or several when the group mixes several."""
     learned = [_learn_group(part, evidence) for part in _divide(group, words)]
-    return [shape for shape in learned if shape is not None]
+    return [template for template in learned if template is not None]
 
 
-def _learn_group(group: list[str], evidence: Evidence) -> Shape | None:
+def _learn_group(group: list[str], evidence: Evidence) -> LearnedTemplate | None:
     """Learn the template of a group of rows; None if they share none."""
     distinct = list(dict.fromkeys(group))[:_MOST_ROWS]
     parts = induce_parts(distinct) if len(distinct) >= _LEAST_ROWS else None
@@ -162,7 +164,7 @@ def _learn_group(group: list[str], evidence: Evidence) -> Shape | None:
 _PLAIN = tuple((("", between, ""), (number,)) for between in ("\n\n", "\n") for number in (0, 1))
 
 
-def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[Shape]:
+def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[LearnedTemplate]:
     """Learn a template without fixed words from rows that are a text and a question.
 
     At least 90% of the rows must have two parts, and only one of them asks. The two parts may
@@ -173,9 +175,9 @@ def _learn_plain(rows: Sequence[str], n_all: int, evidence: Evidence) -> list[Sh
         return []
     one_line = [(("", ""), ())] if len(rows) >= 0.5 * n_all and not _share_words(distinct) else []
     for parts, contexts in (*_PLAIN, *one_line):
-        shape = choose_contexts(parts, distinct, len(rows), evidence, contexts)
-        if shape and shape.contexts and (shape.asks or shape.contexts == contexts):
-            return [shape]
+        template = choose_contexts(parts, distinct, len(rows), evidence, contexts)
+        if template and template.contexts and (template.asks or template.contexts == contexts):
+            return [template]
     return []
 
 

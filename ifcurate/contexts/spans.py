@@ -49,7 +49,7 @@ def rest_of(text: str, spans: Sequence[ContextSpan]) -> str:
     return "".join([*kept, text[at:]])
 
 
-def is_no_context(text: str) -> bool:
+def says_no_input(text: str) -> bool:
     """Return whether a context field only says that it is empty ("No input", "N/A", "<noinput>").
 
     Case, punctuation, quotes and brackets do not matter. A text without any letter or digit is
@@ -133,7 +133,7 @@ def _is_usable(text: str, start: int, end: int, at_least: int) -> bool:
         return False
     if end - start <= 200:
         body = text[start:end]
-        return not (is_no_context(body) or patterns.PLACEHOLDER.fullmatch(body))
+        return not (says_no_input(body) or patterns.PLACEHOLDER.fullmatch(body))
     return True
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ifcurate.data.in_memory import take_examples
 from ifcurate.data.sources import Examples
-from ifcurate.data.taking import take_examples
 from ifcurate.options.augment import SubstitutionOptions
 from ifcurate.options.base import takes_options
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ifcurate.data.cells import Draft, Text, read_system
+from ifcurate.data.column_texts import Draft, Text, read_system
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import parse_list, read_turns, split_chat
 from ifcurate.errors import RowError

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from ifcurate.data.cells import ANSWERS, CONTEXTS, OUTPUTS, QUESTIONS, lower_names
 from ifcurate.data.chats import CHATS, find_chat, is_chat
+from ifcurate.data.column_texts import ANSWERS, CONTEXTS, OUTPUTS, QUESTIONS, lower_names
 from ifcurate.data.ranked import advise_ranked, first_is_best, run_jq
 from ifcurate.data.turns import parse_list
 from ifcurate.errors import DataError

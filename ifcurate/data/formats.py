@@ -18,9 +18,9 @@ from typing import Any
 
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import Explained, Tried, explain_context, find_document
-from ifcurate.contexts.spans import ContextSpan, is_no_context
+from ifcurate.contexts.spans import ContextSpan, says_no_input
 from ifcurate.contexts.words import add_languages
-from ifcurate.data.cells import Draft, Text
+from ifcurate.data.column_texts import Draft, Text
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.errors import RowError
 from ifcurate.records import ContextBlock, Example, Role, Turn
@@ -146,7 +146,7 @@ def _find_blocks(draft: Draft, layout: Layout) -> Iterator[ContextBlock]:
     """
     kinds = layout.context
     field = draft.context
-    if "field" in kinds and field.text and not is_no_context(field.text):
+    if "field" in kinds and field.text and not says_no_input(field.text):
         yield _whole("context", field, "field", 1.0)
         return
     if "system" in kinds and draft.system.text:
@@ -163,7 +163,7 @@ def _turn_blocks(
     draft: Draft, part: str, text: Text, role: Role, layout: Layout
 ) -> Iterator[ContextBlock]:
     """Yield the context of one turn: a tool's result, or the contexts in a user's text."""
-    if role == "tool" and "tool" in layout.context and not is_no_context(text.text):
+    if role == "tool" and "tool" in layout.context and not says_no_input(text.text):
         yield _whole(part, text, "tool-result", 1.0)
     elif role == "user" and "inline" in layout.context and text.text:
         for context in _explain_text(draft, part, text.text, layout).spans:
@@ -198,7 +198,7 @@ def _explain_text(draft: Draft, part: str, text: str, layout: Layout) -> Explain
         text,
         min_confidence=layout.min_confidence,
         must_ask=not elsewhere,
-        shapes=layout.shapes if part == "instruction" and not draft.history else (),
+        templates=layout.templates if part == "instruction" and not draft.history else (),
     )
 
 

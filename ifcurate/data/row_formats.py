@@ -10,9 +10,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from ifcurate.contexts.asking import asks
-from ifcurate.contexts.shapes import Shape
+from ifcurate.contexts.learned_template import LearnedTemplate
 from ifcurate.contexts.words import Language
-from ifcurate.data.cells import (
+from ifcurate.data.chats import (
+    add_history,
+    add_system,
+    draft_chat,
+    find_chat,
+    has_tools,
+    join_turns,
+    read_conversation,
+    read_thread,
+    write_tools,
+)
+from ifcurate.data.column_texts import (
     ANSWERS,
     COMPLETIONS,
     CONTEXTS,
@@ -29,17 +40,6 @@ from ifcurate.data.cells import (
     read_system,
     read_text,
     restore_names,
-)
-from ifcurate.data.chats import (
-    add_history,
-    add_system,
-    draft_chat,
-    find_chat,
-    has_tools,
-    join_turns,
-    read_conversation,
-    read_thread,
-    write_tools,
 )
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import read_turns, split_chat, split_speakers
@@ -60,7 +60,7 @@ class Layout:
     labels: tuple[str, ...] = ()  # additional labels of contexts
     languages: tuple[Language, ...] = ()  # additional words
     pattern: str = ""  # a regular expression that replaces the rules
-    shapes: tuple[Shape, ...] = ()  # templates that the rows of the source share
+    templates: tuple[LearnedTemplate, ...] = ()  # templates that the rows of the source share
 
     def as_record(self) -> dict[str, Any]:
         """Return plain values for a run's identity, without those at their default."""
@@ -75,7 +75,8 @@ class Layout:
             "labels": list(self.labels),
             "languages": [language.as_record() for language in self.languages],
             "pattern": self.pattern,
-            "shapes": [shape.as_record() for shape in self.shapes],
+            # The key keeps its first name, so that runs of earlier versions can be read.
+            "shapes": [template.as_record() for template in self.templates],
         }
         return record | {name: value for name, value in added.items() if value}
 
@@ -91,7 +92,8 @@ class Layout:
         values: dict[str, Any] = {**record, "context": tuple(record["context"])}
         values["labels"] = tuple(record.get("labels", ()))
         values["languages"] = tuple(map(Language.model_validate, record.get("languages", ())))
-        values["shapes"] = tuple(map(Shape.from_record, record.get("shapes", ())))
+        learned = values.pop("shapes", ())
+        values["templates"] = tuple(map(LearnedTemplate.from_record, learned))
         return cls(**values)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ifcurate.contexts.find import find_context
 from ifcurate.contexts.language_files import read_language
-from ifcurate.contexts.learn import LOOKED_AT, learn_shapes
+from ifcurate.contexts.learn import LOOKED_AT, learn_templates
 from ifcurate.contexts.words import add_languages
 from ifcurate.data.detection import detect_format
 from ifcurate.data.formats import parse_row, template_texts
@@ -331,7 +331,9 @@ def learn_layout(rows: Sequence[dict[str, Any]], layout: Layout) -> Layout:
         return layout
     with add_languages(layout.added):
         prompts, responses = zip(*texts, strict=True)
-        return replace(layout, shapes=learn_shapes(prompts, find_context, responses=responses))
+        return replace(
+            layout, templates=learn_templates(prompts, find_context, responses=responses)
+        )
 
 
 def _first_rows(source: Source, n: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Final
 
 from ifcurate.contexts.words import count_words
-from ifcurate.data.cells import CONTEXTS, Draft, lower_names, read_context
+from ifcurate.data.column_texts import CONTEXTS, Draft, lower_names, read_context
 from ifcurate.data.paths import read_path
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.data.turns import TEXT_KEYS

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from ifcurate.data.taking import take_examples
+from ifcurate.data.in_memory import take_examples
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
 from ifcurate.mixing.choosing import (
@@ -38,7 +38,7 @@ from ifcurate.mixing.mixture import (
     refuse_foreign,
     save_mixture,
 )
-from ifcurate.mixing.near import mark_near_duplicates
+from ifcurate.mixing.near_duplicates import mark_near_duplicates
 from ifcurate.mixing.overlap import find_names, read_names
 from ifcurate.mixing.rows import Component, MixRow, Refusal, tabulate_rows, take_rows
 from ifcurate.mixing.store import RowStore

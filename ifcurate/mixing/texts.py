@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ifcurate.data.cells import Draft, lower_names
 from ifcurate.data.chats import read_conversation
+from ifcurate.data.column_texts import Draft, lower_names
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import READERS, Layout
 from ifcurate.data.turns import split_speakers

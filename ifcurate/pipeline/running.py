@@ -41,8 +41,8 @@ from ifcurate.reports.page import write_report
 from ifcurate.runs.reading import run_examples
 from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.score import run_name, score_identity, score_run
+from ifcurate.runs.scoring import Progress
 from ifcurate.runs.splits import read_split_manifest
-from ifcurate.runs.work import Progress
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.filtering import FilterResult, filter_run

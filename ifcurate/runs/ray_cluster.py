@@ -35,7 +35,7 @@ from ifcurate.runs.ray_tasks import (
 )
 from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.score import complete_run, data_identity, run_name
-from ifcurate.runs.work import Progress, count_parts
+from ifcurate.runs.scoring import Progress, count_parts
 
 _TRIES: Final = 5  # passes over what is missing
 
@@ -173,7 +173,7 @@ def _ask_identity(
 
 @dataclass
 class _OnRay:
-    """The work of `score_run_on_ray`; see `ifcurate.runs.work.Work`."""
+    """The work of `score_run_on_ray`; see `ifcurate.runs.scoring.Work`."""
 
     examples: Examples
     engine: EngineSpec

@@ -21,7 +21,7 @@ from ifcurate.engines.load import load_engine
 from ifcurate.errors import RunError
 from ifcurate.memory import MemoryBudget
 from ifcurate.options.score import ScoreSettings
-from ifcurate.runs.ahead import score_ahead
+from ifcurate.runs.chunks import score_chunks
 from ifcurate.runs.folder import run_differences
 from ifcurate.runs.parts import Part, Parts, Pending
 from ifcurate.scoring.scorer import Scorer
@@ -124,7 +124,7 @@ class ScoringActor:
         written: list[Part] = []
         size = self._scorer.piece_bytes
         chunks = (piece for i in order for piece in _read(batch, i, size))
-        scored = score_ahead(self._scorer, chunks, tokens=self._parts.tokens)
+        scored = score_chunks(self._scorer, chunks, tokens=self._parts.tokens)
         with contextlib.closing(scored):
             for item, chunk in scored:
                 assert chunk is not None

@@ -23,7 +23,7 @@ from ifcurate.runs.folder import cache_note, open_run, seal_manifest
 from ifcurate.runs.join import join_tables, scan_parts
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.run import Run
-from ifcurate.runs.work import Progress, Scoring, Shard, Work
+from ifcurate.runs.scoring import Progress, Scoring, Shard, Work
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.storage.files import atomic_file, write_json

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from ifcurate.data.taking import take_examples
+from ifcurate.data.in_memory import take_examples
 from ifcurate.engines.base import Engine
 from ifcurate.errors import DataError
 from ifcurate.options.score import ScoreSettings

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from ifcurate.engines.base import Float32Array
+from ifcurate.prompts.missing_request import asks_nothing
 from ifcurate.prompts.pairs import PromptPair
-from ifcurate.prompts.requests import asks_nothing
 from ifcurate.records import ContextBlock
 from ifcurate.storage.tables import NUMBERS, SCORES, TOKENS
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import polars as pl
 
+from ifcurate.data.in_memory import take_examples
 from ifcurate.data.readers.files import RawRow, Source
 from ifcurate.data.readers.json_rows import parse_line
 from ifcurate.data.readers.rows import read_rows, source_problem
-from ifcurate.data.taking import take_examples
 from ifcurate.data.writing import name_outputs, open_row_writer, refuse_inputs
 from ifcurate.errors import RunError
 from ifcurate.options.base import takes_options

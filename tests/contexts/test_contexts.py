@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from ifcurate.contexts.asking import asks
 from ifcurate.contexts.find import STEPS, explain_context, find_context, find_document
 from ifcurate.contexts.rules import RULES, rule_confidence
-from ifcurate.contexts.spans import ContextSpan, is_no_context
+from ifcurate.contexts.spans import ContextSpan, says_no_input
 from ifcurate.contexts.words import classify_label
 from ifcurate.records import ContextBlock, Example
 
@@ -56,7 +56,7 @@ def check_shape(text: str, found: list[ContextSpan]) -> None:
         assert floor <= f.outer_start <= f.start < f.end <= f.outer_end <= len(text)
         inner = text[f.start : f.end]
         assert inner == inner.strip()
-        assert not is_no_context(inner)
+        assert not says_no_input(inner)
         assert 0 <= f.confidence <= rule_confidence(f.rule)
         floor = f.outer_end
 
@@ -183,7 +183,7 @@ def test_what_a_label_announces(name: str, kind: str) -> None:
     ],
 )
 def test_no_context(text: str) -> None:
-    assert is_no_context(text)
+    assert says_no_input(text)
 
 
 @pytest.mark.parametrize(
@@ -209,14 +209,14 @@ def test_no_context(text: str) -> None:
     ],
 )
 def test_some_context(text: str) -> None:
-    assert not is_no_context(text)
+    assert not says_no_input(text)
 
 
 @given(st.text(max_size=300))
 def test_no_context_never_raises_and_ignores_case(text: str) -> None:
-    assert is_no_context(text) in (True, False)
+    assert says_no_input(text) in (True, False)
     if text.isascii():
-        assert is_no_context(text.upper()) == is_no_context(text.lower())
+        assert says_no_input(text.upper()) == says_no_input(text.lower())
 
 
 def test_an_input_field_that_says_no_input_is_not_found() -> None:
@@ -309,7 +309,7 @@ def seconds(text: str) -> float:
     start = time.process_time()
     find_context(text)
     find_document(text)
-    is_no_context(text)
+    says_no_input(text)
     return time.process_time() - start
 
 
@@ -355,7 +355,7 @@ def test_real_inline_prompts() -> None:
 def test_real_inputs_that_say_no_input() -> None:
     rows = json.loads((SHARED / "alpaca_5pct.json").read_text(encoding="utf-8"))
     inputs = [row["input"] for row in rows if row["input"].strip()]
-    none = [text for text in inputs if is_no_context(text)]
+    none = [text for text in inputs if says_no_input(text)]
     said = [text for text in inputs if "noinput" in text.lower().replace(" ", "")]
     assert len(said) >= 59
     assert set(said) <= set(none)

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from ifcurate.contexts.find import find_context
-from ifcurate.contexts.learn import learn_shapes
-from ifcurate.contexts.shapes import Shape
+from ifcurate.contexts.learn import learn_templates
+from ifcurate.contexts.learned_template import LearnedTemplate
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import learn_layout, read_examples
 from tests.contexts.truth.measuring import fill_form
@@ -51,9 +51,10 @@ ROWS = tuple(zip(NAMES, THINGS, TOWNS, strict=True))
 def learned(template: str) -> list[tuple[str, list[str]]]:
     """The contexts of twelve rows of one template, read as one file."""
     texts = [template.format(name=name, thing=thing, town=town) for name, thing, town in ROWS]
-    shapes = learn_shapes(texts, find_context)
+    templates = learn_templates(texts, find_context)
     return [
-        (text, [text[f.start : f.end] for f in find_context(text, shapes=shapes)]) for text in texts
+        (text, [text[f.start : f.end] for f in find_context(text, templates=templates)])
+        for text in texts
     ]
 
 
@@ -100,9 +101,9 @@ def test_rows_of_two_templates_with_one_beginning_keep_their_requests() -> None:
     first = "Write a question about the following plot: {0} sells {1} in {2}. It goes well there."
     second = 'Write a question about the topic "{1}" whose answer would be: {0} of {2}.'
     texts = [form.format(*row) for row in ROWS for form in (first, second)]
-    shapes = learn_shapes(texts, find_context)
+    templates = learn_templates(texts, find_context)
     for text in texts:
-        for f in find_context(text, shapes=shapes):
+        for f in find_context(text, templates=templates):
             assert text[: f.outer_start].rstrip().endswith(("plot:", "be:"))
 
 
@@ -144,10 +145,10 @@ def test_templates_far_from_the_start_of_a_file_are_learned(tmp_path: Path, suff
     else:
         pl.DataFrame(rows).write_parquet(path, row_group_size=100)
     (layout,) = read_examples(path).layouts
-    assert sorted(shape.contexts for shape in layout.shapes) == [(0,), (0,)]
+    assert sorted(template.contexts for template in layout.templates) == [(0,), (0,)]
     assert read_examples(path).layouts == (layout,)
     if suffix == "jsonl":  # rows in memory are sampled too
-        assert len(learn_layout(rows, Layout("prompt_completion")).shapes) == 2
+        assert len(learn_layout(rows, Layout("prompt_completion")).templates) == 2
 
 
 @pytest.mark.parametrize(
@@ -181,11 +182,11 @@ def read_form(form: str, bank: str, *, responses: bool = True) -> list[tuple[str
     rows = fill_form(form, bank)
     texts = [row["text"] for row in rows]
     said = [row["response"] for row in rows] if responses else None
-    shapes = learn_shapes(texts, find_context, responses=said)
+    templates = learn_templates(texts, find_context, responses=said)
     pairs = []
     for row in rows:
         text = row["text"]
-        found = find_context(text, shapes=shapes)
+        found = find_context(text, templates=templates)
         expected = [text[start:end].strip(" .") for start, end in row["contexts"]]
         got = [text[f.start : f.end].strip(" .") for f in found]
         pairs.append((" | ".join(expected), " | ".join(got)))
@@ -213,7 +214,7 @@ def test_without_responses_words_of_no_language_are_no_task() -> None:
 
 def test_as_many_responses_as_texts() -> None:
     with pytest.raises(ValueError):
-        learn_shapes(["a", "b"], find_context, responses=["a"])
+        learn_templates(["a", "b"], find_context, responses=["a"])
 
 
 @pytest.mark.parametrize(
@@ -233,9 +234,9 @@ def test_layouts_of_other_collections(form: str, bank: str) -> None:
 
 def test_a_divided_slot_is_described() -> None:
     texts = [row["text"] for row in fill_form("Read what is here. {c} {h}", "qa")]
-    (shape,) = learn_shapes(texts, find_context)
-    assert "slot 1 is the context before its request" in shape.describe()
-    assert Shape.from_record(shape.as_record()) == shape
+    (template,) = learn_templates(texts, find_context)
+    assert "slot 1 is the context before its request" in template.describe()
+    assert LearnedTemplate.from_record(template.as_record()) == template
 
 
 @pytest.mark.parametrize(
@@ -255,10 +256,10 @@ def test_what_is_neither_question_nor_answer_is_the_context() -> None:
     rows = fill_form("what led to it? {c} (a) {a} (b) {b}", "copa")
     texts = [row["text"].lower().replace(".", "") for row in rows]
     responses = [row["response"].lower().replace(".", "") for row in rows]
-    shapes = learn_shapes(texts, find_context, responses=responses)
+    templates = learn_templates(texts, find_context, responses=responses)
     for row, text in zip(rows, texts, strict=True):
         ((start, end),) = row["contexts"]
-        (found,) = find_context(text, shapes=shapes)
+        (found,) = find_context(text, templates=templates)
         assert (found.start, found.end) == (start, end - 1)
 
 
@@ -267,9 +268,9 @@ def test_lower_case_texts_without_marks_are_found(request_: str) -> None:
     rows = fill_form("{c}", "news")
     texts = [row["text"].lower().rstrip(".") for row in rows]
     prompts = [f"{text} {request_}" for text in texts]
-    shapes = learn_shapes(prompts, find_context, responses=[row["response"] for row in rows])
+    templates = learn_templates(prompts, find_context, responses=[row["response"] for row in rows])
     for text, prompt in zip(texts, prompts, strict=True):
-        (found,) = find_context(prompt, shapes=shapes)
+        (found,) = find_context(prompt, templates=templates)
         assert prompt[found.start : found.end] == text
 
 
@@ -306,9 +307,9 @@ def test_words_that_few_rows_share_tear_no_context() -> None:
         what = draw.choice(("an eel", "a sack of flour", "two coats", "the plough", "a hen"))
         text = f"The {who} waited {n % 9} hours near the {where} on {day}. At last it {did} {what}"
         texts.append(f"Passage: {text} and went home. Question: What did the {who} do? Answer:")
-    shapes = learn_shapes(texts, find_context)
+    templates = learn_templates(texts, find_context)
     for text in texts:
-        (found,) = find_context(text, shapes=shapes)
+        (found,) = find_context(text, templates=templates)
         assert text[found.start : found.end] == text[9 : text.index(" Question:")]
 
 
@@ -319,9 +320,9 @@ def test_a_request_with_a_passage_after_it_is_no_slot() -> None:
         for thing in ("capital", "mother", "last known place")
         for passage in ("", f"\n\nPassage: It is said to be by {name}. Nobody knows more about it.")
     ]
-    shapes = learn_shapes(texts, find_context)
+    templates = learn_templates(texts, find_context)
     for text in texts:
-        spans = find_context(text, shapes=shapes)
+        spans = find_context(text, templates=templates)
         assert [text[s.start : s.end] for s in spans] == text.split("Passage: ")[1:]
 
 
@@ -376,9 +377,9 @@ def test_numbered_answers_are_no_context(form: str, named: bool) -> None:
         ]
         responses = [text[-1] for text in shorter]
         assert set(responses) <= set(numbers)
-    shapes = learn_shapes(texts, find_context, responses=responses)
+    templates = learn_templates(texts, find_context, responses=responses)
     for row in rows:
-        found = find_context(row["text"], shapes=shapes)
+        found = find_context(row["text"], templates=templates)
         ((start, end),) = row["contexts"]
         assert [(f.start, f.end) for f in found] in ([(start, end)], [(start, end - 1)])
 
@@ -406,9 +407,9 @@ def test_a_question_with_its_answers_has_no_context(form: str) -> None:
 def test_the_fields_of_a_record_are_one_context(form: str) -> None:
     texts = [form.format(name=name, thing=thing, town=town) for name, thing, town in ROWS]
     responses = [f"{name} of {town} sells {thing}." for name, thing, town in ROWS]
-    shapes = learn_shapes(texts, find_context, responses=responses)
+    templates = learn_templates(texts, find_context, responses=responses)
     for text in texts:
-        (found,) = find_context(text, shapes=shapes)
+        (found,) = find_context(text, templates=templates)
         expected = text.partition("\nWr")[0].partition("\n\nD")[0].partition(" =")[0]
         expected = expected.partition("\nWhat")[0].strip("()")
         assert text[found.start : found.end].strip("()]") == expected.strip("]")
@@ -422,9 +423,9 @@ def test_a_slot_with_few_values_is_no_fixed_part() -> None:
         for day in ("on Mondays", "every day")
     ]
     responses = [text.replace("\n", " ") for text in texts]
-    shapes = learn_shapes(texts, find_context, responses=responses)
+    templates = learn_templates(texts, find_context, responses=responses)
     for text in texts:
-        (found,) = find_context(text, shapes=shapes)
+        (found,) = find_context(text, templates=templates)
         assert text[found.start : found.end] == text.removesuffix("\n\nDescribe it.")
 
 
@@ -444,22 +445,22 @@ def test_different_instructions_in_one_frame_are_no_context(form: str) -> None:
         f"{verb} the uses of {thing} in {town}."
         for verb, (_, thing, town) in zip(verbs, ROWS, strict=False)
     ]
-    shapes = learn_shapes([form.format(text) for text in instructions], find_context)
-    assert not any(find_context(form.format(text), shapes=shapes) for text in instructions)
+    templates = learn_templates([form.format(text) for text in instructions], find_context)
+    assert not any(find_context(form.format(text), templates=templates) for text in instructions)
 
 
 def test_the_words_above_two_statements_mean_both() -> None:
     rows = fill_form("{c1}\n{c2}\nQuestion: Is '{w}' used alike in the two sentences above?", "wic")
     texts = [row["text"] for row in rows]
-    shapes = learn_shapes(texts, find_context, responses=[row["response"] for row in rows])
+    templates = learn_templates(texts, find_context, responses=[row["response"] for row in rows])
     for row in rows:
-        found = [(span.start, span.end) for span in find_context(row["text"], shapes=shapes)]
+        found = [(span.start, span.end) for span in find_context(row["text"], templates=templates)]
         assert found == row["contexts"]
 
 
 def test_a_template_without_a_context_leaves_a_labelled_one_to_the_rules() -> None:
-    shapes = (Shape(("Name the ", ""), (), 11, 1.0, 0.9),)
+    templates = (LearnedTemplate(("Name the ", ""), (), 11, 1.0, 0.9),)
     passage = "The mill is in Varn. It stands by a river."
-    (found,) = find_context(f"Name the town.\n\nContext: {passage}", shapes=shapes)
+    (found,) = find_context(f"Name the town.\n\nContext: {passage}", templates=templates)
     assert found.rule == "label"
-    assert not find_context(f"Name the town of this text.\n\n{passage}", shapes=shapes)
+    assert not find_context(f"Name the town of this text.\n\n{passage}", templates=templates)

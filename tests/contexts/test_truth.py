@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ifcurate.contexts.find import find_context
-from ifcurate.contexts.learn import learn_shapes
+from ifcurate.contexts.learn import learn_templates
+from ifcurate.contexts.learned_template import LearnedTemplate
 from ifcurate.contexts.rules import RULES
-from ifcurate.contexts.shapes import Shape
 from tests.contexts.truth.measuring import (
     HERE,
     divide_unseen,
@@ -75,8 +75,10 @@ def test_templates_in_the_manner_of_other_collections(half: str, least: float) -
     verdicts = []
     for rows in load_collections(half).values():
         responses = [row["response"] for row in rows]
-        shapes = learn_shapes([row["text"] for row in rows], find_context, responses=responses)
-        verdicts += [judge_row(row, shapes) for row in rows]
+        templates = learn_templates(
+            [row["text"] for row in rows], find_context, responses=responses
+        )
+        verdicts += [judge_row(row, templates) for row in rows]
     assert sum(verdict["right"] for verdict in verdicts) >= least * len(verdicts)
 
 
@@ -90,8 +92,8 @@ def test_rows_of_templates_alone(half: str, least: float, most: float) -> None:
     assert not any(verdict["false_alarm"] for verdict in verdicts)
 
 
-def judge_row(row: dict[str, Any], shapes: Sequence[Shape] = ()) -> dict[str, bool]:
-    found = find_context(row["text"], shapes=shapes)
+def judge_row(row: dict[str, Any], templates: Sequence[LearnedTemplate] = ()) -> dict[str, bool]:
+    found = find_context(row["text"], templates=templates)
     return judge_spans(row["text"], row["contexts"], row["request"], [], found)
 
 
@@ -106,8 +108,8 @@ def test_templates_of_public_sets(part: str, least: float, shared_data: Path) ->
     found = []
     for name, pairs in texts.items():
         prompts, responses = zip(*pairs, strict=True)
-        shapes = learn_shapes(prompts, find_context, responses=responses)
-        found += [(name, text, find_context(text, shapes=shapes)) for text in prompts]
+        templates = learn_templates(prompts, find_context, responses=responses)
+        found += [(name, text, find_context(text, templates=templates)) for text in prompts]
     scores = score_templates(found, part)
     n_rows = sum(score["rows"] for score in scores.values())
     right = sum(score["right"] * score["rows"] for score in scores.values()) / n_rows

@@ -11,10 +11,10 @@ import pytest
 
 from ifcurate.data.detection import detect_format
 from ifcurate.data.formats import parse_row
+from ifcurate.data.in_memory import take_examples
 from ifcurate.data.ranked import run_jq
 from ifcurate.data.row_formats import Layout
 from ifcurate.data.sources import read_examples
-from ifcurate.data.taking import take_examples
 from ifcurate.data.unread import Unread, describe_unread, list_unread, unread_columns
 from ifcurate.errors import DataError, OptionError, RowError
 from ifcurate.records import Example

@@ -254,9 +254,9 @@ def test_the_template_of_a_file_is_learned_and_belongs_to_its_identity(tmp_path:
     path = write(tmp_path / "a.jsonl", template_rows())
     examples = read_examples(path)
     (layout,) = examples.layouts
-    (shape,) = layout.shapes
-    assert shape.parts == ("", " The mood here is")
-    assert shape.describe().startswith("10 rows share a template; slot 1 is the context")
+    (template,) = layout.templates
+    assert template.parts == ("", " The mood here is")
+    assert template.describe().startswith("10 rows share a template; slot 1 is the context")
     found = list(examples)
     assert all(e.blocks[0].rule == "template" for e in found)
     assert found[3].context_text == TEXTS[3]

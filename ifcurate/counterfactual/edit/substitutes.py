@@ -24,8 +24,8 @@ from ..lexicon.wording import HONOURS, PARTICLES, fold, word_sets
 from ..recognise.patterns import distinctive
 from ..recognise.spans import PATTERNED, VALUES, Span, Substitution
 from .countries import country_forms, fitting_countries
+from .dates_and_amounts import shifted_values
 from .forms import name_forms
-from .shifted import shifted_values
 
 _TRIES = 12
 _EITHER = word_sets("either_names")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cli.tally import Tally
+from ifcurate.data.in_memory import mark_context
 from ifcurate.data.sources import read_examples
-from ifcurate.data.taking import mark_context
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.prompts.requests import asks_nothing
+from ifcurate.prompts.missing_request import asks_nothing
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
 from ifcurate.scoring.summary import summarise_scores

@@ -25,7 +25,7 @@ from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
-from ifcurate.runs.work import Shard
+from ifcurate.runs.scoring import Shard
 from ifcurate.scoring.scorer import Scorer
 from tests.conftest import ALPACA_ROWS, write_jsonl
 from tests.models import make_model
@@ -107,7 +107,7 @@ def test_the_tables_are_the_same(data: Path, tokens: bool) -> None:
     ahead = score(engine, data / "ahead", tokens=tokens)
     assert time.monotonic() - started < 30  # no chunk waited for the next one in vain
     same(ahead, score(ToyEngine(), data / "plain", tokens=tokens))
-    assert engine.threads == {"ifcurate-ahead_0"}
+    assert engine.threads == {"ifcurate-chunks_0"}
 
 
 def test_shards_and_their_parts_are_the_same(data: Path) -> None:

@@ -18,7 +18,7 @@ import polars as pl
 from ifcurate.data.sources import Examples
 from ifcurate.data.unread import describe_unread
 from ifcurate.errors import DataError, RunError
-from ifcurate.runs.ahead import Prepared, score_ahead
+from ifcurate.runs.chunks import Prepared, score_chunks
 from ifcurate.runs.parts import Parts, Pending
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Chunk, Scorer
@@ -184,7 +184,7 @@ class Scoring:
         chunks = self.examples.read_chunks(size, wanted, self.scorer.piece_bytes)
         known = self._known.find if self._known else None
         self.scorer.engine.on_scored = self._hear
-        scored = score_ahead(
+        scored = score_chunks(
             self.scorer, chunks, tokens=parts.tokens, known=known, on_asked=self.progress.ask
         )
         try:

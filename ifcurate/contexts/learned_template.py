@@ -25,7 +25,7 @@ Asks = Literal["", "first", "last"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class LearnedTemplate:
     """A template that was learned from rows, and its slots that are context.
 
     `parts` are its fixed texts in order, with a slot between each two; the first and the last
@@ -67,7 +67,7 @@ class Shape:
         return {**record, "asks": self.asks} if self.asks else record
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Shape:
+    def from_record(cls, record: Mapping[str, Any]) -> LearnedTemplate:
         """Create it from what `as_record` returned."""
         values = {**record, "parts": tuple(record["parts"]), "contexts": tuple(record["contexts"])}
         return cls(**values)
@@ -78,21 +78,21 @@ def are_distinct(parts: Sequence[str]) -> bool:
     return any(ch.isalnum() or ch in _SIGNS for part in parts for ch in part)
 
 
-def match_shape(text: str, shape: Shape) -> list[tuple[int, int]] | None:
+def match_template(text: str, template: LearnedTemplate) -> list[tuple[int, int]] | None:
     """Return the slots of a text; None when it does not fit the template."""
     end = len(text.rstrip())
-    first, *inner, last = shape.parts
+    first, *inner, last = template.parts
     if not text.startswith(first) or not text.endswith(last, 0, end):
         return None
-    places = _place_inner(text, inner, shape.contexts, len(first), end - len(last))
+    places = _place_inner(text, inner, template.contexts, len(first), end - len(last))
     if places is None:
         return None
     edges = [len(first), *(edge for place in places for edge in place), end - len(last)]
     slots = list(zip(edges[::2], edges[1::2], strict=True))
     if (
-        shape.contexts
-        and not are_distinct(shape.parts)
-        and not _has_its_question(text, slots, shape)
+        template.contexts
+        and not are_distinct(template.parts)
+        and not _has_its_question(text, slots, template)
     ):
         return None
     return slots
@@ -124,31 +124,35 @@ def _place_inner(
     return [*before, *reversed(behind)] if left <= right else None
 
 
-def _has_its_question(text: str, slots: Sequence[tuple[int, int]], shape: Shape) -> bool:
+def _has_its_question(
+    text: str, slots: Sequence[tuple[int, int]], template: LearnedTemplate
+) -> bool:
     """Return whether a slot beside the context is a question, and the context is not.
 
     Only the question distinguishes a template without fixed words from any other text.
     """
-    spans = [without_request(text, slots[k], shape.asks) for k in shape.contexts]
+    spans = [without_request(text, slots[k], template.asks) for k in template.contexts]
     if any(start == end for start, end in spans):
         return False
-    if shape.asks:
+    if template.asks:
         return True
     # A question mark may be a fixed part.
     asked = [is_question(text[start : end + 1].rstrip("\n")) for start, end in slots]
-    return any(asked) and not any(asked[k] for k in shape.contexts)
+    return any(asked) and not any(asked[k] for k in template.contexts)
 
 
-def find_in_shape(text: str, shape: Shape, slots: Sequence[tuple[int, int]]) -> list[ContextSpan]:
+def find_in_template(
+    text: str, template: LearnedTemplate, slots: Sequence[tuple[int, int]]
+) -> list[ContextSpan]:
     """Find the context of a row that fits a template, with its labels and quotes, or []."""
     spans: list[ContextSpan] = []
-    for number in shape.contexts:
+    for number in template.contexts:
         start, end = slots[number]
-        slot = without_request(text, (start, end), shape.asks)
+        slot = without_request(text, (start, end), template.asks)
         # The fixed part before the slot; none where the request is between.
-        left = max(0, start - len(shape.parts[number])) if slot[0] == start else slot[0]
+        left = max(0, start - len(template.parts[number])) if slot[0] == start else slot[0]
         made = _find_in_slot(text, slot, left)
-        spans += [replace(span, confidence=shape.confidence) for span in made]
+        spans += [replace(span, confidence=template.confidence) for span in made]
     return spans
 
 

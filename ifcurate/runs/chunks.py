@@ -46,7 +46,7 @@ class _UnderWay:
         return self.answers is None or self.answers.done()
 
 
-def score_ahead(
+def score_chunks(
     scorer: Scorer,
     chunks: Iterable[Piece],
     *,
@@ -66,7 +66,7 @@ def score_ahead(
     failure: Exception | None = None
     with (
         contextlib.closing(prepared),
-        ThreadPoolExecutor(1, thread_name_prefix="ifcurate-ahead") as reader,
+        ThreadPoolExecutor(1, thread_name_prefix="ifcurate-chunks") as reader,
     ):
         following = reader.submit(next, prepared, None)
         try:

@@ -11,6 +11,7 @@ tokens, so the order is as good as random and does not depend on the order of th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -32,16 +33,17 @@ TIE_ORDER: Final[dict[str, pl.Expr]] = {
     **{name: pl.col(name).cast(pl.Int64).fill_null(-(2**63)) for name in ("row", "turn", "place")},
 }
 
-#: What the two rules of `both` find: both pass, only the first, only the second, neither.
-_VERDICTS: Final = (
-    "hard without the context and helped by it",
-    "hard, but not helped by the context",
-    "known without the context",
-    "known without the context, and not helped by it",
-)
+#: What the two rules of `both` find, by (hard without the context, helped by it).
+_VERDICTS: Final[dict[tuple[bool, ...], str]] = {
+    (True, True): "hard without the context and helped by it",
+    (True, False): "hard, but not helped by the context",
+    (False, True): "known without the context",
+    (False, False): "known without the context, and not helped by it",
+}
 REACH: Final = 1000  # rows on each side of a cut, among which the nearest are sought
-#: The relation of a value to its cut, in words.
-_RELATIONS: Final = {"ties": "ties with", "over": "is above", "under": "is not above"}
+#: The relation of a value to its cut, in words, by number.
+_RELATIONS: Final = ("ties with", "is above", "is not above")
+_TIES, _OVER, _UNDER = range(3)
 
 
 def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.LazyFrame:
@@ -81,10 +83,7 @@ def label_rows(scores: pl.LazyFrame, parts: Parts, table: pl.DataFrame) -> pl.La
         pl.when(usable).then(threshold).alias("threshold"),
         pl.when(usable).then(sure).alias("confidence"),
         pl.when(usable).then((value - threshold).abs()).alias("distance"),
-        pl.when(usable)
-        .then(_reason(parts, values, above))
-        .otherwise(_problem(parts))
-        .alias("reason"),
+        pl.when(usable).then(_reason(values, above)).otherwise(_problem(parts)).alias("reason"),
     )
 
 
@@ -106,36 +105,22 @@ def _chance(value: pl.Expr, threshold: pl.Expr, slope: pl.Expr) -> pl.Expr:
     return 1 / (1 + (-((value - threshold) * slope).clip(-500, 500)).exp())
 
 
-def _reason(parts: Parts, values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
-    """Return the reason of a label in words.
+def _reason(values: Sequence[pl.Expr], above: Sequence[pl.Expr]) -> pl.Expr:
+    """Return the reason of a label in words: one of the texts that `cut_table` has for a part.
 
-    Texts that many rows share are chosen as numbers of an enum, because copies of texts are
-    slow, and are joined once.
+    The texts have the cuts and not the row's own numbers, which are columns of the scores.
+    Few texts for many rows are quick to write and take little space.
     """
-    pieces = [_opening(parts.rules, above)]
-    for i, rule in enumerate(parts.rules):
-        relation = (
-            pl.when((values[i] == pl.col(f"threshold_{i}")) & above[i])
-            .then(f"ties_{i}")
-            .when(above[i])
-            .then(f"over_{i}")
-            .otherwise(f"under_{i}")
-        )
-        between = [pl.lit(f"; {rule.statistic} ")] * (i > 0)
-        shown = values[i].round_sig_figs(6).cast(pl.String)
-        pieces += [*between, shown, relation.cast(pl.String)]
-    return pl.concat_str(pieces)
-
-
-def _opening(rules: Sequence[CutRule], above: Sequence[pl.Expr]) -> pl.Expr:
-    """Return the start of a reason, before the first number."""
-    if len(rules) == 1:
-        return pl.lit(f"{rules[0].statistic} ")
-    hard, helped = above
-    texts = [f"{verdict}: {rules[0].statistic} " for verdict in _VERDICTS]
-    both, only_hard, only_helped, neither = (pl.lit(text, pl.Enum(texts)) for text in texts)
-    opening = pl.when(hard & helped).then(both).when(hard).then(only_hard)
-    return opening.when(helped).then(only_helped).otherwise(neither).cast(pl.String)
+    relations = pl.lit(0)
+    for i, (value, is_over) in enumerate(zip(values, above, strict=True)):
+        ties = is_over & (value == pl.col(f"threshold_{i}"))
+        relation = pl.when(ties).then(_TIES).when(is_over).then(_OVER).otherwise(_UNDER)
+        relations = relations * len(_RELATIONS) + relation
+    texts = [pl.col(f"reason_{n}") for n in range(len(_RELATIONS) ** len(values))]
+    reason = texts[0]
+    for n, text in enumerate(texts[1:], 1):
+        reason = pl.when(relations == n).then(text).otherwise(reason)
+    return reason.cast(pl.String)
 
 
 def _problem(parts: Parts) -> pl.Expr:
@@ -166,36 +151,47 @@ def cut_table(
     bounds = {
         str(i): (i, [b for group in cuts for b in group[i].bounds]) for i in range(len(parts.rules))
     }
-    columns = [
-        column
-        for i, rule in enumerate(parts.rules)
-        for column in _rule_columns(i, rule, [group[i] for group in cuts], ranks.parts[i])
-    ]
+    columns: list[pl.Series] = []
+    for i in range(len(parts.rules)):
+        each = [(group[i], threshold) for group in cuts for threshold in group[i].thresholds]
+        # A factor, because polars rounds differently when it divides by a constant.
+        slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
+        reaches = [_reach(values, t) for values, (_, t) in zip(ranks.parts[i], each, strict=True)]
+        columns += [
+            pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64),
+            pl.Series(f"slope_{i}", slopes, dtype=pl.Float64),
+            pl.Series(f"reach_{i}", reaches, dtype=pl.Float64),
+        ]
+    columns += _reason_texts(parts.rules, cuts)
     return bound_table(scores, parts, bounds).with_columns(columns)
 
 
-def _rule_columns(
-    i: int, rule: CutRule, cuts: Sequence[GroupCut], ranked: Sequence[FloatArray]
-) -> list[pl.Series]:
-    """Return the threshold, slope and reach of a rule in each part, and the relations in words."""
-    suffix = ", by length" if rule.length_bins > 1 else ""
-    each = [(cut, threshold) for cut in cuts for threshold in cut.thresholds]
-    limits = pl.Series(f"threshold_{i}", [t for _, t in each], dtype=pl.Float64)
-    # A factor, because polars rounds differently when it divides by a constant.
-    slopes = [math.pi / math.sqrt(3) / cut.scale for cut, _ in each]
-    reaches = [_reach(values, t) for values, (_, t) in zip(ranked, each, strict=True)]
-    shown = limits.round_sig_figs(6).cast(pl.String)
-    hows = pl.Series([cut.cuts[0].how + suffix for cut, _ in each], dtype=pl.String)
-    texts = pl.select(
-        pl.format(f" {relation} {{}} ({{}})", shown, hows).alias(f"{name}_{i}")
-        for name, relation in _RELATIONS.items()
-    )
-    return [
-        limits,
-        pl.Series(f"slope_{i}", slopes, dtype=pl.Float64),
-        pl.Series(f"reach_{i}", reaches, dtype=pl.Float64),
-        *texts.cast(pl.Enum(pl.concat(texts).unique())).get_columns(),
+def _reason_texts(rules: Sequence[CutRule], cuts: Sequence[Sequence[GroupCut]]) -> list[pl.Series]:
+    """Return the texts of `_reason`, in each part; `cuts` are [group][rule]."""
+    shown = [
+        [
+            f"{threshold:g} ({group[i].cuts[0].how}{', by length' * (rule.length_bins > 1)})"
+            for group in cuts
+            for threshold in group[i].thresholds
+        ]
+        for i, rule in enumerate(rules)
     ]
+    texts = []
+    for relations in itertools.product(range(len(_RELATIONS)), repeat=len(rules)):
+        passed = tuple(relation != _UNDER for relation in relations)
+        opening = f"{_VERDICTS[passed]}: " if len(rules) > 1 else ""
+        clauses = [
+            f"{rule.statistic} {_RELATIONS[relation]}"
+            for rule, relation in zip(rules, relations, strict=True)
+        ]
+        texts.append(
+            [
+                opening + "; ".join(map(" ".join, zip(clauses, of_part, strict=True)))
+                for of_part in zip(*shown, strict=True)
+            ]
+        )
+    kind = pl.Enum(sorted(set(itertools.chain.from_iterable(texts))))
+    return [pl.Series(f"reason_{n}", values, dtype=kind) for n, values in enumerate(texts)]
 
 
 def _reach(ranked: FloatArray, threshold: float) -> float:

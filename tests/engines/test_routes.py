@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ifcurate.engines.base import Prompt
-from ifcurate.engines.cpu.kernels import load_kernels
+from ifcurate.engines.cpu.arithmetic import OneDNN, load_kernels
+from ifcurate.engines.cpu.tiles import Tiles
 from ifcurate.engines.hf.engine import HFEngine, load_hf_engine
 from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.source import find_model
@@ -92,12 +93,10 @@ def test_products_through_onednn(
     import torch
 
     import ifcurate.engines.hf.probes as module
-    from ifcurate.engines.cpu.arithmetic import KernelArithmetic
 
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this build of torch has no oneDNN")
-    arithmetic = KernelArithmetic(None, None, onednn=True)
-    monkeypatch.setattr(module, "choose_arithmetic", lambda *_, **__: arithmetic)
+    monkeypatch.setattr(module, "choose_arithmetic", lambda *_, **__: OneDNN())
     sizes = {} if kind == "gpt-neox" else WIDE
     folder = make_model(kind, tmp_path / kind, **sizes)
     prompts = make_prompts(30, 500)
@@ -209,8 +208,7 @@ def test_bfloat16_is_no_worse_than_the_model_alone(wide: Path) -> None:
 
 
 def test_bfloat16_scores_are_the_same_bits_regardless_of_the_others(wide: Path) -> None:
-    kernels = load_kernels()
-    if kernels is None or not kernels.tiles:
+    if not isinstance(load_kernels(), Tiles):
         pytest.skip("this processor has no matrix tiles")
     prompts = make_prompts(40, 500, longest=160)
     engine = _engine(wide, dtype="bfloat16")

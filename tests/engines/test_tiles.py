@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from ifcurate.engines.cpu.arithmetic import KernelArithmetic, find_arithmetic
-from ifcurate.engines.cpu.kernels import Kernels, load_kernels
+from ifcurate.engines.cpu.arithmetic import find_arithmetic, load_kernels
+from ifcurate.engines.cpu.kernels import Kernels
 from ifcurate.engines.cpu.tiles import Tiles
 from tests.engines.test_routes import WIDE
 from tests.models import make_model
@@ -25,9 +25,17 @@ from tests.scoring.reference import (
 
 def _tiles() -> Tiles:
     kernels = load_kernels()
-    if kernels is None or kernels.tiles is None:
+    if not isinstance(kernels, Tiles):
         pytest.skip("this processor has no matrix tiles")
-    return kernels.tiles
+    return kernels
+
+
+def _logsumexp(
+    tiles: Tiles, hidden: torch.Tensor, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    found = tiles.logsumexp(hidden, weight)
+    assert found is not None
+    return found
 
 
 def _draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -50,10 +58,9 @@ def test_products_of_any_shape(
     x, weight = _draw(rows, width, seed=rows), _draw(32 * cols, width, seed=200 + cols)
     bias = _draw(32 * cols) if given_bias else None
     before = _draw(rows, 32 * cols, seed=1)
-    out = before.clone()
-    tiles.linear(x, weight, out, bias, add=add)
+    out = tiles.add_linear(before.clone(), x, weight) if add else tiles.linear(x, weight, bias)
     truth, size = x.double() @ weight.double().T, x.abs() @ weight.abs().T
-    if given_bias and bias is not None:
+    if bias is not None and not add:
         truth, size = truth + bias, size + bias.abs()
     if add:
         truth, size = truth + before, size + before.abs()
@@ -66,8 +73,7 @@ def test_products_are_nearer_to_the_truth_than_float32_arithmetic() -> None:
     for width in (384, 576, 1536):
         x, weight = _draw(256, width), _draw(320, width, seed=1)
         truth = x.double() @ weight.double().T
-        out = torch.empty(256, 320)
-        tiles.linear(x, weight, out)
+        out = tiles.linear(x, weight)
         ours, usual = ((found - truth).square().mean().sqrt() for found in (out, x @ weight.T))
         assert ours < usual
 
@@ -76,15 +82,13 @@ def test_numbers_of_every_size() -> None:
     tiles = _tiles()
     for size in (1e-14, 1e-8, 1.0, 1e10, 1e17):
         x, weight = size * _draw(40, 64), size * _draw(64, 64, seed=1)
-        out = torch.empty(40, 64)
-        tiles.linear(x, weight, out)
+        out = tiles.linear(x, weight)
         truth = (x.double() @ weight.double().T) / size**2
         torch.testing.assert_close(out.double() / size**2, truth, rtol=1e-5, atol=1e-5)
     for bad in (float("inf"), float("nan")):
         x = _draw(40, 64)
         x[7, 3] = bad
-        out = torch.empty(40, 64)
-        tiles.linear(x, _draw(64, 64, seed=1), out)
+        out = tiles.linear(x, _draw(64, 64, seed=1))
         assert not out[7].isfinite().any()
         assert out[:7].isfinite().all()
         assert out[8:].isfinite().all()
@@ -93,15 +97,12 @@ def test_numbers_of_every_size() -> None:
 def test_a_row_has_the_same_bits_regardless_of_the_others() -> None:
     tiles = _tiles()
     x, weight = _draw(300, 800), _draw(96, 800, seed=1)
-    whole = torch.empty(300, 96)
-    tiles.linear(x, weight, whole)
+    whole = tiles.linear(x, weight)
     half = x.bfloat16(), weight.bfloat16()
-    top, total = tiles.head_logsumexp(*half)
+    top, total = _logsumexp(tiles, *half)
     for first, last in ((0, 1), (17, 40), (31, 300), (299, 300)):
-        some = torch.empty(last - first, 96)
-        tiles.linear(x[first:last], weight, some)
-        assert torch.equal(some, whole[first:last])
-        own_top, own_total = tiles.head_logsumexp(half[0][first:last], half[1])
+        assert torch.equal(tiles.linear(x[first:last], weight), whole[first:last])
+        own_top, own_total = _logsumexp(tiles, half[0][first:last], half[1])
         assert torch.equal(own_top, top[first:last])
         assert torch.equal(own_total, total[first:last])
 
@@ -113,13 +114,13 @@ def test_the_head_adds_up_tens_of_thousands() -> None:
     for rows in (1, 31, 33, 100):
         hidden = _draw(rows, 96, seed=rows).bfloat16()
         truth = (hidden.double() @ weight.double().T).logsumexp(-1)
-        top, total = tiles.head_logsumexp(hidden, weight)
+        top, total = _logsumexp(tiles, hidden, weight)
         found = top.double() + total.double().log()
         assert (found - truth).abs().max() <= 2e-6
 
 
 def test_what_tiles_do_not_take_goes_the_usual_way() -> None:
-    products = KernelArithmetic(None, _tiles(), onednn=False)
+    products = _tiles()
     for x, weight in (
         (_draw(5, 40), _draw(32, 40)),  # widths that are no multiple of 32
         (_draw(5, 64), _draw(33, 64)),
@@ -169,7 +170,7 @@ def test_scores_with_and_without_tiles(
     if kernels is None:
         pytest.skip("no C compiler here")
     if not with_tiles:
-        plain = Kernels(kernels._library)
+        plain = Kernels(kernels.library)
         monkeypatch.setattr(module, "load_kernels", lambda: plain)
     folder = make_model("llama", tmp_path / "model", **WIDE)
     prompts = make_prompts(30, 500, longest=160)

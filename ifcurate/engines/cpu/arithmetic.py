@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Final
+from typing import Final
 
 import torch
 
-from ifcurate.engines.cpu.kernels import Kernels, load_kernels
-from ifcurate.engines.cpu.tiles import Tiles
-from ifcurate.engines.hf.arithmetic import Arithmetic, Body
-from ifcurate.engines.hf.attention import AttentionPlan
+from ifcurate.engines.cpu.kernels import Kernels, kernels_agree
+from ifcurate.engines.cpu.native import compile_library
+from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
+from ifcurate.engines.hf.arithmetic import Arithmetic
 
 _WORTH: Final = 1.25  # the speed-up that oneDNN must reach
 _SIZE: Final = 512
@@ -36,30 +36,36 @@ def find_arithmetic(dtype: torch.dtype) -> Arithmetic:
     if dtype not in (torch.float32, torch.bfloat16):
         return Arithmetic()
     kernels = load_kernels()
-    wide = dtype is torch.float32
+    if dtype is torch.bfloat16:
+        return kernels or Arithmetic()
     # The tile kernel for float32 runs on one thread; with more threads, libraries are faster.
     # The choice is not timed: on a busy machine a resumed run could choose differently.
-    tiles = kernels.tiles if kernels is not None else None
-    if wide and torch.get_num_threads() > 1:
-        tiles = None
-    arithmetic = KernelArithmetic(kernels, tiles, onednn=wide and tiles is None and _onednn_wins())
-    return arithmetic if arithmetic.notes else Arithmetic()
+    if isinstance(kernels, Tiles) and torch.get_num_threads() == 1:
+        return kernels
+    if kernels is None:
+        return OneDNN() if _onednn_wins() else Arithmetic()
+    return KernelsWithOneDNN(kernels.library) if _onednn_wins() else Kernels(kernels.library)
 
 
-class KernelArithmetic(Arithmetic):
-    """Compiled kernels, matrix tiles and oneDNN, each where the processor has it."""
+@functools.cache
+def load_kernels() -> Kernels | None:
+    """Compile, load and check the kernels, with those for matrix tiles where there are any.
 
-    def __init__(self, kernels: Kernels | None, tiles: Tiles | None, *, onednn: bool) -> None:
-        self.kernels = kernels
-        self.tiles = tiles
-        self.onednn = onednn
-        self.replaces_linears = onednn or tiles is not None
-        names = {
-            "compiled kernels": kernels is not None,
-            "matrix tiles": tiles is not None,
-            "float32 products through oneDNN": onednn,
-        }
-        self.notes = tuple(name for name, is_used in names.items() if is_used)
+    None without a C compiler, or if a kernel does not give the numbers of PyTorch's own operations.
+    """
+    library = compile_library()
+    if library is None or not kernels_agree(Kernels(library)):
+        return None
+    if library.tiles_ready() and tiles_agree(tiles := Tiles(library)):
+        return tiles
+    return Kernels(library)
+
+
+class OneDNN(Arithmetic):
+    """float32 products through oneDNN."""
+
+    notes: tuple[str, ...] = ("float32 products through oneDNN",)
+    replaces_linears = True
 
     def linear(
         self,
@@ -69,81 +75,22 @@ class KernelArithmetic(Arithmetic):
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """See `Arithmetic.linear`."""
-        if self.tiles is not None and self.tiles.fit_linear(x, weight):
-            made: torch.Tensor = x.new_empty(len(x), len(weight)) if out is None else out
-            self.tiles.linear(x, weight, made, bias)
-            return made
-        if self.onednn:
-            made = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-            return made
-        return super().linear(x, weight, bias, out)
+        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return made
 
     def add_linear(
         self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
         """See `Arithmetic.add_linear`."""
-        if self.tiles is not None and total.is_contiguous() and self.tiles.fit_linear(x, weight):
-            self.tiles.linear(x, weight, total, add=True)
-            return total
-        if self.onednn:
-            made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
-                x, total, weight, None, "add"
-            )
-            return made
-        return super().add_linear(total, x, weight)
+        product = torch.ops.mkldnn._linear_pointwise.binary
+        made: torch.Tensor = product(x, total, weight, None, "add")
+        return made
 
-    def attend(
-        self,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        plan: AttentionPlan,
-        out: torch.Tensor,
-        *,
-        scale: float,
-        cap: float = 0.0,
-    ) -> None:
-        """See `Arithmetic.attend`."""
-        # Values may have another width than keys (DeepSeek's); the tile kernel takes one width.
-        alike = k.shape == v.shape and cap == 0.0
-        if self.tiles is not None and alike and self.tiles.fit_heads(q):
-            self.tiles.tree_attention(
-                q, k, v, out, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
-            )
-        else:
-            super().attend(q, k, v, plan, out, scale=scale, cap=cap)
 
-    def softmax(
-        self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
-    ) -> torch.Tensor:
-        """See `Arithmetic.softmax`."""
-        if self.kernels is None:
-            return super().softmax(scores, group=group, before=before, scale=scale, cap=cap)
-        self.kernels.causal_softmax(scores, group=group, before=before, scale=scale, cap=cap)
-        return scores
+class KernelsWithOneDNN(OneDNN, Kernels):
+    """The compiled kernels, with products through oneDNN."""
 
-    def logsumexp(
-        self, hidden: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """See `Arithmetic.logsumexp`."""
-        if self.tiles is None or not self.tiles.fit_head(hidden, weight):
-            return None
-        return self.tiles.head_logsumexp(hidden, weight)
-
-    def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
-        """See `Arithmetic.add_logsumexp`."""
-        if self.kernels is None:
-            super().add_logsumexp(logits, top, total)
-        else:
-            self.kernels.add_logsumexp(logits, top, total)
-
-    def fuse(self, model: Any) -> Body | None:
-        """See `Arithmetic.fuse`."""
-        if self.kernels is None:
-            return None
-        from ifcurate.engines.cpu.fused import fuse_decoder
-
-        return fuse_decoder(model, self, self.kernels)
+    notes = (*Kernels.notes, *OneDNN.notes)
 
 
 def _probe() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -154,7 +101,7 @@ def _probe() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @functools.cache
 def _onednn_wins() -> bool:
-    plain, other = Arithmetic(), KernelArithmetic(None, None, onednn=True)
+    plain, other = Arithmetic(), OneDNN()
     x, weight, total = _probe()
     bias = total[0].contiguous()
     try:

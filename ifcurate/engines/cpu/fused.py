@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
+from ifcurate.engines.hf.arithmetic import least_rows
 from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import Pack
 
@@ -42,7 +42,7 @@ class _Layer:
     scale: float  # scale of the scores
 
 
-def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedDecoder | None:
+def fuse_decoder(model: Any, kernels: Kernels) -> FusedDecoder | None:
     """Return the fast decoder of a model; None if the model has another architecture or shape."""
     config = model.config
     body = model.base_model
@@ -53,16 +53,15 @@ def fuse_decoder(model: Any, arithmetic: Arithmetic, kernels: Kernels) -> FusedD
     sizes = (body.layers[0].self_attn.head_dim, config.hidden_size, config.intermediate_size)
     if any(n % (2 * LANES) for n in sizes):
         return None
-    return FusedDecoder(model, arithmetic, kernels)
+    return FusedDecoder(model, kernels)
 
 
 class FusedDecoder:
     """Hidden states of the requested rows of a pack, after the final norm."""
 
-    def __init__(self, model: Any, arithmetic: Arithmetic, kernels: Kernels) -> None:
+    def __init__(self, model: Any, kernels: Kernels) -> None:
         config, body = model.config, model.base_model
         self._body = body
-        self._arithmetic = arithmetic
         self._kernels = kernels
         self._eps = float(config.rms_norm_eps)
         self._width = int(config.hidden_size)
@@ -105,20 +104,20 @@ class FusedDecoder:
         chosen = False
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
-            qkv = self._arithmetic.linear(normed, layer.qkv, layer.qkv_bias, qkv)
+            qkv = self._kernels.linear(normed, layer.qkv, layer.qkv_bias, qkv)
             self._kernels.split_rotate(
                 qkv, cosine, sine, q, k, v, q_norm=layer.q_norm, k_norm=layer.k_norm, eps=self._eps
             )
-            self._arithmetic.attend(q, k, v, plan, mixed, scale=layer.scale)
+            self._kernels.attend(q, k, v, plan, mixed, scale=layer.scale)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
                 x, flat, chosen = x[rows], flat[rows], True
                 normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
-            x = self._arithmetic.add_linear(x, flat, layer.out)
+            x = self._kernels.add_linear(x, flat, layer.out)
             if layer.out_bias is not None:
                 x += layer.out_bias
             self._norm(x, layer.norm_2, normed)
-            x = self._arithmetic.add_linear(x, self._gated(normed, layer), layer.down)
+            x = self._kernels.add_linear(x, self._gated(normed, layer), layer.down)
         x = x if chosen else x[rows]
         last = torch.empty_like(x)
         self._norm(x, self._final, last)
@@ -128,7 +127,7 @@ class FusedDecoder:
         n = len(normed)
         gate_up = self._buffer("gate_up", n, 2 * self._inner)
         out = self._buffer("inner", n, self._inner)
-        gate_up = self._arithmetic.linear(normed, layer.gate_up, None, gate_up)
+        gate_up = self._kernels.linear(normed, layer.gate_up, None, gate_up)
         self._kernels.silu_mul(gate_up, out)
         return out
 

@@ -1,38 +1,38 @@
-"""The compiled kernels for the operations between two matrix products.
-
-Without a C compiler, or if a kernel does not give the numbers of PyTorch's own operations,
-`load_kernels` returns None and PyTorch's operations run.
-"""
+"""The compiled kernels for the operations between two matrix products."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 
-from ifcurate.engines.cpu.native import call, compile_library
-from ifcurate.engines.cpu.tiles import Tiles, tiles_agree
-from ifcurate.engines.hf.arithmetic import Arithmetic
+from ifcurate.engines.cpu.native import call
+from ifcurate.engines.hf.arithmetic import Arithmetic, Body
 
 
-class Kernels:
+class Kernels(Arithmetic):
     """The compiled functions, for contiguous CPU tensors."""
 
-    def __init__(self, library: Any, tiles: Tiles | None = None) -> None:
-        self._library = library
-        #: Operations on the processor's matrix tiles (AMX); None where they cannot be used.
-        self.tiles = tiles
+    notes: tuple[str, ...] = ("compiled kernels",)
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+
+    def fuse(self, model: Any) -> Body | None:
+        """See `Arithmetic.fuse`."""
+        from ifcurate.engines.cpu.fused import fuse_decoder
+
+        return fuse_decoder(model, self)
 
     def rms_norm(
         self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor, eps: float
     ) -> None:
         """`out = weight * x / rms(x)`; x and out (rows, width), weight float32 (width,)."""
-        call(self._library, "rms_norm", x, weight, out, *x.shape, eps)
+        call(self.library, "rms_norm", x, weight, out, *x.shape, eps)
 
     def silu_mul(self, gate_up: torch.Tensor, out: torch.Tensor) -> None:
         """`out = silu(gate) * up`; gate_up (rows, 2 * width), out (rows, width)."""
-        call(self._library, "silu_mul", gate_up, out, *out.shape)
+        call(self.library, "silu_mul", gate_up, out, *out.shape)
 
     def split_rotate(
         self,
@@ -51,39 +51,23 @@ class Kernels:
         kv_heads, rows, group, dim = q.shape
         sizes = (rows, k.shape[1], kv_heads, group, dim, 2 * cosine.shape[1])
         inputs = (qkv, cosine, sine, q_norm, k_norm)
-        call(self._library, "split_rotate", *inputs, eps, q, k, v, *sizes)
+        call(self.library, "split_rotate", *inputs, eps, q, k, v, *sizes)
 
-    def causal_softmax(
-        self,
-        scores: torch.Tensor,  # (batches, rows, cols)
-        *,
-        group: int,
-        before: int,
-        scale: float,
-        cap: float = 0.0,
-    ) -> None:
-        """In place over the first `before + row // group + 1` scores of a row, 0 after."""
+    def softmax(
+        self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
+    ) -> torch.Tensor:
+        """See `Arithmetic.softmax`; in place."""
         scratch = torch.empty(scores.shape[2])
         sizes = (*scores.shape, group, before)
-        call(self._library, "causal_softmax", scores, scratch, *sizes, scale, cap)
+        call(self.library, "causal_softmax", scores, scratch, *sizes, scale, cap)
+        return scores
 
     def add_logsumexp(self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor) -> None:
-        """Update log-sum-exp = top + log(total) with a block of columns (rows, cols)."""
-        call(self._library, "lse", logits, *logits.shape, logits.stride(0), top, total)
+        """See `Arithmetic.add_logsumexp`."""
+        call(self.library, "lse", logits, *logits.shape, logits.stride(0), top, total)
 
 
-@functools.cache
-def load_kernels() -> Kernels | None:
-    """Compile, load and check the kernels; None if any of the three fails."""
-    library = compile_library()
-    if library is None:
-        return None
-    tiles = Tiles(library) if library.tiles_ready() else None
-    kernels = Kernels(library, tiles if tiles is not None and tiles_agree(tiles) else None)
-    return kernels if _agree(kernels) else None
-
-
-def _agree(kernels: Kernels) -> bool:
+def kernels_agree(kernels: Kernels) -> bool:
     """Return whether every kernel gives PyTorch's numbers on a small example."""
     generator = torch.Generator().manual_seed(0)
 
@@ -108,8 +92,8 @@ def _agree(kernels: Kernels) -> bool:
         good &= near(out, torch.nn.functional.silu(gate) * up, dtype)
         scores = (4 * draw(2, 6, 32)).to(dtype)
         soft = Arithmetic().softmax(scores.float(), group=2, before=11, scale=0.5, cap=0.0)
-        kernels.causal_softmax(scores, group=2, before=11, scale=0.5)
-        good &= near(scores, soft, dtype)
+        found = kernels.softmax(scores, group=2, before=11, scale=0.5, cap=0.0)
+        good &= near(found, soft, dtype)
     logits = 5 * draw(3, 50)
     top, total = torch.full((3,), -torch.inf), torch.zeros(3)
     for block in (logits[:, :24], logits[:, 24:]):

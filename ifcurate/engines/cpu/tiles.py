@@ -16,97 +16,111 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from ifcurate.engines.cpu.kernels import Kernels
 from ifcurate.engines.cpu.native import call
 from ifcurate.engines.hf.arithmetic import Arithmetic
-from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
+from ifcurate.engines.hf.attention import LANES, AttentionPlan, padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import build_tree
 
 _MULTIPLE: Final = 32  # widths of matrices must be multiples of this
 _WIDEST: Final = 256  # numbers of an attention head
 
 
-class Tiles:
-    """Operations on tiles, for contiguous CPU tensors of bfloat16 or float32."""
+class Tiles(Kernels):
+    """Operations on tiles where these take the sizes and the dtype; else those of `Kernels`."""
+
+    notes = (*Kernels.notes, "matrix tiles")
+    replaces_linears = True
 
     def __init__(self, library: Any) -> None:
-        self._library = library
+        super().__init__(library)
         # The library releases Python's lock, so two engines in two threads run at the same time.
         self._rooms = threading.local()
 
-    @staticmethod
-    def fit_linear(x: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Return whether tiles support the sizes of a float32 product."""
-        wide = x.dtype is weight.dtype is torch.float32
-        return wide and x.is_contiguous() and _fits(weight)
-
-    @staticmethod
-    def fit_head(hidden: torch.Tensor, weight: torch.Tensor) -> bool:
-        """Return whether tiles support the sizes of a bfloat16 head."""
-        return hidden.dtype is weight.dtype is torch.bfloat16 and _fits(weight)
-
-    @staticmethod
-    def fit_heads(q: torch.Tensor) -> bool:
-        """Return whether tiles support the dtype and the size of attention heads."""
-        dim = q.shape[-1]
-        known = q.dtype in (torch.bfloat16, torch.float32)
-        return known and dim % _MULTIPLE == 0 and dim <= _WIDEST
-
     def linear(
         self,
-        x: torch.Tensor,  # (rows, width) float32
-        weight: torch.Tensor,  # (outputs, width) float32, both sizes multiples of 32
-        out: torch.Tensor,  # (rows, outputs)
-        bias: torch.Tensor | None = None,  # (outputs,)
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See `Arithmetic.linear`; on tiles for float32 of sizes that are multiples of 32."""
+        if not _fit_product(x, weight):
+            return super().linear(x, weight, bias, out)
+        made = x.new_empty(len(x), len(weight)) if out is None else out
+        self._multiply(x, weight, bias, made, add=False)
+        return made
+
+    def add_linear(
+        self, total: torch.Tensor, x: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        """See `Arithmetic.add_linear`; on tiles as `linear`."""
+        if not (total.is_contiguous() and _fit_product(x, weight)):
+            return super().add_linear(total, x, weight)
+        self._multiply(x, weight, None, total, add=True)
+        return total
+
+    def _multiply(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        out: torch.Tensor,
         *,
-        add: bool = False,
+        add: bool,
     ) -> None:
-        """`out = x @ weight.T + bias`; with `add`, `out += x @ weight.T`."""
         sizes = ctypes.c_int64(), ctypes.c_int64()
-        self._library.linear_room(*map(ctypes.c_long, x.shape), *map(ctypes.byref, sizes))
+        self.library.linear_room(*map(ctypes.c_long, x.shape), *map(ctypes.byref, sizes))
         rooms = (
             self._room(n, size.value) for n, size in zip(("left", "right"), sizes, strict=True)
         )
         shape = (len(x), *weight.shape)
-        call(self._library, "linear", x, weight, bias, out, *rooms, *shape, int(add))
+        call(self.library, "linear", x, weight, bias, out, *rooms, *shape, int(add))
 
-    def head_logsumexp(
+    def logsumexp(
         self, hidden: torch.Tensor, weight: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-sum-exp over the vocabulary of `hidden @ weight.T`: top + log(sum), (rows,) each.
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """See `Arithmetic.logsumexp`; for bfloat16 of sizes that are multiples of 32.
 
-        `hidden` (rows, width) and `weight` (vocabulary, width) of bfloat16, both sizes of the
-        weight multiples of 32. Products are added up in float32 and not rounded.
+        Products are added up in float32 and not rounded.
         """
+        if not (hidden.dtype is weight.dtype is torch.bfloat16 and _fits(weight)):
+            return None
         rows, width = hidden.shape
         padded = -(-rows // 32) * 32
         packed = self._room("right", padded * width)
         top, total = torch.empty(padded), torch.empty(padded)
         tensors = (hidden.contiguous(), weight, packed, top, total)
-        call(self._library, "head_logsumexp", *tensors, rows, *weight.shape)
+        call(self.library, "head_logsumexp", *tensors, rows, *weight.shape)
         return top[:rows], total[:rows]
 
-    def tree_attention(
+    def attend(
         self,
-        q: torch.Tensor,  # (kv, rows, group, dim)
-        k: torch.Tensor,  # (kv, padded rows, dim), see `padded_rows`, zeros after the rows
+        q: torch.Tensor,
+        k: torch.Tensor,
         v: torch.Tensor,
-        out: torch.Tensor,  # (rows, kv, group, dim)
-        nodes: torch.Tensor,  # (n_nodes, 4) int64, as attention.py makes them
-        spans: torch.Tensor,  # (n_spans, 2) int64
+        plan: AttentionPlan,
+        out: torch.Tensor,
         *,
-        most_keys: int,  # keys of the longest path
         scale: float,
+        cap: float = 0.0,
     ) -> None:
-        """Attention of all nodes of a prefix tree."""
+        """See `Arithmetic.attend`."""
         kv_heads, rows, group, dim = q.shape
-        most = -(-most_keys // 32) * 32
+        known = q.dtype in (torch.bfloat16, torch.float32)
+        # Values may have another width than keys (DeepSeek's); the tile kernel takes one width.
+        alike = k.shape == v.shape and cap == 0.0
+        if not (known and alike and dim % _MULTIPLE == 0 and dim <= _WIDEST):
+            super().attend(q, k, v, plan, out, scale=scale, cap=cap)
+            return
+        most = -(-plan.most_keys // 32) * 32
         scores = self._room("scores", most * max(2 * LANES, dim), torch.float32)
         parts = 3 if q.dtype is torch.float32 else 1
         soft = self._room("soft", 2 * parts * most * LANES)
         path = self._room("path", 2 * parts * most * dim)
-        tensors = (q, k, v, out, nodes, spans, scores, soft, path)
-        sizes = (len(nodes), rows, k.shape[1], kv_heads, group, dim, most)
-        call(self._library, "tree_attention", *tensors, *sizes, scale)
+        tensors = (q, k, v, out, plan.nodes, plan.spans, scores, soft, path)
+        sizes = (len(plan.nodes), rows, k.shape[1], kv_heads, group, dim, most)
+        call(self.library, "tree_attention", *tensors, *sizes, scale)
 
     def _room(self, name: str, size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Working memory, reused by all calls: new memory costs more than the arithmetic."""
@@ -115,6 +129,12 @@ class Tiles:
             held = torch.empty(size, dtype=dtype or torch.bfloat16)
             setattr(self._rooms, name, held)
         return held
+
+
+def _fit_product(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Return whether tiles take a product: float32, rows that lie together, known sizes."""
+    wide = x.dtype is weight.dtype is torch.float32
+    return wide and x.is_contiguous() and _fits(weight)
 
 
 def _fits(weight: torch.Tensor) -> bool:
@@ -134,13 +154,15 @@ def _products_agree(tiles: Tiles) -> bool:
     generator = torch.Generator().manual_seed(0)
     hidden, weight = (torch.randn(n, 64, generator=generator) for n in (37, 96))
     before = torch.randn(37, 96, generator=generator)
-    out = before.clone()
-    tiles.linear(hidden, weight, out, add=True)
     truth = before + hidden.double() @ weight.double().T
+    out = tiles.add_linear(before, hidden, weight)
     good = torch.allclose(out.double(), truth, rtol=1e-6, atol=1e-5)
     x, w = hidden.bfloat16(), weight.bfloat16()
-    top, total = tiles.head_logsumexp(x, w)
+    found = tiles.logsumexp(x, w)
     sums = (x.double() @ w.double().T).logsumexp(-1).float()
+    if found is None:
+        return False
+    top, total = found
     return good and torch.allclose(top + total.log(), sums, rtol=1e-6, atol=1e-5)
 
 
@@ -154,8 +176,6 @@ def _attention_agrees(tiles: Tiles, dtype: torch.dtype, near: float) -> bool:
     k, v = torch.zeros(2, 1, padded_rows(rows), dim, dtype=dtype)
     k[:, :rows], v[:, :rows] = torch.randn(2, 1, rows, dim, generator=generator).to(dtype)
     found, truth = torch.zeros(rows, 1, 2, dim, dtype=dtype), torch.zeros(rows, 1, 2, dim)
-    tiles.tree_attention(
-        q, k, v, found, plan.nodes, plan.spans, most_keys=plan.most_keys, scale=scale
-    )
+    tiles.attend(q, k, v, plan, found, scale=scale)
     Arithmetic().attend(q.float(), k.float(), v.float(), plan, truth, scale=scale)
     return torch.allclose(found.float(), truth, rtol=near, atol=near)

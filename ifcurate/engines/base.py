@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import ClassVar, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,6 @@ Span = tuple[int, int]
 
 #: The end of an engine's version when its compiled kernels are switched off.
 NO_KERNELS: Final = "-no-kernels"
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +134,10 @@ class Engine(ABC):
 
         The result has a `RowTooLargeError` for a prompt that does not fit into memory, and a
         `RowTimeoutError` for a prompt that takes too long. Raises `ModelError` for a prompt that
-        the model cannot score; any other failure is the future's exception. By default,
-        everything is computed before this returns.
+        the model cannot score; a failure after this returns is the future's exception. By
+        default, everything is computed before this returns.
         """
-        return run_now(lambda: list[Answer](self.response_logprobs(prompts)))
+        return finished(list(self.response_logprobs(prompts)))
 
     def attention_shares(
         self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
@@ -173,13 +170,10 @@ class Engine(ABC):
         self.close()
 
 
-def run_now(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> Future[T]:
-    """Call a function in this thread. Returns a finished future of its result or exception."""
-    future: Future[T] = Future()
-    try:
-        future.set_result(function(*args, **options))
-    except Exception as error:
-        future.set_exception(error)
+def finished(answers: list[Answer]) -> Future[list[Answer]]:
+    """Return a future that has its result."""
+    future: Future[list[Answer]] = Future()
+    future.set_result(answers)
     return future
 
 

@@ -86,7 +86,7 @@ def test_packs_ask_for_each_response_token_once(
             assert pack.tree.ids[rows].tolist() == before
             assert found[member] is None
             found[member] = targets.astype(np.float32)
-    gathered = arrays_of(plan.gather([values for values in found if values is not None]))
+    gathered = arrays_of(plan.gather({i: v for i, v in enumerate(found) if v is not None}))
     assert [a.astype(int).tolist() for a in gathered] == [r for _, r in raw]
 
 

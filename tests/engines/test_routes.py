@@ -334,7 +334,7 @@ class _Small:
     def is_long(self, packs: Sequence[Pack]) -> bool:
         return False
 
-    def run_here(self, pack: Pack, *, single: bool = False) -> list[np.ndarray]:
+    def run(self, pack: Pack, *, single: bool = False) -> list[np.ndarray]:
         from ifcurate.engines.hf.workers import OutOfMemoryError
 
         self.sizes.append(pack.n_tokens)

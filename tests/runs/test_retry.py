@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from ifcurate.data.sources import Examples, read_examples
-from ifcurate.engines.base import Answer, Prompt, run_now
+from ifcurate.engines.base import Answer, Prompt, finished
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError, RunError
 from ifcurate.options.score import ScoreSettings
@@ -40,18 +40,15 @@ class Flaky(ToyEngine):
         self.asked = 0
 
     def submit(self, prompts: Sequence[Prompt]) -> Future[list[Answer]]:
-        def answer() -> list[Answer]:
-            found: list[Answer] = list(self.response_logprobs(prompts))
-            for i in range(len(prompts)):
-                if self.asked >= self.most:
-                    raise ModelError("the server is gone; start it")
-                if self.asked in self.wrong:
-                    error = RowTimeoutError if self.asked % 2 else RowTooLargeError
-                    found[i] = error("it failed")
-                self.asked += 1
-            return found
-
-        return run_now(answer)
+        found: list[Answer] = list(self.response_logprobs(prompts))
+        for i in range(len(prompts)):
+            if self.asked >= self.most:
+                raise ModelError("the server is gone; start it")
+            if self.asked in self.wrong:
+                error = RowTimeoutError if self.asked % 2 else RowTooLargeError
+                found[i] = error("it failed")
+            self.asked += 1
+        return finished(found)
 
 
 def scorer(engine: ToyEngine) -> Scorer:

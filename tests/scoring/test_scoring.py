@@ -12,7 +12,7 @@ import pytest
 
 import ifcurate
 from ifcurate.data.sources import read_examples
-from ifcurate.engines.base import Answer, Float32Array, Prompt, run_now
+from ifcurate.engines.base import Answer, Float32Array, Prompt, finished
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import OptionError, RowTooLargeError
@@ -100,7 +100,7 @@ def test_a_row_that_memory_does_not_hold_is_named_and_the_others_are_scored() ->
             for i, prompt in enumerate(prompts):
                 if len(prompt.ids) > 150:
                     found[i] = RowTooLargeError("too large for this machine's memory")
-            return run_now(lambda: found)
+            return finished(found)
 
     large = {**ALPACA_ROWS[0], "input": "A long story. " * 60}
     rows = [ALPACA_ROWS[0], large, ALPACA_ROWS[3], large]

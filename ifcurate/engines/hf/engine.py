@@ -9,6 +9,7 @@ computed in float32, regardless of the dtype of the model's body.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -26,7 +27,7 @@ from ifcurate.engines.base import (
     Prompt,
     Span,
     arrays_of,
-    run_now,
+    finished,
 )
 from ifcurate.engines.checks import (
     check_batch_size,
@@ -45,12 +46,14 @@ from ifcurate.engines.hf.source import ModelSource
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.hf.workers import (
     OutOfMemoryError,
-    PackFuture,
     TooSlowError,
     WorkerPool,
     can_fork,
 )
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
+
+#: Gives the log-probabilities of each sequence of a pack.
+Run = Callable[[], list[Float32Array]]
 
 _VERSION: Final = "4"  # increased whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
@@ -224,9 +227,14 @@ class HFEngine(Engine):
             (together if len(sequence.ids) - 1 <= limit else alone).append(i)
         packs = self._filler.fill(plan, together)
         self._start_workers(packs)
-        under_way = [(pack, self._run(plan, pack)) for pack in packs]
-        collect = partial(self._collect, plan, len(prompts), under_way, alone)
-        return run_now(collect) if self._pool is None else self._collector.submit(collect)
+        work = deque((pack, self._begin(pack)) for pack in packs)
+        for pack in self._filler.fill(plan, alone, single=True):
+            work.append((pack, partial(self._runner.run, pack, single=True)))
+        if alone:
+            self._report.counts["sequences_scored_alone"] += len(alone)
+        if self._pool is None:
+            return finished(self._collect(plan, work))
+        return self._collector.submit(self._collect, plan, work)
 
     def attention_shares(
         self, prompts: Sequence[Prompt], spans: Sequence[Sequence[Span]]
@@ -248,76 +256,47 @@ class HFEngine(Engine):
             )
             self._report.counts["processes"] = self._workers
 
-    def _run(self, plan: Plan, pack: Pack, *, single: bool = False) -> PackFuture:
-        if self._pool is not None and not single:
-            future = self._pool.submit(pack)
-        else:
-            future = run_now(self._runner.run_here, pack, single=single)
-        if self.on_scored is not None:
-            future.add_done_callback(partial(self._report_scored, self.on_scored, plan, pack))
-        return future
+    def _begin(self, pack: Pack) -> Run:
+        """Return the function that gives the numbers of a pack; a process has begun with them."""
+        if self._pool is None:
+            return partial(self._runner.run, pack)
+        return self._pool.submit(pack).result
 
-    @staticmethod
-    def _report_scored(
-        on_scored: Callable[[int, int], None], plan: Plan, pack: Pack, future: PackFuture
-    ) -> None:
-        """Report a pack that was scored."""
-        if not future.cancelled() and future.exception() is None:
-            on_scored(*plan.count(pack.members))
-
-    def _collect(
-        self,
-        plan: Plan,
-        n_prompts: int,
-        under_way: list[tuple[Pack, PackFuture]],
-        alone: Sequence[int],
-    ) -> list[Answer]:
-        """Return the answer to each prompt, from its pack's numbers."""
-        answers = self._gather(plan, under_way)
-        singles = self._filler.fill(plan, alone, single=True)
-        answers |= self._gather(plan, [(p, self._run(plan, p, single=True)) for p in singles])
-        counts = self._report.counts
-        counts["prompts"] += n_prompts
-        counts["tokens_given"] += plan.n_given
-        counts["prompts_scored_before"] += plan.n_repeated
-        counts["tokens_saved"] = counts["tokens_given"] - counts["tokens_computed"]
-        if alone:
-            counts["sequences_scored_alone"] += len(alone)
-        return plan.gather([answers[i] for i in range(len(plan.sequences))])
-
-    def _gather(self, plan: Plan, under_way: list[tuple[Pack, PackFuture]]) -> dict[int, Answer]:
-        """Return the log-probabilities of each sequence.
+    def _collect(self, plan: Plan, work: deque[tuple[Pack, Run]]) -> list[Answer]:
+        """Return the answer to each prompt, from its pack's numbers.
 
         Packs that do not fit into memory are halved.
         """
         answers: dict[int, Answer] = {}
         counts = self._report.counts
         n_halved = 0
-        while under_way:
-            smaller: list[Pack] = []
-            for pack, future in under_way:
-                counts["packs"] += 1
-                counts["tokens_computed"] += pack.n_tokens
-                try:
-                    for i, values in zip(pack.members, future.result(), strict=True):
-                        check_finite(self.identity.model, values, dtype=self.identity.dtype)
-                        answers[i] = values
-                except (OutOfMemoryError, TooSlowError) as error:
-                    slow = isinstance(error, TooSlowError)
-                    if len(pack.members) == 1:
-                        answers[pack.members[0]] = self._failure(plan, pack, slow=slow)
-                    else:
-                        n_halved += not slow
-                        smaller += self._filler.halve(plan, pack)
-                except BaseException:
-                    for _, other in under_way:
-                        other.cancel()
-                    raise
-            under_way = [(pack, self._run(plan, pack)) for pack in smaller]
+        while work:
+            pack, run = work.popleft()
+            counts["packs"] += 1
+            counts["tokens_computed"] += pack.n_tokens
+            try:
+                found = run()
+            except (OutOfMemoryError, TooSlowError) as error:
+                slow = isinstance(error, TooSlowError)
+                if len(pack.members) == 1:
+                    answers[pack.members[0]] = self._failure(plan, pack, slow=slow)
+                else:
+                    n_halved += not slow
+                    work += ((half, self._begin(half)) for half in self._filler.halve(plan, pack))
+                continue
+            for i, values in zip(pack.members, found, strict=True):
+                check_finite(self.identity.model, values, dtype=self.identity.dtype)
+                answers[i] = values
+            if self.on_scored is not None:
+                self.on_scored(*plan.count(pack.members))
         if n_halved:
             self._filler.shrink()
             counts["memory_retries"] += n_halved
-        return answers
+        counts["prompts"] += len(plan.source)
+        counts["tokens_given"] += plan.n_given
+        counts["prompts_scored_before"] += plan.n_repeated
+        counts["tokens_saved"] = counts["tokens_given"] - counts["tokens_computed"]
+        return plan.gather(answers)
 
     def _failure(self, plan: Plan, pack: Pack, *, slow: bool) -> RowTimeoutError | RowTooLargeError:
         length = len(plan.sequences[pack.members[0]].ids)

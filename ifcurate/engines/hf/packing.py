@@ -6,7 +6,8 @@ Nothing is padded: the budget of a pack is in tokens, not in rows.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +34,7 @@ class Plan:
     sequences: tuple[Prompt, ...]  # distinct
     source: tuple[int, ...]  # (n_prompts,) the distinct sequence of each; -1: empty response
     order: tuple[int, ...]  # the distinct sequences sorted by their ids
-    times: tuple[int, ...]  # how many prompts each distinct sequence answers
+    times: Mapping[int, int]  # how many prompts each distinct sequence answers
 
     @property
     def n_given(self) -> int:
@@ -53,7 +54,7 @@ class Plan:
         sizes = (len(self.sequences[i].ids) for i in members)
         return sum(times), sum(n * size for n, size in zip(times, sizes, strict=True))
 
-    def gather(self, answers: Sequence[Answer]) -> list[Answer]:
+    def gather(self, answers: Mapping[int, Answer]) -> list[Answer]:
         """Return the answer to each prompt, from the answers to the distinct sequences."""
         out: list[Answer] = []
         for i in self.source:
@@ -146,23 +147,16 @@ class PackFiller:
 
 def make_plan(prompts: Sequence[Prompt]) -> Plan:
     """Find the distinct sequences of prompts and sort them."""
-    index: dict[tuple[int, tuple[int, ...]], int] = {}
-    sequences: list[Prompt] = []
+    places: dict[tuple[int, tuple[int, ...]], int] = {}
     source: list[int] = []
-    times: list[int] = []
     for prompt in prompts:
-        if prompt.response_start == len(prompt.ids):
-            source.append(-1)
-            continue
         key = (prompt.response_start, tuple(prompt.ids))
-        if key not in index:
-            index[key] = len(sequences)
-            sequences.append(Prompt(ids=key[1], response_start=key[0]))
-            times.append(0)
-        times[index[key]] += 1
-        source.append(index[key])
+        is_empty = prompt.response_start == len(prompt.ids)
+        source.append(-1 if is_empty else places.setdefault(key, len(places)))
+    sequences = [Prompt(ids, start) for start, ids in places]
+    times = Counter(source)
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].ids)  # type: ignore[arg-type,return-value]
-    return Plan(tuple(sequences), tuple(source), tuple(order), tuple(times))
+    return Plan(tuple(sequences), tuple(source), tuple(order), times)
 
 
 def _make_pack(

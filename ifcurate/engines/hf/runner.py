@@ -46,11 +46,6 @@ class PackRunner:
         """Return an upper estimate of the working memory of a pack."""
         return pack.n_tokens * bytes_per_token(self._model)
 
-    def run_here(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
-        """Score a pack in this process, with as many threads as suit the model; see `run`."""
-        with fitting_threads(self._model, self._n_parameters):
-            return self.run(pack, single=single)
-
     def run(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
         """Score a pack; with `single`, by the model's own pass, one sequence at a time.
 
@@ -59,7 +54,7 @@ class PackRunner:
         """
         body = self._single if single else self._body
         try:
-            with torch.inference_mode():
+            with fitting_threads(self._model, self._n_parameters), torch.inference_mode():
                 targets = torch.from_numpy(pack.targets).to(self._model.device)
                 if self._head is not None:
                     logprobs = self._head.logprobs(body.hidden(pack), targets)

@@ -42,7 +42,6 @@ _START_AGAIN: Final = "the scored rows are kept: start the same command again, w
 _ENDED: Final = f"scoring processes: they were ended; {_START_AGAIN}"
 
 Run = Callable[[Pack], list[Float32Array]]
-PackFuture = Future[list[Float32Array]]
 
 
 class OutOfMemoryError(Exception):
@@ -106,7 +105,7 @@ class WorkerPool:
             ) from error
         self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="ifcurate-packs")
 
-    def submit(self, pack: Pack) -> PackFuture:
+    def submit(self, pack: Pack) -> Future[list[Float32Array]]:
         """Queue a pack for scoring.
 
         The future raises `OutOfMemoryError` when the pack does not fit into memory,

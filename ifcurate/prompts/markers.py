@@ -7,7 +7,7 @@ texts, and words of a context that are also elsewhere in the prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -20,10 +20,6 @@ MUCH_OVERLAP: Final = 0.6
 _ENDS: Final = (
     *("<|endoftext|>", "</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>"),
     *("<end_of_turn>", "<eos>", "[EOS]", "<|eom_id|>", "<|eot|>", "<｜end▁of▁sentence｜>"),
-)
-_SPECIAL: Final = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk|mask)>|<(?:start|end)_of_turn>|"
-    r"\[(?:CLS|SEP|PAD|MASK|UNK)\]"
 )
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 
@@ -76,22 +72,22 @@ def context_overlap(example: Example) -> float | None:
 
 
 class SpecialTokens:
-    """Counts the special tokens of one tokenizer that are typed inside texts."""
+    """The special tokens of one tokenizer, and where they are typed inside texts."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        named = (text for text in tokenizer.special_tokens().values() if text)
-        self._known: dict[str, bool] = dict.fromkeys(named, True)
+        named = {text for text in tokenizer.special_tokens().values() if text}
+        # Tokenizers of other packages may lack the attribute.
+        added: Mapping[str, bool] = getattr(tokenizer, "added_tokens", {})
+        self._added = named | added.keys()
+        special = named | {text for text, is_special in added.items() if is_special}
+        longest_first = sorted(special, key=len, reverse=True)
+        self._typed = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def count(self, example: Example) -> int:
         """Return the number of special tokens in the texts and the response of an example."""
         texts = (*_texts(example), example.response)
-        return sum(self.is_special(m[0]) for text in texts for m in _SPECIAL.finditer(text))
+        return sum(1 for text in texts for _ in self._typed.finditer(text))
 
-    def is_special(self, text: str) -> bool:
-        """Return whether the tokenizer encodes a marker as one token."""
-        if text not in self._known:
-            if _SPECIAL.fullmatch(text) is None:
-                return False
-            self._known[text] = len(self._tokenizer.encode(text).ids) == 1
-        return self._known[text]
+    def is_added(self, text: str) -> bool:
+        """Return whether a text is one token that was added to the vocabulary, as markers are."""
+        return text in self._added

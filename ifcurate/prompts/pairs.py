@@ -282,7 +282,7 @@ class _Builder:
         start, end = offsets[first]
         text = rendered.prefix + rendered.response
         marker = text[start:boundary].strip()
-        return first + (text[boundary:end].isspace() and self.special.is_special(marker))
+        return first + (text[boundary:end].isspace() and self.special.is_added(marker))
 
     def _count_straddled(self, rendered: Rendered, encoding: Encoding, first: int) -> int:
         """Return the number of characters of the prompt in the first response token."""

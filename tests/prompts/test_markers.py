@@ -10,13 +10,20 @@ import pytest
 
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
+from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.toy import ToyEngine
-from ifcurate.prompts.markers import context_overlap, split_end_marker, without_end_marker
+from ifcurate.prompts.markers import (
+    SpecialTokens,
+    context_overlap,
+    split_end_marker,
+    without_end_marker,
+)
 from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
 from ifcurate.scoring.summary import summarise_scores
+from tests.models import make_tokenizer
 from tests.prompts.test_prompts import CHATML, tokenizer
 
 CALLS = (
@@ -159,6 +166,16 @@ def test_the_summary_counts_overlaps_markers_and_typed_tokens() -> None:
     assert flags["more than 60% of the context elsewhere in the prompt"] == 1
     assert flags["special tokens typed in the text"] == 1
     assert flags["end_marker_removed"] == 1
+
+
+def test_typed_special_tokens_are_those_of_the_tokenizer() -> None:
+    from tokenizers import AddedToken
+
+    made = make_tokenizer("byte-bpe")
+    made.add_tokens([AddedToken("<｜User｜>", special=True), AddedToken("<note>", special=False)])
+    special = SpecialTokens(HFTokenizer(made))
+    typed = "<｜User｜> <note> <|endoftext|> </s> <START>"  # </s> is of another tokenizer
+    assert special.count(Example(instruction=typed, context="It stands.", response="x")) == 2
 
 
 def test_without_can_be_rebuilt_from_the_scores() -> None:

@@ -190,16 +190,17 @@ def test_start_tokens_that_a_template_writes_are_all_kept() -> None:
     assert list(pair.with_context.ids[:3]).count(tok.bos_id or -1) == 2
 
 
-def test_a_marker_that_strips_white_space_is_not_scored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("marker", ["<|assistant|>", "<ANSWER>"])
+def test_a_marker_that_strips_white_space_is_not_scored(marker: str, tmp_path: Path) -> None:
     from tokenizers import AddedToken
 
     file = tmp_path / "marked.jinja"
-    file.write_text("{{ instruction }} {{ context }}<|assistant|>{{ response }}")
+    file.write_text("{{ instruction }} {{ context }}" + marker + "{{ response }}")
     example = field_example("Who?", "Mina did.", "  Mina did.")
     answers = []
     for strips in (False, True):
         made = make_tokenizer("sentencepiece")
-        made.add_tokens([AddedToken("<|assistant|>", rstrip=strips, special=True)])
+        made.add_tokens([AddedToken(marker, rstrip=strips, special=True)])
         tok = HFTokenizer(made)
         pair = pair_of(example, tok, str(file))
         check(pair)
@@ -207,7 +208,7 @@ def test_a_marker_that_strips_white_space_is_not_scored(tmp_path: Path) -> None:
         answers.append(tok.decode(response_ids(pair)[0]))
         assert pair.with_context is not None
         last = pair.with_context.ids[pair.with_context.response_start - 1]
-        assert tok.decode([last]) == "<|assistant|>"
+        assert tok.decode([last]) == marker
     assert [answer.strip() for answer in answers] == ["Mina did."] * 2
 
 

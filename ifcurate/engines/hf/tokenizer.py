@@ -69,6 +69,11 @@ class HFTokenizer:
         """The number of ids, added tokens included."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
+    @property
+    def added_tokens(self) -> Mapping[str, bool]:
+        """The tokens that were added to the vocabulary: text -> whether it is special."""
+        return {t.content: t.special for t in self._backend.get_added_tokens_decoder().values()}
+
     @functools.cached_property
     def longest_token(self) -> int:
         """The number of characters of the longest token. One byte of a character counts as one."""

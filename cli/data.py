@@ -39,9 +39,12 @@ def read_data(data: Sequence[str], options: DataOptions) -> Examples:
 
 
 def note_reading(data: Sequence[str], options: DataOptions, *, quiet: bool) -> None:
-    """Print what is about to be read."""
+    """Print which data are about to be read; counting takes as long where rows have no index."""
     mappings = _mappings(data, options)
-    note(f"reading {', '.join(item for item in data if item not in mappings)}", quiet=quiet)
+    note(
+        f"reading and counting {', '.join(item for item in data if item not in mappings)}",
+        quiet=quiet,
+    )
 
 
 def _mappings(data: Sequence[str], options: DataOptions) -> dict[str, re.Match[str]]:
@@ -58,9 +61,9 @@ def announce_data(examples: Examples, *, quiet: bool) -> int | None:
     """Print what is read, before the model is loaded. Return the number of rows if it is known."""
     if quiet:
         return None
-    n_rows = examples.count_rows()
     for name, format in examples.formats.items():
         note(f"data  {name}: format {format}")
+    n_rows = examples.count_rows()
     if n_rows is not None:
         note(f"rows  {n_rows:,}")
     return n_rows

@@ -146,13 +146,15 @@ MISTAKES = {
             ],
         ),
     ),
-    "a table with semicolons": Mistake(
+    "a table in another encoding": Mistake(
         "inspect s.csv",
-        ("s.csv", "separated by ';'", "save the table with commas, or with tabs as .tsv"),
-        ("inspect c.csv", "inspect t.tsv"),
+        ("s.csv: cannot be read", "not UTF-8 (byte ", "; convert the file to UTF-8"),
+        ("inspect c.csv",),
         before=lambda: [
-            write(name, pl.DataFrame(ROWS).write_csv(separator=sign))()
-            for name, sign in {"s.csv": ";", "c.csv": ",", "t.tsv": "\t"}.items()
+            Path(name).write_text(
+                pl.DataFrame(ROWS).with_columns(année=1955).write_csv(), encoding=encoding
+            )
+            for name, encoding in {"s.csv": "cp1252", "c.csv": "utf-8"}.items()
         ],
     ),
     "a column twice in a table": Mistake(

@@ -54,11 +54,6 @@ def _map_columns(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
             f"{written[0]} has Python objects that were written as text; save the data as JSON "
             "lines or Parquet, not as CSV"
         )
-    if len(keys) == 1 and (sign := next((s for s in ";|\t" if s in keys[0]), "")):
-        return (
-            f"its cells seem to be separated by {sign!r}; save the table with commas, "
-            "or with tabs as .tsv"
-        )
     guesses = " ".join(_guess_columns(keys))
     if guesses.startswith("instruction=...") and guesses.count("...") == 1:
         return (

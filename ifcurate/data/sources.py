@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from ifcurate.options.data import DataOptions
 from ifcurate.records import Example
 
 _LOOKED_AT: Final = 100  # rows from which the format is detected
+_ADVICE: Final = re.compile("; (convert|join|split|rename|remove) ")  # in the reason of a bad row
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,8 +391,9 @@ def _detect_format(source: Source) -> str:
     if not values:
         if not first:
             raise DataError(f"{source.name}: no row in it; nothing to read")
-        raise DataError(
-            f"{source.name}: {_none_of(len(first))} be read"
-            f"{'; the first says' * (len(first) > 1)}: {first[0].error}; check the file"
-        )
+        error = first[0].error
+        more = "; the first says" * (len(first) > 1)
+        what = _none_of(len(first)) if more or not first[0].ends else "cannot"
+        advice = "" if _ADVICE.search(error) else "; check the file"
+        raise DataError(f"{source.name}: {what} be read{more}: {error}{advice}")
     return detect_format(values, source.name)

@@ -89,6 +89,11 @@ def _read_turn(item: Any, path: str, role_key: str, text_key: str) -> Turn:
     return Turn(role, content, where, tuple(calls), str(item.get("name") or ""))
 
 
+def is_untrained(turn: Mapping[str, Any]) -> bool:
+    """Return whether a turn's own row says not to train on it."""
+    return 0 in (turn.get("weight"), turn.get("train"))
+
+
 def _read_calls(item: Mapping[str, Any], path: str) -> Sequence[Any]:
     """Return the tool calls of a turn, as the row has them."""
     calls = item.get("tool_calls") or ()

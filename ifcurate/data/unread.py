@@ -13,7 +13,7 @@ from ifcurate.contexts.words import count_words
 from ifcurate.data.column_texts import CONTEXTS, Draft, lower_names, read_context
 from ifcurate.data.paths import read_path
 from ifcurate.data.row_formats import READERS, Layout
-from ifcurate.data.turns import TEXT_KEYS
+from ifcurate.data.turns import TEXT_KEYS, is_untrained
 from ifcurate.errors import RowError
 
 _NOT_TEXTS: Final = ("id", "uid", "uuid", "prompt_id", "is_impossible", "answerable")
@@ -32,6 +32,8 @@ _ANSWER_WORDS: Final = frozenset(
         "justification id ids url urls title titles",
     )
 )
+#: Columns that may have the right answer to compare the response with.
+_GOLD: Final = ("reference", "references")
 #: Words in the name of a column whose length alone does not make it a context.
 _PROMPT_WORDS: Final = frozenset(("text", "prompt", "instruction", "system", "question", "query"))
 _NAME_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
@@ -39,7 +41,10 @@ _MOST_ITEMS: Final = 5  # most items of a list that are searched
 _MOST_STEPS: Final = 4  # most steps of a path
 
 _KEPT: Final = "rejected is kept for DPO and not scored"
-_WEIGHT: Final = "messages with weight 0 or train false: not read; all answers are trained on"
+_WEIGHT: Final = (
+    "messages have weight 0 or train false; they are scored like the others, and an export keeps "
+    "the weight or leaves out the row"
+)
 #: Columns that say what to do in all rows of a task.
 _TASKS: Final = ("definition", "instructions", "task_description")
 _TASK: Final = "{0} looks like an instruction; to read it: --columns system={0}"
@@ -47,6 +52,7 @@ _TASK: Final = "{0} looks like an instruction; to read it: --columns system={0}"
 _ASKING: Final = ("user", "human", "system", "tool")
 #: Columns in which false means that the answer is bad.
 _FLAGS: Final = ("label", "kto_tag")
+_SPEAKER: Final = re.compile(r"\s*Human: ")
 #: Columns with the possible answers to a question.
 _CHOICES: Final = ("choices", "options", "endings")
 
@@ -117,11 +123,16 @@ def _notes(row: Mapping[str, Any], drafts: Sequence[Draft]) -> Iterator[str]:
     yield from _turn_notes(row)
     for name in _FLAGS:
         if isinstance(row.get(name), bool):
-            yield f"{name} is not read; rows with {name} false are read like the others"
+            yield (
+                f"{name} is not read: rows with {name} false are scored and kept like the others; "
+                "if they are bad answers, remove them first"
+            )
     yield from _answer_notes(row, drafts)
     for draft in drafts:
         if draft.note:
             yield draft.note
+        if _SPEAKER.match(draft.instruction.text):
+            yield f"{draft.instruction.path} starts with Human:, which is part of the instruction"
         if isinstance(read_path(row, draft.response.path)[1], bool):
             name = draft.response.path
             yield f"{name} is a boolean; the responses are the texts true and false"
@@ -132,7 +143,7 @@ def _turn_notes(row: Mapping[str, Any]) -> Iterator[str]:
     lists = (value for value in row.values() if isinstance(value, list))
     turns = [m for m in chain(*lists) if isinstance(m, Mapping) and {"role", "from"} & m.keys()]
     answers = [m for m in turns if m.get("role", m.get("from")) not in _ASKING]
-    if any(0 in (m.get("weight"), m.get("train")) for m in answers):
+    if any(map(is_untrained, answers)):
         yield _WEIGHT
     for key in dict.fromkeys(key for turn in turns for key in _unread_keys(turn)):
         yield f"messages have {key}, which is not read"
@@ -234,7 +245,7 @@ def _least_words(path: str, *, second: bool) -> int:
     steps = [step for step in re.split(r"[.\[\]*]+", path) if step]
     last = {word.lower() for word in _NAME_WORD.findall(steps[-1])}
     words = last.union(word.lower() for step in steps for word in _NAME_WORD.findall(step))
-    if words & _ANSWER_WORDS or path == "text" or (second and path.lower() == "reference"):
+    if words & _ANSWER_WORDS or path == "text" or path.lower() in _GOLD:
         return 0
     if path.lower() in CONTEXTS:
         return 1

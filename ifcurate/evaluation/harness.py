@@ -118,20 +118,23 @@ def _run_task(task: str, model: Path, *, limit: int | None, device: str) -> dict
     import lm_eval
     from lm_eval.tasks import TaskManager
 
+    from ifcurate.engines.hf.quiet import quiet
+
     name, folder = _task_of(task)
     try:
-        result: Any = lm_eval.simple_evaluate(
-            model="hf",
-            model_args={"pretrained": str(model), "device": device},
-            tasks=[name],
-            task_manager=TaskManager(include_path=str(folder) if folder else None),
-            limit=limit,
-            bootstrap_iters=0,
-        )
+        with quiet():
+            result: Any = lm_eval.simple_evaluate(
+                model="hf",
+                model_args={"pretrained": str(model), "device": device},
+                tasks=[name],
+                task_manager=TaskManager(include_path=str(folder) if folder else None),
+                limit=limit,
+                bootstrap_iters=0,
+            )
     except (KeyError, ValueError, ConnectionError, FileNotFoundError) as error:
         raise DataError(
-            f"task {task}: cannot be run; found {type(error).__name__}: {error}; give a task "
-            "of lm-evaluation-harness, or a YAML file with local data"
+            f"task {task}: cannot be run; found {type(error).__name__}: {error}; check the "
+            "network, and give a task of lm-evaluation-harness or a YAML file with local data"
         ) from error
     return {
         key.partition(",")[0]: float(value)

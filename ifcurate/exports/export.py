@@ -15,7 +15,15 @@ import yaml
 
 from ifcurate.errors import DataError
 from ifcurate.exports.projections import check_separate_projections, list_weights, locate_model
-from ifcurate.exports.rows import Row, UnfitError, add_rejected, remove_end_markers
+from ifcurate.exports.rows import (
+    WEIGHT,
+    Row,
+    UnfitError,
+    add_rejected,
+    add_weights,
+    count_trained,
+    remove_end_markers,
+)
 from ifcurate.exports.trainers import TRAINERS, Plan
 from ifcurate.mixing.mixture import Mixture
 from ifcurate.options.base import takes_options
@@ -138,9 +146,15 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _plan(mixture: Mixture, folder: Path, model: str, options: ExportOptions) -> Plan:
     roles = pl.col("messages").list.eval(pl.element().struct.field("role") == "assistant")
-    seen = (roles.list.sum() > 1).any().alias("multi"), pl.col("tools").is_not_null().any()
-    multi, tools = mixture.collect(mixture.rows.select(seen)).row(0)
-    return Plan(folder, model, options, bool(multi), bool(tools))
+    seen = (
+        (roles.list.sum() > 1).any().alias("multi"),
+        pl.col("tools").is_not_null().any(),
+        pl.col("ifcurate_record").str.contains(WEIGHT).any(),
+    )
+    multi, tools, weighted = mixture.collect(mixture.rows.select(seen)).row(0)
+    if weighted:
+        multi = any(count_trained(row) > 1 for row, _ in _rows(mixture, options))
+    return Plan(folder, model, options, bool(multi), bool(weighted), bool(tools))
 
 
 def _write_rows(mixture: Mixture, plan: Plan) -> tuple[dict[str, int], Counter[str]]:
@@ -184,6 +198,7 @@ def _rows(mixture: Mixture, options: ExportOptions) -> Iterator[tuple[Row, list[
     for frame in mixture.frames(size=8192):
         for read in frame.iter_rows(named=True):
             row = add_rejected(read) if options.objective == "dpo" else read
+            row = add_weights(row)
             yield (row, []) if options.keep_end_markers else remove_end_markers(row)
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ifcurate.mixing.texts import read_record, read_rejected
+from ifcurate.data.paths import read_path
+from ifcurate.data.turns import is_untrained
+from ifcurate.mixing.texts import read_example, read_record, read_rejected
 from ifcurate.prompts.markers import split_end_marker
 from ifcurate.records import native_call
 
 Row = Mapping[str, Any]  # a row of a mixture; with `rejected` for preferences
+#: What a row's record has if a turn may be excluded from training.
+WEIGHT: Final = r'"(weight|train)":'
+_ITEM: Final = re.compile(r"[^\]]*\]")  # the item of a list that a path is in
 _SPEAKERS: Final = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -23,6 +29,29 @@ def add_rejected(row: Row) -> Row:
     record = json.loads(row["ifcurate_record"])
     response = row["messages"][-1]["content"]
     return {**row, "rejected": read_rejected(record.get("row", record), response)}
+
+
+def add_weights(row: Row) -> Row:
+    """Return the row with weight 0 at the answers that its data says not to train on."""
+    if not re.search(WEIGHT, row["ifcurate_record"]):
+        return row
+    example = read_example(row)
+
+    def weigh(message: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+        item = _ITEM.match(path)
+        turn = read_path(example.row, item[0])[1] if item else None
+        excluded = isinstance(turn, Mapping) and is_untrained(turn)
+        return {**message, "weight": 0} if excluded and message["role"] == "assistant" else message
+
+    before, after = ([turn.path for turn in turns] for turns in (example.history, example.trailing))
+    messages = row["messages"]
+    paths = [*[""] * len(messages), *before, "", *after, example.response_path][-len(messages) :]
+    return {**row, "messages": list(map(weigh, messages, paths))}
+
+
+def count_trained(row: Row) -> int:
+    """Return how many answers of a row are trained on."""
+    return sum(m["role"] == "assistant" and "weight" not in m for m in row["messages"])
 
 
 def remove_end_markers(row: Row) -> tuple[Row, list[str]]:
@@ -52,6 +81,8 @@ def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
         fields: dict[str, Any] = {"role": message["role"], "content": message["content"]}
         if message["name"]:
             fields["name"] = message["name"]
+        if "weight" in message:
+            fields["weight"] = message["weight"]
         if message["tool_calls"]:
             fields["tool_calls"] = [native_call(call) for call in json.loads(message["tool_calls"])]
         messages.append(fields)
@@ -60,6 +91,25 @@ def to_messages(row: Row, indicator: str = "") -> dict[str, Any]:
     if tools := list_tools(row):
         result["tools"] = tools
     return result
+
+
+def to_trained_messages(row: Row, indicator: str = "") -> dict[str, Any]:
+    """Return `to_messages`, for a trainer that trains on every answer."""
+    whole = to_messages(row, indicator)
+    if any("weight" in message for message in whole["messages"]):
+        raise UnfitError("has an answer with weight 0, which the trainer would train on")
+    return whole
+
+
+def split_response(row: Row, indicator: str = "") -> tuple[list[Any], Any, dict[str, Any]]:
+    """Return the messages of a row before its response, the response, and the rest of the row."""
+    whole = to_messages(row, indicator)
+    *prompt, response = whole.pop("messages")
+    if "weight" in response:
+        raise UnfitError("has a response with weight 0, which the trainer would train on")
+    for message in prompt:
+        message.pop("weight", None)
+    return prompt, response, whole
 
 
 def _mark(messages: list[dict[str, Any]], row: Row, indicator: str) -> None:
@@ -92,7 +142,7 @@ def to_sharegpt(row: Row, indicator: str = "") -> dict[str, Any]:
     Its reader expects questions (human, observation) and answers (gpt, function_call) to
     alternate, and skips other rows. This function refuses those rows with the reason.
     """
-    whole = to_messages(row, indicator)
+    whole = to_trained_messages(row, indicator)
     messages, system = whole["messages"], ""
     if messages[0]["role"] == "system":
         system, messages = messages[0]["content"], messages[1:]
@@ -119,6 +169,7 @@ def _sharegpt_turn(message: Mapping[str, Any]) -> dict[str, str]:
 
 def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:
     """`instruction`, `input` and `output`; one question and one answer."""
+    to_trained_messages(row)
     text = read_record(row)
     if text.history or text.trailing:
         raise UnfitError("is a conversation of several turns")
@@ -135,8 +186,7 @@ def to_alpaca(row: Row, indicator: str = "") -> dict[str, Any]:
 
 def to_preference(row: Row, indicator: str = "") -> dict[str, Any]:
     """`prompt`, `chosen` and `rejected`, each a list of messages; see `add_rejected`."""
-    whole = to_messages(row, indicator)
-    *prompt, chosen = whole.pop("messages")
+    prompt, chosen, whole = split_response(row, indicator)
     if not row["rejected"].strip():
         raise UnfitError("has no rejected response")
     if row["rejected"].strip() == chosen["content"].strip():

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.exports.rows import Row, to_alpaca, to_messages, to_preference, to_sharegpt
+from ifcurate.exports.rows import (
+    Row,
+    split_response,
+    to_alpaca,
+    to_messages,
+    to_preference,
+    to_sharegpt,
+    to_trained_messages,
+)
 from ifcurate.options.export import ExportOptions
 
 #: The weights that are trained with `qk_only`. axolotl takes dots as literal dots, so a
@@ -30,7 +38,8 @@ class Plan:
     folder: Path
     model: str  # the model's name as the trainer expects it
     options: ExportOptions
-    multi_turn: bool  # whether any row has more than one answer
+    multi_turn: bool  # whether any row has more than one answer to train on
+    weighted: bool  # whether rows may have answers with weight 0
     tools: bool  # whether any row has tools
 
     def path(self, name: str) -> str:
@@ -56,12 +65,11 @@ def plan_trl_rows(plan: Plan) -> ToRow:
     """
     if plan.options.objective == "dpo":
         return to_preference
-    return to_messages if plan.multi_turn else _to_prompt_completion
+    return to_trained_messages if plan.multi_turn else _to_prompt_completion
 
 
 def _to_prompt_completion(row: Row, indicator: str) -> dict[str, Any]:
-    whole = to_messages(row, indicator)
-    *prompt, response = whole.pop("messages")
+    prompt, response, whole = split_response(row, indicator)
     return {"prompt": prompt, "completion": [response], **whole}
 
 
@@ -91,6 +99,8 @@ def _axolotl_config(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
         "message_property_mappings": {"role": "role", "content": "content"},
         "roles_to_train": ["assistant"],
     }
+    if plan.weighted:
+        data["message_field_training"] = "weight"
     if plan.tools:
         data["field_tools"] = "tools"
     qk = {"unfrozen_parameters": [AXOLOTL_QK]} if plan.options.qk_only else {}
@@ -191,7 +201,9 @@ TRAINERS: Final = {
         _llama_factory_config,
         _launch("llamafactory-cli train", "llamafactory.yaml"),
     ),
-    "open-instruct": TrainerFormat("train.jsonl", command=_open_instruct_command),
+    "open-instruct": TrainerFormat(
+        "train.jsonl", lambda _: to_trained_messages, command=_open_instruct_command
+    ),
     "messages": TrainerFormat("train.jsonl"),
     "alpaca": TrainerFormat("train.json", lambda _: to_alpaca),
 }

@@ -87,6 +87,18 @@ class Template:
             *environment.globals
         }
 
+    def optional_variables(self) -> set[str]:
+        """Return the names whose absence the source expects, with `is defined` or `default`."""
+        from jinja2 import nodes
+
+        parsed = self._compiled.environment.parse(self.source)
+        return {
+            guard.node.name
+            for guard in parsed.find_all((nodes.Test, nodes.Filter))
+            if isinstance(guard.node, nodes.Name)
+            and guard.name in ("defined", "undefined", "default", "d")
+        }
+
     def render(self, example: Example, *, variant: str = "") -> Rendered:
         """Return the example's text, divided at its response.
 
@@ -219,7 +231,7 @@ def _check_variables(template: Template) -> None:
     """Raise `TemplateError` for a name that no example has: it would be rendered as empty text."""
     known = [name for name in _fields(_PROBE) if name != "response"]
     allowed = {*known, *template.special_tokens, "response", "preamble"}
-    for name in sorted(template.variables() - allowed):
+    for name in sorted(template.variables() - allowed - template.optional_variables()):
         raise TemplateError(
             f"template {template.name}: reads {name!r}, which no example has"
             f"{did_you_mean(name, known)}; known are {', '.join(known)} and response"

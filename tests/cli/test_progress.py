@@ -39,7 +39,7 @@ def test_the_data_is_named_and_counted_before_the_model_is_loaded(
 ) -> None:
     lines = ifcurate("score a.jsonl --model ./nowhere").err.splitlines()
     assert lines[:4] == [
-        "reading a.jsonl",
+        "reading and counting a.jsonl",
         "data a.jsonl: format alpaca",
         "rows 20",
         "loading ./nowhere",

@@ -60,7 +60,7 @@ def test_a_mixture_says_what_of_its_rows_is_not_read(ifcurate: Command, folder: 
     answer = {"role": "assistant", "content": "Ada.", "weight": 0}
     write_jsonl(folder / "chat.jsonl", [{"messages": [asked, answer]}])
     mixed = ifcurate("mix a=chat.jsonl --out mix")
-    assert "a chat.jsonl: messages with weight 0" in mixed.err
+    assert "a chat.jsonl: messages have weight 0" in mixed.err
 
 
 def test_a_run_without_a_score_cannot_be_filtered(ifcurate: Command, folder: Path) -> None:

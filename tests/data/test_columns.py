@@ -415,7 +415,8 @@ def test_an_older_function_call_is_a_tool_call_and_tools_are_read_in_every_forma
             {"question": "Where?", "answers": [{"text": "Nile"}, {"text": "Leda"}]},
             "several answers",
         ),
-        ({"prompt": "Where?", "completion": "Nile", "label": False}, "label false"),
+        ({"prompt": "Where?", "completion": "Nile", "label": False}, "label false are scored"),
+        ({"prompt": "\n\nHuman: Where?", "chosen": "Leda", "rejected": "Nile"}, "Human:"),
         (
             {
                 "messages": [
@@ -549,9 +550,11 @@ def test_keys_that_a_table_fills_with_null_are_passed_over() -> None:
     assert one(row).response == "Leda"
 
 
-def test_a_reference_answer_is_no_second_context() -> None:
-    row = {"user_input": "Where?", "retrieved_contexts": [PASSAGE], "response": "Leda"}
-    assert unread({**row, "reference": "It stands on the Leda, in Holt."}).likely_contexts == ()
+def test_a_reference_answer_is_no_context() -> None:
+    row = {"user_input": "Where?", "response": "Leda"}
+    for more in ({"reference": LONG}, {"references": [LONG]}):
+        assert unread({**row, **more}).likely_contexts == ()
+        assert unread({**row, "retrieved_contexts": [PASSAGE], **more}).likely_contexts == ()
 
 
 def test_parts_with_a_tool_call_say_how_to_write_it() -> None:

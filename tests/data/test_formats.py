@@ -45,16 +45,9 @@ def test_unknown_layout_names_the_columns() -> None:
         detect_format([{"title": "t", "body": "b"}], "here")
 
 
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        ({"rows": [{"instruction": "i", "output": "o"}]}, "jq -c '.rows\\[\\]' here > rows.jsonl"),
-        ({"instruction;output": "a;b"}, "its cells seem to be separated by ';'"),
-    ],
-)
-def test_mistakes_that_are_often_made_are_recognised(row: dict[str, Any], said: str) -> None:
-    with pytest.raises(DataError, match=said):
-        detect_format([row], "here")
+def test_rows_inside_an_object_are_named() -> None:
+    with pytest.raises(DataError, match=r"jq -c '.rows\[\]' here > rows.jsonl"):
+        detect_format([{"rows": [{"instruction": "i", "output": "o"}]}], "here")
 
 
 def test_alpaca_and_its_empty_inputs() -> None:

@@ -13,6 +13,8 @@ import zstandard
 from hypothesis import given, settings, strategies as st
 
 from ifcurate.data.readers.rows import count_rows, open_sources, read_rows
+from ifcurate.data.sources import read_examples
+from ifcurate.data.writing import open_row_writer
 from ifcurate.errors import DataError
 from tests.conftest import ALPACA_ROWS, write_jsonl
 
@@ -114,6 +116,27 @@ def test_a_csv_row_of_another_width_is_set_aside(tmp_path: Path) -> None:
     assert [row.value is not None for row in rows] == [True, False, True]
     assert rows[0].value == {"instruction": "a\nb", "output": "c"}
     assert [row.line for row in rows] == [2, 4, 5]
+
+
+def test_a_csv_with_semicolons_is_read_and_its_rows_are_copied(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('instruction;output\n"a, or; b?";c, then d\ne;f\n')
+    (source,) = open_sources(path)
+    first, second = read_rows(source)
+    assert first.value == {"instruction": "a, or; b?", "output": "c, then d"}
+    with open_row_writer(source, tmp_path / "kept.csv") as write:
+        write(second)
+    assert (tmp_path / "kept.csv").read_text() == "instruction;output\ne;f\n"
+
+
+def test_a_csv_whose_header_is_not_utf8_says_so_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("instruction,output,année\na,b,c\nd,e,f\n".encode("cp1252"))
+    with pytest.raises(DataError) as caught:
+        read_examples(path)
+    assert str(caught.value) == (
+        f"{path}: cannot be read: not UTF-8 (byte 22 of the row); convert the file to UTF-8"
+    )
 
 
 @pytest.mark.parametrize(

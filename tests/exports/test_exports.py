@@ -306,6 +306,38 @@ def test_trl_parses_the_configuration_and_masks_the_prompt(folder: Path) -> None
     assert training.output_dir == str(folder / "out/model")
 
 
+def weighted_chat(name: str, *weights: int) -> dict[str, Any]:
+    turns = [
+        turn
+        for n, weight in enumerate(weights)
+        for turn in (
+            {"role": "user", "content": f"Which {n}?"},
+            {"role": "assistant", "content": f"{name} {n}", "weight": weight},
+        )
+    ]
+    return {"messages": [{"role": "system", "content": name}, *turns]}
+
+
+def test_no_trainer_gets_an_answer_with_weight_zero_to_train_on(folder: Path) -> None:
+    last, none = weighted_chat("last", 0, 1), weighted_chat("none", 1, 0)
+    made = mixture(folder, chats=[last, none], alpaca=ALPACA[:1])
+    for trainer in ("messages", "axolotl"):
+        export = export_mixture(made, folder / trainer, trainer=trainer, model="pocket")
+        weights = [[m.get("weight") for m in row["messages"]] for row in load(export)]
+        assert len(weights) == 3
+        assert [None, None, 0, None, None] in weights
+        assert [None, None, None, None, 0] in weights
+    data = yaml.safe_load((folder / "axolotl/axolotl.yaml").read_text())["datasets"]
+    assert data[0]["message_field_training"] == "weight"
+    trl = export_mixture(made, folder / "trl", trainer="trl", model="pocket")
+    assert trl.manifest.counts == {"rows": 3, "written": 2, "left_out": 1}
+    assert ["last 1"] in [[m["content"] for m in row["completion"]] for row in load(trl)]
+    assert b"weight" not in trl.data.read_bytes()
+    for trainer in ("llama-factory", "open-instruct", "alpaca"):
+        export = export_mixture(made, folder / trainer, trainer=trainer, model="pocket")
+        assert export.manifest.counts == {"rows": 3, "written": 1, "left_out": 2}
+
+
 def test_preferences_are_exported_as_pairs(folder: Path) -> None:
     rows = [{"prompt": f"Ask {i}", "chosen": f"Good {i}", "rejected": f"Bad {i}"} for i in range(3)]
     turns = [

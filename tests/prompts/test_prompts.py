@@ -298,6 +298,14 @@ def test_a_template_that_does_not_work_is_refused(text: str, said: str, tmp_path
         load_template(template_file(tmp_path, text), tokenizer("byte-bpe"))
 
 
+def test_a_name_that_a_template_provides_for_may_be_unknown(tmp_path: Path) -> None:
+    guarded = "{% if persona is defined %}{{ persona }}{% endif %}{{ style | default('') }}"
+    made = load_template(
+        template_file(tmp_path, guarded + "{{ instruction }} {{ response }}"), tokenizer("byte-bpe")
+    )
+    assert made.render(Example(id="x", instruction="Who?", response="R")).prefix == "Who? "
+
+
 def test_unknown_templates() -> None:
     with pytest.raises(TemplateError, match="neither built in"):
         load_template("alpacca", tokenizer("byte-bpe"))

@@ -26,6 +26,7 @@ from ifcurate.data.readers.files import (
 from ifcurate.phrases import count
 
 _CUT: Final = "; the file may be cut off here"  # if the last line has no line end
+_DELIMITERS: Final = ",;\t|"  # spreadsheets in many languages write semicolons
 _PATIENCE: Final = 256 * 1024 * 1024  # bytes that may be read twice because of broken quotes
 
 
@@ -71,8 +72,15 @@ class _Lines(Iterator[str]):
 
 
 def csv_delimiter(source: Source) -> str:
-    """Tab for .tsv, comma otherwise."""
-    return "\t" if ".tsv" in source.path.suffixes else ","
+    """Return tab for .tsv; for .csv the first of `_DELIMITERS` that is in the header."""
+    if ".tsv" in source.path.suffixes:
+        return "\t"
+    try:
+        with open_binary(source) as stream:
+            header, _ = read_line(stream, first=True)
+    except BROKEN:
+        return ","
+    return next((sign for sign in _DELIMITERS if sign.encode() in header), ",")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +98,13 @@ def _records(source: Source) -> Generator[_Record, None, None]:
     """Yield every record that is not an empty line, the header too."""
     csv.field_size_limit(MAX_ROW_BYTES)
     patience = _PATIENCE
+    delimiter = csv_delimiter(source)
     with open_binary(source) as stream:
         lines = _Lines(stream)
         while patience >= 0:
             line = 1 + lines.line
             try:
-                for cells in csv.reader(lines, delimiter=csv_delimiter(source), strict=True):
+                for cells in csv.reader(lines, delimiter=delimiter, strict=True):
                     raw = lines.take()
                     if cells:
                         yield _Record(line, raw, cells)

@@ -52,8 +52,9 @@ def benchmark(
         from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
         from ifcurate.evaluation.suites import BUILT_IN
         from ifcurate.models import resolve_model
+        from ifcurate.options.score import LoadOptions
 
-        source = find_model(resolve_model(model))
+        source = find_model(resolve_model(model), LoadOptions())
         tokenizer = HFTokenizer(load_tokenizer(source, trust_remote_code=False))
         for path in export_tasks(BUILT_IN, export, template=template, tokenizer=tokenizer):
             printing.print_line(str(path))

@@ -19,7 +19,7 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ifcurate.options.base import Options, explain_problem
+from ifcurate.options.base import Options, explain_problem, read_extra
 
 _PLAIN = (str, int, float, bool, Path)
 _METAVARS = {str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"}
@@ -52,7 +52,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         _parameter_name(name, field)
         for kind, _ in models.values()
         for name, field in _shown(kind)
-        if _extra(field).get("common")
+        if read_extra(field).get("common")
     }
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -61,7 +61,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _shown(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
     """Return the fields that are options of a command."""
-    return [(name, f) for name, f in kind.model_fields.items() if _extra(f)["command"]]
+    return [(name, f) for name, f in kind.model_fields.items() if read_extra(f)["command"]]
 
 
 def _take(kind: type[Options], given: dict[str, Any]) -> dict[str, Any]:
@@ -94,13 +94,8 @@ def _check(kind: type[Options], values: dict[str, Any]) -> Options:
         raise typer.BadParameter(text, param_hint=hint) from error
 
 
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    extra = field.json_schema_extra
-    return dict(extra) if isinstance(extra, dict) else {"command": True, "panel": "", "flags": []}
-
-
 def _flag(name: str, field: FieldInfo) -> str:
-    flags = _extra(field)["flags"]
+    flags = read_extra(field)["flags"]
     return str(flags[0]).partition("/")[0] if flags else f"--{name.replace('_', '-')}"
 
 
@@ -110,7 +105,7 @@ def _parameter_name(name: str, field: FieldInfo) -> str:
 
 
 def _annotate(name: str, field: FieldInfo, panel: str, preset: dict[str, Any]) -> Any:
-    extra = _extra(field)
+    extra = read_extra(field)
     kind = _typer_type(field)
     flags = list(extra["flags"])
     if kind is bool and not flags:

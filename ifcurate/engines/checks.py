@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from ifcurate.engines.base import Float32Array, Prompt
@@ -13,20 +11,12 @@ _ABOVE_ZERO = 1e-3  # rounding; a log-probability is at most 0
 _MINUS_INFINITY = -9999.0  # vLLM's server writes this, because JSON has no infinity
 
 
-def check_batch_size(batch_size: int | Literal["auto"]) -> None:
-    """Raise `ModelError` for a batch size below 1."""
-    if batch_size != "auto" and batch_size < 1:
-        raise ModelError(
-            f"batch size: must be at least 1; found {batch_size}; use a count, or auto"
-        )
-
-
 def check_max_length(name: str, wanted: int, limit: int | None) -> None:
-    """Raise `ModelError` for a length outside 2 to the model's limit (None if unknown)."""
-    if wanted < 2 or (limit is not None and wanted > limit):
+    """Raise `ModelError` for a length above the model's limit (None if unknown)."""
+    if limit is not None and wanted > limit:
         raise ModelError(
-            f"{name}: max_length must be between 2 and the model's own; found {wanted}, "
-            f"the model takes {limit or 'more'}; leave it out, or give a smaller one"
+            f"{name}: max_length must be at most the model's own; found {wanted}, "
+            f"the model takes {limit}; leave it out, or give a smaller one"
         )
 
 

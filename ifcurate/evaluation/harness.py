@@ -85,7 +85,7 @@ def export_tasks(
 
 
 def run_benchmarks(
-    model: str, tasks: Sequence[str], out: Path, *, limit: int | None = None, device: str = "cpu"
+    model: str, tasks: Sequence[str], out: Path, *, limit: int | None, device: str
 ) -> dict[str, dict[str, float]]:
     """Return the harness's figures for each task, written to `out`.
 
@@ -95,12 +95,13 @@ def run_benchmarks(
     """
     from ifcurate.engines.hf.source import find_model
     from ifcurate.models import resolve_model
+    from ifcurate.options.score import LoadOptions
 
     try:
         import lm_eval  # noqa: F401
     except ImportError as error:
         raise ModelError(missing_package("benchmark", "eval", error)) from error
-    source = find_model(resolve_model(model))
+    source = find_model(resolve_model(model), LoadOptions())
     figures: dict[str, dict[str, float]] = {}
     for task in tasks:
         path = out / f"{Path(task).stem}.benchmark.json"

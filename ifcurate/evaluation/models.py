@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from ifcurate.engines.base import Prompt, Tokenizer
 from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.options.score import LoadOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,9 @@ def open_local(model: str, options: EvaluateOptions) -> LocalModel:
     from ifcurate.engines.hf.loading import load_causal_model
     from ifcurate.engines.hf.tokenizer import HFTokenizer
 
-    source, loaded, tokenizer = load_causal_model(model, dtype=options.dtype, device=options.device)
+    source, loaded, tokenizer = load_causal_model(
+        model, LoadOptions(dtype=options.dtype, device=options.device)
+    )
     return LocalModel(
         name=source.name,
         revision=source.revision,

@@ -19,6 +19,7 @@ from ifcurate.errors import DataError, ModelError, RunError
 from ifcurate.finetuning.train import train_rows
 from ifcurate.options.base import takes_options
 from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.options.score import LoadOptions
 from ifcurate.phrases import missing_package
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
@@ -115,7 +116,7 @@ def _load(model: str) -> tuple[Any, Any, str]:
         import trl  # noqa: F401
     except ImportError as error:
         raise ModelError(missing_package("finetune", "train", error)) from error
-    source, loaded, tokenizer = load_causal_model(model, dtype="float32")
+    source, loaded, tokenizer = load_causal_model(model, LoadOptions(dtype="float32"))
     return loaded, tokenizer, source.name
 
 

@@ -9,6 +9,7 @@ A step declares its options as a subclass of `Options`. Three callers read it:
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import re
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from ifcurate.errors import OptionError
 from ifcurate.phrases import did_you_mean
@@ -80,6 +82,23 @@ def option(
     if any(name in bounds for name in ("ge", "gt", "le", "lt")):
         bounds.setdefault("allow_inf_nan", False)
     return Field(default, description=help, json_schema_extra=extra, **bounds)
+
+
+def read_extra(field: FieldInfo) -> dict[str, Any]:
+    """Return what `option` says of a field for the command line."""
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict), "declare it with option()"
+    return extra
+
+
+def same_as(
+    model: type[Options], name: str, *, panel: str = "", command: bool = True, common: bool = False
+) -> Any:
+    """Declare a field with the default, the bounds and the help text that it has in `model`."""
+    field = copy.copy(model.model_fields[name])
+    shown: dict[str, Any] = {"panel": panel, "command": command, "common": common}
+    field.json_schema_extra = {**read_extra(field), **shown}
+    return field
 
 
 class Options(BaseModel):
@@ -166,20 +185,24 @@ Fraction = Annotated[float, BeforeValidator(parse_fraction), Field(gt=0, lt=1, a
 BatchSize = Annotated[int | Literal["auto"], BeforeValidator(parse_batch_size)]
 
 
-def takes_options(model: type[Options]) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Give a library function the fields of `model` as keyword arguments.
+def takes_options(
+    model: type[Options], only: Sequence[str] = (), **preset: Any
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a library function the fields of `model` as keyword arguments; with `only`, these.
 
     The function has one keyword parameter `options`. Callers pass either the fields, or an
-    instance as `options`. The signature and the docstring show the fields.
+    instance as `options`. The signature and the docstring show the fields. `preset` are the
+    values of fields that the function fixes.
     """
+    names = only or tuple(model.model_fields)
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(function)
         def call(*args: Any, **given: Any) -> R:
-            values = {name: given.pop(name) for name in model.model_fields if name in given}
+            values = {name: given.pop(name) for name in names if name in given}
             options = given.pop("options", None)
             if options is None:
-                options = model.create(**values)
+                options = model.create(**preset, **values)
             elif values:
                 raise OptionError(
                     f"{function.__name__}: got options and also {', '.join(values)}; "
@@ -187,17 +210,18 @@ def takes_options(model: type[Options]) -> Callable[[Callable[..., R]], Callable
                 )
             return function(*args, options=options, **given)
 
-        call.__signature__ = _signature(function, model)  # type: ignore[attr-defined]
-        call.__doc__ = f"{inspect.getdoc(function) or ''}\n\n{_describe(model)}"
+        fields = {name: model.model_fields[name] for name in names}
+        call.__signature__ = _signature(function, fields)  # type: ignore[attr-defined]
+        call.__doc__ = f"{inspect.getdoc(function) or ''}\n\n{_describe(fields)}"
         return call
 
     return decorate
 
 
-def _signature(function: Callable[..., Any], model: type[Options]) -> inspect.Signature:
+def _signature(function: Callable[..., Any], fields: Mapping[str, FieldInfo]) -> inspect.Signature:
     signature = inspect.signature(function)
     kept = [p for p in signature.parameters.values() if p.name != "options"]
-    fields = [
+    shown = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -206,15 +230,13 @@ def _signature(function: Callable[..., Any], model: type[Options]) -> inspect.Si
             else field.get_default(call_default_factory=True),
             annotation=field.annotation,
         )
-        for name, field in model.model_fields.items()
+        for name, field in fields.items()
     ]
     keywords = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
     others = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    return signature.replace(parameters=[*others, *fields, *keywords])
+    return signature.replace(parameters=[*others, *shown, *keywords])
 
 
-def _describe(model: type[Options]) -> str:
-    lines = ["Options:"]
-    for name, field in model.model_fields.items():
-        lines.append(f"    {name}: {field.description}")
-    return "\n".join(lines)
+def _describe(fields: Mapping[str, FieldInfo]) -> str:
+    listed = (f"    {name}: {field.description}" for name, field in fields.items())
+    return "\n".join(["Options:", *listed])

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from ifcurate.options.base import Options, needs, option
+from ifcurate.options.base import Options, needs, option, same_as
+from ifcurate.options.score import ENGINES, Dtype, EngineOptions
 
 
 class EvaluateOptions(Options):
@@ -47,22 +48,11 @@ class EvaluateOptions(Options):
         metavar="TASK|FILE",
     )
     benchmark_limit: int | None = option(None, "Only the first N rows of a benchmark.", ge=1)
-    engine: Literal["hf", "vllm", "server"] = option(
-        "hf",
-        "hf is transformers in this process. vllm needs the vllm extra. server is a completions "
-        "endpoint that is already running.",
-        common=True,
-    )
-    base_url: str = option("", "For server: http://host:8000/v1.", metavar="URL")
-    tokenizer: str = option(
-        "",
-        "For server: the tokenizer, if the model's name there is not a tokenizer's name.",
-        metavar="NAME",
-    )
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
-        "auto", "Number format that the model computes in."
-    )
+    engine: Literal["hf", "vllm", "server"] = option("hf", ENGINES, common=True)
+    base_url: str = same_as(EngineOptions, "base_url")
+    tokenizer: str = same_as(EngineOptions, "tokenizer")
+    device: str = same_as(EngineOptions, "device")
+    dtype: Dtype = same_as(EngineOptions, "dtype")
     seed: int = option(0, "Seed of the bootstrap intervals.")
 
     @model_validator(mode="after")

@@ -6,7 +6,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from ifcurate.options.base import Options, needs, option
+from ifcurate.options.base import Options, needs, option, same_as
+from ifcurate.options.evaluate import EvaluateOptions
+from ifcurate.options.score import MODEL
 
 Update = Literal["full", "qk", "lora", "lora-qk"]
 TRAINING = "Training"
@@ -18,13 +20,7 @@ class FinetuneOptions(Options):
 
     step: ClassVar[str] = "finetune"
 
-    model: str = option(
-        ...,
-        "Short name (see `ifcurate models`), Hub id, or local folder.",
-        flags=("--model", "-m"),
-        metavar="NAME",
-        common=True,
-    )
+    model: str = option(..., MODEL, flags=("--model", "-m"), metavar="NAME", common=True)
     update: Update = option(
         "full",
         "Which weights are trained: all, the query and key projections, adapters on all layers, or "
@@ -72,9 +68,7 @@ class FinetuneOptions(Options):
         panel=EVALUATION,
         metavar="NAME|FILE",
     )
-    evaluate_limit: int | None = option(
-        None, "Ask only the first N questions of a suite.", panel=EVALUATION, ge=1
-    )
+    evaluate_limit: int | None = same_as(EvaluateOptions, "limit", panel=EVALUATION)
     stop_after: int | None = option(
         None,
         "Stop after N checkpoints in a row with counterfactual accuracy below the best.",

@@ -8,9 +8,15 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from ifcurate.options.base import BatchSize, Options, needs, option
+from ifcurate.options.base import BatchSize, Options, needs, option, same_as
 
 SERVER_PANEL: Final = "Server and vLLM"
+MODEL: Final = "Short name (see `ifcurate models`), Hub id, or local folder."
+ENGINES: Final = (
+    "hf is transformers in this process. vllm needs the vllm extra. server is a completions "
+    "endpoint that is already running."
+)
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 _LEAST_MEMORY: Final = 10**8  # bytes
 _MOST_MEMORY: Final = 10**15
 _LOCAL: Final = ("revision", "dtype", "batch_size", "max_length", "threads")
@@ -53,23 +59,12 @@ class EngineOptions(Options):
     step: ClassVar[str] = "score"
     panel: ClassVar[str] = "Model"
 
-    model: str = option(
-        "",
-        "Short name (see `ifcurate models`), Hub id, or local folder.",
-        flags=("--model", "-m"),
-        metavar="NAME",
-        common=True,
-    )
+    model: str = option("", MODEL, flags=("--model", "-m"), metavar="NAME", common=True)
     engine: Literal["hf", "vllm", "server", "toy"] = option(
-        "hf",
-        "hf is transformers in this process. vllm needs the vllm extra. server is a completions "
-        "endpoint that is already running. toy has no model, for dry runs.",
-        common=True,
+        "hf", f"{ENGINES} toy has no model, for dry runs.", common=True
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:N.", common=True)
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
-        "auto", "Number format that the model computes in.", common=True
-    )
+    dtype: Dtype = option("auto", "Number format that the model computes in.", common=True)
     batch_size: BatchSize = option("auto", "Sequences scored together: auto, or a number.")
     revision: str | None = option(None, "Branch, tag or commit on the Hub.")
     threads: int | None = option(None, "CPU threads of the model.", ge=1)
@@ -200,6 +195,14 @@ class ScoreSettings(Options):
     def _refuse_ignored(self) -> Self:
         needs(self, "attention_layer", self.method == "attention", "--method attention")
         return self
+
+
+class LoadOptions(EngineOptions):
+    """The options that the functions of `ifcurate.engines` take that load an engine."""
+
+    step: ClassVar[str] = "load_engine"
+
+    max_length: int | None = same_as(ScoreSettings, "max_length")
 
 
 class RunOptions(Options):

@@ -6,7 +6,8 @@ from typing import ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
-from ifcurate.options.base import BatchSize, Fraction, Options, needs, option
+from ifcurate.options.base import BatchSize, Fraction, Options, needs, option, same_as
+from ifcurate.options.score import EngineOptions
 
 Rule = Literal["paper", "gain", "both", "auto", "attention"]
 Statistic = Literal[
@@ -117,11 +118,11 @@ class RescoreOptions(Options):
         None, "Folder of the run's model, if the model is a local folder.", flags=("--model", "-m")
     )
     template: str | None = option(None, "The run's template, if it is a Jinja file.")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N.")
-    batch_size: BatchSize = option("auto", "auto, or a number.")
-    threads: int | None = option(None, "CPU threads of the model.", ge=1)
-    trust_remote_code: bool = option(False, "Run Python code that comes with the model.")
-    allow_pickle: bool = option(False, "Load weights that are not safetensors.")
+    device: str = same_as(EngineOptions, "device")
+    batch_size: BatchSize = same_as(EngineOptions, "batch_size")
+    threads: int | None = same_as(EngineOptions, "threads")
+    trust_remote_code: bool = same_as(EngineOptions, "trust_remote_code")
+    allow_pickle: bool = same_as(EngineOptions, "allow_pickle")
 
     @model_validator(mode="after")
     def _refuse_without_band(self) -> Self:

@@ -12,15 +12,15 @@ from pydantic.fields import FieldInfo
 from ifcurate.errors import DataError
 from ifcurate.mixing.amounts import parse_amount
 from ifcurate.options.augment import AugmentOptions
-from ifcurate.options.base import Options, option
+from ifcurate.options.base import Options, option, same_as
 from ifcurate.options.card import CardOptions
 from ifcurate.options.data import DataOptions
 from ifcurate.options.export import ExportOptions
 from ifcurate.options.filter import FilterOptions
 from ifcurate.options.mix import MixOptions
 from ifcurate.options.report import ReportOptions
-from ifcurate.options.score import EngineOptions, ScoreSettings
-from ifcurate.options.split import SplitOptions
+from ifcurate.options.score import EngineOptions, RunOptions, ScoreSettings
+from ifcurate.options.split import RescoreOptions, SplitOptions
 
 
 class DataSection(DataOptions):
@@ -34,15 +34,13 @@ class DataSection(DataOptions):
 class ScoreSection(EngineOptions, ScoreSettings):
     """The model, and the options of scoring."""
 
-    tokens: bool = option(False, "Also write the losses of every token.")
+    tokens: bool = same_as(RunOptions, "tokens")
 
 
 class SplitSection(SplitOptions):
     """Which rows are context-critical."""
 
-    rescore_band: float | None = option(
-        None, "Nats: score rows this near to a cut again in float32.", gt=0
-    )
+    rescore_band: float | None = same_as(RescoreOptions, "rescore_band")
 
 
 class FilterSection(FilterOptions):

@@ -13,7 +13,7 @@ import pytest
 from ifcurate.engines.base import Engine, Prompt
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.hf.loading import choose_dtype
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, OptionError
 from tests.models import MODEL_KINDS, ModelKind, TokenizerKind, make_model
 from tests.scoring.reference import (
     load_reference,
@@ -343,13 +343,13 @@ def test_options_that_cannot_be(llama: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match="no GPU can be used; found device 'cuda'"):
         load_hf_engine(str(llama), device="cuda")
-    with pytest.raises(ModelError, match="unknown dtype; found 'int3'"):
+    with pytest.raises(OptionError, match="dtype: unknown; known are auto"):
         load_hf_engine(str(llama), device="cpu", dtype="int3")
     with pytest.raises(ModelError, match="float16 overflows"):
         load_hf_engine(str(llama), device="cpu", dtype="float16")
     with pytest.raises(ModelError, match="unknown device; found 'quantum'"):
         load_hf_engine(str(llama), device="quantum")
-    with pytest.raises(ModelError, match="batch size: must be at least 1"):
+    with pytest.raises(OptionError, match="batch_size: 0: write auto"):
         load_hf_engine(str(llama), device="cpu", batch_size=0)
     with pytest.raises(ModelError, match="local folder has no revisions"):
         load_hf_engine(str(llama), device="cpu", revision="main")

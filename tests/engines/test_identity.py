@@ -14,7 +14,7 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.hf.engine import load_hf_engine
 from ifcurate.engines.hf.source import find_model
 from ifcurate.errors import ModelError, RunError
-from ifcurate.options.score import ScoreSettings
+from ifcurate.options.score import LoadOptions, ScoreSettings
 from ifcurate.runs.run import Run
 from ifcurate.runs.score import score_run
 from ifcurate.scoring.cache import ScoreCache
@@ -98,15 +98,15 @@ def test_a_run_does_not_resume_with_the_kernels_switched_off(
 
 
 def test_what_the_numbers_do_not_depend_on_is_left_out(model: Path) -> None:
-    revision = find_model(str(model)).revision
+    revision = find_model(str(model), LoadOptions()).revision
     edit(model / "config.json", lambda c: c.update(transformers_version="0"))
     edit(model / "generation_config.json", lambda c: c.update(temperature=0.3))
     (model / "README.md").write_text("other words")
     (model / "modeling.py").write_text("x = 1")  # never run here
-    assert find_model(str(model)).revision == revision
-    trusted = find_model(str(model), trust_remote_code=True).revision
+    assert find_model(str(model), LoadOptions()).revision == revision
+    trusted = find_model(str(model), LoadOptions(trust_remote_code=True)).revision
     (model / "modeling.py").write_text("x = 2")
-    assert find_model(str(model), trust_remote_code=True).revision != trusted
+    assert find_model(str(model), LoadOptions(trust_remote_code=True)).revision != trusted
 
 
 def test_weights_in_a_subfolder_are_found_and_part_of_the_identity(model: Path) -> None:
@@ -116,7 +116,7 @@ def test_weights_in_a_subfolder_are_found_and_part_of_the_identity(model: Path) 
     content[-1] ^= 1
     weights.unlink()  # the loaded engine has the old file mapped
     weights.write_bytes(content)
-    assert find_model(str(model)).revision != first.identity.revision
+    assert find_model(str(model), LoadOptions()).revision != first.identity.revision
     weights.write_bytes(b"no weights")
     with pytest.raises(ModelError, match="damaged or incomplete"):
         load_hf_engine(str(model), device="cpu")
@@ -149,10 +149,10 @@ def test_an_index_does_not_lead_out_of_the_folder(model: Path) -> None:
         names = {"a": name}
         edit(model / "model.safetensors.index.json", lambda c: c.update(weight_map=names))  # noqa: B023
         with pytest.raises(ModelError, match="a weight file outside the model folder"):
-            find_model(str(model))
+            find_model(str(model), LoadOptions())
 
 
 def test_an_adapter_is_refused(model: Path) -> None:
     (model / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/other"}))
     with pytest.raises(ModelError, match=r"has an adapter.*merge_and_unload"):
-        find_model(str(model))
+        find_model(str(model), LoadOptions())

@@ -16,6 +16,7 @@ from ifcurate.engines.hf.engine import HFEngine, load_hf_engine
 from ifcurate.engines.hf.prefix_tree import Pack
 from ifcurate.engines.hf.source import find_model
 from ifcurate.errors import RowTooLargeError
+from ifcurate.options.score import LoadOptions
 from tests.models import MODEL_KINDS, ModelKind, make_model
 from tests.scoring.reference import (
     load_reference,
@@ -61,7 +62,7 @@ def _largest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_bundled_model_takes_a_route_that_shares(dtype: str) -> None:
     # In bfloat16 they were refused by chance: by the largest of many roundings.
-    assert _engine(Path(find_model("pocket").folder), dtype=dtype).route == "packed"
+    assert _engine(Path(find_model("pocket", LoadOptions()).folder), dtype=dtype).route == "packed"
 
 
 @pytest.mark.parametrize("kind", MODEL_KINDS)

@@ -16,7 +16,7 @@ from ifcurate.engines.base import Prompt
 from ifcurate.engines.server.client import Patience
 from ifcurate.engines.server.engine import ServerEngine, load_server_engine
 from ifcurate.engines.toy import ToyTokenizer
-from ifcurate.errors import ModelError
+from ifcurate.errors import ModelError, OptionError
 from tests.engines.fake_server import FakeServer, Kind, Reply, Seen, truth
 from tests.models import make_tokenizer
 
@@ -237,9 +237,9 @@ def test_lengths_and_options_are_checked() -> None:
         with pytest.raises(ModelError, match="ids outside"):
             engine.response_logprobs([Prompt([3, -4], 1)])
         engine.close()
-        with pytest.raises(ModelError, match="max_length"):
+        with pytest.raises(OptionError, match="max_length: must be at least 8"):
             connect(server, max_length=1)
-        with pytest.raises(ModelError, match="concurrency"):
+        with pytest.raises(OptionError, match="concurrency: must be at least 1"):
             connect(server, concurrency=0)
     assert len(server.completions) == 1
 

@@ -46,4 +46,4 @@ def test_an_exported_suite_is_a_task_with_our_measures(
 def test_a_task_file_that_is_missing_is_named(tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     with pytest.raises(DataError, match=r"none.yaml: no such file"):
-        run_benchmarks("pocket", [str(tmp_path / "none.yaml")], tmp_path)
+        run_benchmarks("pocket", [str(tmp_path / "none.yaml")], tmp_path, limit=None, device="cpu")

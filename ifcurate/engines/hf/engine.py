@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 
@@ -30,7 +30,6 @@ from ifcurate.engines.base import (
     finished,
 )
 from ifcurate.engines.checks import (
-    check_batch_size,
     check_finite,
     check_max_length,
     check_prompt,
@@ -51,6 +50,8 @@ from ifcurate.engines.hf.workers import (
     can_fork,
 )
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
+from ifcurate.options.base import takes_options
+from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
 
 #: Gives the log-probabilities of each sequence of a pack.
 Run = Callable[[], list[Float32Array]]
@@ -59,63 +60,21 @@ _VERSION: Final = "4"  # increased whenever a score could change
 _NO_LIMIT: Final = 1 << 20  # tokens, for recurrent models, which state no length
 
 
-def load_hf_engine(
-    model: str,
-    *,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    batch_size: int | Literal["auto"] = "auto",
-    max_length: int | None = None,
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-    threads: int | None = None,
-    no_kernels: bool = False,
-    memory: int | None = None,
-    row_timeout: float | None = None,
-) -> HFEngine:
-    """Load a causal language model for scoring, from a local folder or the Hub.
+@takes_options(LoadOptions, ENGINE_OPTIONS["hf"], engine="hf")
+def load_hf_engine(model: str, *, options: LoadOptions) -> HFEngine:
+    """Load a causal language model for scoring: a local folder, a Hub id, or "pocket".
 
-    Args:
-        model: a local folder, a Hub id, or "pocket".
-        revision: a branch, tag or commit on the Hub.
-        dtype: "auto", "float32", "bfloat16" or "float16", see `choose_dtype`.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        batch_size: the most sequences in a pack; "auto" limits only its tokens, by memory.
-        max_length: tokens, at most the model's own limit.
-        trust_remote_code: run Python code that comes with the model.
-        allow_pickle: load weights that are not safetensors.
-        threads: cores to use, on a CPU with one process each; by default all that torch sees.
-        no_kernels: leave all arithmetic to PyTorch.
-        memory: bytes besides the model. Packs on a CPU use half of them; by default they use what
-        is free. row_timeout: seconds that one prompt may take, on a CPU; there is no limit by
-        default.
+    On a CPU, `threads` are processes with a core each, by default as many as torch sees.
 
     Raises:
+        OptionError: an option has a wrong value.
         ModelError: the model cannot be found, loaded or used.
     """
-    check_batch_size(batch_size)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    source, loaded, tokenizer = load_causal_model(
-        model,
-        revision=revision,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-    )
-    return HFEngine(
-        loaded,
-        HFTokenizer(tokenizer, where=str(source.folder)),
-        source,
-        batch_size=batch_size,
-        max_length=max_length,
-        threads=torch.get_num_threads(),
-        no_kernels=no_kernels,
-        memory=memory,
-        row_timeout=row_timeout,
-    )
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    source, loaded, tokenizer = load_causal_model(model, options)
+    wrapped = HFTokenizer(tokenizer, where=str(source.folder))
+    return HFEngine(loaded, wrapped, source, options, threads=torch.get_num_threads())
 
 
 class HFEngine(Engine):
@@ -128,17 +87,13 @@ class HFEngine(Engine):
         model: Any,
         tokenizer: HFTokenizer,
         source: ModelSource,
+        options: LoadOptions,
         *,
-        batch_size: int | Literal["auto"] = "auto",
-        max_length: int | None = None,
-        threads: int = 1,
-        no_kernels: bool = False,
-        memory: int | None = None,
-        row_timeout: float | None = None,
+        threads: int,
     ) -> None:
         self.tokenizer: HFTokenizer = tokenizer
-        self.max_length = _length_limit(source, model.config, max_length)
-        kernels_off = are_kernels_off(model.device, no_kernels=no_kernels)
+        self.max_length = _length_limit(source, model.config, options.max_length)
+        kernels_off = are_kernels_off(model.device, no_kernels=options.no_kernels)
         self.identity = EngineIdentity(
             engine="hf",
             # Kernels change the last digits, so a run does not resume where they are switched off.
@@ -153,25 +108,25 @@ class HFEngine(Engine):
         check_vocabulary(source.name, tokenizer.vocab_size, self._n_ids)
         n_parameters = int(sum(p.numel() for p in model.parameters()))
         with fitting_threads(model, n_parameters):
-            route = choose_route(model, source.name, no_kernels=no_kernels)
+            route = choose_route(model, source.name, no_kernels=options.no_kernels)
         #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
         self.route = route.name
         self._exact_length = exact_length(model.config)
         self._runner = PackRunner(model, route.head, route.body, n_parameters)
         on_cpu = model.device.type == "cpu"
         self._workers = n_workers = threads if on_cpu and can_fork() else 1
-        most = None if batch_size == "auto" else batch_size
+        most = None if options.batch_size == "auto" else options.batch_size
         self._filler = PackFiller(
-            token_budget(model, memory=memory, n_workers=n_workers),
+            token_budget(model, memory=options.memory, n_workers=n_workers),
             n_workers=n_workers,
             max_sequences=1 if self.route == "single" else most,
         )
-        if row_timeout is not None and not (on_cpu and can_fork()):
+        if options.row_timeout is not None and not (on_cpu and can_fork()):
             raise ModelError(
                 f"row_timeout: needs a process that can be ended, which there is on a CPU under "
                 f"Linux; found {model.device.type} under {sys.platform}; leave it out"
             )
-        self._row_timeout = row_timeout
+        self._row_timeout = options.row_timeout
         self._pool: WorkerPool | None = None
         self._collector = ThreadPoolExecutor(1, thread_name_prefix="ifcurate-collect")
         used = ", ".join(route.arithmetic.notes) or "PyTorch's operations alone"

@@ -20,9 +20,9 @@ from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.engines.hf.tokenizer import load_tokenizer
 from ifcurate.errors import ModelError
 from ifcurate.models import resolve_model
+from ifcurate.options.score import Dtype, LoadOptions
 from ifcurate.phrases import first_line
 
-_DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
 _HALF: Final = ("bfloat16", "float16")
 #: Parts of the names of causal classes, and endings of the names for other tasks.
 _CAUSAL: Final = ("CausalLM", "LMHead", "Conditional")
@@ -35,32 +35,18 @@ _OTHER_TASKS: Final = (
 )
 
 
-def load_causal_model(
-    model: str,
-    *,
-    revision: str | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-) -> tuple[ModelSource, Any, Any]:
+def load_causal_model(model: str, options: LoadOptions) -> tuple[ModelSource, Any, Any]:
     """Return the files of a model by its name, the model, and its tokenizer.
 
     Raises `ModelError`.
     """
-    place = choose_device(device)
-    source = find_model(
-        resolve_model(model),
-        revision=revision,
-        allow_pickle=allow_pickle,
-        trust_remote_code=trust_remote_code,
-    )
-    config = load_config(source, trust_remote_code=trust_remote_code)
-    kind = choose_dtype(dtype, place, stored_dtype(source, config))
-    tokenizer = load_tokenizer(source, trust_remote_code=trust_remote_code)
-    loaded = load_model(
-        source, config, dtype=kind, device=place, trust_remote_code=trust_remote_code
-    )
+    trusted = options.trust_remote_code
+    place = choose_device(options.device)
+    source = find_model(resolve_model(model), options)
+    config = load_config(source, trust_remote_code=trusted)
+    kind = choose_dtype(options.dtype, place, stored_dtype(source, config))
+    tokenizer = load_tokenizer(source, trust_remote_code=trusted)
+    loaded = load_model(source, config, dtype=kind, device=place, trust_remote_code=trusted)
     return source, loaded, tokenizer
 
 
@@ -97,7 +83,7 @@ def _check_gpu(index: int, device: str) -> None:
         )
 
 
-def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
+def choose_dtype(dtype: Dtype, device: torch.device, stored: str) -> torch.dtype:
     """Return the dtype to compute in; `stored` is that of the weights on disk.
 
     "auto" takes bfloat16 if the weights are stored in 16 bits and the processor multiplies
@@ -110,10 +96,6 @@ def choose_dtype(dtype: str, device: torch.device, stored: str) -> torch.dtype:
         kept = ("bfloat16",) if device.type == "cpu" else _HALF
         half = stored in kept and _has_bfloat16(device)
         return torch.bfloat16 if half else torch.float32
-    if dtype not in _DTYPES:
-        raise ModelError(
-            f"dtype: unknown dtype; found {dtype!r}; use auto, {', '.join(_DTYPES[:3])}"
-        )
     if dtype == "float16" and device.type == "cpu":
         raise ModelError(
             "dtype: float16 overflows and is slow on a CPU; found dtype 'float16' on the CPU; "

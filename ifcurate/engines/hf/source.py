@@ -21,6 +21,7 @@ from typing import Any, Final
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.errors import ModelError
 from ifcurate.models import nearest_model
+from ifcurate.options.score import LoadOptions
 
 _WANTED: Final = (
     "*.json",
@@ -50,13 +51,7 @@ class ModelSource:
     pickled: bool  # all weights are pickles; true only where the caller allows it
 
 
-def find_model(
-    model: str,
-    *,
-    revision: str | None = None,
-    allow_pickle: bool = False,
-    trust_remote_code: bool = False,
-) -> ModelSource:
+def find_model(model: str, options: LoadOptions) -> ModelSource:
     """Find the folder of a local model, or download the files of a Hub id into the cache.
 
     Raises `ModelError` when there is no such model, when it has no config, weights or
@@ -66,12 +61,12 @@ def find_model(
     if model == "pocket" and not Path(model).is_dir():
         from ifcurate.pocket import model_path
 
-        return _check(model, model_path(), None, allow_pickle=False, remote_code=False)
+        return _check(model, model_path(), None, LoadOptions())
     folder, name, commit = Path(model).expanduser(), model, None
     if folder.is_dir():
-        if revision is not None:
+        if options.revision is not None:
             raise ModelError(
-                f"{model}: a local folder has no revisions; found revision {revision!r}; "
+                f"{model}: a local folder has no revisions; found revision {options.revision!r}; "
                 "leave the revision out, or name the model by its Hub id"
             )
         name = folder.resolve().name
@@ -80,14 +75,12 @@ def find_model(
             f"{model}: a model is a folder; found a file; name the folder that holds it"
         )
     else:
-        folder = _download(
-            model, revision, allow_pickle=allow_pickle, remote_code=trust_remote_code
-        )
+        folder = _download(model, options)
         commit = folder.name
-    return _check(name, folder, commit, allow_pickle=allow_pickle, remote_code=trust_remote_code)
+    return _check(name, folder, commit, options)
 
 
-def _download(model: str, revision: str | None, *, allow_pickle: bool, remote_code: bool) -> Path:
+def _download(model: str, options: LoadOptions) -> Path:
     """Return the folder in the cache with the files of a Hub id."""
     if model.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(model):
         raise ModelError(
@@ -95,10 +88,10 @@ def _download(model: str, revision: str | None, *, allow_pickle: bool, remote_co
             "(name or owner/name); check the path, or use --model pocket, which is bundled"
             f"{nearest_model(model)}"
         )
-    patterns = list(_WANTED) + (["*.py"] if remote_code else [])
-    folder = fetch_files(model, revision, patterns)
-    if allow_pickle and not list(folder.glob("*.safetensors")):
-        folder = fetch_files(model, revision, [*patterns, *_PICKLES])
+    patterns = list(_WANTED) + (["*.py"] if options.trust_remote_code else [])
+    folder = fetch_files(model, options.revision, patterns)
+    if options.allow_pickle and not list(folder.glob("*.safetensors")):
+        folder = fetch_files(model, options.revision, [*patterns, *_PICKLES])
     if nested := [name for name in _indexed(folder) if "/" in name]:
         fetch_files(model, folder.name, nested, nested=True)
     return folder
@@ -171,9 +164,7 @@ def _unreachable(model: str, error: Exception, endpoint: str) -> ModelError:
     )
 
 
-def _check(
-    name: str, folder: Path, commit: str | None, *, allow_pickle: bool, remote_code: bool
-) -> ModelSource:
+def _check(name: str, folder: Path, commit: str | None, options: LoadOptions) -> ModelSource:
     """Return the model in a folder. Raises `ModelError` for a folder without a usable model."""
     listing = sorted(p.name for p in folder.iterdir())
     files = ", ".join(listing[:8]) + (", ..." if len(listing) > 8 else "") if listing else "nothing"
@@ -192,14 +183,15 @@ def _check(
             "new folder, or remove the adapter's files"
         )
     safe, pickles = _weight_files(folder)
-    _check_weights(folder, files, safe, pickles, allow_pickle=allow_pickle)
+    _check_weights(folder, files, safe, pickles, allow_pickle=options.allow_pickle)
     if not any(name.startswith(("tokenizer", "vocab", "spiece")) for name in listing):
         raise ModelError(
             f"{folder}: the model folder has no tokenizer; found {files}; "
             "copy tokenizer.json and tokenizer_config.json of the model into it"
         )
     weights = (*safe, *pickles)
-    small = [*folder.glob("*.index.json"), *(folder.rglob("*.py") if remote_code else ())]
+    code = folder.rglob("*.py") if options.trust_remote_code else ()
+    small = [*folder.glob("*.index.json"), *code]
     revision = commit or _hash_files(folder, weights, sorted(small))
     return ModelSource(name, folder, revision, weights, pickled=not safe)
 

@@ -17,6 +17,7 @@ from ifcurate.engines.base import Encoding
 from ifcurate.engines.hf.quiet import quiet
 from ifcurate.engines.hf.source import ModelSource, find_model
 from ifcurate.errors import ModelError
+from ifcurate.options.score import LoadOptions
 from ifcurate.phrases import count, first_line
 
 _PROBES: Final = (
@@ -189,5 +190,5 @@ def load_model_tokenizer(model: str, *, revision: str | None = None) -> HFTokeni
 
     Raises `ModelError` when it is not found.
     """
-    source = find_model(model, revision=revision)
+    source = find_model(model, LoadOptions(revision=revision))
     return HFTokenizer(load_tokenizer(source, trust_remote_code=False), where=str(source.folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -12,16 +12,12 @@ from ifcurate.engines.hf.engine import HFEngine
 from ifcurate.engines.hf.source import ModelSource
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.errors import ModelError
+from ifcurate.options.base import takes_options
+from ifcurate.options.score import LoadOptions
 
 
-def wrap_model(
-    model: Any,
-    tokenizer: Any,
-    *,
-    batch_size: int | Literal["auto"] = "auto",
-    max_length: int | None = None,
-    threads: int | None = None,
-) -> HFEngine:
+@takes_options(LoadOptions, ("batch_size", "max_length", "threads"))
+def wrap_model(model: Any, tokenizer: Any, *, options: LoadOptions) -> HFEngine:
     """Score with a causal language model of transformers that is loaded.
 
     The model keeps its dtype and device. It must be in evaluation mode. Its identity is a
@@ -48,14 +44,8 @@ def wrap_model(
         )
     name = str(getattr(model.config, "_name_or_path", "")) or type(model).__name__
     source = ModelSource(name, Path(), _hash_model(model), (), False)
-    return HFEngine(
-        model,
-        HFTokenizer(tokenizer, where=name),
-        source,
-        batch_size=batch_size,
-        max_length=max_length,
-        threads=threads or 1,
-    )
+    wrapped = HFTokenizer(tokenizer, where=name)
+    return HFEngine(model, wrapped, source, options, threads=options.threads or 1)
 
 
 def _hash_model(model: Any) -> str:

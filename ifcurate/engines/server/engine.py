@@ -39,26 +39,26 @@ from ifcurate.engines.server.endpoint import ApiKey, parse_base_url
 from ifcurate.engines.server.wire import DIALECTS, AnswerError, Dialect, spelled_text
 from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.models import local_model, resolve_model
+from ifcurate.options.base import takes_options
+from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
 
 _VERSION: Final = "1"  # increased whenever a score could change
 _SILENT: Final = 16  # this many requests without an answer mean that the server hangs
 _PATH: Final = "/completions"
+#: Its options, without those that may be more than a text.
+_OPTIONS: Final = tuple(n for n in ENGINE_OPTIONS["server"] if n not in ("base_url", "tokenizer"))
 _PROBE: Final = "The ferry to the island leaves at nine in the morning."
 _TOKENIZER_FILES: Final = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 
 
+@takes_options(LoadOptions, _OPTIONS, engine="server")
 def load_server_engine(
     base_url: str,
     *,
     model: str = "",
     tokenizer: str | Tokenizer = "",
-    revision: str | None = None,
-    dtype: str = "auto",
-    max_length: int | None = None,
-    concurrency: int = 16,
-    trust_remote_code: bool = False,
+    options: LoadOptions,
     patience: Patience | None = None,
-    row_timeout: float | None = None,
 ) -> ServerEngine:
     """Connect to a completions endpoint, and find the request form for prompt log-probabilities.
 
@@ -68,37 +68,28 @@ def load_server_engine(
         model: the server's name for it; by default the server's only model.
         tokenizer: the tokenizer of the model: a short name, Hub id or folder (by default the
             model's name), or a `Tokenizer`. No weights are read.
-        revision: the revision of the tokenizer on the Hub.
-        dtype: the server's dtype, for the record; "auto" records "unknown".
-        max_length: tokens; by default the server's limit.
-        concurrency: the most requests in flight.
-        trust_remote_code: run code that comes with the tokenizer.
         patience: timeouts and the number of tries.
-        row_timeout: seconds for one answer; a prompt that takes longer fails alone. Without it,
-            the request is tried again, and the engine fails after the last try.
+
+    The dtype "auto" is recorded as "unknown". Without `row_timeout`, a request without an answer
+    is tried again, and the engine fails after the last try.
 
     Raises:
+        OptionError: an option has a wrong value.
         ModelError: the server cannot be reached or used, or there is no such tokenizer.
     """
-    if concurrency < 1:
-        raise ModelError(f"concurrency: must be at least 1; found {concurrency}; give a count")
     client = HttpClient(
         parse_base_url(base_url),
         key=ApiKey.from_environment(),
         patience=patience or Patience(),
-        concurrency=concurrency,
+        concurrency=options.concurrency,
     )
     try:
         listed = _listed_models(client)
         model = model or _only_model(client, listed)
         if isinstance(tokenizer, str):
-            tokenizer = _load_tokenizer(
-                resolve_model(tokenizer or model), revision, trust_remote_code=trust_remote_code
-            )
-        limit = _length_limit(client, listed, model, max_length)
-        return ServerEngine(
-            client, model, tokenizer, dtype=dtype, max_length=limit, row_timeout=row_timeout
-        )
+            tokenizer = _load_tokenizer(resolve_model(tokenizer or model), options)
+        limit = _length_limit(client, listed, model, options.max_length)
+        return ServerEngine(client, model, tokenizer, options, max_length=limit)
     except BaseException:
         client.close()
         raise
@@ -112,13 +103,12 @@ class ServerEngine(Engine):
         client: HttpClient,
         model: str,
         tokenizer: Tokenizer,
+        options: LoadOptions,
         *,
-        dtype: str,
         max_length: int,
-        row_timeout: float | None = None,
     ) -> None:
         self._client = client
-        self._row_timeout = row_timeout
+        self._row_timeout = options.row_timeout
         self._model = model
         self.tokenizer = tokenizer
         self.max_length = max_length
@@ -128,7 +118,7 @@ class ServerEngine(Engine):
             engine_version=f"{_VERSION}/{self._dialect.name}",
             model=model,
             revision=f"served by {self._client.endpoint.host}",
-            dtype="unknown" if dtype == "auto" else dtype,
+            dtype="unknown" if options.dtype == "auto" else options.dtype,
             tokenizer=tokenizer.fingerprint,
         )
 
@@ -309,10 +299,6 @@ def _length_limit(
             "no max_model_len in its list of models",
             "give --max-length",
         )
-    if wanted is not None and wanted < 2:
-        raise ModelError(
-            f"max_length: must be at least 2; found {wanted}; give a larger one, or leave it out"
-        )
     return min(n for n in (wanted, limit) if n is not None)
 
 
@@ -329,21 +315,21 @@ def _stated_limit(client: HttpClient, entry: dict[str, Any]) -> int | None:
     return stated - 1  # one position for the token that a server may always generate
 
 
-def _load_tokenizer(name: str, revision: str | None, *, trust_remote_code: bool) -> Tokenizer:
+def _load_tokenizer(name: str, options: LoadOptions) -> Tokenizer:
     """Return the tokenizer of a folder or a Hub id; no weights are read or downloaded."""
     from ifcurate.engines.hf.source import ModelSource, fetch_files
     from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
 
     folder = local_model(name)
     if not folder.is_dir():
-        patterns = [*_TOKENIZER_FILES, *(["*.py"] if trust_remote_code else [])]
+        patterns = [*_TOKENIZER_FILES, *(["*.py"] if options.trust_remote_code else [])]
         try:
-            folder = fetch_files(name, revision, patterns)
+            folder = fetch_files(name, options.revision, patterns)
         except ModelError as error:
             raise ModelError(
                 f"{name}: no tokenizer of that name; found ({error}); give the Hub id or the "
                 "folder of the model that the server runs (--tokenizer)"
             ) from error
-    source = ModelSource(name, folder, revision or "", (), pickled=False)
-    loaded = load_tokenizer(source, trust_remote_code=trust_remote_code)
+    source = ModelSource(name, folder, options.revision or "", (), pickled=False)
+    loaded = load_tokenizer(source, trust_remote_code=options.trust_remote_code)
     return HFTokenizer(loaded, where=name)

@@ -11,14 +11,13 @@ chosen exactly as for the hf engine, so that the two can be compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from ifcurate.engines.base import Engine, EngineIdentity, EngineReport, Float32Array, Prompt
 from ifcurate.engines.checks import (
-    check_batch_size,
     check_logprobs,
     check_max_length,
     check_prompt,
@@ -41,6 +40,8 @@ from ifcurate.engines.vllm.setup import (
     set_environment,
 )
 from ifcurate.errors import ModelError
+from ifcurate.options.base import takes_options
+from ifcurate.options.score import ENGINE_OPTIONS, LoadOptions
 from ifcurate.phrases import first_line
 
 _VERSION: Final = "1"  # version of this module; increased whenever a score could change
@@ -54,38 +55,31 @@ _ALWAYS: Final = {
 }
 
 
+@takes_options(LoadOptions, ENGINE_OPTIONS["vllm"], engine="vllm")
 def load_vllm_engine(
     model: str,
     *,
-    revision: str | None = None,
-    dtype: str = "auto",
-    batch_size: int | Literal["auto"] = "auto",
-    max_length: int | None = None,
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-    threads: int | None = None,
+    options: LoadOptions,
     tensor_parallel_size: int = 1,
     eager: bool = True,
     vllm: Any = None,
 ) -> VLLMEngine:
     """Load a causal language model into vLLM, from a local folder or the Hub.
 
-    Options as for `load_hf_engine`; `batch_size` is the most sequences at a time
-    ("auto" bounds tokens, by the GPU's memory), `tensor_parallel_size` the number
-    of GPUs, `eager` leaves out compilation and CUDA graphs, `vllm` stands in for
-    the package in tests. Raises `ModelError`.
+    `batch_size="auto"` bounds the tokens of a batch, by the GPU's memory.
+    `tensor_parallel_size` is the number of GPUs, `eager` leaves out compilation and CUDA
+    graphs, `vllm` stands in for the package in tests. Raises `OptionError` and `ModelError`.
     """
-    check_batch_size(batch_size)
+    trusted = options.trust_remote_code
     device = choose_device("auto")
     set_environment(on_cpu=device.type == "cpu", processes=tensor_parallel_size)
     package = vllm if vllm is not None else import_vllm()
-    source = find_model(
-        model, revision=revision, allow_pickle=allow_pickle, trust_remote_code=trust_remote_code
-    )
-    config = load_config(source, trust_remote_code=trust_remote_code)
-    kind = str(choose_dtype(dtype, device, stored_dtype(source, config))).removeprefix("torch.")
+    source = find_model(model, options)
+    config = load_config(source, trust_remote_code=trusted)
+    dtype = choose_dtype(options.dtype, device, stored_dtype(source, config))
+    kind = str(dtype).removeprefix("torch.")
     tokenizer = HFTokenizer(
-        load_tokenizer(source, trust_remote_code=trust_remote_code), where=str(source.folder)
+        load_tokenizer(source, trust_remote_code=trusted), where=str(source.folder)
     )
     text = config.get_text_config()
     n_ids = int(text.vocab_size)
@@ -94,16 +88,16 @@ def load_vllm_engine(
     arguments: dict[str, Any] = {
         "model": str(source.folder),
         "dtype": kind,
-        "max_model_len": _model_length(source, text, max_length),
-        "trust_remote_code": trust_remote_code,
+        "max_model_len": _model_length(source, text, options.max_length),
+        "trust_remote_code": trusted,
         "load_format": "auto" if source.pickled else "safetensors",
         "enforce_eager": eager,
         "tensor_parallel_size": tensor_parallel_size,
         **_ALWAYS,
-        **plan_memory(n_ids, gpu_bytes, batch_size),
+        **plan_memory(n_ids, gpu_bytes, options.batch_size),
     }
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     llm = _start(package, source, arguments)
     return VLLMEngine(llm, package, tokenizer, source, dtype=kind, n_ids=n_ids)
 

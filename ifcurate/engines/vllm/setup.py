@@ -29,7 +29,7 @@ _OVERHEAD: Final = 0.08  # share of the GPU's memory for CUDA and for what vLLM 
 
 
 def plan_memory(
-    vocabulary: int, gpu_bytes: int | None, batch_size: int | Literal["auto"] = "auto"
+    vocabulary: int, gpu_bytes: int | None, batch_size: int | Literal["auto"]
 ) -> dict[str, Any]:
     """vLLM's arguments for the size of a batch, and for the memory that it may use.
 

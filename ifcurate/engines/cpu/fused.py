@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from ifcurate.engines.cpu.kernels import Kernels
-from ifcurate.engines.hf.arithmetic import least_rows
+from ifcurate.engines.cpu.native import call
+from ifcurate.engines.hf.arithmetic import Arithmetic, least_rows
 from ifcurate.engines.hf.attention import LANES, padded_rows, plan_attention
 from ifcurate.engines.hf.prefix_tree import Pack
 
@@ -42,7 +42,7 @@ class _Layer:
     scale: float  # scale of the scores
 
 
-def fuse_decoder(model: Any, kernels: Kernels) -> FusedDecoder | None:
+def fuse_decoder(model: Any, arithmetic: Arithmetic, library: Any) -> FusedDecoder | None:
     """Return the fast decoder of a model; None if the model has another architecture or shape."""
     config = model.config
     body = model.base_model
@@ -53,16 +53,17 @@ def fuse_decoder(model: Any, kernels: Kernels) -> FusedDecoder | None:
     sizes = (body.layers[0].self_attn.head_dim, config.hidden_size, config.intermediate_size)
     if any(n % (2 * LANES) for n in sizes):
         return None
-    return FusedDecoder(model, kernels)
+    return FusedDecoder(model, arithmetic, library)
 
 
 class FusedDecoder:
     """Hidden states of the requested rows of a pack, after the final norm."""
 
-    def __init__(self, model: Any, kernels: Kernels) -> None:
+    def __init__(self, model: Any, arithmetic: Arithmetic, library: Any) -> None:
         config, body = model.config, model.base_model
         self._body = body
-        self._kernels = kernels
+        self._arithmetic = arithmetic
+        self._library = library
         self._eps = float(config.rms_norm_eps)
         self._width = int(config.hidden_size)
         self._inner = int(config.intermediate_size)
@@ -104,20 +105,21 @@ class FusedDecoder:
         chosen = False
         for i, layer in enumerate(self._layers):
             self._norm(x, layer.norm_1, normed)
-            qkv = self._kernels.linear(normed, layer.qkv, layer.qkv_bias, qkv)
-            self._kernels.split_rotate(
-                qkv, cosine, sine, q, k, v, q_norm=layer.q_norm, k_norm=layer.k_norm, eps=self._eps
-            )
-            self._kernels.attend(q, k, v, plan, mixed, scale=layer.scale)
+            qkv = self._arithmetic.linear(normed, layer.qkv, layer.qkv_bias, qkv)
+            # Splits queries, keys and values; norms and rotates queries and keys.
+            sizes = (n, k.shape[1], self._kv_heads, self._group, self._dim, 2 * cosine.shape[1])
+            parts = (qkv, cosine, sine, layer.q_norm, layer.k_norm)
+            call(self._library, "split_rotate", *parts, self._eps, q, k, v, *sizes)
+            self._arithmetic.attend(q, k, v, plan, mixed, scale=layer.scale)
             flat = mixed.view(n, heads * self._dim)
             if i == len(self._layers) - 1 and len(rows) >= self._least_rows:
                 x, flat, chosen = x[rows], flat[rows], True
                 normed = normed[: len(rows)] if len(rows) <= n else torch.empty_like(x)
-            x = self._kernels.add_linear(x, flat, layer.out)
+            x = self._arithmetic.add_linear(x, flat, layer.out)
             if layer.out_bias is not None:
                 x += layer.out_bias
             self._norm(x, layer.norm_2, normed)
-            x = self._kernels.add_linear(x, self._gated(normed, layer), layer.down)
+            x = self._arithmetic.add_linear(x, self._gated(normed, layer), layer.down)
         x = x if chosen else x[rows]
         last = torch.empty_like(x)
         self._norm(x, self._final, last)
@@ -127,12 +129,12 @@ class FusedDecoder:
         n = len(normed)
         gate_up = self._buffer("gate_up", n, 2 * self._inner)
         out = self._buffer("inner", n, self._inner)
-        gate_up = self._kernels.linear(normed, layer.gate_up, None, gate_up)
-        self._kernels.silu_mul(gate_up, out)
+        gate_up = self._arithmetic.linear(normed, layer.gate_up, None, gate_up)
+        call(self._library, "silu_mul", gate_up, out, *out.shape)
         return out
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -> None:
-        self._kernels.rms_norm(x, weight, out, self._eps)
+        call(self._library, "rms_norm", x, weight, out, *x.shape, self._eps)
 
     def _rotation(self, positions: torch.Tensor, needed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of some positions, each (n, rotated / 2) float32."""

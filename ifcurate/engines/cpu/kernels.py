@@ -22,36 +22,7 @@ class Kernels(Arithmetic):
         """See `Arithmetic.fuse`."""
         from ifcurate.engines.cpu.fused import fuse_decoder
 
-        return fuse_decoder(model, self)
-
-    def rms_norm(
-        self, x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor, eps: float
-    ) -> None:
-        """`out = weight * x / rms(x)`; x and out (rows, width), weight float32 (width,)."""
-        call(self.library, "rms_norm", x, weight, out, *x.shape, eps)
-
-    def silu_mul(self, gate_up: torch.Tensor, out: torch.Tensor) -> None:
-        """`out = silu(gate) * up`; gate_up (rows, 2 * width), out (rows, width)."""
-        call(self.library, "silu_mul", gate_up, out, *out.shape)
-
-    def split_rotate(
-        self,
-        qkv: torch.Tensor,  # (rows, (kv * group + 2 * kv) * dim)
-        cosine: torch.Tensor,  # (rows, rotated / 2) float32
-        sine: torch.Tensor,
-        q: torch.Tensor,  # (kv, rows, group, dim)
-        k: torch.Tensor,  # (kv, at least rows, dim)
-        v: torch.Tensor,
-        *,
-        q_norm: torch.Tensor | None = None,  # (dim,) float32
-        k_norm: torch.Tensor | None = None,
-        eps: float = 0.0,
-    ) -> None:
-        """Split queries, keys and values; norm and rotate queries and keys."""
-        kv_heads, rows, group, dim = q.shape
-        sizes = (rows, k.shape[1], kv_heads, group, dim, 2 * cosine.shape[1])
-        inputs = (qkv, cosine, sine, q_norm, k_norm)
-        call(self.library, "split_rotate", *inputs, eps, q, k, v, *sizes)
+        return fuse_decoder(model, self, self.library)
 
     def softmax(
         self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
@@ -82,12 +53,12 @@ def kernels_agree(kernels: Kernels) -> bool:
     for dtype in (torch.float32, torch.bfloat16):
         x, weight = draw(3, 32).to(dtype), draw(32)
         out = torch.empty_like(x)
-        kernels.rms_norm(x, weight, out, 1e-5)
+        call(kernels.library, "rms_norm", x, weight, out, *x.shape, 1e-5)
         wide = x.float()
         norm = weight * wide * (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
         good &= near(out, norm, dtype)
         gate_up = (8 * draw(3, 64)).to(dtype)
-        kernels.silu_mul(gate_up, out)
+        call(kernels.library, "silu_mul", gate_up, out, *out.shape)
         gate, up = gate_up.float().chunk(2, dim=-1)
         good &= near(out, torch.nn.functional.silu(gate) * up, dtype)
         scores = (4 * draw(2, 6, 32)).to(dtype)

@@ -188,13 +188,21 @@ def sink_tables(frames: Mapping[Path, pl.LazyFrame], manifest: Mapping[str, Any]
             # Level 1, because compression at the default level is a third of the time of a
             # split. Nothing reads the statistics of the columns, and those of long texts take
             # time.
-            frame.sink_parquet(
-                stream,
-                metadata=metadata,
-                row_group_size=GROUP_ROWS,
-                compression_level=1,
-                statistics=False,
-            )
+            try:
+                frame.sink_parquet(
+                    stream,
+                    metadata=metadata,
+                    row_group_size=GROUP_ROWS,
+                    compression_level=1,
+                    statistics=False,
+                )
+            except pl.exceptions.PolarsError as error:
+                if "os error" in str(error):  # such as a full disk
+                    raise
+                raise DataError(
+                    f"{path}: cannot be made: {error}; a table that it is made from is damaged: "
+                    "make that table again, or restore it"
+                ) from error
 
 
 def _missing_columns(path: Path, missing: Iterable[str], present: Iterable[str]) -> DataError:

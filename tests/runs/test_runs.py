@@ -24,7 +24,7 @@ from ifcurate.options.score import ScoreSettings
 from ifcurate.runs.run import find_run
 from ifcurate.runs.score import run_name, score_identity, score_run
 from ifcurate.scoring.scorer import Scorer
-from ifcurate.storage.files import read_table_manifest
+from ifcurate.storage.files import read_table_manifest, sink_tables
 from tests.conftest import write_jsonl
 
 
@@ -243,6 +243,17 @@ def test_a_full_disk_keeps_what_was_finished(data: Path, folder: Path) -> None:
         atomic_file(Path("/dev/full/x")) as stream,
     ):
         stream.write(b"x")
+
+
+def test_a_table_that_is_made_from_a_damaged_one_is_no_full_disk(folder: Path) -> None:
+    source = folder / "source.parquet"
+    pl.DataFrame({"text": ["a text"] * 9}).write_parquet(source)
+    data = bytearray(source.read_bytes())
+    data[30:45] = bytes(15)
+    source.write_bytes(data)
+    with pytest.raises(DataError, match=r"cannot be made: .* is damaged: make that table again"):
+        sink_tables({folder / "made.parquet": pl.scan_parquet(source)}, {})
+    assert sorted(path.name for path in folder.iterdir()) == ["source.parquet"]
 
 
 SCRIPT = """

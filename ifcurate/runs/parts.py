@@ -48,9 +48,9 @@ class Part(BaseModel):
     files: dict[str, str]  # kind -> digest
 
     @property
-    def end(self) -> int:
-        """The chunk after its last."""
-        return self.first + len(self.rows)
+    def chunks(self) -> range:
+        """The numbers of its chunks."""
+        return range(self.first, self.first + len(self.rows))
 
     @property
     def n_rows(self) -> int:
@@ -72,10 +72,14 @@ class Pending:
     since: float = 0.0
     bytes: int = 0  # of quarantined rows
 
+    def follows(self, number: int) -> bool:
+        """Return whether rows of this chunk can be added: a part has consecutive chunks."""
+        return not self.done or number == self.first + len(self.done)
+
     def add(
         self, number: int, rows: int, chunk: Chunk, bad: list[BadRow], *, ends: bool = True
     ) -> None:
-        """Add rows of chunk `number`, which follows the pending ones; the last ones with `ends`."""
+        """Add rows of chunk `number`, which `follows`; the last ones of it with `ends`."""
         if not self.done and not self.open:
             self.first = number
             self.since = time.monotonic()
@@ -113,10 +117,6 @@ class Parts:
         """Return a file of the part that begins with chunk `first`."""
         return self.folder / f"{first:06d}.{kind}"
 
-    def at(self, number: int) -> Part | None:
-        """Return the part that begins with this chunk."""
-        return self._found.get(number)
-
     def __iter__(self) -> Iterator[Part]:
         """Return all parts, in order."""
         return iter(sorted(self._found.values(), key=lambda part: part.first))
@@ -138,7 +138,7 @@ class Parts:
             part = self._read(path)
             if part is not None and part.first >= end:
                 parts[part.first] = part
-                end = part.end
+                end = part.chunks.stop
             else:
                 path.unlink(missing_ok=True)
         mine = {self.path(first, kind) for first in parts for kind in (*self.kinds, "done.json")}
@@ -159,8 +159,8 @@ class Parts:
             return None
         return part
 
-    def commit(self, pending: Pending) -> pl.DataFrame:
-        """Write the complete pending chunks as a part, and remove them. Returns its SCORES table.
+    def commit(self, pending: Pending) -> tuple[Part, pl.DataFrame]:
+        """Write the complete pending chunks, and remove them. Returns the part and its SCORES.
 
         Raises `DataError` when the part cannot be written; its chunks stay pending.
         """
@@ -184,7 +184,7 @@ class Parts:
         write_json(self.path(first, "done.json"), part.model_dump())
         self._found[first] = part
         pending.done, pending.bytes = [], 0
-        return whole.scores
+        return part, whole.scores
 
     def remove(self) -> None:
         """Remove the parts, and the folder when nothing else is in it."""

@@ -16,12 +16,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ifcurate.data.sources import Examples
-from ifcurate.data.unread import describe_unread
 from ifcurate.errors import IfcurateError, RunError
 from ifcurate.options.score import ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
@@ -34,8 +33,8 @@ from ifcurate.runs.ray_tasks import (
     read_chunks,
 )
 from ifcurate.runs.run import RUNS_FOLDER, Run
-from ifcurate.runs.score import complete_run, data_identity, run_name
-from ifcurate.runs.scoring import Progress, count_parts
+from ifcurate.runs.score import data_identity, open_parts, run_name
+from ifcurate.runs.scoring import Progress, Work
 
 _TRIES: Final = 5  # passes over what is missing
 
@@ -82,15 +81,26 @@ def score_run_on_ray(
         identity = _ask_identity(examples, engine, settings, cluster)
         where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
         on_start(where, cluster, identity)
-        work = _OnRay(examples, engine, settings, cluster, identity, on_progress, stop)
-        run = complete_run(
-            work,
+        work = _OnRay(
+            examples=examples,
+            engine=engine,
+            settings=settings,
+            cluster=cluster,
+            identity=identity,
+            on_progress=on_progress,
+            stop=stop,
+        )
+        opened = open_parts(
             where.absolute(),
             {**identity, "tokens": tokens},
+            work,
             overwrite=overwrite,
             command=command,
             checks=checks,
         )
+        with opened as (run, parts):
+            if parts is not None:
+                work.do(parts)
         return Run(where, run.manifest)
 
 
@@ -171,24 +181,18 @@ def _ask_identity(
     return {**data_identity(examples), **_get(task.remote(engine, settings))}
 
 
-@dataclass
-class _OnRay:
-    """The work of `score_run_on_ray`; see `ifcurate.runs.scoring.Work`."""
+@dataclass(kw_only=True)
+class _OnRay(Work):
+    """The work of `score_run_on_ray`."""
 
-    examples: Examples
     engine: EngineSpec
     settings: ScoreSettings
     cluster: Cluster
     identity: dict[str, Any]
-    on_progress: Callable[[Progress], None]
-    stop: Callable[[], bool]
-    progress: Progress = field(default_factory=Progress)
 
     def do(self, parts: Parts) -> None:
-        """See `Work.do`."""
-        covered = count_parts(parts, self.progress)
-        if covered:
-            self.on_progress(self.progress)
+        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
+        covered = self.count_parts(parts)
         counts = _count_rows(self.examples)
         total = sum(counts)
         if self.examples.limit is not None:
@@ -200,7 +204,7 @@ class _OnRay:
                 return
             self._score(parts, counts, frozenset(covered))
             parts.refresh()
-            covered = {n for part in parts for n in range(part.first, part.end)}
+            covered = {n for part in parts for n in part.chunks}
         left = count(len(set(range(n_chunks)) - covered), "chunk")
         raise RunError(
             f"{parts.folder.parent}: {left} could not be finished on the cluster; "
@@ -211,7 +215,7 @@ class _OnRay:
         """See `Work.notes`."""
         most = self.cluster.max_engines
         scored = f"scored on a Ray cluster by up to {count(most, 'engine')}"
-        return [scored, *describe_unread(self.examples.unread())]
+        return [scored, *super().notes()]
 
     def _score(self, parts: Parts, counts: Sequence[int], covered: frozenset[int]) -> None:
         """Score, in one pass, the chunks that are not covered."""

@@ -127,20 +127,12 @@ class ScoringActor:
         scored = score_chunks(self._scorer, chunks, tokens=self._parts.tokens)
         with contextlib.closing(scored):
             for item, chunk in scored:
-                assert chunk is not None
-                if pending.done and item.number != pending.first + len(pending.done):
-                    written.append(self._write(pending))
+                if not pending.follows(item.number):
+                    written.append(self._parts.commit(pending)[0])
                 pending.add(item.number, item.n_rows, chunk, item.bad, ends=item.ends)
         if pending.done:
-            written.append(self._write(pending))
+            written.append(self._parts.commit(pending)[0])
         return _report(written)
-
-    def _write(self, pending: Pending) -> Part:
-        first = pending.first
-        self._parts.commit(pending)
-        part = self._parts.at(first)
-        assert part is not None
-        return part
 
 
 def _report(written: Sequence[Part]) -> dict[str, Any]:

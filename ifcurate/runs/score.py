@@ -10,7 +10,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,49 +98,52 @@ def score_run(
     )
     folder = Path(folder)
     identity = identity or score_identity(examples, scorer, shard=shard)
-    work = Scoring(
-        scorer,
-        examples,
+    scoring = Scoring(
+        examples=examples,
+        scorer=scorer,
         shard=shard or Shard(),
         cache=cache,
         commit_seconds=commit_seconds,
         on_progress=on_progress,
         stop=stop,
     )
-    return complete_run(
-        work,
-        folder,
-        {**identity, "tokens": tokens},
-        overwrite=overwrite,
-        command=command,
-        checks=checks,
+    identity = {**identity, "tokens": tokens}
+    opened = open_parts(
+        folder, identity, scoring, overwrite=overwrite, command=command, checks=checks
     )
+    with opened as (run, parts):
+        if parts is not None:
+            scoring.do(parts)
+    return run
 
 
-def complete_run(
-    work: Work,
+@contextlib.contextmanager
+def open_parts(
     folder: Path,
     identity: dict[str, Any],
+    work: Work,
     *,
     overwrite: bool = False,
     command: str = "",
     checks: dict[str, Any] | None = None,
-) -> Run:
-    """Do the work of a run unless it is finished, and join its parts.
+) -> Iterator[tuple[Run, Parts | None]]:
+    """A run with its parts, for `work` to complete; they are joined at the end of the block.
 
-    `identity` is that of `score_identity` with `tokens`. Raises as `score_run`.
+    The parts are None if the run is finished. `identity` is that of `score_identity` with
+    `tokens`. Raises as `score_run`.
     """
     with open_run(folder, identity, command, overwrite=overwrite) as manifest:
         parts = Parts(folder / "parts", tokens=identity["tokens"])
         if manifest.finished:
             parts.remove()
-            return Run(folder, manifest)
+            yield Run(folder, manifest), None
+            return
         manifest.checks.update(checks or {})
         manifest.write(folder / "manifest.json")
         started = time.monotonic()
         progress = work.progress
         try:
-            work.do(parts)
+            yield Run(folder, manifest), parts
         finally:
             manifest.counts = {"rows": progress.rows, **dict(sorted(progress.counts.items()))}
             manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
@@ -148,14 +151,13 @@ def complete_run(
                 manifest.write(folder / "manifest.json")
         if progress.rows == 0 and "shard" not in identity:
             raise DataError("no row was read; nothing to score")
-        finish_run(folder, parts, manifest)
+        _finish_run(folder, parts, manifest)
         _add_notes(manifest, parts, work.notes())
         seal_manifest(folder, manifest)
         parts.remove()
-    return Run(folder, manifest)
 
 
-def finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
+def _finish_run(folder: Path, parts: Parts, manifest: Manifest) -> None:
     """Join the parts into the final tables. The parts of a shard stay as they are, for merging."""
     shard = "shard" in manifest.identity
     tokens = manifest.identity["tokens"]

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 
@@ -141,30 +140,42 @@ def _rare_collection() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-class Work(Protocol):
+@dataclass(kw_only=True)
+class Work:
     """Work that scores rows into parts and reports its progress."""
 
-    progress: Progress
-
-    def do(self, parts: Parts) -> None:
-        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
-
-    def notes(self) -> list[str]:
-        """Notes about the finished work, for the summary."""
-
-
-@dataclass
-class Scoring:
-    """The work of `score_run`, in this process, chunk by chunk."""
-
-    scorer: Scorer
     examples: Examples
-    shard: Shard
-    cache: ScoreCache | None
-    commit_seconds: float
     on_progress: Callable[[Progress], None]
     stop: Callable[[], bool]
     progress: Progress = field(default_factory=Progress)
+
+    def count_parts(self, parts: Parts) -> set[int]:
+        """Count finished parts as progress of earlier attempts. Returns the numbers of their
+        chunks.
+        """
+        covered: set[int] = set()
+        for part in parts:
+            covered.update(part.chunks)
+            self.progress.rows += part.n_rows
+            self.progress.resumed_rows += part.n_rows
+            self.progress.counts.update(part.counts)
+        if covered:
+            self.on_progress(self.progress)
+        return covered
+
+    def notes(self) -> list[str]:
+        """Notes about the finished work, for the summary."""
+        return describe_unread(self.examples.unread())
+
+
+@dataclass(kw_only=True)
+class Scoring(Work):
+    """The work of `score_run`, in this process, chunk by chunk."""
+
+    scorer: Scorer
+    shard: Shard
+    cache: ScoreCache | None
+    commit_seconds: float
     _known: KnownBefore | None = None
     _pending: Pending = field(default_factory=Pending)
     _moving: threading.Lock = field(default_factory=threading.Lock)
@@ -172,28 +183,23 @@ class Scoring:
     _tokens_ahead: int = 0
 
     def do(self, parts: Parts) -> None:
-        """See `Work.do`."""
+        """Score the rows that are not in `parts` yet. Finished rows stay if it raises."""
         self._known = KnownBefore.open(self.cache, parts.folder)
-        covered = count_parts(parts, self.progress)
-        if covered:
-            self.on_progress(self.progress)
+        covered = self.count_parts(parts)
         # Chunks of a shard have their own numbers: 0, 1, 2, ...
         shard = self.shard
         wanted = lambda n: shard.has(n) and n // shard.of not in covered  # noqa: E731
         size = self.scorer.settings.chunk_rows
-        chunks = self.examples.read_chunks(size, wanted, self.scorer.piece_bytes)
+        pieces = self.examples.read_chunks(size, wanted, self.scorer.piece_bytes)
         known = self._known.find if self._known else None
         self.scorer.engine.on_scored = self._hear
         scored = score_chunks(
-            self.scorer, chunks, tokens=parts.tokens, known=known, on_asked=self.progress.ask
+            self.scorer, pieces, tokens=parts.tokens, known=known, on_asked=self.progress.ask
         )
         try:
             with _rare_collection(), contextlib.closing(scored):
                 for item, chunk in scored:
-                    if chunk is not None:
-                        self._take(parts, item, chunk)
-                    elif shard.has(item.number):
-                        self._commit(parts)  # a part ends where the next one begins
+                    self._take(parts, item, chunk)
             self._commit(parts)
         except BaseException:
             with contextlib.suppress(DataError):
@@ -206,10 +212,12 @@ class Scoring:
         """See `Work.notes`."""
         problem = self._known.problem if self._known else ""
         engine = self.scorer.engine.report().notes
-        return [*engine, *([problem] if problem else ()), *describe_unread(self.examples.unread())]
+        return [*engine, *([problem] if problem else ()), *super().notes()]
 
     def _take(self, parts: Parts, item: Prepared, chunk: Chunk) -> None:
         number = item.number // self.shard.of
+        if not self._pending.follows(number):
+            self._commit(parts)
         self._pending.add(number, item.n_rows, chunk, item.bad, ends=item.ends)
         progress = self.progress
         progress.rows += item.n_rows
@@ -239,17 +247,6 @@ class Scoring:
 
     def _commit(self, parts: Parts) -> None:
         if self._pending.done:
-            scores = parts.commit(self._pending)
+            _, scores = parts.commit(self._pending)
             if self._known is not None:
                 self._known.add(scores)
-
-
-def count_parts(parts: Parts, progress: Progress) -> set[int]:
-    """Count finished parts as progress of earlier attempts; returns the numbers of their chunks."""
-    covered: set[int] = set()
-    for part in parts:
-        covered.update(range(part.first, part.end))
-        progress.rows += part.n_rows
-        progress.resumed_rows += part.n_rows
-        progress.counts.update(part.counts)
-    return covered

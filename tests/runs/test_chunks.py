@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing as mp
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from typer.testing import CliRunner
 from ifcurate.data.sources import Examples, Piece, read_examples
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.head import ResponseHead
+from ifcurate.engines.load import load_engine
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import DataError, ModelError
 from ifcurate.options.score import ScoreSettings
@@ -108,6 +111,30 @@ def test_the_tables_are_the_same(data: Path, tokens: bool) -> None:
     assert time.monotonic() - started < 30  # no chunk waited for the next one in vain
     same(ahead, score(ToyEngine(), data / "plain", tokens=tokens))
     assert engine.threads == {"ifcurate-chunks_0"}
+
+
+def test_few_calls_lie_between_a_run_and_its_model(data: Path) -> None:
+    calls: list[str] = []
+
+    def look(*_: Any) -> None:
+        if not calls:
+            own = [f for f in inspect.stack() if f"{os.sep}ifcurate{os.sep}" in f.filename]
+            calls.extend(f.function for f in own)
+
+    with load_engine("hf", model="pocket", dtype="float32", threads=1) as engine:
+        hook = engine._model.base_model.register_forward_pre_hook(look)  # type: ignore[attr-defined]
+        score_run(read_examples("data.jsonl", limit=3), Scorer.create(engine, ScoreSettings()), "a")
+        hook.remove()
+    # A command adds one: `score_with_progress`.
+    assert calls[calls.index("hidden") : calls.index("score_run") + 1] == [
+        "hidden",
+        "run",
+        "_collect",
+        "submit",
+        "score_chunks",
+        "do",
+        "score_run",
+    ]
 
 
 def test_shards_and_their_parts_are_the_same(data: Path) -> None:

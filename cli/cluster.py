@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import common
+from .engines import check_apart
+from .local import watch
 from .printing import note
 
 if TYPE_CHECKING:
@@ -37,16 +39,12 @@ def score_on_cluster(
     cluster: ClusterOptions,
     target: RunOptions,
     *,
-    checks: dict[str, Any],
     n_rows: int | None,
     quiet: bool,
 ) -> Run:
     """Score on a Ray cluster with progress on stderr."""
     from ifcurate.runs.ray_cluster import score_run_on_ray
     from ifcurate.runs.ray_tasks import EngineSpec
-    from ifcurate.runs.stop import stop_on_signal
-
-    from .progress import ScoringProgress
 
     def start(where: Path, fitted: Cluster, identity: dict[str, Any]) -> None:
         used = identity["engine"]
@@ -57,12 +55,10 @@ def score_on_cluster(
         )
         note(f"run   {where}", quiet=quiet)
 
+    checks = check_apart(engine, examples=examples, settings=settings, quiet=quiet)
     options = engine.for_engine(max_length=settings.max_length)
     spec = EngineSpec(engine.engine, str(options.pop("model", "")), options)
-    with (
-        ScoringProgress(n_rows, quiet=quiet) as progress,
-        stop_on_signal(common.say_stopping) as stop,
-    ):
+    with watch(n_rows, quiet=quiet) as (progress, stop):
         return score_run_on_ray(
             examples,
             spec,

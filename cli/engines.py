@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ifcurate.options.score import ENGINE_OPTIONS
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from ifcurate.engines.base import Engine
     from ifcurate.options.score import EngineOptions, ScoreSettings
     from ifcurate.scoring.parity import Reference
+    from ifcurate.scoring.scorer import Scorer
 
 
 def open_engine(
@@ -43,6 +46,22 @@ def open_engine(
     parity = reference.check(loaded, tolerance=options.parity_tolerance)
     note(str(parity), quiet=quiet)
     return loaded, {"parity": parity.as_dict()}
+
+
+@contextlib.contextmanager
+def open_scorer(
+    options: EngineOptions, *, examples: Examples, settings: ScoreSettings, quiet: bool
+) -> Iterator[tuple[Scorer, dict[str, Any]]]:
+    """The scorer of a run, and the comparison of its engine; see `open_engine`."""
+    from ifcurate.memory import MemoryBudget
+    from ifcurate.scoring.scorer import Scorer
+
+    if options.model:
+        note(f"loading {options.model}", quiet=quiet)
+    engine, checks = open_engine(options, examples=examples, settings=settings, quiet=quiet)
+    memory = MemoryBudget.create(options.memory)
+    with engine:
+        yield Scorer.create(engine, settings, memory=memory), checks
 
 
 def check_apart(options: EngineOptions, **more: Any) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import common
 from .printing import note
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ifcurate.data.sources import Examples
     from ifcurate.options.score import RunOptions
     from ifcurate.runs.run import Run
-    from ifcurate.runs.scoring import Shard
     from ifcurate.scoring.cache import ScoreCache
     from ifcurate.scoring.scorer import Scorer
+
+    from .progress import ScoringProgress
 
 
 @contextlib.contextmanager
@@ -42,71 +43,50 @@ def open_cache(scorer: Scorer, target: RunOptions, *, quiet: bool) -> Iterator[S
         yield store
 
 
-def score_with_progress(
-    examples: Examples,
-    scorer: Scorer,
-    target: RunOptions,
-    *,
-    n_rows: int | None,
-    shard: Shard | None,
-    cache: ScoreCache | None,
-    checks: dict[str, Any],
-    quiet: bool,
-) -> Run:
-    """Score into a run folder with progress on stderr. Ctrl-C finishes the current batch."""
-    from ifcurate.runs.run import RUNS_FOLDER
-    from ifcurate.runs.score import run_name, score_identity, score_run
+@contextlib.contextmanager
+def watch(
+    n_rows: int | None, *, quiet: bool, retries: bool = False
+) -> Iterator[tuple[ScoringProgress, Callable[[], bool]]]:
+    """Progress on stderr, and whether to stop: Ctrl-C finishes the current batch."""
     from ifcurate.runs.stop import stop_on_signal
 
     from .progress import ScoringProgress
 
-    identity = score_identity(examples, scorer, shard=shard)
-    where = target.out or Path(RUNS_FOLDER) / run_name(identity, target.name)
-    announce(examples, scorer, where, quiet=quiet)
-    if n_rows is not None and shard is not None:
-        n_rows = shard.count_rows(n_rows, scorer.settings.chunk_rows)
     with (
-        ScoringProgress(n_rows, quiet=quiet) as progress,
+        ScoringProgress(n_rows, quiet=quiet, retries=retries) as progress,
         stop_on_signal(common.say_stopping) as stop,
     ):
-        run = score_run(
-            examples,
-            scorer,
-            where,
-            tokens=target.tokens,
-            overwrite=target.overwrite,
-            shard=shard,
-            cache=cache,
-            stop=stop,
-            command=common.command_line(),
-            identity=identity,
-            checks=checks,
-            on_progress=progress.update,
+        yield progress, stop
+
+
+def refuse_unfinished(where: Path) -> None:
+    """Raise `RunError` for `--retry-failed` where there is no finished run."""
+    from ifcurate.errors import RunError
+    from ifcurate.storage.manifest import find_manifest
+
+    done = find_manifest(where / "manifest.json")
+    if done is None:
+        raise RunError(
+            f"{where}: there is no run whose failed rows could be scored again; name its folder "
+            "with --out, or leave out --retry-failed to score all rows"
         )
-    if progress.rows == 0 and target.retry_failed:
-        return _retry_with_progress(run, examples, scorer, n_rows=n_rows, quiet=quiet)
-    if progress.rows == 0:
-        note("already scored, with the same data, model and options; nothing to do", quiet=quiet)
-    return run
+    if not done.finished:
+        raise RunError(
+            f"{where}: the run is not finished; leave out --retry-failed to resume it first"
+        )
 
 
-def _retry_with_progress(
+def retry_with_progress(
     run: Run, examples: Examples, scorer: Scorer, *, n_rows: int | None, quiet: bool
 ) -> Run:
     """Score the failed rows of a finished run again, with progress on stderr."""
     from ifcurate.phrases import count
     from ifcurate.runs.retry import retry_failed
-    from ifcurate.runs.stop import stop_on_signal
     from ifcurate.storage.tables import FAILED
-
-    from .progress import ScoringProgress
 
     failed = sum(run.manifest.counts.get(status, 0) for status in FAILED)
     note(f"{count(failed, 'failed row')} of this run to score again", quiet=quiet)
-    with (
-        ScoringProgress(n_rows, quiet=quiet) as progress,
-        stop_on_signal(common.say_stopping) as stop,
-    ):
+    with watch(n_rows, quiet=quiet, retries=True) as (progress, stop):
         return retry_failed(
             run,
             examples,

@@ -35,13 +35,12 @@ def merge(
         ifcurate merge shard-* --out merged
     """
     from ifcurate.phrases import count
-    from ifcurate.runs.run import RUNS_FOLDER
-    from ifcurate.runs.score import run_name
+    from ifcurate.runs.score import choose_folder
     from ifcurate.runs.shards import merge_runs, merged_identity
 
     allowed = Allowed.parse(fail_on_error)
     silent = quiet or json
-    where = out_folder or Path(RUNS_FOLDER) / run_name(merged_identity(folders[0]))
+    where = choose_folder(out_folder, merged_identity(folders[0]))
     note(f"run   {where}", quiet=silent)
     run = merge_runs(folders, where, overwrite=overwrite, command=common.command_line())
     if json:

@@ -22,13 +22,15 @@ _SECOND: Final = 5.0  # seconds from there to the second one
 class ScoringProgress:
     """Rows, tokens per second and time left.
 
-    `total` is the number of rows, None where it is unknown. In a log or on a pipe, the first
+    `total` is the number of rows, None where it is unknown. `retries` is for failed rows of a
+    finished run. In a log or on a pipe, the first
     line is written as soon as there is a speed, a better one after 5 seconds, then one every
     30 seconds.
     """
 
-    def __init__(self, total: int | None, *, quiet: bool) -> None:
+    def __init__(self, total: int | None, *, quiet: bool, retries: bool = False) -> None:
         self.rows = 0
+        self._retries = retries
         self._total = total
         self._quiet = quiet
         self._live = report.is_terminal and not quiet
@@ -59,7 +61,7 @@ class ScoringProgress:
         speed = self._measure_speed(progress.tokens + progress.tokens_ahead, now)
         self._said = self._describe(progress, seconds, speed)
         self._bar.update(self._task, completed=done, description=self._said)
-        if first and progress.resumed_rows and not self._quiet:
+        if first and progress.resumed_rows and not (self._quiet or self._retries):
             report.print("resuming an interrupted run")
         if seconds > _FIRST and done > progress.resumed_rows:
             self._began.set()

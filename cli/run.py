@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,39 +127,35 @@ def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> Reci
     from .local import announce
     from .progress import ScoringProgress
 
-    bars: list[ScoringProgress] = []
-    n_rows: list[int | None] = []
+    n_rows: int | None = None
+    bar: ScoringProgress
 
     def read(examples: Examples) -> None:
-        n_rows.append(announce_data(examples, quiet=quiet))
+        nonlocal n_rows
+        n_rows = announce_data(examples, quiet=quiet)
         note(f"loading {recipe.score.model or recipe.score.engine}", quiet=quiet)
 
     def start(examples: Any, scorer: Any, where: Path) -> None:
+        nonlocal bar
         announce(examples, scorer, where, quiet=quiet)
-        bars.append(ScoringProgress(n_rows[-1], quiet=quiet))
-        bars[0].__enter__()
+        bar = shown.enter_context(ScoringProgress(n_rows, quiet=quiet))
 
     def step(name: str) -> None:
-        while bars:
-            bars.pop().__exit__(None, None, None)
+        shown.close()
         note(f"step  {name}", quiet=quiet)
 
-    try:
-        with stop_on_signal(common.say_stopping) as stop:
-            return run_recipe(
-                recipe,
-                folder=folder,
-                name=name,
-                command=common.command_line(),
-                on_read=read,
-                on_start=start,
-                on_progress=lambda progress: bars[0].update(progress),
-                on_step=step,
-                stop=stop,
-            )
-    finally:
-        for bar in bars:
-            bar.__exit__(None, None, None)
+    with stop_on_signal(common.say_stopping) as stop, contextlib.ExitStack() as shown:
+        return run_recipe(
+            recipe,
+            folder=folder,
+            name=name,
+            command=common.command_line(),
+            on_read=read,
+            on_start=start,
+            on_progress=lambda progress: bar.update(progress),
+            on_step=step,
+            stop=stop,
+        )
 
 
 def _print_plan(recipe: Recipe, *, json: bool) -> None:

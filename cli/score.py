@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,9 @@ from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
 from .data import Data, announce_data, note_reading, read_data
-from .engines import check_apart, open_engine
+from .engines import open_scorer
 from .estimate import print_estimate
-from .local import open_cache, score_with_progress
+from .local import announce, open_cache, refuse_unfinished, retry_with_progress, watch
 from .options import with_options
 from .printing import note, print_json
 
@@ -58,9 +58,8 @@ def score(
     """
     silent = quiet or json
     note_reading(data, reading, quiet=silent)  # at once: the imports take a second
-    from ifcurate.memory import MemoryBudget
+    from ifcurate.runs.score import choose_folder, score_identity, score_run
     from ifcurate.runs.scoring import Shard
-    from ifcurate.scoring.scorer import Scorer
 
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(target.shard) if target.shard else None
@@ -75,36 +74,45 @@ def score(
         print_estimate(examples, engine, settings, cluster, json=json, quiet=silent)
         return
     n_rows = announce_data(examples, quiet=silent)
-    compared: dict[str, Any] = {"examples": examples, "settings": settings, "quiet": silent}
     if cluster.executor == "ray":
-        checks = check_apart(engine, **compared)
         run = score_on_cluster(
-            examples,
-            engine,
-            settings,
-            cluster,
-            target,
-            checks=checks,
-            n_rows=n_rows,
-            quiet=silent,
+            examples, engine, settings, cluster, target, n_rows=n_rows, quiet=silent
         )
     else:
-        if engine.model:
-            note(f"loading {engine.model}", quiet=silent)
-        loaded, checks = open_engine(engine, **compared)
-        memory = MemoryBudget.create(engine.memory)
-        scorer = Scorer.create(loaded, settings, memory=memory)
-        with loaded, open_cache(scorer, target, quiet=silent) as store:
-            run = score_with_progress(
-                examples,
-                scorer,
-                target,
-                n_rows=n_rows,
-                shard=part,
-                cache=store,
-                checks=checks,
-                quiet=silent,
-            )
+        if part is not None and n_rows is not None:
+            n_rows = part.count_rows(n_rows, settings.chunk_rows)
+        with (
+            open_scorer(engine, examples=examples, settings=settings, quiet=silent) as opened,
+            open_cache(opened[0], target, quiet=silent) as cache,
+        ):
+            scorer, checks = opened
+            identity = score_identity(examples, scorer, shard=part)
+            where = choose_folder(target.out, identity, target.name)
+            if target.retry_failed:
+                refuse_unfinished(where)
+            announce(examples, scorer, where, quiet=silent)
+            with watch(n_rows, quiet=silent) as (progress, stop):
+                run = score_run(
+                    examples,
+                    scorer,
+                    where,
+                    tokens=target.tokens,
+                    overwrite=target.overwrite,
+                    shard=part,
+                    cache=cache,
+                    command=common.command_line(),
+                    identity=identity,
+                    checks=checks,
+                    on_progress=progress.update,
+                    stop=stop,
+                )
+            if target.retry_failed:
+                run = retry_with_progress(run, examples, scorer, n_rows=n_rows, quiet=silent)
+            elif progress.rows == 0:
+                note(
+                    "already scored, with the same data, model and options; nothing to do",
+                    quiet=silent,
+                )
     problem = allowed.find_problem(run)
     show_scores(run, json=json, quiet=quiet, hints=problem is None)
     if problem:

@@ -39,8 +39,8 @@ from ifcurate.pipeline.recipe import (
 )
 from ifcurate.reports.page import write_report
 from ifcurate.runs.reading import run_examples
-from ifcurate.runs.run import RUNS_FOLDER, Run
-from ifcurate.runs.score import run_name, score_identity, score_run
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import choose_folder, score_identity, score_run
 from ifcurate.runs.scoring import Progress
 from ifcurate.runs.splits import read_split_manifest
 from ifcurate.scoring.scorer import Scorer
@@ -94,7 +94,7 @@ def run_recipe(
     check_others(recipe)
     with _open_scorer(recipe) as scorer:
         identity = score_identity(examples, scorer)
-        where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
+        where = choose_folder(folder, identity, name)
         if recipe.split.rescore_band is not None:
             check_rescorable(where, identity["engine"])
         on_start(examples, scorer, where)

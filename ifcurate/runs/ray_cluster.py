@@ -32,8 +32,8 @@ from ifcurate.runs.ray_tasks import (
     count_source,
     read_chunks,
 )
-from ifcurate.runs.run import RUNS_FOLDER, Run
-from ifcurate.runs.score import data_identity, open_parts, run_name
+from ifcurate.runs.run import Run
+from ifcurate.runs.score import choose_folder, data_identity, open_parts
 from ifcurate.runs.scoring import Progress, Work
 
 _TRIES: Final = 5  # passes over what is missing
@@ -79,7 +79,7 @@ def score_run_on_ray(
     with _connected(cluster):
         cluster = _fit(cluster)
         identity = _ask_identity(examples, engine, settings, cluster)
-        where = folder or Path(RUNS_FOLDER) / run_name(identity, name)
+        where = choose_folder(folder, identity, name)
         on_start(where, cluster, identity)
         work = _OnRay(
             examples=examples,

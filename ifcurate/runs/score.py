@@ -22,7 +22,7 @@ from ifcurate.phrases import check_type
 from ifcurate.runs.folder import cache_note, open_run, seal_manifest
 from ifcurate.runs.join import join_tables, scan_parts
 from ifcurate.runs.parts import Parts
-from ifcurate.runs.run import Run
+from ifcurate.runs.run import RUNS_FOLDER, Run
 from ifcurate.runs.scoring import Progress, Scoring, Shard, Work
 from ifcurate.scoring.cache import ScoreCache
 from ifcurate.scoring.scorer import Scorer
@@ -64,6 +64,11 @@ def run_name(identity: dict[str, Any], name: str = "") -> str:
     if readable.startswith("."):  # neither hidden nor a folder above
         readable = f"run-{readable}"
     return f"{readable}--{fingerprint(identity)}"
+
+
+def choose_folder(out: Path | None, identity: dict[str, Any], name: str = "") -> Path:
+    """Return the folder of a run: `out`, or one in `ifcurate-runs/`; see `run_name`."""
+    return out or Path(RUNS_FOLDER) / run_name(identity, name)
 
 
 def score_run(

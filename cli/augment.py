@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ifcurate.errors import OptionError
 from ifcurate.options.augment import OUT_PANEL, AugmentOptions
 from ifcurate.options.data import DataOptions
 
@@ -101,7 +100,7 @@ def augment(
     from ifcurate.pipeline.augmenting import write_augmented
 
     examples, folder = _find_data(data, reading, run, quiet=silent)
-    with _usage_errors(), _progress(quiet=silent) as on_row:
+    with _progress(quiet=silent) as on_row:
         result = write_augmented(
             examples,
             out_folder or folder,
@@ -164,15 +163,6 @@ def _find_data(
             quiet=quiet,
         )
     return examples, source.folder / "augmented"
-
-
-@contextlib.contextmanager
-def _usage_errors() -> Iterator[None]:
-    """A wrong value of an option is an error of usage."""
-    try:
-        yield
-    except OptionError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _note_model(model: EngineIdentity, *, quiet: bool) -> None:

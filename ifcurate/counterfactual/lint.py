@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ifcurate.options.augment import TYPES
 from ifcurate.records import Example
 
 from .checks import Check, Refusal
@@ -30,7 +31,7 @@ from .recognise.labelled import span_of
 from .recognise.names import LexiconRecogniser
 from .recognise.people import count_pronouns, follow_pronouns
 from .recognise.runs import Run, capital_runs
-from .recognise.spans import NUMERIC, TYPES, VALUES, Span, Substitution
+from .recognise.spans import NUMERIC, VALUES, Span, Substitution
 from .recognise.values import date_mentions, number_mentions
 from .verify.cases import Case
 from .verify.verifier import CHECKS

@@ -5,36 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ifcurate.errors import DataError
+from ifcurate.options.augment import AugmentOptions
 
 from .recognise.names import LexiconRecogniser
-from .recognise.spans import DEFAULT_TYPES, Recogniser
+from .recognise.spans import Recogniser
 
 
-def load_recogniser(
-    name: str = "lexicon",
-    *,
-    types: Sequence[str] = DEFAULT_TYPES,
-    model: str = "",
-    cache: Path | None = None,
-) -> Recogniser:
-    """Return the recogniser with this name.
+def load_recogniser(options: AugmentOptions, types: Sequence[str], cache: Path) -> Recogniser:
+    """Return the recogniser of the options.
 
-    `model` and `cache` are for `openai:`: the name of the model on the server, and the file of
-    cached answers. Raises `DataError` for an unknown name, and `ModelError` if a package or a
+    `cache` is the file of cached answers of `openai:URL`. Raises `ModelError` if a package or a
     model is missing or the server does not answer.
     """
-    kind, _, rest = name.partition(":")
-    if name == "lexicon":
-        return LexiconRecogniser(types)
-    if kind in {"spacy", "gliner"} and rest:
+    kind, _, rest = options.recogniser.partition(":")
+    if kind in ("spacy", "gliner"):
         from .recognise.labelled import load_gliner, load_spacy
 
         return (load_spacy if kind == "spacy" else load_gliner)(rest, types)
-    if kind == "openai" and rest:
+    if kind == "openai":
         from .planner import OpenAIPlanner, PlanCache
 
-        return OpenAIPlanner(rest, model=model, types=types, cache=PlanCache(cache))
-    raise DataError(
-        f"recogniser {name!r}: unknown; known are lexicon, spacy:NAME, gliner:NAME, openai:URL"
-    )
+        return OpenAIPlanner(
+            rest, model=options.recogniser_model, types=types, cache=PlanCache(cache)
+        )
+    return LexiconRecogniser(types)

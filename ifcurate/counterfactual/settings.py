@@ -8,35 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ifcurate.errors import DataError, OptionError
-from ifcurate.options.augment import SubstitutionOptions
+from ifcurate.errors import DataError
+from ifcurate.options.augment import SubstitutionOptions, parse_types
 from ifcurate.storage.files import read_json_rows
 
 from .edit.views import memory_answers
-from .recognise.spans import DEFAULT_TYPES, TYPES
 
 _ANSWERS: Final = ("answer", "answers")
-_SETS: Final = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
 _DEFAULTS: Final = SubstitutionOptions()
-
-
-def parse_types(text: str) -> tuple[str, ...]:
-    """Return the types of a comma-separated list, in a fixed order; `+YEAR` adds to the default
-    ones.
-
-    Raises `OptionError` for an unknown type.
-    """
-    types: set[str] = set()
-    for name in filter(None, map(str.strip, text.upper().split(","))):
-        types.update(_SETS.get(name, (name.removeprefix("+"),)))
-        types.update(DEFAULT_TYPES if name.startswith("+") else ())
-    unknown = types - set(TYPES)
-    if unknown or not types:
-        raise OptionError(
-            f"types: {', '.join(sorted(unknown)) or repr(text)}: unknown type; "
-            f"known are default, all, {', '.join(TYPES)}"
-        )
-    return tuple(name for name in TYPES if name in types)
 
 
 @dataclass(frozen=True)
@@ -52,7 +31,7 @@ class AugmentSettings:
 
     @classmethod
     def create(cls, options: SubstitutionOptions, avoid: Iterable[str] = ()) -> AugmentSettings:
-        """Return the settings of these options. Raises `OptionError` for an unknown type."""
+        """Return the settings of these options."""
         types = parse_types(options.types)
         return cls(
             options.policy, types, options.seed, options.variants, options.emit, frozenset(avoid)

@@ -5,17 +5,58 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from ifcurate.options.base import Options, needs, option
 
 OUT_PANEL: Final = "Output"
 MODEL_PANEL: Final = "Model check"
+#: The types that are substituted by default; `docs/counterfactual.md` has their breakage on
+#: unseen data.
+DEFAULT_TYPES: Final = ("PERSON", "DATE", "YEAR", "ORG", "WORK", "FAC", "EVENT")
+TYPES: Final = (
+    *DEFAULT_TYPES,
+    *("CITY", "COUNTRY", "LOC", "PRODUCT", "MONEY", "QUANTITY", "NUMBER"),
+)
+_SETS: Final = {"DEFAULT": DEFAULT_TYPES, "ALL": TYPES}
+
+
+def parse_types(text: str) -> tuple[str, ...]:
+    """Return the types of a comma-separated list, in a fixed order; `+YEAR` adds to the default
+    ones.
+
+    Raises `ValueError` for an unknown type.
+    """
+    types: set[str] = set()
+    for name in filter(None, map(str.strip, text.upper().split(","))):
+        types.update(_SETS.get(name, (name.removeprefix("+"),)))
+        types.update(DEFAULT_TYPES if name.startswith("+") else ())
+    unknown = types - set(TYPES)
+    if unknown or not types:
+        raise ValueError(
+            f"{', '.join(sorted(unknown)) or repr(text)}: unknown type; "
+            f"known are default, all, {', '.join(TYPES)}"
+        )
+    return tuple(name for name in TYPES if name in types)
 
 
 def _join_types(value: Any) -> Any:
     """`"PERSON,DATE"`, or a sequence of types."""
     return value if isinstance(value, str) else ",".join(value)
+
+
+def _check_types(text: str) -> str:
+    parse_types(text)
+    return text
+
+
+def _check_recogniser(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    if name != "lexicon" and (kind not in ("spacy", "gliner", "openai") or not rest):
+        raise ValueError(
+            f"{name!r}: unknown; known are lexicon, spacy:NAME, gliner:NAME, openai:URL"
+        )
+    return name
 
 
 class SubstitutionOptions(Options):
@@ -31,9 +72,9 @@ class SubstitutionOptions(Options):
         "another name, as a control).",
         common=True,
     )
-    types: Annotated[str, BeforeValidator(_join_types)] = option(
+    types: Annotated[str, BeforeValidator(_join_types), AfterValidator(_check_types)] = option(
         "default",
-        "Types of entities that are substituted: default (PERSON,DATE,YEAR,ORG,WORK,FAC,EVENT), "
+        f"Types of entities that are substituted: default ({','.join(DEFAULT_TYPES)}), "
         "all, or a list of types. +CITY adds a type to the default ones.",
         metavar="TYPES",
         common=True,
@@ -58,7 +99,7 @@ class AugmentOptions(SubstitutionOptions):
         "an evaluation suite (json, jsonl).",
         metavar="FILE",
     )
-    recogniser: str = option(
+    recogniser: Annotated[str, AfterValidator(_check_recogniser)] = option(
         "lexicon",
         "lexicon (no download), spacy:NAME, gliner:NAME, or openai:URL for a chat server that "
         "plans the edits (its key: IFCURATE_API_KEY).",

@@ -32,12 +32,7 @@ def write_augmented(
     loaded. Raises the errors of the step.
     """
     settings = AugmentSettings.create(options, read_avoided(options.avoid or ()))
-    recogniser = load_recogniser(
-        options.recogniser,
-        types=settings.types,
-        model=options.recogniser_model,
-        cache=folder / "plans.jsonl",
-    )
+    recogniser = load_recogniser(options, settings.types, folder / "plans.jsonl")
     with _open_judge(options, on_model) as judge:
         return write_counterfactuals(
             examples,

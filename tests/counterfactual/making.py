@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
-from ifcurate.counterfactual.recognise.spans import TYPES
 from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome, Written
 from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
+from ifcurate.options.augment import TYPES
 from ifcurate.records import Example
 
 #: All types that are not experimental.

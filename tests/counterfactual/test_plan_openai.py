@@ -11,12 +11,12 @@ import pytest
 
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.planner import OpenAIPlanner, PlanCache
-from ifcurate.counterfactual.recognise.spans import DEFAULT_TYPES
 from ifcurate.counterfactual.recognisers import load_recogniser
 from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Outcome
 from ifcurate.engines.server.client import Patience
-from ifcurate.errors import DataError, ModelError
+from ifcurate.errors import ModelError, OptionError
+from ifcurate.options.augment import DEFAULT_TYPES, AugmentOptions
 
 from .chat_server import ChatServer, serve
 from .making import NAMED, alpaca, examples_of
@@ -167,11 +167,11 @@ def test_two_variants_get_two_substitutes() -> None:
 
 
 def test_recognisers_by_name() -> None:
-    assert load_recogniser().name == "lexicon"
-    with pytest.raises(DataError, match="known are lexicon"):
-        load_recogniser("bert")
+    assert load_recogniser(AugmentOptions(), DEFAULT_TYPES, Path()).name == "lexicon"
+    with pytest.raises(OptionError, match="known are lexicon"):
+        AugmentOptions.create(recogniser="bert")
     with pytest.raises(ModelError, match="pip install"):
-        load_recogniser("gliner:none")
+        load_recogniser(AugmentOptions(recogniser="gliner:none"), DEFAULT_TYPES, Path())
 
 
 HOSTILE = [

@@ -19,8 +19,8 @@ from ifcurate.counterfactual.edit.edits import (
     with_texts,
 )
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
-from ifcurate.counterfactual.recognise.spans import TYPES
 from ifcurate.counterfactual.settings import AugmentSettings
+from ifcurate.options.augment import TYPES
 
 from .invariants import assert_holds, leaves
 from .making import alpaca, chat, examples_of, qca

@@ -10,10 +10,10 @@ import pytest
 from ifcurate.counterfactual.augmenter import iterate_counterfactuals
 from ifcurate.counterfactual.lint import check_rows
 from ifcurate.counterfactual.recognise.names import LexiconRecogniser
-from ifcurate.counterfactual.recognise.spans import TYPES
 from ifcurate.counterfactual.settings import AugmentSettings
 from ifcurate.counterfactual.write.outcomes import Funnel
 from ifcurate.data.sources import read_examples
+from ifcurate.options.augment import TYPES
 
 from .invariants import assert_holds
 

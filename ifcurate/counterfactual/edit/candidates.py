@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+from ifcurate.options.augment import TYPES
+
 from ..lexicon.wording import FUNCTION_WORDS, word_places
-from ..recognise.spans import TYPES, VALUES, Shape, Span
+from ..recognise.spans import VALUES, Shape, Span
 from ..recognise.values import NUMBER_WORDS
 from .forms import name_forms
 from .views import View, touches, within

@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ifcurate.options.augment import DEFAULT_TYPES
+
 from ..lexicon.tables import Lexicon, load_lexicon
 from ..lexicon.wording import SHORT_NAMES, TITLES, fold
 from .patterns import pattern_spans
 from .people import PersonName, evidence_at, may_be_named, person_name
 from .runs import Run, capital_runs
-from .spans import DEFAULT_TYPES, NUMERIC, PATTERNED, VALUES, Span
+from .spans import NUMERIC, PATTERNED, VALUES, Span
 from .values import value_spans
 
 _PREPOSITION = re.compile(

@@ -10,13 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-#: The types that are substituted by default; `docs/counterfactual.md` has their breakage on
-#: unseen data.
-DEFAULT_TYPES = ("PERSON", "DATE", "YEAR", "ORG", "WORK", "FAC", "EVENT")
-TYPES = (
-    *DEFAULT_TYPES,
-    *("CITY", "COUNTRY", "LOC", "PRODUCT", "MONEY", "QUANTITY", "NUMBER"),
-)
 NUMERIC = frozenset({"MONEY", "YEAR", "NUMBER", "QUANTITY"})
 VALUES = NUMERIC | {"DATE"}
 #: Types without a list of names: their substitutes follow the pattern of the name.

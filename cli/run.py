@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,9 @@ def curate(
     }
     recipe = create_recipe(value, "curate", options.changes or ())
     if not json:
-        out.print("# the recipe; ifcurate run FILE repeats it", style="bold")
+        where = f" --out {shlex.quote(str(options.out))}" if options.out else ""
+        line = f"# the recipe; ifcurate run FILE{where} repeats it"
+        out.print(line, style="bold", markup=False, soft_wrap=True)
         print_line(render_recipe(recipe))
     _do(recipe, options, fail_on_error, json=json, quiet=quiet)
 

@@ -21,6 +21,7 @@ from typing import Final, Literal
 
 from ifcurate.errors import DataError
 from ifcurate.options.base import SCALES
+from ifcurate.options.mix import MixOptions
 
 Kind = Literal["fraction", "rows", "tokens", "weight", "share"]
 
@@ -106,6 +107,25 @@ def allocate(total: int, weights: Sequence[float]) -> list[int]:
     for i in by_rest[: total - sum(counts)]:
         counts[i] += 1
     return counts
+
+
+def find_total(rows: int | None, tokens: int | None) -> Amount | None:
+    """Return the total of a mixture; None if it has none."""
+    if tokens is not None:
+        return Amount("tokens", tokens)
+    return None if rows is None else Amount("rows", rows)
+
+
+def check_amounts(amounts: Mapping[str, Amount], options: MixOptions) -> None:
+    """Raise `DataError` for amounts that contradict each other at any size of the components."""
+    in_tokens = [name for name, amount in amounts.items() if amount.kind == "tokens"]
+    if in_tokens and not options.tokenizer:
+        raise DataError(
+            f"component {in_tokens[0]}: its amount is in tokens, and no tokenizer is named; "
+            "name the model that you will train: --tokenizer MODEL (tokenizer=...)"
+        )
+    unknown = dict.fromkeys(amounts, 0)
+    resolve_amounts(amounts, unknown, unknown, find_total(options.rows, options.tokens))
 
 
 def resolve_amounts(

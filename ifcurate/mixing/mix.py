@@ -19,7 +19,13 @@ import polars as pl
 
 from ifcurate.data.in_memory import take_examples
 from ifcurate.errors import DataError
-from ifcurate.mixing.amounts import Amount, parse_amount, resolve_amounts
+from ifcurate.mixing.amounts import (
+    Amount,
+    check_amounts,
+    find_total,
+    parse_amount,
+    resolve_amounts,
+)
 from ifcurate.mixing.choosing import (
     choose_rows,
     count_lost,
@@ -42,7 +48,7 @@ from ifcurate.mixing.near_duplicates import mark_near_duplicates
 from ifcurate.mixing.overlap import find_names, read_names
 from ifcurate.mixing.rows import Component, MixRow, Refusal, tabulate_rows, take_rows
 from ifcurate.mixing.store import RowStore
-from ifcurate.mixing.tokens import TokenCounter, load_counter
+from ifcurate.mixing.tokens import load_counter
 from ifcurate.options.base import takes_options
 from ifcurate.options.mix import MixOptions
 from ifcurate.phrases import check_type, count
@@ -177,7 +183,7 @@ class _Maker:
         self._counter = load_counter(options.tokenizer) if options.tokenizer else None
         self._avoided = read_names(options.avoid_overlap)
         self._short: list[str] = []  # notes on shares that are larger than their component
-        _refuse_tokens(parts, self._counter)
+        check_amounts({part.name: part.amount for part in parts}, options)
         index = pl.concat([index_schema(self._names).to_frame(), *self._read(parts)])
         _refuse_strata(index, options.stratify)
         if options.duplicates == "drop":
@@ -261,10 +267,9 @@ class _Maker:
         rows, tokens = dict.fromkeys(self._names, 0), dict.fromkeys(self._names, 0)
         for name, n_rows, n_tokens in sums.iter_rows():
             rows[name], tokens[name] = n_rows, n_tokens
-        total = Amount("rows", options.rows) if options.rows is not None else None
-        total = Amount("tokens", options.tokens) if options.tokens is not None else total
+        total = find_total(options.rows, options.tokens)
         amounts = {part.name: part.amount for part in parts}
-        resolved = resolve_amounts(amounts, rows, tokens, total=total)
+        resolved = resolve_amounts(amounts, rows, tokens, total)
         for name, amount in amounts.items():
             wanted, has = int(resolved[name].value), rows[name]
             if amount.kind == "share" and wanted > has and not options.upsample:
@@ -322,12 +327,3 @@ class _Maker:
 def _refuse_strata(index: pl.DataFrame, column: str) -> None:
     if column and index.height and not index.select((pl.col("stratum") != "").any()).item():
         raise DataError(f"mix: stratify: no row has a column {column!r}; check its name")
-
-
-def _refuse_tokens(parts: Sequence[_Part], counter: TokenCounter | None) -> None:
-    names = [part.name for part in parts if part.amount.kind == "tokens"]
-    if names and counter is None:
-        raise DataError(
-            f"component {names[0]}: its amount is in tokens, and no tokenizer is named; "
-            "name the model that you will train: --tokenizer MODEL (tokenizer=...)"
-        )

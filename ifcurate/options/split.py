@@ -75,6 +75,11 @@ class SplitOptions(Options):
     )
     seed: int = option(0, "For auto: the seed of the bootstrap.")
 
+    @property
+    def cuts_attention(self) -> bool:
+        """Whether the split needs scores with the share of attention on the context."""
+        return self.rule == "attention" or self.statistic == "context_attention"
+
     @model_validator(mode="after")
     def _refuse_ignored(self) -> Self:
         falls_back = self.rule == "auto" and self.threshold is None

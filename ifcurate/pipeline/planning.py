@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ifcurate.counterfactual.settings import read_avoided
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.mixing.components import parse_components
+from ifcurate.mixing.overlap import read_names
 from ifcurate.mixing.tokens import load_counter
 from ifcurate.models import MODELS
 from ifcurate.pipeline.recipe import Recipe
 from ifcurate.records import Example
+from ifcurate.runs.run import find_run
 
 _SAMPLE: Final = 200  # rows in the average
 _CHARACTERS: Final = 4  # per token, roughly, for English
@@ -48,7 +51,7 @@ class Plan:
 def plan_recipe(recipe: Recipe) -> Plan:
     """Return the plan of a recipe. Reads the first rows. Raises `DataError`."""
     examples = read_examples(recipe.data.paths, options=recipe.data)
-    check_others(recipe)
+    check_inputs(recipe)
     n_rows = examples.count_rows()
     n_scored, n_tokens = _estimate_tokens(examples, n_rows, recipe.score.model)
     weights = _count_weights(recipe.score.model)
@@ -56,11 +59,22 @@ def plan_recipe(recipe: Recipe) -> Plan:
     return Plan(tuple(_list_steps(recipe, n_rows)), n_rows, n_scored, n_tokens, n_operations)
 
 
-def check_others(recipe: Recipe) -> None:
-    """Raise `DataError` if the mixture's other data cannot be read, before rows are scored."""
-    others = [part for part in (recipe.mix.components if recipe.mix else ()) if "=" in part]
-    if others:
-        parse_components(others)
+def check_inputs(recipe: Recipe) -> None:
+    """Raise the errors of later steps that can be seen before rows are scored.
+
+    These are files, a tokenizer and a run that cannot be read.
+    """
+    if recipe.augment is not None:
+        read_avoided(recipe.augment.avoid or ())
+    if recipe.mix is not None:
+        others = [part for part in recipe.mix.components if "=" in part]
+        if others:
+            parse_components(others)
+        read_names(recipe.mix.avoid_overlap)
+        if recipe.mix.tokenizer:
+            load_counter(recipe.mix.tokenizer)
+    if recipe.report is not None and recipe.report.compare is not None:
+        find_run(recipe.report.compare)
 
 
 def _estimate_tokens(

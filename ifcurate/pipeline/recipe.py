@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, Self
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 
 from ifcurate.errors import DataError
-from ifcurate.mixing.amounts import parse_amount
+from ifcurate.mixing.amounts import Amount, check_amounts, parse_amount, split_component
 from ifcurate.options.augment import AugmentOptions
 from ifcurate.options.base import Options, option, same_as
 from ifcurate.options.card import CardOptions
@@ -61,15 +62,53 @@ class AugmentSection(AugmentOptions):
 RESULTS: Final = ("kept", "counterfactual", "scored")
 
 
+@contextlib.contextmanager
+def _problem_of_recipe() -> Iterator[None]:
+    """Report a `DataError` as a problem of the recipe, with its line."""
+    try:
+        yield
+    except DataError as error:
+        raise ValueError(str(error).removeprefix("mix: ")) from error
+
+
+def _read_component(text: str) -> tuple[str, Amount]:
+    """Return the name and the amount of a component. Raises `DataError`."""
+    if "=" in text:
+        name, _, amount = split_component(text)
+        return name, amount
+    name, colon, given = text.partition(":")
+    if name not in RESULTS:
+        raise DataError(
+            f"{name!r}: is not the result of a step; known are {', '.join(RESULTS)}; "
+            f"for other data write {name}=PATH"
+        )
+    return name, parse_amount(given) if colon else Amount()
+
+
+def _check_components(components: list[str]) -> list[str]:
+    with _problem_of_recipe():
+        names = [_read_component(text)[0] for text in components]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name}: occurs twice; give each component its own name")
+    return components
+
+
 class MixSection(MixOptions):
     """The mixture."""
 
-    components: list[str] = option(
+    components: Annotated[list[str], AfterValidator(_check_components)] = option(
         ["kept"],
         "kept (what the filter kept), counterfactual (what augment wrote), scored (all rows), "
         "or NAME=PATH; each with :AMOUNT, such as 10%-of-kept.",
         min_length=1,
     )
+
+    @model_validator(mode="after")
+    def _refuse_amounts(self) -> Self:
+        with _problem_of_recipe():
+            check_amounts(dict(map(_read_component, self.components)), self)
+        return self
 
 
 class Recipe(Options):
@@ -100,28 +139,18 @@ class Recipe(Options):
                 "set export.model"
             )
         parts = self.mix.components if self.mix else ()
-        names = [_check_component(part) for part in parts if "=" not in part]
-        if "counterfactual" in names and self.augment is None:
+        made = any(part.partition(":")[0] == "counterfactual" for part in parts)
+        if made and self.augment is None:
             raise ValueError(
                 "mix.components names counterfactual, and there is no augment section; "
                 "add augment: {}"
             )
+        if self.split.cuts_attention and self.score.method != "attention":
+            raise ValueError(
+                "split cuts the attention, and score does not measure it; "
+                "set score.method: attention"
+            )
         return self
-
-
-def _check_component(component: str) -> str:
-    """Return the name of a step's result; raises ValueError if it or its amount is wrong."""
-    name, colon, amount = component.partition(":")
-    if name not in RESULTS:
-        raise ValueError(
-            f"mix.components: {name!r}: is not the result of a step; known are "
-            f"{', '.join(RESULTS)}; for other data write {name}=PATH"
-        )
-    try:
-        parse_amount(amount if colon else "all")
-    except DataError as error:
-        raise ValueError(f"mix.components: {error}") from None
-    return name
 
 
 #: The sections of a recipe, in the order in which they run.

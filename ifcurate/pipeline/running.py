@@ -29,7 +29,7 @@ from ifcurate.options.report import ReportOptions
 from ifcurate.options.score import ScoreSettings
 from ifcurate.options.split import RescoreOptions
 from ifcurate.pipeline.augmenting import write_augmented
-from ifcurate.pipeline.planning import check_others
+from ifcurate.pipeline.planning import check_inputs
 from ifcurate.pipeline.recipe import (
     RESULTS,
     AugmentSection,
@@ -91,7 +91,7 @@ def run_recipe(
     """
     examples = read_examples(recipe.data.paths, options=recipe.data)
     on_read(examples)
-    check_others(recipe)
+    check_inputs(recipe)
     with _open_scorer(recipe) as scorer:
         identity = score_identity(examples, scorer)
         where = choose_folder(folder, identity, name)

@@ -222,6 +222,7 @@ def test_bad_rows_are_set_aside_and_counted(ifcurate: Command, folder: Path) -> 
             "the first says: no column 'nope'; found the columns instruction, input, output",
         ),
         ("score alpaca.jsonl --engine toy --format messages", 1, "none of the first 5"),
+        ("score alpaca.jsonl --engine toy --retry-failed", 1, "there is no run whose failed rows"),
         ("filter", 2, "give either --keep"),
         ("filter --keep best", 2, "best"),
         ("filter --keep context-critical", 1, "make one first: ifcurate score DATA --model MODEL"),
@@ -318,6 +319,9 @@ def test_ctrl_c_saves_and_exits_130(
     assert refused.code == 1
     assert "not finished" in refused.err
     monkeypatch.setattr(ToyEngine, "response_logprobs", original)
+    retried = ifcurate("score alpaca.jsonl --engine toy --retry-failed")
+    assert retried.code == 1
+    assert "the run is not finished; leave out --retry-failed to resume" in retried.err
     again = ifcurate("score alpaca.jsonl --engine toy")
     assert again.code == 0
     assert "resuming an interrupted run" in again.err

@@ -81,6 +81,13 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(folder: Path) -> None:
         ({"split": {"statistic": "foo"}}, "split.statistic"),
         ({"score": {"engine": "steam"}}, "score.engine"),
         ({"split": {"length_bins": 4}}, "length_bins is only for length control"),
+        ({"split": {"rule": "attention"}}, "split cuts the attention, and score does not"),
+        ({"mix": {"components": ["other"]}}, "'other': is not the result of a step"),
+        ({"mix": {"components": ["kept", "kept:5rows"]}}, "kept: occurs twice"),
+        ({"mix": {"components": ["kept", "scored:10%-of-x"]}}, "mix: component scored: .* 'x'"),
+        ({"mix": {"components": ["kept:9ktok"]}}, "mix: component kept: .* in tokens"),
+        ({"augment": {"types": "NAME"}}, "augment.types: NAME: unknown type"),
+        ({"augment": {"recogniser": "bert"}}, "augment.recogniser: 'bert': unknown"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, Any], said: str, folder: Path) -> None:

@@ -11,11 +11,12 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from ifcurate.engines.base import Encoding, Prompt, Tokenizer
 from ifcurate.errors import TemplateError
 from ifcurate.memory import MemoryBudget
+from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.lengths import (
     batch_by_size,
     cut_longest_block,
@@ -34,20 +35,8 @@ from ifcurate.prompts.shuffling import shuffle_contexts
 from ifcurate.prompts.templates import Rendered, Template
 from ifcurate.records import UNANSWERABLE, Example
 
-Ablation = Literal["drop", "template", "shuffle"]
 _GAP: Final = "\n[...]\n"  # replaces the middle of a shortened context
-
-
-@dataclass(frozen=True, slots=True)
-class PromptSettings:
-    """The settings that decide the ids of an example's pair of prompts."""
-
-    ablation: Ablation = "drop"
-    score_eot: bool = False  # whether the loss includes the token that ends the response
-    too_long: Literal["skip", "shorten"] = "skip"
-    max_length: int = 1 << 30  # tokens
-    keep_end_markers: bool = False  # score "</s>" and similar markers at the end of a response
-    memory: MemoryBudget | None = None  # None: no row is refused for its size
+_NO_LIMIT: Final = 1 << 30  # tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +90,10 @@ def build_pairs(
     examples: Sequence[Example],
     template: Template,
     tokenizer: Tokenizer,
-    settings: PromptSettings,
+    settings: ScoreSettings,
+    memory: MemoryBudget | None = None,
 ) -> list[PromptPair]:
-    """Return a pair for every example, in order.
+    """Return a pair for every example, in order. Without `memory`, no row is refused for its size.
 
     An example that is too long by its characters alone is not encoded. A context that must be
     shortened is first cut by its characters, which removes no token that could remain. The
@@ -114,7 +104,7 @@ def build_pairs(
     if not settings.keep_end_markers:
         examples = [without_end_marker(example) for example in examples]
     donors = shuffle_contexts(examples) if settings.ablation == "shuffle" else {}
-    builder = _Builder(template, tokenizer, settings)
+    builder = _Builder(template, tokenizer, settings, memory)
     pairs: list[PromptPair] = []
     for batch in batch_by_size(list(enumerate(examples))):
         rendered = [builder.render(example, donors.get(i)) for i, example in batch]
@@ -133,8 +123,16 @@ def build_pairs(
 class _Builder:
     """Builds pairs with one template, tokenizer and settings."""
 
-    def __init__(self, template: Template, tokenizer: Tokenizer, settings: PromptSettings) -> None:
+    def __init__(
+        self,
+        template: Template,
+        tokenizer: Tokenizer,
+        settings: ScoreSettings,
+        memory: MemoryBudget | None = None,
+    ) -> None:
         self.template, self.tokenizer, self.settings = template, tokenizer, settings
+        self.memory = memory
+        self.max_length = settings.max_length or _NO_LIMIT
         self.special = SpecialTokens(tokenizer)
         self.longest = longest_token(tokenizer)  # characters
 
@@ -146,7 +144,7 @@ class _Builder:
             return pair
         shown, removable = example, 0
         if settings.too_long == "shorten" and settings.ablation != "shuffle":
-            shown = cut_longest_block(example, (settings.max_length + 8) // 2 * self.longest)
+            shown = cut_longest_block(example, (self.max_length + 8) // 2 * self.longest)
             removable = max(b.end - b.start for b in shown.blocks)
         try:
             both = self._render_both(shown, donor)
@@ -176,7 +174,7 @@ class _Builder:
 
     def _refuse_length(self, example: Example, size: int) -> PromptPair | None:
         """Return the pair of a row with more characters than the model's tokens can have."""
-        most = self.settings.max_length
+        most = self.max_length
         if size <= most * self.longest:
             return None
         reason = (
@@ -187,7 +185,7 @@ class _Builder:
 
     def _refuse_size(self, example: Example, tokenised: int) -> PromptPair | None:
         """Return the pair of a row that needs more memory than the budget gives to one row."""
-        budget, size = self.settings.memory, full_size(example)
+        budget, size = self.memory, full_size(example)
         if budget is None or budget.fits(size, tokenised):
             return None
         reason = (
@@ -245,11 +243,11 @@ class _Builder:
             other = self.cut(Rendered(kept, "", ""), self.tokenizer.encode(kept))
         full, bare = (Prompt(c.prefix + cut.response, len(c.prefix)) for c in (cut, other))
         sizes = len(full.ids), len(bare.ids)
-        fits = max(sizes) <= self.settings.max_length
+        fits = max(sizes) <= self.max_length
         return PromptPair(
             example,
             "scored" if fits else "too_long",
-            "" if fits else f"{max(sizes)} tokens; the model takes {self.settings.max_length}",
+            "" if fits else f"{max(sizes)} tokens; the model takes {self.max_length}",
             full if fits else None,
             bare if fits else None,
             n_tokens=sizes,
@@ -301,7 +299,7 @@ class _Builder:
 
     def _shorten(self, pair: PromptPair) -> PromptPair:
         """Cut the longest context block in the middle until the prompt fits, if possible."""
-        example, most = pair.example, self.settings.max_length
+        example, most = pair.example, self.max_length
         if self.settings.ablation == "shuffle":
             return pair
         texts = [example.part(b.part)[b.start : b.end] for b in example.blocks]
@@ -348,7 +346,7 @@ def build_prompts(
     The ids are those of `build_pairs` with `score_eot`. Examples without a context are
     rendered too. Raises `TemplateError`.
     """
-    builder = _Builder(template, tokenizer, PromptSettings(score_eot=True))
+    builder = _Builder(template, tokenizer, ScoreSettings(score_eot=True))
     rendered = [template.render(without_end_marker(example)) for example in examples]
     encodings = tokenizer.encode_batch([builder.text(r) for r in rendered])
     cuts = map(builder.cut, rendered, encodings)

@@ -23,7 +23,7 @@ from ifcurate.engines.base import Answer, Engine, Float32Array, Prompt
 from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
 from ifcurate.memory import PIECE_BYTES, MemoryBudget
 from ifcurate.options.score import ScoreSettings
-from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.pairs import PromptPair, build_pairs
 from ifcurate.prompts.places import find_context_tokens
 from ifcurate.prompts.templates import Template, load_template
 from ifcurate.records import Example
@@ -166,15 +166,9 @@ class Scorer:
 
     def prepare(self, examples: Sequence[Example]) -> list[PromptPair]:
         """Return the two prompts of each example, or why it has none, in order."""
-        prompts = PromptSettings(
-            ablation=self.settings.ablation,
-            score_eot=self.settings.score_eot,
-            too_long=self.settings.too_long,
-            max_length=self._max_length(),
-            keep_end_markers=self.settings.keep_end_markers,
-            memory=self.memory,
-        )
-        return build_pairs(examples, self.template, self.engine.tokenizer, prompts)
+        settings = self.settings.model_copy(update={"max_length": self._max_length()})
+        tokenizer = self.engine.tokenizer
+        return build_pairs(examples, self.template, tokenizer, settings, self.memory)
 
     def request(self, pairs: Sequence[PromptPair], *, known: Known | None = None) -> Request:
         """Return the prompts that the engine must score.

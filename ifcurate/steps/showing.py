@@ -13,8 +13,9 @@ import polars as pl
 from ifcurate.engines.base import Tokenizer
 from ifcurate.engines.load import load_tokenizer
 from ifcurate.errors import IfcurateError, RunError, TemplateError
+from ifcurate.options.score import ScoreSettings
 from ifcurate.phrases import did_you_mean
-from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.pairs import PromptPair, build_pairs
 from ifcurate.prompts.templates import Rendered, Template, load_template
 from ifcurate.records import Example
 from ifcurate.runs.reading import run_examples, run_model
@@ -80,19 +81,13 @@ def show_example(
     """
     example, turns = _find(run, id, turn)
     tokenizer = _tokenizer(run, model)
-    settings = run.manifest.identity["settings"]
+    settings = ScoreSettings(**run.manifest.identity["settings"])
     layout = _template(run, template, tokenizer)
-    prompts = PromptSettings(
-        ablation=settings["ablation"],
-        score_eot=settings["score_eot"],
-        too_long=settings["too_long"],
-        max_length=settings["max_length"],
-    )
-    (pair,) = build_pairs([example], layout, tokenizer, prompts)
+    (pair,) = build_pairs([example], layout, tokenizer, settings)
     both = _show_pair(pair, layout, tokenizer, settings)
     only = None
     if pair.status == "no_context":
-        only = _show(layout.render(pair.example), tokenizer, score_eot=settings["score_eot"])
+        only = _show(layout.render(pair.example), tokenizer, score_eot=settings.score_eot)
     return ShownExample(
         example.id,
         example.source,
@@ -172,12 +167,12 @@ def _tokenizer(run: Run, model: str) -> Tokenizer:
 
 
 def _show_pair(
-    pair: PromptPair, template: Template, tokenizer: Tokenizer, settings: dict[str, Any]
+    pair: PromptPair, template: Template, tokenizer: Tokenizer, settings: ScoreSettings
 ) -> tuple[ShownPrompt | None, ShownPrompt | None]:
     if pair.with_context is None or pair.without_context is None:
         return None, None
     shown = []
-    official = settings["ablation"] == "template"
+    official = settings.ablation == "template"
     variants = (
         ("with", pair.example, pair.with_context),
         ("without", pair.example.without_context(), pair.without_context),
@@ -185,7 +180,7 @@ def _show_pair(
     for variant, example, prompt in variants:
         rendered = template.render(example, variant=variant if official else "")
         n_response = len(prompt.ids) - prompt.response_start
-        one = _show(rendered, tokenizer, score_eot=settings["score_eot"], n_response=n_response)
+        one = _show(rendered, tokenizer, score_eot=settings.score_eot, n_response=n_response)
         shown.append(replace(one, n_tokens=len(prompt.ids)))
     return shown[0], shown[1]
 

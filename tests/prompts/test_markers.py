@@ -12,13 +12,14 @@ from ifcurate.data.formats import parse_row
 from ifcurate.data.row_formats import Layout
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.toy import ToyEngine
+from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.markers import (
     SpecialTokens,
     context_overlap,
     split_end_marker,
     without_end_marker,
 )
-from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.prompts.pairs import PromptPair, build_pairs
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
@@ -92,7 +93,7 @@ def test_the_text_before_a_call_is_part_of_the_response() -> None:
 def pair(example: Example, **settings: Any) -> PromptPair:
     tok = tokenizer("bpe")
     template = load_template("plain", tok)
-    return build_pairs([example], template, tok, PromptSettings(**settings))[0]
+    return build_pairs([example], template, tok, ScoreSettings(**settings))[0]
 
 
 @pytest.mark.parametrize("marker", ["<|endoftext|>", "</s>", "<|im_end|>\n", " <|eot_id|></s>"])

@@ -14,7 +14,8 @@ from ifcurate.data.sources import read_examples
 from ifcurate.engines.base import Tokenizer
 from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.errors import TemplateError
-from ifcurate.prompts.pairs import PromptPair, PromptSettings, build_pairs
+from ifcurate.options.score import ScoreSettings
+from ifcurate.prompts.pairs import PromptPair, build_pairs
 from ifcurate.prompts.sandbox import compile_template, run_template
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import ContextBlock, Example, Turn
@@ -64,10 +65,10 @@ def pair_of(
     example: Example,
     tok: Tokenizer,
     template: str = "alpaca",
-    prompts: PromptSettings | None = None,
+    prompts: ScoreSettings | None = None,
 ) -> PromptPair:
     made = load_template(template, tok)
-    (pair,) = build_pairs([example], made, tok, prompts or PromptSettings())
+    (pair,) = build_pairs([example], made, tok, prompts or ScoreSettings())
     return pair
 
 
@@ -115,7 +116,7 @@ def test_the_papers_two_templates() -> None:
     made = load_template("alpaca", tok)
     assert "paired with an input" in made.render(example, variant="with").prefix
     assert "paired with an input" not in made.render(example, variant="without").prefix
-    check(pair_of(example, tok, prompts=PromptSettings(ablation="template")))
+    check(pair_of(example, tok, prompts=ScoreSettings(ablation="template")))
     with pytest.raises(TemplateError, match="alpaca only"):
         load_template("plain", tok).render(example, variant="with")
 
@@ -217,7 +218,7 @@ def test_end_of_turn_is_scored_when_asked(kind: TokenizerKind) -> None:
     tok = tokenizer(kind)
     example = field_example("Who?", "Mina did.", "Mina")
     bare, _ = response_ids(pair_of(example, tok))
-    ended, _ = response_ids(pair_of(example, tok, prompts=PromptSettings(score_eot=True)))
+    ended, _ = response_ids(pair_of(example, tok, prompts=ScoreSettings(score_eot=True)))
     assert ended[:-1] == bare
     assert tok.decode(ended[-1:]) == tok.eos_text
 
@@ -327,7 +328,7 @@ def test_statuses_without_a_prompt() -> None:
     tok = tokenizer("byte-bpe")
     made = load_template("alpaca", tok)
     examples = [field_example("a", "", "r"), field_example("a", "c", "  "), _plain()]
-    pairs = build_pairs(examples, made, tok, PromptSettings())
+    pairs = build_pairs(examples, made, tok, ScoreSettings())
     assert [pair.status for pair in pairs] == ["no_context", "empty_response", "scored"]
     assert [pair.with_context is None for pair in pairs] == [True, True, False]
 
@@ -336,11 +337,11 @@ def test_too_long_rows_are_reported_and_the_response_is_never_cut() -> None:
     tok = tokenizer("byte-bpe")
     context = " ".join(f"Fact {i} is about the river Elm." for i in range(60))
     example = field_example("Who?", context, "The river Elm, of course.")
-    skipped = pair_of(example, tok, prompts=PromptSettings(max_length=200))
+    skipped = pair_of(example, tok, prompts=ScoreSettings(max_length=200))
     assert skipped.status == "too_long"
     assert skipped.with_context is None
     assert "the model takes 200" in skipped.reason
-    settings = PromptSettings(max_length=200, too_long="shorten")
+    settings = ScoreSettings(max_length=200, too_long="shorten")
     pair = pair_of(example, tok, prompts=settings)
     check(pair)
     assert pair.context_shortened
@@ -352,7 +353,7 @@ def test_too_long_rows_are_reported_and_the_response_is_never_cut() -> None:
     assert text.endswith("The river Elm, of course.")
     whole = pair_of(example, tok)
     assert response_ids(pair) == response_ids(whole)
-    hopeless = pair_of(example, tok, prompts=PromptSettings(max_length=20, too_long="shorten"))
+    hopeless = pair_of(example, tok, prompts=ScoreSettings(max_length=20, too_long="shorten"))
     assert hopeless.status == "too_long"
 
 
@@ -366,7 +367,7 @@ def test_the_tokens_of_a_shortened_context_of_several_blocks_are_counted() -> No
         for at, note in zip(places, notes, strict=True)
     )
     example = Example(id="x", instruction=asked, response="By the Elm.", blocks=blocks)
-    pair = pair_of(example, tok, prompts=PromptSettings(max_length=250, too_long="shorten"))
+    pair = pair_of(example, tok, prompts=ScoreSettings(max_length=250, too_long="shorten"))
     check(pair)
     assert pair.context_shortened
     assert pair.with_context is not None
@@ -381,14 +382,14 @@ def test_shuffle_gives_another_rows_context_of_similar_length() -> None:
     texts = ["Short one.", "A tiny bit.", "A much longer context " * 5, "Another long context " * 5]
     examples = [field_example("Q?", text, "R") for text in texts]
     made = load_template("alpaca", tok)
-    pairs = build_pairs(examples, made, tok, PromptSettings(ablation="shuffle"))
+    pairs = build_pairs(examples, made, tok, ScoreSettings(ablation="shuffle"))
     for pair in pairs:
         check(pair)
     assert pairs[0].without_context is not None
     assert "A tiny bit." in tok.decode(list(pairs[0].without_context.ids))
     assert pairs[2].without_context is not None
     assert "Another long" in tok.decode(list(pairs[2].without_context.ids))
-    (alone,) = build_pairs(examples[:1], made, tok, PromptSettings(ablation="shuffle"))
+    (alone,) = build_pairs(examples[:1], made, tok, ScoreSettings(ablation="shuffle"))
     assert alone.status == "error"
 
 
@@ -436,7 +437,7 @@ def test_real_data_has_equal_ids_throughout(
     examples: list[Any] = list(read_examples(shared_data / name))[first::step]
     for template in ("alpaca", "plain"):
         made = load_template(template, tok)
-        pairs = build_pairs(examples, made, tok, PromptSettings())
+        pairs = build_pairs(examples, made, tok, ScoreSettings())
         assert len(pairs) == len(examples)
         scored = [pair for pair in pairs if pair.status == "scored"]
         for pair in scored:
@@ -472,7 +473,7 @@ def test_a_context_cut_before_it_is_encoded_gives_the_same_prompts(
         )
     tok = tokenizer(kind)
     made = load_template("alpaca", tok)
-    settings = PromptSettings(too_long="shorten", max_length=500)
+    settings = ScoreSettings(too_long="shorten", max_length=500)
     monkeypatch.setattr("ifcurate.prompts.lengths._LONGEST_TOKEN", 8)
     cut = build_pairs(examples, made, tok, settings)
     monkeypatch.setattr("ifcurate.prompts.pairs.cut_longest_block", lambda example, _: example)

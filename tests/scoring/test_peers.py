@@ -22,7 +22,7 @@ from ifcurate.engines.hf.tokenizer import HFTokenizer
 from ifcurate.engines.toy import ToyEngine
 from ifcurate.errors import ModelError
 from ifcurate.options.score import ScoreSettings
-from ifcurate.prompts.pairs import PromptSettings, build_pairs
+from ifcurate.prompts.pairs import build_pairs
 from ifcurate.prompts.templates import load_template
 from ifcurate.records import Example
 from ifcurate.scoring.in_memory import score_examples
@@ -48,7 +48,7 @@ def test_both_passes_score_all_response_tokens_also_without_bos(engine: HFEngine
     assert engine.tokenizer.bos_id is None
     example = Example(instruction="", context="All of the prompt.", response="Elm")
     scorer = Scorer.create(engine, ScoreSettings(template="plain"))
-    pairs = build_pairs([example], scorer.template, engine.tokenizer, PromptSettings())
+    pairs = build_pairs([example], scorer.template, engine.tokenizer, ScoreSettings())
     (pair,) = pairs
     assert pair.with_context is not None
     assert pair.without_context is not None
@@ -81,7 +81,7 @@ def test_the_tokens_are_those_of_the_whole_text(kind: TokenizerKind, response: s
     tok = HFTokenizer(make_tokenizer(kind))
     template = load_template("alpaca", tok)
     row = {"instruction": "Which river?", "input": "The town lies on it.", "output": response}
-    (pair,) = build_pairs(examples_of(row), template, tok, PromptSettings())
+    (pair,) = build_pairs(examples_of(row), template, tok, ScoreSettings())
     assert pair.with_context is not None
     rendered = template.render(pair.example)
     whole = tok.encode(rendered.prefix + response).ids
@@ -94,7 +94,7 @@ def test_the_length_of_a_response_is_not_counted_alone() -> None:
     tok = HFTokenizer(make_tokenizer("sentencepiece"))
     template = load_template("tulu", tok)
     row = {"instruction": "Which?", "input": "The town.", "output": "the river Elm"}
-    (pair,) = build_pairs(examples_of(row), template, tok, PromptSettings())
+    (pair,) = build_pairs(examples_of(row), template, tok, ScoreSettings())
     assert pair.with_context is not None
     scored = list(pair.with_context.ids)[pair.with_context.response_start :]
     assert tok.decode(scored).strip() == "the river Elm"
@@ -117,7 +117,7 @@ def test_the_input_is_part_of_the_prompt_and_the_only_difference(engine: HFEngin
     """Elsewhere one selector forgets the input, and the others drop the instruction too."""
     row = ALPACA_ROWS[0]
     scorer = Scorer.create(engine, ScoreSettings(template="alpaca"))
-    pairs = build_pairs(examples_of(row), scorer.template, engine.tokenizer, PromptSettings())
+    pairs = build_pairs(examples_of(row), scorer.template, engine.tokenizer, ScoreSettings())
     (pair,) = pairs
     assert pair.with_context is not None
     assert pair.without_context is not None

@@ -172,9 +172,9 @@ def test_scores_equal_a_float64_reference_on_real_rows(tmp_path: Path, shared_da
     scores, _ = scorer.score(examples)
     assert scores["status"].to_list() == ["scored"] * 50
     truth = load_reference(model)
-    from ifcurate.prompts.pairs import PromptSettings, build_pairs
+    from ifcurate.prompts.pairs import build_pairs
 
-    pairs = build_pairs(examples, scorer.template, engine.tokenizer, PromptSettings())
+    pairs = build_pairs(examples, scorer.template, engine.tokenizer, ScoreSettings())
     worst = 0.0
     for pair, row in zip(pairs, scores.iter_rows(named=True), strict=True):
         assert pair.with_context is not None

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ifcurate.options.split import SplitOptions
 from ifcurate.split.cuts import CutRule, LengthBins, cut_group
 from ifcurate.split.two_groups import FloatArray, find_two_groups
 
@@ -29,6 +30,7 @@ Draw = Callable[[np.random.Generator, int], FloatArray]
 SIZES = (60, 300, 2000, 20000)
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 LARGE = 100_000
+DRAWS = SplitOptions().n_bootstrap
 
 
 def tailed(scale: float) -> Draw:
@@ -251,7 +253,7 @@ def draw_two(
 
 def stated_chance(values: FloatArray, seed: int) -> FloatArray:
     """Return the probability that a split by `auto` gives each value of being above the cut."""
-    rule = CutRule("context_gain", "auto", 0.25, None, seed=seed)
+    rule = CutRule("context_gain", "auto", 0.25, None, length_bins=1, n_bootstrap=DRAWS, seed=seed)
     cut = cut_group("all", values, LengthBins.whole(len(values)), [values], rule)
     z = math.pi / math.sqrt(3) * (values - cut.thresholds[0]) / cut.scale
     chance: FloatArray = np.clip(1 / (1 + np.exp(-np.clip(z, -500, 500))), 1e-6, 1 - 1e-6)
@@ -263,7 +265,9 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
     rows = []
     for name, family in families.items():
         for share in SHARES:
-            settled = find_two_groups(draw_two(family, LARGE, share, 7)[0])
+            settled = find_two_groups(
+                draw_two(family, LARGE, share, 7)[0], n_bootstrap=DRAWS, seed=0
+            )
             for n in SIZES:
                 for seed in range(1000, 1000 + draws * (2 if n < 1000 else 1)):
                     values, upper = draw_two(family, n, share, seed)
@@ -274,7 +278,7 @@ def measure_two(families: dict[str, tuple[Draw, Draw, bool]], draws: int) -> lis
                         "best": best_accuracy(upper),
                     }
                     start = time.perf_counter()
-                    groups = find_two_groups(values, seed=seed)
+                    groups = find_two_groups(values, n_bootstrap=DRAWS, seed=seed)
                     row["seconds"] = time.perf_counter() - start
                     row["found"] = not groups.why_not
                     cuts = candidates(values)

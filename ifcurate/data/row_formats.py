@@ -44,8 +44,10 @@ from ifcurate.data.column_texts import (
 from ifcurate.data.paths import read_path
 from ifcurate.data.turns import read_turns, split_chat, split_speakers
 from ifcurate.errors import RowError
-from ifcurate.options.data import CONTEXT_KINDS, MIN_CONFIDENCE
+from ifcurate.options.data import DataOptions
 from ifcurate.records import Role, Turn
+
+_DEFAULTS: Final = DataOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,9 @@ class Layout:
 
     format: str  # one of FORMATS
     columns: Mapping[str, str] | None = None  # our name -> theirs; a context alone adds to a format
-    turns: Literal["last", "all"] = "last"
-    context: tuple[str, ...] = CONTEXT_KINDS  # kinds of context to find
-    min_confidence: float = MIN_CONFIDENCE  # lowest confidence of rules that are used
+    turns: Literal["last", "all"] = _DEFAULTS.turns
+    context: tuple[str, ...] = _DEFAULTS.context  # kinds of context to find
+    min_confidence: float = _DEFAULTS.min_confidence  # lowest confidence of rules that are used
     labels: tuple[str, ...] = ()  # additional labels of contexts
     languages: tuple[Language, ...] = ()  # additional words
     pattern: str = ""  # a regular expression that replaces the rules

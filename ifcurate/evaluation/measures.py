@@ -68,7 +68,7 @@ class Answered:
         return self.context_logprob > self.memory_logprob
 
 
-def measure(answered: Sequence[Answered], *, seed: int = 0) -> dict[str, Any]:
+def measure(answered: Sequence[Answered], *, seed: int) -> dict[str, Any]:
     """Return all measures: over all questions, over those that the model knows, and by group."""
     known = [a for a in answered if a.knows]
     result: dict[str, Any] = {"all": _measures(answered, seed)}
@@ -122,7 +122,7 @@ def _share(values: Sequence[bool], seed: int) -> Share:
 
 
 def compare_outcomes(
-    first: Mapping[str, bool], second: Mapping[str, bool], *, seed: int = 0
+    first: Mapping[str, bool], second: Mapping[str, bool], *, seed: int
 ) -> dict[str, Any]:
     """Return the paired difference (second minus first) of a share over the same questions.
 

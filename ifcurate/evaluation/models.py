@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from ifcurate.engines.base import Prompt, Tokenizer
 from ifcurate.options.evaluate import EvaluateOptions
@@ -50,13 +50,15 @@ class LocalModel(AnsweringModel):
 
     def answer(self, prompts: Sequence[Sequence[int]]) -> list[str]:
         """See `AnsweringModel.answer`."""
-        return generate_greedily(
-            self.model,
-            self.hf_tokenizer,
-            prompts,
-            max_new_tokens=self.options.max_new_tokens,
-            batch_size=self.options.batch_size,
-        )
+        answers = [""] * len(prompts)
+        most = self.options.max_new_tokens
+        with _evaluating(self.model):
+            for batch in _batches(prompts, self.options.batch_size):
+                asked = [prompts[i] for i in batch]
+                texts = _generate(self.model, self.hf_tokenizer, asked, most)
+                for i, text in zip(batch, texts, strict=True):
+                    answers[i] = text
+        return answers
 
     def logprobs(self, prompts: Sequence[Prompt]) -> list[float]:
         """See `AnsweringModel.logprobs`."""
@@ -115,30 +117,6 @@ def _open_engine(model: str, options: EvaluateOptions) -> _EngineModel:
         options=options,
         engine=engine,
     )
-
-
-BATCH_SIZE: Final = 64
-
-
-def generate_greedily(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int = 40,
-    batch_size: int = BATCH_SIZE,
-) -> list[str]:
-    """Return the greedy continuation of each prompt's ids, as text without special tokens.
-
-    `model` and `tokenizer` are from transformers. The model keeps its training mode.
-    """
-    answers = [""] * len(prompts)
-    with _evaluating(model):
-        for batch in _batches(prompts, batch_size):
-            texts = _generate(model, tokenizer, [prompts[i] for i in batch], max_new_tokens)
-            for i, text in zip(batch, texts, strict=True):
-                answers[i] = text
-    return answers
 
 
 @contextmanager
@@ -205,9 +183,7 @@ def _pad(
     return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
 
 
-def answer_logprobs(
-    model: Any, prompts: Sequence[Prompt], *, batch_size: int = BATCH_SIZE
-) -> list[float]:
+def answer_logprobs(model: Any, prompts: Sequence[Prompt], *, batch_size: int) -> list[float]:
     """Summed natural-log probability of each prompt's response, in float32."""
     sums = [0.0] * len(prompts)
     sequences = [prompt.ids for prompt in prompts]

@@ -82,6 +82,7 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     """Loss of the response alone, (rows,), and attention on the context, (rows,) per layer."""
     from ifcurate.evaluation.attention import measure_attention
     from ifcurate.evaluation.models import answer_logprobs
+    from ifcurate.options.evaluate import EvaluateOptions
     from ifcurate.prompts.templates import load_template
 
     examples = lab.read_mixture()
@@ -90,7 +91,8 @@ def _alone_and_attention(lab: Laboratory) -> tuple[FloatArray, list[FloatArray]]
     template = load_template(TEMPLATE, wrapped)
     start = wrapped.bos_id if wrapped.bos_id is not None else wrapped.fallback_start_id
     responses = [wrapped.encode(e.response).ids for e in examples]
-    sums = answer_logprobs(loaded.model, [Prompt([start, *ids], 1) for ids in responses])
+    prompts = [Prompt([start, *ids], 1) for ids in responses]
+    sums = answer_logprobs(loaded.model, prompts, batch_size=EvaluateOptions().batch_size)
     alone = np.array([-s / max(1, len(ids)) for s, ids in zip(sums, responses, strict=True)])
     by_id = {
         a.id: a.largest_head for a in measure_attention(loaded.model, wrapped, template, examples)

@@ -15,6 +15,7 @@ from ifcurate.options.base import Options, needs, option
 CONTEXT_KINDS: Final = ("field", "tool", "system", "inline")
 #: The lowest confidence of a rule that is used by default.
 MIN_CONFIDENCE: Final = 0.5
+HUB_SPLIT: Final = "train"
 Format = Literal["auto", "alpaca", "prompt_completion", "messages", "sharegpt", "preference", "qca"]
 #: The formats of rows; "columns" is the format of rows that --columns maps.
 FORMATS: Final = (*(name for name in get_args(Format) if name != "auto"), "columns")
@@ -136,7 +137,7 @@ class DataOptions(Options):
     )
     subset: str = option("", "Configuration of a Hub dataset.")
     split: str = option(
-        "train",
+        HUB_SPLIT,
         "Split of a Hub dataset, or of a saved one.",
         flags=("--hub-split",),
         metavar="NAME",

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from ifcurate.data.sources import Examples
 from ifcurate.errors import IfcurateError, RunError
-from ifcurate.options.score import ScoreSettings
+from ifcurate.options.score import ClusterOptions, ScoreSettings
 from ifcurate.phrases import count, first_line, missing_package
 from ifcurate.runs.parts import Parts
 from ifcurate.runs.ray_tasks import (
@@ -36,6 +36,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import choose_folder, data_identity, open_parts
 from ifcurate.runs.scoring import Progress, Work
 
+_DEFAULTS: Final = ClusterOptions()
 _TRIES: Final = 5  # passes over what is missing
 
 
@@ -46,7 +47,7 @@ class Cluster:
     address: str | None = None  # None: RAY_ADDRESS, else a cluster of this machine alone
     min_engines: int = 1
     max_engines: int = 1
-    cpus_per_engine: float = 1.0
+    cpus_per_engine: float = _DEFAULTS.cpus_per_engine
     gpus_per_engine: float = 0.0  # 0.5: two engines share a GPU
     local_cpus: int | None = None  # CPUs of a cluster of this machine alone; None for all
     chunks_per_part: int = 4  # chunks that an actor scores and writes together

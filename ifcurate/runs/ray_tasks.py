@@ -31,7 +31,7 @@ from ifcurate.scoring.scorer import Scorer
 class EngineSpec:
     """How an actor loads its engine: what `load_engine` takes."""
 
-    engine: str = "hf"
+    engine: str
     model: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -29,6 +29,7 @@ from ifcurate.split.two_groups import FloatArray, find_two_groups
 IntArray = npt.NDArray[np.int64]
 
 Z95: Final = 1.959964
+Kind = Literal["fraction", "threshold", "auto"]
 GROUPS_CUT: Final = "the cut between two groups"
 
 
@@ -37,13 +38,13 @@ class CutRule:
     """The rule that cuts one statistic."""
 
     statistic: str
-    kind: Literal["fraction", "threshold", "auto"]
+    kind: Kind
     fraction: float  # share of rows below the cut; for "auto" if there are no two groups
     threshold: float | None  # for "auto" if there are no two groups; used before the fraction
-    length_bins: int = 1  # more than one: the same share in each bin of response length
+    length_bins: int  # more than one: the same share in each bin of response length
+    n_bootstrap: int
+    seed: int
     min_bin: int = 30  # rows; smaller bins are merged with their neighbour
-    n_bootstrap: int = 200
-    seed: int = 0
 
     @property
     def parameter(self) -> str:

@@ -19,7 +19,7 @@ the prompt, the prompt without the context still has them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -30,7 +30,7 @@ from ifcurate.histograms import Histogram, count_bins
 from ifcurate.options.base import takes_options
 from ifcurate.options.split import DEFAULT_ATTENTION, DEFAULT_GAIN, Rule, SplitOptions, Statistic
 from ifcurate.phrases import check_type
-from ifcurate.split.cuts import Cut, CutRule, GroupCut, IntArray, cut_group
+from ifcurate.split.cuts import Cut, CutRule, GroupCut, IntArray, Kind, cut_group
 from ifcurate.split.labels import cut_table, label_rows
 from ifcurate.split.parts import Parts, is_usable, number
 from ifcurate.split.report import find_nearest, measure_sensitivity
@@ -126,15 +126,7 @@ class SplitPlan:
     def create(cls, options: SplitOptions) -> Self:
         """Return the plan for these options."""
         rule = options.rule
-        rules = [
-            replace(
-                cut,
-                length_bins=options.length_bins if options.length_control else 1,
-                n_bootstrap=options.n_bootstrap,
-                seed=options.seed,
-            )
-            for cut in _cut_rules(options)
-        ]
+        rules = _cut_rules(options)
         parameters = {
             "rule": rule,
             "statistic": rules[-1].statistic,
@@ -276,18 +268,30 @@ def _cut_rules(options: SplitOptions) -> list[CutRule]:
     """Return the cut of a rule, or the two cuts of `both`: hard without the context, then helped by
     it.
     """
-    rule, fraction, threshold = options.rule, options.fraction, options.threshold
+
+    def cut(statistic: str, kind: Kind, threshold: float | None) -> CutRule:
+        return CutRule(
+            statistic,
+            kind,
+            options.fraction,
+            threshold,
+            length_bins=options.length_bins if options.length_control else 1,
+            n_bootstrap=options.n_bootstrap,
+            seed=options.seed,
+        )
+
+    rule, threshold = options.rule, options.threshold
     used: Statistic = options.statistic or (
         "loss_without_context" if rule == "paper" else "context_gain"
     )
     if rule == "attention":
         share = DEFAULT_ATTENTION if threshold is None else threshold
-        return [CutRule("context_attention", "threshold", fraction, share)]
+        return [cut("context_attention", "threshold", share)]
     if rule == "paper":
-        return [CutRule(used, "fraction", fraction, None)]
+        return [cut(used, "fraction", None)]
     if threshold is None and used == "context_gain":
         threshold = DEFAULT_GAIN
     if rule == "auto":
-        return [CutRule(used, "auto", fraction, threshold)]
-    main = CutRule(used, "threshold", fraction, threshold)
-    return [CutRule(HARD[used], "fraction", fraction, None), main] if rule == "both" else [main]
+        return [cut(used, "auto", threshold)]
+    main = cut(used, "threshold", threshold)
+    return [cut(HARD[used], "fraction", None), main] if rule == "both" else [main]

@@ -41,7 +41,7 @@ class TwoGroups:
     high: float = math.nan
 
 
-def find_two_groups(values: FloatArray, *, n_bootstrap: int = 200, seed: int = 0) -> TwoGroups:
+def find_two_groups(values: FloatArray, *, n_bootstrap: int, seed: int) -> TwoGroups:
     """Find the cut between two groups of finite values, shape (n,), in ascending order."""
     n = len(values)
     if n < MIN_ROWS:

@@ -17,7 +17,7 @@ from typing import Any
 from .outcomes import Written
 
 
-def sample_rank(pair: str, seed: int = 0) -> bytes:
+def sample_rank(pair: str, seed: int) -> bytes:
     """8 bytes from a pair's id and the seed; a sheet shows the pairs with the smallest ranks."""
     return hashlib.blake2b(f"{seed}|{pair}".encode(), digest_size=8).digest()
 

@@ -22,6 +22,7 @@ from ifcurate.data.readers.json_rows import read_json_array, read_json_lines
 from ifcurate.data.readers.squad_rows import is_squad, read_squad
 from ifcurate.data.readers.table_rows import count_table_rows, read_table, table_problem
 from ifcurate.errors import DataError
+from ifcurate.options.data import HUB_SPLIT
 from ifcurate.phrases import count, did_you_mean
 from ifcurate.storage.files import file_digest
 
@@ -49,7 +50,7 @@ _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def open_sources(
-    paths: str | Path | Sequence[str | Path], *, subset: str = "", split: str = "train"
+    paths: str | Path | Sequence[str | Path], *, subset: str = "", split: str = HUB_SPLIT
 ) -> list[Source]:
     """Resolve files, folders, globs, URLs, "-" and Hub names, in the order given.
 

@@ -50,13 +50,13 @@ def benchmark(
     if export:
         from ifcurate.engines.hf.source import find_model
         from ifcurate.engines.hf.tokenizer import HFTokenizer, load_tokenizer
-        from ifcurate.evaluation.suites import BUILT_IN
         from ifcurate.models import resolve_model
+        from ifcurate.options.evaluate import SUITES
         from ifcurate.options.score import LoadOptions
 
         source = find_model(resolve_model(model), LoadOptions())
         tokenizer = HFTokenizer(load_tokenizer(source, trust_remote_code=False))
-        for path in export_tasks(BUILT_IN, export, template=template, tokenizer=tokenizer):
+        for path in export_tasks(SUITES, export, template=template, tokenizer=tokenizer):
             printing.print_line(str(path))
         return
     results = run_benchmarks(model, task or STANDARD, out, limit=limit, device=device)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ifcurate.options.finetune import Update
+from ifcurate.options.lab import NudgeOptions
+
 from . import common, printing
+from .options import with_options
 
 if TYPE_CHECKING:
     from ifcurate.lab.plan import LabPlan
@@ -18,6 +22,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Show how context reliance rises and falls in finetuning, and how curation changes it.",
 )
+
+_FOLDER = Path("lab")
+_DATA: Literal["m1"] = "m1"
+_SEED = 0
+_THREADS = 2
 
 Out = Annotated[Path, typer.Option(help="Folder of the laboratory.")]
 Data = Annotated[Literal["m1", "m2"], typer.Option(help="Shape of the mixture.")]
@@ -32,14 +41,13 @@ def _set_threads(threads: int) -> None:
 
 
 @app.command()
+@with_options
 def pretrain(
-    out: Out = Path("lab"),
-    data: Data = "m1",
-    seed: Seed = 0,
-    steps: Annotated[int, typer.Option(help="Steps of the nudge.", min=1)] = 40,
-    off: Annotated[
-        float, typer.Option(help="Share of rows whose passage is about something else.")
-    ] = 0.6,
+    out: Out = _FOLDER,
+    data: Data = _DATA,
+    seed: Seed = _SEED,
+    *,
+    options: NudgeOptions,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +57,7 @@ def pretrain(
             file_okay=False,
         ),
     ] = None,
-    threads: Threads = 2,
+    threads: Threads = _THREADS,
 ) -> None:
     """Make a base: the bundled model, trained for some steps to answer from memory.
 
@@ -63,7 +71,7 @@ def pretrain(
 
     _set_threads(threads)
     plan = LabPlan.create(data, seed)
-    nudge = Nudge(off=off, recall=1 - off, steps=steps)
+    nudge = Nudge.create(options)
     plan = replace(plan, nudge=nudge, model=str(model.resolve()) if model else None)
     lab = prepare(out, plan)
     start = lab.read_json(lab.folder / "start.json")
@@ -83,14 +91,12 @@ def run(
             help="full, random, filtered, filtered:RULE[:STATISTIC], counterfactual or augmented.",
         ),
     ] = "full",
-    update: Annotated[
-        Literal["full", "qk", "lora", "lora-qk"], typer.Option(help="Which weights are trained.")
-    ] = "full",
+    update: Annotated[Update, typer.Option(help="Which weights are trained.")] = "full",
     rate: Annotated[float | None, typer.Option(help="Learning rate. Default: the plan's.")] = None,
-    out: Out = Path("lab"),
-    data: Data = "m1",
-    seed: Seed = 0,
-    threads: Threads = 2,
+    out: Out = _FOLDER,
+    data: Data = _DATA,
+    seed: Seed = _SEED,
+    threads: Threads = _THREADS,
     json: common.Json = False,
 ) -> None:
     """Run one arm: train from the base, and evaluate during training. Existing results are kept."""
@@ -116,7 +122,7 @@ def run(
 
 @app.command()
 def compare(
-    out: Out = Path("lab"),
+    out: Out = _FOLDER,
     seeds: Annotated[
         str, typer.Option(help="Seeds to run if they are missing. An empty text runs nothing.")
     ] = "0,1,2",
@@ -124,7 +130,7 @@ def compare(
         str, typer.Option(help="Arms to run, separated by commas.")
     ] = "unfiltered,filtered,random",
     page: Annotated[Path | None, typer.Option(help="HTML file. Default: OUT/compare.html.")] = None,
-    threads: Threads = 2,
+    threads: Threads = _THREADS,
     json: common.Json = False,
 ) -> None:
     """Run the missing arms on both mixtures, and write the comparison as a table and a page."""
@@ -172,9 +178,9 @@ def _print_mixture(name: str, arms: dict[str, Any]) -> None:
 
 @app.command()
 def knobs(
-    out: Out = Path("lab"),
+    out: Out = _FOLDER,
     seeds: Annotated[str, typer.Option(help="Seeds to run, separated by commas.")] = "0,1,2",
-    threads: Threads = 2,
+    threads: Threads = _THREADS,
     json: common.Json = False,
 ) -> None:
     """Change one setting of mixture m1 at a time, to see what drives the fall.

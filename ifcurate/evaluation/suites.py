@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from ifcurate.errors import DataError
 from ifcurate.evaluation.answers import names, split_aliases
+from ifcurate.options.evaluate import SUITES
 from ifcurate.phrases import count, did_you_mean
 from ifcurate.records import Example
 from ifcurate.storage.files import read_json_rows
 
-BUILT_IN: Final = ("capitals", "world-facts", "biographies", "quotes")
 _MEMORY: Final = ("memory_answer", "parametric_answer", "memory_answers")
 
 
@@ -76,7 +76,7 @@ class Suite:
 
 def load_suite(name: str, *, limit: int | None = None) -> Suite:
     """Return a built-in suite by its name, or a file. Raises `DataError` that names the row."""
-    if name in BUILT_IN and not Path(name).is_file():
+    if name in SUITES and not Path(name).is_file():
         text = (files(__package__ or "") / "built_in" / f"{name}.jsonl").read_text("utf-8")
         rows, title = [json.loads(line) for line in text.splitlines()], name
     else:
@@ -101,8 +101,8 @@ def _read_rows(name: str) -> list[Any]:
     path = Path(name)
     if not path.is_file():
         raise DataError(
-            f"suite {name}: neither built in nor a file; built in are {', '.join(BUILT_IN)}"
-            f"{did_you_mean(name, BUILT_IN)}"
+            f"suite {name}: neither built in nor a file; built in are {', '.join(SUITES)}"
+            f"{did_you_mean(name, SUITES)}"
         )
     try:
         rows = read_json_rows(path)

@@ -35,7 +35,6 @@ from ifcurate.storage.replacing import refuse_other, remove_partials
 
 EXPORT: Final = "export.json"
 _LEFT_OUT: Final = "left_out.jsonl"
-_NEEDS_MODEL: Final = ("trl", "axolotl", "llama-factory", "open-instruct")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -72,7 +71,7 @@ def export_mixture(
     check_type("mixture", mixture, Mixture, "give mix_examples(...), or read_mixture(FOLDER)")
     folder = Path(folder)
     model = options.model or scored_by(mixture)
-    if options.trainer in _NEEDS_MODEL and not model:
+    if not options.is_plain and not model:
         raise DataError(
             f"export {options.trainer}: no model is named, and none scored the data; "
             "name the model that you will train: --model MODEL"

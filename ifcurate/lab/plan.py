@@ -12,6 +12,7 @@ from ifcurate.errors import RunError
 from ifcurate.evaluation.suites import Question
 from ifcurate.lab.mixtures import MIXTURES, MixtureShape
 from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.options.lab import NudgeOptions
 from ifcurate.records import Example
 from ifcurate.storage.files import write_json
 
@@ -33,11 +34,16 @@ _TRAINING: Final = FinetuneOptions(
 class Nudge:
     """Training after which the bundled model, which reads passages very well, ignores them."""
 
-    off: float = 0.6  # share of rows with a known fact and a passage about other things
-    recall: float = 0.4  # share of rows without a passage
-    steps: int = 40
+    off: float  # share of rows with a known fact and a passage about other things
+    recall: float  # share of rows without a passage
+    steps: int
     rate: float = 3e-4
     warm_up: int = 20
+
+    @classmethod
+    def create(cls, options: NudgeOptions) -> Nudge:
+        """Return the nudge of these options."""
+        return cls(options.off, 1 - options.off, options.steps)
 
     def settings(self, seed: int) -> FinetuneOptions:
         """Return the nudge as a finetuning run."""
@@ -56,7 +62,7 @@ class LabPlan:
     seed: int
     name: str = "m1"  # name of the mixture
     shape: MixtureShape = MIXTURES["m1"]
-    nudge: Nudge = field(default_factory=Nudge)
+    nudge: Nudge = field(default_factory=lambda: Nudge.create(NudgeOptions()))
     training: FinetuneOptions = _TRAINING
     model: str | None = None  # the folder of the model that is nudged; None for the bundled one
     evaluated_steps: tuple[int, ...] = (10, 20, 45, 90)

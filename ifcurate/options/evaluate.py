@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
 from ifcurate.options.base import Options, needs, option, same_as
 from ifcurate.options.score import ENGINES, Dtype, EngineOptions
+
+#: The suites that come with ifcurate.
+SUITES: Final = ("capitals", "world-facts", "biographies", "quotes")
 
 
 class EvaluateOptions(Options):
@@ -16,9 +19,8 @@ class EvaluateOptions(Options):
     step: ClassVar[str] = "evaluate"
 
     suite: tuple[str, ...] = option(
-        ("capitals", "world-facts", "biographies", "quotes"),
-        "Built-in suite (capitals, world-facts, biographies, quotes) or file of conflicts. May be "
-        "repeated.",
+        SUITES,
+        f"Built-in suite ({', '.join(SUITES)}) or file of conflicts. May be repeated.",
         flags=("--suite", "-s"),
         metavar="NAME|FILE",
         common=True,

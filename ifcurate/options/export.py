@@ -58,15 +58,19 @@ class ExportOptions(Options):
     )
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the files are only data: there is no configuration, which would name a model."""
+        return self.trainer in ("messages", "alpaca")
+
+    @property
     def folder_name(self) -> str:
         """The export's folder in the mixture's folder: exports of two objectives stay apart."""
         return self.trainer + "-dpo" * (self.objective == "dpo") + "-qk" * self.qk_only
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
-        plain = self.trainer in ("messages", "alpaca")
-        needs(self, "max_length", not plain, "trainers, not for plain formats")
-        if self.qk_only and plain:
+        needs(self, "max_length", not self.is_plain, "trainers, not for plain formats")
+        if self.qk_only and self.is_plain:
             raise ValueError(
                 f"qk_only: {self.trainer} is a data format, which cannot choose the trained "
                 "weights; choose trl, axolotl or llama-factory"

@@ -132,7 +132,7 @@ class Recipe(Options):
         if self.mix is None and (self.export is not None or self.card is not None):
             name = "export" if self.export is not None else "card"
             raise ValueError(f"{name} needs a mixture, and there is no mix section; add mix: {{}}")
-        trains = self.export is not None and self.export.trainer not in ("messages", "alpaca")
+        trains = self.export is not None and not self.export.is_plain
         if trains and self.export and not (self.export.model or self.score.model):
             raise ValueError(
                 "export needs the model that will be trained, and the section score names none; "

@@ -18,14 +18,15 @@ from ifcurate.evaluation.answers import names
 from ifcurate.evaluation.evaluate import evaluate_model
 from ifcurate.evaluation.measures import _share, compare_outcomes, position_of_answer
 from ifcurate.evaluation.models import LocalModel
-from ifcurate.evaluation.suites import BUILT_IN, load_suite, note_duplicates
+from ifcurate.evaluation.suites import load_suite, note_duplicates
+from ifcurate.options.evaluate import SUITES
 from tests.conftest import SHARED_DATA
 
 SHARED = SHARED_DATA / "conflict_suites"
 PAPER = ("country_capitals_only.json", "world_facts.json", "famous_biographies.jsonl")
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SUITES)
 def test_a_built_in_suite_is_coherent(name: str) -> None:
     suite = load_suite(name)
     assert len(suite.questions) >= 200

@@ -20,6 +20,7 @@ from ifcurate.lab.mixtures import MIXTURES, MixtureShape, make_exam, make_mixtur
 from ifcurate.lab.plan import Laboratory, LabPlan, Nudge
 from ifcurate.lab.quality import area_under_curve, measure_laboratories
 from ifcurate.lab.setup import prepare, score_mixture
+from ifcurate.options.lab import NudgeOptions
 
 
 def test_the_kinds_of_a_mixture_are_counted_exactly() -> None:
@@ -101,7 +102,7 @@ def test_curation_does_not_depend_on_the_truth(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     plan = LabPlan.create("m1", 0, n_rows=120)
     plan = replace(
-        plan, nudge=Nudge(steps=1), evaluated_steps=(1,),
+        plan, nudge=Nudge.create(NudgeOptions(steps=1)), evaluated_steps=(1,),
         training=plan.training.model_copy(update={"max_steps": 1}),
     )  # fmt: skip
     lab = prepare(tmp_path, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 
 import ifcurate
 from ifcurate.errors import OptionError
-from ifcurate.options.augment import AugmentOptions
+from ifcurate.options.augment import AugmentOptions, SubstitutionOptions
 from ifcurate.options.base import Options, takes_options
 from ifcurate.options.data import DataOptions
 from ifcurate.options.export import ExportOptions
 from ifcurate.options.filter import FilterOptions
 from ifcurate.options.finetune import FinetuneOptions
+from ifcurate.options.mix import MixOptions
+from ifcurate.options.report import ReportOptions
 from ifcurate.options.score import ClusterOptions, EngineOptions, RunOptions, ScoreSettings
 from ifcurate.options.split import RescoreOptions, SplitOptions
 
@@ -95,6 +98,67 @@ def test_a_library_function_shows_the_options_as_its_own() -> None:
     assert list(parameters)[:3] == ["scores", "rule", "fraction"]
     assert parameters["fraction"].default == 0.25
     assert "fraction: For paper and both" in str(ifcurate.split_scores.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("read_examples", DataOptions),
+        ("load_engine", EngineOptions),
+        ("score_run", RunOptions),
+        ("split_scores", SplitOptions),
+        ("filter_examples", FilterOptions),
+        ("augment_counterfactual", SubstitutionOptions),
+        ("mix_examples", MixOptions),
+        ("export_mixture", ExportOptions),
+        ("write_report", ReportOptions),
+    ],
+)
+def test_a_function_has_the_defaults_of_its_options(name: str, model: type[Options]) -> None:
+    parameters = inspect.signature(getattr(ifcurate, name)).parameters
+    shared = set(parameters) & set(model.model_fields)
+    shared -= {"shard", "cache"} if name == "score_run" else {"tokenizer"}  # objects, not names
+    assert shared
+    for option in shared:
+        field = model.model_fields[option]
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        assert parameters[option].default == default, option
+
+
+#: Parameters that have the name of an option and are something else.
+HOMONYMS = {
+    *("contexts.forms.limit", "counterfactual.planner.concurrency", "engines.toy.max_length"),
+    *("engines.load.engine", "lab.arms.update", "lab.plan.name"),
+    *("lab.plan.rate", "lab.plan.warm_up", "pipeline.loading.name", "review.application.statistic"),
+}
+
+
+#: `name: type = value` of a parameter or a field; the value is a text, a number or True.
+STATED = re.compile(r"""\b(\w+): [\w\[\], |."']+? = ("[^"\n]+"|True|-?\d[\w.]*)""")
+
+
+def test_no_function_states_the_default_of_an_option_again() -> None:
+    """Except 0, and None, False and empty texts: they only say that nothing was given."""
+    root = Path(__file__).resolve().parents[2]
+    for path in (root / "ifcurate" / "options").glob("*.py"):
+        import_module(f"ifcurate.options.{path.stem}")
+    models = [m for m in _all_models(Options) if m.__module__.startswith("ifcurate.options.")]
+    options = {name for model in models for name in model.model_fields}
+    found = set()
+    for path in root.glob("ifcurate/**/*.py"):
+        place = ".".join(path.relative_to(root).with_suffix("").parts).removeprefix("ifcurate.")
+        stated = STATED.findall(path.read_text("utf-8"))
+        if not place.startswith("options."):
+            found |= {
+                f"{place}.{n}" for n, value in stated if n in options and value not in ("0", "0.0")
+            }
+    assert found == HOMONYMS
+
+
+def _all_models(model: type[Options]) -> Iterator[type[Options]]:
+    for own in model.__subclasses__():
+        yield own
+        yield from _all_models(own)
 
 
 def test_options_and_fields_together_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -11,9 +11,11 @@ from typing import Any, Final
 from ifcurate.data.readers.files import Source
 from ifcurate.data.readers.rows import fingerprint_source
 from ifcurate.data.row_formats import Layout
-from ifcurate.data.sources import Examples
+from ifcurate.data.sources import Examples, read_row
 from ifcurate.errors import RunError
+from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.run import Run
+from ifcurate.scoring.scorer import Scorer
 
 Place = tuple[str, int, int]  # source, row, turn
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -72,17 +74,42 @@ def run_model(run: Run, model: str | None = None) -> tuple[str, str | None]:
     return name, known["revision"]
 
 
-class RowQueue:
-    """Rows of a table of scores in its order, taken while the data is read again."""
+def read_again(
+    run: Run, examples: Examples, scorer: Scorer, rows: Iterable[dict[str, Any]]
+) -> Iterator[list[tuple[dict[str, Any], PromptPair]]]:
+    """Yield some rows of the scores with their prompts, those of one piece of the data together.
 
-    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
-        self._rows = iter(rows)
-        self.next = next(self._rows, None)
+    `rows` are in the order of the table. Raises `RunError` for a row that is not there any more.
+    """
+    waiting = iter(rows)
+    row = next(waiting, None)
+    # With `shuffle`, a row's context comes from another row of its piece.
+    together = scorer.settings.ablation == "shuffle"
+    for piece in examples.raw_chunks(scorer.settings.chunk_rows, scorer.piece_bytes):
+        if row is None:
+            return
+        here = {(raw.source, raw.number) for raw, _ in piece}
+        wanted: dict[Place, dict[str, Any]] = {}
+        while row and (row["source"], row["row"]) in here:
+            wanted[row["source"], row["row"], row["turn"]] = row
+            row = next(waiting, None)
+        near = {place[:2] for place in wanted}
+        chosen = [c for c in piece if together or (c[0].source, c[0].number) in near]
+        if wanted:
+            pairs = scorer.prepare([e for c in chosen for e in read_row(*c).examples])
+            found = {(p.example.source, p.example.row_number, p.example.turn): p for p in pairs}
+            for place, missing in wanted.items():
+                if place not in found:
+                    raise row_changed(run, missing, "no such example")
+            yield [(known, found[place]) for place, known in wanted.items()]
+    if row is not None:
+        raise row_changed(run, row, "no such row")
 
-    def take(self, here: set[tuple[str, int]]) -> dict[Place, dict[str, Any]]:
-        """Return the next rows, until a row whose source and number are not in `here`."""
-        taken: dict[Place, dict[str, Any]] = {}
-        while (row := self.next) and (row["source"], row["row"]) in here:
-            taken[row["source"], row["row"], row["turn"]] = row
-            self.next = next(self._rows, None)
-        return taken
+
+def row_changed(run: Run, row: Mapping[str, Any], change: str) -> RunError:
+    """Return the error for a row that is not as it was scored."""
+    return RunError(
+        f"{row['source']}: row {row['row']} is not what was scored; found {change}; the data, its "
+        f"format or the tokenizer has changed since {run.folder}: restore the data, or score "
+        "it again"
+    )

@@ -7,17 +7,18 @@ this attempt, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from ifcurate.data.sources import Examples, read_row
+from ifcurate.data.sources import Examples
 from ifcurate.errors import RunError
+from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.folder import lock_run, seal_manifest
 from ifcurate.runs.join import repeat_for_tokens
-from ifcurate.runs.reading import Place, RowQueue
+from ifcurate.runs.reading import read_again
 from ifcurate.runs.run import Run
 from ifcurate.runs.scoring import Progress
 from ifcurate.scoring.scorer import Chunk, Scorer
@@ -45,7 +46,7 @@ def retry_failed(
         remove_partials(run.folder)
         _check_whole(run)
         retry = _Retry(run, examples, scorer, on_progress, stop)
-        if retry.failed.next is None:
+        if not retry.failed.height:
             return run
         try:
             retry.score()
@@ -72,8 +73,7 @@ class _Retry:
     scorer: Scorer
     on_progress: Callable[[Progress], None]
     stop: Callable[[], bool]
-    failed: RowQueue = field(init=False)
-    n_failed: int = field(init=False)
+    failed: pl.DataFrame = field(init=False)
     #: SCORES of rows that were scored again, and their place.
     scores: list[pl.DataFrame] = field(default_factory=list)
     tokens: list[pl.DataFrame] = field(default_factory=list)  # TOKENS and the place of the row
@@ -81,56 +81,36 @@ class _Retry:
     def __post_init__(self) -> None:
         rows = self.run.scan_scores(place=True).filter(pl.col("status").is_in(FAILED))
         with readable_table(self.run.scores_path):
-            failed = rows.select("place", "id", "source", "row", "turn").collect()
-        self.failed, self.n_failed = RowQueue(failed.iter_rows(named=True)), failed.height
+            self.failed = rows.select("place", "id", "source", "row", "turn").collect()
 
     def score(self) -> None:
         """Score them, piece by piece.
 
         If this raises an error, the finished rows can still be written.
         """
-        progress = Progress(rows=self.run.manifest.counts.get("rows", 0) - self.n_failed)
+        total = self.run.manifest.counts.get("rows", 0)
+        progress = Progress(rows=total - self.failed.height)
         progress.resumed_rows = progress.rows
-        together = self.scorer.settings.ablation == "shuffle"
-        size = self.scorer.settings.chunk_rows
-        for piece in self.examples.raw_chunks(size, self.scorer.piece_bytes):
-            mine = self.failed.take({(raw.source, raw.number) for raw, _ in piece})
-            if mine:
-                near = {place[:2] for place in mine}
-                chosen = [c for c in piece if together or (c[0].source, c[0].number) in near]
-                chunk = self._score([e for c in chosen for e in read_row(*c).examples], mine)
-                progress.rows += len(mine)
-                progress.tokens += chunk.n_tokens
-                self.on_progress(progress)
-            if self.failed.next is None:
-                return
-            if mine and self.stop():
+        failed = self.failed.iter_rows(named=True)
+        for rows in read_again(self.run, self.examples, self.scorer, failed):
+            chunk = self._score(rows)
+            progress.rows += len(rows)
+            progress.tokens += chunk.n_tokens
+            self.on_progress(progress)
+            if self.stop() and progress.rows < total:
                 raise KeyboardInterrupt
-        assert self.failed.next is not None
-        raise self._changed(self.failed.next)
 
-    def _score(self, examples: list[Any], mine: dict[Place, dict[str, Any]]) -> Chunk:
-        pairs = self.scorer.prepare(examples)
-        places = [(e.source, e.row_number, e.turn) for e in examples]
-        wanted = {place: p for place, p in zip(places, pairs, strict=True) if place in mine}
-        if wanted.keys() != mine.keys():
-            raise self._changed(next(iter(mine.values())))
+    def _score(self, rows: Sequence[tuple[dict[str, Any], PromptPair]]) -> Chunk:
         keep_tokens = "tokens" in self.run.manifest.outputs
-        chunk = self.scorer.score_pairs([wanted[place] for place in mine], tokens=keep_tokens)
-        rows = pl.DataFrame(list(mine.values())).select("place", "id")
+        chunk = self.scorer.score_pairs([pair for _, pair in rows], tokens=keep_tokens)
         # The table's own id may have a suffix that makes it unique.
-        scores = chunk.scores.drop("id").hstack(rows)
+        own = pl.DataFrame([row for row, _ in rows]).select("place", "id")
+        scores = chunk.scores.drop("id").hstack(own)
         self.scores.append(scores)
         if chunk.tokens is not None:
             owners = repeat_for_tokens(scores.lazy(), "place", "id").collect()
             self.tokens.append(chunk.tokens.drop("id").hstack(owners))
         return chunk
-
-    def _changed(self, row: dict[str, Any]) -> RunError:
-        return RunError(
-            f"{row['source']}: a failed row is not there any more; the data has changed since "
-            f"{self.run.folder} was scored; score it again with --overwrite"
-        )
 
     def write(self, command: str) -> None:
         """Replace the tables and seal the manifest. Raises `DataError`."""

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from ifcurate.data.sources import Examples, read_row
+from ifcurate.data.sources import Examples
 from ifcurate.engines.base import NO_KERNELS, Engine
 from ifcurate.engines.load import load_engine
 from ifcurate.errors import ModelError, RunError
@@ -32,7 +32,7 @@ from ifcurate.options.score import ScoreSettings
 from ifcurate.options.split import RescoreOptions
 from ifcurate.prompts.pairs import PromptPair
 from ifcurate.runs.folder import lock_run
-from ifcurate.runs.reading import Place, RowQueue, run_examples, run_model
+from ifcurate.runs.reading import read_again, row_changed, run_examples, run_model
 from ifcurate.runs.run import Run
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitCuts
@@ -179,7 +179,9 @@ class _Work:
         """Score the rows. Finished rows are on disk, also when this raises."""
         held: list[pl.DataFrame] = []
         n_done, since = 0, time.monotonic()
-        rows = self._pairs()
+        missing = _rows_at(self.run, self.missing)
+        pieces = read_again(self.run, self.examples, self.scorer, missing)
+        rows = itertools.chain.from_iterable(pieces)
         try:
             while batch := list(itertools.islice(rows, self.scorer.settings.chunk_rows)):
                 held.append(self._score(batch))
@@ -195,46 +197,13 @@ class _Work:
                 self.store.add(held)
 
     def _score(self, batch: Sequence[tuple[dict[str, Any], PromptPair]]) -> pl.DataFrame:
-        places = pl.DataFrame([row for row, _ in batch])
+        for row, pair in batch:
+            if pair.with_context is None or pair.key != row["key"]:
+                raise row_changed(self.run, row, "other tokens")
         scores = self.scorer.score_pairs([pair for _, pair in batch]).scores
+        places = pl.DataFrame([row for row, _ in batch])
         rows = places.hstack(scores.select("status", "reason", *NUMBERS))
         return rows.select(pl.col(name).cast(kind) for name, kind in RESCORED.items())
-
-    def _pairs(self) -> Iterator[tuple[dict[str, Any], PromptPair]]:
-        """Yield the missing rows with their prompts, in order.
-
-        Raises `RunError` for one that changed.
-        """
-        wanted = RowQueue(_rows_at(self.run, self.missing))
-        size = self.scorer.settings.chunk_rows
-        # With `shuffle`, a row's context comes from another row of its chunk.
-        whole_chunk = self.scorer.settings.ablation == "shuffle"
-        for chunk in self.examples.raw_chunks(size):
-            rows = wanted.take({(raw.source, raw.number) for raw, _ in chunk})
-            if rows:
-                numbers = {(source, number) for source, number, _ in rows}
-                chosen = [c for c in chunk if whole_chunk or (c[0].source, c[0].number) in numbers]
-                examples = [e for raw, layout in chosen for e in read_row(raw, layout).examples]
-                yield from self._match(self.scorer.prepare(examples), rows)
-            if wanted.next is None:
-                return
-        if wanted.next is not None:
-            raise _changed(self.run, wanted.next, "no such row")
-
-    def _match(
-        self, pairs: Sequence[PromptPair], rows: dict[Place, dict[str, Any]]
-    ) -> Iterator[tuple[dict[str, Any], PromptPair]]:
-        """Yield the rows with their prompts. Raises `RunError` for a row that changed."""
-        for pair in pairs:
-            example = pair.example
-            row = rows.pop((example.source, example.row_number, example.turn), None)
-            if row is None:
-                continue
-            if pair.with_context is None or pair.key != row["key"]:
-                raise _changed(self.run, row, "other tokens")
-            yield row, pair
-        for missing in rows.values():
-            raise _changed(self.run, missing, "no such example")
 
 
 def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
@@ -245,11 +214,3 @@ def _rows_at(run: Run, places: IntArray) -> Iterator[dict[str, Any]]:
         with readable_table(run.scores_path):
             frame = rows.filter(pl.col("place").is_in(chosen)).collect(engine="streaming")
         yield from frame.iter_rows(named=True)
-
-
-def _changed(run: Run, row: Mapping[str, Any], change: str) -> RunError:
-    return RunError(
-        f"{row['source']}: row {row['row']} is not what was scored; found {change}; the data, its "
-        f"format or the tokenizer has changed since {run.folder}: restore the data, or score "
-        "it again"
-    )

@@ -42,6 +42,16 @@ def test_both_prompts_are_shown_as_they_were_scored(run: Run) -> None:
     assert shown.without_context.n_tokens == row["n_tokens_without_context"]
 
 
+def test_an_end_marker_that_was_scored_is_shown(folder: Path) -> None:
+    write_jsonl(folder / "alpaca.jsonl", [{**ALPACA_ROWS[0], "output": "In May.</s>"}])
+    settings = ScoreSettings(template="alpaca", keep_end_markers=True)
+    scorer = Scorer.create(ToyEngine(), settings)
+    run = score_run(read_examples("alpaca.jsonl"), scorer, folder / "run")
+    shown = show_example(run, run.scores()["id"][0])
+    assert shown.with_context is not None
+    assert shown.with_context.text.endswith("In May.</s>")
+
+
 def test_an_example_that_was_not_scored_says_why(run: Run) -> None:
     id = run.scores().filter(pl.col("status") == "no_context")["id"][0]
     shown = show_example(run, id)

@@ -335,13 +335,13 @@ class _Small:
     def is_long(self, packs: Sequence[Pack]) -> bool:
         return False
 
-    def run(self, pack: Pack, *, single: bool = False) -> list[np.ndarray]:
+    def run(self, pack: Pack) -> list[np.ndarray]:
         from ifcurate.engines.hf.workers import OutOfMemoryError
 
         self.sizes.append(pack.n_tokens)
         if pack.n_tokens > self.room:
             raise OutOfMemoryError
-        found: list[np.ndarray] = self.runner.run(pack, single=single)
+        found: list[np.ndarray] = self.runner.run(pack)
         return found
 
 

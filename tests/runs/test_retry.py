@@ -116,10 +116,10 @@ def test_a_row_over_its_time_has_its_own_status(
 
     real = PackRunner.run
 
-    def run(self: PackRunner, pack: Any, *, single: bool = False) -> Any:
+    def run(self: PackRunner, pack: Any) -> Any:
         if pack.n_tokens > 300 or len(pack.members) > 1:
             time.sleep(0.4 * len(pack.members) if pack.n_tokens > 300 else 0)
-        return real(self, pack, single=single)
+        return real(self, pack)
 
     monkeypatch.setattr(PackRunner, "run", run)
     long = {**ALPACA_ROWS[0], "input": "The clock was repaired by Mina. " * 60}

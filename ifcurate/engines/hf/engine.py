@@ -111,7 +111,6 @@ class HFEngine(Engine):
             route = choose_route(model, source.name, no_kernels=options.no_kernels)
         #: How sequences are computed: "fused", "packed" or "single" (see `bodies`).
         self.route = route.name
-        self._exact_length = exact_length(model.config)
         self._runner = PackRunner(model, route.head, route.body, n_parameters)
         on_cpu = model.device.type == "cpu"
         self._workers = n_workers = threads if on_cpu and can_fork() else 1
@@ -120,6 +119,7 @@ class HFEngine(Engine):
             token_budget(model, memory=options.memory, n_workers=n_workers),
             n_workers=n_workers,
             max_sequences=1 if self.route == "single" else most,
+            longest=exact_length(model.config) or self.max_length,
         )
         if options.row_timeout is not None and not (on_cpu and can_fork()):
             raise ModelError(
@@ -175,18 +175,9 @@ class HFEngine(Engine):
         for i, prompt in enumerate(prompts):
             check_prompt(i, prompt, max_length=self.max_length, n_ids=self._n_ids)
         plan = make_plan(prompts)
-        limit = self._exact_length or self.max_length
-        together: list[int] = []
-        alone: list[int] = []
-        for i, sequence in enumerate(plan.sequences):
-            (together if len(sequence.ids) - 1 <= limit else alone).append(i)
-        packs = self._filler.fill(plan, together)
+        packs = self._filler.fill(plan)
         self._start_workers(packs)
         work = deque((pack, self._begin(pack)) for pack in packs)
-        for pack in self._filler.fill(plan, alone, single=True):
-            work.append((pack, partial(self._runner.run, pack, single=True)))
-        if alone:
-            self._report.counts["sequences_scored_alone"] += len(alone)
         if self._pool is None:
             return finished(self._collect(plan, work))
         return self._collector.submit(self._collect, plan, work)
@@ -229,6 +220,8 @@ class HFEngine(Engine):
             pack, run = work.popleft()
             counts["packs"] += 1
             counts["tokens_computed"] += pack.n_tokens
+            if pack.alone:
+                counts["sequences_scored_alone"] += 1
             try:
                 found = run()
             except (OutOfMemoryError, TooSlowError) as error:

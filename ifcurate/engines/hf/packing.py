@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,8 @@ import numpy as np
 from ifcurate.engines.base import Answer, Prompt
 from ifcurate.engines.hf.prefix_tree import (
     MIN_SHARED,
-    IntArray,
     Pack,
+    PrefixTree,
     build_tree,
     shared_lengths,
 )
@@ -63,12 +63,18 @@ class Plan:
         return out
 
     def packs(
-        self, members: Sequence[int], budget: int, *, max_sequences: int | None = None
+        self,
+        members: Collection[int],
+        budget: int,
+        *,
+        max_sequences: int | None = None,
+        alone: bool = False,
     ) -> list[Pack]:
         """Fill packs of at most `budget` tokens with some of the distinct sequences.
 
         A sequence longer than the budget gets a separate pack. A pack may grow to
-        twice the budget with sequences of which it already holds more than half.
+        twice the budget with sequences of which it already holds more than half. With
+        `alone`, each sequence has a pack, for the model's own pass.
         """
         wanted = set(members)
         order = [i for i in self.order if i in wanted]
@@ -77,11 +83,27 @@ class Plan:
         # Nothing that is scored follows the last token.
         arrays = [np.asarray(self.sequences[i].ids[:-1], dtype=np.int64) for i in order]
         shared = [n if n >= MIN_SHARED else 0 for n in shared_lengths(arrays)]
-        bounds = _pack_bounds([len(a) for a in arrays], shared, budget, max_sequences)
-        return [
-            _make_pack(self.sequences, order, arrays, shared, first, last)
-            for first, last in itertools.pairwise(bounds)
-        ]
+        most = 1 if alone else max_sequences
+        bounds = _pack_bounds([len(a) for a in arrays], shared, budget, most)
+        packs = []
+        for first, last in itertools.pairwise(bounds):
+            tree = build_tree(arrays[first:last], shared[first:last])
+            packs.append(self._make_pack(tree, order[first:last], alone=alone))
+        return packs
+
+    def _make_pack(self, tree: PrefixTree, members: Sequence[int], *, alone: bool) -> Pack:
+        prompts = [self.sequences[i] for i in members]
+        starts = [prompt.response_start for prompt in prompts]
+        rows = [tree.sequence_rows(i)[start - 1 :] for i, start in enumerate(starts)]
+        targets = [prompt.ids[start:] for prompt, start in zip(prompts, starts, strict=True)]
+        return Pack(
+            tree=tree,
+            rows=np.concatenate(rows),
+            targets=np.concatenate(targets, dtype=np.int64),
+            counts=np.array([len(ids) for ids in targets], dtype=np.int64),
+            members=tuple(members),
+            alone=alone,
+        )
 
 
 def _pack_bounds(
@@ -110,35 +132,33 @@ def _pack_bounds(
 class PackFiller:
     """Fills packs for a device. After memory has run out, it fills smaller ones."""
 
-    def __init__(self, budget: int, *, n_workers: int, max_sequences: int | None) -> None:
-        """`budget` is in tokens."""
+    def __init__(
+        self, budget: int, *, n_workers: int, max_sequences: int | None, longest: int
+    ) -> None:
+        """`budget` is in tokens, and so is `longest`: longer sequences are alone."""
         self._budget = budget
         self._n_workers = n_workers
         self._max_sequences = max_sequences
+        self._longest = longest
 
-    def fill(
-        self,
-        plan: Plan,
-        members: Sequence[int],
-        *,
-        budget: int | None = None,
-        single: bool = False,
-    ) -> list[Pack]:
-        """Packs of some of the plan's sequences; with `single`, of one sequence each."""
-        if budget is None:
-            budget = self._budget
-            if self._n_workers > 1:
-                # Enough packs for all processes, none too small for fast products.
-                n_tokens = sum(len(plan.sequences[i].ids) for i in members)
-                budget = min(budget, max(_LEAST_PACK, n_tokens // self._n_workers))
-        return plan.packs(members, budget, max_sequences=1 if single else self._max_sequences)
+    def fill(self, plan: Plan) -> list[Pack]:
+        """Packs of all sequences of a plan."""
+        lengths = {i: len(prompt.ids) for i, prompt in enumerate(plan.sequences)}
+        together = {i: n for i, n in lengths.items() if n - 1 <= self._longest}
+        budget = self._budget
+        if self._n_workers > 1:
+            # Enough packs for all processes, none too small for fast products.
+            budget = min(budget, max(_LEAST_PACK, sum(together.values()) // self._n_workers))
+        packs = plan.packs(together, budget, max_sequences=self._max_sequences)
+        return packs + plan.packs(lengths.keys() - together.keys(), budget, alone=True)
 
     def halve(self, plan: Plan, pack: Pack) -> list[Pack]:
         """Return the sequences of a pack in smaller packs."""
         middle = len(pack.members) // 2
         budget = max(1, pack.n_tokens // 2)
-        halves = (pack.members[:middle], pack.members[middle:])
-        return [part for half in halves for part in self.fill(plan, half, budget=budget)]
+        first = plan.packs(pack.members[:middle], budget, max_sequences=self._max_sequences)
+        second = plan.packs(pack.members[middle:], budget, max_sequences=self._max_sequences)
+        return first + second
 
     def shrink(self) -> None:
         """Halve the budget after memory ran out."""
@@ -157,28 +177,3 @@ def make_plan(prompts: Sequence[Prompt]) -> Plan:
     times = Counter(source)
     order = sorted(range(len(sequences)), key=lambda i: sequences[i].ids)  # type: ignore[arg-type,return-value]
     return Plan(tuple(sequences), tuple(source), tuple(order), times)
-
-
-def _make_pack(
-    sequences: Sequence[Prompt],
-    order: list[int],
-    arrays: list[IntArray],
-    shared: list[int],
-    first: int,
-    last: int,
-) -> Pack:
-    group = order[first:last]
-    tree = build_tree(arrays[first:last], shared[first:last])
-    rows, targets, counts = [], [], []
-    for place, i in enumerate(group):
-        prompt = sequences[i]
-        rows.append(tree.sequence_rows(place)[prompt.response_start - 1 :])
-        targets.append(np.asarray(prompt.ids[prompt.response_start :], dtype=np.int64))
-        counts.append(len(targets[-1]))
-    return Pack(
-        tree=tree,
-        rows=np.concatenate(rows),
-        targets=np.concatenate(targets),
-        counts=np.array(counts, dtype=np.int64),
-        members=tuple(group),
-    )

@@ -65,6 +65,7 @@ class Pack:
     targets: IntArray  # (n_predicted,) the id of that token
     counts: IntArray  # (n_sequences,) response tokens of each sequence, in order
     members: tuple[int, ...]  # numbers of these sequences in the plan
+    alone: bool = False  # one sequence, which only the model's own pass computes
 
     @property
     def n_tokens(self) -> int:

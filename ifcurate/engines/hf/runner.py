@@ -46,13 +46,13 @@ class PackRunner:
         """Return an upper estimate of the working memory of a pack."""
         return pack.n_tokens * bytes_per_token(self._model)
 
-    def run(self, pack: Pack, *, single: bool = False) -> list[Float32Array]:
-        """Score a pack; with `single`, by the model's own pass, one sequence at a time.
+    def run(self, pack: Pack) -> list[Float32Array]:
+        """Score a pack.
 
         Raises `OutOfMemoryError` when the pack does not fit into memory, and `ModelError`
         when torch or the device fails for another reason.
         """
-        body = self._single if single else self._body
+        body = self._single if pack.alone else self._body
         try:
             with fitting_threads(self._model, self._n_parameters), torch.inference_mode():
                 targets = torch.from_numpy(pack.targets).to(self._model.device)

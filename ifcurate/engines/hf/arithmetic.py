@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import torch
 
-from ifcurate.engines.hf.attention import LANES, AttentionPlan, QueryBlock, VarlenPlan
+from ifcurate.engines.hf.attention import LANES, AttentionPlan, VarlenPlan
 from ifcurate.engines.hf.prefix_tree import Pack
 
 _ROWS: Final = (24, 192, 384, 640, 896, 1024, 1280, 1536)
@@ -71,13 +71,13 @@ class Arithmetic:
             _attend_varlen(q, k, v, plan.varlen, out, scale)
             return
         kv_heads, _, group, dim = q.shape
-        for block, keys, values in _blocks(k, v, plan):
-            size = block.last - block.first
-            queries = q[:, block.first : block.last].reshape(kv_heads, size * group, dim)
+        for first, last, before, keys, values in _blocks(k, v, plan):
+            size = last - first
+            queries = q[:, first:last].reshape(kv_heads, size * group, dim)
             scores = torch.bmm(queries, keys.transpose(1, 2))  # (kv_heads, size * group, n_keys)
-            scores = self.softmax(scores, group=group, before=block.before, scale=scale, cap=cap)
+            scores = self.softmax(scores, group=group, before=before, scale=scale, cap=cap)
             mixed = torch.bmm(scores, values).view(kv_heads, size, group, v.shape[-1])
-            out[block.first : block.last] = mixed.transpose(0, 1)
+            out[first:last] = mixed.transpose(0, 1)
 
     def softmax(
         self, scores: torch.Tensor, *, group: int, before: int, scale: float, cap: float
@@ -118,18 +118,26 @@ class Arithmetic:
 
 def _blocks(
     k: torch.Tensor, v: torch.Tensor, plan: AttentionPlan
-) -> Iterator[tuple[QueryBlock, torch.Tensor, torch.Tensor]]:
-    held, path_k, path_v = -1, k, v
-    for block in plan.blocks:
-        n_keys = -(-block.n_keys // LANES) * LANES
-        if block.gathered < 0:
-            span = slice(block.key_start, block.key_start + n_keys)
-            yield block, k[:, span], v[:, span]
-            continue
-        if held != block.gathered:
-            rows = plan.paths[block.gathered]
-            held, path_k, path_v = block.gathered, k.index_select(1, rows), v.index_select(1, rows)
-        yield block, path_k[:, :n_keys], path_v[:, :n_keys]
+) -> Iterator[tuple[int, int, int, torch.Tensor, torch.Tensor]]:
+    """Yield blocks of queries: first row, last row, keys before the first, keys, values."""
+    spans = plan.spans.tolist()
+    for start, length, low, high in plan.nodes.tolist():
+        path = spans[low:high]
+        before = sum(n for _, n in path) - length
+        path_k, path_v = _rows_of(k, path), _rows_of(v, path)
+        for first in range(0, length, plan.block):
+            last = min(first + plan.block, length)
+            n_keys = -(-(before + last) // LANES) * LANES
+            place = (start + first, start + last, before + first)
+            yield *place, path_k[:, :n_keys], path_v[:, :n_keys]
+
+
+def _rows_of(heads: torch.Tensor, path: list[list[int]]) -> torch.Tensor:
+    """Return the rows of a path, and some after them, which no query sees."""
+    if len(path) == 1:
+        return heads[:, path[0][0] :]
+    parts = [heads[:, start : start + n] for start, n in path]
+    return torch.cat([*parts, heads[:, :LANES]], dim=1)
 
 
 def _attend_varlen(

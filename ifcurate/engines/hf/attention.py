@@ -2,15 +2,14 @@
 
     out_i = sum_j softmax_j(f(q_i . k_j / sqrt(d))) v_j    over the path of i up to i
 
-The nodes are cut into blocks of queries. A block's keys are the rows of its ancestors
-and of its own node up to its last query. So row i of the block sees the first
+The queries of a node are computed in blocks. A block's keys are the rows of the node's
+ancestors and of the node up to the last query. So row i of the block sees the first
 `before + i + 1` keys: one number per row, and no mask. Queries that share a key head
 (grouped-query attention) are rows of one product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,32 +24,15 @@ _BLOCK: Final = {"cpu": 48, "cuda": 128}
 
 
 @dataclass(frozen=True, slots=True)
-class QueryBlock:
-    """Some queries of one node, and their keys."""
-
-    first: int  # rows first:last of the pack are the queries
-    last: int
-    before: int  # keys before the first query
-    key_start: int  # the keys are rows key_start:key_start + n_keys of the pack,
-    gathered: int  # or, where not -1, of this entry of the plan's gathered paths
-
-    @property
-    def n_keys(self) -> int:
-        """Keys that the last query sees."""
-        return self.before + self.last - self.first
-
-
-@dataclass(frozen=True, slots=True)
 class AttentionPlan:
-    """The blocks of a pack, in order of rows."""
+    """The nodes of a pack, and the parts of it that each node's queries see."""
 
-    blocks: tuple[QueryBlock, ...]
-    paths: tuple[torch.Tensor, ...]  # rows of the paths that are not contiguous
+    nodes: torch.Tensor  # (n_nodes, 4) int64: first row, number of rows, first span, end of spans
+    #: (n_spans, 2) int64: first row and number of rows of each contiguous part of a node's path.
+    #: The last part ends with the node itself.
+    spans: torch.Tensor
     most_keys: int
-    #: The same for the tile kernel: first row, number of rows, first span, end of the spans.
-    #: A span is (first row, number of rows) of a contiguous part of a path.
-    nodes: torch.Tensor  # (n_nodes, 4) int64
-    spans: torch.Tensor  # (n_spans, 2) int64
+    block: int  # queries in a block, at most
     varlen: VarlenPlan | None = None  # on a GPU
 
 
@@ -71,13 +53,7 @@ class VarlenPlan:
 def plan_attention(
     tree: PrefixTree, device: torch.device, *, block: int | None = None, varlen: bool = False
 ) -> AttentionPlan:
-    """Cut a tree into blocks of at most `block` queries; with `varlen`, plan one kernel call."""
-    if varlen:
-        empty = torch.zeros(0, dtype=torch.int64)
-        return AttentionPlan((), (), 0, empty, empty, _plan_varlen(tree, device))
-    block = block or _BLOCK.get(device.type, 128)
-    blocks: list[QueryBlock] = []
-    gathered: list[torch.Tensor] = []
+    """Find the path of each node; with `varlen`, plan one kernel call."""
     paths: list[list[tuple[int, int]]] = []  # the spans of each node's path
     nodes: list[tuple[int, int, int, int]] = []
     spans: list[tuple[int, int]] = []
@@ -91,25 +67,13 @@ def plan_attention(
         paths.append(path)
         nodes.append((start, length, len(spans), len(spans) + len(path)))
         spans += path
-        keys = (path[0][0], -1)
-        if len(path) > 1:
-            keys = (0, len(gathered))
-            gathered.append(_gather_rows(path).to(device))
-        before = int(tree.positions[start])
-        for offset in range(0, length, block):
-            end = min(offset + block, length)
-            blocks.append(QueryBlock(start + offset, start + end, before + offset, *keys))
-    most = int(tree.positions.max(initial=-1)) + 1
     return AttentionPlan(
-        tuple(blocks), tuple(gathered), most, torch.tensor(nodes), torch.tensor(spans)
+        torch.tensor(nodes),
+        torch.tensor(spans),
+        int(tree.positions.max(initial=-1)) + 1,
+        block or _BLOCK.get(device.type, 128),
+        _plan_varlen(tree, device) if varlen else None,
     )
-
-
-def _gather_rows(path: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """Return the rows of a path, filled up to whole groups with row 0, which no query sees."""
-    rows = [np.arange(start, start + length) for start, length in path]
-    fill = np.zeros(-sum(length for _, length in path) % LANES, dtype=np.int64)
-    return torch.from_numpy(np.concatenate([*rows, fill]))
 
 
 def _plan_varlen(tree: PrefixTree, device: torch.device) -> VarlenPlan:

@@ -74,6 +74,22 @@ def run_model(run: Run, model: str | None = None) -> tuple[str, str | None]:
     return name, known["revision"]
 
 
+class _RowQueue:
+    """Rows of a table of scores in its order, taken while the data is read again."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+        self._rows = iter(rows)
+        self.next = next(self._rows, None)
+
+    def take(self, here: set[tuple[str, int]]) -> dict[Place, dict[str, Any]]:
+        """Return the next rows, until a row whose source and number are not in `here`."""
+        taken: dict[Place, dict[str, Any]] = {}
+        while (row := self.next) and (row["source"], row["row"]) in here:
+            taken[row["source"], row["row"], row["turn"]] = row
+            self.next = next(self._rows, None)
+        return taken
+
+
 def read_again(
     run: Run, examples: Examples, scorer: Scorer, rows: Iterable[dict[str, Any]]
 ) -> Iterator[list[tuple[dict[str, Any], PromptPair]]]:
@@ -81,29 +97,30 @@ def read_again(
 
     `rows` are in the order of the table. Raises `RunError` for a row that is not there any more.
     """
-    waiting = iter(rows)
-    row = next(waiting, None)
+    queue = _RowQueue(rows)
     # With `shuffle`, a row's context comes from another row of its piece.
     together = scorer.settings.ablation == "shuffle"
     for piece in examples.raw_chunks(scorer.settings.chunk_rows, scorer.piece_bytes):
-        if row is None:
+        if queue.next is None:
             return
-        here = {(raw.source, raw.number) for raw, _ in piece}
-        wanted: dict[Place, dict[str, Any]] = {}
-        while row and (row["source"], row["row"]) in here:
-            wanted[row["source"], row["row"], row["turn"]] = row
-            row = next(waiting, None)
-        near = {place[:2] for place in wanted}
-        chosen = [c for c in piece if together or (c[0].source, c[0].number) in near]
+        wanted = queue.take({(raw.source, raw.number) for raw, _ in piece})
         if wanted:
+            near = {place[:2] for place in wanted}
+            chosen = [c for c in piece if together or (c[0].source, c[0].number) in near]
             pairs = scorer.prepare([e for c in chosen for e in read_row(*c).examples])
-            found = {(p.example.source, p.example.row_number, p.example.turn): p for p in pairs}
-            for place, missing in wanted.items():
-                if place not in found:
-                    raise row_changed(run, missing, "no such example")
-            yield [(known, found[place]) for place, known in wanted.items()]
-    if row is not None:
-        raise row_changed(run, row, "no such row")
+            yield _match(run, wanted, pairs)
+    if queue.next is not None:
+        raise row_changed(run, queue.next, "no such row")
+
+
+def _match(
+    run: Run, wanted: dict[Place, dict[str, Any]], pairs: Iterable[PromptPair]
+) -> list[tuple[dict[str, Any], PromptPair]]:
+    found = {(p.example.source, p.example.row_number, p.example.turn): p for p in pairs}
+    for place, row in wanted.items():
+        if place not in found:
+            raise row_changed(run, row, "no such example")
+    return [(row, found[place]) for place, row in wanted.items()]
 
 
 def row_changed(run: Run, row: Mapping[str, Any], change: str) -> RunError:

@@ -29,10 +29,7 @@ def check_type(name: str, value: object, kinds: type | tuple[type, ...], advice:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message, `.
-
-    Did you mean pocket?`; "" when no other known name is similar.
-    """
+    """Return `; did you mean pocket?` for the end of a message, or "" without a similar name."""
     names = {other.lower(): other for other in known}
     if names.get(name.lower()) == name:
         return ""

@@ -1,7 +1,7 @@
 """Figures as ECharts options. They contain numbers and names, but no text of an example.
 
 Colours are variables of the page ("var(--critical)"), which its scripts resolve for light
-and dark. Every function takes plain sequences and returns a `Figure`.
+and dark. Every function returns a `Figure`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
+from ifcurate.histograms import count_bins
 from ifcurate.pages.shell import Figure
 
 LABEL_COLOURS: Final = {
@@ -18,6 +22,8 @@ LABEL_COLOURS: Final = {
     "no-context": "var(--no-context)",
     "not-scored": "var(--not-scored)",
 }
+
+_BINS: Final = 40  # of a histogram, about
 
 #: Positions of the lines' names. They differ so that names of crossing lines do not overlap.
 _PLACES: Final = ("insideMiddleBottom", "insideEndTop", "insideStartTop")
@@ -108,32 +114,39 @@ def _colour(group: str) -> dict[str, str]:
     return {"color": LABEL_COLOURS[group]} if group in LABEL_COLOURS else {}
 
 
-def draw_bars(
+def draw_histogram(
     name: str,
     title: str,
-    edges: Sequence[float],
-    groups: Mapping[str, Sequence[int]],
+    groups: Mapping[str, npt.NDArray[np.float64]],
     *,
     x_title: str,
     caption: str = "",
     cut: float | None = None,
     height: int = 320,
 ) -> Figure:
-    """Return a stacked histogram; `edges` has one more item than each group's counts.
+    """Return a stacked histogram of the finite values of each group; groups are not empty.
 
-    The caller counts values beyond the edges in the first and the last bar.
+    The first and the last bar include the values beyond them (at most 1% on each side).
     """
+    values = np.sort(np.concatenate([*groups.values(), np.empty(0)]))
+    bins = count_bins(values, n_bins=_BINS)
+    middle = float(values[0]) if len(values) else 0.0  # without bins, nearly all are equal
+    edges = bins.edges if bins else [middle - 0.5, middle + 0.5]
     middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
+    counts = {
+        group: np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)[0].tolist()
+        for group, values in groups.items()
+    }
     series: list[dict[str, Any]] = [
         {
             "type": "bar",
             "stack": "all",
             "name": group,
-            "data": [[x, n] for x, n in zip(middles, counts, strict=True)],
+            "data": [[x, n] for x, n in zip(middles, counts[group], strict=True)],
             "barWidth": "92%",
             "itemStyle": _colour(group),
         }
-        for group, counts in groups.items()
+        for group in groups
     ]
     if series and cut is not None and edges[0] <= cut <= edges[-1]:
         series[0]["markLine"] = _mark_cuts([(cut, f"cut {cut:.3g}")])

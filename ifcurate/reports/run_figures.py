@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ifcurate.histograms import count_bins
-from ifcurate.pages.figures import Line, draw_bars, draw_lines, draw_scatter
+from ifcurate.pages.figures import Line, draw_histogram, draw_lines, draw_scatter
 from ifcurate.pages.shell import Figure
 from ifcurate.reports.facts import Facts
 from ifcurate.storage.tables import LABELS
 
 POINTS: Final = 4000
-BINS: Final = 40
 MOST_SOURCES: Final = 6
 _STATISTICS: Final = {
     "loss_without_context": "loss without context, nats per token",
@@ -99,18 +97,11 @@ def _cut_lines(facts: Facts, low: float, high: float) -> list[Line]:
 def draw_gains(facts: Facts) -> Figure:
     """Return the distribution of the gain, with a colour for each source."""
     scored = facts.scored.filter(pl.col("context_gain").is_finite())
-    histogram = count_bins(scored["context_gain"].sort().to_numpy(), n_bins=BINS)
-    edges = histogram.edges if histogram else [-0.5, 0.5]
-    groups = {
-        name: np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)[0].tolist()
-        for name, values in _by_source(scored, "context_gain").items()
-    }
     cuts = [cut for statistic, cut in facts.cuts() if statistic == "context_gain"]
-    return draw_bars(
+    return draw_histogram(
         "gains",
         "Gain by source",
-        edges,
-        groups,
+        _by_source(scored, "context_gain"),
         x_title="gain, nats per response token",
         cut=cuts[0] if len(cuts) == 1 else None,
         caption=f"All {scored.height:,} scored examples. The first and the last bar include the "

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from ifcurate.errors import DataError
-from ifcurate.histograms import count_bins
-from ifcurate.pages.figures import draw_bars
+from ifcurate.pages.figures import draw_histogram
 from ifcurate.storage.tables import LABELS
 
 if TYPE_CHECKING:
     from ifcurate.pages.shell import Figure
     from ifcurate.split.cuts import Cut
-
-_BINS: Final = 40
 
 
 def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
@@ -38,24 +34,14 @@ def draw_split(table: pl.DataFrame, rule: str, cuts: Sequence[Cut]) -> Figure:
         distance = pl.col("value") - pl.col("threshold")
         decided = decided.with_columns(value=distance).filter(pl.col("value").is_finite())
         title, cut = f"{names}: distance from the row's cut, {unit}", 0.0
-    values = decided["value"]
-    histogram = count_bins(values.sort().to_numpy(), n_bins=_BINS)
-    middle = float(values[0])  # without bins, nearly all values are equal
-    edges = histogram.edges if histogram else [middle - 0.5, middle + 0.5]
-    groups = {}
-    for label in LABELS:
-        labelled = decided.filter(pl.col("label") == label)["value"].to_numpy()
-        if len(labelled):
-            groups[label] = np.histogram(np.clip(labelled, edges[0], edges[-1]), bins=edges)[
-                0
-            ].tolist()
-    return draw_bars(
+    by_label = {label: decided.filter(pl.col("label") == label)["value"] for label in LABELS}
+    groups = {label: values.to_numpy() for label, values in by_label.items() if len(values)}
+    return draw_histogram(
         "split",
         f"Rows by {names}",
-        edges,
         groups,
         x_title=title,
         cut=cut,
         caption=f"{decided.height:,} rows, cut by the rule {rule}. "
-        + ", ".join(f"{sum(n):,} {label}" for label, n in groups.items()),
+        + ", ".join(f"{len(values):,} {label}" for label, values in groups.items()),
     )

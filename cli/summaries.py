@@ -101,13 +101,17 @@ def _table_of_statuses(counts: dict[str, int]) -> Table:
 
 def _print_remarks(summary: ScoreSummary, notes: Iterable[str]) -> None:
     """Print the reasons of rows without a score, the flags of rows, and the notes of the run."""
+    from ifcurate.prompts.markers import MUCH_OVERLAP
+
     for reason, n in summary.reasons.items():
         out.print(f"  [yellow]{n:,} × {escape(reason)}[/yellow]")
     for flag, n in summary.flags.items():
         if n:
             out.print(f"  [dim]{count(n, 'row')} with {_FLAGS.get(flag, flag)}[/dim]")
             if "elsewhere" in flag:
-                out.print("  [dim]to leave them out: ifcurate split --max-overlap 0.6[/dim]")
+                out.print(
+                    f"  [dim]to leave them out: ifcurate split --max-overlap {MUCH_OVERLAP:g}[/dim]"
+                )
     for text in notes:
         if "--columns" in text:  # a line to paste stays whole
             out.print(f"  [yellow]{escape(text)}[/yellow]", soft_wrap=True)

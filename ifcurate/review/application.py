@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ifcurate.errors import IfcurateError
 from ifcurate.options.base import takes_options
 from ifcurate.options.review import ReviewOptions
+from ifcurate.options.split import SplitOptions
 from ifcurate.pages.shell import Place, Section, render_page
 from ifcurate.reports.facts import gather_facts
 from ifcurate.reports.tokens import TokenTexts
@@ -50,7 +51,7 @@ class _RowRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     statistic: Literal["loss_without_context", "context_gain"] = "loss_without_context"
-    share: float = Field(0.25, ge=0, le=1)
+    share: float = Field(SplitOptions().fraction, ge=0, le=1)
     view: Literal["near", "kept", "dropped", "by-hand", "all"] = "near"
     words: str = Field("", max_length=500)
     source: str = Field("", max_length=5000)

@@ -13,6 +13,7 @@ import polars as pl
 from ifcurate.data.sources import Examples
 from ifcurate.errors import DataError, RunError
 from ifcurate.histograms import count_bins
+from ifcurate.options.split import SplitOptions
 from ifcurate.reports.examples import describe_rows, read_texts
 from ifcurate.reports.facts import Facts
 from ifcurate.reports.tokens import TokenTexts
@@ -63,7 +64,7 @@ class Session:
         cuts = self._cuts_of(statistic)
         if statistic in self._ranks and len(cuts) == 1:
             return Query(statistic, self._ranks[statistic].share_at(cuts[0]))
-        return Query("loss_without_context", 0.25)
+        return Query("loss_without_context", SplitOptions().fraction)
 
     def _cuts_of(self, statistic: str | None) -> list[float]:
         return [cut for name, cut in self.facts.cuts() if name == statistic]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from ifcurate.engines.base import Answer, Engine, Float32Array, Prompt
-from ifcurate.errors import ModelError, RowTimeoutError, RowTooLargeError
+from ifcurate.errors import ModelError, RowTimeoutError
 from ifcurate.memory import PIECE_BYTES, MemoryBudget
 from ifcurate.options.score import ScoreSettings
 from ifcurate.prompts.pairs import PromptPair, build_pairs
@@ -185,18 +185,25 @@ class Scorer:
 
     def finish(self, request: Request, answers: Sequence[Answer], *, tokens: bool = False) -> Chunk:
         """Return the tables of a request, from the engine's answers to its prompts."""
-        scored, failed = _read_answers(request, answers)
-        pairs = list(request.pairs)
-        for i, error in failed.items():
-            pairs[i] = _failed_pair(pairs[i], error)
-        keys = {i: key for i, key in request.keys.items() if i not in failed}
+        pairs, keys = list(request.pairs), dict(request.keys)
+        scored: dict[int, Arrays] = {}
+        for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
+            if isinstance(with_, ModelError) or isinstance(without, ModelError):
+                pairs[i] = _failed_pair(pairs[i], with_, without)
+                del keys[i]
+            else:
+                scored[i] = with_, without
         numbers = {i: request.known[key] for i, key in keys.items() if key in request.known}
-        for i, values in self._losses(scored).items():
+        losses = response_losses(list(scored.values()), self.settings.token_gain)
+        for i, values in zip(scored, losses, strict=True):
             if values is None:
                 pairs[i] = replace(pairs[i], status="error", reason=_NOT_FINITE)
             else:
                 numbers[i] = values
-        table = _token_table(pairs, scored, numbers) if tokens else None
+        table = None
+        if tokens:
+            finite = [i for i in scored if i in numbers]
+            table = token_table([pairs[i] for i in finite], [scored[i] for i in finite])
         scores = score_table(pairs, keys, numbers, self._attend(pairs, numbers))
         return Chunk(scores, table, request.n_known, request.n_tokens, len(request.prompts))
 
@@ -231,41 +238,8 @@ class Scorer:
             )
         return float(shares[layer].max(axis=0).mean())
 
-    def _losses(self, scored: Mapping[int, Arrays]) -> dict[int, Numbers | None]:
-        losses = response_losses(
-            [with_ for with_, _ in scored.values()],
-            [without for _, without in scored.values()],
-            self.settings.token_gain,
-        )
-        return dict(zip(scored, losses, strict=True))
 
-
-_RowFailure = RowTooLargeError | RowTimeoutError
-
-
-def _read_answers(
-    request: Request, answers: Sequence[Answer]
-) -> tuple[dict[int, Arrays], dict[int, _RowFailure]]:
-    """Return the arrays of each pair, and the pairs of which a prompt failed."""
-    scored: dict[int, Arrays] = {}
-    failed: dict[int, _RowFailure] = {}
-    for i, with_, without in zip(request.asked, answers[0::2], answers[1::2], strict=True):
-        if isinstance(with_, _RowFailure):
-            failed[i] = with_
-        elif isinstance(without, _RowFailure):
-            failed[i] = without
-        else:
-            scored[i] = with_, without
-    return scored, failed
-
-
-def _failed_pair(pair: PromptPair, error: _RowFailure) -> PromptPair:
+def _failed_pair(pair: PromptPair, with_: Answer, without: Answer) -> PromptPair:
+    error = with_ if isinstance(with_, ModelError) else without
     status = "timed_out" if isinstance(error, RowTimeoutError) else "out_of_memory"
     return replace(pair, status=status, reason=str(error), with_context=None, without_context=None)
-
-
-def _token_table(
-    pairs: Sequence[PromptPair], scored: Mapping[int, Arrays], numbers: Mapping[int, Numbers]
-) -> pl.DataFrame:
-    finite = [i for i in scored if i in numbers]
-    return token_table([pairs[i] for i in finite], [scored[i] for i in finite])

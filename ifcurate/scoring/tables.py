@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -12,27 +11,27 @@ import polars as pl
 from ifcurate.engines.base import Float32Array
 from ifcurate.prompts.missing_request import asks_nothing
 from ifcurate.prompts.pairs import PromptPair
-from ifcurate.records import ContextBlock
 from ifcurate.storage.tables import NUMBERS, SCORES, TOKENS
 
 _PREVIEW: Final = 100  # characters
+_BLOCK: Final = ("path", "start", "end", "outer_start", "outer_end", "rule")
 
 Numbers = tuple[Any, ...]  # values of NUMBERS: an int, then floats
 
 
 def response_losses(
-    with_: Sequence[Float32Array], without: Sequence[Float32Array], token_gain: float
+    logprobs: Sequence[tuple[Float32Array, Float32Array]], token_gain: float
 ) -> list[Numbers | None]:
-    """NUMBERS of each row from its log-probabilities, each (n_response_tokens,).
+    """NUMBERS of each row from its log-probabilities with and without the context.
 
-    None for a row with a loss that is not finite.
+    Each is (n_response_tokens,). None for a row with a loss that is not finite.
     """
-    if not with_:
+    if not logprobs:
         return []
-    lengths = np.array([len(values) for values in with_])
+    lengths = np.array([len(with_) for with_, _ in logprobs])
     starts = np.cumsum(lengths) - lengths
-    loss_with = -np.concatenate(with_).astype(np.float64)
-    loss_without = -np.concatenate(without).astype(np.float64)
+    joined = (np.concatenate(arrays) for arrays in zip(*logprobs, strict=True))
+    loss_with, loss_without = (-values.astype(np.float64) for values in joined)
     finite = np.isfinite(loss_with) & np.isfinite(loss_without)
     whole = np.logical_and.reduceat(finite, starts)
     with np.errstate(invalid="ignore"):
@@ -56,48 +55,21 @@ def score_table(
     attention: Mapping[int, float],
 ) -> pl.DataFrame:
     """Return a SCORES row for each pair, in order. The mappings are by the pair's place."""
-    apart = {*NUMBERS, "context_attention", "context_blocks"}
-    columns: dict[str, Any] = {name: [] for name in SCORES if name not in apart}
-    for i, pair in enumerate(pairs):
-        row = _describe(pair)
-        row["key"] = keys.get(i)
-        for name, values in columns.items():
-            values.append(row[name])
     missing: Numbers = (None,) * len(NUMBERS)
-    rows = [numbers.get(i, missing) for i in range(len(pairs))]
-    by_column = zip(*rows, strict=True) if rows else ([] for _ in NUMBERS)
-    columns |= dict(zip(NUMBERS, map(list, by_column), strict=True))
-    columns["context_attention"] = [attention.get(i) for i in range(len(pairs))]
-    columns["context_blocks"] = _block_column([pair.example.blocks for pair in pairs])
-    return pl.DataFrame({name: columns[name] for name in SCORES}, schema=SCORES)
-
-
-def _block_column(blocks: Sequence[Sequence[ContextBlock]]) -> pl.Series:
-    """Return the `context_blocks` of each example; null where it has none."""
-    import pyarrow as pa
-
-    types = {
-        "path": pa.large_string(),
-        "start": pa.int32(),
-        "end": pa.int32(),
-        "outer_start": pa.int32(),
-        "outer_end": pa.int32(),
-        "rule": pa.large_string(),
-    }
-    flat = [block for own in blocks for block in own]
-    fields = [pa.array([getattr(b, name) for b in flat], kind) for name, kind in types.items()]
-    values = pa.StructArray.from_arrays(fields, names=list(types))
-    starts = list(accumulate((len(own) for own in blocks), initial=0))
-    # A null offset makes a null list.
-    offsets = [s if own else None for s, own in zip(starts, [*blocks, [None]], strict=True)]
-    lists = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
-    column = pl.from_arrow(lists)
-    assert isinstance(column, pl.Series)
-    return column
+    rows = [
+        {
+            **_describe(pair),
+            "key": keys.get(i),
+            **dict(zip(NUMBERS, numbers.get(i, missing), strict=True)),
+            "context_attention": attention.get(i),
+        }
+        for i, pair in enumerate(pairs)
+    ]
+    return pl.DataFrame(rows, schema=SCORES)
 
 
 def _describe(pair: PromptPair) -> dict[str, Any]:
-    """Return the columns of a SCORES row other than its numbers and its key."""
+    """Return the columns of a SCORES row that the pair alone decides."""
     example = pair.example
     blocks = example.blocks
     text = " ".join(example.instruction.split())
@@ -109,6 +81,7 @@ def _describe(pair: PromptPair) -> dict[str, Any]:
         "status": pair.status,
         "reason": pair.reason or None,
         **_describe_tokens(pair),
+        "context_blocks": [{name: getattr(b, name) for name in _BLOCK} for b in blocks] or None,
         "context_confidence": min((b.confidence for b in blocks), default=None),
         "context_overlap": pair.context_overlap,
         "end_marker_removed": pair.end_marker_removed,

@@ -326,6 +326,16 @@ def test_a_route_that_is_a_little_wrong_is_not_taken(
     assert _engine(wide, dtype=dtype, no_kernels=True).route == "single"
 
 
+def test_a_route_that_could_not_be_checked_in_float32_is_noted(
+    wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(_engine(wide, dtype="bfloat16").report().notes) == 1
+    monkeypatch.setattr("ifcurate.engines.hf.probes.free_memory", lambda: 0)
+    notes = _engine(wide, dtype="bfloat16").report().notes
+    assert notes[1].startswith("the route was checked in bfloat16 only")
+    assert len(_engine(wide, dtype="float32").report().notes) == 1
+
+
 class _Small:
     """A runner with room for so many tokens."""
 

@@ -19,6 +19,7 @@ import torch
 
 from ifcurate.engines.hf.arithmetic import Arithmetic
 
+_N_IDS: Final = 16
 _ROWS: Final = 1024
 _COLUMNS: Final = {"cpu": 1024, "cuda": 1 << 30}  # a block of logits stays in a CPU's cache
 
@@ -31,11 +32,12 @@ class ResponseHead:
         weight: torch.Tensor,  # (vocabulary, width)
         bias: torch.Tensor | None,  # (vocabulary,)
         transform: Callable[[torch.Tensor], torch.Tensor] | None,
+        arithmetic: Arithmetic,
     ) -> None:
         self._weight = weight
         self._bias = bias
         self._transform = transform
-        self.arithmetic = Arithmetic()
+        self._arithmetic = arithmetic
         self._columns = _COLUMNS.get(weight.device.type, 1024)
 
     def logprobs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -50,7 +52,7 @@ class ResponseHead:
         sums = None
         if self._bias is None and self._transform is None:
             parts = hidden.split(_ROWS)  # type: ignore[no-untyped-call]
-            sums = [self.arithmetic.logsumexp(part, self._weight) for part in parts]
+            sums = [self._arithmetic.logsumexp(part, self._weight) for part in parts]
         if sums is not None and None not in sums:
             top, total = (torch.cat(column) for column in zip(*sums, strict=True))
         else:
@@ -76,12 +78,12 @@ class ResponseHead:
                 rows = slice(start, start + _ROWS)
                 some = exact[rows]
                 room = space[: len(some) * len(weight)].view(len(some), len(weight))
-                logits = self.arithmetic.linear(some, weight, out=room)
+                logits = self._arithmetic.linear(some, weight, out=room)
                 if self._bias is not None:
                     logits += self._bias[low : low + self._columns]
                 if self._transform is not None:
                     logits = self._transform(logits)
-                self.arithmetic.add_logsumexp(logits, top[rows], total[rows])
+                self._arithmetic.add_logsumexp(logits, top[rows], total[rows])
         return top, total
 
 
@@ -110,15 +112,17 @@ def pick_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return picked - logits.logsumexp(dim=-1)
 
 
-def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
+def find_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
     """Return the model's head, if its forward pass only applies the head to the hidden states.
 
-    `ids`, shape (1, n), is a small input to try it on. None if the forward pass does
-    anything else: then only the model's own pass is right.
+    It is tried on a few tokens. None if the forward pass does anything else: then only the
+    model's own pass is right.
     """
     module = model.get_output_embeddings()
     if type(module) is not torch.nn.Linear:  # a subclass may do more than a product
         return None
+    ids = torch.arange(_N_IDS, device=model.device)[None]
+    ids %= len(model.get_input_embeddings().weight)
     seen: dict[str, torch.Tensor] = {}
 
     def record(_module: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -129,6 +133,8 @@ def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
         with torch.inference_mode():
             logits = model(input_ids=ids, use_cache=False).logits
             hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        return None
     finally:
         hook.remove()
     if "input" not in seen or seen["input"].shape != hidden.shape:
@@ -138,7 +144,7 @@ def find_head(model: Any, ids: torch.Tensor) -> ResponseHead | None:
     for transform in (None, *_known_transforms(model.config)):
         made = seen["output"] if transform is None else transform(seen["output"])
         if _same(made, logits):
-            return ResponseHead(module.weight, module.bias, transform)
+            return ResponseHead(module.weight, module.bias, transform, arithmetic)
     return None
 
 

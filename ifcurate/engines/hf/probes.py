@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class Route:
     body: Body
     head: ResponseHead | None  # None where only the model's own pass is right
     arithmetic: Arithmetic
+    checked_in: str = "float32"
 
 
 def choose_route(model: Any, name: str, *, no_kernels: bool = False) -> Route:
@@ -60,18 +61,17 @@ def choose_route(model: Any, name: str, *, no_kernels: bool = False) -> Route:
     Raises `ModelError` for a model that does not run, or is not a causal language model.
     """
     check_model(model, name)
-    candidates: Collection[str] = ("fused", "packed")
+    among: Collection[str] = ("fused", "packed")
     with in_float32(model) as widened:
         if widened:
             check_model(model, name)
             wide = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
-            candidates = {n for n, _ in right_routes(model, choose_head(model, wide), wide)}
+            among = {route.name for route in right_routes(model, wide, among)}
     arithmetic = choose_arithmetic(model.device, model.dtype, no_kernels=no_kernels)
     use_arithmetic(model, arithmetic)
-    head = choose_head(model, arithmetic)
-    right = right_routes(model, head, arithmetic, candidates)
-    route, body = right[0] if right else ("single", SingleBody(model))
-    return Route(route, body, head, arithmetic)
+    route = right_routes(model, arithmetic, among)[0]
+    dtype = "float32" if widened else str(model.dtype).removeprefix("torch.")
+    return replace(route, checked_in=dtype)
 
 
 @contextlib.contextmanager
@@ -147,52 +147,33 @@ def choose_arithmetic(
     return find_arithmetic(dtype)
 
 
-def choose_head(model: Any, arithmetic: Arithmetic) -> ResponseHead | None:
-    """Return the head for some positions alone; None where only the model's own pass is right."""
-    ids = torch.arange(_N_IDS, device=model.device)[None]
-    try:
-        head = find_head(model, ids % len(model.get_input_embeddings().weight))
-    except (RuntimeError, TypeError, ValueError, AttributeError):
-        return None
-    if head is not None:
-        head.arithmetic = arithmetic
-    return head
+def right_routes(model: Any, arithmetic: Arithmetic, among: Collection[str]) -> list[Route]:
+    """Return the routes that give the model's own hidden states, the fastest first.
 
-
-def right_routes(
-    model: Any,
-    head: ResponseHead | None,
-    arithmetic: Arithmetic,
-    among: Collection[str] = ("fused", "packed"),
-) -> list[tuple[str, Body]]:
-    """Return the bodies that give the model's own hidden states, the fastest first."""
-    if head is None:
-        return []
+    The last one is the model's own pass, one sequence at a time.
+    """
+    single, head = SingleBody(model), find_head(model, arithmetic)
+    routes = [Route("single", single, head, arithmetic)]
     plan = make_plan(_probes(model))
     limit = exact_length(model.config) or 1 << 20
     members = [i for i, s in enumerate(plan.sequences) if len(s.ids) - 1 <= limit]
-    if not members:
-        return []
+    if head is None or not members:
+        return routes
     (pack,) = plan.packs(members, 1 << 20)
-    right: list[tuple[str, Body]] = []
+    makers: list[tuple[str, Callable[[], Body | None]]] = [
+        ("fused", lambda: arithmetic.fuse(model))
+    ]
+    # With torch's GPU attention, then without it.
+    for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
+        makers.append(("packed", partial(PackedBody, model, arithmetic, varlen=varlen)))
     with torch.inference_mode():
-        truth = SingleBody(model).hidden(pack)
-        for name, make in _makers(model, arithmetic):
+        truth = single.hidden(pack)
+        for name, make in makers:
             with contextlib.suppress(*_UNUSABLE):
                 body = make() if name in among else None
                 if body is not None and _agree(body.hidden(pack), truth):
-                    right.append((name, body))
-    return right
-
-
-def _makers(model: Any, arithmetic: Arithmetic) -> list[tuple[str, Callable[[], Body | None]]]:
-    """Bodies to try, the fastest first: with torch's GPU attention, then without it."""
-    makers: list[tuple[str, Callable[[], Body | None]]] = [
-        ("fused", partial(arithmetic.fuse, model))
-    ]
-    for varlen in (True, False) if can_use_varlen(model.device, model.dtype) else (False,):
-        makers.append(("packed", partial(PackedBody, model, arithmetic, varlen=varlen)))
-    return makers
+                    routes.insert(-1, Route(name, body, head, arithmetic))
+    return routes
 
 
 def _agree(states: torch.Tensor, truth: torch.Tensor) -> bool:

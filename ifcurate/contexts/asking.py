@@ -49,7 +49,15 @@ def asks(text: str) -> bool:
         return True
     if '{"' in text:
         text = re.sub(r'[{}]|"\s*[:,]\s*"?|"', "\n", text)
-    return any(line_asks(line) for line in _MARKUP.sub("\n", text).splitlines() if line.strip())
+    lines = [line for line in _MARKUP.sub("\n", text).splitlines() if line.strip()]
+    return any(map(line_asks, lines)) or any(map(_is_question_label, lines[:-1]))
+
+
+def _is_question_label(line: str) -> bool:
+    """Return whether a line is nothing but the label of a question, which follows it."""
+    label = patterns.LABEL_LINE.fullmatch(line.rstrip())
+    name = label["name"].strip().lower() if label else ""
+    return name not in NOT_ASKED and classify_label(name)[0] == "ask"
 
 
 _QUESTION_FOLLOWS = re.compile(
@@ -127,7 +135,7 @@ def _ends_in_question(text: str) -> bool:
 
 def _has_question(line: str) -> bool:
     """Return whether a line has a question, or has the label of one and text after it."""
-    if any(sign in line for sign in "?？؟"):
+    if any(sign in line for sign in "?？؟") or patterns.BLANK.search(line):
         return True
     label = patterns.LABEL_LINE.match(line)
     name = label["name"].strip().lower() if label else ""
@@ -141,9 +149,10 @@ def lacks_question(rest: str) -> bool:
 
     "Answer the question below" asks for something, but the cut removed its question.
     """
-    lines = rest[-_WINDOW:].splitlines()
+    lines = [line for line in rest[-_WINDOW:].splitlines() if line.strip()]
     spoken = any(mentions_question(patterns.MAKES_QUESTION.sub(" ", line)) for line in lines)
-    return spoken and not any(map(_has_question, lines))
+    asked = any(map(_has_question, lines)) or any(map(_is_question_label, lines[:-1]))
+    return spoken and not asked
 
 
 def shrink(text: str, spans: Sequence[ContextSpan]) -> list[ContextSpan]:

@@ -28,14 +28,7 @@ from .lines import (
     sentences,
 )
 from .spans import ContextSpan, Mark, make_spans
-from .words import (
-    BASED_ON,
-    NOUN_PATTERN,
-    asks_in,
-    count_words,
-    mentions_question,
-    n_words,
-)
+from .words import BASED_ON, NOUN_PATTERN, asks_in, count_words, mentions_question, n_words
 
 _HEAD = 1500  # characters in which the requests at the top are sought
 _DATA_LINE = re.compile(

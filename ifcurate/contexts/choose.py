@@ -13,11 +13,7 @@ from .asking import asks, lacks_question
 from .fields import merge_fields
 from .forms import shared_words
 from .learned_template import Asks, LearnedTemplate, are_distinct, match_template, without_request
-from .lines import (
-    belongs_to_request,
-    is_statement,
-    reference_direction,
-)
+from .lines import belongs_to_request, is_statement, reference_direction
 from .slots import (
     Evidence,
     Fit,
@@ -31,9 +27,7 @@ from .slots import (
     label_kind,
 )
 from .spans import OPENING_MARKS, ContextSpan
-from .words import (
-    count_words,
-)
+from .words import count_words
 
 
 def choose_contexts(
@@ -49,7 +43,9 @@ def choose_contexts(
     are `expected` to be context may hold the words of the parts beside them.
     """
     fit = _fit(rows, parts, evidence, expected)
-    if are_of_a_text(parts) or len(fit.rows) < 0.9 * len(rows) or not fit.rows:
+    if are_of_a_text(parts) and not _is_unfinished(parts[-1].strip()):
+        return None
+    if len(fit.rows) < 0.9 * len(rows) or not fit.rows:
         return None
     for merge in (_merge_covered, _merge_fields):
         n_before, merged = len(fit.rows), merge(fit)
@@ -174,9 +170,15 @@ def _choose_whole(slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
     able = _without_answers([slot for slot in slots if slot.may_be_context], slots)
     if labelled := [slot for slot in able if slot.is_labelled]:
         return labelled if all(slot.ends for slot in labelled) else []
-    # A text at the start is no part of a request before it.
-    able = [s for s in able if s.ends or (s.size >= 8 and not parts[s.number].strip())]
-    return _choose_by_votes(able) or _choose_by_form(able, slots, parts)
+    able = [slot for slot in able if slot.ends or _is_at_start(slot, parts)]
+    return (
+        _find_compared(able, parts) or _choose_by_votes(able) or _choose_by_form(able, slots, parts)
+    )
+
+
+def _is_at_start(slot: Slot, parts: tuple[str, ...]) -> bool:
+    """Return whether a slot is a text at the start, which is no part of a request before it."""
+    return slot.size >= 8 and not parts[slot.number].strip()
 
 
 def _without_answers(able: list[Slot], slots: list[Slot]) -> list[Slot]:
@@ -223,10 +225,12 @@ def _choose_by_form(able: list[Slot], slots: list[Slot], parts: tuple[str, ...])
         return data[:1]
     able = [slot for slot in able if slot.apart or slot.size >= _LONG]
     stated = [slot for slot in able if slot.stating >= 0.8]
-    if _are_compared(stated, parts):
-        return stated
     standing_out = _choose_longest(able, slots, parts)
-    return standing_out or _choose_statement(stated, slots, parts) or _choose_remaining(able, slots)
+    if standing_out:
+        return standing_out
+    if len(stated) == 2 and _are_joined(stated, parts, most=0):
+        return stated
+    return _choose_statement(stated, slots, parts) or _choose_remaining(able, slots)
 
 
 def _choose_longest(able: list[Slot], slots: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
@@ -257,24 +261,40 @@ _NUMBERS = re.compile(r"\b(?:[A-Z]|\d|first|second|third|one|two|three)\b|[^\w\s
 
 _NUMBERED = re.compile(r"\w")
 _COMPARES = re.compile(
-    r"\b(?:same|mean\w*|paraphras\w*|equivalent|similar|differ\w*|agree\w*|both|two|match\w*|"
-    r"compare|replace|sentences|statements)\b",
+    r"\b(?:same|paraphras\w*|equivalent|similar|compare|replace)\b|"
+    r"\b(?P<weak>mean\w*|differ\w*|agree\w*|both|two|match\w*|sentences|statements)\b",
     re.I,
 )
 
 
-def _are_compared(stated: list[Slot], parts: tuple[str, ...]) -> bool:
-    """Return whether adjacent statements of similar length are numbered alike, or joined."""
-    if len(stated) < 2:
+def _find_compared(able: list[Slot], parts: tuple[str, ...]) -> list[Slot]:
+    """Return adjacent texts of similar length that are compared; [] if there are none.
+
+    The request says so, or they are numbered alike or joined.
+    """
+    alike = [slot for slot in able if slot.apart and slot.size >= 4]
+    if not _are_alike(alike):
+        return []
+    said = list(_COMPARES.finditer("\n".join(parts)))
+    if any(not match["weak"] for match in said) and all(slot.pointed for slot in alike[1:]):
+        return alike
+    is_marked = _NUMBERED.search(parts[alike[0].number + 1]) or said
+    return alike if is_marked and _are_joined(alike, parts) else []
+
+
+def _are_alike(slots: list[Slot]) -> bool:
+    """Return whether slots are adjacent, at least two, and of similar length."""
+    sizes = [slot.size for slot in slots]
+    if len(slots) < 2 or max(sizes) >= 2 * min(sizes):
         return False
-    first, last = stated[0].number, stated[-1].number
-    sizes = [slot.size for slot in stated]
-    if last - first != len(stated) - 1 or max(sizes) >= 2 * min(sizes):
-        return False
-    if not _NUMBERED.search(parts[first + 1]) and not _COMPARES.search("\n".join(parts)):
-        return False
-    label, *between = (_NUMBERS.sub(" ", part).split() for part in parts[first : last + 1])
-    return all(words == label[-1:] or len(words) <= 1 for words in between)
+    return slots[-1].number - slots[0].number == len(slots) - 1
+
+
+def _are_joined(slots: list[Slot], parts: tuple[str, ...], most: int = 1) -> bool:
+    """Return whether slots have the same label with other numbers, or `most` words between them."""
+    inner = parts[slots[0].number : slots[-1].number + 1]
+    label, *between = (_NUMBERS.sub(" ", part).split() for part in inner)
+    return all(words == label[-1:] or len(words) <= most for words in between)
 
 
 def _first_asked(slots: list[Slot], parts: tuple[str, ...]) -> int | None:
@@ -340,9 +360,11 @@ def _differs(row: str, slot: Span, vote: Sequence[ContextSpan], left: bool, righ
 
 
 def _begins_other(part: str) -> bool:
-    """Return whether a fixed part ends in a line with a label, or opens a quotation."""
+    """Return whether a fixed part has a ruler, opens a quotation or ends in a label line."""
+    if part[-1:] in tuple(OPENING_MARKS) or patterns.RULER_LINE.search(part):
+        return True
     line = part.strip().rsplit("\n", 1)[-1]
-    return part[-1:] in tuple(OPENING_MARKS) or patterns.LABEL_LINE.fullmatch(line) is not None
+    return patterns.LABEL_LINE.fullmatch(line) is not None
 
 
 def _is_task(fit: Fit, slots: list[Slot], numbers: Sequence[int]) -> bool:

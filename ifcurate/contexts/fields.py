@@ -8,13 +8,8 @@ from itertools import groupby
 from statistics import median
 
 from .forms import number_before, shared_words
-from .lines import (
-    is_request,
-)
-from .words import (
-    classify_label,
-    count_words,
-)
+from .lines import is_request
+from .words import classify_label, count_words
 
 _LONGEST = 6  # words of a field, the median
 # Between two fields: marks or a line break, and mostly the name of the second field.
@@ -22,7 +17,7 @@ _BETWEEN = re.compile(
     r"[^\w?？]*[^\w\s.?？\n][^\w?？]*[\w ]{0,30}[^\w?？]*|\W*\n\W*[\w ]{1,30}[:=|][^\w?？]*"
 )
 # The name of the first field, at the end of the fixed part before it.
-_NAME = re.compile(r"(?:(?<=\n)[^\W\d_][\w ]{0,30}|[^\W\d_][\w-]{0,20})[ \t]*[:=\[(]\s?\Z")
+_NAME = re.compile(r"(?:(?<=\n)[^\W\d_][\w ]{0,30}|[^\W\d_][\w-]{0,20})[ \t]*[:=\[(]\s?[\"'“]?\Z")
 # A further field inside a slot, and a name at its start: a record's first name is a fixed part.
 _NEXT = re.compile(r"[,;|\n][ \t]*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
 _FIRST = re.compile(r"\s*[^\W\d_][\w ]{0,30}(?::[ \t]|=|\[)")
@@ -44,7 +39,7 @@ def merge_fields(
             signs = set(":=[") if _has_fields(values) else set()
         before = _without_name(merged[k], signs)
         if before != merged[k] and k == first < last:
-            merged[k + 1] = merged[k + 1].lstrip("])")
+            merged[k + 1] = merged[k + 1].lstrip("])\"'”")
         merged[k] = before
     return tuple(merged)
 
@@ -87,7 +82,7 @@ def _has_fields(values: Sequence[str]) -> bool:
 def _without_name(part: str, signs: set[str]) -> str:
     """Return a fixed part without the name of a field at its end, which ends in one of `signs`."""
     match = _NAME.search(part) if part.rstrip()[-1:] in signs else None
-    name = match[0].strip(" \t\n:=[(") if match else ""
+    name = match[0].strip(" \t\n:=[(\"'“") if match else ""
     return part[: match.start()] if match and not _is_known(name) else part
 
 

@@ -17,25 +17,13 @@ from dataclasses import dataclass, replace
 
 from ifcurate.options.data import MIN_CONFIDENCE
 
-from .asking import (
-    announces_question,
-    lacks_question,
-    remains_asking,
-    shrink,
-    trim_requests,
-)
+from .asking import announces_question, lacks_question, remains_asking, shrink, trim_requests
 from .between import find_between
 from .enclosed import find_fenced, find_keys, find_named_quote, find_ruled, find_tags
 from .forms import is_choices, is_directive
 from .learned_template import LearnedTemplate, find_in_template, match_template
-from .lines import (
-    is_only_asking,
-)
-from .marks import (
-    find_labelled,
-    find_marks,
-    find_numbered,
-)
+from .lines import is_only_asking
+from .marks import find_labelled, find_marks, find_numbered
 from .one_line import prepare
 from .pointing import find_above, find_lead, find_long
 from .spans import ContextSpan, Mark, rest_of

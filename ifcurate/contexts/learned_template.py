@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .lines import (
-    first_request_end,
-    is_question,
-    label_before,
-    last_request_start,
-)
+from .lines import first_request_end, is_question, label_before, last_request_start
 from .spans import OPENING_MARKS, ContextSpan, make_spans
 
 _CLOSING = "\"”»«“'’`」』"

@@ -185,7 +185,7 @@ def is_request(sentence: str) -> bool:
     sentence = sentence.strip(" \t\"'“”«»(*_").rstrip(":： ")
     if is_question(sentence) or is_instruction(sentence):
         return True
-    if MORE_VERBS.match(sentence) or _WISH.search(sentence):
+    if any(p.search(sentence) for p in (_WISH, patterns.BLANK)) or MORE_VERBS.match(sentence):
         return True
     # "..., answer the following question", "Kindly, what is it?"
     if is_spoken(sentence):
@@ -312,11 +312,16 @@ def belongs_to_request(part: str) -> bool:
     if "?" in part or _LABEL_IN_LINE.match(part):
         return True
     lines = [line.strip() for line in part.splitlines()]
-    return any(map(announces, lines)) or any(
+    return any(announces(line) or _says_what_follows(line) for line in lines) or any(
         is_request(line[start:end])
         for line in lines
         for start, end in sentences(line, 0, len(line))
     )
+
+
+def _says_what_follows(line: str) -> bool:
+    """Return whether a line is more than the name of a field: "The reading on Monday was:"."""
+    return line.endswith(":") and count_words(line) >= 4
 
 
 def announces(line: str) -> bool:

@@ -7,18 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from . import patterns
-from .lines import (
-    closing_request_start,
-    is_complete_request,
-    label_before,
-)
+from .lines import closing_request_start, is_complete_request, label_before
 from .spans import ContextSpan, Mark, make_spans
-from .words import (
-    INNER_NOUNS,
-    MAY_BE_SHORT,
-    NOT_ASKED,
-    classify_label,
-)
+from .words import INNER_NOUNS, MAY_BE_SHORT, NOT_ASKED, classify_label
 
 MAX_LINES = 20000  # lines that look like labels, known or not
 MAX_MARKS = 2000  # a text with more label lines is a data file, not a prompt

@@ -104,6 +104,8 @@ ORDER = re.compile(
     r"do not (?:use|add|write|include|explain)|make sure|only|thank)",
     re.I,
 )
+# A place to fill in.
+BLANK = re.compile(r"_{3,80}|@placeholder|[\[<](?:MASK|blank)[\]>]", re.I)
 # Sentences that tell the model how to behave are not a source of facts.
 QUESTION_START = re.compile(
     r"(?:who|what|when|where|why|how|which|is|are|was|were|does|do|did|can|could)\b[^.!:;]{5,140}$",

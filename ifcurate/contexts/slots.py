@@ -97,7 +97,11 @@ class Slot:
         """Whether it can be context at all."""
         if self.label in ("ask", "answer"):
             return False
-        return max(self.asking, self.choices, self.asks_last, self.asks_first) < 0.5
+        if self.pointed and self.data >= 0.8:
+            return True
+        # A text, such as a dialogue, may begin or end in a question.
+        asks = max(self.asks_last, self.asks_first)
+        return max(self.asking, self.choices) < 0.5 and asks < 0.8
 
 
 def describe_slots(fit: Fit) -> list[Slot]:
@@ -166,7 +170,7 @@ def _describe(fit: Fit, k: int, answers: float) -> Slot:
         asking=share(_is_request_value),
         asks_first=share(_asks_first),
         asks_last=share(_asks_last),
-        choices=share(_is_list),
+        choices=0.0 if _are_steps(values, fit.responses) else share(_is_list),
         stating=share(lambda value: is_statement(value, line=after.startswith("\n"))),
         data=share(_is_data),
         votes=_share_of_votes(fit, k),
@@ -205,6 +209,12 @@ def _is_data(value: str) -> bool:
     return len(_FIELD.findall(value[:_LOOKED_AT])) >= 2
 
 
+def _are_steps(values: Sequence[str], responses: Sequence[str]) -> bool:
+    """Return whether texts are lists with bullets, and no response is an item of them."""
+    pairs = list(zip(values, map(_flatten, responses), strict=True))
+    return all("\n- " in v and r and r not in _ITEM_END.split(v.lower()) for v, r in pairs)
+
+
 def _begins_anew(part: str) -> bool:
     """Return whether a fixed part does not continue the sentence of the slot before it.
 
@@ -238,8 +248,9 @@ def _asks_first(value: str) -> bool:
 
 def _asks_last(value: str) -> bool:
     start = last_request_start(value, 0, len(value))
-    asked = 0 < start < len(value) and value[start:].rstrip().endswith(("?", "？", "؟"))
-    return asked and not _are_items(value[:start])
+    last = value[start:].rstrip()
+    asked = last.endswith(("?", "？", "؟")) or patterns.BLANK.search(last) is not None
+    return 0 < start < len(value) and asked and not _are_items(value[:start])
 
 
 def _are_items(value: str) -> bool:
@@ -313,7 +324,7 @@ def _holds_template(values: Sequence[str]) -> bool:
     line = shared.splitlines()[0] if shared.strip() else ""
     head = line[: max(line.rfind(":"), line.rfind("：")) + 1]
     return bool(head) and (
-        (" " in head and is_request(head))
+        (" " in head.rstrip(" :：") and is_request(head))
         or bool(reference_direction(head))
         or bool(label_kind(head, head))
     )

@@ -226,6 +226,13 @@ def test_as_many_responses_as_texts() -> None:
         ("Decide whether the second follows.\nInput: First: {c} Second: {h}\nOutput:", "nli"),
         ("{c}\nwho is it?", "wino"),
         ('Information: {c} Given that, choose what "{h}" is. Choices: - man - thing', "wino"),
+        ("Could this sentence:\n{c1}\nreplace the following sentence?\n{c2}", "pair"),
+        ('Complete: "{c1}" and "{c2}" both speak of', "pair"),
+        ("{c}\nIt seems that {h} is ____ here.\nIn the question above, ____ stands for", "wino"),
+        ("Read the following text:\n\n{c}\n\nThe part that matters is:\n\n{a}\n\nWhy?", "copa"),
+        ("Review: {c}\n===\nThis review is {r}. Say which words show it.", "review"),
+        ("How do we say this data in words: {c} ?", "facts"),
+        ("Two people haggle over a lamp.\n\n{c}\n\nIn the end, the mood could be called", "chat"),
     ],
 )
 def test_layouts_of_other_collections(form: str, bank: str) -> None:
@@ -402,6 +409,7 @@ def test_a_question_with_its_answers_has_no_context(form: str) -> None:
         "name: {name}\ngoods: {thing}\nplace: {town}\n\nDescribe it.",
         "({name}; sells; {thing}; in; {town}) =>",
         "{name} | {thing} | {town}\nWhat does {name} sell?",
+        "name : '{name}'\ngoods : '{thing}'\nplace : '{town}'\n\nDescribe it.",
     ],
 )
 def test_the_fields_of_a_record_are_one_context(form: str) -> None:
@@ -412,7 +420,17 @@ def test_the_fields_of_a_record_are_one_context(form: str) -> None:
         (found,) = find_context(text, templates=templates)
         expected = text.partition("\nWr")[0].partition("\n\nD")[0].partition(" =")[0]
         expected = expected.partition("\nWhat")[0].strip("()")
-        assert text[found.start : found.end].strip("()]") == expected.strip("]")
+        assert text[found.start : found.end].strip("()]'") == expected.strip("]'")
+
+
+def test_a_list_of_steps_is_no_list_of_answers() -> None:
+    steps = [row["text"] for row in fill_form("{c}\n- {a}\n- {b}", "copa")]
+    asked = "Question:\nsuppose that the second step is left out\n\n- A: more\n- B: less"
+    texts = [f"Process:\n- {text}\n\n{asked}" for text in steps]
+    templates = learn_templates(texts, find_context, responses=["A", "B"] * 4)
+    for text, expected in zip(texts, steps, strict=True):
+        (found,) = find_context(text, templates=templates)
+        assert text[found.start : found.end] == expected
 
 
 def test_a_slot_with_few_values_is_no_fixed_part() -> None:

@@ -128,27 +128,34 @@ class Recipe(Options):
     report: ReportOptions | None = None
 
     @model_validator(mode="after")
-    def _sections_have_what_they_need(self) -> Self:
-        if self.mix is None and (self.export is not None or self.card is not None):
-            name = "export" if self.export is not None else "card"
-            raise ValueError(f"{name} needs a mixture, and there is no mix section; add mix: {{}}")
-        trains = self.export is not None and not self.export.is_plain
-        if trains and self.export and not (self.export.model or self.score.model):
-            raise ValueError(
-                "export needs the model that will be trained, and the section score names none; "
-                "set export.model"
-            )
-        parts = self.mix.components if self.mix else ()
-        made = any(part.partition(":")[0] == "counterfactual" for part in parts)
+    def _mixture_has_what_it_needs(self) -> Self:
+        if self.mix is None:
+            for name in ("export", "card"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} needs a mixture, and there is no mix section; add mix: {{}}"
+                    )
+            return self
+        made = any(part.partition(":")[0] == "counterfactual" for part in self.mix.components)
         if made and self.augment is None:
             raise ValueError(
                 "mix.components names counterfactual, and there is no augment section; "
                 "add augment: {}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_have_what_they_need(self) -> Self:
         if self.split.cuts_attention and self.score.method != "attention":
             raise ValueError(
                 "split cuts the attention, and score does not measure it; "
                 "set score.method: attention"
+            )
+        export = self.export
+        if export and not (export.is_plain or export.model or self.score.model):
+            raise ValueError(
+                "export needs the model that will be trained, and the section score names none; "
+                "set export.model"
             )
         return self
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import common
-from .engines import check_apart
 from .local import watch
 from .printing import note
 
@@ -45,6 +45,7 @@ def score_on_cluster(
     """Score on a Ray cluster with progress on stderr."""
     from ifcurate.runs.ray_cluster import score_run_on_ray
     from ifcurate.runs.ray_tasks import EngineSpec
+    from ifcurate.scoring.opening import check_apart
 
     def start(where: Path, fitted: Cluster, identity: dict[str, Any]) -> None:
         used = identity["engine"]
@@ -55,7 +56,7 @@ def score_on_cluster(
         )
         note(f"run   {where}", quiet=quiet)
 
-    checks = check_apart(engine, examples=examples, settings=settings, quiet=quiet)
+    checks = check_apart(engine, settings, examples, partial(note, quiet=quiet))
     options = engine.for_engine(max_length=settings.max_length)
     spec = EngineSpec(engine.engine, str(options.pop("model", "")), options)
     with watch(n_rows, quiet=quiet) as (progress, stop):

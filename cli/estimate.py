@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +11,6 @@ import typer
 from ifcurate.phrases import count
 
 from .data import announce_data
-from .engines import open_engine
 from .printing import note, out, print_json
 from .progress import say_time
 
@@ -31,6 +31,7 @@ def print_estimate(
 ) -> None:
     """Tokens, time and memory of a run in this process, at the speed of a few of its rows."""
     from ifcurate.scoring.estimate import estimate_run
+    from ifcurate.scoring.opening import open_engine
     from ifcurate.scoring.scorer import Scorer
 
     if cluster.executor == "ray":
@@ -40,7 +41,7 @@ def print_estimate(
     announce_data(examples, quiet=quiet)
     note(f"loading {engine.model or engine.engine}", quiet=quiet)
     alone = engine.model_copy(update={"parity": 0})  # the comparison belongs to the run
-    loaded, _ = open_engine(alone, examples=examples, settings=settings, quiet=quiet)
+    loaded, _ = open_engine(alone, settings, examples, partial(note, quiet=quiet))
     with loaded:
         measured = estimate_run(examples, Scorer.create(loaded, settings))
         remarks = loaded.report().notes

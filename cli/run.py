@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,7 +137,6 @@ def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> Reci
     def read(examples: Examples) -> None:
         nonlocal n_rows
         n_rows = announce_data(examples, quiet=quiet)
-        note(f"loading {recipe.score.model or recipe.score.engine}", quiet=quiet)
 
     def start(examples: Any, scorer: Any, where: Path) -> None:
         nonlocal bar
@@ -153,6 +153,7 @@ def _run(recipe: Recipe, folder: Path | None, name: str, *, quiet: bool) -> Reci
             folder=folder,
             name=name,
             command=common.command_line(),
+            say=partial(note, quiet=quiet),
             on_read=read,
             on_start=start,
             on_progress=lambda progress: bar.update(progress),

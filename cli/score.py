@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +15,6 @@ from . import common
 from .allowed import Allowed, FailOnError
 from .cluster import score_on_cluster
 from .data import Data, announce_data, note_reading, read_data
-from .engines import open_scorer
 from .estimate import print_estimate
 from .local import announce, open_cache, refuse_unfinished, retry_with_progress, watch
 from .options import with_options
@@ -60,7 +60,9 @@ def score(
     note_reading(data, reading, quiet=silent)  # at once: the imports take a second
     from ifcurate.runs.score import choose_folder, score_identity, score_run
     from ifcurate.runs.scoring import Shard
+    from ifcurate.scoring.opening import open_scorer
 
+    say = partial(note, quiet=silent)
     allowed = Allowed.parse(fail_on_error)
     part = Shard.parse(target.shard) if target.shard else None
     for name in ("shard", "retry_failed"):
@@ -82,7 +84,7 @@ def score(
         if part is not None and n_rows is not None:
             n_rows = part.count_rows(n_rows, settings.chunk_rows)
         with (
-            open_scorer(engine, examples=examples, settings=settings, quiet=silent) as opened,
+            open_scorer(engine, settings, examples, say) as opened,
             open_cache(opened[0], target, quiet=silent) as cache,
         ):
             scorer, checks = opened

@@ -7,8 +7,7 @@ again, and no step before it.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,6 @@ from typing import Any, Final
 from ifcurate.cards.mixture_card import CARD, render_card, write_card
 from ifcurate.data.sources import Examples, read_examples
 from ifcurate.exports.export import EXPORT, Export, export_mixture
-from ifcurate.memory import MemoryBudget
 from ifcurate.mixing.amounts import parse_amount
 from ifcurate.mixing.components import open_component, parse_components
 from ifcurate.mixing.mix import mix_components, mix_identity
@@ -43,6 +41,7 @@ from ifcurate.runs.run import Run
 from ifcurate.runs.score import choose_folder, score_identity, score_run
 from ifcurate.runs.scoring import Progress
 from ifcurate.runs.splits import read_split_manifest
+from ifcurate.scoring.opening import open_scorer
 from ifcurate.scoring.scorer import Scorer
 from ifcurate.split.rules import SplitSummary
 from ifcurate.steps.filtering import FilterResult, filter_run
@@ -76,6 +75,7 @@ def run_recipe(
     folder: Path | None = None,
     name: str = "",
     command: str = "",
+    say: Callable[[str], None] = lambda _: None,
     on_read: Callable[[Examples], None] = lambda _: None,
     on_start: Callable[[Examples, Scorer, Path], None] = lambda *_: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -85,6 +85,7 @@ def run_recipe(
     """Run the steps of a recipe in a run folder (default: a folder in `ifcurate-runs/`).
 
     The name of the default folder begins with `name`, or else with those of data and model.
+    `say` gets lines about the engine.
 
     Raises the errors of the steps, all `IfcurateError`s. The results of the steps before the
     error are kept.
@@ -92,7 +93,9 @@ def run_recipe(
     examples = read_examples(recipe.data.paths, options=recipe.data)
     on_read(examples)
     check_inputs(recipe)
-    with _open_scorer(recipe) as scorer:
+    section = recipe.score
+    settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
+    with open_scorer(section, settings, examples, say) as (scorer, checks):
         identity = score_identity(examples, scorer)
         where = choose_folder(folder, identity, name)
         if recipe.split.rescore_band is not None:
@@ -104,9 +107,10 @@ def run_recipe(
             examples,
             scorer,
             where,
-            tokens=recipe.score.tokens,
+            tokens=section.tokens,
             command=command,
             identity=identity,
+            checks=checks,
             on_progress=on_progress,
             stop=stop,
         )
@@ -132,17 +136,6 @@ def run_recipe(
         on_step("report")
         result.report = _report(recipe.report, result)
     return result
-
-
-@contextlib.contextmanager
-def _open_scorer(recipe: Recipe) -> Iterator[Scorer]:
-    """The scorer of a recipe. Its engine is closed at the end."""
-    from ifcurate.engines.load import load_engine
-
-    section = recipe.score
-    settings = ScoreSettings.create(**section.model_dump(include=set(ScoreSettings.model_fields)))
-    with load_engine(section.engine, **section.for_engine()) as engine:
-        yield Scorer.create(engine, settings, memory=MemoryBudget.create(section.memory))
 
 
 def _split(

@@ -141,7 +141,7 @@ def test_an_interrupt_before_a_run_promises_nothing(
     def interrupt(*given: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ifcurate.cli.score.open_engine", interrupt)
+    monkeypatch.setattr("ifcurate.scoring.opening.open_engine", interrupt)
     result = ifcurate(f"score {data} --engine toy")
     assert result.code == 130
     assert result.err.splitlines()[-1] == "error: interrupted"
